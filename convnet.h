@@ -54,13 +54,14 @@
  *
  *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api >>io-api
  *     support         >>platform >>internal >>error >>memory >>random >>threads
- *     engine          >>shape >>graph >>plan >>run
+ *     engine          >>shape >>graph >>input >>plan >>run
  *     linear algebra  >>gemm
- *     layers          >>input >>conv2d >>dense >>pool >>norm >>act >>softmax >>dropout >>view >>binary >>concat
- *     training        >>loss >>optim >>schedule >>train >>check >>history
+ *     layers          >>conv2d >>dense >>pool >>norm >>act >>softmax >>dropout >>view >>binary >>concat
+ *     losses          >>loss
  *     data            >>data >>augment
- *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
+ *     training        >>optim >>schedule >>train >>check >>history
  *     files           >>safetensors
+ *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
  *     end             >>license
  *
  * Conventions. Tensors are float, row-major, batch first: images [N, C, H, W], sequences [N, T, C], vectors [N, C].
@@ -792,6 +793,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#if defined(__unix__) || defined(__APPLE__) || defined(__wasi__) || defined(__EMSCRIPTEN__)
+    #define CVNI_TIMEVAL 1
+    #include <sys/time.h>
+#endif
 
 #if defined(_OPENMP) && !defined(CONVNET_NO_OPENMP)
     #define CVNI_OPENMP 1
@@ -840,6 +847,10 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #define CVNI_ALIGN 64                           /* bytes: a cache line, an AVX-512 register */
 #define CVNI_FOREVER INT_MAX
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ================================================================================================
  * >>internal   the structures that all rooms share
  * ============================================================================================== */
@@ -879,9 +890,9 @@ typedef struct cvni_place {
     int skip;                   /* nothing to do at run time: fused, a view, or not needed */
     int predict;                /* runs for predictions */
     int grad;                   /* takes part in backward */
-    int folded;                 /* id of the batch norm folded into this layer */
-    int activation;             /* id of the activation done on this layer's store */
-    int norm_scaled;            /* batch norm: its factors were folded into the producer */
+    int folded;                 /* id of the batch norm folded into this layer's weights, or 0 */
+    int fold;                   /* buffer of the folded weights and bias */
+    int activation;             /* id of the activation done on this layer's store, or 0 */
 } cvni_place;
 
 struct cvni_layer {
@@ -903,21 +914,25 @@ struct cvni_layer {
     cvni_place place;
     /* bound to memory: */
     float *y, *dy;
-    void *saved, *work, *table; /* work: of the pass that runs */
+    void *saved, *table;
+    void *work_forward, *work_backward;
+    float *fold;
     int grad_written;           /* this backward pass has written dy */
-    int gradless;               /* planned without gradients because frozen at that time */
 };
+
+typedef enum cvni_role { CVNI_WEIGHT, CVNI_BIAS, CVNI_RUNNING } cvni_role;
 
 typedef struct cvni_param {
     char *name;
+    const char *suffix;         /* "weight" */
     cvn_shape shape;
     size_t offset, count;       /* in net->weights */
     cvn_init init;
     double fan_in, fan_out;
     int layer;                  /* owner */
-    int running;                /* batch norm's statistics: no gradient */
+    cvni_role role;             /* CVNI_RUNNING: batch norm's statistics, no gradient */
+    int decays;                 /* under decay_weights_only: no bias, no factor of a norm */
     int dead;                   /* tied away */
-    int is_weight;              /* more than a bias or a norm's factor: decays */
     float lr_scale, decay_scale;
 } cvni_param;
 
@@ -986,11 +1001,12 @@ struct cvn_net {
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
     int max_batch, batch;       /* planned; of the inputs set last */
+    int shape_batch;            /* batch that shape functions reckon with */
     unsigned char *arena, *arena_block;     /* aligned; as taken */
     size_t arena_bytes;
     int arena_owned;
     cvni_plan plan;
-    float *weights, *grads, *state;         /* state: plan.slots arrays of `trainable` floats */
+    float *weights, *grads, *state;         /* state: plan.slots arrays of `trainable` floats, each aligned */
     size_t trainable, running;              /* floats in weights: trainable ones, then running statistics */
     unsigned char *scratch;
     size_t scratch_bytes;                   /* per worker */
@@ -1088,15 +1104,17 @@ static void cvni_print(cvni_text *t, const char *format, ...)
     if (n > 0) t->length += (size_t)n;
 }
 
-/* "[16, 5, 5]": the axes behind the batch. buffer holds at least 96 bytes. */
-static const char *cvni_shape_text(cvn_shape s, char *buffer)
+/* "[16, 5, 5]": the axes from `first` on (1: behind the batch). buffer holds at least 96 bytes. */
+static const char *cvni_axes_text(cvn_shape s, int first, char *buffer)
 {
     cvni_text t = { buffer, 96, 0 };
     cvni_print(&t, "[");
-    for (int i = 1; i < s.rank; i++) cvni_print(&t, i > 1 ? ", %d" : "%d", s.dim[i]);
+    for (int i = first; i < s.rank; i++) cvni_print(&t, i > first ? ", %d" : "%d", s.dim[i]);
     cvni_print(&t, "]");
     return buffer;
 }
+
+static const char *cvni_shape_text(cvn_shape s, char *buffer) { return cvni_axes_text(s, 1, buffer); }
 
 /* ================================================================================================
  * >>memory   checked sizes, blocks, records
@@ -1165,7 +1183,8 @@ static int cvni_grow(cvn_net *net, void **array, int *capacity, int count, size_
     room = *capacity ? *capacity * 2 : 16;
     bigger = cvni_alloc(net, cvni_mul_size((size_t)room, element));
     if (!bigger) return 0;
-    if (count) memcpy(bigger, *array, (size_t)count * element);
+    memset(bigger, 0, (size_t)room * element);
+    if (*array) memcpy(bigger, *array, (size_t)*capacity * element);
     cvni_free(net, *array);
     *array = bigger;
     *capacity = room;
@@ -1309,3 +1328,7949 @@ static void *cvni_scratch(const cvn_net *net, int worker)
 {
     return net->scratch + net->scratch_bytes * (size_t)worker;
 }
+
+/* ================================================================================================
+ * >>shape   arithmetic on shapes
+ * ============================================================================================== */
+
+static size_t cvni_elements(cvn_shape s)
+{
+    size_t n = 1;
+    for (int i = 0; i < s.rank; i++) n = cvni_mul_size(n, (size_t)s.dim[i]);
+    return n;
+}
+
+/* Elements of one sample: the product of all axes but the batch. */
+static size_t cvni_sample_elements(cvn_shape s)
+{
+    size_t n = 1;
+    for (int i = 1; i < s.rank; i++) n = cvni_mul_size(n, (size_t)s.dim[i]);
+    return n;
+}
+
+static cvn_shape cvni_shape(int rank, int d0, int d1, int d2, int d3)
+{
+    cvn_shape s;
+    memset(&s, 0, sizeof s);
+    s.rank = rank;
+    s.dim[0] = d0;
+    s.dim[1] = d1;
+    s.dim[2] = d2;
+    s.dim[3] = d3;
+    return s;
+}
+
+static int cvni_same_shape(cvn_shape a, cvn_shape b)
+{
+    if (a.rank != b.rank) return 0;
+    for (int i = 0; i < a.rank; i++) if (a.dim[i] != b.dim[i]) return 0;
+    return 1;
+}
+
+/* Splits a shape at an axis: [outer, dim[axis], inner]. */
+static void cvni_split_axis(cvn_shape s, int axis, int *outer, int *length, int *inner)
+{
+    *outer = *inner = 1;
+    for (int i = 0; i < axis; i++) *outer *= s.dim[i];
+    for (int i = axis + 1; i < s.rank; i++) *inner *= s.dim[i];
+    *length = s.dim[axis];
+}
+
+/* ================================================================================================
+ * >>graph   create and destroy nets, add layers and parameters, marks
+ * ============================================================================================== */
+
+static cvni_layer *cvni_in(const cvn_net *net, const cvni_layer *l, int i)
+{
+    return &net->layers[l->input[i]];
+}
+
+static int cvni_id(const cvn_net *net, const cvni_layer *l) { return (int)(l - net->layers); }
+
+/* Pointer to a parameter of a layer, its gradient (NULL: none is wanted), and its running statistics. */
+static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
+{
+    return slot < l->params ? net->weights + net->params[l->param[slot]].offset : NULL;
+}
+
+static float *cvni_weights_grad(const cvn_net *net, const cvni_layer *l, int slot)
+{
+    if (slot >= l->params || l->frozen || !net->grads) return NULL;
+    return net->grads + net->params[l->param[slot]].offset;
+}
+
+cvn_desc cvn_desc_defaults(void)
+{
+    cvn_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_net *cvn_create(const cvn_desc *desc)
+{
+    cvn_desc d = desc ? *desc : cvn_desc_defaults();
+    cvn_net *net;
+    if (!d.allocator.alloc || !d.allocator.free) memset(&d.allocator, 0, sizeof d.allocator);
+    net = (cvn_net *)(d.allocator.alloc ? d.allocator.alloc(d.allocator.user, sizeof *net) : CONVNET_MALLOC(sizeof *net));
+    if (!net) return NULL;
+    memset(net, 0, sizeof *net);
+    if (!d.seed) d.seed = 1;
+    net->desc = d;
+    net->threads = cvni_default_threads(&d);
+    net->layer_count = 1;
+    net->shape_batch = 1;
+    net->loss = NAN;
+    net->optimizer = cvn_adam(1e-3f);
+    net->k = cvni_find_kernels(d.isa);
+    if (!net->k) {
+        net->k = cvni_find_kernels("c");
+        cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_create: this CPU or build has no kernels \"%s\"", d.isa);
+    }
+    return net;
+}
+
+static void cvni_release_arena(cvn_net *net)
+{
+    if (net->arena_owned) cvni_free(net, net->arena_block);
+    cvni_free(net, net->plan.buffers);
+    cvni_free(net, net->plan.places);
+    memset(&net->plan, 0, sizeof net->plan);
+    net->arena = net->arena_block = NULL;
+    net->arena_owned = 0;
+}
+
+void cvn_destroy(cvn_net *net)
+{
+    cvni_record *r;
+    if (!net) return;
+    cvni_release_arena(net);
+    cvni_free(net, net->best);
+    cvni_free(net, net->history);
+    cvni_free(net, net->params);
+    cvni_free(net, net->layers);
+    for (r = net->records; r;) {
+        cvni_record *next = r->next;
+        cvni_free(net, r);
+        r = next;
+    }
+    cvni_free(net, net);
+}
+
+/* A layer's own error: its name before the text. */
+CVNI_PRINTF(4, 5)
+static cvn_result cvni_layer_fail(cvn_net *net, const cvni_layer *l, cvn_result result, const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return cvni_fail(net, result, "%s: %s", l->name, text);
+}
+
+static int cvni_find_layer(const cvn_net *net, const char *name)
+{
+    for (int i = 1; i < net->layer_count; i++) if (!strcmp(net->layers[i].name, name)) return i;
+    return 0;
+}
+
+/* conv1, conv2, ... in the current scope: the first that is free. */
+static char *cvni_automatic_name(cvn_net *net, const cvni_op *op)
+{
+    char name[2 * CVN_MAX_NAME];
+    int number = 1;
+    for (int i = 1; i < net->layer_count; i++) number += net->layers[i].op == op && !net->scope[0];
+    if (net->scope[0]) number = 1;
+    for (;; number++) {
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "", op->name, number);
+        if (!cvni_find_layer(net, name)) break;
+    }
+    return cvni_copy_text(net, name);
+}
+
+static int cvni_valid(const cvn_net *net, cvn_node node) { return node.id > 0 && node.id < net->layer_count; }
+
+static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
+{
+    char text[96];
+    if (cvni_elements(l->shape) <= (size_t)CONVNET_MAX_ELEMENTS && cvni_elements(l->shape) > 0) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "output %s for a batch of %d has more than %ld elements",
+                           cvni_shape_text(l->shape, text), net->shape_batch, (long)CONVNET_MAX_ELEMENTS);
+}
+
+/* Adds one row to the graph. desc is copied; the shape function completes the layer. */
+static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *inputs, int count,
+                               const void *desc, size_t desc_bytes)
+{
+    const cvn_node none = { 0 };
+    cvn_node node;
+    cvni_layer *l;
+    cvn_result result;
+    if (!net || net->failed) return none;
+    if (net->mode) {
+        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built; add layers before cvn_build", op->type);
+        return none;
+    }
+    for (int i = 0; i < count; i++) {
+        if (!cvni_valid(net, inputs[i])) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is no node of this net", op->type, i + 1);
+            return none;
+        }
+        if (net->layers[inputs[i].id].per_batch || (net->layers[inputs[i].id].is_int && !(op->flags & CVNI_LOSS))) {
+            cvni_graph_fail(net, CVN_ERROR_SHAPE, "%s: input '%s' is %s; a tensor of floats is needed", op->type,
+                            net->layers[inputs[i].id].name, net->layers[inputs[i].id].is_int ? "labels" : "a loss");
+            return none;
+        }
+    }
+    if (!cvni_grow(net, (void **)&net->layers, &net->layer_capacity, net->layer_count + 1, sizeof *net->layers)) {
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+        return none;
+    }
+    l = &net->layers[net->layer_count];
+    memset(l, 0, sizeof *l);
+    l->op = op;
+    l->inputs = count;
+    l->name = cvni_automatic_name(net, op);
+    l->input = (int *)cvni_new_record(net, (size_t)cvni_max(count, 1) * sizeof(int));
+    l->desc = cvni_new_record(net, cvni_max_size(desc_bytes, 1));
+    if (net->failed) return none;
+    for (int i = 0; i < count; i++) l->input[i] = inputs[i].id;
+    if (desc_bytes) memcpy(l->desc, desc, desc_bytes);
+    result = op->shape(net, l);
+    if (result == CVN_OK) result = cvni_check_elements(net, l);
+    if (result != CVN_OK) {
+        net->failed = result;
+        return none;
+    }
+    node.id = net->layer_count++;
+    return node;
+}
+
+static char *cvni_param_name(cvn_net *net, const char *layer, const char *suffix)
+{
+    char name[CVN_MAX_NAME + 32];
+    snprintf(name, sizeof name, "%s.%s", layer, suffix);
+    return cvni_copy_text(net, name);
+}
+
+/* Declares parameter `slot` of a layer; when it is there already (a new plan), its shape must be the same. */
+static cvn_result cvni_add_param(cvn_net *net, cvni_layer *l, int slot, const char *suffix, cvn_shape shape,
+                                 cvni_role role, cvn_init init, double fan_in, double fan_out)
+{
+    cvni_param *p;
+    char had[96];
+    char wants[96];
+    if (slot < l->params) {
+        p = &net->params[l->param[slot]];
+        if (cvni_same_shape(p->shape, shape)) return CVN_OK;
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s is %s but this input would need %s", suffix,
+                               cvni_axes_text(p->shape, 0, had), cvni_axes_text(shape, 0, wants));
+    }
+    if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1, sizeof *net->params))
+        return cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+    p = &net->params[net->param_count];
+    memset(p, 0, sizeof *p);
+    p->suffix = suffix;
+    p->shape = shape;
+    p->count = cvni_elements(shape);
+    p->init = init;
+    p->fan_in = fan_in;
+    p->fan_out = fan_out;
+    p->layer = cvni_id(net, l);
+    p->role = role;
+    p->decays = role == CVNI_WEIGHT && shape.rank > 1;
+    p->lr_scale = p->decay_scale = 1;
+    p->name = cvni_param_name(net, l->name, suffix);
+    if (!p->name) return net->failed;
+    if (p->count > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s has more than %ld elements", suffix, (long)CONVNET_MAX_ELEMENTS);
+    l->param[slot] = net->param_count++;
+    l->params = slot + 1;
+    return CVN_OK;
+}
+
+cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name)
+{
+    const cvn_node none = { 0 };
+    cvni_layer *l;
+    int taken;
+    if (!net || net->failed) return none;
+    if (!cvni_valid(net, node) || net->mode || !name || !name[0] || strlen(name) >= CVN_MAX_NAME) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: needs a node, a name of 1 to %d bytes, and a net not yet built",
+                        CVN_MAX_NAME - 1);
+        return none;
+    }
+    taken = cvni_find_layer(net, name);
+    if (taken && taken != node.id) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: there is a %s named '%s' already", net->layers[taken].op->type, name);
+        return none;
+    }
+    l = &net->layers[node.id];
+    l->name = cvni_copy_text(net, name);
+    for (int i = 0; i < l->params && !net->failed; i++) {
+        cvni_param *p = &net->params[l->param[i]];
+        if (p->layer == node.id) p->name = cvni_param_name(net, name, p->suffix);
+    }
+    return net->failed ? none : node;
+}
+
+void cvn_scope(cvn_net *net, const char *prefix)
+{
+    if (!net || net->failed) return;
+    if (prefix && strlen(prefix) > CVN_MAX_NAME - 24) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_scope: '%.40s...' is longer than %d bytes", prefix, CVN_MAX_NAME - 24);
+        return;
+    }
+    snprintf(net->scope, sizeof net->scope, "%s", prefix ? prefix : "");
+}
+
+cvn_node cvn_find(const cvn_net *net, const char *name)
+{
+    cvn_node node = { 0 };
+    if (net && name) node.id = cvni_find_layer(net, name);
+    return node;
+}
+
+const char *cvn_node_name(const cvn_net *net, cvn_node node)
+{
+    return net && cvni_valid(net, node) ? net->layers[node.id].name : "";
+}
+
+cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node)
+{
+    return net && cvni_valid(net, node) ? net->layers[node.id].shape : cvni_shape(0, 0, 0, 0, 0);
+}
+
+/* The layer to mark before cvn_build, or NULL with the error said. */
+static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
+{
+    if (!net || net->failed) return NULL;
+    if (net->mode) {
+        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built; mark nodes before cvn_build", call);
+        return NULL;
+    }
+    if (!cvni_valid(net, node)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", call);
+        return NULL;
+    }
+    return &net->layers[node.id];
+}
+
+void cvn_output(cvn_net *net, cvn_node node)
+{
+    cvni_layer *l = cvni_mark(net, node, "cvn_output");
+    if (!l) return;
+    if (l->is_int || l->per_batch)
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name, l->is_int ? "labels" : "a loss");
+    net->output = node.id;
+}
+
+void cvn_keep(cvn_net *net, cvn_node node)
+{
+    cvni_layer *l = cvni_mark(net, node, "cvn_keep");
+    if (l) l->keep = 1;
+}
+
+void cvn_want_grad(cvn_net *net, cvn_node node)
+{
+    cvni_layer *l = cvni_mark(net, node, "cvn_want_grad");
+    if (!l) return;
+    if (l->is_int) cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: labels '%s' have no gradient", l->name);
+    l->want_grad = 1;
+}
+
+void cvn_add_loss(cvn_net *net, cvn_node node, float weight)
+{
+    cvni_layer *l = cvni_mark(net, node, "cvn_add_loss");
+    if (!l) return;
+    if (!l->per_batch || l->shape.rank != 0 || !(weight - weight == 0)) {
+        cvni_graph_fail(net, CVN_ERROR_SHAPE, "cvn_add_loss: '%s' must be a scalar and its weight a finite number", l->name);
+        return;
+    }
+    l->loss_weight = weight;
+}
+
+void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
+{
+    cvni_layer *l = cvni_mark(net, node, "cvn_tie");
+    cvni_layer *w = cvni_mark(net, with, "cvn_tie");
+    if (!l || !w || l == w) return;
+    if (l->op != w->op || l->params != w->params || !l->params) {
+        cvni_graph_fail(net, CVN_ERROR_SHAPE, "cvn_tie: '%s' (%s) and '%s' (%s) have not the same parameters",
+                        l->name, l->op->type, w->name, w->op->type);
+        return;
+    }
+    for (int i = 0; i < l->params; i++) {
+        if (!cvni_same_shape(net->params[l->param[i]].shape, net->params[w->param[i]].shape)) {
+            cvni_graph_fail(net, CVN_ERROR_SHAPE, "cvn_tie: '%s' and '%s' have another shape",
+                            net->params[l->param[i]].name, net->params[w->param[i]].name);
+            return;
+        }
+    }
+    for (int i = 0; i < l->params; i++) {
+        if (net->params[l->param[i]].layer == node.id) net->params[l->param[i]].dead = 1;
+        l->param[i] = w->param[i];
+    }
+}
+
+static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!cvni_valid(net, node)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
+    if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params && !net->layers[node.id].place.grad)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_unfreeze: '%s' was frozen when the net was built; build it anew",
+                         net->layers[node.id].name);
+    net->layers[node.id].frozen = frozen;
+    return CVN_OK;
+}
+
+cvn_result cvn_freeze(cvn_net *net, cvn_node node) { return cvni_set_frozen(net, node, 1); }
+cvn_result cvn_unfreeze(cvn_net *net, cvn_node node) { return cvni_set_frozen(net, node, 0); }
+
+cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
+{
+    char *reached;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!cvni_valid(net, node)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: not a node of this net");
+    reached = (char *)cvni_alloc(net, (size_t)net->layer_count);
+    if (!reached) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_freeze_to: out of memory");
+    memset(reached, 0, (size_t)net->layer_count);
+    reached[node.id] = 1;
+    for (int id = node.id; id > 0; id--) {
+        cvni_layer *l = &net->layers[id];
+        if (!reached[id]) continue;
+        l->frozen = 1;
+        for (int i = 0; i < l->inputs; i++) reached[l->input[i]] = 1;
+    }
+    cvni_free(net, reached);
+    return CVN_OK;
+}
+
+static cvn_result cvni_set_scale(cvn_net *net, cvn_node node, float factor, int decay)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!cvni_valid(net, node) || !(factor >= 0) || !(factor - factor == 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs a node and a factor of 0 or more",
+                         decay ? "cvn_decay_scale" : "cvn_lr_scale");
+    for (int i = 0; i < net->layers[node.id].params; i++) {
+        cvni_param *p = &net->params[net->layers[node.id].param[i]];
+        if (decay) p->decay_scale = factor;
+        else p->lr_scale = factor;
+    }
+    return CVN_OK;
+}
+
+cvn_result cvn_lr_scale(cvn_net *net, cvn_node node, float factor) { return cvni_set_scale(net, node, factor, 0); }
+cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor) { return cvni_set_scale(net, node, factor, 1); }
+
+int cvn_param_count(const cvn_net *net)
+{
+    int n = 0;
+    if (net) for (int i = 0; i < net->param_count; i++) n += !net->params[i].dead;
+    return n;
+}
+
+static cvn_param cvni_param_info(const cvn_net *net, const cvni_param *p)
+{
+    cvn_param info;
+    memset(&info, 0, sizeof info);
+    info.name = p->name;
+    info.shape = p->shape;
+    info.count = p->count;
+    info.value = net->weights ? net->weights + p->offset : NULL;
+    info.gradient = net->grads && p->role != CVNI_RUNNING ? net->grads + p->offset : NULL;
+    info.trainable = p->role != CVNI_RUNNING && !net->layers[p->layer].frozen;
+    return info;
+}
+
+static cvn_param cvni_no_param(void)
+{
+    cvn_param info;
+    memset(&info, 0, sizeof info);
+    info.name = "";
+    return info;
+}
+
+cvn_param cvn_param_at(const cvn_net *net, int index)
+{
+    for (int i = 0; net && index >= 0 && i < net->param_count; i++)
+        if (!net->params[i].dead && index-- == 0) return cvni_param_info(net, &net->params[i]);
+    return cvni_no_param();
+}
+
+cvn_param cvn_param_find(const cvn_net *net, const char *name)
+{
+    for (int i = 0; net && name && i < net->param_count; i++)
+        if (!net->params[i].dead && !strcmp(net->params[i].name, name)) return cvni_param_info(net, &net->params[i]);
+    return cvni_no_param();
+}
+
+size_t cvn_parameters(const cvn_net *net)
+{
+    size_t n = 0;
+    for (int i = 0; net && i < net->param_count; i++)
+        if (!net->params[i].dead && net->params[i].role != CVNI_RUNNING) n += net->params[i].count;
+    return n;
+}
+
+float *cvn_flat_parameters(cvn_net *net, size_t *count)
+{
+    if (count) *count = net && net->mode ? net->trainable + net->running : 0;
+    return net ? net->weights : NULL;
+}
+
+float *cvn_flat_gradients(cvn_net *net, size_t *count)
+{
+    if (count) *count = net && net->grads ? net->trainable : 0;
+    return net ? net->grads : NULL;
+}
+
+void cvn_touch(cvn_net *net)
+{
+    if (net) (net->parent ? net->parent : net)->weights_version++;
+}
+
+const char *cvn_isa(const cvn_net *net) { return net ? net->k->name : ""; }
+
+static float cvni_init_value(const cvni_param *p, cvni_rng *r)
+{
+    const double std[] = { 0, sqrt(2 / p->fan_in), sqrt(2 / (p->fan_in + p->fan_out)), sqrt(1 / p->fan_in) };
+    switch (p->init.kind) {
+    case CVN_INIT_HE_NORMAL: return cvni_normal(r) * (float)std[1];
+    case CVN_INIT_XAVIER_NORMAL: return cvni_normal(r) * (float)std[2];
+    case CVN_INIT_LECUN_NORMAL: return cvni_normal(r) * (float)std[3];
+    case CVN_INIT_HE_UNIFORM: return (2 * cvni_uniform(r) - 1) * (float)(sqrt(3.0) * std[1]);
+    case CVN_INIT_XAVIER_UNIFORM: return (2 * cvni_uniform(r) - 1) * (float)(sqrt(3.0) * std[2]);
+    case CVN_INIT_LECUN_UNIFORM: return (2 * cvni_uniform(r) - 1) * (float)(sqrt(3.0) * std[3]);
+    case CVN_INIT_NORMAL: return p->init.a + p->init.b * cvni_normal(r);
+    case CVN_INIT_UNIFORM: return p->init.a + (p->init.b - p->init.a) * cvni_uniform(r);
+    case CVN_INIT_CONSTANT: return p->init.a;
+    case CVN_INIT_DEFAULT:
+    case CVN_INIT_ZERO: break;
+    }
+    return 0;
+}
+
+/* Each parameter has a stream of its own, so that a new head does not change the draws of the features before it. */
+cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (!net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_init_parameters: call it on a built net that owns its parameters");
+    for (int i = 0; i < net->param_count; i++) {
+        const cvni_param *p = &net->params[i];
+        cvni_rng r = cvni_rng_start(seed ? seed : net->desc.seed, CVNI_STREAM_INIT, 0, (uint32_t)i);
+        if (!p->dead) for (size_t e = 0; e < p->count; e++) net->weights[p->offset + e] = cvni_init_value(p, &r);
+    }
+    cvn_touch(net);
+    return CVN_OK;
+}
+
+static cvn_init cvni_init_or(cvn_init given, cvn_init_kind kind, float a)
+{
+    cvn_init init;
+    init.kind = kind;
+    init.a = a;
+    init.b = 0;
+    return given.kind == CVN_INIT_DEFAULT ? init : given;
+}
+
+/* "1,234,567" would need a locale; plain digits it is. */
+int cvn_summary(const cvn_net *net, char *text, size_t size)
+{
+    cvni_text t;
+    double macs = 0;
+    size_t bytes = 0;
+    if (!net) return 0;
+    t.text = text;
+    t.size = size;
+    t.length = 0;
+    cvni_print(&t, "%-24s %-18s %-20s %12s %14s %12s\n", "name", "type", "output", "parameters", "MACs", "bytes");
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_sample_elements(l->shape)) * sizeof(float);
+        size_t own = 0;
+        char shape[96];
+        for (int i = 0; i < l->params; i++)
+            if (net->params[l->param[i]].layer == id && net->params[l->param[i]].role != CVNI_RUNNING)
+                own += net->params[l->param[i]].count;
+        cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type, cvni_shape_text(l->shape, shape),
+                   (unsigned long)own, l->macs, (unsigned long)value);
+        macs += l->macs;
+        bytes += value;
+    }
+    cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample", (unsigned long)cvn_parameters(net),
+               macs, (unsigned long)bytes);
+    return (int)t.length;
+}
+
+/* ================================================================================================
+ * >>input   where values enter: images, vectors, labels, targets
+ * ============================================================================================== */
+
+typedef struct cvni_source_desc {
+    int rank;                           /* with the batch */
+    int dim[CVN_MAX_RANK];
+    int like;                           /* id of the layer whose shape it has, or 0: dim */
+    int drop_axis;                      /* without this axis (labels of a class axis), or 0 */
+    int old_height, old_width;          /* before cvn_resize */
+} cvni_source_desc;
+
+static cvn_result cvni_source_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_source_desc *d = (const cvni_source_desc *)l->desc;
+    if (d->like) {
+        const cvn_shape s = net->layers[d->like].shape;
+        l->shape = s;
+        if (d->drop_axis) {
+            l->shape.rank = 0;
+            for (int i = 0; i < s.rank; i++) if (i != d->drop_axis) l->shape.dim[l->shape.rank++] = s.dim[i];
+        }
+        return CVN_OK;
+    }
+    l->shape.rank = d->rank;
+    for (int i = 1; i < d->rank; i++) {
+        l->shape.dim[i] = d->dim[i];
+        if (d->dim[i] < 1) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d has %d elements; 1 or more are needed", i, d->dim[i]);
+    }
+    l->shape.dim[0] = net->shape_batch;
+    return CVN_OK;
+}
+
+static cvn_result cvni_labels_shape(cvn_net *net, cvni_layer *l)
+{
+    l->is_int = 1;
+    return cvni_source_shape(net, l);
+}
+
+static const cvni_op cvni_op_input = { "input", "input", NULL, CVNI_SOURCE, cvni_source_shape, NULL, NULL, NULL };
+static const cvni_op cvni_op_labels = { "labels", "labels", NULL, CVNI_SOURCE, cvni_labels_shape, NULL, NULL, NULL };
+static const cvni_op cvni_op_target = { "target", "target", NULL, CVNI_SOURCE, cvni_source_shape, NULL, NULL, NULL };
+
+static cvn_node cvni_add_source(cvn_net *net, const cvni_op *op, const int *dims, int count)
+{
+    cvni_source_desc d;
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && (count < 0 || count >= CVN_MAX_RANK || (count && !dims)))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 0 to %d are possible", op->type, count, CVN_MAX_RANK - 1);
+    else {
+        d.rank = count + 1;
+        for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
+    }
+    return cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
+}
+
+/* A source of the shape of a node; without one axis when drop_axis is not 0. */
+static cvn_node cvni_add_source_like(cvn_net *net, const cvni_op *op, cvn_node like, int drop_axis)
+{
+    const cvn_node none = { 0 };
+    cvni_source_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed) return none;
+    if (!cvni_valid(net, like)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        return none;
+    }
+    d.like = like.id;
+    d.drop_axis = drop_axis;
+    return cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
+}
+
+cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count) { return cvni_add_source(net, &cvni_op_input, dims, count); }
+cvn_node cvn_input_labels(cvn_net *net, const int *dims, int count) { return cvni_add_source(net, &cvni_op_labels, dims, count); }
+cvn_node cvn_input_vector(cvn_net *net, int features) { return cvni_add_source(net, &cvni_op_input, &features, 1); }
+cvn_node cvn_target(cvn_net *net, cvn_node like) { return cvni_add_source_like(net, &cvni_op_target, like, 0); }
+
+cvn_node cvn_input(cvn_net *net, int channels, int height, int width)
+{
+    int dims[3];
+    dims[0] = channels;
+    dims[1] = height;
+    dims[2] = width;
+    return cvni_add_source(net, &cvni_op_input, dims, 3);
+}
+
+/* cvn_resize: all image inputs take a new size and remember the old one; 0, 0 goes back to it. */
+static void cvni_swap_image_sizes(cvn_net *net, int height, int width)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_source_desc *d = (cvni_source_desc *)net->layers[id].desc;
+        if (net->layers[id].op != &cvni_op_input || d->rank != 4) continue;
+        if (height) {
+            d->old_height = d->dim[2];
+            d->old_width = d->dim[3];
+        }
+        d->dim[2] = height ? height : d->old_height;
+        d->dim[3] = width ? width : d->old_width;
+    }
+}
+
+/* The first float input: where images go. */
+static cvni_layer *cvni_first_input(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].op == &cvni_op_input) return &net->layers[id];
+    return NULL;
+}
+
+/* ================================================================================================
+ * >>plan   which layers run, where every buffer lies, how large the arena is
+ * ==============================================================================================
+ *   Time is one line for a whole training step: the forward pass of layer i is step i, its backward pass step 2L - i
+ *   (L layers), so gradients pushed in appear at step L. A buffer has the interval of steps in which it is needed;
+ *   buffers whose intervals do not meet share memory. Placement: largest first, each at the lowest offset that is free
+ *   during its interval.
+ *
+ *   Arena: [ parameters, running statistics | gradients | optimizer state | worker scratch | buffers ]
+ *                                                                                    tested: tests/test_core.c */
+
+static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and an activation in */
+static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
+static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
+static float cvni_relu_slope(const cvni_layer *l);
+
+/* The number of samples of the passes to come: the first axis of every value. */
+static cvn_result cvni_set_batch(cvn_net *net, int n)
+{
+    if (n < 1 || n > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "a batch of %d; the net was built for 1 to %d", n, net->max_batch);
+    if (n == net->batch) return CVN_OK;
+    net->batch = n;
+    net->forward_done = 0;
+    for (int id = 1; id < net->layer_count; id++)
+        if (!net->layers[id].per_batch) net->layers[id].shape.dim[0] = n;
+    return CVN_OK;
+}
+
+static int cvni_forward_step(int id) { return id; }
+static int cvni_backward_step(const cvn_net *net, int id) { return 2 * net->layer_count - id; }
+
+static int cvni_param_frozen(const cvn_net *net, const cvni_param *p) { return net->layers[p->layer].frozen; }
+
+/* Optimizer state arrays: SGD has a velocity when it has momentum, Adam two moments. */
+static int cvni_optimizer_slots(const cvn_optimizer *o)
+{
+    return o->kind == CVN_SGD ? o->momentum != 0 : 2;
+}
+
+static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
+{
+    cvni_free(net, plan->buffers);
+    cvni_free(net, plan->places);
+    memset(plan, 0, sizeof *plan);
+}
+
+/* Index of a new buffer, -1 for an empty one, -2 when memory is out. */
+static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begin, int end)
+{
+    cvni_buffer *b;
+    if (!bytes) return -1;
+    if (!cvni_grow(net, (void **)&plan->buffers, &plan->capacity, plan->count, sizeof *plan->buffers)) return -2;
+    b = &plan->buffers[plan->count];
+    b->bytes = cvni_align(bytes);
+    b->offset = 0;
+    b->begin = begin;
+    b->end = end;
+    return plan->count++;
+}
+
+static void cvni_extend(cvni_plan *plan, int buffer, int begin, int end)
+{
+    if (buffer < 0) return;
+    plan->buffers[buffer].begin = cvni_min(plan->buffers[buffer].begin, begin);
+    plan->buffers[buffer].end = cvni_max(plan->buffers[buffer].end, end);
+}
+
+/* Scratch facts of a plan that is being made. */
+typedef struct cvni_planner {
+    cvn_net *net;
+    cvni_plan *plan;
+    int train;
+    int *readers;               /* by layer: layers that read it and run */
+    int *alias;                 /* by layer: the layer whose memory its value shares, or 0 */
+    char *live;                 /* by layer: runs in this plan */
+} cvni_planner;
+
+static int cvni_is_kept(const cvn_net *net, int id)
+{
+    const cvni_layer *l = &net->layers[id];
+    return l->keep || net->desc.keep_all || l->per_batch || id == net->output;
+}
+
+/* Which layers are needed for predictions (the output, kept nodes, and all they are computed from). */
+static void cvni_plan_predict(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_place *place = &p->plan->places[id];
+        if (!(l->op->flags & CVNI_LOSS) && (id == net->output || l->keep || net->desc.keep_all) && !l->is_int) place->predict = 1;
+        if (!place->predict) continue;
+        for (int i = 0; i < l->inputs; i++) p->plan->places[l->input[i]].predict = 1;
+    }
+}
+
+/* Which layers take part in backward: something to train (or a wanted gradient) lies at or before them, a loss (or a
+ * place to push a gradient in) at or behind them. */
+static void cvni_plan_gradients(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        int grad = l->want_grad || (net->desc.keep_all && !l->is_int && !(l->op->flags & CVNI_SOURCE));
+        for (int i = 0; i < l->params; i++)
+            grad |= net->params[l->param[i]].role != CVNI_RUNNING && !l->frozen;
+        for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
+        places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
+    }
+    for (int id = 1; id < net->layer_count; id++) p->live[id] = 0;      /* here: a seed lies at or behind it */
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        p->live[id] = (char)(p->live[id] || l->loss_weight != 0 || l->want_grad || net->desc.keep_all);
+        for (int i = 0; p->live[id] && i < l->inputs; i++) p->live[l->input[i]] = 1;
+        places[id].grad = places[id].grad && p->live[id];
+    }
+}
+
+/* An inference plan computes a chain conv/dense -> batch norm -> relu as one layer, when nobody reads what lies between:
+ * the later layers are views of the first one's value. */
+static void cvni_plan_fusion(const cvni_planner *p)
+{
+    cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        int x;
+        if (!p->live[id] || l->inputs != 1) continue;
+        x = l->input[0];
+        if (l->op->flags & CVNI_IDENTITY_EVAL) {
+            places[id].skip = 1;
+            continue;
+        }
+        while (places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x)) x = net->layers[x].input[0];
+        if (p->readers[l->input[0]] != 1 || cvni_is_kept(net, l->input[0])) continue;
+        if (p->readers[x] != 1 || cvni_is_kept(net, x) || places[x].activation) continue;
+        if (!cvni_can_fold(&net->layers[x])) continue;
+        if (cvni_is_batchnorm(l) && !places[x].folded) {
+            places[x].folded = id;
+            places[id].skip = 1;
+        } else if (cvni_is_relu(l)) {
+            places[x].activation = id;
+            places[id].skip = 1;
+        }
+    }
+}
+
+/* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the backward pass. */
+static int cvni_may_overwrite(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    int x = net->layers[id].input[0];
+    if (p->train && places[id].grad && net->layers[id].op->flags & CVNI_USES_X) return 0;
+    for (;;) {
+        const cvni_layer *l = &net->layers[x];
+        if (cvni_is_kept(net, x) || l->op->flags & CVNI_SOURCE || p->readers[x] != 1) return 0;
+        if (p->train && places[x].grad && l->op->flags & CVNI_USES_Y) return 0;
+        if (!p->alias[x]) return 1;
+        x = p->alias[x];
+    }
+}
+
+/* Last step that reads the value of layer `id` itself (not of others that share its memory). */
+static int cvni_last_use(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    const cvni_layer *l = &net->layers[id];
+    int last = cvni_forward_step(id);
+    if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
+    if (p->train && places[id].grad && l->op->flags & CVNI_USES_Y) last = cvni_backward_step(net, id);
+    for (int c = id + 1; c < net->layer_count; c++) {
+        if (!p->live[c]) continue;
+        for (int i = 0; i < net->layers[c].inputs; i++) {
+            if (net->layers[c].input[i] != id) continue;
+            last = cvni_max(last, cvni_forward_step(c));
+            if (p->train && places[c].grad && net->layers[c].op->flags & CVNI_USES_X)
+                last = cvni_max(last, cvni_backward_step(net, c));
+        }
+    }
+    return last;
+}
+
+static int cvni_plan_values(const cvni_planner *p)
+{
+    cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_place *place = &plan->places[id];
+        const int kept = l->op->flags & CVNI_SOURCE || net->desc.keep_all;
+        const int begin = kept ? 0 : cvni_forward_step(id);
+        const int end = cvni_last_use(p, id);
+        const int folds = place->folded != 0;
+        if (!p->live[id]) {
+            place->skip = 1;
+            continue;
+        }
+        if (place->skip || l->op->flags & CVNI_VIEW || (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id))) {
+            p->alias[id] = l->input[0];
+            place->y = plan->places[l->input[0]].y;
+            cvni_extend(plan, place->y, begin, end);
+        } else {
+            place->y = cvni_add_buffer(net, plan, cvni_mul_size(cvni_elements(l->shape), sizeof(float)), begin, end);
+        }
+        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes, cvni_forward_step(id), cvni_forward_step(id));
+        place->table = cvni_add_buffer(net, plan, l->table_bytes, 0, CVNI_FOREVER);
+        if (folds) {
+            const cvni_param *w = &net->params[l->param[0]];
+            place->fold = cvni_add_buffer(net, plan, (w->count + (size_t)w->shape.dim[0]) * sizeof(float), 0, CVNI_FOREVER);
+        }
+        if (p->train)
+            place->saved = cvni_add_buffer(net, plan, l->saved_bytes, cvni_forward_step(id),
+                                           place->grad ? cvni_backward_step(net, id) : cvni_forward_step(id));
+        if (place->y == -2 || place->work_forward == -2 || place->table == -2 || place->saved == -2 || place->fold == -2)
+            return 0;
+    }
+    return 1;
+}
+
+/* First step of the backward pass that writes the gradient of `id`. */
+static int cvni_first_gradient(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_layer *l = &net->layers[id];
+    if (l->loss_weight != 0 || l->want_grad || net->desc.keep_all) return net->layer_count;
+    for (int c = net->layer_count - 1; c > id; c--)
+        for (int i = 0; p->plan->places[c].grad && i < net->layers[c].inputs; i++)
+            if (net->layers[c].input[i] == id) return cvni_backward_step(net, c);
+    return cvni_backward_step(net, id);
+}
+
+static int cvni_plan_node_gradients(const cvni_planner *p)
+{
+    cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_place *place = &plan->places[id];
+        const int wanted = l->want_grad || net->desc.keep_all;
+        const int step = cvni_backward_step(net, id);
+        if (!place->grad) continue;
+        if (place->dy < 0)
+            place->dy = cvni_add_buffer(net, plan, cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
+                                        net->desc.keep_all ? 0 : cvni_first_gradient(p, id), wanted ? CVNI_FOREVER : step);
+        else cvni_extend(plan, place->dy, cvni_first_gradient(p, id), step);
+        place->work_backward = cvni_add_buffer(net, plan, l->work_backward_bytes, step, step);
+        if (place->dy == -2 || place->work_backward == -2) return 0;
+        if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {      /* the gradient of x may lie in the same memory */
+            const int x = l->input[0];
+            if (plan->places[x].grad && p->readers[x] == 1 && !net->layers[x].want_grad && net->layers[x].loss_weight == 0)
+                plan->places[x].dy = place->dy;
+        }
+    }
+    return 1;
+}
+
+static int cvni_compare_buffers(const void *a, const void *b)
+{
+    const cvni_buffer *x = *(cvni_buffer *const *)a;
+    const cvni_buffer *y = *(cvni_buffer *const *)b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x < y ? -1 : x > y;      /* one array: its order breaks ties, so that a plan is reproducible */
+}
+
+static int cvni_compare_offsets(const void *a, const void *b)
+{
+    const cvni_buffer *x = *(cvni_buffer *const *)a;
+    const cvni_buffer *y = *(cvni_buffer *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do not fit size_t. */
+static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
+{
+    cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1, sizeof *order));
+    cvni_buffer **near_ones = order + plan->count;
+    size_t total = 0;
+    if (!order) return SIZE_MAX;
+    for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
+    qsort(order, (size_t)plan->count, sizeof *order, cvni_compare_buffers);
+    for (int i = 0; i < plan->count; i++) {
+        cvni_buffer *b = order[i];
+        int found = 0;
+        size_t offset = 0;
+        for (int j = 0; j < i; j++)
+            if (order[j]->begin <= b->end && b->begin <= order[j]->end) near_ones[found++] = order[j];
+        qsort(near_ones, (size_t)found, sizeof *near_ones, cvni_compare_offsets);
+        for (int j = 0; j < found; j++) {
+            if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
+            offset = cvni_max_size(offset, cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
+        }
+        b->offset = offset;
+        total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
+    }
+    cvni_free(net, order);
+    return total;
+}
+
+/* Offsets of the parameters: trainable ones from the front, running statistics behind them. */
+static void cvni_place_params(cvn_net *net)
+{
+    size_t at = 0;
+    for (int running = 0; running < 2; running++) {
+        for (int i = 0; i < net->param_count; i++) {
+            cvni_param *p = &net->params[i];
+            if (p->dead || (p->role == CVNI_RUNNING) != running) continue;
+            p->offset = at;
+            at = cvni_add_size(at, p->count);
+        }
+        if (!running) net->trainable = at;
+    }
+    net->running = at - net->trainable;
+}
+
+static cvn_result cvni_shapes(cvn_net *net, int batch)
+{
+    net->shape_batch = batch;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        cvn_result result = l->op->shape(net, l);
+        if (result == CVN_OK) result = cvni_check_elements(net, l);
+        if (result != CVN_OK) return result;
+    }
+    return CVN_OK;
+}
+
+/* After a plan that did not come into force: the shapes of the one that is. */
+static void cvni_restore_shapes(cvn_net *net)
+{
+    const int n = net->batch;
+    cvni_shapes(net, net->mode ? net->max_batch : 1);
+    if (!net->mode || n == net->max_batch) return;
+    net->batch = net->max_batch;
+    cvni_set_batch(net, n);
+}
+
+static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int train)
+{
+    const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
+    size_t at = 0;
+    if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
+    plan->grads = at;
+    if (train) at = cvni_add_size(at, bytes);
+    plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
+    plan->state = at;
+    at = cvni_add_size(at, cvni_mul_size(bytes, (size_t)plan->slots));
+    for (int id = 1; id < net->layer_count; id++)
+        plan->scratch_bytes = cvni_max_size(plan->scratch_bytes, cvni_align(net->layers[id].scratch_bytes));
+    plan->scratch = at;
+    at = cvni_add_size(at, cvni_mul_size(plan->scratch_bytes, (size_t)net->threads));
+    plan->persistent_bytes = at;
+}
+
+static int cvni_plan_layers(cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_plan_predict(p);
+    if (p->train) cvni_plan_gradients(p);
+    for (int id = 1; id < net->layer_count; id++) p->live[id] = (char)(p->train || p->plan->places[id].predict);
+    for (int id = 1; id < net->layer_count; id++)
+        for (int i = 0; p->live[id] && i < net->layers[id].inputs; i++) p->readers[net->layers[id].input[i]]++;
+    if (!p->train) cvni_plan_fusion(p);
+    return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
+}
+
+/* Plans for a batch into an empty plan; the net's shapes then stand for that batch. */
+static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *plan)
+{
+    const size_t layers = (size_t)net->layer_count;
+    cvni_planner p;
+    size_t buffers;
+    int *memory;
+    int done;
+    cvn_result result = cvni_shapes(net, batch);
+    memset(plan, 0, sizeof *plan);
+    if (result != CVN_OK) return result;
+    plan->places = (cvni_place *)cvni_alloc(net, cvni_mul_size(layers, sizeof *plan->places));
+    memory = (int *)cvni_alloc(net, cvni_mul_size(layers, 3 * sizeof(int)));
+    if (!plan->places || !memory) {
+        cvni_free(net, memory);
+        cvni_free_plan(net, plan);
+        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for the plan of %d layers", net->layer_count - 1);
+    }
+    memset(plan->places, 0, layers * sizeof *plan->places);
+    memset(memory, 0, layers * 3 * sizeof(int));
+    for (int id = 0; id < net->layer_count; id++) {
+        cvni_place *place = &plan->places[id];
+        place->y = place->dy = place->saved = place->fold = -1;
+        place->work_forward = place->work_backward = place->table = -1;
+    }
+    p.net = net;
+    p.plan = plan;
+    p.train = mode != CVN_INFER;
+    p.readers = memory;
+    p.alias = memory + layers;
+    p.live = (char *)(memory + 2 * layers);
+    cvni_place_params(net);
+    done = cvni_plan_layers(&p);
+    cvni_free(net, memory);
+    cvni_plan_persistent(net, plan, p.train);
+    buffers = done ? cvni_place_buffers(net, plan) : SIZE_MAX;
+    plan->total = cvni_add_size(plan->persistent_bytes, buffers);
+    if (plan->total > SIZE_MAX - CVNI_ALIGN) {
+        cvni_free_plan(net, plan);
+        return cvni_fail(net, CVN_ERROR_MEMORY, "a batch of %d needs more memory than can be addressed", batch);
+    }
+    return CVN_OK;
+}
+
+/* Gives every layer its pointers into the arena. */
+static void cvni_bind(cvn_net *net)
+{
+    unsigned char *base = net->arena + net->plan.persistent_bytes;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        const cvni_place *place = &net->plan.places[id];
+        const cvni_buffer *b = net->plan.buffers;
+        l->place = *place;
+        l->y = place->y < 0 ? NULL : (float *)(void *)(base + b[place->y].offset);
+        l->dy = place->dy < 0 ? NULL : (float *)(void *)(base + b[place->dy].offset);
+        l->saved = place->saved < 0 ? NULL : base + b[place->saved].offset;
+        l->work_forward = place->work_forward < 0 ? NULL : base + b[place->work_forward].offset;
+        l->work_backward = place->work_backward < 0 ? NULL : base + b[place->work_backward].offset;
+        l->table = place->table < 0 ? NULL : base + b[place->table].offset;
+        l->fold = place->fold < 0 ? NULL : (float *)(void *)(base + b[place->fold].offset);
+        if (l->op->prepare && l->table) l->op->prepare(net, l);
+    }
+}
+
+/* Parameters and optimizer state move from the old arena to the new one; both may be the same buffer. */
+static void cvni_move_persistent(cvn_net *net, unsigned char *arena, const cvni_plan *plan)
+{
+    const size_t state_bytes = cvni_align(net->trainable * sizeof(float)) * (size_t)plan->slots;
+    const int state_stays = plan->slots > 0 && net->mode == CVN_TRAIN && net->plan.slots == plan->slots;
+    if (net->parent) return;
+    if (net->mode) memmove(arena, net->weights, (net->trainable + net->running) * sizeof(float));
+    if (state_stays) memmove(arena + plan->state, net->state, state_bytes);
+    else memset(arena + plan->state, 0, state_bytes);
+    if (!state_stays) net->optimizer_step = 0;
+}
+
+static unsigned char *cvni_align_pointer(void *pointer)
+{
+    const size_t over = (size_t)((uintptr_t)pointer % CVNI_ALIGN);
+    return (unsigned char *)pointer + (over ? CVNI_ALIGN - over : 0);
+}
+
+static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *block, size_t size, int owned,
+                           int batch, int mode)
+{
+    unsigned char *arena = cvni_align_pointer(block);
+    const int first = net->mode == 0;
+    cvni_move_persistent(net, arena, plan);
+    cvni_release_arena(net);
+    net->plan = *plan;
+    net->arena_block = block;
+    net->arena = arena;
+    net->arena_owned = owned;
+    net->arena_bytes = size;
+    net->weights = net->parent ? net->parent->weights : (float *)(void *)arena;
+    net->grads = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->grads) : NULL;
+    net->state = (float *)(void *)(arena + plan->state);
+    net->scratch = arena + plan->scratch;
+    net->scratch_bytes = plan->scratch_bytes;
+    net->mode = mode;
+    net->max_batch = net->batch = batch;
+    net->forward_done = 0;
+    net->weights_version++;
+    if (net->grads) memset(net->grads, 0, net->trainable * sizeof(float));
+    cvni_bind(net);
+    if (first && !net->parent) cvn_init_parameters(net, 0);
+}
+
+/* Plans anew and takes the memory for it; on failure the net stays as it was. buffer NULL: from the allocator. */
+static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, size_t size)
+{
+    cvni_plan plan;
+    cvn_result result = cvni_make_plan(net, batch, mode, &plan);
+    if (result == CVN_OK && buffer && size < plan.total + CVNI_ALIGN)
+        result = cvni_fail(net, CVN_ERROR_MEMORY, "the buffer has %lu bytes; cvn_memory_needed says %lu",
+                           (unsigned long)size, (unsigned long)(plan.total + CVNI_ALIGN));
+    if (result == CVN_OK && !buffer) {
+        unsigned char *block = (unsigned char *)cvni_alloc(net, plan.total + CVNI_ALIGN);
+        if (block) {
+            cvni_take_plan(net, &plan, block, plan.total + CVNI_ALIGN, 1, batch, mode);
+            return CVN_OK;
+        }
+        result = cvni_fail(net, CVN_ERROR_MEMORY, "no memory for the arena of %lu bytes; a smaller batch needs less",
+                           (unsigned long)(plan.total + CVNI_ALIGN));
+    } else if (result == CVN_OK) {
+        cvni_take_plan(net, &plan, (unsigned char *)buffer, size, 0, batch, mode);
+        return CVN_OK;
+    }
+    cvni_free_plan(net, &plan);
+    cvni_restore_shapes(net);
+    return result;
+}
+
+/* What must hold before any plan; picks the output when none was named. */
+static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
+{
+    if (net->failed) return net->failed;
+    if (max_batch < 1) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build: a batch of %d; it must be 1 or more", max_batch);
+    if (mode < 1 || mode > 3) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build: mode %d is not CVN_TRAIN or CVN_INFER", mode);
+    if (net->layer_count < 2) return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
+    if (net->parent && !net->parent->mode) return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
+    for (int id = 1; id < net->layer_count && !net->output; id++)
+        if (net->layers[id].op->flags & CVNI_LOSS) net->output = net->layers[id].input[0];
+    for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
+        if (!net->layers[id].is_int && !net->layers[id].per_batch) net->output = id;
+    if (!net->output) return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net has no output; add layers");
+    return CVN_OK;
+}
+
+static int cvni_has_gradients(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) if (net->layers[id].place.grad) return 1;
+    return 0;
+}
+
+static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
+
+cvn_result cvn_build(cvn_net *net, int max_batch)
+{
+    cvn_result result;
+    if (!net) return CVN_ERROR_MEMORY;
+    result = cvni_check_build(net, max_batch, CVN_TRAIN);
+    if (result == CVN_OK) result = cvni_rebuild(net, max_batch, CVN_TRAIN, NULL, 0);
+    if (result == CVN_OK && !cvni_has_gradients(net))
+        cvni_warn(net, "cvn_build: no gradients: the net has no loss, no cvn_want_grad, or nothing that is not frozen");
+    return result;
+}
+
+cvn_result cvn_build_infer(cvn_net *net, int max_batch)
+{
+    cvn_result result;
+    if (!net) return CVN_ERROR_MEMORY;
+    result = cvni_check_build(net, max_batch, CVN_INFER);
+    return result == CVN_OK ? cvni_rebuild(net, max_batch, CVN_INFER, NULL, 0) : result;
+}
+
+cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer, size_t size)
+{
+    cvn_result result;
+    if (!net) return CVN_ERROR_MEMORY;
+    result = cvni_check_build(net, max_batch, (int)mode);
+    if (result != CVN_OK) return result;
+    if (!buffer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build_in: no buffer");
+    return cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+}
+
+size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
+{
+    cvni_plan plan;
+    size_t bytes = 0;
+    if (!net || cvni_check_build(net, max_batch, mode) != CVN_OK) return 0;
+    if (cvni_make_plan(net, max_batch, cvni_plan_mode(mode), &plan) == CVN_OK) {
+        bytes = plan.total + CVNI_ALIGN;
+        cvni_free_plan(net, &plan);
+    }
+    cvni_restore_shapes(net);
+    return bytes;
+}
+
+cvn_result cvn_resize(cvn_net *net, int height, int width)
+{
+    cvn_result result;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "cvn_resize: build the net first");
+    if (height < 1 || width < 1) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_resize: %d x %d is no image", height, width);
+    cvni_swap_image_sizes(net, height, width);
+    result = cvni_rebuild(net, net->max_batch, net->mode, net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    if (result == CVN_OK) return CVN_OK;
+    cvni_swap_image_sizes(net, 0, 0);
+    cvni_restore_shapes(net);
+    return result;
+}
+
+cvn_net *cvn_share(cvn_net *net)
+{
+    cvn_net *other;
+    size_t params, layers;
+    if (!net || net->failed || !net->mode) {
+        if (net) cvni_fail(net, CVN_ERROR_STATE, "cvn_share: build the net first");
+        return NULL;
+    }
+    other = cvn_create(&net->desc);
+    if (!other) return NULL;
+    params = (size_t)net->param_count * sizeof *net->params;
+    layers = (size_t)net->layer_count * sizeof *net->layers;
+    other->params = (cvni_param *)cvni_alloc(net, params);
+    other->layers = (cvni_layer *)cvni_alloc(net, layers);
+    if (!other->params || !other->layers) {
+        cvn_destroy(other);
+        return NULL;
+    }
+    if (params) memcpy(other->params, net->params, params);
+    memcpy(other->layers, net->layers, layers);
+    for (int id = 1; id < net->layer_count; id++) {         /* input sizes are each net's own: cvn_resize */
+        if (!(net->layers[id].op->flags & CVNI_SOURCE)) continue;
+        other->layers[id].desc = cvni_new_record(other, sizeof(cvni_source_desc));
+        if (other->layers[id].desc) memcpy(other->layers[id].desc, net->layers[id].desc, sizeof(cvni_source_desc));
+    }
+    if (other->failed) {
+        cvn_destroy(other);
+        return NULL;
+    }
+    other->param_count = other->param_capacity = net->param_count;
+    other->layer_count = other->layer_capacity = net->layer_count;
+    other->output = net->output;
+    other->parent = net->parent ? net->parent : net;
+    other->optimizer = net->optimizer;
+    return other;
+}
+
+float *cvn_value(cvn_net *net, cvn_node node)
+{
+    const cvni_layer *l;
+    if (!net || net->failed) return NULL;
+    if (!net->mode || !cvni_valid(net, node)) {
+        cvni_fail(net, CVN_ERROR_STATE, "cvn_value: needs a node of a built net");
+        return NULL;
+    }
+    l = &net->layers[node.id];
+    if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE)) return l->y;
+    cvni_fail(net, CVN_ERROR_STATE, "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build", l->name);
+    return NULL;
+}
+
+float *cvn_gradient(cvn_net *net, cvn_node node)
+{
+    const cvni_layer *l;
+    if (!net || net->failed) return NULL;
+    if (!net->mode || !cvni_valid(net, node)) {
+        cvni_fail(net, CVN_ERROR_STATE, "cvn_gradient: needs a node of a built net");
+        return NULL;
+    }
+    l = &net->layers[node.id];
+    if (l->dy && (l->want_grad || net->desc.keep_all)) return l->dy;
+    cvni_fail(net, CVN_ERROR_STATE, "cvn_gradient: the plan has none for '%s'; call cvn_want_grad, then cvn_build", l->name);
+    return NULL;
+}
+
+/* ================================================================================================
+ * >>run   inputs, forward, backward, predict
+ * ============================================================================================== */
+
+static int cvni_is_finite(double x) { return x - x == 0; }
+
+/* Begins the write of a node's gradient: NULL when it has none; *add tells whether something stands there already. */
+static float *cvni_gradient_for(cvni_layer *x, int *add)
+{
+    if (!x->place.grad || !x->dy) return NULL;
+    *add = x->grad_written;
+    x->grad_written = 1;
+    return x->dy;
+}
+
+static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "%s: call cvn_build first", call);
+    if (train && net->mode != CVN_TRAIN)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net was built for inference; call cvn_build", call);
+    return CVN_OK;
+}
+
+static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *values, int n, int is_int, const char *call)
+{
+    cvni_layer *l;
+    cvn_result result = cvni_needs_build(net, call, 0);
+    if (result != CVN_OK) return result;
+    if (!cvni_valid(net, input) || !(net->layers[input.id].op->flags & CVNI_SOURCE) ||
+        net->layers[input.id].is_int != is_int || !values)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs %s and a pointer", call, is_int ? "a label input" : "an input or target");
+    l = &net->layers[input.id];
+    if (!l->y) return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call, l->name);
+    result = cvni_set_batch(net, n);
+    if (result == CVN_OK) memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
+    return result;
+}
+
+cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n)
+{
+    return cvni_write_input(net, input, values, n, 0, "cvn_set_input");
+}
+
+cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n)
+{
+    return cvni_write_input(net, input, labels, n, 1, "cvn_set_labels");
+}
+
+static void cvni_refold(cvn_net *net);      /* >>norm */
+
+/* Runs the graph. training: dropout and batch statistics; losses: with them, else only what predictions need. */
+static cvn_result cvni_run(cvn_net *net, int training, int losses)
+{
+    net->training = training;
+    net->forward_done = 0;
+    if (training) net->tick++;
+    if (net->mode == CVN_INFER) cvni_refold(net);
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        cvn_result result;
+        if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
+        result = l->op->forward(net, l);
+        if (result != CVN_OK) return result;
+    }
+    net->loss = NAN;
+    if (losses) {
+        double sum = 0;
+        int found = 0;
+        for (int id = 1; id < net->layer_count; id++) {
+            const cvni_layer *l = &net->layers[id];
+            if (l->loss_weight == 0) continue;
+            sum += (double)l->loss_weight * (double)l->y[0];
+            found = 1;
+        }
+        if (found) net->loss = (float)sum;
+    }
+    net->forward_done = losses ? CVN_TRAIN : CVN_INFER;
+    return CVN_OK;
+}
+
+cvn_result cvn_forward(cvn_net *net)
+{
+    const cvn_result result = cvni_needs_build(net, "cvn_forward", 1);
+    return result == CVN_OK ? cvni_run(net, 1, 1) : result;
+}
+
+cvn_result cvn_forward_eval(cvn_net *net)
+{
+    const cvn_result result = cvni_needs_build(net, "cvn_forward_eval", 0);
+    return result == CVN_OK ? cvni_run(net, 0, 0) : result;
+}
+
+float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
+
+/* From the seeds in place (dy with grad_written set) back to the first layers. */
+static void cvni_run_backward(cvn_net *net)
+{
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        cvni_layer *l = &net->layers[id];
+        if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
+        l->op->backward(net, l);
+    }
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (l->dy && !l->grad_written && (l->want_grad || net->desc.keep_all)) cvni_zero(l->dy, cvni_elements(l->shape));
+    }
+}
+
+static void cvni_begin_backward(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) net->layers[id].grad_written = 0;
+}
+
+cvn_result cvn_backward(cvn_net *net)
+{
+    cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
+    if (result != CVN_OK) return result;
+    if (net->forward_done != CVN_TRAIN) return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
+    cvni_begin_backward(net);
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0 || !l->place.grad) continue;
+        l->dy[0] = l->loss_weight;
+        l->grad_written = 1;
+    }
+    cvni_run_backward(net);
+    return CVN_OK;
+}
+
+cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
+{
+    cvni_layer *l;
+    cvn_result result = cvni_needs_build(net, "cvn_backward_from", 1);
+    if (result != CVN_OK) return result;
+    if (!net->forward_done) return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: run a forward pass first");
+    if (!cvni_valid(net, node) || !gradient)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_backward_from: needs a node of this net and a gradient");
+    l = &net->layers[node.id];
+    if (!l->place.grad || !(l->want_grad || net->desc.keep_all))
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: call cvn_want_grad on '%s' before cvn_build", l->name);
+    if (net->forward_done == CVN_INFER && !l->place.predict)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: cvn_forward_eval did not compute '%s'", l->name);
+    cvni_begin_backward(net);
+    if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
+    l->grad_written = 1;
+    cvni_run_backward(net);
+    return CVN_OK;
+}
+
+cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
+{
+    cvni_layer *in;
+    const cvni_layer *y;
+    cvn_result result = cvni_needs_build(net, "cvn_predict", 0);
+    if (result != CVN_OK) return result;
+    in = cvni_first_input(net);
+    y = &net->layers[net->output];
+    if (!x || !out || n < 0 || !in || !in->y)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_predict: needs samples, room for the result and a net with an input");
+    for (int done = 0; done < n;) {
+        const int now = cvni_min(n - done, net->max_batch);
+        result = cvni_set_batch(net, now);
+        if (result != CVN_OK) return result;
+        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done, cvni_elements(in->shape) * sizeof(float));
+        result = cvni_run(net, 0, 0);
+        if (result != CVN_OK) return result;
+        memcpy(out + cvni_sample_elements(y->shape) * (size_t)done, y->y, cvni_elements(y->shape) * sizeof(float));
+        done += now;
+    }
+    return CVN_OK;
+}
+
+/* ================================================================================================
+ * >>gemm   packed, blocked matrix product; operands are matrices or patches of an image
+ * ==============================================================================================
+ *   C[m x n] (+)= A[m x k] B[k x n]. Both operands are seen as lines along k: the rows of A, the columns of B. A block of
+ *   lines is packed into panels of mr (nr) lines, k-major, and the register tile runs over two panels. An operand knows
+ *   how to read its element (line, k):
+ *
+ *     strided   p[line*line_step + (k / taps)*k_step + tap[k % taps]]      (taps = 1, tap = NULL: a plain matrix)
+ *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
+ *     taps      line = (channel, tap), k = output position: its transpose
+ *
+ *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the blocking: the division into
+ *   blocks, and so the number of threads, does not change a bit.       source: K. Goto, R. van de Geijn, ACM TOMS 34(3) */
+
+#define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
+#define CVNI_BLOCK_M 128        /* lines of A in a packed block, about: with KC in L2 */
+#define CVNI_BLOCK_N 256        /* lines of B */
+#define CVNI_MAX_PANEL 64       /* largest mr, nr */
+
+/* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and column of positions
+ * reads: -1 is padding that reads 0. Index of a row: rows[tap_h*rows_tap + position_h*rows_step]. */
+typedef struct cvni_patches {
+    const float *x;             /* first channel */
+    ptrdiff_t plane, row;       /* floats from channel to channel, row to row */
+    int taps_h, taps_w;
+    const int *rows, *cols;
+    int rows_tap, rows_step, cols_tap, cols_step;
+    int width;                  /* positions in a row */
+    int unit;                   /* neighbouring positions read neighbouring columns */
+} cvni_patches;
+
+typedef struct cvni_operand {
+    const float *p;
+    ptrdiff_t line_step, k_step;
+    int taps;
+    const int *tap;
+    const cvni_patches *patches;
+    int lines_are_taps;
+} cvni_operand;
+
+typedef struct cvni_gemm {
+    int m, n, k;
+    cvni_operand a, b;
+    float *c;
+    ptrdiff_t ldc;
+    int add;                    /* C += instead of C = */
+    const float *row_bias;      /* [m], or NULL */
+    const float *col_bias;      /* [n], or NULL */
+    int activate;               /* leaky relu on the store */
+    float slope;
+} cvni_gemm;
+
+static cvni_operand cvni_matrix(const float *p, ptrdiff_t line_step, ptrdiff_t k_step)
+{
+    cvni_operand o;
+    memset(&o, 0, sizeof o);
+    o.p = p;
+    o.line_step = line_step;
+    o.k_step = k_step;
+    o.taps = 1;
+    return o;
+}
+
+/* One panel of `lines` <= width lines from a strided operand. */
+static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+{
+    for (int k = 0; k < ks; k++, out += width) {
+        const int kk = k0 + k;
+        const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step + (o->tap ? o->tap[kk % o->taps] : 0);
+        if (o->line_step == 1) for (int i = 0; i < lines; i++) out[i] = p[i];
+        else for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
+        for (int i = lines; i < width; i++) out[i] = 0;
+    }
+}
+
+/* A plain matrix whose lines are contiguous along k: line by line. */
+static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+{
+    for (int i = 0; i < width; i++) {
+        const float *p = o->p + (line0 + i) * o->line_step + k0;
+        if (i < lines) for (int k = 0; k < ks; k++) out[k * width + i] = p[k];
+        else for (int k = 0; k < ks; k++) out[k * width + i] = 0;
+    }
+}
+
+/* One run of positions of the same row: n columns from position `pos` on, read with tap (row r, columns cols). */
+static void cvni_pack_run(const cvni_patches *g, const float *row, const int *cols, int pos, int n, float *out)
+{
+    const int first = cols[pos * g->cols_step];
+    const int last = cols[(pos + n - 1) * g->cols_step];
+    if (g->unit && first >= 0 && last - first == n - 1) {
+        for (int i = 0; i < n; i++) out[i] = row[first + i];
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        const int c = cols[(pos + i) * g->cols_step];
+        out[i] = c < 0 ? 0 : row[c];
+    }
+}
+
+static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+{
+    const cvni_patches *g = o->patches;
+    const int taps = g->taps_h * g->taps_w;
+    int begin[CVNI_MAX_PANEL + 1];
+    int row[CVNI_MAX_PANEL];
+    int runs = 0;
+    int channel = k0 / taps;
+    int tap = k0 % taps;
+    for (int i = 0; i < lines; runs++) {            /* runs of positions that share a row */
+        row[runs] = (line0 + i) / g->width;
+        begin[runs] = i;
+        i += g->width - (line0 + i) % g->width;
+    }
+    begin[runs] = lines;
+    for (int k = 0; k < ks; k++, out += width) {
+        const float *plane = g->x + channel * g->plane;
+        const int *rows = g->rows + tap / g->taps_w * g->rows_tap;
+        const int *cols = g->cols + tap % g->taps_w * g->cols_tap;
+        for (int s = 0; s < runs; s++) {
+            const int r = rows[row[s] * g->rows_step];
+            const int n = begin[s + 1] - begin[s];
+            if (r < 0) for (int i = 0; i < n; i++) out[begin[s] + i] = 0;
+            else cvni_pack_run(g, plane + r * g->row, cols, line0 + begin[s] - row[s] * g->width, n, out + begin[s]);
+        }
+        for (int i = lines; i < width; i++) out[i] = 0;
+        if (++tap == taps) {
+            tap = 0;
+            channel++;
+        }
+    }
+}
+
+/* Lines are taps, k runs over positions: the same elements, written with a stride. */
+static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+{
+    const cvni_patches *g = o->patches;
+    const int taps = g->taps_h * g->taps_w;
+    for (int i = 0; i < width; i++) {
+        const int channel = (line0 + i) / taps;
+        const int tap = (line0 + i) % taps;
+        const int *rows = g->rows + tap / g->taps_w * g->rows_tap;
+        const int *cols = g->cols + tap % g->taps_w * g->cols_tap;
+        for (int k = 0; k < ks;) {
+            const int h = (k0 + k) / g->width;
+            const int w = (k0 + k) % g->width;
+            const int n = cvni_min(ks - k, g->width - w);
+            const int r = i < lines ? rows[h * g->rows_step] : -1;
+            const float *row = g->x + channel * g->plane + r * g->row;
+            float *to = out + k * width + i;
+            for (int j = 0; j < n; j++) {
+                const int c = r < 0 ? -1 : cols[(w + j) * g->cols_step];
+                to[j * width] = c < 0 ? 0 : row[c];
+            }
+            k += n;
+        }
+    }
+}
+
+/* Packs lines [line0, line0 + lines) into panels of `width`, each ks x width. */
+static void cvni_pack(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+{
+    for (int i = 0; i < lines; i += width, out += (ptrdiff_t)ks * width) {
+        const int n = cvni_min(width, lines - i);
+        if (o->patches && o->lines_are_taps) cvni_pack_taps(o, line0 + i, n, k0, ks, width, out);
+        else if (o->patches) cvni_pack_patches(o, line0 + i, n, k0, ks, width, out);
+        else if (o->k_step == 1 && o->taps == 1 && o->line_step != 1) cvni_pack_rows(o, line0 + i, n, k0, ks, width, out);
+        else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
+    }
+}
+
+static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
+
+/* Lines of a block: about `aim`, whole panels, no more than there are. */
+static int cvni_block(int lines, int aim, int panel)
+{
+    return cvni_min(cvni_round_up(lines, panel), cvni_max(panel, aim / panel * panel));
+}
+
+/* Scratch of one worker for a product of this size, in bytes. */
+static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
+{
+    const size_t lines = (size_t)cvni_block(m, CVNI_BLOCK_M, kern->mr) + (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
+    const size_t tile = (size_t)(kern->mr * kern->nr);
+    return cvni_align((lines * (size_t)cvni_min(k, CVNI_KC) + tile) * sizeof(float));
+}
+
+/* The tiles of two packed blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. Tiles over the edge go through a
+ * buffer. */
+static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns, int ks, int add,
+                            const float *a, const float *b, float *tile)
+{
+    const int mr = kern->mr;
+    const int nr = kern->nr;
+    for (int j = 0; j < ns; j += nr) {
+        for (int i = 0; i < ms; i += mr) {
+            float *c = g->c + (m0 + i) * g->ldc + n0 + j;
+            const int rows = cvni_min(mr, ms - i);
+            const int cols = cvni_min(nr, ns - j);
+            if (rows == mr && cols == nr) {
+                kern->gemm_tile(ks, a + (ptrdiff_t)i * ks, b + (ptrdiff_t)j * ks, c, g->ldc, add);
+                continue;
+            }
+            kern->gemm_tile(ks, a + (ptrdiff_t)i * ks, b + (ptrdiff_t)j * ks, tile, nr, 0);
+            for (int r = 0; r < rows; r++)
+                for (int s = 0; s < cols; s++)
+                    c[r * g->ldc + s] = add ? c[r * g->ldc + s] + tile[r * nr + s] : tile[r * nr + s];
+        }
+    }
+}
+
+/* Bias and activation on a finished block, still in the cache. */
+static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns)
+{
+    for (int i = 0; i < ms; i++) {
+        float *c = g->c + (m0 + i) * g->ldc + n0;
+        if (g->row_bias) kern->scale_shift(ns, 1, g->row_bias[m0 + i], c, c);
+        if (g->col_bias) kern->add(ns, c, g->col_bias + n0, c);
+        if (g->activate) kern->relu(ns, g->slope, c, c);
+    }
+}
+
+/* One block of C over the whole of k, on this thread. ms and ns at most the blocks that cvni_gemm_scratch assumes. */
+static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns, void *scratch)
+{
+    float *a = (float *)scratch;
+    float *b = a + (ptrdiff_t)cvni_round_up(ms, kern->mr) * cvni_min(g->k, CVNI_KC);
+    float *tile = b + (ptrdiff_t)cvni_round_up(ns, kern->nr) * cvni_min(g->k, CVNI_KC);
+    for (int k0 = 0; k0 < g->k; k0 += CVNI_KC) {
+        const int ks = cvni_min(CVNI_KC, g->k - k0);
+        cvni_pack(&g->a, m0, ms, k0, ks, kern->mr, a);
+        cvni_pack(&g->b, n0, ns, k0, ks, kern->nr, b);
+        cvni_gemm_tiles(kern, g, m0, ms, n0, ns, ks, g->add || k0 > 0, a, b, tile);
+    }
+    if (g->row_bias || g->col_bias || g->activate) cvni_gemm_store(kern, g, m0, ms, n0, ns);
+}
+
+/* Division of one product into blocks: as few as the caches allow, more when `want` tasks are needed. */
+typedef struct cvni_blocks { int ms, ns, rows, cols; } cvni_blocks;
+
+static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int want)
+{
+    cvni_blocks b;
+    b.ms = cvni_block(m, CVNI_BLOCK_M, kern->mr);
+    b.ns = cvni_block(n, CVNI_BLOCK_N, kern->nr);
+    while (cvni_ceil_div(m, b.ms) * cvni_ceil_div(n, b.ns) < want && (b.ns > 2 * kern->nr || b.ms > 4 * kern->mr)) {
+        if (b.ns > 2 * kern->nr && b.ns >= b.ms / 2) b.ns = cvni_round_up(b.ns / 2, kern->nr);
+        else if (b.ms > 4 * kern->mr) b.ms = cvni_round_up(b.ms / 2, kern->mr);
+        else b.ns = cvni_round_up(b.ns / 2, kern->nr);
+    }
+    b.rows = cvni_ceil_div(m, b.ms);
+    b.cols = cvni_ceil_div(n, b.ns);
+    return b;
+}
+
+static void cvni_gemm_task(const cvn_net *net, const cvni_gemm *g, const cvni_blocks *b, int task, int worker)
+{
+    const int m0 = task / b->cols * b->ms;
+    const int n0 = task % b->cols * b->ns;
+    cvni_gemm_block(net->k, g, m0, cvni_min(b->ms, g->m - m0), n0, cvni_min(b->ns, g->n - n0), cvni_scratch(net, worker));
+}
+
+typedef struct cvni_gemm_job { const cvn_net *net; const cvni_gemm *g; cvni_blocks blocks; } cvni_gemm_job;
+
+static void cvni_gemm_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gemm_job *job = (const cvni_gemm_job *)context;
+    for (int t = begin; t < end; t++) cvni_gemm_task(job->net, job->g, &job->blocks, t, worker);
+}
+
+/* The whole product on all threads. */
+static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
+{
+    cvni_gemm_job job;
+    job.net = net;
+    job.g = g;
+    job.blocks = cvni_make_blocks(net->k, g->m, g->n, 2 * net->threads);
+    cvni_parallel_for(net, job.blocks.rows * job.blocks.cols, 2.0 * g->m * g->n * g->k, cvni_gemm_part, &job);
+}
+
+/* ================================================================================================
+ * >>conv2d   convolution: implicit GEMM; direct where a group has one channel
+ * ==============================================================================================
+ *   y[n, f, oh, ow] = bias[f] + sum over c, kh, kw of
+ *                     w[f, c, kh, kw] * x[n, c, oh*stride_h + kh*dilation_h - pad_top, ow*stride_w + ...]
+ *
+ *   Tables, made once per plan, say for each tap and output row (column) which input row (column) it reads, -1 for zero
+ *   padding: stride, dilation and the pad modes live there alone.
+ *
+ *   forward            per image and group: Y[filters x positions] = W[filters x K] patches[K x positions]
+ *   backward, weights  dW[filters x K] += dY[filters x positions] patches^T; the batch is cut into slices of fixed size
+ *                      whose sums are added in order
+ *   backward, data     a gather: input positions whose coordinates are congruent modulo the stride meet the same taps;
+ *                      each such phase is one product dX[C x positions] = W^T[C x filters*taps] dY patches. With reflect
+ *                      or replicate padding this is the gradient of the padded image, which then is folded back.
+ *   source             V. Dumoulin, F. Visin, arXiv:1603.07285, section 4          tested: tests/test_conv.c */
+
+typedef struct cvni_conv {
+    const cvn_conv2d_desc *d;
+    int N, C, H, W, M, OH, OW;
+    int G, CG, MG;                      /* groups, channels and filters of one */
+    int taps, K;                        /* taps of a kernel, CG*taps */
+    int BH, BW;                         /* image that backward-data makes: the input, or the padded one */
+    int off_h, off_w;                   /* of output position 0 in it */
+    const int *rows, *cols;             /* forward: [kernel_h][OH], [kernel_w][OW] */
+    const int *back_rows, *back_cols;   /* backward: [kernel_h][BH], [kernel_w][BW] */
+    const int *tap;                     /* taps of the phases, one phase behind the other */
+    const int *runs;                    /* per kernel column: first and last + 1 output column inside the image */
+} cvni_conv;
+
+static size_t cvni_conv_table_ints(const cvni_conv *c)
+{
+    const cvn_conv2d_desc *d = c->d;
+    return (size_t)d->kernel_h * (size_t)(c->OH + c->BH) + (size_t)d->kernel_w * (size_t)(c->OW + c->BW + 2) + (size_t)c->taps;
+}
+
+static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
+    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    cvni_conv c;
+    c.d = d;
+    c.N = x.dim[0];
+    c.C = x.dim[1];
+    c.H = x.dim[2];
+    c.W = x.dim[3];
+    c.M = d->filters;
+    c.OH = l->shape.dim[2];
+    c.OW = l->shape.dim[3];
+    c.G = d->groups;
+    c.CG = c.C / c.G;
+    c.MG = c.M / c.G;
+    c.taps = d->kernel_h * d->kernel_w;
+    c.K = c.CG * c.taps;
+    c.BH = c.H + (padded ? d->pad_top + d->pad_bottom : 0);
+    c.BW = c.W + (padded ? d->pad_left + d->pad_right : 0);
+    c.off_h = padded ? 0 : d->pad_top;
+    c.off_w = padded ? 0 : d->pad_left;
+    c.rows = (const int *)l->table;
+    c.cols = l->table ? c.rows + d->kernel_h * c.OH : NULL;
+    c.back_rows = l->table ? c.cols + d->kernel_w * c.OW : NULL;
+    c.back_cols = l->table ? c.back_rows + d->kernel_h * c.BH : NULL;
+    c.tap = l->table ? c.back_cols + d->kernel_w * c.BW : NULL;
+    c.runs = l->table ? c.tap + c.taps : NULL;
+    return c;
+}
+
+/* Where padded coordinate i of an axis of n elements reads: inside, mirrored, clamped, or -1. */
+static int cvni_pad_index(int i, int n, cvn_pad_mode mode)
+{
+    if (i >= 0 && i < n) return i;
+    if (mode == CVN_PAD_ZERO) return -1;
+    if (mode == CVN_PAD_REPLICATE) return i < 0 ? 0 : n - 1;
+    return i < 0 ? -i : 2 * (n - 1) - i;
+}
+
+static void cvni_fill_map(int *map, int kernel, int out, int n, int stride, int dilation, int pad, cvn_pad_mode mode)
+{
+    for (int k = 0; k < kernel; k++)
+        for (int o = 0; o < out; o++) *map++ = cvni_pad_index(o * stride + k * dilation - pad, n, mode);
+}
+
+/* The inverse: which output position reads input position i through tap k, or -1. */
+static void cvni_fill_back_map(int *map, int kernel, int out, int n, int stride, int dilation, int offset)
+{
+    for (int k = 0; k < kernel; k++) {
+        for (int i = 0; i < n; i++) {
+            const int s = i + offset - k * dilation;
+            *map++ = s >= 0 && s % stride == 0 && s / stride < out ? s / stride : -1;
+        }
+    }
+}
+
+/* Positions of the backward image congruent to (h0, w0) modulo the stride, and the taps that reach them: kernel rows
+ * kh0, kh0 + kh_step, ... */
+typedef struct cvni_phase {
+    int h0, w0, rows, cols;
+    int kh0, kh_step, taps_h;
+    int kw0, kw_step, taps_w;
+} cvni_phase;
+
+static void cvni_phase_taps(int start, int offset, int kernel, int stride, int dilation, int *first, int *step, int *count)
+{
+    *first = 0;
+    *step = 1;
+    *count = 0;
+    for (int k = 0; k < kernel; k++) {
+        if ((start + offset - k * dilation) % stride) continue;
+        if (*count == 0) *first = k;
+        if (*count == 1) *step = k - *first;
+        ++*count;
+    }
+}
+
+static cvni_phase cvni_conv_phase(const cvni_conv *c, int index)
+{
+    const cvn_conv2d_desc *d = c->d;
+    cvni_phase p;
+    p.h0 = index / d->stride_w;
+    p.w0 = index % d->stride_w;
+    p.rows = c->BH > p.h0 ? cvni_ceil_div(c->BH - p.h0, d->stride_h) : 0;
+    p.cols = c->BW > p.w0 ? cvni_ceil_div(c->BW - p.w0, d->stride_w) : 0;
+    cvni_phase_taps(p.h0, c->off_h, d->kernel_h, d->stride_h, d->dilation_h, &p.kh0, &p.kh_step, &p.taps_h);
+    cvni_phase_taps(p.w0, c->off_w, d->kernel_w, d->stride_w, d->dilation_w, &p.kw0, &p.kw_step, &p.taps_w);
+    return p;
+}
+
+static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const cvn_conv2d_desc *d = c.d;
+    int *rows = (int *)l->table;
+    int *cols = rows + d->kernel_h * c.OH;
+    int *back_rows = cols + d->kernel_w * c.OW;
+    int *back_cols = back_rows + d->kernel_h * c.BH;
+    int *tap = back_cols + d->kernel_w * c.BW;
+    int *runs = tap + c.taps;
+    cvni_fill_map(rows, d->kernel_h, c.OH, c.H, d->stride_h, d->dilation_h, d->pad_top, d->pad_mode);
+    cvni_fill_map(cols, d->kernel_w, c.OW, c.W, d->stride_w, d->dilation_w, d->pad_left, d->pad_mode);
+    cvni_fill_back_map(back_rows, d->kernel_h, c.OH, c.BH, d->stride_h, d->dilation_h, c.off_h);
+    cvni_fill_back_map(back_cols, d->kernel_w, c.OW, c.BW, d->stride_w, d->dilation_w, c.off_w);
+    for (int i = 0; i < d->stride_h * d->stride_w; i++) {
+        const cvni_phase p = cvni_conv_phase(&c, i);
+        for (int h = 0; h < p.taps_h; h++)
+            for (int w = 0; w < p.taps_w; w++)
+                *tap++ = (p.kh0 + h * p.kh_step) * d->kernel_w + p.kw0 + w * p.kw_step;
+    }
+    for (int k = 0; k < d->kernel_w; k++, runs += 2) {
+        for (runs[0] = 0; runs[0] < c.OW && cols[k * c.OW + runs[0]] < 0;) runs[0]++;
+        for (runs[1] = runs[0]; runs[1] < c.OW && cols[k * c.OW + runs[1]] >= 0;) runs[1]++;
+    }
+}
+
+/* Slices of the batch in backward-weights: enough for a few threads where the product itself has few blocks. They
+ * depend on the shapes alone, so the sums do not depend on the threads. */
+static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
+{
+    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
+    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
+}
+
+static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x)
+{
+    const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
+    const int big = 1 << 15;
+    char text[96];
+    if (x.rank != 4)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is no image [C, H, W]; reshape it", cvni_shape_text(x, text));
+    if (d->filters < 1 || d->kernel_h < 1 || d->kernel_w < 1 || d->kernel_h > big || d->kernel_w > big || d->stride_h < 1 ||
+        d->stride_w < 1 || d->stride_h > big || d->stride_w > big || d->dilation_h < 1 || d->dilation_w < 1 ||
+        d->dilation_h > big || d->dilation_w > big || d->groups < 1 || d->pad_top < 0 || d->pad_left < 0 ||
+        d->pad_bottom < 0 || d->pad_right < 0 || d->pad_top > big || d->pad_left > big || d->pad_bottom > big ||
+        d->pad_right > big || d->pad_mode < CVN_PAD_ZERO || d->pad_mode > CVN_PAD_REPLICATE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d filters of %d x %d, stride %d x %d, dilation %d x %d, %d groups: "
+                               "out of range (1 or more; pads 0 or more)", d->filters, d->kernel_h, d->kernel_w, d->stride_h,
+                               d->stride_w, d->dilation_h, d->dilation_w, d->groups);
+    if (x.dim[1] % d->groups || d->filters % d->groups)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%d groups do not divide %d channels and %d filters", d->groups,
+                               x.dim[1], d->filters);
+    if (d->pad_mode == CVN_PAD_REFLECT && (cvni_max(d->pad_top, d->pad_bottom) >= x.dim[2] || cvni_max(d->pad_left, d->pad_right) >= x.dim[3]))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "reflect padding must be smaller than the input %s", cvni_shape_text(x, text));
+    return CVN_OK;
+}
+
+static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
+{
+    cvn_conv2d_desc *d = (cvn_conv2d_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int channels = x.dim[1];
+    int reach_h, reach_w, slices;
+    double fan_in, fan_out;
+    char text[96];
+    cvni_conv c;
+    cvn_result result;
+    if (!d->filters && x.rank == 4) d->filters = d->groups = channels;      /* depthwise, as cvn_depthwise asks */
+    result = cvni_conv_check(net, l, x);
+    if (result != CVN_OK) return result;
+    reach_h = d->dilation_h * (d->kernel_h - 1) + 1;
+    reach_w = d->dilation_w * (d->kernel_w - 1) + 1;
+    if (reach_h > x.dim[2] + d->pad_top + d->pad_bottom || reach_w > x.dim[3] + d->pad_left + d->pad_right)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "kernel %d x %d (dilated: %d x %d) is larger than input %s with pads "
+                               "%d %d %d %d; raise the pads or shrink the kernel", d->kernel_h, d->kernel_w, reach_h, reach_w,
+                               cvni_shape_text(x, text), d->pad_top, d->pad_left, d->pad_bottom, d->pad_right);
+    l->shape = cvni_shape(4, x.dim[0], d->filters, (x.dim[2] + d->pad_top + d->pad_bottom - reach_h) / d->stride_h + 1,
+                          (x.dim[3] + d->pad_left + d->pad_right - reach_w) / d->stride_w + 1);
+    fan_in = (double)(channels / d->groups) * d->kernel_h * d->kernel_w;
+    fan_out = (double)(d->filters / d->groups) * d->kernel_h * d->kernel_w;
+    result = cvni_add_param(net, l, 0, "weight", cvni_shape(4, d->filters, channels / d->groups, d->kernel_h, d->kernel_w),
+                            CVNI_WEIGHT, cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
+    if (result == CVN_OK && !d->no_bias)
+        result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, d->filters, 0, 0, 0), CVNI_BIAS,
+                                cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), fan_in, fan_out);
+    if (result != CVN_OK) return result;
+    c = cvni_conv_of(net, l);
+    l->macs = fan_in * d->filters * c.OH * c.OW;
+    l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
+    slices = cvni_conv_slices(net, &c);
+    l->work_backward_bytes = slices > 1 && c.CG > 1 ? cvni_mul_size((size_t)slices * (size_t)c.M, (size_t)c.K * sizeof(float)) : 0;
+    l->scratch_bytes = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
+    l->scratch_bytes += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) * (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float)) *
+                        (size_t)(d->stride_h * d->stride_w > 1);
+    if (d->pad_mode != CVN_PAD_ZERO)
+        l->scratch_bytes = cvni_add_size(l->scratch_bytes, cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
+                                         cvni_mul_size((size_t)c.BH, (size_t)c.BW * sizeof(float))));
+    return CVN_OK;
+}
+
+static const cvni_layer *cvni_activation(const cvn_net *net, const cvni_layer *l)
+{
+    return l->place.activation ? &net->layers[l->place.activation] : NULL;
+}
+
+/* Weights and bias to compute with: the folded ones of an inference plan, or the parameters. */
+static const float *cvni_run_weight(const cvn_net *net, const cvni_layer *l)
+{
+    return l->fold ? l->fold : cvni_weights(net, l, 0);
+}
+
+static const float *cvni_run_bias(const cvn_net *net, const cvni_layer *l)
+{
+    return l->fold ? l->fold + net->params[l->param[0]].count : cvni_weights(net, l, 1);
+}
+
+typedef struct cvni_conv_job {
+    cvn_net *net;
+    cvni_layer *l;
+    cvni_conv c;
+    cvni_blocks blocks;
+    int slices, add;
+    float *dx;
+    float *dw;
+} cvni_conv_job;
+
+static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *x)
+{
+    cvni_patches p;
+    p.x = x;
+    p.plane = (ptrdiff_t)c->H * c->W;
+    p.row = c->W;
+    p.taps_h = c->d->kernel_h;
+    p.taps_w = c->d->kernel_w;
+    p.rows = c->rows;
+    p.cols = c->cols;
+    p.rows_tap = c->OH;
+    p.cols_tap = c->OW;
+    p.rows_step = p.cols_step = 1;
+    p.width = c->OW;
+    p.unit = c->d->stride_w == 1;
+    return p;
+}
+
+static const float *cvni_conv_image(const cvni_conv_job *j, const cvni_layer *x, int n, int g)
+{
+    return x->y + ((ptrdiff_t)n * j->c.C + (ptrdiff_t)g * j->c.CG) * j->c.H * j->c.W;
+}
+
+static int cvni_conv_is_plain(const cvni_conv *c)       /* 1x1, stride 1, no padding: the patches are the image */
+{
+    return c->taps == 1 && c->d->stride_h * c->d->stride_w == 1 && c->OH == c->H && c->OW == c->W;
+}
+
+static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches, int lines_are_taps)
+{
+    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
+    cvni_operand o = cvni_matrix(patches->x, lines_are_taps ? plane : 1, lines_are_taps ? 1 : plane);
+    if (cvni_conv_is_plain(c)) return o;
+    o.patches = patches;
+    o.lines_are_taps = lines_are_taps;
+    return o;
+}
+
+static void cvni_conv_forward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_layer *act = cvni_activation(j->net, j->l);
+    const float *bias = cvni_run_bias(j->net, j->l);
+    const int blocks = j->blocks.rows * j->blocks.cols;
+    const int positions = c->OH * c->OW;
+    for (int t = begin; t < end; t++) {
+        const int n = t / blocks / c->G;
+        const int g = t / blocks % c->G;
+        const cvni_patches patches = cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
+        cvni_gemm p;
+        memset(&p, 0, sizeof p);
+        p.m = c->MG;
+        p.n = positions;
+        p.k = c->K;
+        p.a = cvni_matrix(cvni_run_weight(j->net, j->l) + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        p.b = cvni_conv_operand(c, &patches, 0);
+        p.c = j->l->y + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions;
+        p.ldc = positions;
+        p.row_bias = bias ? bias + g * c->MG : NULL;
+        p.activate = act != NULL;
+        p.slope = act ? cvni_relu_slope(act) : 0;
+        cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
+    }
+}
+
+/* Direct: one output plane of a group with one channel. */
+static void cvni_conv_direct_plane(const cvni_kernels *kern, const cvni_conv *c, const float *x, const float *w, float bias, float *y)
+{
+    const int kw = c->d->kernel_w;
+    for (int oh = 0; oh < c->OH; oh++, y += c->OW) {
+        for (int i = 0; i < c->OW; i++) y[i] = bias;
+        for (int t = 0; t < c->taps; t++) {
+            const int r = c->rows[t / kw * c->OH + oh];
+            const int *cols = c->cols + t % kw * c->OW;
+            const int *run = c->runs + 2 * (t % kw);
+            const float *row = x + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1]) kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], y + run[0]);
+            } else {
+                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) y[i] += w[t] * row[cols[i]];
+            }
+        }
+    }
+}
+
+static void cvni_conv_direct_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const cvni_layer *act = cvni_activation(j->net, j->l);
+    const float *bias = cvni_run_bias(j->net, j->l);
+    const float *w = cvni_run_weight(j->net, j->l);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int f = t % c->M;
+        float *y = j->l->y + (ptrdiff_t)t * c->OH * c->OW;
+        const float *x = cvni_conv_image(j, cvni_in(j->net, j->l, 0), t / c->M, f / c->MG);
+        cvni_conv_direct_plane(kern, c, x, w + f * c->taps, bias ? bias[f] : 0, y);
+        if (act) kern->relu(c->OH * c->OW, cvni_relu_slope(act), y, y);
+    }
+}
+
+static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.c = cvni_conv_of(net, l);
+    return j;
+}
+
+static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j = cvni_conv_job_of(net, l);
+    const cvni_conv *c = &j.c;
+    const double cost = 2 * l->macs * c->N;
+    if (c->CG == 1) {
+        cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_part, &j);
+        return CVN_OK;
+    }
+    j.blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW, cvni_ceil_div(2 * net->threads, c->N * c->G));
+    cvni_parallel_for(net, c->N * c->G * j.blocks.rows * j.blocks.cols, cost, cvni_conv_forward_part, &j);
+    return CVN_OK;
+}
+
+/* Adds (or writes) a block of phase positions [q0, q0 + count) to the strided places of an image row by row. */
+static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *p, const float *block, int channels, int q0, int count,
+                              float *image, int add)
+{
+    for (int i = 0; i < channels; i++, block += count, image += (ptrdiff_t)c->BH * c->BW) {
+        for (int q = 0; q < count; q++) {
+            const int h = p->h0 + (q0 + q) / p->cols * c->d->stride_h;
+            const int w = p->w0 + (q0 + q) % p->cols * c->d->stride_w;
+            float *to = image + (ptrdiff_t)h * c->BW + w;
+            *to = add ? *to + block[q] : block[q];
+        }
+    }
+}
+
+/* A phase that no tap reaches: its gradient is zero. */
+static void cvni_conv_clear_phase(const cvni_conv *c, const cvni_phase *p, int channels, float *image)
+{
+    for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->BH * c->BW)
+        for (int h = p->h0; h < c->BH; h += c->d->stride_h)
+            for (int w = p->w0; w < c->BW; w += c->d->stride_w) image[(ptrdiff_t)h * c->BW + w] = 0;
+}
+
+static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase *p, const float *dy)
+{
+    cvni_patches g;
+    g.x = dy;
+    g.plane = (ptrdiff_t)c->OH * c->OW;
+    g.row = c->OW;
+    g.taps_h = p->taps_h;
+    g.taps_w = p->taps_w;
+    g.rows = c->back_rows + p->kh0 * c->BH + p->h0;
+    g.cols = c->back_cols + p->kw0 * c->BW + p->w0;
+    g.rows_tap = p->kh_step * c->BH;
+    g.cols_tap = p->kw_step * c->BW;
+    g.rows_step = c->d->stride_h;
+    g.cols_step = c->d->stride_w;
+    g.width = p->cols;
+    g.unit = 1;
+    return g;
+}
+
+/* Channels [m0, m0 + ms) of one image and group: the gradient of the (padded) input into `image`. */
+static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image, int add, void *scratch)
+{
+    const cvni_conv *c = &j->c;
+    const float *w = cvni_weights(j->net, j->l, 0) + (ptrdiff_t)g * c->MG * c->K;
+    const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
+    const int phases = c->d->stride_h * c->d->stride_w;
+    const int *tap = c->tap;
+    float *block = (float *)(void *)((char *)scratch + cvni_gemm_scratch(j->net->k, c->CG, c->BH * c->BW, c->MG * c->taps));
+    for (int i = 0; i < phases; i++) {
+        const cvni_phase p = cvni_conv_phase(c, i);
+        const cvni_patches patches = cvni_conv_back_patches(c, &p, dy);
+        const int positions = p.rows * p.cols;
+        const int taps = p.taps_h * p.taps_w;
+        cvni_gemm m;
+        if (positions && !taps && !add) cvni_conv_clear_phase(c, &p, ms, image);
+        memset(&m, 0, sizeof m);
+        m.m = c->CG;
+        m.n = positions;
+        m.k = c->MG * taps;
+        m.a = cvni_matrix(w, c->taps, c->K);
+        m.a.taps = cvni_max(taps, 1);
+        m.a.tap = tap;
+        m.b.patches = &patches;
+        m.b.taps = 1;
+        for (int q = 0; taps && q < positions; q += j->blocks.ns) {
+            const int ns = cvni_min(j->blocks.ns, positions - q);
+            m.add = phases == 1 && add;
+            m.ldc = phases == 1 ? positions : ns;       /* one phase: the rows of the image itself */
+            m.c = phases == 1 ? image - m0 * m.ldc : block - m0 * m.ldc - q;
+            cvni_gemm_block(j->net->k, &m, m0, ms, q, ns, scratch);
+            if (phases > 1) cvni_conv_scatter(c, &p, block, ms, q, ns, image, add);
+        }
+        tap += taps;
+    }
+}
+
+/* Reflect and replicate: every padded position adds to the pixel that it was read from. */
+static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *dx, int add)
+{
+    for (int i = 0; i < channels; i++, dx += (ptrdiff_t)c->H * c->W, padded += (ptrdiff_t)c->BH * c->BW) {
+        if (!add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
+        for (int h = 0; h < c->BH; h++) {
+            float *row = dx + (ptrdiff_t)cvni_pad_index(h - c->d->pad_top, c->H, c->d->pad_mode) * c->W;
+            for (int w = 0; w < c->BW; w++)
+                row[cvni_pad_index(w - c->d->pad_left, c->W, c->d->pad_mode)] += padded[(ptrdiff_t)h * c->BW + w];
+        }
+    }
+}
+
+static void cvni_conv_back_data_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    char *scratch = (char *)cvni_scratch(j->net, worker);
+    const size_t plane_at = j->net->scratch_bytes;
+    for (int t = begin; t < end; t++) {
+        const int n = t / j->blocks.rows / c->G;
+        const int g = t / j->blocks.rows % c->G;
+        const int m0 = t % j->blocks.rows * j->blocks.ms;
+        const int ms = cvni_min(j->blocks.ms, c->CG - m0);
+        float *dx = j->dx + ((ptrdiff_t)n * c->C + (ptrdiff_t)g * c->CG + m0) * c->H * c->W;
+        if (c->d->pad_mode == CVN_PAD_ZERO) {
+            cvni_conv_back_image(j, n, g, m0, ms, dx, j->add, scratch);
+        } else {        /* the padded image lies at the end of the scratch */
+            float *padded = (float *)(void *)(scratch + plane_at) - (ptrdiff_t)ms * c->BH * c->BW;
+            cvni_conv_back_image(j, n, g, m0, ms, padded, 0, scratch);
+            cvni_conv_fold(c, padded, ms, dx, j->add);
+        }
+    }
+}
+
+static void cvni_conv_back_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const int blocks = j->blocks.rows * j->blocks.cols;
+    const int positions = c->OH * c->OW;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / blocks / c->G;
+        const int g = t / blocks % c->G;
+        const int n0 = (int)((int64_t)c->N * slice / j->slices);
+        const int n1 = (int)((int64_t)c->N * (slice + 1) / j->slices);
+        cvni_gemm p;
+        memset(&p, 0, sizeof p);
+        p.m = c->MG;
+        p.n = c->K;
+        p.k = positions;
+        p.ldc = c->K;
+        p.c = (j->slices > 1 ? (float *)j->l->work_backward + (ptrdiff_t)slice * c->M * c->K : j->dw) + (ptrdiff_t)g * c->MG * c->K;
+        for (int n = n0; n < n1; n++) {
+            const cvni_patches patches = cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
+            p.a = cvni_matrix(j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions, positions, 1);
+            p.b = cvni_conv_operand(c, &patches, 1);
+            p.add = n > n0 || j->slices == 1;
+            cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
+        }
+    }
+}
+
+/* dw += the slices, in order; tasks are filters. */
+static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const int K = j->c.K;
+    (void)worker;
+    for (int f = begin; f < end; f++) {
+        float *dw = j->dw + (ptrdiff_t)f * K;
+        for (int s = 0; s < j->slices; s++)
+            j->net->k->add(K, dw, (const float *)j->l->work_backward + ((ptrdiff_t)s * j->c.M + f) * K, dw);
+    }
+}
+
+/* Tasks are channels of the batch: dx of one plane from all filters of its group. */
+static void cvni_conv_direct_back_data_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int kw = c->d->kernel_w;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + (ptrdiff_t)t * c->H * c->W;
+        if (!j->add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
+        for (int i = 0; i < c->MG * c->OH * c->taps; i++) {
+            const int f = t % c->C * c->MG + i / (c->OH * c->taps);
+            const int oh = i / c->taps % c->OH;
+            const int tap = i % c->taps;
+            const int r = c->rows[tap / kw * c->OH + oh];
+            const int *cols = c->cols + tap % kw * c->OW;
+            const int *run = c->runs + 2 * (tap % kw);
+            const float w = cvni_weights(j->net, j->l, 0)[f * c->taps + tap];
+            const float *dy = j->l->dy + (((ptrdiff_t)(t / c->C) * c->M + f) * c->OH + oh) * c->OW;
+            float *row = dx + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1]) kern->axpy(run[1] - run[0], w, dy + run[0], row + cols[run[0]]);
+            } else {
+                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w * dy[q];
+            }
+        }
+    }
+}
+
+static float cvni_conv_direct_tap(const cvni_conv_job *j, int f, int tap)
+{
+    const cvni_conv *c = &j->c;
+    const int kw = c->d->kernel_w;
+    const int *cols = c->cols + tap % kw * c->OW;
+    const int *run = c->runs + 2 * (tap % kw);
+    const int unit = c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO;
+    double sum = 0;
+    for (int n = 0; n < c->N; n++) {
+        const float *x = cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, f / c->MG);
+        const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + f) * c->OH * c->OW;
+        for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
+            const int r = c->rows[tap / kw * c->OH + oh];
+            const float *row = x + (ptrdiff_t)r * c->W;
+            float part = 0;
+            if (r < 0 || run[0] >= run[1]) continue;
+            if (unit) part = j->net->k->dot(run[1] - run[0], dy + run[0], row + cols[run[0]]);
+            else for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) part += dy[i] * row[cols[i]];
+            sum += (double)part;
+        }
+    }
+    return (float)sum;
+}
+
+static void cvni_conv_direct_back_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) j->dw[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
+}
+
+static void cvni_conv_back_bias_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const int positions = j->c.OH * j->c.OW;
+    (void)worker;
+    for (int f = begin; f < end; f++) {
+        double sum = 0;
+        for (int n = 0; n < j->c.N; n++)
+            sum += (double)j->net->k->sum(positions, j->l->dy + ((ptrdiff_t)n * j->c.M + f) * positions);
+        j->dw[f] += (float)sum;
+    }
+}
+
+static void cvni_conv_backward_weight(cvn_net *net, cvni_conv_job *j, double cost)
+{
+    const cvni_conv *c = &j->c;
+    if (c->CG == 1) {
+        cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_back_weight_part, j);
+        return;
+    }
+    j->slices = cvni_conv_slices(net, c);
+    j->blocks = cvni_make_blocks(net->k, c->MG, c->K, cvni_ceil_div(2 * net->threads, j->slices * c->G));
+    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost, cvni_conv_back_weight_part, j);
+    if (j->slices > 1)
+        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
+}
+
+static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j = cvni_conv_job_of(net, l);
+    const cvni_conv *c = &j.c;
+    const double cost = 2 * l->macs * c->N;
+    j.dw = cvni_weights_grad(net, l, 1);
+    if (j.dw) cvni_parallel_for(net, c->M, (double)c->N * c->M * c->OH * c->OW, cvni_conv_back_bias_part, &j);
+    j.dw = cvni_weights_grad(net, l, 0);
+    if (j.dw) cvni_conv_backward_weight(net, &j, cost);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (!j.dx) return;
+    if (c->CG == 1) {
+        cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_back_data_part, &j);
+        return;
+    }
+    j.blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
+    while (c->N * c->G * cvni_ceil_div(c->CG, j.blocks.ms) < 2 * net->threads && j.blocks.ms > 4 * net->k->mr)
+        j.blocks.ms = cvni_round_up(j.blocks.ms / 2, net->k->mr);
+    j.blocks.rows = cvni_ceil_div(c->CG, j.blocks.ms);
+    cvni_parallel_for(net, c->N * c->G * j.blocks.rows, cost, cvni_conv_back_data_part, &j);
+}
+
+static const cvni_op cvni_op_conv2d = { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare,
+                                        cvni_conv_forward, cvni_conv_backward };
+
+cvn_conv2d_desc cvn_conv2d_defaults(void)
+{
+    cvn_conv2d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_h = d.dilation_h = d.groups = 1;
+    return d;
+}
+
+static cvn_node cvni_add_conv(cvn_net *net, cvn_node x, cvn_conv2d_desc d)
+{
+    if (!d.kernel_w) d.kernel_w = d.kernel_h;
+    if (!d.stride_h) d.stride_h = 1;
+    if (!d.stride_w) d.stride_w = d.stride_h;
+    if (!d.dilation_h) d.dilation_h = 1;
+    if (!d.dilation_w) d.dilation_w = d.dilation_h;
+    if (!d.groups) d.groups = 1;
+    return cvni_add_layer(net, &cvni_op_conv2d, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc *desc)
+{
+    cvn_conv2d_desc d = desc ? *desc : cvn_conv2d_defaults();
+    if (!d.filters) d.filters = -1;         /* 0 stands for depthwise inside */
+    return cvni_add_conv(net, x, d);
+}
+
+static cvn_conv2d_desc cvni_square_conv(int filters, int kernel, int stride, int pad)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = filters;
+    d.kernel_h = kernel;
+    d.stride_h = stride ? stride : -1;
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
+    return d;
+}
+
+cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
+{
+    return cvni_add_conv(net, x, cvni_square_conv(filters ? filters : -1, kernel, stride, pad));
+}
+
+cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad)
+{
+    return cvni_add_conv(net, x, cvni_square_conv(0, kernel, stride, pad));
+}
+
+/* ================================================================================================
+ * >>dense   fully connected: y = x W^T + b
+ * ==============================================================================================
+ *   x [rows, in], rows = N or, for a sequence, N*T; W [units, in]
+ *   backward  dx = dy W;  dW += dy^T x;  db += sum of dy over rows                 tested: tests/test_layers.c */
+
+typedef struct cvni_dense { int rows, in, units; } cvni_dense;
+
+static cvni_dense cvni_dense_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_dense d;
+    d.units = l->shape.dim[l->shape.rank - 1];
+    d.rows = x.rank == 3 ? x.dim[0] * x.dim[1] : x.dim[0];
+    d.in = x.rank == 3 ? x.dim[2] : (int)cvni_sample_elements(x);
+    return d;
+}
+
+static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_dense_desc *d = (const cvn_dense_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_dense g;
+    cvn_result result;
+    if (d->units < 1) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d units; 1 or more are needed", d->units);
+    if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no axis but the batch");
+    l->shape = x.rank == 3 ? cvni_shape(3, x.dim[0], x.dim[1], d->units, 0) : cvni_shape(2, x.dim[0], d->units, 0, 0);
+    g = cvni_dense_of(net, l);
+    l->macs = (double)g.in * g.units * (x.rank == 3 ? x.dim[1] : 1);
+    result = cvni_add_param(net, l, 0, "weight", cvni_shape(2, g.units, g.in, 0, 0), CVNI_WEIGHT,
+                            cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), g.in, g.units);
+    if (result == CVN_OK && !d->no_bias)
+        result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, g.units, 0, 0, 0), CVNI_BIAS,
+                                cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), g.in, g.units);
+    l->scratch_bytes = cvni_gemm_scratch(net->k, g.rows, g.units, g.in);
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, g.rows, g.in, g.units));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, g.units, g.in, g.rows));
+    return result;
+}
+
+typedef struct cvni_dense_job { cvn_net *net; cvni_layer *l; cvni_dense d; } cvni_dense_job;
+
+/* One row: packing would cost as much as the product. Tasks are units. */
+static void cvni_dense_row_part(void *context, int begin, int end, int worker)
+{
+    const cvni_dense_job *j = (const cvni_dense_job *)context;
+    const float *w = cvni_run_weight(j->net, j->l);
+    const float *bias = cvni_run_bias(j->net, j->l);
+    const float *x = cvni_in(j->net, j->l, 0)->y;
+    (void)worker;
+    for (int u = begin; u < end; u++)
+        j->l->y[u] = j->net->k->dot(j->d.in, w + (ptrdiff_t)u * j->d.in, x) + (bias ? bias[u] : 0);
+}
+
+static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *act = cvni_activation(net, l);
+    cvni_dense_job j;
+    cvni_gemm g;
+    j.net = net;
+    j.l = l;
+    j.d = cvni_dense_of(net, l);
+    if (j.d.rows == 1) {
+        cvni_parallel_for(net, j.d.units, 2.0 * j.d.units * j.d.in, cvni_dense_row_part, &j);
+        if (act) net->k->relu(j.d.units, cvni_relu_slope(act), l->y, l->y);
+        return CVN_OK;
+    }
+    memset(&g, 0, sizeof g);
+    g.m = j.d.rows;
+    g.n = j.d.units;
+    g.k = j.d.in;
+    g.a = cvni_matrix(cvni_in(net, l, 0)->y, j.d.in, 1);
+    g.b = cvni_matrix(cvni_run_weight(net, l), j.d.in, 1);
+    g.c = l->y;
+    g.ldc = j.d.units;
+    g.col_bias = cvni_run_bias(net, l);
+    g.activate = act != NULL;
+    g.slope = act ? cvni_relu_slope(act) : 0;
+    cvni_gemm_run(net, &g);
+    return CVN_OK;
+}
+
+static void cvni_dense_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
+    float *db = cvni_weights_grad(net, l, 1);
+    cvni_gemm g;
+    for (int r = 0; db && r < d.rows; r++) net->k->add(d.units, db, l->dy + (ptrdiff_t)r * d.units, db);
+    memset(&g, 0, sizeof g);
+    if (dw) {
+        g.m = d.units;
+        g.n = d.in;
+        g.k = d.rows;
+        g.a = cvni_matrix(l->dy, 1, d.units);
+        g.b = cvni_matrix(x->y, 1, d.in);
+        g.c = dw;
+        g.ldc = d.in;
+        g.add = 1;
+        cvni_gemm_run(net, &g);
+    }
+    g.c = cvni_gradient_for(x, &g.add);
+    if (!g.c) return;
+    g.m = d.rows;
+    g.n = d.in;
+    g.k = d.units;
+    g.a = cvni_matrix(l->dy, d.units, 1);
+    g.b = cvni_matrix(cvni_weights(net, l, 0), 1, d.in);
+    g.ldc = d.in;
+    cvni_gemm_run(net, &g);
+}
+
+static const cvni_op cvni_op_dense = { "dense", "fc", "Gemm", CVNI_USES_X, cvni_dense_shape, NULL, cvni_dense_forward,
+                                       cvni_dense_backward };
+
+static int cvni_can_fold(const cvni_layer *l)
+{
+    return l->op == &cvni_op_conv2d || (l->op == &cvni_op_dense && l->shape.rank == 2);
+}
+
+cvn_dense_desc cvn_dense_defaults(void)
+{
+    cvn_dense_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc *desc)
+{
+    const cvn_dense_desc d = desc ? *desc : cvn_dense_defaults();
+    return cvni_add_layer(net, &cvni_op_dense, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    return cvn_dense_ex(net, x, &d);
+}
+
+/* ================================================================================================
+ * >>pool   maximum and mean over windows
+ * ==============================================================================================
+ *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last window that starts at
+ *             in + leading pad or behind is dropped
+ *   max       training keeps, per output, the offset of the winner in its plane (int); backward adds dy there
+ *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as PyTorch
+ *                                                                                  tested: tests/test_layers.c */
+
+typedef struct cvni_window { int h0, h1, w0, w1, divisor; } cvni_window;
+
+static int cvni_pool_size(int n, int kernel, int stride, int pad0, int pad1, int ceil_mode)
+{
+    const int room = n + pad0 + pad1 - kernel;
+    int out = (ceil_mode ? cvni_ceil_div(room, stride) : room / stride) + 1;
+    if (ceil_mode && (out - 1) * stride >= n + pad0) out--;
+    return out;
+}
+
+static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_pool_desc *d = (const cvn_pool_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int kh = d->kernel_h ? d->kernel_h : x.dim[2];        /* 0: global, the whole image */
+    const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
+    char text[96];
+    if (x.rank != 4)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is no image [C, H, W]; reshape it", cvni_shape_text(x, text));
+    if (kh < 1 || kw < 1 || d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 || d->pad_left < 0 || d->pad_bottom < 0 ||
+        d->pad_right < 0 || cvni_max(d->pad_top, d->pad_bottom) > kh / 2 || cvni_max(d->pad_left, d->pad_right) > kw / 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
+                               "(kernel and stride 1 or more, pads at most half the kernel)", kh, kw, d->stride_h, d->stride_w,
+                               d->pad_top, d->pad_left, d->pad_bottom, d->pad_right);
+    if (kh > x.dim[2] + d->pad_top + d->pad_bottom || kw > x.dim[3] + d->pad_left + d->pad_right)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "kernel %d x %d is larger than input %s with its pads; shrink the "
+                               "kernel or pool less before", kh, kw, cvni_shape_text(x, text));
+    l->shape = cvni_shape(4, x.dim[0], x.dim[1],
+                          cvni_pool_size(x.dim[2], kh, d->stride_h, d->pad_top, d->pad_bottom, d->ceil_mode),
+                          cvni_pool_size(x.dim[3], kw, d->stride_w, d->pad_left, d->pad_right, d->ceil_mode));
+    return CVN_OK;
+}
+
+static cvn_result cvni_maxpool_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_pool_shape(net, l);
+    l->saved_bytes = cvni_mul_size(cvni_elements(l->shape), sizeof(int));
+    return result;
+}
+
+static cvni_window cvni_pool_window(const cvn_pool_desc *d, cvn_shape x, int oh, int ow)
+{
+    const int kh = d->kernel_h ? d->kernel_h : x.dim[2];
+    const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
+    const int h0 = oh * d->stride_h - d->pad_top;
+    const int w0 = ow * d->stride_w - d->pad_left;
+    cvni_window w;
+    w.h0 = cvni_max(h0, 0);
+    w.w0 = cvni_max(w0, 0);
+    w.h1 = cvni_min(h0 + kh, x.dim[2]);
+    w.w1 = cvni_min(w0 + kw, x.dim[3]);
+    w.divisor = d->exclude_pad ? (w.h1 - w.h0) * (w.w1 - w.w0)
+                               : (cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) * (cvni_min(w0 + kw, x.dim[3] + d->pad_right) - w0);
+    return w;
+}
+
+typedef struct cvni_pool_job { cvn_net *net; cvni_layer *l; cvni_layer *x; float *dx; int add; } cvni_pool_job;
+
+static void cvni_maxpool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
+    const cvn_shape x = j->x->shape;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->x->y + (ptrdiff_t)t * x.dim[2] * x.dim[3];
+        float *y = j->l->y + (ptrdiff_t)t * OH * OW;
+        int *winner = j->l->saved ? (int *)j->l->saved + (ptrdiff_t)t * OH * OW : NULL;
+        for (int o = 0; o < OH * OW; o++) {
+            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
+            int best = w.h0 * x.dim[3] + w.w0;
+            for (int h = w.h0; h < w.h1; h++)
+                for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++)
+                    if (plane[i] > plane[best] || (plane[i] != plane[i] && plane[best] == plane[best])) best = i;
+            y[o] = plane[best];
+            if (winner) winner[o] = best;
+        }
+    }
+}
+
+static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const int plane = j->x->shape.dim[2] * j->x->shape.dim[3];
+    const int outputs = j->l->shape.dim[2] * j->l->shape.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *dy = j->l->dy + (ptrdiff_t)t * outputs;
+        const int *winner = (const int *)j->l->saved + (ptrdiff_t)t * outputs;
+        float *dx = j->dx + (ptrdiff_t)t * plane;
+        if (!j->add) cvni_zero(dx, (size_t)plane);
+        for (int o = 0; o < outputs; o++) dx[winner[o]] += dy[o];
+    }
+}
+
+static void cvni_avgpool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
+    const cvn_shape x = j->x->shape;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->x->y + (ptrdiff_t)t * x.dim[2] * x.dim[3];
+        float *y = j->l->y + (ptrdiff_t)t * OH * OW;
+        for (int o = 0; o < OH * OW; o++) {
+            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
+            double sum = 0;
+            for (int h = w.h0; h < w.h1; h++)
+                sum += (double)j->net->k->sum(w.w1 - w.w0, plane + (ptrdiff_t)h * x.dim[3] + w.w0);
+            y[o] = (float)(sum / w.divisor);
+        }
+    }
+}
+
+static void cvni_avgpool_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
+    const cvn_shape x = j->x->shape;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *dy = j->l->dy + (ptrdiff_t)t * OH * OW;
+        float *dx = j->dx + (ptrdiff_t)t * x.dim[2] * x.dim[3];
+        if (!j->add) cvni_zero(dx, (size_t)x.dim[2] * (size_t)x.dim[3]);
+        for (int o = 0; o < OH * OW; o++) {
+            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
+            const float g = dy[o] / (float)w.divisor;
+            for (int h = w.h0; h < w.h1; h++)
+                for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++) dx[i] += g;
+        }
+    }
+}
+
+static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+{
+    const cvn_pool_desc *d = (const cvn_pool_desc *)l->desc;
+    cvni_pool_job j;
+    double cost;
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0);
+    j.dx = NULL;
+    j.add = 0;
+    if (backward && (j.dx = cvni_gradient_for(j.x, &j.add)) == NULL) return;
+    cost = (double)cvni_elements(l->shape) * (d->kernel_h ? d->kernel_h * d->kernel_w : j.x->shape.dim[2] * j.x->shape.dim[3]);
+    cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1], 2 * cost + (double)cvni_elements(j.x->shape), part, &j);
+}
+
+static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_maxpool_part, 0);
+    return CVN_OK;
+}
+
+static cvn_result cvni_avgpool_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_avgpool_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_maxpool_backward(cvn_net *net, cvni_layer *l) { cvni_pool_run(net, l, cvni_maxpool_back_part, 1); }
+static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l) { cvni_pool_run(net, l, cvni_avgpool_back_part, 1); }
+
+static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
+                                         cvni_maxpool_forward, cvni_maxpool_backward };
+static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
+                                         cvni_avgpool_forward, cvni_avgpool_backward };
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0, cvni_maxpool_shape, NULL,
+                                                cvni_maxpool_forward, cvni_maxpool_backward };
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0, cvni_pool_shape, NULL,
+                                                cvni_avgpool_forward, cvni_avgpool_backward };
+
+cvn_pool_desc cvn_pool_defaults(void)
+{
+    cvn_pool_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* A kernel of 0 is an error here: inside it means the whole image. */
+static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x, const cvn_pool_desc *desc)
+{
+    cvn_pool_desc d = desc ? *desc : cvn_pool_defaults();
+    if (!d.kernel_h) d.kernel_h = -1;
+    if (!d.kernel_w) d.kernel_w = d.kernel_h;
+    if (!d.stride_w) d.stride_w = d.stride_h ? d.stride_h : d.kernel_w;
+    if (!d.stride_h) d.stride_h = d.kernel_h;
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
+
+static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel, int stride)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = kernel;
+    d.stride_h = stride;
+    return cvni_add_pool(net, op, x, &d);
+}
+
+static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.stride_h = d.stride_w = 1;
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_maxpool(cvn_net *net, cvn_node x, int kernel, int stride)
+{
+    return cvni_add_square_pool(net, &cvni_op_maxpool, x, kernel, stride);
+}
+
+cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride)
+{
+    return cvni_add_square_pool(net, &cvni_op_avgpool, x, kernel, stride);
+}
+
+cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d) { return cvni_add_pool(net, &cvni_op_maxpool, x, d); }
+cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d) { return cvni_add_pool(net, &cvni_op_avgpool, x, d); }
+cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x) { return cvni_add_global_pool(net, &cvni_op_global_maxpool, x); }
+cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x) { return cvni_add_global_pool(net, &cvni_op_global_avgpool, x); }
+
+/* ================================================================================================
+ * >>norm   batch normalisation
+ * ==============================================================================================
+ *   per channel c, m = N*H*W values:   mean = sum x / m;  var = sum (x - mean)^2 / m;  s = 1/sqrt(var + eps)
+ *   y = (x - mean) s w + b
+ *   backward, batch statistics     dw = sum dy (x - mean) s;  db = sum dy
+ *                                  dx = w s (dy - db/m - (x - mean) s dw/m)
+ *   backward, running statistics   (prediction, frozen)  dx = w s dy
+ *   saved     mean and s of the batch [2, C]
+ *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3                     tested: tests/test_layers.c
+ *
+ *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' = w*scale, b' = b*scale + shift
+ *   with scale = w_bn/sqrt(running_var + eps), shift = b_bn - running_mean*scale. */
+
+enum { CVNI_NORM_MEAN, CVNI_NORM_VAR, CVNI_NORM_WEIGHT, CVNI_NORM_BIAS };       /* parameter slots */
+
+static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape c = cvni_shape(1, x.dim[1], 0, 0, 0);
+    const cvn_init none = { CVN_INIT_DEFAULT, 0, 0 };
+    cvn_result result;
+    if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no channels");
+    if (!(d->eps > 0) || !(d->momentum > 0) || d->momentum > 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "eps %g, momentum %g: out of range (eps > 0, 0 < momentum <= 1)",
+                               (double)d->eps, (double)d->momentum);
+    l->shape = x;
+    l->macs = (double)cvni_sample_elements(x);
+    l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
+    result = cvni_add_param(net, l, CVNI_NORM_MEAN, "running_mean", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_ZERO, 0), 1, 1);
+    if (result == CVN_OK)
+        result = cvni_add_param(net, l, CVNI_NORM_VAR, "running_var", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_CONSTANT, 1), 1, 1);
+    if (result == CVN_OK && !d->no_affine)
+        result = cvni_add_param(net, l, CVNI_NORM_WEIGHT, "weight", c, CVNI_WEIGHT, cvni_init_or(d->weight_init, CVN_INIT_CONSTANT, 1), 1, 1);
+    if (result == CVN_OK && !d->no_affine)
+        result = cvni_add_param(net, l, CVNI_NORM_BIAS, "bias", c, CVNI_BIAS, cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), 1, 1);
+    return result;
+}
+
+typedef struct cvni_norm_job {
+    cvn_net *net;
+    cvni_layer *l, *x;
+    int N, C, S;                        /* samples, channels, values of a channel of one sample */
+    float *dx;
+    int add;
+} cvni_norm_job;
+
+static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l) { return net->training && !l->frozen; }
+
+/* y = scale*x + shift with the running statistics. */
+static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, float *scale, float *shift)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
+    const float s = (float)(1 / sqrt((double)cvni_weights(net, l, CVNI_NORM_VAR)[c] + (double)d->eps));
+    *scale = d->no_affine ? s : cvni_weights(net, l, CVNI_NORM_WEIGHT)[c] * s;
+    *shift = (d->no_affine ? 0 : cvni_weights(net, l, CVNI_NORM_BIAS)[c]) - cvni_weights(net, l, CVNI_NORM_MEAN)[c] * *scale;
+}
+
+/* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of y. */
+static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *shift)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
+    const double m = (double)j->N * j->S;
+    const double keep = 1 - (double)d->momentum;
+    float *saved = (float *)j->l->saved;
+    float *running_mean = cvni_weights(j->net, j->l, CVNI_NORM_MEAN) + c;
+    float *running_var = cvni_weights(j->net, j->l, CVNI_NORM_VAR) + c;
+    double mean = 0;
+    double var = 0;
+    for (int n = 0; n < j->N; n++) mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
+    mean /= m;
+    for (int n = 0; n < j->N; n++)
+        var += (double)j->net->k->sum_square_diff(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S, (float)mean);
+    saved[c] = (float)mean;
+    saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
+    *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
+    *running_var = (float)(keep * (double)*running_var + (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    *scale = d->no_affine ? saved[j->C + c] : cvni_weights(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
+    *shift = (d->no_affine ? 0 : cvni_weights(j->net, j->l, CVNI_NORM_BIAS)[c]) - (float)mean * *scale;
+}
+
+static void cvni_norm_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    (void)worker;
+    for (int c = begin; c < end; c++) {
+        float scale, shift;
+        if (cvni_norm_uses_batch(j->net, j->l)) cvni_norm_batch(j, c, &scale, &shift);
+        else cvni_norm_running(j->net, j->l, c, &scale, &shift);
+        for (int n = 0; n < j->N; n++) {
+            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
+            j->net->k->scale_shift(j->S, scale, shift, j->x->y + at, j->l->y + at);
+        }
+    }
+}
+
+static void cvni_norm_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
+    const int batch = cvni_norm_uses_batch(j->net, j->l);
+    const double m = (double)j->N * j->S;
+    float *dweight = cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT);
+    float *dbias = cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
+    (void)worker;
+    for (int c = begin; c < end; c++) {
+        const float mean = batch ? ((float *)j->l->saved)[c] : cvni_weights(j->net, j->l, CVNI_NORM_MEAN)[c];
+        const float s = batch ? ((float *)j->l->saved)[j->C + c]
+                              : (float)(1 / sqrt((double)cvni_weights(j->net, j->l, CVNI_NORM_VAR)[c] + (double)d->eps));
+        const float w = d->no_affine ? 1 : cvni_weights(j->net, j->l, CVNI_NORM_WEIGHT)[c];
+        double db = 0;
+        double dw = 0;
+        float a, b;
+        for (int n = 0; n < j->N; n++) {
+            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
+            db += (double)j->net->k->sum(j->S, j->l->dy + at);
+            dw += (double)j->net->k->dot_diff(j->S, j->l->dy + at, j->x->y + at, mean);
+        }
+        dw *= (double)s;
+        if (dweight) dweight[c] += (float)dw;
+        if (dbias) dbias[c] += (float)db;
+        if (!j->dx) continue;
+        a = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;         /* factor of x - mean */
+        b = batch ? (float)(-(double)(w * s) * db / m) : 0;
+        for (int n = 0; n < j->N; n++) {
+            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
+            const float *x = j->x->y + at;
+            const float *dy = j->l->dy + at;
+            float *dx = j->dx + at;
+            if (j->add) for (int i = 0; i < j->S; i++) dx[i] += w * s * dy[i] + a * (x[i] - mean) + b;
+            else for (int i = 0; i < j->S; i++) dx[i] = w * s * dy[i] + a * (x[i] - mean) + b;
+        }
+    }
+}
+
+static void cvni_norm_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_norm_job j;
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0);
+    j.N = l->shape.dim[0];
+    j.C = l->shape.dim[1];
+    j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
+    j.dx = backward ? cvni_gradient_for(j.x, &j.add) : NULL;
+    cvni_parallel_for(net, j.C, 4.0 * j.N * j.C * j.S, backward ? cvni_norm_back_part : cvni_norm_part, &j);
+}
+
+static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
+{
+    if (cvni_norm_uses_batch(net, l) && cvni_elements(l->shape) == (size_t)l->shape.dim[1])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "one value a channel has no variance; train with larger batches "
+                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+    cvni_norm_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_norm_backward(cvn_net *net, cvni_layer *l) { cvni_norm_run(net, l, 1); }
+
+static const cvni_op cvni_op_batchnorm = { "batchnorm", "bn", "BatchNormalization", CVNI_USES_X | CVNI_INPLACE, cvni_norm_shape,
+                                           NULL, cvni_norm_forward, cvni_norm_backward };
+
+static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
+
+/* Makes the folded weights of an inference plan anew when the parameters have changed since. */
+static void cvni_refold(cvn_net *net)
+{
+    const uint64_t version = net->parent ? net->parent->weights_version + net->weights_version : net->weights_version;
+    if (net->folded_version == version) return;
+    net->folded_version = version;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_param *w;
+        const float *bias = cvni_weights(net, l, 1);
+        size_t row;
+        if (!l->fold) continue;
+        w = &net->params[l->param[0]];
+        row = w->count / (size_t)w->shape.dim[0];
+        for (int f = 0; f < w->shape.dim[0]; f++) {
+            float scale, shift;
+            cvni_norm_running(net, &net->layers[l->place.folded], f, &scale, &shift);
+            net->k->scale_shift((int)row, scale, 0, net->weights + w->offset + row * (size_t)f, l->fold + row * (size_t)f);
+            l->fold[w->count + (size_t)f] = shift + (bias ? bias[f] * scale : 0);
+        }
+    }
+}
+
+cvn_batchnorm_desc cvn_batchnorm_defaults(void)
+{
+    cvn_batchnorm_desc d;
+    memset(&d, 0, sizeof d);
+    d.eps = 1e-5f;
+    d.momentum = 0.1f;
+    return d;
+}
+
+cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *desc)
+{
+    cvn_batchnorm_desc d = desc ? *desc : cvn_batchnorm_defaults();
+    if (d.eps == 0) d.eps = 1e-5f;
+    if (d.momentum == 0) d.momentum = 0.1f;
+    return cvni_add_layer(net, &cvni_op_batchnorm, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
+
+/* ================================================================================================
+ * >>act   elementwise activations
+ * ==============================================================================================
+ *   Backward needs the output alone, so each may overwrite its input, and its gradient lies where dy lay:
+ *     relu, leaky relu   dx = dy (y > 0), else slope*dy      (slope >= 0: y and x have the same sign)
+ *     elu                dx = dy (y > 0), else dy*(y + alpha)
+ *     sigmoid            dx = dy y (1 - y)
+ *     tanh               dx = dy (1 - y^2)                                         tested: tests/test_layers.c */
+
+#define CVNI_CHUNK 8192         /* elements of a task */
+
+typedef struct cvni_act {       /* one row an activation: n elements, p its parameter */
+    void (*forward)(const cvni_kernels *kern, int n, float p, const float *x, float *y);
+    void (*backward)(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add);
+} cvni_act;
+
+typedef struct cvni_act_desc { const cvni_act *act; float p; } cvni_act_desc;
+
+static void cvni_relu_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y) { kern->relu(n, p, x, y); }
+
+static void cvni_relu_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+{
+    kern->relu_grad(n, p, y, dy, dx, add);
+}
+
+static void cvni_elu_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+{
+    (void)kern;
+    for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : p * expm1f(x[i]);
+}
+
+static void cvni_elu_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+{
+    (void)kern;
+    for (int i = 0; i < n; i++) {
+        const float g = y[i] > 0 ? dy[i] : dy[i] * (y[i] + p);
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static float cvni_sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) y[i] = cvni_sigmoid(x[i]);
+}
+
+static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) {
+        const float g = dy[i] * y[i] * (1 - y[i]);
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static void cvni_tanh_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) y[i] = tanhf(x[i]);
+}
+
+static void cvni_tanh_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) {
+        const float g = dy[i] * (1 - y[i] * y[i]);
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static const cvni_act cvni_act_relu = { cvni_relu_forward, cvni_relu_backward };
+static const cvni_act cvni_act_elu = { cvni_elu_forward, cvni_elu_backward };
+static const cvni_act cvni_act_sigmoid = { cvni_sigmoid_forward, cvni_sigmoid_backward };
+static const cvni_act cvni_act_tanh = { cvni_tanh_forward, cvni_tanh_backward };
+
+static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_act_desc *d = (const cvni_act_desc *)l->desc;
+    if (!(d->p >= 0) || !cvni_is_finite((double)d->p))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a slope or alpha of %g; 0 or more is needed", (double)d->p);
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+typedef struct cvni_act_job {
+    cvn_net *net;
+    const cvni_act_desc *d;
+    const float *x, *y, *dy;
+    float *out;
+    size_t count;
+    int add;
+} cvni_act_job;
+
+static void cvni_act_part(void *context, int begin, int end, int worker)
+{
+    const cvni_act_job *j = (const cvni_act_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
+        if (j->dy) j->d->act->backward(j->net->k, n, j->d->p, j->y + at, j->dy + at, j->out + at, j->add);
+        else j->d->act->forward(j->net->k, n, j->d->p, j->x + at, j->out + at);
+    }
+}
+
+static int cvni_chunks(size_t count) { return (int)((count + CVNI_CHUNK - 1) / CVNI_CHUNK); }
+
+static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_act_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.d = (const cvni_act_desc *)l->desc;
+    j.count = cvni_elements(l->shape);
+    return j;
+}
+
+static double cvni_act_cost(const cvni_act_job *j) { return (double)j->count * (j->d->act == &cvni_act_relu ? 1 : 20); }
+
+static cvn_result cvni_act_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_act_job j = cvni_act_job_of(net, l);
+    j.x = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, cvni_chunks(j.count), cvni_act_cost(&j), cvni_act_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_act_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_act_job j = cvni_act_job_of(net, l);
+    j.y = l->y;
+    j.dy = l->dy;
+    j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.out) cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_act_part, &j);
+}
+
+enum { CVNI_ACT_FLAGS = CVNI_USES_Y | CVNI_INPLACE | CVNI_INPLACE_GRAD };
+
+static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_leaky_relu = { "leaky_relu", "leaky_relu", "LeakyRelu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                            cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_sigmoid = { "sigmoid", "sigmoid", "Sigmoid", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward,
+                                         cvni_act_backward };
+static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward };
+
+static int cvni_is_relu(const cvni_layer *l) { return l->op == &cvni_op_relu || l->op == &cvni_op_leaky_relu; }
+static float cvni_relu_slope(const cvni_layer *l) { return ((const cvni_act_desc *)l->desc)->p; }
+
+static cvn_node cvni_add_act(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act, float p)
+{
+    cvni_act_desc d;
+    memset(&d, 0, sizeof d);
+    d.act = act;
+    d.p = p;
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_relu(cvn_net *net, cvn_node x) { return cvni_add_act(net, &cvni_op_relu, x, &cvni_act_relu, 0); }
+cvn_node cvn_elu(cvn_net *net, cvn_node x, float alpha) { return cvni_add_act(net, &cvni_op_elu, x, &cvni_act_elu, alpha); }
+cvn_node cvn_sigmoid(cvn_net *net, cvn_node x) { return cvni_add_act(net, &cvni_op_sigmoid, x, &cvni_act_sigmoid, 0); }
+cvn_node cvn_tanh(cvn_net *net, cvn_node x) { return cvni_add_act(net, &cvni_op_tanh, x, &cvni_act_tanh, 0); }
+
+cvn_node cvn_leaky_relu(cvn_net *net, cvn_node x, float slope)
+{
+    return cvni_add_act(net, &cvni_op_leaky_relu, x, &cvni_act_relu, slope);
+}
+
+/* ================================================================================================
+ * >>softmax   y = exp(x - max x) / sum of it, along one axis
+ * ==============================================================================================
+ *   backward  dx = y (dy - sum dy y)                                               tested: tests/test_layers.c */
+
+typedef struct cvni_softmax_desc { int axis; } cvni_softmax_desc;
+
+/* The axis of the classes: 1, but the last one of a sequence [N, T, C]. */
+static int cvni_class_axis(cvn_shape s) { return s.rank == 3 ? 2 : 1; }
+
+static cvn_result cvni_softmax_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_softmax_desc *d = (cvni_softmax_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (!d->axis) d->axis = cvni_class_axis(x);
+    if (d->axis < 1 || d->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank, x.rank - 1);
+    l->shape = x;
+    return CVN_OK;
+}
+
+/* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x - max), plus max. */
+static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
+{
+    float top = x[0];
+    double sum = 0;
+    for (int i = 1; i < n; i++) if (x[i * step] > top) top = x[i * step];
+    for (int i = 0; i < n; i++) {
+        y[i * step] = expf(x[i * step] - top);
+        sum += (double)y[i * step];
+    }
+    for (int i = 0; i < n; i++) y[i * step] *= (float)(1 / sum);
+    return top + (float)log(sum);
+}
+
+typedef struct cvni_softmax_job { cvn_net *net; cvni_layer *l; int outer, length, inner; float *dx; int add; } cvni_softmax_job;
+
+static void cvni_softmax_part(void *context, int begin, int end, int worker)
+{
+    const cvni_softmax_job *j = (const cvni_softmax_job *)context;
+    const float *x = cvni_in(j->net, j->l, 0)->y;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t at = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
+        cvni_softmax_line(j->length, j->inner, x + at, j->l->y + at);
+    }
+}
+
+static void cvni_softmax_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_softmax_job *j = (const cvni_softmax_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t at = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
+        const float *y = j->l->y + at;
+        const float *dy = j->l->dy + at;
+        float *dx = j->dx + at;
+        double sum = 0;
+        for (int i = 0; i < j->length; i++) sum += (double)dy[i * j->inner] * (double)y[i * j->inner];
+        for (int i = 0; i < j->length; i++) {
+            const float g = y[i * j->inner] * (dy[i * j->inner] - (float)sum);
+            dx[i * j->inner] = j->add ? dx[i * j->inner] + g : g;
+        }
+    }
+}
+
+static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_softmax_job j;
+    j.net = net;
+    j.l = l;
+    cvni_split_axis(l->shape, ((const cvni_softmax_desc *)l->desc)->axis, &j.outer, &j.length, &j.inner);
+    j.dx = backward ? cvni_gradient_for(cvni_in(net, l, 0), &j.add) : NULL;
+    if (backward && !j.dx) return;
+    cvni_parallel_for(net, j.outer * j.inner, 20.0 * (double)cvni_elements(l->shape),
+                      backward ? cvni_softmax_back_part : cvni_softmax_part, &j);
+}
+
+static cvn_result cvni_softmax_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_softmax_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_softmax_backward(cvn_net *net, cvni_layer *l) { cvni_softmax_run(net, l, 1); }
+
+static const cvni_op cvni_op_softmax = { "softmax", "softmax", "Softmax", CVNI_ACT_FLAGS, cvni_softmax_shape, NULL,
+                                         cvni_softmax_forward, cvni_softmax_backward };
+
+static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis)
+{
+    cvni_softmax_desc d;
+    d.axis = axis;
+    return cvni_add_layer(net, &cvni_op_softmax, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0); }
+cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis) { return cvni_add_softmax(net, x, axis ? axis : -1); }
+
+/* ================================================================================================
+ * >>dropout   y = x*mask/(1 - p)
+ * ==============================================================================================
+ *   The mask is drawn from (seed, layer, forward pass, element), and drawn again in backward: it takes no memory.
+ *                                                                                  tested: tests/test_layers.c */
+
+typedef struct cvni_dropout_desc { float p; } cvni_dropout_desc;
+
+static cvn_result cvni_dropout_shape(cvn_net *net, cvni_layer *l)
+{
+    const float p = ((const cvni_dropout_desc *)l->desc)->p;
+    if (!(p >= 0) || !(p < 1)) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %g; 0 <= p < 1 is needed", (double)p);
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+typedef struct cvni_dropout_job { cvn_net *net; const cvni_layer *l; const float *in; float *out; size_t count; int add; } cvni_dropout_job;
+
+static void cvni_dropout_part(void *context, int begin, int end, int worker)
+{
+    const cvni_dropout_job *j = (const cvni_dropout_job *)context;
+    const float p = ((const cvni_dropout_desc *)j->l->desc)->p;
+    const float scale = 1 / (1 - p);
+    const uint32_t id = (uint32_t)cvni_id(j->net, j->l);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < (size_t)(t + 1) * CVNI_CHUNK; i += 4) {
+            uint32_t word[4];
+            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id, (uint32_t)(i / 4), word);
+            for (size_t e = 0; e < 4 && i + e < j->count; e++) {
+                const float v = cvni_to_uniform(word[e]) < p ? 0 : j->in[i + e] * scale;
+                j->out[i + e] = j->add ? j->out[i + e] + v : v;
+            }
+        }
+    }
+}
+
+static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
+{
+    cvni_dropout_job j;
+    j.net = net;
+    j.l = l;
+    j.in = in;
+    j.out = out;
+    j.count = cvni_elements(l->shape);
+    j.add = add;
+    if (net->training) cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_dropout_part, &j);
+    else if (add) net->k->add((int)j.count, out, in, out);
+    else if (in != out) memcpy(out, in, j.count * sizeof(float));
+}
+
+static cvn_result cvni_dropout_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_dropout_run(net, l, cvni_in(net, l, 0)->y, l->y, 0);
+    return CVN_OK;
+}
+
+static void cvni_dropout_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx) cvni_dropout_run(net, l, l->dy, dx, add);
+}
+
+static const cvni_op cvni_op_dropout = { "dropout", "dropout", "Dropout", CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+                                         cvni_dropout_shape, NULL, cvni_dropout_forward, cvni_dropout_backward };
+
+cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p)
+{
+    cvni_dropout_desc d;
+    d.p = p;
+    return cvni_add_layer(net, &cvni_op_dropout, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>view   flatten, reshape: the same elements under another shape
+ * ============================================================================================== */
+
+typedef struct cvni_view_desc { int rank; int dim[CVN_MAX_RANK]; } cvni_view_desc;     /* rank 0: flatten */
+
+static cvn_result cvni_view_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_view_desc *d = (const cvni_view_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const size_t elements = cvni_sample_elements(x);
+    size_t known = 1;
+    int open = 0;
+    char from[96];
+    char to[96];
+    if (!d->rank) {
+        l->shape = cvni_shape(2, x.dim[0], (int)elements, 0, 0);
+        return CVN_OK;
+    }
+    l->shape.rank = d->rank;
+    l->shape.dim[0] = x.dim[0];
+    for (int i = 1; i < d->rank; i++) {
+        l->shape.dim[i] = d->dim[i];
+        if (d->dim[i] == -1 && !open) open = i;
+        else if (d->dim[i] < 1) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d has %d elements", i, d->dim[i]);
+        else known = cvni_mul_size(known, (size_t)d->dim[i]);
+    }
+    if (open && known <= elements) l->shape.dim[open] = (int)(elements / known);
+    if (cvni_sample_elements(l->shape) != elements)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s has not as many elements as %s", cvni_shape_text(x, from),
+                               cvni_shape_text(l->shape, to));
+    return CVN_OK;
+}
+
+static cvn_result cvni_view_forward(cvn_net *net, cvni_layer *l)
+{
+    const float *x = cvni_in(net, l, 0)->y;
+    if (x != l->y) memcpy(l->y, x, cvni_elements(l->shape) * sizeof(float));
+    return CVN_OK;
+}
+
+static void cvni_view_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && add) net->k->add((int)cvni_elements(l->shape), dx, l->dy, dx);
+    else if (dx && dx != l->dy) memcpy(dx, l->dy, cvni_elements(l->shape) * sizeof(float));
+}
+
+static const cvni_op cvni_op_flatten = { "flatten", "flatten", "Flatten", CVNI_VIEW | CVNI_INPLACE_GRAD, cvni_view_shape, NULL,
+                                         cvni_view_forward, cvni_view_backward };
+static const cvni_op cvni_op_reshape = { "reshape", "reshape", "Reshape", CVNI_VIEW | CVNI_INPLACE_GRAD, cvni_view_shape, NULL,
+                                         cvni_view_forward, cvni_view_backward };
+
+cvn_node cvn_flatten(cvn_net *net, cvn_node x)
+{
+    cvni_view_desc d;
+    memset(&d, 0, sizeof d);
+    return cvni_add_layer(net, &cvni_op_flatten, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
+{
+    cvni_view_desc d;
+    memset(&d, 0, sizeof d);
+    d.rank = 1;
+    if (net && !net->failed && (!dims || count < 1 || count >= CVN_MAX_RANK))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "reshape: %d axes; 1 to %d are possible", count, CVN_MAX_RANK - 1);
+    else if (dims) for (int i = 0; i < count; i++) d.dim[d.rank++] = dims[i];
+    return cvni_add_layer(net, &cvni_op_reshape, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>binary   a + b, a*b with broadcasting
+ * ==============================================================================================
+ *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long: [N, C, H, W] with
+ *   [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast operand is summed within one sample.
+ *   backward  add: da = dy, db = dy; mul: da = dy b, db = dy a; summed over the axes that were broadcast
+ *                                                                                  tested: tests/test_layers.c */
+
+typedef struct cvni_broadcast {
+    int rank;                                   /* merged axes, without the batch; at least 1 */
+    int dim[CVN_MAX_RANK];
+    ptrdiff_t step[2][CVN_MAX_RANK];            /* of operand a, b; 0 where it is broadcast */
+    ptrdiff_t sample[2], out_sample;            /* elements of one sample */
+} cvni_broadcast;
+
+static cvni_broadcast cvni_make_broadcast(cvn_shape y, cvn_shape a, cvn_shape b)
+{
+    const cvn_shape in[2] = { a, b };
+    cvni_broadcast m;
+    memset(&m, 0, sizeof m);
+    m.rank = 1;
+    m.dim[0] = 1;
+    for (int s = 0; s < 2; s++) m.sample[s] = (ptrdiff_t)cvni_sample_elements(in[s]);
+    m.out_sample = (ptrdiff_t)cvni_sample_elements(y);
+    for (int i = 1; i < y.rank; i++) {
+        ptrdiff_t step[2];
+        int merges = 1;
+        for (int s = 0; s < 2; s++) {
+            step[s] = 1;
+            for (int k = i + 1; k < y.rank; k++) step[s] *= in[s].dim[k];
+            if (in[s].dim[i] == 1 && y.dim[i] > 1) step[s] = 0;
+            merges &= m.step[s][m.rank - 1] == step[s] * y.dim[i];
+        }
+        if (y.dim[i] == 1) continue;
+        if (m.dim[m.rank - 1] != 1 && !merges) m.rank++;
+        if (m.dim[m.rank - 1] == 0) m.dim[m.rank - 1] = 1;
+        m.dim[m.rank - 1] *= y.dim[i];
+        for (int s = 0; s < 2; s++) m.step[s][m.rank - 1] = step[s];
+    }
+    return m;
+}
+
+static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape a = cvni_in(net, l, 0)->shape;
+    const cvn_shape b = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    int fits = a.rank == b.rank;
+    l->shape = a;
+    for (int i = 1; fits && i < a.rank; i++) {
+        l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
+        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
+    }
+    if (fits) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
+                           cvni_in(net, l, 0)->name, cvni_shape_text(a, one), cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
+}
+
+typedef struct cvni_binary_job {
+    cvn_net *net;
+    cvni_layer *l;
+    cvni_broadcast m;
+    int is_mul;
+    int side;                                   /* backward: the operand whose gradient is made */
+    float *dx;
+    int add;
+} cvni_binary_job;
+
+/* Offsets of line `line` (all merged axes but the last) in a, b and the output. */
+static void cvni_binary_line(const cvni_broadcast *m, int line, ptrdiff_t at[2])
+{
+    at[0] = at[1] = 0;
+    for (int i = m->rank - 2; i >= 0; i--) {
+        at[0] += line % m->dim[i] * m->step[0][i];
+        at[1] += line % m->dim[i] * m->step[1][i];
+        line /= m->dim[i];
+    }
+}
+
+static void cvni_binary_run_line(const cvni_binary_job *j, int n, const float *a, const float *b, float *y)
+{
+    const ptrdiff_t sa = j->m.step[0][j->m.rank - 1];
+    const ptrdiff_t sb = j->m.step[1][j->m.rank - 1];
+    if (!j->is_mul && sa && sb) j->net->k->add(n, a, b, y);
+    else if (!sb) j->net->k->scale_shift(n, j->is_mul ? b[0] : 1, j->is_mul ? 0 : b[0], a, y);
+    else if (!sa) j->net->k->scale_shift(n, j->is_mul ? a[0] : 1, j->is_mul ? 0 : a[0], b, y);
+    else for (int i = 0; i < n; i++) y[i] = a[i] * b[i];
+}
+
+static void cvni_binary_part(void *context, int begin, int end, int worker)
+{
+    const cvni_binary_job *j = (const cvni_binary_job *)context;
+    const int n = j->m.dim[j->m.rank - 1];
+    const int lines = (int)(j->m.out_sample / n);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (int line = 0; line < lines; line++) {
+            ptrdiff_t at[2];
+            cvni_binary_line(&j->m, line, at);
+            cvni_binary_run_line(j, n, cvni_in(j->net, j->l, 0)->y + t * j->m.sample[0] + at[0],
+                                 cvni_in(j->net, j->l, 1)->y + t * j->m.sample[1] + at[1],
+                                 j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
+        }
+    }
+}
+
+/* dx (+)= dy (* other), one line; a broadcast operand receives the sum. */
+static void cvni_binary_back_line(const cvni_binary_job *j, int n, const float *dy, const float *other, float *dx)
+{
+    const ptrdiff_t own = j->m.step[j->side][j->m.rank - 1];
+    const ptrdiff_t step = j->m.step[!j->side][j->m.rank - 1];
+    if (!own) {
+        dx[0] += !j->is_mul ? j->net->k->sum(n, dy) : step ? j->net->k->dot(n, dy, other) : j->net->k->sum(n, dy) * other[0];
+    } else if (!j->is_mul || !step) {
+        j->net->k->axpy(n, j->is_mul ? other[0] : 1, dy, dx);
+    } else {
+        for (int i = 0; i < n; i++) dx[i] += dy[i] * other[i];
+    }
+}
+
+static void cvni_binary_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_binary_job *j = (const cvni_binary_job *)context;
+    const int n = j->m.dim[j->m.rank - 1];
+    const int lines = (int)(j->m.out_sample / n);
+    const ptrdiff_t sample = j->m.sample[j->side];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
+        for (int line = 0; line < lines; line++) {
+            ptrdiff_t at[2];
+            cvni_binary_line(&j->m, line, at);
+            cvni_binary_back_line(j, n, j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
+                                  cvni_in(j->net, j->l, !j->side)->y + t * j->m.sample[!j->side] + at[!j->side],
+                                  j->dx + t * sample + at[j->side]);
+        }
+    }
+}
+
+static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_binary_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.is_mul = l->op->flags & CVNI_USES_X;
+    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
+    return j;
+}
+
+static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_binary_job j = cvni_binary_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0], (double)cvni_elements(l->shape), cvni_binary_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_binary_job j = cvni_binary_job_of(net, l);
+    for (j.side = 0; j.side < 2; j.side++) {
+        j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
+        if (j.dx) cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape), cvni_binary_back_part, &j);
+    }
+}
+
+static const cvni_op cvni_op_add = { "add", "add", "Add", 0, cvni_binary_shape, NULL, cvni_binary_forward, cvni_binary_backward };
+static const cvni_op cvni_op_mul = { "mul", "mul", "Mul", CVNI_USES_X, cvni_binary_shape, NULL, cvni_binary_forward, cvni_binary_backward };
+
+static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, cvn_node a, cvn_node b)
+{
+    cvn_node in[2];
+    in[0] = a;
+    in[1] = b;
+    return cvni_add_layer(net, op, in, 2, NULL, 0);
+}
+
+cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b) { return cvni_add_binary(net, &cvni_op_add, a, b); }
+cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b) { return cvni_add_binary(net, &cvni_op_mul, a, b); }
+
+/* ================================================================================================
+ * >>concat   tensors one behind the other along an axis
+ * ============================================================================================== */
+
+typedef struct cvni_concat_desc { int axis; } cvni_concat_desc;
+
+static cvn_result cvni_concat_shape(cvn_net *net, cvni_layer *l)
+{
+    const int axis = ((const cvni_concat_desc *)l->desc)->axis;
+    const cvn_shape first = cvni_in(net, l, 0)->shape;
+    char one[96];
+    char two[96];
+    if (axis < 1 || axis >= first.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d", axis, first.rank, first.rank - 1);
+    l->shape = first;
+    l->shape.dim[axis] = 0;
+    for (int i = 0; i < l->inputs; i++) {
+        cvn_shape s = cvni_in(net, l, i)->shape;
+        const int own = s.dim[axis];
+        s.dim[axis] = first.dim[axis];
+        if (!cvni_same_shape(s, first) || own > INT_MAX - l->shape.dim[axis]) {
+            s.dim[axis] = own;
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' %s and '%s' %s differ in more than axis %d", cvni_in(net, l, 0)->name,
+                                   cvni_shape_text(first, one), cvni_in(net, l, i)->name, cvni_shape_text(s, two), axis);
+        }
+        l->shape.dim[axis] += own;
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_concat_forward(cvn_net *net, cvni_layer *l)
+{
+    int outer, length, inner;
+    ptrdiff_t at = 0;
+    cvni_split_axis(l->shape, ((const cvni_concat_desc *)l->desc)->axis, &outer, &length, &inner);
+    for (int i = 0; i < l->inputs; i++) {
+        const cvni_layer *x = cvni_in(net, l, i);
+        const ptrdiff_t part = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)outer);
+        for (int o = 0; o < outer; o++)
+            memcpy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part, (size_t)part * sizeof(float));
+        at += part;
+    }
+    return CVN_OK;
+}
+
+static void cvni_concat_backward(cvn_net *net, cvni_layer *l)
+{
+    int outer, length, inner;
+    ptrdiff_t at = 0;
+    cvni_split_axis(l->shape, ((const cvni_concat_desc *)l->desc)->axis, &outer, &length, &inner);
+    for (int i = 0; i < l->inputs; i++) {
+        cvni_layer *x = cvni_in(net, l, i);
+        const ptrdiff_t part = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)outer);
+        int add = 0;
+        float *dx = cvni_gradient_for(x, &add);
+        for (int o = 0; dx && o < outer; o++) {
+            const float *dy = l->dy + o * (ptrdiff_t)length * inner + at;
+            if (add) net->k->add((int)part, dx + o * part, dy, dx + o * part);
+            else memcpy(dx + o * part, dy, (size_t)part * sizeof(float));
+        }
+        at += part;
+    }
+}
+
+static const cvni_op cvni_op_concat = { "concat", "concat", "Concat", 0, cvni_concat_shape, NULL, cvni_concat_forward,
+                                        cvni_concat_backward };
+
+cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
+{
+    const cvn_node none = { 0 };
+    cvni_concat_desc d;
+    d.axis = axis;
+    if (!nodes || count < 1) {
+        if (net && !net->failed) cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "concat: no inputs");
+        return none;
+    }
+    return cvni_add_layer(net, &cvni_op_concat, nodes, count, &d, sizeof d);
+}
+
+cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b)
+{
+    cvn_node in[2];
+    in[0] = a;
+    in[1] = b;
+    return cvn_concat_n(net, in, 2, 1);
+}
+
+/* ================================================================================================
+ * >>loss   scalar nodes to minimise
+ * ==============================================================================================
+ *   Sums run over chunks of fixed size in double and are added in order.           tested: tests/test_loss.c */
+
+enum { CVNI_LOSS_FLAGS = CVNI_LOSS | CVNI_USES_X };
+
+static size_t cvni_chunk_bytes(size_t count, int sums) { return (size_t)cvni_chunks(count) * (size_t)sums * sizeof(double); }
+
+static double cvni_sum_partials(const double *partial, int chunks, int step)
+{
+    double sum = 0;
+    for (int i = 0; i < chunks; i++) sum += partial[i * step];
+    return sum;
+}
+
+static void cvni_scalar_shape(cvni_layer *l)
+{
+    l->shape = cvni_shape(0, 0, 0, 0, 0);
+    l->per_batch = 1;
+    if (l->loss_weight == 0) l->loss_weight = 1;
+}
+
+typedef struct cvni_loss_job { cvn_net *net; cvni_layer *l; cvni_layer *x, *t; size_t count; int side; float *dx; int add; } cvni_loss_job;
+
+static cvni_loss_job cvni_loss_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0);
+    j.t = cvni_in(net, l, 1);
+    j.count = cvni_elements(j.x->shape);
+    return j;
+}
+
+static size_t cvni_chunk_end(size_t count, int t)
+{
+    const size_t end = ((size_t)t + 1) * CVNI_CHUNK;
+    return end < count ? end : count;
+}
+
+/* ---- mean squared error, binary cross-entropy: prediction and target of one shape ---- */
+
+static cvn_result cvni_pair_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *t = cvni_in(net, l, 1);
+    char one[96];
+    char two[96];
+    if (x->is_int || t->is_int || x->per_batch || t->per_batch || !cvni_same_shape(x->shape, t->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "prediction '%s' %s and target '%s' %s must be floats of one shape; "
+                               "cvn_target(net, prediction) makes one", x->name, cvni_shape_text(x->shape, one), t->name,
+                               cvni_shape_text(t->shape, two));
+    cvni_scalar_shape(l);
+    l->work_forward_bytes = cvni_chunk_bytes(cvni_elements(x->shape), 1);
+    return CVN_OK;
+}
+
+static void cvni_mse_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const double d = (double)j->x->y[i] - (double)j->t->y[i];
+            sum += d * d;
+        }
+        ((double *)j->l->work_forward)[t] = sum;
+    }
+}
+
+static void cvni_bce_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const float x = j->x->y[i];
+            sum += (double)((x > 0 ? x : 0) - x * j->t->y[i] + log1pf(expf(-fabsf(x))));
+            if (x != x) sum = (double)x;            /* the comparison above would hide a NaN */
+        }
+        ((double *)j->l->work_forward)[t] = sum;
+    }
+}
+
+static cvn_result cvni_pair_forward(cvn_net *net, cvni_layer *l, cvni_job part)
+{
+    cvni_loss_job j = cvni_loss_job_of(net, l);
+    cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, part, &j);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, cvni_chunks(j.count), 1) / (double)j.count);
+    return CVN_OK;
+}
+
+/* side 0: the prediction, 1: the target. */
+static void cvni_mse_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const float scale = (float)((j->side ? -2.0 : 2.0) * (double)j->l->dy[0] / (double)j->count);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const float g = scale * (j->x->y[i] - j->t->y[i]);
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
+    }
+}
+
+static void cvni_bce_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const float scale = (float)((double)j->l->dy[0] / (double)j->count);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const float g = scale * (j->side ? -j->x->y[i] : cvni_sigmoid(j->x->y[i]) - j->t->y[i]);
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
+    }
+}
+
+static void cvni_pair_backward(cvn_net *net, cvni_layer *l, cvni_job part)
+{
+    cvni_loss_job j = cvni_loss_job_of(net, l);
+    for (j.side = 0; j.side < 2; j.side++) {
+        j.dx = cvni_gradient_for(j.side ? j.t : j.x, &j.add);
+        if (j.dx) cvni_parallel_for(net, cvni_chunks(j.count), 10.0 * (double)j.count, part, &j);
+    }
+}
+
+static cvn_result cvni_mse_forward(cvn_net *net, cvni_layer *l) { return cvni_pair_forward(net, l, cvni_mse_part); }
+static cvn_result cvni_bce_forward(cvn_net *net, cvni_layer *l) { return cvni_pair_forward(net, l, cvni_bce_part); }
+static void cvni_mse_backward(cvn_net *net, cvni_layer *l) { cvni_pair_backward(net, l, cvni_mse_back_part); }
+static void cvni_bce_backward(cvn_net *net, cvni_layer *l) { cvni_pair_backward(net, l, cvni_bce_back_part); }
+
+static const cvni_op cvni_op_mse_loss = { "mse_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, cvni_mse_forward,
+                                          cvni_mse_backward };
+static const cvni_op cvni_op_bce_loss = { "bce_with_logits", "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, cvni_bce_forward,
+                                          cvni_bce_backward };
+
+cvn_node cvn_mse_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_binary(net, &cvni_op_mse_loss, prediction, target);
+}
+
+cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target)
+{
+    return cvni_add_binary(net, &cvni_op_bce_loss, logits, target);
+}
+
+/* ---- softmax and cross-entropy ----
+ *   With a[c] = (1 - e) w[t] [c == t] + e/C w[c]:   l = -sum a[c] log p[c],   dl/dx[c] = p[c] sum a - a[c]
+ *   saved    p, then the sum of w[t] over the labels that count */
+
+typedef struct cvni_ce_desc { float smoothing; const float *weights; int ignore_index; } cvni_ce_desc;
+
+static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *t = cvni_in(net, l, 1);
+    const int axis = cvni_class_axis(x->shape);
+    char one[96];
+    char two[96];
+    cvn_shape s = x->shape;
+    if (x->is_int || x->shape.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has no axis of classes", x->name);
+    s.rank = 0;
+    for (int i = 0; i < x->shape.rank; i++) if (i != axis) s.dim[s.rank++] = x->shape.dim[i];
+    if (!t->is_int || !cvni_same_shape(s, t->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "logits '%s' %s need labels %s; '%s' is %s", x->name,
+                               cvni_shape_text(x->shape, one), cvni_shape_text(s, two), t->name, t->is_int ? "another shape" : "no label input");
+    cvni_scalar_shape(l);
+    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
+    l->work_forward_bytes = cvni_chunk_bytes(cvni_elements(s), 2);
+    return CVN_OK;
+}
+
+typedef struct cvni_ce_job {
+    const cvni_ce_desc *d;
+    const float *x;
+    float *p, *dx;
+    const int *labels;
+    double *partial;                    /* of a chunk: sum of l, sum of w */
+    int classes, inner, count;          /* positions */
+    float scale;                        /* backward: dy / sum of w */
+    int add;
+} cvni_ce_job;
+
+static cvni_ce_job cvni_ce_job_of(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_ce_job j;
+    int outer;
+    memset(&j, 0, sizeof j);
+    j.d = (const cvni_ce_desc *)l->desc;
+    j.x = x->y;
+    j.p = (float *)l->saved;
+    j.labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
+    j.partial = (double *)l->work_forward;
+    cvni_split_axis(x->shape, cvni_class_axis(x->shape), &outer, &j.classes, &j.inner);
+    j.count = outer * j.inner;
+    return j;
+}
+
+static float cvni_ce_weight(const cvni_ce_desc *d, int c) { return d->weights ? d->weights[c] : 1; }
+
+static void cvni_ce_part(void *context, int begin, int end, int worker)
+{
+    const cvni_ce_job *j = (const cvni_ce_job *)context;
+    const double e = (double)j->d->smoothing;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double loss = 0;
+        double weight = 0;
+        for (int i = t * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)j->count, t); i++) {
+            const ptrdiff_t at = (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
+            const int label = j->labels[i];
+            double log_sum;
+            if (label == j->d->ignore_index) continue;
+            log_sum = (double)cvni_softmax_line(j->classes, j->inner, j->x + at, j->p + at);
+            loss += (1 - e) * (double)cvni_ce_weight(j->d, label) * (log_sum - (double)j->x[at + (ptrdiff_t)label * j->inner]);
+            for (int c = 0; e > 0 && c < j->classes; c++)
+                loss += e / j->classes * (double)cvni_ce_weight(j->d, c) * (log_sum - (double)j->x[at + (ptrdiff_t)c * j->inner]);
+            weight += (double)cvni_ce_weight(j->d, label);
+        }
+        j->partial[2 * t] = loss;
+        j->partial[2 * t + 1] = weight;
+    }
+}
+
+static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_ce_job j = cvni_ce_job_of(net, l);
+    const int chunks = cvni_chunks((size_t)j.count);
+    double weight;
+    for (int i = 0; i < j.count; i++) {
+        if (j.labels[i] == j.d->ignore_index || (j.labels[i] >= 0 && j.labels[i] < j.classes)) continue;
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "label %d (number %d of the batch) is not in 0..%d", j.labels[i], i, j.classes - 1);
+    }
+    cvni_parallel_for(net, chunks, 20.0 * j.count * j.classes, cvni_ce_part, &j);
+    weight = cvni_sum_partials(j.partial + 1, chunks, 2);
+    l->y[0] = weight > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / weight) : 0;
+    j.p[(ptrdiff_t)j.count * j.classes] = (float)weight;
+    return CVN_OK;
+}
+
+static void cvni_ce_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_ce_job *j = (const cvni_ce_job *)context;
+    const float e = j->d->smoothing / (float)j->classes;
+    float all = 0;
+    (void)worker;
+    for (int c = 0; c < j->classes; c++) all += e * cvni_ce_weight(j->d, c);
+    for (int i = begin; i < end; i++) {
+        const ptrdiff_t at = (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
+        const int label = j->labels[i];
+        const int counts = label != j->d->ignore_index;
+        const float own = counts ? (1 - j->d->smoothing) * cvni_ce_weight(j->d, label) : 0;
+        for (int c = 0; c < j->classes; c++) {
+            const ptrdiff_t k = at + (ptrdiff_t)c * j->inner;
+            const float a = (c == label ? own : 0) + e * cvni_ce_weight(j->d, c);
+            const float g = counts ? j->scale * (j->p[k] * (own + all) - a) : 0;
+            j->dx[k] = j->add ? j->dx[k] + g : g;
+        }
+    }
+}
+
+static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_ce_job j = cvni_ce_job_of(net, l);
+    const float weight = j.p[(ptrdiff_t)j.count * j.classes];
+    j.scale = weight > 0 ? l->dy[0] / weight : 0;
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx) cvni_parallel_for(net, j.count, 4.0 * j.count * j.classes, cvni_ce_back_part, &j);
+}
+
+/* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS, cvni_ce_shape, NULL, cvni_ce_forward,
+                                              cvni_ce_backward };
+
+cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
+{
+    cvn_softmax_loss_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* The copy of the class weights, or NULL. */
+static const float *cvni_copy_class_weights(cvn_net *net, const float *weights, int classes)
+{
+    float *copy;
+    for (int c = 0; c < classes; c++) {
+        if (weights[c] >= 0 && cvni_is_finite((double)weights[c])) continue;
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: the weight of class %d is %g", c, (double)weights[c]);
+        return NULL;
+    }
+    copy = (float *)cvni_new_record(net, (size_t)classes * sizeof(float));
+    if (copy) memcpy(copy, weights, (size_t)classes * sizeof(float));
+    return copy;
+}
+
+cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_loss_desc *desc)
+{
+    const cvn_softmax_loss_desc d = desc ? *desc : cvn_softmax_loss_defaults();
+    const cvn_node none = { 0 };
+    cvn_node in[2];
+    cvn_node loss;
+    cvn_shape s;
+    cvni_ce_desc own;
+    if (!net || net->failed) return none;
+    if (!(d.label_smoothing >= 0) || !(d.label_smoothing < 1) || !cvni_is_finite((double)d.weight)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: label smoothing %g, weight %g: out of range",
+                        (double)d.label_smoothing, (double)d.weight);
+        return none;
+    }
+    memset(&own, 0, sizeof own);
+    own.smoothing = d.label_smoothing;
+    own.ignore_index = d.ignore_index ? d.ignore_index : -100;
+    s = cvn_node_shape(net, logits);
+    if (d.class_weights && s.rank > 1) own.weights = cvni_copy_class_weights(net, d.class_weights, s.dim[cvni_class_axis(s)]);
+    in[0] = logits;
+    in[1] = d.labels.id ? d.labels : cvni_add_source_like(net, &cvni_op_labels, logits, s.rank > 1 ? cvni_class_axis(s) : 0);
+    loss = cvni_add_layer(net, &cvni_op_softmax_loss, in, 2, &own, sizeof own);
+    if (loss.id && d.weight != 0) net->layers[loss.id].loss_weight = d.weight;
+    return loss;
+}
+
+cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits) { return cvn_softmax_loss_ex(net, logits, NULL); }
+
+/* ================================================================================================
+ * >>data   sets of samples: loaders, statistics, the batch that a net is given
+ * ==============================================================================================
+ *   IDX          2 zero bytes, type (8: unsigned byte), number of axes, then each axis as a big-endian 32-bit
+ *                number, then the elements, last axis fastest. Images have the axes count, height, width; labels
+ *                count. The file has exactly the bytes its header asks for.   Y. LeCun, yann.lecun.com/exdb/mnist
+ *   CIFAR-10     records of 3073 bytes: the label 0..9, then red, green and blue plane of 32 x 32, row by row. A file
+ *                holds whole records only.      A. Krizhevsky, Learning Multiple Layers of Features, 2009
+ *   mean, std    per channel over all pixels of the set, of byte/255: mean = sum/n, std = sqrt(sum of squares/n -
+ *                mean^2) (the biased one), from exact integer sums. A std of 0 stands for 1.
+ *   normalised   y = (byte/255 - mean[c])/std[c], each operation rounded to float
+ *   memory       one block a set: the labels as int, then the bytes                    tested: tests/test_data.c */
+
+#define CVNI_CIFAR_IMAGE 3072               /* bytes: 3 x 32 x 32 */
+#define CVNI_CIFAR_RECORD 3073
+
+/* A loader failed: gives back what it took and leaves only the message. */
+CVNI_PRINTF(3, 4)
+static cvn_result cvni_data_fail(cvn_data *data, cvn_result result, const char *format, ...)
+{
+    va_list args;
+    cvn_data_free(data);
+    va_start(args, format);
+    vsnprintf(data->error, sizeof data->error, format, args);
+    va_end(args);
+    return result;
+}
+
+/* Where a loader reads from: a file, or a buffer. */
+typedef struct cvni_feed {
+    const char *name;                       /* for messages */
+    const unsigned char *bytes;             /* the buffer; NULL: the file */
+#ifndef CONVNET_NO_STDIO
+    FILE *file;
+#endif
+    size_t size, position;
+} cvni_feed;
+
+static cvni_feed cvni_feed_memory(const char *name, const void *bytes, size_t size)
+{
+    cvni_feed f;
+    memset(&f, 0, sizeof f);
+    f.name = name;
+    f.bytes = (const unsigned char *)bytes;
+    f.size = size;
+    return f;
+}
+
+/* Copies the next n bytes; 0 when they are not there. */
+static int cvni_feed_read(cvni_feed *f, void *to, size_t n)
+{
+    if (n > f->size - f->position) return 0;
+    f->position += n;
+    if (f->bytes) {
+        memcpy(to, f->bytes + f->position - n, n);
+        return 1;
+    }
+#ifndef CONVNET_NO_STDIO
+    return fread(to, 1, n, f->file) == n;
+#else
+    return 0;
+#endif
+}
+
+#ifndef CONVNET_NO_STDIO
+/* The end of a path: a message has 160 bytes, and the end tells more than the beginning. */
+static const char *cvni_path_tail(const char *path)
+{
+    const size_t length = strlen(path);
+    return length > 60 ? path + length - 60 : path;
+}
+
+static cvn_result cvni_feed_open(cvn_data *data, cvni_feed *f, const char *path)
+{
+    long size = -1;
+    memset(f, 0, sizeof *f);
+    f->name = cvni_path_tail(path);
+    f->file = fopen(path, "rb");
+    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "cannot open %s", f->name);
+    if (fseek(f->file, 0, SEEK_END) == 0) size = ftell(f->file);
+    if (size < 0 || fseek(f->file, 0, SEEK_SET) != 0) {
+        fclose(f->file);
+        f->file = NULL;
+        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot find the size of %s: a pipe, or too large", f->name);
+    }
+    f->size = (size_t)size;
+    return CVN_OK;
+}
+
+static void cvni_feed_close(cvni_feed *f)
+{
+    if (f->file) fclose(f->file);
+    f->file = NULL;
+}
+#endif
+
+/* The packer that wrote these first bytes, or NULL. Neither IDX nor CIFAR-10 can begin like any of them. */
+static const char *cvni_packer(const unsigned char *head, size_t n)
+{
+    if (n >= 2 && memcmp(head, "\x1f\x8b", 2) == 0) return "gzip";
+    if (n >= 5 && memcmp(head, "\xfd" "7zXZ", 5) == 0) return "xz";
+    if (n >= 3 && memcmp(head, "BZh", 3) == 0) return "bzip2";
+    if (n >= 4 && memcmp(head, "\x28\xb5\x2f\xfd", 4) == 0) return "zstd";
+    if (n >= 4 && memcmp(head, "PK\x03\x04", 4) == 0) return "zip";
+    return NULL;
+}
+
+/* Reads the first n bytes, or all there are where the file is shorter; *got tells how many. */
+static cvn_result cvni_feed_head(cvn_data *data, cvni_feed *f, unsigned char *head, size_t n, size_t *got)
+{
+    const char *packer;
+    *got = f->size < n ? f->size : n;
+    if (!cvni_feed_read(f, head, *got)) return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+    packer = cvni_packer(head, *got);
+    if (!packer) return CVN_OK;
+    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is %s-compressed: unpack it first", f->name, packer);
+}
+
+/* Room for the labels (when there are any) and bytes of `count` images [channels, height, width]. */
+static cvn_result cvni_data_take(cvn_data *data, int count, int channels, int height, int width, int labels)
+{
+    const size_t image = cvni_mul_size(cvni_mul_size((size_t)channels, (size_t)height), (size_t)width);
+    const size_t label_bytes = labels ? cvni_mul_size((size_t)count, sizeof(int)) : 0;
+    const size_t bytes = cvni_add_size(label_bytes, cvni_mul_size((size_t)count, image));
+    unsigned char *memory = bytes == SIZE_MAX ? NULL : (unsigned char *)CONVNET_MALLOC(bytes);
+    if (!memory)
+        return cvni_data_fail(data, CVN_ERROR_MEMORY, "no memory for %d images [%d, %d, %d]", count, channels, height,
+                              width);
+    data->memory = memory;
+    data->labels = labels ? (const int *)(void *)memory : NULL;
+    data->bytes = memory + label_bytes;     /* where cvni_data_bytes says */
+    data->count = count;
+    data->channels = channels;
+    data->height = height;
+    data->width = width;
+    return CVN_OK;
+}
+
+/* Where a loader stores the bytes of the set: behind the labels. */
+static unsigned char *cvni_data_bytes(const cvn_data *data)
+{
+    return (unsigned char *)data->memory + (data->labels ? (size_t)data->count * sizeof(int) : 0);
+}
+
+/* Finds mean, std and classes of a set of bytes. */
+static void cvni_data_measure(cvn_data *data)
+{
+    const size_t plane = (size_t)data->height * (size_t)data->width;
+    const double pixels = (double)plane * data->count;
+    for (int c = 0; c < data->channels; c++) {
+        uint64_t sum = 0, squares = 0;
+        double mean, variance;
+        for (int i = 0; i < data->count; i++) {
+            const unsigned char *p = data->bytes + ((size_t)i * (size_t)data->channels + (size_t)c) * plane;
+            for (size_t j = 0; j < plane; j++) {
+                const uint32_t byte = p[j];
+                sum += byte;
+                squares += byte * byte;
+            }
+        }
+        mean = (double)sum / pixels;
+        variance = (double)squares / pixels - mean * mean;
+        data->mean[c] = (float)(mean / 255.0);
+        data->std[c] = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+    }
+    if (!data->labels) return;
+    for (int i = 0; i < data->count; i++) data->classes = cvni_max(data->classes, data->labels[i] + 1);
+}
+
+/* Reads and checks the header of an IDX file of unsigned bytes with `axes` axes (at most 3). */
+static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *dim)
+{
+    const size_t header = 4 + 4 * (size_t)axes;
+    unsigned char head[16];
+    size_t got, elements = 1;
+    const cvn_result r = cvni_feed_head(data, f, head, header, &got);
+    if (r != CVN_OK) return r;
+    if (got < 4 || head[0] || head[1] || head[2] < 8 || head[2] > 14)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is no IDX file", f->name);
+    if (head[2] != 8)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: IDX type 0x%02x, must be 0x08 (bytes)", f->name, head[2]);
+    if (head[3] != axes)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: has %d axes, %s; images and labels swapped?", f->name,
+                              head[3], axes == 3 ? "images have 3" : "labels have 1");
+    if (got < header) return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: ends inside its header", f->name);
+    for (int a = 0; a < axes; a++) {
+        const unsigned char *p = head + 4 + 4 * a;
+        const uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+        if (n == 0 || n > INT_MAX)
+            return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: axis %d has size %lu", f->name, a, (unsigned long)n);
+        dim[a] = (int)n;
+        elements = cvni_mul_size(elements, (size_t)n);
+    }
+    if (elements != f->size - header)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: header asks for %.0f bytes behind it, the file has %.0f",
+                              f->name, (double)elements, (double)(f->size - header));
+    return CVN_OK;
+}
+
+/* labels NULL: none. */
+static cvn_result cvni_load_idx(cvn_data *data, cvni_feed *images, cvni_feed *labels)
+{
+    int dim[3], count;
+    size_t image;
+    cvn_result r = cvni_idx_header(data, images, 3, dim);
+    if (r != CVN_OK) return r;
+    image = cvni_mul_size((size_t)dim[1], (size_t)dim[2]);
+    if (image > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: images of %d x %d", images->name, dim[1], dim[2]);
+    if (labels && (r = cvni_idx_header(data, labels, 1, &count)) != CVN_OK) return r;
+    if (labels && count != dim[0])
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%d images, but %d labels: files of different sets?", dim[0],
+                              count);
+    r = cvni_data_take(data, dim[0], 1, dim[1], dim[2], labels != NULL);
+    if (r != CVN_OK) return r;
+    if (!cvni_feed_read(images, cvni_data_bytes(data), (size_t)dim[0] * image))
+        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", images->name);
+    if (labels) {
+        /* Read into the last bytes of the ints, then spread from the front: int i ends before byte i + 1 lies. */
+        unsigned char *packed = (unsigned char *)data->memory + (sizeof(int) - 1) * (size_t)dim[0];
+        int *label = (int *)data->memory;
+        if (!cvni_feed_read(labels, packed, (size_t)dim[0]))
+            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", labels->name);
+        for (int i = 0; i < dim[0]; i++) {
+            const int value = packed[i];
+            label[i] = value;
+        }
+    }
+    cvni_data_measure(data);
+    return CVN_OK;
+}
+
+/* Number of records of a CIFAR-10 file; its reading position is behind the first bytes then. */
+static cvn_result cvni_cifar_count(cvn_data *data, cvni_feed *f, int *count)
+{
+    unsigned char head[6];
+    size_t got;
+    const cvn_result r = cvni_feed_head(data, f, head, sizeof head, &got);
+    if (r != CVN_OK) return r;
+    if (f->size == 0 || f->size % CVNI_CIFAR_RECORD || f->size / CVNI_CIFAR_RECORD > INT_MAX)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: %.0f bytes are not CIFAR-10 records of 3073 bytes",
+                              f->name, (double)f->size);
+    *count = (int)(f->size / CVNI_CIFAR_RECORD);
+    return CVN_OK;
+}
+
+/* Reads `count` records into the samples from `first` on. */
+static cvn_result cvni_cifar_read(cvn_data *data, cvni_feed *f, int first, int count)
+{
+    int *labels = (int *)data->memory;
+    unsigned char *bytes = cvni_data_bytes(data);
+    for (int i = 0; i < count; i++) {
+        unsigned char label;
+        if (!cvni_feed_read(f, &label, 1) ||
+            !cvni_feed_read(f, bytes + (size_t)(first + i) * CVNI_CIFAR_IMAGE, CVNI_CIFAR_IMAGE))
+            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+        if (label > 9)
+            return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: record %d has label %d, CIFAR-10's are 0 to 9",
+                                  f->name, i, label);
+        labels[first + i] = label;
+    }
+    return CVN_OK;
+}
+
+cvn_result cvn_load_idx_memory(cvn_data *data, const void *images, size_t images_size,
+                               const void *labels, size_t labels_size)
+{
+    cvni_feed image_feed = cvni_feed_memory("images", images, images_size);
+    cvni_feed label_feed = cvni_feed_memory("labels", labels, labels_size);
+    if (!data) return CVN_ERROR_ARGUMENT;
+    memset(data, 0, sizeof *data);
+    if (!images) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_idx_memory: images is NULL");
+    return cvni_load_idx(data, &image_feed, labels ? &label_feed : NULL);
+}
+
+cvn_result cvn_load_cifar10_memory(cvn_data *data, const void *bytes, size_t size)
+{
+    cvni_feed f = cvni_feed_memory("buffer", bytes, size);
+    int count;
+    cvn_result r;
+    if (!data) return CVN_ERROR_ARGUMENT;
+    memset(data, 0, sizeof *data);
+    if (!bytes) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10_memory: bytes is NULL");
+    r = cvni_cifar_count(data, &f, &count);
+    if (r == CVN_OK) r = cvni_data_take(data, count, 3, 32, 32, 1);
+    f.position = 0;
+    if (r == CVN_OK) r = cvni_cifar_read(data, &f, 0, count);
+    if (r == CVN_OK) cvni_data_measure(data);
+    return r;
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_idx(cvn_data *data, const char *images, const char *labels)
+{
+    cvni_feed image_feed, label_feed;
+    cvn_result r;
+    if (!data) return CVN_ERROR_ARGUMENT;
+    memset(data, 0, sizeof *data);
+    memset(&label_feed, 0, sizeof label_feed);
+    if (!images) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_idx: the path of the images is NULL");
+    r = cvni_feed_open(data, &image_feed, images);
+    if (r == CVN_OK && labels) r = cvni_feed_open(data, &label_feed, labels);
+    if (r == CVN_OK) r = cvni_load_idx(data, &image_feed, labels ? &label_feed : NULL);
+    cvni_feed_close(&image_feed);
+    cvni_feed_close(&label_feed);
+    return r;
+}
+
+/* One file of a CIFAR-10 set. Counting, `read` 0: adds its records to *total. Reading: stores them from *total on. */
+static cvn_result cvni_cifar_file(cvn_data *data, const char *path, int read, int *total)
+{
+    cvni_feed f;
+    int count = 0;
+    cvn_result r = cvni_feed_open(data, &f, path);
+    if (r != CVN_OK) return r;
+    r = cvni_cifar_count(data, &f, &count);
+    if (r == CVN_OK && count > (read ? data->count : INT_MAX) - *total)
+        r = cvni_data_fail(data, CVN_ERROR_FILE, "%s: too many records, or the file is changing", f.name);
+    if (r == CVN_OK && read) {
+        rewind(f.file);
+        f.position = 0;
+        r = cvni_cifar_read(data, &f, *total, count);
+    }
+    *total += r == CVN_OK ? count : 0;
+    cvni_feed_close(&f);
+    return r;
+}
+
+cvn_result cvn_load_cifar10(cvn_data *data, const char *const *paths, int files)
+{
+    cvn_result r = CVN_OK;
+    int total = 0, done = 0;
+    if (!data) return CVN_ERROR_ARGUMENT;
+    memset(data, 0, sizeof *data);
+    if (!paths || files < 1) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10: no files");
+    for (int i = 0; i < files; i++)
+        if (!paths[i]) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10: path %d is NULL", i);
+    for (int i = 0; i < files && r == CVN_OK; i++) r = cvni_cifar_file(data, paths[i], 0, &total);
+    if (r == CVN_OK) r = cvni_data_take(data, total, 3, 32, 32, 1);
+    for (int i = 0; i < files && r == CVN_OK; i++) r = cvni_cifar_file(data, paths[i], 1, &done);
+    if (r == CVN_OK && done != total) r = cvni_data_fail(data, CVN_ERROR_FILE, "a file changed while it was read");
+    if (r == CVN_OK) cvni_data_measure(data);
+    return r;
+}
+#endif
+
+void cvn_data_free(cvn_data *data)
+{
+    if (!data) return;
+    if (data->memory) CONVNET_FREE(data->memory);
+    memset(data, 0, sizeof *data);
+}
+
+void cvn_data_normalize_as(cvn_data *data, const cvn_data *training)
+{
+    if (!data || !training) return;
+    memcpy(data->mean, training->mean, sizeof data->mean);
+    memcpy(data->std, training->std, sizeof data->std);
+}
+
+/* The size of one sample must be known: images and bytes have channels*height*width elements, labels one. Sets with
+ * targets or fill are not split.
+ * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1], sizes not known */
+cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
+{
+    const char *problem = NULL;
+    size_t rest, image;
+    if (!data || !tail || data == tail) return CVN_ERROR_ARGUMENT;
+    if (count < 1 || count >= data->count) problem = "count must leave at least one sample on both sides";
+    else if (data->targets || data->fill) problem = "a set with targets or fill: make two cvn_data by hand";
+    else if ((data->images || data->bytes) && (data->channels < 1 || data->height < 1 || data->width < 1))
+        problem = "set channels, height and width first";
+    if (problem) {
+        snprintf(data->error, sizeof data->error, "cvn_data_split: %s", problem);
+        return CVN_ERROR_ARGUMENT;
+    }
+    rest = (size_t)(data->count - count);
+    image = (size_t)data->channels * (size_t)data->height * (size_t)data->width;
+    *tail = *data;
+    tail->memory = NULL;
+    tail->count = count;
+    if (data->images) tail->images = data->images + rest * image;
+    if (data->bytes) tail->bytes = data->bytes + rest * image;
+    if (data->labels) tail->labels = data->labels + rest;
+    data->count -= count;
+    return CVN_OK;
+}
+
+/* The one place of the formula, so that all ways to a tensor give the same bits. */
+static float cvni_normalized(float value, float mean, float std) { return (value - mean) / (std != 0 ? std : 1.0f); }
+
+/* table[b] = (b/255 - mean)/std */
+static void cvni_byte_table(float mean, float std, float table[256])
+{
+    for (int b = 0; b < 256; b++) table[b] = cvni_normalized((float)b / 255.0f, mean, std);
+}
+
+/* A std of 0 stands for 1; swap_rb does nothing below 3 channels.
+ * errors   CVN_ERROR_ARGUMENT for NULL, sizes below 1, more than CONVNET_MAX_ELEMENTS elements */
+cvn_result cvn_image_to_tensor(const unsigned char *pixels, int height, int width, int channels,
+                               const float *mean, const float *std, int swap_rb, float *out)
+{
+    size_t plane, elements;
+    if (!pixels || !out || height < 1 || width < 1 || channels < 1) return CVN_ERROR_ARGUMENT;
+    plane = cvni_mul_size((size_t)height, (size_t)width);
+    elements = cvni_mul_size(plane, (size_t)channels);
+    if (elements > (size_t)CONVNET_MAX_ELEMENTS) return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < channels; c++) {
+        const unsigned char *p = pixels + (swap_rb && channels >= 3 && c < 3 ? 2 - c : c);
+        float *y = out + (size_t)c * plane;
+        float table[256];
+        cvni_byte_table(mean ? mean[c] : 0.0f, std ? std[c] : 1.0f, table);
+        for (size_t i = 0; i < plane; i++) y[i] = table[p[i * (size_t)channels]];
+    }
+    return CVN_OK;
+}
+
+/* ---- the batch that a net is given ---- */
+
+/* One image [channels, height, width], as bytes or as floats. */
+typedef struct cvni_image {
+    const unsigned char *bytes;             /* or */
+    const float *floats;
+    int channels, height, width;
+} cvni_image;
+
+/* >>augment */
+static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample, const cvni_image *in,
+                         float *out);
+static int cvni_augment_valid(const cvn_augment *a);
+
+/* Which samples to gather, and for what. */
+typedef struct cvni_batch {
+    const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
+    int first, n;
+    int *work;                              /* room for n ints; used only for cvn_data.fill without an index */
+    int training;                           /* augment; also told to cvn_data.fill */
+    uint64_t seed, epoch;                   /* of the augmentation */
+} cvni_batch;
+
+typedef struct cvni_gather_job {
+    const cvni_batch *batch;
+    const cvn_data *data;
+    const unsigned char *from;              /* rows of row_bytes: */
+    size_t row_bytes;
+    void *to;
+    int channels, height, width;            /* of an image */
+    float table[CVN_MAX_CHANNELS][256];     /* normalised bytes */
+} cvni_gather_job;
+
+static size_t cvni_sample(const cvni_batch *b, int i) { return (size_t)(b->index ? b->index[i] : b->first + i); }
+
+static void cvni_gather_rows(void *context, int begin, int end, int worker)
+{
+    const cvni_gather_job *g = (const cvni_gather_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++)
+        memcpy((unsigned char *)g->to + (size_t)i * g->row_bytes, g->from + cvni_sample(g->batch, i) * g->row_bytes,
+               g->row_bytes);
+}
+
+static void cvni_gather_bytes(void *context, int begin, int end, int worker)
+{
+    const cvni_gather_job *g = (const cvni_gather_job *)context;
+    const size_t plane = (size_t)g->height * (size_t)g->width;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        const unsigned char *x = g->from + cvni_sample(g->batch, i) * g->row_bytes;
+        float *y = (float *)g->to + (size_t)i * g->row_bytes;       /* a byte becomes a float */
+        for (int c = 0; c < g->channels; c++, x += plane, y += plane)
+            for (size_t j = 0; j < plane; j++) y[j] = g->table[c][x[j]];
+    }
+}
+
+static void cvni_gather_augmented(void *context, int begin, int end, int worker)
+{
+    const cvni_gather_job *g = (const cvni_gather_job *)context;
+    const cvni_batch *b = g->batch;
+    const size_t plane = (size_t)g->height * (size_t)g->width;
+    const size_t elements = plane * (size_t)g->channels;
+    cvni_image in;
+    (void)worker;
+    in.channels = g->channels;
+    in.height = g->height;
+    in.width = g->width;
+    for (int i = begin; i < end; i++) {
+        const size_t s = cvni_sample(b, i);
+        float *y = (float *)g->to + (size_t)i * elements;
+        in.bytes = g->data->bytes ? g->data->bytes + s * elements : NULL;
+        in.floats = g->data->bytes ? NULL : g->data->images + s * elements;
+        cvni_augment(g->data->augment, b->seed, b->epoch, (uint32_t)s, &in, y);
+        for (int c = 0; in.bytes && c < g->channels; c++) {
+            const float mean = g->data->mean[c];
+            const float std = g->data->std[c];
+            float *p = y + (size_t)c * plane;
+            for (size_t j = 0; j < plane; j++) p[j] = cvni_normalized(p[j], mean, std);
+        }
+    }
+}
+
+/* Channels, height and width of the images that the input l takes from data; 0 when they have none. */
+static int cvni_image_size(const cvn_data *data, const cvni_layer *l, cvni_gather_job *g)
+{
+    const int own = data->channels > 0 && data->height > 0 && data->width > 0;
+    const size_t plane = own ? cvni_mul_size((size_t)data->height, (size_t)data->width) : 0;
+    if (l->shape.rank == 4) {
+        g->channels = l->shape.dim[1];
+        g->height = l->shape.dim[2];
+        g->width = l->shape.dim[3];
+        return 1;
+    }
+    g->channels = data->channels;
+    g->height = data->height;
+    g->width = data->width;
+    return own && cvni_mul_size(plane, (size_t)data->channels) == cvni_sample_elements(l->shape);
+}
+
+/* The images of a batch into the first float input. */
+static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
+{
+    const cvn_data *data = g->data;
+    const size_t elements = cvni_sample_elements(l->shape);
+    const double work = (double)elements * g->batch->n;
+    const int images = cvni_image_size(data, l, g);
+    g->to = l->y;
+    if (g->batch->training && data->augment && images) {
+        cvni_parallel_for(net, g->batch->n, work * (data->augment->noise > 0 ? 60 : 15), cvni_gather_augmented, g);
+    } else if (data->bytes) {
+        g->from = data->bytes;
+        g->row_bytes = elements;
+        for (int c = 0; c < data->channels; c++) cvni_byte_table(data->mean[c], data->std[c], g->table[c]);
+        cvni_parallel_for(net, g->batch->n, work * 2, cvni_gather_bytes, g);
+    } else {
+        g->from = (const unsigned char *)data->images;
+        g->row_bytes = elements * sizeof(float);
+        cvni_parallel_for(net, g->batch->n, work, cvni_gather_rows, g);
+    }
+}
+
+static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
+{
+    const int *index = batch->index;
+    cvn_result r;
+    if (!index) {
+        for (int i = 0; i < batch->n; i++) batch->work[i] = batch->first + i;
+        index = batch->work;
+    }
+    net->message[0] = 0;                    /* what is there afterwards is the callback's own trouble */
+    r = data->fill(data->user, net, index, batch->n, batch->training);
+    if (r != CVN_OK) {
+        if (r > 0) r = CVN_ERROR_STATE;
+        return net->message[0] ? r : cvni_fail(net, r, "cvn_data.fill returned %s", cvn_result_name(r));
+    }
+    if (net->batch != batch->n)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_data.fill was asked for %d samples and set %d", batch->n,
+                         net->batch);
+    return CVN_OK;
+}
+
+/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented. data has passed
+ * cvni_check_data, the samples exist. Takes no memory.
+ * errors   what cvni_set_batch or cvn_data.fill return */
+static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
+{
+    cvni_gather_job g;
+    int images_done = 0;
+    cvn_result r;
+    if (data->fill) return cvni_gather_fill(net, data, batch);
+    r = cvni_set_batch(net, batch->n);
+    if (r != CVN_OK) return r;
+    memset(&g, 0, sizeof g);
+    g.batch = batch;
+    g.data = data;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        const void *from;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        if (!l->is_int && l->op != &cvni_op_target) {
+            if (!images_done) cvni_gather_images(net, l, &g);
+            images_done = 1;
+            continue;
+        }
+        from = l->is_int ? (const void *)data->labels : (const void *)data->targets;
+        if (!from) continue;
+        g.from = (const unsigned char *)from;
+        g.row_bytes = cvni_sample_elements(l->shape) * (l->is_int ? sizeof(int) : sizeof(float));
+        g.to = l->y;
+        cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4, cvni_gather_rows, &g);
+    }
+    return CVN_OK;
+}
+
+/* The images of a set against the input that takes them. */
+static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cvni_layer *l)
+{
+    char text[96];
+    cvni_gather_job size;
+    const int images = cvni_image_size(data, l, &size);
+    cvni_shape_text(l->shape, text);
+    if (!data->images && !data->bytes)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no images, bytes or fill for the input '%s' %s",
+                         l->name, text);
+    if (data->images && data->bytes)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has images and bytes: set one of them to NULL");
+    if (data->bytes) {
+        if (data->channels < 1 || data->channels > CVN_MAX_CHANNELS)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has bytes with %d channels, 1 to %d are possible: "
+                             "use cvn_data.images or cvn_data.fill", data->channels, CVN_MAX_CHANNELS);
+        if (!images || size.channels != data->channels || size.height != data->height || size.width != data->width)
+            return cvni_fail(net, CVN_ERROR_SHAPE, "the set has images [%d, %d, %d], the input '%s' takes %s: "
+                             "channels, height, width must agree", data->channels, data->height, data->width, l->name,
+                             text);
+    }
+    if (data->augment && !images)
+        return cvni_fail(net, CVN_ERROR_SHAPE, "augmentation needs images, the input '%s' takes %s: set channels, "
+                         "height and width of the set", l->name, text);
+    if (data->augment && !cvni_augment_valid(data->augment))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "augmentation: values must be finite, not negative, scale below 1");
+    return CVN_OK;
+}
+
+/* Whether a set has what the inputs of a net need; once, before it is gathered from.
+ * errors   CVN_ERROR_ARGUMENT: something is missing; CVN_ERROR_SHAPE: it does not fit */
+static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+{
+    const cvni_layer *image = NULL;
+    size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
+    if (!data) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set is NULL");
+    if (data->count < 1) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples", data->count);
+    if (data->fill) return CVN_OK;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int target = l->op == &cvni_op_target;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        if (!l->is_int && !target) {
+            cvn_result r;
+            if (image)
+                return cvni_fail(net, CVN_ERROR_ARGUMENT, "the net has two inputs, '%s' and '%s': use cvn_data.fill",
+                                 image->name, l->name);
+            image = l;
+            r = cvni_check_images(net, data, l);
+            if (r != CVN_OK) return r;
+            continue;
+        }
+        if (net->mode != CVN_TRAIN && !l->place.predict) continue;
+        if (target ? !data->targets : !data->labels)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no %s for the input '%s'",
+                             target ? "targets" : "labels", l->name);
+        if (elements[target] && elements[target] != cvni_sample_elements(l->shape))
+            return cvni_fail(net, CVN_ERROR_SHAPE, "the net has several inputs for %s, of different sizes: use "
+                             "cvn_data.fill", target ? "targets" : "labels");
+        elements[target] = cvni_sample_elements(l->shape);
+    }
+    return CVN_OK;
+}
+
+/* ================================================================================================
+ * >>augment   changed copies of training images
+ * ==============================================================================================
+ *   Draws of sample s in epoch e: the four words w of cvni_random4(seed, CVNI_STREAM_AUGMENT, e, s, block), the same
+ *   words for the same purpose whatever is switched on; u = floor(w/2^8)/2^24, below(w, n) = floor(w*n/2^32):
+ *     block 0   flip when w[0] >= 2^31; flip_vertical when w[1] >= 2^31; dy = below(w[2], 2*shift + 1) - shift, dx
+ *               the same of w[3]
+ *     block 1   angle = rotate*(2u - 1) degrees; factor = 1 + scale*(2u - 1); f = 1 + contrast*(2u - 1);
+ *               b = brightness*(2u - 1)
+ *     block 2   cutout's centre: row below(w, H), column below(w, W)
+ *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and 2, 3
+ *   Then, in this order:
+ *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - cx, v = y - dy - cy, out[y][x] is the image at
+ *                   sx = cx + (cos(angle)*u + sin(angle)*v)/factor
+ *                   sy = cy + (cos(angle)*v - sin(angle)*u)/factor
+ *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy; bilinear between the four pixels
+ *               around it, those outside the image being `fill`. With rotate and scale 0 pixels are copied.
+ *     contrast and brightness   x = m + f*(x - m) + b, m the mean of all elements of the image now; no clamping
+ *     noise     x += noise*normal
+ *     cutout    rows and columns [centre - cutout/2, centre - cutout/2 + cutout) inside the image are `fill`
+ *   Byte images are bytes/255 meanwhile; their normalisation follows. In cvn_augment_image the epoch is k >> 32, the
+ *   sample k & 0xffffffff.                                                       tested: tests/test_data.c */
+
+typedef struct cvni_augment_draw {
+    int flip, flip_vertical, dy, dx;
+    double angle, factor;                   /* radians */
+    float contrast, brightness;
+    int cut_y, cut_x;                       /* corner; may be outside */
+} cvni_augment_draw;
+
+static int cvni_at_least_zero(float x) { return x >= 0 && x <= FLT_MAX; }       /* false for NaN too */
+
+static int cvni_augment_valid(const cvn_augment *a)
+{
+    return a->shift >= 0 && a->cutout >= 0 && cvni_at_least_zero(a->rotate) && cvni_at_least_zero(a->scale) &&
+           a->scale < 1 && cvni_at_least_zero(a->brightness) && cvni_at_least_zero(a->contrast) &&
+           cvni_at_least_zero(a->noise) && a->fill >= -FLT_MAX && a->fill <= FLT_MAX;
+}
+
+/* Uniform in [-1, 1) */
+static float cvni_plus_minus(uint32_t word) { return 2.0f * cvni_to_uniform(word) - 1.0f; }
+
+static int cvni_word_below(uint32_t word, uint32_t n) { return (int)(((uint64_t)word * n) >> 32); }
+
+/* Whole pixels in [-shift, shift]. */
+static int cvni_draw_shift(uint32_t word, int shift)
+{
+    return (int)((int64_t)(((uint64_t)word * (2 * (uint64_t)shift + 1)) >> 32) - shift);
+}
+
+static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
+                                           int height, int width)
+{
+    cvni_augment_draw d;
+    uint32_t w[4];
+    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 0, w);
+    d.flip = a->flip && w[0] >> 31;
+    d.flip_vertical = a->flip_vertical && w[1] >> 31;
+    d.dy = cvni_draw_shift(w[2], a->shift);
+    d.dx = cvni_draw_shift(w[3], a->shift);
+    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 1, w);
+    d.angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
+    d.factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    d.contrast = 1.0f + a->contrast * cvni_plus_minus(w[2]);
+    d.brightness = a->brightness * cvni_plus_minus(w[3]);
+    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 2, w);
+    d.cut_y = cvni_word_below(w[0], (uint32_t)height) - a->cutout / 2;
+    d.cut_x = cvni_word_below(w[1], (uint32_t)width) - a->cutout / 2;
+    return d;
+}
+
+static void cvni_set_pixels(float *y, int n, float value)
+{
+    for (int i = 0; i < n; i++) y[i] = value;
+}
+
+/* n pixels from offset `at` on, forwards or, mirrored, backwards. */
+static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrored, float *y)
+{
+    if (in->bytes && mirrored) {
+        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
+    } else if (in->bytes) {
+        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
+    } else if (mirrored) {
+        for (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
+    } else {
+        memcpy(y, in->floats + at, (size_t)n * sizeof *y);
+    }
+}
+
+/* Flip and shift: out[y][x] = in[y - dy][x - dx] or its mirror image; exact. */
+static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_image *in, float *out)
+{
+    const int w = in->width;
+    const int h = in->height;
+    const int dy = cvni_max(-h, cvni_min(h, d->dy));        /* further out nothing is left either */
+    const int dx = cvni_max(-w, cvni_min(w, d->dx));
+    const int begin = cvni_max(0, dx);                      /* columns [begin, end) are inside */
+    const int end = w + cvni_min(0, dx);
+    for (int c = 0; c < in->channels; c++) {
+        for (int y = 0; y < h; y++, out += w) {
+            const size_t plane = (size_t)c * (size_t)h * (size_t)w;
+            const int row = d->flip_vertical ? h - 1 - (y - dy) : y - dy;
+            const int column = d->flip ? w - 1 - (begin - dx) : begin - dx;
+            if (row < 0 || row >= h || begin >= end) {
+                cvni_set_pixels(out, w, fill);
+                continue;
+            }
+            cvni_set_pixels(out, begin, fill);
+            cvni_copy_pixels(in, plane + (size_t)row * (size_t)w + (size_t)column, end - begin, d->flip, out + begin);
+            cvni_set_pixels(out + end, w - end, fill);
+        }
+    }
+}
+
+/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane. */
+typedef struct cvni_warp {
+    const cvni_image *in;
+    size_t plane;                           /* offset of the channel */
+    double sx, sy, step_x, step_y;
+    float outside;                          /* fill, in units of the source: of bytes where it has them */
+} cvni_warp;
+
+static float cvni_warp_pixel(const cvni_image *in, size_t at)
+{
+    return in->bytes ? (float)in->bytes[at] : in->floats[at];
+}
+
+static float cvni_warp_pixel_or_fill(const cvni_warp *p, int y, int x)
+{
+    const int w = p->in->width;
+    if (y < 0 || x < 0 || y >= p->in->height || x >= w) return p->outside;
+    return cvni_warp_pixel(p->in, p->plane + (size_t)y * (size_t)w + (size_t)x);
+}
+
+static float cvni_warp_mix(float a, float b, float c, float d, float fy, float fx)
+{
+    const float top = a + fx * (b - a);
+    const float bottom = c + fx * (d - c);
+    return top + fy * (bottom - top);
+}
+
+/* Pixels [begin, end) of the row wherever they read. */
+static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out)
+{
+    for (int x = begin; x < end; x++) {
+        const double sx = p->sx + x * p->step_x;
+        const double sy = p->sy + x * p->step_y;
+        int x0, y0;
+        if (!(sx > -1 && sy > -1 && sx < p->in->width && sy < p->in->height)) {
+            out[x] = p->outside;
+            continue;
+        }
+        x0 = (int)(sx + 1) - 1;             /* floor, for sx > -1 */
+        y0 = (int)(sy + 1) - 1;
+        out[x] = cvni_warp_mix(cvni_warp_pixel_or_fill(p, y0, x0), cvni_warp_pixel_or_fill(p, y0, x0 + 1),
+                               cvni_warp_pixel_or_fill(p, y0 + 1, x0), cvni_warp_pixel_or_fill(p, y0 + 1, x0 + 1),
+                               (float)(sy - y0), (float)(sx - x0));
+    }
+}
+
+/* Pixels [begin, end) of the row, all of which have their four neighbours inside. */
+static void cvni_warp_inside(const cvni_warp *p, int begin, int end, float *out)
+{
+    const size_t w = (size_t)p->in->width;
+    for (int x = begin; x < end; x++) {
+        const double sx = p->sx + x * p->step_x;
+        const double sy = p->sy + x * p->step_y;
+        const int x0 = (int)sx;
+        const int y0 = (int)sy;
+        const size_t at = p->plane + (size_t)y0 * w + (size_t)x0;
+        out[x] = cvni_warp_mix(cvni_warp_pixel(p->in, at), cvni_warp_pixel(p->in, at + 1),
+                               cvni_warp_pixel(p->in, at + w), cvni_warp_pixel(p->in, at + w + 1),
+                               (float)(sy - y0), (float)(sx - x0));
+    }
+}
+
+/* Narrows [*begin, *end) to those x with 0 <= s + x*step < size - 1. The margin above is larger than any rounding;
+ * below, -1e-12 still truncates to 0. */
+static void cvni_warp_span(double s, double step, int size, int *begin, int *end)
+{
+    const double high = size - 1 - 1e-6;
+    double first, last;
+    if (step == 0) {
+        if (s < 0 || s > high) *end = *begin;
+        return;
+    }
+    first = step > 0 ? -s / step : (high - s) / step;
+    last = step > 0 ? (high - s) / step : -s / step;
+    if (first > *begin) *begin = first < *end ? (int)ceil(first) : *end;
+    if (last < *end - 1) *end = last >= *begin ? (int)floor(last) + 1 : *begin;
+}
+
+static void cvni_warp_image(const cvni_augment_draw *d, float fill, const cvni_image *in, float *out)
+{
+    const int w = in->width;
+    const int h = in->height;
+    const double cx = 0.5 * (w - 1);
+    const double cy = 0.5 * (h - 1);
+    const double cosine = cos(d->angle) / d->factor;
+    const double sine = sin(d->angle) / d->factor;
+    const float unit = in->bytes ? 1.0f / 255.0f : 1.0f;
+    cvni_warp p;
+    p.in = in;
+    p.outside = in->bytes ? fill * 255.0f : fill;
+    p.step_x = d->flip ? -cosine : cosine;
+    p.step_y = d->flip_vertical ? sine : -sine;
+    for (int c = 0; c < in->channels; c++) {
+        p.plane = (size_t)c * (size_t)h * (size_t)w;
+        for (int y = 0; y < h; y++, out += w) {
+            const double u = -(double)d->dx - cx;
+            const double v = (double)y - d->dy - cy;
+            int begin = 0, end = w;
+            p.sx = cx + cosine * u + sine * v;
+            p.sy = cy + cosine * v - sine * u;
+            if (d->flip) p.sx = w - 1 - p.sx;
+            if (d->flip_vertical) p.sy = h - 1 - p.sy;
+            cvni_warp_span(p.sx, p.step_x, w, &begin, &end);
+            cvni_warp_span(p.sy, p.step_y, h, &begin, &end);
+            cvni_warp_checked(&p, 0, begin, out);
+            cvni_warp_inside(&p, begin, end, out);
+            cvni_warp_checked(&p, end, w, out);
+            for (int x = 0; in->bytes && x < w; x++) out[x] *= unit;
+        }
+    }
+}
+
+static void cvni_contrast_brightness(float contrast, float brightness, size_t n, float *y)
+{
+    double sum = 0;
+    float mean;
+    for (size_t i = 0; i < n; i++) sum += (double)y[i];
+    mean = (float)(sum / (double)n);
+    for (size_t i = 0; i < n; i++) y[i] = mean + contrast * (y[i] - mean) + brightness;
+}
+
+static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t sample, size_t n, float *y)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t w[4];
+        float normal[4];
+        cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, (uint32_t)(3 + i / 4), w);
+        for (int j = 0; j < 4; j += 2) {
+            const double radius = sqrt(-2.0 * log(((double)w[j] + 1.0) / 4294967296.0));
+            const double angle = 6.283185307179586 / 4294967296.0 * (double)w[j + 1];
+            normal[j] = (float)(radius * cos(angle));
+            normal[j + 1] = (float)(radius * sin(angle));
+        }
+        for (size_t j = 0; j < 4 && i + j < n; j++) y[i + j] += noise * normal[j];
+    }
+}
+
+/* Sides may reach over the edge, where the square is cut off. */
+static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const cvni_image *in, float *out)
+{
+    const int top = cvni_max(0, d->cut_y);
+    const int left = cvni_max(0, d->cut_x);
+    const int bottom = (int64_t)d->cut_y + side < in->height ? d->cut_y + side : in->height;
+    const int right = (int64_t)d->cut_x + side < in->width ? d->cut_x + side : in->width;
+    for (int c = 0; c < in->channels; c++, out += (size_t)in->height * (size_t)in->width)
+        for (int y = top; y < bottom; y++)
+            cvni_set_pixels(out + (size_t)y * (size_t)in->width + left, right - left, fill);
+}
+
+/* One image, [C, H, W] as floats (bytes as bytes/255), into out; `a` is valid. */
+static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample, const cvni_image *in,
+                         float *out)
+{
+    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
+    const cvni_augment_draw d = cvni_draw_augment(a, seed, epoch, sample, in->height, in->width);
+    if (a->rotate != 0 || a->scale != 0) cvni_warp_image(&d, a->fill, in, out);
+    else cvni_shift_image(&d, a->fill, in, out);
+    if (a->contrast != 0 || a->brightness != 0) cvni_contrast_brightness(d.contrast, d.brightness, n, out);
+    if (a->noise != 0) cvni_add_noise(a->noise, seed, epoch, sample, n, out);
+    if (a->cutout != 0) cvni_cut_out(&d, a->cutout, a->fill, in, out);
+}
+
+/* augment NULL or with values out of range: a plain copy. */
+void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
+                       const float *in, int channels, int height, int width, float *out)
+{
+    cvni_image image;
+    if (!in || !out || channels < 1 || height < 1 || width < 1) return;
+    image.bytes = NULL;
+    image.floats = in;
+    image.channels = channels;
+    image.height = height;
+    image.width = width;
+    if (augment && cvni_augment_valid(augment)) cvni_augment(augment, seed, k >> 32, (uint32_t)k, &image, out);
+    else memcpy(out, in, (size_t)channels * (size_t)height * (size_t)width * sizeof *out);
+}
+
+/* ================================================================================================
+ * >>optim   clipping and one step of SGD, Adam or AdamW over the flat arrays
+ * ==============================================================================================
+ *   Formulas: >>train-api.  State: SGD [v], Adam [m, v], each as long as the trainable parameters.
+ *                                                                                  tested: tests/test_golden.c */
+
+static cvn_optimizer cvni_optimizer(cvn_optimizer_kind kind, float lr)
+{
+    cvn_optimizer o;
+    memset(&o, 0, sizeof o);
+    o.kind = kind;
+    o.lr = lr;
+    return o;
+}
+
+static cvn_optimizer cvni_optimizer_completed(cvn_optimizer o)
+{
+    if (o.lr == 0) o.lr = o.kind == CVN_SGD ? 1e-2f : 1e-3f;
+    if (o.beta1 == 0) o.beta1 = 0.9f;
+    if (o.beta2 == 0) o.beta2 = 0.999f;
+    if (o.eps == 0) o.eps = 1e-8f;
+    return o;
+}
+
+cvn_optimizer cvn_sgd(float lr, float momentum)
+{
+    cvn_optimizer o = cvni_optimizer(CVN_SGD, lr);
+    o.momentum = momentum;
+    return cvni_optimizer_completed(o);
+}
+
+cvn_optimizer cvn_nesterov(float lr, float momentum)
+{
+    cvn_optimizer o = cvn_sgd(lr, momentum);
+    o.nesterov = 1;
+    return o;
+}
+
+cvn_optimizer cvn_adam(float lr) { return cvni_optimizer_completed(cvni_optimizer(CVN_ADAM, lr)); }
+
+cvn_optimizer cvn_adamw(float lr, float weight_decay)
+{
+    cvn_optimizer o = cvni_optimizer_completed(cvni_optimizer(CVN_ADAMW, lr));
+    o.weight_decay = weight_decay;
+    return o;
+}
+
+static int cvni_at_least(float x, float low) { return x >= low && cvni_is_finite((double)x); }
+
+static void cvni_reset_optimizer(cvn_net *net)
+{
+    net->optimizer_step = 0;
+    if (net->mode == CVN_TRAIN && !net->parent)
+        memset(net->state, 0, cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots);
+}
+
+cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
+{
+    cvn_optimizer before, o;
+    cvn_result result = CVN_OK;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
+    o = cvni_optimizer_completed(*optimizer);
+    if (o.kind < CVN_ADAM || o.kind > CVN_SGD || !cvni_at_least(o.lr, 0) || !cvni_at_least(o.momentum, 0) || !cvni_at_least(o.beta1, 0) ||
+        !(o.beta1 < 1) || !cvni_at_least(o.beta2, 0) || !(o.beta2 < 1) || !cvni_at_least(o.eps, 0) ||
+        !cvni_at_least(o.weight_decay, 0) || !cvni_at_least(o.clip_value, 0) || !cvni_at_least(o.clip_norm, 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: rate %g, momentum %g, betas %g %g, eps %g, decay %g: out of range",
+                         (double)o.lr, (double)o.momentum, (double)o.beta1, (double)o.beta2, (double)o.eps, (double)o.weight_decay);
+    before = net->optimizer;
+    net->optimizer = o;
+    if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
+        result = cvni_rebuild(net, net->max_batch, net->mode, net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    if (result == CVN_OK) cvni_reset_optimizer(net);
+    else net->optimizer = before;
+    return result;
+}
+
+cvn_result cvn_set_lr(cvn_net *net, float lr)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!cvni_at_least(lr, 0)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_lr: a rate of %g", (double)lr);
+    net->optimizer.lr = lr;
+    return CVN_OK;
+}
+
+float cvn_get_lr(const cvn_net *net) { return net ? net->optimizer.lr : 0; }
+
+/* One parameter's share of a step. */
+typedef struct cvni_update {
+    const cvn_optimizer *o;
+    float *w, *g, *m, *v;
+    size_t count;
+    float lr, decay;
+    float correct1, correct2;           /* Adam: 1/(1 - beta^t) */
+    int first;                          /* t = 1 */
+} cvni_update;
+
+static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float momentum = u->o->momentum;
+    for (size_t i = begin; i < end; i++) {
+        float g = u->g[i] + u->decay * u->w[i];
+        if (momentum != 0) {
+            u->m[i] = u->first ? g : momentum * u->m[i] + g;
+            g = u->o->nesterov ? g + momentum * u->m[i] : u->m[i];
+        }
+        u->w[i] -= u->lr * g;
+    }
+}
+
+static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b1 = u->o->beta1;
+    const float b2 = u->o->beta2;
+    const int decoupled = u->o->kind == CVN_ADAMW;
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + (decoupled ? 0 : u->decay * u->w[i]);
+        const float w = decoupled ? u->w[i] - u->lr * u->decay * u->w[i] : u->w[i];
+        u->m[i] = b1 * u->m[i] + (1 - b1) * g;
+        u->v[i] = b2 * u->v[i] + (1 - b2) * g * g;
+        u->w[i] = w - u->lr * (u->m[i] * u->correct1) / (sqrtf(u->v[i] * u->correct2) + u->o->eps);
+    }
+}
+
+static void cvni_update_part(void *context, int begin, int end, int worker)
+{
+    const cvni_update *u = (const cvni_update *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        if (u->o->kind == CVN_SGD) cvni_sgd_range(u, at, cvni_chunk_end(u->count, t));
+        else cvni_adam_range(u, at, cvni_chunk_end(u->count, t));
+    }
+}
+
+#define CVNI_NORM_SLICES 64
+
+typedef struct cvni_norm_sum { const float *g; size_t count; double partial[CVNI_NORM_SLICES]; } cvni_norm_sum;
+
+static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
+{
+    cvni_norm_sum *s = (cvni_norm_sum *)context;
+    const size_t slice = (s->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++) sum += (double)s->g[i] * (double)s->g[i];
+        s->partial[t] = sum;
+    }
+}
+
+/* Clips all gradients as the optimizer asks. */
+static void cvni_clip(cvn_net *net)
+{
+    const float limit = net->optimizer.clip_value;
+    cvni_norm_sum s;
+    double norm;
+    for (size_t i = 0; limit > 0 && i < net->trainable; i++)
+        net->grads[i] = net->grads[i] > limit ? limit : net->grads[i] < -limit ? -limit : net->grads[i];
+    if (net->optimizer.clip_norm <= 0) return;
+    s.g = net->grads;
+    s.count = net->trainable;
+    cvni_parallel_for(net, CVNI_NORM_SLICES, 2.0 * (double)s.count, cvni_norm_sum_part, &s);
+    norm = sqrt(cvni_sum_partials(s.partial, CVNI_NORM_SLICES, 1));
+    if (norm <= (double)net->optimizer.clip_norm) return;
+    for (size_t i = 0; i < net->trainable; i++) net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
+}
+
+static void cvni_step(cvn_net *net, float lr)
+{
+    const cvn_optimizer *o = &net->optimizer;
+    float *second = (float *)(void *)((char *)net->state + cvni_align(net->trainable * sizeof(float)));
+    cvni_update u;
+    cvni_clip(net);
+    net->optimizer_step++;
+    u.o = o;
+    u.first = net->optimizer_step == 1;
+    u.correct1 = (float)(1 / (1 - pow((double)o->beta1, (double)net->optimizer_step)));
+    u.correct2 = (float)(1 / (1 - pow((double)o->beta2, (double)net->optimizer_step)));
+    for (int i = 0; i < net->param_count; i++) {
+        const cvni_param *p = &net->params[i];
+        if (p->dead || p->role == CVNI_RUNNING || cvni_param_frozen(net, p)) continue;
+        u.w = net->weights + p->offset;
+        u.g = net->grads + p->offset;
+        u.m = net->plan.slots > 0 ? net->state + p->offset : NULL;
+        u.v = net->plan.slots > 1 ? second + p->offset : NULL;
+        u.count = p->count;
+        u.lr = lr * p->lr_scale;
+        u.decay = o->decay_weights_only && !p->decays ? 0 : o->weight_decay * p->decay_scale;
+        cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part, &u);
+    }
+    cvni_zero(net->grads, net->trainable);
+    net->weights_version++;
+}
+
+cvn_result cvn_step(cvn_net *net)
+{
+    const cvn_result result = cvni_needs_build(net, "cvn_step", 1);
+    if (result != CVN_OK) return result;
+    if (net->parent) return cvni_fail(net, CVN_ERROR_STATE, "cvn_step: a shared net does not own its parameters");
+    cvni_step(net, net->optimizer.lr);
+    return CVN_OK;
+}
+
+cvn_result cvn_zero_grad(cvn_net *net)
+{
+    const cvn_result result = cvni_needs_build(net, "cvn_zero_grad", 1);
+    if (result == CVN_OK) cvni_zero(net->grads, net->trainable);
+    return result;
+}
+
+/* ================================================================================================
+ * >>schedule   the learning rate over a run
+ * ============================================================================================== */
+
+static double cvni_anneal(double from, double to, double part)
+{
+    return to + (from - to) / 2 * (1 + cos(3.14159265358979323846 * part));
+}
+
+static double cvni_one_cycle(const cvn_schedule *s, double lr, long step, long steps)
+{
+    const double first = lr / (s->div > 0 ? (double)s->div : 25);
+    const double last = first / (s->final_div > 0 ? (double)s->final_div : 1e4);
+    const double top = (s->rise > 0 ? (double)s->rise : 0.3) * (double)steps - 1;
+    const double end = (double)steps - 1;
+    if ((double)step <= top) return top > 0 ? cvni_anneal(first, lr, (double)step / top) : lr;
+    return end > top ? cvni_anneal(lr, last, ((double)step - top) / (end - top)) : last;
+}
+
+float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long steps_per_epoch, int epochs)
+{
+    const long steps = steps_per_epoch > 0 ? steps_per_epoch : 1;
+    const double epoch = (double)(step / steps);
+    double rate = (double)lr;
+    double warm;
+    if (!schedule) return lr;
+    switch (schedule->kind) {
+    case CVN_SCHEDULE_CONSTANT:
+        break;
+    case CVN_SCHEDULE_STEP:
+        rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.1, floor(epoch / (schedule->step > 0 ? (double)schedule->step : 10)));
+        break;
+    case CVN_SCHEDULE_EXPONENTIAL:
+        rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.95, epoch);
+        break;
+    case CVN_SCHEDULE_COSINE:
+        rate = cvni_anneal(rate, (double)schedule->min_lr, epochs > 0 ? (double)step / ((double)steps * epochs) : 1);
+        break;
+    case CVN_SCHEDULE_ONE_CYCLE:
+        rate = cvni_one_cycle(schedule, rate, step, steps * cvni_max(epochs, 1));
+        break;
+    }
+    warm = floor((double)schedule->warmup * (double)steps + 0.5);
+    if ((double)step < warm) rate *= (double)(step + 1) / warm;
+    return (float)rate;
+}
+
+/* ================================================================================================
+ * >>train   a batch, an evaluation, a whole training
+ * ============================================================================================== */
+
+/* Copies x into the first input and the same labels (or targets) into all label inputs (or targets). */
+static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labels, const float *targets, int n)
+{
+    cvni_layer *in = cvni_first_input(net);
+    cvn_result result;
+    if (!x || !in || (!labels && !targets)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: samples, labels or an input are missing");
+    result = cvni_set_batch(net, n);
+    if (result != CVN_OK) return result;
+    memcpy(in->y, x, cvni_elements(in->shape) * sizeof(float));
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (labels && l->op == &cvni_op_labels) memcpy(l->y, labels, cvni_elements(l->shape) * sizeof(int));
+        if (targets && l->op == &cvni_op_target) memcpy(l->y, targets, cvni_elements(l->shape) * sizeof(float));
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels, const float *targets, int n, float *loss)
+{
+    cvn_result result = cvni_needs_build(net, "cvn_train_batch", 1);
+    if (result == CVN_OK && net->parent) result = cvni_fail(net, CVN_ERROR_STATE, "cvn_train_batch: a shared net does not own its parameters");
+    if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
+    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result == CVN_OK) result = cvn_backward(net);
+    if (result != CVN_OK) return result;
+    if (loss) *loss = net->loss;
+    cvni_step(net, net->optimizer.lr);
+    return CVN_OK;
+}
+
+cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n, float *loss)
+{
+    return cvni_train_batch(net, x, labels, NULL, n, loss);
+}
+
+cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets, int n, float *loss)
+{
+    return cvni_train_batch(net, x, NULL, targets, n, loss);
+}
+
+/* The class of one position of the output: the largest of `classes` values `step` apart; of a single one, 1 where it is
+ * above 0 (a logit), or above 1/2 behind a sigmoid. */
+static int cvni_winner(const float *y, int classes, ptrdiff_t step, int is_sigmoid)
+{
+    int best = 0;
+    if (classes == 1) return y[0] > (is_sigmoid ? 0.5f : 0.0f);
+    for (int c = 1; c < classes; c++) if (y[c * step] > y[best * step]) best = c;
+    return best;
+}
+
+static float cvni_winner_probability(const cvni_layer *out, const float *y, int classes, ptrdiff_t step, int winner)
+{
+    double sum = 0;
+    if (out->op == &cvni_op_softmax) return y[winner * step];
+    if (classes == 1) {
+        const float p = out->op == &cvni_op_sigmoid ? y[0] : cvni_sigmoid(y[0]);
+        return winner ? p : 1 - p;
+    }
+    for (int c = 0; c < classes; c++) sum += exp((double)y[c * step] - (double)y[winner * step]);
+    return (float)(1 / sum);
+}
+
+cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float *probabilities)
+{
+    cvni_layer *in;
+    const cvni_layer *out;
+    int outer, classes, inner;
+    cvn_result result = cvni_needs_build(net, "cvn_classify", 0);
+    if (result != CVN_OK) return result;
+    in = cvni_first_input(net);
+    out = &net->layers[net->output];
+    if (!x || !labels || n < 0 || !in || !in->y || out->shape.rank < 2)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_classify: needs samples, room for labels and an output with classes");
+    for (int done = 0; done < n;) {
+        result = cvni_set_batch(net, cvni_min(n - done, net->max_batch));
+        if (result != CVN_OK) return result;
+        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done, cvni_elements(in->shape) * sizeof(float));
+        result = cvni_run(net, 0, 0);
+        if (result != CVN_OK) return result;
+        cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
+        for (int i = 0; i < outer * inner; i++) {
+            const float *y = out->y + (ptrdiff_t)(i / inner) * classes * inner + i % inner;
+            const ptrdiff_t at = (ptrdiff_t)done * (outer * inner / net->batch) + i;
+            labels[at] = cvni_winner(y, classes, inner, out->op == &cvni_op_sigmoid);
+            if (probabilities) probabilities[at] = cvni_winner_probability(out, y, classes, inner, labels[at]);
+        }
+        done += net->batch;
+    }
+    return CVN_OK;
+}
+
+/* What a batch scored: positions that count, right ones, ones with the true class among the best five. */
+typedef struct cvni_score { double counted, right, top5; } cvni_score;
+
+static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_score *s, cvn_metrics *m)
+{
+    int outer, classes, inner;
+    cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
+    for (int i = 0; i < outer * inner; i++) {
+        const float *y = out->y + (ptrdiff_t)(i / inner) * classes * inner + i % inner;
+        const int label = labels[i];
+        int winner, better = 0;
+        if (label < 0 || label >= cvni_max(classes, 2)) continue;
+        winner = cvni_winner(y, classes, inner, out->op == &cvni_op_sigmoid);
+        for (int c = 0; label < classes && c < classes; c++) better += y[c * inner] > y[label * inner];
+        s->counted++;
+        s->right += winner == label;
+        s->top5 += better < 5;
+        if (m && m->confusion && label < m->classes && winner < m->classes) m->confusion[label * m->classes + winner]++;
+    }
+}
+
+/* Binary targets behind a cross-entropy: an element is right when it lies on the target's side. */
+static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s)
+{
+    const size_t n = cvni_elements(x->shape);
+    for (size_t i = 0; i < n; i++) {
+        s->counted++;
+        s->right += (x->y[i] > 0) == (t->y[i] > 0.5f);
+        s->top5++;
+    }
+}
+
+/* Scores the batch that was run. labels: [positions], or NULL for those in the net's label input. */
+static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
+{
+    const cvni_layer *out = &net->layers[net->output];
+    const size_t positions = out->shape.rank < 2 ? 0 : cvni_elements(out->shape) / (size_t)out->shape.dim[cvni_class_axis(out->shape)];
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions) labels = (const int *)(const void *)l->y;
+        if (l->op != &cvni_op_bce_loss || l->input[0] != net->output || !cvni_in(net, l, 1)->y) continue;
+        cvni_score_binary(out, cvni_in(net, l, 1), s);
+        return;
+    }
+    if (labels && positions) cvni_score_labels(out, labels, s, m);
+}
+
+/* Samples first to first + n - 1, as they are. work: room for n ints when data->fill is set. */
+static cvn_result cvni_gather_range(cvn_net *net, const cvn_data *data, int first, int n, int *work)
+{
+    cvni_batch b;
+    memset(&b, 0, sizeof b);
+    b.first = first;
+    b.n = n;
+    b.work = work;
+    return cvni_gather(net, data, &b);
+}
+
+/* The labels of sample `first` on, for a plan without label inputs; NULL: look into the net. */
+static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first)
+{
+    const cvn_shape s = net->layers[net->output].shape;
+    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
+    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] * (size_t)first;
+}
+
+cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
+{
+    cvn_metrics m;
+    cvni_score s = { 0, 0, 0 };
+    double loss = 0;
+    int *work;
+    cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
+    if (result != CVN_OK) return result;
+    if (!data || !metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no data or no metrics");
+    result = cvni_check_data(net, data);
+    if (result != CVN_OK) return result;
+    m = *metrics;
+    if (m.confusion && m.classes > 0) memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
+    work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int))) : NULL;
+    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
+        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch), work);
+        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result != CVN_OK) break;
+        cvni_score_batch(net, cvni_labels_of(net, data, done), &s, &m);
+        loss += (double)net->loss * net->batch;
+    }
+    cvni_free(net, work);
+    if (result != CVN_OK) return result;
+    m.count = data->count;
+    m.loss = loss / data->count;
+    m.accuracy = s.counted > 0 ? s.right / s.counted : NAN;
+    m.top5 = s.counted > 0 ? s.top5 / s.counted : NAN;
+    *metrics = m;
+    return CVN_OK;
+}
+
+static int cvni_all_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) if (x[i] - x[i] != 0) return 0;
+    return 1;
+}
+
+/* Runs the last batch again, layer by layer, up to the first one that makes a NaN or Inf; says which. */
+static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
+{
+    char kind[16];
+    snprintf(kind, sizeof kind, "%s", net->loss != net->loss ? "NaN" : "infinite");
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        for (int i = 0; i < l->params; i++) {
+            const cvni_param *p = &net->params[l->param[i]];
+            if (!cvni_all_finite(net->weights + p->offset, p->count))
+                return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s': its %s is not finite; a smaller "
+                                 "learning rate or clipping may help", kind, when, l->name, p->suffix);
+        }
+        if (l->op->forward && l->op->forward(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
+            return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind, when, l->name, l->op->type,
+                             l->op->flags & CVNI_SOURCE ? ": the data are not finite" : "");
+    }
+    return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; all layers are finite, their sum is not", kind, when);
+}
+
+/* Seconds of a clock that runs on; only differences mean something. */
+static double cvni_seconds(void)
+{
+#ifdef CVNI_TIMEVAL
+    struct timeval t;
+    gettimeofday(&t, NULL);
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+#else
+    return (double)clock() / CLOCKS_PER_SEC;    /* wall time on Windows, processor time of one thread elsewhere */
+#endif
+}
+
+cvn_fit_options cvn_fit_defaults(void)
+{
+    cvn_fit_options o;
+    memset(&o, 0, sizeof o);
+    o.epochs = 10;
+    return o;
+}
+
+/* One running cvn_fit. */
+typedef struct cvni_fit_run {
+    cvn_net *net;
+    const cvn_data *train, *valid;
+    cvn_fit_options o;
+    int batch, batches;                 /* samples of a batch, batches of an epoch */
+    int *order;                         /* samples of the epoch, shuffled */
+    double started, epoch_started;
+    int epoch_first;                    /* samples of this epoch done before this call */
+    double epoch_seconds_before;
+    double valid_loss, valid_accuracy;
+} cvni_fit_run;
+
+/* Fisher and Yates with the words of (seed, epoch): any epoch's order can be made without the ones before. */
+static void cvni_shuffle(int *order, int count, uint64_t seed, uint64_t epoch)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, 0);
+    for (int i = 0; i < count; i++) order[i] = i;
+    for (int i = count - 1; i > 0; i--) {
+        const int j = (int)cvni_below(&r, (uint32_t)i + 1);
+        const int t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+}
+
+static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, float lr, cvn_result result)
+{
+    const cvni_fit_state *f = &r->net->fit;
+    const double now = cvni_seconds();
+    const double samples = event == CVN_EVENT_BATCH ? f->position : r->train->count;
+    const double total = (double)r->o.epochs * r->train->count;
+    const double epochs_done = event == CVN_EVENT_BATCH ? f->epoch : f->epoch - 1;
+    cvn_progress p;
+    memset(&p, 0, sizeof p);
+    p.net = r->net;
+    p.event = event;
+    p.epoch = event == CVN_EVENT_BATCH ? f->epoch + 1 : cvni_max(f->epoch, 1);
+    p.epochs = r->o.epochs;
+    p.batches = r->batches;
+    p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->batch) : r->batches;
+    if (event == CVN_EVENT_BATCH || r->net->history_count == 0) {
+        p.loss = f->position ? f->loss_sum / f->position : NAN;
+        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN;
+    } else {
+        p.loss = (double)r->net->history[r->net->history_count - 1].loss;
+        p.accuracy = (double)r->net->history[r->net->history_count - 1].accuracy;
+    }
+    p.valid_loss = r->valid_loss;
+    p.valid_accuracy = r->valid_accuracy;
+    p.best_epoch = f->best_epoch;
+    p.lr = lr;
+    p.samples_per_second = now > r->epoch_started ? (samples - r->epoch_first) / (now - r->epoch_started) : 0;
+    p.seconds = now - r->started;
+    if (p.samples_per_second > 0) p.seconds_left = (total - epochs_done * r->train->count - samples) / p.samples_per_second;
+    p.result = result;
+    return p;
+}
+
+static int cvni_fit_tell(const cvni_fit_run *r, cvn_event event, float lr, cvn_result result)
+{
+    cvn_progress p;
+    if (!r->o.callback) return 0;
+    p = cvni_fit_progress(r, event, lr, result);
+    return r->o.callback(r->o.user, &p);
+}
+
+static cvn_result cvni_fit_checkpoint(const cvni_fit_run *r)
+{
+#ifndef CONVNET_NO_STDIO
+    if (r->o.checkpoint) return cvn_save_checkpoint(r->net, r->o.checkpoint);
+#endif
+    (void)r;
+    return CVN_OK;
+}
+
+/* One batch from the current position of the epoch. */
+static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
+{
+    cvn_net *net = r->net;
+    cvni_fit_state *f = &net->fit;
+    cvni_score s = { 0, 0, 0 };
+    cvni_batch b;
+    char when[64];
+    cvn_result result;
+    memset(&b, 0, sizeof b);
+    b.index = r->order + f->position;
+    b.n = n;
+    b.training = 1;
+    b.seed = r->o.shuffle_seed;
+    b.epoch = (uint64_t)f->epoch;
+    result = cvni_gather(net, r->train, &b);
+    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result != CVN_OK) return result;
+    if (!cvni_is_finite((double)net->loss)) {
+        snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1, f->position / r->batch + 1);
+        return cvni_find_nonfinite(net, when);
+    }
+    cvni_score_batch(net, NULL, &s, NULL);
+    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)f->step, r->batches, r->o.epochs);
+    cvn_backward(net);
+    cvni_step(net, *lr);
+    f->position += n;
+    f->step++;
+    f->loss_sum += (double)net->loss * n;
+    f->correct_sum += s.right;
+    f->weight_sum += s.counted;
+    return CVN_OK;
+}
+
+/* Validation, history, best weights; returns CVN_STOPPED when patience is at its end. */
+static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
+{
+    cvn_net *net = r->net;
+    cvni_fit_state *f = &net->fit;
+    cvn_history *h;
+    cvn_metrics m;
+    double judged = f->position ? f->loss_sum / f->position : NAN;
+    memset(&m, 0, sizeof m);
+    m.loss = m.accuracy = NAN;
+    if (r->valid) {
+        const cvn_result result = cvn_evaluate(net, r->valid, &m);
+        if (result != CVN_OK) return result;
+        judged = m.loss;
+    }
+    if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count, sizeof *net->history))
+        return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
+    h = &net->history[net->history_count++];
+    h->loss = (float)(f->position ? f->loss_sum / f->position : NAN);
+    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN);
+    h->valid_loss = (float)m.loss;
+    h->valid_accuracy = (float)m.accuracy;
+    h->lr = lr;
+    h->seconds = (float)(cvni_seconds() - r->epoch_started);
+    r->valid_loss = m.loss;
+    r->valid_accuracy = m.accuracy;
+    f->epoch++;
+    f->bad_epochs++;
+    if (f->best_epoch == 0 || judged < f->best_loss) {
+        f->best_loss = judged;
+        f->best_epoch = f->epoch;
+        f->bad_epochs = 0;
+        if (net->best) memcpy(net->best, net->weights, (net->trainable + net->running) * sizeof(float));
+    }
+    f->position = 0;
+    f->loss_sum = f->correct_sum = f->weight_sum = 0;
+    return r->o.patience > 0 && f->bad_epochs >= r->o.patience ? CVN_STOPPED : CVN_OK;
+}
+
+static cvn_result cvni_fit_epochs(cvni_fit_run *r)
+{
+    cvn_net *net = r->net;
+    cvni_fit_state *f = &net->fit;
+    float lr = net->optimizer.lr;
+    while (f->epoch < r->o.epochs) {
+        cvn_result result, saved;
+        if (r->o.no_shuffle) for (int i = 0; i < r->train->count; i++) r->order[i] = i;
+        else cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, (uint64_t)f->epoch);
+        r->epoch_started = cvni_seconds();
+        r->epoch_first = f->position;
+        while (f->position < r->train->count) {
+            const int n = cvni_min(r->batch, r->train->count - f->position);
+            if (r->o.drop_last && n < r->batch) break;
+            result = cvni_fit_batch(r, n, &lr);
+            if (result != CVN_OK) return result;
+            if (cvni_fit_tell(r, CVN_EVENT_BATCH, lr, CVN_OK)) {
+                result = cvni_fit_checkpoint(r);
+                return result == CVN_OK ? CVN_STOPPED : result;
+            }
+        }
+        result = cvni_fit_end_epoch(r, lr);
+        if (result < 0) return result;
+        saved = cvni_fit_checkpoint(r);
+        if (saved != CVN_OK) return saved;
+        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || result == CVN_STOPPED) return CVN_STOPPED;
+    }
+    return CVN_OK;
+}
+
+/* A training from the start: optimizer, position, history and best weights as new. */
+static void cvni_fit_restart(cvn_net *net)
+{
+    cvni_reset_optimizer(net);
+    cvni_zero(net->grads, net->trainable);
+    memset(&net->fit, 0, sizeof net->fit);
+    net->history_count = 0;
+    cvni_free(net, net->best);
+    net->best = NULL;
+}
+
+static cvn_result cvni_fit_prepare(cvni_fit_run *r)
+{
+    cvn_net *net = r->net;
+    const size_t bytes = (net->trainable + net->running) * sizeof(float);
+    cvn_result result = cvni_check_data(net, r->train);
+    if (result == CVN_OK && r->valid) result = cvni_check_data(net, r->valid);
+    if (result == CVN_OK && r->o.optimizer) {
+        cvn_optimizer same = cvni_optimizer_completed(*r->o.optimizer);
+        if (r->o.resume && same.kind == net->optimizer.kind && cvni_optimizer_slots(&same) == net->plan.slots) net->optimizer = same;
+        else result = cvn_set_optimizer(net, r->o.optimizer);
+    }
+    if (result != CVN_OK) return result;
+    if (!r->o.resume) cvni_fit_restart(net);
+    if (net->fit.position < 0 || net->fit.position > r->train->count || net->fit.epoch < 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: resumes at sample %d of epoch %d; the set has %d samples", net->fit.position,
+                         net->fit.epoch + 1, r->train->count);
+    if (r->o.keep_best && !net->best) {
+        net->best = (float *)cvni_alloc(net, bytes);
+        if (!net->best) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for a copy of the parameters");
+        memcpy(net->best, net->weights, bytes);
+    }
+    r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count, sizeof(int)));
+    return r->order ? CVN_OK : cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the order of %d samples", r->train->count);
+}
+
+cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid, const cvn_fit_options *options)
+{
+    cvni_fit_run r;
+    int finished;
+    cvn_result result = cvni_needs_build(net, "cvn_fit", 1);
+    if (result != CVN_OK) return result;
+    memset(&r, 0, sizeof r);
+    r.net = net;
+    r.train = train;
+    r.valid = valid;
+    r.o = options ? *options : cvn_fit_defaults();
+    if (!r.o.epochs) r.o.epochs = 10;
+    r.batch = r.o.batch ? r.o.batch : net->max_batch;
+    if (!r.o.shuffle_seed) r.o.shuffle_seed = net->desc.seed;
+    r.valid_loss = r.valid_accuracy = NAN;
+    if (!train || net->parent) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: needs data and a net that owns its parameters");
+    if (r.o.epochs < 0 || r.batch < 1 || r.batch > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r.o.epochs, r.batch, net->max_batch);
+    r.batches = r.o.drop_last ? train->count / r.batch : cvni_ceil_div(train->count, r.batch);
+    if (train->count < 1 || r.batches < 1)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d", train->count, r.batch);
+    r.started = r.epoch_started = cvni_seconds();
+    result = cvni_fit_prepare(&r);
+    if (result == CVN_OK) result = cvni_fit_epochs(&r);
+    cvni_free(net, r.order);
+    finished = result == CVN_OK || (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience);
+    if (finished && net->best) {
+        memcpy(net->weights, net->best, (net->trainable + net->running) * sizeof(float));
+        net->weights_version++;
+        cvni_free(net, net->best);
+        net->best = NULL;
+    }
+    cvni_fit_tell(&r, CVN_EVENT_END, net->optimizer.lr, result);
+    return result;
+}
+
+/* ================================================================================================
+ * >>check   what is wrong with a net and its data, in words, before hours are spent on them
+ * ============================================================================================== */
+
+#define CVNI_CHECK_STEPS 10     /* of the optimizer, on one batch */
+
+static void cvni_check_input(const cvn_net *net, const cvni_layer *in, cvni_text *t)
+{
+    const size_t n = cvni_elements(in->shape);
+    const size_t sample = cvni_sample_elements(in->shape);
+    double sum = 0;
+    double squares = 0;
+    double mean, std;
+    int differs = 0;
+    (void)net;
+    if (!cvni_all_finite(in->y, n)) {
+        cvni_print(t, "input '%s' has values that are not finite (NaN or Inf); clean the data\n", in->name);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)in->y[i];
+        squares += (double)in->y[i] * (double)in->y[i];
+        differs |= in->y[i] != in->y[i % sample];
+    }
+    mean = sum / (double)n;
+    std = sqrt(squares / (double)n - mean * mean > 0 ? squares / (double)n - mean * mean : 0);
+    if (!differs && in->shape.dim[0] > 1) cvni_print(t, "input '%s' is the same for all samples of the batch; is it loaded?\n", in->name);
+    else if (fabs(mean) > 3 || std > 5 || std < 0.05)
+        cvni_print(t, "input '%s' is not normalised: mean %.3g, standard deviation %.3g; bring them near 0 and 1 "
+                   "(cvn_data.mean and std, or (x - mean)/std)\n", in->name, mean, std);
+}
+
+/* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run then. */
+static int cvni_check_labels(cvn_net *net, cvni_text *t)
+{
+    int fine = 1;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvn_shape s = l->op == &cvni_op_softmax_loss ? cvni_in(net, l, 0)->shape : l->shape;
+        const int *labels;
+        size_t n, outside = 0, same = 0;
+        int classes, example = 0;
+        if (l->op != &cvni_op_softmax_loss) continue;
+        classes = s.dim[cvni_class_axis(s)];
+        labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
+        n = cvni_elements(cvni_in(net, l, 1)->shape);
+        for (size_t i = 0; i < n; i++) {
+            same += labels[i] == labels[0];
+            if (labels[i] == ((const cvni_ce_desc *)l->desc)->ignore_index || (labels[i] >= 0 && labels[i] < classes)) continue;
+            outside++;
+            example = labels[i];
+        }
+        if (outside) cvni_print(t, "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many units as there are classes?\n",
+                                (unsigned long)outside, (unsigned long)n, classes - 1, example);
+        else if (same == n && n > 1) cvni_print(t, "all %lu labels of the batch are %d; shuffle the data or look at the loader\n", (unsigned long)n, labels[0]);
+        if (outside) fine = 0;
+    }
+    return fine;
+}
+
+/* Channels (units) of a relu that are zero in all samples of the batch. */
+static int cvni_dead_channels(const cvni_layer *l)
+{
+    const int channels = l->shape.dim[1];
+    const ptrdiff_t inner = (ptrdiff_t)(cvni_sample_elements(l->shape) / (size_t)channels);
+    int dead = 0;
+    for (int c = 0; c < channels; c++) {
+        int zero = 1;
+        for (int n = 0; zero && n < l->shape.dim[0]; n++)
+            for (ptrdiff_t i = 0; zero && i < inner; i++) zero = l->y[((ptrdiff_t)n * channels + c) * inner + i] == 0;
+        dead += zero;
+    }
+    return dead;
+}
+
+/* A forward pass that looks at each layer's value before the next one may reuse its memory. */
+static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
+{
+    net->training = 1;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        cvn_result result = CVN_OK;
+        if (!l->op->forward || l->place.skip) continue;
+        result = l->op->forward(net, l);
+        if (result != CVN_OK) return result;
+        if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 && 2 * cvni_dead_channels(l) > l->shape.dim[1])
+            cvni_print(t, "'%s': %d of %d units are 0 for every sample of the batch (dead); look at the bias and scale of the "
+                       "layer before it, or use leaky_relu\n", l->name, cvni_dead_channels(l), l->shape.dim[1]);
+        if (!l->is_int && !cvni_all_finite(l->y, cvni_elements(l->shape))) {
+            cvni_print(t, "'%s' (%s) makes values that are not finite\n", l->name, l->op->type);
+            return CVN_ERROR_NUMBER;
+        }
+        if (l->op == &cvni_op_softmax_loss) {
+            const cvn_shape s = cvni_in(net, l, 0)->shape;
+            const double chance = log((double)s.dim[cvni_class_axis(s)]);
+            if ((double)l->y[0] > 4 * chance + 1)
+                cvni_print(t, "the first loss of '%s' is %.3g, far above ln(classes) = %.3g of a guess; the inputs or the initial "
+                           "weights are too large\n", l->name, (double)l->y[0], chance);
+        }
+    }
+    return CVN_OK;
+}
+
+/* A few steps on the batch in the net: does the loss fall? The dropout mask of both measurements is the same. */
+static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
+{
+    const uint64_t tick = net->tick;
+    double before, after;
+    cvn_result result = cvni_run(net, 1, 1);
+    before = (double)net->loss;
+    for (int i = 0; result == CVN_OK && i < CVNI_CHECK_STEPS && cvni_is_finite((double)net->loss); i++) {
+        cvn_backward(net);
+        cvni_step(net, net->optimizer.lr);
+        net->tick = tick;
+        result = cvni_run(net, 1, 1);
+    }
+    after = (double)net->loss;
+    if (result != CVN_OK) return result;
+    if (!cvni_is_finite(after) || after > 2 * before + 0.1)
+        cvni_print(t, "the learning rate %g is too high: %d steps on one batch took the loss from %.4g to %.4g\n",
+                   (double)net->optimizer.lr, CVNI_CHECK_STEPS, before, after);
+    else if (fabs(before - after) < 1e-5 * fabs(before))
+        cvni_print(t, "the learning rate %g is too low: %d steps on one batch left the loss at %.6g\n", (double)net->optimizer.lr,
+                   CVNI_CHECK_STEPS, before);
+    return CVN_OK;
+}
+
+static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
+{
+    int *work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int))) : NULL;
+    cvn_result result = CVN_OK;
+    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
+    result = cvni_gather_range(net, data, 0, cvni_min(data->count, net->max_batch), work);
+    cvni_free(net, work);
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].op == &cvni_op_input) cvni_check_input(net, &net->layers[id], t);
+    if (!cvni_check_labels(net, t)) return CVN_OK;
+    result = cvni_check_forward(net, t);
+    if (result == CVN_OK) result = cvni_check_rate(net, t);
+    return result == CVN_ERROR_NUMBER ? CVN_OK : result;
+}
+
+int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
+{
+    const size_t params = net ? (net->trainable + net->running) * sizeof(float) : 0;
+    cvni_text t;
+    size_t state;
+    uint64_t tick, step;
+    char *copy;
+    cvn_result result = cvni_needs_build(net, "cvn_check", 1);
+    if (result == CVN_OK && (!data || net->parent)) result = cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_check: needs data and a net that owns its parameters");
+    if (result == CVN_OK) result = cvni_check_data(net, data);
+    if (result != CVN_OK) return (int)result;
+    state = cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots;
+    copy = (char *)cvni_alloc(net, cvni_add_size(params, state));
+    if (!copy) return (int)cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: no memory for a copy of the parameters");
+    t.text = text;
+    t.size = size;
+    t.length = 0;
+    if (size) text[0] = 0;
+    memcpy(copy, net->weights, params);
+    memcpy(copy + params, net->state, state);
+    tick = net->tick;
+    step = net->optimizer_step;
+    result = cvni_check_batch(net, data, &t);
+    memcpy(net->weights, copy, params);
+    memcpy(net->state, copy + params, state);
+    cvni_zero(net->grads, net->trainable);
+    net->tick = tick;
+    net->optimizer_step = step;
+    net->weights_version++;
+    net->forward_done = 0;
+    cvni_free(net, copy);
+    return result == CVN_OK ? (int)t.length : (int)result;
+}
+
+/* ================================================================================================
+ * >>history   what a training looked like: a progress line, CSV, a picture of the curves
+ * ==============================================================================================
+ *   CSV    header epoch,loss,accuracy,valid_loss,valid_accuracy,lr,seconds; one line an epoch, from 1; as few digits
+ *          as give the float back, with a decimal point in any locale; an empty cell for NaN
+ *   SVG    one panel for the loss, one for the accuracy where there is any; points that are no finite numbers are
+ *          left out, and so is the line to them; integer coordinates; no style sheet, script or font of its own
+ *          tested: tests/test_history.c */
+
+int cvn_history_count(const cvn_net *net)
+{
+    return net ? net->history_count : 0;
+}
+
+cvn_history cvn_history_at(const cvn_net *net, int epoch)
+{
+    cvn_history none;
+    if (net && epoch >= 0 && epoch < net->history_count) return net->history[epoch];
+    none.loss = none.accuracy = none.valid_loss = none.valid_accuracy = none.lr = none.seconds = (float)NAN;
+    return none;
+}
+
+#ifndef CONVNET_NO_STDIO
+
+#if defined(_WIN32)
+    #include <io.h>
+#elif defined(__unix__) || defined(__APPLE__) || defined(__HAIKU__)
+    #include <unistd.h>
+#endif
+
+/* ---- progress on stderr ---- */
+
+static int cvni_on_terminal(void)
+{
+#if defined(_WIN32)
+    return _isatty(2);
+#elif defined(__unix__) || defined(__APPLE__) || defined(__HAIKU__)
+    return isatty(2);
+#else
+    return 0;
+#endif
+}
+
+/* "0:07", "12:34", "1:02:03" */
+static void cvni_print_time(cvni_text *t, double seconds)
+{
+    const long s = seconds >= 0 && seconds < 3.6e9 ? (long)(seconds + 0.5) : 0;
+    if (s >= 3600) cvni_print(t, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else cvni_print(t, "%ld:%02ld", s / 60, s % 60);
+}
+
+/* " 7/10" */
+static void cvni_print_part(cvni_text *t, int part, int whole)
+{
+    cvni_print(t, "%*d/%d", snprintf(NULL, 0, "%d", whole), part, whole);
+}
+
+static void cvni_print_loss(cvni_text *t, double loss, double accuracy)
+{
+    cvni_print(t, fabs(loss) < 1e-3 || fabs(loss) >= 1e4 ? " %.3e" : " %.4f", loss);
+    if (accuracy >= 0) cvni_print(t, "  %6.2f %%", 100 * accuracy);
+}
+
+/* " 3/10 [=========>          ]  312/938  loss 0.2345   92.31 %  5321/s  ETA 0:42": at most 79 columns as a rule */
+static void cvni_print_bar(cvni_text *t, const cvn_progress *p)
+{
+    const int width = 20;
+    const int done = p->batches > 0 ? (int)((int64_t)width * p->batch / p->batches) : 0;
+    cvni_print_part(t, p->epoch, p->epochs);
+    cvni_print(t, " [");
+    for (int i = 0; i < width; i++) cvni_print(t, "%c", i < done ? '=' : i == done ? '>' : ' ');
+    cvni_print(t, "] ");
+    cvni_print_part(t, p->batch, p->batches);
+    cvni_print(t, "  loss");
+    cvni_print_loss(t, p->loss, p->accuracy);
+    cvni_print(t, "  %.0f/s  ETA ", p->samples_per_second);
+    cvni_print_time(t, p->seconds_left);
+}
+
+/* "epoch  3/10  loss 0.2345   92.31 %  validation 0.2001   93.87 %  5321/s  0:42  best" */
+static void cvni_print_epoch(cvni_text *t, const cvn_progress *p)
+{
+    cvni_print(t, "epoch ");
+    cvni_print_part(t, p->epoch, p->epochs);
+    cvni_print(t, "  loss");
+    cvni_print_loss(t, p->loss, p->accuracy);
+    if (p->valid_loss == p->valid_loss || p->valid_accuracy >= 0) {
+        cvni_print(t, "  validation");
+        cvni_print_loss(t, p->valid_loss, p->valid_accuracy);
+    }
+    cvni_print(t, "  %.0f/s  ", p->samples_per_second);
+    cvni_print_time(t, p->seconds);
+    if (p->best_epoch == p->epoch) cvni_print(t, "  best");
+}
+
+/* Whether a tenth of a second has begun since the batch before, if batches take their average time: a callback that
+ * remembers nothing redraws about ten times a second. */
+static int cvni_redraw(const cvn_progress *p)
+{
+    const double batches = (double)(p->epoch - 1) * p->batches + p->batch;
+    const double before = p->seconds - p->seconds / (batches > 1 ? batches : 1);
+    return p->batch == p->batches || floor(10 * p->seconds) > floor(10 * before);
+}
+
+int cvn_print_progress(void *user, const cvn_progress *progress)
+{
+    char line[256];
+    cvni_text t = { line, sizeof line, 0 };
+    const int terminal = cvni_on_terminal();
+    (void)user;
+    if (!progress) return 0;
+    line[0] = 0;
+    if (progress->event == CVN_EVENT_BATCH) {
+        if (!terminal || !cvni_redraw(progress)) return 0;
+        cvni_print_bar(&t, progress);
+        fprintf(stderr, "\r%-78s", line);
+    } else if (progress->event == CVN_EVENT_EPOCH) {
+        cvni_print_epoch(&t, progress);
+        fprintf(stderr, terminal ? "\r%-78s\n" : "%s\n", line);
+    } else if (progress->result != CVN_OK) {
+        cvni_print(&t, "stopped in epoch %d", progress->epoch);
+        if (progress->best_epoch > 0) cvni_print(&t, ", best epoch %d", progress->best_epoch);
+        if (progress->result < 0) cvni_print(&t, ": %s", cvn_result_name(progress->result));
+        fprintf(stderr, terminal ? "\r%-78s\n" : "%s\n", line);
+    }
+    fflush(stderr);
+    return 0;
+}
+
+/* ---- files ---- */
+
+/* Whatever the locale takes for a decimal point becomes '.'. */
+static void cvni_to_point(char *text)
+{
+    char *to = text;
+    int foreign = 0;
+    for (const char *p = text; *p; p++) {
+        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' || *p == 'E';
+        if (known) *to++ = *p;
+        else if (!foreign) *to++ = '.';
+        foreign = !known;
+    }
+    *to = 0;
+}
+
+/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32 bytes. */
+static const char *cvni_float_text(float x, char *buffer)
+{
+    if (x != x) return "";
+    if (!cvni_is_finite((double)x)) return x > 0 ? "inf" : "-inf";
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(buffer, 32, "%.*g", digits, (double)x);
+        if ((float)strtod(buffer, NULL) == x) break;
+    }
+    cvni_to_point(buffer);
+    return buffer;
+}
+
+/* A file for the history, or NULL with *result and the message set. */
+static FILE *cvni_history_open(cvn_net *net, const char *path, cvn_result *result)
+{
+    FILE *f;
+    *result = CVN_ERROR_ARGUMENT;
+    if (!net) return NULL;
+    if (!path) {
+        *result = cvni_fail(net, CVN_ERROR_ARGUMENT, "the history's path is NULL");
+        return NULL;
+    }
+    if (net->history_count < 1) {
+        *result = cvni_fail(net, CVN_ERROR_STATE, "there is no history: cvn_fit has not finished an epoch");
+        return NULL;
+    }
+    f = fopen(path, "wb");
+    *result = f ? CVN_OK : cvni_fail(net, CVN_ERROR_FILE, "cannot open %s for writing", path);
+    return f;
+}
+
+static cvn_result cvni_history_close(cvn_net *net, const char *path, FILE *f)
+{
+    const int bad = ferror(f);
+    if (fclose(f) == 0 && !bad) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_FILE, "cannot write %s: disk full?", path);
+}
+
+/* errors   CVN_ERROR_STATE without a finished epoch; CVN_ERROR_FILE; CVN_ERROR_ARGUMENT for a NULL path */
+cvn_result cvn_history_save_csv(cvn_net *net, const char *path)
+{
+    cvn_result r;
+    FILE *f = cvni_history_open(net, path, &r);
+    if (!f) return r;
+    fprintf(f, "epoch,loss,accuracy,valid_loss,valid_accuracy,lr,seconds\n");
+    for (int i = 0; i < net->history_count; i++) {
+        const cvn_history *h = &net->history[i];
+        const float cell[6] = { h->loss, h->accuracy, h->valid_loss, h->valid_accuracy, h->lr, h->seconds };
+        char text[32];
+        fprintf(f, "%d", i + 1);
+        for (int k = 0; k < 6; k++) fprintf(f, ",%s", cvni_float_text(cell[k], text));
+        fprintf(f, "\n");
+    }
+    return cvni_history_close(net, path, f);
+}
+
+/* ---- the picture: coordinates are tenths of a pixel, so that no decimal point is needed ---- */
+
+enum { CVNI_PANEL_X = 700, CVNI_PANEL_Y = 620, CVNI_PANEL_W = 3900, CVNI_PANEL_H = 2800, CVNI_PANEL_STEP = 4900,
+       CVNI_PANEL_MARGIN = 200, CVNI_PICTURE_H = 4000 };
+
+static const char *const cvni_curve_color[2] = { "#2563eb", "#ea580c" };
+static const char *const cvni_curve_name[2] = { "training", "validation" };
+
+/* One panel: curve 0 is of the training set, 1 of the validation set. */
+typedef struct cvni_panel {
+    FILE *f;
+    const cvn_history *history;
+    int count;
+    int accuracy;               /* 0: loss; 1: accuracy in percent */
+    int left;                   /* of the plot area */
+    double low, high, step;     /* of the value axis */
+} cvni_panel;
+
+static float cvni_panel_value(const cvni_panel *p, int curve, int i)
+{
+    const cvn_history *h = &p->history[i];
+    if (p->accuracy) return 100.0f * (curve ? h->valid_accuracy : h->accuracy);
+    return curve ? h->valid_loss : h->loss;
+}
+
+/* The smallest of 1, 2, 5 times a power of ten that is not below x > 0. */
+static double cvni_nice_step(double x)
+{
+    const double power = pow(10.0, floor(log10(x)));
+    const double m = x / power;
+    return (m <= 1.0000001 ? 1 : m <= 2.0000001 ? 2 : m <= 5.0000001 ? 5 : 10) * power;
+}
+
+/* Range and step of the value axis around all finite values; 0 when there is none. */
+static int cvni_panel_range(cvni_panel *p)
+{
+    double low = DBL_MAX, high = -DBL_MAX, margin;
+    for (int curve = 0; curve < 2; curve++) {
+        for (int i = 0; i < p->count; i++) {
+            const float v = cvni_panel_value(p, curve, i);
+            if (!cvni_is_finite((double)v)) continue;
+            low = (double)v < low ? (double)v : low;
+            high = (double)v > high ? (double)v : high;
+        }
+    }
+    if (low > high) return 0;
+    if (!p->accuracy && low >= 0 && low < 0.5 * high) low = 0;
+    margin = high > low ? 0.02 * (high - low) : fabs(high) > 1e-30 ? 0.1 * fabs(high) : 1;
+    if (low != 0) low -= margin;
+    if (p->accuracy && low < 0) low = 0;
+    high += margin;
+    if (p->accuracy && high > 100) high = 100;
+    p->step = cvni_nice_step((high - low) / 7);
+    p->low = p->step * floor(low / p->step + 1e-9);
+    p->high = p->step * ceil(high / p->step - 1e-9);
+    return 1;
+}
+
+static int cvni_panel_x(const cvni_panel *p, int epoch)
+{
+    if (p->count == 1) return p->left + CVNI_PANEL_W / 2;
+    return p->left + (int)((double)CVNI_PANEL_W * (epoch - 1) / (p->count - 1) + 0.5);
+}
+
+static int cvni_panel_y(const cvni_panel *p, double value)
+{
+    const double share = (value - p->low) / (p->high - p->low);
+    return CVNI_PANEL_Y + CVNI_PANEL_H - (int)((double)CVNI_PANEL_H * share + 0.5);
+}
+
+static void cvni_panel_text(const cvni_panel *p, int x, int y, const char *anchor, const char *color,
+                            const char *text)
+{
+    fprintf(p->f, "<text x=\"%d\" y=\"%d\" text-anchor=\"%s\" fill=\"%s\">%s</text>\n", x, y, anchor, color, text);
+}
+
+static void cvni_panel_line(const cvni_panel *p, int x1, int y1, int x2, int y2, const char *color)
+{
+    fprintf(p->f, "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"10\"/>\n",
+            x1, y1, x2, y2, color);
+}
+
+/* Grid, ticks and the frame's two axes. */
+static void cvni_panel_axes(const cvni_panel *p)
+{
+    const int right = p->left + CVNI_PANEL_W;
+    const int bottom = CVNI_PANEL_Y + CVNI_PANEL_H;
+    const int ticks = (int)((p->high - p->low) / p->step + 0.5);
+    const int decimals = p->step < 1 ? (int)ceil(-log10(p->step) - 1e-9) : 0;
+    const int every = p->count > 10 ? (int)(cvni_nice_step(p->count / 10.0) + 0.5) : 1;
+    char text[64];
+    for (int i = 0; i <= ticks; i++) {
+        const double value = p->low + i * p->step;
+        const int y = cvni_panel_y(p, value);
+        if (decimals > 6 || fabs(value) >= 1e6) snprintf(text, sizeof text, "%.3e", value);
+        else snprintf(text, sizeof text, "%.*f", decimals, fabs(value) < 1e-9 ? 0.0 : value);
+        cvni_to_point(text);
+        cvni_panel_line(p, p->left, y, right, y, i ? "#e5e7eb" : "#6b7280");
+        cvni_panel_text(p, p->left - 80, y + 40, "end", "#4b5563", text);
+    }
+    for (int epoch = every; epoch <= p->count; epoch += every) {
+        const int x = cvni_panel_x(p, epoch);
+        snprintf(text, sizeof text, "%d", epoch);
+        cvni_panel_line(p, x, bottom, x, bottom + 50, "#6b7280");
+        cvni_panel_text(p, x, bottom + 190, "middle", "#4b5563", text);
+        if (epoch > INT_MAX - every) break;
+    }
+    cvni_panel_line(p, p->left, CVNI_PANEL_Y, p->left, bottom, "#6b7280");
+    cvni_panel_text(p, p->left + CVNI_PANEL_W / 2, bottom + 390, "middle", "#4b5563", "epoch");
+}
+
+/* A line through consecutive finite points; dots where they are few or alone. */
+static void cvni_panel_curve(const cvni_panel *p, int curve)
+{
+    const char *color = cvni_curve_color[curve];
+    int open = 0;
+    fprintf(p->f, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"22\" stroke-linejoin=\"round\" d=\"", color);
+    for (int i = 0; i < p->count; i++) {
+        const float v = cvni_panel_value(p, curve, i);
+        if (cvni_is_finite((double)v))
+            fprintf(p->f, "%s%d %d", open ? " L" : " M", cvni_panel_x(p, i + 1), cvni_panel_y(p, (double)v));
+        open = cvni_is_finite((double)v);
+    }
+    fprintf(p->f, "\"/>\n");
+    for (int i = 0; i < p->count; i++) {
+        const float v = cvni_panel_value(p, curve, i);
+        const int alone = (i == 0 || !cvni_is_finite((double)cvni_panel_value(p, curve, i - 1))) &&
+                          (i == p->count - 1 || !cvni_is_finite((double)cvni_panel_value(p, curve, i + 1)));
+        if (cvni_is_finite((double)v) && (p->count <= 30 || alone))
+            fprintf(p->f, "<circle cx=\"%d\" cy=\"%d\" r=\"%d\" fill=\"%s\"/>\n", cvni_panel_x(p, i + 1),
+                    cvni_panel_y(p, (double)v), p->count <= 30 ? 30 : 20, color);
+    }
+}
+
+/* The last finite value of a curve behind its name; curves without one are not named. */
+static void cvni_panel_legend(const cvni_panel *p)
+{
+    int x = p->left + CVNI_PANEL_W;
+    for (int curve = 1; curve >= 0; curve--) {
+        char number[32], text[80];
+        int last = p->count - 1;
+        const char *format = "%.2f";
+        float v;
+        while (last >= 0 && !cvni_is_finite((double)cvni_panel_value(p, curve, last))) last--;
+        if (last < 0) continue;
+        v = cvni_panel_value(p, curve, last);
+        if (!p->accuracy) format = fabs((double)v) < 1e-3 || fabs((double)v) >= 1e4 ? "%.2e" : "%.4f";
+        snprintf(number, sizeof number, format, (double)v);
+        cvni_to_point(number);
+        snprintf(text, sizeof text, "%s %s", cvni_curve_name[curve], number);
+        cvni_panel_text(p, x, 380, "end", cvni_curve_color[curve], text);
+        x -= 70 * (int)strlen(text) + 160;
+    }
+}
+
+static void cvni_panel_draw(cvni_panel *p)
+{
+    if (!cvni_panel_range(p)) {
+        p->low = 0;
+        p->high = p->step = 1;
+    }
+    fprintf(p->f, "<text x=\"%d\" y=\"380\" font-size=\"170\" font-weight=\"bold\" fill=\"#111827\">%s</text>\n",
+            p->left, p->accuracy ? "Accuracy, %" : "Loss");
+    cvni_panel_axes(p);
+    for (int curve = 0; curve < 2; curve++) cvni_panel_curve(p, curve);
+    cvni_panel_legend(p);
+}
+
+/* errors   as cvn_history_save_csv */
+cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
+{
+    cvn_result r;
+    cvni_panel p;
+    int width = CVNI_PANEL_STEP + CVNI_PANEL_MARGIN;
+    FILE *f = cvni_history_open(net, path, &r);
+    if (!f) return r;
+    memset(&p, 0, sizeof p);
+    p.f = f;
+    p.history = net->history;
+    p.count = net->history_count;
+    p.accuracy = 1;
+    if (cvni_panel_range(&p)) width += CVNI_PANEL_STEP;
+    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>training history</title>\n",
+            width / 10, CVNI_PICTURE_H / 10, width, CVNI_PICTURE_H);
+    fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, CVNI_PICTURE_H);
+    for (int panel = 0; panel < width / CVNI_PANEL_STEP; panel++) {
+        p.accuracy = panel;
+        p.left = CVNI_PANEL_X + panel * CVNI_PANEL_STEP;
+        cvni_panel_draw(&p);
+    }
+    fprintf(f, "</svg>\n");
+    return cvni_history_close(net, path, f);
+}
+
+#endif /* CONVNET_NO_STDIO */
+
+/* ================================================================================================
+ * >>safetensors   weights and checkpoints: hostile files in, atomic files out
+ * ==============================================================================================
+ *   file        u64 n | n bytes of JSON, blanks at its end make n a multiple of 8 | data; all little-endian
+ *   JSON        { "__metadata__": { text: text, ... }, name: { "dtype": "F32", "shape": [dims],
+ *               "data_offsets": [begin, end] }, ... }; offsets in bytes from the start of the data. The tensors cover
+ *               the data without holes, overlaps or a rest.
+ *   weights     every parameter and running statistic by its name, F32; metadata "format": "pt"
+ *   checkpoint  a weights file with more tensors, F32 as well:
+ *                 cvn.state.0, cvn.state.1   [P]     optimizer state over the P elements of cvn_flat_gradients: v of
+ *                                                    SGD with momentum, m and v of Adam and AdamW
+ *                 cvn.best                   [P+R]   parameters of the best epoch, as in cvn_flat_parameters; only
+ *                                                    where cvn_fit keeps them
+ *                 cvn.history                [E, 6]  rows of cvn_history, in its order; only where E > 0
+ *               and more metadata, all of it text:
+ *                 cvn.version                1, this format's
+ *                 cvn.optimizer              adam, adamw or sgd
+ *                 cvn.optimizer_step         steps made (decimal, as all integers)
+ *                 cvn.tick                   training forward passes made: the step of the dropout stream
+ *                 cvn.seed                   cvn_desc.seed
+ *                 cvn.epoch .position .step  epochs done, samples of the current one done, batches done in all
+ *                 cvn.loss_sum .correct_sum .weight_sum      of the current epoch so far
+ *                 cvn.best_loss .best_epoch .bad_epochs      early stopping
+ *               Doubles (the sums, best_loss) are the 64 bits of IEEE 754 as 16 hex digits: they return bit for bit.
+ *   reading     a file is believed only after all of it was checked; then nothing can fail any more, and only then
+ *               the net is changed. Tensors named "cvn." and more belong to checkpoints: cvn_load leaves them out.
+ *   source      https://huggingface.co/docs/safetensors                          tested: tests/test_safetensors.c */
+
+/* ---- numbers: little-endian bytes, half floats ---- */
+
+enum { CVNI_DTYPE_INTEGER = 0, CVNI_DTYPE_OTHER, CVNI_DTYPE_F32, CVNI_DTYPE_F64, CVNI_DTYPE_F16, CVNI_DTYPE_BF16 };
+
+typedef struct cvni_dtype { const char *name; size_t bytes; int kind; } cvni_dtype;
+
+static const cvni_dtype cvni_dtypes[] = {
+    { "F32", 4, CVNI_DTYPE_F32 }, { "F64", 8, CVNI_DTYPE_F64 },
+    { "F16", 2, CVNI_DTYPE_F16 }, { "BF16", 2, CVNI_DTYPE_BF16 },
+    { "BOOL", 1, CVNI_DTYPE_INTEGER }, { "U8", 1, CVNI_DTYPE_INTEGER }, { "I8", 1, CVNI_DTYPE_INTEGER },
+    { "U16", 2, CVNI_DTYPE_INTEGER }, { "I16", 2, CVNI_DTYPE_INTEGER }, { "U32", 4, CVNI_DTYPE_INTEGER },
+    { "I32", 4, CVNI_DTYPE_INTEGER }, { "U64", 8, CVNI_DTYPE_INTEGER }, { "I64", 8, CVNI_DTYPE_INTEGER },
+    { "F8_E4M3", 1, CVNI_DTYPE_OTHER }, { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
+    { "C64", 8, CVNI_DTYPE_OTHER }
+};
+
+static int cvni_little_endian(void)
+{
+    const uint32_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+{
+    uint64_t word = 0;
+    for (size_t i = 0; i < bytes; i++) word |= (uint64_t)p[i] << (8 * i);
+    return word;
+}
+
+static float cvni_word_to_float(uint32_t word)
+{
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+static double cvni_word_to_double(uint64_t word)
+{
+    double value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+static uint64_t cvni_double_to_word(double value)
+{
+    uint64_t word;
+    memcpy(&word, &value, sizeof word);
+    return word;
+}
+
+/* IEEE 754 binary16: sign, 5 bits of exponent (bias 15), 10 of fraction. Exact; the bits of a NaN stay. */
+static float cvni_half_to_float(uint32_t h)
+{
+    const uint32_t sign = (h & 0x8000u) << 16, exponent = h >> 10 & 0x1Fu, fraction = h & 0x3FFu;
+    if (exponent == 31) return cvni_word_to_float(sign | 0x7F800000u | fraction << 13);
+    if (exponent != 0) return cvni_word_to_float(sign | (exponent + 112) << 23 | fraction << 13);
+    return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));     /* subnormal: fraction * 2^-24 */
+}
+
+/* count little-endian elements of a float dtype, at any address, to floats. */
+static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count, float *to)
+{
+    if (dtype->kind == CVNI_DTYPE_F32 && cvni_little_endian()) {
+        if (count) memcpy(to, from, count * sizeof(float));
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t word = cvni_le_word(from + i * dtype->bytes, dtype->bytes);
+        switch (dtype->kind) {
+        case CVNI_DTYPE_F32: to[i] = cvni_word_to_float((uint32_t)word); break;
+        case CVNI_DTYPE_F64: to[i] = (float)cvni_word_to_double(word); break;
+        case CVNI_DTYPE_F16: to[i] = cvni_half_to_float((uint32_t)word); break;
+        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;       /* bfloat16: a float's upper half */
+        }
+    }
+}
+
+/* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything ---- */
+
+#define CVNI_JSON_DEPTH 32      /* of values that are skipped */
+
+typedef struct cvni_json {
+    char *at, *end;
+    const char *wrong;          /* NULL while all is well */
+} cvni_json;
+
+static int cvni_json_stop(cvni_json *j, const char *wrong)
+{
+    if (!j->wrong) j->wrong = wrong;
+    return 0;
+}
+
+/* The next character that is no blank; 0 at the end and after a mistake. */
+static int cvni_json_peek(cvni_json *j)
+{
+    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r')) j->at++;
+    return j->wrong || j->at == j->end ? 0 : (unsigned char)*j->at;
+}
+
+static int cvni_json_take(cvni_json *j, int c, const char *wrong)
+{
+    if (cvni_json_peek(j) != c) return cvni_json_stop(j, wrong);
+    j->at++;
+    return 1;
+}
+
+/* Steps to the next element of an object or array, over the comma; 0 behind its end and after a mistake. */
+static int cvni_json_more(cvni_json *j, int close, int *first)
+{
+    const int c = cvni_json_peek(j);
+    if (j->wrong) return 0;
+    if (c == close) {
+        j->at++;
+        return 0;
+    }
+    if (!*first && !cvni_json_take(j, ',', "',' or a closing bracket expected")) return 0;
+    *first = 0;
+    return 1;
+}
+
+static int cvni_json_hex4(cvni_json *j, uint32_t *unit)
+{
+    if (j->end - j->at < 4) return cvni_json_stop(j, "unfinished \\u escape");
+    *unit = 0;
+    for (int i = 0; i < 4; i++, j->at++) {
+        const char c = *j->at;
+        if (c >= '0' && c <= '9') *unit = *unit << 4 | (uint32_t)(c - '0');
+        else if (c >= 'a' && c <= 'f') *unit = *unit << 4 | (uint32_t)(c - 'a' + 10);
+        else if (c >= 'A' && c <= 'F') *unit = *unit << 4 | (uint32_t)(c - 'A' + 10);
+        else return cvni_json_stop(j, "a \\u escape without four hex digits");
+    }
+    return 1;
+}
+
+/* \uXXXX, or a surrogate pair of two, as UTF-8: at most 3 bytes for 6, 4 for 12. 0 is refused: names are C texts. */
+static int cvni_json_unicode(cvni_json *j, char **out)
+{
+    uint32_t u, low = 0;
+    if (!cvni_json_hex4(j, &u)) return 0;
+    if (u >= 0xD800u && u <= 0xDBFFu) {
+        if (j->end - j->at < 6 || memcmp(j->at, "\\u", 2)) return cvni_json_stop(j, "half a surrogate pair");
+        j->at += 2;
+        if (!cvni_json_hex4(j, &low)) return 0;
+        if (low < 0xDC00u || low > 0xDFFFu) return cvni_json_stop(j, "half a surrogate pair");
+        u = 0x10000u + ((u - 0xD800u) << 10) + (low - 0xDC00u);
+    } else if (u == 0 || (u >= 0xDC00u && u <= 0xDFFFu)) {
+        return cvni_json_stop(j, u ? "half a surrogate pair" : "a 0 in a text");
+    }
+    if (u < 0x80u) {
+        *(*out)++ = (char)u;
+        return 1;
+    }
+    if (u < 0x800u) {
+        *(*out)++ = (char)(0xC0u | u >> 6);
+    } else {
+        if (u < 0x10000u) *(*out)++ = (char)(0xE0u | u >> 12);
+        else {
+            *(*out)++ = (char)(0xF0u | u >> 18);
+            *(*out)++ = (char)(0x80u | (u >> 12 & 0x3Fu));
+        }
+        *(*out)++ = (char)(0x80u | (u >> 6 & 0x3Fu));
+    }
+    *(*out)++ = (char)(0x80u | (u & 0x3Fu));
+    return 1;
+}
+
+static int cvni_json_escape(cvni_json *j, char **out)
+{
+    static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    const char c = j->at < j->end ? *j->at++ : 0;
+    const char *hit = c ? strchr(letters, c) : NULL;
+    if (c == 'u') return cvni_json_unicode(j, out);
+    if (!hit) return cvni_json_stop(j, "unknown escape in a text");
+    *(*out)++ = meanings[hit - letters];
+    return 1;
+}
+
+/* A string, decoded where it stands (it never grows) and ended by a 0, at the latest over its closing quote. NULL
+ * after a mistake. */
+static char *cvni_json_string(cvni_json *j)
+{
+    char *text, *out;
+    if (!cvni_json_take(j, '"', "a text in quotes expected")) return NULL;
+    text = out = j->at;
+    while (j->at < j->end && *j->at != '"') {
+        const char c = *j->at++;
+        if ((unsigned char)c < 0x20) cvni_json_stop(j, "a control character in a text");
+        else if (c == '\\') cvni_json_escape(j, &out);
+        else *out++ = c;
+        if (j->wrong) return NULL;
+    }
+    if (j->at == j->end) {
+        cvni_json_stop(j, "a text without its closing quote");
+        return NULL;
+    }
+    j->at++;
+    *out = 0;
+    return text;
+}
+
+static char *cvni_json_key(cvni_json *j)
+{
+    char *key = cvni_json_string(j);
+    return key && cvni_json_take(j, ':', "':' expected") ? key : NULL;
+}
+
+/* A non-negative whole number. */
+static int cvni_json_number(cvni_json *j, size_t *number)
+{
+    const int c = cvni_json_peek(j);
+    const char *begin = j->at;
+    *number = 0;
+    if (c < '0' || c > '9') return cvni_json_stop(j, "a non-negative whole number expected");
+    while (j->at < j->end && *j->at >= '0' && *j->at <= '9') {
+        const size_t digit = (size_t)(*j->at - '0');
+        if (*number > (SIZE_MAX - digit) / 10) return cvni_json_stop(j, "a number too large");
+        *number = *number * 10 + digit;
+        j->at++;
+    }
+    return c != '0' || j->at - begin == 1 ? 1 : cvni_json_stop(j, "a number that begins with 0");
+}
+
+/* Any value, of an unknown key. Numbers are taken by their letters alone: nothing is done with them. */
+static int cvni_json_skip(cvni_json *j, int depth)
+{
+    static const char *const literals[] = { "true", "false", "null" };
+    const int c = cvni_json_peek(j);
+    int first = 1;
+    if (depth > CVNI_JSON_DEPTH) return cvni_json_stop(j, "nested too deeply");
+    if (c == '"') return cvni_json_string(j) != NULL;
+    if (c == '{' || c == '[') {
+        j->at++;
+        while (cvni_json_more(j, c == '{' ? '}' : ']', &first)) {
+            if (c == '{') cvni_json_key(j);
+            cvni_json_skip(j, depth + 1);
+        }
+        return !j->wrong;
+    }
+    for (int i = 0; i < 3; i++) {
+        const size_t length = strlen(literals[i]);
+        if ((size_t)(j->end - j->at) < length || memcmp(j->at, literals[i], length)) continue;
+        j->at += length;
+        return 1;
+    }
+    if (c != '-' && (c < '0' || c > '9')) return cvni_json_stop(j, "a value expected");
+    while (j->at < j->end && *j->at && strchr("0123456789+-.eE", *j->at)) j->at++;
+    return 1;
+}
+
+/* ---- reading: header -> array of tensors, all of it checked ---- */
+
+enum {
+    CVNI_META_VERSION, CVNI_META_OPTIMIZER, CVNI_META_OPTIMIZER_STEP, CVNI_META_TICK, CVNI_META_SEED, CVNI_META_EPOCH,
+    CVNI_META_POSITION, CVNI_META_STEP, CVNI_META_LOSS_SUM, CVNI_META_CORRECT_SUM, CVNI_META_WEIGHT_SUM,
+    CVNI_META_BEST_LOSS, CVNI_META_BEST_EPOCH, CVNI_META_BAD_EPOCHS, CVNI_METAS
+};
+
+typedef struct cvni_meta {
+    const char *key;
+    int form;                   /* 'd' decimal, 'x' 16 hex digits, 'o' an optimizer's name */
+    uint64_t limit;             /* largest value */
+} cvni_meta;
+
+static const cvni_meta cvni_metas[CVNI_METAS] = {
+    { "cvn.version", 'd', UINT64_MAX },
+    { "cvn.optimizer", 'o', 2 },
+    { "cvn.optimizer_step", 'd', UINT64_MAX },
+    { "cvn.tick", 'd', UINT64_MAX },
+    { "cvn.seed", 'd', UINT64_MAX },
+    { "cvn.epoch", 'd', INT_MAX },
+    { "cvn.position", 'd', INT_MAX },
+    { "cvn.step", 'd', UINT64_MAX },
+    { "cvn.loss_sum", 'x', UINT64_MAX },
+    { "cvn.correct_sum", 'x', UINT64_MAX },
+    { "cvn.weight_sum", 'x', UINT64_MAX },
+    { "cvn.best_loss", 'x', UINT64_MAX },
+    { "cvn.best_epoch", 'd', INT_MAX },
+    { "cvn.bad_epochs", 'd', INT_MAX }
+};
+
+typedef struct cvni_tensor {
+    const char *name;
+    const cvni_dtype *dtype;
+    int rank;
+    size_t dim[CVN_MAX_RANK];   /* the first ones, where there are more */
+    size_t count;               /* elements */
+    size_t begin, end;          /* bytes in the data */
+    int param;                  /* index of the parameter of that name, or -1 */
+    int fits;                   /* and it can be copied there */
+} cvni_tensor;
+
+typedef struct cvni_weights_file {
+    cvn_net *net;
+    const char *label;          /* what messages call it */
+    char *header;
+    const unsigned char *data;
+    size_t header_size, data_size;
+    cvni_tensor *tensors;       /* sorted by name */
+    int count, capacity;
+    int metadata;               /* seen */
+    const char *meta[CVNI_METAS];       /* values, NULL: not there */
+} cvni_weights_file;
+
+/* A name out of a file for a message: at most 80 bytes, no control characters. buffer holds 96 bytes. */
+static const char *cvni_printable(const char *name, char *buffer)
+{
+    size_t n = 0;
+    for (; name[n] && n < 80; n++) {
+        const unsigned char c = (unsigned char)name[n];
+        buffer[n] = c < 0x20 || c == 0x7F ? '?' : name[n];
+    }
+    memcpy(buffer + n, name[n] ? "..." : "", name[n] ? 4 : 1);
+    return buffer;
+}
+
+static cvn_result cvni_tensor_fail(const cvni_weights_file *f, const cvni_tensor *t, const char *wrong)
+{
+    char name[96];
+    return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: tensor %s (data bytes %.0f to %.0f) %s", f->label,
+                     cvni_printable(t->name, name), (double)t->begin, (double)t->end, wrong);
+}
+
+static void cvni_json_dtype(cvni_json *j, cvni_tensor *t)
+{
+    const char *name = cvni_json_string(j);
+    if (!name) return;
+    for (size_t i = 0; i < sizeof cvni_dtypes / sizeof *cvni_dtypes; i++) {
+        if (!strcmp(name, cvni_dtypes[i].name)) t->dtype = &cvni_dtypes[i];
+    }
+    if (!t->dtype) cvni_json_stop(j, "unknown dtype");
+}
+
+static void cvni_json_shape(cvni_json *j, cvni_tensor *t)
+{
+    int first = 1;
+    size_t dim;
+    t->rank = 0;
+    t->count = 1;
+    cvni_json_take(j, '[', "'[' expected");
+    while (cvni_json_more(j, ']', &first) && cvni_json_number(j, &dim)) {
+        if (t->rank < CVN_MAX_RANK) t->dim[t->rank] = dim;
+        if (t->rank <= CVN_MAX_RANK) t->rank++;
+        t->count = cvni_mul_size(t->count, dim);
+        if (t->count == SIZE_MAX) cvni_json_stop(j, "a shape too large");
+    }
+}
+
+static void cvni_json_offsets(cvni_json *j, cvni_tensor *t)
+{
+    cvni_json_take(j, '[', "'[' expected");
+    cvni_json_number(j, &t->begin);
+    cvni_json_take(j, ',', "',' expected");
+    cvni_json_number(j, &t->end);
+    cvni_json_take(j, ']', "']' expected");
+}
+
+static int cvni_json_tensor(cvni_json *j, cvni_tensor *t)
+{
+    int first = 1;
+    unsigned seen = 0;
+    cvni_json_take(j, '{', "'{' expected");
+    while (cvni_json_more(j, '}', &first)) {
+        const char *key = cvni_json_key(j);
+        unsigned field = 0;
+        if (!key) break;
+        if (!strcmp(key, "dtype")) field = 1;
+        else if (!strcmp(key, "shape")) field = 2;
+        else if (!strcmp(key, "data_offsets")) field = 4;
+        if (seen & field) return cvni_json_stop(j, "a key stands there twice");
+        seen |= field;
+        if (field == 1) cvni_json_dtype(j, t);
+        else if (field == 2) cvni_json_shape(j, t);
+        else if (field == 4) cvni_json_offsets(j, t);
+        else cvni_json_skip(j, 1);
+    }
+    return seen == 7 ? !j->wrong : cvni_json_stop(j, "a tensor without dtype, shape or data_offsets");
+}
+
+static void cvni_json_metadata(cvni_json *j, cvni_weights_file *f)
+{
+    int first = 1;
+    if (f->metadata) cvni_json_stop(j, "__metadata__ stands there twice");
+    f->metadata = 1;
+    cvni_json_take(j, '{', "'{' expected");
+    while (cvni_json_more(j, '}', &first)) {
+        const char *key = cvni_json_key(j);
+        const char *value = key ? cvni_json_string(j) : NULL;
+        if (!value) return;
+        for (int i = 0; i < CVNI_METAS; i++) {
+            if (strcmp(key, cvni_metas[i].key)) continue;
+            if (f->meta[i]) cvni_json_stop(j, "a checkpoint value stands there twice");
+            f->meta[i] = value;
+        }
+    }
+}
+
+static cvn_result cvni_parse_header(cvni_weights_file *f)
+{
+    cvni_json j = { f->header, f->header + f->header_size, NULL };
+    int first = 1;
+    if (f->header_size == 0 || f->header[0] != '{') cvni_json_stop(&j, "a header that does not begin with '{'");
+    cvni_json_take(&j, '{', "'{' expected");
+    while (cvni_json_more(&j, '}', &first)) {
+        const char *name = cvni_json_key(&j);
+        cvni_tensor t;
+        if (!name) break;
+        if (!strcmp(name, "__metadata__")) {
+            cvni_json_metadata(&j, f);
+            continue;
+        }
+        memset(&t, 0, sizeof t);
+        t.name = name;
+        t.param = -1;
+        if (!cvni_json_tensor(&j, &t)) break;
+        if (f->count >= INT_MAX / 2 ||
+            !cvni_grow(f->net, (void **)&f->tensors, &f->capacity, f->count, sizeof *f->tensors)) {
+            return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for its header", f->label);
+        }
+        f->tensors[f->count++] = t;
+    }
+    cvni_json_peek(&j);
+    if (j.at < j.end) cvni_json_stop(&j, "something behind the header's end");
+    if (!j.wrong) return CVN_OK;
+    return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: header, byte %lu of the file: %s", f->label,
+                     (unsigned long)(8 + (j.at - f->header)), j.wrong);
+}
+
+static int cvni_by_place(const void *a, const void *b)
+{
+    const cvni_tensor *s = (const cvni_tensor *)a, *t = (const cvni_tensor *)b;
+    if (s->begin != t->begin) return s->begin < t->begin ? -1 : 1;
+    return s->end == t->end ? 0 : s->end < t->end ? -1 : 1;
+}
+
+static int cvni_by_name(const void *a, const void *b)
+{
+    return strcmp(((const cvni_tensor *)a)->name, ((const cvni_tensor *)b)->name);
+}
+
+/* Sizes, places and names; leaves the tensors sorted by name. */
+static cvn_result cvni_check_tensors(cvni_weights_file *f)
+{
+    size_t place = 0;
+    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_place);
+    for (int i = 0; i < f->count; i++) {
+        const cvni_tensor *t = &f->tensors[i];
+        if (t->begin > t->end) return cvni_tensor_fail(f, t, "ends before it begins");
+        if (t->end > f->data_size) return cvni_tensor_fail(f, t, "reaches behind the file's end: truncated?");
+        if (cvni_mul_size(t->count, t->dtype->bytes) != t->end - t->begin) {
+            return cvni_tensor_fail(f, t, "has not the bytes that its shape and dtype need");
+        }
+        if (t->begin < place) return cvni_tensor_fail(f, t, "overlaps the one before");
+        if (t->begin > place) return cvni_tensor_fail(f, t, "leaves a hole before it");
+        place = t->end;
+    }
+    if (place != f->data_size) {
+        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %.0f bytes behind the last tensor", f->label,
+                         (double)(f->data_size - place));
+    }
+    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
+    for (int i = 1; i < f->count; i++) {
+        if (!cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) {
+            return cvni_tensor_fail(f, &f->tensors[i], "stands there twice");
+        }
+    }
+    return CVN_OK;
+}
+
+/* Fills f from the bytes of a file; f->data points into them. cvni_close_weights follows whatever the result. */
+static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const char *label, const unsigned char *bytes,
+                                    size_t size)
+{
+    uint64_t n;
+    cvn_result r;
+    memset(f, 0, sizeof *f);
+    f->net = net;
+    f->label = label;
+    if (size < 8) {
+        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: %d bytes are no safetensors file", label, (int)size);
+    }
+    n = cvni_le_word(bytes, 8);
+    if (n > (uint64_t)CONVNET_MAX_FILE_HEADER) {
+        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: a header of %.0f bytes, over CONVNET_MAX_FILE_HEADER: no "
+                         "safetensors file?", label, (double)n);
+    }
+    if (n > size - 8) {
+        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: truncated: a header of %.0f bytes in a file of %.0f", label,
+                         (double)n, (double)size);
+    }
+    f->header_size = (size_t)n;
+    f->data = bytes + 8 + f->header_size;
+    f->data_size = size - 8 - f->header_size;
+    f->header = (char *)cvni_alloc(net, f->header_size);
+    if (!f->header) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its header", label);
+    memcpy(f->header, bytes + 8, f->header_size);
+    r = cvni_parse_header(f);
+    return r == CVN_OK ? cvni_check_tensors(f) : r;
+}
+
+static void cvni_close_weights(cvni_weights_file *f)
+{
+    cvni_free(f->net, f->tensors);
+    cvni_free(f->net, f->header);
+}
+
+static cvni_tensor *cvni_find_tensor(const cvni_weights_file *f, const char *name)
+{
+    int low = 0, high = f->count;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        const int order = strcmp(f->tensors[middle].name, name);
+        if (order == 0) return &f->tensors[middle];
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
+}
+
+/* ---- loading: names and shapes against the net's, then the copy ---- */
+
+/* What does not fit, one text for all; what has no room is counted. */
+typedef struct cvni_misfits {
+    char text[sizeof ((cvn_net *)0)->message];
+    cvni_text out;
+    int count, left_out;
+} cvni_misfits;
+
+#define CVNI_MISFITS_TAIL 32    /* bytes kept for "; and N more" */
+
+CVNI_PRINTF(2, 3)
+static void cvni_misfit(cvni_misfits *m, const char *format, ...)
+{
+    char item[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(item, sizeof item, format, args);
+    va_end(args);
+    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > sizeof m->text) m->left_out++;
+    else cvni_print(&m->out, m->count ? "; %s" : " %s", item);
+    m->count++;
+}
+
+/* "F16 [6, 1, 5, 5]", and "[6, 1, 5, 5]" for a parameter. buffer holds 160 bytes: 6 times 20 digits and the rest. */
+static const char *cvni_tensor_text(const cvni_tensor *t, char *buffer)
+{
+    cvni_text out = { buffer, 160, 0 };
+    cvni_print(&out, "%s [", t->dtype->name);
+    for (int i = 0; i < t->rank && i < CVN_MAX_RANK; i++) cvni_print(&out, i ? ", %.0f" : "%.0f", (double)t->dim[i]);
+    cvni_print(&out, t->rank > CVN_MAX_RANK ? ", ...]" : "]");
+    return buffer;
+}
+
+static const char *cvni_param_text(const cvni_param *p, char *buffer)
+{
+    cvni_text out = { buffer, 160, 0 };
+    cvni_print(&out, "[");
+    for (int i = 0; i < p->shape.rank; i++) cvni_print(&out, i ? ", %d" : "%d", p->shape.dim[i]);
+    cvni_print(&out, "]");
+    return buffer;
+}
+
+static int cvni_tensor_fits(const cvni_tensor *t, const cvni_param *p)
+{
+    if (t->dtype->kind < CVNI_DTYPE_F32 || t->rank != p->shape.rank || t->count != p->count) return 0;
+    for (int i = 0; i < t->rank; i++) {
+        if (t->dim[i] != (size_t)p->shape.dim[i]) return 0;
+    }
+    return 1;
+}
+
+/* Gives every tensor its parameter and marks those that fit. */
+static void cvni_match_tensors(cvni_weights_file *f)
+{
+    for (int i = 0; i < f->net->param_count; i++) {
+        const cvni_param *p = &f->net->params[i];
+        cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        if (!t) continue;
+        t->param = i;
+        t->fits = cvni_tensor_fits(t, p);
+    }
+}
+
+/* The strict rule: every parameter has its tensor, every tensor of floats its parameter. */
+static cvn_result cvni_require_all(cvni_weights_file *f)
+{
+    char name[96], is[160], needs[160];
+    cvni_misfits m;
+    memset(&m, 0, sizeof m);
+    m.out.text = m.text;
+    m.out.size = sizeof m.text;
+    cvni_print(&m.out, "%s:", f->label);
+    for (int i = 0; i < f->net->param_count; i++) {
+        const cvni_param *p = &f->net->params[i];
+        const cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        if (p->dead || (t && t->fits)) continue;
+        if (!t) cvni_misfit(&m, "missing %s", p->name);
+        else cvni_misfit(&m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is), cvni_param_text(p, needs));
+    }
+    for (int i = 0; i < f->count; i++) {
+        const cvni_tensor *t = &f->tensors[i];
+        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4)) continue;
+        cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
+    }
+    if (m.count == 0) return CVN_OK;
+    if (m.left_out) cvni_print(&m.out, m.count > m.left_out ? "; and %d more" : " %d names do not fit", m.left_out);
+    return cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", m.text);
+}
+
+/* Copies all tensors that fit; cannot fail. Returns their number. */
+static int cvni_copy_weights(const cvni_weights_file *f)
+{
+    cvn_net *net = f->net;
+    int copied = 0;
+    for (int i = 0; i < f->count; i++) {
+        const cvni_tensor *t = &f->tensors[i];
+        if (!t->fits) continue;
+        cvni_read_floats(t->dtype, f->data + t->begin, t->count, net->weights + net->params[t->param].offset);
+        copied++;
+    }
+    cvn_touch(net);
+    return copied;
+}
+
+/* What is to become of an open file; *loaded receives the parameters taken. */
+typedef cvn_result (*cvni_take)(cvni_weights_file *f, int *loaded);
+
+static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
+{
+    cvn_result r;
+    cvni_match_tensors(f);
+    r = cvni_require_all(f);
+    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
+    return r;
+}
+
+static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size, cvni_take take,
+                                  int *loaded)
+{
+    cvni_weights_file f;
+    cvn_result r = cvni_open_weights(&f, net, label, (const unsigned char *)bytes, size);
+    if (r == CVN_OK) r = take(&f, loaded);
+    cvni_close_weights(&f);
+    return r;
+}
+
+/* The net may receive (or give, with writes 0) weights. */
+static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void *argument, int writes)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is not built; call cvn_build first", call);
+    if (net->parent && writes) {
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: a shared net; call it on the owner of the weights", call);
+    }
+    if (!argument) return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size)
+{
+    int loaded;
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_memory", bytes, 1);
+    return r == CVN_OK ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_all, &loaded) : r;
+}
+
+/* ---- saving: one writer for files, buffers and sizes ---- */
+
+typedef struct cvni_sink {
+    unsigned char *memory;      /* large enough, or NULL */
+#ifndef CONVNET_NO_STDIO
+    FILE *file;                 /* or NULL */
+    int failed;
+#endif
+    size_t size;                /* bytes so far */
+} cvni_sink;
+
+static void cvni_put(cvni_sink *s, const void *bytes, size_t count)
+{
+    if (count == 0) return;
+    if (s->memory) memcpy(s->memory + s->size, bytes, count);
+#ifndef CONVNET_NO_STDIO
+    if (s->file && !s->failed && fwrite(bytes, 1, count, s->file) != count) s->failed = 1;
+#endif
+    s->size = cvni_add_size(s->size, count);
+}
+
+static void cvni_put_text(cvni_sink *s, const char *text)
+{
+    cvni_put(s, text, strlen(text));
+}
+
+/* A JSON string. Names are UTF-8 already; only what JSON forbids inside quotes is escaped. */
+static void cvni_put_quoted(cvni_sink *s, const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    cvni_put_text(s, "\"");
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        if (c < 0x20) {
+            cvni_put_text(s, "\\u00");
+            cvni_put(s, &hex[c >> 4], 1);
+            cvni_put(s, &hex[c & 15], 1);
+        } else {
+            if (c == '"' || c == '\\') cvni_put_text(s, "\\");
+            cvni_put(s, text, 1);
+        }
+    }
+    cvni_put_text(s, "\"");
+}
+
+static void cvni_put_number(cvni_sink *s, uint64_t number, unsigned base, int least_digits)
+{
+    char digits[20];            /* 2^64 has 20 decimal ones */
+    int at = 20;
+    while (number || at > 20 - least_digits) {
+        digits[--at] = "0123456789abcdef"[number % base];
+        number /= base;
+    }
+    cvni_put(s, digits + at, (size_t)(20 - at));
+}
+
+static void cvni_put_floats(cvni_sink *s, const float *values, size_t count)
+{
+    unsigned char block[1024];
+    if (cvni_little_endian()) {
+        cvni_put(s, values, cvni_mul_size(count, sizeof *values));
+        return;
+    }
+    for (size_t done = 0; done < count;) {
+        size_t n = 0;
+        for (; n < sizeof block && done < count; n += 4, done++) {
+            uint32_t word;
+            memcpy(&word, &values[done], sizeof word);
+            for (int i = 0; i < 4; i++) block[n + (size_t)i] = (unsigned char)(word >> (8 * i));
+        }
+        cvni_put(s, block, n);
+    }
+}
+
+/* One tensor of the file to be written. */
+typedef struct cvni_chunk {
+    const char *name;
+    char own_name[32];
+    int rank;
+    size_t dim[CVN_MAX_RANK];
+    const float *values;
+    size_t count;
+} cvni_chunk;
+
+/* An array of the optimizer's state; each begins on a cache line. */
+static float *cvni_state_slot(const cvn_net *net, int slot)
+{
+    const size_t bytes = cvni_align(net->trainable * sizeof(float));
+    return (float *)(void *)((unsigned char *)net->state + bytes * (size_t)slot);
+}
+
+/* What a checkpoint has beyond the weights, by number; 0 behind the last. */
+static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
+{
+    const int slots = net->plan.slots, best = net->best != NULL;
+    c->name = c->own_name;
+    c->rank = 1;
+    if (number < slots) {
+        snprintf(c->own_name, sizeof c->own_name, "cvn.state.%d", number);
+        c->values = cvni_state_slot(net, number);
+        c->count = c->dim[0] = net->trainable;
+    } else if (best && number == slots) {
+        c->name = "cvn.best";
+        c->values = net->best;
+        c->count = c->dim[0] = net->trainable + net->running;
+    } else if (number == slots + best && net->history_count) {
+        c->name = "cvn.history";
+        c->rank = 2;
+        c->dim[0] = (size_t)net->history_count;
+        c->dim[1] = sizeof(cvn_history) / sizeof(float);
+        c->values = (const float *)net->history;       /* six floats a row */
+        c->count = c->dim[0] * c->dim[1];
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+/* Walks the tensors of the file in their order; *next starts at 0. */
+static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_chunk *c)
+{
+    while (*next < net->param_count && net->params[*next].dead) ++*next;
+    if (*next < net->param_count) {
+        const cvni_param *p = &net->params[(*next)++];
+        c->name = p->name;
+        c->rank = p->shape.rank;
+        for (int i = 0; i < c->rank; i++) c->dim[i] = (size_t)p->shape.dim[i];
+        c->values = net->weights + p->offset;
+        c->count = p->count;
+        return 1;
+    }
+    return checkpoint && cvni_state_chunk(net, (*next)++ - net->param_count, c);
+}
+
+static const char *const cvni_optimizer_names[] = { "adam", "adamw", "sgd" };       /* by cvn_optimizer_kind */
+
+/* All of the net's training state that is no tensor, as words by CVNI_META_..., and back. */
+static void cvni_pack_state(const cvn_net *net, uint64_t *w)
+{
+    w[CVNI_META_VERSION] = 1;
+    w[CVNI_META_OPTIMIZER] = (uint64_t)net->optimizer.kind;
+    w[CVNI_META_OPTIMIZER_STEP] = net->optimizer_step;
+    w[CVNI_META_TICK] = net->tick;
+    w[CVNI_META_SEED] = net->desc.seed;
+    w[CVNI_META_EPOCH] = (uint64_t)net->fit.epoch;
+    w[CVNI_META_POSITION] = (uint64_t)net->fit.position;
+    w[CVNI_META_STEP] = net->fit.step;
+    w[CVNI_META_LOSS_SUM] = cvni_double_to_word(net->fit.loss_sum);
+    w[CVNI_META_CORRECT_SUM] = cvni_double_to_word(net->fit.correct_sum);
+    w[CVNI_META_WEIGHT_SUM] = cvni_double_to_word(net->fit.weight_sum);
+    w[CVNI_META_BEST_LOSS] = cvni_double_to_word(net->fit.best_loss);
+    w[CVNI_META_BEST_EPOCH] = (uint64_t)net->fit.best_epoch;
+    w[CVNI_META_BAD_EPOCHS] = (uint64_t)net->fit.bad_epochs;
+}
+
+static void cvni_put_state(cvni_sink *s, const cvn_net *net)
+{
+    uint64_t words[CVNI_METAS];
+    cvni_pack_state(net, words);
+    for (int i = 0; i < CVNI_METAS; i++) {
+        cvni_put_text(s, ",");
+        cvni_put_quoted(s, cvni_metas[i].key);
+        cvni_put_text(s, ":\"");
+        if (cvni_metas[i].form == 'o') cvni_put_text(s, cvni_optimizer_names[words[i]]);
+        else if (cvni_metas[i].form == 'x') cvni_put_number(s, words[i], 16, 16);
+        else cvni_put_number(s, words[i], 10, 1);
+        cvni_put_text(s, "\"");
+    }
+}
+
+static void cvni_put_header(cvni_sink *s, const cvn_net *net, int checkpoint)
+{
+    cvni_chunk c;
+    size_t offset = 0;
+    cvni_put_text(s, "{\"__metadata__\":{\"format\":\"pt\"");
+    if (checkpoint) cvni_put_state(s, net);
+    cvni_put_text(s, "}");
+    for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);) {
+        cvni_put_text(s, ",");
+        cvni_put_quoted(s, c.name);
+        cvni_put_text(s, ":{\"dtype\":\"F32\",\"shape\":[");
+        for (int i = 0; i < c.rank; i++) {
+            if (i) cvni_put_text(s, ",");
+            cvni_put_number(s, c.dim[i], 10, 1);
+        }
+        cvni_put_text(s, "],\"data_offsets\":[");
+        cvni_put_number(s, offset, 10, 1);
+        cvni_put_text(s, ",");
+        offset = cvni_add_size(offset, cvni_mul_size(c.count, sizeof(float)));
+        cvni_put_number(s, offset, 10, 1);
+        cvni_put_text(s, "]}");
+    }
+    cvni_put_text(s, "}");
+}
+
+/* The whole file. The header is made twice: once to count it. */
+static void cvni_put_weights(cvni_sink *s, const cvn_net *net, int checkpoint)
+{
+    unsigned char length[8];
+    cvni_sink counter;
+    cvni_chunk c;
+    uint64_t padded;
+    memset(&counter, 0, sizeof counter);
+    cvni_put_header(&counter, net, checkpoint);
+    padded = ((uint64_t)counter.size + 7) & ~(uint64_t)7;
+    for (int i = 0; i < 8; i++) length[i] = (unsigned char)(padded >> (8 * i));
+    cvni_put(s, length, 8);
+    cvni_put_header(s, net, checkpoint);
+    cvni_put(s, "       ", (size_t)(padded - counter.size));
+    for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);) cvni_put_floats(s, c.values, c.count);
+}
+
+size_t cvn_save_size(cvn_net *net)
+{
+    cvni_sink s;
+    if (cvni_check_transfer(net, "cvn_save_size", net, 0) != CVN_OK) return 0;
+    memset(&s, 0, sizeof s);
+    cvni_put_weights(&s, net, 0);
+    return s.size;
+}
+
+cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size)
+{
+    const cvn_result r = cvni_check_transfer(net, "cvn_save_memory", bytes, 0);
+    cvni_sink s;
+    if (r != CVN_OK) return r;
+    memset(&s, 0, sizeof s);
+    if (size < cvn_save_size(net)) {
+        return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_save_memory: a buffer of %.0f bytes for %.0f (cvn_save_size)",
+                         (double)size, (double)cvn_save_size(net));
+    }
+    s.memory = (unsigned char *)bytes;
+    cvni_put_weights(&s, net, 0);
+    return CVN_OK;
+}
+
+#ifndef CONVNET_NO_STDIO
+
+/* The end of a path, so that a long one leaves room for the message. */
+static const char *cvni_path_label(const char *path)
+{
+    const size_t length = strlen(path);
+    return length > 160 ? path + length - 160 : path;
+}
+
+/* Writes beside the target, then renames: whatever happens, the path holds the old file or the whole new one. */
+static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
+{
+    const char *label = cvni_path_label(path);
+    const size_t length = strlen(path);
+    cvni_sink s;
+    int bad;
+    char *temporary = (char *)cvni_alloc(net, cvni_add_size(length, 5));
+    if (!temporary) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
+    memcpy(temporary, path, length);
+    memcpy(temporary + length, ".tmp", 5);
+    memset(&s, 0, sizeof s);
+    s.file = fopen(temporary, "wb");
+    if (!s.file) {
+        cvni_free(net, temporary);
+        return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot create %s.tmp", label, label);
+    }
+    cvni_put_weights(&s, net, checkpoint);
+    bad = s.failed || fflush(s.file) != 0 || ferror(s.file);
+    if (fclose(s.file) != 0) bad = 1;
+#ifdef _WIN32
+    if (!bad) remove(path);     /* rename does not replace there */
+#endif
+    if (!bad && rename(temporary, path) != 0) bad = 2;
+    if (bad) remove(temporary);
+    cvni_free(net, temporary);
+    if (bad == 2) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be replaced", label);
+    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label) : CVN_OK;
+}
+
+cvn_result cvn_save(cvn_net *net, const char *path)
+{
+    const cvn_result r = cvni_check_transfer(net, "cvn_save", path, 0);
+    return r == CVN_OK ? cvni_save_path(net, path, 0) : r;
+}
+
+#define CVNI_READ_BLOCK 65536
+
+/* The size of a file where the C library tells it, else 0: then the buffer grows. Directories tell LONG_MAX. */
+static size_t cvni_file_size(FILE *file)
+{
+    long size = -1;
+    if (fseek(file, 0, SEEK_END) == 0) size = ftell(file);
+    rewind(file);
+    return size > 0 && (uint64_t)size < SIZE_MAX / 4 ? (size_t)size : 0;
+}
+
+/* Reads to the end. One byte more than the size is asked for, so that the end is seen without growing. NULL when
+ * memory is out; *bad when reading failed. */
+static unsigned char *cvni_read_stream(cvn_net *net, FILE *file, size_t *size, int *bad)
+{
+    size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1;
+    unsigned char *block = (unsigned char *)cvni_alloc(net, room);
+    *size = 0;
+    while (block) {
+        unsigned char *bigger;
+        *size += fread(block + *size, 1, room - *size, file);
+        if (*size < room) break;
+        room = cvni_mul_size(room, 2);
+        bigger = (unsigned char *)cvni_alloc(net, room);
+        if (bigger) memcpy(bigger, block, *size);
+        cvni_free(net, block);
+        block = bigger;
+    }
+    *bad = ferror(file) != 0;
+    return block;
+}
+
+static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
+{
+    const char *label = cvni_path_label(path);
+    FILE *file = fopen(path, "rb");
+    unsigned char *block;
+    size_t size;
+    cvn_result r;
+    int bad;
+    if (!file) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be opened", label);
+    block = cvni_read_stream(net, file, &size, &bad);
+    fclose(file);
+    if (bad) r = cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be read", label);
+    else if (!block) r = cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for the file", label);
+    else r = cvni_load_bytes(net, label, block, size, take, loaded);
+    cvni_free(net, block);
+    return r;
+}
+
+static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
+{
+    cvni_match_tensors(f);
+    *loaded = cvni_copy_weights(f);
+    return CVN_OK;
+}
+
+cvn_result cvn_load(cvn_net *net, const char *path)
+{
+    int loaded;
+    const cvn_result r = cvni_check_transfer(net, "cvn_load", path, 1);
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_all, &loaded) : r;
+}
+
+cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
+{
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_partial", path, 1);
+    int ignored;
+    if (!loaded) loaded = &ignored;
+    *loaded = 0;
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_fitting, loaded) : r;
+}
+
+/* ---- checkpoints ---- */
+
+static void cvni_unpack_state(cvn_net *net, const uint64_t *w)
+{
+    net->optimizer_step = w[CVNI_META_OPTIMIZER_STEP];
+    net->tick = w[CVNI_META_TICK];
+    net->desc.seed = w[CVNI_META_SEED];
+    net->fit.epoch = (int)w[CVNI_META_EPOCH];
+    net->fit.position = (int)w[CVNI_META_POSITION];
+    net->fit.step = w[CVNI_META_STEP];
+    net->fit.loss_sum = cvni_word_to_double(w[CVNI_META_LOSS_SUM]);
+    net->fit.correct_sum = cvni_word_to_double(w[CVNI_META_CORRECT_SUM]);
+    net->fit.weight_sum = cvni_word_to_double(w[CVNI_META_WEIGHT_SUM]);
+    net->fit.best_loss = cvni_word_to_double(w[CVNI_META_BEST_LOSS]);
+    net->fit.best_epoch = (int)w[CVNI_META_BEST_EPOCH];
+    net->fit.bad_epochs = (int)w[CVNI_META_BAD_EPOCHS];
+}
+
+/* One value of the metadata; 0 when it is not of its form. */
+static int cvni_parse_meta(const cvni_meta *meta, const char *text, uint64_t *word)
+{
+    const uint64_t base = meta->form == 'x' ? 16 : 10;
+    *word = 0;
+    if (meta->form == 'o') {
+        for (*word = 0; *word <= meta->limit; ++*word) {
+            if (!strcmp(text, cvni_optimizer_names[*word])) return 1;
+        }
+        return 0;
+    }
+    if (meta->form == 'x' ? strlen(text) != 16 : !*text) return 0;
+    for (; *text; text++) {
+        uint64_t digit = base;
+        if (*text >= '0' && *text <= '9') digit = (uint64_t)(*text - '0');
+        else if (*text >= 'a' && *text <= 'f') digit = (uint64_t)(*text - 'a' + 10);
+        if (digit >= base || *word > (meta->limit - digit) / base) return 0;
+        *word = *word * base + digit;
+    }
+    return 1;
+}
+
+/* All values of the metadata, and the optimizer must be the net's. */
+static cvn_result cvni_read_state(const cvni_weights_file *f, uint64_t *words)
+{
+    const cvn_net *net = f->net;
+    char text[96];
+    if (!f->meta[CVNI_META_VERSION]) {
+        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: no checkpoint: a weights file; cvn_load reads it", f->label);
+    }
+    for (int i = 0; i < CVNI_METAS; i++) {
+        if (!f->meta[i]) {
+            return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: no checkpoint: %s is missing", f->label,
+                             cvni_metas[i].key);
+        }
+        if (!cvni_parse_meta(&cvni_metas[i], f->meta[i], &words[i])) {
+            return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %s is \"%s\", no value of its kind", f->label,
+                             cvni_metas[i].key, cvni_printable(f->meta[i], text));
+        }
+    }
+    if (words[CVNI_META_VERSION] != 1) {
+        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: a checkpoint of version %s; this convnet.h reads 1", f->label,
+                         cvni_printable(f->meta[CVNI_META_VERSION], text));
+    }
+    if (words[CVNI_META_OPTIMIZER] != (uint64_t)net->optimizer.kind) {
+        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: a checkpoint of %s, but the net's optimizer is %s; call "
+                         "cvn_set_optimizer first", f->label, cvni_optimizer_names[words[CVNI_META_OPTIMIZER]],
+                         cvni_optimizer_names[net->optimizer.kind]);
+    }
+    return CVN_OK;
+}
+
+/* A tensor of the checkpoint: F32 [rows], or [rows, columns] when columns > 0. rows SIZE_MAX: any number. */
+static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni_tensor *t, size_t rows,
+                                          size_t columns)
+{
+    const int rank = columns ? 2 : 1;
+    if (t->dtype->kind == CVNI_DTYPE_F32 && t->rank == rank && (rows == SIZE_MAX || t->dim[0] == rows) &&
+        (!columns || t->dim[1] == columns)) return CVN_OK;
+    return cvni_tensor_fail(f, t, "is not as this net's checkpoint has it");
+}
+
+#define CVNI_MAX_SLOTS 2        /* optimizer state arrays */
+
+/* The tensors of a checkpoint; NULL where it has none. */
+typedef struct cvni_state_tensors {
+    const cvni_tensor *slot[CVNI_MAX_SLOTS];
+    const cvni_tensor *best, *history;
+} cvni_state_tensors;
+
+static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors *s)
+{
+    const cvn_net *net = f->net;
+    cvn_result r = CVN_OK;
+    int slots = 0;
+    for (int i = 0; i < CVNI_MAX_SLOTS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "cvn.state.%d", i);
+        s->slot[i] = cvni_find_tensor(f, name);
+        if (!s->slot[i]) continue;
+        slots++;
+        if (r == CVN_OK) r = cvni_check_state_tensor(f, s->slot[i], net->trainable, 0);
+    }
+    s->best = cvni_find_tensor(f, "cvn.best");
+    s->history = cvni_find_tensor(f, "cvn.history");
+    if (slots != net->plan.slots || (slots == 1 && !s->slot[0])) {
+        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: a checkpoint with %d arrays of optimizer state, but the "
+                         "net's optimizer has %d (momentum differs?)", f->label, slots, net->plan.slots);
+    }
+    if (r == CVN_OK && s->best) r = cvni_check_state_tensor(f, s->best, net->trainable + net->running, 0);
+    if (r == CVN_OK && s->history) {
+        r = cvni_check_state_tensor(f, s->history, SIZE_MAX, sizeof(cvn_history) / sizeof(float));
+        if (r == CVN_OK && s->history->dim[0] > INT_MAX) r = cvni_tensor_fail(f, s->history, "is too long");
+    }
+    return r;
+}
+
+/* Takes the memory first; from there on nothing fails. */
+static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_state_tensors *s, const uint64_t *words)
+{
+    cvn_net *net = f->net;
+    const size_t rows = s->history ? s->history->dim[0] : 0;
+    float *best = s->best ? (float *)cvni_alloc(net, cvni_mul_size(s->best->count, sizeof(float))) : NULL;
+    cvn_history *history = rows ? (cvn_history *)cvni_alloc(net, cvni_mul_size(rows, sizeof(cvn_history))) : NULL;
+    if ((s->best && !best) || (rows && !history)) {
+        cvni_free(net, best);
+        cvni_free(net, history);
+        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for best weights and history", f->label);
+    }
+    for (int i = 0; i < net->plan.slots; i++) {
+        const cvni_tensor *t = s->slot[i];
+        cvni_read_floats(t->dtype, f->data + t->begin, t->count, cvni_state_slot(net, i));
+    }
+    if (best) cvni_read_floats(s->best->dtype, f->data + s->best->begin, s->best->count, best);
+    if (history) {
+        cvni_read_floats(s->history->dtype, f->data + s->history->begin, s->history->count, (float *)history);
+    }
+    memset(net->grads, 0, net->trainable * sizeof(float));      /* a half-made step is not part of a checkpoint */
+    cvni_free(net, net->best);
+    cvni_free(net, net->history);
+    net->best = best;
+    net->history = history;
+    net->history_count = net->history_capacity = (int)rows;
+    cvni_unpack_state(net, words);
+    return CVN_OK;
+}
+
+static cvn_result cvni_take_checkpoint(cvni_weights_file *f, int *loaded)
+{
+    uint64_t words[CVNI_METAS];
+    cvni_state_tensors tensors;
+    cvn_result r = cvni_read_state(f, words);
+    cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_require_all(f);
+    if (r == CVN_OK) r = cvni_find_state(f, &tensors);
+    if (r == CVN_OK) r = cvni_restore_state(f, &tensors, words);
+    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
+    return r;
+}
+
+static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const char *path)
+{
+    const cvn_result r = cvni_check_transfer(net, call, path, 1);
+    if (r != CVN_OK || net->mode == CVN_TRAIN) return r;
+    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built for prediction alone; call cvn_build", call);
+}
+
+cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
+{
+    const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
+    return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
+}
+
+cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
+{
+    int loaded;
+    const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
+}
+
+#endif /* CONVNET_NO_STDIO */
+
+/* ================================================================================================
+ * >>kernels-c   the plain kernels: portable, and the reference of all others
+ * ==============================================================================================
+ *   Sums run in eight lanes, so that a compiler may vectorise them without reordering what the code says. */
+
+#define CVNI_LANES 8
+
+#if defined(CVNI_VECTOR4)
+typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in registers at -O2. */
+static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+{
+    const cvni_v4 zero = { 0, 0, 0, 0 };
+    cvni_v4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+    cvni_v4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+    cvni_v4 *r0 = (cvni_v4 *)(void *)c;
+    cvni_v4 *r1 = (cvni_v4 *)(void *)(c + ldc);
+    cvni_v4 *r2 = (cvni_v4 *)(void *)(c + 2 * ldc);
+    cvni_v4 *r3 = (cvni_v4 *)(void *)(c + 3 * ldc);
+    for (; k > 0; k--, a += 4, b += 8) {
+        const cvni_v4 b0 = *(const cvni_v4 *)(const void *)b;
+        const cvni_v4 b1 = *(const cvni_v4 *)(const void *)(b + 4);
+        const cvni_v4 a0 = { a[0], a[0], a[0], a[0] };
+        const cvni_v4 a1 = { a[1], a[1], a[1], a[1] };
+        const cvni_v4 a2 = { a[2], a[2], a[2], a[2] };
+        const cvni_v4 a3 = { a[3], a[3], a[3], a[3] };
+        c00 += a0 * b0;
+        c01 += a0 * b1;
+        c10 += a1 * b0;
+        c11 += a1 * b1;
+        c20 += a2 * b0;
+        c21 += a2 * b1;
+        c30 += a3 * b0;
+        c31 += a3 * b1;
+    }
+    if (add) {
+        c00 += r0[0];
+        c01 += r0[1];
+        c10 += r1[0];
+        c11 += r1[1];
+        c20 += r2[0];
+        c21 += r2[1];
+        c30 += r3[0];
+        c31 += r3[1];
+    }
+    r0[0] = c00;
+    r0[1] = c01;
+    r1[0] = c10;
+    r1[1] = c11;
+    r2[0] = c20;
+    r2[1] = c21;
+    r3[0] = c30;
+    r3[1] = c31;
+}
+#else
+static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+{
+    float t[4][8];
+    memset(t, 0, sizeof t);
+    for (; k > 0; k--, a += 4, b += 8)
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 8; j++) t[i][j] += a[i] * b[j];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 8; j++) c[i * ldc + j] = add ? c[i * ldc + j] + t[i][j] : t[i][j];
+}
+#endif
+
+static float cvni_add_lanes(const float s[CVNI_LANES])
+{
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
+
+static float cvni_dot_c(int n, const float *a, const float *b)
+{
+    float s[CVNI_LANES] = { 0 };
+    int i = 0;
+    for (; i + CVNI_LANES <= n; i += CVNI_LANES)
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += a[i + j] * b[i + j];
+    for (int j = 0; i < n; i++, j++) s[j] += a[i] * b[i];
+    return cvni_add_lanes(s);
+}
+
+static float cvni_sum_c(int n, const float *x)
+{
+    float s[CVNI_LANES] = { 0 };
+    int i = 0;
+    for (; i + CVNI_LANES <= n; i += CVNI_LANES)
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += x[i + j];
+    for (int j = 0; i < n; i++, j++) s[j] += x[i];
+    return cvni_add_lanes(s);
+}
+
+static float cvni_sum_square_diff_c(int n, const float *x, float mean)
+{
+    float s[CVNI_LANES] = { 0 };
+    int i = 0;
+    for (; i + CVNI_LANES <= n; i += CVNI_LANES)
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    for (int j = 0; i < n; i++, j++) s[j] += (x[i] - mean) * (x[i] - mean);
+    return cvni_add_lanes(s);
+}
+
+static float cvni_dot_diff_c(int n, const float *a, const float *x, float mean)
+{
+    float s[CVNI_LANES] = { 0 };
+    int i = 0;
+    for (; i + CVNI_LANES <= n; i += CVNI_LANES)
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += a[i + j] * (x[i + j] - mean);
+    for (int j = 0; i < n; i++, j++) s[j] += a[i] * (x[i] - mean);
+    return cvni_add_lanes(s);
+}
+
+static void cvni_axpy_c(int n, float alpha, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] += alpha * x[i];
+}
+
+static void cvni_scale_shift_c(int n, float scale, float shift, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+}
+
+static void cvni_add_c(int n, const float *a, const float *b, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+/* NaN stays NaN: it is not <= 0. */
+static void cvni_relu_c(int n, float slope, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
+}
+
+static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx, int add)
+{
+    if (add) for (int i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : slope * dy[i];
+    else for (int i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : slope * dy[i];
+}
+
+static const cvni_kernels cvni_kernels_c = {
+    "c", 4, 8, cvni_gemm_tile_c, cvni_dot_c, cvni_axpy_c, cvni_sum_c, cvni_sum_square_diff_c, cvni_dot_diff_c,
+    cvni_scale_shift_c, cvni_add_c, cvni_relu_c, cvni_relu_grad_c
+};
+
+#if defined(CVNI_X86)
+/* ================================================================================================
+ * >>kernels-avx2   256-bit vectors with FMA
+ * ============================================================================================== */
+
+CVNI_TARGET("avx2,fma")
+static void cvni_store_avx2(float *c, int add, __m256 v0, __m256 v1)
+{
+    _mm256_storeu_ps(c, add ? _mm256_add_ps(_mm256_loadu_ps(c), v0) : v0);
+    _mm256_storeu_ps(c + 8, add ? _mm256_add_ps(_mm256_loadu_ps(c + 8), v1) : v1);
+}
+
+/* 6 x 16: twelve accumulators, two of b, one of a. */
+CVNI_TARGET("avx2,fma")
+static void cvni_gemm_tile_avx2(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+{
+    __m256 c00 = _mm256_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
+    __m256 c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
+    for (; k > 0; k--, a += 6, b += 16) {
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = _mm256_loadu_ps(b + 8);
+        __m256 v = _mm256_broadcast_ss(a);
+        c00 = _mm256_fmadd_ps(v, b0, c00);
+        c01 = _mm256_fmadd_ps(v, b1, c01);
+        v = _mm256_broadcast_ss(a + 1);
+        c10 = _mm256_fmadd_ps(v, b0, c10);
+        c11 = _mm256_fmadd_ps(v, b1, c11);
+        v = _mm256_broadcast_ss(a + 2);
+        c20 = _mm256_fmadd_ps(v, b0, c20);
+        c21 = _mm256_fmadd_ps(v, b1, c21);
+        v = _mm256_broadcast_ss(a + 3);
+        c30 = _mm256_fmadd_ps(v, b0, c30);
+        c31 = _mm256_fmadd_ps(v, b1, c31);
+        v = _mm256_broadcast_ss(a + 4);
+        c40 = _mm256_fmadd_ps(v, b0, c40);
+        c41 = _mm256_fmadd_ps(v, b1, c41);
+        v = _mm256_broadcast_ss(a + 5);
+        c50 = _mm256_fmadd_ps(v, b0, c50);
+        c51 = _mm256_fmadd_ps(v, b1, c51);
+    }
+    cvni_store_avx2(c, add, c00, c01);
+    cvni_store_avx2(c + ldc, add, c10, c11);
+    cvni_store_avx2(c + 2 * ldc, add, c20, c21);
+    cvni_store_avx2(c + 3 * ldc, add, c30, c31);
+    cvni_store_avx2(c + 4 * ldc, add, c40, c41);
+    cvni_store_avx2(c + 5 * ldc, add, c50, c51);
+}
+
+static const cvni_kernels cvni_kernels_avx2 = {
+    "avx2", 6, 16, cvni_gemm_tile_avx2, cvni_dot_c, cvni_axpy_c, cvni_sum_c, cvni_sum_square_diff_c, cvni_dot_diff_c,
+    cvni_scale_shift_c, cvni_add_c, cvni_relu_c, cvni_relu_grad_c
+};
+
+/* ================================================================================================
+ * >>kernels-avx512   512-bit vectors
+ * ============================================================================================== */
+
+CVNI_TARGET("avx512f")
+static void cvni_store_avx512(float *c, int add, __m512 v0, __m512 v1)
+{
+    _mm512_storeu_ps(c, add ? _mm512_add_ps(_mm512_loadu_ps(c), v0) : v0);
+    _mm512_storeu_ps(c + 16, add ? _mm512_add_ps(_mm512_loadu_ps(c + 16), v1) : v1);
+}
+
+/* 8 x 32: sixteen accumulators, two of b, one of a. */
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+{
+    __m512 c00 = _mm512_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+    __m512 c40 = c00, c41 = c00, c50 = c00, c51 = c00, c60 = c00, c61 = c00, c70 = c00, c71 = c00;
+    for (; k > 0; k--, a += 8, b += 32) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        const __m512 b1 = _mm512_loadu_ps(b + 16);
+        __m512 v = _mm512_set1_ps(a[0]);
+        c00 = _mm512_fmadd_ps(v, b0, c00);
+        c01 = _mm512_fmadd_ps(v, b1, c01);
+        v = _mm512_set1_ps(a[1]);
+        c10 = _mm512_fmadd_ps(v, b0, c10);
+        c11 = _mm512_fmadd_ps(v, b1, c11);
+        v = _mm512_set1_ps(a[2]);
+        c20 = _mm512_fmadd_ps(v, b0, c20);
+        c21 = _mm512_fmadd_ps(v, b1, c21);
+        v = _mm512_set1_ps(a[3]);
+        c30 = _mm512_fmadd_ps(v, b0, c30);
+        c31 = _mm512_fmadd_ps(v, b1, c31);
+        v = _mm512_set1_ps(a[4]);
+        c40 = _mm512_fmadd_ps(v, b0, c40);
+        c41 = _mm512_fmadd_ps(v, b1, c41);
+        v = _mm512_set1_ps(a[5]);
+        c50 = _mm512_fmadd_ps(v, b0, c50);
+        c51 = _mm512_fmadd_ps(v, b1, c51);
+        v = _mm512_set1_ps(a[6]);
+        c60 = _mm512_fmadd_ps(v, b0, c60);
+        c61 = _mm512_fmadd_ps(v, b1, c61);
+        v = _mm512_set1_ps(a[7]);
+        c70 = _mm512_fmadd_ps(v, b0, c70);
+        c71 = _mm512_fmadd_ps(v, b1, c71);
+    }
+    cvni_store_avx512(c, add, c00, c01);
+    cvni_store_avx512(c + ldc, add, c10, c11);
+    cvni_store_avx512(c + 2 * ldc, add, c20, c21);
+    cvni_store_avx512(c + 3 * ldc, add, c30, c31);
+    cvni_store_avx512(c + 4 * ldc, add, c40, c41);
+    cvni_store_avx512(c + 5 * ldc, add, c50, c51);
+    cvni_store_avx512(c + 6 * ldc, add, c60, c61);
+    cvni_store_avx512(c + 7 * ldc, add, c70, c71);
+}
+
+static const cvni_kernels cvni_kernels_avx512 = {
+    "avx512", 8, 32, cvni_gemm_tile_avx512, cvni_dot_c, cvni_axpy_c, cvni_sum_c, cvni_sum_square_diff_c, cvni_dot_diff_c,
+    cvni_scale_shift_c, cvni_add_c, cvni_relu_c, cvni_relu_grad_c
+};
+#endif
+
+/* ================================================================================================
+ * >>dispatch   which kernels this CPU and this build have
+ * ==============================================================================================
+ *   Own cpuid and xgetbv: the compilers' builtins do not link everywhere. The answer is not stored: cvn_create asks once
+ *   a net. */
+
+#if defined(CVNI_X86)
+static void cvni_cpuid(unsigned leaf, unsigned r[4])
+{
+#if defined(__GNUC__) || defined(__clang__)
+    r[0] = r[1] = r[2] = r[3] = 0;
+    __get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]);
+#else
+    __cpuidex((int *)r, (int)leaf, 0);
+#endif
+}
+
+/* Which registers the operating system saves. */
+static uint64_t cvni_xgetbv(void)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+#else
+    return _xgetbv(0);
+#endif
+}
+
+/* 0: neither, 1: AVX2 and FMA, 2: AVX-512F too. */
+static int cvni_x86_level(void)
+{
+    unsigned r[4];
+    uint64_t saved;
+    cvni_cpuid(1, r);
+    if (!(r[2] >> 27 & 1) || !(r[2] >> 12 & 1)) return 0;       /* OSXSAVE, FMA */
+    saved = cvni_xgetbv();
+    cvni_cpuid(7, r);
+    if ((saved & 0x06) != 0x06 || !(r[1] >> 5 & 1)) return 0;
+    return (saved & 0xe6) == 0xe6 && (r[1] >> 16 & 1) ? 2 : 1;
+}
+#endif
+
+/* The table of that name when this CPU can run it, NULL for the best one; else NULL. */
+static const cvni_kernels *cvni_find_kernels(const char *isa)
+{
+#if defined(CVNI_X86)
+    const int level = cvni_x86_level();
+    if (level >= 2 && (!isa || !strcmp(isa, "avx512"))) return &cvni_kernels_avx512;
+    if (level >= 1 && (!isa || !strcmp(isa, "avx2"))) return &cvni_kernels_avx2;
+#endif
+    return !isa || !strcmp(isa, "c") ? &cvni_kernels_c : NULL;
+}
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* CONVNET_IMPLEMENTATION_ONCE */
+#endif /* CONVNET_IMPLEMENTATION */
+
+/* ================================================================================================
+ * >>license
+ * ==============================================================================================
+ * This software is available under two licences; choose whichever you prefer.
+ *
+ * ALTERNATIVE A - MIT No Attribution (MIT-0)
+ * Copyright (c) 2026 the convnet.h authors
+ * Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+ * documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+ * rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+ * persons to whom the Software is furnished to do so.
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+ * WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+ * COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+ * OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ *
+ * ALTERNATIVE B - Public Domain (Unlicense, www.unlicense.org)
+ * This is free and unencumbered software released into the public domain.
+ * Anyone is free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or
+ * as a compiled binary, for any purpose, commercial or non-commercial, and by any means.
+ * In jurisdictions that recognize copyright laws, the author or authors of this software dedicate any and all copyright
+ * interest in the software to the public domain. We make this dedication for the benefit of the public at large and to the
+ * detriment of our heirs and successors. We intend this dedication to be an overt act of relinquishment in perpetuity of
+ * all present and future rights to this software under copyright law.
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+ * WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE
+ * LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
+ * OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ */

@@ -1,0 +1,267 @@
+#!/bin/sh
+# run.sh - all tests: sh tests/run.sh, or make test. CC and CFLAGS as for make. Only a C compiler is needed; what a missing
+# tool would check is skipped with a line that says so. Two steps run side by side. The last line is N passed, N failed.
+
+cd "$(dirname "$0")/.." || exit 1
+CC=${CC:-cc}
+CFLAGS=${CFLAGS:--O2}
+out=build/tests
+strict="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror"
+cstrict="$strict -Wstrict-prototypes -Wmissing-prototypes"
+sanitize="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+passed=0 failed=0 skipped=0 started=0 collected=0
+OMP_WAIT_POLICY=passive         # tests ask for more threads than there are cores
+export OMP_WAIT_POLICY
+rm -rf $out
+mkdir -p $out
+
+# ---- steps -------------------------------------------------------------------------------------------------------
+# step NAME COMMAND...     one check: COMMAND ends with 0. program NAME COMMAND...  a test program, which prints its totals.
+
+start() {
+    kind=$1 name=$2
+    shift 2
+    started=$((started + 1))
+    ( "$@" ) >$out/log.$started 2>&1 &
+    eval "pid_$started=$! name_$started=\$name kind_$started=$kind"
+    [ $((started - collected)) -lt 2 ] || collect
+}
+
+step() { start step "$@"; }
+program() { start program "$@"; }
+
+collect() {
+    collected=$((collected + 1))
+    eval "pid=\$pid_$collected name=\$name_$collected kind=\$kind_$collected"
+    wait "$pid"
+    status=$?
+    log=$out/log.$collected
+    totals=$(grep '^[0-9]* passed, [0-9]* failed$' $log | tail -1)
+    if [ $kind = program ] && [ -n "$totals" ]; then
+        p=${totals%% passed*} f=${totals#*passed, }
+        f=${f%% failed*}
+        passed=$((passed + p)) failed=$((failed + f))
+        [ $status -eq 0 ] || [ "$f" -gt 0 ] || failed=$((failed + 1))
+        echo "$name"
+        grep -v '^[0-9]* passed, [0-9]* failed$' $log
+    elif [ $status -eq 0 ]; then
+        passed=$((passed + 1))
+        echo "ok       $name$(sed -n 's/^note: / /p' $log)"
+    else
+        failed=$((failed + 1))
+        echo "FAILED   $name (status $status)"
+        head -40 $log
+    fi
+}
+
+finish() { while [ $collected -lt $started ]; do collect; done; }
+
+skip() {
+    skipped=$((skipped + 1))
+    echo "skipped  $1"
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Whether compiler $1 links a program under the flags $2.
+can() {
+    echo 'int main(void) { return 0; }' >$out/probe.c
+    $1 $2 -o $out/probe $out/probe.c >/dev/null 2>&1
+}
+
+# A header that -fopenmp needs may be missing although the flag is taken.
+openmp_of() {
+    printf '#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n' >$out/probe.c
+    $1 -fopenmp -o $out/probe $out/probe.c >/dev/null 2>&1 && echo -fopenmp
+}
+
+# ---- what the steps do -------------------------------------------------------------------------------------------
+
+test_program() {        # compiles tests/$1.c with the flags $2 and runs it
+    $CC $2 -o "$out/$1$3" "tests/$1.c" -lm && "$out/$1$3"
+}
+
+compile() {             # compiler, flags, file: nothing is kept
+    $1 $2 -c -o "$out/object.$$.$(basename "$3").o" "$3"
+}
+
+check() {               # the same without code
+    $1 $2 -fsyntax-only "$3"
+}
+
+check_all() {           # compiler, flags, files
+    all_cc=$1 all_flags=$2 all_status=0
+    shift 2
+    for all_file in "$@"; do $all_cc $all_flags -fsyntax-only "$all_file" || all_status=1; done
+    return $all_status
+}
+
+two_files() {           # compiler, flags, tag: two translation units, linked and run
+    $1 $2 -c -o "$out/a.$3.o" tests/two_tu_a.c && $1 $2 -c -o "$out/b.$3.o" tests/two_tu_b.c &&
+        $1 $2 -o "$out/two.$3" "$out/a.$3.o" "$out/b.$3.o" -lm && "$out/two.$3"
+}
+
+cpp_program() {         # compiler, flags, tag: the implementation as C++
+    $1 $2 -DCONVNET_IMPLEMENTATION -o "$out/cpp.$3" tests/compile_cpp.cc -lm && "$out/cpp.$3"
+}
+
+cpp_with_c() {          # C++ compiler: the implementation compiled as C
+    $CC -O1 -c -o $out/c_part.o tests/two_tu_a.c &&
+        $1 -std=c++11 -O1 -o $out/cpp_with_c tests/compile_cpp.cc $out/c_part.o -lm && $out/cpp_with_c
+}
+
+compile_time() {        # of the implementation at -O2: processor seconds, so that a busy machine does not count
+    ( $CC -O2 -c -o $out/timed.o $out/implementation.c && times ) >$out/times || return 1
+    tail -1 $out/times | awk '{
+        split($1, u, /[ms]/); split($2, s, /[ms]/); t = 60 * (u[1] + s[1]) + u[2] + s[2]
+        printf "note: (%.1f s)\n", t; exit !(t < 5) }'
+}
+
+valgrind_step() {       # one training step and a prediction, without threads
+    $CC -O1 -g -o $out/valgrind.program tests/two_tu_a.c tests/two_tu_b.c -lm &&
+        valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
+            $out/valgrind.program
+}
+
+# Splits README.md: each C or C++ snippet becomes $out/readme_N.c or .cc. A snippet with a main is a program; one with
+# functions or declarations stands at file scope; any other one is the inside of a function that has the usual names.
+readme_snippets() {
+    awk -v out="$out" '
+        /^```(c|C|cpp|c\+\+)[ \t]*$/ { inside = 1; n++; cpp = $0 !~ /^```[cC][ \t]*$/; text = head = ""; main = scope = 0; next }
+        /^```/ && inside {
+            inside = 0
+            file = out "/readme_" n (cpp ? ".cc" : ".c")
+            print "/* snippet " n " of README.md */" > file
+            if (!main) {
+                print "#include \"convnet.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>" > file
+                if (!scope) {
+                    printf "%s", head > file
+                    print "void snippet(cvn_net *net, cvn_node x, cvn_data train, cvn_data test, float *image, float *out);" > file
+                    print "void snippet(cvn_net *net, cvn_node x, cvn_data train, cvn_data test, float *image, float *out)\n{" > file
+                    print "(void)net; (void)x; (void)train; (void)test; (void)image; (void)out;\n{" > file
+                    text = text "}\n}\n"
+                } else text = head text
+            } else text = head text
+            printf "%s", text > file
+            close(file)
+            next
+        }
+        inside {
+            if ($0 ~ /int main\(/) main = 1
+            if ($0 ~ /^(static |typedef |struct |void |int |float |cvn_result |cvn_node |cvn_net \*)[^=;]*\)[ ]*\{?$/) scope = 1
+            if ($0 ~ /^[ \t]*#/ && !main && text == "") head = head $0 "\n"
+            else text = text $0 "\n"
+        }' README.md
+}
+
+# A program must link, so it needs the implementation; a snippet without one is only checked.
+compile_snippet() {
+    case $1 in *.cc) snippet_cc="${CXX:-g++} -std=c++20" ;; *) snippet_cc="$CC -std=c99" ;; esac
+    if grep -q 'int main(' "$1"; then
+        grep -q 'define CONVNET_IMPLEMENTATION' "$1" && snippet_flags= || snippet_flags=-DCONVNET_IMPLEMENTATION
+        $snippet_cc -Wall $snippet_flags -I. -o "$1.program" "$1" -lm
+    else
+        $snippet_cc -Wall -Wno-unused-variable -Wno-unused-but-set-variable -Wno-unused-function -Werror -I. \
+            -fsyntax-only "$1"
+    fi
+}
+
+# ---- 1: the test programs ----------------------------------------------------------------------------------------
+
+echo "== test programs: $CC $CFLAGS"
+openmp=$(openmp_of "$CC")
+[ -n "$openmp" ] || skip "threads by OpenMP: $CC has no -fopenmp"
+for file in tests/test_*.c; do
+    name=$(basename "$file" .c)
+    program "$name" test_program "$name" "$CFLAGS $openmp" ""
+done
+finish
+
+# ---- 2: the same under sanitizers, fewer cases -------------------------------------------------------------------
+
+echo "== AddressSanitizer and UndefinedBehaviorSanitizer"
+if can "$CC" "$sanitize"; then
+    for file in tests/test_*.c; do
+        name=$(basename "$file" .c)
+        step "$name, sanitized" test_program "$name" "$sanitize -DTEST_QUICK $openmp" .sanitized
+    done
+else
+    skip "sanitizers: $CC has none"
+fi
+if have valgrind; then step "valgrind: one training step" valgrind_step
+else skip "valgrind is not here: one training step"; fi
+finish
+
+# ---- 3: compilers, standards, macros -----------------------------------------------------------------------------
+
+echo "== compilers, standards, macros"
+printf '#define CONVNET_IMPLEMENTATION\n#include "../../convnet.h"\n' >$out/implementation.c
+printf '#include "../../convnet.h"\n#include "../../convnet.h"\n' >$out/plain.c
+cp $out/implementation.c $out/implementation.cc
+cp $out/plain.c $out/plain.cc
+step "compile time at -O2 below 5 s" compile_time
+finish
+for cc in gcc clang; do
+    if ! have $cc; then skip "$cc is not here: C99, C11, C17"; continue; fi
+    step "$cc, C99, -O2, warnings are errors" compile $cc "-std=c99 -O2 $cstrict" $out/implementation.c
+    for std in c99 c11 c17; do
+        step "$cc, $std, with the implementation" check $cc "-std=$std $cstrict" $out/implementation.c
+        step "$cc, $std, without" check $cc "-std=$std $cstrict" $out/plain.c
+    done
+    omp=$(openmp_of $cc)
+    if [ -n "$omp" ]; then
+        step "$cc, -fopenmp" compile $cc "-std=c99 -O2 $cstrict $omp" $out/implementation.c
+        step "$cc, -fopenmp, CONVNET_NO_OPENMP" check $cc "-std=c99 $cstrict $omp -DCONVNET_NO_OPENMP" $out/implementation.c
+    else
+        skip "$cc has no -fopenmp"
+    fi
+    for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD "CONVNET_NO_SIMD -DCONVNET_NO_STDIO -DCONVNET_STATIC"; do
+        step "$cc, -D$macro" check $cc "-std=c99 $cstrict -D$macro" $out/implementation.c
+    done
+    step "$cc, -DCONVNET_IMPLEMENTATION" check $cc "-std=c99 $cstrict -DCONVNET_IMPLEMENTATION" $out/plain.c
+    step "$cc, two translation units" two_files $cc "-std=c99 -O1 $cstrict" $cc
+    step "$cc, two translation units, CONVNET_STATIC" two_files $cc "-std=c99 -O1 $cstrict -DTWO_TU_STATIC" $cc.static
+    step "$cc, the tests are free of warnings" check_all $cc "-std=c99 $cstrict" tests/*.c
+done
+for cxx in g++ clang++; do
+    if ! have $cxx; then skip "$cxx is not here: C++11, C++20"; continue; fi
+    step "$cxx, C++11, -O2, warnings are errors" compile $cxx "-std=c++11 -O2 $strict" $out/implementation.cc
+    for std in c++11 c++20; do
+        step "$cxx, $std, with the implementation" check $cxx "-std=$std $strict" $out/implementation.cc
+        step "$cxx, $std, without" check $cxx "-std=$std $strict" $out/plain.cc
+        step "$cxx, $std, a program" cpp_program $cxx "-std=$std -O1 $strict -Wno-missing-field-initializers" $cxx.$std
+    done
+    for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD; do
+        step "$cxx, -D$macro" check $cxx "-std=c++11 $strict -D$macro" $out/implementation.cc
+    done
+    step "$cxx with the implementation compiled as C" cpp_with_c $cxx
+    step "$cxx, the tests as C++11" check_all $cxx "-x c++ -std=c++11 $strict" tests/test_*.c
+done
+finish
+
+# ---- 4: examples and README --------------------------------------------------------------------------------------
+
+echo "== examples and README"
+for file in examples/*.c; do
+    if grep -q 'stb_image' "$file" && ! echo '#include <stb/stb_image.h>' | $CC -E - >/dev/null 2>&1; then
+        skip "$file: stb_image is not here"
+    else
+        step "$file, $CC, warnings are errors" check "$CC" "-std=c99 $openmp $cstrict" "$file"
+        if have clang; then step "$file, clang, warnings are errors" check clang "-std=c99 $cstrict" "$file"; fi
+    fi
+done
+if [ -f README.md ]; then
+    readme_snippets
+    for file in $out/readme_*.c $out/readme_*.cc; do
+        case $file in *'*'*) continue ;; esac
+        case $file in *.cc) have "${CXX:-g++}" || { skip "$file: no C++ compiler"; continue; } ;; esac
+        step "README.md, snippet $(basename "$file")" compile_snippet "$file"
+    done
+else
+    skip "README.md is not here"
+fi
+finish
+
+[ $skipped -eq 0 ] || echo "$skipped skipped"
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
