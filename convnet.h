@@ -4209,7 +4209,13 @@ cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x) { return cvni_add_global_p
  *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' = w*scale, b' = b*scale + shift
  *   with scale = w_bn/sqrt(running_var + eps), shift = b_bn - running_mean*scale. */
 
-enum { CVNI_NORM_MEAN, CVNI_NORM_VAR, CVNI_NORM_WEIGHT, CVNI_NORM_BIAS };       /* parameter slots */
+/* Parameter slots, in PyTorch's order; without the affine part the last two alone. */
+enum { CVNI_NORM_WEIGHT, CVNI_NORM_BIAS, CVNI_NORM_MEAN, CVNI_NORM_VAR };
+
+static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which)
+{
+    return cvni_weights(net, l, ((const cvn_batchnorm_desc *)l->desc)->no_affine ? which - CVNI_NORM_MEAN : which);
+}
 
 static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
 {
@@ -4218,6 +4224,7 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
     const cvn_shape c = cvni_shape(1, x.dim[1], 0, 0, 0);
     const cvn_init none = { CVN_INIT_DEFAULT, 0, 0 };
     cvn_result result;
+    int slot;
     if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no channels");
     if (!(d->eps > 0) || !(d->momentum > 0) || d->momentum > 1)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "eps %g, momentum %g: out of range (eps > 0, 0 < momentum <= 1)",
@@ -4225,13 +4232,16 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
     l->shape = x;
     l->macs = (double)cvni_sample_elements(x);
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
-    result = cvni_add_param(net, l, CVNI_NORM_MEAN, "running_mean", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_ZERO, 0), 1, 1);
-    if (result == CVN_OK)
-        result = cvni_add_param(net, l, CVNI_NORM_VAR, "running_var", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_CONSTANT, 1), 1, 1);
-    if (result == CVN_OK && !d->no_affine)
+    slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
+    result = CVN_OK;
+    if (!d->no_affine)
         result = cvni_add_param(net, l, CVNI_NORM_WEIGHT, "weight", c, CVNI_WEIGHT, cvni_init_or(d->weight_init, CVN_INIT_CONSTANT, 1), 1, 1);
     if (result == CVN_OK && !d->no_affine)
         result = cvni_add_param(net, l, CVNI_NORM_BIAS, "bias", c, CVNI_BIAS, cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), 1, 1);
+    if (result == CVN_OK)
+        result = cvni_add_param(net, l, slot, "running_mean", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_ZERO, 0), 1, 1);
+    if (result == CVN_OK)
+        result = cvni_add_param(net, l, slot + 1, "running_var", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_CONSTANT, 1), 1, 1);
     return result;
 }
 
@@ -4249,9 +4259,9 @@ static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l) { retur
 static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, float *scale, float *shift)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
-    const float s = (float)(1 / sqrt((double)cvni_weights(net, l, CVNI_NORM_VAR)[c] + (double)d->eps));
-    *scale = d->no_affine ? s : cvni_weights(net, l, CVNI_NORM_WEIGHT)[c] * s;
-    *shift = (d->no_affine ? 0 : cvni_weights(net, l, CVNI_NORM_BIAS)[c]) - cvni_weights(net, l, CVNI_NORM_MEAN)[c] * *scale;
+    const float s = (float)(1 / sqrt((double)cvni_norm_param(net, l, CVNI_NORM_VAR)[c] + (double)d->eps));
+    *scale = d->no_affine ? s : cvni_norm_param(net, l, CVNI_NORM_WEIGHT)[c] * s;
+    *shift = (d->no_affine ? 0 : cvni_norm_param(net, l, CVNI_NORM_BIAS)[c]) - cvni_norm_param(net, l, CVNI_NORM_MEAN)[c] * *scale;
 }
 
 /* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of y. */
@@ -4261,8 +4271,8 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
     const double m = (double)j->N * j->S;
     const double keep = 1 - (double)d->momentum;
     float *saved = (float *)j->l->saved;
-    float *running_mean = cvni_weights(j->net, j->l, CVNI_NORM_MEAN) + c;
-    float *running_var = cvni_weights(j->net, j->l, CVNI_NORM_VAR) + c;
+    float *running_mean = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN) + c;
+    float *running_var = cvni_norm_param(j->net, j->l, CVNI_NORM_VAR) + c;
     double mean = 0;
     double var = 0;
     for (int n = 0; n < j->N; n++) mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
@@ -4273,8 +4283,8 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
     saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
     *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
     *running_var = (float)(keep * (double)*running_var + (double)d->momentum * (m > 1 ? var / (m - 1) : var));
-    *scale = d->no_affine ? saved[j->C + c] : cvni_weights(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
-    *shift = (d->no_affine ? 0 : cvni_weights(j->net, j->l, CVNI_NORM_BIAS)[c]) - (float)mean * *scale;
+    *scale = d->no_affine ? saved[j->C + c] : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
+    *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) - (float)mean * *scale;
 }
 
 static void cvni_norm_part(void *context, int begin, int end, int worker)
@@ -4298,14 +4308,14 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
     const int batch = cvni_norm_uses_batch(j->net, j->l);
     const double m = (double)j->N * j->S;
-    float *dweight = cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT);
-    float *dbias = cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
+    float *dweight = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT);
+    float *dbias = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
     (void)worker;
     for (int c = begin; c < end; c++) {
-        const float mean = batch ? ((float *)j->l->saved)[c] : cvni_weights(j->net, j->l, CVNI_NORM_MEAN)[c];
+        const float mean = batch ? ((float *)j->l->saved)[c] : cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
         const float s = batch ? ((float *)j->l->saved)[j->C + c]
-                              : (float)(1 / sqrt((double)cvni_weights(j->net, j->l, CVNI_NORM_VAR)[c] + (double)d->eps));
-        const float w = d->no_affine ? 1 : cvni_weights(j->net, j->l, CVNI_NORM_WEIGHT)[c];
+                              : (float)(1 / sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] + (double)d->eps));
+        const float w = d->no_affine ? 1 : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c];
         double db = 0;
         double dw = 0;
         float a, b;
@@ -5109,8 +5119,8 @@ static double cvni_sum_partials(const double *partial, int chunks, int step)
 static void cvni_scalar_shape(cvni_layer *l)
 {
     l->shape = cvni_shape(0, 0, 0, 0, 0);
+    if (!l->per_batch) l->loss_weight = 1;
     l->per_batch = 1;
-    if (l->loss_weight == 0) l->loss_weight = 1;
 }
 
 typedef struct cvni_loss_job { cvn_net *net; cvni_layer *l; cvni_layer *x, *t; size_t count; int side; float *dx; int add; } cvni_loss_job;
@@ -6798,7 +6808,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
-    if (!data || !metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no data or no metrics");
+    if (!metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no metrics");
     result = cvni_check_data(net, data);
     if (result != CVN_OK) return result;
     m = *metrics;
@@ -7022,7 +7032,7 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
 {
     cvn_net *net = r->net;
     cvni_fit_state *f = &net->fit;
-    float lr = net->optimizer.lr;
+    float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0, r->batches, r->o.epochs);
     while (f->epoch < r->o.epochs) {
         cvn_result result, saved;
         if (r->o.no_shuffle) for (int i = 0; i < r->train->count; i++) r->order[i] = i;
@@ -7063,9 +7073,8 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
 {
     cvn_net *net = r->net;
     const size_t bytes = (net->trainable + net->running) * sizeof(float);
-    cvn_result result = cvni_check_data(net, r->train);
-    if (result == CVN_OK && r->valid) result = cvni_check_data(net, r->valid);
-    if (result == CVN_OK && r->o.optimizer) {
+    cvn_result result = CVN_OK;
+    if (r->o.optimizer) {
         cvn_optimizer same = cvni_optimizer_completed(*r->o.optimizer);
         if (r->o.resume && same.kind == net->optimizer.kind && cvni_optimizer_slots(&same) == net->plan.slots) net->optimizer = same;
         else result = cvn_set_optimizer(net, r->o.optimizer);
@@ -7099,11 +7108,14 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid, c
     r.batch = r.o.batch ? r.o.batch : net->max_batch;
     if (!r.o.shuffle_seed) r.o.shuffle_seed = net->desc.seed;
     r.valid_loss = r.valid_accuracy = NAN;
-    if (!train || net->parent) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: needs data and a net that owns its parameters");
+    result = cvni_check_data(net, train);
+    if (result == CVN_OK && valid) result = cvni_check_data(net, valid);
+    if (result != CVN_OK) return result;
+    if (net->parent) return cvni_fail(net, CVN_ERROR_STATE, "cvn_fit: a shared net does not own its parameters");
     if (r.o.epochs < 0 || r.batch < 1 || r.batch > net->max_batch)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r.o.epochs, r.batch, net->max_batch);
     r.batches = r.o.drop_last ? train->count / r.batch : cvni_ceil_div(train->count, r.batch);
-    if (train->count < 1 || r.batches < 1)
+    if (r.batches < 1)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d", train->count, r.batch);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
@@ -7271,7 +7283,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
     uint64_t tick, step;
     char *copy;
     cvn_result result = cvni_needs_build(net, "cvn_check", 1);
-    if (result == CVN_OK && (!data || net->parent)) result = cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_check: needs data and a net that owns its parameters");
+    if (result == CVN_OK && net->parent) result = cvni_fail(net, CVN_ERROR_STATE, "cvn_check: a shared net does not own its parameters");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result != CVN_OK) return (int)result;
     state = cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots;

@@ -1,11 +1,23 @@
 /* test_golden.c - the library against values computed by PyTorch: layers and losses with their gradients, optimizers,
- * schedules, and 20 steps of ResNet-20. golden/golden.h is written by golden/make_golden.py. */
+ * schedules, and 20 steps of ResNet-20; with each table of kernels that this CPU has. golden/golden.h is written by
+ * golden/make_golden.py. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "golden/golden.h"
 
 /* ---- layers ---- */
+
+static const char *isa;                 /* the table of kernels under test */
+
+static cvn_net *create(int keep_all)
+{
+    cvn_desc desc = cvn_desc_defaults();
+    desc.keep_all = keep_all;
+    desc.isa = isa;
+    desc.threads = 1;                   /* other numbers make the same bits: test_train.c */
+    return cvn_create(&desc);
+}
 
 typedef struct bench {                  /* a net of one layer for one case */
     const golden_case *golden;
@@ -51,12 +63,10 @@ static void check_tensor(const char *what, const float *got, const golden_tensor
 static bench start(const golden_case *golden)
 {
     const cvn_node none = { 0 };
-    cvn_desc desc = cvn_desc_defaults();
     bench b;
-    test_case("%s", golden->name);
-    desc.keep_all = 1;
+    test_case("%s, %s", golden->name, isa);
     b.golden = golden;
-    b.net = cvn_create(&desc);
+    b.net = create(1);
     for (int i = 0; i < 3; i++) {
         b.x[i] = golden->input[i].value ? add_input(b.net, &golden->input[i]) : none;
         if (b.x[i].id) cvn_want_grad(b.net, b.x[i]);
@@ -393,10 +403,10 @@ static void run_cross_entropy(const golden_cross_entropy *c)
 {
     const int n = c->logits.dim[0];
     cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
-    cvn_net *const net = cvn_create(NULL);
+    cvn_net *const net = create(0);
     const cvn_node x = add_input(net, &c->logits);
     cvn_node loss;
-    test_case("%s", c->name);
+    test_case("%s, %s", c->name, isa);
     cvn_want_grad(net, x);
     d.labels = add_labels(net, &c->logits);
     d.label_smoothing = c->smoothing;
@@ -428,10 +438,10 @@ static void test_cross_entropy(void)
 static void run_pair_loss(const golden_pair_loss *c, cvn_node (*make)(cvn_net *net, cvn_node a, cvn_node b))
 {
     const int n = c->a.dim[0];
-    cvn_net *const net = cvn_create(NULL);
+    cvn_net *const net = create(0);
     const cvn_node a = add_input(net, &c->a);
     const cvn_node b = c->db.value ? add_input(net, &c->b) : cvn_target(net, a);
-    test_case("%s", c->name);
+    test_case("%s, %s", c->name, isa);
     cvn_want_grad(net, a);
     if (c->db.value) cvn_want_grad(net, b);
     make(net, a, b);
@@ -475,11 +485,11 @@ static void copy_params(cvn_net *net, const float *from, float *to)
 static void run_optimizer(const golden_optimizer *c, const cvn_optimizer *optimizer)
 {
     float got[64];
-    cvn_net *const net = cvn_create(NULL);
+    cvn_net *const net = create(0);
     const cvn_node x = cvn_input_vector(net, 3);
     const cvn_node y = cvn_dense(net, cvn_tanh(net, cvn_dense(net, x, 4)), 2);
     const cvn_node target = cvn_target(net, y);
-    test_case("%s", c->name);
+    test_case("%s, %s", c->name, isa);
     cvn_mse_loss(net, y, target);
     CHECKF(cvn_set_optimizer(net, optimizer) == CVN_OK, "%s", cvn_error(net));
     if (!CHECKF(cvn_build(net, 8) == CVN_OK, "%s", cvn_error(net))) {
@@ -637,7 +647,7 @@ static cvn_node residual(cvn_net *net, cvn_node x, int filters, int stride, int 
 
 static cvn_net *make_resnet20(void)
 {
-    cvn_net *const net = cvn_create(NULL);
+    cvn_net *const net = create(0);
     cvn_node x = cvn_input(net, 3, 32, 32);
     x = cvn_relu(net, conv_bn(net, x, 16, 3, 1, "bn1"));
     for (int stage = 1; stage <= 3; stage++)
@@ -721,7 +731,7 @@ static void test_resnet20(void)
     cvn_destroy(net);
 }
 
-int main(void)
+static void run_all(void)
 {
     RUN(test_conv2d_short_calls);
     RUN(test_conv2d_options);
@@ -739,7 +749,32 @@ int main(void)
     RUN(test_sgd);
     RUN(test_adam);
     RUN(test_clipping);
+}
+
+/* The name of the kernels that `isa` gives, "" where they are missing. */
+static const char *kernels(void)
+{
+    cvn_net *const net = create(0);
+    const char *const name = cvn_error(net)[0] ? "" : cvn_isa(net);
+    cvn_destroy(net);
+    return name;
+}
+
+int main(void)
+{
+    static const char *const tables[] = { "c", "avx2", "avx512" };
+    const char *best;
     RUN(test_schedules);
-    RUN(test_resnet20);
+    best = kernels();
+    for (int i = 0; i < 3; i++) {
+        isa = tables[i];
+        if (!kernels()[0]) {
+            printf("  skipped: this CPU or build has no kernels \"%s\"\n", isa);
+            continue;
+        }
+        printf("  kernels %s\n", isa);
+        run_all();
+        if (i == 0 || !strcmp(isa, best)) RUN(test_resnet20);
+    }
     return test_done();
 }

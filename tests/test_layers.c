@@ -232,7 +232,7 @@ static void batchnorm(void)
 {
     const cvn_shape shapes[9] = {
         ref_shape(2, 4, 3, 0, 0), ref_shape(2, 7, 19, 0, 0), ref_shape(4, 2, 3, 4, 5), ref_shape(4, 1, 5, 7, 3),
-        ref_shape(4, 3, 1, 1, 1), ref_shape(3, 4, 6, 5, 0), ref_shape(4, 5, 17, 3, 3), ref_shape(4, 4, 16, 36, 36),
+        ref_shape(4, 6, 4, 1, 1), ref_shape(3, 4, 6, 5, 0), ref_shape(4, 5, 17, 3, 3), ref_shape(4, 4, 16, 36, 36),
         ref_shape(2, 64, 33, 0, 0)
     };
     char text[64];

@@ -659,7 +659,8 @@ static void test_resume(void)
                    (double)b.loss);
             CHECKF(!memcmp(&a.valid_loss, &b.valid_loss, sizeof a.loss), "epoch %d: validation %.9g and %.9g", e,
                    (double)a.valid_loss, (double)b.valid_loss);
-            CHECK(!memcmp(&a.lr, &b.lr, sizeof a.lr) && !memcmp(&a.accuracy, &b.accuracy, sizeof a.accuracy));
+            CHECKF(!memcmp(&a.lr, &b.lr, sizeof a.lr), "epoch %d: rate %g and %g", e, (double)a.lr, (double)b.lr);
+            CHECK(!memcmp(&a.accuracy, &b.accuracy, sizeof a.accuracy));
         }
         cvn_destroy(net);
     }
@@ -785,6 +786,7 @@ static void test_nan_names_the_layer(void)
     cvn_net *const net = mlp(16);
     cvn_fit_options o = cvn_fit_defaults();
     const cvn_optimizer huge = cvn_sgd(1e30f, 0);
+    const cvn_optimizer adam = cvn_adam(1e-3f);
     cvn_param p;
     make_sets(&c);
     o.epochs = 3;
@@ -801,7 +803,7 @@ static void test_nan_names_the_layer(void)
     CHECKF(strstr(cvn_error(net), "fc"), "\"%s\"", cvn_error(net));
 
     CHECK(cvn_init_parameters(net, 0) == CVN_OK);
-    o.optimizer = NULL;
+    o.optimizer = &adam;
     c.x[77] = NAN;
     CHECK(cvn_fit(net, &c.train, NULL, &o) == CVN_ERROR_NUMBER);
     CHECKF(cvn_error(net)[0] != 0 && !strstr(cvn_error(net), "fc2"), "\"%s\"", cvn_error(net));
