@@ -203,7 +203,8 @@ CONVNET_API cvn_desc cvn_desc_defaults(void);
 CONVNET_API void cvn_destroy(cvn_net *net);
 
 /* cvn_name - names a node and, with it, its parameters ("conv1" -> "conv1.weight"); returns the node.
- * Before cvn_build. Without it layers are conv1, conv2, fc1, bn1, relu1, ... inside their scope.
+ * Before cvn_build. The name stands as given, without the scope. Without it layers are conv1, conv2, fc1, bn1, relu1, ...
+ * inside their scope.
  * errors   CVN_ERROR_ARGUMENT when the name is taken, empty or longer than CVN_MAX_NAME - 1 */
 CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
 
@@ -224,7 +225,8 @@ CONVNET_API cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node);
  *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass. Inputs, output and losses always do.
  *   cvn_want_grad  the node has a gradient: readable after a backward pass (cvn_gradient) and a place to push one in
  *                  (cvn_backward_from). Needed for an input whose gradient you want.
- *   cvn_add_loss   a scalar node is minimised, times `weight`. The loss layers below do this themselves.
+ *   cvn_add_loss   a scalar node is minimised, times `weight`; 0 only watches it. The loss layers below do this themselves
+ *                  with weight 1; calling it on one of them replaces that weight.
  *   cvn_tie        `node` uses the parameters of `with` instead of its own (siamese nets). Same kind, same shapes. */
 CONVNET_API void cvn_output(cvn_net *net, cvn_node node);
 CONVNET_API void cvn_keep(cvn_net *net, cvn_node node);
@@ -463,7 +465,7 @@ CONVNET_API cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cv
 /* cvn_mse_loss - mean of (prediction - target)^2 over all elements.
  * cvn_bce_with_logits_loss - mean of max(x, 0) - x*t + log(1 + exp(-|x|)), t in [0, 1]: binary cross-entropy of
  * sigmoid(x). `target` is a node of the same shape: cvn_target(net, x), or any other node of the net (an autoencoder's
- * own input); it receives a gradient too where it has one (MSE). */
+ * own input); it receives a gradient too where it has one. */
 CONVNET_API cvn_node cvn_mse_loss(cvn_net *net, cvn_node prediction, cvn_node target);
 CONVNET_API cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target);
 
@@ -559,7 +561,9 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  *   cvn_train_batch_target   the same with float targets
  *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the logits)
  *   cvn_classify             any n; labels[n] receives the class with the largest output, probabilities[n] (may be
- *                            NULL) its softmax */
+ *                            NULL) its softmax. An output that is a softmax or sigmoid layer is taken as it is; a single
+ *                            output means two classes: 1 where it is above 0 (a sigmoid: above 1/2)
+ * None of them takes memory. */
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n, float *loss);
 CONVNET_API cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets, int n, float *loss);
 CONVNET_API cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out);
@@ -619,8 +623,10 @@ typedef struct cvn_fit_options {
 
 CONVNET_API cvn_fit_options cvn_fit_defaults(void);
 
-/* cvn_fit - trains for options.epochs epochs (NULL: all defaults); valid may be NULL. The optimizer's state starts at
- * zero unless options.resume. Takes memory for the order of the samples and, with keep_best, one copy of the
+/* cvn_fit - trains for options.epochs epochs (NULL: all defaults); valid may be NULL: patience and keep_best then judge by
+ * the training loss. options.optimizer becomes the net's; its state starts at zero unless options.resume. keep_best takes
+ * effect when the run is complete or patience ends it; a run that a callback stopped keeps its last parameters and may be
+ * resumed, at once or from a checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
  * parameters; gives it back at the end.
  *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf; CVN_ERROR_STATE,
  *            CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the net */
@@ -659,7 +665,8 @@ CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
 /* Changes made to a training image while its batch is gathered, drawn anew each epoch from (seed, epoch, sample): they do
  * not depend on threads or batch size. All zero: none. Geometry is one bilinear warp (none is made for whole pixels);
  * outside the image `fill` is read. Brightness, contrast and noise act on bytes/255, or on float images as they are;
- * the normalisation of byte images comes after. */
+ * the normalisation of byte images comes after. Order: geometry, contrast and brightness (values are not clamped), noise,
+ * cutout; the draws are specified in the room. */
 typedef struct cvn_augment {
     int flip;                       /* mirror left-right with probability 1/2 */
     int flip_vertical;              /* mirror top-bottom with probability 1/2 */
@@ -676,16 +683,18 @@ typedef struct cvn_augment {
 /* A set of samples in memory. Start from cvn_data d = {0} (C++: {}) or from a loader. */
 typedef struct cvn_data {
     int count;                      /* samples */
+    int first;                      /* samples before this set in all the arrays below: a view behind another one */
     const float *images;            /* [count, ...] as the first input takes them; or */
-    const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c] */
+    const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
     const float *targets;           /* [count, ...] for the targets, or NULL */
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
-    int channels, height, width;    /* of an image in bytes; loaders set it */
+    int channels, height, width;    /* of an image: for bytes, and to augment what goes into a vector; loaders set it */
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
-    /* Own source instead of the pointers above: set every input of net for the n samples index[0..n), then return CVN_OK.
+    /* Own source instead of the pointers above: set every input of net for the n samples index[0..n) (first is added
+     * already) with cvn_set_input and cvn_set_labels, then return CVN_OK.
      * training is 1 when cvn_fit asks for a training batch. */
     cvn_result (*fill)(void *user, cvn_net *net, const int *index, int n, int training);
     void *user;
@@ -712,7 +721,9 @@ CONVNET_API void cvn_data_free(cvn_data *data);
 /* cvn_data_normalize_as - data takes the mean and std of `training`. */
 CONVNET_API void cvn_data_normalize_as(cvn_data *data, const cvn_data *training);
 
-/* cvn_data_split - moves the last `count` samples of data into tail (a view: data stays the owner); for validation. */
+/* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory (data stays the owner); for
+ * validation. Set tail.augment to NULL only if you mean to train on it: cvn_fit does not augment its validation set.
+ * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
 
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats [channels, H, W]:
@@ -815,6 +826,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #else
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length scalar */
+#else
+    #define CVNI_HOT
 #endif
 
 #if !defined(CONVNET_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && \
@@ -1275,7 +1292,7 @@ static float cvni_normal(cvni_rng *r)
  *   number of threads does not change a bit. `cost` is the whole job in floating-point operations: a job that is cheaper
  *   than waking a thread stays on this one. */
 
-#define CVNI_COST_PER_WORKER 40000.0
+#define CVNI_COST_PER_WORKER 100000.0
 
 typedef struct cvni_spread {
     cvni_job job;
@@ -1424,7 +1441,7 @@ cvn_net *cvn_create(const cvn_desc *desc)
     net->k = cvni_find_kernels(d.isa);
     if (!net->k) {
         net->k = cvni_find_kernels("c");
-        cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_create: this CPU or build has no kernels \"%s\"", d.isa);
+        cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_create: this CPU or build has no kernels \"%s\"", d.isa ? d.isa : "");
     }
     return net;
 }
@@ -2904,6 +2921,7 @@ static cvni_operand cvni_matrix(const float *p, ptrdiff_t line_step, ptrdiff_t k
 }
 
 /* One panel of `lines` <= width lines from a strided operand. */
+CVNI_HOT
 static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
 {
     for (int k = 0; k < ks; k++, out += width) {
@@ -2916,6 +2934,7 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
 }
 
 /* A plain matrix whose lines are contiguous along k: line by line. */
+CVNI_HOT
 static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
 {
     for (int i = 0; i < width; i++) {
@@ -2925,18 +2944,40 @@ static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, 
     }
 }
 
-/* One run of positions of the same row: n columns from position `pos` on, read with tap (row r, columns cols). */
-static void cvni_pack_run(const cvni_patches *g, const float *row, const int *cols, int pos, int n, float *out)
+/* Runs of positions that share a row of the output: row, first column, first line of the panel, length. */
+typedef struct cvni_run_of { int row, col, line, n; } cvni_run_of;
+
+static int cvni_split_runs(int width, int first, int n, cvni_run_of *run)
 {
-    const int first = cols[pos * g->cols_step];
-    const int last = cols[(pos + n - 1) * g->cols_step];
-    if (g->unit && first >= 0 && last - first == n - 1) {
-        for (int i = 0; i < n; i++) out[i] = row[first + i];
-        return;
+    int runs = 0;
+    for (int i = 0; i < n; i += run[runs++].n) {
+        run[runs].row = (first + i) / width;
+        run[runs].col = (first + i) % width;
+        run[runs].line = i;
+        run[runs].n = cvni_min(n - i, width - run[runs].col);
     }
-    for (int i = 0; i < n; i++) {
-        const int c = cols[(pos + i) * g->cols_step];
-        out[i] = c < 0 ? 0 : row[c];
+    return runs;
+}
+
+/* One run under one tap for the channels [c0, c1): all read the same places of their planes. What lies in the padding is
+ * at the ends; between them neighbours read neighbours, or places of their own (a stride, mirrored padding). */
+CVNI_HOT
+static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap, int c0, int c1, ptrdiff_t step, float *out)
+{
+    const int *cols = g->cols + tap % g->taps_w * g->cols_tap + run->col * g->cols_step;
+    const int r = g->rows[tap / g->taps_w * g->rows_tap + run->row * g->rows_step];
+    const float *row = g->x + c0 * g->plane + r * g->row;
+    int begin = 0;
+    int end = r < 0 ? 0 : run->n;
+    int unit;
+    while (begin < end && cols[begin * g->cols_step] < 0) begin++;
+    while (end > begin && cols[(end - 1) * g->cols_step] < 0) end--;
+    unit = g->unit && begin < end && cols[(end - 1) * g->cols_step] - cols[begin * g->cols_step] == end - begin - 1;
+    for (int c = c0; c < c1; c++, out += step, row += g->plane) {
+        for (int i = 0; i < begin; i++) out[i] = 0;
+        if (unit) for (int i = begin; i < end; i++) out[i] = row[cols[begin * g->cols_step] + i - begin];
+        else for (int i = begin; i < end; i++) out[i] = cols[i * g->cols_step] < 0 ? 0 : row[cols[i * g->cols_step]];
+        for (int i = end; i < run->n; i++) out[i] = 0;
     }
 }
 
@@ -2944,57 +2985,41 @@ static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k
 {
     const cvni_patches *g = o->patches;
     const int taps = g->taps_h * g->taps_w;
-    int begin[CVNI_MAX_PANEL + 1];
-    int row[CVNI_MAX_PANEL];
-    int runs = 0;
-    int channel = k0 / taps;
-    int tap = k0 % taps;
-    for (int i = 0; i < lines; runs++) {            /* runs of positions that share a row */
-        row[runs] = (line0 + i) / g->width;
-        begin[runs] = i;
-        i += g->width - (line0 + i) % g->width;
+    cvni_run_of run[CVNI_MAX_PANEL];
+    const int runs = cvni_split_runs(g->width, line0, lines, run);
+    for (int tap = 0; tap < taps; tap++) {          /* k = channel*taps + tap in [k0, k0 + ks) */
+        const int c0 = tap >= k0 ? 0 : cvni_ceil_div(k0 - tap, taps);
+        const int c1 = k0 + ks > tap ? cvni_ceil_div(k0 + ks - tap, taps) : 0;
+        float *to = out + (ptrdiff_t)(c0 * taps + tap - k0) * width;
+        for (int s = 0; s < runs && c0 < c1; s++)
+            cvni_pack_run(g, &run[s], tap, c0, c1, (ptrdiff_t)taps * width, to + run[s].line);
     }
-    begin[runs] = lines;
-    for (int k = 0; k < ks; k++, out += width) {
-        const float *plane = g->x + channel * g->plane;
-        const int *rows = g->rows + tap / g->taps_w * g->rows_tap;
-        const int *cols = g->cols + tap % g->taps_w * g->cols_tap;
-        for (int s = 0; s < runs; s++) {
-            const int r = rows[row[s] * g->rows_step];
-            const int n = begin[s + 1] - begin[s];
-            if (r < 0) for (int i = 0; i < n; i++) out[begin[s] + i] = 0;
-            else cvni_pack_run(g, plane + r * g->row, cols, line0 + begin[s] - row[s] * g->width, n, out + begin[s]);
-        }
-        for (int i = lines; i < width; i++) out[i] = 0;
-        if (++tap == taps) {
-            tap = 0;
-            channel++;
-        }
-    }
+    for (int k = 0; lines < width && k < ks; k++)
+        for (int i = lines; i < width; i++) out[k * width + i] = 0;
 }
 
-/* Lines are taps, k runs over positions: the same elements, written with a stride. */
+/* Lines are taps, k runs over positions: a few positions at a time, so that what is written with a stride stays in L1. */
+CVNI_HOT
 static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
 {
     const cvni_patches *g = o->patches;
     const int taps = g->taps_h * g->taps_w;
-    for (int i = 0; i < width; i++) {
-        const int channel = (line0 + i) / taps;
-        const int tap = (line0 + i) % taps;
-        const int *rows = g->rows + tap / g->taps_w * g->rows_tap;
-        const int *cols = g->cols + tap % g->taps_w * g->cols_tap;
-        for (int k = 0; k < ks;) {
-            const int h = (k0 + k) / g->width;
-            const int w = (k0 + k) % g->width;
-            const int n = cvni_min(ks - k, g->width - w);
-            const int r = i < lines ? rows[h * g->rows_step] : -1;
-            const float *row = g->x + channel * g->plane + r * g->row;
-            float *to = out + k * width + i;
-            for (int j = 0; j < n; j++) {
-                const int c = r < 0 ? -1 : cols[(w + j) * g->cols_step];
-                to[j * width] = c < 0 ? 0 : row[c];
+    cvni_run_of run[CVNI_MAX_PANEL];
+    for (int k = 0; k < ks; k += 16) {
+        const int runs = cvni_split_runs(g->width, k0 + k, cvni_min(16, ks - k), run);
+        for (int i = 0; i < width; i++) {
+            const int channel = (line0 + i) / taps;
+            const int tap = (line0 + i) % taps;
+            for (int s = 0; s < runs; s++) {
+                const int *cols = g->cols + tap % g->taps_w * g->cols_tap + run[s].col * g->cols_step;
+                const int r = i < lines ? g->rows[tap / g->taps_w * g->rows_tap + run[s].row * g->rows_step] : -1;
+                const float *row = g->x + channel * g->plane + r * g->row;
+                float *to = out + (k + run[s].line) * width + i;
+                for (int j = 0; j < run[s].n; j++) {
+                    const int c = r < 0 ? -1 : cols[j * g->cols_step];
+                    to[j * width] = c < 0 ? 0 : row[c];
+                }
             }
-            k += n;
         }
     }
 }
@@ -3029,6 +3054,7 @@ static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 
 /* The tiles of two packed blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. Tiles over the edge go through a
  * buffer. */
+CVNI_HOT
 static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns, int ks, int add,
                             const float *a, const float *b, float *tile)
 {
@@ -3121,7 +3147,7 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
 }
 
 /* ================================================================================================
- * >>conv2d   convolution: implicit GEMM; direct where a group has one channel
+ * >>conv2d   convolution: implicit GEMM; direct for depthwise kernels
  * ==============================================================================================
  *   y[n, f, oh, ow] = bias[f] + sum over c, kh, kw of
  *                     w[f, c, kh, kw] * x[n, c, oh*stride_h + kh*dilation_h - pad_top, ow*stride_w + ...]
@@ -3137,11 +3163,15 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
  *                      or replicate padding this is the gradient of the padded image, which then is folded back.
  *   source             V. Dumoulin, F. Visin, arXiv:1603.07285, section 4          tested: tests/test_conv.c */
 
+/* Few filters a channel: packing patches would cost more than the products. */
+#define CVNI_DIRECT_FILTERS 2
+
 typedef struct cvni_conv {
     const cvn_conv2d_desc *d;
     int N, C, H, W, M, OH, OW;
     int G, CG, MG;                      /* groups, channels and filters of one */
     int taps, K;                        /* taps of a kernel, CG*taps */
+    int direct;                         /* no GEMM */
     int BH, BW;                         /* image that backward-data makes: the input, or the padded one */
     int off_h, off_w;                   /* of output position 0 in it */
     const int *rows, *cols;             /* forward: [kernel_h][OH], [kernel_w][OW] */
@@ -3175,6 +3205,7 @@ static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
     c.MG = c.M / c.G;
     c.taps = d->kernel_h * d->kernel_w;
     c.K = c.CG * c.taps;
+    c.direct = c.CG == 1 && c.MG <= CVNI_DIRECT_FILTERS;
     c.BH = c.H + (padded ? d->pad_top + d->pad_bottom : 0);
     c.BW = c.W + (padded ? d->pad_left + d->pad_right : 0);
     c.off_h = padded ? 0 : d->pad_top;
@@ -3338,7 +3369,7 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     l->macs = fan_in * d->filters * c.OH * c.OW;
     l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
     slices = cvni_conv_slices(net, &c);
-    l->work_backward_bytes = slices > 1 && c.CG > 1 ? cvni_mul_size((size_t)slices * (size_t)c.M, (size_t)c.K * sizeof(float)) : 0;
+    l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M, (size_t)c.K * sizeof(float)) : 0;
     l->scratch_bytes = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
     l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
     l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
@@ -3496,7 +3527,7 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     cvni_conv_job j = cvni_conv_job_of(net, l);
     const cvni_conv *c = &j.c;
     const double cost = 2 * l->macs * c->N;
-    if (c->CG == 1) {
+    if (c->direct) {
         cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_part, &j);
         return CVN_OK;
     }
@@ -3737,7 +3768,7 @@ static void cvni_conv_back_bias_part(void *context, int begin, int end, int work
 static void cvni_conv_backward_weight(cvn_net *net, cvni_conv_job *j, double cost)
 {
     const cvni_conv *c = &j->c;
-    if (c->CG == 1) {
+    if (c->direct) {
         cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_back_weight_part, j);
         return;
     }
@@ -3759,7 +3790,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     if (j.dw) cvni_conv_backward_weight(net, &j, cost);
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (!j.dx) return;
-    if (c->CG == 1) {
+    if (c->direct) {
         cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_back_data_part, &j);
         return;
     }
@@ -4302,6 +4333,7 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_HOT
 static void cvni_norm_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
@@ -5791,30 +5823,17 @@ void cvn_data_normalize_as(cvn_data *data, const cvn_data *training)
     memcpy(data->std, training->std, sizeof data->std);
 }
 
-/* The size of one sample must be known: images and bytes have channels*height*width elements, labels one. Sets with
- * targets or fill are not split.
- * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1], sizes not known */
 cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
 {
-    const char *problem = NULL;
-    size_t rest, image;
     if (!data || !tail || data == tail) return CVN_ERROR_ARGUMENT;
-    if (count < 1 || count >= data->count) problem = "count must leave at least one sample on both sides";
-    else if (data->targets || data->fill) problem = "a set with targets or fill: make two cvn_data by hand";
-    else if ((data->images || data->bytes) && (data->channels < 1 || data->height < 1 || data->width < 1))
-        problem = "set channels, height and width first";
-    if (problem) {
-        snprintf(data->error, sizeof data->error, "cvn_data_split: %s", problem);
+    if (count < 1 || count >= data->count) {
+        snprintf(data->error, sizeof data->error, "cvn_data_split: %d of %d samples leave nothing on one side", count, data->count);
         return CVN_ERROR_ARGUMENT;
     }
-    rest = (size_t)(data->count - count);
-    image = (size_t)data->channels * (size_t)data->height * (size_t)data->width;
     *tail = *data;
     tail->memory = NULL;
     tail->count = count;
-    if (data->images) tail->images = data->images + rest * image;
-    if (data->bytes) tail->bytes = data->bytes + rest * image;
-    if (data->labels) tail->labels = data->labels + rest;
+    tail->first = data->first + data->count - count;
     data->count -= count;
     return CVN_OK;
 }
@@ -5866,7 +5885,7 @@ static int cvni_augment_valid(const cvn_augment *a);
 typedef struct cvni_batch {
     const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
     int first, n;
-    int *work;                              /* room for n ints; used only for cvn_data.fill without an index */
+    int *work;                              /* room for n ints; used only for cvn_data.fill */
     int training;                           /* augment; also told to cvn_data.fill */
     uint64_t seed, epoch;                   /* of the augmentation */
 } cvni_batch;
@@ -5881,14 +5900,18 @@ typedef struct cvni_gather_job {
     float table[CVN_MAX_CHANNELS][256];     /* normalised bytes */
 } cvni_gather_job;
 
-static size_t cvni_sample(const cvni_batch *b, int i) { return (size_t)(b->index ? b->index[i] : b->first + i); }
+/* Place of sample i of the batch in the arrays of the set. */
+static size_t cvni_sample(const cvni_gather_job *g, int i)
+{
+    return (size_t)g->data->first + (size_t)(g->batch->index ? g->batch->index[i] : g->batch->first + i);
+}
 
 static void cvni_gather_rows(void *context, int begin, int end, int worker)
 {
     const cvni_gather_job *g = (const cvni_gather_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy((unsigned char *)g->to + (size_t)i * g->row_bytes, g->from + cvni_sample(g->batch, i) * g->row_bytes,
+        memcpy((unsigned char *)g->to + (size_t)i * g->row_bytes, g->from + cvni_sample(g, i) * g->row_bytes,
                g->row_bytes);
 }
 
@@ -5898,7 +5921,7 @@ static void cvni_gather_bytes(void *context, int begin, int end, int worker)
     const size_t plane = (size_t)g->height * (size_t)g->width;
     (void)worker;
     for (int i = begin; i < end; i++) {
-        const unsigned char *x = g->from + cvni_sample(g->batch, i) * g->row_bytes;
+        const unsigned char *x = g->from + cvni_sample(g, i) * g->row_bytes;
         float *y = (float *)g->to + (size_t)i * g->row_bytes;       /* a byte becomes a float */
         for (int c = 0; c < g->channels; c++, x += plane, y += plane)
             for (size_t j = 0; j < plane; j++) y[j] = g->table[c][x[j]];
@@ -5917,7 +5940,7 @@ static void cvni_gather_augmented(void *context, int begin, int end, int worker)
     in.height = g->height;
     in.width = g->width;
     for (int i = begin; i < end; i++) {
-        const size_t s = cvni_sample(b, i);
+        const size_t s = cvni_sample(g, i);
         float *y = (float *)g->to + (size_t)i * elements;
         in.bytes = g->data->bytes ? g->data->bytes + s * elements : NULL;
         in.floats = g->data->bytes ? NULL : g->data->images + s * elements;
@@ -5972,14 +5995,10 @@ static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
 
 static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
-    const int *index = batch->index;
     cvn_result r;
-    if (!index) {
-        for (int i = 0; i < batch->n; i++) batch->work[i] = batch->first + i;
-        index = batch->work;
-    }
+    for (int i = 0; i < batch->n; i++) batch->work[i] = data->first + (batch->index ? batch->index[i] : batch->first + i);
     net->message[0] = 0;                    /* what is there afterwards is the callback's own trouble */
-    r = data->fill(data->user, net, index, batch->n, batch->training);
+    r = data->fill(data->user, net, batch->work, batch->n, batch->training);
     if (r != CVN_OK) {
         if (r > 0) r = CVN_ERROR_STATE;
         return net->message[0] ? r : cvni_fail(net, r, "cvn_data.fill returned %s", cvn_result_name(r));
@@ -6059,7 +6078,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     const cvni_layer *image = NULL;
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
     if (!data) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set is NULL");
-    if (data->count < 1) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples", data->count);
+    if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on", data->count, data->first);
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -6478,6 +6498,7 @@ typedef struct cvni_update {
     int first;                          /* t = 1 */
 } cvni_update;
 
+CVNI_HOT
 static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
 {
     const float momentum = u->o->momentum;
@@ -6491,6 +6512,7 @@ static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
     }
 }
 
+CVNI_HOT
 static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
 {
     const float b1 = u->o->beta1;
@@ -6797,7 +6819,7 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
 {
     const cvn_shape s = net->layers[net->output].shape;
     if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
-    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] * (size_t)first;
+    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] * ((size_t)data->first + (size_t)first);
 }
 
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
@@ -6885,7 +6907,7 @@ typedef struct cvni_fit_run {
     const cvn_data *train, *valid;
     cvn_fit_options o;
     int batch, batches;                 /* samples of a batch, batches of an epoch */
-    int *order;                         /* samples of the epoch, shuffled */
+    int *order;                         /* samples of the epoch, shuffled; then room for a batch (cvni_batch.work) */
     double started, epoch_started;
     int epoch_first;                    /* samples of this epoch done before this call */
     double epoch_seconds_before;
@@ -6967,6 +6989,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
     memset(&b, 0, sizeof b);
     b.index = r->order + f->position;
     b.n = n;
+    b.work = r->order + r->train->count;
     b.training = 1;
     b.seed = r->o.shuffle_seed;
     b.epoch = (uint64_t)f->epoch;
@@ -7017,7 +7040,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     r->valid_accuracy = m.accuracy;
     f->epoch++;
     f->bad_epochs++;
-    if (f->best_epoch == 0 || judged < f->best_loss) {
+    if (f->best_epoch == 0 || judged < f->best_loss || f->best_loss != f->best_loss) {
         f->best_loss = judged;
         f->best_epoch = f->epoch;
         f->bad_epochs = 0;
@@ -7089,7 +7112,7 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
         if (!net->best) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for a copy of the parameters");
         memcpy(net->best, net->weights, bytes);
     }
-    r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count, sizeof(int)));
+    r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch, sizeof(int)));
     return r->order ? CVN_OK : cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the order of %d samples", r->train->count);
 }
 
@@ -9010,6 +9033,7 @@ static float cvni_add_lanes(const float s[CVNI_LANES])
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
 }
 
+CVNI_HOT
 static float cvni_dot_c(int n, const float *a, const float *b)
 {
     float s[CVNI_LANES] = { 0 };
@@ -9020,6 +9044,7 @@ static float cvni_dot_c(int n, const float *a, const float *b)
     return cvni_add_lanes(s);
 }
 
+CVNI_HOT
 static float cvni_sum_c(int n, const float *x)
 {
     float s[CVNI_LANES] = { 0 };
@@ -9030,6 +9055,7 @@ static float cvni_sum_c(int n, const float *x)
     return cvni_add_lanes(s);
 }
 
+CVNI_HOT
 static float cvni_sum_square_diff_c(int n, const float *x, float mean)
 {
     float s[CVNI_LANES] = { 0 };
@@ -9040,6 +9066,7 @@ static float cvni_sum_square_diff_c(int n, const float *x, float mean)
     return cvni_add_lanes(s);
 }
 
+CVNI_HOT
 static float cvni_dot_diff_c(int n, const float *a, const float *x, float mean)
 {
     float s[CVNI_LANES] = { 0 };
@@ -9050,27 +9077,32 @@ static float cvni_dot_diff_c(int n, const float *a, const float *x, float mean)
     return cvni_add_lanes(s);
 }
 
+CVNI_HOT
 static void cvni_axpy_c(int n, float alpha, const float *x, float *y)
 {
     for (int i = 0; i < n; i++) y[i] += alpha * x[i];
 }
 
+CVNI_HOT
 static void cvni_scale_shift_c(int n, float scale, float shift, const float *x, float *y)
 {
     for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
 }
 
+CVNI_HOT
 static void cvni_add_c(int n, const float *a, const float *b, float *y)
 {
     for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
 /* NaN stays NaN: it is not <= 0. */
+CVNI_HOT
 static void cvni_relu_c(int n, float slope, const float *x, float *y)
 {
     for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
 }
 
+CVNI_HOT
 static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx, int add)
 {
     if (add) for (int i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : slope * dy[i];

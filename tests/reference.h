@@ -8,7 +8,8 @@
  *     of the reference (double precision: the tolerance is 1e-4 of the gradient's size); elements one by one, and
  *     along random directions so that no element is left out
  *   - that parameters' gradients add up over two backward passes
- *   - the layer inside a net, 2*x before it and y*y after it, where the plan may share and reuse memory
+ *   - the layer inside a net, 2*x before it and y*y after it, where the plan may share and reuse memory; and two of
+ *     them with tied parameters on the same inputs
  *   - the same bits for 1, 2, 3, 7 threads, with the library's own spreading and with a caller's that runs backwards
  *   - the same bits with and without desc.keep_all
  *   - fewer samples than the net was built for
@@ -399,7 +400,7 @@ typedef struct layer_data {
     double *exact[REF_MAX_INPUTS + REF_MAX_PARAMS];
     int *labels[REF_MAX_INPUTS];
     int params;
-    int param[REF_MAX_PARAMS];          /* their indices for cvn_param_at: trainable ones first, running statistics last */
+    int param[REF_MAX_PARAMS];          /* indices for cvn_param_at: running statistics last */
     int outputs;                        /* elements of y */
     float *g;
     double *y, *y_eval, *y_inside;
@@ -594,16 +595,18 @@ static inline void ref_backwards_for(void *user, int count, void (*run)(void *co
 typedef struct layer_run {              /* how the case is run, and what came out */
     const char *isa;
     int threads, hook, keep_all, extra; /* extra: samples the net is built for beyond n */
-    int inside;                         /* 2*x before and y*y after the layer */
+    int inside;                         /* 1: 2*x before, y*y after the layer; 2: two layers, tied, and their product */
     int predict;                        /* a net for prediction alone */
     float *y;
     float *grad[REF_MAX_INPUTS + REF_MAX_PARAMS];
 } layer_run;
 
-/* Inputs as the case asks, the layer, and around it what `inside` asks; returns the last node. */
+/* Inputs as the case asks, the layer, and around it what `inside` asks; returns the last node. Of two layers that read
+ * the same inputs, one finds a gradient there and has to add its own. */
 static inline cvn_node ref_build_graph(const layer_case *c, cvn_net *net, int inside, cvn_node *inputs)
 {
     cvn_node used[REF_MAX_INPUTS];
+    cvn_node twin;
     cvn_node y;
     for (int i = 0; i < c->inputs; i++) {
         if (c->label_classes[i]) inputs[i] = cvn_input_labels(net, c->x[i].dim + 1, c->x[i].rank - 1);
@@ -612,7 +615,9 @@ static inline cvn_node ref_build_graph(const layer_case *c, cvn_net *net, int in
     }
     if (inside) used[0] = cvn_add(net, inputs[0], inputs[0]);
     y = c->build(net, used, c);
-    return inside && !c->loss ? cvn_mul(net, y, y) : y;
+    if (inside == 2) twin = c->build(net, used, c);
+    if (inside == 2 && cvn_param_count(net) > 0) cvn_tie(net, twin, y);
+    return inside && !c->loss ? cvn_mul(net, y, inside == 2 ? twin : y) : y;
 }
 
 static inline cvn_net *ref_make_net(const layer_case *c, const layer_data *d, const layer_run *r, cvn_node *inputs,
@@ -670,6 +675,13 @@ static inline int ref_pass(const layer_case *c, const layer_data *d, cvn_net *ne
     return CHECKF(cvn_backward_from(net, y, d->g) == CVN_OK, "%s", cvn_error(net));
 }
 
+static inline const float *ref_gradient(const layer_case *c, const layer_data *d, cvn_net *net, const cvn_node *inputs,
+                                        int tensor)
+{
+    if (tensor < c->inputs) return cvn_gradient(net, inputs[tensor]);
+    return cvn_param_at(net, d->param[tensor - c->inputs]).gradient;
+}
+
 /* Runs the case once in training mode and keeps values and gradients in r; 0 when it could not run. */
 static inline int ref_train(const layer_case *c, const layer_data *d, layer_run *r)
 {
@@ -681,8 +693,7 @@ static inline int ref_train(const layer_case *c, const layer_data *d, layer_run 
         r->y = ref_copy_floats(cvn_value(net, y), d->outputs);
         for (int t = 0; t < d->tensors; t++) {
             if (!d->wants[t]) continue;
-            r->grad[t] = ref_copy_floats(t < c->inputs ? cvn_gradient(net, inputs[t])
-                                                       : cvn_param_at(net, d->param[t - c->inputs]).gradient, d->counts[t]);
+            r->grad[t] = ref_copy_floats(ref_gradient(c, d, net, inputs, t), d->counts[t]);
         }
     }
     cvn_destroy(net);
@@ -703,8 +714,9 @@ static inline void ref_free_run(layer_run *r)
 
 static inline const char *ref_run_text(const layer_run *r, char *text, size_t size)
 {
+    static const char *const places[3] = { "", ", inside a net", ", two in a net" };
     snprintf(text, size, "%s, %d threads%s%s%s%s%s", r->isa, r->threads, r->hook ? ", own job system" : "",
-             r->keep_all ? ", keep_all" : "", r->extra ? ", built for more" : "", r->inside ? ", inside a net" : "",
+             r->keep_all ? ", keep_all" : "", r->extra ? ", built for more" : "", places[r->inside],
              r->predict ? ", prediction net" : "");
     return text;
 }
@@ -732,6 +744,7 @@ static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, 
     const ref_slopes *s = r->inside ? &d->inside[tensor] : &d->slopes[tensor];
     const float *g = r->grad[tensor];
     const int count = d->counts[tensor];
+    const double times = c->loss && r->inside == 2 ? 0.5 : 1;       /* two losses: twice the gradient */
     const double size = s->norm / sqrt((double)count) + (c->loss ? 1e-4 : 5e-3);        /* of one element */
     char how[120];
     char what[40];
@@ -739,7 +752,7 @@ static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, 
     snprintf(what, sizeof what, tensor < c->inputs ? "input %d" : "parameter %d",
              tensor < c->inputs ? tensor : tensor - c->inputs);
     for (int i = 0; i < s->samples; i++) {
-        const double a = (double)g[s->index[i]];
+        const double a = times * (double)g[s->index[i]];
         if (!(fabs(a - s->slope[i]) <= 1e-4 * (fabs(s->slope[i]) + size))) {
             CHECKF(0, "gradient of %s[%d] is %.9g, the difference %.9g (%s)", what, s->index[i], a, s->slope[i], how);
             return;
@@ -747,7 +760,7 @@ static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, 
     }
     for (int k = 0; k < (c->big ? 1 : REF_DIRECTIONS); k++) {
         double along = 0;
-        for (int i = 0; i < count; i++) along += (double)g[i] * ref_sign(tensor, k, i);
+        for (int i = 0; i < count; i++) along += times * (double)g[i] * ref_sign(tensor, k, i);
         CHECKF(fabs(along - s->along[k]) <= 1e-4 * (s->norm + size * sqrt((double)count)),
                "gradient of %s along direction %d is %.9g, the difference %.9g (%s)", what, k, along, s->along[k],
                    how);
@@ -803,7 +816,7 @@ static inline void ref_check_accumulation(const layer_case *c, const layer_data 
     if (net && ref_pass(c, d, net, inputs, y) && ref_pass(c, d, net, inputs, y)) {
         for (int t = 0; t < d->tensors; t++) {
             const int param = t - c->inputs;
-            const float *g = param < 0 ? cvn_gradient(net, inputs[t]) : cvn_param_at(net, d->param[param]).gradient;
+            const float *g = ref_gradient(c, d, net, inputs, t);
             double worst = 0;
             double scale = 1e-3;
             if (!d->wants[t] || !CHECK(g != NULL)) continue;
@@ -855,12 +868,12 @@ static inline void ref_check_isa(const layer_case *c, const layer_data *d, const
         if (ref_train(c, d, &again)) ref_same_bits(d, &first, &again);
         ref_free_run(&again);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         layer_run other;
         memset(&other, 0, sizeof other);
         other.isa = isa;
         other.threads = 2;
-        other.inside = i > 0;
+        other.inside = i == 3 ? 2 : i > 0;
         other.keep_all = i == 1;
         other.extra = i == 0 ? 3 : 0;
         if (ref_train(c, d, &other)) ref_compare_run(c, d, &other);

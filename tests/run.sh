@@ -8,7 +8,7 @@ CFLAGS=${CFLAGS:--O2}
 out=build/tests
 strict="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror"
 cstrict="$strict -Wstrict-prototypes -Wmissing-prototypes"
-sanitize="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+sanitize="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 passed=0 failed=0 skipped=0 started=0 collected=0
 OMP_WAIT_POLICY=passive         # tests ask for more threads than there are cores
 export OMP_WAIT_POLICY
@@ -81,8 +81,8 @@ test_program() {        # compiles tests/$1.c with the flags $2 and runs it
     $CC $2 -o "$out/$1$3" "tests/$1.c" -lm && "$out/$1$3"
 }
 
-compile() {             # compiler, flags, file: nothing is kept
-    $1 $2 -c -o "$out/object.$$.$(basename "$3").o" "$3"
+compile() {             # compiler, flags, file
+    $1 $2 -c -o "$out/object.$started.o" "$3"
 }
 
 check() {               # the same without code

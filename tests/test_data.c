@@ -314,7 +314,6 @@ static void constant_set(void)
 static void split(void)
 {
     unsigned char images[IMAGES], labels[LABELS];
-    float floats[COUNT * 2];
     cvn_data d, tail;
     make_set(images, labels);
     CHECK(cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS) == CVN_OK);
@@ -326,19 +325,76 @@ static void split(void)
     CHECK(d.count == COUNT);
     CHECK(cvn_data_split(&d, &tail, 3) == CVN_OK);
     CHECK(d.count == COUNT - 3 && tail.count == 3 && !tail.memory && d.memory);
-    CHECK(tail.bytes == d.bytes + (COUNT - 3) * HEIGHT * WIDTH && tail.labels == d.labels + COUNT - 3);
+    CHECK(tail.bytes == d.bytes && tail.labels == d.labels && tail.first == COUNT - 3);
     CHECK(tail.mean[0] == d.mean[0] && tail.std[0] == d.std[0] && tail.classes == d.classes);
     CHECK(tail.channels == 1 && tail.height == HEIGHT && tail.width == WIDTH);
     cvn_data_free(&tail);
     CHECK(d.labels[0] == labels[8]);
     cvn_data_free(&d);
-    d.count = COUNT;
-    d.images = floats;
-    CHECK(cvn_data_split(&d, &tail, 2) == CVN_ERROR_ARGUMENT);         /* the size of a sample is not known */
-    d.channels = 2;
-    d.height = d.width = 1;
-    CHECK(cvn_data_split(&d, &tail, 2) == CVN_OK && tail.images == floats + 2 * (COUNT - 2) && !tail.labels);
     CHECK(live_blocks == 0);
+}
+
+typedef struct seen { int first, count; } seen;
+
+/* Notes which samples were asked for; they follow each other. */
+static cvn_result note_samples(void *user, cvn_net *net, const int *index, int n, int training)
+{
+    static const float zeros[COUNT * 2];
+    static const int labels[COUNT];
+    seen *s = (seen *)user;
+    (void)training;
+    if (!s->count) s->first = index[0];
+    for (int i = 0; i < n; i++) CHECK(index[i] == s->first + s->count + i);
+    s->count += n;
+    if (cvn_set_input(net, cvn_find(net, "input1"), zeros, n) != CVN_OK) return CVN_ERROR_STATE;
+    return cvn_set_labels(net, cvn_find(net, "labels1"), labels, n);
+}
+
+/* The views of a split set give the net the samples, labels and fill indices that belong to them. */
+static void split_views(void)
+{
+    float x[COUNT * 2];
+    int labels[COUNT];
+    seen s = { 0, 0 };
+    cvn_data d, all, tail, middle;
+    cvn_metrics whole, part[3];
+    cvn_net *net = cvn_create(NULL);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_input_vector(net, 2), 3));
+    CHECK(cvn_build(net, 4) == CVN_OK);
+    for (int i = 0; i < COUNT; i++) {
+        x[2 * i] = (float)(i % 5) - 2;
+        x[2 * i + 1] = (float)(i % 3);
+        labels[i] = i % 3;
+    }
+    memset(&d, 0, sizeof d);
+    memset(&whole, 0, sizeof whole);
+    memset(part, 0, sizeof part);
+    d.count = COUNT;
+    d.images = x;
+    d.labels = labels;
+    all = d;
+    CHECK(cvn_data_split(&d, &tail, 2) == CVN_OK && cvn_data_split(&d, &middle, 3) == CVN_OK);
+    CHECK(d.count == COUNT - 5 && middle.first == COUNT - 5 && tail.first == COUNT - 2);
+    for (int infer = 0; infer < 2; infer++) {
+        double loss = 0;
+        double right = 0;
+        if (infer) CHECK(cvn_build_infer(net, 4) == CVN_OK);
+        CHECK(cvn_evaluate(net, &all, &whole) == CVN_OK && cvn_evaluate(net, &d, &part[0]) == CVN_OK);
+        CHECK(cvn_evaluate(net, &middle, &part[1]) == CVN_OK && cvn_evaluate(net, &tail, &part[2]) == CVN_OK);
+        for (int i = 0; i < 3; i++) {
+            loss += part[i].loss * part[i].count;
+            right += part[i].accuracy * part[i].count;
+        }
+        if (!infer) CHECK_NEAR(loss / COUNT, whole.loss, 1e-6);
+        CHECK_NEAR(right / COUNT, whole.accuracy, 1e-9);
+    }
+    CHECK(cvn_build(net, 4) == CVN_OK);
+    middle.images = NULL;
+    middle.labels = NULL;
+    middle.fill = note_samples;
+    middle.user = &s;
+    CHECK(cvn_evaluate(net, &middle, &whole) == CVN_OK && s.first == COUNT - 5 && s.count == 3);
+    cvn_destroy(net);
 }
 
 static void image_to_tensor(void)
@@ -887,6 +943,7 @@ int main(void)
     RUN(cifar_bad);
     RUN(constant_set);
     RUN(split);
+    RUN(split_views);
     RUN(image_to_tensor);
     RUN(augment_reference);
     RUN(augment_exact);
