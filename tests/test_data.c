@@ -334,14 +334,14 @@ static void split(void)
     CHECK(live_blocks == 0);
 }
 
-typedef struct seen { int first, count; } seen;
+typedef struct sample_notes { int first, count; } sample_notes;
 
 /* Notes which samples were asked for; they follow each other. */
 static cvn_result note_samples(void *user, cvn_net *net, const int *index, int n, int training)
 {
-    static const float zeros[COUNT * 2];
-    static const int labels[COUNT];
-    seen *s = (seen *)user;
+    static const float zeros[COUNT * 2] = { 0 };
+    static const int labels[COUNT] = { 0 };
+    sample_notes *s = (sample_notes *)user;
     (void)training;
     if (!s->count) s->first = index[0];
     for (int i = 0; i < n; i++) CHECK(index[i] == s->first + s->count + i);
@@ -355,7 +355,7 @@ static void split_views(void)
 {
     float x[COUNT * 2];
     int labels[COUNT];
-    seen s = { 0, 0 };
+    sample_notes s = { 0, 0 };
     cvn_data d, all, tail, middle;
     cvn_metrics whole, part[3];
     cvn_net *net = cvn_create(NULL);
@@ -385,8 +385,8 @@ static void split_views(void)
             loss += part[i].loss * part[i].count;
             right += part[i].accuracy * part[i].count;
         }
-        if (!infer) CHECK_NEAR(loss / COUNT, whole.loss, 1e-6);
-        CHECK_NEAR(right / COUNT, whole.accuracy, 1e-9);
+        if (!infer) CHECK_NEAR(loss / all.count, whole.loss, 1e-6);
+        CHECK_NEAR(right / all.count, whole.accuracy, 1e-9);
     }
     CHECK(cvn_build(net, 4) == CVN_OK);
     middle.images = NULL;
