@@ -7,8 +7,9 @@
  *     #include "convnet.h"
  *
  * Build:   cc -O2 main.c -lm               add -fopenmp for threads; no other flag is needed
- * Macros:  CONVNET_STATIC                  every function is static (the header may then be private to a file)
- *          CONVNET_MALLOC, CONVNET_FREE    default allocator (define both or none); a net's own: cvn_desc
+ * Macros:  CONVNET_STATIC                  every function is static: the header private to a file
+ *          CONVNET_MALLOC, CONVNET_FREE    default allocator (define both or none); a net's own:
+ *                                          cvn_desc
  *          CONVNET_NO_STDIO                leaves out everything that opens files or prints
  *          CONVNET_NO_OPENMP               one thread even under -fopenmp
  *          CONVNET_NO_SIMD                 only the plain C kernels
@@ -24,7 +25,7 @@
  *     int main(void)
  *     {
  *         cvn_data train, test;
- *         cvn_metrics m;
+ *         cvn_metrics m = { 0 };
  *         cvn_net *net = cvn_create(NULL);                     // all defaults
  *         cvn_node x = cvn_input(net, 1, 28, 28);              // [N,  1, 28, 28]
  *         x = cvn_relu(net, cvn_conv2d(net, x, 6, 5, 1, 2));   // [N,  6, 28, 28]
@@ -34,15 +35,19 @@
  *         x = cvn_relu(net, cvn_dense(net, x, 120));
  *         x = cvn_relu(net, cvn_dense(net, x, 84));
  *         cvn_softmax_loss(net, cvn_dense(net, x, 10));
- *         if (cvn_build(net, 64) != CVN_OK) { puts(cvn_error(net)); return 1; }      // the one check
+ *         if (cvn_build(net, 64) != CVN_OK) { puts(cvn_error(net)); return 1; }   // the one check
  *
- *         if (cvn_load_idx(&train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") != CVN_OK ||
- *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") != CVN_OK) return 1;
+ *         if (cvn_load_idx(&train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") < 0 ||
+ *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0)
+ *             return 1;
+ *         cvn_data_normalize_as(&test, &train);
  *         cvn_fit_options options = cvn_fit_defaults();
  *         options.epochs = 3;
  *         options.callback = cvn_print_progress;
- *         if (cvn_fit(net, &train, &test, &options) < 0 || cvn_evaluate(net, &test, &m) < 0) puts(cvn_error(net));
- *         else printf("accuracy %.2f %%\n", 100 * m.accuracy);
+ *         if (cvn_fit(net, &train, &test, &options) < 0 || cvn_evaluate(net, &test, &m) < 0)
+ *             puts(cvn_error(net));
+ *         else
+ *             printf("accuracy %.2f %%\n", 100 * m.accuracy);
  *         cvn_save(net, "lenet.safetensors");                  // PyTorch and others read it
  *         cvn_data_free(&train);
  *         cvn_data_free(&test);
@@ -52,11 +57,13 @@
  *
  * Rooms of this file (search for the word):
  *
- *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api >>io-api
+ *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api
+ *                     >>io-api
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run
  *     linear algebra  >>gemm
- *     layers          >>conv2d >>dense >>pool >>norm >>act >>softmax >>dropout >>view >>binary >>concat
+ *     layers          >>conv2d >>dense >>pool >>norm >>act >>softmax >>dropout >>view >>binary
+ *                     >>concat
  *     losses          >>loss
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
@@ -64,22 +71,24 @@
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
  *     end             >>license
  *
- * Conventions. Tensors are float, row-major, batch first: images [N, C, H, W], sequences [N, T, C], vectors [N, C].
- * Convolution is cross-correlation. Weights have PyTorch's layout and names (conv [out, in/groups, KH, KW],
- * dense [out, in], "conv1.weight", "bn1.running_mean"). Labels are int.
+ * Conventions. Tensors are float, row-major, batch first: images [N, C, H, W], sequences [N, T, C],
+ * vectors [N, C]. Convolution is cross-correlation. Weights have PyTorch's layout and names (conv
+ * [out, in/groups, KH, KW], dense [out, in], "conv1.weight", "bn1.running_mean"). Labels are int.
  *
- * Errors. Building a net never needs a check per call: on a failed net every builder returns node 0 and does nothing,
- * cvn_build returns the first error and cvn_error() its text: which layer, which shapes, what mends it. Functions
- * called on a built net return a cvn_result and leave the net usable. A NULL net is accepted everywhere. The library
- * never exits, aborts, asserts or prints (cvn_print_progress prints, when you pass it).
+ * Errors. Building a net never needs a check per call: on a failed net every builder returns node 0
+ * and does nothing, cvn_build returns the first error and cvn_error() its text: which layer, which
+ * shapes, what mends it. Functions called on a built net return a cvn_result and leave the net
+ * usable. A NULL net is accepted everywhere. The library never exits, aborts, asserts or prints
+ * (cvn_print_progress prints, when you pass it).
  *
- * Memory. The graph takes small records while it is built. Everything else - weights, gradients, optimizer state,
- * activations, workspace - lies in one arena whose size cvn_memory_needed() tells beforehand; the caller may supply it
- * (cvn_build_in). Forward, backward and step allocate nothing.
+ * Memory. The graph takes small records while it is built. Everything else - weights, gradients,
+ * optimizer state, activations, workspace - lies in one arena whose size cvn_memory_needed() tells
+ * beforehand; the caller may supply it (cvn_build_in). Forward, backward and step allocate nothing.
  *
- * Threads. A net may be used by one thread at a time; two threads may use two nets. cvn_share() gives a second thread
- * its own activations over the same weights. Inside, work is spread with OpenMP or with your own job system
- * (cvn_desc.parallel_for). The same seed gives the same bits for any number of threads.
+ * Threads. A net may be used by one thread at a time; two threads may use two nets. cvn_share()
+ * gives a second thread its own activations over the same weights. Inside, work is spread with
+ * OpenMP or with your own job system (cvn_desc.parallel_for). The same seed gives the same bits for
+ * any number of threads.
  */
 #ifndef CONVNET_H
 #define CONVNET_H
@@ -119,16 +128,19 @@ extern "C" {
  * ============================================================================================== */
 
 typedef struct cvn_net cvn_net;                     /* opaque */
-typedef struct cvn_node { int id; } cvn_node;       /* a layer's output in the graph; id 0 is invalid */
+typedef struct cvn_node { int id; } cvn_node;       /* a layer's output in the graph; id 0 is
+                                                     * invalid */
 
 typedef struct cvn_shape {
     int rank;                                       /* number of axes; 0 is a scalar */
-    int dim[CVN_MAX_RANK];                          /* dim[0] is the batch for all but parameters and losses */
+    int dim[CVN_MAX_RANK];                          /* dim[0] is the batch for all but parameters
+                                                     * and losses */
 } cvn_shape;
 
 typedef enum cvn_result {
     CVN_OK = 0,
-    CVN_STOPPED = 1,                /* cvn_fit: a callback or early stopping ended the training; no error */
+    CVN_STOPPED = 1,                /* cvn_fit: a callback or early stopping ended the training; no
+                                     * error */
     CVN_ERROR_ARGUMENT = -1,        /* a value outside what the function accepts */
     CVN_ERROR_SHAPE = -2,           /* tensors that do not fit together */
     CVN_ERROR_STATE = -3,           /* called too early, too late or in the wrong mode */
@@ -151,12 +163,15 @@ typedef struct cvn_allocator {
 typedef struct cvn_desc {
     uint64_t seed;                  /* init, shuffle, dropout, augmentation; 0: 1 */
     int threads;                    /* 0: OpenMP's number, or 1 */
-    int keep_all;                   /* every node's value and gradient stay readable (tests, pictures); more memory */
-    const char *isa;                /* force a kernel table: "c", "avx2", "avx512"; NULL: the best of this CPU */
+    int keep_all;                   /* every node's value and gradient stay readable (tests,
+                                     * pictures); more memory */
+    const char *isa;                /* force a kernel table: "c", "avx2", "avx512"; NULL: the best
+                                     * of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
-    /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and return when all are done.
-     * count never exceeds `threads`. NULL: OpenMP, or a plain loop. */
-    void (*parallel_for)(void *user, int count, void (*run)(void *context, int index), void *context);
+    /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and
+     * return when all are done. count never exceeds `threads`. NULL: OpenMP, or a plain loop. */
+    void (*parallel_for)(void *user, int count, void (*run)(void *context, int index),
+                         void *context);
     void *parallel_user;
     /* Warnings that are no errors, one line each. NULL: silence. */
     void (*log)(void *user, const char *message);
@@ -167,7 +182,8 @@ typedef struct cvn_desc {
  *   he       std sqrt(2/fan_in)                 K. He et al., arXiv:1502.01852
  *   xavier   std sqrt(2/(fan_in + fan_out))     X. Glorot, Y. Bengio, AISTATS 2010
  *   lecun    std sqrt(1/fan_in)                 Y. LeCun et al., Efficient BackProp, 1998
- * each as a normal distribution or as the uniform one of the same variance, [-sqrt(3) std, sqrt(3) std]. */
+ * each as a normal distribution or as the uniform one of the same variance, [-sqrt(3) std, sqrt(3)
+ * std]. */
 typedef enum cvn_init_kind {
     CVN_INIT_DEFAULT = 0,           /* the layer's own: He-normal weights, zero bias */
     CVN_INIT_HE_NORMAL, CVN_INIT_HE_UNIFORM,
@@ -185,8 +201,9 @@ typedef struct cvn_init { cvn_init_kind kind; float a; float b; } cvn_init;
  * >>errors   what went wrong
  * ============================================================================================== */
 
-/* cvn_error - the text of the first error while the graph was built, else of the last call that failed.
- * Never NULL; "" when nothing failed; "no net (out of memory?)" for NULL. Valid until the next call with this net. */
+/* cvn_error - the text of the first error while the graph was built, else of the last call that
+ * failed. Never NULL; "" when nothing failed; "no net (out of memory?)" for NULL. Valid until the
+ * next call with this net. */
 CONVNET_API const char *cvn_error(const cvn_net *net);
 
 /* cvn_result_name - "CVN_OK", "CVN_ERROR_SHAPE", ...; never NULL. */
@@ -196,38 +213,44 @@ CONVNET_API const char *cvn_result_name(cvn_result result);
  * >>graph-api   create, name, build, look into a net
  * ============================================================================================== */
 
-/* cvn_create - a new, empty net. desc NULL: all defaults. Returns NULL when memory is out; every function takes
- * that NULL, so the check may wait until cvn_build. An isa that this CPU or build lacks is CVN_ERROR_UNSUPPORTED. */
+/* cvn_create - a new, empty net. desc NULL: all defaults. Returns NULL when memory is out; every
+ * function takes that NULL, so the check may wait until cvn_build. An isa that this CPU or build
+ * lacks is CVN_ERROR_UNSUPPORTED. */
 CONVNET_API cvn_net *cvn_create(const cvn_desc *desc);
 CONVNET_API cvn_desc cvn_desc_defaults(void);
 CONVNET_API void cvn_destroy(cvn_net *net);
 
-/* cvn_name - names a node and, with it, its parameters ("conv1" -> "conv1.weight"); returns the node.
- * Before cvn_build. The name stands as given, without the scope. Without it layers are conv1, conv2, fc1, bn1, relu1, ...
- * inside their scope.
+/* cvn_name - names a node and, with it, its parameters ("conv1" -> "conv1.weight"); returns the
+ * node. Before cvn_build. The name stands as given, without the scope. Without it layers are conv1,
+ * conv2, fc1, bn1, relu1, ... inside their scope.
  * errors   CVN_ERROR_ARGUMENT when the name is taken, empty or longer than CVN_MAX_NAME - 1 */
 CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
 
-/* cvn_scope - layers added from now on are named "prefix.conv1", ... as PyTorch's modules are; numbering starts anew
- * in each scope. "" or NULL ends it. */
+/* cvn_scope - layers added from now on are named "prefix.conv1", ... as PyTorch's modules are;
+ * numbering starts anew in each scope. "" or NULL ends it. */
 CONVNET_API void cvn_scope(cvn_net *net, const char *prefix);
 
 /* cvn_find - the node of that name, or node 0. */
 CONVNET_API cvn_node cvn_find(const cvn_net *net, const char *name);
 CONVNET_API const char *cvn_node_name(const cvn_net *net, cvn_node node);     /* never NULL */
 
-/* cvn_node_shape - shape of a node's value. dim[0] is the number of samples of the last forward pass (before the first
- * one: the largest batch; before cvn_build: 1). */
+/* cvn_node_shape - shape of a node's value. dim[0] is the number of samples of the last forward
+ * pass (before the first one: the largest batch; before cvn_build: 1). */
 CONVNET_API cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node);
 
 /* Marks, before cvn_build:
- *   cvn_output     what cvn_predict and cvn_evaluate read. Default: the first loss's prediction, else the last node.
- *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass. Inputs, output and losses always do.
- *   cvn_want_grad  the node has a gradient: readable after a backward pass (cvn_gradient) and a place to push one in
- *                  (cvn_backward_from). Needed for an input whose gradient you want.
- *   cvn_add_loss   a scalar node is minimised, times `weight`; 0 only watches it. The loss layers below do this themselves
- *                  with weight 1; calling it on one of them replaces that weight.
- *   cvn_tie        `node` uses the parameters of `with` instead of its own (siamese nets). Same kind, same shapes. */
+ *   cvn_output     what cvn_predict and cvn_evaluate read. Default: the first loss's prediction,
+ *                  else the last node.
+ *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass. Inputs, output
+ *                  and losses always do.
+ *   cvn_want_grad  the node has a gradient: readable after a backward pass (cvn_gradient) and a
+ *                  place to push one in (cvn_backward_from). Needed for an input whose gradient you
+ *                  want.
+ *   cvn_add_loss   a scalar node is minimised, times `weight`; 0 only watches it. The loss layers
+ *                  below do this themselves with weight 1; calling it on one of them replaces that
+ *                  weight.
+ *   cvn_tie        `node` uses the parameters of `with` instead of its own (siamese nets). Same
+ *                  kind, same shapes. */
 CONVNET_API void cvn_output(cvn_net *net, cvn_node node);
 CONVNET_API void cvn_keep(cvn_net *net, cvn_node node);
 CONVNET_API void cvn_want_grad(cvn_net *net, cvn_node node);
@@ -235,54 +258,63 @@ CONVNET_API void cvn_add_loss(cvn_net *net, cvn_node node, float weight);
 CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
 
 /* Training of single layers, at any time:
- *   cvn_freeze     the node's parameters do not change and batch norm keeps and uses its running statistics. Frozen
- *                  before cvn_build, a leading part of the net is left out of the backward pass.
+ *   cvn_freeze     the node's parameters do not change and batch norm keeps and uses its running
+ *                  statistics. Frozen before cvn_build, a leading part of the net is left out of
+ *                  the backward pass.
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
- *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's parameters; 1. */
+ *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
+ *                                   parameters; 1. */
 CONVNET_API cvn_result cvn_freeze(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_freeze_to(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_unfreeze(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_lr_scale(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor);
 
-/* cvn_build - plans training (and prediction in the same memory) for batches of 1 to max_batch samples, takes the arena
- * and initialises the parameters. May be called again with another batch: parameters and optimizer state stay.
- * cvn_build_infer - plans prediction alone: dropout gone, batch norm folded into the convolution or dense layer before
- * it, activations fused into theirs, buffers reused as soon as they are free.
- * cvn_build_in - either of them in the caller's buffer of `size` bytes, which must outlive the net (any alignment).
- * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for an empty graph;
- *          CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed (the net stays as it was) */
+/* cvn_build - plans training (and prediction in the same memory) for batches of 1 to max_batch
+ * samples, takes the arena and initialises the parameters. May be called again with another batch:
+ * parameters and optimizer state stay. cvn_build_infer - plans prediction alone: dropout gone,
+ * batch norm folded into the convolution or dense layer before it, activations fused into theirs,
+ * buffers reused as soon as they are free. cvn_build_in - either of them in the caller's buffer of
+ * `size` bytes, which must outlive the net (any alignment).
+ * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
+ *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
+ *          (the net stays as it was) */
 CONVNET_API cvn_result cvn_build(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
-CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer, size_t size);
+CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
+                                    size_t size);
 
-/* cvn_memory_needed - bytes that the same build would take for its arena; exact. 0 when the net has an error.
- * The optimizer's state is part of it: call cvn_set_optimizer before, if it is not Adam. CVN_TRAIN | CVN_INFER is
- * CVN_TRAIN: a training plan predicts too. */
+/* cvn_memory_needed - bytes that the same build would take for its arena; exact. 0 when the net has
+ * an error. The optimizer's state is part of it: call cvn_set_optimizer before, if it is not Adam.
+ * CVN_TRAIN | CVN_INFER is CVN_TRAIN: a training plan predicts too. */
 CONVNET_API size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode);
 
-/* cvn_resize - every image input takes `height` x `width` from now on; same batch, same parameters. For nets whose
- * parameters do not depend on it (fully convolutional ones, or with global pooling).
+/* cvn_resize - every image input takes `height` x `width` from now on; same batch, same parameters.
+ * For nets whose parameters do not depend on it (fully convolutional ones, or with global pooling).
  * errors   CVN_ERROR_SHAPE with the layer that cannot follow; the net stays as it was */
 CONVNET_API cvn_result cvn_resize(cvn_net *net, int height, int width);
 
-/* cvn_share - a second net over the same parameters, with activations and gradients of its own, for another thread.
- * It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused on it. `net` must be built, must
- * outlive it, and must not train, load or rebuild while the other one runs. NULL when memory is out. */
+/* cvn_share - a second net over the same parameters, with activations and gradients of its own, for
+ * another thread. It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused
+ * on it. `net` must be built, must outlive it, and must not train, load or rebuild while the other
+ * one runs. NULL when memory is out. */
 CONVNET_API cvn_net *cvn_share(cvn_net *net);
 
-/* cvn_summary - a table with name, type, output shape, parameters, multiply-accumulates per sample, bytes of the value,
- * one line a layer, and the totals, as text. Like snprintf: returns the length needed, writes at most size - 1 and a 0. */
+/* cvn_summary - a table with name, type, output shape, parameters, multiply-accumulates per sample,
+ * bytes of the value, one line a layer, and the totals, as text. Like snprintf: returns the length
+ * needed, writes at most size - 1 and a 0. */
 CONVNET_API int cvn_summary(const cvn_net *net, char *text, size_t size);
 
-/* cvn_value - the node's value of the last forward pass, [N, ...]; cvn_gradient - d loss / d node of the last backward
- * pass. Writable: an image may be optimised in place. NULL (and CVN_ERROR_STATE in cvn_error) when the plan did not
- * keep it: mark the node with cvn_keep or cvn_want_grad before cvn_build. */
+/* cvn_value - the node's value of the last forward pass, [N, ...]; cvn_gradient - d loss / d node
+ * of the last backward pass. Writable: an image may be optimised in place. NULL (and
+ * CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node with cvn_keep or
+ * cvn_want_grad before cvn_build. */
 CONVNET_API float *cvn_value(cvn_net *net, cvn_node node);
 CONVNET_API float *cvn_gradient(cvn_net *net, cvn_node node);
 
-/* Parameters: trainable ones and the running statistics of batch norm, in the order of the layers. */
+/* Parameters: trainable ones and the running statistics of batch norm, in the order of the
+ * layers. */
 typedef struct cvn_param {
     const char *name;               /* "conv1.weight" */
     cvn_shape shape;
@@ -293,16 +325,21 @@ typedef struct cvn_param {
 } cvn_param;
 
 CONVNET_API int cvn_param_count(const cvn_net *net);
-CONVNET_API cvn_param cvn_param_at(const cvn_net *net, int index);            /* value NULL when out of range or not built */
-CONVNET_API cvn_param cvn_param_find(const cvn_net *net, const char *name);   /* value NULL when there is none */
-CONVNET_API size_t cvn_parameters(const cvn_net *net);                        /* trainable elements, tied ones once */
+/* value NULL when out of range or not built */
+CONVNET_API cvn_param cvn_param_at(const cvn_net *net, int index);
+/* value NULL when there is none */
+CONVNET_API cvn_param cvn_param_find(const cvn_net *net, const char *name);
+/* trainable elements, tied ones once */
+CONVNET_API size_t cvn_parameters(const cvn_net *net);
 
-/* The flat arrays: trainable parameters first, then running statistics; gradients of the trainable ones in the same
- * order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may be NULL) receives the elements. */
+/* The flat arrays: trainable parameters first, then running statistics; gradients of the trainable
+ * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
+ * be NULL) receives the elements. */
 CONVNET_API float *cvn_flat_parameters(cvn_net *net, size_t *count);
 CONVNET_API float *cvn_flat_gradients(cvn_net *net, size_t *count);
 
-/* cvn_touch - tells the net that parameters were written from outside (folded weights are made anew). */
+/* cvn_touch - tells the net that parameters were written from outside (folded weights are made
+ * anew). */
 CONVNET_API void cvn_touch(cvn_net *net);
 
 /* cvn_init_parameters - draws all initial values anew from a seed (0: the net's). */
@@ -321,8 +358,8 @@ CONVNET_API const char *cvn_isa(const cvn_net *net);
  *   cvn_input_tensor   [N, dims[0], ..., dims[count - 1]], count from 0 to CVN_MAX_RANK - 1
  *   cvn_input_labels   the same for int values (class labels); no gradient
  *   cvn_target         a float input of the shape of `like`, for what a net is to produce
- * cvn_fit and the other functions with data fill inputs by their kind: the first float input takes the images, every
- * label input the labels, every target the targets. */
+ * cvn_fit and the other functions with data fill inputs by their kind: the first float input takes
+ * the images, every label input the labels, every target the targets. */
 CONVNET_API cvn_node cvn_input(cvn_net *net, int channels, int height, int width);
 CONVNET_API cvn_node cvn_input_vector(cvn_net *net, int features);
 CONVNET_API cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count);
@@ -333,7 +370,8 @@ CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
  *   x        [N, C, H, W]
  *   returns  [N, filters, OH, OW]    OH = (H + 2*pad - kernel)/stride + 1, rounded down
  *   weights  weight [filters, C, kernel, kernel], He-normal; bias [filters], zero
- *   errors   CVN_ERROR_SHAPE when kernel > H + 2*pad or > W + 2*pad; CVN_ERROR_ARGUMENT for a value out of range
+ *   errors   CVN_ERROR_SHAPE when kernel > H + 2*pad or > W + 2*pad; CVN_ERROR_ARGUMENT for a value
+ *            out of range
  * cvn_depthwise - one kernel a channel: filters = groups = C, weight [C, 1, kernel, kernel]. */
 typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
 
@@ -351,12 +389,14 @@ typedef struct cvn_conv2d_desc {
 } cvn_conv2d_desc;
 
 CONVNET_API cvn_conv2d_desc cvn_conv2d_defaults(void);
-CONVNET_API cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad);
+CONVNET_API cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                                int pad);
 CONVNET_API cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc *desc);
 CONVNET_API cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad);
 
 /* cvn_dense - fully connected: y = x W^T + b.
- *   x        [N, C], or [N, C, H, W] which is flattened to [N, C*H*W], or a sequence [N, T, C], each step by itself
+ *   x        [N, C], or [N, C, H, W] which is flattened to [N, C*H*W], or a sequence [N, T, C],
+ *            each step by itself
  *   returns  [N, units], for a sequence [N, T, units]
  *   weights  weight [units, in], He-normal; bias [units], zero */
 typedef struct cvn_dense_desc {
@@ -370,17 +410,20 @@ CONVNET_API cvn_dense_desc cvn_dense_defaults(void);
 CONVNET_API cvn_node cvn_dense(cvn_net *net, cvn_node x, int units);
 CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc *desc);
 
-/* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a last window that
- * would start in the padding behind the image, as PyTorch does. Pads at most half the kernel.
+/* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
+ * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
+ * the kernel.
  *   cvn_maxpool          the largest value (the first of equals); padding never wins; NaN does
  *   cvn_avgpool          the mean; padding counts as zeros unless exclude_pad
  *   cvn_global_avgpool   [N, C, H, W] -> [N, C, 1, 1]; cvn_global_maxpool likewise */
 typedef struct cvn_pool_desc {
     int kernel_h, kernel_w;         /* kernel_w 0: kernel_h */
-    int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where that is 0 too */
+    int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where
+                                     * that is 0 too */
     int pad_top, pad_left, pad_bottom, pad_right;
     int ceil_mode;
-    int exclude_pad;                /* average: divide by the pixels inside the image (count_include_pad = False) */
+    int exclude_pad;                /* average: divide by the pixels inside the image
+                                     * (count_include_pad = False) */
 } cvn_pool_desc;
 
 CONVNET_API cvn_pool_desc cvn_pool_defaults(void);
@@ -392,8 +435,10 @@ CONVNET_API cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x);
 
 /* cvn_batchnorm - y = (x - mean)/sqrt(var + eps) * weight + bias, statistics per channel.
- *   x        [N, C] or [N, C, ...]; training: mean and (biased) variance of the batch; prediction: the running ones
- *   running  running = (1 - momentum)*running + momentum*batch, with the unbiased variance, as PyTorch
+ *   x        [N, C] or [N, C, ...]; training: mean and (biased) variance of the batch; prediction:
+ *            the running ones
+ *   running  running = (1 - momentum)*running + momentum*batch, with the unbiased variance, as
+ *            PyTorch
  *   weights  weight [C], one; bias [C], zero; running_mean [C], zero; running_var [C], one
  *   source   S. Ioffe, C. Szegedy, arXiv:1502.03167 */
 typedef struct cvn_batchnorm_desc {
@@ -408,31 +453,34 @@ CONVNET_API cvn_batchnorm_desc cvn_batchnorm_defaults(void);
 CONVNET_API cvn_node cvn_batchnorm(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *desc);
 
-/* cvn_dropout - training: each value is zero with probability p, else divided by 1 - p; prediction: y = x. 0 <= p < 1.
+/* cvn_dropout - training: each value is zero with probability p, else divided by 1 - p; prediction:
+ * y = x. 0 <= p < 1.
  *   source   N. Srivastava et al., JMLR 15, 2014 (the "inverted" form) */
 CONVNET_API cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p);
 
-/* cvn_flatten - [N, ...] -> [N, product]. cvn_reshape - [N, dims...], the same number of elements per sample; one of
- * dims may be -1: what remains. Neither copies when x has no other reader. */
+/* cvn_flatten - [N, ...] -> [N, product]. cvn_reshape - [N, dims...], the same number of elements
+ * per sample; one of dims may be -1: what remains. Neither copies when x has no other reader. */
 CONVNET_API cvn_node cvn_flatten(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count);
 
-/* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W] and [N, C, 1, 1].
- * Ranks must agree. errors: CVN_ERROR_SHAPE */
+/* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W]
+ * and [N, C, 1, 1]. Ranks must agree. errors: CVN_ERROR_SHAPE */
 CONVNET_API cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b);
 
-/* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from 1 on. */
+/* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
+ * 1 on. */
 CONVNET_API cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis);
 
 /* Activations, elementwise.
  *   relu         max(x, 0)
  *   leaky_relu   x for x > 0, else slope*x
- *   elu          x for x > 0, else alpha*(exp(x) - 1)         D.-A. Clevert et al., arXiv:1511.07289
+ *   elu          x for x > 0, else alpha*(exp(x) - 1)   D.-A. Clevert et al., arXiv:1511.07289
  *   sigmoid      1/(1 + exp(-x))
  *   tanh
- *   softmax      exp(x - max)/sum over the classes: axis 1; for sequences [N, T, C] the last axis; softmax_axis: any */
+ *   softmax      exp(x - max)/sum over the classes: axis 1; for sequences [N, T, C] the last axis;
+ *                softmax_axis: any */
 CONVNET_API cvn_node cvn_relu(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_leaky_relu(cvn_net *net, cvn_node x, float slope);
 CONVNET_API cvn_node cvn_elu(cvn_net *net, cvn_node x, float alpha);
@@ -446,26 +494,30 @@ CONVNET_API cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis);
  * cvn_softmax_loss - softmax and cross-entropy in one.
  *   logits   [N, C], [N, C, H, W] (a class a pixel) or [N, T, C]
  *   labels   int [N], [N, H, W], [N, T]: an input made by the call unless desc.labels names one
- *   value    with weights w and smoothing e:  sum_i w[t_i] l_i / sum_i w[t_i] over the labels not ignored,
- *            l = -(1-e) log p[t] - e/C sum_c w_c log p[c] (the second part under the same divisor), as PyTorch's
- *            CrossEntropyLoss
- *   errors   a label outside [0, C) that is not ignore_index: CVN_ERROR_ARGUMENT from the call that runs the net */
+ *   value    with weights w and smoothing e: sum_i w[t_i] l_i / sum_i w[t_i] over the labels not
+ *            ignored, l = -(1-e) log p[t] - e/C sum_c w_c log p[c] (the second part under the same
+ *            divisor), as PyTorch's CrossEntropyLoss
+ *   errors   a label outside [0, C) that is not ignore_index: CVN_ERROR_ARGUMENT from the call that
+ *            runs the net */
 typedef struct cvn_softmax_loss_desc {
     cvn_node labels;                /* 0: an own input */
     float weight;                   /* of this loss in the sum; 0: 1 */
     float label_smoothing;          /* [0, 1) */
     const float *class_weights;     /* [C], copied; NULL: all 1 */
-    int ignore_index;               /* such labels do not count; 0: -100 (to ignore class 0 give it weight 0) */
+    int ignore_index;               /* such labels do not count; 0: -100 (to ignore class 0 give it
+                                     * weight 0) */
 } cvn_softmax_loss_desc;
 
 CONVNET_API cvn_softmax_loss_desc cvn_softmax_loss_defaults(void);
 CONVNET_API cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits);
-CONVNET_API cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_loss_desc *desc);
+CONVNET_API cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits,
+                                         const cvn_softmax_loss_desc *desc);
 
 /* cvn_mse_loss - mean of (prediction - target)^2 over all elements.
- * cvn_bce_with_logits_loss - mean of max(x, 0) - x*t + log(1 + exp(-|x|)), t in [0, 1]: binary cross-entropy of
- * sigmoid(x). `target` is a node of the same shape: cvn_target(net, x), or any other node of the net (an autoencoder's
- * own input); it receives a gradient too where it has one. */
+ * cvn_bce_with_logits_loss - mean of max(x, 0) - x*t + log(1 + exp(-|x|)), t in [0, 1]: binary
+ * cross-entropy of sigmoid(x). `target` is a node of the same shape: cvn_target(net, x), or any
+ * other node of the net (an autoencoder's own input); it receives a gradient too where it has
+ * one. */
 CONVNET_API cvn_node cvn_mse_loss(cvn_net *net, cvn_node prediction, cvn_node target);
 CONVNET_API cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target);
 
@@ -474,12 +526,14 @@ CONVNET_API cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn
  * ============================================================================================== */
 
 /* Optimizers, as PyTorch defines them (g gradient, w parameter, v, m state, t the step from 1):
- *   SGD      g += weight_decay*w; v = momentum*v + g (v = g at t = 1); w -= lr*v, with Nesterov w -= lr*(g + momentum*v)
+ *   SGD      g += weight_decay*w; v = momentum*v + g (v = g at t = 1);
+ *            w -= lr*v, with Nesterov w -= lr*(g + momentum*v)
  *   ADAM     g += weight_decay*w; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g^2;
- *            w -= lr * m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps)              D. Kingma, J. Ba, arXiv:1412.6980
- *   ADAMW    w -= lr*weight_decay*w, then Adam without decay              I. Loshchilov, F. Hutter, arXiv:1711.05101
- * Clipping comes first: clip_value limits each element of g to [-c, c], then clip_norm scales all of g to a Euclidean
- * norm of at most c. 0: off. */
+ *            w -= lr * m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps)   D. Kingma, J. Ba, arXiv:1412.6980
+ *   ADAMW    w -= lr*weight_decay*w, then Adam without decay
+ *                                                        I. Loshchilov, F. Hutter, arXiv:1711.05101
+ * Clipping comes first: clip_value limits each element of g to [-c, c], then clip_norm scales all
+ * of g to a Euclidean norm of at most c. 0: off. */
 typedef enum cvn_optimizer_kind { CVN_ADAM = 0, CVN_ADAMW, CVN_SGD } cvn_optimizer_kind;
 
 typedef struct cvn_optimizer {
@@ -500,17 +554,24 @@ CONVNET_API cvn_optimizer cvn_nesterov(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_adam(float lr);
 CONVNET_API cvn_optimizer cvn_adamw(float lr, float weight_decay);
 
-/* Learning-rate schedules. t = epochs done, a fraction inside an epoch; T = epochs of the whole run; lr the optimizer's.
+/* Learning-rate schedules. t = epochs done, a fraction inside an epoch; T = epochs of the whole
+ * run; lr the optimizer's.
  *   CONSTANT     lr
  *   STEP         lr * gamma^floor(t/step)
  *   EXPONENTIAL  lr * gamma^floor(t)
  *   COSINE       min_lr + (lr - min_lr)*(1 + cos(pi*t/T))/2              arXiv:1608.03983
- *   ONE_CYCLE    from lr/div to lr in the first `rise` of the run, then down to lr/div/final_div, both by a cosine, as
- *                PyTorch's OneCycleLR with max_lr = lr                   L. Smith, arXiv:1708.07120
- * The rate changes with every batch (STEP, EXPONENTIAL: every epoch). warmup epochs at the start raise any of them
- * linearly: the rate is multiplied by (s + 1)/(warmup steps) while s < warmup steps, s counting batches from 0. */
+ *   ONE_CYCLE    from lr/div to lr in the first `rise` of the run, then down to lr/div/final_div,
+ *                both
+ *                by a cosine, as PyTorch's OneCycleLR with max_lr = lr   L. Smith, arXiv:1708.07120
+ * The rate changes with every batch (STEP, EXPONENTIAL: every epoch). warmup epochs at the start
+ * raise any of them linearly: the rate is multiplied by (s + 1)/(warmup steps) while s < warmup
+ * steps, s counting batches from 0. */
 typedef enum cvn_schedule_kind {
-    CVN_SCHEDULE_CONSTANT = 0, CVN_SCHEDULE_STEP, CVN_SCHEDULE_EXPONENTIAL, CVN_SCHEDULE_COSINE, CVN_SCHEDULE_ONE_CYCLE
+    CVN_SCHEDULE_CONSTANT = 0,
+    CVN_SCHEDULE_STEP,
+    CVN_SCHEDULE_EXPONENTIAL,
+    CVN_SCHEDULE_COSINE,
+    CVN_SCHEDULE_ONE_CYCLE
 } cvn_schedule_kind;
 
 typedef struct cvn_schedule {
@@ -523,29 +584,35 @@ typedef struct cvn_schedule {
     float div, final_div;           /* ONE_CYCLE; 0: 25, 1e4 */
 } cvn_schedule;
 
-/* cvn_schedule_lr - the rate of batch `step` (from 0) of a run of epochs * steps_per_epoch batches. */
-CONVNET_API float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long steps_per_epoch, int epochs);
+/* cvn_schedule_lr - the rate of batch `step` (from 0) of a run of epochs * steps_per_epoch
+ * batches. */
+CONVNET_API float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step,
+                                  long steps_per_epoch, int epochs);
 
-/* cvn_set_optimizer - the optimizer of cvn_step, cvn_train_batch and cvn_fit; the default is cvn_adam(1e-3). Its state
- * starts at zero. Called before cvn_build it costs nothing; later it lays out the memory anew when the new one needs
- * another amount. cvn_set_lr changes the rate alone.
- * errors   CVN_ERROR_ARGUMENT for a negative or non-finite value; CVN_ERROR_MEMORY (the net stays as it was) */
+/* cvn_set_optimizer - the optimizer of cvn_step, cvn_train_batch and cvn_fit; the default is
+ * cvn_adam(1e-3). Its state starts at zero. Called before cvn_build it costs nothing; later it lays
+ * out the memory anew when the new one needs another amount. cvn_set_lr changes the rate alone.
+ * errors   CVN_ERROR_ARGUMENT for a negative or non-finite value; CVN_ERROR_MEMORY (the net stays
+ *          as it was) */
 CONVNET_API cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer);
 CONVNET_API cvn_result cvn_set_lr(cvn_net *net, float lr);
 CONVNET_API float cvn_get_lr(const cvn_net *net);
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
- *   cvn_forward        runs the whole graph in training mode over the n samples set last (all inputs: the same n)
- *   cvn_forward_eval   the same in prediction mode (no dropout, running statistics), up to the output and kept nodes
+ *   cvn_forward        runs the whole graph in training mode over the n samples set last (all
+ *                      inputs: the same n)
+ *   cvn_forward_eval   the same in prediction mode (no dropout, running statistics), up to the
+ *                      output and kept nodes
  *   cvn_loss           the weighted sum of all losses of the last forward pass (NaN without one)
- *   cvn_backward       gradients of that sum: adds to the parameters' gradients, sets the nodes' ones
- *   cvn_backward_from  the same from one node with a given gradient [N, ...] instead of the losses; the node was marked
- *                      with cvn_want_grad
+ *   cvn_backward       gradients of that sum: adds to the parameters' gradients, sets the nodes'
+ *                      ones
+ *   cvn_backward_from  the same from one node with a given gradient [N, ...] instead of the losses;
+ *                      the node was marked with cvn_want_grad
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
- * errors   CVN_ERROR_STATE (not built for training, no forward pass before), CVN_ERROR_ARGUMENT (n out of range, label
- *          out of range) */
+ * errors   CVN_ERROR_STATE (not built for training, no forward pass before), CVN_ERROR_ARGUMENT (n
+ *          out of range, label out of range) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
@@ -557,34 +624,43 @@ CONVNET_API cvn_result cvn_step(cvn_net *net);
 CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
 
 /* Level 2: a batch.
- *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label inputs; *loss may be NULL
+ *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
+ *                            inputs; *loss may be NULL
  *   cvn_train_batch_target   the same with float targets
- *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the logits)
- *   cvn_classify             any n; labels[n] receives the class with the largest output, probabilities[n] (may be
- *                            NULL) its softmax. An output that is a softmax or sigmoid layer is taken as it is; a single
- *                            output means two classes: 1 where it is above 0 (a sigmoid: above 1/2)
+ *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the
+ *                            logits)
+ *   cvn_classify             any n; labels[n] receives the class with the largest output,
+ *                            probabilities[n] (may be NULL) its softmax. An output that is a
+ *                            softmax or sigmoid layer is taken as it is; a single output means two
+ *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
  * None of them takes memory. */
-CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n, float *loss);
-CONVNET_API cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets, int n, float *loss);
+CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
+                                       float *loss);
+CONVNET_API cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets,
+                                              int n, float *loss);
 CONVNET_API cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out);
-CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float *probabilities);
+CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels,
+                                    float *probabilities);
 
 /* Level 3: a data set. */
 struct cvn_data;
 
 /* cvn_evaluate - loss and, with labels and an output [N, C], accuracy over a whole set.
- *   m->confusion  set by the caller before: int [classes*classes], row = true class, column = predicted; or NULL
- *                 (m->classes then too: 0). Start from cvn_metrics m = {0} (C++: {}). */
+ *   m->confusion  set by the caller before: int [classes*classes], row = true class, column =
+ *                 predicted; or NULL (m->classes then too: 0). Start from cvn_metrics m = {0} (C++:
+ *                 {}). */
 typedef struct cvn_metrics {
     int count;                      /* samples */
     double loss;                    /* mean; NaN when the net has none */
-    double accuracy;                /* share of right classes, 0..1; NaN where there is nothing to compare */
+    double accuracy;                /* share of right classes, 0..1; NaN where there is nothing to
+                                     * compare */
     double top5;                    /* share with the true class among the five largest */
     int classes;                    /* in: size of confusion */
     int *confusion;                 /* in: where to count, or NULL */
 } cvn_metrics;
 
-CONVNET_API cvn_result cvn_evaluate(cvn_net *net, const struct cvn_data *data, cvn_metrics *metrics);
+CONVNET_API cvn_result cvn_evaluate(cvn_net *net, const struct cvn_data *data,
+                                    cvn_metrics *metrics);
 
 typedef enum cvn_event { CVN_EVENT_BATCH = 0, CVN_EVENT_EPOCH, CVN_EVENT_END } cvn_event;
 
@@ -593,7 +669,8 @@ typedef struct cvn_progress {
     cvn_event event;
     int epoch, epochs;              /* from 1 */
     int batch, batches;             /* from 1, of this epoch */
-    double loss, accuracy;          /* of this epoch so far, training samples; accuracy NaN where undefined */
+    double loss, accuracy;          /* of this epoch so far, training samples; accuracy NaN where
+                                     * undefined */
     double valid_loss, valid_accuracy;      /* of the last validation; NaN before the first */
     int best_epoch;                 /* 0 before the first validation */
     float lr;
@@ -613,31 +690,37 @@ typedef struct cvn_fit_options {
     uint64_t shuffle_seed;          /* 0: the net's seed */
     int no_shuffle;
     int drop_last;                  /* leave out the last batch of an epoch when it is smaller */
-    int patience;                   /* stop after so many epochs without a better validation loss; 0: never */
-    int keep_best;                  /* at the end, restore the parameters of the best epoch (least validation loss) */
+    int patience;                   /* stop after so many epochs without a better validation loss;
+                                     * 0: never */
+    int keep_best;                  /* at the end, restore the parameters of the best epoch (least
+                                     * validation loss) */
     int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands */
-    const char *checkpoint;         /* path; written after every epoch and when stopped; NULL: none */
+    const char *checkpoint;         /* path; written after every epoch and when stopped; NULL:
+                                     * none */
     cvn_fit_callback callback;      /* cvn_print_progress, or yours, or NULL */
     void *user;
 } cvn_fit_options;
 
 CONVNET_API cvn_fit_options cvn_fit_defaults(void);
 
-/* cvn_fit - trains for options.epochs epochs (NULL: all defaults); valid may be NULL: patience and keep_best then judge by
- * the training loss. options.optimizer becomes the net's; its state starts at zero unless options.resume. keep_best takes
- * effect when the run is complete or patience ends it; a run that a callback stopped keeps its last parameters and may be
- * resumed, at once or from a checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
+/* cvn_fit - trains for options.epochs epochs (NULL: all defaults); valid may be NULL: patience and
+ * keep_best then judge by the training loss. options.optimizer becomes the net's; its state starts
+ * at zero unless options.resume. keep_best takes effect when the run is complete or patience ends
+ * it; a run that a callback stopped keeps its last parameters and may be resumed, at once or from a
+ * checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
  * parameters; gives it back at the end.
- *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf; CVN_ERROR_STATE,
- *            CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the net */
-CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train, const struct cvn_data *valid,
-                               const cvn_fit_options *options);
+ *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf;
+ *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the
+ *            net */
+CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
+                               const struct cvn_data *valid, const cvn_fit_options *options);
 
-/* cvn_check - looks at up to one batch before a long training and says in words what is wrong: numbers that are not
- * finite, inputs far from zero mean and unit variance, constant inputs, labels out of range or all of one class, dead
- * ReLUs, an initial loss far from chance, a learning rate far too high or low (it trains a few steps on the batch and
- * restores everything). One finding a line; like snprintf it returns the length of the text, 0 when all is well, < 0
- * (a cvn_result) when it could not look. */
+/* cvn_check - looks at up to one batch before a long training and says in words what is wrong:
+ * numbers that are not finite, inputs far from zero mean and unit variance, constant inputs, labels
+ * out of range or all of one class, dead ReLUs, an initial loss far from chance, a learning rate
+ * far too high or low (it trains a few steps on the batch and restores everything). One finding a
+ * line; like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result)
+ * when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
 
 /* History: one entry an epoch of cvn_fit; a new cvn_fit (without resume) starts it anew. */
@@ -649,8 +732,8 @@ CONVNET_API int cvn_history_count(const cvn_net *net);
 CONVNET_API cvn_history cvn_history_at(const cvn_net *net, int epoch);         /* from 0 */
 
 #ifndef CONVNET_NO_STDIO
-/* cvn_print_progress - a ready-made callback, on stderr: a bar with ETA, loss, accuracy and samples/s that redraws
- * itself on a terminal, a plain line an epoch otherwise. */
+/* cvn_print_progress - a ready-made callback, on stderr: a bar with ETA, loss, accuracy and
+ * samples/s that redraws itself on a terminal, a plain line an epoch otherwise. */
 CONVNET_API int cvn_print_progress(void *user, const cvn_progress *progress);
 
 /* The history as CSV with a header line, and as an SVG picture of the loss and accuracy curves. */
@@ -662,53 +745,61 @@ CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
  * >>data-api   sets of samples, loaders, images, augmentation
  * ============================================================================================== */
 
-/* Changes made to a training image while its batch is gathered, drawn anew each epoch from (seed, epoch, sample): they do
- * not depend on threads or batch size. All zero: none. Geometry is one bilinear warp (none is made for whole pixels);
- * outside the image `fill` is read. Brightness, contrast and noise act on bytes/255, or on float images as they are;
- * the normalisation of byte images comes after. Order: geometry, contrast and brightness (values are not clamped), noise,
+/* Changes made to a training image while its batch is gathered, drawn anew each epoch from (seed,
+ * epoch, sample): they do not depend on threads or batch size. All zero: none. Geometry is one
+ * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Brightness,
+ * contrast and noise act on bytes/255, or on float images as they are; the normalisation of byte
+ * images comes after. Order: geometry, contrast and brightness (values are not clamped), noise,
  * cutout; the draws are specified in the room. */
 typedef struct cvn_augment {
     int flip;                       /* mirror left-right with probability 1/2 */
     int flip_vertical;              /* mirror top-bottom with probability 1/2 */
-    int shift;                      /* whole pixels, each axis uniform in [-shift, shift]: pad, then crop */
+    int shift;                      /* whole pixels, each axis uniform in [-shift, shift]: pad, then
+                                     * crop */
     float rotate;                   /* degrees, uniform in [-rotate, rotate] */
     float scale;                    /* factor, uniform in [1 - scale, 1 + scale]; < 1 */
     float brightness;               /* added, uniform in [-b, b] */
     float contrast;                 /* factor about the image's mean, uniform in [1 - c, 1 + c] */
     float noise;                    /* standard deviation of added normal noise */
-    int cutout;                     /* a square of that side at a random place is set to fill   arXiv:1708.04552 */
+    int cutout;                     /* a square of that side at a random place is set to fill
+                                     * arXiv:1708.04552 */
     float fill;                     /* of bytes/255, or of the float image */
 } cvn_augment;
 
 /* A set of samples in memory. Start from cvn_data d = {0} (C++: {}) or from a loader. */
 typedef struct cvn_data {
     int count;                      /* samples */
-    int first;                      /* samples before this set in all the arrays below: a view behind another one */
+    int first;                      /* samples before this set in all the arrays below: a view
+                                     * behind another one */
     const float *images;            /* [count, ...] as the first input takes them; or */
-    const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not both */
+    const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
+                                     * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
     const float *targets;           /* [count, ...] for the targets, or NULL */
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
-    int channels, height, width;    /* of an image: for bytes, and to augment what goes into a vector; loaders set it */
+    int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
+                                     * vector; loaders set it */
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
-    /* Own source instead of the pointers above: set every input of net for the n samples index[0..n) (first is added
-     * already) with cvn_set_input and cvn_set_labels, then return CVN_OK.
-     * training is 1 when cvn_fit asks for a training batch. */
+    /* Own source instead of the pointers above: set every input of net for the n samples
+     * index[0..n) (first is added already) with cvn_set_input and cvn_set_labels, then return
+     * CVN_OK. training is 1 when cvn_fit asks for a training batch. */
     cvn_result (*fill)(void *user, cvn_net *net, const int *index, int n, int training);
     void *user;
     void *memory;                   /* owned by a loader; cvn_data_free gives it back */
     char error[160];                /* of a loader that failed */
 } cvn_data;
 
-/* Loaders. They check every size, find mean and std of the set (per channel; use the training set's for the test set:
- * cvn_data_normalize_as), and leave a message in data->error when they fail. cvn_data_free releases what they took.
- *   cvn_load_idx       IDX files of MNIST and its kin (unpacked): images uint8 [count, H, W], labels uint8 [count];
- *                      labels may be NULL
+/* Loaders. They check every size, find mean and std of the set (per channel; use the training set's
+ * for the test set: cvn_data_normalize_as), and leave a message in data->error when they fail.
+ * cvn_data_free releases what they took.
+ *   cvn_load_idx       IDX files of MNIST and its kin (unpacked): images uint8 [count, H, W],
+ *                      labels uint8 [count]; labels may be NULL
  *   cvn_load_cifar10   binary batches of CIFAR-10, any number of files joined
  *   ..._memory         the same from buffers, which are copied
- * errors   CVN_ERROR_FILE, CVN_ERROR_FORMAT (with what and where), CVN_ERROR_MEMORY, CVN_ERROR_ARGUMENT */
+ * errors   CVN_ERROR_FILE, CVN_ERROR_FORMAT (with what and where), CVN_ERROR_MEMORY,
+ *          CVN_ERROR_ARGUMENT */
 #ifndef CONVNET_NO_STDIO
 CONVNET_API cvn_result cvn_load_idx(cvn_data *data, const char *images, const char *labels);
 CONVNET_API cvn_result cvn_load_cifar10(cvn_data *data, const char *const *paths, int files);
@@ -721,37 +812,46 @@ CONVNET_API void cvn_data_free(cvn_data *data);
 /* cvn_data_normalize_as - data takes the mean and std of `training`. */
 CONVNET_API void cvn_data_normalize_as(cvn_data *data, const cvn_data *training);
 
-/* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory (data stays the owner); for
- * validation. Set tail.augment to NULL only if you mean to train on it: cvn_fit does not augment its validation set.
+/* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory
+ * (data stays the owner); for validation (which cvn_fit does not augment).
  * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
 
-/* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats [channels, H, W]:
- * (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the order of the first three channels
- * (BGR). mean[c] and std[c] belong to the channel c of the result. */
-CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int height, int width, int channels,
-                                           const float *mean, const float *std, int swap_rb, float *out);
+/* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
+ * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
+ * order of the first three channels (BGR). mean[c] and std[c] belong to the channel c of the
+ * result. */
+CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int height, int width,
+                                           int channels, const float *mean, const float *std,
+                                           int swap_rb, float *out);
 
-/* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out differs from in. */
+/* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
+ * differs from in. */
 CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
-                                   const float *in, int channels, int height, int width, float *out);
+                                   const float *in, int channels, int height, int width,
+                                   float *out);
 
 /* ================================================================================================
  * >>io-api   weights and checkpoints: safetensors
  * ============================================================================================== */
 
-/* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads what cvn_save
- * writes, and cvn_load takes a state_dict of the same names and shapes saved from there (F32, F64, F16, BF16; integer
- * counters such as num_batches_tracked are skipped).
+/* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads
+ * what cvn_save writes, and cvn_load takes a state_dict of the same names and shapes saved from
+ * there (F32, F64, F16, BF16; integer counters such as num_batches_tracked are skipped).
  *   cvn_save             all parameters and running statistics; atomic: a temporary file is renamed
- *   cvn_load             all or nothing: every parameter must be there with its shape, and nothing else
- *   cvn_load_partial     what fits by name and shape (a new head on old features); *loaded (may be NULL) counts it
- *   cvn_save_checkpoint  also optimizer state, step, position in the shuffled epoch, best weights, history
- *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped
+ *   cvn_load             all or nothing: every parameter must be there with its shape, and nothing
+ *                        else
+ *   cvn_load_partial     what fits by name and shape (a new head on old features); *loaded (may be
+ *                        NULL) counts it
+ *   cvn_save_checkpoint  also optimizer state, step, position in the shuffled epoch, best weights,
+ *                        history
+ *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
+ *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
  *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
- * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with all names that are
- *          missing, left over or of another shape. On an error the net stays as it was. */
+ * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
+ *          all names that are missing, left over or of another shape. On an error the net stays as
+ *          it was. */
 #ifndef CONVNET_NO_STDIO
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
@@ -766,12 +866,25 @@ CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 #ifdef __cplusplus
 } /* extern "C" */
 
-/* C++: descriptions by reference, so that C++20 may write cvn_conv2d_ex(net, x, {.filters = 32, .kernel_h = 3}). */
+/* C++: descriptions by reference, so that C++20 may write cvn_conv2d_ex(net, x, {.filters = 32,
+ * .kernel_h = 3}). */
 inline cvn_net *cvn_create(const cvn_desc &desc) { return cvn_create(&desc); }
-inline cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc &d) { return cvn_conv2d_ex(net, x, &d); }
-inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d) { return cvn_dense_ex(net, x, &d); }
-inline cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d) { return cvn_maxpool_ex(net, x, &d); }
-inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d) { return cvn_avgpool_ex(net, x, &d); }
+inline cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc &d)
+{
+    return cvn_conv2d_ex(net, x, &d);
+}
+inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d)
+{
+    return cvn_dense_ex(net, x, &d);
+}
+inline cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
+{
+    return cvn_maxpool_ex(net, x, &d);
+}
+inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
+{
+    return cvn_avgpool_ex(net, x, &d);
+}
 inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc &d)
 {
     return cvn_batchnorm_ex(net, x, &d);
@@ -780,8 +893,12 @@ inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_
 {
     return cvn_softmax_loss_ex(net, x, &d);
 }
-inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o) { return cvn_set_optimizer(net, &o); }
-inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &valid, const cvn_fit_options &o)
+inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o)
+{
+    return cvn_set_optimizer(net, &o);
+}
+inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &valid,
+                          const cvn_fit_options &o)
 {
     return cvn_fit(net, &train, &valid, &o);
 }
@@ -819,7 +936,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) || defined(__clang__)
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
-    #define CVNI_VECTOR4 1                      /* 16-byte vector types: SSE2, NEON, WASM SIMD, or emulated */
+    #define CVNI_VECTOR4 1                      /* 16-byte vector types: SSE2, NEON, WASM SIMD, or
+                                                 * emulated */
 #elif defined(_MSC_VER)
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT __restrict
@@ -829,7 +947,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length scalar */
+    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length
+                                                         * scalar */
 #else
     #define CVNI_HOT
 #endif
@@ -878,7 +997,8 @@ typedef struct cvni_layer cvni_layer;
 enum {
     CVNI_USES_X = 1,            /* backward reads the inputs' values */
     CVNI_USES_Y = 2,            /* backward reads the own value */
-    CVNI_INPLACE = 4,           /* the value may lie where input 0 lies when nobody else needs that */
+    CVNI_INPLACE = 4,           /* the value may lie where input 0 lies when nobody else needs
+                                 * that */
     CVNI_VIEW = 8,              /* the value is input 0 under another shape */
     CVNI_INPLACE_GRAD = 16,     /* the gradient of input 0 may lie where the own one lies */
     CVNI_IDENTITY_EVAL = 32,    /* prediction: y = x */
@@ -891,8 +1011,10 @@ typedef struct cvni_op {
     const char *name;           /* "conv", begins automatic names */
     const char *onnx;           /* operator of that name there, or NULL */
     unsigned flags;
-    cvn_result (*shape)(cvn_net *net, cvni_layer *l);   /* output shape, parameters, memory; runs again at each plan */
-    void (*prepare)(cvn_net *net, cvni_layer *l);       /* fills l->table once the memory is there; may be NULL */
+    cvn_result (*shape)(cvn_net *net, cvni_layer *l);   /* output shape, parameters, memory; runs
+                                                         * again at each plan */
+    void (*prepare)(cvn_net *net, cvni_layer *l);       /* fills l->table once the memory is there;
+                                                         * may be NULL */
     cvn_result (*forward)(cvn_net *net, cvni_layer *l);
     void (*backward)(cvn_net *net, cvni_layer *l);
 } cvni_op;
@@ -926,7 +1048,8 @@ struct cvni_layer {
     int keep, want_grad, frozen;
     float loss_weight;          /* not 0: minimised */
     double macs;                /* multiply-accumulates per sample */
-    size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;   /* shape() sets them; whole layer */
+    /* shape() sets them; whole layer */
+    size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
     cvni_place place;
     /* bound to memory: */
@@ -989,13 +1112,18 @@ typedef struct cvni_kernels {
     /* c[mr x nr] (+)= a[k x mr]^T b[k x nr], packed panels; rows of c are ldc apart */
     void (*gemm_tile)(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add);
     float (*dot)(int n, const float *a, const float *b);
-    void (*axpy)(int n, float alpha, const float *x, float *y);                     /* y += alpha*x */
+    /* y += alpha*x */
+    void (*axpy)(int n, float alpha, const float *x, float *y);
     float (*sum)(int n, const float *x);
-    float (*sum_square_diff)(int n, const float *x, float mean);                    /* sum (x - mean)^2 */
-    float (*dot_diff)(int n, const float *a, const float *x, float mean);           /* sum a*(x - mean) */
-    void (*scale_shift)(int n, float scale, float shift, const float *x, float *y); /* y = scale*x + shift */
+    /* sum (x - mean)^2 */
+    float (*sum_square_diff)(int n, const float *x, float mean);
+    /* sum a*(x - mean) */
+    float (*dot_diff)(int n, const float *a, const float *x, float mean);
+    /* y = scale*x + shift */
+    void (*scale_shift)(int n, float scale, float shift, const float *x, float *y);
     void (*add)(int n, const float *a, const float *b, float *y);                   /* y = a + b */
-    void (*relu)(int n, float slope, const float *x, float *y);                     /* x > 0 ? x : slope*x */
+    /* x > 0 ? x : slope*x */
+    void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
 } cvni_kernels;
 
@@ -1023,8 +1151,10 @@ struct cvn_net {
     size_t arena_bytes;
     int arena_owned;
     cvni_plan plan;
-    float *weights, *grads, *state;         /* state: plan.slots arrays of `trainable` floats, each aligned */
-    size_t trainable, running;              /* floats in weights: trainable ones, then running statistics */
+    float *weights, *grads, *state;         /* state: plan.slots arrays of `trainable` floats, each
+                                             * aligned */
+    size_t trainable, running;              /* floats in weights: trainable ones, then running
+                                             * statistics */
     unsigned char *scratch;
     size_t scratch_bytes;                   /* per worker */
     uint64_t weights_version;               /* raised by every change of weights */
@@ -1106,7 +1236,8 @@ const char *cvn_result_name(cvn_result result)
     return "unknown result";
 }
 
-/* Text that grows like snprintf's: `length` counts what was needed, `size` bounds what is written. */
+/* Text that grows like snprintf's: `length` counts what was needed, `size` bounds what is
+ * written. */
 typedef struct cvni_text { char *text; size_t size, length; } cvni_text;
 
 CVNI_PRINTF(2, 3)
@@ -1131,7 +1262,10 @@ static const char *cvni_axes_text(cvn_shape s, int first, char *buffer)
     return buffer;
 }
 
-static const char *cvni_shape_text(cvn_shape s, char *buffer) { return cvni_axes_text(s, 1, buffer); }
+static const char *cvni_shape_text(cvn_shape s, char *buffer)
+{
+    return cvni_axes_text(s, 1, buffer);
+}
 
 /* ================================================================================================
  * >>memory   checked sizes, blocks, records
@@ -1141,7 +1275,10 @@ static int cvni_min(int a, int b) { return a < b ? a : b; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
 static int cvni_ceil_div(int a, int b) { return (a + b - 1) / b; }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
-static size_t cvni_align(size_t bytes) { return (bytes + CVNI_ALIGN - 1) & ~(size_t)(CVNI_ALIGN - 1); }
+static size_t cvni_align(size_t bytes)
+{
+    return (bytes + CVNI_ALIGN - 1) & ~(size_t)(CVNI_ALIGN - 1);
+}
 
 /* a*b, or SIZE_MAX where that does not fit; SIZE_MAX stays SIZE_MAX. */
 static size_t cvni_mul_size(size_t a, size_t b)
@@ -1158,7 +1295,8 @@ static void *cvni_alloc(cvn_net *net, size_t bytes)
 {
     if (bytes == SIZE_MAX) return NULL;
     if (bytes == 0) bytes = 1;
-    return net->desc.allocator.alloc ? net->desc.allocator.alloc(net->desc.allocator.user, bytes) : CONVNET_MALLOC(bytes);
+    return net->desc.allocator.alloc ? net->desc.allocator.alloc(net->desc.allocator.user, bytes)
+                                     : CONVNET_MALLOC(bytes);
 }
 
 static void cvni_free(cvn_net *net, void *pointer)
@@ -1168,7 +1306,8 @@ static void cvni_free(cvn_net *net, void *pointer)
     else CONVNET_FREE(pointer);
 }
 
-/* A small zeroed piece of memory that lives as long as the net. NULL is reported as a graph error. */
+/* A small zeroed piece of memory that lives as long as the net. NULL is reported as a graph
+ * error. */
 static void *cvni_new_record(cvn_net *net, size_t bytes)
 {
     const size_t head = (sizeof(cvni_record) + 15) & ~(size_t)15;
@@ -1213,9 +1352,15 @@ static int cvni_grow(cvn_net *net, void **array, int *capacity, int count, size_
  * ==============================================================================================
  *   source    J. Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011
  *   key       the 64-bit seed
- *   counter   { index, id, low 32 bits of step, high 28 bits of step | stream << 28 }          tested: tests/test_core.c */
+ *   counter   { index, id, low 32 bits of step, high 28 bits of step | stream << 28 }
+ *                                                                      tested: tests/test_core.c */
 
-enum { CVNI_STREAM_INIT = 1, CVNI_STREAM_SHUFFLE = 2, CVNI_STREAM_DROPOUT = 3, CVNI_STREAM_AUGMENT = 4 };
+enum {
+    CVNI_STREAM_INIT = 1,
+    CVNI_STREAM_SHUFFLE = 2,
+    CVNI_STREAM_DROPOUT = 3,
+    CVNI_STREAM_AUGMENT = 4
+};
 
 static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
 {
@@ -1231,8 +1376,10 @@ static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
-/* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at `step`. */
-static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index, uint32_t out[4])
+/* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at
+ * `step`. */
+static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index,
+                         uint32_t out[4])
 {
     out[0] = index;
     out[1] = id;
@@ -1275,7 +1422,10 @@ static float cvni_to_uniform(uint32_t word) { return (float)(word >> 8) * (1.0f 
 static float cvni_uniform(cvni_rng *r) { return cvni_to_uniform(cvni_next(r)); }
 
 /* Uniform in [0, n) without bias to speak of: n/2^32. */
-static uint32_t cvni_below(cvni_rng *r, uint32_t n) { return (uint32_t)(((uint64_t)cvni_next(r) * n) >> 32); }
+static uint32_t cvni_below(cvni_rng *r, uint32_t n)
+{
+    return (uint32_t)(((uint64_t)cvni_next(r) * n) >> 32);
+}
 
 /* Standard normal by Box and Muller; u > 0 keeps the logarithm finite. */
 static float cvni_normal(cvni_rng *r)
@@ -1288,9 +1438,9 @@ static float cvni_normal(cvni_rng *r)
 /* ================================================================================================
  * >>threads   the one place where work is spread
  * ==============================================================================================
- *   A job is a number of independent tasks; each task's result depends on the task alone, never on who runs it, so the
- *   number of threads does not change a bit. `cost` is the whole job in floating-point operations: a job that is cheaper
- *   than waking a thread stays on this one. */
+ *   A job is a number of independent tasks; each task's result depends on the task alone, never on
+ *   who runs it, so the number of threads does not change a bit. `cost` is the whole job in
+ *   floating-point operations: a job that is cheaper than waking a thread stays on this one. */
 
 #define CVNI_COST_PER_WORKER 100000.0
 
@@ -1315,7 +1465,8 @@ static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job
     s.context = context;
     s.tasks = tasks;
     s.workers = cvni_min(net->threads, tasks);
-    if (cost < CVNI_COST_PER_WORKER * s.workers) s.workers = cvni_max(1, (int)(cost / CVNI_COST_PER_WORKER));
+    if (cost < CVNI_COST_PER_WORKER * s.workers)
+        s.workers = cvni_max(1, (int)(cost / CVNI_COST_PER_WORKER));
     if (tasks <= 0) return;
     if (s.workers == 1) {
         job(context, 0, tasks, 0);
@@ -1404,7 +1555,8 @@ static cvni_layer *cvni_in(const cvn_net *net, const cvni_layer *l, int i)
 
 static int cvni_id(const cvn_net *net, const cvni_layer *l) { return (int)(l - net->layers); }
 
-/* Pointer to a parameter of a layer, its gradient (NULL: none is wanted), and its running statistics. */
+/* Pointer to a parameter of a layer, its gradient (NULL: none is wanted), and its running
+ * statistics. */
 static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
 {
     return slot < l->params ? net->weights + net->params[l->param[slot]].offset : NULL;
@@ -1428,7 +1580,8 @@ cvn_net *cvn_create(const cvn_desc *desc)
     cvn_desc d = desc ? *desc : cvn_desc_defaults();
     cvn_net *net;
     if (!d.allocator.alloc || !d.allocator.free) memset(&d.allocator, 0, sizeof d.allocator);
-    net = (cvn_net *)(d.allocator.alloc ? d.allocator.alloc(d.allocator.user, sizeof *net) : CONVNET_MALLOC(sizeof *net));
+    net = (cvn_net *)(d.allocator.alloc ? d.allocator.alloc(d.allocator.user, sizeof *net)
+                                        : CONVNET_MALLOC(sizeof *net));
     if (!net) return NULL;
     memset(net, 0, sizeof *net);
     if (!d.seed) d.seed = 1;
@@ -1441,7 +1594,8 @@ cvn_net *cvn_create(const cvn_desc *desc)
     net->k = cvni_find_kernels(d.isa);
     if (!net->k) {
         net->k = cvni_find_kernels("c");
-        cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_create: this CPU or build has no kernels \"%s\"", d.isa ? d.isa : "");
+        cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED,
+                        "cvn_create: this CPU or build has no kernels \"%s\"", d.isa ? d.isa : "");
     }
     return net;
 }
@@ -1475,7 +1629,8 @@ void cvn_destroy(cvn_net *net)
 
 /* A layer's own error: its name before the text. */
 CVNI_PRINTF(4, 5)
-static cvn_result cvni_layer_fail(cvn_net *net, const cvni_layer *l, cvn_result result, const char *format, ...)
+static cvn_result cvni_layer_fail(cvn_net *net, const cvni_layer *l, cvn_result result,
+                                  const char *format, ...)
 {
     char text[400];
     va_list args;
@@ -1499,20 +1654,27 @@ static char *cvni_automatic_name(cvn_net *net, const cvni_op *op)
     for (int i = 1; i < net->layer_count; i++) number += net->layers[i].op == op && !net->scope[0];
     if (net->scope[0]) number = 1;
     for (;; number++) {
-        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "", op->name, number);
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "", op->name,
+                 number);
         if (!cvni_find_layer(net, name)) break;
     }
     return cvni_copy_text(net, name);
 }
 
-static int cvni_valid(const cvn_net *net, cvn_node node) { return node.id > 0 && node.id < net->layer_count; }
+static int cvni_valid(const cvn_net *net, cvn_node node)
+{
+    return node.id > 0 && node.id < net->layer_count;
+}
 
 static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
 {
     char text[96];
-    if (cvni_elements(l->shape) <= (size_t)CONVNET_MAX_ELEMENTS && cvni_elements(l->shape) > 0) return CVN_OK;
-    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "output %s for a batch of %d has more than %ld elements",
-                           cvni_shape_text(l->shape, text), net->shape_batch, (long)CONVNET_MAX_ELEMENTS);
+    if (cvni_elements(l->shape) <= (size_t)CONVNET_MAX_ELEMENTS && cvni_elements(l->shape) > 0)
+        return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "output %s for a batch of %d has more than %ld elements",
+                           cvni_shape_text(l->shape, text), net->shape_batch,
+                           (long)CONVNET_MAX_ELEMENTS);
 }
 
 /* Adds one row to the graph. desc is copied; the shape function completes the layer. */
@@ -1525,21 +1687,27 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     cvn_result result;
     if (!net || net->failed) return none;
     if (net->mode) {
-        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built; add layers before cvn_build", op->type);
+        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built; add layers before cvn_build",
+                  op->type);
         return none;
     }
     for (int i = 0; i < count; i++) {
         if (!cvni_valid(net, inputs[i])) {
-            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is no node of this net", op->type, i + 1);
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is no node of this net",
+                            op->type, i + 1);
             return none;
         }
-        if (net->layers[inputs[i].id].per_batch || (net->layers[inputs[i].id].is_int && !(op->flags & CVNI_LOSS))) {
-            cvni_graph_fail(net, CVN_ERROR_SHAPE, "%s: input '%s' is %s; a tensor of floats is needed", op->type,
-                            net->layers[inputs[i].id].name, net->layers[inputs[i].id].is_int ? "labels" : "a loss");
+        if (net->layers[inputs[i].id].per_batch ||
+            (net->layers[inputs[i].id].is_int && !(op->flags & CVNI_LOSS))) {
+            cvni_graph_fail(net, CVN_ERROR_SHAPE,
+                            "%s: input '%s' is %s; a tensor of floats is needed", op->type,
+                            net->layers[inputs[i].id].name,
+                            net->layers[inputs[i].id].is_int ? "labels" : "a loss");
             return none;
         }
     }
-    if (!cvni_grow(net, (void **)&net->layers, &net->layer_capacity, net->layer_count + 1, sizeof *net->layers)) {
+    if (!cvni_grow(net, (void **)&net->layers, &net->layer_capacity, net->layer_count + 1,
+                   sizeof *net->layers)) {
         cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
         return none;
     }
@@ -1570,9 +1738,11 @@ static char *cvni_param_name(cvn_net *net, const char *layer, const char *suffix
     return cvni_copy_text(net, name);
 }
 
-/* Declares parameter `slot` of a layer; when it is there already (a new plan), its shape must be the same. */
-static cvn_result cvni_add_param(cvn_net *net, cvni_layer *l, int slot, const char *suffix, cvn_shape shape,
-                                 cvni_role role, cvn_init init, double fan_in, double fan_out)
+/* Declares parameter `slot` of a layer; when it is there already (a new plan), its shape must be
+ * the same. */
+static cvn_result cvni_add_param(cvn_net *net, cvni_layer *l, int slot, const char *suffix,
+                                 cvn_shape shape, cvni_role role, cvn_init init, double fan_in,
+                                 double fan_out)
 {
     cvni_param *p;
     char had[96];
@@ -1580,10 +1750,12 @@ static cvn_result cvni_add_param(cvn_net *net, cvni_layer *l, int slot, const ch
     if (slot < l->params) {
         p = &net->params[l->param[slot]];
         if (cvni_same_shape(p->shape, shape)) return CVN_OK;
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s is %s but this input would need %s", suffix,
-                               cvni_axes_text(p->shape, 0, had), cvni_axes_text(shape, 0, wants));
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s is %s but this input would need %s",
+                               suffix, cvni_axes_text(p->shape, 0, had),
+                               cvni_axes_text(shape, 0, wants));
     }
-    if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1, sizeof *net->params))
+    if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1,
+                   sizeof *net->params))
         return cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
     p = &net->params[net->param_count];
     memset(p, 0, sizeof *p);
@@ -1600,7 +1772,8 @@ static cvn_result cvni_add_param(cvn_net *net, cvni_layer *l, int slot, const ch
     p->name = cvni_param_name(net, l->name, suffix);
     if (!p->name) return net->failed;
     if (p->count > (size_t)CONVNET_MAX_ELEMENTS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s has more than %ld elements", suffix, (long)CONVNET_MAX_ELEMENTS);
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s has more than %ld elements", suffix,
+                               (long)CONVNET_MAX_ELEMENTS);
     l->param[slot] = net->param_count++;
     l->params = slot + 1;
     return CVN_OK;
@@ -1613,13 +1786,15 @@ cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name)
     int taken;
     if (!net || net->failed) return none;
     if (!cvni_valid(net, node) || net->mode || !name || !name[0] || strlen(name) >= CVN_MAX_NAME) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: needs a node, a name of 1 to %d bytes, and a net not yet built",
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "cvn_name: needs a node, a name of 1 to %d bytes, and a net not yet built",
                         CVN_MAX_NAME - 1);
         return none;
     }
     taken = cvni_find_layer(net, name);
     if (taken && taken != node.id) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: there is a %s named '%s' already", net->layers[taken].op->type, name);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: there is a %s named '%s' already",
+                        net->layers[taken].op->type, name);
         return none;
     }
     l = &net->layers[node.id];
@@ -1635,7 +1810,8 @@ void cvn_scope(cvn_net *net, const char *prefix)
 {
     if (!net || net->failed) return;
     if (prefix && strlen(prefix) > CVN_MAX_NAME - 24) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_scope: '%.40s...' is longer than %d bytes", prefix, CVN_MAX_NAME - 24);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_scope: '%.40s...' is longer than %d bytes",
+                        prefix, CVN_MAX_NAME - 24);
         return;
     }
     snprintf(net->scope, sizeof net->scope, "%s", prefix ? prefix : "");
@@ -1678,7 +1854,8 @@ void cvn_output(cvn_net *net, cvn_node node)
     cvni_layer *l = cvni_mark(net, node, "cvn_output");
     if (!l) return;
     if (l->is_int || l->per_batch)
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name, l->is_int ? "labels" : "a loss");
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name,
+                        l->is_int ? "labels" : "a loss");
     net->output = node.id;
 }
 
@@ -1692,7 +1869,9 @@ void cvn_want_grad(cvn_net *net, cvn_node node)
 {
     cvni_layer *l = cvni_mark(net, node, "cvn_want_grad");
     if (!l) return;
-    if (l->is_int) cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: labels '%s' have no gradient", l->name);
+    if (l->is_int)
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: labels '%s' have no gradient",
+                        l->name);
     l->want_grad = 1;
 }
 
@@ -1701,7 +1880,9 @@ void cvn_add_loss(cvn_net *net, cvn_node node, float weight)
     cvni_layer *l = cvni_mark(net, node, "cvn_add_loss");
     if (!l) return;
     if (!l->per_batch || l->shape.rank != 0 || !(weight - weight == 0)) {
-        cvni_graph_fail(net, CVN_ERROR_SHAPE, "cvn_add_loss: '%s' must be a scalar and its weight a finite number", l->name);
+        cvni_graph_fail(net, CVN_ERROR_SHAPE,
+                        "cvn_add_loss: '%s' must be a scalar and its weight a finite number",
+                        l->name);
         return;
     }
     l->loss_weight = weight;
@@ -1713,8 +1894,9 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
     cvni_layer *w = cvni_mark(net, with, "cvn_tie");
     if (!l || !w || l == w) return;
     if (l->op != w->op || l->params != w->params || !l->params) {
-        cvni_graph_fail(net, CVN_ERROR_SHAPE, "cvn_tie: '%s' (%s) and '%s' (%s) have not the same parameters",
-                        l->name, l->op->type, w->name, w->op->type);
+        cvni_graph_fail(net, CVN_ERROR_SHAPE,
+                        "cvn_tie: '%s' (%s) and '%s' (%s) have not the same parameters", l->name,
+                        l->op->type, w->name, w->op->type);
         return;
     }
     for (int i = 0; i < l->params; i++) {
@@ -1734,9 +1916,12 @@ static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
 {
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!cvni_valid(net, node)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
-    if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params && !net->layers[node.id].place.grad)
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_unfreeze: '%s' was frozen when the net was built; build it anew",
+    if (!cvni_valid(net, node))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
+    if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params &&
+        !net->layers[node.id].place.grad)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_unfreeze: '%s' was frozen when the net was built; build it anew",
                          net->layers[node.id].name);
     net->layers[node.id].frozen = frozen;
     return CVN_OK;
@@ -1750,7 +1935,8 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
     char *reached;
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!cvni_valid(net, node)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: not a node of this net");
+    if (!cvni_valid(net, node))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: not a node of this net");
     reached = (char *)cvni_alloc(net, (size_t)net->layer_count);
     if (!reached) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_freeze_to: out of memory");
     memset(reached, 0, (size_t)net->layer_count);
@@ -1780,8 +1966,14 @@ static cvn_result cvni_set_scale(cvn_net *net, cvn_node node, float factor, int 
     return CVN_OK;
 }
 
-cvn_result cvn_lr_scale(cvn_net *net, cvn_node node, float factor) { return cvni_set_scale(net, node, factor, 0); }
-cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor) { return cvni_set_scale(net, node, factor, 1); }
+cvn_result cvn_lr_scale(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_set_scale(net, node, factor, 0);
+}
+cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_set_scale(net, node, factor, 1);
+}
 
 int cvn_param_count(const cvn_net *net)
 {
@@ -1821,7 +2013,8 @@ cvn_param cvn_param_at(const cvn_net *net, int index)
 cvn_param cvn_param_find(const cvn_net *net, const char *name)
 {
     for (int i = 0; net && name && i < net->param_count; i++)
-        if (!net->params[i].dead && !strcmp(net->params[i].name, name)) return cvni_param_info(net, &net->params[i]);
+        if (!net->params[i].dead && !strcmp(net->params[i].name, name))
+            return cvni_param_info(net, &net->params[i]);
     return cvni_no_param();
 }
 
@@ -1854,7 +2047,8 @@ const char *cvn_isa(const cvn_net *net) { return net ? net->k->name : ""; }
 
 static float cvni_init_value(const cvni_param *p, cvni_rng *r)
 {
-    const double std[] = { 0, sqrt(2 / p->fan_in), sqrt(2 / (p->fan_in + p->fan_out)), sqrt(1 / p->fan_in) };
+    const double std[] = { 0, sqrt(2 / p->fan_in), sqrt(2 / (p->fan_in + p->fan_out)),
+                           sqrt(1 / p->fan_in) };
     switch (p->init.kind) {
     case CVN_INIT_HE_NORMAL: return cvni_normal(r) * (float)std[1];
     case CVN_INIT_XAVIER_NORMAL: return cvni_normal(r) * (float)std[2];
@@ -1871,16 +2065,20 @@ static float cvni_init_value(const cvni_param *p, cvni_rng *r)
     return 0;
 }
 
-/* Each parameter has a stream of its own, so that a new head does not change the draws of the features before it. */
+/* Each parameter has a stream of its own, so that a new head does not change the draws of the
+ * features before it. */
 cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
 {
     if (!net) return CVN_ERROR_STATE;
     if (!net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_init_parameters: call it on a built net that owns its parameters");
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_init_parameters: call it on a built net that owns its parameters");
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         cvni_rng r = cvni_rng_start(seed ? seed : net->desc.seed, CVNI_STREAM_INIT, 0, (uint32_t)i);
-        if (!p->dead) for (size_t e = 0; e < p->count; e++) net->weights[p->offset + e] = cvni_init_value(p, &r);
+        if (!p->dead)
+            for (size_t e = 0; e < p->count; e++)
+                net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
     cvn_touch(net);
     return CVN_OK;
@@ -1905,22 +2103,27 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
     t.text = text;
     t.size = size;
     t.length = 0;
-    cvni_print(&t, "%-24s %-18s %-20s %12s %14s %12s\n", "name", "type", "output", "parameters", "MACs", "bytes");
+    cvni_print(&t, "%-24s %-18s %-20s %12s %14s %12s\n", "name", "type", "output", "parameters",
+               "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_sample_elements(l->shape)) * sizeof(float);
+        const size_t value = (l->per_batch ? cvni_elements(l->shape)
+                                           : cvni_sample_elements(l->shape)) *
+                             sizeof(float);
         size_t own = 0;
         char shape[96];
         for (int i = 0; i < l->params; i++)
-            if (net->params[l->param[i]].layer == id && net->params[l->param[i]].role != CVNI_RUNNING)
+            if (net->params[l->param[i]].layer == id &&
+                net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
-        cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type, cvni_shape_text(l->shape, shape),
-                   (unsigned long)own, l->macs, (unsigned long)value);
+        cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
+                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs,
+                   (unsigned long)value);
         macs += l->macs;
         bytes += value;
     }
-    cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample", (unsigned long)cvn_parameters(net),
-               macs, (unsigned long)bytes);
+    cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
+               (unsigned long)cvn_parameters(net), macs, (unsigned long)bytes);
     return (int)t.length;
 }
 
@@ -1944,14 +2147,17 @@ static cvn_result cvni_source_shape(cvn_net *net, cvni_layer *l)
         l->shape = s;
         if (d->drop_axis) {
             l->shape.rank = 0;
-            for (int i = 0; i < s.rank; i++) if (i != d->drop_axis) l->shape.dim[l->shape.rank++] = s.dim[i];
+            for (int i = 0; i < s.rank; i++)
+                if (i != d->drop_axis) l->shape.dim[l->shape.rank++] = s.dim[i];
         }
         return CVN_OK;
     }
     l->shape.rank = d->rank;
     for (int i = 1; i < d->rank; i++) {
         l->shape.dim[i] = d->dim[i];
-        if (d->dim[i] < 1) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d has %d elements; 1 or more are needed", i, d->dim[i]);
+        if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "axis %d has %d elements; 1 or more are needed", i, d->dim[i]);
     }
     l->shape.dim[0] = net->shape_batch;
     return CVN_OK;
@@ -1963,16 +2169,20 @@ static cvn_result cvni_labels_shape(cvn_net *net, cvni_layer *l)
     return cvni_source_shape(net, l);
 }
 
-static const cvni_op cvni_op_input = { "input", "input", NULL, CVNI_SOURCE, cvni_source_shape, NULL, NULL, NULL };
-static const cvni_op cvni_op_labels = { "labels", "labels", NULL, CVNI_SOURCE, cvni_labels_shape, NULL, NULL, NULL };
-static const cvni_op cvni_op_target = { "target", "target", NULL, CVNI_SOURCE, cvni_source_shape, NULL, NULL, NULL };
+static const cvni_op cvni_op_input = { "input",           "input", NULL, CVNI_SOURCE,
+                                       cvni_source_shape, NULL,    NULL, NULL };
+static const cvni_op cvni_op_labels = { "labels",          "labels", NULL, CVNI_SOURCE,
+                                        cvni_labels_shape, NULL,     NULL, NULL };
+static const cvni_op cvni_op_target = { "target",          "target", NULL, CVNI_SOURCE,
+                                        cvni_source_shape, NULL,     NULL, NULL };
 
 static cvn_node cvni_add_source(cvn_net *net, const cvni_op *op, const int *dims, int count)
 {
     cvni_source_desc d;
     memset(&d, 0, sizeof d);
     if (net && !net->failed && (count < 0 || count >= CVN_MAX_RANK || (count && !dims)))
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 0 to %d are possible", op->type, count, CVN_MAX_RANK - 1);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 0 to %d are possible", op->type,
+                        count, CVN_MAX_RANK - 1);
     else {
         d.rank = count + 1;
         for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
@@ -1996,10 +2206,22 @@ static cvn_node cvni_add_source_like(cvn_net *net, const cvni_op *op, cvn_node l
     return cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
 }
 
-cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count) { return cvni_add_source(net, &cvni_op_input, dims, count); }
-cvn_node cvn_input_labels(cvn_net *net, const int *dims, int count) { return cvni_add_source(net, &cvni_op_labels, dims, count); }
-cvn_node cvn_input_vector(cvn_net *net, int features) { return cvni_add_source(net, &cvni_op_input, &features, 1); }
-cvn_node cvn_target(cvn_net *net, cvn_node like) { return cvni_add_source_like(net, &cvni_op_target, like, 0); }
+cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count)
+{
+    return cvni_add_source(net, &cvni_op_input, dims, count);
+}
+cvn_node cvn_input_labels(cvn_net *net, const int *dims, int count)
+{
+    return cvni_add_source(net, &cvni_op_labels, dims, count);
+}
+cvn_node cvn_input_vector(cvn_net *net, int features)
+{
+    return cvni_add_source(net, &cvni_op_input, &features, 1);
+}
+cvn_node cvn_target(cvn_net *net, cvn_node like)
+{
+    return cvni_add_source_like(net, &cvni_op_target, like, 0);
+}
 
 cvn_node cvn_input(cvn_net *net, int channels, int height, int width)
 {
@@ -2036,15 +2258,16 @@ static cvni_layer *cvni_first_input(cvn_net *net)
 /* ================================================================================================
  * >>plan   which layers run, where every buffer lies, how large the arena is
  * ==============================================================================================
- *   Time is one line for a whole training step: the forward pass of layer i is step i, its backward pass step 2L - i
- *   (L layers), so gradients pushed in appear at step L. A buffer has the interval of steps in which it is needed;
- *   buffers whose intervals do not meet share memory. Placement: largest first, each at the lowest offset that is free
- *   during its interval.
+ *   Time is one line for a whole training step: the forward pass of layer i is step i, its backward
+ *   pass step 2L - i (L layers), so gradients pushed in appear at step L. A buffer has the interval
+ *   of steps in which it is needed; buffers whose intervals do not meet share memory. Placement:
+ *   largest first, each at the lowest offset that is free during its interval.
  *
- *   Arena: [ parameters, running statistics | gradients | optimizer state | worker scratch | buffers ]
- *                                                                                    tested: tests/test_core.c */
+ *   Arena: [ parameters, running statistics | gradients | optimizer state | scratch | buffers ]
+ *                                                                      tested: tests/test_core.c */
 
-static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and an activation in */
+static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and
+                                                             * an activation in */
 static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
 static float cvni_relu_slope(const cvni_layer *l);
@@ -2053,7 +2276,8 @@ static float cvni_relu_slope(const cvni_layer *l);
 static cvn_result cvni_set_batch(cvn_net *net, int n)
 {
     if (n < 1 || n > net->max_batch)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "a batch of %d; the net was built for 1 to %d", n, net->max_batch);
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "a batch of %d; the net was built for 1 to %d", n,
+                         net->max_batch);
     if (n == net->batch) return CVN_OK;
     net->batch = n;
     net->forward_done = 0;
@@ -2065,7 +2289,10 @@ static cvn_result cvni_set_batch(cvn_net *net, int n)
 static int cvni_forward_step(int id) { return id; }
 static int cvni_backward_step(const cvn_net *net, int id) { return 2 * net->layer_count - id; }
 
-static int cvni_param_frozen(const cvn_net *net, const cvni_param *p) { return net->layers[p->layer].frozen; }
+static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
+{
+    return net->layers[p->layer].frozen;
+}
 
 /* Optimizer state arrays: SGD has a velocity when it has momentum, Adam two moments. */
 static int cvni_optimizer_slots(const cvn_optimizer *o)
@@ -2085,7 +2312,9 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
 {
     cvni_buffer *b;
     if (!bytes) return -1;
-    if (!cvni_grow(net, (void **)&plan->buffers, &plan->capacity, plan->count, sizeof *plan->buffers)) return -2;
+    if (!cvni_grow(net, (void **)&plan->buffers, &plan->capacity, plan->count,
+                   sizeof *plan->buffers))
+        return -2;
     b = &plan->buffers[plan->count];
     b->bytes = cvni_align(bytes);
     b->offset = 0;
@@ -2117,44 +2346,50 @@ static int cvni_is_kept(const cvn_net *net, int id)
     return l->keep || net->desc.keep_all || l->per_batch || id == net->output;
 }
 
-/* Which layers are needed for predictions (the output, kept nodes, and all they are computed from). */
+/* Which layers are needed for predictions (the output, kept nodes, and all they are computed
+ * from). */
 static void cvni_plan_predict(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     for (int id = net->layer_count - 1; id > 0; id--) {
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &p->plan->places[id];
-        if (!(l->op->flags & CVNI_LOSS) && (id == net->output || l->keep || net->desc.keep_all) && !l->is_int) place->predict = 1;
+        if (!(l->op->flags & CVNI_LOSS) && (id == net->output || l->keep || net->desc.keep_all) &&
+            !l->is_int)
+            place->predict = 1;
         if (!place->predict) continue;
         for (int i = 0; i < l->inputs; i++) p->plan->places[l->input[i]].predict = 1;
     }
 }
 
-/* Which layers take part in backward: something to train (or a wanted gradient) lies at or before them, a loss (or a
- * place to push a gradient in) at or behind them. */
+/* Which layers take part in backward: something to train (or a wanted gradient) lies at or before
+ * them, a loss (or a place to push a gradient in) at or behind them. */
 static void cvni_plan_gradients(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        int grad = l->want_grad || (net->desc.keep_all && !l->is_int && !(l->op->flags & CVNI_SOURCE));
+        int grad = l->want_grad ||
+                   (net->desc.keep_all && !l->is_int && !(l->op->flags & CVNI_SOURCE));
         for (int i = 0; i < l->params; i++)
             grad |= net->params[l->param[i]].role != CVNI_RUNNING && !l->frozen;
         for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
         places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
     }
-    for (int id = 1; id < net->layer_count; id++) p->live[id] = 0;      /* here: a seed lies at or behind it */
+    /* here: a seed lies at or behind it */
+    for (int id = 1; id < net->layer_count; id++) p->live[id] = 0;
     for (int id = net->layer_count - 1; id > 0; id--) {
         const cvni_layer *l = &net->layers[id];
-        p->live[id] = (char)(p->live[id] || l->loss_weight != 0 || l->want_grad || net->desc.keep_all);
+        p->live[id] = (char)(p->live[id] || l->loss_weight != 0 || l->want_grad ||
+                             net->desc.keep_all);
         for (int i = 0; p->live[id] && i < l->inputs; i++) p->live[l->input[i]] = 1;
         places[id].grad = places[id].grad && p->live[id];
     }
 }
 
-/* An inference plan computes a chain conv/dense -> batch norm -> relu as one layer, when nobody reads what lies between:
- * the later layers are views of the first one's value. */
+/* An inference plan computes a chain conv/dense -> batch norm -> relu as one layer, when nobody
+ * reads what lies between: the later layers are views of the first one's value. */
 static void cvni_plan_fusion(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -2168,7 +2403,8 @@ static void cvni_plan_fusion(const cvni_planner *p)
             places[id].skip = 1;
             continue;
         }
-        while (places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x)) x = net->layers[x].input[0];
+        while (places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+            x = net->layers[x].input[0];
         if (p->readers[l->input[0]] != 1 || cvni_is_kept(net, l->input[0])) continue;
         if (p->readers[x] != 1 || cvni_is_kept(net, x) || places[x].activation) continue;
         if (!cvni_can_fold(&net->layers[x])) continue;
@@ -2182,7 +2418,8 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
-/* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the backward pass. */
+/* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the
+ * backward pass. */
 static int cvni_may_overwrite(const cvni_planner *p, int id)
 {
     const cvn_net *net = p->net;
@@ -2206,7 +2443,8 @@ static int cvni_last_use(const cvni_planner *p, int id)
     const cvni_layer *l = &net->layers[id];
     int last = cvni_forward_step(id);
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (p->train && places[id].grad && l->op->flags & CVNI_USES_Y) last = cvni_backward_step(net, id);
+    if (p->train && places[id].grad && l->op->flags & CVNI_USES_Y)
+        last = cvni_backward_step(net, id);
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -2234,23 +2472,31 @@ static int cvni_plan_values(const cvni_planner *p)
             place->skip = 1;
             continue;
         }
-        if (place->skip || l->op->flags & CVNI_VIEW || (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id))) {
+        if (place->skip || l->op->flags & CVNI_VIEW ||
+            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id))) {
             p->alias[id] = l->input[0];
             place->y = plan->places[l->input[0]].y;
             cvni_extend(plan, place->y, begin, end);
         } else {
-            place->y = cvni_add_buffer(net, plan, cvni_mul_size(cvni_elements(l->shape), sizeof(float)), begin, end);
+            place->y = cvni_add_buffer(net, plan,
+                                       cvni_mul_size(cvni_elements(l->shape), sizeof(float)), begin,
+                                       end);
         }
-        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes, cvni_forward_step(id), cvni_forward_step(id));
+        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes,
+                                              cvni_forward_step(id), cvni_forward_step(id));
         place->table = cvni_add_buffer(net, plan, l->table_bytes, 0, CVNI_FOREVER);
         if (folds) {
             const cvni_param *w = &net->params[l->param[0]];
-            place->fold = cvni_add_buffer(net, plan, (w->count + (size_t)w->shape.dim[0]) * sizeof(float), 0, CVNI_FOREVER);
+            place->fold = cvni_add_buffer(net, plan,
+                                          (w->count + (size_t)w->shape.dim[0]) * sizeof(float), 0,
+                                          CVNI_FOREVER);
         }
         if (p->train)
             place->saved = cvni_add_buffer(net, plan, l->saved_bytes, cvni_forward_step(id),
-                                           place->grad ? cvni_backward_step(net, id) : cvni_forward_step(id));
-        if (place->y == -2 || place->work_forward == -2 || place->table == -2 || place->saved == -2 || place->fold == -2)
+                                           place->grad ? cvni_backward_step(net, id)
+                                                       : cvni_forward_step(id));
+        if (place->y == -2 || place->work_forward == -2 || place->table == -2 ||
+            place->saved == -2 || place->fold == -2)
             return 0;
     }
     return 1;
@@ -2279,14 +2525,18 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
         const int step = cvni_backward_step(net, id);
         if (!place->grad) continue;
         if (place->dy < 0)
-            place->dy = cvni_add_buffer(net, plan, cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
-                                        net->desc.keep_all ? 0 : cvni_first_gradient(p, id), wanted ? CVNI_FOREVER : step);
+            place->dy = cvni_add_buffer(net, plan,
+                                        cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
+                                        net->desc.keep_all ? 0 : cvni_first_gradient(p, id),
+                                        wanted ? CVNI_FOREVER : step);
         else cvni_extend(plan, place->dy, cvni_first_gradient(p, id), step);
         place->work_backward = cvni_add_buffer(net, plan, l->work_backward_bytes, step, step);
         if (place->dy == -2 || place->work_backward == -2) return 0;
-        if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {      /* the gradient of x may lie in the same memory */
+        /* the gradient of x may lie in the same memory */
+        if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
             const int x = l->input[0];
-            if (plan->places[x].grad && p->readers[x] == 1 && !net->layers[x].want_grad && net->layers[x].loss_weight == 0)
+            if (plan->places[x].grad && p->readers[x] == 1 && !net->layers[x].want_grad &&
+                net->layers[x].loss_weight == 0)
                 plan->places[x].dy = place->dy;
         }
     }
@@ -2298,7 +2548,8 @@ static int cvni_compare_buffers(const void *a, const void *b)
     const cvni_buffer *x = *(cvni_buffer *const *)a;
     const cvni_buffer *y = *(cvni_buffer *const *)b;
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    return x < y ? -1 : x > y;      /* one array: its order breaks ties, so that a plan is reproducible */
+    return x < y ? -1 : x > y;      /* one array: its order breaks ties, so that a plan is
+                                     * reproducible */
 }
 
 static int cvni_compare_offsets(const void *a, const void *b)
@@ -2308,10 +2559,12 @@ static int cvni_compare_offsets(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do not fit size_t. */
+/* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
+ * not fit size_t. */
 static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
 {
-    cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1, sizeof *order));
+    cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
+                                                                        sizeof *order));
     cvni_buffer **near_ones = order + plan->count;
     size_t total = 0;
     if (!order) return SIZE_MAX;
@@ -2322,11 +2575,13 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
         int found = 0;
         size_t offset = 0;
         for (int j = 0; j < i; j++)
-            if (order[j]->begin <= b->end && b->begin <= order[j]->end) near_ones[found++] = order[j];
+            if (order[j]->begin <= b->end && b->begin <= order[j]->end)
+                near_ones[found++] = order[j];
         qsort(near_ones, (size_t)found, sizeof *near_ones, cvni_compare_offsets);
         for (int j = 0; j < found; j++) {
             if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
-            offset = cvni_max_size(offset, cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
+            offset = cvni_max_size(offset,
+                                   cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
@@ -2384,7 +2639,8 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int train)
     plan->state = at;
     at = cvni_add_size(at, cvni_mul_size(bytes, (size_t)plan->slots));
     for (int id = 1; id < net->layer_count; id++)
-        plan->scratch_bytes = cvni_max_size(plan->scratch_bytes, cvni_align(net->layers[id].scratch_bytes));
+        plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
+                                            cvni_align(net->layers[id].scratch_bytes));
     plan->scratch = at;
     at = cvni_add_size(at, cvni_mul_size(plan->scratch_bytes, (size_t)net->threads));
     plan->persistent_bytes = at;
@@ -2395,9 +2651,11 @@ static int cvni_plan_layers(cvni_planner *p)
     const cvn_net *net = p->net;
     cvni_plan_predict(p);
     if (p->train) cvni_plan_gradients(p);
-    for (int id = 1; id < net->layer_count; id++) p->live[id] = (char)(p->train || p->plan->places[id].predict);
     for (int id = 1; id < net->layer_count; id++)
-        for (int i = 0; p->live[id] && i < net->layers[id].inputs; i++) p->readers[net->layers[id].input[i]]++;
+        p->live[id] = (char)(p->train || p->plan->places[id].predict);
+    for (int id = 1; id < net->layer_count; id++)
+        for (int i = 0; p->live[id] && i < net->layers[id].inputs; i++)
+            p->readers[net->layers[id].input[i]]++;
     if (!p->train) cvni_plan_fusion(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
@@ -2418,7 +2676,8 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
     if (!plan->places || !memory) {
         cvni_free(net, memory);
         cvni_free_plan(net, plan);
-        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for the plan of %d layers", net->layer_count - 1);
+        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for the plan of %d layers",
+                         net->layer_count - 1);
     }
     memset(plan->places, 0, layers * sizeof *plan->places);
     memset(memory, 0, layers * 3 * sizeof(int));
@@ -2441,7 +2700,8 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
     plan->total = cvni_add_size(plan->persistent_bytes, buffers);
     if (plan->total > SIZE_MAX - CVNI_ALIGN) {
         cvni_free_plan(net, plan);
-        return cvni_fail(net, CVN_ERROR_MEMORY, "a batch of %d needs more memory than can be addressed", batch);
+        return cvni_fail(net, CVN_ERROR_MEMORY,
+                         "a batch of %d needs more memory than can be addressed", batch);
     }
     return CVN_OK;
 }
@@ -2466,11 +2726,13 @@ static void cvni_bind(cvn_net *net)
     }
 }
 
-/* Parameters and optimizer state move from the old arena to the new one; both may be the same buffer. */
+/* Parameters and optimizer state move from the old arena to the new one; both may be the same
+ * buffer. */
 static void cvni_move_persistent(cvn_net *net, unsigned char *arena, const cvni_plan *plan)
 {
     const size_t state_bytes = cvni_align(net->trainable * sizeof(float)) * (size_t)plan->slots;
-    const int state_stays = plan->slots > 0 && net->mode == CVN_TRAIN && net->plan.slots == plan->slots;
+    const int state_stays = plan->slots > 0 && net->mode == CVN_TRAIN &&
+                            net->plan.slots == plan->slots;
     if (net->parent) return;
     if (net->mode) memmove(arena, net->weights, (net->trainable + net->running) * sizeof(float));
     if (state_stays) memmove(arena + plan->state, net->state, state_bytes);
@@ -2484,8 +2746,8 @@ static unsigned char *cvni_align_pointer(void *pointer)
     return (unsigned char *)pointer + (over ? CVNI_ALIGN - over : 0);
 }
 
-static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *block, size_t size, int owned,
-                           int batch, int mode)
+static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *block, size_t size,
+                           int owned, int batch, int mode)
 {
     unsigned char *arena = cvni_align_pointer(block);
     const int first = net->mode == 0;
@@ -2510,13 +2772,15 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
     if (first && !net->parent) cvn_init_parameters(net, 0);
 }
 
-/* Plans anew and takes the memory for it; on failure the net stays as it was. buffer NULL: from the allocator. */
+/* Plans anew and takes the memory for it; on failure the net stays as it was. buffer NULL: from the
+ * allocator. */
 static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, size_t size)
 {
     cvni_plan plan;
     cvn_result result = cvni_make_plan(net, batch, mode, &plan);
     if (result == CVN_OK && buffer && size < plan.total + CVNI_ALIGN)
-        result = cvni_fail(net, CVN_ERROR_MEMORY, "the buffer has %lu bytes; cvn_memory_needed says %lu",
+        result = cvni_fail(net, CVN_ERROR_MEMORY,
+                           "the buffer has %lu bytes; cvn_memory_needed says %lu",
                            (unsigned long)size, (unsigned long)(plan.total + CVNI_ALIGN));
     if (result == CVN_OK && !buffer) {
         unsigned char *block = (unsigned char *)cvni_alloc(net, plan.total + CVNI_ALIGN);
@@ -2524,7 +2788,8 @@ static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, 
             cvni_take_plan(net, &plan, block, plan.total + CVNI_ALIGN, 1, batch, mode);
             return CVN_OK;
         }
-        result = cvni_fail(net, CVN_ERROR_MEMORY, "no memory for the arena of %lu bytes; a smaller batch needs less",
+        result = cvni_fail(net, CVN_ERROR_MEMORY,
+                           "no memory for the arena of %lu bytes; a smaller batch needs less",
                            (unsigned long)(plan.total + CVNI_ALIGN));
     } else if (result == CVN_OK) {
         cvni_take_plan(net, &plan, (unsigned char *)buffer, size, 0, batch, mode);
@@ -2539,15 +2804,22 @@ static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, 
 static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
 {
     if (net->failed) return net->failed;
-    if (max_batch < 1) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build: a batch of %d; it must be 1 or more", max_batch);
-    if (mode < 1 || mode > 3) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build: mode %d is not CVN_TRAIN or CVN_INFER", mode);
-    if (net->layer_count < 2) return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
-    if (net->parent && !net->parent->mode) return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
+    if (max_batch < 1)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build: a batch of %d; it must be 1 or more",
+                         max_batch);
+    if (mode < 1 || mode > 3)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_build: mode %d is not CVN_TRAIN or CVN_INFER", mode);
+    if (net->layer_count < 2)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
+    if (net->parent && !net->parent->mode)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
     for (int id = 1; id < net->layer_count && !net->output; id++)
         if (net->layers[id].op->flags & CVNI_LOSS) net->output = net->layers[id].input[0];
     for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
         if (!net->layers[id].is_int && !net->layers[id].per_batch) net->output = id;
-    if (!net->output) return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net has no output; add layers");
+    if (!net->output)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net has no output; add layers");
     return CVN_OK;
 }
 
@@ -2566,7 +2838,8 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
     result = cvni_check_build(net, max_batch, CVN_TRAIN);
     if (result == CVN_OK) result = cvni_rebuild(net, max_batch, CVN_TRAIN, NULL, 0);
     if (result == CVN_OK && !cvni_has_gradients(net))
-        cvni_warn(net, "cvn_build: no gradients: the net has no loss, no cvn_want_grad, or nothing that is not frozen");
+        cvni_warn(net, "cvn_build: no gradients: the net has no loss, no cvn_want_grad, or nothing "
+                       "that is not frozen");
     return result;
 }
 
@@ -2607,9 +2880,11 @@ cvn_result cvn_resize(cvn_net *net, int height, int width)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "cvn_resize: build the net first");
-    if (height < 1 || width < 1) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_resize: %d x %d is no image", height, width);
+    if (height < 1 || width < 1)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_resize: %d x %d is no image", height, width);
     cvni_swap_image_sizes(net, height, width);
-    result = cvni_rebuild(net, net->max_batch, net->mode, net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    result = cvni_rebuild(net, net->max_batch, net->mode,
+                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
     if (result == CVN_OK) return CVN_OK;
     cvni_swap_image_sizes(net, 0, 0);
     cvni_restore_shapes(net);
@@ -2636,10 +2911,12 @@ cvn_net *cvn_share(cvn_net *net)
     }
     if (params) memcpy(other->params, net->params, params);
     memcpy(other->layers, net->layers, layers);
-    for (int id = 1; id < net->layer_count; id++) {         /* input sizes are each net's own: cvn_resize */
+    for (int id = 1; id < net->layer_count; id++) {         /* input sizes are each net's own:
+                                                             * cvn_resize */
         if (!(net->layers[id].op->flags & CVNI_SOURCE)) continue;
         other->layers[id].desc = cvni_new_record(other, sizeof(cvni_source_desc));
-        if (other->layers[id].desc) memcpy(other->layers[id].desc, net->layers[id].desc, sizeof(cvni_source_desc));
+        if (other->layers[id].desc)
+            memcpy(other->layers[id].desc, net->layers[id].desc, sizeof(cvni_source_desc));
     }
     if (other->failed) {
         cvn_destroy(other);
@@ -2662,8 +2939,10 @@ float *cvn_value(cvn_net *net, cvn_node node)
         return NULL;
     }
     l = &net->layers[node.id];
-    if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE)) return l->y;
-    cvni_fail(net, CVN_ERROR_STATE, "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build", l->name);
+    if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE))
+        return l->y;
+    cvni_fail(net, CVN_ERROR_STATE,
+              "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build", l->name);
     return NULL;
 }
 
@@ -2677,7 +2956,9 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->dy && (l->want_grad || net->desc.keep_all)) return l->dy;
-    cvni_fail(net, CVN_ERROR_STATE, "cvn_gradient: the plan has none for '%s'; call cvn_want_grad, then cvn_build", l->name);
+    cvni_fail(net, CVN_ERROR_STATE,
+              "cvn_gradient: the plan has none for '%s'; call cvn_want_grad, then cvn_build",
+              l->name);
     return NULL;
 }
 
@@ -2687,7 +2968,8 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
 
 static int cvni_is_finite(double x) { return x - x == 0; }
 
-/* Begins the write of a node's gradient: NULL when it has none; *add tells whether something stands there already. */
+/* Begins the write of a node's gradient: NULL when it has none; *add tells whether something stands
+ * there already. */
 static float *cvni_gradient_for(cvni_layer *x, int *add)
 {
     if (!x->place.grad || !x->dy) return NULL;
@@ -2704,20 +2986,25 @@ static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
     if (net->failed) return net->failed;
     if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "%s: call cvn_build first", call);
     if (train && net->mode != CVN_TRAIN)
-        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net was built for inference; call cvn_build", call);
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "%s: the net was built for inference; call cvn_build", call);
     return CVN_OK;
 }
 
-static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *values, int n, int is_int, const char *call)
+static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *values, int n,
+                                   int is_int, const char *call)
 {
     cvni_layer *l;
     cvn_result result = cvni_needs_build(net, call, 0);
     if (result != CVN_OK) return result;
     if (!cvni_valid(net, input) || !(net->layers[input.id].op->flags & CVNI_SOURCE) ||
         net->layers[input.id].is_int != is_int || !values)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs %s and a pointer", call, is_int ? "a label input" : "an input or target");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs %s and a pointer", call,
+                         is_int ? "a label input" : "an input or target");
     l = &net->layers[input.id];
-    if (!l->y) return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call, l->name);
+    if (!l->y)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call,
+                         l->name);
     result = cvni_set_batch(net, n);
     if (result == CVN_OK) memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
     return result;
@@ -2735,7 +3022,8 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
 
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
-/* Runs the graph. training: dropout and batch statistics; losses: with them, else only what predictions need. */
+/* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
+ * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
     net->training = training;
@@ -2789,7 +3077,8 @@ static void cvni_run_backward(cvn_net *net)
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
-        if (l->dy && !l->grad_written && (l->want_grad || net->desc.keep_all)) cvni_zero(l->dy, cvni_elements(l->shape));
+        if (l->dy && !l->grad_written && (l->want_grad || net->desc.keep_all))
+            cvni_zero(l->dy, cvni_elements(l->shape));
     }
 }
 
@@ -2802,7 +3091,8 @@ cvn_result cvn_backward(cvn_net *net)
 {
     cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
     if (result != CVN_OK) return result;
-    if (net->forward_done != CVN_TRAIN) return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
+    if (net->forward_done != CVN_TRAIN)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
     cvni_begin_backward(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -2819,14 +3109,18 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     cvni_layer *l;
     cvn_result result = cvni_needs_build(net, "cvn_backward_from", 1);
     if (result != CVN_OK) return result;
-    if (!net->forward_done) return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: run a forward pass first");
+    if (!net->forward_done)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: run a forward pass first");
     if (!cvni_valid(net, node) || !gradient)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_backward_from: needs a node of this net and a gradient");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_backward_from: needs a node of this net and a gradient");
     l = &net->layers[node.id];
     if (!l->place.grad || !(l->want_grad || net->desc.keep_all))
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: call cvn_want_grad on '%s' before cvn_build", l->name);
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_backward_from: call cvn_want_grad on '%s' before cvn_build", l->name);
     if (net->forward_done == CVN_INFER && !l->place.predict)
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward_from: cvn_forward_eval did not compute '%s'", l->name);
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_backward_from: cvn_forward_eval did not compute '%s'", l->name);
     cvni_begin_backward(net);
     if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
     l->grad_written = 1;
@@ -2843,15 +3137,18 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
     in = cvni_first_input(net);
     y = &net->layers[net->output];
     if (!x || !out || n < 0 || !in || !in->y)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_predict: needs samples, room for the result and a net with an input");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_predict: needs samples, room for the result and a net with an input");
     for (int done = 0; done < n;) {
         const int now = cvni_min(n - done, net->max_batch);
         result = cvni_set_batch(net, now);
         if (result != CVN_OK) return result;
-        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done, cvni_elements(in->shape) * sizeof(float));
+        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done,
+               cvni_elements(in->shape) * sizeof(float));
         result = cvni_run(net, 0, 0);
         if (result != CVN_OK) return result;
-        memcpy(out + cvni_sample_elements(y->shape) * (size_t)done, y->y, cvni_elements(y->shape) * sizeof(float));
+        memcpy(out + cvni_sample_elements(y->shape) * (size_t)done, y->y,
+               cvni_elements(y->shape) * sizeof(float));
         done += now;
     }
     return CVN_OK;
@@ -2860,24 +3157,28 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
 /* ================================================================================================
  * >>gemm   packed, blocked matrix product; operands are matrices or patches of an image
  * ==============================================================================================
- *   C[m x n] (+)= A[m x k] B[k x n]. Both operands are seen as lines along k: the rows of A, the columns of B. A block of
- *   lines is packed into panels of mr (nr) lines, k-major, and the register tile runs over two panels. An operand knows
- *   how to read its element (line, k):
+ *   C[m x n] (+)= A[m x k] B[k x n]. Both operands are seen as lines along k: the rows of A, the
+ *   columns of B. A block of lines is packed into panels of mr (nr) lines, k-major, and the
+ *   register tile runs over two panels. An operand knows how to read its element (line, k):
  *
- *     strided   p[line*line_step + (k / taps)*k_step + tap[k % taps]]      (taps = 1, tap = NULL: a plain matrix)
+ *     strided   p[line*line_step + (k / taps)*k_step + tap[k % taps]] (taps = 1, tap = NULL: a
+ *               plain matrix)
  *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
  *     taps      line = (channel, tap), k = output position: its transpose
  *
- *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the blocking: the division into
- *   blocks, and so the number of threads, does not change a bit.       source: K. Goto, R. van de Geijn, ACM TOMS 34(3) */
+ *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the
+ *   blocking: the division into
+ *   blocks, and so the number of threads, does not change a bit. source: K. Goto, R. van de Geijn,
+ *   ACM TOMS 34(3) */
 
 #define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
 #define CVNI_BLOCK_M 128        /* lines of A in a packed block, about: with KC in L2 */
 #define CVNI_BLOCK_N 256        /* lines of B */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 
-/* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and column of positions
- * reads: -1 is padding that reads 0. Index of a row: rows[tap_h*rows_tap + position_h*rows_step]. */
+/* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and
+ * column of positions reads: -1 is padding that reads 0. Index of a row: rows[tap_h*rows_tap +
+ * position_h*rows_step]. */
 typedef struct cvni_patches {
     const float *x;             /* first channel */
     ptrdiff_t plane, row;       /* floats from channel to channel, row to row */
@@ -2922,11 +3223,13 @@ static cvni_operand cvni_matrix(const float *p, ptrdiff_t line_step, ptrdiff_t k
 
 /* One panel of `lines` <= width lines from a strided operand. */
 CVNI_HOT
-static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k0, int ks,
+                              int width, float *out)
 {
     for (int k = 0; k < ks; k++, out += width) {
         const int kk = k0 + k;
-        const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step + (o->tap ? o->tap[kk % o->taps] : 0);
+        const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step +
+                         (o->tap ? o->tap[kk % o->taps] : 0);
         if (o->line_step == 1) for (int i = 0; i < lines; i++) out[i] = p[i];
         else for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
         for (int i = lines; i < width; i++) out[i] = 0;
@@ -2935,7 +3238,8 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
 
 /* A plain matrix whose lines are contiguous along k: line by line. */
 CVNI_HOT
-static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, int ks, int width,
+                           float *out)
 {
     for (int i = 0; i < width; i++) {
         const float *p = o->p + (line0 + i) * o->line_step + k0;
@@ -2944,7 +3248,8 @@ static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, 
     }
 }
 
-/* Runs of positions that share a row of the output: row, first column, first line of the panel, length. */
+/* Runs of positions that share a row of the output: row, first column, first line of the panel,
+ * length. */
 typedef struct cvni_run_of { int row, col, line, n; } cvni_run_of;
 
 static int cvni_split_runs(int width, int first, int n, cvni_run_of *run)
@@ -2959,10 +3264,12 @@ static int cvni_split_runs(int width, int first, int n, cvni_run_of *run)
     return runs;
 }
 
-/* One run under one tap for the channels [c0, c1): all read the same places of their planes. What lies in the padding is
- * at the ends; between them neighbours read neighbours, or places of their own (a stride, mirrored padding). */
+/* One run under one tap for the channels [c0, c1): all read the same places of their planes. What
+ * lies in the padding is at the ends; between them neighbours read neighbours, or places of their
+ * own (a stride, mirrored padding). */
 CVNI_HOT
-static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap, int c0, int c1, ptrdiff_t step, float *out)
+static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap, int c0, int c1,
+                          ptrdiff_t step, float *out)
 {
     const int *cols = g->cols + tap % g->taps_w * g->cols_tap + run->col * g->cols_step;
     const int r = g->rows[tap / g->taps_w * g->rows_tap + run->row * g->rows_step];
@@ -2972,16 +3279,21 @@ static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap
     int unit;
     while (begin < end && cols[begin * g->cols_step] < 0) begin++;
     while (end > begin && cols[(end - 1) * g->cols_step] < 0) end--;
-    unit = g->unit && begin < end && cols[(end - 1) * g->cols_step] - cols[begin * g->cols_step] == end - begin - 1;
+    unit = g->unit && begin < end &&
+           cols[(end - 1) * g->cols_step] - cols[begin * g->cols_step] == end - begin - 1;
     for (int c = c0; c < c1; c++, out += step, row += g->plane) {
         for (int i = 0; i < begin; i++) out[i] = 0;
-        if (unit) for (int i = begin; i < end; i++) out[i] = row[cols[begin * g->cols_step] + i - begin];
-        else for (int i = begin; i < end; i++) out[i] = cols[i * g->cols_step] < 0 ? 0 : row[cols[i * g->cols_step]];
+        if (unit)
+            for (int i = begin; i < end; i++) out[i] = row[cols[begin * g->cols_step] + i - begin];
+        else
+            for (int i = begin; i < end; i++)
+                out[i] = cols[i * g->cols_step] < 0 ? 0 : row[cols[i * g->cols_step]];
         for (int i = end; i < run->n; i++) out[i] = 0;
     }
 }
 
-static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k0, int ks,
+                              int width, float *out)
 {
     const cvni_patches *g = o->patches;
     const int taps = g->taps_h * g->taps_w;
@@ -2998,9 +3310,11 @@ static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k
         for (int i = lines; i < width; i++) out[k * width + i] = 0;
 }
 
-/* Lines are taps, k runs over positions: a few positions at a time, so that what is written with a stride stays in L1. */
+/* Lines are taps, k runs over positions: a few positions at a time, so that what is written with a
+ * stride stays in L1. */
 CVNI_HOT
-static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, int ks, int width,
+                           float *out)
 {
     const cvni_patches *g = o->patches;
     const int taps = g->taps_h * g->taps_w;
@@ -3011,8 +3325,11 @@ static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, 
             const int channel = (line0 + i) / taps;
             const int tap = (line0 + i) % taps;
             for (int s = 0; s < runs; s++) {
-                const int *cols = g->cols + tap % g->taps_w * g->cols_tap + run[s].col * g->cols_step;
-                const int r = i < lines ? g->rows[tap / g->taps_w * g->rows_tap + run[s].row * g->rows_step] : -1;
+                const int *cols = g->cols + tap % g->taps_w * g->cols_tap +
+                                  run[s].col * g->cols_step;
+                const int r =
+                    i < lines ? g->rows[tap / g->taps_w * g->rows_tap + run[s].row * g->rows_step]
+                              : -1;
                 const float *row = g->x + channel * g->plane + r * g->row;
                 float *to = out + (k + run[s].line) * width + i;
                 for (int j = 0; j < run[s].n; j++) {
@@ -3025,13 +3342,15 @@ static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, 
 }
 
 /* Packs lines [line0, line0 + lines) into panels of `width`, each ks x width. */
-static void cvni_pack(const cvni_operand *o, int line0, int lines, int k0, int ks, int width, float *out)
+static void cvni_pack(const cvni_operand *o, int line0, int lines, int k0, int ks, int width,
+                      float *out)
 {
     for (int i = 0; i < lines; i += width, out += (ptrdiff_t)ks * width) {
         const int n = cvni_min(width, lines - i);
         if (o->patches && o->lines_are_taps) cvni_pack_taps(o, line0 + i, n, k0, ks, width, out);
         else if (o->patches) cvni_pack_patches(o, line0 + i, n, k0, ks, width, out);
-        else if (o->k_step == 1 && o->taps == 1 && o->line_step != 1) cvni_pack_rows(o, line0 + i, n, k0, ks, width, out);
+        else if (o->k_step == 1 && o->taps == 1 && o->line_step != 1)
+            cvni_pack_rows(o, line0 + i, n, k0, ks, width, out);
         else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
@@ -3047,16 +3366,17 @@ static int cvni_block(int lines, int aim, int panel)
 /* Scratch of one worker for a product of this size, in bytes. */
 static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 {
-    const size_t lines = (size_t)cvni_block(m, CVNI_BLOCK_M, kern->mr) + (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
+    const size_t lines = (size_t)cvni_block(m, CVNI_BLOCK_M, kern->mr) +
+                         (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
     const size_t tile = (size_t)(kern->mr * kern->nr);
     return cvni_align((lines * (size_t)cvni_min(k, CVNI_KC) + tile) * sizeof(float));
 }
 
-/* The tiles of two packed blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. Tiles over the edge go through a
- * buffer. */
+/* The tiles of two packed blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. Tiles over the
+ * edge go through a buffer. */
 CVNI_HOT
-static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns, int ks, int add,
-                            const float *a, const float *b, float *tile)
+static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, int ks, int add, const float *a, const float *b, float *tile)
 {
     const int mr = kern->mr;
     const int nr = kern->nr;
@@ -3072,13 +3392,15 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
             kern->gemm_tile(ks, a + (ptrdiff_t)i * ks, b + (ptrdiff_t)j * ks, tile, nr, 0);
             for (int r = 0; r < rows; r++)
                 for (int s = 0; s < cols; s++)
-                    c[r * g->ldc + s] = add ? c[r * g->ldc + s] + tile[r * nr + s] : tile[r * nr + s];
+                    c[r * g->ldc + s] = add ? c[r * g->ldc + s] + tile[r * nr + s]
+                                            : tile[r * nr + s];
         }
     }
 }
 
 /* Bias and activation on a finished block, still in the cache. */
-static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns)
+static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns)
 {
     for (int i = 0; i < ms; i++) {
         float *c = g->c + (m0 + i) * g->ldc + n0;
@@ -3088,8 +3410,10 @@ static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0
     }
 }
 
-/* One block of C over the whole of k, on this thread. ms and ns at most the blocks that cvni_gemm_scratch assumes. */
-static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0, int ns, void *scratch)
+/* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
+ * cvni_gemm_scratch assumes. */
+static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, void *scratch)
 {
     float *a = (float *)scratch;
     float *b = a + (ptrdiff_t)cvni_round_up(ms, kern->mr) * cvni_min(g->k, CVNI_KC);
@@ -3103,7 +3427,8 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
     if (g->row_bias || g->col_bias || g->activate) cvni_gemm_store(kern, g, m0, ms, n0, ns);
 }
 
-/* Division of one product into blocks: as few as the caches allow, more when `want` tasks are needed. */
+/* Division of one product into blocks: as few as the caches allow, more when `want` tasks are
+ * needed. */
 typedef struct cvni_blocks { int ms, ns, rows, cols; } cvni_blocks;
 
 static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int want)
@@ -3111,7 +3436,8 @@ static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int 
     cvni_blocks b;
     b.ms = cvni_block(m, CVNI_BLOCK_M, kern->mr);
     b.ns = cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    while (cvni_ceil_div(m, b.ms) * cvni_ceil_div(n, b.ns) < want && (b.ns > 2 * kern->nr || b.ms > 4 * kern->mr)) {
+    while (cvni_ceil_div(m, b.ms) * cvni_ceil_div(n, b.ns) < want &&
+           (b.ns > 2 * kern->nr || b.ms > 4 * kern->mr)) {
         if (b.ns > 2 * kern->nr && b.ns >= b.ms / 2) b.ns = cvni_round_up(b.ns / 2, kern->nr);
         else if (b.ms > 4 * kern->mr) b.ms = cvni_round_up(b.ms / 2, kern->mr);
         else b.ns = cvni_round_up(b.ns / 2, kern->nr);
@@ -3121,14 +3447,20 @@ static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int 
     return b;
 }
 
-static void cvni_gemm_task(const cvn_net *net, const cvni_gemm *g, const cvni_blocks *b, int task, int worker)
+static void cvni_gemm_task(const cvn_net *net, const cvni_gemm *g, const cvni_blocks *b, int task,
+                           int worker)
 {
     const int m0 = task / b->cols * b->ms;
     const int n0 = task % b->cols * b->ns;
-    cvni_gemm_block(net->k, g, m0, cvni_min(b->ms, g->m - m0), n0, cvni_min(b->ns, g->n - n0), cvni_scratch(net, worker));
+    cvni_gemm_block(net->k, g, m0, cvni_min(b->ms, g->m - m0), n0, cvni_min(b->ns, g->n - n0),
+                    cvni_scratch(net, worker));
 }
 
-typedef struct cvni_gemm_job { const cvn_net *net; const cvni_gemm *g; cvni_blocks blocks; } cvni_gemm_job;
+typedef struct cvni_gemm_job {
+    const cvn_net *net;
+    const cvni_gemm *g;
+    cvni_blocks blocks;
+} cvni_gemm_job;
 
 static void cvni_gemm_part(void *context, int begin, int end, int worker)
 {
@@ -3143,25 +3475,30 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
     job.net = net;
     job.g = g;
     job.blocks = cvni_make_blocks(net->k, g->m, g->n, 2 * net->threads);
-    cvni_parallel_for(net, job.blocks.rows * job.blocks.cols, 2.0 * g->m * g->n * g->k, cvni_gemm_part, &job);
+    cvni_parallel_for(net, job.blocks.rows * job.blocks.cols, 2.0 * g->m * g->n * g->k,
+                      cvni_gemm_part, &job);
 }
 
 /* ================================================================================================
  * >>conv2d   convolution: implicit GEMM; direct for depthwise kernels
  * ==============================================================================================
  *   y[n, f, oh, ow] = bias[f] + sum over c, kh, kw of
- *                     w[f, c, kh, kw] * x[n, c, oh*stride_h + kh*dilation_h - pad_top, ow*stride_w + ...]
+ *                     w[f, c, kh, kw] * x[n, c, oh*stride_h + kh*dilation_h - pad_top, ow*stride_w
+ *                     + ...]
  *
- *   Tables, made once per plan, say for each tap and output row (column) which input row (column) it reads, -1 for zero
- *   padding: stride, dilation and the pad modes live there alone.
+ *   Tables, made once per plan, say for each tap and output row (column) which input row (column)
+ *   it reads, -1 for zero padding: stride, dilation and the pad modes live there alone.
  *
- *   forward            per image and group: Y[filters x positions] = W[filters x K] patches[K x positions]
- *   backward, weights  dW[filters x K] += dY[filters x positions] patches^T; the batch is cut into slices of fixed size
- *                      whose sums are added in order
- *   backward, data     a gather: input positions whose coordinates are congruent modulo the stride meet the same taps;
- *                      each such phase is one product dX[C x positions] = W^T[C x filters*taps] dY patches. With reflect
- *                      or replicate padding this is the gradient of the padded image, which then is folded back.
- *   source             V. Dumoulin, F. Visin, arXiv:1603.07285, section 4          tested: tests/test_conv.c */
+ *   forward            per image and group: Y[filters x positions] = W[filters x K] patches[K x
+ *                      positions]
+ *   backward, weights  dW[filters x K] += dY[filters x positions] patches^T; the batch is cut into
+ *                      slices of fixed size whose sums are added in order
+ *   backward, data     a gather: input positions whose coordinates are congruent modulo the stride
+ *                      meet the same taps; each such phase is one product dX[C x positions] = W^T[C
+ *                      x filters*taps] dY patches. With reflect or replicate padding this is the
+ *                      gradient of the padded image, which then is folded back.
+ *   source             V. Dumoulin, F. Visin, arXiv:1603.07285, section 4
+ *                                                                      tested: tests/test_conv.c */
 
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DIRECT_FILTERS 2
@@ -3172,18 +3509,21 @@ typedef struct cvni_conv {
     int G, CG, MG;                      /* groups, channels and filters of one */
     int taps, K;                        /* taps of a kernel, CG*taps */
     int direct;                         /* no GEMM */
-    int BH, BW;                         /* image that backward-data makes: the input, or the padded one */
+    int BH, BW;                         /* image that backward-data makes: the input, or the padded
+                                         * one */
     int off_h, off_w;                   /* of output position 0 in it */
     const int *rows, *cols;             /* forward: [kernel_h][OH], [kernel_w][OW] */
     const int *back_rows, *back_cols;   /* backward: [kernel_h][BH], [kernel_w][BW] */
     const int *tap;                     /* taps of the phases, one phase behind the other */
-    const int *runs;                    /* per kernel column: first and last + 1 output column inside the image */
+    const int *runs;                    /* per kernel column: first and last + 1 output column
+                                         * inside the image */
 } cvni_conv;
 
 static size_t cvni_conv_table_ints(const cvni_conv *c)
 {
     const cvn_conv2d_desc *d = c->d;
-    return (size_t)d->kernel_h * (size_t)(c->OH + c->BH) + (size_t)d->kernel_w * (size_t)(c->OW + c->BW + 2) + (size_t)c->taps;
+    return (size_t)d->kernel_h * (size_t)(c->OH + c->BH) +
+           (size_t)d->kernel_w * (size_t)(c->OW + c->BW + 2) + (size_t)c->taps;
 }
 
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
@@ -3228,14 +3568,17 @@ static int cvni_pad_index(int i, int n, cvn_pad_mode mode)
     return i < 0 ? -i : 2 * (n - 1) - i;
 }
 
-static void cvni_fill_map(int *map, int kernel, int out, int n, int stride, int dilation, int pad, cvn_pad_mode mode)
+static void cvni_fill_map(int *map, int kernel, int out, int n, int stride, int dilation, int pad,
+                          cvn_pad_mode mode)
 {
     for (int k = 0; k < kernel; k++)
-        for (int o = 0; o < out; o++) *map++ = cvni_pad_index(o * stride + k * dilation - pad, n, mode);
+        for (int o = 0; o < out; o++)
+            *map++ = cvni_pad_index(o * stride + k * dilation - pad, n, mode);
 }
 
 /* The inverse: which output position reads input position i through tap k, or -1. */
-static void cvni_fill_back_map(int *map, int kernel, int out, int n, int stride, int dilation, int offset)
+static void cvni_fill_back_map(int *map, int kernel, int out, int n, int stride, int dilation,
+                               int offset)
 {
     for (int k = 0; k < kernel; k++) {
         for (int i = 0; i < n; i++) {
@@ -3245,15 +3588,16 @@ static void cvni_fill_back_map(int *map, int kernel, int out, int n, int stride,
     }
 }
 
-/* Positions of the backward image congruent to (h0, w0) modulo the stride, and the taps that reach them: kernel rows
- * kh0, kh0 + kh_step, ... */
+/* Positions of the backward image congruent to (h0, w0) modulo the stride, and the taps that reach
+ * them: kernel rows kh0, kh0 + kh_step, ... */
 typedef struct cvni_phase {
     int h0, w0, rows, cols;
     int kh0, kh_step, taps_h;
     int kw0, kw_step, taps_w;
 } cvni_phase;
 
-static void cvni_phase_taps(int start, int offset, int kernel, int stride, int dilation, int *first, int *step, int *count)
+static void cvni_phase_taps(int start, int offset, int kernel, int stride, int dilation, int *first,
+                            int *step, int *count)
 {
     *first = 0;
     *step = 1;
@@ -3274,8 +3618,10 @@ static cvni_phase cvni_conv_phase(const cvni_conv *c, int index)
     p.w0 = index % d->stride_w;
     p.rows = c->BH > p.h0 ? cvni_ceil_div(c->BH - p.h0, d->stride_h) : 0;
     p.cols = c->BW > p.w0 ? cvni_ceil_div(c->BW - p.w0, d->stride_w) : 0;
-    cvni_phase_taps(p.h0, c->off_h, d->kernel_h, d->stride_h, d->dilation_h, &p.kh0, &p.kh_step, &p.taps_h);
-    cvni_phase_taps(p.w0, c->off_w, d->kernel_w, d->stride_w, d->dilation_w, &p.kw0, &p.kw_step, &p.taps_w);
+    cvni_phase_taps(p.h0, c->off_h, d->kernel_h, d->stride_h, d->dilation_h, &p.kh0, &p.kh_step,
+                    &p.taps_h);
+    cvni_phase_taps(p.w0, c->off_w, d->kernel_w, d->stride_w, d->dilation_w, &p.kw0, &p.kw_step,
+                    &p.taps_w);
     return p;
 }
 
@@ -3289,8 +3635,10 @@ static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
     int *back_cols = back_rows + d->kernel_h * c.BH;
     int *tap = back_cols + d->kernel_w * c.BW;
     int *runs = tap + c.taps;
-    cvni_fill_map(rows, d->kernel_h, c.OH, c.H, d->stride_h, d->dilation_h, d->pad_top, d->pad_mode);
-    cvni_fill_map(cols, d->kernel_w, c.OW, c.W, d->stride_w, d->dilation_w, d->pad_left, d->pad_mode);
+    cvni_fill_map(rows, d->kernel_h, c.OH, c.H, d->stride_h, d->dilation_h, d->pad_top,
+                  d->pad_mode);
+    cvni_fill_map(cols, d->kernel_w, c.OW, c.W, d->stride_w, d->dilation_w, d->pad_left,
+                  d->pad_mode);
     cvni_fill_back_map(back_rows, d->kernel_h, c.OH, c.BH, d->stride_h, d->dilation_h, c.off_h);
     cvni_fill_back_map(back_cols, d->kernel_w, c.OW, c.BW, d->stride_w, d->dilation_w, c.off_w);
     for (int i = 0; i < d->stride_h * d->stride_w; i++) {
@@ -3305,8 +3653,8 @@ static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
     }
 }
 
-/* Slices of the batch in backward-weights: enough for a few threads where the product itself has few blocks. They
- * depend on the shapes alone, so the sums do not depend on the threads. */
+/* Slices of the batch in backward-weights: enough for a few threads where the product itself has
+ * few blocks. They depend on the shapes alone, so the sums do not depend on the threads. */
 static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
 {
     const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
@@ -3319,20 +3667,31 @@ static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x
     const int big = 1 << 15;
     char text[96];
     if (x.rank != 4)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is no image [C, H, W]; reshape it", cvni_shape_text(x, text));
-    if (d->filters < 1 || d->kernel_h < 1 || d->kernel_w < 1 || d->kernel_h > big || d->kernel_w > big || d->stride_h < 1 ||
-        d->stride_w < 1 || d->stride_h > big || d->stride_w > big || d->dilation_h < 1 || d->dilation_w < 1 ||
-        d->dilation_h > big || d->dilation_w > big || d->groups < 1 || d->pad_top < 0 || d->pad_left < 0 ||
-        d->pad_bottom < 0 || d->pad_right < 0 || d->pad_top > big || d->pad_left > big || d->pad_bottom > big ||
-        d->pad_right > big || d->pad_mode < CVN_PAD_ZERO || d->pad_mode > CVN_PAD_REPLICATE)
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d filters of %d x %d, stride %d x %d, dilation %d x %d, %d groups: "
-                               "out of range (1 or more; pads 0 or more)", d->filters, d->kernel_h, d->kernel_w, d->stride_h,
-                               d->stride_w, d->dilation_h, d->dilation_w, d->groups);
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s is no image [C, H, W]; reshape it",
+                               cvni_shape_text(x, text));
+    if (d->filters < 1 || d->kernel_h < 1 || d->kernel_w < 1 || d->kernel_h > big ||
+        d->kernel_w > big || d->stride_h < 1 || d->stride_w < 1 || d->stride_h > big ||
+        d->stride_w > big || d->dilation_h < 1 || d->dilation_w < 1 || d->dilation_h > big ||
+        d->dilation_w > big || d->groups < 1 || d->pad_top < 0 || d->pad_left < 0 ||
+        d->pad_bottom < 0 || d->pad_right < 0 || d->pad_top > big || d->pad_left > big ||
+        d->pad_bottom > big || d->pad_right > big || d->pad_mode < CVN_PAD_ZERO ||
+        d->pad_mode > CVN_PAD_REPLICATE)
+        return cvni_layer_fail(
+            net, l, CVN_ERROR_ARGUMENT,
+            "%d filters of %d x %d, stride %d x %d, dilation %d x %d, %d groups: "
+            "out of range (1 or more; pads 0 or more)",
+            d->filters, d->kernel_h, d->kernel_w, d->stride_h, d->stride_w, d->dilation_h,
+            d->dilation_w, d->groups);
     if (x.dim[1] % d->groups || d->filters % d->groups)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%d groups do not divide %d channels and %d filters", d->groups,
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "%d groups do not divide %d channels and %d filters", d->groups,
                                x.dim[1], d->filters);
-    if (d->pad_mode == CVN_PAD_REFLECT && (cvni_max(d->pad_top, d->pad_bottom) >= x.dim[2] || cvni_max(d->pad_left, d->pad_right) >= x.dim[3]))
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "reflect padding must be smaller than the input %s", cvni_shape_text(x, text));
+    if (d->pad_mode == CVN_PAD_REFLECT && (cvni_max(d->pad_top, d->pad_bottom) >= x.dim[2] ||
+                                           cvni_max(d->pad_left, d->pad_right) >= x.dim[3]))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "reflect padding must be smaller than the input %s",
+                               cvni_shape_text(x, text));
     return CVN_OK;
 }
 
@@ -3346,21 +3705,29 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     char text[96];
     cvni_conv c;
     cvn_result result;
-    if (!d->filters && x.rank == 4) d->filters = d->groups = channels;      /* depthwise, as cvn_depthwise asks */
+    /* depthwise, as cvn_depthwise asks */
+    if (!d->filters && x.rank == 4) d->filters = d->groups = channels;
     result = cvni_conv_check(net, l, x);
     if (result != CVN_OK) return result;
     reach_h = d->dilation_h * (d->kernel_h - 1) + 1;
     reach_w = d->dilation_w * (d->kernel_w - 1) + 1;
-    if (reach_h > x.dim[2] + d->pad_top + d->pad_bottom || reach_w > x.dim[3] + d->pad_left + d->pad_right)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "kernel %d x %d (dilated: %d x %d) is larger than input %s with pads "
-                               "%d %d %d %d; raise the pads or shrink the kernel", d->kernel_h, d->kernel_w, reach_h, reach_w,
-                               cvni_shape_text(x, text), d->pad_top, d->pad_left, d->pad_bottom, d->pad_right);
-    l->shape = cvni_shape(4, x.dim[0], d->filters, (x.dim[2] + d->pad_top + d->pad_bottom - reach_h) / d->stride_h + 1,
+    if (reach_h > x.dim[2] + d->pad_top + d->pad_bottom ||
+        reach_w > x.dim[3] + d->pad_left + d->pad_right)
+        return cvni_layer_fail(
+            net, l, CVN_ERROR_SHAPE,
+            "kernel %d x %d (dilated: %d x %d) is larger than input %s with pads "
+            "%d %d %d %d; raise the pads or shrink the kernel",
+            d->kernel_h, d->kernel_w, reach_h, reach_w, cvni_shape_text(x, text), d->pad_top,
+            d->pad_left, d->pad_bottom, d->pad_right);
+    l->shape = cvni_shape(4, x.dim[0], d->filters,
+                          (x.dim[2] + d->pad_top + d->pad_bottom - reach_h) / d->stride_h + 1,
                           (x.dim[3] + d->pad_left + d->pad_right - reach_w) / d->stride_w + 1);
     fan_in = (double)(channels / d->groups) * d->kernel_h * d->kernel_w;
     fan_out = (double)(d->filters / d->groups) * d->kernel_h * d->kernel_w;
-    result = cvni_add_param(net, l, 0, "weight", cvni_shape(4, d->filters, channels / d->groups, d->kernel_h, d->kernel_w),
-                            CVNI_WEIGHT, cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
+    result = cvni_add_param(
+        net, l, 0, "weight",
+        cvni_shape(4, d->filters, channels / d->groups, d->kernel_h, d->kernel_w), CVNI_WEIGHT,
+        cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
     if (result == CVN_OK && !d->no_bias)
         result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, d->filters, 0, 0, 0), CVNI_BIAS,
                                 cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), fan_in, fan_out);
@@ -3369,15 +3736,22 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     l->macs = fan_in * d->filters * c.OH * c.OW;
     l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
     slices = cvni_conv_slices(net, &c);
-    l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M, (size_t)c.K * sizeof(float)) : 0;
+    l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M,
+                                                                     (size_t)c.K * sizeof(float))
+                                                     : 0;
     l->scratch_bytes = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
-    l->scratch_bytes += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) * (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float)) *
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
+    l->scratch_bytes += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
+                                   (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float)) *
                         (size_t)(d->stride_h * d->stride_w > 1);
     if (d->pad_mode != CVN_PAD_ZERO)
-        l->scratch_bytes = cvni_add_size(l->scratch_bytes, cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
-                                         cvni_mul_size((size_t)c.BH, (size_t)c.BW * sizeof(float))));
+        l->scratch_bytes =
+            cvni_add_size(l->scratch_bytes,
+                          cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
+                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW * sizeof(float))));
     return CVN_OK;
 }
 
@@ -3430,15 +3804,18 @@ static const float *cvni_conv_image(const cvni_conv_job *j, const cvni_layer *x,
     return x->y + ((ptrdiff_t)n * j->c.C + (ptrdiff_t)g * j->c.CG) * j->c.H * j->c.W;
 }
 
-static int cvni_conv_is_plain(const cvni_conv *c)       /* 1x1, stride 1, no padding: the patches are the image */
+static int cvni_conv_is_plain(const cvni_conv *c)       /* 1x1, stride 1, no padding: the patches
+                                                         * are the image */
 {
     return c->taps == 1 && c->d->stride_h * c->d->stride_w == 1 && c->OH == c->H && c->OW == c->W;
 }
 
-static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches, int lines_are_taps)
+static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches,
+                                      int lines_are_taps)
 {
     const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
-    cvni_operand o = cvni_matrix(patches->x, lines_are_taps ? plane : 1, lines_are_taps ? 1 : plane);
+    cvni_operand o = cvni_matrix(patches->x, lines_are_taps ? plane : 1,
+                                 lines_are_taps ? 1 : plane);
     if (cvni_conv_is_plain(c)) return o;
     o.patches = patches;
     o.lines_are_taps = lines_are_taps;
@@ -3456,7 +3833,8 @@ static void cvni_conv_forward_part(void *context, int begin, int end, int worker
     for (int t = begin; t < end; t++) {
         const int n = t / blocks / c->G;
         const int g = t / blocks % c->G;
-        const cvni_patches patches = cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
+        const cvni_patches patches =
+            cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
         cvni_gemm p;
         memset(&p, 0, sizeof p);
         p.m = c->MG;
@@ -3474,7 +3852,8 @@ static void cvni_conv_forward_part(void *context, int begin, int end, int worker
 }
 
 /* Direct: one output plane of a group with one channel. */
-static void cvni_conv_direct_plane(const cvni_kernels *kern, const cvni_conv *c, const float *x, const float *w, float bias, float *y)
+static void cvni_conv_direct_plane(const cvni_kernels *kern, const cvni_conv *c, const float *x,
+                                   const float *w, float bias, float *y)
 {
     const int kw = c->d->kernel_w;
     for (int oh = 0; oh < c->OH; oh++, y += c->OW) {
@@ -3486,7 +3865,8 @@ static void cvni_conv_direct_plane(const cvni_kernels *kern, const cvni_conv *c,
             const float *row = x + (ptrdiff_t)r * c->W;
             if (r < 0) continue;
             if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1]) kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], y + run[0]);
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], y + run[0]);
             } else {
                 for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) y[i] += w[t] * row[cols[i]];
             }
@@ -3531,14 +3911,17 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
         cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_part, &j);
         return CVN_OK;
     }
-    j.blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW, cvni_ceil_div(2 * net->threads, c->N * c->G));
-    cvni_parallel_for(net, c->N * c->G * j.blocks.rows * j.blocks.cols, cost, cvni_conv_forward_part, &j);
+    j.blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
+                                cvni_ceil_div(2 * net->threads, c->N * c->G));
+    cvni_parallel_for(net, c->N * c->G * j.blocks.rows * j.blocks.cols, cost,
+                      cvni_conv_forward_part, &j);
     return CVN_OK;
 }
 
-/* Adds (or writes) a block of phase positions [q0, q0 + count) to the strided places of an image row by row. */
-static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *p, const float *block, int channels, int q0, int count,
-                              float *image, int add)
+/* Adds (or writes) a block of phase positions [q0, q0 + count) to the strided places of an image
+ * row by row. */
+static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *p, const float *block,
+                              int channels, int q0, int count, float *image, int add)
 {
     for (int i = 0; i < channels; i++, block += count, image += (ptrdiff_t)c->BH * c->BW) {
         for (int q = 0; q < count; q++) {
@@ -3551,7 +3934,8 @@ static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *p, const flo
 }
 
 /* A phase that no tap reaches: its gradient is zero. */
-static void cvni_conv_clear_phase(const cvni_conv *c, const cvni_phase *p, int channels, float *image)
+static void cvni_conv_clear_phase(const cvni_conv *c, const cvni_phase *p, int channels,
+                                  float *image)
 {
     for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->BH * c->BW)
         for (int h = p->h0; h < c->BH; h += c->d->stride_h)
@@ -3577,15 +3961,19 @@ static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase 
     return g;
 }
 
-/* Channels [m0, m0 + ms) of one image and group: the gradient of the (padded) input into `image`. */
-static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image, int add, void *scratch)
+/* Channels [m0, m0 + ms) of one image and group: the gradient of the (padded) input into
+ * `image`. */
+static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image,
+                                 int add, void *scratch)
 {
     const cvni_conv *c = &j->c;
     const float *w = cvni_weights(j->net, j->l, 0) + (ptrdiff_t)g * c->MG * c->K;
     const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
     const int phases = c->d->stride_h * c->d->stride_w;
     const int *tap = c->tap;
-    float *block = (float *)(void *)((char *)scratch + cvni_gemm_scratch(j->net->k, c->CG, c->BH * c->BW, c->MG * c->taps));
+    float *block = (float *)(void *)((char *)scratch + cvni_gemm_scratch(j->net->k, c->CG,
+                                                                         c->BH * c->BW,
+                                                                         c->MG * c->taps));
     for (int i = 0; i < phases; i++) {
         const cvni_phase p = cvni_conv_phase(c, i);
         const cvni_patches patches = cvni_conv_back_patches(c, &p, dy);
@@ -3605,7 +3993,8 @@ static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, i
         for (int q = 0; taps && q < positions; q += j->blocks.ns) {
             const int ns = cvni_min(j->blocks.ns, positions - q);
             m.add = phases == 1 && add;
-            m.ldc = phases == 1 ? positions : ns;       /* one phase: the rows of the image itself */
+            m.ldc = phases == 1 ? positions : ns;       /* one phase: the rows of the image
+                                                         * itself */
             m.c = phases == 1 ? image - m0 * m.ldc : block - m0 * m.ldc - q;
             cvni_gemm_block(j->net->k, &m, m0, ms, q, ns, scratch);
             if (phases > 1) cvni_conv_scatter(c, &p, block, ms, q, ns, image, add);
@@ -3615,14 +4004,18 @@ static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, i
 }
 
 /* Reflect and replicate: every padded position adds to the pixel that it was read from. */
-static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *dx, int add)
+static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *dx,
+                           int add)
 {
-    for (int i = 0; i < channels; i++, dx += (ptrdiff_t)c->H * c->W, padded += (ptrdiff_t)c->BH * c->BW) {
+    for (int i = 0; i < channels;
+         i++, dx += (ptrdiff_t)c->H * c->W, padded += (ptrdiff_t)c->BH * c->BW) {
         if (!add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
         for (int h = 0; h < c->BH; h++) {
-            float *row = dx + (ptrdiff_t)cvni_pad_index(h - c->d->pad_top, c->H, c->d->pad_mode) * c->W;
+            float *row = dx +
+                         (ptrdiff_t)cvni_pad_index(h - c->d->pad_top, c->H, c->d->pad_mode) * c->W;
             for (int w = 0; w < c->BW; w++)
-                row[cvni_pad_index(w - c->d->pad_left, c->W, c->d->pad_mode)] += padded[(ptrdiff_t)h * c->BW + w];
+                row[cvni_pad_index(w - c->d->pad_left, c->W, c->d->pad_mode)] +=
+                    padded[(ptrdiff_t)h * c->BW + w];
         }
     }
 }
@@ -3666,10 +4059,14 @@ static void cvni_conv_back_weight_part(void *context, int begin, int end, int wo
         p.n = c->K;
         p.k = positions;
         p.ldc = c->K;
-        p.c = (j->slices > 1 ? (float *)j->l->work_backward + (ptrdiff_t)slice * c->M * c->K : j->dw) + (ptrdiff_t)g * c->MG * c->K;
+        p.c = (j->slices > 1 ? (float *)j->l->work_backward + (ptrdiff_t)slice * c->M * c->K
+                             : j->dw) +
+              (ptrdiff_t)g * c->MG * c->K;
         for (int n = n0; n < n1; n++) {
-            const cvni_patches patches = cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
-            p.a = cvni_matrix(j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions, positions, 1);
+            const cvni_patches patches =
+                cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
+            p.a = cvni_matrix(j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions,
+                              positions, 1);
             p.b = cvni_conv_operand(c, &patches, 1);
             p.add = n > n0 || j->slices == 1;
             cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
@@ -3686,7 +4083,9 @@ static void cvni_conv_add_slices_part(void *context, int begin, int end, int wor
     for (int f = begin; f < end; f++) {
         float *dw = j->dw + (ptrdiff_t)f * K;
         for (int s = 0; s < j->slices; s++)
-            j->net->k->add(K, dw, (const float *)j->l->work_backward + ((ptrdiff_t)s * j->c.M + f) * K, dw);
+            j->net->k->add(K, dw,
+                           (const float *)j->l->work_backward + ((ptrdiff_t)s * j->c.M + f) * K,
+                           dw);
     }
 }
 
@@ -3713,7 +4112,8 @@ static void cvni_conv_direct_back_data_part(void *context, int begin, int end, i
             float *row = dx + (ptrdiff_t)r * c->W;
             if (r < 0) continue;
             if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1]) kern->axpy(run[1] - run[0], w, dy + run[0], row + cols[run[0]]);
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w, dy + run[0], row + cols[run[0]]);
             } else {
                 for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w * dy[q];
             }
@@ -3749,7 +4149,8 @@ static void cvni_conv_direct_back_weight_part(void *context, int begin, int end,
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
-    for (int t = begin; t < end; t++) j->dw[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
+    for (int t = begin; t < end; t++)
+        j->dw[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
 }
 
 static void cvni_conv_back_bias_part(void *context, int begin, int end, int worker)
@@ -3760,7 +4161,8 @@ static void cvni_conv_back_bias_part(void *context, int begin, int end, int work
     for (int f = begin; f < end; f++) {
         double sum = 0;
         for (int n = 0; n < j->c.N; n++)
-            sum += (double)j->net->k->sum(positions, j->l->dy + ((ptrdiff_t)n * j->c.M + f) * positions);
+            sum += (double)j->net->k->sum(positions,
+                                          j->l->dy + ((ptrdiff_t)n * j->c.M + f) * positions);
         j->dw[f] += (float)sum;
     }
 }
@@ -3773,8 +4175,10 @@ static void cvni_conv_backward_weight(cvn_net *net, cvni_conv_job *j, double cos
         return;
     }
     j->slices = cvni_conv_slices(net, c);
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->K, cvni_ceil_div(2 * net->threads, j->slices * c->G));
-    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost, cvni_conv_back_weight_part, j);
+    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
+                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
+    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
+                      cvni_conv_back_weight_part, j);
     if (j->slices > 1)
         cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
 }
@@ -3785,7 +4189,9 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     const cvni_conv *c = &j.c;
     const double cost = 2 * l->macs * c->N;
     j.dw = cvni_weights_grad(net, l, 1);
-    if (j.dw) cvni_parallel_for(net, c->M, (double)c->N * c->M * c->OH * c->OW, cvni_conv_back_bias_part, &j);
+    if (j.dw)
+        cvni_parallel_for(net, c->M, (double)c->N * c->M * c->OH * c->OW, cvni_conv_back_bias_part,
+                          &j);
     j.dw = cvni_weights_grad(net, l, 0);
     if (j.dw) cvni_conv_backward_weight(net, &j, cost);
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
@@ -3795,14 +4201,21 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
         return;
     }
     j.blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
-    while (c->N * c->G * cvni_ceil_div(c->CG, j.blocks.ms) < 2 * net->threads && j.blocks.ms > 4 * net->k->mr)
+    while (c->N * c->G * cvni_ceil_div(c->CG, j.blocks.ms) < 2 * net->threads &&
+           j.blocks.ms > 4 * net->k->mr)
         j.blocks.ms = cvni_round_up(j.blocks.ms / 2, net->k->mr);
     j.blocks.rows = cvni_ceil_div(c->CG, j.blocks.ms);
     cvni_parallel_for(net, c->N * c->G * j.blocks.rows, cost, cvni_conv_back_data_part, &j);
 }
 
-static const cvni_op cvni_op_conv2d = { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare,
-                                        cvni_conv_forward, cvni_conv_backward };
+static const cvni_op cvni_op_conv2d = { "conv2d",
+                                        "conv",
+                                        "Conv",
+                                        CVNI_USES_X,
+                                        cvni_conv_shape,
+                                        cvni_conv_prepare,
+                                        cvni_conv_forward,
+                                        cvni_conv_backward };
 
 cvn_conv2d_desc cvn_conv2d_defaults(void)
 {
@@ -3854,7 +4267,7 @@ cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad
  * >>dense   fully connected: y = x W^T + b
  * ==============================================================================================
  *   x [rows, in], rows = N or, for a sequence, N*T; W [units, in]
- *   backward  dx = dy W;  dW += dy^T x;  db += sum of dy over rows                 tested: tests/test_layers.c */
+ *   backward  dx = dy W; dW += dy^T x; db += sum of dy over rows     tested: tests/test_layers.c */
 
 typedef struct cvni_dense { int rows, in, units; } cvni_dense;
 
@@ -3874,9 +4287,13 @@ static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     cvni_dense g;
     cvn_result result;
-    if (d->units < 1) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d units; 1 or more are needed", d->units);
-    if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no axis but the batch");
-    l->shape = x.rank == 3 ? cvni_shape(3, x.dim[0], x.dim[1], d->units, 0) : cvni_shape(2, x.dim[0], d->units, 0, 0);
+    if (d->units < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d units; 1 or more are needed",
+                               d->units);
+    if (x.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no axis but the batch");
+    l->shape = x.rank == 3 ? cvni_shape(3, x.dim[0], x.dim[1], d->units, 0)
+                           : cvni_shape(2, x.dim[0], d->units, 0, 0);
     g = cvni_dense_of(net, l);
     l->macs = (double)g.in * g.units * (x.rank == 3 ? x.dim[1] : 1);
     result = cvni_add_param(net, l, 0, "weight", cvni_shape(2, g.units, g.in, 0, 0), CVNI_WEIGHT,
@@ -3885,8 +4302,10 @@ static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
         result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, g.units, 0, 0, 0), CVNI_BIAS,
                                 cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), g.in, g.units);
     l->scratch_bytes = cvni_gemm_scratch(net->k, g.rows, g.units, g.in);
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, g.rows, g.in, g.units));
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes, cvni_gemm_scratch(net->k, g.units, g.in, g.rows));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, g.rows, g.in, g.units));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, g.units, g.in, g.rows));
     return result;
 }
 
@@ -3939,7 +4358,8 @@ static void cvni_dense_backward(cvn_net *net, cvni_layer *l)
     float *dw = cvni_weights_grad(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
     cvni_gemm g;
-    for (int r = 0; db && r < d.rows; r++) net->k->add(d.units, db, l->dy + (ptrdiff_t)r * d.units, db);
+    for (int r = 0; db && r < d.rows; r++)
+        net->k->add(d.units, db, l->dy + (ptrdiff_t)r * d.units, db);
     memset(&g, 0, sizeof g);
     if (dw) {
         g.m = d.units;
@@ -3963,7 +4383,13 @@ static void cvni_dense_backward(cvn_net *net, cvni_layer *l)
     cvni_gemm_run(net, &g);
 }
 
-static const cvni_op cvni_op_dense = { "dense", "fc", "Gemm", CVNI_USES_X, cvni_dense_shape, NULL, cvni_dense_forward,
+static const cvni_op cvni_op_dense = { "dense",
+                                       "fc",
+                                       "Gemm",
+                                       CVNI_USES_X,
+                                       cvni_dense_shape,
+                                       NULL,
+                                       cvni_dense_forward,
                                        cvni_dense_backward };
 
 static int cvni_can_fold(const cvni_layer *l)
@@ -3994,11 +4420,13 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
 /* ================================================================================================
  * >>pool   maximum and mean over windows
  * ==============================================================================================
- *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last window that starts at
- *             in + leading pad or behind is dropped
- *   max       training keeps, per output, the offset of the winner in its plane (int); backward adds dy there
- *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as PyTorch
- *                                                                                  tested: tests/test_layers.c */
+ *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last
+ *             window that starts at in + leading pad or behind is dropped
+ *   max       training keeps, per output, the offset of the winner in its plane (int); backward
+ *             adds dy there
+ *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as
+ *             PyTorch
+ *                                                                    tested: tests/test_layers.c */
 
 typedef struct cvni_window { int h0, h1, w0, w1, divisor; } cvni_window;
 
@@ -4018,18 +4446,27 @@ static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
     const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
     char text[96];
     if (x.rank != 4)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is no image [C, H, W]; reshape it", cvni_shape_text(x, text));
-    if (kh < 1 || kw < 1 || d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 || d->pad_left < 0 || d->pad_bottom < 0 ||
-        d->pad_right < 0 || cvni_max(d->pad_top, d->pad_bottom) > kh / 2 || cvni_max(d->pad_left, d->pad_right) > kw / 2)
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
-                               "(kernel and stride 1 or more, pads at most half the kernel)", kh, kw, d->stride_h, d->stride_w,
-                               d->pad_top, d->pad_left, d->pad_bottom, d->pad_right);
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s is no image [C, H, W]; reshape it",
+                               cvni_shape_text(x, text));
+    if (kh < 1 || kw < 1 || d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 ||
+        d->pad_left < 0 || d->pad_bottom < 0 || d->pad_right < 0 ||
+        cvni_max(d->pad_top, d->pad_bottom) > kh / 2 ||
+        cvni_max(d->pad_left, d->pad_right) > kw / 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
+                               "(kernel and stride 1 or more, pads at most half the kernel)",
+                               kh, kw, d->stride_h, d->stride_w, d->pad_top, d->pad_left,
+                               d->pad_bottom, d->pad_right);
     if (kh > x.dim[2] + d->pad_top + d->pad_bottom || kw > x.dim[3] + d->pad_left + d->pad_right)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "kernel %d x %d is larger than input %s with its pads; shrink the "
-                               "kernel or pool less before", kh, kw, cvni_shape_text(x, text));
-    l->shape = cvni_shape(4, x.dim[0], x.dim[1],
-                          cvni_pool_size(x.dim[2], kh, d->stride_h, d->pad_top, d->pad_bottom, d->ceil_mode),
-                          cvni_pool_size(x.dim[3], kw, d->stride_w, d->pad_left, d->pad_right, d->ceil_mode));
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "kernel %d x %d is larger than input %s with its pads; shrink the "
+                               "kernel or pool less before",
+                               kh, kw, cvni_shape_text(x, text));
+    l->shape = cvni_shape(
+        4, x.dim[0], x.dim[1],
+        cvni_pool_size(x.dim[2], kh, d->stride_h, d->pad_top, d->pad_bottom, d->ceil_mode),
+        cvni_pool_size(x.dim[3], kw, d->stride_w, d->pad_left, d->pad_right, d->ceil_mode));
     return CVN_OK;
 }
 
@@ -4052,11 +4489,18 @@ static cvni_window cvni_pool_window(const cvn_pool_desc *d, cvn_shape x, int oh,
     w.h1 = cvni_min(h0 + kh, x.dim[2]);
     w.w1 = cvni_min(w0 + kw, x.dim[3]);
     w.divisor = d->exclude_pad ? (w.h1 - w.h0) * (w.w1 - w.w0)
-                               : (cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) * (cvni_min(w0 + kw, x.dim[3] + d->pad_right) - w0);
+                               : (cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) *
+                                     (cvni_min(w0 + kw, x.dim[3] + d->pad_right) - w0);
     return w;
 }
 
-typedef struct cvni_pool_job { cvn_net *net; cvni_layer *l; cvni_layer *x; float *dx; int add; } cvni_pool_job;
+typedef struct cvni_pool_job {
+    cvn_net *net;
+    cvni_layer *l;
+    cvni_layer *x;
+    float *dx;
+    int add;
+} cvni_pool_job;
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
@@ -4075,7 +4519,9 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
             int best = w.h0 * x.dim[3] + w.w0;
             for (int h = w.h0; h < w.h1; h++)
                 for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++)
-                    if (plane[i] > plane[best] || (plane[i] != plane[i] && plane[best] == plane[best])) best = i;
+                    if (plane[i] > plane[best] ||
+                        (plane[i] != plane[i] && plane[best] == plane[best]))
+                        best = i;
             y[o] = plane[best];
             if (winner) winner[o] = best;
         }
@@ -4150,8 +4596,10 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.dx = NULL;
     j.add = 0;
     if (backward && (j.dx = cvni_gradient_for(j.x, &j.add)) == NULL) return;
-    cost = (double)cvni_elements(l->shape) * (d->kernel_h ? d->kernel_h * d->kernel_w : j.x->shape.dim[2] * j.x->shape.dim[3]);
-    cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1], 2 * cost + (double)cvni_elements(j.x->shape), part, &j);
+    cost = (double)cvni_elements(l->shape) *
+           (d->kernel_h ? d->kernel_h * d->kernel_w : j.x->shape.dim[2] * j.x->shape.dim[3]);
+    cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
+                      2 * cost + (double)cvni_elements(j.x->shape), part, &j);
 }
 
 static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
@@ -4166,16 +4614,26 @@ static cvn_result cvni_avgpool_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-static void cvni_maxpool_backward(cvn_net *net, cvni_layer *l) { cvni_pool_run(net, l, cvni_maxpool_back_part, 1); }
-static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l) { cvni_pool_run(net, l, cvni_avgpool_back_part, 1); }
+static void cvni_maxpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_maxpool_back_part, 1);
+}
+static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_avgpool_back_part, 1);
+}
 
 static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
                                          cvni_maxpool_forward, cvni_maxpool_backward };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
                                          cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0, cvni_maxpool_shape, NULL,
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool",     "pool",
+                                                "GlobalMaxPool",      0,
+                                                cvni_maxpool_shape,   NULL,
                                                 cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0, cvni_pool_shape, NULL,
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
+                                                "GlobalAveragePool",  0,
+                                                cvni_pool_shape,      NULL,
                                                 cvni_avgpool_forward, cvni_avgpool_backward };
 
 cvn_pool_desc cvn_pool_defaults(void)
@@ -4186,7 +4644,8 @@ cvn_pool_desc cvn_pool_defaults(void)
 }
 
 /* A kernel of 0 is an error here: inside it means the whole image. */
-static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x, const cvn_pool_desc *desc)
+static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x,
+                              const cvn_pool_desc *desc)
 {
     cvn_pool_desc d = desc ? *desc : cvn_pool_defaults();
     if (!d.kernel_h) d.kernel_h = -1;
@@ -4196,7 +4655,8 @@ static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x, const
     return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
 }
 
-static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel, int stride)
+static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel,
+                                     int stride)
 {
     cvn_pool_desc d = cvn_pool_defaults();
     d.kernel_h = kernel;
@@ -4221,31 +4681,47 @@ cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride)
     return cvni_add_square_pool(net, &cvni_op_avgpool, x, kernel, stride);
 }
 
-cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d) { return cvni_add_pool(net, &cvni_op_maxpool, x, d); }
-cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d) { return cvni_add_pool(net, &cvni_op_avgpool, x, d); }
-cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x) { return cvni_add_global_pool(net, &cvni_op_global_maxpool, x); }
-cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x) { return cvni_add_global_pool(net, &cvni_op_global_avgpool, x); }
+cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_maxpool, x, d);
+}
+cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_avgpool, x, d);
+}
+cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x)
+{
+    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x);
+}
+cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x)
+{
+    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x);
+}
 
 /* ================================================================================================
  * >>norm   batch normalisation
  * ==============================================================================================
- *   per channel c, m = N*H*W values:   mean = sum x / m;  var = sum (x - mean)^2 / m;  s = 1/sqrt(var + eps)
+ *   per channel c, m = N*H*W values:   mean = sum x / m; var = sum (x - mean)^2 / m; s = 1/sqrt(var
+ *                                      + eps)
  *   y = (x - mean) s w + b
  *   backward, batch statistics     dw = sum dy (x - mean) s;  db = sum dy
  *                                  dx = w s (dy - db/m - (x - mean) s dw/m)
  *   backward, running statistics   (prediction, frozen)  dx = w s dy
  *   saved     mean and s of the batch [2, C]
- *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3                     tested: tests/test_layers.c
+ *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3         tested: tests/test_layers.c
  *
- *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' = w*scale, b' = b*scale + shift
- *   with scale = w_bn/sqrt(running_var + eps), shift = b_bn - running_mean*scale. */
+ *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' =
+ *   w*scale, b' = b*scale + shift with scale = w_bn/sqrt(running_var + eps), shift = b_bn -
+ *   running_mean*scale. */
 
 /* Parameter slots, in PyTorch's order; without the affine part the last two alone. */
 enum { CVNI_NORM_WEIGHT, CVNI_NORM_BIAS, CVNI_NORM_MEAN, CVNI_NORM_VAR };
 
 static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which)
 {
-    return cvni_weights(net, l, ((const cvn_batchnorm_desc *)l->desc)->no_affine ? which - CVNI_NORM_MEAN : which);
+    return cvni_weights(net, l,
+                        ((const cvn_batchnorm_desc *)l->desc)->no_affine ? which - CVNI_NORM_MEAN
+                                                                         : which);
 }
 
 static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
@@ -4258,7 +4734,8 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
     int slot;
     if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no channels");
     if (!(d->eps > 0) || !(d->momentum > 0) || d->momentum > 1)
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "eps %g, momentum %g: out of range (eps > 0, 0 < momentum <= 1)",
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "eps %g, momentum %g: out of range (eps > 0, 0 < momentum <= 1)",
                                (double)d->eps, (double)d->momentum);
     l->shape = x;
     l->macs = (double)cvni_sample_elements(x);
@@ -4266,13 +4743,17 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
     if (!d->no_affine)
-        result = cvni_add_param(net, l, CVNI_NORM_WEIGHT, "weight", c, CVNI_WEIGHT, cvni_init_or(d->weight_init, CVN_INIT_CONSTANT, 1), 1, 1);
+        result = cvni_add_param(net, l, CVNI_NORM_WEIGHT, "weight", c, CVNI_WEIGHT,
+                                cvni_init_or(d->weight_init, CVN_INIT_CONSTANT, 1), 1, 1);
     if (result == CVN_OK && !d->no_affine)
-        result = cvni_add_param(net, l, CVNI_NORM_BIAS, "bias", c, CVNI_BIAS, cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), 1, 1);
+        result = cvni_add_param(net, l, CVNI_NORM_BIAS, "bias", c, CVNI_BIAS,
+                                cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), 1, 1);
     if (result == CVN_OK)
-        result = cvni_add_param(net, l, slot, "running_mean", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_ZERO, 0), 1, 1);
+        result = cvni_add_param(net, l, slot, "running_mean", c, CVNI_RUNNING,
+                                cvni_init_or(none, CVN_INIT_ZERO, 0), 1, 1);
     if (result == CVN_OK)
-        result = cvni_add_param(net, l, slot + 1, "running_var", c, CVNI_RUNNING, cvni_init_or(none, CVN_INIT_CONSTANT, 1), 1, 1);
+        result = cvni_add_param(net, l, slot + 1, "running_var", c, CVNI_RUNNING,
+                                cvni_init_or(none, CVN_INIT_CONSTANT, 1), 1, 1);
     return result;
 }
 
@@ -4284,18 +4765,25 @@ typedef struct cvni_norm_job {
     int add;
 } cvni_norm_job;
 
-static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l) { return net->training && !l->frozen; }
-
-/* y = scale*x + shift with the running statistics. */
-static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, float *scale, float *shift)
+static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l)
 {
-    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
-    const float s = (float)(1 / sqrt((double)cvni_norm_param(net, l, CVNI_NORM_VAR)[c] + (double)d->eps));
-    *scale = d->no_affine ? s : cvni_norm_param(net, l, CVNI_NORM_WEIGHT)[c] * s;
-    *shift = (d->no_affine ? 0 : cvni_norm_param(net, l, CVNI_NORM_BIAS)[c]) - cvni_norm_param(net, l, CVNI_NORM_MEAN)[c] * *scale;
+    return net->training && !l->frozen;
 }
 
-/* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of y. */
+/* y = scale*x + shift with the running statistics. */
+static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, float *scale,
+                              float *shift)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
+    const float s = (float)(1 / sqrt((double)cvni_norm_param(net, l, CVNI_NORM_VAR)[c] +
+                                     (double)d->eps));
+    *scale = d->no_affine ? s : cvni_norm_param(net, l, CVNI_NORM_WEIGHT)[c] * s;
+    *shift = (d->no_affine ? 0 : cvni_norm_param(net, l, CVNI_NORM_BIAS)[c]) -
+             cvni_norm_param(net, l, CVNI_NORM_MEAN)[c] * *scale;
+}
+
+/* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of
+ * y. */
 static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *shift)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
@@ -4306,16 +4794,21 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
     float *running_var = cvni_norm_param(j->net, j->l, CVNI_NORM_VAR) + c;
     double mean = 0;
     double var = 0;
-    for (int n = 0; n < j->N; n++) mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
+    for (int n = 0; n < j->N; n++)
+        mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
     mean /= m;
     for (int n = 0; n < j->N; n++)
-        var += (double)j->net->k->sum_square_diff(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S, (float)mean);
+        var += (double)j->net->k->sum_square_diff(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S,
+                                                  (float)mean);
     saved[c] = (float)mean;
     saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
     *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
-    *running_var = (float)(keep * (double)*running_var + (double)d->momentum * (m > 1 ? var / (m - 1) : var));
-    *scale = d->no_affine ? saved[j->C + c] : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
-    *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) - (float)mean * *scale;
+    *running_var = (float)(keep * (double)*running_var +
+                           (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    *scale = d->no_affine ? saved[j->C + c]
+                          : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
+    *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
+             (float)mean * *scale;
 }
 
 static void cvni_norm_part(void *context, int begin, int end, int worker)
@@ -4344,9 +4837,13 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
     float *dbias = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
     (void)worker;
     for (int c = begin; c < end; c++) {
-        const float mean = batch ? ((float *)j->l->saved)[c] : cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
-        const float s = batch ? ((float *)j->l->saved)[j->C + c]
-                              : (float)(1 / sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] + (double)d->eps));
+        const float mean = batch ? ((float *)j->l->saved)[c]
+                                 : cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
+        const float s = batch
+                            ? ((float *)j->l->saved)[j->C + c]
+                            : (float)(1 /
+                                      sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
+                                           (double)d->eps));
         const float w = d->no_affine ? 1 : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c];
         double db = 0;
         double dw = 0;
@@ -4360,14 +4857,16 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
         if (dweight) dweight[c] += (float)dw;
         if (dbias) dbias[c] += (float)db;
         if (!j->dx) continue;
-        a = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;         /* factor of x - mean */
+        /* factor of x - mean */
+        a = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;
         b = batch ? (float)(-(double)(w * s) * db / m) : 0;
         for (int n = 0; n < j->N; n++) {
             const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
             const float *x = j->x->y + at;
             const float *dy = j->l->dy + at;
             float *dx = j->dx + at;
-            if (j->add) for (int i = 0; i < j->S; i++) dx[i] += w * s * dy[i] + a * (x[i] - mean) + b;
+            if (j->add)
+                for (int i = 0; i < j->S; i++) dx[i] += w * s * dy[i] + a * (x[i] - mean) + b;
             else for (int i = 0; i < j->S; i++) dx[i] = w * s * dy[i] + a * (x[i] - mean) + b;
         }
     }
@@ -4383,13 +4882,15 @@ static void cvni_norm_run(cvn_net *net, cvni_layer *l, int backward)
     j.C = l->shape.dim[1];
     j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
     j.dx = backward ? cvni_gradient_for(j.x, &j.add) : NULL;
-    cvni_parallel_for(net, j.C, 4.0 * j.N * j.C * j.S, backward ? cvni_norm_back_part : cvni_norm_part, &j);
+    cvni_parallel_for(net, j.C, 4.0 * j.N * j.C * j.S,
+                      backward ? cvni_norm_back_part : cvni_norm_part, &j);
 }
 
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     if (cvni_norm_uses_batch(net, l) && cvni_elements(l->shape) == (size_t)l->shape.dim[1])
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "one value a channel has no variance; train with larger batches "
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "one value a channel has no variance; train with larger batches "
                                "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
     cvni_norm_run(net, l, 0);
     return CVN_OK;
@@ -4397,15 +4898,18 @@ static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_norm_backward(cvn_net *net, cvni_layer *l) { cvni_norm_run(net, l, 1); }
 
-static const cvni_op cvni_op_batchnorm = { "batchnorm", "bn", "BatchNormalization", CVNI_USES_X | CVNI_INPLACE, cvni_norm_shape,
-                                           NULL, cvni_norm_forward, cvni_norm_backward };
+static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
+                                           "BatchNormalization", CVNI_USES_X | CVNI_INPLACE,
+                                           cvni_norm_shape,      NULL,
+                                           cvni_norm_forward,    cvni_norm_backward };
 
 static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
 
 /* Makes the folded weights of an inference plan anew when the parameters have changed since. */
 static void cvni_refold(cvn_net *net)
 {
-    const uint64_t version = net->parent ? net->parent->weights_version + net->weights_version : net->weights_version;
+    const uint64_t version = net->parent ? net->parent->weights_version + net->weights_version
+                                         : net->weights_version;
     if (net->folded_version == version) return;
     net->folded_version = version;
     for (int id = 1; id < net->layer_count; id++) {
@@ -4419,7 +4923,8 @@ static void cvni_refold(cvn_net *net)
         for (int f = 0; f < w->shape.dim[0]; f++) {
             float scale, shift;
             cvni_norm_running(net, &net->layers[l->place.folded], f, &scale, &shift);
-            net->k->scale_shift((int)row, scale, 0, net->weights + w->offset + row * (size_t)f, l->fold + row * (size_t)f);
+            net->k->scale_shift((int)row, scale, 0, net->weights + w->offset + row * (size_t)f,
+                                l->fold + row * (size_t)f);
             l->fold[w->count + (size_t)f] = shift + (bias ? bias[f] * scale : 0);
         }
     }
@@ -4447,24 +4952,30 @@ cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, 
 /* ================================================================================================
  * >>act   elementwise activations
  * ==============================================================================================
- *   Backward needs the output alone, so each may overwrite its input, and its gradient lies where dy lay:
- *     relu, leaky relu   dx = dy (y > 0), else slope*dy      (slope >= 0: y and x have the same sign)
+ *   Backward needs the output alone, so each may overwrite its input, and its gradient lies where
+ *   dy lay:
+ *     relu, leaky relu   dx = dy (y > 0), else slope*dy (slope >= 0: y and x have the same sign)
  *     elu                dx = dy (y > 0), else dy*(y + alpha)
  *     sigmoid            dx = dy y (1 - y)
- *     tanh               dx = dy (1 - y^2)                                         tested: tests/test_layers.c */
+ *     tanh               dx = dy (1 - y^2)                           tested: tests/test_layers.c */
 
 #define CVNI_CHUNK 8192         /* elements of a task */
 
 typedef struct cvni_act {       /* one row an activation: n elements, p its parameter */
     void (*forward)(const cvni_kernels *kern, int n, float p, const float *x, float *y);
-    void (*backward)(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add);
+    void (*backward)(const cvni_kernels *kern, int n, float p, const float *y, const float *dy,
+                     float *dx, int add);
 } cvni_act;
 
 typedef struct cvni_act_desc { const cvni_act *act; float p; } cvni_act_desc;
 
-static void cvni_relu_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y) { kern->relu(n, p, x, y); }
+static void cvni_relu_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+{
+    kern->relu(n, p, x, y);
+}
 
-static void cvni_relu_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+static void cvni_relu_backward(const cvni_kernels *kern, int n, float p, const float *y,
+                               const float *dy, float *dx, int add)
 {
     kern->relu_grad(n, p, y, dy, dx, add);
 }
@@ -4475,7 +4986,8 @@ static void cvni_elu_forward(const cvni_kernels *kern, int n, float p, const flo
     for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : p * expm1f(x[i]);
 }
 
-static void cvni_elu_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+static void cvni_elu_backward(const cvni_kernels *kern, int n, float p, const float *y,
+                              const float *dy, float *dx, int add)
 {
     (void)kern;
     for (int i = 0; i < n; i++) {
@@ -4493,7 +5005,8 @@ static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, float p, const
     for (int i = 0; i < n; i++) y[i] = cvni_sigmoid(x[i]);
 }
 
-static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, float p, const float *y,
+                                  const float *dy, float *dx, int add)
 {
     (void)kern;
     (void)p;
@@ -4510,7 +5023,8 @@ static void cvni_tanh_forward(const cvni_kernels *kern, int n, float p, const fl
     for (int i = 0; i < n; i++) y[i] = tanhf(x[i]);
 }
 
-static void cvni_tanh_backward(const cvni_kernels *kern, int n, float p, const float *y, const float *dy, float *dx, int add)
+static void cvni_tanh_backward(const cvni_kernels *kern, int n, float p, const float *y,
+                               const float *dy, float *dx, int add)
 {
     (void)kern;
     (void)p;
@@ -4529,7 +5043,8 @@ static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_act_desc *d = (const cvni_act_desc *)l->desc;
     if (!(d->p >= 0) || !cvni_is_finite((double)d->p))
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a slope or alpha of %g; 0 or more is needed", (double)d->p);
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "a slope or alpha of %g; 0 or more is needed", (double)d->p);
     l->shape = cvni_in(net, l, 0)->shape;
     return CVN_OK;
 }
@@ -4550,7 +5065,8 @@ static void cvni_act_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const size_t at = (size_t)t * CVNI_CHUNK;
         const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
-        if (j->dy) j->d->act->backward(j->net->k, n, j->d->p, j->y + at, j->dy + at, j->out + at, j->add);
+        if (j->dy)
+            j->d->act->backward(j->net->k, n, j->d->p, j->y + at, j->dy + at, j->out + at, j->add);
         else j->d->act->forward(j->net->k, n, j->d->p, j->x + at, j->out + at);
     }
 }
@@ -4567,7 +5083,10 @@ static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
     return j;
 }
 
-static double cvni_act_cost(const cvni_act_job *j) { return (double)j->count * (j->d->act == &cvni_act_relu ? 1 : 20); }
+static double cvni_act_cost(const cvni_act_job *j)
+{
+    return (double)j->count * (j->d->act == &cvni_act_relu ? 1 : 20);
+}
 
 static cvn_result cvni_act_forward(cvn_net *net, cvni_layer *l)
 {
@@ -4584,23 +5103,34 @@ static void cvni_act_backward(cvn_net *net, cvni_layer *l)
     j.y = l->y;
     j.dy = l->dy;
     j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (j.out) cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_act_part, &j);
+    if (j.out)
+        cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_act_part, &j);
 }
 
 enum { CVNI_ACT_FLAGS = CVNI_USES_Y | CVNI_INPLACE | CVNI_INPLACE_GRAD };
 
-static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_leaky_relu = { "leaky_relu", "leaky_relu", "LeakyRelu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
+                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_leaky_relu = { "leaky_relu",     "leaky_relu",     "LeakyRelu",
+                                            CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
                                             cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_sigmoid = { "sigmoid", "sigmoid", "Sigmoid", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward,
-                                         cvni_act_backward };
-static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_elu = {
+    "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward
+};
+static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Sigmoid",
+                                         CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
+                                         cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
+                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
 
-static int cvni_is_relu(const cvni_layer *l) { return l->op == &cvni_op_relu || l->op == &cvni_op_leaky_relu; }
+static int cvni_is_relu(const cvni_layer *l)
+{
+    return l->op == &cvni_op_relu || l->op == &cvni_op_leaky_relu;
+}
 static float cvni_relu_slope(const cvni_layer *l) { return ((const cvni_act_desc *)l->desc)->p; }
 
-static cvn_node cvni_add_act(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act, float p)
+static cvn_node cvni_add_act(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
+                             float p)
 {
     cvni_act_desc d;
     memset(&d, 0, sizeof d);
@@ -4609,10 +5139,22 @@ static cvn_node cvni_add_act(cvn_net *net, const cvni_op *op, cvn_node x, const 
     return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
 }
 
-cvn_node cvn_relu(cvn_net *net, cvn_node x) { return cvni_add_act(net, &cvni_op_relu, x, &cvni_act_relu, 0); }
-cvn_node cvn_elu(cvn_net *net, cvn_node x, float alpha) { return cvni_add_act(net, &cvni_op_elu, x, &cvni_act_elu, alpha); }
-cvn_node cvn_sigmoid(cvn_net *net, cvn_node x) { return cvni_add_act(net, &cvni_op_sigmoid, x, &cvni_act_sigmoid, 0); }
-cvn_node cvn_tanh(cvn_net *net, cvn_node x) { return cvni_add_act(net, &cvni_op_tanh, x, &cvni_act_tanh, 0); }
+cvn_node cvn_relu(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_relu, x, &cvni_act_relu, 0);
+}
+cvn_node cvn_elu(cvn_net *net, cvn_node x, float alpha)
+{
+    return cvni_add_act(net, &cvni_op_elu, x, &cvni_act_elu, alpha);
+}
+cvn_node cvn_sigmoid(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_sigmoid, x, &cvni_act_sigmoid, 0);
+}
+cvn_node cvn_tanh(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_tanh, x, &cvni_act_tanh, 0);
+}
 
 cvn_node cvn_leaky_relu(cvn_net *net, cvn_node x, float slope)
 {
@@ -4622,7 +5164,7 @@ cvn_node cvn_leaky_relu(cvn_net *net, cvn_node x, float slope)
 /* ================================================================================================
  * >>softmax   y = exp(x - max x) / sum of it, along one axis
  * ==============================================================================================
- *   backward  dx = y (dy - sum dy y)                                               tested: tests/test_layers.c */
+ *   backward  dx = y (dy - sum dy y)                                 tested: tests/test_layers.c */
 
 typedef struct cvni_softmax_desc { int axis; } cvni_softmax_desc;
 
@@ -4635,12 +5177,15 @@ static cvn_result cvni_softmax_shape(cvn_net *net, cvni_layer *l)
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     if (!d->axis) d->axis = cvni_class_axis(x);
     if (d->axis < 1 || d->axis >= x.rank)
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank, x.rank - 1);
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
+                               x.rank - 1);
     l->shape = x;
     return CVN_OK;
 }
 
-/* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x - max), plus max. */
+/* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x -
+ * max), plus max. */
 static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
 {
     float top = x[0];
@@ -4654,7 +5199,13 @@ static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
     return top + (float)log(sum);
 }
 
-typedef struct cvni_softmax_job { cvn_net *net; cvni_layer *l; int outer, length, inner; float *dx; int add; } cvni_softmax_job;
+typedef struct cvni_softmax_job {
+    cvn_net *net;
+    cvni_layer *l;
+    int outer, length, inner;
+    float *dx;
+    int add;
+} cvni_softmax_job;
 
 static void cvni_softmax_part(void *context, int begin, int end, int worker)
 {
@@ -4677,7 +5228,8 @@ static void cvni_softmax_back_part(void *context, int begin, int end, int worker
         const float *dy = j->l->dy + at;
         float *dx = j->dx + at;
         double sum = 0;
-        for (int i = 0; i < j->length; i++) sum += (double)dy[i * j->inner] * (double)y[i * j->inner];
+        for (int i = 0; i < j->length; i++)
+            sum += (double)dy[i * j->inner] * (double)y[i * j->inner];
         for (int i = 0; i < j->length; i++) {
             const float g = y[i * j->inner] * (dy[i * j->inner] - (float)sum);
             dx[i * j->inner] = j->add ? dx[i * j->inner] + g : g;
@@ -4690,7 +5242,8 @@ static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
     cvni_softmax_job j;
     j.net = net;
     j.l = l;
-    cvni_split_axis(l->shape, ((const cvni_softmax_desc *)l->desc)->axis, &j.outer, &j.length, &j.inner);
+    cvni_split_axis(l->shape, ((const cvni_softmax_desc *)l->desc)->axis, &j.outer, &j.length,
+                    &j.inner);
     j.dx = backward ? cvni_gradient_for(cvni_in(net, l, 0), &j.add) : NULL;
     if (backward && !j.dx) return;
     cvni_parallel_for(net, j.outer * j.inner, 20.0 * (double)cvni_elements(l->shape),
@@ -4705,8 +5258,14 @@ static cvn_result cvni_softmax_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_softmax_backward(cvn_net *net, cvni_layer *l) { cvni_softmax_run(net, l, 1); }
 
-static const cvni_op cvni_op_softmax = { "softmax", "softmax", "Softmax", CVNI_ACT_FLAGS, cvni_softmax_shape, NULL,
-                                         cvni_softmax_forward, cvni_softmax_backward };
+static const cvni_op cvni_op_softmax = { "softmax",
+                                         "softmax",
+                                         "Softmax",
+                                         CVNI_ACT_FLAGS,
+                                         cvni_softmax_shape,
+                                         NULL,
+                                         cvni_softmax_forward,
+                                         cvni_softmax_backward };
 
 static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis)
 {
@@ -4716,25 +5275,38 @@ static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis)
 }
 
 cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0); }
-cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis) { return cvni_add_softmax(net, x, axis ? axis : -1); }
+cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_softmax(net, x, axis ? axis : -1);
+}
 
 /* ================================================================================================
  * >>dropout   y = x*mask/(1 - p)
  * ==============================================================================================
- *   The mask is drawn from (seed, layer, forward pass, element), and drawn again in backward: it takes no memory.
- *                                                                                  tested: tests/test_layers.c */
+ *   The mask is drawn from (seed, layer, forward pass, element), and drawn again in backward: it
+ *   takes no memory.
+ *                                                                    tested: tests/test_layers.c */
 
 typedef struct cvni_dropout_desc { float p; } cvni_dropout_desc;
 
 static cvn_result cvni_dropout_shape(cvn_net *net, cvni_layer *l)
 {
     const float p = ((const cvni_dropout_desc *)l->desc)->p;
-    if (!(p >= 0) || !(p < 1)) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %g; 0 <= p < 1 is needed", (double)p);
+    if (!(p >= 0) || !(p < 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %g; 0 <= p < 1 is needed",
+                               (double)p);
     l->shape = cvni_in(net, l, 0)->shape;
     return CVN_OK;
 }
 
-typedef struct cvni_dropout_job { cvn_net *net; const cvni_layer *l; const float *in; float *out; size_t count; int add; } cvni_dropout_job;
+typedef struct cvni_dropout_job {
+    cvn_net *net;
+    const cvni_layer *l;
+    const float *in;
+    float *out;
+    size_t count;
+    int add;
+} cvni_dropout_job;
 
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
@@ -4744,9 +5316,11 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     const uint32_t id = (uint32_t)cvni_id(j->net, j->l);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < (size_t)(t + 1) * CVNI_CHUNK; i += 4) {
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < (size_t)(t + 1) * CVNI_CHUNK;
+             i += 4) {
             uint32_t word[4];
-            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id, (uint32_t)(i / 4), word);
+            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id,
+                         (uint32_t)(i / 4), word);
             for (size_t e = 0; e < 4 && i + e < j->count; e++) {
                 const float v = cvni_to_uniform(word[e]) < p ? 0 : j->in[i + e] * scale;
                 j->out[i + e] = j->add ? j->out[i + e] + v : v;
@@ -4764,7 +5338,8 @@ static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float
     j.out = out;
     j.count = cvni_elements(l->shape);
     j.add = add;
-    if (net->training) cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_dropout_part, &j);
+    if (net->training)
+        cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_dropout_part, &j);
     else if (add) net->k->add((int)j.count, out, in, out);
     else if (in != out) memcpy(out, in, j.count * sizeof(float));
 }
@@ -4782,8 +5357,14 @@ static void cvni_dropout_backward(cvn_net *net, cvni_layer *l)
     if (dx) cvni_dropout_run(net, l, l->dy, dx, add);
 }
 
-static const cvni_op cvni_op_dropout = { "dropout", "dropout", "Dropout", CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
-                                         cvni_dropout_shape, NULL, cvni_dropout_forward, cvni_dropout_backward };
+static const cvni_op cvni_op_dropout = { "dropout",
+                                         "dropout",
+                                         "Dropout",
+                                         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+                                         cvni_dropout_shape,
+                                         NULL,
+                                         cvni_dropout_forward,
+                                         cvni_dropout_backward };
 
 cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p)
 {
@@ -4796,7 +5377,8 @@ cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p)
  * >>view   flatten, reshape: the same elements under another shape
  * ============================================================================================== */
 
-typedef struct cvni_view_desc { int rank; int dim[CVN_MAX_RANK]; } cvni_view_desc;     /* rank 0: flatten */
+/* rank 0: flatten */
+typedef struct cvni_view_desc { int rank; int dim[CVN_MAX_RANK]; } cvni_view_desc;
 
 static cvn_result cvni_view_shape(cvn_net *net, cvni_layer *l)
 {
@@ -4816,13 +5398,15 @@ static cvn_result cvni_view_shape(cvn_net *net, cvni_layer *l)
     for (int i = 1; i < d->rank; i++) {
         l->shape.dim[i] = d->dim[i];
         if (d->dim[i] == -1 && !open) open = i;
-        else if (d->dim[i] < 1) return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d has %d elements", i, d->dim[i]);
+        else if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d has %d elements", i,
+                                   d->dim[i]);
         else known = cvni_mul_size(known, (size_t)d->dim[i]);
     }
     if (open && known <= elements) l->shape.dim[open] = (int)(elements / known);
     if (cvni_sample_elements(l->shape) != elements)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s has not as many elements as %s", cvni_shape_text(x, from),
-                               cvni_shape_text(l->shape, to));
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%s has not as many elements as %s",
+                               cvni_shape_text(x, from), cvni_shape_text(l->shape, to));
     return CVN_OK;
 }
 
@@ -4841,9 +5425,13 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
     else if (dx && dx != l->dy) memcpy(dx, l->dy, cvni_elements(l->shape) * sizeof(float));
 }
 
-static const cvni_op cvni_op_flatten = { "flatten", "flatten", "Flatten", CVNI_VIEW | CVNI_INPLACE_GRAD, cvni_view_shape, NULL,
+static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
+                                         "Flatten",         CVNI_VIEW | CVNI_INPLACE_GRAD,
+                                         cvni_view_shape,   NULL,
                                          cvni_view_forward, cvni_view_backward };
-static const cvni_op cvni_op_reshape = { "reshape", "reshape", "Reshape", CVNI_VIEW | CVNI_INPLACE_GRAD, cvni_view_shape, NULL,
+static const cvni_op cvni_op_reshape = { "reshape",         "reshape",
+                                         "Reshape",         CVNI_VIEW | CVNI_INPLACE_GRAD,
+                                         cvni_view_shape,   NULL,
                                          cvni_view_forward, cvni_view_backward };
 
 cvn_node cvn_flatten(cvn_net *net, cvn_node x)
@@ -4859,7 +5447,8 @@ cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
     memset(&d, 0, sizeof d);
     d.rank = 1;
     if (net && !net->failed && (!dims || count < 1 || count >= CVN_MAX_RANK))
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "reshape: %d axes; 1 to %d are possible", count, CVN_MAX_RANK - 1);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "reshape: %d axes; 1 to %d are possible", count,
+                        CVN_MAX_RANK - 1);
     else if (dims) for (int i = 0; i < count; i++) d.dim[d.rank++] = dims[i];
     return cvni_add_layer(net, &cvni_op_reshape, &x, 1, &d, sizeof d);
 }
@@ -4867,10 +5456,12 @@ cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
 /* ================================================================================================
  * >>binary   a + b, a*b with broadcasting
  * ==============================================================================================
- *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long: [N, C, H, W] with
- *   [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast operand is summed within one sample.
- *   backward  add: da = dy, db = dy; mul: da = dy b, db = dy a; summed over the axes that were broadcast
- *                                                                                  tested: tests/test_layers.c */
+ *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long:
+ *   [N, C, H, W] with [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast
+ *   operand is summed within one sample.
+ *   backward  add: da = dy, db = dy; mul: da = dy b, db = dy a; summed over the axes that were
+ *             broadcast
+ *                                                                    tested: tests/test_layers.c */
 
 typedef struct cvni_broadcast {
     int rank;                                   /* merged axes, without the batch; at least 1 */
@@ -4919,8 +5510,10 @@ static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
         fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
     }
     if (fits) return CVN_OK;
-    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
-                           cvni_in(net, l, 0)->name, cvni_shape_text(a, one), cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
+                           cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
+                           cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
 }
 
 typedef struct cvni_binary_job {
@@ -4944,7 +5537,8 @@ static void cvni_binary_line(const cvni_broadcast *m, int line, ptrdiff_t at[2])
     }
 }
 
-static void cvni_binary_run_line(const cvni_binary_job *j, int n, const float *a, const float *b, float *y)
+static void cvni_binary_run_line(const cvni_binary_job *j, int n, const float *a, const float *b,
+                                 float *y)
 {
     const ptrdiff_t sa = j->m.step[0][j->m.rank - 1];
     const ptrdiff_t sb = j->m.step[1][j->m.rank - 1];
@@ -4972,12 +5566,15 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
 }
 
 /* dx (+)= dy (* other), one line; a broadcast operand receives the sum. */
-static void cvni_binary_back_line(const cvni_binary_job *j, int n, const float *dy, const float *other, float *dx)
+static void cvni_binary_back_line(const cvni_binary_job *j, int n, const float *dy,
+                                  const float *other, float *dx)
 {
     const ptrdiff_t own = j->m.step[j->side][j->m.rank - 1];
     const ptrdiff_t step = j->m.step[!j->side][j->m.rank - 1];
     if (!own) {
-        dx[0] += !j->is_mul ? j->net->k->sum(n, dy) : step ? j->net->k->dot(n, dy, other) : j->net->k->sum(n, dy) * other[0];
+        dx[0] += !j->is_mul ? j->net->k->sum(n, dy)
+                 : step     ? j->net->k->dot(n, dy, other)
+                            : j->net->k->sum(n, dy) * other[0];
     } else if (!j->is_mul || !step) {
         j->net->k->axpy(n, j->is_mul ? other[0] : 1, dy, dx);
     } else {
@@ -4998,7 +5595,8 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
             ptrdiff_t at[2];
             cvni_binary_line(&j->m, line, at);
             cvni_binary_back_line(j, n, j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
-                                  cvni_in(j->net, j->l, !j->side)->y + t * j->m.sample[!j->side] + at[!j->side],
+                                  cvni_in(j->net, j->l, !j->side)->y + t * j->m.sample[!j->side] +
+                                      at[!j->side],
                                   j->dx + t * sample + at[j->side]);
         }
     }
@@ -5027,12 +5625,23 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
     cvni_binary_job j = cvni_binary_job_of(net, l);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
-        if (j.dx) cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape), cvni_binary_back_part, &j);
+        if (j.dx)
+            cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+                              cvni_binary_back_part, &j);
     }
 }
 
-static const cvni_op cvni_op_add = { "add", "add", "Add", 0, cvni_binary_shape, NULL, cvni_binary_forward, cvni_binary_backward };
-static const cvni_op cvni_op_mul = { "mul", "mul", "Mul", CVNI_USES_X, cvni_binary_shape, NULL, cvni_binary_forward, cvni_binary_backward };
+static const cvni_op cvni_op_add = {
+    "add", "add", "Add", 0, cvni_binary_shape, NULL, cvni_binary_forward, cvni_binary_backward
+};
+static const cvni_op cvni_op_mul = { "mul",
+                                     "mul",
+                                     "Mul",
+                                     CVNI_USES_X,
+                                     cvni_binary_shape,
+                                     NULL,
+                                     cvni_binary_forward,
+                                     cvni_binary_backward };
 
 static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, cvn_node a, cvn_node b)
 {
@@ -5042,8 +5651,14 @@ static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, cvn_node a, cvn
     return cvni_add_layer(net, op, in, 2, NULL, 0);
 }
 
-cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b) { return cvni_add_binary(net, &cvni_op_add, a, b); }
-cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b) { return cvni_add_binary(net, &cvni_op_mul, a, b); }
+cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_binary(net, &cvni_op_add, a, b);
+}
+cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_binary(net, &cvni_op_mul, a, b);
+}
 
 /* ================================================================================================
  * >>concat   tensors one behind the other along an axis
@@ -5058,7 +5673,9 @@ static cvn_result cvni_concat_shape(cvn_net *net, cvni_layer *l)
     char one[96];
     char two[96];
     if (axis < 1 || axis >= first.rank)
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d", axis, first.rank, first.rank - 1);
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", axis, first.rank,
+                               first.rank - 1);
     l->shape = first;
     l->shape.dim[axis] = 0;
     for (int i = 0; i < l->inputs; i++) {
@@ -5067,8 +5684,10 @@ static cvn_result cvni_concat_shape(cvn_net *net, cvni_layer *l)
         s.dim[axis] = first.dim[axis];
         if (!cvni_same_shape(s, first) || own > INT_MAX - l->shape.dim[axis]) {
             s.dim[axis] = own;
-            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' %s and '%s' %s differ in more than axis %d", cvni_in(net, l, 0)->name,
-                                   cvni_shape_text(first, one), cvni_in(net, l, i)->name, cvni_shape_text(s, two), axis);
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "'%s' %s and '%s' %s differ in more than axis %d",
+                                   cvni_in(net, l, 0)->name, cvni_shape_text(first, one),
+                                   cvni_in(net, l, i)->name, cvni_shape_text(s, two), axis);
         }
         l->shape.dim[axis] += own;
     }
@@ -5084,7 +5703,8 @@ static cvn_result cvni_concat_forward(cvn_net *net, cvni_layer *l)
         const cvni_layer *x = cvni_in(net, l, i);
         const ptrdiff_t part = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)outer);
         for (int o = 0; o < outer; o++)
-            memcpy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part, (size_t)part * sizeof(float));
+            memcpy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part,
+                   (size_t)part * sizeof(float));
         at += part;
     }
     return CVN_OK;
@@ -5109,7 +5729,13 @@ static void cvni_concat_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_concat = { "concat", "concat", "Concat", 0, cvni_concat_shape, NULL, cvni_concat_forward,
+static const cvni_op cvni_op_concat = { "concat",
+                                        "concat",
+                                        "Concat",
+                                        0,
+                                        cvni_concat_shape,
+                                        NULL,
+                                        cvni_concat_forward,
                                         cvni_concat_backward };
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
@@ -5135,11 +5761,15 @@ cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b)
 /* ================================================================================================
  * >>loss   scalar nodes to minimise
  * ==============================================================================================
- *   Sums run over chunks of fixed size in double and are added in order.           tested: tests/test_loss.c */
+ *   Sums run over chunks of fixed size in double and are added in order.
+ *                                                                      tested: tests/test_loss.c */
 
 enum { CVNI_LOSS_FLAGS = CVNI_LOSS | CVNI_USES_X };
 
-static size_t cvni_chunk_bytes(size_t count, int sums) { return (size_t)cvni_chunks(count) * (size_t)sums * sizeof(double); }
+static size_t cvni_chunk_bytes(size_t count, int sums)
+{
+    return (size_t)cvni_chunks(count) * (size_t)sums * sizeof(double);
+}
 
 static double cvni_sum_partials(const double *partial, int chunks, int step)
 {
@@ -5155,7 +5785,15 @@ static void cvni_scalar_shape(cvni_layer *l)
     l->per_batch = 1;
 }
 
-typedef struct cvni_loss_job { cvn_net *net; cvni_layer *l; cvni_layer *x, *t; size_t count; int side; float *dx; int add; } cvni_loss_job;
+typedef struct cvni_loss_job {
+    cvn_net *net;
+    cvni_layer *l;
+    cvni_layer *x, *t;
+    size_t count;
+    int side;
+    float *dx;
+    int add;
+} cvni_loss_job;
 
 static cvni_loss_job cvni_loss_job_of(cvn_net *net, cvni_layer *l)
 {
@@ -5183,9 +5821,12 @@ static cvn_result cvni_pair_shape(cvn_net *net, cvni_layer *l)
     const cvni_layer *t = cvni_in(net, l, 1);
     char one[96];
     char two[96];
-    if (x->is_int || t->is_int || x->per_batch || t->per_batch || !cvni_same_shape(x->shape, t->shape))
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "prediction '%s' %s and target '%s' %s must be floats of one shape; "
-                               "cvn_target(net, prediction) makes one", x->name, cvni_shape_text(x->shape, one), t->name,
+    if (x->is_int || t->is_int || x->per_batch || t->per_batch ||
+        !cvni_same_shape(x->shape, t->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "prediction '%s' %s and target '%s' %s must be floats of one shape; "
+                               "cvn_target(net, prediction) makes one",
+                               x->name, cvni_shape_text(x->shape, one), t->name,
                                cvni_shape_text(t->shape, two));
     cvni_scalar_shape(l);
     l->work_forward_bytes = cvni_chunk_bytes(cvni_elements(x->shape), 1);
@@ -5225,7 +5866,8 @@ static cvn_result cvni_pair_forward(cvn_net *net, cvni_layer *l, cvni_job part)
 {
     cvni_loss_job j = cvni_loss_job_of(net, l);
     cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, part, &j);
-    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, cvni_chunks(j.count), 1) / (double)j.count);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, cvni_chunks(j.count), 1) /
+                      (double)j.count);
     return CVN_OK;
 }
 
@@ -5265,15 +5907,29 @@ static void cvni_pair_backward(cvn_net *net, cvni_layer *l, cvni_job part)
     }
 }
 
-static cvn_result cvni_mse_forward(cvn_net *net, cvni_layer *l) { return cvni_pair_forward(net, l, cvni_mse_part); }
-static cvn_result cvni_bce_forward(cvn_net *net, cvni_layer *l) { return cvni_pair_forward(net, l, cvni_bce_part); }
-static void cvni_mse_backward(cvn_net *net, cvni_layer *l) { cvni_pair_backward(net, l, cvni_mse_back_part); }
-static void cvni_bce_backward(cvn_net *net, cvni_layer *l) { cvni_pair_backward(net, l, cvni_bce_back_part); }
+static cvn_result cvni_mse_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvni_pair_forward(net, l, cvni_mse_part);
+}
+static cvn_result cvni_bce_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvni_pair_forward(net, l, cvni_bce_part);
+}
+static void cvni_mse_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pair_backward(net, l, cvni_mse_back_part);
+}
+static void cvni_bce_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pair_backward(net, l, cvni_bce_back_part);
+}
 
-static const cvni_op cvni_op_mse_loss = { "mse_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, cvni_mse_forward,
-                                          cvni_mse_backward };
-static const cvni_op cvni_op_bce_loss = { "bce_with_logits", "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, cvni_bce_forward,
-                                          cvni_bce_backward };
+static const cvni_op cvni_op_mse_loss = { "mse_loss",       "loss",           NULL,
+                                          CVNI_LOSS_FLAGS,  cvni_pair_shape,  NULL,
+                                          cvni_mse_forward, cvni_mse_backward };
+static const cvni_op cvni_op_bce_loss = { "bce_with_logits", "loss",           NULL,
+                                          CVNI_LOSS_FLAGS,   cvni_pair_shape,  NULL,
+                                          cvni_bce_forward,  cvni_bce_backward };
 
 cvn_node cvn_mse_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
@@ -5286,10 +5942,15 @@ cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target
 }
 
 /* ---- softmax and cross-entropy ----
- *   With a[c] = (1 - e) w[t] [c == t] + e/C w[c]:   l = -sum a[c] log p[c],   dl/dx[c] = p[c] sum a - a[c]
+ *   With a[c] = (1 - e) w[t] [c == t] + e/C w[c]: l = -sum a[c] log p[c], dl/dx[c] = p[c] sum a -
+ *   a[c]
  *   saved    p, then the sum of w[t] over the labels that count */
 
-typedef struct cvni_ce_desc { float smoothing; const float *weights; int ignore_index; } cvni_ce_desc;
+typedef struct cvni_ce_desc {
+    float smoothing;
+    const float *weights;
+    int ignore_index;
+} cvni_ce_desc;
 
 static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
 {
@@ -5299,12 +5960,14 @@ static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
     char one[96];
     char two[96];
     cvn_shape s = x->shape;
-    if (x->is_int || x->shape.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has no axis of classes", x->name);
+    if (x->is_int || x->shape.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has no axis of classes", x->name);
     s.rank = 0;
     for (int i = 0; i < x->shape.rank; i++) if (i != axis) s.dim[s.rank++] = x->shape.dim[i];
     if (!t->is_int || !cvni_same_shape(s, t->shape))
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "logits '%s' %s need labels %s; '%s' is %s", x->name,
-                               cvni_shape_text(x->shape, one), cvni_shape_text(s, two), t->name, t->is_int ? "another shape" : "no label input");
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "logits '%s' %s need labels %s; '%s' is %s",
+                               x->name, cvni_shape_text(x->shape, one), cvni_shape_text(s, two),
+                               t->name, t->is_int ? "another shape" : "no label input");
     cvni_scalar_shape(l);
     l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
     l->work_forward_bytes = cvni_chunk_bytes(cvni_elements(s), 2);
@@ -5354,9 +6017,11 @@ static void cvni_ce_part(void *context, int begin, int end, int worker)
             double log_sum;
             if (label == j->d->ignore_index) continue;
             log_sum = (double)cvni_softmax_line(j->classes, j->inner, j->x + at, j->p + at);
-            loss += (1 - e) * (double)cvni_ce_weight(j->d, label) * (log_sum - (double)j->x[at + (ptrdiff_t)label * j->inner]);
+            loss += (1 - e) * (double)cvni_ce_weight(j->d, label) *
+                    (log_sum - (double)j->x[at + (ptrdiff_t)label * j->inner]);
             for (int c = 0; e > 0 && c < j->classes; c++)
-                loss += e / j->classes * (double)cvni_ce_weight(j->d, c) * (log_sum - (double)j->x[at + (ptrdiff_t)c * j->inner]);
+                loss += e / j->classes * (double)cvni_ce_weight(j->d, c) *
+                        (log_sum - (double)j->x[at + (ptrdiff_t)c * j->inner]);
             weight += (double)cvni_ce_weight(j->d, label);
         }
         j->partial[2 * t] = loss;
@@ -5370,8 +6035,11 @@ static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
     const int chunks = cvni_chunks((size_t)j.count);
     double weight;
     for (int i = 0; i < j.count; i++) {
-        if (j.labels[i] == j.d->ignore_index || (j.labels[i] >= 0 && j.labels[i] < j.classes)) continue;
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "label %d (number %d of the batch) is not in 0..%d", j.labels[i], i, j.classes - 1);
+        if (j.labels[i] == j.d->ignore_index || (j.labels[i] >= 0 && j.labels[i] < j.classes))
+            continue;
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "label %d (number %d of the batch) is not in 0..%d", j.labels[i], i,
+                               j.classes - 1);
     }
     cvni_parallel_for(net, chunks, 20.0 * j.count * j.classes, cvni_ce_part, &j);
     weight = cvni_sum_partials(j.partial + 1, chunks, 2);
@@ -5411,8 +6079,9 @@ static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
-static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS, cvni_ce_shape, NULL, cvni_ce_forward,
-                                              cvni_ce_backward };
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss",  "loss",          NULL,
+                                              CVNI_LOSS,       cvni_ce_shape,   NULL,
+                                              cvni_ce_forward, cvni_ce_backward };
 
 cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 {
@@ -5427,7 +6096,8 @@ static const float *cvni_copy_class_weights(cvn_net *net, const float *weights, 
     float *copy;
     for (int c = 0; c < classes; c++) {
         if (weights[c] >= 0 && cvni_is_finite((double)weights[c])) continue;
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: the weight of class %d is %g", c, (double)weights[c]);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: the weight of class %d is %g", c,
+                        (double)weights[c]);
         return NULL;
     }
     copy = (float *)cvni_new_record(net, (size_t)classes * sizeof(float));
@@ -5444,8 +6114,10 @@ cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_lo
     cvn_shape s;
     cvni_ce_desc own;
     if (!net || net->failed) return none;
-    if (!(d.label_smoothing >= 0) || !(d.label_smoothing < 1) || !cvni_is_finite((double)d.weight)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: label smoothing %g, weight %g: out of range",
+    if (!(d.label_smoothing >= 0) || !(d.label_smoothing < 1) ||
+        !cvni_is_finite((double)d.weight)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "softmax_loss: label smoothing %g, weight %g: out of range",
                         (double)d.label_smoothing, (double)d.weight);
         return none;
     }
@@ -5453,28 +6125,39 @@ cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_lo
     own.smoothing = d.label_smoothing;
     own.ignore_index = d.ignore_index ? d.ignore_index : -100;
     s = cvn_node_shape(net, logits);
-    if (d.class_weights && s.rank > 1) own.weights = cvni_copy_class_weights(net, d.class_weights, s.dim[cvni_class_axis(s)]);
+    if (d.class_weights && s.rank > 1)
+        own.weights = cvni_copy_class_weights(net, d.class_weights, s.dim[cvni_class_axis(s)]);
     in[0] = logits;
-    in[1] = d.labels.id ? d.labels : cvni_add_source_like(net, &cvni_op_labels, logits, s.rank > 1 ? cvni_class_axis(s) : 0);
+    in[1] = d.labels.id ? d.labels
+                        : cvni_add_source_like(net, &cvni_op_labels, logits,
+                                               s.rank > 1 ? cvni_class_axis(s) : 0);
     loss = cvni_add_layer(net, &cvni_op_softmax_loss, in, 2, &own, sizeof own);
     if (loss.id && d.weight != 0) net->layers[loss.id].loss_weight = d.weight;
     return loss;
 }
 
-cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits) { return cvn_softmax_loss_ex(net, logits, NULL); }
+cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits)
+{
+    return cvn_softmax_loss_ex(net, logits, NULL);
+}
 
 /* ================================================================================================
  * >>data   sets of samples: loaders, statistics, the batch that a net is given
  * ==============================================================================================
- *   IDX          2 zero bytes, type (8: unsigned byte), number of axes, then each axis as a big-endian 32-bit
- *                number, then the elements, last axis fastest. Images have the axes count, height, width; labels
- *                count. The file has exactly the bytes its header asks for.   Y. LeCun, yann.lecun.com/exdb/mnist
- *   CIFAR-10     records of 3073 bytes: the label 0..9, then red, green and blue plane of 32 x 32, row by row. A file
- *                holds whole records only.      A. Krizhevsky, Learning Multiple Layers of Features, 2009
- *   mean, std    per channel over all pixels of the set, of byte/255: mean = sum/n, std = sqrt(sum of squares/n -
- *                mean^2) (the biased one), from exact integer sums. A std of 0 stands for 1.
+ *   IDX          2 zero bytes, type (8: unsigned byte), number of axes, then each axis as a
+ *                big-endian 32-bit number, then the elements, last axis fastest. Images have the
+ *                axes count, height, width; labels
+ *                count. The file has exactly the bytes its header asks for.
+ *                                                               Y. LeCun, yann.lecun.com/exdb/mnist
+ *   CIFAR-10     records of 3073 bytes: the label 0..9, then red, green and blue plane of 32 x 32,
+ *                row by row. A file
+ *                holds whole records only.
+ *                                         A. Krizhevsky, Learning Multiple Layers of Features, 2009
+ *   mean, std    per channel over all pixels of the set, of byte/255: mean = sum/n, std = sqrt(sum
+ *                of squares/n - mean^2) (the biased one), from exact integer sums. A std of 0
+ *                stands for 1.
  *   normalised   y = (byte/255 - mean[c])/std[c], each operation rounded to float
- *   memory       one block a set: the labels as int, then the bytes                    tested: tests/test_data.c */
+ *   memory       one block a set: the labels as int, then the bytes    tested: tests/test_data.c */
 
 #define CVNI_CIFAR_IMAGE 3072               /* bytes: 3 x 32 x 32 */
 #define CVNI_CIFAR_RECORD 3073
@@ -5546,7 +6229,8 @@ static cvn_result cvni_feed_open(cvn_data *data, cvni_feed *f, const char *path)
     if (size < 0 || fseek(f->file, 0, SEEK_SET) != 0) {
         fclose(f->file);
         f->file = NULL;
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot find the size of %s: a pipe, or too large", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE,
+                              "cannot find the size of %s: a pipe, or too large", f->name);
     }
     f->size = (size_t)size;
     return CVN_OK;
@@ -5559,7 +6243,8 @@ static void cvni_feed_close(cvni_feed *f)
 }
 #endif
 
-/* The packer that wrote these first bytes, or NULL. Neither IDX nor CIFAR-10 can begin like any of them. */
+/* The packer that wrote these first bytes, or NULL. Neither IDX nor CIFAR-10 can begin like any of
+ * them. */
 static const char *cvni_packer(const unsigned char *head, size_t n)
 {
     if (n >= 2 && memcmp(head, "\x1f\x8b", 2) == 0) return "gzip";
@@ -5571,26 +6256,32 @@ static const char *cvni_packer(const unsigned char *head, size_t n)
 }
 
 /* Reads the first n bytes, or all there are where the file is shorter; *got tells how many. */
-static cvn_result cvni_feed_head(cvn_data *data, cvni_feed *f, unsigned char *head, size_t n, size_t *got)
+static cvn_result cvni_feed_head(cvn_data *data, cvni_feed *f, unsigned char *head, size_t n,
+                                 size_t *got)
 {
     const char *packer;
     *got = f->size < n ? f->size : n;
-    if (!cvni_feed_read(f, head, *got)) return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+    if (!cvni_feed_read(f, head, *got))
+        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
     packer = cvni_packer(head, *got);
     if (!packer) return CVN_OK;
-    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is %s-compressed: unpack it first", f->name, packer);
+    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is %s-compressed: unpack it first", f->name,
+                          packer);
 }
 
-/* Room for the labels (when there are any) and bytes of `count` images [channels, height, width]. */
-static cvn_result cvni_data_take(cvn_data *data, int count, int channels, int height, int width, int labels)
+/* Room for the labels (when there are any) and bytes of `count` images [channels, height,
+ * width]. */
+static cvn_result cvni_data_take(cvn_data *data, int count, int channels, int height, int width,
+                                 int labels)
 {
-    const size_t image = cvni_mul_size(cvni_mul_size((size_t)channels, (size_t)height), (size_t)width);
+    const size_t image = cvni_mul_size(cvni_mul_size((size_t)channels, (size_t)height),
+                                       (size_t)width);
     const size_t label_bytes = labels ? cvni_mul_size((size_t)count, sizeof(int)) : 0;
     const size_t bytes = cvni_add_size(label_bytes, cvni_mul_size((size_t)count, image));
     unsigned char *memory = bytes == SIZE_MAX ? NULL : (unsigned char *)CONVNET_MALLOC(bytes);
     if (!memory)
-        return cvni_data_fail(data, CVN_ERROR_MEMORY, "no memory for %d images [%d, %d, %d]", count, channels, height,
-                              width);
+        return cvni_data_fail(data, CVN_ERROR_MEMORY, "no memory for %d images [%d, %d, %d]", count,
+                              channels, height, width);
     data->memory = memory;
     data->labels = labels ? (const int *)(void *)memory : NULL;
     data->bytes = memory + label_bytes;     /* where cvni_data_bytes says */
@@ -5616,7 +6307,8 @@ static void cvni_data_measure(cvn_data *data)
         uint64_t sum = 0, squares = 0;
         double mean, variance;
         for (int i = 0; i < data->count; i++) {
-            const unsigned char *p = data->bytes + ((size_t)i * (size_t)data->channels + (size_t)c) * plane;
+            const unsigned char *p = data->bytes +
+                                     ((size_t)i * (size_t)data->channels + (size_t)c) * plane;
             for (size_t j = 0; j < plane; j++) {
                 const uint32_t byte = p[j];
                 sum += byte;
@@ -5629,7 +6321,8 @@ static void cvni_data_measure(cvn_data *data)
         data->std[c] = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
     }
     if (!data->labels) return;
-    for (int i = 0; i < data->count; i++) data->classes = cvni_max(data->classes, data->labels[i] + 1);
+    for (int i = 0; i < data->count; i++)
+        data->classes = cvni_max(data->classes, data->labels[i] + 1);
 }
 
 /* Reads and checks the header of an IDX file of unsigned bytes with `axes` axes (at most 3). */
@@ -5643,21 +6336,26 @@ static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *d
     if (got < 4 || head[0] || head[1] || head[2] < 8 || head[2] > 14)
         return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is no IDX file", f->name);
     if (head[2] != 8)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: IDX type 0x%02x, must be 0x08 (bytes)", f->name, head[2]);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: IDX type 0x%02x, must be 0x08 (bytes)",
+                              f->name, head[2]);
     if (head[3] != axes)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: has %d axes, %s; images and labels swapped?", f->name,
-                              head[3], axes == 3 ? "images have 3" : "labels have 1");
-    if (got < header) return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: ends inside its header", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT,
+                              "%s: has %d axes, %s; images and labels swapped?", f->name, head[3],
+                              axes == 3 ? "images have 3" : "labels have 1");
+    if (got < header)
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: ends inside its header", f->name);
     for (int a = 0; a < axes; a++) {
         const unsigned char *p = head + 4 + 4 * a;
         const uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
         if (n == 0 || n > INT_MAX)
-            return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: axis %d has size %lu", f->name, a, (unsigned long)n);
+            return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: axis %d has size %lu", f->name, a,
+                                  (unsigned long)n);
         dim[a] = (int)n;
         elements = cvni_mul_size(elements, (size_t)n);
     }
     if (elements != f->size - header)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: header asks for %.0f bytes behind it, the file has %.0f",
+        return cvni_data_fail(data, CVN_ERROR_FORMAT,
+                              "%s: header asks for %.0f bytes behind it, the file has %.0f",
                               f->name, (double)elements, (double)(f->size - header));
     return CVN_OK;
 }
@@ -5671,17 +6369,19 @@ static cvn_result cvni_load_idx(cvn_data *data, cvni_feed *images, cvni_feed *la
     if (r != CVN_OK) return r;
     image = cvni_mul_size((size_t)dim[1], (size_t)dim[2]);
     if (image > (size_t)CONVNET_MAX_ELEMENTS)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: images of %d x %d", images->name, dim[1], dim[2]);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: images of %d x %d", images->name, dim[1],
+                              dim[2]);
     if (labels && (r = cvni_idx_header(data, labels, 1, &count)) != CVN_OK) return r;
     if (labels && count != dim[0])
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%d images, but %d labels: files of different sets?", dim[0],
-                              count);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT,
+                              "%d images, but %d labels: files of different sets?", dim[0], count);
     r = cvni_data_take(data, dim[0], 1, dim[1], dim[2], labels != NULL);
     if (r != CVN_OK) return r;
     if (!cvni_feed_read(images, cvni_data_bytes(data), (size_t)dim[0] * image))
         return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", images->name);
     if (labels) {
-        /* Read into the last bytes of the ints, then spread from the front: int i ends before byte i + 1 lies. */
+        /* Read into the last bytes of the ints, then spread from the front: int i ends before byte
+         * i + 1 lies. */
         unsigned char *packed = (unsigned char *)data->memory + (sizeof(int) - 1) * (size_t)dim[0];
         int *label = (int *)data->memory;
         if (!cvni_feed_read(labels, packed, (size_t)dim[0]))
@@ -5703,8 +6403,9 @@ static cvn_result cvni_cifar_count(cvn_data *data, cvni_feed *f, int *count)
     const cvn_result r = cvni_feed_head(data, f, head, sizeof head, &got);
     if (r != CVN_OK) return r;
     if (f->size == 0 || f->size % CVNI_CIFAR_RECORD || f->size / CVNI_CIFAR_RECORD > INT_MAX)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: %.0f bytes are not CIFAR-10 records of 3073 bytes",
-                              f->name, (double)f->size);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT,
+                              "%s: %.0f bytes are not CIFAR-10 records of 3073 bytes", f->name,
+                              (double)f->size);
     *count = (int)(f->size / CVNI_CIFAR_RECORD);
     return CVN_OK;
 }
@@ -5720,8 +6421,9 @@ static cvn_result cvni_cifar_read(cvn_data *data, cvni_feed *f, int first, int c
             !cvni_feed_read(f, bytes + (size_t)(first + i) * CVNI_CIFAR_IMAGE, CVNI_CIFAR_IMAGE))
             return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
         if (label > 9)
-            return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: record %d has label %d, CIFAR-10's are 0 to 9",
-                                  f->name, i, label);
+            return cvni_data_fail(data, CVN_ERROR_FORMAT,
+                                  "%s: record %d has label %d, CIFAR-10's are 0 to 9", f->name, i,
+                                  label);
         labels[first + i] = label;
     }
     return CVN_OK;
@@ -5734,7 +6436,8 @@ cvn_result cvn_load_idx_memory(cvn_data *data, const void *images, size_t images
     cvni_feed label_feed = cvni_feed_memory("labels", labels, labels_size);
     if (!data) return CVN_ERROR_ARGUMENT;
     memset(data, 0, sizeof *data);
-    if (!images) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_idx_memory: images is NULL");
+    if (!images)
+        return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_idx_memory: images is NULL");
     return cvni_load_idx(data, &image_feed, labels ? &label_feed : NULL);
 }
 
@@ -5745,7 +6448,8 @@ cvn_result cvn_load_cifar10_memory(cvn_data *data, const void *bytes, size_t siz
     cvn_result r;
     if (!data) return CVN_ERROR_ARGUMENT;
     memset(data, 0, sizeof *data);
-    if (!bytes) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10_memory: bytes is NULL");
+    if (!bytes)
+        return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10_memory: bytes is NULL");
     r = cvni_cifar_count(data, &f, &count);
     if (r == CVN_OK) r = cvni_data_take(data, count, 3, 32, 32, 1);
     f.position = 0;
@@ -5762,7 +6466,9 @@ cvn_result cvn_load_idx(cvn_data *data, const char *images, const char *labels)
     if (!data) return CVN_ERROR_ARGUMENT;
     memset(data, 0, sizeof *data);
     memset(&label_feed, 0, sizeof label_feed);
-    if (!images) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_idx: the path of the images is NULL");
+    if (!images)
+        return cvni_data_fail(data, CVN_ERROR_ARGUMENT,
+                              "cvn_load_idx: the path of the images is NULL");
     r = cvni_feed_open(data, &image_feed, images);
     if (r == CVN_OK && labels) r = cvni_feed_open(data, &label_feed, labels);
     if (r == CVN_OK) r = cvni_load_idx(data, &image_feed, labels ? &label_feed : NULL);
@@ -5771,7 +6477,8 @@ cvn_result cvn_load_idx(cvn_data *data, const char *images, const char *labels)
     return r;
 }
 
-/* One file of a CIFAR-10 set. Counting, `read` 0: adds its records to *total. Reading: stores them from *total on. */
+/* One file of a CIFAR-10 set. Counting, `read` 0: adds its records to *total. Reading: stores them
+ * from *total on. */
 static cvn_result cvni_cifar_file(cvn_data *data, const char *path, int read, int *total)
 {
     cvni_feed f;
@@ -5780,7 +6487,8 @@ static cvn_result cvni_cifar_file(cvn_data *data, const char *path, int read, in
     if (r != CVN_OK) return r;
     r = cvni_cifar_count(data, &f, &count);
     if (r == CVN_OK && count > (read ? data->count : INT_MAX) - *total)
-        r = cvni_data_fail(data, CVN_ERROR_FILE, "%s: too many records, or the file is changing", f.name);
+        r = cvni_data_fail(data, CVN_ERROR_FILE, "%s: too many records, or the file is changing",
+                           f.name);
     if (r == CVN_OK && read) {
         rewind(f.file);
         f.position = 0;
@@ -5797,13 +6505,16 @@ cvn_result cvn_load_cifar10(cvn_data *data, const char *const *paths, int files)
     int total = 0, done = 0;
     if (!data) return CVN_ERROR_ARGUMENT;
     memset(data, 0, sizeof *data);
-    if (!paths || files < 1) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10: no files");
+    if (!paths || files < 1)
+        return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10: no files");
     for (int i = 0; i < files; i++)
-        if (!paths[i]) return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10: path %d is NULL", i);
+        if (!paths[i])
+            return cvni_data_fail(data, CVN_ERROR_ARGUMENT, "cvn_load_cifar10: path %d is NULL", i);
     for (int i = 0; i < files && r == CVN_OK; i++) r = cvni_cifar_file(data, paths[i], 0, &total);
     if (r == CVN_OK) r = cvni_data_take(data, total, 3, 32, 32, 1);
     for (int i = 0; i < files && r == CVN_OK; i++) r = cvni_cifar_file(data, paths[i], 1, &done);
-    if (r == CVN_OK && done != total) r = cvni_data_fail(data, CVN_ERROR_FILE, "a file changed while it was read");
+    if (r == CVN_OK && done != total)
+        r = cvni_data_fail(data, CVN_ERROR_FILE, "a file changed while it was read");
     if (r == CVN_OK) cvni_data_measure(data);
     return r;
 }
@@ -5827,7 +6538,8 @@ cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
 {
     if (!data || !tail || data == tail) return CVN_ERROR_ARGUMENT;
     if (count < 1 || count >= data->count) {
-        snprintf(data->error, sizeof data->error, "cvn_data_split: %d of %d samples leave nothing on one side", count, data->count);
+        snprintf(data->error, sizeof data->error,
+                 "cvn_data_split: %d of %d samples leave nothing on one side", count, data->count);
         return CVN_ERROR_ARGUMENT;
     }
     *tail = *data;
@@ -5839,7 +6551,10 @@ cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
 }
 
 /* The one place of the formula, so that all ways to a tensor give the same bits. */
-static float cvni_normalized(float value, float mean, float std) { return (value - mean) / (std != 0 ? std : 1.0f); }
+static float cvni_normalized(float value, float mean, float std)
+{
+    return (value - mean) / (std != 0 ? std : 1.0f);
+}
 
 /* table[b] = (b/255 - mean)/std */
 static void cvni_byte_table(float mean, float std, float table[256])
@@ -5877,8 +6592,8 @@ typedef struct cvni_image {
 } cvni_image;
 
 /* >>augment */
-static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample, const cvni_image *in,
-                         float *out);
+static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
+                         const cvni_image *in, float *out);
 static int cvni_augment_valid(const cvn_augment *a);
 
 /* Which samples to gather, and for what. */
@@ -5903,7 +6618,8 @@ typedef struct cvni_gather_job {
 /* Place of sample i of the batch in the arrays of the set. */
 static size_t cvni_sample(const cvni_gather_job *g, int i)
 {
-    return (size_t)g->data->first + (size_t)(g->batch->index ? g->batch->index[i] : g->batch->first + i);
+    return (size_t)g->data->first +
+           (size_t)(g->batch->index ? g->batch->index[i] : g->batch->first + i);
 }
 
 static void cvni_gather_rows(void *context, int begin, int end, int worker)
@@ -5911,8 +6627,8 @@ static void cvni_gather_rows(void *context, int begin, int end, int worker)
     const cvni_gather_job *g = (const cvni_gather_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy((unsigned char *)g->to + (size_t)i * g->row_bytes, g->from + cvni_sample(g, i) * g->row_bytes,
-               g->row_bytes);
+        memcpy((unsigned char *)g->to + (size_t)i * g->row_bytes,
+               g->from + cvni_sample(g, i) * g->row_bytes, g->row_bytes);
 }
 
 static void cvni_gather_bytes(void *context, int begin, int end, int worker)
@@ -5954,7 +6670,8 @@ static void cvni_gather_augmented(void *context, int begin, int end, int worker)
     }
 }
 
-/* Channels, height and width of the images that the input l takes from data; 0 when they have none. */
+/* Channels, height and width of the images that the input l takes from data; 0 when they have
+ * none. */
 static int cvni_image_size(const cvn_data *data, const cvni_layer *l, cvni_gather_job *g)
 {
     const int own = data->channels > 0 && data->height > 0 && data->width > 0;
@@ -5980,11 +6697,13 @@ static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
     const int images = cvni_image_size(data, l, g);
     g->to = l->y;
     if (g->batch->training && data->augment && images) {
-        cvni_parallel_for(net, g->batch->n, work * (data->augment->noise > 0 ? 60 : 15), cvni_gather_augmented, g);
+        cvni_parallel_for(net, g->batch->n, work * (data->augment->noise > 0 ? 60 : 15),
+                          cvni_gather_augmented, g);
     } else if (data->bytes) {
         g->from = data->bytes;
         g->row_bytes = elements;
-        for (int c = 0; c < data->channels; c++) cvni_byte_table(data->mean[c], data->std[c], g->table[c]);
+        for (int c = 0; c < data->channels; c++)
+            cvni_byte_table(data->mean[c], data->std[c], g->table[c]);
         cvni_parallel_for(net, g->batch->n, work * 2, cvni_gather_bytes, g);
     } else {
         g->from = (const unsigned char *)data->images;
@@ -5996,21 +6715,24 @@ static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
 static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
     cvn_result r;
-    for (int i = 0; i < batch->n; i++) batch->work[i] = data->first + (batch->index ? batch->index[i] : batch->first + i);
-    net->message[0] = 0;                    /* what is there afterwards is the callback's own trouble */
+    for (int i = 0; i < batch->n; i++)
+        batch->work[i] = data->first + (batch->index ? batch->index[i] : batch->first + i);
+    net->message[0] = 0;                    /* what is there afterwards is the callback's own
+                                             * trouble */
     r = data->fill(data->user, net, batch->work, batch->n, batch->training);
     if (r != CVN_OK) {
         if (r > 0) r = CVN_ERROR_STATE;
-        return net->message[0] ? r : cvni_fail(net, r, "cvn_data.fill returned %s", cvn_result_name(r));
+        return net->message[0] ? r
+                               : cvni_fail(net, r, "cvn_data.fill returned %s", cvn_result_name(r));
     }
     if (net->batch != batch->n)
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_data.fill was asked for %d samples and set %d", batch->n,
-                         net->batch);
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_data.fill was asked for %d samples and set %d",
+                         batch->n, net->batch);
     return CVN_OK;
 }
 
-/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented. data has passed
- * cvni_check_data, the samples exist. Takes no memory.
+/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented.
+ * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
@@ -6037,7 +6759,8 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         g.from = (const unsigned char *)from;
         g.row_bytes = cvni_sample_elements(l->shape) * (l->is_int ? sizeof(int) : sizeof(float));
         g.to = l->y;
-        cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4, cvni_gather_rows, &g);
+        cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
+                          cvni_gather_rows, &g);
     }
     return CVN_OK;
 }
@@ -6050,24 +6773,33 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
     const int images = cvni_image_size(data, l, &size);
     cvni_shape_text(l->shape, text);
     if (!data->images && !data->bytes)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no images, bytes or fill for the input '%s' %s",
-                         l->name, text);
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "the set has no images, bytes or fill for the input '%s' %s", l->name,
+                         text);
     if (data->images && data->bytes)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has images and bytes: set one of them to NULL");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "the set has images and bytes: set one of them to NULL");
     if (data->bytes) {
         if (data->channels < 1 || data->channels > CVN_MAX_CHANNELS)
-            return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has bytes with %d channels, 1 to %d are possible: "
-                             "use cvn_data.images or cvn_data.fill", data->channels, CVN_MAX_CHANNELS);
-        if (!images || size.channels != data->channels || size.height != data->height || size.width != data->width)
-            return cvni_fail(net, CVN_ERROR_SHAPE, "the set has images [%d, %d, %d], the input '%s' takes %s: "
-                             "channels, height, width must agree", data->channels, data->height, data->width, l->name,
-                             text);
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "the set has bytes with %d channels, 1 to %d are possible: "
+                             "use cvn_data.images or cvn_data.fill",
+                             data->channels, CVN_MAX_CHANNELS);
+        if (!images || size.channels != data->channels || size.height != data->height ||
+            size.width != data->width)
+            return cvni_fail(net, CVN_ERROR_SHAPE,
+                             "the set has images [%d, %d, %d], the input '%s' takes %s: "
+                             "channels, height, width must agree",
+                             data->channels, data->height, data->width, l->name, text);
     }
     if (data->augment && !images)
-        return cvni_fail(net, CVN_ERROR_SHAPE, "augmentation needs images, the input '%s' takes %s: set channels, "
-                         "height and width of the set", l->name, text);
+        return cvni_fail(net, CVN_ERROR_SHAPE,
+                         "augmentation needs images, the input '%s' takes %s: set channels, "
+                         "height and width of the set",
+                         l->name, text);
     if (data->augment && !cvni_augment_valid(data->augment))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "augmentation: values must be finite, not negative, scale below 1");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "augmentation: values must be finite, not negative, scale below 1");
     return CVN_OK;
 }
 
@@ -6079,7 +6811,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
     if (!data) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set is NULL");
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on", data->count, data->first);
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
+                         data->count, data->first);
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -6088,7 +6821,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         if (!l->is_int && !target) {
             cvn_result r;
             if (image)
-                return cvni_fail(net, CVN_ERROR_ARGUMENT, "the net has two inputs, '%s' and '%s': use cvn_data.fill",
+                return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                                 "the net has two inputs, '%s' and '%s': use cvn_data.fill",
                                  image->name, l->name);
             image = l;
             r = cvni_check_images(net, data, l);
@@ -6100,8 +6834,10 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
             return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no %s for the input '%s'",
                              target ? "targets" : "labels", l->name);
         if (elements[target] && elements[target] != cvni_sample_elements(l->shape))
-            return cvni_fail(net, CVN_ERROR_SHAPE, "the net has several inputs for %s, of different sizes: use "
-                             "cvn_data.fill", target ? "targets" : "labels");
+            return cvni_fail(net, CVN_ERROR_SHAPE,
+                             "the net has several inputs for %s, of different sizes: use "
+                             "cvn_data.fill",
+                             target ? "targets" : "labels");
         elements[target] = cvni_sample_elements(l->shape);
     }
     return CVN_OK;
@@ -6110,25 +6846,32 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
 /* ================================================================================================
  * >>augment   changed copies of training images
  * ==============================================================================================
- *   Draws of sample s in epoch e: the four words w of cvni_random4(seed, CVNI_STREAM_AUGMENT, e, s, block), the same
- *   words for the same purpose whatever is switched on; u = floor(w/2^8)/2^24, below(w, n) = floor(w*n/2^32):
- *     block 0   flip when w[0] >= 2^31; flip_vertical when w[1] >= 2^31; dy = below(w[2], 2*shift + 1) - shift, dx
- *               the same of w[3]
- *     block 1   angle = rotate*(2u - 1) degrees; factor = 1 + scale*(2u - 1); f = 1 + contrast*(2u - 1);
- *               b = brightness*(2u - 1)
+ *   Draws of sample s in epoch e: the four words w of cvni_random4(seed, CVNI_STREAM_AUGMENT, e, s,
+ *   block), the same words for the same purpose whatever is switched on; u = floor(w/2^8)/2^24,
+ *   below(w, n) = floor(w*n/2^32):
+ *     block 0   flip when w[0] >= 2^31; flip_vertical when w[1] >= 2^31; dy = below(w[2], 2*shift +
+ *               1) - shift, dx the same of w[3]
+ *     block 1   angle = rotate*(2u - 1) degrees; factor = 1 + scale*(2u - 1); f = 1 + contrast*(2u
+ *               - 1); b = brightness*(2u - 1)
  *     block 2   cutout's centre: row below(w, H), column below(w, W)
- *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and 2, 3
+ *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and
+ *     2, 3
  *   Then, in this order:
- *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - cx, v = y - dy - cy, out[y][x] is the image at
+ *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - cx, v = y - dy - cy, out[y][x] is the
+ *               image at
  *                   sx = cx + (cos(angle)*u + sin(angle)*v)/factor
  *                   sy = cy + (cos(angle)*v - sin(angle)*u)/factor
- *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy; bilinear between the four pixels
- *               around it, those outside the image being `fill`. With rotate and scale 0 pixels are copied.
- *     contrast and brightness   x = m + f*(x - m) + b, m the mean of all elements of the image now; no clamping
+ *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy; bilinear
+ *               between the four pixels around it, those outside the image being `fill`. With
+ *               rotate and scale 0 pixels are copied.
+ *     contrast and brightness   x = m + f*(x - m) + b, m the mean of all elements of the image now;
+ *                               no clamping
  *     noise     x += noise*normal
- *     cutout    rows and columns [centre - cutout/2, centre - cutout/2 + cutout) inside the image are `fill`
- *   Byte images are bytes/255 meanwhile; their normalisation follows. In cvn_augment_image the epoch is k >> 32, the
- *   sample k & 0xffffffff.                                                       tested: tests/test_data.c */
+ *     cutout    rows and columns [centre - cutout/2, centre - cutout/2 + cutout) inside the image
+ *               are `fill`
+ *   Byte images are bytes/255 meanwhile; their normalisation follows. In cvn_augment_image the
+ *   epoch is k >> 32, the
+ *   sample k & 0xffffffff.                                             tested: tests/test_data.c */
 
 typedef struct cvni_augment_draw {
     int flip, flip_vertical, dy, dx;
@@ -6137,13 +6880,15 @@ typedef struct cvni_augment_draw {
     int cut_y, cut_x;                       /* corner; may be outside */
 } cvni_augment_draw;
 
-static int cvni_at_least_zero(float x) { return x >= 0 && x <= FLT_MAX; }       /* false for NaN too */
+/* false for NaN too */
+static int cvni_at_least_zero(float x) { return x >= 0 && x <= FLT_MAX; }
 
 static int cvni_augment_valid(const cvn_augment *a)
 {
-    return a->shift >= 0 && a->cutout >= 0 && cvni_at_least_zero(a->rotate) && cvni_at_least_zero(a->scale) &&
-           a->scale < 1 && cvni_at_least_zero(a->brightness) && cvni_at_least_zero(a->contrast) &&
-           cvni_at_least_zero(a->noise) && a->fill >= -FLT_MAX && a->fill <= FLT_MAX;
+    return a->shift >= 0 && a->cutout >= 0 && cvni_at_least_zero(a->rotate) &&
+           cvni_at_least_zero(a->scale) && a->scale < 1 && cvni_at_least_zero(a->brightness) &&
+           cvni_at_least_zero(a->contrast) && cvni_at_least_zero(a->noise) && a->fill >= -FLT_MAX &&
+           a->fill <= FLT_MAX;
 }
 
 /* Uniform in [-1, 1) */
@@ -6157,8 +6902,8 @@ static int cvni_draw_shift(uint32_t word, int shift)
     return (int)((int64_t)(((uint64_t)word * (2 * (uint64_t)shift + 1)) >> 32) - shift);
 }
 
-static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
-                                           int height, int width)
+static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch,
+                                           uint32_t sample, int height, int width)
 {
     cvni_augment_draw d;
     uint32_t w[4];
@@ -6198,7 +6943,8 @@ static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrore
 }
 
 /* Flip and shift: out[y][x] = in[y - dy][x - dx] or its mirror image; exact. */
-static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_image *in, float *out)
+static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_image *in,
+                             float *out)
 {
     const int w = in->width;
     const int h = in->height;
@@ -6216,7 +6962,8 @@ static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_
                 continue;
             }
             cvni_set_pixels(out, begin, fill);
-            cvni_copy_pixels(in, plane + (size_t)row * (size_t)w + (size_t)column, end - begin, d->flip, out + begin);
+            cvni_copy_pixels(in, plane + (size_t)row * (size_t)w + (size_t)column, end - begin,
+                             d->flip, out + begin);
             cvni_set_pixels(out + end, w - end, fill);
         }
     }
@@ -6227,7 +6974,8 @@ typedef struct cvni_warp {
     const cvni_image *in;
     size_t plane;                           /* offset of the channel */
     double sx, sy, step_x, step_y;
-    float outside;                          /* fill, in units of the source: of bytes where it has them */
+    float outside;                          /* fill, in units of the source: of bytes where it has
+                                             * them */
 } cvni_warp;
 
 static float cvni_warp_pixel(const cvni_image *in, size_t at)
@@ -6262,9 +7010,11 @@ static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out
         }
         x0 = (int)(sx + 1) - 1;             /* floor, for sx > -1 */
         y0 = (int)(sy + 1) - 1;
-        out[x] = cvni_warp_mix(cvni_warp_pixel_or_fill(p, y0, x0), cvni_warp_pixel_or_fill(p, y0, x0 + 1),
-                               cvni_warp_pixel_or_fill(p, y0 + 1, x0), cvni_warp_pixel_or_fill(p, y0 + 1, x0 + 1),
-                               (float)(sy - y0), (float)(sx - x0));
+        out[x] = cvni_warp_mix(cvni_warp_pixel_or_fill(p, y0, x0),
+                               cvni_warp_pixel_or_fill(p, y0, x0 + 1),
+                               cvni_warp_pixel_or_fill(p, y0 + 1, x0),
+                               cvni_warp_pixel_or_fill(p, y0 + 1, x0 + 1), (float)(sy - y0),
+                               (float)(sx - x0));
     }
 }
 
@@ -6284,8 +7034,8 @@ static void cvni_warp_inside(const cvni_warp *p, int begin, int end, float *out)
     }
 }
 
-/* Narrows [*begin, *end) to those x with 0 <= s + x*step < size - 1. The margin above is larger than any rounding;
- * below, -1e-12 still truncates to 0. */
+/* Narrows [*begin, *end) to those x with 0 <= s + x*step < size - 1. The margin above is larger
+ * than any rounding; below, -1e-12 still truncates to 0. */
 static void cvni_warp_span(double s, double step, int size, int *begin, int *end)
 {
     const double high = size - 1 - 1e-6;
@@ -6300,7 +7050,8 @@ static void cvni_warp_span(double s, double step, int size, int *begin, int *end
     if (last < *end - 1) *end = last >= *begin ? (int)floor(last) + 1 : *begin;
 }
 
-static void cvni_warp_image(const cvni_augment_draw *d, float fill, const cvni_image *in, float *out)
+static void cvni_warp_image(const cvni_augment_draw *d, float fill, const cvni_image *in,
+                            float *out)
 {
     const int w = in->width;
     const int h = in->height;
@@ -6343,7 +7094,8 @@ static void cvni_contrast_brightness(float contrast, float brightness, size_t n,
     for (size_t i = 0; i < n; i++) y[i] = mean + contrast * (y[i] - mean) + brightness;
 }
 
-static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t sample, size_t n, float *y)
+static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t sample, size_t n,
+                           float *y)
 {
     for (size_t i = 0; i < n; i += 4) {
         uint32_t w[4];
@@ -6360,7 +7112,8 @@ static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t 
 }
 
 /* Sides may reach over the edge, where the square is cut off. */
-static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const cvni_image *in, float *out)
+static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const cvni_image *in,
+                         float *out)
 {
     const int top = cvni_max(0, d->cut_y);
     const int left = cvni_max(0, d->cut_x);
@@ -6372,14 +7125,15 @@ static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const
 }
 
 /* One image, [C, H, W] as floats (bytes as bytes/255), into out; `a` is valid. */
-static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample, const cvni_image *in,
-                         float *out)
+static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
+                         const cvni_image *in, float *out)
 {
     const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
     const cvni_augment_draw d = cvni_draw_augment(a, seed, epoch, sample, in->height, in->width);
     if (a->rotate != 0 || a->scale != 0) cvni_warp_image(&d, a->fill, in, out);
     else cvni_shift_image(&d, a->fill, in, out);
-    if (a->contrast != 0 || a->brightness != 0) cvni_contrast_brightness(d.contrast, d.brightness, n, out);
+    if (a->contrast != 0 || a->brightness != 0)
+        cvni_contrast_brightness(d.contrast, d.brightness, n, out);
     if (a->noise != 0) cvni_add_noise(a->noise, seed, epoch, sample, n, out);
     if (a->cutout != 0) cvni_cut_out(&d, a->cutout, a->fill, in, out);
 }
@@ -6395,7 +7149,8 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
     image.channels = channels;
     image.height = height;
     image.width = width;
-    if (augment && cvni_augment_valid(augment)) cvni_augment(augment, seed, k >> 32, (uint32_t)k, &image, out);
+    if (augment && cvni_augment_valid(augment))
+        cvni_augment(augment, seed, k >> 32, (uint32_t)k, &image, out);
     else memcpy(out, in, (size_t)channels * (size_t)height * (size_t)width * sizeof *out);
 }
 
@@ -6403,7 +7158,7 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
  * >>optim   clipping and one step of SGD, Adam or AdamW over the flat arrays
  * ==============================================================================================
  *   Formulas: >>train-api.  State: SGD [v], Adam [m, v], each as long as the trainable parameters.
- *                                                                                  tested: tests/test_golden.c */
+ *                                                                    tested: tests/test_golden.c */
 
 static cvn_optimizer cvni_optimizer(cvn_optimizer_kind kind, float lr)
 {
@@ -6463,15 +7218,21 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
     if (net->failed) return net->failed;
     if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
     o = cvni_optimizer_completed(*optimizer);
-    if (o.kind < CVN_ADAM || o.kind > CVN_SGD || !cvni_at_least(o.lr, 0) || !cvni_at_least(o.momentum, 0) || !cvni_at_least(o.beta1, 0) ||
-        !(o.beta1 < 1) || !cvni_at_least(o.beta2, 0) || !(o.beta2 < 1) || !cvni_at_least(o.eps, 0) ||
-        !cvni_at_least(o.weight_decay, 0) || !cvni_at_least(o.clip_value, 0) || !cvni_at_least(o.clip_norm, 0))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: rate %g, momentum %g, betas %g %g, eps %g, decay %g: out of range",
-                         (double)o.lr, (double)o.momentum, (double)o.beta1, (double)o.beta2, (double)o.eps, (double)o.weight_decay);
+    if (o.kind < CVN_ADAM || o.kind > CVN_SGD || !cvni_at_least(o.lr, 0) ||
+        !cvni_at_least(o.momentum, 0) || !cvni_at_least(o.beta1, 0) || !(o.beta1 < 1) ||
+        !cvni_at_least(o.beta2, 0) || !(o.beta2 < 1) || !cvni_at_least(o.eps, 0) ||
+        !cvni_at_least(o.weight_decay, 0) || !cvni_at_least(o.clip_value, 0) ||
+        !cvni_at_least(o.clip_norm, 0))
+        return cvni_fail(
+            net, CVN_ERROR_ARGUMENT,
+            "cvn_set_optimizer: rate %g, momentum %g, betas %g %g, eps %g, decay %g: out of range",
+            (double)o.lr, (double)o.momentum, (double)o.beta1, (double)o.beta2, (double)o.eps,
+            (double)o.weight_decay);
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
-        result = cvni_rebuild(net, net->max_batch, net->mode, net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+        result = cvni_rebuild(net, net->max_batch, net->mode,
+                              net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
     if (result == CVN_OK) cvni_reset_optimizer(net);
     else net->optimizer = before;
     return result;
@@ -6481,7 +7242,8 @@ cvn_result cvn_set_lr(cvn_net *net, float lr)
 {
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!cvni_at_least(lr, 0)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_lr: a rate of %g", (double)lr);
+    if (!cvni_at_least(lr, 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_lr: a rate of %g", (double)lr);
     net->optimizer.lr = lr;
     return CVN_OK;
 }
@@ -6540,7 +7302,11 @@ static void cvni_update_part(void *context, int begin, int end, int worker)
 
 #define CVNI_NORM_SLICES 64
 
-typedef struct cvni_norm_sum { const float *g; size_t count; double partial[CVNI_NORM_SLICES]; } cvni_norm_sum;
+typedef struct cvni_norm_sum {
+    const float *g;
+    size_t count;
+    double partial[CVNI_NORM_SLICES];
+} cvni_norm_sum;
 
 static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
 {
@@ -6549,7 +7315,8 @@ static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int t = begin; t < end; t++) {
         double sum = 0;
-        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++) sum += (double)s->g[i] * (double)s->g[i];
+        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++)
+            sum += (double)s->g[i] * (double)s->g[i];
         s->partial[t] = sum;
     }
 }
@@ -6561,20 +7328,24 @@ static void cvni_clip(cvn_net *net)
     cvni_norm_sum s;
     double norm;
     for (size_t i = 0; limit > 0 && i < net->trainable; i++)
-        net->grads[i] = net->grads[i] > limit ? limit : net->grads[i] < -limit ? -limit : net->grads[i];
+        net->grads[i] = net->grads[i] > limit    ? limit
+                        : net->grads[i] < -limit ? -limit
+                                                 : net->grads[i];
     if (net->optimizer.clip_norm <= 0) return;
     s.g = net->grads;
     s.count = net->trainable;
     cvni_parallel_for(net, CVNI_NORM_SLICES, 2.0 * (double)s.count, cvni_norm_sum_part, &s);
     norm = sqrt(cvni_sum_partials(s.partial, CVNI_NORM_SLICES, 1));
     if (norm <= (double)net->optimizer.clip_norm) return;
-    for (size_t i = 0; i < net->trainable; i++) net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
+    for (size_t i = 0; i < net->trainable; i++)
+        net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
 }
 
 static void cvni_step(cvn_net *net, float lr)
 {
     const cvn_optimizer *o = &net->optimizer;
-    float *second = (float *)(void *)((char *)net->state + cvni_align(net->trainable * sizeof(float)));
+    float *second = (float *)(void *)((char *)net->state +
+                                      cvni_align(net->trainable * sizeof(float)));
     cvni_update u;
     cvni_clip(net);
     net->optimizer_step++;
@@ -6592,7 +7363,8 @@ static void cvni_step(cvn_net *net, float lr)
         u.count = p->count;
         u.lr = lr * p->lr_scale;
         u.decay = o->decay_weights_only && !p->decays ? 0 : o->weight_decay * p->decay_scale;
-        cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part, &u);
+        cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
+                          &u);
     }
     cvni_zero(net->grads, net->trainable);
     net->weights_version++;
@@ -6602,7 +7374,9 @@ cvn_result cvn_step(cvn_net *net)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_step", 1);
     if (result != CVN_OK) return result;
-    if (net->parent) return cvni_fail(net, CVN_ERROR_STATE, "cvn_step: a shared net does not own its parameters");
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_step: a shared net does not own its parameters");
     cvni_step(net, net->optimizer.lr);
     return CVN_OK;
 }
@@ -6633,7 +7407,8 @@ static double cvni_one_cycle(const cvn_schedule *s, double lr, long step, long s
     return end > top ? cvni_anneal(lr, last, ((double)step - top) / (end - top)) : last;
 }
 
-float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long steps_per_epoch, int epochs)
+float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long steps_per_epoch,
+                      int epochs)
 {
     const long steps = steps_per_epoch > 0 ? steps_per_epoch : 1;
     const double epoch = (double)(step / steps);
@@ -6644,13 +7419,15 @@ float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long st
     case CVN_SCHEDULE_CONSTANT:
         break;
     case CVN_SCHEDULE_STEP:
-        rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.1, floor(epoch / (schedule->step > 0 ? (double)schedule->step : 10)));
+        rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.1,
+                    floor(epoch / (schedule->step > 0 ? (double)schedule->step : 10)));
         break;
     case CVN_SCHEDULE_EXPONENTIAL:
         rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.95, epoch);
         break;
     case CVN_SCHEDULE_COSINE:
-        rate = cvni_anneal(rate, (double)schedule->min_lr, epochs > 0 ? (double)step / ((double)steps * epochs) : 1);
+        rate = cvni_anneal(rate, (double)schedule->min_lr,
+                           epochs > 0 ? (double)step / ((double)steps * epochs) : 1);
         break;
     case CVN_SCHEDULE_ONE_CYCLE:
         rate = cvni_one_cycle(schedule, rate, step, steps * cvni_max(epochs, 1));
@@ -6665,27 +7442,36 @@ float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long st
  * >>train   a batch, an evaluation, a whole training
  * ============================================================================================== */
 
-/* Copies x into the first input and the same labels (or targets) into all label inputs (or targets). */
-static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labels, const float *targets, int n)
+/* Copies x into the first input and the same labels (or targets) into all label inputs (or
+ * targets). */
+static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labels,
+                                   const float *targets, int n)
 {
     cvni_layer *in = cvni_first_input(net);
     cvn_result result;
-    if (!x || !in || (!labels && !targets)) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: samples, labels or an input are missing");
+    if (!x || !in || (!labels && !targets))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_train_batch: samples, labels or an input are missing");
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
     memcpy(in->y, x, cvni_elements(in->shape) * sizeof(float));
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
-        if (labels && l->op == &cvni_op_labels) memcpy(l->y, labels, cvni_elements(l->shape) * sizeof(int));
-        if (targets && l->op == &cvni_op_target) memcpy(l->y, targets, cvni_elements(l->shape) * sizeof(float));
+        if (labels && l->op == &cvni_op_labels)
+            memcpy(l->y, labels, cvni_elements(l->shape) * sizeof(int));
+        if (targets && l->op == &cvni_op_target)
+            memcpy(l->y, targets, cvni_elements(l->shape) * sizeof(float));
     }
     return CVN_OK;
 }
 
-static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels, const float *targets, int n, float *loss)
+static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
+                                   const float *targets, int n, float *loss)
 {
     cvn_result result = cvni_needs_build(net, "cvn_train_batch", 1);
-    if (result == CVN_OK && net->parent) result = cvni_fail(net, CVN_ERROR_STATE, "cvn_train_batch: a shared net does not own its parameters");
+    if (result == CVN_OK && net->parent)
+        result = cvni_fail(net, CVN_ERROR_STATE,
+                           "cvn_train_batch: a shared net does not own its parameters");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -6700,13 +7486,14 @@ cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int 
     return cvni_train_batch(net, x, labels, NULL, n, loss);
 }
 
-cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets, int n, float *loss)
+cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets, int n,
+                                  float *loss)
 {
     return cvni_train_batch(net, x, NULL, targets, n, loss);
 }
 
-/* The class of one position of the output: the largest of `classes` values `step` apart; of a single one, 1 where it is
- * above 0 (a logit), or above 1/2 behind a sigmoid. */
+/* The class of one position of the output: the largest of `classes` values `step` apart; of a
+ * single one, 1 where it is above 0 (a logit), or above 1/2 behind a sigmoid. */
 static int cvni_winner(const float *y, int classes, ptrdiff_t step, int is_sigmoid)
 {
     int best = 0;
@@ -6715,7 +7502,8 @@ static int cvni_winner(const float *y, int classes, ptrdiff_t step, int is_sigmo
     return best;
 }
 
-static float cvni_winner_probability(const cvni_layer *out, const float *y, int classes, ptrdiff_t step, int winner)
+static float cvni_winner_probability(const cvni_layer *out, const float *y, int classes,
+                                     ptrdiff_t step, int winner)
 {
     double sum = 0;
     if (out->op == &cvni_op_softmax) return y[winner * step];
@@ -6737,11 +7525,13 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
     in = cvni_first_input(net);
     out = &net->layers[net->output];
     if (!x || !labels || n < 0 || !in || !in->y || out->shape.rank < 2)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_classify: needs samples, room for labels and an output with classes");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_classify: needs samples, room for labels and an output with classes");
     for (int done = 0; done < n;) {
         result = cvni_set_batch(net, cvni_min(n - done, net->max_batch));
         if (result != CVN_OK) return result;
-        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done, cvni_elements(in->shape) * sizeof(float));
+        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done,
+               cvni_elements(in->shape) * sizeof(float));
         result = cvni_run(net, 0, 0);
         if (result != CVN_OK) return result;
         cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
@@ -6749,17 +7539,20 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
             const float *y = out->y + (ptrdiff_t)(i / inner) * classes * inner + i % inner;
             const ptrdiff_t at = (ptrdiff_t)done * (outer * inner / net->batch) + i;
             labels[at] = cvni_winner(y, classes, inner, out->op == &cvni_op_sigmoid);
-            if (probabilities) probabilities[at] = cvni_winner_probability(out, y, classes, inner, labels[at]);
+            if (probabilities)
+                probabilities[at] = cvni_winner_probability(out, y, classes, inner, labels[at]);
         }
         done += net->batch;
     }
     return CVN_OK;
 }
 
-/* What a batch scored: positions that count, right ones, ones with the true class among the best five. */
+/* What a batch scored: positions that count, right ones, ones with the true class among the best
+ * five. */
 typedef struct cvni_score { double counted, right, top5; } cvni_score;
 
-static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_score *s, cvn_metrics *m)
+static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_score *s,
+                              cvn_metrics *m)
 {
     int outer, classes, inner;
     cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
@@ -6769,11 +7562,13 @@ static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_sco
         int winner, better = 0;
         if (label < 0 || label >= cvni_max(classes, 2)) continue;
         winner = cvni_winner(y, classes, inner, out->op == &cvni_op_sigmoid);
-        for (int c = 0; label < classes && c < classes; c++) better += y[c * inner] > y[label * inner];
+        for (int c = 0; label < classes && c < classes; c++)
+            better += y[c * inner] > y[label * inner];
         s->counted++;
         s->right += winner == label;
         s->top5 += better < 5;
-        if (m && m->confusion && label < m->classes && winner < m->classes) m->confusion[label * m->classes + winner]++;
+        if (m && m->confusion && label < m->classes && winner < m->classes)
+            m->confusion[label * m->classes + winner]++;
     }
 }
 
@@ -6788,15 +7583,21 @@ static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_sco
     }
 }
 
-/* Scores the batch that was run. labels: [positions], or NULL for those in the net's label input. */
+/* Scores the batch that was run. labels: [positions], or NULL for those in the net's label
+ * input. */
 static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
 {
     const cvni_layer *out = &net->layers[net->output];
-    const size_t positions = out->shape.rank < 2 ? 0 : cvni_elements(out->shape) / (size_t)out->shape.dim[cvni_class_axis(out->shape)];
+    const size_t positions = out->shape.rank < 2
+                                 ? 0
+                                 : cvni_elements(out->shape) /
+                                       (size_t)out->shape.dim[cvni_class_axis(out->shape)];
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions) labels = (const int *)(const void *)l->y;
-        if (l->op != &cvni_op_bce_loss || l->input[0] != net->output || !cvni_in(net, l, 1)->y) continue;
+        if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions)
+            labels = (const int *)(const void *)l->y;
+        if (l->op != &cvni_op_bce_loss || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
+            continue;
         cvni_score_binary(out, cvni_in(net, l, 1), s);
         return;
     }
@@ -6819,7 +7620,8 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
 {
     const cvn_shape s = net->layers[net->output].shape;
     if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
-    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] * ((size_t)data->first + (size_t)first);
+    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
+                              ((size_t)data->first + (size_t)first);
 }
 
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
@@ -6834,11 +7636,14 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     result = cvni_check_data(net, data);
     if (result != CVN_OK) return result;
     m = *metrics;
-    if (m.confusion && m.classes > 0) memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
-    work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int))) : NULL;
+    if (m.confusion && m.classes > 0)
+        memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
+    work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
+                      : NULL;
     if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
     for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
-        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch), work);
+        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
+                                   work);
         if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
         if (result != CVN_OK) break;
         cvni_score_batch(net, cvni_labels_of(net, data, done), &s, &m);
@@ -6860,7 +7665,8 @@ static int cvni_all_finite(const float *x, size_t n)
     return 1;
 }
 
-/* Runs the last batch again, layer by layer, up to the first one that makes a NaN or Inf; says which. */
+/* Runs the last batch again, layer by layer, up to the first one that makes a NaN or Inf; says
+ * which. */
 static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
 {
     char kind[16];
@@ -6870,15 +7676,20 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
         for (int i = 0; i < l->params; i++) {
             const cvni_param *p = &net->params[l->param[i]];
             if (!cvni_all_finite(net->weights + p->offset, p->count))
-                return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s': its %s is not finite; a smaller "
-                                 "learning rate or clipping may help", kind, when, l->name, p->suffix);
+                return cvni_fail(
+                    net, CVN_ERROR_NUMBER,
+                    "the loss is %s %s; first in '%s': its %s is not finite; a smaller "
+                    "learning rate or clipping may help",
+                    kind, when, l->name, p->suffix);
         }
         if (l->op->forward && l->op->forward(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
-            return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind, when, l->name, l->op->type,
+            return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
+                             when, l->name, l->op->type,
                              l->op->flags & CVNI_SOURCE ? ": the data are not finite" : "");
     }
-    return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; all layers are finite, their sum is not", kind, when);
+    return cvni_fail(net, CVN_ERROR_NUMBER,
+                     "the loss is %s %s; all layers are finite, their sum is not", kind, when);
 }
 
 /* Seconds of a clock that runs on; only differences mean something. */
@@ -6889,7 +7700,8 @@ static double cvni_seconds(void)
     gettimeofday(&t, NULL);
     return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
 #else
-    return (double)clock() / CLOCKS_PER_SEC;    /* wall time on Windows, processor time of one thread elsewhere */
+    return (double)clock() / CLOCKS_PER_SEC;    /* wall time on Windows, processor time of one
+                                                 * thread elsewhere */
 #endif
 }
 
@@ -6907,14 +7719,16 @@ typedef struct cvni_fit_run {
     const cvn_data *train, *valid;
     cvn_fit_options o;
     int batch, batches;                 /* samples of a batch, batches of an epoch */
-    int *order;                         /* samples of the epoch, shuffled; then room for a batch (cvni_batch.work) */
+    int *order;                         /* samples of the epoch, shuffled; then room for a batch
+                                         * (cvni_batch.work) */
     double started, epoch_started;
     int epoch_first;                    /* samples of this epoch done before this call */
     double epoch_seconds_before;
     double valid_loss, valid_accuracy;
 } cvni_fit_run;
 
-/* Fisher and Yates with the words of (seed, epoch): any epoch's order can be made without the ones before. */
+/* Fisher and Yates with the words of (seed, epoch): any epoch's order can be made without the ones
+ * before. */
 static void cvni_shuffle(int *order, int count, uint64_t seed, uint64_t epoch)
 {
     cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, 0);
@@ -6927,7 +7741,8 @@ static void cvni_shuffle(int *order, int count, uint64_t seed, uint64_t epoch)
     }
 }
 
-static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, float lr, cvn_result result)
+static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, float lr,
+                                      cvn_result result)
 {
     const cvni_fit_state *f = &r->net->fit;
     const double now = cvni_seconds();
@@ -6953,9 +7768,12 @@ static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, fl
     p.valid_accuracy = r->valid_accuracy;
     p.best_epoch = f->best_epoch;
     p.lr = lr;
-    p.samples_per_second = now > r->epoch_started ? (samples - r->epoch_first) / (now - r->epoch_started) : 0;
+    p.samples_per_second = now > r->epoch_started
+                               ? (samples - r->epoch_first) / (now - r->epoch_started)
+                               : 0;
     p.seconds = now - r->started;
-    if (p.samples_per_second > 0) p.seconds_left = (total - epochs_done * r->train->count - samples) / p.samples_per_second;
+    if (p.samples_per_second > 0)
+        p.seconds_left = (total - epochs_done * r->train->count - samples) / p.samples_per_second;
     p.result = result;
     return p;
 }
@@ -6997,11 +7815,13 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
-        snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1, f->position / r->batch + 1);
+        snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
+                 f->position / r->batch + 1);
         return cvni_find_nonfinite(net, when);
     }
     cvni_score_batch(net, NULL, &s, NULL);
-    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)f->step, r->batches, r->o.epochs);
+    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)f->step, r->batches,
+                          r->o.epochs);
     cvn_backward(net);
     cvni_step(net, *lr);
     f->position += n;
@@ -7027,7 +7847,8 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
         if (result != CVN_OK) return result;
         judged = m.loss;
     }
-    if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count, sizeof *net->history))
+    if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count,
+                   sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
     h = &net->history[net->history_count++];
     h->loss = (float)(f->position ? f->loss_sum / f->position : NAN);
@@ -7044,7 +7865,8 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
         f->best_loss = judged;
         f->best_epoch = f->epoch;
         f->bad_epochs = 0;
-        if (net->best) memcpy(net->best, net->weights, (net->trainable + net->running) * sizeof(float));
+        if (net->best)
+            memcpy(net->best, net->weights, (net->trainable + net->running) * sizeof(float));
     }
     f->position = 0;
     f->loss_sum = f->correct_sum = f->weight_sum = 0;
@@ -7055,7 +7877,8 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
 {
     cvn_net *net = r->net;
     cvni_fit_state *f = &net->fit;
-    float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0, r->batches, r->o.epochs);
+    float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0,
+                               r->batches, r->o.epochs);
     while (f->epoch < r->o.epochs) {
         cvn_result result, saved;
         if (r->o.no_shuffle) for (int i = 0; i < r->train->count; i++) r->order[i] = i;
@@ -7076,7 +7899,8 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
         if (result < 0) return result;
         saved = cvni_fit_checkpoint(r);
         if (saved != CVN_OK) return saved;
-        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || result == CVN_STOPPED) return CVN_STOPPED;
+        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || result == CVN_STOPPED)
+            return CVN_STOPPED;
     }
     return CVN_OK;
 }
@@ -7099,24 +7923,33 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
     cvn_result result = CVN_OK;
     if (r->o.optimizer) {
         cvn_optimizer same = cvni_optimizer_completed(*r->o.optimizer);
-        if (r->o.resume && same.kind == net->optimizer.kind && cvni_optimizer_slots(&same) == net->plan.slots) net->optimizer = same;
+        if (r->o.resume && same.kind == net->optimizer.kind &&
+            cvni_optimizer_slots(&same) == net->plan.slots)
+            net->optimizer = same;
         else result = cvn_set_optimizer(net, r->o.optimizer);
     }
     if (result != CVN_OK) return result;
     if (!r->o.resume) cvni_fit_restart(net);
     if (net->fit.position < 0 || net->fit.position > r->train->count || net->fit.epoch < 0)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: resumes at sample %d of epoch %d; the set has %d samples", net->fit.position,
-                         net->fit.epoch + 1, r->train->count);
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: resumes at sample %d of epoch %d; the set has %d samples",
+                         net->fit.position, net->fit.epoch + 1, r->train->count);
     if (r->o.keep_best && !net->best) {
         net->best = (float *)cvni_alloc(net, bytes);
-        if (!net->best) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for a copy of the parameters");
+        if (!net->best)
+            return cvni_fail(net, CVN_ERROR_MEMORY,
+                             "cvn_fit: no memory for a copy of the parameters");
         memcpy(net->best, net->weights, bytes);
     }
-    r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch, sizeof(int)));
-    return r->order ? CVN_OK : cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the order of %d samples", r->train->count);
+    r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch,
+                                                    sizeof(int)));
+    return r->order ? CVN_OK
+                    : cvni_fail(net, CVN_ERROR_MEMORY,
+                                "cvn_fit: no memory for the order of %d samples", r->train->count);
 }
 
-cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid, const cvn_fit_options *options)
+cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
+                   const cvn_fit_options *options)
 {
     cvni_fit_run r;
     int finished;
@@ -7134,17 +7967,22 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid, c
     result = cvni_check_data(net, train);
     if (result == CVN_OK && valid) result = cvni_check_data(net, valid);
     if (result != CVN_OK) return result;
-    if (net->parent) return cvni_fail(net, CVN_ERROR_STATE, "cvn_fit: a shared net does not own its parameters");
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_fit: a shared net does not own its parameters");
     if (r.o.epochs < 0 || r.batch < 1 || r.batch > net->max_batch)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r.o.epochs, r.batch, net->max_batch);
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r.o.epochs,
+                         r.batch, net->max_batch);
     r.batches = r.o.drop_last ? train->count / r.batch : cvni_ceil_div(train->count, r.batch);
     if (r.batches < 1)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d", train->count, r.batch);
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
+                         train->count, r.batch);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
     if (result == CVN_OK) result = cvni_fit_epochs(&r);
     cvni_free(net, r.order);
-    finished = result == CVN_OK || (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience);
+    finished = result == CVN_OK ||
+               (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience);
     if (finished && net->best) {
         memcpy(net->weights, net->best, (net->trainable + net->running) * sizeof(float));
         net->weights_version++;
@@ -7171,7 +8009,8 @@ static void cvni_check_input(const cvn_net *net, const cvni_layer *in, cvni_text
     int differs = 0;
     (void)net;
     if (!cvni_all_finite(in->y, n)) {
-        cvni_print(t, "input '%s' has values that are not finite (NaN or Inf); clean the data\n", in->name);
+        cvni_print(t, "input '%s' has values that are not finite (NaN or Inf); clean the data\n",
+                   in->name);
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -7181,13 +8020,19 @@ static void cvni_check_input(const cvn_net *net, const cvni_layer *in, cvni_text
     }
     mean = sum / (double)n;
     std = sqrt(squares / (double)n - mean * mean > 0 ? squares / (double)n - mean * mean : 0);
-    if (!differs && in->shape.dim[0] > 1) cvni_print(t, "input '%s' is the same for all samples of the batch; is it loaded?\n", in->name);
+    if (!differs && in->shape.dim[0] > 1)
+        cvni_print(t, "input '%s' is the same for all samples of the batch; is it loaded?\n",
+                   in->name);
     else if (fabs(mean) > 3 || std > 5 || std < 0.05)
-        cvni_print(t, "input '%s' is not normalised: mean %.3g, standard deviation %.3g; bring them near 0 and 1 "
-                   "(cvn_data.mean and std, or (x - mean)/std)\n", in->name, mean, std);
+        cvni_print(t,
+                   "input '%s' is not normalised: mean %.3g, standard deviation %.3g; bring them "
+                   "near 0 and 1 "
+                   "(cvn_data.mean and std, or (x - mean)/std)\n",
+                   in->name, mean, std);
 }
 
-/* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run then. */
+/* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run
+ * then. */
 static int cvni_check_labels(cvn_net *net, cvni_text *t)
 {
     int fine = 1;
@@ -7203,13 +8048,21 @@ static int cvni_check_labels(cvn_net *net, cvni_text *t)
         n = cvni_elements(cvni_in(net, l, 1)->shape);
         for (size_t i = 0; i < n; i++) {
             same += labels[i] == labels[0];
-            if (labels[i] == ((const cvni_ce_desc *)l->desc)->ignore_index || (labels[i] >= 0 && labels[i] < classes)) continue;
+            if (labels[i] == ((const cvni_ce_desc *)l->desc)->ignore_index ||
+                (labels[i] >= 0 && labels[i] < classes))
+                continue;
             outside++;
             example = labels[i];
         }
-        if (outside) cvni_print(t, "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many units as there are classes?\n",
-                                (unsigned long)outside, (unsigned long)n, classes - 1, example);
-        else if (same == n && n > 1) cvni_print(t, "all %lu labels of the batch are %d; shuffle the data or look at the loader\n", (unsigned long)n, labels[0]);
+        if (outside)
+            cvni_print(t,
+                       "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many "
+                       "units as there are classes?\n",
+                       (unsigned long)outside, (unsigned long)n, classes - 1, example);
+        else if (same == n && n > 1)
+            cvni_print(
+                t, "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+                (unsigned long)n, labels[0]);
         if (outside) fine = 0;
     }
     return fine;
@@ -7224,7 +8077,8 @@ static int cvni_dead_channels(const cvni_layer *l)
     for (int c = 0; c < channels; c++) {
         int zero = 1;
         for (int n = 0; zero && n < l->shape.dim[0]; n++)
-            for (ptrdiff_t i = 0; zero && i < inner; i++) zero = l->y[((ptrdiff_t)n * channels + c) * inner + i] == 0;
+            for (ptrdiff_t i = 0; zero && i < inner; i++)
+                zero = l->y[((ptrdiff_t)n * channels + c) * inner + i] == 0;
         dead += zero;
     }
     return dead;
@@ -7240,9 +8094,13 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
         if (!l->op->forward || l->place.skip) continue;
         result = l->op->forward(net, l);
         if (result != CVN_OK) return result;
-        if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 && 2 * cvni_dead_channels(l) > l->shape.dim[1])
-            cvni_print(t, "'%s': %d of %d units are 0 for every sample of the batch (dead); look at the bias and scale of the "
-                       "layer before it, or use leaky_relu\n", l->name, cvni_dead_channels(l), l->shape.dim[1]);
+        if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
+            2 * cvni_dead_channels(l) > l->shape.dim[1])
+            cvni_print(t,
+                       "'%s': %d of %d units are 0 for every sample of the batch (dead); look at "
+                       "the bias and scale of the "
+                       "layer before it, or use leaky_relu\n",
+                       l->name, cvni_dead_channels(l), l->shape.dim[1]);
         if (!l->is_int && !cvni_all_finite(l->y, cvni_elements(l->shape))) {
             cvni_print(t, "'%s' (%s) makes values that are not finite\n", l->name, l->op->type);
             return CVN_ERROR_NUMBER;
@@ -7251,21 +8109,26 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
             const cvn_shape s = cvni_in(net, l, 0)->shape;
             const double chance = log((double)s.dim[cvni_class_axis(s)]);
             if ((double)l->y[0] > 4 * chance + 1)
-                cvni_print(t, "the first loss of '%s' is %.3g, far above ln(classes) = %.3g of a guess; the inputs or the initial "
-                           "weights are too large\n", l->name, (double)l->y[0], chance);
+                cvni_print(t,
+                           "the first loss of '%s' is %.3g, far above ln(classes) = %.3g of a "
+                           "guess; the inputs or the initial "
+                           "weights are too large\n",
+                           l->name, (double)l->y[0], chance);
         }
     }
     return CVN_OK;
 }
 
-/* A few steps on the batch in the net: does the loss fall? The dropout mask of both measurements is the same. */
+/* A few steps on the batch in the net: does the loss fall? The dropout mask of both measurements is
+ * the same. */
 static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
 {
     const uint64_t tick = net->tick;
     double before, after;
     cvn_result result = cvni_run(net, 1, 1);
     before = (double)net->loss;
-    for (int i = 0; result == CVN_OK && i < CVNI_CHECK_STEPS && cvni_is_finite((double)net->loss); i++) {
+    for (int i = 0; result == CVN_OK && i < CVNI_CHECK_STEPS && cvni_is_finite((double)net->loss);
+         i++) {
         cvn_backward(net);
         cvni_step(net, net->optimizer.lr);
         net->tick = tick;
@@ -7274,17 +8137,22 @@ static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
     after = (double)net->loss;
     if (result != CVN_OK) return result;
     if (!cvni_is_finite(after) || after > 2 * before + 0.1)
-        cvni_print(t, "the learning rate %g is too high: %d steps on one batch took the loss from %.4g to %.4g\n",
+        cvni_print(t,
+                   "the learning rate %g is too high: %d steps on one batch took the loss from "
+                   "%.4g to %.4g\n",
                    (double)net->optimizer.lr, CVNI_CHECK_STEPS, before, after);
     else if (fabs(before - after) < 1e-5 * fabs(before))
-        cvni_print(t, "the learning rate %g is too low: %d steps on one batch left the loss at %.6g\n", (double)net->optimizer.lr,
-                   CVNI_CHECK_STEPS, before);
+        cvni_print(t,
+                   "the learning rate %g is too low: %d steps on one batch left the loss at %.6g\n",
+                   (double)net->optimizer.lr, CVNI_CHECK_STEPS, before);
     return CVN_OK;
 }
 
 static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
 {
-    int *work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int))) : NULL;
+    int *work = data->fill
+                    ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
+                    : NULL;
     cvn_result result = CVN_OK;
     if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
     result = cvni_gather_range(net, data, 0, cvni_min(data->count, net->max_batch), work);
@@ -7306,12 +8174,16 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
     uint64_t tick, step;
     char *copy;
     cvn_result result = cvni_needs_build(net, "cvn_check", 1);
-    if (result == CVN_OK && net->parent) result = cvni_fail(net, CVN_ERROR_STATE, "cvn_check: a shared net does not own its parameters");
+    if (result == CVN_OK && net->parent)
+        result = cvni_fail(net, CVN_ERROR_STATE,
+                           "cvn_check: a shared net does not own its parameters");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result != CVN_OK) return (int)result;
     state = cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots;
     copy = (char *)cvni_alloc(net, cvni_add_size(params, state));
-    if (!copy) return (int)cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: no memory for a copy of the parameters");
+    if (!copy)
+        return (int)cvni_fail(net, CVN_ERROR_MEMORY,
+                              "cvn_check: no memory for a copy of the parameters");
     t.text = text;
     t.size = size;
     t.length = 0;
@@ -7335,11 +8207,12 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 /* ================================================================================================
  * >>history   what a training looked like: a progress line, CSV, a picture of the curves
  * ==============================================================================================
- *   CSV    header epoch,loss,accuracy,valid_loss,valid_accuracy,lr,seconds; one line an epoch, from 1; as few digits
- *          as give the float back, with a decimal point in any locale; an empty cell for NaN
- *   SVG    one panel for the loss, one for the accuracy where there is any; points that are no finite numbers are
- *          left out, and so is the line to them; integer coordinates; no style sheet, script or font of its own
- *          tested: tests/test_history.c */
+ *   CSV    header epoch,loss,accuracy,valid_loss,valid_accuracy,lr,seconds; one line an epoch, from
+ *          1; as few digits as give the float back, with a decimal point in any locale; an empty
+ *          cell for NaN
+ *   SVG    one panel for the loss, one for the accuracy where there is any; points that are no
+ *          finite numbers are left out, and so is the line to them; integer coordinates; no style
+ *          sheet, script or font of its own                         tested: tests/test_history.c */
 
 int cvn_history_count(const cvn_net *net)
 {
@@ -7350,7 +8223,8 @@ cvn_history cvn_history_at(const cvn_net *net, int epoch)
 {
     cvn_history none;
     if (net && epoch >= 0 && epoch < net->history_count) return net->history[epoch];
-    none.loss = none.accuracy = none.valid_loss = none.valid_accuracy = none.lr = none.seconds = (float)NAN;
+    none.loss = none.accuracy = none.valid_loss = none.valid_accuracy = none.lr = none.seconds =
+        (float)NAN;
     return none;
 }
 
@@ -7395,7 +8269,8 @@ static void cvni_print_loss(cvni_text *t, double loss, double accuracy)
     if (accuracy >= 0) cvni_print(t, "  %6.2f %%", 100 * accuracy);
 }
 
-/* " 3/10 [=========>          ]  312/938  loss 0.2345   92.31 %  5321/s  ETA 0:42": at most 79 columns as a rule */
+/* " 3/10 [=========>          ] 312/938 loss 0.2345 92.31 % 5321/s ETA 0:42": at most 79 columns as
+ *                             a rule */
 static void cvni_print_bar(cvni_text *t, const cvn_progress *p)
 {
     const int width = 20;
@@ -7427,8 +8302,8 @@ static void cvni_print_epoch(cvni_text *t, const cvn_progress *p)
     if (p->best_epoch == p->epoch) cvni_print(t, "  best");
 }
 
-/* Whether a tenth of a second has begun since the batch before, if batches take their average time: a callback that
- * remembers nothing redraws about ten times a second. */
+/* Whether a tenth of a second has begun since the batch before, if batches take their average time:
+ * a callback that remembers nothing redraws about ten times a second. */
 static int cvni_redraw(const cvn_progress *p)
 {
     const double batches = (double)(p->epoch - 1) * p->batches + p->batch;
@@ -7469,7 +8344,8 @@ static void cvni_to_point(char *text)
     char *to = text;
     int foreign = 0;
     for (const char *p = text; *p; p++) {
-        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' || *p == 'E';
+        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' ||
+                          *p == 'E';
         if (known) *to++ = *p;
         else if (!foreign) *to++ = '.';
         foreign = !known;
@@ -7477,7 +8353,8 @@ static void cvni_to_point(char *text)
     *to = 0;
 }
 
-/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32 bytes. */
+/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32
+ * bytes. */
 static const char *cvni_float_text(float x, char *buffer)
 {
     if (x != x) return "";
@@ -7501,7 +8378,8 @@ static FILE *cvni_history_open(cvn_net *net, const char *path, cvn_result *resul
         return NULL;
     }
     if (net->history_count < 1) {
-        *result = cvni_fail(net, CVN_ERROR_STATE, "there is no history: cvn_fit has not finished an epoch");
+        *result = cvni_fail(net, CVN_ERROR_STATE,
+                            "there is no history: cvn_fit has not finished an epoch");
         return NULL;
     }
     f = fopen(path, "wb");
@@ -7516,7 +8394,8 @@ static cvn_result cvni_history_close(cvn_net *net, const char *path, FILE *f)
     return cvni_fail(net, CVN_ERROR_FILE, "cannot write %s: disk full?", path);
 }
 
-/* errors   CVN_ERROR_STATE without a finished epoch; CVN_ERROR_FILE; CVN_ERROR_ARGUMENT for a NULL path */
+/* errors   CVN_ERROR_STATE without a finished epoch; CVN_ERROR_FILE; CVN_ERROR_ARGUMENT for a NULL
+ *          path */
 cvn_result cvn_history_save_csv(cvn_net *net, const char *path)
 {
     cvn_result r;
@@ -7525,7 +8404,8 @@ cvn_result cvn_history_save_csv(cvn_net *net, const char *path)
     fprintf(f, "epoch,loss,accuracy,valid_loss,valid_accuracy,lr,seconds\n");
     for (int i = 0; i < net->history_count; i++) {
         const cvn_history *h = &net->history[i];
-        const float cell[6] = { h->loss, h->accuracy, h->valid_loss, h->valid_accuracy, h->lr, h->seconds };
+        const float cell[6] = { h->loss,           h->accuracy, h->valid_loss,
+                                h->valid_accuracy, h->lr,       h->seconds };
         char text[32];
         fprintf(f, "%d", i + 1);
         for (int k = 0; k < 6; k++) fprintf(f, ",%s", cvni_float_text(cell[k], text));
@@ -7536,8 +8416,15 @@ cvn_result cvn_history_save_csv(cvn_net *net, const char *path)
 
 /* ---- the picture: coordinates are tenths of a pixel, so that no decimal point is needed ---- */
 
-enum { CVNI_PANEL_X = 700, CVNI_PANEL_Y = 620, CVNI_PANEL_W = 3900, CVNI_PANEL_H = 2800, CVNI_PANEL_STEP = 4900,
-       CVNI_PANEL_MARGIN = 200, CVNI_PICTURE_H = 4000 };
+enum {
+    CVNI_PANEL_X = 700,
+    CVNI_PANEL_Y = 620,
+    CVNI_PANEL_W = 3900,
+    CVNI_PANEL_H = 2800,
+    CVNI_PANEL_STEP = 4900,
+    CVNI_PANEL_MARGIN = 200,
+    CVNI_PICTURE_H = 4000
+};
 
 static const char *const cvni_curve_color[2] = { "#2563eb", "#ea580c" };
 static const char *const cvni_curve_name[2] = { "training", "validation" };
@@ -7604,15 +8491,17 @@ static int cvni_panel_y(const cvni_panel *p, double value)
     return CVNI_PANEL_Y + CVNI_PANEL_H - (int)((double)CVNI_PANEL_H * share + 0.5);
 }
 
-static void cvni_panel_text(const cvni_panel *p, int x, int y, const char *anchor, const char *color,
-                            const char *text)
+static void cvni_panel_text(const cvni_panel *p, int x, int y, const char *anchor,
+                            const char *color, const char *text)
 {
-    fprintf(p->f, "<text x=\"%d\" y=\"%d\" text-anchor=\"%s\" fill=\"%s\">%s</text>\n", x, y, anchor, color, text);
+    fprintf(p->f, "<text x=\"%d\" y=\"%d\" text-anchor=\"%s\" fill=\"%s\">%s</text>\n", x, y,
+            anchor, color, text);
 }
 
 static void cvni_panel_line(const cvni_panel *p, int x1, int y1, int x2, int y2, const char *color)
 {
-    fprintf(p->f, "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"10\"/>\n",
+    fprintf(p->f,
+            "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"10\"/>\n",
             x1, y1, x2, y2, color);
 }
 
@@ -7650,21 +8539,26 @@ static void cvni_panel_curve(const cvni_panel *p, int curve)
 {
     const char *color = cvni_curve_color[curve];
     int open = 0;
-    fprintf(p->f, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"22\" stroke-linejoin=\"round\" d=\"", color);
+    fprintf(p->f,
+            "<path fill=\"none\" stroke=\"%s\" stroke-width=\"22\" stroke-linejoin=\"round\" d=\"",
+            color);
     for (int i = 0; i < p->count; i++) {
         const float v = cvni_panel_value(p, curve, i);
         if (cvni_is_finite((double)v))
-            fprintf(p->f, "%s%d %d", open ? " L" : " M", cvni_panel_x(p, i + 1), cvni_panel_y(p, (double)v));
+            fprintf(p->f, "%s%d %d", open ? " L" : " M", cvni_panel_x(p, i + 1),
+                    cvni_panel_y(p, (double)v));
         open = cvni_is_finite((double)v);
     }
     fprintf(p->f, "\"/>\n");
     for (int i = 0; i < p->count; i++) {
         const float v = cvni_panel_value(p, curve, i);
         const int alone = (i == 0 || !cvni_is_finite((double)cvni_panel_value(p, curve, i - 1))) &&
-                          (i == p->count - 1 || !cvni_is_finite((double)cvni_panel_value(p, curve, i + 1)));
+                          (i == p->count - 1 ||
+                           !cvni_is_finite((double)cvni_panel_value(p, curve, i + 1)));
         if (cvni_is_finite((double)v) && (p->count <= 30 || alone))
-            fprintf(p->f, "<circle cx=\"%d\" cy=\"%d\" r=\"%d\" fill=\"%s\"/>\n", cvni_panel_x(p, i + 1),
-                    cvni_panel_y(p, (double)v), p->count <= 30 ? 30 : 20, color);
+            fprintf(p->f, "<circle cx=\"%d\" cy=\"%d\" r=\"%d\" fill=\"%s\"/>\n",
+                    cvni_panel_x(p, i + 1), cvni_panel_y(p, (double)v), p->count <= 30 ? 30 : 20,
+                    color);
     }
 }
 
@@ -7680,7 +8574,8 @@ static void cvni_panel_legend(const cvni_panel *p)
         while (last >= 0 && !cvni_is_finite((double)cvni_panel_value(p, curve, last))) last--;
         if (last < 0) continue;
         v = cvni_panel_value(p, curve, last);
-        if (!p->accuracy) format = fabs((double)v) < 1e-3 || fabs((double)v) >= 1e4 ? "%.2e" : "%.4f";
+        if (!p->accuracy)
+            format = fabs((double)v) < 1e-3 || fabs((double)v) >= 1e4 ? "%.2e" : "%.4f";
         snprintf(number, sizeof number, format, (double)v);
         cvni_to_point(number);
         snprintf(text, sizeof text, "%s %s", cvni_curve_name[curve], number);
@@ -7695,7 +8590,9 @@ static void cvni_panel_draw(cvni_panel *p)
         p->low = 0;
         p->high = p->step = 1;
     }
-    fprintf(p->f, "<text x=\"%d\" y=\"380\" font-size=\"170\" font-weight=\"bold\" fill=\"#111827\">%s</text>\n",
+    fprintf(p->f,
+            "<text x=\"%d\" y=\"380\" font-size=\"170\" font-weight=\"bold\" "
+            "fill=\"#111827\">%s</text>\n",
             p->left, p->accuracy ? "Accuracy, %" : "Loss");
     cvni_panel_axes(p);
     for (int curve = 0; curve < 2; curve++) cvni_panel_curve(p, curve);
@@ -7716,8 +8613,11 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
     p.count = net->history_count;
     p.accuracy = 1;
     if (cvni_panel_range(&p)) width += CVNI_PANEL_STEP;
-    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>training history</title>\n",
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
+            "%d\" "
+            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>training "
+            "history</title>\n",
             width / 10, CVNI_PICTURE_H / 10, width, CVNI_PICTURE_H);
     fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, CVNI_PICTURE_H);
     for (int panel = 0; panel < width / CVNI_PANEL_STEP; panel++) {
@@ -7734,44 +8634,58 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
 /* ================================================================================================
  * >>safetensors   weights and checkpoints: hostile files in, atomic files out
  * ==============================================================================================
- *   file        u64 n | n bytes of JSON, blanks at its end make n a multiple of 8 | data; all little-endian
+ *   file        u64 n | n bytes of JSON, blanks at its end make n a multiple of 8 | data; all
+ *               little-endian
  *   JSON        { "__metadata__": { text: text, ... }, name: { "dtype": "F32", "shape": [dims],
- *               "data_offsets": [begin, end] }, ... }; offsets in bytes from the start of the data. The tensors cover
- *               the data without holes, overlaps or a rest.
+ *               "data_offsets": [begin, end] }, ... }; offsets in bytes from the start of the data.
+ *               The tensors cover the data without holes, overlaps or a rest.
  *   weights     every parameter and running statistic by its name, F32; metadata "format": "pt"
  *   checkpoint  a weights file with more tensors, F32 as well:
- *                 cvn.state.0, cvn.state.1   [P]     optimizer state over the P elements of cvn_flat_gradients: v of
+ *                 cvn.state.0, cvn.state.1 [P] optimizer state over the P elements of
+ *                 cvn_flat_gradients: v of
  *                                                    SGD with momentum, m and v of Adam and AdamW
- *                 cvn.best                   [P+R]   parameters of the best epoch, as in cvn_flat_parameters; only
+ *                 cvn.best [P+R] parameters of the best epoch, as in cvn_flat_parameters; only
  *                                                    where cvn_fit keeps them
- *                 cvn.history                [E, 6]  rows of cvn_history, in its order; only where E > 0
+ *                 cvn.history [E, 6] rows of cvn_history, in its order; only where E > 0
  *               and more metadata, all of it text:
  *                 cvn.version                1, this format's
  *                 cvn.optimizer              adam, adamw or sgd
  *                 cvn.optimizer_step         steps made (decimal, as all integers)
- *                 cvn.tick                   training forward passes made: the step of the dropout stream
+ *                 cvn.tick training forward passes made: the step of the dropout stream
  *                 cvn.seed                   cvn_desc.seed
- *                 cvn.epoch .position .step  epochs done, samples of the current one done, batches done in all
+ *                 cvn.epoch .position .step epochs done, samples of the current one done, batches
+ *                 done in all
  *                 cvn.loss_sum .correct_sum .weight_sum      of the current epoch so far
  *                 cvn.best_loss .best_epoch .bad_epochs      early stopping
- *               Doubles (the sums, best_loss) are the 64 bits of IEEE 754 as 16 hex digits: they return bit for bit.
- *   reading     a file is believed only after all of it was checked; then nothing can fail any more, and only then
- *               the net is changed. Tensors named "cvn." and more belong to checkpoints: cvn_load leaves them out.
- *   source      https://huggingface.co/docs/safetensors                          tested: tests/test_safetensors.c */
+ *               Doubles (the sums, best_loss) are the 64 bits of IEEE 754 as 16 hex digits: they
+ *               return bit for bit.
+ *   reading     a file is believed only after all of it was checked; then nothing can fail any
+ *               more, and only then the net is changed. Tensors named "cvn." and more belong to
+ *               checkpoints: cvn_load leaves them out.
+ *   source      https://huggingface.co/docs/safetensors         tested: tests/test_safetensors.c */
 
 /* ---- numbers: little-endian bytes, half floats ---- */
 
-enum { CVNI_DTYPE_INTEGER = 0, CVNI_DTYPE_OTHER, CVNI_DTYPE_F32, CVNI_DTYPE_F64, CVNI_DTYPE_F16, CVNI_DTYPE_BF16 };
+enum {
+    CVNI_DTYPE_INTEGER = 0,
+    CVNI_DTYPE_OTHER,
+    CVNI_DTYPE_F32,
+    CVNI_DTYPE_F64,
+    CVNI_DTYPE_F16,
+    CVNI_DTYPE_BF16
+};
 
 typedef struct cvni_dtype { const char *name; size_t bytes; int kind; } cvni_dtype;
 
 static const cvni_dtype cvni_dtypes[] = {
-    { "F32", 4, CVNI_DTYPE_F32 }, { "F64", 8, CVNI_DTYPE_F64 },
-    { "F16", 2, CVNI_DTYPE_F16 }, { "BF16", 2, CVNI_DTYPE_BF16 },
-    { "BOOL", 1, CVNI_DTYPE_INTEGER }, { "U8", 1, CVNI_DTYPE_INTEGER }, { "I8", 1, CVNI_DTYPE_INTEGER },
-    { "U16", 2, CVNI_DTYPE_INTEGER }, { "I16", 2, CVNI_DTYPE_INTEGER }, { "U32", 4, CVNI_DTYPE_INTEGER },
-    { "I32", 4, CVNI_DTYPE_INTEGER }, { "U64", 8, CVNI_DTYPE_INTEGER }, { "I64", 8, CVNI_DTYPE_INTEGER },
-    { "F8_E4M3", 1, CVNI_DTYPE_OTHER }, { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
+    { "F32", 4, CVNI_DTYPE_F32 },       { "F64", 8, CVNI_DTYPE_F64 },
+    { "F16", 2, CVNI_DTYPE_F16 },       { "BF16", 2, CVNI_DTYPE_BF16 },
+    { "BOOL", 1, CVNI_DTYPE_INTEGER },  { "U8", 1, CVNI_DTYPE_INTEGER },
+    { "I8", 1, CVNI_DTYPE_INTEGER },    { "U16", 2, CVNI_DTYPE_INTEGER },
+    { "I16", 2, CVNI_DTYPE_INTEGER },   { "U32", 4, CVNI_DTYPE_INTEGER },
+    { "I32", 4, CVNI_DTYPE_INTEGER },   { "U64", 8, CVNI_DTYPE_INTEGER },
+    { "I64", 8, CVNI_DTYPE_INTEGER },   { "F8_E4M3", 1, CVNI_DTYPE_OTHER },
+    { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
     { "C64", 8, CVNI_DTYPE_OTHER }
 };
 
@@ -7811,17 +8725,20 @@ static uint64_t cvni_double_to_word(double value)
     return word;
 }
 
-/* IEEE 754 binary16: sign, 5 bits of exponent (bias 15), 10 of fraction. Exact; the bits of a NaN stay. */
+/* IEEE 754 binary16: sign, 5 bits of exponent (bias 15), 10 of fraction. Exact; the bits of a NaN
+ * stay. */
 static float cvni_half_to_float(uint32_t h)
 {
     const uint32_t sign = (h & 0x8000u) << 16, exponent = h >> 10 & 0x1Fu, fraction = h & 0x3FFu;
     if (exponent == 31) return cvni_word_to_float(sign | 0x7F800000u | fraction << 13);
     if (exponent != 0) return cvni_word_to_float(sign | (exponent + 112) << 23 | fraction << 13);
-    return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));     /* subnormal: fraction * 2^-24 */
+    /* subnormal: fraction * 2^-24 */
+    return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));
 }
 
 /* count little-endian elements of a float dtype, at any address, to floats. */
-static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count, float *to)
+static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count,
+                             float *to)
 {
     if (dtype->kind == CVNI_DTYPE_F32 && cvni_little_endian()) {
         if (count) memcpy(to, from, count * sizeof(float));
@@ -7833,12 +8750,14 @@ static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from,
         case CVNI_DTYPE_F32: to[i] = cvni_word_to_float((uint32_t)word); break;
         case CVNI_DTYPE_F64: to[i] = (float)cvni_word_to_double(word); break;
         case CVNI_DTYPE_F16: to[i] = cvni_half_to_float((uint32_t)word); break;
-        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;       /* bfloat16: a float's upper half */
+        /* bfloat16: a float's upper half */
+        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;
         }
     }
 }
 
-/* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything ---- */
+/* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything
+ * ---- */
 
 #define CVNI_JSON_DEPTH 32      /* of values that are skipped */
 
@@ -7856,7 +8775,8 @@ static int cvni_json_stop(cvni_json *j, const char *wrong)
 /* The next character that is no blank; 0 at the end and after a mistake. */
 static int cvni_json_peek(cvni_json *j)
 {
-    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r')) j->at++;
+    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
+        j->at++;
     return j->wrong || j->at == j->end ? 0 : (unsigned char)*j->at;
 }
 
@@ -7867,7 +8787,8 @@ static int cvni_json_take(cvni_json *j, int c, const char *wrong)
     return 1;
 }
 
-/* Steps to the next element of an object or array, over the comma; 0 behind its end and after a mistake. */
+/* Steps to the next element of an object or array, over the comma; 0 behind its end and after a
+ * mistake. */
 static int cvni_json_more(cvni_json *j, int close, int *first)
 {
     const int c = cvni_json_peek(j);
@@ -7895,13 +8816,15 @@ static int cvni_json_hex4(cvni_json *j, uint32_t *unit)
     return 1;
 }
 
-/* \uXXXX, or a surrogate pair of two, as UTF-8: at most 3 bytes for 6, 4 for 12. 0 is refused: names are C texts. */
+/* \uXXXX, or a surrogate pair of two, as UTF-8: at most 3 bytes for 6, 4 for 12. 0 is refused:
+ * names are C texts. */
 static int cvni_json_unicode(cvni_json *j, char **out)
 {
     uint32_t u, low = 0;
     if (!cvni_json_hex4(j, &u)) return 0;
     if (u >= 0xD800u && u <= 0xDBFFu) {
-        if (j->end - j->at < 6 || memcmp(j->at, "\\u", 2)) return cvni_json_stop(j, "half a surrogate pair");
+        if (j->end - j->at < 6 || memcmp(j->at, "\\u", 2))
+            return cvni_json_stop(j, "half a surrogate pair");
         j->at += 2;
         if (!cvni_json_hex4(j, &low)) return 0;
         if (low < 0xDC00u || low > 0xDFFFu) return cvni_json_stop(j, "half a surrogate pair");
@@ -7938,8 +8861,8 @@ static int cvni_json_escape(cvni_json *j, char **out)
     return 1;
 }
 
-/* A string, decoded where it stands (it never grows) and ended by a 0, at the latest over its closing quote. NULL
- * after a mistake. */
+/* A string, decoded where it stands (it never grows) and ended by a 0, at the latest over its
+ * closing quote. NULL after a mistake. */
 static char *cvni_json_string(cvni_json *j)
 {
     char *text, *out;
@@ -7983,7 +8906,8 @@ static int cvni_json_number(cvni_json *j, size_t *number)
     return c != '0' || j->at - begin == 1 ? 1 : cvni_json_stop(j, "a number that begins with 0");
 }
 
-/* Any value, of an unknown key. Numbers are taken by their letters alone: nothing is done with them. */
+/* Any value, of an unknown key. Numbers are taken by their letters alone: nothing is done with
+ * them. */
 static int cvni_json_skip(cvni_json *j, int depth)
 {
     static const char *const literals[] = { "true", "false", "null" };
@@ -8013,9 +8937,21 @@ static int cvni_json_skip(cvni_json *j, int depth)
 /* ---- reading: header -> array of tensors, all of it checked ---- */
 
 enum {
-    CVNI_META_VERSION, CVNI_META_OPTIMIZER, CVNI_META_OPTIMIZER_STEP, CVNI_META_TICK, CVNI_META_SEED, CVNI_META_EPOCH,
-    CVNI_META_POSITION, CVNI_META_STEP, CVNI_META_LOSS_SUM, CVNI_META_CORRECT_SUM, CVNI_META_WEIGHT_SUM,
-    CVNI_META_BEST_LOSS, CVNI_META_BEST_EPOCH, CVNI_META_BAD_EPOCHS, CVNI_METAS
+    CVNI_META_VERSION,
+    CVNI_META_OPTIMIZER,
+    CVNI_META_OPTIMIZER_STEP,
+    CVNI_META_TICK,
+    CVNI_META_SEED,
+    CVNI_META_EPOCH,
+    CVNI_META_POSITION,
+    CVNI_META_STEP,
+    CVNI_META_LOSS_SUM,
+    CVNI_META_CORRECT_SUM,
+    CVNI_META_WEIGHT_SUM,
+    CVNI_META_BEST_LOSS,
+    CVNI_META_BEST_EPOCH,
+    CVNI_META_BAD_EPOCHS,
+    CVNI_METAS
 };
 
 typedef struct cvni_meta {
@@ -8064,7 +9000,8 @@ typedef struct cvni_weights_file {
     const char *meta[CVNI_METAS];       /* values, NULL: not there */
 } cvni_weights_file;
 
-/* A name out of a file for a message: at most 80 bytes, no control characters. buffer holds 96 bytes. */
+/* A name out of a file for a message: at most 80 bytes, no control characters. buffer holds 96
+ * bytes. */
 static const char *cvni_printable(const char *name, char *buffer)
 {
     size_t n = 0;
@@ -8076,11 +9013,13 @@ static const char *cvni_printable(const char *name, char *buffer)
     return buffer;
 }
 
-static cvn_result cvni_tensor_fail(const cvni_weights_file *f, const cvni_tensor *t, const char *wrong)
+static cvn_result cvni_tensor_fail(const cvni_weights_file *f, const cvni_tensor *t,
+                                   const char *wrong)
 {
     char name[96];
-    return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: tensor %s (data bytes %.0f to %.0f) %s", f->label,
-                     cvni_printable(t->name, name), (double)t->begin, (double)t->end, wrong);
+    return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: tensor %s (data bytes %.0f to %.0f) %s",
+                     f->label, cvni_printable(t->name, name), (double)t->begin, (double)t->end,
+                     wrong);
 }
 
 static void cvni_json_dtype(cvni_json *j, cvni_tensor *t)
@@ -8136,7 +9075,8 @@ static int cvni_json_tensor(cvni_json *j, cvni_tensor *t)
         else if (field == 4) cvni_json_offsets(j, t);
         else cvni_json_skip(j, 1);
     }
-    return seen == 7 ? !j->wrong : cvni_json_stop(j, "a tensor without dtype, shape or data_offsets");
+    return seen == 7 ? !j->wrong
+                     : cvni_json_stop(j, "a tensor without dtype, shape or data_offsets");
 }
 
 static void cvni_json_metadata(cvni_json *j, cvni_weights_file *f)
@@ -8161,7 +9101,8 @@ static cvn_result cvni_parse_header(cvni_weights_file *f)
 {
     cvni_json j = { f->header, f->header + f->header_size, NULL };
     int first = 1;
-    if (f->header_size == 0 || f->header[0] != '{') cvni_json_stop(&j, "a header that does not begin with '{'");
+    if (f->header_size == 0 || f->header[0] != '{')
+        cvni_json_stop(&j, "a header that does not begin with '{'");
     cvni_json_take(&j, '{', "'{' expected");
     while (cvni_json_more(&j, '}', &first)) {
         const char *name = cvni_json_key(&j);
@@ -8177,7 +9118,8 @@ static cvn_result cvni_parse_header(cvni_weights_file *f)
         if (!cvni_json_tensor(&j, &t)) break;
         if (f->count >= INT_MAX / 2 ||
             !cvni_grow(f->net, (void **)&f->tensors, &f->capacity, f->count, sizeof *f->tensors)) {
-            return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for its header", f->label);
+            return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for its header",
+                             f->label);
         }
         f->tensors[f->count++] = t;
     }
@@ -8208,7 +9150,8 @@ static cvn_result cvni_check_tensors(cvni_weights_file *f)
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
         if (t->begin > t->end) return cvni_tensor_fail(f, t, "ends before it begins");
-        if (t->end > f->data_size) return cvni_tensor_fail(f, t, "reaches behind the file's end: truncated?");
+        if (t->end > f->data_size)
+            return cvni_tensor_fail(f, t, "reaches behind the file's end: truncated?");
         if (cvni_mul_size(t->count, t->dtype->bytes) != t->end - t->begin) {
             return cvni_tensor_fail(f, t, "has not the bytes that its shape and dtype need");
         }
@@ -8217,8 +9160,8 @@ static cvn_result cvni_check_tensors(cvni_weights_file *f)
         place = t->end;
     }
     if (place != f->data_size) {
-        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %.0f bytes behind the last tensor", f->label,
-                         (double)(f->data_size - place));
+        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %.0f bytes behind the last tensor",
+                         f->label, (double)(f->data_size - place));
     }
     if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
     for (int i = 1; i < f->count; i++) {
@@ -8229,9 +9172,10 @@ static cvn_result cvni_check_tensors(cvni_weights_file *f)
     return CVN_OK;
 }
 
-/* Fills f from the bytes of a file; f->data points into them. cvni_close_weights follows whatever the result. */
-static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const char *label, const unsigned char *bytes,
-                                    size_t size)
+/* Fills f from the bytes of a file; f->data points into them. cvni_close_weights follows whatever
+ * the result. */
+static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const char *label,
+                                    const unsigned char *bytes, size_t size)
 {
     uint64_t n;
     cvn_result r;
@@ -8239,22 +9183,27 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     f->net = net;
     f->label = label;
     if (size < 8) {
-        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: %d bytes are no safetensors file", label, (int)size);
+        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: %d bytes are no safetensors file", label,
+                         (int)size);
     }
     n = cvni_le_word(bytes, 8);
     if (n > (uint64_t)CONVNET_MAX_FILE_HEADER) {
-        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: a header of %.0f bytes, over CONVNET_MAX_FILE_HEADER: no "
-                         "safetensors file?", label, (double)n);
+        return cvni_fail(net, CVN_ERROR_FORMAT,
+                         "%s: a header of %.0f bytes, over CONVNET_MAX_FILE_HEADER: no "
+                         "safetensors file?",
+                         label, (double)n);
     }
     if (n > size - 8) {
-        return cvni_fail(net, CVN_ERROR_FORMAT, "%s: truncated: a header of %.0f bytes in a file of %.0f", label,
+        return cvni_fail(net, CVN_ERROR_FORMAT,
+                         "%s: truncated: a header of %.0f bytes in a file of %.0f", label,
                          (double)n, (double)size);
     }
     f->header_size = (size_t)n;
     f->data = bytes + 8 + f->header_size;
     f->data_size = size - 8 - f->header_size;
     f->header = (char *)cvni_alloc(net, f->header_size);
-    if (!f->header) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its header", label);
+    if (!f->header)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its header", label);
     memcpy(f->header, bytes + 8, f->header_size);
     r = cvni_parse_header(f);
     return r == CVN_OK ? cvni_check_tensors(f) : r;
@@ -8298,17 +9247,20 @@ static void cvni_misfit(cvni_misfits *m, const char *format, ...)
     va_start(args, format);
     vsnprintf(item, sizeof item, format, args);
     va_end(args);
-    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > sizeof m->text) m->left_out++;
+    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > sizeof m->text)
+        m->left_out++;
     else cvni_print(&m->out, m->count ? "; %s" : " %s", item);
     m->count++;
 }
 
-/* "F16 [6, 1, 5, 5]", and "[6, 1, 5, 5]" for a parameter. buffer holds 160 bytes: 6 times 20 digits and the rest. */
+/* "F16 [6, 1, 5, 5]", and "[6, 1, 5, 5]" for a parameter. buffer holds 160 bytes: 6 times 20 digits
+ * and the rest. */
 static const char *cvni_tensor_text(const cvni_tensor *t, char *buffer)
 {
     cvni_text out = { buffer, 160, 0 };
     cvni_print(&out, "%s [", t->dtype->name);
-    for (int i = 0; i < t->rank && i < CVN_MAX_RANK; i++) cvni_print(&out, i ? ", %.0f" : "%.0f", (double)t->dim[i]);
+    for (int i = 0; i < t->rank && i < CVN_MAX_RANK; i++)
+        cvni_print(&out, i ? ", %.0f" : "%.0f", (double)t->dim[i]);
     cvni_print(&out, t->rank > CVN_MAX_RANK ? ", ...]" : "]");
     return buffer;
 }
@@ -8324,7 +9276,8 @@ static const char *cvni_param_text(const cvni_param *p, char *buffer)
 
 static int cvni_tensor_fits(const cvni_tensor *t, const cvni_param *p)
 {
-    if (t->dtype->kind < CVNI_DTYPE_F32 || t->rank != p->shape.rank || t->count != p->count) return 0;
+    if (t->dtype->kind < CVNI_DTYPE_F32 || t->rank != p->shape.rank || t->count != p->count)
+        return 0;
     for (int i = 0; i < t->rank; i++) {
         if (t->dim[i] != (size_t)p->shape.dim[i]) return 0;
     }
@@ -8357,15 +9310,20 @@ static cvn_result cvni_require_all(cvni_weights_file *f)
         const cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
         if (p->dead || (t && t->fits)) continue;
         if (!t) cvni_misfit(&m, "missing %s", p->name);
-        else cvni_misfit(&m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is), cvni_param_text(p, needs));
+        else
+            cvni_misfit(&m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
+                        cvni_param_text(p, needs));
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
-        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4)) continue;
+        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4))
+            continue;
         cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
     }
     if (m.count == 0) return CVN_OK;
-    if (m.left_out) cvni_print(&m.out, m.count > m.left_out ? "; and %d more" : " %d names do not fit", m.left_out);
+    if (m.left_out)
+        cvni_print(&m.out, m.count > m.left_out ? "; and %d more" : " %d names do not fit",
+                   m.left_out);
     return cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", m.text);
 }
 
@@ -8377,7 +9335,8 @@ static int cvni_copy_weights(const cvni_weights_file *f)
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
         if (!t->fits) continue;
-        cvni_read_floats(t->dtype, f->data + t->begin, t->count, net->weights + net->params[t->param].offset);
+        cvni_read_floats(t->dtype, f->data + t->begin, t->count,
+                         net->weights + net->params[t->param].offset);
         copied++;
     }
     cvn_touch(net);
@@ -8396,8 +9355,8 @@ static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
     return r;
 }
 
-static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size, cvni_take take,
-                                  int *loaded)
+static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
+                                  cvni_take take, int *loaded)
 {
     cvni_weights_file f;
     cvn_result r = cvni_open_weights(&f, net, label, (const unsigned char *)bytes, size);
@@ -8407,15 +9366,20 @@ static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *b
 }
 
 /* The net may receive (or give, with writes 0) weights. */
-static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void *argument, int writes)
+static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void *argument,
+                                      int writes)
 {
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is not built; call cvn_build first", call);
+    if (!net->mode)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is not built; call cvn_build first",
+                         call);
     if (net->parent && writes) {
-        return cvni_fail(net, CVN_ERROR_STATE, "%s: a shared net; call it on the owner of the weights", call);
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "%s: a shared net; call it on the owner of the weights", call);
     }
-    if (!argument) return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
     return CVN_OK;
 }
 
@@ -8423,7 +9387,9 @@ cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size)
 {
     int loaded;
     const cvn_result r = cvni_check_transfer(net, "cvn_load_memory", bytes, 1);
-    return r == CVN_OK ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_all, &loaded) : r;
+    return r == CVN_OK
+               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_all, &loaded)
+               : r;
 }
 
 /* ---- saving: one writer for files, buffers and sizes ---- */
@@ -8560,7 +9526,8 @@ static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_c
     return checkpoint && cvni_state_chunk(net, (*next)++ - net->param_count, c);
 }
 
-static const char *const cvni_optimizer_names[] = { "adam", "adamw", "sgd" };       /* by cvn_optimizer_kind */
+/* by cvn_optimizer_kind */
+static const char *const cvni_optimizer_names[] = { "adam", "adamw", "sgd" };
 
 /* All of the net's training state that is no tensor, as words by CVNI_META_..., and back. */
 static void cvni_pack_state(const cvn_net *net, uint64_t *w)
@@ -8635,7 +9602,8 @@ static void cvni_put_weights(cvni_sink *s, const cvn_net *net, int checkpoint)
     cvni_put(s, length, 8);
     cvni_put_header(s, net, checkpoint);
     cvni_put(s, "       ", (size_t)(padded - counter.size));
-    for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);) cvni_put_floats(s, c.values, c.count);
+    for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);)
+        cvni_put_floats(s, c.values, c.count);
 }
 
 size_t cvn_save_size(cvn_net *net)
@@ -8654,7 +9622,8 @@ cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size)
     if (r != CVN_OK) return r;
     memset(&s, 0, sizeof s);
     if (size < cvn_save_size(net)) {
-        return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_save_memory: a buffer of %.0f bytes for %.0f (cvn_save_size)",
+        return cvni_fail(net, CVN_ERROR_MEMORY,
+                         "cvn_save_memory: a buffer of %.0f bytes for %.0f (cvn_save_size)",
                          (double)size, (double)cvn_save_size(net));
     }
     s.memory = (unsigned char *)bytes;
@@ -8671,7 +9640,8 @@ static const char *cvni_path_label(const char *path)
     return length > 160 ? path + length - 160 : path;
 }
 
-/* Writes beside the target, then renames: whatever happens, the path holds the old file or the whole new one. */
+/* Writes beside the target, then renames: whatever happens, the path holds the old file or the
+ * whole new one. */
 static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
 {
     const char *label = cvni_path_label(path);
@@ -8679,7 +9649,8 @@ static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
     cvni_sink s;
     int bad;
     char *temporary = (char *)cvni_alloc(net, cvni_add_size(length, 5));
-    if (!temporary) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
+    if (!temporary)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
     memcpy(temporary, path, length);
     memcpy(temporary + length, ".tmp", 5);
     memset(&s, 0, sizeof s);
@@ -8698,7 +9669,8 @@ static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
     if (bad) remove(temporary);
     cvni_free(net, temporary);
     if (bad == 2) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be replaced", label);
-    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label) : CVN_OK;
+    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label)
+               : CVN_OK;
 }
 
 cvn_result cvn_save(cvn_net *net, const char *path)
@@ -8709,7 +9681,8 @@ cvn_result cvn_save(cvn_net *net, const char *path)
 
 #define CVNI_READ_BLOCK 65536
 
-/* The size of a file where the C library tells it, else 0: then the buffer grows. Directories tell LONG_MAX. */
+/* The size of a file where the C library tells it, else 0: then the buffer grows. Directories tell
+ * LONG_MAX. */
 static size_t cvni_file_size(FILE *file)
 {
     long size = -1;
@@ -8718,8 +9691,8 @@ static size_t cvni_file_size(FILE *file)
     return size > 0 && (uint64_t)size < SIZE_MAX / 4 ? (size_t)size : 0;
 }
 
-/* Reads to the end. One byte more than the size is asked for, so that the end is seen without growing. NULL when
- * memory is out; *bad when reading failed. */
+/* Reads to the end. One byte more than the size is asked for, so that the end is seen without
+ * growing. NULL when memory is out; *bad when reading failed. */
 static unsigned char *cvni_read_stream(cvn_net *net, FILE *file, size_t *size, int *bad)
 {
     size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1;
@@ -8826,7 +9799,8 @@ static cvn_result cvni_read_state(const cvni_weights_file *f, uint64_t *words)
     const cvn_net *net = f->net;
     char text[96];
     if (!f->meta[CVNI_META_VERSION]) {
-        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: no checkpoint: a weights file; cvn_load reads it", f->label);
+        return cvni_fail(f->net, CVN_ERROR_FORMAT,
+                         "%s: no checkpoint: a weights file; cvn_load reads it", f->label);
     }
     for (int i = 0; i < CVNI_METAS; i++) {
         if (!f->meta[i]) {
@@ -8834,29 +9808,34 @@ static cvn_result cvni_read_state(const cvni_weights_file *f, uint64_t *words)
                              cvni_metas[i].key);
         }
         if (!cvni_parse_meta(&cvni_metas[i], f->meta[i], &words[i])) {
-            return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %s is \"%s\", no value of its kind", f->label,
-                             cvni_metas[i].key, cvni_printable(f->meta[i], text));
+            return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %s is \"%s\", no value of its kind",
+                             f->label, cvni_metas[i].key, cvni_printable(f->meta[i], text));
         }
     }
     if (words[CVNI_META_VERSION] != 1) {
-        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: a checkpoint of version %s; this convnet.h reads 1", f->label,
+        return cvni_fail(f->net, CVN_ERROR_FORMAT,
+                         "%s: a checkpoint of version %s; this convnet.h reads 1", f->label,
                          cvni_printable(f->meta[CVNI_META_VERSION], text));
     }
     if (words[CVNI_META_OPTIMIZER] != (uint64_t)net->optimizer.kind) {
-        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: a checkpoint of %s, but the net's optimizer is %s; call "
-                         "cvn_set_optimizer first", f->label, cvni_optimizer_names[words[CVNI_META_OPTIMIZER]],
+        return cvni_fail(f->net, CVN_ERROR_FORMAT,
+                         "%s: a checkpoint of %s, but the net's optimizer is %s; call "
+                         "cvn_set_optimizer first",
+                         f->label, cvni_optimizer_names[words[CVNI_META_OPTIMIZER]],
                          cvni_optimizer_names[net->optimizer.kind]);
     }
     return CVN_OK;
 }
 
-/* A tensor of the checkpoint: F32 [rows], or [rows, columns] when columns > 0. rows SIZE_MAX: any number. */
-static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni_tensor *t, size_t rows,
-                                          size_t columns)
+/* A tensor of the checkpoint: F32 [rows], or [rows, columns] when columns > 0. rows SIZE_MAX: any
+ * number. */
+static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni_tensor *t,
+                                          size_t rows, size_t columns)
 {
     const int rank = columns ? 2 : 1;
-    if (t->dtype->kind == CVNI_DTYPE_F32 && t->rank == rank && (rows == SIZE_MAX || t->dim[0] == rows) &&
-        (!columns || t->dim[1] == columns)) return CVN_OK;
+    if (t->dtype->kind == CVNI_DTYPE_F32 && t->rank == rank &&
+        (rows == SIZE_MAX || t->dim[0] == rows) && (!columns || t->dim[1] == columns))
+        return CVN_OK;
     return cvni_tensor_fail(f, t, "is not as this net's checkpoint has it");
 }
 
@@ -8884,28 +9863,36 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     s->best = cvni_find_tensor(f, "cvn.best");
     s->history = cvni_find_tensor(f, "cvn.history");
     if (slots != net->plan.slots || (slots == 1 && !s->slot[0])) {
-        return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: a checkpoint with %d arrays of optimizer state, but the "
-                         "net's optimizer has %d (momentum differs?)", f->label, slots, net->plan.slots);
+        return cvni_fail(f->net, CVN_ERROR_FORMAT,
+                         "%s: a checkpoint with %d arrays of optimizer state, but the "
+                         "net's optimizer has %d (momentum differs?)",
+                         f->label, slots, net->plan.slots);
     }
-    if (r == CVN_OK && s->best) r = cvni_check_state_tensor(f, s->best, net->trainable + net->running, 0);
+    if (r == CVN_OK && s->best)
+        r = cvni_check_state_tensor(f, s->best, net->trainable + net->running, 0);
     if (r == CVN_OK && s->history) {
         r = cvni_check_state_tensor(f, s->history, SIZE_MAX, sizeof(cvn_history) / sizeof(float));
-        if (r == CVN_OK && s->history->dim[0] > INT_MAX) r = cvni_tensor_fail(f, s->history, "is too long");
+        if (r == CVN_OK && s->history->dim[0] > INT_MAX)
+            r = cvni_tensor_fail(f, s->history, "is too long");
     }
     return r;
 }
 
 /* Takes the memory first; from there on nothing fails. */
-static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_state_tensors *s, const uint64_t *words)
+static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_state_tensors *s,
+                                     const uint64_t *words)
 {
     cvn_net *net = f->net;
     const size_t rows = s->history ? s->history->dim[0] : 0;
-    float *best = s->best ? (float *)cvni_alloc(net, cvni_mul_size(s->best->count, sizeof(float))) : NULL;
-    cvn_history *history = rows ? (cvn_history *)cvni_alloc(net, cvni_mul_size(rows, sizeof(cvn_history))) : NULL;
+    float *best = s->best ? (float *)cvni_alloc(net, cvni_mul_size(s->best->count, sizeof(float)))
+                          : NULL;
+    cvn_history *history =
+        rows ? (cvn_history *)cvni_alloc(net, cvni_mul_size(rows, sizeof(cvn_history))) : NULL;
     if ((s->best && !best) || (rows && !history)) {
         cvni_free(net, best);
         cvni_free(net, history);
-        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for best weights and history", f->label);
+        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for best weights and history",
+                         f->label);
     }
     for (int i = 0; i < net->plan.slots; i++) {
         const cvni_tensor *t = s->slot[i];
@@ -8913,9 +9900,11 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
     }
     if (best) cvni_read_floats(s->best->dtype, f->data + s->best->begin, s->best->count, best);
     if (history) {
-        cvni_read_floats(s->history->dtype, f->data + s->history->begin, s->history->count, (float *)history);
+        cvni_read_floats(s->history->dtype, f->data + s->history->begin, s->history->count,
+                         (float *)history);
     }
-    memset(net->grads, 0, net->trainable * sizeof(float));      /* a half-made step is not part of a checkpoint */
+    /* a half-made step is not part of a checkpoint */
+    memset(net->grads, 0, net->trainable * sizeof(float));
     cvni_free(net, net->best);
     cvni_free(net, net->history);
     net->best = best;
@@ -8942,7 +9931,8 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
 {
     const cvn_result r = cvni_check_transfer(net, call, path, 1);
     if (r != CVN_OK || net->mode == CVN_TRAIN) return r;
-    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built for prediction alone; call cvn_build", call);
+    return cvni_fail(net, CVN_ERROR_STATE,
+                     "%s: the net is built for prediction alone; call cvn_build", call);
 }
 
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
@@ -8963,15 +9953,18 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others
  * ==============================================================================================
- *   Sums run in eight lanes, so that a compiler may vectorise them without reordering what the code says. */
+ *   Sums run in eight lanes, so that a compiler may vectorise them without reordering what the code
+ *   says. */
 
 #define CVNI_LANES 8
 
 #if defined(CVNI_VECTOR4)
 typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in registers at -O2. */
-static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+/* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in
+ * registers at -O2. */
+static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
+                             int add)
 {
     const cvni_v4 zero = { 0, 0, 0, 0 };
     cvni_v4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
@@ -9016,7 +10009,8 @@ static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, pt
     r3[1] = c31;
 }
 #else
-static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
+                             int add)
 {
     float t[4][8];
     memset(t, 0, sizeof t);
@@ -9103,16 +10097,26 @@ static void cvni_relu_c(int n, float slope, const float *x, float *y)
 }
 
 CVNI_HOT
-static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx, int add)
+static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx,
+                             int add)
 {
     if (add) for (int i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : slope * dy[i];
     else for (int i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : slope * dy[i];
 }
 
-static const cvni_kernels cvni_kernels_c = {
-    "c", 4, 8, cvni_gemm_tile_c, cvni_dot_c, cvni_axpy_c, cvni_sum_c, cvni_sum_square_diff_c, cvni_dot_diff_c,
-    cvni_scale_shift_c, cvni_add_c, cvni_relu_c, cvni_relu_grad_c
-};
+static const cvni_kernels cvni_kernels_c = { "c",
+                                             4,
+                                             8,
+                                             cvni_gemm_tile_c,
+                                             cvni_dot_c,
+                                             cvni_axpy_c,
+                                             cvni_sum_c,
+                                             cvni_sum_square_diff_c,
+                                             cvni_dot_diff_c,
+                                             cvni_scale_shift_c,
+                                             cvni_add_c,
+                                             cvni_relu_c,
+                                             cvni_relu_grad_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -9128,7 +10132,8 @@ static void cvni_store_avx2(float *c, int add, __m256 v0, __m256 v1)
 
 /* 6 x 16: twelve accumulators, two of b, one of a. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_tile_avx2(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_tile_avx2(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
+                                int add)
 {
     __m256 c00 = _mm256_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
     __m256 c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
@@ -9162,10 +10167,19 @@ static void cvni_gemm_tile_avx2(int k, const float *a, const float *b, float *c,
     cvni_store_avx2(c + 5 * ldc, add, c50, c51);
 }
 
-static const cvni_kernels cvni_kernels_avx2 = {
-    "avx2", 6, 16, cvni_gemm_tile_avx2, cvni_dot_c, cvni_axpy_c, cvni_sum_c, cvni_sum_square_diff_c, cvni_dot_diff_c,
-    cvni_scale_shift_c, cvni_add_c, cvni_relu_c, cvni_relu_grad_c
-};
+static const cvni_kernels cvni_kernels_avx2 = { "avx2",
+                                                6,
+                                                16,
+                                                cvni_gemm_tile_avx2,
+                                                cvni_dot_c,
+                                                cvni_axpy_c,
+                                                cvni_sum_c,
+                                                cvni_sum_square_diff_c,
+                                                cvni_dot_diff_c,
+                                                cvni_scale_shift_c,
+                                                cvni_add_c,
+                                                cvni_relu_c,
+                                                cvni_relu_grad_c };
 
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
@@ -9180,9 +10194,11 @@ static void cvni_store_avx512(float *c, int add, __m512 v0, __m512 v1)
 
 /* 8 x 32: sixteen accumulators, two of b, one of a. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_tile_avx512(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
+                                  int add)
 {
-    __m512 c00 = _mm512_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+    __m512 c00 = _mm512_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00,
+           c30 = c00, c31 = c00;
     __m512 c40 = c00, c41 = c00, c50 = c00, c51 = c00, c60 = c00, c61 = c00, c70 = c00, c71 = c00;
     for (; k > 0; k--, a += 8, b += 32) {
         const __m512 b0 = _mm512_loadu_ps(b);
@@ -9222,17 +10238,26 @@ static void cvni_gemm_tile_avx512(int k, const float *a, const float *b, float *
     cvni_store_avx512(c + 7 * ldc, add, c70, c71);
 }
 
-static const cvni_kernels cvni_kernels_avx512 = {
-    "avx512", 8, 32, cvni_gemm_tile_avx512, cvni_dot_c, cvni_axpy_c, cvni_sum_c, cvni_sum_square_diff_c, cvni_dot_diff_c,
-    cvni_scale_shift_c, cvni_add_c, cvni_relu_c, cvni_relu_grad_c
-};
+static const cvni_kernels cvni_kernels_avx512 = { "avx512",
+                                                  8,
+                                                  32,
+                                                  cvni_gemm_tile_avx512,
+                                                  cvni_dot_c,
+                                                  cvni_axpy_c,
+                                                  cvni_sum_c,
+                                                  cvni_sum_square_diff_c,
+                                                  cvni_dot_diff_c,
+                                                  cvni_scale_shift_c,
+                                                  cvni_add_c,
+                                                  cvni_relu_c,
+                                                  cvni_relu_grad_c };
 #endif
 
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have
  * ==============================================================================================
- *   Own cpuid and xgetbv: the compilers' builtins do not link everywhere. The answer is not stored: cvn_create asks once
- *   a net. */
+ *   Own cpuid and xgetbv: the compilers' builtins do not link everywhere. The answer is not stored:
+ *   cvn_create asks once a net. */
 
 #if defined(CVNI_X86)
 static void cvni_cpuid(unsigned leaf, unsigned r[4])
@@ -9296,25 +10321,28 @@ static const cvni_kernels *cvni_find_kernels(const char *isa)
  *
  * ALTERNATIVE A - MIT No Attribution (MIT-0)
  * Copyright (c) 2026 the convnet.h authors
- * Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
- * documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
- * rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
- * persons to whom the Software is furnished to do so.
- * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
- * WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
- * COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
- * OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ * Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+ * associated documentation files (the "Software"), to deal in the Software without restriction,
+ * including without limitation the rights to use, copy, modify, merge, publish, distribute,
+ * sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+ * furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+ * IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+ * PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+ * CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+ * FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
  *
  * ALTERNATIVE B - Public Domain (Unlicense, www.unlicense.org)
  * This is free and unencumbered software released into the public domain.
- * Anyone is free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or
- * as a compiled binary, for any purpose, commercial or non-commercial, and by any means.
- * In jurisdictions that recognize copyright laws, the author or authors of this software dedicate any and all copyright
- * interest in the software to the public domain. We make this dedication for the benefit of the public at large and to the
- * detriment of our heirs and successors. We intend this dedication to be an overt act of relinquishment in perpetuity of
- * all present and future rights to this software under copyright law.
- * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
- * WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE
- * LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
- * OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ * Anyone is free to copy, modify, publish, use, compile, sell, or distribute this software, either
+ * in source code form or as a compiled binary, for any purpose, commercial or non-commercial, and
+ * by any means. In jurisdictions that recognize copyright laws, the author or authors of this
+ * software dedicate any and all copyright interest in the software to the public domain. We make
+ * this dedication for the benefit of the public at large and to the detriment of our heirs and
+ * successors. We intend this dedication to be an overt act of relinquishment in perpetuity of all
+ * present and future rights to this software under copyright law. THE SOFTWARE IS PROVIDED "AS IS",
+ * WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+ * MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT,
+ * TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
+ * DEALINGS IN THE SOFTWARE.
  */

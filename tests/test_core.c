@@ -154,6 +154,48 @@ static void random_distributions(void)
     CHECK_NEAR(square / draws, 1, 0.02);
 }
 
+/* Mean, variance and range of a weight [300, 400] of each kind: fan_in 400, fan_out 300. */
+static void initialisers(void)
+{
+    static const struct { cvn_init init; double mean, std, limit; } kinds[] = {
+        { { CVN_INIT_DEFAULT, 0, 0 }, 0, 0.070711, 0 },
+        { { CVN_INIT_HE_NORMAL, 0, 0 }, 0, 0.070711, 0 },
+        { { CVN_INIT_HE_UNIFORM, 0, 0 }, 0, 0.070711, 0.122475 },
+        { { CVN_INIT_XAVIER_NORMAL, 0, 0 }, 0, 0.053452, 0 },
+        { { CVN_INIT_XAVIER_UNIFORM, 0, 0 }, 0, 0.053452, 0.092583 },
+        { { CVN_INIT_LECUN_NORMAL, 0, 0 }, 0, 0.05, 0 },
+        { { CVN_INIT_LECUN_UNIFORM, 0, 0 }, 0, 0.05, 0.086603 },
+        { { CVN_INIT_NORMAL, 0.5f, 2 }, 0.5, 2, 0 },
+        { { CVN_INIT_UNIFORM, -1, 3 }, 1, 1.154701, 2 },
+        { { CVN_INIT_CONSTANT, 0.25f, 0 }, 0.25, 0, 1e-9 },
+        { { CVN_INIT_ZERO, 0, 0 }, 0, 0, 1e-9 }
+    };
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        cvn_net *net = cvn_create(NULL);
+        cvn_dense_desc d = cvn_dense_defaults();
+        cvn_param w;
+        double sum = 0;
+        double square = 0;
+        double reach = 0;
+        d.units = 300;
+        d.weight_init = kinds[k].init;
+        cvn_dense_ex(net, cvn_input_vector(net, 400), &d);
+        CHECK(cvn_build(net, 1) == CVN_OK);
+        w = cvn_param_find(net, "fc1.weight");
+        if (!CHECK(w.value && w.count == 120000)) return;
+        for (size_t i = 0; i < w.count; i++) {
+            const double v = (double)w.value[i] - kinds[k].mean;
+            sum += v;
+            square += v * v;
+            if (fabs(v) > reach) reach = fabs(v);
+        }
+        CHECK_NEAR(sum / 120000, 0, 0.015 * kinds[k].std + 1e-9);
+        CHECK_NEAR(sqrt(square / 120000), kinds[k].std, 0.01 * kinds[k].std + 1e-9);
+        if (kinds[k].limit > 0) CHECKF(reach <= 1.00001 * kinds[k].limit, "kind %d reaches %g", (int)k, reach);
+        cvn_destroy(net);
+    }
+}
+
 /* ================================================================================================
  * errors
  * ============================================================================================== */
@@ -1097,6 +1139,7 @@ int main(void)
 {
     RUN(philox_known_answers);
     RUN(random_distributions);
+    RUN(initialisers);
     RUN(result_names);
     RUN(first_error_sticks);
     RUN(null_net);
