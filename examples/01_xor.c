@@ -11,13 +11,15 @@ int main(void)
     float answers[4] = { 0 };
     float loss = 0;
 
-    /* The graph: two inputs, a hidden layer, one output. The loss compares the logit with a target that is fed in. */
+    /* The graph: two inputs, a hidden layer, one output. The loss compares the logit with a target
+     * that is fed in. */
     cvn_net *net = cvn_create(NULL);
     cvn_node x = cvn_input_vector(net, 2);
     x = cvn_tanh(net, cvn_dense(net, x, 12));
     x = cvn_dense(net, x, 1);
     cvn_bce_with_logits_loss(net, x, cvn_target(net, x));
-    cvn_output(net, cvn_sigmoid(net, x));               /* what cvn_predict returns: a probability */
+    cvn_output(net, cvn_sigmoid(net, x));               /* what cvn_predict returns: a
+                                                         * probability */
 
     const cvn_optimizer adam = cvn_adam(0.02f);
     cvn_set_optimizer(net, &adam);
@@ -34,7 +36,8 @@ int main(void)
 
     cvn_predict(net, inputs[0], 4, answers);
     for (int i = 0; i < 4; i++) {
-        printf("%.0f xor %.0f = %.3f\n", (double)inputs[i][0], (double)inputs[i][1], (double)answers[i]);
+        printf("%.0f xor %.0f = %.3f\n", (double)inputs[i][0], (double)inputs[i][1],
+               (double)answers[i]);
     }
     cvn_destroy(net);
     return 0;

@@ -1,11 +1,10 @@
-/* LeNet-5 on MNIST or Fashion-MNIST: load, train, evaluate, save. Prints the test accuracy; 10 s an epoch.
- * cc -O2 -fopenmp -o build/02_mnist_lenet examples/02_mnist_lenet.c -lm
- *
- *     build/02_mnist_lenet DIR [EPOCHS]               trains (5 epochs) and writes build/02_mnist_lenet.safetensors
- *     build/02_mnist_lenet DIR 0 FILE.safetensors     only evaluates these weights, such as build/lenet.safetensors
- *
- * DIR holds the four unpacked files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
- * t10k-labels-idx1-ubyte. Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998. */
+/* LeNet-5 on MNIST or Fashion-MNIST: load, train, evaluate, save; about 10 s an epoch.
+ *     cc -O2 -fopenmp -o build/02_mnist_lenet examples/02_mnist_lenet.c -lm
+ *     build/02_mnist_lenet DIR [EPOCHS]   trains (5 epochs), writes 02_mnist_lenet.safetensors
+ *     build/02_mnist_lenet DIR 0 FILE     only evaluates weights: build/lenet.safetensors
+ * Prints progress and the test accuracy. DIR holds the four unpacked files train-images-idx3-ubyte,
+ * train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte.
+ * Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <stdio.h>
@@ -42,7 +41,8 @@ static cvn_result train(cvn_net *net, cvn_data *data, const cvn_data *test, int 
     cvn_augment augment = { 0 };
     cvn_fit_options options = cvn_fit_defaults();
     cvn_result result;
-    augment.shift = 1;                                   /* each image moved by up to a pixel, anew each epoch */
+    augment.shift = 1;                                   /* each image moved by up to a pixel, anew
+                                                          * each epoch */
     data->augment = &augment;
     options.epochs = epochs;
     options.optimizer = &adam;
@@ -66,10 +66,12 @@ int main(int argc, char **argv)
         return 1;
     }
     if (load(&training, argv[1], "train") && load(&test, argv[1], "t10k")) {
-        cvn_data_normalize_as(&test, &training);         /* the net is to see test images as it saw the others */
+        cvn_data_normalize_as(&test, &training);         /* the net is to see test images as it saw
+                                                          * the others */
         net = lenet5();
         result = cvn_build(net, 64);
-        if (result == CVN_OK) result = argc > 3 ? cvn_load(net, argv[3]) : train(net, &training, &test, epochs);
+        if (result == CVN_OK)
+            result = argc > 3 ? cvn_load(net, argv[3]) : train(net, &training, &test, epochs);
         if (result == CVN_OK) result = cvn_evaluate(net, &test, &metrics);
         if (result == CVN_OK) printf("test accuracy %.2f %%\n", 100 * metrics.accuracy);
         else fprintf(stderr, "%s\n", cvn_error(net));

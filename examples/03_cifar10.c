@@ -1,11 +1,10 @@
-/* ResNet-20 on CIFAR-10: residual blocks, batch norm, augmentation, SGD. Prints the test accuracy; minutes an epoch.
- * cc -O2 -fopenmp -o build/03_cifar10 examples/03_cifar10.c -lm
- *
- *     build/03_cifar10 DIR [EPOCHS]            30 epochs; writes build/03_cifar10.safetensors and the curves as .svg
- *
- * DIR holds test_batch.bin and as many of data_batch_1.bin ... data_batch_5.bin as there are ("binary version").
- * Source: K. He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385, section 4.2; shortcuts that
- * change the shape are 1x1 convolutions with batch norm (option B there): 272,474 parameters. */
+/* ResNet-20 on CIFAR-10: residual blocks, batch norm, augmentation, SGD; minutes an epoch.
+ *     cc -O2 -fopenmp -o build/03_cifar10 examples/03_cifar10.c -lm
+ *     build/03_cifar10 DIR [EPOCHS]       30 epochs; writes weights and curves to build/
+ * Prints progress and the test accuracy. DIR holds test_batch.bin and as many of data_batch_1.bin
+ * ... data_batch_5.bin as there are ("binary version"). Source: K. He et al., Deep Residual
+ * Learning for Image Recognition, arXiv:1512.03385, section 4.2; shortcuts that change the shape
+ * are 1x1 convolutions with batch norm (option B there): 272,474 parameters. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <stdio.h>
@@ -23,8 +22,9 @@ static cvn_node conv_bn(cvn_net *net, cvn_node x, int filters, int kernel, int s
     return cvn_batchnorm(net, cvn_conv2d_ex(net, x, &desc));
 }
 
-/* [N, C, H, W] -> [N, filters, H/stride, W/stride]: relu(shortcut + two 3x3 convolutions). Scopes name the parameters
- * as modules do in PyTorch: "layer2.0.conv1.weight", "layer2.0.shortcut.bn1.bias". */
+/* [N, C, H, W] -> [N, filters, H/stride, W/stride]: relu(shortcut + two 3x3 convolutions). Scopes
+ * name the parameters as modules do in PyTorch: "layer2.0.conv1.weight",
+ * "layer2.0.shortcut.bn1.bias". */
 static cvn_node block(cvn_net *net, cvn_node x, int stage, int index)
 {
     const int filters = 8 << stage;
@@ -50,7 +50,8 @@ static cvn_net *resnet20(void)
     cvn_net *net = cvn_create(NULL);
     cvn_node x = cvn_input(net, 3, 32, 32);
     x = cvn_relu(net, conv_bn(net, x, 16, 3, 1));
-    for (int stage = 1; stage <= 3; stage++) {                  /* 16 x 32 x 32, 32 x 16 x 16, 64 x 8 x 8 */
+    /* 16 x 32 x 32, 32 x 16 x 16, 64 x 8 x 8 */
+    for (int stage = 1; stage <= 3; stage++) {
         for (int index = 0; index < 3; index++) x = block(net, x, stage, index);
     }
     x = cvn_name(net, cvn_dense(net, cvn_global_avgpool(net, x), 10), "fc");
@@ -74,7 +75,8 @@ static int load(const char *dir, cvn_data *training, cvn_data *test)
     }
     snprintf(paths[5], sizeof paths[5], "%s/test_batch.bin", dir);
     found[5] = paths[5];
-    if (cvn_load_cifar10(training, found, count) != CVN_OK) fprintf(stderr, "%s\n", training->error);
+    if (cvn_load_cifar10(training, found, count) != CVN_OK)
+        fprintf(stderr, "%s\n", training->error);
     else if (cvn_load_cifar10(test, found + 5, 1) != CVN_OK) fprintf(stderr, "%s\n", test->error);
     else return 1;
     return 0;
@@ -116,7 +118,8 @@ int main(int argc, char **argv)
         cvn_data_normalize_as(&test, &training);
         net = resnet20();
         result = cvn_build(net, 128);
-        printf("%d training images, %lu parameters\n", training.count, (unsigned long)cvn_parameters(net));
+        printf("%d training images, %lu parameters\n", training.count,
+               (unsigned long)cvn_parameters(net));
         if (result == CVN_OK) result = train(net, &training, &test, epochs);
         if (result == CVN_OK) result = cvn_evaluate(net, &test, &metrics);
         if (result == CVN_OK) printf("test accuracy %.2f %%\n", 100 * metrics.accuracy);

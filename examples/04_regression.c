@@ -1,5 +1,5 @@
-/* Regression: a small net with a squared error fits a noisy curve. Prints the error, draws an SVG; 2 s.
- * cc -O2 -o build/04_regression examples/04_regression.c -lm */
+/* Regression: a small net with a squared error fits a noisy curve, and draws it as an SVG; 2 s.
+ *     cc -O2 -o build/04_regression examples/04_regression.c -lm */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <math.h>
@@ -33,11 +33,15 @@ static int draw(const char *path, cvn_net *net, const float *x, const float *y)
         grid[i] = -3 + 6 * (float)i / (STEPS - 1);
         truth[i] = curve(grid[i]);
     }
-    cvn_predict(net, grid, STEPS, fit);                         /* any number: it runs in batches of its own */
-    fprintf(file, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 800 400' font-family='sans-serif'>\n"
-                  "<rect width='800' height='400' fill='white'/>\n");
+    /* any number: it runs in batches of its own */
+    cvn_predict(net, grid, STEPS, fit);
+    fprintf(
+        file,
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 800 400' font-family='sans-serif'>\n"
+        "<rect width='800' height='400' fill='white'/>\n");
     for (int i = 0; i < POINTS; i++) {
-        fprintf(file, "<circle cx='%.1f' cy='%.1f' r='3' fill='#999'/>\n", pixel_x(x[i]), pixel_y(y[i]));
+        fprintf(file, "<circle cx='%.1f' cy='%.1f' r='3' fill='#999'/>\n", pixel_x(x[i]),
+                pixel_y(y[i]));
     }
     polyline(file, grid, truth, "#2a2");
     polyline(file, grid, fit, "#d22");
@@ -69,7 +73,8 @@ int main(void)
         y[i] = curve(x[i]) + noise();
     }
     data.count = POINTS;
-    data.images = x;                                            /* the samples: here one number each */
+    /* the samples: here one number each */
+    data.images = x;
     data.targets = y;
 
     const cvn_optimizer adam = cvn_adam(0.01f);

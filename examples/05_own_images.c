@@ -1,10 +1,9 @@
-/* Your own pictures, a folder a class: decode, shrink, train, test each class. Prints a table; minutes.
- * cc -O2 -fopenmp -o build/05_own_images examples/05_own_images.c -lstb -lm
- *
- *     build/05_own_images DIR [EPOCHS]         DIR/cat/1.jpg, DIR/cat/2.png, ..., DIR/dog/1.jpg, ...
- *
- * A fifth of the pictures, drawn by chance, is kept for the test. stb_image reads the pictures (Debian: libstb-dev),
- * POSIX's dirent.h the folders. Writes build/05_own_images.safetensors. */
+/* Your own pictures, a folder a class: decode, shrink, train, test each class; minutes.
+ *     cc -O2 -fopenmp -o build/05_own_images examples/05_own_images.c -lstb -lm
+ *     build/05_own_images DIR [EPOCHS]    DIR/cat/1.jpg, DIR/cat/2.png, ..., DIR/dog/1.jpg, ...
+ * Prints a table. A fifth of the pictures, drawn by chance, is kept for the test. stb_image reads
+ * the pictures (Debian: libstb-dev), POSIX's dirent.h the folders. Writes
+ * build/05_own_images.safetensors. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <dirent.h>
@@ -23,7 +22,8 @@ static int labels[MAX_PICTURES];
 static unsigned char *pictures;     /* [count, 3, SIZE, SIZE] */
 static int count;
 
-/* The middle square of [h, w, 3] as planes [3, SIZE, SIZE]: each pixel the mean of those it covers. */
+/* The middle square of [h, w, 3] as planes [3, SIZE, SIZE]: each pixel the mean of those it
+ * covers. */
 static void shrink(const unsigned char *image, int h, int w, unsigned char *out)
 {
     const int side = h < w ? h : w;
@@ -46,7 +46,8 @@ static void shrink(const unsigned char *image, int h, int w, unsigned char *out)
     }
 }
 
-/* All pictures of a folder, each put at a random place among those before: the last ones are then a fair sample. */
+/* All pictures of a folder, each put at a random place among those before: the last ones are then a
+ * fair sample. */
 static void read_class(const char *folder, int label)
 {
     DIR *dir = opendir(folder);
@@ -56,7 +57,8 @@ static void read_class(const char *folder, int label)
         unsigned char *image;
         char path[2048];
         int w, h, channels;
-        if (snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= (int)sizeof path) continue;
+        if (snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= (int)sizeof path)
+            continue;
         image = entry->d_name[0] == '.' ? NULL : stbi_load(path, &w, &h, &channels, 3);
         if (!image) continue;                           /* no picture */
         memmove(pictures + (size_t)count * PIXELS, pictures + (size_t)place * PIXELS, PIXELS);
@@ -78,7 +80,8 @@ static int read_classes(const char *root)
         const int before = count;
         char folder[1024];
         if (entry->d_name[0] == '.') continue;
-        if (snprintf(folder, sizeof folder, "%s/%s", root, entry->d_name) >= (int)sizeof folder) continue;
+        if (snprintf(folder, sizeof folder, "%s/%s", root, entry->d_name) >= (int)sizeof folder)
+            continue;
         read_class(folder, classes);
         if (count == before) continue;
         printf("%5d pictures in %s\n", count - before, folder);
@@ -142,7 +145,8 @@ int main(int argc, char **argv)
     metrics.classes = pictures && argc > 1 ? read_classes(argv[1]) : 0;
     metrics.confusion = confusion;
     if (metrics.classes < 2 || count < 5 || epochs < 1) {
-        fprintf(stderr, "usage: %s DIR [EPOCHS]\nDIR: a folder of pictures for each class\n", argv[0]);
+        fprintf(stderr, "usage: %s DIR [EPOCHS]\nDIR: a folder of pictures for each class\n",
+                argv[0]);
     } else {
         cvn_net *net = small_net(metrics.classes);
         result = train(net, metrics.classes, epochs, &metrics);

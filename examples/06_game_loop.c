@@ -1,9 +1,8 @@
-/* Prediction inside a game's frame: own buffer, no allocation, worst time of 600 frames. Prints figures; takes 1 s.
- * cc -O2 -o build/06_game_loop examples/06_game_loop.c -lm
- *
- *     build/06_game_loop [WEIGHTS]             build/lenet.safetensors of the demo: then it also reads the digits
- *
- * The player draws a digit; the game reads it within the frame. 60 frames a second leave 16 ms for everything. */
+/* Prediction inside a game's frame: own buffer, no allocation, worst time of 600 frames; 1 s.
+ *     cc -O2 -o build/06_game_loop examples/06_game_loop.c -lm
+ *     build/06_game_loop [WEIGHTS]        build/lenet.safetensors: then it reads the digits too
+ * The player draws a digit; the game reads it within the frame. 60 frames a second leave 16 ms for
+ * everything. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"
@@ -14,7 +13,8 @@
 #define FRAMES 600
 #define BUDGET_MS 16.0
 
-static unsigned char memory[1 << 20];           /* the whole net lives here: weights and activations */
+static unsigned char memory[1 << 20];           /* the whole net lives here: weights and
+                                                 * activations */
 
 static void *counting_alloc(void *user, size_t size)
 {
@@ -73,8 +73,8 @@ int main(int argc, char **argv)
         cvn_destroy(net);
         return 1;
     }
-    printf("%lu of %lu bytes used, %d allocations to set up\n", (unsigned long)needed, (unsigned long)sizeof memory,
-           allocations);
+    printf("%lu of %lu bytes used, %d allocations to set up\n", (unsigned long)needed,
+           (unsigned long)sizeof memory, allocations);
 
     before = allocations;
     for (int frame = 0; frame < FRAMES; frame++) {
@@ -88,7 +88,8 @@ int main(int argc, char **argv)
         sum += ms;
         right += label == digit;
     }
-    printf("%d frames: mean %.3f ms, worst %.3f ms, budget %.0f ms\n", FRAMES, sum / FRAMES, worst, BUDGET_MS);
+    printf("%d frames: mean %.3f ms, worst %.3f ms, budget %.0f ms\n", FRAMES, sum / FRAMES, worst,
+           BUDGET_MS);
     printf("%d allocations in the loop\n", allocations - before);
     if (argc > 1) printf("%d of %d digits read right\n", right, FRAMES);
     cvn_destroy(net);

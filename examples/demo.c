@@ -1,8 +1,8 @@
-/* The whole story in a minute: LeNet-5 learns digits that digits.h draws, is tested, shows what it sees (make demo).
- * cc -O2 -fopenmp -o build/demo examples/demo.c -lm
- *
- * Prints the table of the net, progress, test accuracy, confusion matrix and a few digits with their predictions;
- * writes build/lenet.safetensors, build/demo_curves.svg, build/demo_filters.png. No data is needed. */
+/* The whole story in a minute (make demo): LeNet-5 learns drawn digits and shows what it sees.
+ *     cc -O2 -fopenmp -o build/demo examples/demo.c -lm
+ * Prints the table of the net, progress, test accuracy, confusion matrix and a few digits with
+ * their predictions; writes build/lenet.safetensors, build/demo_curves.svg, build/demo_filters.png.
+ * No data is needed. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"
@@ -79,7 +79,8 @@ static cvn_result train(cvn_net *net, cvn_data *training, const cvn_data *test)
 
 static void print_metrics(const cvn_metrics *m)
 {
-    printf("\ntest accuracy %.2f %% of %d digits drawn from another seed\n\n", 100 * m->accuracy, m->count);
+    printf("\ntest accuracy %.2f %% of %d digits drawn from another seed\n\n", 100 * m->accuracy,
+           m->count);
     printf("drawn | read as 0    1    2    3    4    5    6    7    8    9\n");
     for (int i = 0; i < 10; i++) {
         printf("    %d |    ", i);
@@ -92,15 +93,18 @@ static void print_metrics(const cvn_metrics *m)
 }
 
 /* Digits side by side as text; a character stands for two pixels, one above the other. */
-static void print_digits(const cvn_data *data, const int *chosen, int count, const int *read, const float *sure)
+static void print_digits(const cvn_data *data, const int *chosen, int count, const int *read,
+                         const float *sure)
 {
     static const char ink[] = " .:-=+*#%@";
     printf("\n");
     for (int y = 4; y < 24; y += 2) {
         for (int k = 0; k < count; k++) {
-            const unsigned char *pixel = data->bytes + (size_t)chosen[k] * PIXELS + y * DIGITS_SIZE + 3;
+            const unsigned char *pixel = data->bytes + (size_t)chosen[k] * PIXELS +
+                                         y * DIGITS_SIZE + 3;
             printf("  ");
-            for (int x = 0; x < 22; x++) putchar(ink[(pixel[x] + pixel[x + DIGITS_SIZE]) * 9 / 510]);
+            for (int x = 0; x < 22; x++)
+                putchar(ink[(pixel[x] + pixel[x + DIGITS_SIZE]) * 9 / 510]);
         }
         printf("\n");
     }
@@ -114,7 +118,8 @@ static void print_digits(const cvn_data *data, const int *chosen, int count, con
     printf("\n");
 }
 
-/* Three digits that are read right and up to three that are not. x holds the set as the net takes it. */
+/* Three digits that are read right and up to three that are not. x holds the set as the net takes
+ * it. */
 static cvn_result show_digits(cvn_net *net, const cvn_data *data, const float *x)
 {
     static int read[TEST];
@@ -134,14 +139,16 @@ static cvn_result show_digits(cvn_net *net, const cvn_data *data, const float *x
     return CVN_OK;
 }
 
-/* A digit; on its right the 6 filters of the first layer over their maps; below the 16 maps of the second layer. */
+/* A digit; on its right the 6 filters of the first layer over their maps; below the 16 maps of the
+ * second layer. */
 static int save_filters(lenet *l, const float *digit, const char *path)
 {
     const cvn_param filters = cvn_param_find(l->net, "conv1.weight");
     png_image p;
     const float *maps1, *maps2;
     int ok;
-    if (cvn_set_input(l->net, l->input, digit, 1) != CVN_OK || cvn_forward_eval(l->net) != CVN_OK) return 0;
+    if (cvn_set_input(l->net, l->input, digit, 1) != CVN_OK || cvn_forward_eval(l->net) != CVN_OK)
+        return 0;
     maps1 = cvn_value(l->net, l->maps1);
     maps2 = cvn_value(l->net, l->maps2);
     if (!maps1 || !maps2 || !filters.value || !png_create(&p, 984, 500)) return 0;
@@ -163,8 +170,8 @@ static float *as_floats(const cvn_data *data)
 {
     float *x = (float *)malloc((size_t)data->count * PIXELS * sizeof *x);
     for (int i = 0; x && i < data->count; i++) {
-        cvn_image_to_tensor(data->bytes + (size_t)i * PIXELS, DIGITS_SIZE, DIGITS_SIZE, 1, data->mean, data->std, 0,
-                            x + (size_t)i * PIXELS);
+        cvn_image_to_tensor(data->bytes + (size_t)i * PIXELS, DIGITS_SIZE, DIGITS_SIZE, 1,
+                            data->mean, data->std, 0, x + (size_t)i * PIXELS);
     }
     return x;
 }
@@ -180,15 +187,17 @@ static int run(lenet *l, cvn_data *training, const cvn_data *test, const float *
     cvn_summary(l->net, table, sizeof table);
     printf("%s\nLearning from %d drawn digits:\n", table, training->count);
     fflush(stdout);
-    if (train(l->net, training, test) < 0 || cvn_evaluate(l->net, test, &metrics) != CVN_OK) return 0;
+    if (train(l->net, training, test) < 0 || cvn_evaluate(l->net, test, &metrics) != CVN_OK)
+        return 0;
     print_metrics(&metrics);
     if (show_digits(l->net, test, x) != CVN_OK) return 0;
     if (cvn_save(l->net, "build/lenet.safetensors") != CVN_OK) return 0;
     if (cvn_history_save_svg(l->net, "build/demo_curves.svg") != CVN_OK) return 0;
     if (!save_filters(l, x, "build/demo_filters.png")) return 0;
-    printf("\nwrote build/lenet.safetensors    the weights; PyTorch reads them too\n"
-           "      build/demo_curves.svg      loss and accuracy\n"
-           "      build/demo_filters.png     a digit, the learnt filters, and what they make of it\n");
+    printf(
+        "\nwrote build/lenet.safetensors    the weights; PyTorch reads them too\n"
+        "      build/demo_curves.svg      loss and accuracy\n"
+        "      build/demo_filters.png     a digit, the learnt filters, and what they make of it\n");
     return 1;
 }
 
@@ -198,7 +207,8 @@ int main(void)
     cvn_data test = { 0 };
     float *x = NULL;
     lenet l = lenet5();
-    int ok = draw_set(&training, 1, TRAINING) && draw_set(&test, 2, TEST) && (x = as_floats(&test)) != NULL;
+    int ok = draw_set(&training, 1, TRAINING) && draw_set(&test, 2, TEST) &&
+             (x = as_floats(&test)) != NULL;
     if (!ok) fprintf(stderr, "out of memory\n");
     else if (!(ok = run(&l, &training, &test, x))) fprintf(stderr, "demo: %s\n", cvn_error(l.net));
     free(x);

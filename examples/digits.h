@@ -1,13 +1,10 @@
-/* digits.h - draws handwritten-looking digits in the manner of MNIST, so that a demo needs no download.
- *
- *     unsigned char pixels[784];
- *     digits_draw(seed, index, 7, pixels);                 the index-th seven of that seed
- *     digits_fill(seed, count, images, labels);            a whole set: [count, 28, 28] bytes and [count] labels
- *
- * A digit starts as one of several skeletons, the ways in which people write it. Its points are jittered, bent by a
- * smooth random field, slanted, turned and stretched; a pen of varying width and pressure follows them. As in MNIST
- * the ink is white on black, fits a box of 20x20 pixels and has its centre of mass in the middle of 28x28.
- * Only + - * / and sqrt on doubles are used, on numbers from an integer generator: the same digits on every machine.
+/* digits.h - draws handwritten-looking digits in the manner of MNIST: a demo without a download.
+ *     digits_fill(seed, count, images, labels);  a whole set: [count, 28, 28] bytes, [count] labels
+ * A digit starts as one of several skeletons, the ways in which people write it. Its points are
+ * jittered, bent by a smooth random field, slanted, turned and stretched; a pen of varying width
+ * and pressure follows them. As in MNIST the ink is white on black, fits a box of 20x20 pixels and
+ * has its centre of mass in the middle of 28x28. Only + - * / and sqrt on doubles are used, on
+ * numbers from an integer generator: the same digits on every machine.
  */
 #ifndef DIGITS_H
 #define DIGITS_H
@@ -23,8 +20,9 @@
 #define DIGITS_MAX_POINTS 40        /* of one skeleton */
 #define DIGITS_MAX_SEGMENTS 320     /* 8 a span */
 
-/* Skeletons on a square of 100, y down: "~" starts a smooth curve through its points, "-" a broken line. A digit's
- * spellings are equally likely; a common one stands here more than once, slightly changed. */
+/* Skeletons on a square of 100, y down: "~" starts a smooth curve through its points, "-" a broken
+ * line. A digit's spellings are equally likely; a common one stands here more than once, slightly
+ * changed. */
 static const char *const digits_skeletons[10][13] = {
     { "~ 55 2 28 10 12 50 25 90 50 99 76 88 88 50 74 10 52 1",
       "~ 70 12 45 2 18 25 12 65 35 97 68 88 88 50 80 15 55 4 40 12",
@@ -33,19 +31,14 @@ static const char *const digits_skeletons[10][13] = {
       "~ 78 18 60 2 30 12 10 50 22 90 55 98 84 75 90 40 76 12 58 8",
       "~ 24 14 10 50 18 86 50 99 82 86 92 50 78 12 62 6",
       "~ 30 20 14 55 28 92 58 97 86 70 86 30 64 3 36 8 26 24" },
-    { "- 50 0 50 100",
-      "- 54 0 46 100",
-      "~ 56 0 51 40 46 100",
-      "~ 46 0 50 50 52 100",
-      "- 62 0 38 100",
-      "- 30 26 54 0 52 100",
-      "~ 32 22 46 12 56 0 - 56 0 50 100",
-      "- 28 24 52 0 52 100 - 24 100 80 100",
-      "- 34 18 54 2 50 98 - 22 98 80 96" },
+    { "- 50 0 50 100", "- 54 0 46 100", "~ 56 0 51 40 46 100", "~ 46 0 50 50 52 100",
+      "- 62 0 38 100", "- 30 26 54 0 52 100", "~ 32 22 46 12 56 0 - 56 0 50 100",
+      "- 28 24 52 0 52 100 - 24 100 80 100", "- 34 18 54 2 50 98 - 22 98 80 96" },
     { "~ 14 22 35 3 65 4 76 24 62 52 34 78 10 97 - 10 97 92 95",
       "~ 16 20 42 2 74 10 74 36 48 70 20 92 8 90 16 78 40 84 66 96 94 92",
       "~ 18 16 48 2 76 16 70 46 44 78 16 98 - 16 98 90 98",
-      "~ 12 26 28 6 58 2 76 20 68 48 42 76 16 90 10 98 22 100 26 88 16 80 - 16 82 50 94 ~ 50 94 72 98 96 88",
+      "~ 12 26 28 6 58 2 76 20 68 48 42 76 16 90 10 98 22 100 26 88 16 80 - 16 82 50 94 ~ 50 94 72 "
+      "98 96 88",
       "~ 22 12 50 0 70 12 66 42 40 76 8 98 ~ 8 98 40 90 66 94 98 98",
       "~ 8 18 34 4 66 8 78 30 64 60 34 86 14 92 12 80 28 76 54 90 98 98",
       "~ 20 30 30 8 58 2 78 18 74 44 50 72 14 96 ~ 14 96 40 94 88 88",
@@ -60,15 +53,11 @@ static const char *const digits_skeletons[10][13] = {
       "~ 24 6 56 0 70 18 56 38 36 46 ~ 36 46 64 48 72 70 58 90 34 100 16 96",
       "~ 14 10 60 2 84 10 70 30 48 42 ~ 48 42 76 46 78 66 50 88 6 100",
       "~ 14 16 40 2 72 6 80 24 64 40 42 45 38 41 46 40 70 48 86 66 78 90 48 100 18 94" },
-    { "- 22 2 14 54 82 52 - 74 0 72 100",
-      "~ 24 4 16 34 22 54 50 56 82 48 - 78 6 70 100",
-      "- 66 0 10 66 92 66 - 66 0 66 100",
-      "~ 18 8 12 44 30 56 60 52 76 40 - 80 4 76 48 70 100",
+    { "- 22 2 14 54 82 52 - 74 0 72 100", "~ 24 4 16 34 22 54 50 56 82 48 - 78 6 70 100",
+      "- 66 0 10 66 92 66 - 66 0 66 100", "~ 18 8 12 44 30 56 60 52 76 40 - 80 4 76 48 70 100",
       "- 30 0 10 50 ~ 10 50 40 54 88 48 - 70 20 62 100",
-      "~ 20 0 14 40 30 54 72 50 ~ 82 2 74 46 68 70 66 100",
-      "- 62 2 16 52 86 56 - 64 4 58 98",
-      "~ 26 6 20 36 36 50 74 40 - 76 2 74 42 78 100",
-      "- 70 2 12 58 88 56 - 70 2 64 100" },
+      "~ 20 0 14 40 30 54 72 50 ~ 82 2 74 46 68 70 66 100", "- 62 2 16 52 86 56 - 64 4 58 98",
+      "~ 26 6 20 36 36 50 74 40 - 76 2 74 42 78 100", "- 70 2 12 58 88 56 - 70 2 64 100" },
     { "- 82 2 32 4 26 42 ~ 26 42 54 36 80 52 80 78 58 98 18 94",
       "- 30 4 24 44 ~ 24 44 52 38 78 54 76 82 52 100 14 92 - 30 6 84 2",
       "~ 34 8 24 30 28 46 52 46 74 60 70 86 44 100 12 92 - 34 10 88 2",
@@ -90,18 +79,12 @@ static const char *const digits_skeletons[10][13] = {
       "~ 40 0 22 40 20 80 40 98 68 86 72 60 54 50 36 66 34 90",
       "~ 92 0 50 24 14 62 12 90 44 100 80 86 78 64 46 66 20 84",
       "~ 72 0 44 34 24 74 46 98 82 82 78 64 54 66 30 88" },
-    { "- 12 6 82 4 42 100",
-      "~ 10 12 40 6 84 4 ~ 84 4 62 42 44 100",
-      "- 14 22 16 6 82 6 ~ 82 6 62 36 50 70 46 100",
-      "~ 8 22 20 8 50 12 84 6 ~ 84 6 64 40 52 100",
-      "- 14 8 84 4 46 100 - 34 52 82 50",
-      "~ 12 14 44 10 78 2 82 14 60 50 40 100",
-      "~ 10 8 50 4 78 8 78 30 68 60 64 100",
-      "~ 12 10 42 6 82 4 ~ 82 4 60 46 42 100 - 26 56 84 48",
-      "~ 12 16 40 4 74 12 72 40 50 100 - 20 56 86 52",
-      "~ 8 34 16 12 44 6 72 10 76 36 62 100",
-      "~ 14 30 18 12 48 10 82 4 ~ 82 4 66 34 56 66 54 100",
-      "- 10 30 14 8 86 4 38 100" },
+    { "- 12 6 82 4 42 100", "~ 10 12 40 6 84 4 ~ 84 4 62 42 44 100",
+      "- 14 22 16 6 82 6 ~ 82 6 62 36 50 70 46 100", "~ 8 22 20 8 50 12 84 6 ~ 84 6 64 40 52 100",
+      "- 14 8 84 4 46 100 - 34 52 82 50", "~ 12 14 44 10 78 2 82 14 60 50 40 100",
+      "~ 10 8 50 4 78 8 78 30 68 60 64 100", "~ 12 10 42 6 82 4 ~ 82 4 60 46 42 100 - 26 56 84 48",
+      "~ 12 16 40 4 74 12 72 40 50 100 - 20 56 86 52", "~ 8 34 16 12 44 6 72 10 76 36 62 100",
+      "~ 14 30 18 12 48 10 82 4 ~ 82 4 66 34 56 66 54 100", "- 10 30 14 8 86 4 38 100" },
     { "~ 74 14 50 2 26 14 32 36 60 54 76 78 56 99 28 90 26 70 50 50 72 30 72 12",
       "~ 78 10 52 2 28 18 40 42 66 60 72 84 48 100 24 86 32 64 58 44 80 22 76 8",
       "~ 50 48 28 34 28 12 52 2 74 14 72 34 50 48 26 66 26 90 50 100 74 90 74 66 50 48",
@@ -151,11 +134,15 @@ static double digits_normal(digits_rng *r)
     return sum * 0.8660254037844386;
 }
 
-typedef struct digits_point { double x, y, r; } digits_point;          /* r: half the width of the line */
+/* r: half the width of the line */
+typedef struct digits_point { double x, y, r; } digits_point;
 typedef struct digits_segment { digits_point a, b; } digits_segment;
 
-/* How this one digit is written: shift of its middle, 4x4 displacements to interpolate between, a linear map. */
-typedef struct digits_hand { double dx[4][4], dy[4][4], wx, wy, xx, xy, yx, yy, jitter; } digits_hand;
+/* How this one digit is written: shift of its middle, 4x4 displacements to interpolate between, a
+ * linear map. */
+typedef struct digits_hand {
+    double dx[4][4], dy[4][4], wx, wy, xx, xy, yx, yy, jitter;
+} digits_hand;
 
 static digits_hand digits_new_hand(digits_rng *r, int digit)
 {
@@ -249,7 +236,8 @@ static int digits_trace(digits_rng *r, const digits_hand *h, const char *path, d
     return n;
 }
 
-/* Scales the drawing to the box of 20 pixels, pen included, and moves its centre of mass to the middle. */
+/* Scales the drawing to the box of 20 pixels, pen included, and moves its centre of mass to the
+ * middle. */
 static void digits_fit(digits_rng *r, digits_segment *s, int n, double radius)
 {
     double x0 = 1e9, x1 = -1e9, y0 = 1e9, y1 = -1e9, mass = 0, mx = 0, my = 0, size, scale;
@@ -281,7 +269,8 @@ static void digits_fit(digits_rng *r, digits_segment *s, int n, double radius)
     }
 }
 
-/* Ink of one straight piece: full inside the pen, falling to nothing over `soft` pixels at its rim. */
+/* Ink of one straight piece: full inside the pen, falling to nothing over `soft` pixels at its
+ * rim. */
 static void digits_ink(const digits_segment *s, double soft, double ink[DIGITS_SIZE * DIGITS_SIZE])
 {
     const double dx = s->b.x - s->a.x;
@@ -307,7 +296,8 @@ static void digits_ink(const digits_segment *s, double soft, double ink[DIGITS_S
     }
 }
 
-static void digits_draw(uint64_t seed, uint32_t index, int digit, unsigned char pixels[DIGITS_SIZE * DIGITS_SIZE])
+static void digits_draw(uint64_t seed, uint32_t index, int digit,
+                        unsigned char pixels[DIGITS_SIZE * DIGITS_SIZE])
 {
     digits_segment s[DIGITS_MAX_SEGMENTS];
     double ink[DIGITS_SIZE * DIGITS_SIZE] = { 0 };

@@ -2,12 +2,12 @@
  *
  *     png_image p;
  *     if (!png_create(&p, 640, 480)) return 1;
- *     png_tile(&p, 8, 8, values, 28, 28, 4, 0);            28 x 28 floats, each a square of 4 x 4 pixels
+ *     png_tile(&p, 8, 8, values, 28, 28, 4, 0);    28 x 28 floats, each a square of 4 x 4 pixels
  *     if (!png_save(&p, "picture.png")) ...
  *     png_free(&p);
  *
- * The file is one deflate block with the fixed Huffman code (RFC 1951, 3.2.6) whose only matches repeat the pixel
- * before: little code, and enlarged tiles shrink well.
+ * The file is one deflate block with the fixed Huffman code (RFC 1951, 3.2.6) whose only matches
+ * repeat the pixel before: little code, and enlarged tiles shrink well.
  */
 #ifndef PNG_H
 #define PNG_H
@@ -49,9 +49,11 @@ static void png_rectangle(png_image *p, int left, int top, int size, const unsig
     }
 }
 
-/* values [h, w] in squares of `enlarge` pixels, stretched to the whole contrast: from black to white, or, when
- * `with_sign`, negative ones blue, zero white, positive ones red. What lies outside the picture is cut off. */
-static void png_tile(png_image *p, int left, int top, const float *values, int h, int w, int enlarge, int with_sign)
+/* values [h, w] in squares of `enlarge` pixels, stretched to the whole contrast: from black to
+ * white, or, when `with_sign`, negative ones blue, zero white, positive ones red. What lies outside
+ * the picture is cut off. */
+static void png_tile(png_image *p, int left, int top, const float *values, int h, int w,
+                     int enlarge, int with_sign)
 {
     float low = values[0], high = values[0], largest;
     for (int i = 1; i < h * w; i++) {
@@ -73,11 +75,17 @@ static void png_tile(png_image *p, int left, int top, const float *values, int h
 }
 
 /* Bytes and bits behind each other; whoever writes has made the buffer large enough. */
-typedef struct png_writer { unsigned char *bytes; size_t count; uint32_t bits; int bit_count; } png_writer;
+typedef struct png_writer {
+    unsigned char *bytes;
+    size_t count;
+    uint32_t bits;
+    int bit_count;
+} png_writer;
 
 static void png_put32(png_writer *w, uint32_t value)
 {
-    for (int shift = 24; shift >= 0; shift -= 8) w->bytes[w->count++] = (unsigned char)(value >> shift);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        w->bytes[w->count++] = (unsigned char)(value >> shift);
 }
 
 static void png_put_bits(png_writer *w, uint32_t value, int count)
@@ -102,7 +110,8 @@ static void png_put_symbol(png_writer *w, int symbol)
     else png_put_code(w, (uint32_t)(0xC0 + symbol - 280), 8);
 }
 
-/* zlib stream (RFC 1950). Matches: distance 3, lengths 3..10 (symbols 257..264) and 258 (symbol 285). */
+/* zlib stream (RFC 1950). Matches: distance 3, lengths 3..10 (symbols 257..264) and 258 (symbol
+ * 285). */
 static void png_deflate(png_writer *w, const unsigned char *data, size_t count)
 {
     uint32_t a = 1, b = 0;
@@ -140,7 +149,8 @@ static void png_end_chunk(png_writer *w, size_t start)
         crc ^= w->bytes[i];
         for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
     }
-    for (int i = 0; i < 4; i++) w->bytes[start - 4 + (size_t)i] = (unsigned char)(length >> (24 - 8 * i));
+    for (int i = 0; i < 4; i++)
+        w->bytes[start - 4 + (size_t)i] = (unsigned char)(length >> (24 - 8 * i));
     png_put32(w, ~crc);
 }
 
@@ -152,8 +162,8 @@ static size_t png_begin_chunk(png_writer *w, const char *type)
     return w->count - 4;
 }
 
-/* Saves the picture; 0 when memory is out or the file cannot be written. A row is stored as its difference to the one
- * above. */
+/* Saves the picture; 0 when memory is out or the file cannot be written. A row is stored as its
+ * difference to the one above. */
 static int png_save(const png_image *p, const char *path)
 {
     const size_t row = (size_t)p->width * 3;

@@ -38,7 +38,8 @@ int main()
     const int labels[2] = {0, 1};
     float loss = 0;
     cvn_result result = CVN_OK;
-    for (int i = 0; i < 3 && result == CVN_OK; i++) result = cvn_train_batch(net, images.data(), labels, 2, &loss);
+    for (int i = 0; i < 3 && result == CVN_OK; i++)
+        result = cvn_train_batch(net, images.data(), labels, 2, &loss);
     std::printf("loss %.4f: %s\n", static_cast<double>(loss), cvn_result_name(result));
     return result == CVN_OK && loss > 0 ? 0 : 1;
 }

@@ -1,17 +1,20 @@
 /* reference.h - what the layers are measured against, and how.
  *
- * First half: each layer's forward pass in double precision, straight from its formula, loops as one would write them
- * on paper. Second half: layer_check(), which takes one layer_case and checks everything the library promises of it:
+ * First half: each layer's forward pass in double precision, straight from its formula, loops as
+ * one would write them on paper. Second half: layer_check(), which takes one layer_case and checks
+ * everything the library promises of it:
  *
  *   - values in training and prediction mode, against the reference
- *   - the gradients of sum(g*y) for a random g with respect to every input and parameter, against central differences
- *     of the reference (double precision: the tolerance is 1e-4 of the gradient's size); elements one by one, and
- *     along random directions so that no element is left out
+ *   - the gradients of sum(g*y) for a random g with respect to every input and parameter, against
+ *   central differences
+ *     of the reference (double precision: the tolerance is 1e-4 of the gradient's size); elements
+ *     one by one, and along random directions so that no element is left out
  *   - that parameters' gradients add up over two backward passes
- *   - the layer inside a net, 2*x before it and y*y after it, where the plan may share and reuse memory; and two of
+ *   - the layer inside a net, 2*x before it and y*y after it, where the plan may share and reuse
+ *   memory; and two of
  *     them with tied parameters on the same inputs
- *   - the same bits for 1, 2, 3, 7 threads, with the library's own spreading and with a caller's that runs backwards
- *   - the same bits with and without desc.keep_all
+ *   - the same bits for 1, 2, 3, 7 threads, with the library's own spreading and with a caller's
+ *   that runs backwards - the same bits with and without desc.keep_all
  *   - fewer samples than the net was built for
  *   - a net built for prediction alone
  *   - all of it for each kernel table that this CPU has
@@ -28,8 +31,10 @@ enum { REF_MAX_INPUTS = 4, REF_MAX_PARAMS = 6, REF_SAMPLES = 40, REF_DIRECTIONS 
 
 typedef struct layer_case layer_case;
 
-/* x[i] and p[i] as the net has them (labels as whole numbers); y receives the value of the layer. */
-typedef void (*ref_forward)(const layer_case *c, int training, double *const *x, double *const *p, double *y);
+/* x[i] and p[i] as the net has them (labels as whole numbers); y receives the value of the
+ * layer. */
+typedef void (*ref_forward)(const layer_case *c, int training, double *const *x, double *const *p,
+                            double *y);
 
 struct layer_case {
     char text[200];
@@ -41,7 +46,8 @@ struct layer_case {
     int positive[REF_MAX_INPUTS];       /* inputs in (0, 1) instead of (-1.5, 1.5) */
     int loss;                           /* the value is a scalar loss */
     int big;                            /* few differences only: the reference is slow */
-    int varies;                         /* training values are random (dropout): no reference for them */
+    int varies;                         /* training values are random (dropout): no reference for
+                                         * them */
     cvn_shape y;                        /* expected; rank 0 for losses */
     cvn_node (*build)(cvn_net *net, const cvn_node *x, const layer_case *c);
     ref_forward forward;
@@ -96,7 +102,8 @@ static inline int ref_pad(int i, int size, cvn_pad_mode mode)
 }
 
 /* One output of the convolution: sum over the group's channels and the kernel. */
-static inline double ref_conv2d_at(const layer_case *c, const double *x, const double *w, int group, int oh, int ow)
+static inline double ref_conv2d_at(const layer_case *c, const double *x, const double *w, int group,
+                                   int oh, int ow)
 {
     const cvn_conv2d_desc *d = &c->conv;
     const int h = c->x[0].dim[2];
@@ -106,17 +113,20 @@ static inline double ref_conv2d_at(const layer_case *c, const double *x, const d
     for (int kh = 0; kh < d->kernel_h; kh++) {
         const int ih = ref_pad(oh * d->stride_h - d->pad_top + kh * d->dilation_h, h, d->pad_mode);
         for (int kw = 0; kw < d->kernel_w; kw++) {
-            const int iw = ref_pad(ow * d->stride_w - d->pad_left + kw * d->dilation_w, wd, d->pad_mode);
+            const int iw = ref_pad(ow * d->stride_w - d->pad_left + kw * d->dilation_w, wd,
+                                   d->pad_mode);
             if (ih < 0 || iw < 0) continue;
             for (int k = 0; k < channels; k++)
-                sum += x[((group * channels + k) * h + ih) * wd + iw] * w[(k * d->kernel_h + kh) * d->kernel_w + kw];
+                sum += x[((group * channels + k) * h + ih) * wd + iw] *
+                       w[(k * d->kernel_h + kh) * d->kernel_w + kw];
         }
     }
     return sum;
 }
 
 /* c->conv complete (no zeros that stand for defaults); p: weight, bias */
-static inline void ref_conv2d(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_conv2d(const layer_case *c, int training, double *const *x, double *const *p,
+                              double *y)
 {
     const cvn_conv2d_desc *d = &c->conv;
     const int per_filter = c->x[0].dim[1] / d->groups * d->kernel_h * d->kernel_w;
@@ -126,12 +136,14 @@ static inline void ref_conv2d(const layer_case *c, int training, double *const *
         for (int f = 0; f < d->filters; f++)
             for (int oh = 0; oh < c->y.dim[2]; oh++)
                 for (int ow = 0; ow < c->y.dim[3]; ow++)
-                    *y++ = ref_conv2d_at(c, x[0] + n * per_image, p[0] + f * per_filter, f / (d->filters / d->groups),
-                                         oh, ow) + (d->no_bias ? 0.0 : p[1][f]);
+                    *y++ = ref_conv2d_at(c, x[0] + n * per_image, p[0] + f * per_filter,
+                                         f / (d->filters / d->groups), oh, ow) +
+                           (d->no_bias ? 0.0 : p[1][f]);
 }
 
 /* x as rows of `in` values, whatever the axes before; p: weight [units, in], bias */
-static inline void ref_dense(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_dense(const layer_case *c, int training, double *const *x, double *const *p,
+                             double *y)
 {
     const int rows = ref_count(c->y) / c->dense.units;
     const int in = ref_count(c->x[0]) / rows;
@@ -144,8 +156,10 @@ static inline void ref_dense(const layer_case *c, int training, double *const *x
         }
 }
 
-/* PyTorch's rule: with ceil_mode the last window must start inside the image or its left padding. */
-static inline int ref_pool_size(int size, int kernel, int stride, int before, int after, int ceil_mode)
+/* PyTorch's rule: with ceil_mode the last window must start inside the image or its left
+ * padding. */
+static inline int ref_pool_size(int size, int kernel, int stride, int before, int after,
+                                int ceil_mode)
 {
     const int room = size + before + after - kernel;
     int out = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
@@ -153,8 +167,10 @@ static inline int ref_pool_size(int size, int kernel, int stride, int before, in
     return out;
 }
 
-/* One window [h0, h1) x [w0, w1) of one channel, image coordinates, its parts outside the image included. */
-static inline double ref_pool_at(const double *x, int h, int w, int h0, int h1, int w0, int w1, int mean, int divisor)
+/* One window [h0, h1) x [w0, w1) of one channel, image coordinates, its parts outside the image
+ * included. */
+static inline double ref_pool_at(const double *x, int h, int w, int h0, int h1, int w0, int w1,
+                                 int mean, int divisor)
 {
     double best = -HUGE_VAL;
     double sum = 0;
@@ -168,8 +184,10 @@ static inline double ref_pool_at(const double *x, int h, int w, int h0, int h1, 
     return mean ? sum / (divisor ? divisor : inside) : best;
 }
 
-/* kind 0: maximum, 1: mean. PyTorch's divisor counts the padding but not what ceil_mode adds behind it. */
-static inline void ref_pool(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+/* kind 0: maximum, 1: mean. PyTorch's divisor counts the padding but not what ceil_mode adds behind
+ * it. */
+static inline void ref_pool(const layer_case *c, int training, double *const *x, double *const *p,
+                            double *y)
 {
     const cvn_pool_desc *d = &c->pool;
     const int h = c->x[0].dim[2];
@@ -181,14 +199,17 @@ static inline void ref_pool(const layer_case *c, int training, double *const *x,
             for (int ow = 0; ow < c->y.dim[3]; ow++) {
                 const int h0 = oh * d->stride_h - d->pad_top;
                 const int w0 = ow * d->stride_w - d->pad_left;
-                const int h1 = h0 + d->kernel_h < h + d->pad_bottom ? h0 + d->kernel_h : h + d->pad_bottom;
-                const int w1 = w0 + d->kernel_w < w + d->pad_right ? w0 + d->kernel_w : w + d->pad_right;
+                const int h1 = h0 + d->kernel_h < h + d->pad_bottom ? h0 + d->kernel_h
+                                                                    : h + d->pad_bottom;
+                const int w1 = w0 + d->kernel_w < w + d->pad_right ? w0 + d->kernel_w
+                                                                   : w + d->pad_right;
                 *y++ = ref_pool_at(x[0] + plane * h * w, h, w, h0, h1, w0, w1, c->kind,
                                    d->exclude_pad ? 0 : (h1 - h0) * (w1 - w0));
             }
 }
 
-static inline void ref_global_pool(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_global_pool(const layer_case *c, int training, double *const *x,
+                                   double *const *p, double *y)
 {
     const int h = c->x[0].dim[2];
     const int w = c->x[0].dim[3];
@@ -199,8 +220,8 @@ static inline void ref_global_pool(const layer_case *c, int training, double *co
 }
 
 /* Mean and biased variance of one channel of [N, C, inner]. */
-static inline void ref_moments(const double *x, int n, int channels, int inner, int channel, double *mean,
-                               double *var)
+static inline void ref_moments(const double *x, int n, int channels, int inner, int channel,
+                               double *mean, double *var)
 {
     double sum = 0;
     double square = 0;
@@ -216,7 +237,8 @@ static inline void ref_moments(const double *x, int n, int channels, int inner, 
 }
 
 /* p: weight, bias, running_mean, running_var, or with no_affine the last two */
-static inline void ref_batchnorm(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_batchnorm(const layer_case *c, int training, double *const *x,
+                                 double *const *p, double *y)
 {
     const int channels = c->x[0].dim[1];
     const int inner = ref_count(c->x[0]) / (c->n * channels);
@@ -238,7 +260,8 @@ static inline void ref_batchnorm(const layer_case *c, int training, double *cons
 
 enum { REF_RELU, REF_LEAKY_RELU, REF_ELU, REF_SIGMOID, REF_TANH, REF_ACTIVATIONS };
 
-static inline void ref_activation(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_activation(const layer_case *c, int training, double *const *x,
+                                  double *const *p, double *y)
 {
     (void)training;
     (void)p;
@@ -255,7 +278,8 @@ static inline void ref_activation(const layer_case *c, int training, double *con
 }
 
 /* Softmax over c->axis of the shape. */
-static inline void ref_softmax(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_softmax(const layer_case *c, int training, double *const *x,
+                               double *const *p, double *y)
 {
     const int count = c->x[0].dim[c->axis];
     int inner = 1;
@@ -273,14 +297,16 @@ static inline void ref_softmax(const layer_case *c, int training, double *const 
 }
 
 /* The same values: flatten, reshape, and dropout in prediction mode. */
-static inline void ref_copy(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_copy(const layer_case *c, int training, double *const *x, double *const *p,
+                            double *y)
 {
     (void)training;
     (void)p;
     memcpy(y, x[0], (size_t)ref_count(c->y) * sizeof *y);
 }
 
-/* Offset in an input of shape s of what output element `at` of shape y reads: axes of size 1 stay at 0. */
+/* Offset in an input of shape s of what output element `at` of shape y reads: axes of size 1 stay
+ * at 0. */
 static inline int ref_broadcast(cvn_shape s, cvn_shape y, int at)
 {
     int stride = 1;
@@ -294,7 +320,8 @@ static inline int ref_broadcast(cvn_shape s, cvn_shape y, int at)
 }
 
 /* kind 0: add, 1: mul */
-static inline void ref_binary(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_binary(const layer_case *c, int training, double *const *x, double *const *p,
+                              double *y)
 {
     (void)training;
     (void)p;
@@ -305,7 +332,8 @@ static inline void ref_binary(const layer_case *c, int training, double *const *
     }
 }
 
-static inline void ref_concat(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_concat(const layer_case *c, int training, double *const *x, double *const *p,
+                              double *y)
 {
     int outer = 1;
     (void)training;
@@ -329,7 +357,8 @@ static inline double ref_log_softmax(const double *x, int classes, int step, int
 }
 
 /* x: logits, labels; classes on axis c->axis */
-static inline void ref_softmax_loss(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_softmax_loss(const layer_case *c, int training, double *const *x,
+                                    double *const *p, double *y)
 {
     const int classes = c->x[0].dim[c->axis];
     const double e = (double)c->softmax.label_smoothing;
@@ -350,13 +379,15 @@ static inline void ref_softmax_loss(const layer_case *c, int training, double *c
         for (int k = 0; k < classes; k++)
             smooth += (c->softmax.class_weights ? (double)c->class_weights[k] : 1.0) *
                       ref_log_softmax(column, classes, inner, k);
-        total -= (1 - e) * weight * ref_log_softmax(column, classes, inner, t) + e / classes * smooth;
+        total -= (1 - e) * weight * ref_log_softmax(column, classes, inner, t) +
+                 e / classes * smooth;
         divisor += weight;
     }
     y[0] = total / divisor * (c->softmax.weight > 0 ? (double)c->softmax.weight : 1.0);
 }
 
-static inline void ref_mse_loss(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_mse_loss(const layer_case *c, int training, double *const *x,
+                                double *const *p, double *y)
 {
     const int count = ref_count(c->x[0]);
     double sum = 0;
@@ -366,7 +397,8 @@ static inline void ref_mse_loss(const layer_case *c, int training, double *const
     y[0] = sum / count;
 }
 
-static inline void ref_bce_loss(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static inline void ref_bce_loss(const layer_case *c, int training, double *const *x,
+                                double *const *p, double *y)
 {
     const int count = ref_count(c->x[0]);
     double sum = 0;
@@ -389,7 +421,8 @@ typedef struct ref_slopes {
     int index[REF_SAMPLES];
     double slope[REF_SAMPLES];
     double along[REF_DIRECTIONS];
-    double norm;                        /* estimated from the samples and directions: the gradient's size */
+    double norm;                        /* estimated from the samples and directions: the gradient's
+                                         * size */
 } ref_slopes;
 
 typedef struct layer_data {
@@ -425,7 +458,8 @@ static inline void *ref_alloc(size_t count, size_t size)
     return p;
 }
 
-/* A shuffle of evenly spaced values in (low, high), none of them 0: no ties for a maximum, no kink in a difference. */
+/* A shuffle of evenly spaced values in (low, high), none of them 0: no ties for a maximum, no kink
+ * in a difference. */
 static inline void ref_fill(float *v, int count, double low, double high, unsigned seed)
 {
     unsigned state = seed * 2654435761u + 12345u;
@@ -447,7 +481,8 @@ static inline double ref_sign(int tensor, int direction, int index)
     return (h & 1u) ? 1.0 : -1.0;
 }
 
-/* L = sum(g*y) of the reference; inside: of y(2*x[0])^2. Writes y, exact[0] is back at its value afterwards. */
+/* L = sum(g*y) of the reference; inside: of y(2*x[0])^2. Writes y, exact[0] is back at its value
+ * afterwards. */
 static inline double ref_objective(const layer_case *c, layer_data *d, int inside, double *y)
 {
     double sum = 0;
@@ -462,8 +497,8 @@ static inline double ref_objective(const layer_case *c, layer_data *d, int insid
 }
 
 /* Central difference along step*direction; index >= 0: along that axis alone. */
-static inline double ref_difference(const layer_case *c, layer_data *d, int inside, int tensor, int index,
-                                    int direction)
+static inline double ref_difference(const layer_case *c, layer_data *d, int inside, int tensor,
+                                    int index, int direction)
 {
     double *const v = d->exact[tensor];
     const int count = d->counts[tensor];
@@ -475,7 +510,8 @@ static inline double ref_difference(const layer_case *c, layer_data *d, int insi
     for (int s = 0; s < 2; s++) {
         const double by = s ? step : -step;
         if (index >= 0) v[index] = kept[index] + by;
-        for (int i = 0; index < 0 && i < count; i++) v[i] = kept[i] + by * ref_sign(tensor, direction, i);
+        for (int i = 0; index < 0 && i < count; i++)
+            v[i] = kept[i] + by * ref_sign(tensor, direction, i);
         side[s] = ref_objective(c, d, inside, y);
         memcpy(v, kept, (size_t)count * sizeof *v);
     }
@@ -484,7 +520,8 @@ static inline double ref_difference(const layer_case *c, layer_data *d, int insi
     return (side[1] - side[0]) / (2 * step);
 }
 
-static inline void ref_find_slopes(const layer_case *c, layer_data *d, int inside, int tensor, ref_slopes *s)
+static inline void ref_find_slopes(const layer_case *c, layer_data *d, int inside, int tensor,
+                                   ref_slopes *s)
 {
     const int count = d->counts[tensor];
     const int wanted = c->big ? 2 : inside ? 6 : REF_SAMPLES;
@@ -521,7 +558,8 @@ static inline void ref_make_inputs(const layer_case *c, layer_data *d)
         d->labels[i] = (int *)ref_alloc((size_t)count, sizeof(int));
         d->exact[i] = (double *)ref_alloc((size_t)count, sizeof(double));
         d->wants[i] = !c->no_gradient[i] && !c->label_classes[i];
-        ref_fill(d->value[i], count, c->positive[i] ? 0 : -1.5, c->positive[i] ? 1 : 1.5, 7u + (unsigned)i);
+        ref_fill(d->value[i], count, c->positive[i] ? 0 : -1.5, c->positive[i] ? 1 : 1.5,
+                 7u + (unsigned)i);
         for (int k = 0; k < count; k++) {
             if (c->label_classes[i]) {
                 d->labels[i][k] = ref_below(&state, c->label_classes[i]);
@@ -537,7 +575,8 @@ static inline void ref_add_params(const layer_case *c, layer_data *d, const cvn_
 {
     for (int running = 0; running < 2; running++)
         for (int i = 0; i < cvn_param_count(net) && d->params < REF_MAX_PARAMS; i++)
-            if ((strstr(cvn_param_at(net, i).name, "running_") != NULL) == running) d->param[d->params++] = i;
+            if ((strstr(cvn_param_at(net, i).name, "running_") != NULL) == running)
+                d->param[d->params++] = i;
     d->tensors = c->inputs + d->params;
     for (int i = 0; i < d->params; i++) {
         const cvn_param p = cvn_param_at(net, d->param[i]);
@@ -547,7 +586,8 @@ static inline void ref_add_params(const layer_case *c, layer_data *d, const cvn_
         d->wants[at] = strstr(p.name, "running_") == NULL;
         d->value[at] = (float *)ref_alloc(p.count, sizeof(float));
         d->exact[at] = (double *)ref_alloc(p.count, sizeof(double));
-        ref_fill(d->value[at], d->counts[at], variance ? 0.3 : -1, variance ? 2 : 1, 51u + (unsigned)i);
+        ref_fill(d->value[at], d->counts[at], variance ? 0.3 : -1, variance ? 2 : 1,
+                 51u + (unsigned)i);
         for (int k = 0; k < d->counts[at]; k++) d->exact[at][k] = (double)d->value[at][k];
     }
 }
@@ -585,7 +625,8 @@ static inline void ref_free(const layer_case *c, layer_data *d)
  * ============================================================================================== */
 
 /* A caller's job system at its most unhelpful: last index first. */
-static inline void ref_backwards_for(void *user, int count, void (*run)(void *context, int index), void *context)
+static inline void ref_backwards_for(void *user, int count, void (*run)(void *context, int index),
+                                     void *context)
 {
     int *calls = (int *)user;
     if (calls) ++*calls;
@@ -595,21 +636,24 @@ static inline void ref_backwards_for(void *user, int count, void (*run)(void *co
 typedef struct layer_run {              /* how the case is run, and what came out */
     const char *isa;
     int threads, hook, keep_all, extra; /* extra: samples the net is built for beyond n */
-    int inside;                         /* 1: 2*x before, y*y after the layer; 2: two layers, tied, and their product */
+    int inside;                         /* 1: 2*x before, y*y after the layer; 2: two layers, tied,
+                                         * and their product */
     int predict;                        /* a net for prediction alone */
     float *y;
     float *grad[REF_MAX_INPUTS + REF_MAX_PARAMS];
 } layer_run;
 
-/* Inputs as the case asks, the layer, and around it what `inside` asks; returns the last node. Of two layers that read
- * the same inputs, one finds a gradient there and has to add its own. */
-static inline cvn_node ref_build_graph(const layer_case *c, cvn_net *net, int inside, cvn_node *inputs)
+/* Inputs as the case asks, the layer, and around it what `inside` asks; returns the last node. Of
+ * two layers that read the same inputs, one finds a gradient there and has to add its own. */
+static inline cvn_node ref_build_graph(const layer_case *c, cvn_net *net, int inside,
+                                       cvn_node *inputs)
 {
     cvn_node used[REF_MAX_INPUTS];
     cvn_node twin;
     cvn_node y;
     for (int i = 0; i < c->inputs; i++) {
-        if (c->label_classes[i]) inputs[i] = cvn_input_labels(net, c->x[i].dim + 1, c->x[i].rank - 1);
+        if (c->label_classes[i])
+            inputs[i] = cvn_input_labels(net, c->x[i].dim + 1, c->x[i].rank - 1);
         else inputs[i] = cvn_input_tensor(net, c->x[i].dim + 1, c->x[i].rank - 1);
         used[i] = inputs[i];
     }
@@ -620,8 +664,8 @@ static inline cvn_node ref_build_graph(const layer_case *c, cvn_net *net, int in
     return inside && !c->loss ? cvn_mul(net, y, inside == 2 ? twin : y) : y;
 }
 
-static inline cvn_net *ref_make_net(const layer_case *c, const layer_data *d, const layer_run *r, cvn_node *inputs,
-                                    cvn_node *y)
+static inline cvn_net *ref_make_net(const layer_case *c, const layer_data *d, const layer_run *r,
+                                    cvn_node *inputs, cvn_node *y)
 {
     cvn_desc desc = cvn_desc_defaults();
     cvn_net *net;
@@ -635,7 +679,8 @@ static inline cvn_net *ref_make_net(const layer_case *c, const layer_data *d, co
         if (!c->no_gradient[i] && !c->label_classes[i]) cvn_want_grad(net, inputs[i]);
     if (!c->loss && !r->predict) cvn_want_grad(net, *y);
     if (!c->loss) cvn_output(net, *y);
-    if ((r->predict ? cvn_build_infer(net, c->n + r->extra) : cvn_build(net, c->n + r->extra)) != CVN_OK) {
+    if ((r->predict ? cvn_build_infer(net, c->n + r->extra) : cvn_build(net, c->n + r->extra)) !=
+        CVN_OK) {
         CHECKF(0, "cannot build: %s", cvn_error(net));
         cvn_destroy(net);
         return NULL;
@@ -649,11 +694,13 @@ static inline cvn_net *ref_make_net(const layer_case *c, const layer_data *d, co
     return net;
 }
 
-static inline int ref_set_inputs(const layer_case *c, const layer_data *d, cvn_net *net, const cvn_node *inputs)
+static inline int ref_set_inputs(const layer_case *c, const layer_data *d, cvn_net *net,
+                                 const cvn_node *inputs)
 {
     for (int i = 0; i < c->inputs; i++) {
-        const cvn_result result = c->label_classes[i] ? cvn_set_labels(net, inputs[i], d->labels[i], c->n)
-                                                      : cvn_set_input(net, inputs[i], d->value[i], c->n);
+        const cvn_result result = c->label_classes[i]
+                                      ? cvn_set_labels(net, inputs[i], d->labels[i], c->n)
+                                      : cvn_set_input(net, inputs[i], d->value[i], c->n);
         if (!CHECKF(result == CVN_OK, "input %d: %s", i, cvn_error(net))) return 0;
     }
     return 1;
@@ -662,12 +709,14 @@ static inline int ref_set_inputs(const layer_case *c, const layer_data *d, cvn_n
 static inline float *ref_copy_floats(const float *from, int count)
 {
     float *copy = (float *)ref_alloc((size_t)count, sizeof(float));
-    if (CHECKF(from != NULL, "value or gradient is missing")) memcpy(copy, from, (size_t)count * sizeof(float));
+    if (CHECKF(from != NULL, "value or gradient is missing"))
+        memcpy(copy, from, (size_t)count * sizeof(float));
     return copy;
 }
 
 /* One training forward and backward pass; 0 when something was refused. */
-static inline int ref_pass(const layer_case *c, const layer_data *d, cvn_net *net, const cvn_node *inputs, cvn_node y)
+static inline int ref_pass(const layer_case *c, const layer_data *d, cvn_net *net,
+                           const cvn_node *inputs, cvn_node y)
 {
     if (!ref_set_inputs(c, d, net, inputs)) return 0;
     if (!CHECKF(cvn_forward(net) == CVN_OK, "%s", cvn_error(net))) return 0;
@@ -675,14 +724,15 @@ static inline int ref_pass(const layer_case *c, const layer_data *d, cvn_net *ne
     return CHECKF(cvn_backward_from(net, y, d->g) == CVN_OK, "%s", cvn_error(net));
 }
 
-static inline const float *ref_gradient(const layer_case *c, const layer_data *d, cvn_net *net, const cvn_node *inputs,
-                                        int tensor)
+static inline const float *ref_gradient(const layer_case *c, const layer_data *d, cvn_net *net,
+                                        const cvn_node *inputs, int tensor)
 {
     if (tensor < c->inputs) return cvn_gradient(net, inputs[tensor]);
     return cvn_param_at(net, d->param[tensor - c->inputs]).gradient;
 }
 
-/* Runs the case once in training mode and keeps values and gradients in r; 0 when it could not run. */
+/* Runs the case once in training mode and keeps values and gradients in r; 0 when it could not
+ * run. */
 static inline int ref_train(const layer_case *c, const layer_data *d, layer_run *r)
 {
     cvn_node inputs[REF_MAX_INPUTS];
@@ -715,13 +765,15 @@ static inline void ref_free_run(layer_run *r)
 static inline const char *ref_run_text(const layer_run *r, char *text, size_t size)
 {
     static const char *const places[3] = { "", ", inside a net", ", two in a net" };
-    snprintf(text, size, "%s, %d threads%s%s%s%s%s", r->isa, r->threads, r->hook ? ", own job system" : "",
-             r->keep_all ? ", keep_all" : "", r->extra ? ", built for more" : "", places[r->inside],
+    snprintf(text, size, "%s, %d threads%s%s%s%s%s", r->isa, r->threads,
+             r->hook ? ", own job system" : "", r->keep_all ? ", keep_all" : "",
+             r->extra ? ", built for more" : "", places[r->inside],
              r->predict ? ", prediction net" : "");
     return text;
 }
 
-static inline void ref_compare_values(const char *what, const float *a, const double *b, int count, const char *how)
+static inline void ref_compare_values(const char *what, const float *a, const double *b, int count,
+                                      const char *how)
 {
     double scale = 1e-3;
     double worst = 0;
@@ -734,18 +786,20 @@ static inline void ref_compare_values(const char *what, const float *a, const do
             at = i;
         }
     }
-    CHECKF(worst <= 2e-5 * scale, "%s[%d] is %.9g, the reference %.9g, largest value %.3g (%s)", what, at,
-           (double)a[at],
-           b[at], scale, how);
+    CHECKF(worst <= 2e-5 * scale, "%s[%d] is %.9g, the reference %.9g, largest value %.3g (%s)",
+           what, at, (double)a[at], b[at], scale, how);
 }
 
-static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, const layer_run *r, int tensor)
+static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, const layer_run *r,
+                                      int tensor)
 {
     const ref_slopes *s = r->inside ? &d->inside[tensor] : &d->slopes[tensor];
     const float *g = r->grad[tensor];
     const int count = d->counts[tensor];
-    const double times = c->loss && r->inside == 2 ? 0.5 : 1;       /* two losses: twice the gradient */
-    const double size = s->norm / sqrt((double)count) + (c->loss ? 1e-4 : 5e-3);        /* of one element */
+    /* two losses: twice the gradient */
+    const double times = c->loss && r->inside == 2 ? 0.5 : 1;
+    /* of one element */
+    const double size = s->norm / sqrt((double)count) + (c->loss ? 1e-4 : 5e-3);
     char how[120];
     char what[40];
     ref_run_text(r, how, sizeof how);
@@ -754,7 +808,8 @@ static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, 
     for (int i = 0; i < s->samples; i++) {
         const double a = times * (double)g[s->index[i]];
         if (!(fabs(a - s->slope[i]) <= 1e-4 * (fabs(s->slope[i]) + size))) {
-            CHECKF(0, "gradient of %s[%d] is %.9g, the difference %.9g (%s)", what, s->index[i], a, s->slope[i], how);
+            CHECKF(0, "gradient of %s[%d] is %.9g, the difference %.9g (%s)", what, s->index[i], a,
+                   s->slope[i], how);
             return;
         }
     }
@@ -762,8 +817,8 @@ static inline void ref_compare_slopes(const layer_case *c, const layer_data *d, 
         double along = 0;
         for (int i = 0; i < count; i++) along += times * (double)g[i] * ref_sign(tensor, k, i);
         CHECKF(fabs(along - s->along[k]) <= 1e-4 * (s->norm + size * sqrt((double)count)),
-               "gradient of %s along direction %d is %.9g, the difference %.9g (%s)", what, k, along, s->along[k],
-                   how);
+               "gradient of %s along direction %d is %.9g, the difference %.9g (%s)", what, k,
+               along, s->along[k], how);
     }
 }
 
@@ -771,7 +826,8 @@ static inline void ref_compare_run(const layer_case *c, const layer_data *d, con
 {
     char how[120];
     if (c->varies) return;
-    ref_compare_values("y", r->y, r->inside ? d->y_inside : d->y, d->outputs, ref_run_text(r, how, sizeof how));
+    ref_compare_values("y", r->y, r->inside ? d->y_inside : d->y, d->outputs,
+                       ref_run_text(r, how, sizeof how));
     for (int t = 0; t < d->tensors; t++)
         if (d->wants[t]) ref_compare_slopes(c, d, r, t);
 }
@@ -780,7 +836,8 @@ static inline void ref_same_bits(const layer_data *d, const layer_run *a, const 
 {
     char how[120];
     ref_run_text(b, how, sizeof how);
-    CHECKF(memcmp(a->y, b->y, (size_t)d->outputs * sizeof(float)) == 0, "y has other bits with %s", how);
+    CHECKF(memcmp(a->y, b->y, (size_t)d->outputs * sizeof(float)) == 0, "y has other bits with %s",
+           how);
     for (int t = 0; t < d->tensors; t++)
         if (d->wants[t])
             CHECKF(memcmp(a->grad[t], b->grad[t], (size_t)d->counts[t] * sizeof(float)) == 0,
@@ -808,7 +865,8 @@ static inline void ref_check_prediction(const layer_case *c, const layer_data *d
 }
 
 /* A second pass adds to the parameters' gradients and sets the inputs' anew. */
-static inline void ref_check_accumulation(const layer_case *c, const layer_data *d, const layer_run *first)
+static inline void ref_check_accumulation(const layer_case *c, const layer_data *d,
+                                          const layer_run *first)
 {
     cvn_node inputs[REF_MAX_INPUTS];
     cvn_node y;
@@ -826,7 +884,8 @@ static inline void ref_check_accumulation(const layer_case *c, const layer_data 
                 worst = e > worst ? e : worst;
                 scale = fabs(once) > scale ? fabs(once) : scale;
             }
-            CHECKF(worst <= 1e-4 * scale, "tensor %d after two passes: off by %.3g of %.3g", t, worst, scale);
+            CHECKF(worst <= 1e-4 * scale, "tensor %d after two passes: off by %.3g of %.3g", t,
+                   worst, scale);
         }
     }
     cvn_destroy(net);
@@ -914,7 +973,8 @@ static inline void layer_check(const layer_case *c)
  * the library against itself: no reference has a part in this
  * ============================================================================================== */
 
-static inline double ref_library_objective(const layer_case *c, const layer_data *d, cvn_net *net, cvn_node y)
+static inline double ref_library_objective(const layer_case *c, const layer_data *d, cvn_net *net,
+                                           cvn_node y)
 {
     const float *v;
     double sum = 0;
@@ -926,9 +986,8 @@ static inline double ref_library_objective(const layer_case *c, const layer_data
 }
 
 /* Some elements of one tensor of the net, each moved by a little both ways. */
-static inline void ref_library_slopes(const layer_case *c, const layer_data *d, cvn_net *net, cvn_node y,
-                                      float *values,
-                                      const float *gradient, int tensor)
+static inline void ref_library_slopes(const layer_case *c, const layer_data *d, cvn_net *net,
+                                      cvn_node y, float *values, const float *gradient, int tensor)
 {
     const float step = 1.0f / 128;
     unsigned state = 3;
@@ -942,11 +1001,13 @@ static inline void ref_library_slopes(const layer_case *c, const layer_data *d, 
         values[i] = kept - step;
         down = ref_library_objective(c, d, net, y);
         values[i] = kept;
-        CHECK_NEAR((up - down) / (2 * (double)step), gradient[i], 2e-3 * (1 + fabs((double)gradient[i])));
+        CHECK_NEAR((up - down) / (2 * (double)step), gradient[i],
+                   2e-3 * (1 + fabs((double)gradient[i])));
     }
 }
 
-/* library_check - gradients against differences of the library's own float forward pass; for smooth layers. */
+/* library_check - gradients against differences of the library's own float forward pass; for smooth
+ * layers. */
 static inline void library_check(const layer_case *c)
 {
     cvn_node inputs[REF_MAX_INPUTS];

@@ -3,9 +3,10 @@
  *     static void sums(void) { CHECK(1 + 1 == 2); CHECK_NEAR(0.1 + 0.2, 0.3, 1e-12); }
  *     int main(void) { RUN(sums); return test_done(); }
  *
- * RUN calls a function void f(void), counts it as one test and prints one line with the number of its checks. A
- * function that goes through many cases opens each with test_case("..."): then every case counts as one test, and what
- * fails is printed with the case's text. A failed check is printed and the function goes on. C99 and C++11. */
+ * RUN calls a function void f(void), counts it as one test and prints one line with the number of
+ * its checks. A function that goes through many cases opens each with test_case("..."): then every
+ * case counts as one test, and what fails is printed with the case's text. A failed check is
+ * printed and the function goes on. C99 and C++11. */
 #ifndef CONVNET_TEST_H
 #define CONVNET_TEST_H
 
@@ -21,7 +22,8 @@
     #define TEST_PRINTF(text, first)
 #endif
 
-#define TEST_MAX_REPORTS 20             /* failed checks that are printed of one RUN; the rest is only counted */
+#define TEST_MAX_REPORTS 20             /* failed checks that are printed of one RUN; the rest is
+                                         * only counted */
 
 typedef struct test_totals {
     int passed, failed, skipped;        /* tests of this program */
@@ -34,9 +36,11 @@ typedef struct test_totals {
 
 static test_totals test_total;
 
-/* Counts a check; returns whether it holds. The message tells more than the condition, or is NULL. */
+/* Counts a check; returns whether it holds. The message tells more than the condition, or is
+ * NULL. */
 TEST_PRINTF(5, 6)
-static inline int test_check(int ok, const char *file, int line, const char *condition, const char *message, ...)
+static inline int test_check(int ok, const char *file, int line, const char *condition,
+                             const char *message, ...)
 {
     va_list args;
     test_total.checks++;
@@ -55,10 +59,11 @@ static inline int test_check(int ok, const char *file, int line, const char *con
     return 0;
 }
 
-static inline int test_near(double a, double b, double tolerance, const char *file, int line, const char *text)
+static inline int test_near(double a, double b, double tolerance, const char *file, int line,
+                            const char *text)
 {
-    return test_check(fabs(a - b) <= tolerance, file, line, text, "%.9g and %.9g differ by %.3g, allowed %.3g", a, b,
-                      fabs(a - b), tolerance);
+    return test_check(fabs(a - b) <= tolerance, file, line, text,
+                      "%.9g and %.9g differ by %.3g, allowed %.3g", a, b, fabs(a - b), tolerance);
 }
 
 static inline void test_close_case(void)
@@ -67,7 +72,8 @@ static inline void test_close_case(void)
     test_total.case_failures = 0;
 }
 
-/* Opens a case of the running function and closes the one before; the text is printed when something in it fails. */
+/* Opens a case of the running function and closes the one before; the text is printed when
+ * something in it fails. */
 TEST_PRINTF(1, 2)
 static inline void test_case(const char *format, ...)
 {
@@ -119,12 +125,14 @@ static inline int test_done(void)
 }
 
 #define CHECK(condition) test_check(!!(condition), __FILE__, __LINE__, #condition, NULL)
-#define CHECKF(condition, ...) test_check(!!(condition), __FILE__, __LINE__, #condition, __VA_ARGS__)
+#define CHECKF(condition, ...)                                                                     \
+    test_check(!!(condition), __FILE__, __LINE__, #condition, __VA_ARGS__)
 #define CHECK_NEAR(a, b, tolerance) \
     test_near((double)(a), (double)(b), (double)(tolerance), __FILE__, __LINE__, #a " near " #b)
 #define RUN(function) test_run(#function, function)
 
-/* Leaves the running test function: what it needs is missing here. Counts neither as passed nor as failed. */
+/* Leaves the running test function: what it needs is missing here. Counts neither as passed nor as
+ * failed. */
 #define SKIP(reason) do { test_skip(reason); return; } while (0)
 
 #endif

@@ -1,6 +1,6 @@
-/* test_conv.c - convolution against the double reference: a random sweep over odd sizes, strides, pads, dilations and
- * groups, the shapes that have a kernel of their own, large ones that cross the blocks of the matrix product, errors.
- * TEST_QUICK: fewer cases. */
+/* test_conv.c - convolution against the double reference: a random sweep over odd sizes, strides,
+ * pads, dilations and groups, the shapes that have a kernel of their own, large ones that cross the
+ * blocks of the matrix product, errors. TEST_QUICK: fewer cases. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -21,7 +21,8 @@ static cvn_node build_conv(cvn_net *net, const cvn_node *x, const layer_case *c)
 
 static cvn_node build_conv_short(cvn_net *net, const cvn_node *x, const layer_case *c)
 {
-    return cvn_conv2d(net, x[0], c->conv.filters, c->conv.kernel_h, c->conv.stride_h, c->conv.pad_top);
+    return cvn_conv2d(net, x[0], c->conv.filters, c->conv.kernel_h, c->conv.stride_h,
+                      c->conv.pad_top);
 }
 
 static cvn_node build_depthwise(cvn_net *net, const cvn_node *x, const layer_case *c)
@@ -36,7 +37,8 @@ static int out_size(int size, int kernel, int stride, int pads, int dilation)
 }
 
 /* A square, plain convolution; callers change what they want before finish_conv. */
-static void start_conv(layer_case *c, int n, int channels, int h, int w, int filters, int kernel, int stride, int pad)
+static void start_conv(layer_case *c, int n, int channels, int h, int w, int filters, int kernel,
+                       int stride, int pad)
 {
     cvn_conv2d_desc *const d = &c->conv;
     memset(c, 0, sizeof *c);
@@ -62,11 +64,12 @@ static int finish_conv(layer_case *c)
     const int oh = out_size(h, d->kernel_h, d->stride_h, d->pad_top + d->pad_bottom, d->dilation_h);
     const int ow = out_size(w, d->kernel_w, d->stride_w, d->pad_left + d->pad_right, d->dilation_w);
     c->y = ref_shape(4, c->n, d->filters, oh, ow);
-    snprintf(c->text, sizeof c->text, "conv [%d, %d, %d, %d], %d filters %dx%d, stride %d %d, pads %d %d %d %d %s, "
-             "dilation %d %d, groups %d%s", c->n, c->x[0].dim[1], h, w, d->filters, d->kernel_h, d->kernel_w,
-                 d->stride_h,
-             d->stride_w, d->pad_top, d->pad_left, d->pad_bottom, d->pad_right, modes[d->pad_mode], d->dilation_h,
-             d->dilation_w, d->groups, d->no_bias ? ", no bias" : "");
+    snprintf(c->text, sizeof c->text,
+             "conv [%d, %d, %d, %d], %d filters %dx%d, stride %d %d, pads %d %d %d %d %s, "
+             "dilation %d %d, groups %d%s",
+             c->n, c->x[0].dim[1], h, w, d->filters, d->kernel_h, d->kernel_w, d->stride_h,
+             d->stride_w, d->pad_top, d->pad_left, d->pad_bottom, d->pad_right, modes[d->pad_mode],
+             d->dilation_h, d->dilation_w, d->groups, d->no_bias ? ", no bias" : "");
     if (d->pad_mode == CVN_PAD_REFLECT &&
         (d->pad_top >= h || d->pad_bottom >= h || d->pad_left >= w || d->pad_right >= w))
         return 0;
@@ -77,8 +80,9 @@ static void draw_conv(layer_case *c, unsigned *state)
 {
     cvn_conv2d_desc *const d = &c->conv;
     const int groups = ref_below(state, 3) ? 1 : 1 + ref_below(state, 4);
-    start_conv(c, 1 + ref_below(state, 3), groups * (1 + ref_below(state, 4)), 1 + ref_below(state, 11),
-               1 + ref_below(state, 11), groups * (1 + ref_below(state, 5)), 1, 1, 0);
+    start_conv(c, 1 + ref_below(state, 3), groups * (1 + ref_below(state, 4)),
+               1 + ref_below(state, 11), 1 + ref_below(state, 11),
+               groups * (1 + ref_below(state, 5)), 1, 1, 0);
     d->kernel_h = 1 + ref_below(state, 5);
     d->kernel_w = 1 + ref_below(state, ref_below(state, 4) ? 4 : 7);
     d->stride_h = 1 + ref_below(state, 3);
@@ -110,7 +114,8 @@ static void random_sweep(void)
     }
 }
 
-/* n, channels, h, w, filters, kernel, stride, pad: 1x1, 3x3 with stride 1, first layers, whole images, odd edges. */
+/* n, channels, h, w, filters, kernel, stride, pad: 1x1, 3x3 with stride 1, first layers, whole
+ * images, odd edges. */
 static const int usual[][8] = {
     { 2, 5, 7, 9, 6, 1, 1, 0 }, { 1, 1, 1, 1, 1, 1, 1, 0 }, { 2, 8, 9, 7, 5, 1, 2, 0 },
     { 1, 3, 5, 5, 4, 1, 1, 1 }, { 2, 4, 8, 8, 8, 3, 1, 1 }, { 1, 3, 7, 13, 17, 3, 1, 1 },
@@ -142,7 +147,8 @@ static void depthwise(void)
         c.build = build_depthwise;
         CHECK(finish_conv(&c));
         layer_check(&c);
-        start_conv(&c, 2, channels, 5, 5, channels * 2, 3, 1 + i % 2, 1);       /* a multiplier of 2 */
+        /* a multiplier of 2 */
+        start_conv(&c, 2, channels, 5, 5, channels * 2, 3, 1 + i % 2, 1);
         c.conv.groups = channels;
         c.conv.dilation_h = 1 + i % 2;
         CHECK(finish_conv(&c));
@@ -150,11 +156,13 @@ static void depthwise(void)
     }
 }
 
-/* n, channels, h, w, filters, kernel, stride, pad, groups: K = channels*kernel^2 > 300, filters > 130, > 300 pixels */
-static const int big[][9] = {
-    { 1, 40, 19, 18, 137, 3, 1, 1, 1 }, { 3, 311, 10, 11, 34, 1, 1, 0, 1 }, { 2, 12, 41, 40, 19, 5, 2, 2, 1 },
-    { 2, 24, 37, 33, 24, 3, 1, 1, 24 }, { 17, 6, 14, 14, 16, 5, 1, 0, 2 }
-};
+/* n, channels, h, w, filters, kernel, stride, pad, groups: K = channels*kernel^2 > 300, filters >
+ * 130, > 300 pixels */
+static const int big[][9] = { { 1, 40, 19, 18, 137, 3, 1, 1, 1 },
+                              { 3, 311, 10, 11, 34, 1, 1, 0, 1 },
+                              { 2, 12, 41, 40, 19, 5, 2, 2, 1 },
+                              { 2, 24, 37, 33, 24, 3, 1, 1, 24 },
+                              { 17, 6, 14, 14, 16, 5, 1, 0, 2 } };
 
 static void large_shapes(void)
 {
@@ -181,7 +189,8 @@ static void library_differences(void)
     }
 }
 
-/* Zeros in the description: kernel_w = kernel_h, stride 1, stride_w = stride_h, dilation 1, one group. */
+/* Zeros in the description: kernel_w = kernel_h, stride 1, stride_w = stride_h, dilation 1, one
+ * group. */
 static void zeros_are_defaults(void)
 {
     cvn_conv2d_desc d = cvn_conv2d_defaults();
@@ -208,7 +217,8 @@ static void zeros_are_defaults(void)
     cvn_destroy(net);
 }
 
-/* He-normal weights: std sqrt(2/fan_in), zero bias; the same for the same seed, others for another. */
+/* He-normal weights: std sqrt(2/fan_in), zero bias; the same for the same seed, others for
+ * another. */
 static void initial_weights(void)
 {
     cvn_net *nets[3];
@@ -276,7 +286,8 @@ static void errors(void)
     }
 }
 
-/* groups that divide neither channels nor filters, reflection of more than there is: some error, never a net */
+/* groups that divide neither channels nor filters, reflection of more than there is: some error,
+ * never a net */
 static void errors_of_either_kind(void)
 {
     for (int i = 0; i < 3; i++) {

@@ -1,8 +1,10 @@
-/* test_core.c - the engine, seen from inside and outside: random numbers, errors, memory, plans, marks, shared and
- * tied weights, gradients that enter and leave anywhere. Run it where convnet.h lies. */
+/* test_core.c - the engine, seen from inside and outside: random numbers, errors, memory, plans,
+ * marks, shared and tied weights, gradients that enter and leave anywhere. Run it where convnet.h
+ * lies. */
 #include <stdlib.h>
 
-static int default_calls;               /* of CONVNET_MALLOC: what does not go through a net's own allocator */
+static int default_calls;               /* of CONVNET_MALLOC: what does not go through a net's own
+                                         * allocator */
 
 static void *count_malloc(size_t size)
 {
@@ -103,7 +105,8 @@ static void copy_parameters(cvn_net *to, cvn_net *from)
 
 static int close_floats(const float *a, const float *b, size_t count, double tolerance)
 {
-    for (size_t i = 0; i < count; i++) if (!(fabs((double)a[i] - (double)b[i]) <= tolerance)) return 0;
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance)) return 0;
     return 1;
 }
 
@@ -191,7 +194,8 @@ static void initialisers(void)
         }
         CHECK_NEAR(sum / 120000, 0, 0.015 * kinds[k].std + 1e-9);
         CHECK_NEAR(sqrt(square / 120000), kinds[k].std, 0.01 * kinds[k].std + 1e-9);
-        if (kinds[k].limit > 0) CHECKF(reach <= 1.00001 * kinds[k].limit, "kind %d reaches %g", (int)k, reach);
+        if (kinds[k].limit > 0)
+            CHECKF(reach <= 1.00001 * kinds[k].limit, "kind %d reaches %g", (int)k, reach);
         cvn_destroy(net);
     }
 }
@@ -200,7 +204,8 @@ static void initialisers(void)
  * errors
  * ============================================================================================== */
 
-/* The text of the first error names the layer and holds `part`; a second error does not replace it. */
+/* The text of the first error names the layer and holds `part`; a second error does not replace
+ * it. */
 static void expect_error(cvn_net *net, cvn_result result, const char *layer, const char *part)
 {
     char text[512];
@@ -261,7 +266,8 @@ static void first_error_sticks(void)
     net = cvn_create(NULL);
     CHECK(cvn_error(net)[0] == 0);
     CHECK(cvn_build(net, 1) == CVN_ERROR_STATE);
-    cvn_dense(net, cvn_input_vector(net, 3), 2);                    /* a call that failed is no error of the graph */
+    /* a call that failed is no error of the graph */
+    cvn_dense(net, cvn_input_vector(net, 3), 2);
     CHECK(cvn_build(net, 0) == CVN_ERROR_ARGUMENT && cvn_build(net, -3) == CVN_ERROR_ARGUMENT);
     CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
     cvn_destroy(net);
@@ -298,7 +304,8 @@ static void null_net(void)
     CHECK(cvn_sigmoid(NULL, none).id == 0 && cvn_tanh(NULL, none).id == 0);
     CHECK(cvn_softmax(NULL, none).id == 0 && cvn_softmax_axis(NULL, none, 1).id == 0);
     CHECK(cvn_softmax_loss(NULL, none).id == 0 && cvn_softmax_loss_ex(NULL, none, NULL).id == 0);
-    CHECK(cvn_mse_loss(NULL, none, none).id == 0 && cvn_bce_with_logits_loss(NULL, none, none).id == 0);
+    CHECK(cvn_mse_loss(NULL, none, none).id == 0 &&
+          cvn_bce_with_logits_loss(NULL, none, none).id == 0);
     CHECK(cvn_name(NULL, none, "a").id == 0 && cvn_find(NULL, "a").id == 0);
     CHECK(cvn_node_name(NULL, none) != NULL && cvn_node_shape(NULL, none).rank == 0);
     cvn_scope(NULL, "a");
@@ -309,32 +316,40 @@ static void null_net(void)
     cvn_tie(NULL, none, none);
     cvn_touch(NULL);
     cvn_destroy(NULL);
-    CHECK(cvn_freeze(NULL, none) < 0 && cvn_freeze_to(NULL, none) < 0 && cvn_unfreeze(NULL, none) < 0);
+    CHECK(cvn_freeze(NULL, none) < 0 && cvn_freeze_to(NULL, none) < 0 &&
+          cvn_unfreeze(NULL, none) < 0);
     CHECK(cvn_lr_scale(NULL, none, 1) < 0 && cvn_decay_scale(NULL, none, 1) < 0);
-    CHECK(cvn_build(NULL, 1) < 0 && cvn_build_infer(NULL, 1) < 0 && cvn_build_in(NULL, 1, CVN_TRAIN, &v, 4) < 0);
-    CHECK(cvn_memory_needed(NULL, 1, CVN_TRAIN) == 0 && cvn_resize(NULL, 4, 4) < 0 && cvn_share(NULL) == NULL);
+    CHECK(cvn_build(NULL, 1) < 0 && cvn_build_infer(NULL, 1) < 0 &&
+          cvn_build_in(NULL, 1, CVN_TRAIN, &v, 4) < 0);
+    CHECK(cvn_memory_needed(NULL, 1, CVN_TRAIN) == 0 && cvn_resize(NULL, 4, 4) < 0 &&
+          cvn_share(NULL) == NULL);
     CHECK(cvn_summary(NULL, text, sizeof text) <= 0 && cvn_value(NULL, none) == NULL &&
           cvn_gradient(NULL, none) == NULL);
     CHECK(cvn_param_count(NULL) == 0 && cvn_param_at(NULL, 0).value == NULL &&
           cvn_param_find(NULL, "w").value == NULL);
     CHECK(cvn_parameters(NULL) == 0 && cvn_flat_parameters(NULL, &count) == NULL && count == 0);
-    CHECK(cvn_flat_gradients(NULL, NULL) == NULL && cvn_init_parameters(NULL, 1) < 0 && cvn_isa(NULL) != NULL);
+    CHECK(cvn_flat_gradients(NULL, NULL) == NULL && cvn_init_parameters(NULL, 1) < 0 &&
+          cvn_isa(NULL) != NULL);
     CHECK(cvn_set_optimizer(NULL, &sgd) < 0 && cvn_set_lr(NULL, 1) < 0);
     (void)cvn_get_lr(NULL);
     CHECK(cvn_set_input(NULL, none, &v, 1) < 0 && cvn_set_labels(NULL, none, &label, 1) < 0);
     CHECK(cvn_forward(NULL) < 0 && cvn_forward_eval(NULL) < 0 && cvn_loss(NULL) != cvn_loss(NULL));
     CHECK(cvn_backward(NULL) < 0 && cvn_backward_from(NULL, none, &v) < 0 && cvn_step(NULL) < 0 &&
           cvn_zero_grad(NULL) < 0);
-    CHECK(cvn_train_batch(NULL, &v, &label, 1, NULL) < 0 && cvn_train_batch_target(NULL, &v, &v, 1, NULL) < 0);
+    CHECK(cvn_train_batch(NULL, &v, &label, 1, NULL) < 0 &&
+          cvn_train_batch_target(NULL, &v, &v, 1, NULL) < 0);
     CHECK(cvn_predict(NULL, &v, 1, &v) < 0 && cvn_classify(NULL, &v, 1, &label, NULL) < 0);
     CHECK(cvn_evaluate(NULL, &data, &m) < 0 && cvn_fit(NULL, &data, NULL, NULL) < 0);
     CHECK(cvn_check(NULL, &data, text, sizeof text) < 0 && cvn_history_count(NULL) == 0);
     (void)cvn_history_at(NULL, 0);
-    CHECK(cvn_load_memory(NULL, &v, 4) < 0 && cvn_save_size(NULL) == 0 && cvn_save_memory(NULL, &v, 4) < 0);
+    CHECK(cvn_load_memory(NULL, &v, 4) < 0 && cvn_save_size(NULL) == 0 &&
+          cvn_save_memory(NULL, &v, 4) < 0);
 #ifndef CONVNET_NO_STDIO
     CHECK(cvn_save(NULL, "build/none") < 0 && cvn_load(NULL, "build/none") < 0);
-    CHECK(cvn_load_partial(NULL, "build/none", NULL) < 0 && cvn_save_checkpoint(NULL, "build/none") < 0);
-    CHECK(cvn_load_checkpoint(NULL, "build/none") < 0 && cvn_history_save_csv(NULL, "build/none") < 0);
+    CHECK(cvn_load_partial(NULL, "build/none", NULL) < 0 &&
+          cvn_save_checkpoint(NULL, "build/none") < 0);
+    CHECK(cvn_load_checkpoint(NULL, "build/none") < 0 &&
+          cvn_history_save_csv(NULL, "build/none") < 0);
     CHECK(cvn_history_save_svg(NULL, "build/none") < 0);
 #endif
 }
@@ -350,7 +365,8 @@ static void wrong_moments(void)
     float loss = 0;
     CHECK(x.id != 0);
     CHECK(cvn_forward(net) == CVN_ERROR_STATE && cvn_step(net) == CVN_ERROR_STATE);
-    CHECK(cvn_set_input(net, x, data.images, 1) == CVN_ERROR_STATE && cvn_resize(net, 9, 9) == CVN_ERROR_STATE);
+    CHECK(cvn_set_input(net, x, data.images, 1) == CVN_ERROR_STATE &&
+          cvn_resize(net, 9, 9) == CVN_ERROR_STATE);
     CHECK(cvn_value(net, x) == NULL && cvn_flat_parameters(net, NULL) == NULL);
     if (!built(net, 4)) return;
     CHECK(cvn_backward(net) == CVN_ERROR_STATE);
@@ -360,12 +376,16 @@ static void wrong_moments(void)
     CHECK(cvn_set_labels(net, x, data.labels, 4) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_train_batch(net, data.images, data.labels, 5, &loss) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_error(net)[0] != 0);
-    CHECKF(cvn_train_batch(net, data.images, data.labels, 4, &loss) == CVN_OK, "%s", cvn_error(net));
+    CHECKF(cvn_train_batch(net, data.images, data.labels, 4, &loss) == CVN_OK, "%s",
+           cvn_error(net));
     CHECK(cvn_backward_from(net, y, data.images) == CVN_ERROR_STATE);       /* not marked */
-    CHECKF(cvn_predict(net, data.images, SAMPLES, out) == CVN_OK, "%s", cvn_error(net));        /* any n */
-    CHECK(cvn_relu(net, y).id == 0);                                        /* built: no more layers */
+    /* any n */
+    CHECKF(cvn_predict(net, data.images, SAMPLES, out) == CVN_OK, "%s", cvn_error(net));
+    /* built: no more layers */
+    CHECK(cvn_relu(net, y).id == 0);
     CHECK(cvn_error(net)[0] != 0);
-    CHECKF(cvn_train_batch(net, data.images, data.labels, 4, &loss) == CVN_OK, "%s", cvn_error(net));
+    CHECKF(cvn_train_batch(net, data.images, data.labels, 4, &loss) == CVN_OK, "%s",
+           cvn_error(net));
     CHECKF(cvn_build_infer(net, 2) == CVN_OK, "%s", cvn_error(net));
     CHECK(cvn_train_batch(net, data.images, data.labels, 2, NULL) == CVN_ERROR_STATE);
     CHECK(cvn_forward(net) == CVN_ERROR_STATE && cvn_backward(net) == CVN_ERROR_STATE &&
@@ -393,7 +413,8 @@ static void what_is_kept(void)
             CHECK(cvn_value(net, mid) != NULL && cvn_gradient(net, cvn_find(net, "relu1")) != NULL);
         } else {
             CHECK(cvn_value(net, mid) == NULL);
-            CHECKF(strstr(cvn_error(net), "cvn_keep") && strstr(cvn_error(net), "conv2"), "'%s'", cvn_error(net));
+            CHECKF(strstr(cvn_error(net), "cvn_keep") && strstr(cvn_error(net), "conv2"), "'%s'",
+                   cvn_error(net));
             CHECK(cvn_gradient(net, mid) == NULL);
             CHECKF(strstr(cvn_error(net), "cvn_want_grad") != NULL, "'%s'", cvn_error(net));
         }
@@ -406,7 +427,8 @@ static void what_is_kept(void)
  * memory
  * ============================================================================================== */
 
-/* cvn_memory_needed is what the allocator is asked for, and what cvn_build_in needs: not a byte less. */
+/* cvn_memory_needed is what the allocator is asked for, and what cvn_build_in needs: not a byte
+ * less. */
 static void memory_is_exact(void)
 {
     static const cvn_mode modes[2] = { CVN_TRAIN, CVN_INFER };
@@ -425,20 +447,25 @@ static void memory_is_exact(void)
         small_graph(net);
         needed = cvn_memory_needed(net, batch, (int)mode);
         CHECK(needed > 0 && needed == cvn_memory_needed(net, batch, (int)mode));
-        if (mode == CVN_TRAIN) CHECK(needed == cvn_memory_needed(net, batch, CVN_TRAIN | CVN_INFER));
+        if (mode == CVN_TRAIN)
+            CHECK(needed == cvn_memory_needed(net, batch, CVN_TRAIN | CVN_INFER));
         m.largest = 0;
-        CHECKF((mode == CVN_TRAIN ? cvn_build(net, batch) : cvn_build_infer(net, batch)) == CVN_OK, "%s",
-               cvn_error(net));
-        CHECKF(m.largest == needed, "%lu taken, %lu announced", (unsigned long)m.largest, (unsigned long)needed);
+        CHECKF((mode == CVN_TRAIN ? cvn_build(net, batch) : cvn_build_infer(net, batch)) == CVN_OK,
+               "%s", cvn_error(net));
+        CHECKF(m.largest == needed, "%lu taken, %lu announced", (unsigned long)m.largest,
+               (unsigned long)needed);
         CHECK(cvn_predict(net, data.images, 1, out) == CVN_OK);
         block = (unsigned char *)malloc(needed + 64);
         memset(block, 0x5A, needed + 64);
         CHECK(cvn_build_in(net, batch, mode, block + 1, needed - 1) == CVN_ERROR_MEMORY);
         CHECKF(cvn_error(net)[0] != 0, "no text");
-        CHECK(cvn_predict(net, data.images, 1, again) == CVN_OK && memcmp(out, again, sizeof out) == 0);
+        CHECK(cvn_predict(net, data.images, 1, again) == CVN_OK &&
+              memcmp(out, again, sizeof out) == 0);
         CHECKF(cvn_build_in(net, batch, mode, block + 1, needed) == CVN_OK, "%s", cvn_error(net));
-        CHECK(cvn_predict(net, data.images, 1, again) == CVN_OK && close_floats(out, again, CLASSES, 1e-6));
-        if (mode == CVN_TRAIN) CHECK(cvn_train_batch(net, data.images, data.labels, 1, NULL) == CVN_OK);
+        CHECK(cvn_predict(net, data.images, 1, again) == CVN_OK &&
+              close_floats(out, again, CLASSES, 1e-6));
+        if (mode == CVN_TRAIN)
+            CHECK(cvn_train_batch(net, data.images, data.labels, 1, NULL) == CVN_OK);
         CHECK(block[0] == 0x5A);
         for (int k = 1; k < 64; k++) CHECK(block[needed + (size_t)k] == 0x5A);
         cvn_destroy(net);
@@ -461,7 +488,8 @@ static void fresh_net_in_small_buffer(void)
     cvn_destroy(net);
 }
 
-/* Prediction alone takes less than training, and a deep chain no more than a shallow one but for its weights. */
+/* Prediction alone takes less than training, and a deep chain no more than a shallow one but for
+ * its weights. */
 static void prediction_reuses_memory(void)
 {
     size_t needed[2];
@@ -480,7 +508,8 @@ static void prediction_reuses_memory(void)
            (unsigned long)needed[1]);
 }
 
-/* Forward, backward, step, prediction allocate nothing, and nothing of a net goes round its allocator. */
+/* Forward, backward, step, prediction allocate nothing, and nothing of a net goes round its
+ * allocator. */
 static void no_allocation_while_running(void)
 {
     const cvn_data data = small_data();
@@ -509,7 +538,8 @@ static void no_allocation_while_running(void)
     CHECKF(m.calls == calls, "%d allocations in prediction", m.calls - calls);
     cvn_destroy(net);
     CHECK(m.live == 0);
-    CHECKF(default_calls == before_default, "%d calls of CONVNET_MALLOC", default_calls - before_default);
+    CHECKF(default_calls == before_default, "%d calls of CONVNET_MALLOC",
+           default_calls - before_default);
 }
 
 /* Everything that takes memory, one after the other, whatever fails; returns 1 when nothing did. */
@@ -550,7 +580,8 @@ static int whole_life(const cvn_desc *desc, const char *path)
     return ok;
 }
 
-/* The allocator fails at call n, for every n: no crash, no leak, and never a success that is none. */
+/* The allocator fails at call n, for every n: no crash, no leak, and never a success that is
+ * none. */
 static void failing_allocator(void)
 {
     meter m;
@@ -563,9 +594,10 @@ static void failing_allocator(void)
     for (; fail_at <= total; fail_at++) {
         m.calls = m.live = 0;
         m.fail_at = fail_at;
-        CHECKF(!whole_life(&desc, "build/test_core.safetensors"), "allocation %d of %d failed unnoticed", fail_at,
+        CHECKF(!whole_life(&desc, "build/test_core.safetensors"),
+               "allocation %d of %d failed unnoticed", fail_at, total);
+        CHECKF(m.live == 0, "%d blocks leak when allocation %d of %d fails", m.live, fail_at,
                total);
-        CHECKF(m.live == 0, "%d blocks leak when allocation %d of %d fails", m.live, fail_at, total);
     }
 }
 
@@ -584,8 +616,8 @@ static void lenet(cvn_net *net)
 
 static void summary(void)
 {
-    static const char *const parts[9] = { "conv1", "conv2d", "[6, 28, 28]", "156", "117600", "fc3", "[10]",
-                                         "61706", "total" };
+    static const char *const parts[9] = { "conv1", "conv2d", "[6, 28, 28]", "156",  "117600",
+                                          "fc3",   "[10]",   "61706",       "total" };
     cvn_net *net = cvn_create(NULL);
     char text[4096];
     char little[40];
@@ -594,7 +626,8 @@ static void summary(void)
     CHECK(cvn_parameters(net) == 61706);
     length = cvn_summary(net, text, sizeof text);
     CHECK(length > 0 && (size_t)length == strlen(text));
-    for (int i = 0; i < 9; i++) CHECKF(strstr(text, parts[i]) != NULL, "'%s' is not in\n%s", parts[i], text);
+    for (int i = 0; i < 9; i++)
+        CHECKF(strstr(text, parts[i]) != NULL, "'%s' is not in\n%s", parts[i], text);
     memset(little, 'x', sizeof little);
     CHECK(cvn_summary(net, little, sizeof little) == length);
     CHECK(strlen(little) == sizeof little - 1 && memcmp(little, text, sizeof little - 1) == 0);
@@ -623,12 +656,15 @@ static void names(void)
     cvn_scope(net, NULL);
     x = cvn_dense(net, x, 2);
     CHECK(strcmp(cvn_node_name(net, x), "fc1") == 0);
-    CHECK(cvn_find(net, "stem").id == stem.id && cvn_find(net, "conv1").id == 0 && cvn_find(net, "").id == 0);
+    CHECK(cvn_find(net, "stem").id == stem.id && cvn_find(net, "conv1").id == 0 &&
+          cvn_find(net, "").id == 0);
     if (!built(net, 1)) return;
-    CHECK(cvn_param_find(net, "stem.weight").value != NULL && cvn_param_find(net, "conv1.weight").value == NULL);
+    CHECK(cvn_param_find(net, "stem.weight").value != NULL &&
+          cvn_param_find(net, "conv1.weight").value == NULL);
     CHECK(cvn_param_find(net, "layer1.0.bn1.running_var").value != NULL);
     CHECK(cvn_param_find(net, "layer1.1.conv1.bias").count == 3);
-    CHECK(cvn_param_at(net, -1).value == NULL && cvn_param_at(net, cvn_param_count(net)).value == NULL);
+    CHECK(cvn_param_at(net, -1).value == NULL &&
+          cvn_param_at(net, cvn_param_count(net)).value == NULL);
     CHECK(strcmp(cvn_param_at(net, 0).name, "stem.weight") == 0 &&
           strcmp(cvn_param_at(net, 1).name, "stem.bias") == 0);
     cvn_destroy(net);
@@ -645,7 +681,8 @@ static void flat_arrays(void)
     if (!built(net, 1)) return;
     flat = cvn_flat_parameters(net, &values);
     CHECK(cvn_flat_gradients(net, &grads) != NULL && flat != NULL);
-    CHECK(grads == cvn_parameters(net) && values == grads + 8);     /* running mean and variance of 4 channels */
+    /* running mean and variance of 4 channels */
+    CHECK(grads == cvn_parameters(net) && values == grads + 8);
     for (int i = 0; i < cvn_param_count(net); i++) {
         const cvn_param p = cvn_param_at(net, i);
         CHECK(p.value >= flat && p.value + p.count <= flat + values);
@@ -669,10 +706,12 @@ static void greppable_rooms(void)
         char name[32];
         if (strstr(line, "Rooms of this file")) in_table = 1;
         if (strstr(line, "Conventions.")) in_table = 0;
-        for (const char *at = in_table ? strstr(line, ">>") : NULL; at && count < 80; at = strstr(at + 2, ">>"))
+        for (const char *at = in_table ? strstr(line, ">>") : NULL; at && count < 80;
+             at = strstr(at + 2, ">>"))
             if (sscanf(at, ">>%31s", rooms[count]) == 1) count++;
         if (!in_table && strncmp(line, " * >>", 5) == 0 && sscanf(line + 5, "%31s", name) == 1) {
-            CHECKF(banners < count && strcmp(name, rooms[banners]) == 0, "banner >>%s where the table has >>%s", name,
+            CHECKF(banners < count && strcmp(name, rooms[banners]) == 0,
+                   "banner >>%s where the table has >>%s", name,
                    banners < count ? rooms[banners] : "nothing");
             banners++;
         }
@@ -685,7 +724,8 @@ static void greppable_rooms(void)
  * plans: rebuild, resize, share, prediction
  * ============================================================================================== */
 
-/* A new batch size keeps parameters and optimizer state: three steps, rebuild, three steps are six steps. */
+/* A new batch size keeps parameters and optimizer state: three steps, rebuild, three steps are six
+ * steps. */
 static void rebuild_keeps_training(void)
 {
     const cvn_data data = small_data();
@@ -695,17 +735,21 @@ static void rebuild_keeps_training(void)
         nets[i] = cvn_create(NULL);
         small_graph(nets[i]);
         if (!built(nets[i], i ? 4 : 7)) return;
-        for (int s = 0; s < 3; s++) CHECK(cvn_train_batch(nets[i], data.images, data.labels, 4, NULL) == CVN_OK);
+        for (int s = 0; s < 3; s++)
+            CHECK(cvn_train_batch(nets[i], data.images, data.labels, 4, NULL) == CVN_OK);
         if (i) CHECK(cvn_build(nets[i], 7) == CVN_OK);
-        for (int s = 0; s < 3; s++) CHECK(cvn_train_batch(nets[i], data.images, data.labels, 4, NULL) == CVN_OK);
+        for (int s = 0; s < 3; s++)
+            CHECK(cvn_train_batch(nets[i], data.images, data.labels, 4, NULL) == CVN_OK);
     }
     cvn_flat_parameters(nets[0], &count);
-    CHECK(close_floats(cvn_flat_parameters(nets[0], NULL), cvn_flat_parameters(nets[1], NULL), count, 1e-6));
+    CHECK(close_floats(cvn_flat_parameters(nets[0], NULL), cvn_flat_parameters(nets[1], NULL),
+                       count, 1e-6));
     cvn_destroy(nets[0]);
     cvn_destroy(nets[1]);
 }
 
-/* The net for prediction (folded, fused, reused) computes what the training plan computes; so after new weights. */
+/* The net for prediction (folded, fused, reused) computes what the training plan computes; so after
+ * new weights. */
 static void prediction_plan(void)
 {
     const cvn_data data = small_data();
@@ -724,7 +768,8 @@ static void prediction_plan(void)
               cvn_predict(infer, data.images, SAMPLES, b) == CVN_OK);
         CHECK(close_floats(a, b, SAMPLES * CLASSES, 1e-5));
     }
-    CHECKF(cvn_build_infer(train, 3) == CVN_OK, "%s", cvn_error(train));        /* the same net, planned anew */
+    /* the same net, planned anew */
+    CHECKF(cvn_build_infer(train, 3) == CVN_OK, "%s", cvn_error(train));
     CHECK(cvn_predict(train, data.images, SAMPLES, b) == CVN_OK);
     CHECK(close_floats(a, b, SAMPLES * CLASSES, 1e-5));
     cvn_destroy(train);
@@ -751,11 +796,13 @@ static void resize(void)
     any_size(fresh, H, W);
     if (!built(net, 2) || !built(fresh, 2)) return;
     CHECKF(cvn_resize(net, H, W) == CVN_OK, "%s", cvn_error(net));
-    CHECK(cvn_node_shape(net, cvn_find(net, "conv1")).dim[2] == H && cvn_node_shape(net, y).dim[1] == 4);
+    CHECK(cvn_node_shape(net, cvn_find(net, "conv1")).dim[2] == H &&
+          cvn_node_shape(net, y).dim[1] == 4);
     copy_parameters(fresh, net);
     CHECK(cvn_predict(net, x, 3, a) == CVN_OK && cvn_predict(fresh, x, 3, b) == CVN_OK);
     CHECK(close_floats(a, b, 12, 1e-6));
-    CHECK(cvn_resize(net, 0, 4) < 0 && cvn_resize(net, 1, 1) == CVN_ERROR_SHAPE);       /* nothing left to pool */
+    /* nothing left to pool */
+    CHECK(cvn_resize(net, 0, 4) < 0 && cvn_resize(net, 1, 1) == CVN_ERROR_SHAPE);
     CHECK(cvn_predict(net, x, 3, b) == CVN_OK && memcmp(a, b, sizeof a) == 0);
     CHECK(cvn_resize(net, 6, 8) == CVN_OK && cvn_resize(net, H, W) == CVN_OK);
     CHECK(cvn_predict(net, x, 3, b) == CVN_OK && memcmp(a, b, sizeof a) == 0);
@@ -793,7 +840,8 @@ static void share(void)
     other = cvn_share(net);
     CHECK(other != NULL);
     for (int i = 0; i < 2; i++) {
-        CHECKF((i ? cvn_build_infer(other, 3) : cvn_build(other, 5)) == CVN_OK, "%s", cvn_error(other));
+        CHECKF((i ? cvn_build_infer(other, 3) : cvn_build(other, 5)) == CVN_OK, "%s",
+               cvn_error(other));
         CHECK(cvn_flat_parameters(other, NULL) == cvn_flat_parameters(net, NULL));
         for (int k = 0; k < 2; k++) {
             CHECK(cvn_predict(net, data.images, SAMPLES, a) == CVN_OK);
@@ -841,8 +889,8 @@ static void training_has_the_same_bits(void)
             for (int s = 0; s < 4; s++) CHECK(cvn_train_batch(net, x, labels, 32, NULL) == CVN_OK);
             cvn_flat_parameters(net, &floats);
             if (!first) first = ref_copy_floats(cvn_flat_parameters(net, NULL), (int)floats);
-            CHECKF(memcmp(first, cvn_flat_parameters(net, NULL), floats * sizeof(float)) == 0, "%d threads",
-                   threads[t]);
+            CHECKF(memcmp(first, cvn_flat_parameters(net, NULL), floats * sizeof(float)) == 0,
+                   "%d threads", threads[t]);
             if (t >= 4) CHECKF(calls > 0, "the job system was not used");
             cvn_destroy(net);
         }
@@ -854,7 +902,8 @@ static void training_has_the_same_bits(void)
  * weights and gradients on other ways than the usual one
  * ============================================================================================== */
 
-/* L = loss(dense(x1)) + loss(dense(x2)) with one dense, tied: its gradient is the sum of the two untied ones. */
+/* L = loss(dense(x1)) + loss(dense(x2)) with one dense, tied: its gradient is the sum of the two
+ * untied ones. */
 static void tied_weights(void)
 {
     const float x[2][6] = { { 1, -2, 0.5f, 0.25f, 3, -1 }, { 0.1f, 2, -1, 0.7f, -0.3f, 1 } };
@@ -877,8 +926,10 @@ static void tied_weights(void)
         CHECK(cvn_parameters(net) == (tied ? 8u : 16u) && cvn_param_count(net) == (tied ? 2 : 4));
         for (int i = 0; i < 2; i++) {
             w[tied][i] = cvn_param_find(net, i ? "fc2.weight" : "fc1.weight");
-            if (w[tied][i].value) for (int k = 0; k < 6; k++) w[tied][i].value[k] = 0.3f * (float)(k - 2);
-            CHECK(cvn_set_input(net, in[i], x[i], 2) == CVN_OK && cvn_set_input(net, target[i], t[i], 2) == CVN_OK);
+            if (w[tied][i].value)
+                for (int k = 0; k < 6; k++) w[tied][i].value[k] = 0.3f * (float)(k - 2);
+            CHECK(cvn_set_input(net, in[i], x[i], 2) == CVN_OK &&
+                  cvn_set_input(net, target[i], t[i], 2) == CVN_OK);
         }
         CHECKF(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK, "%s", cvn_error(net));
     }
@@ -890,7 +941,8 @@ static void tied_weights(void)
     cvn_destroy(nets[1]);
 }
 
-/* A gradient pushed in at a middle node reaches what lies before it, as in a net that ends there; nothing behind. */
+/* A gradient pushed in at a middle node reaches what lies before it, as in a net that ends there;
+ * nothing behind. */
 static void gradient_pushed_in(void)
 {
     const float x[6] = { 1, -2, 0.5f, 0.25f, 3, -1 };
@@ -936,10 +988,12 @@ static void freeze(void)
         p[2] = cvn_param_find(net, "conv2.weight");
         CHECK(!p[0].trainable && !p[1].trainable && p[2].trainable);
         for (int i = 0; i < 3; i++) kept[i] = ref_copy_floats(p[i].value, (int)p[i].count);
-        for (int s = 0; s < 2; s++) CHECK(cvn_train_batch(net, data.images, data.labels, 4, NULL) == CVN_OK);
+        for (int s = 0; s < 2; s++)
+            CHECK(cvn_train_batch(net, data.images, data.labels, 4, NULL) == CVN_OK);
         for (int i = 0; i < 3; i++) {
             const int same = memcmp(kept[i], p[i].value, p[i].count * sizeof(float)) == 0;
-            CHECKF(same == (i < 2), "%s, frozen %s cvn_build", p[i].name, late ? "after" : "before");
+            CHECKF(same == (i < 2), "%s, frozen %s cvn_build", p[i].name,
+                   late ? "after" : "before");
             free(kept[i]);
         }
         CHECK(cvn_unfreeze(net, cvn_find(net, "conv1")) == (late ? CVN_OK : CVN_ERROR_STATE));
@@ -962,24 +1016,30 @@ static void scales(void)
         sgd.weight_decay = 0.2f;
         cvn_mse_loss(net, y, cvn_target(net, y));
         CHECK(cvn_set_optimizer(net, &sgd) == CVN_OK);
-        CHECK(cvn_lr_scale(net, y, (float)factor) == CVN_OK && cvn_decay_scale(net, y, (float)decay) == CVN_OK);
+        CHECK(cvn_lr_scale(net, y, (float)factor) == CVN_OK &&
+              cvn_decay_scale(net, y, (float)decay) == CVN_OK);
         if (!built(net, 1)) return;
         w = cvn_param_find(net, "fc1.weight");
         w.value[0] = 1;
-        w.value[1] = -1;                                            /* y = -1, dL/dy = 2*(-1 - 5) = -12 */
+        /* y = -1, dL/dy = 2*(-1 - 5) = -12 */
+        w.value[1] = -1;
         CHECKF(cvn_train_batch_target(net, x, t, 1, NULL) == CVN_OK, "%s", cvn_error(net));
         CHECK_NEAR(w.value[0], 1 - 0.1 * factor * (-12 + decay * 0.2), 1e-5);
         CHECK_NEAR(w.value[1], -1 - 0.1 * factor * (-24 - decay * 0.2), 1e-5);
-        CHECK(cvn_lr_scale(net, y, -1) == CVN_ERROR_ARGUMENT && cvn_lr_scale(net, y, NAN) == CVN_ERROR_ARGUMENT);
+        CHECK(cvn_lr_scale(net, y, -1) == CVN_ERROR_ARGUMENT &&
+              cvn_lr_scale(net, y, NAN) == CVN_ERROR_ARGUMENT);
         cvn_destroy(net);
     }
 }
 
 static cvn_node generator(cvn_net *net)
 {
-    return cvn_name(net, cvn_dense(net, cvn_tanh(net, cvn_name(net, cvn_dense(net, cvn_input_vector(net, 3), 4),
-                                                               "g1")), 2),
-                    "g2");
+    return cvn_name(
+        net,
+        cvn_dense(net,
+                  cvn_tanh(net, cvn_name(net, cvn_dense(net, cvn_input_vector(net, 3), 4), "g1")),
+                  2),
+        "g2");
 }
 
 static cvn_node discriminator(cvn_net *net, cvn_node x)
@@ -988,7 +1048,8 @@ static cvn_node discriminator(cvn_net *net, cvn_node x)
     return cvn_name(net, cvn_dense(net, x, 1), "d2");
 }
 
-/* Two nets: D's gradient at its input, pushed into G, is the gradient of the joined net; a step makes the loss less. */
+/* Two nets: D's gradient at its input, pushed into G, is the gradient of the joined net; a step
+ * makes the loss less. */
 static void two_nets_train_each_other(void)
 {
     static const char *const names_of_g[4] = { "g1.weight", "g1.bias", "g2.weight", "g2.bias" };
@@ -1018,7 +1079,8 @@ static void two_nets_train_each_other(void)
         memcpy(to_d.value, cvn_param_find(d, names_of_d[i]).value, to_d.count * sizeof(float));
     }
     CHECK(cvn_set_input(g, cvn_find(g, "input1"), z, 2) == CVN_OK && cvn_forward(g) == CVN_OK);
-    CHECK(cvn_set_input(d, image, cvn_value(g, fake), 2) == CVN_OK && cvn_set_input(d, target, real, 2) == CVN_OK);
+    CHECK(cvn_set_input(d, image, cvn_value(g, fake), 2) == CVN_OK &&
+          cvn_set_input(d, target, real, 2) == CVN_OK);
     CHECK(cvn_forward(d) == CVN_OK && cvn_backward(d) == CVN_OK);
     CHECKF(cvn_backward_from(g, fake, cvn_gradient(d, image)) == CVN_OK, "%s", cvn_error(g));
     CHECK(cvn_set_input(joined, cvn_find(joined, "input1"), z, 2) == CVN_OK);
@@ -1027,7 +1089,8 @@ static void two_nets_train_each_other(void)
     CHECK_NEAR(cvn_loss(joined), cvn_loss(d), 1e-6);
     for (int i = 0; i < 4; i++) {
         const cvn_param a = cvn_param_find(g, names_of_g[i]);
-        CHECK(close_floats(a.gradient, cvn_param_find(joined, names_of_g[i]).gradient, a.count, 1e-6));
+        CHECK(close_floats(a.gradient, cvn_param_find(joined, names_of_g[i]).gradient, a.count,
+                           1e-6));
     }
     before = cvn_loss(d);
     CHECK(cvn_step(g) == CVN_OK && cvn_zero_grad(d) == CVN_OK && cvn_forward(g) == CVN_OK);
@@ -1072,7 +1135,8 @@ static void image_is_optimised(void)
     cvn_destroy(net);
 }
 
-/* Several inputs, two branches that meet, an auxiliary loss: differences of the loss at some weights. */
+/* Several inputs, two branches that meet, an auxiliary loss: differences of the loss at some
+ * weights. */
 static void graph_of_branches(void)
 {
     cvn_net *net = cvn_create(NULL);
@@ -1091,7 +1155,8 @@ static void graph_of_branches(void)
     cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, skip), 3));
     if (!built(net, 2)) return;
     ref_fill(images, 2 * 72, -1, 1, 2);
-    CHECK(cvn_set_input(net, a, images, 2) == CVN_OK && cvn_set_input(net, b, vectors, 2) == CVN_OK);
+    CHECK(cvn_set_input(net, a, images, 2) == CVN_OK &&
+          cvn_set_input(net, b, vectors, 2) == CVN_OK);
     CHECK(cvn_set_labels(net, cvn_find(net, "labels1"), labels, 2) == CVN_OK);
     CHECKF(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK, "%s", cvn_error(net));
     for (int i = 0; i < cvn_param_count(net); i++) {
@@ -1104,7 +1169,8 @@ static void graph_of_branches(void)
         up = (double)cvn_loss(net);
         p.value[at] = kept - 1 / 64.0f;
         CHECK(cvn_forward(net) == CVN_OK);
-        CHECK_NEAR((up - (double)cvn_loss(net)) * 32, p.gradient[at], 2e-3 * (1 + fabs((double)p.gradient[at])));
+        CHECK_NEAR((up - (double)cvn_loss(net)) * 32, p.gradient[at],
+                   2e-3 * (1 + fabs((double)p.gradient[at])));
         p.value[at] = kept;
     }
     cvn_destroy(net);
@@ -1123,15 +1189,18 @@ static void nan_is_named(void)
         snprintf(name, sizeof name, "%s.weight", guilty[i]);
         cvn_param_find(net, name).value[0] = i == 1 ? INFINITY : NAN;
         CHECK(cvn_fit(net, &data, NULL, NULL) == CVN_ERROR_NUMBER);
-        CHECKF(strstr(cvn_error(net), guilty[i]) != NULL, "'%s' should name %s", cvn_error(net), guilty[i]);
+        CHECKF(strstr(cvn_error(net), guilty[i]) != NULL, "'%s' should name %s", cvn_error(net),
+               guilty[i]);
         cvn_destroy(net);
     }
 }
 
 static void result_names(void)
 {
-    CHECK(strcmp(cvn_result_name(CVN_OK), "CVN_OK") == 0 && strcmp(cvn_result_name(CVN_STOPPED), "CVN_STOPPED") == 0);
-    for (int i = -8; i < 0; i++) CHECK(strncmp(cvn_result_name((cvn_result)i), "CVN_ERROR_", 10) == 0);
+    CHECK(strcmp(cvn_result_name(CVN_OK), "CVN_OK") == 0 &&
+          strcmp(cvn_result_name(CVN_STOPPED), "CVN_STOPPED") == 0);
+    for (int i = -8; i < 0; i++)
+        CHECK(strncmp(cvn_result_name((cvn_result)i), "CVN_ERROR_", 10) == 0);
     CHECK(strcmp(CONVNET_VERSION, "0.1.0") == 0);
 }
 

@@ -1,5 +1,6 @@
-/* test_data.c - rooms >>data and >>augment: loaders against good, cut and mutated files, statistics, images to
- * tensors, the batch that cvn_fit and cvn_evaluate give a net, each augmentation against a naive reference. */
+/* test_data.c - rooms >>data and >>augment: loaders against good, cut and mutated files,
+ * statistics, images to tensors, the batch that cvn_fit and cvn_evaluate give a net, each
+ * augmentation against a naive reference. */
 #include <stddef.h>
 
 static void *test_alloc(size_t size);
@@ -47,7 +48,8 @@ static void make_idx(unsigned char *out, int axes, const int *dim, unsigned last
         for (int k = 0; k < 4; k++) out[4 + 4 * a + k] = (unsigned char)(dim[a] >> (24 - 8 * k));
         elements *= dim[a];
     }
-    for (int i = 0; i < elements; i++) out[4 + 4 * axes + i] = (unsigned char)(random_byte(&state) % last);
+    for (int i = 0; i < elements; i++)
+        out[4 + 4 * axes + i] = (unsigned char)(random_byte(&state) % last);
 }
 
 static void make_set(unsigned char images[IMAGES], unsigned char labels[LABELS])
@@ -77,8 +79,8 @@ static int is_zero(const cvn_data *d)
 {
     cvn_data zero;
     memset(&zero, 0, sizeof zero);
-    return d->count == 0 && !d->images && !d->bytes && !d->labels && !d->targets && !d->memory && !d->augment &&
-           !d->fill && memcmp(d->mean, zero.mean, sizeof zero.mean) == 0 &&
+    return d->count == 0 && !d->images && !d->bytes && !d->labels && !d->targets && !d->memory &&
+           !d->augment && !d->fill && memcmp(d->mean, zero.mean, sizeof zero.mean) == 0 &&
            memcmp(d->std, zero.std, sizeof zero.std) == 0 && d->channels == 0 && d->height == 0 &&
            d->width == 0 && d->classes == 0;
 }
@@ -86,7 +88,8 @@ static int is_zero(const cvn_data *d)
 /* A loader failed as it should: result, empty set, a text. */
 static void check_failed(const cvn_data *d, cvn_result got, cvn_result expected, const char *part)
 {
-    CHECKF(got == expected, "%s, expected %s: %s", cvn_result_name(got), cvn_result_name(expected), d->error);
+    CHECKF(got == expected, "%s, expected %s: %s", cvn_result_name(got), cvn_result_name(expected),
+           d->error);
     CHECK(is_zero(d));
     CHECKF(strstr(d->error, part) != NULL, "\"%s\" does not say \"%s\"", d->error, part);
 }
@@ -105,7 +108,8 @@ static void check_set(const cvn_data *d, const unsigned char *images, const unsi
         CHECK(!d->labels && d->classes == 0);
     }
     for (int i = 0; i < n; i++) sum += images[16 + i] / 255.0;
-    for (int i = 0; i < n; i++) squares += (images[16 + i] / 255.0 - sum / n) * (images[16 + i] / 255.0 - sum / n);
+    for (int i = 0; i < n; i++)
+        squares += (images[16 + i] / 255.0 - sum / n) * (images[16 + i] / 255.0 - sum / n);
     CHECK_NEAR(d->mean[0], sum / n, 1e-7);
     CHECK_NEAR(d->std[0], sqrt(squares / n), 1e-7);
 }
@@ -143,21 +147,24 @@ static void idx_cut(void)
     images[IMAGES] = labels[LABELS] = 0;
     for (int n = 0; n <= IMAGES + 1; n++) {
         if (n == IMAGES) continue;
-        check_failed(&d, cvn_load_idx_memory(&d, images, (size_t)n, labels, LABELS), CVN_ERROR_FORMAT, "images");
+        check_failed(&d, cvn_load_idx_memory(&d, images, (size_t)n, labels, LABELS),
+                     CVN_ERROR_FORMAT, "images");
         write_file("build/test_data-cut", images, (size_t)n);
         check_failed(&d, cvn_load_idx(&d, "build/test_data-cut", NULL), CVN_ERROR_FORMAT, "-cut: ");
     }
     for (int n = 0; n <= LABELS + 1; n++) {
         if (n == LABELS) continue;
-        check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, (size_t)n), CVN_ERROR_FORMAT, "labels");
+        check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, (size_t)n),
+                     CVN_ERROR_FORMAT, "labels");
         write_file("build/test_data-cut", labels, (size_t)n);
-        check_failed(&d, cvn_load_idx(&d, "build/test_data-images", "build/test_data-cut"), CVN_ERROR_FORMAT,
-                     "-cut: ");
+        check_failed(&d, cvn_load_idx(&d, "build/test_data-images", "build/test_data-cut"),
+                     CVN_ERROR_FORMAT, "-cut: ");
     }
     CHECK(live_blocks == 0);
 }
 
-/* Every other value of every byte of the headers: sizes no longer agree with the file, or the type is another. */
+/* Every other value of every byte of the headers: sizes no longer agree with the file, or the type
+ * is another. */
 static void idx_mutated(void)
 {
     unsigned char images[IMAGES], labels[LABELS];
@@ -169,7 +176,8 @@ static void idx_mutated(void)
         for (int value = 0; value < 256; value++) {
             if (value == was) continue;
             *p = (unsigned char)value;
-            check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS), CVN_ERROR_FORMAT, ": ");
+            check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS),
+                         CVN_ERROR_FORMAT, ": ");
         }
         *p = was;
     }
@@ -178,15 +186,19 @@ static void idx_mutated(void)
 
 static void idx_absurd(void)
 {
-    static const unsigned sizes[] = { 0u, 1u, 0xffffu, 0x10000u, 0x7fffffffu, 0x80000000u, 0xffffffffu };
+    static const unsigned sizes[] = { 0u,          1u,          0xffffu,    0x10000u,
+                                      0x7fffffffu, 0x80000000u, 0xffffffffu };
     enum { SIZES = sizeof sizes / sizeof sizes[0] };
     unsigned char images[IMAGES], labels[LABELS];
     cvn_data d;
     make_set(images, labels);
     for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
-        const unsigned size[3] = { sizes[i % SIZES], sizes[i / SIZES % SIZES], sizes[i / SIZES / SIZES] };
-        for (int k = 0; k < 12; k++) images[4 + k] = (unsigned char)(size[k / 4] >> (24 - 8 * (k % 4)));
-        check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS), CVN_ERROR_FORMAT, "images: ");
+        const unsigned size[3] = { sizes[i % SIZES], sizes[i / SIZES % SIZES],
+                                   sizes[i / SIZES / SIZES] };
+        for (int k = 0; k < 12; k++)
+            images[4 + k] = (unsigned char)(size[k / 4] >> (24 - 8 * (k % 4)));
+        check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS), CVN_ERROR_FORMAT,
+                     "images: ");
     }
 }
 
@@ -201,16 +213,23 @@ static void idx_messages(void)
     cvn_data d;
     make_set(images, labels);
     make_idx(other, 1, &six, 4);
-    check_failed(&d, cvn_load_idx_memory(&d, labels, LABELS, images, IMAGES), CVN_ERROR_FORMAT, "swapped?");
-    check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, other, LABELS - 1), CVN_ERROR_FORMAT, "but 6 labels");
+    check_failed(&d, cvn_load_idx_memory(&d, labels, LABELS, images, IMAGES), CVN_ERROR_FORMAT,
+                 "swapped?");
+    check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, other, LABELS - 1), CVN_ERROR_FORMAT,
+                 "but 6 labels");
     make_idx(other, 1, &eight, 4);
-    check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, other, LABELS + 1), CVN_ERROR_FORMAT, "but 8 labels");
-    check_failed(&d, cvn_load_idx_memory(&d, gzip, 20, NULL, 0), CVN_ERROR_FORMAT, "is gzip-compressed: unpack it");
-    check_failed(&d, cvn_load_idx_memory(&d, xz, 20, NULL, 0), CVN_ERROR_FORMAT, "xz-compressed: unpack it first");
+    check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, other, LABELS + 1), CVN_ERROR_FORMAT,
+                 "but 8 labels");
+    check_failed(&d, cvn_load_idx_memory(&d, gzip, 20, NULL, 0), CVN_ERROR_FORMAT,
+                 "is gzip-compressed: unpack it");
+    check_failed(&d, cvn_load_idx_memory(&d, xz, 20, NULL, 0), CVN_ERROR_FORMAT,
+                 "xz-compressed: unpack it first");
     check_failed(&d, cvn_load_idx_memory(&d, NULL, 0, NULL, 0), CVN_ERROR_ARGUMENT, "NULL");
     check_failed(&d, cvn_load_idx(&d, NULL, NULL), CVN_ERROR_ARGUMENT, "NULL");
-    check_failed(&d, cvn_load_idx(&d, "build/test_data-none", NULL), CVN_ERROR_FILE, "open build/test_data-none");
-    check_failed(&d, cvn_load_idx(&d, "build/test_data-images", "build/test_data-none"), CVN_ERROR_FILE, "open");
+    check_failed(&d, cvn_load_idx(&d, "build/test_data-none", NULL), CVN_ERROR_FILE,
+                 "open build/test_data-none");
+    check_failed(&d, cvn_load_idx(&d, "build/test_data-images", "build/test_data-none"),
+                 CVN_ERROR_FILE, "open");
     CHECK(cvn_load_idx(&d, "build", NULL) < 0 && is_zero(&d) && d.error[0]);       /* a folder */
     memset(path, 'p', sizeof path);
     path[sizeof path - 1] = 0;
@@ -218,8 +237,10 @@ static void idx_messages(void)
     CHECK(cvn_load_idx(NULL, "a", "b") == CVN_ERROR_ARGUMENT);
     CHECK(cvn_load_idx_memory(NULL, images, IMAGES, NULL, 0) == CVN_ERROR_ARGUMENT);
     fail_alloc = 1;
-    check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS), CVN_ERROR_MEMORY, "no memory");
-    check_failed(&d, cvn_load_idx(&d, "build/test_data-images", NULL), CVN_ERROR_MEMORY, "no memory");
+    check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, labels, LABELS), CVN_ERROR_MEMORY,
+                 "no memory");
+    check_failed(&d, cvn_load_idx(&d, "build/test_data-images", NULL), CVN_ERROR_MEMORY,
+                 "no memory");
     fail_alloc = 0;
     CHECK(live_blocks == 0);
 }
@@ -232,14 +253,16 @@ static void cifar(void)
     cvn_data d, joined;
     make_cifar(file, RECORDS);
     CHECK(cvn_load_cifar10_memory(&d, file, SIZE) == CVN_OK);
-    CHECK(d.count == RECORDS && d.channels == 3 && d.height == 32 && d.width == 32 && d.classes == RECORDS);
+    CHECK(d.count == RECORDS && d.channels == 3 && d.height == 32 && d.width == 32 &&
+          d.classes == RECORDS);
     for (int i = 0; i < RECORDS; i++) {
         CHECK(d.labels[i] == i);
         CHECK(memcmp(d.bytes + i * 3072, file + i * 3073 + 1, 3072) == 0);
     }
     for (int c = 0; c < 3; c++) {
         double sum = 0, squares = 0;
-        for (int i = 0; i < RECORDS * 1024; i++) sum += d.bytes[i / 1024 * 3072 + c * 1024 + i % 1024] / 255.0;
+        for (int i = 0; i < RECORDS * 1024; i++)
+            sum += d.bytes[i / 1024 * 3072 + c * 1024 + i % 1024] / 255.0;
         sum /= RECORDS * 1024;
         for (int i = 0; i < RECORDS * 1024; i++) {
             const double x = d.bytes[i / 1024 * 3072 + c * 1024 + i % 1024] / 255.0 - sum;
@@ -254,10 +277,12 @@ static void cifar(void)
     CHECK(joined.count == d.count && joined.classes == d.classes);
     CHECK(memcmp(joined.bytes, d.bytes, RECORDS * 3072) == 0);
     CHECK(memcmp(joined.labels, d.labels, RECORDS * sizeof(int)) == 0);
-    CHECK(memcmp(joined.mean, d.mean, sizeof d.mean) == 0 && memcmp(joined.std, d.std, sizeof d.std) == 0);
+    CHECK(memcmp(joined.mean, d.mean, sizeof d.mean) == 0 &&
+          memcmp(joined.std, d.std, sizeof d.std) == 0);
     cvn_data_free(&d);
     cvn_data_normalize_as(&d, &joined);
-    CHECK(memcmp(joined.mean, d.mean, sizeof d.mean) == 0 && memcmp(joined.std, d.std, sizeof d.std) == 0);
+    CHECK(memcmp(joined.mean, d.mean, sizeof d.mean) == 0 &&
+          memcmp(joined.std, d.std, sizeof d.std) == 0);
     cvn_data_free(&joined);
     CHECK(live_blocks == 0);
 }
@@ -279,7 +304,8 @@ static void cifar_bad(void)
     }
     for (int label = 10; label < 256; label++) {
         file[3073] = (unsigned char)label;
-        check_failed(&d, cvn_load_cifar10_memory(&d, file, SIZE), CVN_ERROR_FORMAT, "record 1 has label");
+        check_failed(&d, cvn_load_cifar10_memory(&d, file, SIZE), CVN_ERROR_FORMAT,
+                     "record 1 has label");
     }
     write_file(paths[1], file, SIZE);
     check_failed(&d, cvn_load_cifar10(&d, paths, 2), CVN_ERROR_FORMAT, "record 1 has label");
@@ -321,7 +347,8 @@ static void split(void)
     CHECK(cvn_data_split(&d, &tail, COUNT) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_data_split(&d, &tail, -1) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_data_split(&d, &d, 1) == CVN_ERROR_ARGUMENT);
-    CHECK(cvn_data_split(NULL, &tail, 1) == CVN_ERROR_ARGUMENT && cvn_data_split(&d, NULL, 1) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_data_split(NULL, &tail, 1) == CVN_ERROR_ARGUMENT &&
+          cvn_data_split(&d, NULL, 1) == CVN_ERROR_ARGUMENT);
     CHECK(d.count == COUNT);
     CHECK(cvn_data_split(&d, &tail, 3) == CVN_OK);
     CHECK(d.count == COUNT - 3 && tail.count == 3 && !tail.memory && d.memory);
@@ -350,7 +377,8 @@ static cvn_result note_samples(void *user, cvn_net *net, const int *index, int n
     return cvn_set_labels(net, cvn_find(net, "labels1"), labels, n);
 }
 
-/* The views of a split set give the net the samples, labels and fill indices that belong to them. */
+/* The views of a split set give the net the samples, labels and fill indices that belong to
+ * them. */
 static void split_views(void)
 {
     float x[COUNT * 2];
@@ -379,8 +407,10 @@ static void split_views(void)
         double loss = 0;
         double right = 0;
         if (infer) CHECK(cvn_build_infer(net, 4) == CVN_OK);
-        CHECK(cvn_evaluate(net, &all, &whole) == CVN_OK && cvn_evaluate(net, &d, &part[0]) == CVN_OK);
-        CHECK(cvn_evaluate(net, &middle, &part[1]) == CVN_OK && cvn_evaluate(net, &tail, &part[2]) == CVN_OK);
+        CHECK(cvn_evaluate(net, &all, &whole) == CVN_OK &&
+              cvn_evaluate(net, &d, &part[0]) == CVN_OK);
+        CHECK(cvn_evaluate(net, &middle, &part[1]) == CVN_OK &&
+              cvn_evaluate(net, &tail, &part[2]) == CVN_OK);
         for (int i = 0; i < 3; i++) {
             loss += part[i].loss * part[i].count;
             right += part[i].accuracy * part[i].count;
@@ -417,7 +447,8 @@ static void image_to_tensor(void)
             const double scale = s && s[c] != 0 ? (double)s[c] : 1.0;
             double worst = 0;
             for (int p = 0; p < H * W; p++) {
-                const double x = (pixels[p * channels + from] / 255.0 - (m ? (double)m[c] : 0.0)) / scale;
+                const double x = (pixels[p * channels + from] / 255.0 - (m ? (double)m[c] : 0.0)) /
+                                 scale;
                 worst = fmax(worst, fabs(x - (double)out[c * H * W + p]));
             }
             CHECK_NEAR(worst, 0, 1e-6);
@@ -428,7 +459,8 @@ static void image_to_tensor(void)
     CHECK(cvn_image_to_tensor(pixels, 0, W, 1, NULL, NULL, 0, out) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_image_to_tensor(pixels, H, -1, 1, NULL, NULL, 0, out) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_image_to_tensor(pixels, H, W, 0, NULL, NULL, 0, out) == CVN_ERROR_ARGUMENT);
-    CHECK(cvn_image_to_tensor(pixels, INT_MAX, INT_MAX, INT_MAX, NULL, NULL, 0, out) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_image_to_tensor(pixels, INT_MAX, INT_MAX, INT_MAX, NULL, NULL, 0, out) ==
+          CVN_ERROR_ARGUMENT);
 }
 
 /* ---- augmentation ---- */
@@ -443,15 +475,16 @@ static double naive_pixel(const float *plane, int h, int w, int y, int x, double
 }
 
 /* The geometry as documented, one pixel after the other in double. */
-static void naive_warp(const cvn_augment *a, const uint32_t w0[4], const uint32_t w1[4], const float *in,
-                       int channels, int h, int w, double *out)
+static void naive_warp(const cvn_augment *a, const uint32_t w0[4], const uint32_t w1[4],
+                       const float *in, int channels, int h, int w, double *out)
 {
     const int flip = a->flip && w0[0] >= 0x80000000u;
     const int flip_vertical = a->flip_vertical && w0[1] >= 0x80000000u;
     const double range = 2.0 * a->shift + 1;
     const double dy = floor(w0[2] * range / 4294967296.0) - a->shift;
     const double dx = floor(w0[3] * range / 4294967296.0) - a->shift;
-    const double angle = (double)a->rotate * (2 * naive_uniform(w1[0]) - 1) * 3.14159265358979324 / 180;
+    const double angle = (double)a->rotate * (2 * naive_uniform(w1[0]) - 1) * 3.14159265358979324 /
+                         180;
     const double factor = 1 + (double)a->scale * (2 * naive_uniform(w1[1]) - 1);
     for (int i = 0; i < channels * h * w; i++) {
         const int x = i % w;
@@ -538,7 +571,9 @@ static void random_image(float *image, int n, unsigned state)
 
 static void augment_reference(void)
 {
-    static const int sizes[5][3] = { { AC, AH, AW }, { 1, 1, 1 }, { 2, 1, 7 }, { 1, 8, 1 }, { 3, 8, 8 } };
+    static const int sizes[5][3] = {
+        { AC, AH, AW }, { 1, 1, 1 }, { 2, 1, 7 }, { 1, 8, 1 }, { 3, 8, 8 }
+    };
     float in[AN], out[AN];
     double expected[AN];
     for (int which = 0; which < OPTIONS; which++) {
@@ -553,10 +588,12 @@ static void augment_reference(void)
             cvn_augment_image(&a, 77, draw, in, s[0], s[1], s[2], out);
             naive_augment(&a, 77, draw >> 32, (uint32_t)draw, in, s[0], s[1], s[2], expected);
             for (int i = 0; i < n; i++) worst = fmax(worst, fabs((double)out[i] - expected[i]));
-            CHECKF(worst < 2e-5, "option %d, draw %d, %d x %d: off by %g", which, k, s[1], s[2], worst);
+            CHECKF(worst < 2e-5, "option %d, draw %d, %d x %d: off by %g", which, k, s[1], s[2],
+                   worst);
             changed += memcmp(in, out, (size_t)n * sizeof *in) != 0;
         }
-        CHECKF(which == 0 ? changed == 0 : changed > 50, "option %d changed %d images", which, changed);
+        CHECKF(which == 0 ? changed == 0 : changed > 50, "option %d changed %d images", which,
+               changed);
     }
 }
 
@@ -649,7 +686,10 @@ static test_net make_net(int threads, int max_batch, int vector)
     return t;
 }
 
-static int *label_values(const test_net *t) { return (int *)(void *)t->net->layers[t->labels.id].y; }
+static int *label_values(const test_net *t)
+{
+    return (int *)(void *)t->net->layers[t->labels.id].y;
+}
 
 static unsigned char set_bytes[N * GN];
 static float set_floats[N * GN], seen_images[N * GN];
@@ -694,15 +734,16 @@ static void gather_plain(void)
         const int vector = which / 2 % 2;
         const int threads = which / 4 % 2 ? 3 : 1;
         const int batch = which / 8 ? 8 : N;
-        const int last = (N - 1) % batch + 1;                   /* samples in the last batch: what is left to see */
+        /* samples in the last batch: what is left to see */
+        const int last = (N - 1) % batch + 1;
         test_net t = make_net(threads, batch, vector);
         cvn_data d = make_data(which % 2);
         cvn_metrics m;
         const float *x;
         double worst = 0;
         memset(&m, 0, sizeof m);
-        test_case("%s, input %s, threads %d, batch %d", which % 2 ? "floats" : "bytes", vector ? "vector" : "image",
-                  threads, batch);
+        test_case("%s, input %s, threads %d, batch %d", which % 2 ? "floats" : "bytes",
+                  vector ? "vector" : "image", threads, batch);
         CHECKF(cvn_evaluate(t.net, &d, &m) == CVN_OK, "%s", cvn_error(t.net));
         CHECK(m.count == N);
         x = cvn_value(t.net, t.x);
@@ -726,7 +767,8 @@ static int collect(void *user, const cvn_progress *p)
     const int n = cvn_node_shape(p->net, collecting->x).dim[0];
     (void)user;
     if (p->event != CVN_EVENT_BATCH || collected + n > N) return 0;
-    memcpy(seen_images + (size_t)collected * GN, cvn_value(p->net, collecting->x), (size_t)n * GN * sizeof(float));
+    memcpy(seen_images + (size_t)collected * GN, cvn_value(p->net, collecting->x),
+           (size_t)n * GN * sizeof(float));
     memcpy(seen_labels + collected, label_values(collecting), (size_t)n * sizeof(int));
     collected += n;
     return 0;
@@ -772,7 +814,8 @@ static void gather_augmented(void)
         for (int s = 0; s < N; s++) {
             naive_augment(&a, 77, 0, (uint32_t)s, set_floats + s * GN, GC, GH, GW, expected);
             for (int i = 0; i < GN; i++)
-                worst = fmax(worst, fabs((double)first[s * GN + i] - normalized(&d, i / GH / GW, expected[i])));
+                worst = fmax(worst, fabs((double)first[s * GN + i] -
+                                         normalized(&d, i / GH / GW, expected[i])));
         }
         CHECK_NEAR(worst, 0, 2e-4);             /* divided by a std of 0.2 */
     }
@@ -819,7 +862,8 @@ static cvn_result own_fill(void *user, cvn_net *net, const int *index, int n, in
     if (s->fail) return CVN_ERROR_FILE;
     for (int i = 0; i < n; i++) {
         CHECK(index[i] == s->next + i);
-        memcpy(seen_images + (size_t)i * GN, set_floats + (size_t)index[i] * GN, GN * sizeof(float));
+        memcpy(seen_images + (size_t)i * GN, set_floats + (size_t)index[i] * GN,
+               GN * sizeof(float));
         seen_labels[i] = set_labels[index[i]];
     }
     s->next += n;
@@ -868,7 +912,8 @@ static void check_refused(test_net *t, const cvn_data *d, cvn_result expected, c
     cvn_fit_options o = cvn_fit_defaults();
     o.epochs = 1;
     CHECK(cvn_fit(t->net, d, NULL, &o) == expected);
-    CHECKF(strstr(cvn_error(t->net), part) != NULL, "\"%s\" does not say \"%s\"", cvn_error(t->net), part);
+    CHECKF(strstr(cvn_error(t->net), part) != NULL, "\"%s\" does not say \"%s\"", cvn_error(t->net),
+           part);
 }
 
 static void refused(void)
@@ -890,7 +935,8 @@ static void refused(void)
     d.labels = NULL;
     check_refused(&t, &d, CVN_ERROR_ARGUMENT, "no labels");
     d = good;
-    d.channels = GH;                                        /* [H, C, W]: as many elements, another order */
+    d.channels = GH;                                        /* [H, C, W]: as many elements, another
+                                                             * order */
     d.height = GC;
     check_refused(&t, &d, CVN_ERROR_ARGUMENT, "20 channels");
     d = good;

@@ -1,6 +1,6 @@
-/* test_golden.c - the library against values computed by PyTorch: layers and losses with their gradients, optimizers,
- * schedules, and 20 steps of ResNet-20; with each table of kernels that this CPU has. golden/golden.h is written by
- * golden/make_golden.py. */
+/* test_golden.c - the library against values computed by PyTorch: layers and losses with their
+ * gradients, optimizers, schedules, and 20 steps of ResNet-20; with each table of kernels that this
+ * CPU has. golden/golden.h is written by golden/make_golden.py. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -38,8 +38,10 @@ static size_t elements(const golden_tensor *t)
     return n;
 }
 
-/* Each element to `tolerance`, absolute below 1 and relative above; a NaN fails. Says which one is the worst. */
-static void check_values(const char *what, const float *got, const float *want, size_t n, double tolerance)
+/* Each element to `tolerance`, absolute below 1 and relative above; a NaN fails. Says which one is
+ * the worst. */
+static void check_values(const char *what, const float *got, const float *want, size_t n,
+                         double tolerance)
 {
     size_t worst = 0;
     double most = 0;
@@ -51,8 +53,8 @@ static void check_values(const char *what, const float *got, const float *want, 
         most = error < HUGE_VAL ? error : HUGE_VAL;
         worst = i;
     }
-    CHECKF(most <= tolerance, "%s[%d] is %.9g, PyTorch has %.9g", what, (int)worst, (double)got[worst],
-           (double)want[worst]);
+    CHECKF(most <= tolerance, "%s[%d] is %.9g, PyTorch has %.9g", what, (int)worst,
+           (double)got[worst], (double)want[worst]);
 }
 
 static void check_tensor(const char *what, const float *got, const golden_tensor *want)
@@ -78,7 +80,8 @@ static void set_param(cvn_net *net, const char *name, const golden_tensor *t)
 {
     const cvn_param p = cvn_param_find(net, name);
     if (!t->value) return;
-    if (CHECKF(p.value && p.count == elements(t), "%s has %d elements, not %d", name, (int)p.count, (int)elements(t)))
+    if (CHECKF(p.value && p.count == elements(t), "%s has %d elements, not %d", name, (int)p.count,
+               (int)elements(t)))
         memcpy(p.value, t->value, p.count * sizeof(float));
     cvn_touch(net);
 }
@@ -93,7 +96,8 @@ static int build(const bench *b, cvn_node y)
     set_param(b->net, "layer.weight", &g->param[0]);
     set_param(b->net, "layer.bias", &g->param[1]);
     for (int i = 0; i < 3; i++)
-        if (b->x[i].id) CHECK(cvn_set_input(b->net, b->x[i], g->input[i].value, g->input[i].dim[0]) == CVN_OK);
+        if (b->x[i].id)
+            CHECK(cvn_set_input(b->net, b->x[i], g->input[i].value, g->input[i].dim[0]) == CVN_OK);
     return 1;
 }
 
@@ -122,8 +126,8 @@ static void check_backward(const bench *b, cvn_node y)
     }
     for (int i = 0; i < 2; i++)
         if (g->dparam[i].value)
-            check_tensor(i ? "gradient of bias" : "gradient of weight", cvn_param_find(b->net, names[i]).gradient,
-                         &g->dparam[i]);
+            check_tensor(i ? "gradient of bias" : "gradient of weight",
+                         cvn_param_find(b->net, names[i]).gradient, &g->dparam[i]);
 }
 
 static void finish(const bench *b, cvn_node y)
@@ -302,8 +306,10 @@ static void test_activations(void)
 
 static void test_add_mul_concat(void)
 {
-    static const golden_case *const sums[] = { &golden_add_same, &golden_add_channels, &golden_add_both };
-    static const golden_case *const products[] = { &golden_mul_same, &golden_mul_channels, &golden_mul_both };
+    static const golden_case *const sums[] = { &golden_add_same, &golden_add_channels,
+                                               &golden_add_both };
+    static const golden_case *const products[] = { &golden_mul_same, &golden_mul_channels,
+                                                   &golden_mul_both };
     bench b;
     for (int i = 0; i < 3; i++) {
         b = start(sums[i]);
@@ -319,9 +325,11 @@ static void test_add_mul_concat(void)
 
 /* ---- batch norm ---- */
 
-/* Two training steps; the second one's values and gradients, and the running statistics after both. */
-static void run_batchnorm(const golden_case *c, const cvn_batchnorm_desc *d, const golden_tensor *first,
-                          const golden_tensor *mean, const golden_tensor *var)
+/* Two training steps; the second one's values and gradients, and the running statistics after
+ * both. */
+static void run_batchnorm(const golden_case *c, const cvn_batchnorm_desc *d,
+                          const golden_tensor *first, const golden_tensor *mean,
+                          const golden_tensor *var)
 {
     const bench b = start(c);
     const cvn_node y = d ? cvn_batchnorm_ex(b.net, b.x[0], d) : cvn_batchnorm(b.net, b.x[0]);
@@ -340,12 +348,12 @@ static void run_batchnorm(const golden_case *c, const cvn_batchnorm_desc *d, con
 static void test_batchnorm_train(void)
 {
     cvn_batchnorm_desc d = cvn_batchnorm_defaults();
-    run_batchnorm(&golden_batchnorm_1d, NULL, &golden_batchnorm_1d_first, &golden_batchnorm_1d_running_mean,
-                  &golden_batchnorm_1d_running_var);
+    run_batchnorm(&golden_batchnorm_1d, NULL, &golden_batchnorm_1d_first,
+                  &golden_batchnorm_1d_running_mean, &golden_batchnorm_1d_running_var);
     d.momentum = 0.3f;
     d.eps = 1e-2f;
-    run_batchnorm(&golden_batchnorm_2d, &d, &golden_batchnorm_2d_first, &golden_batchnorm_2d_running_mean,
-                  &golden_batchnorm_2d_running_var);
+    run_batchnorm(&golden_batchnorm_2d, &d, &golden_batchnorm_2d_first,
+                  &golden_batchnorm_2d_running_mean, &golden_batchnorm_2d_running_var);
 }
 
 static void set_running(cvn_net *net)
@@ -366,7 +374,8 @@ static void test_batchnorm_eval(void)
     cvn_destroy(b.net);
 }
 
-/* A frozen batch norm uses and keeps its running statistics in training, and lets gradients through. */
+/* A frozen batch norm uses and keeps its running statistics in training, and lets gradients
+ * through. */
 static void test_batchnorm_frozen(void)
 {
     const bench b = start(&golden_batchnorm_eval);
@@ -428,14 +437,16 @@ static void run_cross_entropy(const golden_cross_entropy *c)
 static void test_cross_entropy(void)
 {
     static const golden_cross_entropy *const cases[] = {
-        &golden_ce_plain, &golden_ce_smoothing, &golden_ce_weights, &golden_ce_default_ignored,
-        &golden_ce_ignored_255, &golden_ce_all, &golden_ce_spatial, &golden_ce_spatial_all, &golden_ce_sequence,
+        &golden_ce_plain,           &golden_ce_smoothing,   &golden_ce_weights,
+        &golden_ce_default_ignored, &golden_ce_ignored_255, &golden_ce_all,
+        &golden_ce_spatial,         &golden_ce_spatial_all, &golden_ce_sequence,
         &golden_ce_sequence_all
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_cross_entropy(cases[i]);
 }
 
-static void run_pair_loss(const golden_pair_loss *c, cvn_node (*make)(cvn_net *net, cvn_node a, cvn_node b))
+static void run_pair_loss(const golden_pair_loss *c,
+                          cvn_node (*make)(cvn_net *net, cvn_node a, cvn_node b))
 {
     const int n = c->a.dim[0];
     cvn_net *const net = create(0);
@@ -466,7 +477,8 @@ static void test_mse_and_bce(void)
 
 /* ---- optimizers ---- */
 
-static const char *const regression_params[] = { "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias" };
+static const char *const regression_params[] = { "fc1.weight", "fc1.bias", "fc2.weight",
+                                                 "fc2.bias" };
 
 /* Copies the four parameters from a flat array to the net, or from the net. */
 static void copy_params(cvn_net *net, const float *from, float *to)
@@ -503,7 +515,8 @@ static void run_optimizer(const golden_optimizer *c, const cvn_optimizer *optimi
         CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK && cvn_step(net) == CVN_OK);
         if (step != c->early_steps) continue;
         copy_params(net, NULL, got);
-        check_values("parameter after the early steps", got, c->early.value, elements(&c->early), 1e-5);
+        check_values("parameter after the early steps", got, c->early.value, elements(&c->early),
+                     1e-5);
     }
     copy_params(net, NULL, got);
     check_values("parameter after the late steps", got, c->late.value, elements(&c->late), 1e-4);
@@ -558,7 +571,8 @@ static void test_clipping(void)
 /* ---- schedules ---- */
 
 /* per_epoch: one rate an epoch of 5 batches; else one a batch of 6 epochs. */
-static void run_schedule(const char *name, const cvn_schedule *s, const golden_tensor *rates, int per_epoch)
+static void run_schedule(const char *name, const cvn_schedule *s, const golden_tensor *rates,
+                         int per_epoch)
 {
     const int steps_per_epoch = 5;
     const int count = rates->dim[0] * (per_epoch ? steps_per_epoch : 1);
@@ -566,8 +580,8 @@ static void run_schedule(const char *name, const cvn_schedule *s, const golden_t
     for (int step = 0; step < count; step++) {
         const float want = rates->value[per_epoch ? step / steps_per_epoch : step];
         const float got = cvn_schedule_lr(s, 0.5f, step, steps_per_epoch, count / steps_per_epoch);
-        CHECKF(fabs((double)got - (double)want) <= 1e-6, "batch %d: %.9g, PyTorch has %.9g", step, (double)got,
-               (double)want);
+        CHECKF(fabs((double)got - (double)want) <= 1e-6, "batch %d: %.9g, PyTorch has %.9g", step,
+               (double)got, (double)want);
     }
 }
 
@@ -617,7 +631,8 @@ static uint32_t xorshift(uint32_t *x)
 /* In [-1, 1), a multiple of 2^-23. */
 static float symmetric(uint32_t *x) { return (float)(xorshift(x) >> 8) / 8388608.0f - 1.0f; }
 
-static cvn_node conv_bn(cvn_net *net, cvn_node x, int filters, int kernel, int stride, const char *bn)
+static cvn_node conv_bn(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                        const char *bn)
 {
     cvn_conv2d_desc d = cvn_conv2d_defaults();
     d.filters = filters;
@@ -657,7 +672,8 @@ static cvn_net *make_resnet20(void)
     return net;
 }
 
-/* He-uniform from one stream in the order of the layers; bn2 of each residual branch starts at 1/4. */
+/* He-uniform from one stream in the order of the layers; bn2 of each residual branch starts at
+ * 1/4. */
 static void set_resnet_weights(cvn_net *net)
 {
     uint32_t state = 2463534242u;
@@ -709,15 +725,17 @@ static void test_resnet20(void)
         cvn_destroy(net);
         return;
     }
-    CHECKF(cvn_parameters(net) == GOLDEN_RESNET_PARAMETERS, "%d parameters", (int)cvn_parameters(net));
+    CHECKF(cvn_parameters(net) == GOLDEN_RESNET_PARAMETERS, "%d parameters",
+           (int)cvn_parameters(net));
     set_resnet_weights(net);
     for (int step = 0; step < GOLDEN_RESNET_STEPS; step++) {
         const double want = (double)golden_resnet_losses[step];
         float loss = 0;
         make_resnet_batch(&state, x, labels);
-        CHECKF(cvn_train_batch(net, x, labels, GOLDEN_RESNET_BATCH, &loss) == CVN_OK, "%s", cvn_error(net));
-        CHECKF(fabs((double)loss - want) <= 1e-3 * want, "step %d: loss %.7g, PyTorch has %.7g", step, (double)loss,
-               want);
+        CHECKF(cvn_train_batch(net, x, labels, GOLDEN_RESNET_BATCH, &loss) == CVN_OK, "%s",
+               cvn_error(net));
+        CHECKF(fabs((double)loss - want) <= 1e-3 * want, "step %d: loss %.7g, PyTorch has %.7g",
+               step, (double)loss, want);
         if (fabs((double)loss - want) > worst * want) worst = fabs((double)loss - want) / want;
     }
     printf("    largest relative difference of a loss: %.1e\n", worst);

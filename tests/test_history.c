@@ -1,5 +1,5 @@
-/* test_history.c - room >>history: entries, CSV that gives every float back, well-formed SVG for any values, the
- * lines of cvn_print_progress. */
+/* test_history.c - room >>history: entries, CSV that gives every float back, well-formed SVG for
+ * any values, the lines of cvn_print_progress. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -53,7 +53,8 @@ static int same_float(float a, float b) { return a == b || (a != a && b != b); }
 static void check_entry(const cvn_history *a, const cvn_history *b)
 {
     CHECK(same_float(a->loss, b->loss) && same_float(a->accuracy, b->accuracy));
-    CHECK(same_float(a->valid_loss, b->valid_loss) && same_float(a->valid_accuracy, b->valid_accuracy));
+    CHECK(same_float(a->valid_loss, b->valid_loss) &&
+          same_float(a->valid_accuracy, b->valid_accuracy));
     CHECK(same_float(a->lr, b->lr) && same_float(a->seconds, b->seconds));
 }
 
@@ -117,7 +118,8 @@ static void check_well_formed(void)
         if (depth > deepest) deepest = depth;
     }
     CHECK(depth == 0 && deepest == 2);
-    CHECK(!strstr(text, "nan") && !strstr(text, "inf") && !strstr(text, "script") && !strstr(text, "href"));
+    CHECK(!strstr(text, "nan") && !strstr(text, "inf") && !strstr(text, "script") &&
+          !strstr(text, "href"));
 }
 
 /* Saves the SVG and checks what holds for each: `panels` of them, dots inside the picture. */
@@ -169,7 +171,8 @@ static void entries(void)
 /* Values that no training of two seconds makes, put into the entries of the net. */
 static void any_values(void)
 {
-    static const float odd[] = { 0.0f, 1.0f, 0.1f, 1e-3f, 1.0f / 3, 16777217.0f, FLT_MAX, FLT_MIN, 1e-45f, -2.5f };
+    static const float odd[] = { 0.0f,        1.0f,    0.1f,    1e-3f,  1.0f / 3,
+                                 16777217.0f, FLT_MAX, FLT_MIN, 1e-45f, -2.5f };
     static const int counts[] = { 1, 2, 11, 30, 31, MOST };
     cvn_net *net = trained(MOST, 0);
     for (int round = 0; round < 6 * 8; round++) {
@@ -183,7 +186,8 @@ static void any_values(void)
             h->valid_accuracy = round / 6 == 1 ? (float)NAN : h->accuracy * 0.9f;
             if (round / 6 == 2) h->loss = odd[i % 10];
             if (round / 6 == 3) h->loss = h->valid_loss = 0.5f;
-            if (round / 6 == 4) h->loss = i % 3 ? (float)NAN : i % 2 ? (float)INFINITY : -(float)INFINITY;
+            if (round / 6 == 4)
+                h->loss = i % 3 ? (float)NAN : i % 2 ? (float)INFINITY : -(float)INFINITY;
             if (round / 6 == 5) h->loss = h->valid_loss = (float)NAN;
             if (round / 6 == 6) h->loss = h->valid_loss = 0;
             if (round / 6 == 7) h->accuracy = h->valid_accuracy = 1;
@@ -267,11 +271,16 @@ static void progress_lines(void)
     cvni_text t = { line, sizeof line, 0 };
     cvn_progress p = some_progress();
     cvni_print_bar(&t, &p);
-    CHECKF(strcmp(line, " 3/10 [======>             ] 312/938  loss 0.2345   92.31 %  5321/s  ETA 1:02:03") == 0,
-           "\"%s\"", line);
+    CHECKF(
+        strcmp(
+            line,
+            " 3/10 [======>             ] 312/938  loss 0.2345   92.31 %  5321/s  ETA 1:02:03") ==
+            0,
+        "\"%s\"", line);
     t.length = 0;
     cvni_print_epoch(&t, &p);
-    CHECKF(strcmp(line, "epoch  3/10  loss 0.2345   92.31 %  validation 0.2001   93.87 %  5321/s  0:42  best") == 0,
+    CHECKF(strcmp(line, "epoch  3/10  loss 0.2345   92.31 %  validation 0.2001   93.87 %  5321/s  "
+                        "0:42  best") == 0,
            "\"%s\"", line);
     p.batch = 938;
     p.best_epoch = 2;
@@ -279,7 +288,8 @@ static void progress_lines(void)
     p.accuracy = p.valid_loss = p.valid_accuracy = (double)NAN;
     t.length = 0;
     cvni_print_bar(&t, &p);
-    CHECKF(strcmp(line, " 3/10 [====================] 938/938  loss 1.000e-05  5321/s  ETA 1:02:03") == 0,
+    CHECKF(strcmp(line,
+                  " 3/10 [====================] 938/938  loss 1.000e-05  5321/s  ETA 1:02:03") == 0,
            "\"%s\"", line);
     t.length = 0;
     cvni_print_epoch(&t, &p);

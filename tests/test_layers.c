@@ -1,5 +1,5 @@
-/* test_layers.c - every layer but the convolution and the losses, against the double reference, and what else their
- * documentation promises. TEST_QUICK: fewer cases. */
+/* test_layers.c - every layer but the convolution and the losses, against the double reference, and
+ * what else their documentation promises. TEST_QUICK: fewer cases. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -12,7 +12,8 @@
 #endif
 
 /* A case with one input. */
-static void start_case(layer_case *c, cvn_shape x, cvn_node (*build)(cvn_net *, const cvn_node *, const layer_case *),
+static void start_case(layer_case *c, cvn_shape x,
+                       cvn_node (*build)(cvn_net *, const cvn_node *, const layer_case *),
                        ref_forward forward)
 {
     memset(c, 0, sizeof *c);
@@ -26,7 +27,8 @@ static void start_case(layer_case *c, cvn_shape x, cvn_node (*build)(cvn_net *, 
 static const char *shape_text(cvn_shape s, char *text)      /* text: 64 bytes */
 {
     int at = 0;
-    for (int i = 0; i < s.rank; i++) at += snprintf(text + at, 64 - (size_t)at, i ? ", %d" : "[%d", s.dim[i]);
+    for (int i = 0; i < s.rank; i++)
+        at += snprintf(text + at, 64 - (size_t)at, i ? ", %d" : "[%d", s.dim[i]);
     snprintf(text + at, 64 - (size_t)at, "]");
     return text;
 }
@@ -70,15 +72,18 @@ static void dense_case(layer_case *c, cvn_shape x, int units, int no_bias)
     c->dense.units = units;
     c->dense.no_bias = no_bias;
     c->kind = !no_bias;
-    c->y = x.rank == 3 ? ref_shape(3, x.dim[0], x.dim[1], units, 0) : ref_shape(2, x.dim[0], units, 0, 0);
-    snprintf(c->text, sizeof c->text, "dense %s, %d units%s", shape_text(x, text), units, no_bias ? ", no bias" : "");
+    c->y = x.rank == 3 ? ref_shape(3, x.dim[0], x.dim[1], units, 0)
+                       : ref_shape(2, x.dim[0], units, 0, 0);
+    snprintf(c->text, sizeof c->text, "dense %s, %d units%s", shape_text(x, text), units,
+             no_bias ? ", no bias" : "");
 }
 
 static void dense(void)
 {
-    static const int sizes[][3] = {     /* samples, inputs, units */
-        { 1, 1, 1 }, { 1, 17, 5 }, { 2, 3, 33 }, { 3, 16, 16 }, { 5, 7, 1 }, { 7, 31, 9 }, { 16, 8, 12 },
-        { 33, 5, 6 }, { 1, 64, 40 }, { 9, 48, 17 }
+    static const int sizes[][3] = { /* samples, inputs, units */
+                                    { 1, 1, 1 },   { 1, 17, 5 }, { 2, 3, 33 },  { 3, 16, 16 },
+                                    { 5, 7, 1 },   { 7, 31, 9 }, { 16, 8, 12 }, { 33, 5, 6 },
+                                    { 1, 64, 40 }, { 9, 48, 17 }
     };
     layer_case c;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -91,7 +96,8 @@ static void dense(void)
     layer_check(&c);
     dense_case(&c, ref_shape(3, 3, 1, 9, 0), 11, 1);
     layer_check(&c);
-    dense_case(&c, ref_shape(2, 37, 343, 0, 0), 139, 0);        /* crosses the blocks of the matrix product */
+    /* crosses the blocks of the matrix product */
+    dense_case(&c, ref_shape(2, 37, 343, 0, 0), 139, 0);
     c.big = 1;
     layer_check(&c);
     dense_case(&c, ref_shape(2, 1, 700, 0, 0), 310, 0);
@@ -128,19 +134,25 @@ static int finish_pool(layer_case *c)
     const int h = c->x[0].dim[2];
     const int w = c->x[0].dim[3];
     char text[64];
-    c->y.dim[2] = ref_pool_size(h, d->kernel_h, d->stride_h, d->pad_top, d->pad_bottom, d->ceil_mode);
-    c->y.dim[3] = ref_pool_size(w, d->kernel_w, d->stride_w, d->pad_left, d->pad_right, d->ceil_mode);
-    snprintf(c->text, sizeof c->text, "%spool %s, %dx%d, stride %d %d, pads %d %d %d %d%s%s", c->kind ? "avg" : "max",
-             shape_text(c->x[0], text), d->kernel_h, d->kernel_w, d->stride_h, d->stride_w, d->pad_top, d->pad_left,
-             d->pad_bottom, d->pad_right, d->ceil_mode ? ", ceil" : "", d->exclude_pad ? ", exclude pad" : "");
-    return h + d->pad_top + d->pad_bottom >= d->kernel_h && w + d->pad_left + d->pad_right >= d->kernel_w;
+    c->y.dim[2] = ref_pool_size(h, d->kernel_h, d->stride_h, d->pad_top, d->pad_bottom,
+                                d->ceil_mode);
+    c->y.dim[3] = ref_pool_size(w, d->kernel_w, d->stride_w, d->pad_left, d->pad_right,
+                                d->ceil_mode);
+    snprintf(c->text, sizeof c->text, "%spool %s, %dx%d, stride %d %d, pads %d %d %d %d%s%s",
+             c->kind ? "avg" : "max", shape_text(c->x[0], text), d->kernel_h, d->kernel_w,
+             d->stride_h, d->stride_w, d->pad_top, d->pad_left, d->pad_bottom, d->pad_right,
+             d->ceil_mode ? ", ceil" : "", d->exclude_pad ? ", exclude pad" : "");
+    return h + d->pad_top + d->pad_bottom >= d->kernel_h &&
+           w + d->pad_left + d->pad_right >= d->kernel_w;
 }
 
 static int draw_pool(layer_case *c, unsigned *state)
 {
     cvn_pool_desc *const d = &c->pool;
-    start_case(c, ref_shape(4, 1 + ref_below(state, 3), 1 + ref_below(state, 5), 1 + ref_below(state, 12),
-                            1 + ref_below(state, 12)), build_pool, ref_pool);
+    start_case(c,
+               ref_shape(4, 1 + ref_below(state, 3), 1 + ref_below(state, 5),
+                         1 + ref_below(state, 12), 1 + ref_below(state, 12)),
+               build_pool, ref_pool);
     c->kind = ref_below(state, 2);
     d->kernel_h = 1 + ref_below(state, 5);
     d->kernel_w = 1 + ref_below(state, 5);
@@ -172,8 +184,8 @@ static void pooling_usual(void)
 {
     layer_case c;
     for (int i = 0; i < 8; i++) {
-        start_case(&c, ref_shape(4, i < 4 ? 2 : 4, i < 4 ? 3 : 24, i < 4 ? 8 : 40, i < 4 ? 10 : 41), build_pool_short,
-                   ref_pool);
+        start_case(&c, ref_shape(4, i < 4 ? 2 : 4, i < 4 ? 3 : 24, i < 4 ? 8 : 40, i < 4 ? 10 : 41),
+                   build_pool_short, ref_pool);
         c.kind = i & 1;
         c.pool.kernel_h = c.pool.kernel_w = i & 2 ? 3 : 2;
         c.pool.stride_h = c.pool.stride_w = 2;
@@ -182,14 +194,14 @@ static void pooling_usual(void)
         layer_check(&c);
     }
     for (int i = 0; i < 8; i++) {
-        start_case(&c, ref_shape(4, 1 + i / 2, i < 6 ? 1 + i : 64, i < 6 ? 4 + i : 40, i < 6 ? 3 : 33),
-                   build_global_pool,
-                   ref_global_pool);
+        start_case(&c,
+                   ref_shape(4, 1 + i / 2, i < 6 ? 1 + i : 64, i < 6 ? 4 + i : 40, i < 6 ? 3 : 33),
+                   build_global_pool, ref_global_pool);
         c.kind = i & 1;
         c.big = i >= 6;
         c.y.dim[2] = c.y.dim[3] = 1;
-        snprintf(c.text, sizeof c.text, "global %s pool [%d, %d, %d, %d]", c.kind ? "avg" : "max", c.n, c.x[0].dim[1],
-                 c.x[0].dim[2], c.x[0].dim[3]);
+        snprintf(c.text, sizeof c.text, "global %s pool [%d, %d, %d, %d]", c.kind ? "avg" : "max",
+                 c.n, c.x[0].dim[1], c.x[0].dim[2], c.x[0].dim[3]);
         layer_check(&c);
     }
 }
@@ -230,11 +242,11 @@ static cvn_node build_norm(cvn_net *net, const cvn_node *x, const layer_case *c)
 
 static void batchnorm(void)
 {
-    const cvn_shape shapes[9] = {
-        ref_shape(2, 4, 3, 0, 0), ref_shape(2, 7, 19, 0, 0), ref_shape(4, 2, 3, 4, 5), ref_shape(4, 1, 5, 7, 3),
-        ref_shape(4, 6, 4, 1, 1), ref_shape(3, 4, 6, 5, 0), ref_shape(4, 5, 17, 3, 3), ref_shape(4, 4, 16, 36, 36),
-        ref_shape(2, 64, 33, 0, 0)
-    };
+    const cvn_shape shapes[9] = { ref_shape(2, 4, 3, 0, 0),  ref_shape(2, 7, 19, 0, 0),
+                                  ref_shape(4, 2, 3, 4, 5),  ref_shape(4, 1, 5, 7, 3),
+                                  ref_shape(4, 6, 4, 1, 1),  ref_shape(3, 4, 6, 5, 0),
+                                  ref_shape(4, 5, 17, 3, 3), ref_shape(4, 4, 16, 36, 36),
+                                  ref_shape(2, 64, 33, 0, 0) };
     char text[64];
     for (int i = 0; i < 9; i++)
         for (int affine = 0; affine < 2; affine++) {
@@ -251,7 +263,8 @@ static void batchnorm(void)
         }
 }
 
-/* running = (1 - momentum)*running + momentum*batch, with the unbiased variance; prediction leaves it alone. */
+/* running = (1 - momentum)*running + momentum*batch, with the unbiased variance; prediction leaves
+ * it alone. */
 static void batchnorm_running(void)
 {
     enum { N = 3, C = 4, INNER = 6 };
@@ -270,7 +283,8 @@ static void batchnorm_running(void)
     var = cvn_param_find(b.net, "bn1.running_var");
     CHECK(mean.value && var.value && !mean.gradient && !mean.trainable);
     CHECK(mean.value[0] == 0.0f && var.value[0] == 1.0f);
-    CHECK(cvn_set_input(b.net, b.x, x, N) == CVN_OK && cvn_forward(b.net) == CVN_OK && cvn_forward(b.net) == CVN_OK);
+    CHECK(cvn_set_input(b.net, b.x, x, N) == CVN_OK && cvn_forward(b.net) == CVN_OK &&
+          cvn_forward(b.net) == CVN_OK);
     CHECK(cvn_forward_eval(b.net) == CVN_OK);
     for (int k = 0; k < C; k++) {
         double m;
@@ -283,7 +297,8 @@ static void batchnorm_running(void)
     cvn_destroy(b.net);
 }
 
-/* Frozen: the running statistics are used in training too, and stay. One value a channel makes nothing infinite. */
+/* Frozen: the running statistics are used in training too, and stay. One value a channel makes
+ * nothing infinite. */
 static void batchnorm_frozen_and_tiny(void)
 {
     const float x[4] = { 5, 7, 9, 11 };
@@ -292,7 +307,8 @@ static void batchnorm_frozen_and_tiny(void)
     CHECK(cvn_freeze(b.net, b.y) == CVN_OK);
     if (build_bench(&b, 4)) {
         CHECK(cvn_set_input(b.net, b.x, x, 4) == CVN_OK && cvn_forward(b.net) == CVN_OK);
-        for (int i = 0; i < 4; i++) CHECK_NEAR(cvn_value(b.net, b.y)[i], (double)x[i] / sqrt(1 + 1e-5), 1e-4);
+        for (int i = 0; i < 4; i++)
+            CHECK_NEAR(cvn_value(b.net, b.y)[i], (double)x[i] / sqrt(1 + 1e-5), 1e-4);
         CHECK(cvn_param_find(b.net, "bn1.running_mean").value[0] == 0.0f);
         CHECK(cvn_param_find(b.net, "bn1.running_var").value[0] == 1.0f);
     }
@@ -326,14 +342,15 @@ static cvn_node build_activation(cvn_net *net, const cvn_node *x, const layer_ca
     }
 }
 
-static const char *const activation_names[REF_ACTIVATIONS] = { "relu", "leaky_relu", "elu", "sigmoid", "tanh" };
+static const char *const activation_names[REF_ACTIVATIONS] = { "relu", "leaky_relu", "elu",
+                                                               "sigmoid", "tanh" };
 
 static void activations(void)
 {
-    const cvn_shape shapes[7] = {
-        ref_shape(2, 1, 1, 0, 0), ref_shape(2, 3, 13, 0, 0), ref_shape(4, 2, 3, 5, 7), ref_shape(3, 2, 5, 4, 0),
-        ref_shape(2, 1, 65, 0, 0), ref_shape(2, 2, 8, 0, 0), ref_shape(4, 6, 16, 56, 56)
-    };
+    const cvn_shape shapes[7] = { ref_shape(2, 1, 1, 0, 0),   ref_shape(2, 3, 13, 0, 0),
+                                  ref_shape(4, 2, 3, 5, 7),   ref_shape(3, 2, 5, 4, 0),
+                                  ref_shape(2, 1, 65, 0, 0),  ref_shape(2, 2, 8, 0, 0),
+                                  ref_shape(4, 6, 16, 56, 56) };
     char text[64];
     for (int kind = 0; kind < REF_ACTIVATIONS; kind++)
         for (int i = 0; i < 7; i++) {
@@ -342,7 +359,8 @@ static void activations(void)
             c.kind = kind;
             c.a = kind == REF_ELU ? 0.7f : 0.2f;
             c.big = i == 6;
-            snprintf(c.text, sizeof c.text, "%s %s", activation_names[kind], shape_text(shapes[i], text));
+            snprintf(c.text, sizeof c.text, "%s %s", activation_names[kind],
+                     shape_text(shapes[i], text));
             layer_check(&c);
             if (i == 2 && kind >= REF_ELU) library_check(&c);
         }
@@ -383,11 +401,11 @@ static cvn_node build_softmax(cvn_net *net, const cvn_node *x, const layer_case 
 static void softmax(void)
 {
     static const int axes[9] = { 1, 1, 1, 2, 1, 2, 3, 1, 2 };
-    const cvn_shape shapes[9] = {
-        ref_shape(2, 3, 10, 0, 0), ref_shape(2, 5, 1, 0, 0), ref_shape(4, 2, 5, 3, 2), ref_shape(3, 2, 4, 6, 0),
-        ref_shape(3, 2, 4, 6, 0), ref_shape(4, 2, 3, 4, 5), ref_shape(4, 2, 3, 4, 5), ref_shape(2, 2, 67, 0, 0),
-        ref_shape(3, 32, 40, 70, 0)
-    };
+    const cvn_shape shapes[9] = { ref_shape(2, 3, 10, 0, 0),  ref_shape(2, 5, 1, 0, 0),
+                                  ref_shape(4, 2, 5, 3, 2),   ref_shape(3, 2, 4, 6, 0),
+                                  ref_shape(3, 2, 4, 6, 0),   ref_shape(4, 2, 3, 4, 5),
+                                  ref_shape(4, 2, 3, 4, 5),   ref_shape(2, 2, 67, 0, 0),
+                                  ref_shape(3, 32, 40, 70, 0) };
     char text[64];
     for (int i = 0; i < 9; i++) {
         layer_case c;
@@ -421,9 +439,8 @@ static cvn_node build_dropout(cvn_net *net, const cvn_node *x, const layer_case 
 /* Threads, kernels, prediction. What it does in training is dropout_values. */
 static void dropout(void)
 {
-    const cvn_shape shapes[4] = {
-        ref_shape(2, 3, 11, 0, 0), ref_shape(4, 2, 3, 5, 7), ref_shape(2, 1, 1, 0, 0), ref_shape(4, 4, 16, 56, 56)
-    };
+    const cvn_shape shapes[4] = { ref_shape(2, 3, 11, 0, 0), ref_shape(4, 2, 3, 5, 7),
+                                  ref_shape(2, 1, 1, 0, 0), ref_shape(4, 4, 16, 56, 56) };
     char text[64];
     for (int i = 0; i < 4; i++) {
         layer_case c;
@@ -440,7 +457,8 @@ static void dropout(void)
     }
 }
 
-/* Zero or x/(1 - p), the gradient masked alike; the share is p; another pass draws anew; the same seed the same. */
+/* Zero or x/(1 - p), the gradient masked alike; the share is p; another pass draws anew; the same
+ * seed the same. */
 static void dropout_values(void)
 {
     enum { COUNT = 20000 };
@@ -493,22 +511,20 @@ static void views(void)
 {
     char a[64];
     char b[64];
-    const cvn_shape from[6] = {
-        ref_shape(4, 2, 3, 4, 5), ref_shape(3, 3, 2, 7, 0), ref_shape(2, 2, 24, 0, 0), ref_shape(4, 2, 4, 3, 2),
-        ref_shape(2, 1, 1, 0, 0), ref_shape(4, 3, 2, 2, 6)
-    };
-    const cvn_shape to[6] = {
-        ref_shape(2, 2, 60, 0, 0), ref_shape(2, 3, 14, 0, 0), ref_shape(4, 2, 2, 3, 4), ref_shape(3, 2, 8, 3, 0),
-        ref_shape(4, 1, 1, 1, 1), ref_shape(3, 3, 4, 6, 0)
-    };
+    const cvn_shape from[6] = { ref_shape(4, 2, 3, 4, 5),  ref_shape(3, 3, 2, 7, 0),
+                                ref_shape(2, 2, 24, 0, 0), ref_shape(4, 2, 4, 3, 2),
+                                ref_shape(2, 1, 1, 0, 0),  ref_shape(4, 3, 2, 2, 6) };
+    const cvn_shape to[6] = { ref_shape(2, 2, 60, 0, 0), ref_shape(2, 3, 14, 0, 0),
+                              ref_shape(4, 2, 2, 3, 4),  ref_shape(3, 2, 8, 3, 0),
+                              ref_shape(4, 1, 1, 1, 1),  ref_shape(3, 3, 4, 6, 0) };
     for (int i = 0; i < 6; i++) {
         layer_case c;
         start_case(&c, from[i], build_view, ref_copy);
         c.kind = i >= 2;
         c.y = to[i];
         c.axis = i % 2 ? 2 : 0;                 /* the axis given as -1 */
-        snprintf(c.text, sizeof c.text, "%s %s to %s", i < 2 ? "flatten" : "reshape", shape_text(from[i], a),
-                 shape_text(to[i], b));
+        snprintf(c.text, sizeof c.text, "%s %s to %s", i < 2 ? "flatten" : "reshape",
+                 shape_text(from[i], a), shape_text(to[i], b));
         layer_check(&c);
     }
 }
@@ -543,7 +559,8 @@ static void elementwise(void)
             start_case(&c, pairs[i][0], build_binary, ref_binary);
             c.inputs = 2;
             c.x[1] = pairs[i][1];
-            for (int k = 0; k < c.y.rank; k++) if (c.x[1].dim[k] > c.y.dim[k]) c.y.dim[k] = c.x[1].dim[k];
+            for (int k = 0; k < c.y.rank; k++)
+                if (c.x[1].dim[k] > c.y.dim[k]) c.y.dim[k] = c.x[1].dim[k];
             c.kind = kind;
             c.big = i >= 10;
             snprintf(c.text, sizeof c.text, "%s %s %s", kind ? "mul" : "add", shape_text(c.x[0], a),
@@ -560,9 +577,10 @@ static cvn_node build_concat(cvn_net *net, const cvn_node *x, const layer_case *
 
 static void concat(void)
 {
-    static const int parts[8][6] = {            /* rank, axis, sizes along it */
-        { 2, 1, 3, 5 }, { 4, 1, 2, 3 }, { 4, 1, 1, 4, 2 }, { 4, 2, 3, 1, 2, 5 }, { 4, 3, 2, 7 }, { 3, 2, 4, 4, 1 },
-        { 3, 1, 5 }, { 4, 1, 17, 16, 30 }
+    static const int parts[8][6] = { /* rank, axis, sizes along it */
+                                     { 2, 1, 3, 5 },       { 4, 1, 2, 3 },      { 4, 1, 1, 4, 2 },
+                                     { 4, 2, 3, 1, 2, 5 }, { 4, 3, 2, 7 },      { 3, 2, 4, 4, 1 },
+                                     { 3, 1, 5 },          { 4, 1, 17, 16, 30 }
     };
     for (int i = 0; i < 8; i++) {
         const int *const q = parts[i];
@@ -579,7 +597,8 @@ static void concat(void)
             c.x[c.inputs].dim[q[1]] = q[2 + c.inputs];
             c.y.dim[q[1]] += q[2 + c.inputs];
         }
-        snprintf(c.text, sizeof c.text, "concat of %d along axis %d, rank %d", c.inputs, c.axis, q[0]);
+        snprintf(c.text, sizeof c.text, "concat of %d along axis %d, rank %d", c.inputs, c.axis,
+                 q[0]);
         layer_check(&c);
     }
 }
@@ -637,7 +656,8 @@ static void refusals(void)
         CHECK(y.id == 0);
         snprintf(text, sizeof text, "%s", cvn_error(net));
         CHECKF(strlen(text) > 15, "'%s'", text);
-        CHECK(cvn_relu(net, image).id == 0);                        /* nothing is built after the first error */
+        /* nothing is built after the first error */
+        CHECK(cvn_relu(net, image).id == 0);
         CHECK(cvn_build(net, 1) < 0);
         CHECKF(strcmp(text, cvn_error(net)) == 0, "'%s' became '%s'", text, cvn_error(net));
         cvn_destroy(net);

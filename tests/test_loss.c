@@ -35,10 +35,9 @@ static void softmax_case(layer_case *c, cvn_shape logits)
 
 static void softmax_losses(void)
 {
-    const cvn_shape shapes[6] = {
-        ref_shape(2, 1, 2, 0, 0), ref_shape(2, 7, 10, 0, 0), ref_shape(4, 2, 5, 3, 4), ref_shape(3, 3, 4, 6, 0),
-        ref_shape(2, 300, 11, 0, 0), ref_shape(4, 2, 16, 30, 40)
-    };
+    const cvn_shape shapes[6] = { ref_shape(2, 1, 2, 0, 0),    ref_shape(2, 7, 10, 0, 0),
+                                  ref_shape(4, 2, 5, 3, 4),    ref_shape(3, 3, 4, 6, 0),
+                                  ref_shape(2, 300, 11, 0, 0), ref_shape(4, 2, 16, 30, 40) };
     for (int i = 0; i < 6; i++)
         for (int k = 0; k < 8; k++) {
             layer_case c;
@@ -47,14 +46,16 @@ static void softmax_losses(void)
             if (k & 2) c.softmax.label_smoothing = 0.1f;
             if (k & 4) c.softmax.ignore_index = i % 2 ? 1 : -1;
             c.big = i >= 4;
-            snprintf(c.text, sizeof c.text, "softmax loss, rank %d, %d samples%s%s%s", shapes[i].rank, c.n,
-                     k & 1 ? ", class weights" : "", k & 2 ? ", smoothing" : "", k & 4 ? ", ignored labels" : "");
+            snprintf(c.text, sizeof c.text, "softmax loss, rank %d, %d samples%s%s%s",
+                     shapes[i].rank, c.n, k & 1 ? ", class weights" : "",
+                     k & 2 ? ", smoothing" : "", k & 4 ? ", ignored labels" : "");
             layer_check(&c);
             if (i < 4) library_check(&c);
         }
 }
 
-/* cvn_softmax_loss with its own labels: log(C) for equal logits, about 0 when sure, finite far out. */
+/* cvn_softmax_loss with its own labels: log(C) for equal logits, about 0 when sure, finite far
+ * out. */
 static void softmax_loss_values(void)
 {
     const float logits[3][4] = { { 2, 2, 2, 2 }, { 0, 30, 0, 0 }, { -1e4f, 1e4f, 0, 0 } };
@@ -73,7 +74,8 @@ static void softmax_loss_values(void)
     }
 }
 
-/* A label out of range is an error of the call that runs the net, names the label, and leaves the net usable. */
+/* A label out of range is an error of the call that runs the net, names the label, and leaves the
+ * net usable. */
 static void label_out_of_range(void)
 {
     static const int bad[3] = { 3, -1, 1000000 };
@@ -116,10 +118,9 @@ static cvn_node build_bce(cvn_net *net, const cvn_node *x, const layer_case *c)
 
 static void pair_losses(void)
 {
-    const cvn_shape shapes[5] = {
-        ref_shape(2, 1, 1, 0, 0), ref_shape(2, 5, 13, 0, 0), ref_shape(4, 2, 3, 5, 4), ref_shape(3, 2, 3, 7, 0),
-        ref_shape(4, 4, 8, 64, 64)
-    };
+    const cvn_shape shapes[5] = { ref_shape(2, 1, 1, 0, 0), ref_shape(2, 5, 13, 0, 0),
+                                  ref_shape(4, 2, 3, 5, 4), ref_shape(3, 2, 3, 7, 0),
+                                  ref_shape(4, 4, 8, 64, 64) };
     for (int kind = 0; kind < 2; kind++)
         for (int i = 0; i < 5; i++) {
             layer_case c;
@@ -132,7 +133,8 @@ static void pair_losses(void)
             c.positive[1] = c.no_gradient[1] = kind;                /* BCE: targets in (0, 1) */
             c.build = kind ? build_bce : build_mse;
             c.forward = kind ? ref_bce_loss : ref_mse_loss;
-            snprintf(c.text, sizeof c.text, "%s, %d values", kind ? "bce with logits" : "mse", ref_count(shapes[i]));
+            snprintf(c.text, sizeof c.text, "%s, %d values", kind ? "bce with logits" : "mse",
+                     ref_count(shapes[i]));
             layer_check(&c);
             if (i < 4) library_check(&c);
         }
@@ -160,7 +162,8 @@ static void bce_far_out(void)
  * several losses, losses of other nodes
  * ============================================================================================== */
 
-/* L = 0.5 * cross-entropy + 2 * mse + 3 * node: values and the gradient at the shared input add up. */
+/* L = 0.5 * cross-entropy + 2 * mse + 3 * node: values and the gradient at the shared input add
+ * up. */
 static void weighted_sum(void)
 {
     const float x[6] = { 0.5f, -1, 2, 0.1f, 0.2f, -0.7f };
@@ -191,7 +194,8 @@ static void weighted_sum(void)
     }
     CHECK_NEAR(losses[2], losses[0] + losses[1], 1e-5);
     for (int i = 0; i < 6; i++) CHECK_NEAR(grads[2][i], grads[0][i] + grads[1][i], 1e-6);
-    CHECK_NEAR(losses[0], 0.5 * (log(1 + exp(-1.5) + exp(-3.0)) + log(1 + exp(0.1) + exp(-0.8))) / 2, 1e-5);
+    CHECK_NEAR(losses[0],
+               0.5 * (log(1 + exp(-1.5) + exp(-3.0)) + log(1 + exp(0.1) + exp(-0.8))) / 2, 1e-5);
     CHECK_NEAR(losses[1], 2 * (0.25 + 1 + 4 + 0.16 + 0.09 + 1.44) / 6, 1e-5);
 }
 
@@ -205,7 +209,8 @@ static void input_as_target(void)
     cvn_want_grad(net, in);
     cvn_mse_loss(net, twice, in);                                   /* mean of x^2 */
     CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
-    CHECK(cvn_set_input(net, in, x, 1) == CVN_OK && cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+    CHECK(cvn_set_input(net, in, x, 1) == CVN_OK && cvn_forward(net) == CVN_OK &&
+          cvn_backward(net) == CVN_OK);
     CHECK_NEAR(cvn_loss(net), 6.5, 1e-5);
     CHECK_NEAR(cvn_gradient(net, in)[0], 3, 1e-5);
     CHECK_NEAR(cvn_gradient(net, in)[1], -2, 1e-5);

@@ -1,6 +1,6 @@
-/* test_safetensors.c - weights and checkpoints: round trips, what fits and what does not, every dtype, hostile and
- * mutated files, memory that runs out, and a resumed training that equals an uninterrupted one bit for bit. Writes to
- * build/. TEST_QUICK: fewer mutations. */
+/* test_safetensors.c - weights and checkpoints: round trips, what fits and what does not, every
+ * dtype, hostile and mutated files, memory that runs out, and a resumed training that equals an
+ * uninterrupted one bit for bit. Writes to build/. TEST_QUICK: fewer mutations. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -95,8 +95,10 @@ static void write_file(const char *path, const void *bytes, size_t size)
     CHECK(fclose(file) == 0);
 }
 
-/* A file in memory: header text and data (NULL: zeros), not padded; readers do not ask for it. Static. */
-static const unsigned char *make_file(const char *header, const void *data, size_t data_size, size_t *size)
+/* A file in memory: header text and data (NULL: zeros), not padded; readers do not ask for it.
+ * Static. */
+static const unsigned char *make_file(const char *header, const void *data, size_t data_size,
+                                      size_t *size)
 {
     static unsigned char bytes[65536];
     const size_t n = strlen(header);
@@ -167,8 +169,9 @@ static void round_trip(void)
 /* The header to the letter: other programs read it. */
 static void header_text(void)
 {
-    static const char expected[] = "{\"__metadata__\":{\"format\":\"pt\"},"
-                                   "\"fc1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}";
+    static const char expected[] =
+        "{\"__metadata__\":{\"format\":\"pt\"},"
+        "\"fc1.weight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}";
     static const unsigned char one_and_a_half[4] = { 0, 0, 0xC0, 0x3F };
     const size_t length = (sizeof expected - 1 + 7) / 8 * 8;
     cvn_net *net = make_small();
@@ -213,7 +216,8 @@ static void partial(void)
     CHECK(!memcmp(head, cvn_param_find(b, "fc1.weight").value, before.count * sizeof(float)));
     for (int i = 0; i < cvn_param_count(a); i++) {
         const cvn_param p = cvn_param_at(a, i), q = cvn_param_find(b, p.name);
-        if (strncmp(p.name, "fc1", 3)) CHECKF(!memcmp(p.value, q.value, p.count * sizeof(float)), "%s", p.name);
+        if (strncmp(p.name, "fc1", 3))
+            CHECKF(!memcmp(p.value, q.value, p.count * sizeof(float)), "%s", p.name);
     }
     CHECK(cvn_load_partial(b, WEIGHTS, NULL) == CVN_OK);
     CHECK(cvn_load_partial(b, "build/no_such_file", &loaded) == CVN_ERROR_FILE);
@@ -235,10 +239,12 @@ static void misfits(void)
     CHECKF(says(b, WEIGHTS) && !says(b, "conv1") && !says(b, "more"), "%s", cvn_error(b));
     CHECK(same_parameters(b, before));
     CHECK(cvn_load(small, WEIGHTS) == CVN_ERROR_SHAPE);
-    CHECKF(says(small, "left over bn1.running_var") && says(small, "left over conv1.bias"), "%s", cvn_error(small));
+    CHECKF(says(small, "left over bn1.running_var") && says(small, "left over conv1.bias"), "%s",
+           cvn_error(small));
     CHECK(cvn_save(small, WEIGHTS) == CVN_OK);
     CHECK(cvn_load(b, WEIGHTS) == CVN_ERROR_SHAPE);
-    CHECKF(says(b, "missing conv1.weight") && says(b, "missing bn1.running_mean"), "%s", cvn_error(b));
+    CHECKF(says(b, "missing conv1.weight") && says(b, "missing bn1.running_mean"), "%s",
+           cvn_error(b));
     CHECK(same_parameters(b, before));
     free(before);
     cvn_destroy(a);
@@ -259,7 +265,8 @@ static void many_misfits(void)
     for (const char *at = cvn_error(net); (at = strstr(at, "fc")) != NULL; at++) listed++;
     CHECKF(says(net, "; and "), "%s", cvn_error(net));
     if (says(net, "; and ")) more = atoi(strstr(cvn_error(net), "; and ") + 6);
-    CHECKF(listed + more == 80, "%d listed, %d more", listed, more);        /* fc1.weight has another shape */
+    /* fc1.weight has another shape */
+    CHECKF(listed + more == 80, "%d listed, %d more", listed, more);
     CHECK(strlen(cvn_error(net)) < 512);
     cvn_destroy(net);
     cvn_destroy(small);
@@ -267,7 +274,8 @@ static void many_misfits(void)
 
 /* ---- every dtype ---- */
 
-static void load_six(const char *dtype, const unsigned char *data, size_t element, const float *expected)
+static void load_six(const char *dtype, const unsigned char *data, size_t element,
+                     const float *expected)
 {
     char header[256];
     size_t size;
@@ -275,12 +283,14 @@ static void load_six(const char *dtype, const unsigned char *data, size_t elemen
     const float *now = cvn_flat_parameters(net, NULL);
     const unsigned char *bytes;
     test_case("six values of %s", dtype);
-    snprintf(header, sizeof header, "{\"fc1.weight\":{\"dtype\":\"%s\",\"shape\":[3,2],\"data_offsets\":[0,%d]}}",
-             dtype, (int)(6 * element));
+    snprintf(header, sizeof header,
+             "{\"fc1.weight\":{\"dtype\":\"%s\",\"shape\":[3,2],\"data_offsets\":[0,%d]}}", dtype,
+             (int)(6 * element));
     bytes = make_file(header, data, 6 * element, &size);
     CHECKF(cvn_load_memory(net, bytes, size) == CVN_OK, "%s", cvn_error(net));
     for (int i = 0; i < 6; i++) {
-        const int same = isnan(expected[i]) ? isnan(now[i]) : !memcmp(&now[i], &expected[i], sizeof now[i]);
+        const int same = isnan(expected[i]) ? isnan(now[i])
+                                            : !memcmp(&now[i], &expected[i], sizeof now[i]);
         CHECKF(same, "[%d] is %.9g, not %.9g", i, (double)now[i], (double)expected[i]);
     }
     cvn_destroy(net);
@@ -288,18 +298,21 @@ static void load_six(const char *dtype, const unsigned char *data, size_t elemen
 
 static void dtypes(void)
 {
-    static const unsigned char f32[24] = { 0, 0, 0xC0, 0x3F, 0, 0, 0, 0x80, 0, 0, 0x80, 0x7F, 0, 0, 0x80, 0xFF,
-                                           0, 0, 0xC0, 0x7F, 1, 0, 0, 0 };
-    static const unsigned char f64[48] = { 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 0, 0, 0, 0, 0, 0, 0, 0x80,
-                                           0, 0, 0, 0, 0, 0, 0xF0, 0x7F, 0, 0, 0, 0, 0, 0, 0xF0, 0xFF,
-                                           0, 0, 0, 0, 0, 0, 0xF8, 0x7F,
-                                           0x9A, 0x99, 0x99, 0x99, 0x99, 0x99, 0xB9, 0x3F };
+    static const unsigned char f32[24] = { 0, 0, 0xC0, 0x3F, 0, 0, 0,    0x80, 0, 0, 0x80, 0x7F,
+                                           0, 0, 0x80, 0xFF, 0, 0, 0xC0, 0x7F, 1, 0, 0,    0 };
+    static const unsigned char f64[48] = {
+        0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 0,    0,    0,    0,    0,    0,    0,    0x80,
+        0, 0, 0, 0, 0, 0, 0xF0, 0x7F, 0,    0,    0,    0,    0,    0,    0xF0, 0xFF,
+        0, 0, 0, 0, 0, 0, 0xF8, 0x7F, 0x9A, 0x99, 0x99, 0x99, 0x99, 0x99, 0xB9, 0x3F
+    };
     static const unsigned char f16[12] = { 0, 0x3E, 0, 0x80, 0, 0x7C, 0, 0xFC, 0, 0x7E, 1, 0 };
-    static const unsigned char f16_edges[12] = { 0xFF, 0x03, 0, 4, 0xFF, 0x7B, 0xFF, 0xFB, 0xFF, 0x83, 0x66, 0x2E };
-    static const unsigned char bf16[12] = { 0xC0, 0x3F, 0, 0x80, 0x80, 0x7F, 0x80, 0xFF, 0xC0, 0x7F, 1, 0 };
+    static const unsigned char f16_edges[12] = { 0xFF, 0x03, 0,    4,    0xFF, 0x7B,
+                                                 0xFF, 0xFB, 0xFF, 0x83, 0x66, 0x2E };
+    static const unsigned char bf16[12] = { 0xC0, 0x3F, 0,    0x80, 0x80, 0x7F,
+                                            0x80, 0xFF, 0xC0, 0x7F, 1,    0 };
     float expected[6] = { 1.5f, -0.0f, INFINITY, -INFINITY, NAN, 0 };
-    const float edges[6] = { 1023.0f / 16777216.0f, 1.0f / 16384.0f, 65504.0f, -65504.0f, -1023.0f / 16777216.0f,
-                             0.0999755859375f };
+    const float edges[6] = { 1023.0f / 16777216.0f,  1.0f / 16384.0f, 65504.0f, -65504.0f,
+                             -1023.0f / 16777216.0f, 0.0999755859375f };
     expected[5] = 1.401298464324817e-45f;       /* 2^-149 */
     load_six("F32", f32, 4, expected);
     expected[5] = 0.1f;
@@ -328,25 +341,35 @@ typedef struct header_case {
 static const header_case header_cases[] = {
     { "{" GOOD "}", 24, CVN_OK, "" },
     { "{" GOOD "} \n\t\r ", 24, CVN_OK, "" },
-    { "{ \"fc1.weight\" : { \"shape\" : [ 3 , 2 ] ,\n\"data_offsets\" : [ 0 , 24 ] , \"dtype\" : \"F32\" } }",
+    { "{ \"fc1.weight\" : { \"shape\" : [ 3 , 2 ] ,\n\"data_offsets\" : [ 0 , 24 ] , \"dtype\" : "
+      "\"F32\" } }",
       24, CVN_OK, "" },
-    { "{\"fc1\\u002Eweight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}", 24, CVN_OK, "" },
-    { "{\"__metadata__\":{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"}," GOOD "}", 24, CVN_OK, "" },
-    { "{\"fc1.weight\":{\"x\":[1,-2.5e+3,{\"y\":null,\"z\":[]}],\"dtype\":\"F32\",\"v\":true,\"shape\":[3,2],"
-      "\"w\":\"\",\"data_offsets\":[0,24],\"u\":{}}}", 24, CVN_OK, "" },
-    { "{" GOOD ",\"bn1.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[24,32]}}", 32, CVN_OK,
+    { "{\"fc1\\u002Eweight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}", 24,
+      CVN_OK, "" },
+    { "{\"__metadata__\":{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"}," GOOD "}", 24,
+      CVN_OK, "" },
+    { "{\"fc1.weight\":{\"x\":[1,-2.5e+3,{\"y\":null,\"z\":[]}],\"dtype\":\"F32\",\"v\":true,"
+      "\"shape\":[3,2],"
+      "\"w\":\"\",\"data_offsets\":[0,24],\"u\":{}}}",
+      24, CVN_OK, "" },
+    { "{" GOOD
+      ",\"bn1.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[24,32]}}",
+      32, CVN_OK, "" },
+    { "{" GOOD ",\"mask\":{\"dtype\":\"BOOL\",\"shape\":[5],\"data_offsets\":[24,29]}}", 29, CVN_OK,
       "" },
-    { "{" GOOD ",\"mask\":{\"dtype\":\"BOOL\",\"shape\":[5],\"data_offsets\":[24,29]}}", 29, CVN_OK, "" },
     { "{" GOOD "," EMPTY("cvn.best") "}", 24, CVN_OK, "" },
     { "{" GOOD "," EMPTY("x") "}", 24, CVN_ERROR_SHAPE, "left over x" },
     { "{" GOOD "," EMPTY("\\u001b[31m") "}", 24, CVN_ERROR_SHAPE, "left over ?[31m" },
-    { "{" GOOD ",\"q\":{\"dtype\":\"F8_E4M3\",\"shape\":[5],\"data_offsets\":[24,29]}}", 29, CVN_ERROR_SHAPE,
-      "left over q" },
+    { "{" GOOD ",\"q\":{\"dtype\":\"F8_E4M3\",\"shape\":[5],\"data_offsets\":[24,29]}}", 29,
+      CVN_ERROR_SHAPE, "left over q" },
     { "{}", 0, CVN_ERROR_SHAPE, "missing fc1.weight" },
-    { "{" FC1("I32", "[3,2]", "[0,24]") "}", 24, CVN_ERROR_SHAPE, "fc1.weight is I32 [3, 2], needs [3, 2]" },
-    { "{" FC1("F32", "[2,3]", "[0,24]") "}", 24, CVN_ERROR_SHAPE, "fc1.weight is F32 [2, 3], needs [3, 2]" },
+    { "{" FC1("I32", "[3,2]", "[0,24]") "}", 24, CVN_ERROR_SHAPE,
+      "fc1.weight is I32 [3, 2], needs [3, 2]" },
+    { "{" FC1("F32", "[2,3]", "[0,24]") "}", 24, CVN_ERROR_SHAPE,
+      "fc1.weight is F32 [2, 3], needs [3, 2]" },
     { "{" FC1("F32", "[6]", "[0,24]") "}", 24, CVN_ERROR_SHAPE, "[6], needs" },
-    { "{" FC1("F32", "[3,2,1,1,1,1,1,1]", "[0,24]") "}", 24, CVN_ERROR_SHAPE, "[3, 2, 1, 1, 1, 1, ...], needs" },
+    { "{" FC1("F32", "[3,2,1,1,1,1,1,1]", "[0,24]") "}", 24, CVN_ERROR_SHAPE,
+      "[3, 2, 1, 1, 1, 1, ...], needs" },
     { "", 24, CVN_ERROR_FORMAT, "does not begin with '{'" },
     { " {" GOOD "}", 24, CVN_ERROR_FORMAT, "does not begin with '{'" },
     { "[" GOOD "]", 24, CVN_ERROR_FORMAT, "does not begin with '{'" },
@@ -356,8 +379,10 @@ static const header_case header_cases[] = {
     { "{" GOOD " " EMPTY("x") "}", 24, CVN_ERROR_FORMAT, "','" },
     { "{" GOOD "," GOOD "}", 24, CVN_ERROR_FORMAT, "overlaps" },
     { "{" GOOD "," EMPTY("fc1.weight") "}", 24, CVN_ERROR_FORMAT, "twice" },
-    { "{\"__metadata__\":{},\"__metadata__\":{}," GOOD "}", 24, CVN_ERROR_FORMAT, "__metadata__ stands there twice" },
-    { "{\"__metadata__\":{\"cvn.tick\":\"1\",\"cvn.tick\":\"2\"}," GOOD "}", 24, CVN_ERROR_FORMAT, "twice" },
+    { "{\"__metadata__\":{},\"__metadata__\":{}," GOOD "}", 24, CVN_ERROR_FORMAT,
+      "__metadata__ stands there twice" },
+    { "{\"__metadata__\":{\"cvn.tick\":\"1\",\"cvn.tick\":\"2\"}," GOOD "}", 24, CVN_ERROR_FORMAT,
+      "twice" },
     { "{\"__metadata__\":{\"a\":1}," GOOD "}", 24, CVN_ERROR_FORMAT, "a text in quotes expected" },
     { "{\"__metadata__\":[]," GOOD "}", 24, CVN_ERROR_FORMAT, "'{' expected" },
     { "{\"fc1.weight\":3}", 24, CVN_ERROR_FORMAT, "byte 22" },
@@ -382,21 +407,24 @@ static const header_case header_cases[] = {
     { "{" FC1("F32", "[3,2", "[0,24]") "}", 24, CVN_ERROR_FORMAT, "" },
     { "{" FC1("F32", "[18446744073709551616,2]", "[0,24]") "}", 24, CVN_ERROR_FORMAT, "too large" },
     { "{" FC1("F32", "[4294967296,4294967296]", "[0,24]") "}", 24, CVN_ERROR_FORMAT, "too large" },
-    { "{" FC1("F32", "[9223372036854775808,2,3]", "[0,24]") "}", 24, CVN_ERROR_FORMAT, "too large" },
+    { "{" FC1("F32", "[9223372036854775808,2,3]", "[0,24]") "}", 24, CVN_ERROR_FORMAT,
+      "too large" },
     { "{" FC1("F32", "[4611686018427387904]", "[0,0]") "}", 0, CVN_ERROR_FORMAT, "" },
     { "{" FC1("F32", "[3,2]", "[0,20]") "}", 20, CVN_ERROR_FORMAT, "tensor fc1.weight" },
     { "{" FC1("F32", "[3,2]", "[24,0]") "}", 24, CVN_ERROR_FORMAT, "ends before it begins" },
     { "{" FC1("F32", "[3,2]", "[0,24,24]") "}", 24, CVN_ERROR_FORMAT, "']' expected" },
     { "{" FC1("F32", "[3,2]", "[0]") "}", 24, CVN_ERROR_FORMAT, "',' expected" },
-    { "{" FC1("F32", "[3,2]", "[18446744073709551592,18446744073709551615]") "}", 24, CVN_ERROR_FORMAT, "" },
+    { "{" FC1("F32", "[3,2]", "[18446744073709551592,18446744073709551615]") "}", 24,
+      CVN_ERROR_FORMAT, "" },
     { "{" GOOD "}", 23, CVN_ERROR_FORMAT, "behind the file's end" },
     { "{" GOOD "}", 25, CVN_ERROR_FORMAT, "1 bytes behind the last tensor" },
     { "{" FC1("F32", "[3,2]", "[4,28]") "}", 28, CVN_ERROR_FORMAT, "hole" },
-    { "{" GOOD ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[20,24]}}", 24, CVN_ERROR_FORMAT,
-      "overlaps" },
-    { "{" GOOD ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[28,32]}}", 32, CVN_ERROR_FORMAT, "hole" },
-    { "{" GOOD ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[24,28],\"y\":[1,]}}", 28, CVN_ERROR_FORMAT,
-      "a value expected" },
+    { "{" GOOD ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[20,24]}}", 24,
+      CVN_ERROR_FORMAT, "overlaps" },
+    { "{" GOOD ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[28,32]}}", 32,
+      CVN_ERROR_FORMAT, "hole" },
+    { "{" GOOD ",\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[24,28],\"y\":[1,]}}", 28,
+      CVN_ERROR_FORMAT, "a value expected" },
     { "{" GOOD ",\"x\":{\"y\":tru}}", 24, CVN_ERROR_FORMAT, "a value expected" }
 };
 
@@ -407,14 +435,16 @@ static void hand_made_headers(void)
         const header_case *c = &header_cases[i];
         size_t size;
         const unsigned char *file = make_file(c->header, NULL, c->data_size, &size);
-        unsigned char *bytes = (unsigned char *)malloc(size);       /* an exact block: overruns are seen */
+        /* an exact block: overruns are seen */
+        unsigned char *bytes = (unsigned char *)malloc(size);
         cvn_result r;
         test_case("header %s with %d bytes", c->header, (int)c->data_size);
         memcpy(bytes, file, size);
         cvn_flat_parameters(net, NULL)[5] = 7;                      /* all data are zeros */
         r = cvn_load_memory(net, bytes, size);
         CHECKF(r == c->result, "%s: %s", cvn_result_name(r), cvn_error(net));
-        if (r != CVN_OK) CHECKF(says(net, c->words), "\"%s\" without \"%s\"", cvn_error(net), c->words);
+        if (r != CVN_OK)
+            CHECKF(says(net, c->words), "\"%s\" without \"%s\"", cvn_error(net), c->words);
         CHECK(cvn_flat_parameters(net, NULL)[5] == (r == CVN_OK ? 0.0f : 7.0f));
         free(bytes);
     }
@@ -438,14 +468,26 @@ static void deep_nesting(void)
 
 static void absurd_lengths(void)
 {
-    static const uint64_t lengths[] = { 1, 7, 17, 255, 99999999, 100000000, 100000001, 0x7FFFFFFF, 0xFFFFFFFF,
-                                        UINT64_MAX / 2, UINT64_MAX - 8, UINT64_MAX - 7, UINT64_MAX };
+    static const uint64_t lengths[] = { 1,
+                                        7,
+                                        17,
+                                        255,
+                                        99999999,
+                                        100000000,
+                                        100000001,
+                                        0x7FFFFFFF,
+                                        0xFFFFFFFF,
+                                        UINT64_MAX / 2,
+                                        UINT64_MAX - 8,
+                                        UINT64_MAX - 7,
+                                        UINT64_MAX };
     cvn_net *net = make_small();
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         unsigned char bytes[24] = { 0 };
         for (int b = 0; b < 8; b++) bytes[b] = (unsigned char)(lengths[i] >> (8 * b));
         bytes[8] = '{';
-        CHECKF(cvn_load_memory(net, bytes, sizeof bytes) == CVN_ERROR_FORMAT, "%.0f", (double)lengths[i]);
+        CHECKF(cvn_load_memory(net, bytes, sizeof bytes) == CVN_ERROR_FORMAT, "%.0f",
+               (double)lengths[i]);
     }
     cvn_destroy(net);
 }
@@ -477,7 +519,8 @@ static void mutate(unsigned char *bytes, size_t header)
     static const char letters[] = "{}[]\",:0123456789-.\\uF tn";
     for (unsigned i = 1 + random_below(4); i > 0; i--) {
         const size_t at = random_below((unsigned)header);
-        bytes[at] = (unsigned char)(random_below(2) ? random_below(256) : (unsigned char)letters[random_below(24)]);
+        bytes[at] = (unsigned char)(random_below(2) ? random_below(256)
+                                                    : (unsigned char)letters[random_below(24)]);
     }
 }
 
@@ -494,7 +537,8 @@ static void mutated_weights(void)
         memcpy(bytes, whole, size);
         mutate(bytes, size - count * sizeof(float));
         r = cvn_load_memory(other, bytes, size);
-        CHECKF(r == CVN_OK || r == CVN_ERROR_FORMAT || r == CVN_ERROR_SHAPE, "%s", cvn_result_name(r));
+        CHECKF(r == CVN_OK || r == CVN_ERROR_FORMAT || r == CVN_ERROR_SHAPE, "%s",
+               cvn_result_name(r));
         if (r != CVN_OK) CHECK(same_parameters(other, before));
         else memcpy(cvn_flat_parameters(other, NULL), before, count * sizeof(float));
     }
@@ -520,8 +564,10 @@ static void mutated_checkpoints(void)
         mutate(bytes, 8 + 256 * (size_t)whole[1] + whole[0]);
         write_file(CHECKPOINT, bytes, size);
         r = cvn_load_checkpoint(net, CHECKPOINT);
-        CHECKF(r == CVN_OK || r == CVN_ERROR_FORMAT || r == CVN_ERROR_SHAPE, "%s", cvn_result_name(r));
-        CHECK(same_parameters(net, before));            /* of those it takes only the header differs */
+        CHECKF(r == CVN_OK || r == CVN_ERROR_FORMAT || r == CVN_ERROR_SHAPE, "%s",
+               cvn_result_name(r));
+        CHECK(same_parameters(net, before));            /* of those it takes only the header
+                                                         * differs */
     }
     free(before);
     free(bytes);
@@ -541,11 +587,13 @@ static void wrong_calls(void)
     CHECK(cvn_load_memory(net, &byte, 1) == CVN_ERROR_STATE);
     CHECK(cvn_save_size(net) == 0);
     CHECK(cvn_save_checkpoint(net, CHECKPOINT) == CVN_ERROR_STATE);
-    CHECK(cvn_save(NULL, WEIGHTS) < 0 && cvn_load(NULL, WEIGHTS) < 0 && cvn_load_memory(NULL, &byte, 1) < 0);
+    CHECK(cvn_save(NULL, WEIGHTS) < 0 && cvn_load(NULL, WEIGHTS) < 0 &&
+          cvn_load_memory(NULL, &byte, 1) < 0);
     CHECK(cvn_load_partial(NULL, WEIGHTS, NULL) < 0 && cvn_save_memory(NULL, &byte, 1) < 0);
     CHECK(cvn_save_size(NULL) == 0);
     CHECK(cvn_save_checkpoint(NULL, CHECKPOINT) < 0 && cvn_load_checkpoint(NULL, CHECKPOINT) < 0);
-    CHECK(cvn_save(built, NULL) == CVN_ERROR_ARGUMENT && cvn_load(built, NULL) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_save(built, NULL) == CVN_ERROR_ARGUMENT &&
+          cvn_load(built, NULL) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_save_memory(built, NULL, 0) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_load(built, "build/no_such_file") == CVN_ERROR_FILE);
     CHECKF(says(built, "build/no_such_file"), "%s", cvn_error(built));
@@ -561,7 +609,8 @@ static void wrong_calls(void)
     cvn_destroy(net);
 }
 
-typedef struct counting { int left; } counting;         /* allocations until they fail; < 0: never */
+typedef struct counting { int left; } counting;         /* allocations until they fail; < 0:
+                                                         * never */
 
 static void *count_alloc(void *user, size_t size)
 {
@@ -612,7 +661,8 @@ static void failing_allocator(void)
 static void checkpoint_refusals(void)
 {
     const cvn_optimizer plain = cvn_sgd(0.1f, 0), momentum = cvn_sgd(0.1f, 0.9f);
-    cvn_net *adam = make_seeded(1, 4), *sgd = make_net(NULL, 4, &plain), *heavy = make_net(NULL, 4, &momentum);
+    cvn_net *adam = make_seeded(1, 4), *sgd = make_net(NULL, 4, &plain),
+            *heavy = make_net(NULL, 4, &momentum);
     cvn_net *other = make_seeded(1, 5);
     size_t count;
     float *before = copy_parameters(sgd, &count);
@@ -629,7 +679,8 @@ static void checkpoint_refusals(void)
     CHECK(cvn_load_checkpoint(sgd, CHECKPOINT) == CVN_ERROR_FORMAT);
     CHECKF(says(sgd, "1 arrays") && says(sgd, "has 0"), "%s", cvn_error(sgd));
     CHECK(same_parameters(sgd, before));
-    CHECKF(cvn_load(sgd, CHECKPOINT) == CVN_OK, "%s", cvn_error(sgd));      /* weights out of a checkpoint */
+    /* weights out of a checkpoint */
+    CHECKF(cvn_load(sgd, CHECKPOINT) == CVN_OK, "%s", cvn_error(sgd));
     CHECK(same_nets(sgd, heavy));
     CHECK(cvn_build_infer(heavy, 1) == CVN_OK);
     CHECK(cvn_save_checkpoint(heavy, CHECKPOINT) == CVN_ERROR_STATE);
@@ -649,7 +700,8 @@ static cvn_data make_data(void)
 {
     cvn_data data;
     memset(&data, 0, sizeof data);
-    for (int i = 0; i < SAMPLES * VALUES; i++) sample_images[i] = (float)random_below(2001) / 1000.0f - 1.0f;
+    for (int i = 0; i < SAMPLES * VALUES; i++)
+        sample_images[i] = (float)random_below(2001) / 1000.0f - 1.0f;
     for (int i = 0; i < SAMPLES; i++) sample_labels[i] = (int)random_below(4);
     data.count = SAMPLES;
     data.images = sample_images;
@@ -669,10 +721,12 @@ static void resume_by_hand(void)
         if (batch == 3) CHECK(cvn_save_checkpoint(a, CHECKPOINT) == CVN_OK);
         if (batch == 3) CHECK(cvn_load_checkpoint(b, CHECKPOINT) == CVN_OK);
         CHECKF(cvn_train_batch(a, x, labels, 16, NULL) == CVN_OK, "%s", cvn_error(a));
-        if (batch >= 3) CHECKF(cvn_train_batch(b, x, labels, 16, NULL) == CVN_OK, "%s", cvn_error(b));
+        if (batch >= 3)
+            CHECKF(cvn_train_batch(b, x, labels, 16, NULL) == CVN_OK, "%s", cvn_error(b));
     }
     CHECK(same_nets(a, b));
-    CHECK(cvn_save_checkpoint(a, WEIGHTS) == CVN_OK && cvn_save_checkpoint(b, CHECKPOINT) == CVN_OK);
+    CHECK(cvn_save_checkpoint(a, WEIGHTS) == CVN_OK &&
+          cvn_save_checkpoint(b, CHECKPOINT) == CVN_OK);
     CHECK(same_files(WEIGHTS, CHECKPOINT));
     cvn_destroy(a);
     cvn_destroy(b);
@@ -685,7 +739,8 @@ static int stop_in_the_middle(void *user, const cvn_progress *p)
     return p->event == CVN_EVENT_BATCH && p->epoch == 2 && p->batch == 2;
 }
 
-/* Three epochs at once, and the same stopped, saved, loaded into a net of another seed and finished there. */
+/* Three epochs at once, and the same stopped, saved, loaded into a net of another seed and finished
+ * there. */
 static void resume(const cvn_optimizer *optimizer, int keep_best)
 {
     cvn_fit_options options = cvn_fit_defaults();
@@ -700,11 +755,13 @@ static void resume(const cvn_optimizer *optimizer, int keep_best)
     options.epochs = 3;
     options.keep_best = keep_best;
     options.schedule.kind = CVN_SCHEDULE_COSINE;
-    CHECKF(cvn_fit(whole, &train, keep_best ? &train : NULL, &options) == CVN_OK, "%s", cvn_error(whole));
+    CHECKF(cvn_fit(whole, &train, keep_best ? &train : NULL, &options) == CVN_OK, "%s",
+           cvn_error(whole));
     options.callback = stop_in_the_middle;
     options.checkpoint = keep_best ? CHECKPOINT : NULL;
     remove(CHECKPOINT);
-    CHECKF(cvn_fit(first, &train, keep_best ? &train : NULL, &options) == CVN_STOPPED, "%s", cvn_error(first));
+    CHECKF(cvn_fit(first, &train, keep_best ? &train : NULL, &options) == CVN_STOPPED, "%s",
+           cvn_error(first));
     if (!keep_best) CHECK(cvn_save_checkpoint(first, CHECKPOINT) == CVN_OK);
     CHECK(!same_nets(whole, first));
     options.callback = NULL;
@@ -712,12 +769,14 @@ static void resume(const cvn_optimizer *optimizer, int keep_best)
     options.resume = 1;
     CHECKF(cvn_load_checkpoint(second, CHECKPOINT) == CVN_OK, "%s", cvn_error(second));
     CHECK(cvn_history_count(second) == 1);
-    CHECKF(cvn_fit(second, &train, keep_best ? &train : NULL, &options) == CVN_OK, "%s", cvn_error(second));
+    CHECKF(cvn_fit(second, &train, keep_best ? &train : NULL, &options) == CVN_OK, "%s",
+           cvn_error(second));
     CHECK(same_nets(whole, second));
     CHECK(cvn_history_count(second) == 3);
     for (int i = 0; i < 3; i++) {
         const cvn_history a = cvn_history_at(whole, i), b = cvn_history_at(second, i);
-        CHECKF(!memcmp(&a.loss, &b.loss, sizeof a.loss), "%.9g and %.9g", (double)a.loss, (double)b.loss);
+        CHECKF(!memcmp(&a.loss, &b.loss, sizeof a.loss), "%.9g and %.9g", (double)a.loss,
+               (double)b.loss);
         CHECK(!memcmp(&a.lr, &b.lr, sizeof a.lr));
     }
     cvn_destroy(whole);

@@ -1,5 +1,5 @@
-/* test_train.c - training on small synthetic sets: cvn_fit and its options, single batches, evaluation, prediction,
- * resuming, threads, what is said about nets and sets that cannot learn. */
+/* test_train.c - training on small synthetic sets: cvn_fit and its options, single batches,
+ * evaluation, prediction, resuming, threads, what is said about nets and sets that cannot learn. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -16,7 +16,8 @@ static float noise(uint32_t *state)     /* uniform in [-1, 1) */
     return (float)(*state >> 8) / 8388608.0f - 1.0f;
 }
 
-/* Points [n, 2] in `classes` clouds on a circle of radius 1.5, so that mean and variance are about 0 and 1. */
+/* Points [n, 2] in `classes` clouds on a circle of radius 1.5, so that mean and variance are about
+ * 0 and 1. */
 static void make_clouds(float *x, int *labels, int n, int classes, float spread, uint32_t seed)
 {
     for (int i = 0; i < n; i++) {
@@ -87,7 +88,8 @@ static void make_stripes(float *x, int *labels, int n, uint32_t seed)
     }
 }
 
-/* conv, batch norm, relu, pool, conv, relu, dropout, dense: every kind of state that a run has; returns the logits */
+/* conv, batch norm, relu, pool, conv, relu, dropout, dense: every kind of state that a run has;
+ * returns the logits */
 static cvn_node add_convnet(cvn_net *net, float dropout)
 {
     cvn_node x = cvn_input(net, 1, SIDE, SIDE);
@@ -138,7 +140,8 @@ static double largest_difference(const float *a, const float *b, size_t n)
 /* ---- a callback that takes notes and may stop ---- */
 
 typedef struct notes {
-    int stop_epoch, stop_batch;         /* stop there; stop_batch 0: at the epoch's end; stop_epoch 0: never */
+    int stop_epoch, stop_batch;         /* stop there; stop_batch 0: at the epoch's end; stop_epoch
+                                         * 0: never */
     int batches, epochs, ends;          /* events seen */
     int last_epoch, last_batch;
     int batches_per_epoch;
@@ -175,7 +178,8 @@ static int take_notes(void *user, const cvn_progress *p)
     if (n->batches < 64) n->rate[n->batches] = p->lr;
     n->batches++;
     n->batches_per_epoch = p->batches;
-    if (p->epoch == n->last_epoch ? p->batch != n->last_batch + 1 : p->batch != 1 && n->batches > 1) n->in_order = 0;
+    if (p->epoch == n->last_epoch ? p->batch != n->last_batch + 1 : p->batch != 1 && n->batches > 1)
+        n->in_order = 0;
     n->last_epoch = p->epoch;
     n->last_batch = p->batch;
     return n->stop_epoch == p->epoch && n->stop_batch == p->batch;
@@ -204,7 +208,8 @@ static void test_loss_falls(void)
     if (CHECKF(cvn_history_count(net) == 15, "%d entries", cvn_history_count(net))) {
         first = cvn_history_at(net, 0);
         last = cvn_history_at(net, 14);
-        CHECKF(last.loss < 0.4f * first.loss, "loss %g, then %g", (double)first.loss, (double)last.loss);
+        CHECKF(last.loss < 0.4f * first.loss, "loss %g, then %g", (double)first.loss,
+               (double)last.loss);
         CHECKF(last.accuracy > 0.9f && last.accuracy <= 1, "accuracy %g", (double)last.accuracy);
         CHECK_NEAR(last.lr, 0.02f, 1e-7);
         CHECK(last.seconds >= 0);
@@ -257,10 +262,12 @@ static void test_xor(void)
     cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
     CHECK(cvn_set_optimizer(net, &adam) == CVN_OK);
     build(net, 4);
-    for (int i = 0; i < 300; i++) CHECK(cvn_train_batch_target(net, x, targets, 4, &loss) == CVN_OK);
+    for (int i = 0; i < 300; i++)
+        CHECK(cvn_train_batch_target(net, x, targets, 4, &loss) == CVN_OK);
     CHECKF(loss < 0.1f, "loss %g", (double)loss);
     CHECK(cvn_predict(net, x, 4, out) == CVN_OK);
-    for (int i = 0; i < 4; i++) CHECKF((out[i] > 0) == (labels[i] == 1), "%d: %g", i, (double)out[i]);
+    for (int i = 0; i < 4; i++)
+        CHECKF((out[i] > 0) == (labels[i] == 1), "%d: %g", i, (double)out[i]);
     cvn_destroy(net);
 }
 
@@ -286,7 +293,8 @@ static void test_early_stopping(void)
     CHECK(n.ends == 1 && n.end == CVN_STOPPED);
     for (int e = 1; e < cvn_history_count(net); e++)
         if (cvn_history_at(net, e).valid_loss < cvn_history_at(net, best).valid_loss) best = e;
-    CHECKF(cvn_history_count(net) == best + 1 + 3, "%d epochs, the best was %d", cvn_history_count(net), best + 1);
+    CHECKF(cvn_history_count(net) == best + 1 + 3, "%d epochs, the best was %d",
+           cvn_history_count(net), best + 1);
     CHECKF(same_params(net, n.params[best]), "not the parameters of epoch %d", best + 1);
     CHECK(!same_params(net, n.params[best + 1]));
     free_notes(&n);
@@ -416,7 +424,8 @@ static void test_batches(void)
     o.batch = 4;
     run_source(&s, &c, 10, &o);
     CHECKF(s.calls == 6, "%d batches", s.calls);
-    for (int i = 0; i < s.calls; i++) CHECKF(s.sizes[i] == (i % 3 < 2 ? 4 : 2), "batch %d has %d", i, s.sizes[i]);
+    for (int i = 0; i < s.calls; i++)
+        CHECKF(s.sizes[i] == (i % 3 < 2 ? 4 : 2), "batch %d has %d", i, s.sizes[i]);
     o.drop_last = 1;
     run_source(&s, &c, 10, &o);
     CHECKF(s.calls == 4, "%d batches with drop_last", s.calls);
@@ -458,7 +467,8 @@ static void test_shuffle(void)
     for (int i = 0; i < 360; i++) CHECK(b.asked[i] == i % 120);
 }
 
-/* With a rate that moves nothing, the loss of an epoch is the mean over its samples, the last batch by its size. */
+/* With a rate that moves nothing, the loss of an epoch is the mean over its samples, the last batch
+ * by its size. */
 static void test_epoch_loss(void)
 {
     clouds c;
@@ -496,7 +506,8 @@ static void test_schedule_in_fit(void)
     CHECK(n.batches == 32 && n.batches_per_epoch == 8);
     for (int i = 0; i < 32; i++) {
         const double want = (double)cvn_schedule_lr(&o.schedule, 0.02f, i, 8, 4);
-        CHECKF(fabs((double)n.rate[i] - want) <= 1e-9, "batch %d: rate %g, not %g", i, (double)n.rate[i], want);
+        CHECKF(fabs((double)n.rate[i] - want) <= 1e-9, "batch %d: rate %g, not %g", i,
+               (double)n.rate[i], want);
     }
     cvn_destroy(net);
 }
@@ -587,13 +598,15 @@ static void test_threads(void)
     for (int i = 0; i < 3; i++) {
         desc.threads = threads[i];
         other = train_convnet(&desc, &m);
-        CHECKF(m == n && !memcmp(one, other, n * sizeof(float)), "%d threads differ from 1", threads[i]);
+        CHECKF(m == n && !memcmp(one, other, n * sizeof(float)), "%d threads differ from 1",
+               threads[i]);
         free(other);
     }
     desc.parallel_for = backwards;
     desc.parallel_user = &jobs;
     other = train_convnet(&desc, &m);
-    CHECKF(m == n && !memcmp(one, other, n * sizeof(float)), "a job system with 7 workers differs from 1 thread");
+    CHECKF(m == n && !memcmp(one, other, n * sizeof(float)),
+           "a job system with 7 workers differs from 1 thread");
     CHECK(jobs > 0);
     free(other);
     desc = cvn_desc_defaults();
@@ -604,7 +617,8 @@ static void test_threads(void)
     free(one);
 }
 
-/* Runs 4 epochs, stopping after (epoch, batch) and going on; epoch 0: without a stop. The net is returned. */
+/* Runs 4 epochs, stopping after (epoch, batch) and going on; epoch 0: without a stop. The net is
+ * returned. */
 static cvn_net *run_with_stop(int epoch, int batch)
 {
     static float x[IMAGES * PIXELS];
@@ -655,11 +669,13 @@ static void test_resume(void)
         for (int e = 0; e < 4; e++) {
             const cvn_history a = cvn_history_at(whole, e);
             const cvn_history b = cvn_history_at(net, e);
-            CHECKF(!memcmp(&a.loss, &b.loss, sizeof a.loss), "epoch %d: loss %.9g and %.9g", e, (double)a.loss,
-                   (double)b.loss);
-            CHECKF(!memcmp(&a.valid_loss, &b.valid_loss, sizeof a.loss), "epoch %d: validation %.9g and %.9g", e,
-                   (double)a.valid_loss, (double)b.valid_loss);
-            CHECKF(!memcmp(&a.lr, &b.lr, sizeof a.lr), "epoch %d: rate %g and %g", e, (double)a.lr, (double)b.lr);
+            CHECKF(!memcmp(&a.loss, &b.loss, sizeof a.loss), "epoch %d: loss %.9g and %.9g", e,
+                   (double)a.loss, (double)b.loss);
+            CHECKF(!memcmp(&a.valid_loss, &b.valid_loss, sizeof a.loss),
+                   "epoch %d: validation %.9g and %.9g", e, (double)a.valid_loss,
+                   (double)b.valid_loss);
+            CHECKF(!memcmp(&a.lr, &b.lr, sizeof a.lr), "epoch %d: rate %g and %g", e, (double)a.lr,
+                   (double)b.lr);
             CHECK(!memcmp(&a.accuracy, &b.accuracy, sizeof a.accuracy));
         }
         cvn_destroy(net);
@@ -717,7 +733,8 @@ static void test_evaluate(void)
     CHECK(m.top5 > m.accuracy && m.top5 < 1);
     CHECK(!memcmp(confusion, naive_confusion, sizeof confusion));
     memset(&m, 0, sizeof m);
-    CHECKF(cvn_evaluate(net, &data, &m) == CVN_OK, "without a confusion matrix: %s", cvn_error(net));
+    CHECKF(cvn_evaluate(net, &data, &m) == CVN_OK, "without a confusion matrix: %s",
+           cvn_error(net));
     CHECK_NEAR(m.loss, naive.loss, 1e-5);
     labels[60] = 7;
     CHECK(cvn_evaluate(net, &data, &m) == CVN_ERROR_ARGUMENT);
@@ -742,7 +759,8 @@ static void test_evaluate_regression(void)
     build(net, 4);
     CHECKF(cvn_evaluate(net, &data, &m) == CVN_OK, "%s", cvn_error(net));
     CHECK(cvn_predict(net, x, 11, y) == CVN_OK);
-    for (int i = 0; i < 11; i++) sum += ((double)y[i] - (double)t[i]) * ((double)y[i] - (double)t[i]) / 11;
+    for (int i = 0; i < 11; i++)
+        sum += ((double)y[i] - (double)t[i]) * ((double)y[i] - (double)t[i]) / 11;
     CHECK_NEAR(m.loss, sum, 1e-5 * (1 + sum));
     CHECK(m.accuracy != m.accuracy);
     cvn_destroy(net);
@@ -795,7 +813,8 @@ static void test_nan_names_the_layer(void)
     p.value[5] = NAN;
     cvn_touch(net);
     CHECK(cvn_fit(net, &c.train, NULL, &o) == CVN_ERROR_NUMBER);
-    CHECKF(strstr(cvn_error(net), "fc2") && !strstr(cvn_error(net), "fc1"), "\"%s\"", cvn_error(net));
+    CHECKF(strstr(cvn_error(net), "fc2") && !strstr(cvn_error(net), "fc1"), "\"%s\"",
+           cvn_error(net));
 
     CHECK(cvn_init_parameters(net, 0) == CVN_OK);
     o.optimizer = &huge;
@@ -895,7 +914,8 @@ static void test_check_data(void)
     test_case("values from 0 to 255");
     for (int i = 0; i < 240; i++) c.x[i] = 127.5f + 60 * c.x[i];
     check_says(net, &c.train, "normalis", "mean");
-    CHECKF(cvn_check(net, &c.train, text, sizeof text) > 7 && strlen(text) == 7, "does not cut as snprintf does");
+    CHECKF(cvn_check(net, &c.train, text, sizeof text) > 7 && strlen(text) == 7,
+           "does not cut as snprintf does");
     CHECK(cvn_check(net, &c.train, NULL, 0) > 7);
     test_case("constant input");
     for (int i = 0; i < 240; i++) c.x[i] = 0.25f;
@@ -961,10 +981,12 @@ static void test_check_errors(void)
 
 /* ---- steps by hand ---- */
 
-static int forward_backward(cvn_net *net, cvn_node x, cvn_node labels, const float *values, const int *classes, int n)
+static int forward_backward(cvn_net *net, cvn_node x, cvn_node labels, const float *values,
+                            const int *classes, int n)
 {
-    return cvn_set_input(net, x, values, n) == CVN_OK && cvn_set_labels(net, labels, classes, n) == CVN_OK &&
-           cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK;
+    return cvn_set_input(net, x, values, n) == CVN_OK &&
+           cvn_set_labels(net, labels, classes, n) == CVN_OK && cvn_forward(net) == CVN_OK &&
+           cvn_backward(net) == CVN_OK;
 }
 
 /* 2 -> 16 relu -> 3 with the label input in hand. */
@@ -996,8 +1018,10 @@ static void test_gradient_accumulation(void)
         CHECK(cvn_zero_grad(net) == CVN_OK);
         for (size_t i = 0; i < n; i++) CHECK(g[i] == 0);
         CHECK(forward_backward(net, x, labels, c.x, c.labels, 16));
-        CHECKF(largest_difference(g, halves, n) < 1e-6, "differ by %g", largest_difference(g, halves, n));
-        CHECK(largest_difference(g, halves, n) < HUGE_VAL && fabs((double)g[0]) + fabs((double)g[n - 1]) > 0);
+        CHECKF(largest_difference(g, halves, n) < 1e-6, "differ by %g",
+               largest_difference(g, halves, n));
+        CHECK(largest_difference(g, halves, n) < HUGE_VAL &&
+              fabs((double)g[0]) + fabs((double)g[n - 1]) > 0);
         CHECK(cvn_step(net) == CVN_OK);
         for (size_t i = 0; i < n; i++) CHECK(g[i] == 0);
     }
@@ -1093,11 +1117,13 @@ static void test_several_losses(void)
         CHECK(cvn_set_input(net, target, t, 16) == CVN_OK);
         CHECK(forward_backward(net, x, d.labels, c.x, c.labels, 16));
         if (CHECK(cvn_value(net, ce) && cvn_value(net, mse))) {
-            const float want = weights[run][0] * *cvn_value(net, ce) + weights[run][1] * *cvn_value(net, mse);
+            const float want = weights[run][0] * *cvn_value(net, ce) +
+                               weights[run][1] * *cvn_value(net, mse);
             CHECK_NEAR(cvn_loss(net), want, 1e-6);
         }
         w = cvn_param_find(net, "trunk.weight");
-        if (CHECK(w.gradient && w.count == 16)) memcpy(trunk[run], w.gradient, w.count * sizeof(float));
+        if (CHECK(w.gradient && w.count == 16))
+            memcpy(trunk[run], w.gradient, w.count * sizeof(float));
         cvn_destroy(net);
     }
     for (int i = 0; i < 16; i++) CHECK_NEAR(trunk[0][i], trunk[1][i] + trunk[2][i], 1e-6);
@@ -1186,12 +1212,14 @@ static void decay_step(cvn_net *net, const clouds *c)
     free(w);
 }
 
-static void check_scaled(const char *what, const float *before, const float *after, size_t n, double factor)
+static void check_scaled(const char *what, const float *before, const float *after, size_t n,
+                         double factor)
 {
     for (size_t i = 0; i < n; i++) {
         const double want = factor * (double)before[i];
         const double got = (double)after[i];
-        if (!CHECKF(fabs(got - want) < 1e-6, "%s[%d] becomes %g, not %g", what, (int)i, got, want)) return;
+        if (!CHECKF(fabs(got - want) < 1e-6, "%s[%d] becomes %g, not %g", what, (int)i, got, want))
+            return;
     }
 }
 
@@ -1248,8 +1276,10 @@ static void test_freeze_before_build(void)
     a = take_all(n.net);
     for (int i = 0; i < 3; i++) CHECK(cvn_train_batch(n.net, c.x, c.labels, 16, NULL) == CVN_OK);
     b = take_all(n.net);
-    CHECK(SAME(w1) && SAME(b1) && SAME(gamma) && SAME(beta) && SAME(mean) && !SAME(w2) && !SAME(b2));
-    CHECK(!cvn_param_find(n.net, "fc1.weight").trainable && cvn_param_find(n.net, "fc2.weight").trainable);
+    CHECK(SAME(w1) && SAME(b1) && SAME(gamma) && SAME(beta) && SAME(mean) && !SAME(w2) &&
+          !SAME(b2));
+    CHECK(!cvn_param_find(n.net, "fc1.weight").trainable &&
+          cvn_param_find(n.net, "fc2.weight").trainable);
     CHECK(cvn_unfreeze(n.net, n.fc1) == CVN_ERROR_STATE);
     cvn_destroy(n.net);
 }
@@ -1267,8 +1297,10 @@ static void test_freeze_after_build(void)
     a = take_all(n.net);
     for (int i = 0; i < 3; i++) CHECK(cvn_train_batch(n.net, c.x, c.labels, 16, NULL) == CVN_OK);
     b = take_all(n.net);
-    CHECK(SAME(w1) && SAME(b1) && SAME(gamma) && SAME(beta) && SAME(mean) && !SAME(w2) && !SAME(b2));
-    CHECKF(cvn_unfreeze(n.net, n.fc1) == CVN_OK && cvn_unfreeze(n.net, n.bn1) == CVN_OK, "%s", cvn_error(n.net));
+    CHECK(SAME(w1) && SAME(b1) && SAME(gamma) && SAME(beta) && SAME(mean) && !SAME(w2) &&
+          !SAME(b2));
+    CHECKF(cvn_unfreeze(n.net, n.fc1) == CVN_OK && cvn_unfreeze(n.net, n.bn1) == CVN_OK, "%s",
+           cvn_error(n.net));
     CHECK(cvn_train_batch(n.net, c.x, c.labels, 16, NULL) == CVN_OK);
     b = take_all(n.net);
     CHECK(!SAME(w1) && !SAME(gamma) && !SAME(mean));
@@ -1294,7 +1326,8 @@ static void test_lr_scale(void)
     build(n.net, 16);
     CHECK(cvn_train_batch(n.net, c.x, c.labels, 16, NULL) == CVN_OK);
     half = take_all(n.net);
-    for (int i = 0; i < 32; i++) CHECK_NEAR(half.w1[i] - start.w1[i], 0.5f * (whole.w1[i] - start.w1[i]), 1e-6);
+    for (int i = 0; i < 32; i++)
+        CHECK_NEAR(half.w1[i] - start.w1[i], 0.5f * (whole.w1[i] - start.w1[i]), 1e-6);
     for (int i = 0; i < 48; i++) CHECK_NEAR(half.w2[i], whole.w2[i], 0);
     CHECK(fabs((double)(whole.w1[0] - start.w1[0])) > 1e-6);
     cvn_destroy(n.net);
@@ -1341,10 +1374,12 @@ static void test_build_infer(void)
     train_a_little(net, x, labels, 10);
     eval_by_hand(net, x, want);
     CHECK(cvn_predict(net, x, 16, got) == CVN_OK);
-    CHECKF(largest_difference(want, got, 32) < 1e-5, "cvn_predict differs by %g", largest_difference(want, got, 32));
+    CHECKF(largest_difference(want, got, 32) < 1e-5, "cvn_predict differs by %g",
+           largest_difference(want, got, 32));
     CHECKF(cvn_build_infer(net, 16) == CVN_OK, "%s", cvn_error(net));
     CHECK(cvn_predict(net, x, 16, got) == CVN_OK);
-    CHECKF(largest_difference(want, got, 32) < 1e-5, "the plan differs by %g", largest_difference(want, got, 32));
+    CHECKF(largest_difference(want, got, 32) < 1e-5, "the plan differs by %g",
+           largest_difference(want, got, 32));
     CHECK(cvn_train_batch(net, x, labels, 16, NULL) == CVN_ERROR_STATE);
     CHECKF(cvn_build(net, 16) == CVN_OK, "%s", cvn_error(net));
     eval_by_hand(net, x, got);
@@ -1352,7 +1387,8 @@ static void test_build_infer(void)
     cvn_destroy(net);
 }
 
-/* Each training step shows in the next prediction of the same net and of one that shares its weights. */
+/* Each training step shows in the next prediction of the same net and of one that shares its
+ * weights. */
 static void test_predictions_follow_training(void)
 {
     static float x[IMAGES * PIXELS];
@@ -1370,9 +1406,11 @@ static void test_predictions_follow_training(void)
         CHECK(cvn_predict(net, x, 16, got) == CVN_OK);
         CHECKF(largest_difference(before, got, 32) > 1e-4, "step %d does not show", i);
         eval_by_hand(net, x, want);
-        CHECKF(largest_difference(want, got, 32) < 1e-5, "step %d: %g", i, largest_difference(want, got, 32));
+        CHECKF(largest_difference(want, got, 32) < 1e-5, "step %d: %g", i,
+               largest_difference(want, got, 32));
         CHECK(cvn_predict(shared, x, 16, got) == CVN_OK);
-        CHECKF(largest_difference(want, got, 32) < 1e-5, "shared, step %d: %g", i, largest_difference(want, got, 32));
+        CHECKF(largest_difference(want, got, 32) < 1e-5, "shared, step %d: %g", i,
+               largest_difference(want, got, 32));
         memcpy(before, want, sizeof before);
     }
     cvn_destroy(shared);

@@ -1,5 +1,5 @@
-/* two_tu_a.c - the file of a program that holds the implementation; two_tu_b.c is the other one. With TWO_TU_STATIC
- * each of them holds a private copy instead. */
+/* two_tu_a.c - the file of a program that holds the implementation; two_tu_b.c is the other one.
+ * With TWO_TU_STATIC each of them holds a private copy instead. */
 #ifdef TWO_TU_STATIC
     #define CONVNET_STATIC
 #endif

@@ -1,5 +1,5 @@
-/* two_tu_b.c - the file that only uses the library: one training step and a prediction. Linked with two_tu_a.c; also
- * the program that valgrind watches. */
+/* two_tu_b.c - the file that only uses the library: one training step and a prediction. Linked with
+ * two_tu_a.c; also the program that valgrind watches. */
 #ifdef TWO_TU_STATIC
     #define CONVNET_STATIC
     #define CONVNET_IMPLEMENTATION
@@ -33,11 +33,13 @@ int main(void)
     for (int i = 0; i < 4 * 2 * 9 * 9; i++) images[i] = (float)(i * 7 % 11) / 5 - 1;
     ok = cvn_build(net, 4) == CVN_OK && cvn_train_batch(net, images, labels, 4, &loss) == CVN_OK;
 #ifndef TWO_TU_STATIC
-    ok = ok && two_tu_loss(net) - loss == 0;        /* a private copy may not be asked about another's net */
+    ok = ok && two_tu_loss(net) - loss == 0;        /* a private copy may not be asked about
+                                                     * another's net */
 #endif
     ok = ok && cvn_predict(net, images, 4, out) == CVN_OK && loss > 0 && two_tu_version() > 0;
     ok = ok && cvn_build_infer(net, 2) == CVN_OK && cvn_predict(net, images, 4, out) == CVN_OK;
-    printf("%s loss %.4f, kernels %s: %s\n", CONVNET_VERSION, (double)loss, cvn_isa(net), ok ? "ok" : cvn_error(net));
+    printf("%s loss %.4f, kernels %s: %s\n", CONVNET_VERSION, (double)loss, cvn_isa(net),
+           ok ? "ok" : cvn_error(net));
     cvn_destroy(net);
     return ok ? 0 : 1;
 }
