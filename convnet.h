@@ -164,7 +164,7 @@ typedef struct cvn_desc {
     uint64_t seed;                  /* init, shuffle, dropout, augmentation; 0: 1 */
     int threads;                    /* 0: OpenMP's number, or 1 */
     int keep_all;                   /* every node's value and gradient stay readable (tests,
-                                     * pictures); more memory */
+                                     * pictures; an input's gradient: cvn_want_grad); more memory */
     const char *isa;                /* force a kernel table: "c", "avx2", "avx512"; NULL: the best
                                      * of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
@@ -307,7 +307,7 @@ CONVNET_API cvn_net *cvn_share(cvn_net *net);
 CONVNET_API int cvn_summary(const cvn_net *net, char *text, size_t size);
 
 /* cvn_value - the node's value of the last forward pass, [N, ...]; cvn_gradient - d loss / d node
- * of the last backward pass. Writable: an image may be optimised in place. NULL (and
+ * of the last backward pass, until the next pass of any kind. Writable: an image may be optimised in place. NULL (and
  * CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node with cvn_keep or
  * cvn_want_grad before cvn_build. */
 CONVNET_API float *cvn_value(cvn_net *net, cvn_node node);
@@ -1057,7 +1057,9 @@ struct cvni_layer {
     void *saved, *table;
     void *work_forward, *work_backward;
     float *fold;
+    const char *scope;          /* the net's when it was added */
     int grad_written;           /* this backward pass has written dy */
+    int filled;                 /* an input: samples that were set last */
 };
 
 typedef enum cvni_role { CVNI_WEIGHT, CVNI_BIAS, CVNI_RUNNING } cvni_role;
@@ -1132,7 +1134,7 @@ struct cvn_net {
     const cvni_kernels *k;
     int threads;
     cvni_record *records;
-    char scope[CVN_MAX_NAME];
+    const char *scope;          /* prefix of names, a record; "" outside of all */
     cvn_net *parent;            /* cvn_share: owner of the weights */
 
     cvni_layer *layers;         /* [0] is no layer */
@@ -1588,6 +1590,7 @@ cvn_net *cvn_create(const cvn_desc *desc)
     net->desc = d;
     net->threads = cvni_default_threads(&d);
     net->layer_count = 1;
+    net->scope = "";
     net->shape_batch = 1;
     net->loss = NAN;
     net->optimizer = cvn_adam(1e-3f);
@@ -1649,15 +1652,14 @@ static int cvni_find_layer(const cvn_net *net, const char *name)
 /* conv1, conv2, ... in the current scope: the first that is free. */
 static char *cvni_automatic_name(cvn_net *net, const cvni_op *op)
 {
+    const char *dot = net->scope[0] ? "." : "";
     char name[2 * CVN_MAX_NAME];
     int number = 1;
-    for (int i = 1; i < net->layer_count; i++) number += net->layers[i].op == op && !net->scope[0];
-    if (net->scope[0]) number = 1;
-    for (;; number++) {
-        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "", op->name,
-                 number);
-        if (!cvni_find_layer(net, name)) break;
-    }
+    for (int i = 1; i < net->layer_count; i++)
+        number += !strcmp(net->layers[i].op->name, op->name) && !strcmp(net->layers[i].scope, net->scope);
+    do {
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, dot, op->name, number++);
+    } while (cvni_find_layer(net, name));
     return cvni_copy_text(net, name);
 }
 
@@ -1686,8 +1688,8 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     cvni_layer *l;
     cvn_result result;
     if (!net || net->failed) return none;
-    if (net->mode) {
-        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built; add layers before cvn_build",
+    if (net->mode || net->parent) {
+        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; add layers before",
                   op->type);
         return none;
     }
@@ -1714,6 +1716,7 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     l = &net->layers[net->layer_count];
     memset(l, 0, sizeof *l);
     l->op = op;
+    l->scope = net->scope;
     l->inputs = count;
     l->name = cvni_automatic_name(net, op);
     l->input = (int *)cvni_new_record(net, (size_t)cvni_max(count, 1) * sizeof(int));
@@ -1814,7 +1817,8 @@ void cvn_scope(cvn_net *net, const char *prefix)
                         prefix, CVN_MAX_NAME - 24);
         return;
     }
-    snprintf(net->scope, sizeof net->scope, "%s", prefix ? prefix : "");
+    prefix = prefix && prefix[0] ? cvni_copy_text(net, prefix) : "";
+    if (prefix) net->scope = prefix;
 }
 
 cvn_node cvn_find(const cvn_net *net, const char *name)
@@ -1893,6 +1897,10 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
     cvni_layer *l = cvni_mark(net, node, "cvn_tie");
     cvni_layer *w = cvni_mark(net, with, "cvn_tie");
     if (!l || !w || l == w) return;
+    if (net->parent) {
+        cvni_fail(net, CVN_ERROR_STATE, "cvn_tie: a shared net does not own its parameters");
+        return;
+    }
     if (l->op != w->op || l->params != w->params || !l->params) {
         cvni_graph_fail(net, CVN_ERROR_SHAPE,
                         "cvn_tie: '%s' (%s) and '%s' (%s) have not the same parameters", l->name,
@@ -1907,8 +1915,12 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
         }
     }
     for (int i = 0; i < l->params; i++) {
-        if (net->params[l->param[i]].layer == node.id) net->params[l->param[i]].dead = 1;
-        l->param[i] = w->param[i];
+        const int own = l->param[i];
+        if (own == w->param[i]) continue;
+        net->params[own].dead = 1;
+        for (int id = 1; id < net->layer_count; id++)       /* all that were tied to it follow */
+            for (int k = 0; k < net->layers[id].params; k++)
+                if (net->layers[id].param[k] == own) net->layers[id].param[k] = w->param[i];
     }
 }
 
@@ -2179,14 +2191,16 @@ static const cvni_op cvni_op_target = { "target",          "target", NULL, CVNI_
 static cvn_node cvni_add_source(cvn_net *net, const cvni_op *op, const int *dims, int count)
 {
     cvni_source_desc d;
-    memset(&d, 0, sizeof d);
-    if (net && !net->failed && (count < 0 || count >= CVN_MAX_RANK || (count && !dims)))
+    const cvn_node none = { 0 };
+    if (!net || net->failed) return none;
+    if (count < 0 || count >= CVN_MAX_RANK || (count && !dims)) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 0 to %d are possible", op->type,
                         count, CVN_MAX_RANK - 1);
-    else {
-        d.rank = count + 1;
-        for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
+        return none;
     }
+    memset(&d, 0, sizeof d);
+    d.rank = count + 1;
+    for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
     return cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
 }
 
@@ -2354,9 +2368,9 @@ static void cvni_plan_predict(const cvni_planner *p)
     for (int id = net->layer_count - 1; id > 0; id--) {
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &p->plan->places[id];
-        if (!(l->op->flags & CVNI_LOSS) && (id == net->output || l->keep || net->desc.keep_all) &&
-            !l->is_int)
-            place->predict = 1;
+        const int read = id == net->output ||
+                         ((l->keep || net->desc.keep_all) && !(l->op->flags & CVNI_SOURCE));
+        if (read && !(l->op->flags & CVNI_LOSS)) place->predict = 1;
         if (!place->predict) continue;
         for (int i = 0; i < l->inputs; i++) p->plan->places[l->input[i]].predict = 1;
     }
@@ -2622,10 +2636,12 @@ static cvn_result cvni_shapes(cvn_net *net, int batch)
 static void cvni_restore_shapes(cvn_net *net)
 {
     const int n = net->batch;
+    const int forward_done = net->forward_done;
     cvni_shapes(net, net->mode ? net->max_batch : 1);
     if (!net->mode || n == net->max_batch) return;
     net->batch = net->max_batch;
     cvni_set_batch(net, n);
+    net->forward_done = forward_done;
 }
 
 static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int train)
@@ -2715,6 +2731,7 @@ static void cvni_bind(cvn_net *net)
         const cvni_place *place = &net->plan.places[id];
         const cvni_buffer *b = net->plan.buffers;
         l->place = *place;
+        l->filled = 0;
         l->y = place->y < 0 ? NULL : (float *)(void *)(base + b[place->y].offset);
         l->dy = place->dy < 0 ? NULL : (float *)(void *)(base + b[place->dy].offset);
         l->saved = place->saved < 0 ? NULL : base + b[place->saved].offset;
@@ -2863,6 +2880,7 @@ cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer
 
 size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
 {
+    const int output = net ? net->output : 0;           /* the default is chosen by a build alone */
     cvni_plan plan;
     size_t bytes = 0;
     if (!net || cvni_check_build(net, max_batch, mode) != CVN_OK) return 0;
@@ -2870,6 +2888,7 @@ size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
         bytes = plan.total + CVNI_ALIGN;
         cvni_free_plan(net, &plan);
     }
+    net->output = output;
     cvni_restore_shapes(net);
     return bytes;
 }
@@ -2991,6 +3010,14 @@ static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
     return CVN_OK;
 }
 
+/* The samples of a batch into an input (int or float: of one size). */
+static void cvni_fill_input(cvn_net *net, cvni_layer *l, const void *values)
+{
+    memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
+    l->filled = net->batch;
+    net->forward_done = 0;
+}
+
 static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *values, int n,
                                    int is_int, const char *call)
 {
@@ -3006,7 +3033,7 @@ static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *val
         return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call,
                          l->name);
     result = cvni_set_batch(net, n);
-    if (result == CVN_OK) memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
+    if (result == CVN_OK) cvni_fill_input(net, l, values);
     return result;
 }
 
@@ -3022,12 +3049,27 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
 
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
+/* All inputs that the pass reads hold the same number of samples. */
+static cvn_result cvni_check_filled(cvn_net *net, int losses)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y || (!losses && !l->place.predict)) continue;
+        if (l->filled != net->batch)
+            return cvni_fail(net, CVN_ERROR_STATE, "input '%s' holds %d samples, the batch has %d; set it", l->name,
+                             l->filled, net->batch);
+    }
+    return CVN_OK;
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
-    net->training = training;
+    cvn_result filled = cvni_check_filled(net, losses);
     net->forward_done = 0;
+    if (filled != CVN_OK) return filled;
+    net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
     for (int id = 1; id < net->layer_count; id++) {
@@ -3070,6 +3112,7 @@ float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
 static void cvni_run_backward(cvn_net *net)
 {
+    if (!net->desc.keep_all) net->forward_done = 0;     /* gradients lie where values have lain */
     for (int id = net->layer_count - 1; id > 0; id--) {
         cvni_layer *l = &net->layers[id];
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
@@ -3118,7 +3161,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     if (!l->place.grad || !(l->want_grad || net->desc.keep_all))
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_backward_from: call cvn_want_grad on '%s' before cvn_build", l->name);
-    if (net->forward_done == CVN_INFER && !l->place.predict)
+    if (net->forward_done == CVN_INFER && !l->place.predict && !(l->op->flags & CVNI_SOURCE))
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_backward_from: cvn_forward_eval did not compute '%s'", l->name);
     cvni_begin_backward(net);
@@ -3143,8 +3186,7 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
         const int now = cvni_min(n - done, net->max_batch);
         result = cvni_set_batch(net, now);
         if (result != CVN_OK) return result;
-        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done,
-               cvni_elements(in->shape) * sizeof(float));
+        cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
         result = cvni_run(net, 0, 0);
         if (result != CVN_OK) return result;
         memcpy(out + cvni_sample_elements(y->shape) * (size_t)done, y->y,
@@ -4089,34 +4131,41 @@ static void cvni_conv_add_slices_part(void *context, int begin, int end, int wor
     }
 }
 
+/* dx of one plane += the gradient of one filter's output plane. */
+static void cvni_conv_direct_back_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+                                        const float *dy, float *dx)
+{
+    const int kw = c->d->kernel_w;
+    for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
+        for (int t = 0; t < c->taps; t++) {
+            const int r = c->rows[t / kw * c->OH + oh];
+            const int *cols = c->cols + t % kw * c->OW;
+            const int *run = c->runs + 2 * (t % kw);
+            float *row = dx + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w[t], dy + run[0], row + cols[run[0]]);
+            } else {
+                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * dy[q];
+            }
+        }
+    }
+}
+
 /* Tasks are channels of the batch: dx of one plane from all filters of its group. */
 static void cvni_conv_direct_back_data_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
-    const cvni_kernels *kern = j->net->k;
-    const int kw = c->d->kernel_w;
     (void)worker;
     for (int t = begin; t < end; t++) {
         float *dx = j->dx + (ptrdiff_t)t * c->H * c->W;
         if (!j->add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
-        for (int i = 0; i < c->MG * c->OH * c->taps; i++) {
-            const int f = t % c->C * c->MG + i / (c->OH * c->taps);
-            const int oh = i / c->taps % c->OH;
-            const int tap = i % c->taps;
-            const int r = c->rows[tap / kw * c->OH + oh];
-            const int *cols = c->cols + tap % kw * c->OW;
-            const int *run = c->runs + 2 * (tap % kw);
-            const float w = cvni_weights(j->net, j->l, 0)[f * c->taps + tap];
-            const float *dy = j->l->dy + (((ptrdiff_t)(t / c->C) * c->M + f) * c->OH + oh) * c->OW;
-            float *row = dx + (ptrdiff_t)r * c->W;
-            if (r < 0) continue;
-            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w, dy + run[0], row + cols[run[0]]);
-            } else {
-                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w * dy[q];
-            }
+        for (int k = 0; k < c->MG; k++) {
+            const int f = t % c->C * c->MG + k;
+            const float *dy = j->l->dy + ((ptrdiff_t)(t / c->C) * c->M + f) * c->OH * c->OW;
+            cvni_conv_direct_back_plane(j->net->k, c, cvni_weights(j->net, j->l, 0) + (ptrdiff_t)f * c->taps, dy, dx);
         }
     }
 }
@@ -4802,9 +4851,11 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
                                                   (float)mean);
     saved[c] = (float)mean;
     saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
-    *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
-    *running_var = (float)(keep * (double)*running_var +
-                           (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    if (!j->net->parent) {              /* a shared net leaves the owner's statistics alone */
+        *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
+        *running_var = (float)(keep * (double)*running_var +
+                               (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    }
     *scale = d->no_affine ? saved[j->C + c]
                           : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
     *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
@@ -5443,13 +5494,17 @@ cvn_node cvn_flatten(cvn_net *net, cvn_node x)
 
 cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
 {
+    const cvn_node none = { 0 };
     cvni_view_desc d;
-    memset(&d, 0, sizeof d);
-    d.rank = 1;
-    if (net && !net->failed && (!dims || count < 1 || count >= CVN_MAX_RANK))
+    if (!net || net->failed) return none;
+    if (!dims || count < 1 || count >= CVN_MAX_RANK) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "reshape: %d axes; 1 to %d are possible", count,
                         CVN_MAX_RANK - 1);
-    else if (dims) for (int i = 0; i < count; i++) d.dim[d.rank++] = dims[i];
+        return none;
+    }
+    memset(&d, 0, sizeof d);
+    d.rank = count + 1;
+    for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
     return cvni_add_layer(net, &cvni_op_reshape, &x, 1, &d, sizeof d);
 }
 
@@ -6749,6 +6804,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         cvni_layer *l = &net->layers[id];
         const void *from;
         if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        l->filled = batch->n;
         if (!l->is_int && l->op != &cvni_op_target) {
             if (!images_done) cvni_gather_images(net, l, &g);
             images_done = 1;
@@ -7449,18 +7505,20 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 {
     cvni_layer *in = cvni_first_input(net);
     cvn_result result;
-    if (!x || !in || (!labels && !targets))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_train_batch: samples, labels or an input are missing");
+    if (!x || !in) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_op *op = net->layers[id].op;
+        if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
+            return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: the net has an input '%s'; give it %s",
+                             net->layers[id].name, op->type);
+    }
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
-    memcpy(in->y, x, cvni_elements(in->shape) * sizeof(float));
+    cvni_fill_input(net, in, x);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
-        if (labels && l->op == &cvni_op_labels)
-            memcpy(l->y, labels, cvni_elements(l->shape) * sizeof(int));
-        if (targets && l->op == &cvni_op_target)
-            memcpy(l->y, targets, cvni_elements(l->shape) * sizeof(float));
+        if (l->op == &cvni_op_labels) cvni_fill_input(net, l, labels);
+        if (l->op == &cvni_op_target) cvni_fill_input(net, l, targets);
     }
     return CVN_OK;
 }
@@ -7530,8 +7588,7 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
     for (int done = 0; done < n;) {
         result = cvni_set_batch(net, cvni_min(n - done, net->max_batch));
         if (result != CVN_OK) return result;
-        memcpy(in->y, x + cvni_sample_elements(in->shape) * (size_t)done,
-               cvni_elements(in->shape) * sizeof(float));
+        cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
         result = cvni_run(net, 0, 0);
         if (result != CVN_OK) return result;
         cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
@@ -8170,7 +8227,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
     const size_t params = net ? (net->trainable + net->running) * sizeof(float) : 0;
     cvni_text t;
-    size_t state;
+    size_t state, grads;
     uint64_t tick, step;
     char *copy;
     cvn_result result = cvni_needs_build(net, "cvn_check", 1);
@@ -8179,8 +8236,9 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
                            "cvn_check: a shared net does not own its parameters");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result != CVN_OK) return (int)result;
-    state = cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots;
-    copy = (char *)cvni_alloc(net, cvni_add_size(params, state));
+    grads = net->trainable * sizeof(float);
+    state = cvni_align(grads) * (size_t)net->plan.slots;
+    copy = (char *)cvni_alloc(net, cvni_add_size(params, cvni_add_size(state, grads)));
     if (!copy)
         return (int)cvni_fail(net, CVN_ERROR_MEMORY,
                               "cvn_check: no memory for a copy of the parameters");
@@ -8190,12 +8248,14 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
     if (size) text[0] = 0;
     memcpy(copy, net->weights, params);
     memcpy(copy + params, net->state, state);
+    memcpy(copy + params + state, net->grads, grads);
+    cvni_zero(net->grads, net->trainable);
     tick = net->tick;
     step = net->optimizer_step;
     result = cvni_check_batch(net, data, &t);
     memcpy(net->weights, copy, params);
     memcpy(net->state, copy + params, state);
-    cvni_zero(net->grads, net->trainable);
+    memcpy(net->grads, copy + params + state, grads);
     net->tick = tick;
     net->optimizer_step = step;
     net->weights_version++;
@@ -10089,11 +10149,12 @@ static void cvni_add_c(int n, const float *a, const float *b, float *y)
     for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* NaN stays NaN: it is not <= 0. */
+/* NaN stays NaN: it is not <= 0. A slope of 0 times -Inf would be one. */
 CVNI_HOT
 static void cvni_relu_c(int n, float slope, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
+    if (slope == 0) for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
+    else for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
 }
 
 CVNI_HOT

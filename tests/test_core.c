@@ -1204,6 +1204,135 @@ static void result_names(void)
     CHECK(strcmp(CONVNET_VERSION, "0.1.0") == 0);
 }
 
+/* ================================================================================================
+ * contracts that are easily broken
+ * ============================================================================================== */
+
+/* a follows b when b is tied to c later. */
+static void tied_in_a_chain(void)
+{
+    const float x[2] = { 1, -2 };
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node in = cvn_input_vector(net, 2);
+    cvn_node n[3];
+    for (int i = 0; i < 3; i++) {
+        n[i] = cvn_dense(net, in, 5);
+        cvn_keep(net, n[i]);
+    }
+    cvn_tie(net, n[0], n[1]);
+    cvn_tie(net, n[1], n[2]);
+    CHECK(cvn_build(net, 1) == CVN_OK);
+    CHECK(cvn_parameters(net) == 15 && cvn_param_count(net) == 2);
+    CHECK(cvn_set_input(net, in, x, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+    for (int i = 0; i < 2; i++) CHECK(!memcmp(cvn_value(net, n[i]), cvn_value(net, n[2]), 5 * sizeof(float)));
+    cvn_destroy(net);
+}
+
+/* Gradients lie where values have lain: one backward pass a forward pass. Inputs hold what the batch has. */
+static void passes_in_order(void)
+{
+    const float x[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    const int labels[4] = { 0, 1, 2, 0 };
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node in = cvn_input_vector(net, 2);
+    const cvn_node y = cvn_dense(net, in, 3);
+    const cvn_node other = cvn_input_vector(net, 3);
+    const cvn_node loss = cvn_softmax_loss(net, cvn_add(net, y, other));
+    const cvn_node target = cvn_find(net, "labels1");
+    CHECK(cvn_build(net, 4) == CVN_OK && loss.id);
+    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_set_labels(net, target, labels, 2) == CVN_OK);
+    CHECK(cvn_forward(net) == CVN_ERROR_STATE && strstr(cvn_error(net), "input2"));
+    CHECK(cvn_set_input(net, other, x, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK(cvn_memory_needed(net, 9, CVN_TRAIN) > 0 && cvn_backward(net) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_ERROR_STATE);
+    CHECK(cvn_set_labels(net, target, labels, 4) == CVN_OK && cvn_forward(net) == CVN_ERROR_STATE);
+    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_set_labels(net, target, labels, 2) == CVN_OK);
+    CHECK(cvn_forward(net) == CVN_OK && cvn_set_input(net, in, x, 2) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_ERROR_STATE);
+    cvn_destroy(net);
+}
+
+/* Asking for the memory of half a net does not settle its output; on a failed net long arrays are not read. */
+static void asking_changes_nothing(void)
+{
+    int dims[64];
+    float out[3] = { 9, 9, 9 };
+    const float x[4] = { 1, 2, 3, 4 };
+    cvn_net *net = cvn_create(NULL);
+    cvn_node a = cvn_dense(net, cvn_input_vector(net, 4), 8);
+    CHECK(cvn_memory_needed(net, 1, CVN_INFER) > 0);
+    cvn_softmax_loss(net, cvn_dense(net, a, 3));
+    CHECK(cvn_build(net, 1) == CVN_OK && cvn_predict(net, x, 1, out) == CVN_OK && out[2] != 9.0f);
+    cvn_destroy(net);
+    for (int i = 0; i < 64; i++) dims[i] = 2;
+    net = cvn_create(NULL);
+    a = cvn_input(net, 0, 1, 1);
+    CHECK(cvn_reshape(net, a, dims, 64).id == 0 && cvn_input_tensor(net, dims, 64).id == 0);
+    CHECK(cvn_input_tensor(net, NULL, 3).id == 0 && cvn_reshape(NULL, a, dims, 64).id == 0);
+    cvn_destroy(net);
+}
+
+/* A shared net adds nothing to the graph and leaves the owner's statistics alone. */
+static void share_is_a_guest(void)
+{
+    const float x[8] = { 1, 2, 3, 4, 5, 6, 7, 9 };
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node in = cvn_input_vector(net, 2);
+    const cvn_node bn = cvn_batchnorm(net, in);
+    cvn_net *guest;
+    cvn_mse_loss(net, bn, in);
+    CHECK(cvn_build(net, 4) == CVN_OK);
+    guest = cvn_share(net);
+    CHECK(cvn_dense(guest, bn, 3).id == 0 && strstr(cvn_error(guest), "shared"));
+    CHECK(cvn_build(guest, 4) == CVN_OK && cvn_train_batch(guest, x, NULL, 4, NULL) == CVN_ERROR_STATE);
+    CHECK(cvn_set_input(guest, in, x, 4) == CVN_OK && cvn_forward(guest) == CVN_OK);
+    CHECK(cvn_param_find(net, "bn1.running_mean").value[0] == 0.0f);
+    cvn_destroy(guest);
+    CHECK(cvn_train_batch(net, x, NULL, 4, NULL) == CVN_OK);        /* no label input: none are needed */
+    CHECK(cvn_param_find(net, "bn1.running_mean").value[0] != 0.0f);
+    cvn_destroy(net);
+}
+
+/* cvn_check leaves gradients that wait for more batches. */
+static void check_keeps_gradients(void)
+{
+    float x[8] = { 1, 2, -1, -2, 0, 1, 2, 0 };
+    int labels[4] = { 0, 1, 2, 0 };
+    char text[1000];
+    float before[9];
+    cvn_data data;
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node in = cvn_input_vector(net, 2);
+    cvn_softmax_loss(net, cvn_dense(net, in, 3));
+    memset(&data, 0, sizeof data);
+    data.count = 4;
+    data.images = x;
+    data.labels = labels;
+    CHECK(cvn_build(net, 4) == CVN_OK && cvn_set_input(net, in, x, 4) == CVN_OK);
+    CHECK(cvn_set_labels(net, cvn_find(net, "labels1"), labels, 4) == CVN_OK);
+    CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+    memcpy(before, cvn_flat_gradients(net, NULL), sizeof before);
+    CHECK(before[0] != 0.0f && cvn_check(net, &data, text, sizeof text) >= 0);
+    CHECK(!memcmp(before, cvn_flat_gradients(net, NULL), sizeof before));
+    cvn_destroy(net);
+}
+
+static void scopes_count_for_themselves(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    cvn_node x = cvn_input_vector(net, 4);
+    cvn_scope(net, "enc");
+    x = cvn_dense(net, cvn_dense(net, x, 4), 4);
+    CHECK(!strcmp(cvn_node_name(net, x), "enc.fc2"));
+    cvn_scope(net, NULL);
+    x = cvn_dense(net, x, 4);
+    CHECK(!strcmp(cvn_node_name(net, x), "fc1"));
+    cvn_scope(net, "enc");
+    x = cvn_dense(net, x, 4);
+    CHECK(!strcmp(cvn_node_name(net, x), "enc.fc3"));
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(philox_known_answers);
@@ -1237,5 +1366,11 @@ int main(void)
     RUN(image_is_optimised);
     RUN(graph_of_branches);
     RUN(nan_is_named);
+    RUN(tied_in_a_chain);
+    RUN(passes_in_order);
+    RUN(asking_changes_nothing);
+    RUN(share_is_a_guest);
+    RUN(check_keeps_gradients);
+    RUN(scopes_count_for_themselves);
     return test_done();
 }

@@ -1,0 +1,547 @@
+/* test_plan.c - the plan of memory, by comparison: random graphs are built twice, once with every value and gradient
+ * kept (cvn_desc.keep_all: nothing shares memory) and once as planned, in a buffer of exactly the size that
+ * cvn_memory_needed names, full of NaN, at a crooked address. Outputs, losses, kept values, wanted gradients and all
+ * parameters must agree bit for bit through forward, backward, pushed-in gradients, steps, predictions, another batch
+ * and another image size. An inference plan must agree too: bit for bit where no batch norm is folded. */
+#define CONVNET_IMPLEMENTATION
+#include "../convnet.h"
+#include "test.h"
+
+#ifndef GRAPHS
+    #define GRAPHS 1000                 /* -DGRAPHS=50000: a night's search */
+#endif
+#define MAX_NODES 40
+#define MAX_LOSSES 3
+#define MAX_SAMPLE 2048                 /* floats of one sample in a node: larger ones are not built upon */
+#define MAX_BATCH 4
+
+typedef struct graph {
+    cvn_net *net;
+    uint64_t random;
+    cvn_node node[MAX_NODES];           /* float tensors, inputs first */
+    int tied[MAX_NODES];
+    int kept[MAX_NODES], wanted[MAX_NODES];
+    int nodes, inputs, norms;
+    int foldable;                       /* the newest node is a convolution or dense layer, or a norm behind one */
+    cvn_node target[MAX_LOSSES], labels[MAX_LOSSES], loss[MAX_LOSSES];
+    int classes[MAX_LOSSES];            /* of labels[i] */
+    int targets, label_inputs, losses;
+    unsigned char *block;               /* the caller's buffer, or NULL */
+} graph;
+
+/* splitmix64: the choices of a graph depend on its seed alone. */
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+static int below(uint64_t *state, int n) { return (int)(draw(state) % (uint64_t)n); }
+static int chance(uint64_t *state, int percent) { return below(state, 100) < percent; }
+static float real(uint64_t *state) { return (float)below(state, 20001) / 10000 - 1; }
+
+static size_t elements(cvn_shape s, int first)
+{
+    size_t n = 1;
+    for (int i = first; i < s.rank; i++) n *= (size_t)s.dim[i];
+    return n;
+}
+
+static cvn_shape shape_of(const graph *g, int i) { return cvn_node_shape(g->net, g->node[i]); }
+
+/* ---- a random graph ---- */
+
+static int same_parameter(const graph *g, cvn_node a, cvn_node b, const char *suffix)
+{
+    char name[2][CVN_MAX_NAME + 16];
+    cvn_param p[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(name[i], sizeof name[i], "%s.%s", cvn_node_name(g->net, i ? b : a), suffix);
+        p[i] = cvn_param_find(g->net, name[i]);
+    }
+    return p[0].count == p[1].count && p[0].shape.rank == p[1].shape.rank &&
+           !memcmp(p[0].shape.dim, p[1].shape.dim, sizeof p[0].shape.dim);
+}
+
+/* The newest node takes the parameters of an earlier one: same kind (names begin alike: conv, fc), same shapes. */
+static void tie_newest(graph *g)
+{
+    const int last = g->nodes - 1;
+    const char *name = cvn_node_name(g->net, g->node[last]);
+    for (int i = g->inputs; i < last; i++) {
+        if (g->tied[i] || strncmp(cvn_node_name(g->net, g->node[i]), name, 2)) continue;
+        if (!same_parameter(g, g->node[i], g->node[last], "weight")) continue;
+        if (!same_parameter(g, g->node[i], g->node[last], "bias")) continue;
+        cvn_tie(g->net, g->node[last], g->node[i]);
+        g->tied[last] = 1;
+        return;
+    }
+}
+
+static cvn_node add_conv(graph *g, cvn_node x, cvn_shape s)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.kernel_h = 1 + below(&g->random, s.dim[2] < 3 ? s.dim[2] : 3);
+    d.kernel_w = 1 + below(&g->random, s.dim[3] < 3 ? s.dim[3] : 3);
+    d.stride_h = 1 + below(&g->random, 2);
+    d.stride_w = 1 + below(&g->random, 2);
+    d.pad_top = d.pad_bottom = below(&g->random, d.kernel_h);
+    d.pad_left = below(&g->random, d.kernel_w);
+    d.pad_right = below(&g->random, d.kernel_w);
+    if (chance(&g->random, 30)) d.pad_mode = CVN_PAD_REPLICATE;
+    d.groups = chance(&g->random, 30) ? s.dim[1] : 1;
+    d.filters = d.groups * (1 + below(&g->random, 3));
+    d.no_bias = chance(&g->random, 30);
+    return cvn_conv2d_ex(g->net, x, &d);
+}
+
+static cvn_node add_pool(graph *g, cvn_node x)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    const int kind = below(&g->random, 4);
+    if (kind == 0) return cvn_global_avgpool(g->net, x);
+    if (kind == 1) return cvn_global_maxpool(g->net, x);
+    d.kernel_h = 2;
+    d.stride_h = 1 + below(&g->random, 2);
+    d.pad_top = d.pad_left = below(&g->random, 2);
+    d.pad_bottom = d.pad_right = 1;
+    d.ceil_mode = chance(&g->random, 50);
+    d.exclude_pad = chance(&g->random, 50);
+    return kind == 2 ? cvn_maxpool_ex(g->net, x, &d) : cvn_avgpool_ex(g->net, x, &d);
+}
+
+static cvn_node add_elementwise(graph *g, cvn_node x)
+{
+    switch (below(&g->random, 8)) {
+    case 0: return cvn_leaky_relu(g->net, x, 0.1f);
+    case 1: return cvn_elu(g->net, x, 0.7f);
+    case 2: return cvn_sigmoid(g->net, x);
+    case 3: return cvn_tanh(g->net, x);
+    case 4: return cvn_softmax(g->net, x);
+    case 5: return cvn_dropout(g->net, x, chance(&g->random, 50) ? 0.0f : 0.4f);
+    default: return cvn_relu(g->net, x);
+    }
+}
+
+static cvn_node add_view(graph *g, cvn_node x, cvn_shape s)
+{
+    const int back[3] = { 1, -1, 1 };
+    const int pair[2] = { s.dim[1], -1 };
+    switch (below(&g->random, 3)) {
+    case 0: return cvn_reshape(g->net, x, back, 3);
+    case 1: return cvn_reshape(g->net, x, pair, 2);
+    default: return cvn_flatten(g->net, x);
+    }
+}
+
+/* What an operation on two tensors asks of them. */
+static int fits(cvn_shape a, cvn_shape b, int concat)
+{
+    if (a.rank != b.rank || a.rank < 2) return 0;
+    for (int i = concat ? 2 : 1; i < a.rank; i++)
+        if (a.dim[i] != b.dim[i] && (concat || (a.dim[i] != 1 && b.dim[i] != 1))) return 0;
+    return 1;
+}
+
+/* Joins node x with another one that fits: a random one, or x itself. */
+static cvn_node add_join(graph *g, int x)
+{
+    const int kind = below(&g->random, 3);
+    int other = x;
+    for (int tries = 0; tries < 20; tries++) {
+        const int i = below(&g->random, g->nodes);
+        if (i == x || !fits(shape_of(g, x), shape_of(g, i), kind == 2)) continue;
+        other = i;
+        break;
+    }
+    if (kind == 0) return cvn_mul(g->net, g->node[x], g->node[other]);
+    if (kind == 1) return cvn_add(g->net, g->node[x], g->node[other]);
+    return cvn_concat(g->net, g->node[other], g->node[x]);
+}
+
+/* Behind a foldable layer: what an inference plan takes into it. */
+static void add_fused(graph *g)
+{
+    const cvn_node x = g->node[g->nodes - 1];
+    const int kind = below(&g->random, 5);
+    cvn_node y;
+    if (kind < 2) y = cvn_batchnorm(g->net, x);
+    else if (kind == 2) y = cvn_dropout(g->net, x, 0.3f);
+    else y = kind == 3 ? cvn_relu(g->net, x) : cvn_leaky_relu(g->net, x, 0.2f);
+    g->norms += kind < 2;
+    g->node[g->nodes++] = y;
+    g->foldable = chance(&g->random, 70);
+}
+
+static void add_layer(graph *g)
+{
+    const int x = chance(&g->random, 60) ? g->nodes - 1 : below(&g->random, g->nodes);
+    const cvn_shape s = shape_of(g, x);
+    const cvn_node in = g->node[x];
+    const int kind = below(&g->random, 12);
+    int weights = 0;
+    cvn_node y;
+    if (elements(s, 1) > MAX_SAMPLE) return;
+    if (g->foldable && chance(&g->random, 60)) {
+        add_fused(g);
+        return;
+    }
+    if (kind < 3 && s.rank == 4) y = add_conv(g, in, s);
+    else if (kind == 3 && s.rank == 4) y = add_pool(g, in);
+    else if (kind == 4) y = cvn_dense(g->net, in, 1 + below(&g->random, 6));
+    else if (kind == 5) y = add_view(g, in, s);
+    else if (kind < 8) y = add_join(g, x);
+    else if (kind == 8) y = cvn_batchnorm(g->net, in);
+    else y = add_elementwise(g, in);
+    weights = (kind < 3 && s.rank == 4) || kind == 4;
+    g->norms += kind == 8;
+    g->node[g->nodes++] = y;
+    g->foldable = weights;
+    if (weights && chance(&g->random, 40)) tie_newest(g);
+}
+
+static void add_loss(graph *g)
+{
+    const int x = below(&g->random, g->nodes);
+    const int kind = below(&g->random, 4);
+    const int i = g->losses++;
+    cvn_shape s = shape_of(g, x);
+    if (kind == 0) {
+        g->loss[i] = cvn_softmax_loss(g->net, g->node[x]);
+        g->classes[g->label_inputs] = s.dim[s.rank == 3 ? 2 : 1];
+        g->labels[g->label_inputs++].id = g->loss[i].id - 1;        /* the input that the call made */
+    } else if (kind == 1) {
+        int other = x;
+        for (int k = 0; k < g->nodes; k++) {
+            const cvn_shape o = shape_of(g, k);
+            if (k != x && o.rank == s.rank && !memcmp(o.dim, s.dim, sizeof s.dim)) other = k;
+        }
+        g->loss[i] = cvn_mse_loss(g->net, g->node[x], g->node[other]);
+    } else {
+        const cvn_node t = g->target[g->targets++] = cvn_target(g->net, g->node[x]);
+        g->loss[i] = kind == 2 ? cvn_mse_loss(g->net, g->node[x], t)
+                               : cvn_bce_with_logits_loss(g->net, g->node[x], t);
+    }
+    cvn_add_loss(g->net, g->loss[i], chance(&g->random, 20) ? 0 : 0.25f + (float)below(&g->random, 4) / 4);
+}
+
+static void add_marks(graph *g)
+{
+    for (int i = 0; i < g->nodes; i++) {
+        g->kept[i] = chance(&g->random, 15);
+        g->wanted[i] = chance(&g->random, 15);
+        if (g->kept[i]) cvn_keep(g->net, g->node[i]);
+        if (g->wanted[i]) cvn_want_grad(g->net, g->node[i]);
+        if (chance(&g->random, 8)) cvn_freeze(g->net, g->node[i]);
+    }
+    if (chance(&g->random, 5)) cvn_freeze_to(g->net, g->node[below(&g->random, g->nodes)]);
+    if (chance(&g->random, 40)) cvn_output(g->net, g->node[below(&g->random, g->nodes)]);
+}
+
+static graph make_graph(uint64_t seed, int keep_all, int threads)
+{
+    cvn_desc d = cvn_desc_defaults();
+    const cvn_optimizer sgd = cvn_sgd(1e-3f, 0.9f);
+    int layers;
+    graph g;
+    memset(&g, 0, sizeof g);
+    g.random = seed;
+    d.seed = seed + 1;
+    d.keep_all = keep_all;
+    d.threads = threads;
+    g.net = cvn_create(&d);
+    g.inputs = 1 + below(&g.random, 2);
+    for (int i = 0; i < g.inputs; i++) {
+        const int channels = 1 + below(&g.random, 4);
+        const int height = 3 + below(&g.random, 5);
+        g.node[g.nodes++] = cvn_input(g.net, channels, height, 3 + below(&g.random, 5));
+    }
+    layers = 3 + below(&g.random, 22);
+    while (layers--) {
+        add_layer(&g);
+        if (g.losses + 1 < MAX_LOSSES && chance(&g.random, 6)) add_loss(&g);    /* some losses stand in the middle */
+    }
+    add_loss(&g);
+    add_marks(&g);
+    cvn_set_optimizer(g.net, &sgd);
+    return g;
+}
+
+static void free_graph(graph *g)
+{
+    cvn_destroy(g->net);
+    free(g->block);
+}
+
+/* Builds in a buffer of the promised size whose bytes are all NaN and whose address is odd. */
+static cvn_result build_in(graph *g, int batch, cvn_mode mode)
+{
+    const size_t size = cvn_memory_needed(g->net, batch, (int)mode);
+    unsigned char *old = g->block;
+    cvn_result result;
+    g->block = (unsigned char *)malloc(size + 1);
+    if (!g->block) return CVN_ERROR_MEMORY;
+    memset(g->block, 0xFF, size + 1);
+    CHECK(cvn_build_in(g->net, batch, mode, g->block + 1, size - 1) == CVN_ERROR_MEMORY);
+    result = cvn_build_in(g->net, batch, mode, g->block + 1, size);
+    free(old);
+    return result;
+}
+
+/* ---- the same data into both, everything out of both compared ---- */
+
+static float *random_values(uint64_t *random, size_t n)
+{
+    float *v = (float *)malloc((n + 1) * sizeof *v);
+    for (size_t i = 0; v && i < n; i++) v[i] = real(random);
+    return v;
+}
+
+static void fill_node(graph *a, graph *b, cvn_node node, int n, uint64_t *random)
+{
+    float *v = random_values(random, elements(cvn_node_shape(a->net, node), 1) * (size_t)n);
+    CHECK(cvn_set_input(a->net, node, v, n) == CVN_OK);
+    CHECK(cvn_set_input(b->net, node, v, n) == CVN_OK);
+    free(v);
+}
+
+static void fill_labels(graph *a, graph *b, int i, int n, uint64_t *random)
+{
+    const size_t count = elements(cvn_node_shape(a->net, a->labels[i]), 1) * (size_t)n;
+    int *v = (int *)malloc((count + 1) * sizeof *v);
+    for (size_t k = 0; v && k < count; k++) v[k] = chance(random, 10) ? -100 : below(random, a->classes[i]);
+    CHECK(cvn_set_labels(a->net, a->labels[i], v, n) == CVN_OK);
+    CHECK(cvn_set_labels(b->net, b->labels[i], v, n) == CVN_OK);
+    free(v);
+}
+
+static void fill_all(graph *a, graph *b, int n, uint64_t *random)
+{
+    for (int i = 0; i < a->inputs; i++) fill_node(a, b, a->node[i], n, random);
+    for (int i = 0; i < a->targets; i++) fill_node(a, b, a->target[i], n, random);
+    for (int i = 0; i < a->label_inputs; i++) fill_labels(a, b, i, n, random);
+}
+
+static int same_bits(const float *a, const float *b, size_t n) { return a && b && !memcmp(a, b, n * sizeof *a); }
+
+/* Close enough for folded weights; numbers that overflowed say nothing. */
+static int close_to(const float *a, const float *b, size_t n)
+{
+    double top = 1;
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabs((double)a[i]) < 1e6)) return 1;
+        if (fabs((double)a[i]) > top) top = fabs((double)a[i]);
+    }
+    for (size_t i = 0; i < n; i++) if (!(fabs((double)a[i] - (double)b[i]) <= 2e-4 * top)) return 0;
+    return 1;
+}
+
+/* Values that the planned net must keep. */
+static void compare_values(const graph *all, const graph *b, int losses, const char *when)
+{
+    for (int i = 0; i < b->nodes; i++) {
+        const size_t n = elements(shape_of(b, i), 0);
+        if (!b->kept[i] && i >= b->inputs) continue;
+        CHECKF(same_bits(cvn_value(all->net, all->node[i]), cvn_value(b->net, b->node[i]), n), "value of %s %s",
+               cvn_node_name(b->net, b->node[i]), when);
+    }
+    for (int i = 0; losses && i < b->losses; i++)
+        CHECKF(same_bits(cvn_value(all->net, all->loss[i]), cvn_value(b->net, b->loss[i]), 1), "loss %d %s", i, when);
+}
+
+static void compare_gradients(const graph *all, const graph *b, const char *when)
+{
+    size_t n;
+    const float *flat = cvn_flat_gradients(all->net, &n);
+    CHECKF(same_bits(flat, cvn_flat_gradients(b->net, NULL), n), "gradients of the parameters %s", when);
+    for (int i = 0; i < b->nodes; i++) {
+        if (!b->wanted[i]) continue;
+        n = elements(shape_of(b, i), 0);
+        CHECKF(same_bits(cvn_gradient(all->net, all->node[i]), cvn_gradient(b->net, b->node[i]), n),
+               "gradient of %s %s", cvn_node_name(b->net, b->node[i]), when);
+    }
+}
+
+static void compare_parameters(const graph *all, const graph *b, const char *when)
+{
+    size_t n;
+    const float *flat = cvn_flat_parameters(all->net, &n);
+    CHECKF(same_bits(flat, cvn_flat_parameters(b->net, NULL), n), "parameters %s", when);
+}
+
+/* Forward, backward, step. Returns 0 when a batch norm met one value a channel: then both must say so. */
+static int compare_training(graph *all, graph *b, int n, uint64_t *random)
+{
+    cvn_result result;
+    fill_all(all, b, n, random);
+    result = cvn_forward(all->net);
+    CHECK(cvn_forward(b->net) == result);
+    if (result != CVN_OK) return 0;
+    compare_values(all, b, 1, "after forward");
+    CHECK(cvn_backward(all->net) == CVN_OK && cvn_backward(b->net) == CVN_OK);
+    compare_values(all, b, 1, "after backward");
+    compare_gradients(all, b, "after backward");
+    CHECK(cvn_step(all->net) == CVN_OK && cvn_step(b->net) == CVN_OK);
+    compare_parameters(all, b, "after the step");
+    return 1;
+}
+
+/* A gradient pushed in at each node that was asked to have one, after a forward pass of either kind. */
+static void compare_pushes(graph *all, graph *b, int n, uint64_t *random)
+{
+    for (int i = 0; i < b->nodes; i++) {
+        const int eval = b->kept[i] && chance(random, 50);
+        cvn_result result;
+        float *v;
+        if (!b->wanted[i]) continue;
+        fill_all(all, b, n, random);
+        result = eval ? cvn_forward_eval(all->net) : cvn_forward(all->net);
+        CHECK((eval ? cvn_forward_eval(b->net) : cvn_forward(b->net)) == result);
+        if (result != CVN_OK) return;
+        v = random_values(random, elements(shape_of(b, i), 0));
+        CHECK(cvn_backward_from(all->net, all->node[i], v) == CVN_OK);
+        CHECKF(cvn_backward_from(b->net, b->node[i], v) == CVN_OK, "%s", cvn_error(b->net));
+        free(v);
+        compare_gradients(all, b, "after a pushed-in gradient");
+        cvn_zero_grad(all->net);
+        cvn_zero_grad(b->net);
+    }
+}
+
+/* What a prediction must leave: the kept values. */
+static void compare_kept(const graph *all, const graph *b, int exact)
+{
+    for (int i = b->inputs; i < b->nodes; i++) {
+        const size_t n = elements(shape_of(b, i), 0);
+        const float *x = cvn_value(all->net, all->node[i]);
+        const float *y = b->kept[i] ? cvn_value(b->net, b->node[i]) : NULL;
+        if (!b->kept[i]) continue;
+        CHECKF(exact ? same_bits(x, y, n) : x && y && close_to(x, y, n), "%s kept by a prediction, exact %d",
+               cvn_node_name(b->net, b->node[i]), exact);
+    }
+}
+
+/* Predictions of more samples than a batch holds; of one batch where a second input must keep what was set. */
+static void compare_predictions(graph *all, graph *b, int batch, int exact, uint64_t *random)
+{
+    const int n = b->inputs > 1 ? batch : 2 * batch + 1;
+    const cvn_node output = { all->net->output };
+    const size_t count = elements(cvn_node_shape(all->net, output), 1) * (size_t)n;
+    float *x = random_values(random, elements(shape_of(all, 0), 1) * (size_t)n);
+    float *ya = random_values(random, count);
+    float *yb = random_values(random, count);
+    CHECK(all->net->output == b->net->output);
+    for (int i = 1; i < b->inputs; i++) {
+        float *v = random_values(random, elements(shape_of(b, i), 1) * (size_t)n);
+        CHECK(cvn_set_input(all->net, all->node[i], v, n) == CVN_OK);
+        cvn_set_input(b->net, b->node[i], v, n);        /* refused where an inference plan does not need it */
+        free(v);
+    }
+    if (cvn_predict(b->net, x, n, yb) == CVN_OK) {      /* refused likewise when the first input is not needed */
+        CHECK(cvn_predict(all->net, x, n, ya) == CVN_OK);
+        CHECKF(exact ? same_bits(ya, yb, count) : close_to(ya, yb, count), "predictions, exact %d", exact);
+        compare_kept(all, b, exact);
+    }
+    free(x);
+    free(ya);
+    free(yb);
+}
+
+/* ---- tests ---- */
+
+static void both_train(graph *all, graph *b, int batch, uint64_t *random)
+{
+    for (int round = 0; round < 2; round++) {
+        if (!compare_training(all, b, 1 + below(random, batch), random)) continue;
+        compare_pushes(all, b, 1 + below(random, batch), random);
+        compare_predictions(all, b, batch, 1, random);
+        compare_parameters(all, b, "after all");
+    }
+}
+
+static void random_graphs(void)
+{
+    for (int seed = 1; seed <= GRAPHS; seed++) {
+        uint64_t random = (uint64_t)seed * 1000003;
+        const int batch = 1 + below(&random, MAX_BATCH);
+        graph all = make_graph((uint64_t)seed, 1, 1);
+        graph b = make_graph((uint64_t)seed, 0, 1 + below(&random, 3));
+        const int height = 3 + below(&random, 6);
+        const int width = 3 + below(&random, 6);
+        cvn_result result;
+        test_case("graph %d, batch %d", seed, batch);
+        CHECKF(cvn_build(all.net, batch) == CVN_OK, "%s", cvn_error(all.net));
+        CHECKF(build_in(&b, batch, CVN_TRAIN) == CVN_OK, "%s", cvn_error(b.net));
+        both_train(&all, &b, batch, &random);
+
+        CHECK(cvn_build(all.net, batch + 1) == CVN_OK);             /* parameters and momentum move along */
+        CHECK(build_in(&b, batch + 1, CVN_TRAIN) == CVN_OK);
+        both_train(&all, &b, batch + 1, &random);
+
+        result = cvn_resize(b.net, height, width);                  /* may not fit the buffer: all stays as it was */
+        if (result != CVN_ERROR_MEMORY) CHECK(cvn_resize(all.net, height, width) == result);
+        both_train(&all, &b, batch + 1, &random);
+
+        CHECK(cvn_build(b.net, batch) == CVN_OK);                   /* an arena of its own can grow */
+        CHECK(cvn_build(all.net, batch) == CVN_OK);
+        result = cvn_resize(all.net, width, height);
+        CHECK(cvn_resize(b.net, width, height) == result);
+        both_train(&all, &b, batch, &random);
+        free_graph(&all);
+        free_graph(&b);
+    }
+}
+
+/* A shared net predicts as its owner does, also after the owner's weights have changed. */
+static void compare_share(graph *all, graph *b, int batch, uint64_t *random)
+{
+    graph other = *b;
+    other.net = cvn_share(b->net);
+    other.block = NULL;
+    CHECKF(cvn_build_infer(other.net, batch) == CVN_OK, "%s", cvn_error(other.net));
+    compare_predictions(all, &other, batch, !b->norms, random);
+    CHECK(cvn_init_parameters(all->net, 77) == CVN_OK && cvn_init_parameters(b->net, 77) == CVN_OK);
+    compare_predictions(all, &other, batch, !b->norms, random);
+    compare_predictions(all, b, batch, !b->norms, random);
+    cvn_destroy(other.net);
+}
+
+static void random_inference(void)
+{
+    for (int seed = 1; seed <= GRAPHS; seed++) {
+        uint64_t random = (uint64_t)seed * 1000033;
+        const int batch = 1 + below(&random, MAX_BATCH);
+        graph all = make_graph((uint64_t)seed, 1, 1);
+        graph b = make_graph((uint64_t)seed, 0, 1 + below(&random, 3));
+        float *weights;
+        size_t n;
+        test_case("inference graph %d, batch %d", seed, batch);
+        CHECKF(cvn_build(all.net, batch) == CVN_OK, "%s", cvn_error(all.net));
+        CHECKF(build_in(&b, batch, CVN_INFER) == CVN_OK, "%s", cvn_error(b.net));
+        for (int step = 0; step < 3; step++) {                      /* running statistics that are not 0 and 1 */
+            for (int i = 0; i < all.inputs; i++) fill_node(&all, &all, all.node[i], batch, &random);
+            for (int i = 0; i < all.targets; i++) fill_node(&all, &all, all.target[i], batch, &random);
+            for (int i = 0; i < all.label_inputs; i++) fill_labels(&all, &all, i, batch, &random);
+            if (cvn_forward(all.net) != CVN_OK) break;
+            CHECK(cvn_backward(all.net) == CVN_OK && cvn_step(all.net) == CVN_OK);
+        }
+        weights = cvn_flat_parameters(b.net, &n);
+        memcpy(weights, cvn_flat_parameters(all.net, NULL), n * sizeof(float));
+        cvn_touch(b.net);
+        compare_predictions(&all, &b, batch, !b.norms, &random);
+        CHECK(cvn_build(all.net, batch + 1) == CVN_OK && build_in(&b, batch + 1, CVN_INFER) == CVN_OK);
+        compare_predictions(&all, &b, batch + 1, !b.norms, &random);
+        compare_share(&all, &b, batch + 1, &random);
+        free_graph(&all);
+        free_graph(&b);
+    }
+}
+
+int main(void)
+{
+    RUN(random_graphs);
+    RUN(random_inference);
+    return test_done();
+}
