@@ -62,8 +62,9 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run
  *     linear algebra  >>gemm
- *     layers          >>conv2d >>dense >>pool >>norm >>act >>softmax >>dropout >>view >>binary
- *                     >>concat
+ *     layers          >>conv2d >>dense >>pool >>norm >>layernorm >>act >>softmax >>gated >>dropout
+ *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
+ *                     >>resize
  *     losses          >>loss
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
@@ -453,6 +454,75 @@ CONVNET_API cvn_batchnorm_desc cvn_batchnorm_defaults(void);
 CONVNET_API cvn_node cvn_batchnorm(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *desc);
 
+/* cvn_layernorm, cvn_instancenorm, cvn_groupnorm - y = (x - mean)/sqrt(var + eps) * weight + bias,
+ * mean and (biased) variance of each group of a sample; the same in training and prediction, there
+ * are no running statistics.
+ *   layer      any x of rank 2 or more, a group is the last axis: [N, T, C] step by step; with
+ *              axes = a the last a ones (rank - 1: the whole sample), nn.LayerNorm's
+ *              normalized_shape
+ *   instance   x [N, C, ...], a group is a channel; without weight and bias unless affine
+ *   group      x [N, C, ...], C/groups channels are a group
+ *   weights    weight, one, and bias, zero: [C], for layer norm the shape of the normalised axes
+ *   errors     CVN_ERROR_ARGUMENT when groups do not divide C or for axes out of range;
+ *              CVN_ERROR_SHAPE for an instance norm of one value a channel
+ *   source     J. L. Ba et al., arXiv:1607.06450; D. Ulyanov et al., arXiv:1607.08022;
+ *              Y. Wu, K. He, arXiv:1803.08494 */
+typedef struct cvn_layernorm_desc {
+    int axes;                       /* last axes that are normalised; 0: 1 */
+    float eps;                      /* 0: 1e-5 */
+    int no_affine;                  /* without weight and bias */
+    int no_bias;
+    cvn_init weight_init;           /* default one */
+    cvn_init bias_init;             /* default zero */
+} cvn_layernorm_desc;
+
+typedef struct cvn_instancenorm_desc {
+    float eps;                      /* 0: 1e-5 */
+    int affine;                     /* with weight and bias */
+    cvn_init weight_init;           /* default one */
+    cvn_init bias_init;             /* default zero */
+} cvn_instancenorm_desc;
+
+typedef struct cvn_groupnorm_desc {
+    int groups;
+    float eps;                      /* 0: 1e-5 */
+    int no_affine;                  /* without weight and bias */
+    cvn_init weight_init;           /* default one */
+    cvn_init bias_init;             /* default zero */
+} cvn_groupnorm_desc;
+
+CONVNET_API cvn_layernorm_desc cvn_layernorm_defaults(void);
+CONVNET_API cvn_instancenorm_desc cvn_instancenorm_defaults(void);
+CONVNET_API cvn_groupnorm_desc cvn_groupnorm_defaults(void);
+CONVNET_API cvn_node cvn_layernorm(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_layernorm_ex(cvn_net *net, cvn_node x, const cvn_layernorm_desc *desc);
+CONVNET_API cvn_node cvn_instancenorm(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x,
+                                         const cvn_instancenorm_desc *desc);
+CONVNET_API cvn_node cvn_groupnorm(cvn_net *net, cvn_node x, int groups);
+CONVNET_API cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc *desc);
+
+/* cvn_l2norm - y = x/max(|x|, 1e-12), |x| the Euclidean length along an axis from 1 on
+ * (F.normalize). */
+CONVNET_API cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis);
+
+/* cvn_lrn - local response normalisation across channels, as nn.LocalResponseNorm:
+ * y_c = x_c * (k + alpha/size * sum x^2)^-beta, the sum over the channels c - size/2 to
+ * c + (size - 1)/2 that there are.
+ *   x        [N, C, ...]
+ *   source   A. Krizhevsky et al., NeurIPS 2012, section 3.3 (there size 5, k 2 and 1e-4 for
+ *            alpha/size) */
+typedef struct cvn_lrn_desc {
+    int size;
+    float alpha;                    /* 0: 1e-4 */
+    float beta;                     /* 0: 0.75 */
+    float k;                        /* 0: 1 */
+} cvn_lrn_desc;
+
+CONVNET_API cvn_lrn_desc cvn_lrn_defaults(void);
+CONVNET_API cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size);
+CONVNET_API cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc *desc);
+
 /* cvn_dropout - training: each value is zero with probability p, else divided by 1 - p; prediction:
  * y = x. 0 <= p < 1.
  *   source   N. Srivastava et al., JMLR 15, 2014 (the "inverted" form) */
@@ -468,10 +538,97 @@ CONVNET_API cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int 
 CONVNET_API cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b);
 
+/* Tensor operations, all with gradients. Axes count from 0, the batch, which is never reduced,
+ * moved or cut; each axis that is named is from 1 to rank - 1.
+ *
+ * cvn_sub, cvn_div, cvn_maximum, cvn_minimum - elementwise, broadcasting as cvn_add. Where the two
+ * are equal, maximum and minimum give each half of the gradient; NaN wins. */
+CONVNET_API cvn_node cvn_sub(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_div(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
+
+/* Elementwise functions. As in C: the logarithm of a negative number is NaN.
+ *   scale   scale*x + shift
+ *   clip    low below low, high above high; no gradient there, nor at the two, as PyTorch
+ *   pow     x to a constant power
+ *   abs     gradient 0 at 0 */
+CONVNET_API cvn_node cvn_exp(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_log(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sqrt(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_square(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_abs(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_neg(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_scale(cvn_net *net, cvn_node x, float scale, float shift);
+CONVNET_API cvn_node cvn_clip(cvn_net *net, cvn_node x, float low, float high);
+CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
+
+/* cvn_reduce_sum, cvn_reduce_mean, cvn_reduce_max - over `count` axes; count 0: over all but the
+ * batch. The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
+ * cvn_reshape drops them without a copy. Equal largest values share the gradient, as torch.amax. */
+CONVNET_API cvn_node cvn_reduce_sum(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count);
+
+/* cvn_permute - axis k of the result is axis axes[k - 1] of x; axes names each axis but the batch
+ * once: { 2, 3, 1 } turns [N, C, H, W] into [N, H, W, C].
+ * cvn_slice - the elements [begin, end) of an axis.
+ * cvn_split - parts[i] are the next sizes[i] elements of an axis; the sizes add up to it. On an
+ * error all parts are invalid. */
+CONVNET_API cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end);
+CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
+                           cvn_node *parts);
+
+/* cvn_matmul - a matrix product for each index of the axes before the last two.
+ *   a        [N, ..., T, K], or [N, ..., K, T] with transpose_a
+ *   b        [N, ..., K, S], or [N, ..., S, K] with transpose_b
+ *   returns  [N, ..., T, S]
+ *   errors   CVN_ERROR_SHAPE; the axes before the last two must agree
+ * cvn_gram - Gram matrix of the channels: [N, C, H, W] -> [N, C, C], the sum over pixels of the
+ * products of two channels, divided by C*H*W. Made of reshape, matmul and scale.
+ *   source   L. Gatys et al., arXiv:1508.06576 */
+CONVNET_API cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a,
+                                int transpose_b);
+CONVNET_API cvn_node cvn_gram(cvn_net *net, cvn_node x);
+
+/* cvn_stop_gradient - y = x, and no gradient goes back.
+ * cvn_gradient_reversal - y = x; the gradient goes back times -scale.
+ *   source   Y. Ganin, V. Lempitsky, arXiv:1409.7495 */
+CONVNET_API cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale);
+
+/* cvn_embedding - a row of a table for each label.
+ *   labels   int [N, ...] (cvn_input_labels)
+ *   returns  [N, ..., dim]
+ *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
+ *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
+CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim);
+
 /* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
  * 1 on. */
 CONVNET_API cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis);
+
+/* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
+ *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
+ *                           F.interpolate: output line h reads line floor(h * H/OH)
+ *   cvn_upsample_bilinear   between the four nearest pixels; align_corners: the centres of the
+ *                           corner pixels stay where they are, else the corners of the image do
+ *   cvn_pixel_shuffle       [N, C*factor^2, H, W] -> [N, C, H*factor, W*factor]
+ *   cvn_pad                 a border of zeros, of the mirrored image (pad < size) or of its
+ *                           outermost pixels
+ *   cvn_crop                height x width pixels from (top, left) on */
+CONVNET_API cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor);
+CONVNET_API cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width);
+CONVNET_API cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor,
+                                           int align_corners);
+CONVNET_API cvn_node cvn_upsample_bilinear_to(cvn_net *net, cvn_node x, int height, int width,
+                                              int align_corners);
+CONVNET_API cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor);
+CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bottom, int right,
+                             cvn_pad_mode mode);
+CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
 
 /* Activations, elementwise.
  *   relu         max(x, 0)
@@ -488,6 +645,73 @@ CONVNET_API cvn_node cvn_sigmoid(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_tanh(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_softmax(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis);
+
+/* Further activations, elementwise; s(x) = 1/(1 + exp(-x)).
+ *   relu6         min(max(x, 0), 6)
+ *   prelu         x for x > 0, else w*x: one w for all (`parameters` 0 or 1), or one for each
+ *                 channel of axis 1 (`parameters` C); weight [parameters], 0.25
+ *                                                                K. He et al., arXiv:1502.01852
+ *   selu          1.0507 (x for x > 0, else 1.6733 (exp(x) - 1))
+ *                                                          G. Klambauer et al., arXiv:1706.02515
+ *   celu          x for x > 0, else alpha*(exp(x/alpha) - 1), alpha > 0
+ *                                                                 J. T. Barron, arXiv:1704.07483
+ *   gelu          x P(x), P the normal distribution: x/2 (1 + erf(x/sqrt(2)))
+ *   gelu_tanh     x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), its usual approximation
+ *                                                 D. Hendrycks, K. Gimpel, arXiv:1606.08415
+ *   silu          x s(x), also called swish                P. Ramachandran et al., arXiv:1710.05941
+ *   mish          x tanh(log(1 + exp(x)))                           D. Misra, arXiv:1908.08681
+ *   hardswish     x min(max(x + 3, 0), 6)/6                   A. Howard et al., arXiv:1905.02244
+ *   hardsigmoid   min(max(x + 3, 0), 6)/6
+ *   softplus      log(1 + exp(beta*x))/beta, x itself where beta*x > threshold;
+ *                 beta 0: 1, threshold 0: 20
+ *   softsign      x/(1 + |x|)
+ *   binary_step   1 for x >= 0, else 0. Its derivative is 0; backward passes dy straight through
+ *                 where |x| <= 1, and 0 elsewhere: Y. Bengio et al., arXiv:1308.3432 (straight
+ *                 through), with the window of I. Hubara et al., arXiv:1602.02830, section 1.3
+ *   log_softmax   x - max - log(sum of exp(x - max)); axes as softmax and softmax_axis */
+CONVNET_API cvn_node cvn_relu6(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters);
+CONVNET_API cvn_node cvn_selu(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_celu(cvn_net *net, cvn_node x, float alpha);
+CONVNET_API cvn_node cvn_gelu(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_gelu_tanh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_silu(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_mish(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_hardswish(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_hardsigmoid(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_softplus(cvn_net *net, cvn_node x, float beta, float threshold);
+CONVNET_API cvn_node cvn_softsign(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_binary_step(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_log_softmax(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis);
+
+/* Activations of several slices.
+ *   cvn_glu      the first half of an axis times s of the second: x [N, 2C, ...] -> [N, C, ...].
+ *                axis 0: the channels, axis 1, but the last axis of a sequence [N, T, 2C]; else
+ *                from 1 on, as PyTorch's GLU(dim)
+ *   cvn_maxout   the largest of each group of k neighbouring channels:
+ *                [N, C, ...] -> [N, C/k, ...], y[c] = max of x[c*k], ..., x[c*k + k - 1]; the first
+ *                of equals has the gradient; NaN wins
+ *   errors   CVN_ERROR_SHAPE when the axis is odd, or k does not divide C
+ *   source   Y. N. Dauphin et al., arXiv:1612.08083; I. Goodfellow et al., arXiv:1302.4389 */
+CONVNET_API cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_maxout(cvn_net *net, cvn_node x, int k);
+
+/* cvn_activation - an elementwise function of your own.
+ *   forward    writes y[i] = f(x[i]) for i from 0 to n - 1
+ *   backward   writes dx[i] = dy[i]*f'(x[i]); y[i] is f(x[i]) (the gradients of other readers of x
+ *              are added behind it)
+ *   The arrays of one call do not overlap. A tensor comes in pieces of any n, in any order, from
+ *   several threads at once: what is written for an element must depend on that element and on
+ *   what `user` points to alone. That must not change during a pass, and must live as long as the
+ *   net (and the nets that share with it); the library never reads it, and files hold nothing of
+ *   it.
+ *   errors     CVN_ERROR_ARGUMENT when one of the two functions is NULL */
+typedef void (*cvn_activation_forward)(void *user, int n, const float *x, float *y);
+typedef void (*cvn_activation_backward)(void *user, int n, const float *x, const float *y,
+                                        const float *dy, float *dx);
+CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_forward forward,
+                                    cvn_activation_backward backward, void *user);
 
 /* Losses: scalar nodes, means over the batch, minimised by cvn_fit; several add up.
  *
@@ -521,38 +745,130 @@ CONVNET_API cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits,
 CONVNET_API cvn_node cvn_mse_loss(cvn_net *net, cvn_node prediction, cvn_node target);
 CONVNET_API cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target);
 
+/* cvn_mean_loss - the mean of all elements of x: minimises any tensor.
+ * cvn_total_variation_loss - of images [N, C, H, W]: sum |x[i, j + 1] - x[i, j]| +
+ * |x[i + 1, j] - x[i, j]| over all channels, the mean over the batch.
+ *   source   L. Rudin et al., Physica D 60, 1992 (its anisotropic form) */
+CONVNET_API cvn_node cvn_mean_loss(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_total_variation_loss(cvn_net *net, cvn_node x);
+
+/* More losses between a prediction x and a target t of the same shape; both receive gradients.
+ * Means over all elements unless said otherwise; d = x - t.
+ *   mae         |d|                                        (nn.L1Loss)
+ *   huber       d^2/2 where |d| <= delta, else delta*(|d| - delta/2)     (nn.HuberLoss)
+ *   smooth_l1   d^2/(2*beta) where |d| <= beta, else |d| - beta/2        (nn.SmoothL1Loss)
+ *   msle        (log(1 + x) - log(1 + t))^2, x and t above -1
+ *   hinge       max(0, 1 - t*x), t = -1 or 1
+ *   kl_div      t*(log t - x), x log-probabilities, t probabilities, 0 where t = 0; the sum over
+ *               the sample, the mean over the samples: nn.KLDivLoss("batchmean")
+ *   focal_with_logits   a*(1 - p)^gamma * bce, p the probability that sigmoid(x) gives to the
+ *               target, bce as in bce_with_logits, a = alpha*t + (1 - alpha)*(1 - t), or 1 when
+ *               alpha < 0; the paper has gamma 2, alpha 0.25
+ *                                                        T.-Y. Lin et al., arXiv:1708.02002
+ *   dice        1 - (2*sum(x*t) + smooth)/(sum(x^2) + sum(t^2) + smooth), sums over a sample, mean
+ *               over the samples; x are probabilities, as sigmoid gives them; smooth 0 is the form
+ *               with squares of F. Milletari et al., arXiv:1606.04797, and 0 where both are empty
+ * delta, beta > 0 and gamma, smooth >= 0, else CVN_ERROR_ARGUMENT. */
+CONVNET_API cvn_node cvn_mae_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+CONVNET_API cvn_node cvn_huber_loss(cvn_net *net, cvn_node prediction, cvn_node target,
+                                    float delta);
+CONVNET_API cvn_node cvn_smooth_l1_loss(cvn_net *net, cvn_node prediction, cvn_node target,
+                                        float beta);
+CONVNET_API cvn_node cvn_msle_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+CONVNET_API cvn_node cvn_hinge_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+CONVNET_API cvn_node cvn_kl_div_loss(cvn_net *net, cvn_node log_probabilities, cvn_node target);
+CONVNET_API cvn_node cvn_focal_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target,
+                                                float gamma, float alpha);
+CONVNET_API cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target,
+                                   float smooth);
+
+/* Losses with labels other than cvn_softmax_loss; shapes as there, the label -100 does not count,
+ * means over the labels that do.
+ *   nll            -x[t], x log-probabilities                             (nn.NLLLoss)
+ *   multi_margin   1/C sum over c != t of max(0, 1 - x[t] + x[c]), the multi-class SVM
+ *                  (nn.MultiMarginLoss)                     J. Weston, C. Watkins, ESANN 1999
+ * labels: a label input, or (cvn_node){ 0 }: an own one. */
+CONVNET_API cvn_node cvn_nll_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels);
+CONVNET_API cvn_node cvn_multi_margin_loss(cvn_net *net, cvn_node scores, cvn_node labels);
+
 /* ================================================================================================
  * >>train-api   optimizers, schedules, one step, a whole training
  * ============================================================================================== */
 
 /* Optimizers, as PyTorch defines them (g gradient, w parameter, v, m state, t the step from 1):
- *   SGD      g += weight_decay*w; v = momentum*v + g (v = g at t = 1);
- *            w -= lr*v, with Nesterov w -= lr*(g + momentum*v)
+ *   SGD      g += weight_decay*w; v = momentum*v + (1 - dampening)*g (v = g at t = 1);
+ *            w -= lr*v, with Nesterov w -= lr*(g + momentum*v). dampening = momentum is the other
+ *            form of momentum, a running mean of gradients.
  *   ADAM     g += weight_decay*w; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g^2;
  *            w -= lr * m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps)   D. Kingma, J. Ba, arXiv:1412.6980
+ *            amsgrad (ADAM, ADAMW): the largest v so far in place of v  S. Reddi et al.,
+ *                                                                       arXiv:1904.09237
  *   ADAMW    w -= lr*weight_decay*w, then Adam without decay
  *                                                        I. Loshchilov, F. Hutter, arXiv:1711.05101
+ *   ADAGRAD  g += weight_decay*w; v += g^2; w -= lr*g/(sqrt(v) + eps)
+ *                                                        J. Duchi et al., JMLR 12, 2011
+ *   ADADELTA g += weight_decay*w; v = b2*v + (1-b2)*g^2; d = g*sqrt(m + eps)/sqrt(v + eps);
+ *            m = b2*m + (1-b2)*d^2; w -= lr*d            M. Zeiler, arXiv:1212.5701
+ *   RMSPROP  g += weight_decay*w; v = b2*v + (1-b2)*g^2; d = g/(sqrt(v) + eps), centred
+ *            g/(sqrt(v - mean^2) + eps) with mean = b2*mean + (1-b2)*g; w -= lr*d, with momentum
+ *            m = momentum*m + d; w -= lr*m               G. Hinton, lecture 6e of Coursera, 2012;
+ *                                                        centred: A. Graves, arXiv:1308.0850
+ *   ADAMAX   g += weight_decay*w; m as Adam; v = max(b2*v, |g| + eps); w -= lr*m/(1-b1^t)/v
+ *                                                        D. Kingma, J. Ba, arXiv:1412.6980
+ *   NADAM    Adam with Nesterov's look ahead: w -= lr*((1-u[t])*g/(1-U[t]) +
+ *            u[t+1]*m/(1-U[t+1])) / (sqrt(v/(1-b2^t)) + eps), u[t] = b1*(1 - 0.96^(t*d)/2), U[t]
+ *            the product of u[1..t], d = momentum_decay  T. Dozat, ICLR workshop 2016
+ *   LAMB     d = m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + weight_decay*w with Adam's m and v;
+ *            w -= lr*d*|w|/|d|, Euclidean norms over each parameter; a factor of 1 where one of
+ *            them is 0                                   Y. You et al., arXiv:1904.00962
+ *   LION     w -= lr*(sign(b1*m + (1-b1)*g) + weight_decay*w); m = b2*m + (1-b2)*g
+ *                                                        X. Chen et al., arXiv:2302.06675
  * Clipping comes first: clip_value limits each element of g to [-c, c], then clip_norm scales all
  * of g to a Euclidean norm of at most c. 0: off. */
-typedef enum cvn_optimizer_kind { CVN_ADAM = 0, CVN_ADAMW, CVN_SGD } cvn_optimizer_kind;
+typedef enum cvn_optimizer_kind {
+    CVN_ADAM = 0,
+    CVN_ADAMW,
+    CVN_SGD,
+    CVN_ADAGRAD,
+    CVN_ADADELTA,
+    CVN_RMSPROP,
+    CVN_ADAMAX,
+    CVN_NADAM,
+    CVN_LAMB,
+    CVN_LION
+} cvn_optimizer_kind;
 
 typedef struct cvn_optimizer {
     cvn_optimizer_kind kind;
-    float lr;                       /* 0: 1e-3 (Adam, AdamW), 1e-2 (SGD) */
-    float momentum;                 /* SGD */
-    int nesterov;                   /* SGD */
-    float beta1, beta2;             /* 0: 0.9, 0.999 */
-    float eps;                      /* 0: 1e-8 */
-    float weight_decay;             /* L2 in the gradient (SGD, Adam); decoupled (AdamW) */
+    float lr;                       /* 0: 1e-3 (Adam, AdamW, LAMB), 1e-2 (SGD, AdaGrad, RMSProp),
+                                     * 2e-3 (AdaMax, NAdam), 1 (AdaDelta), 1e-4 (Lion) */
+    float momentum;                 /* SGD, RMSProp */
+    int nesterov;                   /* SGD; not with dampening */
+    float beta1;                    /* 0: 0.9 */
+    float beta2;                    /* 0: 0.999; 0.99 (RMSProp, where it is called alpha, and
+                                     * Lion), 0.9 (AdaDelta, where it is called rho) */
+    float eps;                      /* 0: 1e-8; 1e-10 (AdaGrad), 1e-6 (AdaDelta, LAMB) */
+    float weight_decay;             /* L2 in the gradient; decoupled (AdamW, LAMB, Lion) */
     int decay_weights_only;         /* no decay on biases and on batch norm's weight */
     float clip_value;
     float clip_norm;
+    float dampening;                /* SGD with momentum, [0, 1] */
+    int amsgrad;                    /* Adam, AdamW */
+    int centered;                   /* RMSProp */
+    float momentum_decay;           /* NAdam; 0: 4e-3 */
 } cvn_optimizer;
 
 CONVNET_API cvn_optimizer cvn_sgd(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_nesterov(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_adam(float lr);
 CONVNET_API cvn_optimizer cvn_adamw(float lr, float weight_decay);
+CONVNET_API cvn_optimizer cvn_adagrad(float lr);
+CONVNET_API cvn_optimizer cvn_adadelta(float lr);
+CONVNET_API cvn_optimizer cvn_rmsprop(float lr);
+CONVNET_API cvn_optimizer cvn_adamax(float lr);
+CONVNET_API cvn_optimizer cvn_nadam(float lr);
+CONVNET_API cvn_optimizer cvn_lamb(float lr, float weight_decay);
+CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
 
 /* Learning-rate schedules. t = epochs done, a fraction inside an epoch; T = epochs of the whole
  * run; lr the optimizer's.
@@ -563,7 +879,20 @@ CONVNET_API cvn_optimizer cvn_adamw(float lr, float weight_decay);
  *   ONE_CYCLE    from lr/div to lr in the first `rise` of the run, then down to lr/div/final_div,
  *                both
  *                by a cosine, as PyTorch's OneCycleLR with max_lr = lr   L. Smith, arXiv:1708.07120
- * The rate changes with every batch (STEP, EXPONENTIAL: every epoch). warmup epochs at the start
+ *   MULTI_STEP   lr * gamma^(milestones passed)
+ *   POLYNOMIAL   min_lr + (lr - min_lr)*(1 - t/T)^power
+ *   INVERSE      lr * sqrt(w/max(s + 1, w)), s batches done, w the warmup steps, at least 1: the
+ *                Transformer's                           A. Vaswani et al., arXiv:1706.03762
+ *   RESTARTS     COSINE again and again: the first period has `step` epochs, each next one
+ *                `growth` times as many                                    arXiv:1608.03983
+ *   CYCLIC       from min_lr up to lr in `step` epochs and down again, linearly, for ever
+ *                                                                 L. Smith, arXiv:1506.01186
+ *   PLATEAU      cvn_fit alone: times gamma, but not below min_lr, when more than `wait` epochs in
+ *                a row have not made the validation loss (without validation the training loss)
+ *                less than 0.9999 of the best, as PyTorch's ReduceLROnPlateau; cvn_schedule_lr
+ *                alone gives lr
+ * The rate changes with every batch; STEP, MULTI_STEP, EXPONENTIAL, PLATEAU: with every epoch.
+ * warmup epochs at the start
  * raise any of them linearly: the rate is multiplied by (s + 1)/(warmup steps) while s < warmup
  * steps, s counting batches from 0. */
 typedef enum cvn_schedule_kind {
@@ -571,17 +900,29 @@ typedef enum cvn_schedule_kind {
     CVN_SCHEDULE_STEP,
     CVN_SCHEDULE_EXPONENTIAL,
     CVN_SCHEDULE_COSINE,
-    CVN_SCHEDULE_ONE_CYCLE
+    CVN_SCHEDULE_ONE_CYCLE,
+    CVN_SCHEDULE_MULTI_STEP,
+    CVN_SCHEDULE_POLYNOMIAL,
+    CVN_SCHEDULE_INVERSE,
+    CVN_SCHEDULE_RESTARTS,
+    CVN_SCHEDULE_CYCLIC,
+    CVN_SCHEDULE_PLATEAU
 } cvn_schedule_kind;
+
+#define CVN_MAX_MILESTONES 8
 
 typedef struct cvn_schedule {
     cvn_schedule_kind kind;
     float warmup;                   /* epochs, may be a fraction */
-    float gamma;                    /* STEP, EXPONENTIAL; 0: 0.1 (STEP), 0.95 (EXPONENTIAL) */
-    float step;                     /* STEP, epochs; 0: 10 */
-    float min_lr;                   /* COSINE */
+    float gamma;                    /* STEP, MULTI_STEP, PLATEAU (0: 0.1), EXPONENTIAL (0: 0.95) */
+    float step;                     /* STEP, RESTARTS, CYCLIC, epochs; 0: 10 */
+    float min_lr;                   /* COSINE, POLYNOMIAL, RESTARTS, CYCLIC, PLATEAU */
     float rise;                     /* ONE_CYCLE; 0: 0.3 */
     float div, final_div;           /* ONE_CYCLE; 0: 25, 1e4 */
+    float milestones[CVN_MAX_MILESTONES];       /* MULTI_STEP, epochs; 0: none */
+    float power;                    /* POLYNOMIAL; 0: 1 */
+    float growth;                   /* RESTARTS; below 1: 1 */
+    int wait;                       /* PLATEAU; 0: 10 */
 } cvn_schedule;
 
 /* cvn_schedule_lr - the rate of batch `step` (from 0) of a run of epochs * steps_per_epoch
@@ -953,6 +1294,16 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_HOT
 #endif
 
+/* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
+ * (a second less for the implementation). */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+    #define CVNI_COLD_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O1\")")
+    #define CVNI_COLD_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_COLD_BEGIN
+    #define CVNI_COLD_END
+#endif
+
 #if !defined(CONVNET_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && \
     !(defined(__clang__) && defined(_MSC_VER))  /* clang-cl hides these intrinsics without /arch */
     #define CVNI_X86 1
@@ -1003,7 +1354,8 @@ enum {
     CVNI_INPLACE_GRAD = 16,     /* the gradient of input 0 may lie where the own one lies */
     CVNI_IDENTITY_EVAL = 32,    /* prediction: y = x */
     CVNI_LOSS = 64,             /* not computed for predictions */
-    CVNI_SOURCE = 128           /* an input: no computation */
+    CVNI_SOURCE = 128,          /* an input: no computation */
+    CVNI_TAKES_INT = 256        /* an input may be int, as a loss's may */
 };
 
 typedef struct cvni_op {
@@ -1103,6 +1455,9 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
     double loss_sum, correct_sum, weight_sum;       /* over the current epoch */
     double best_loss;           /* validation */
     int best_epoch, bad_epochs;
+    double plateau_best;        /* CVN_SCHEDULE_PLATEAU: least loss, */
+    int plateau_bad;            /* epochs since, */
+    int plateau_cuts;           /* reductions of the rate */
 } cvni_fit_state;
 
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
@@ -1141,7 +1496,7 @@ struct cvn_net {
     int layer_count, layer_capacity;
     cvni_param *params;
     int param_count, param_capacity;
-    int output;
+    int output, chosen_output;  /* what predictions read; what cvn_output named, or 0 */
 
     cvn_result failed;          /* first error of the graph; sticky */
     char message[512];
@@ -1275,10 +1630,11 @@ static const char *cvni_shape_text(cvn_shape s, char *buffer)
 
 static int cvni_min(int a, int b) { return a < b ? a : b; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
-static int cvni_ceil_div(int a, int b) { return (a + b - 1) / b; }
+static int cvni_ceil_div(int a, int b) { return a / b + (a % b > 0); }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
-static size_t cvni_align(size_t bytes)
+static size_t cvni_align(size_t bytes)      /* SIZE_MAX, a size that does not fit, stays */
 {
+    if (bytes > SIZE_MAX - CVNI_ALIGN) return SIZE_MAX;
     return (bytes + CVNI_ALIGN - 1) & ~(size_t)(CVNI_ALIGN - 1);
 }
 
@@ -1546,6 +1902,8 @@ static void cvni_split_axis(cvn_shape s, int axis, int *outer, int *length, int 
     *length = s.dim[axis];
 }
 
+CVNI_COLD_BEGIN
+
 /* ================================================================================================
  * >>graph   create and destroy nets, add layers and parameters, marks
  * ============================================================================================== */
@@ -1700,7 +2058,7 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
             return none;
         }
         if (net->layers[inputs[i].id].per_batch ||
-            (net->layers[inputs[i].id].is_int && !(op->flags & CVNI_LOSS))) {
+            (net->layers[inputs[i].id].is_int && !(op->flags & (CVNI_LOSS | CVNI_TAKES_INT)))) {
             cvni_graph_fail(net, CVN_ERROR_SHAPE,
                             "%s: input '%s' is %s; a tensor of floats is needed", op->type,
                             net->layers[inputs[i].id].name,
@@ -1860,7 +2218,7 @@ void cvn_output(cvn_net *net, cvn_node node)
     if (l->is_int || l->per_batch)
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name,
                         l->is_int ? "labels" : "a loss");
-    net->output = node.id;
+    net->chosen_output = node.id;
 }
 
 void cvn_keep(cvn_net *net, cvn_node node)
@@ -2308,11 +2666,7 @@ static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
     return net->layers[p->layer].frozen;
 }
 
-/* Optimizer state arrays: SGD has a velocity when it has momentum, Adam two moments. */
-static int cvni_optimizer_slots(const cvn_optimizer *o)
-{
-    return o->kind == CVN_SGD ? o->momentum != 0 : 2;
-}
+static int cvni_optimizer_slots(const cvn_optimizer *o);    /* >>optim: state arrays */
 
 static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
 {
@@ -2478,7 +2832,7 @@ static int cvni_plan_values(const cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &plan->places[id];
-        const int kept = l->op->flags & CVNI_SOURCE || net->desc.keep_all;
+        const int kept = l->op->flags & CVNI_SOURCE || l->per_batch || net->desc.keep_all;
         const int begin = kept ? 0 : cvni_forward_step(id);
         const int end = cvni_last_use(p, id);
         const int folds = place->folded != 0;
@@ -2831,6 +3185,7 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
     if (net->parent && !net->parent->mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
+    net->output = net->chosen_output;
     for (int id = 1; id < net->layer_count && !net->output; id++)
         if (net->layers[id].op->flags & CVNI_LOSS) net->output = net->layers[id].input[0];
     for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
@@ -2880,7 +3235,6 @@ cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer
 
 size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
 {
-    const int output = net ? net->output : 0;           /* the default is chosen by a build alone */
     cvni_plan plan;
     size_t bytes = 0;
     if (!net || cvni_check_build(net, max_batch, mode) != CVN_OK) return 0;
@@ -2888,7 +3242,6 @@ size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
         bytes = plan.total + CVNI_ALIGN;
         cvni_free_plan(net, &plan);
     }
-    net->output = output;
     cvni_restore_shapes(net);
     return bytes;
 }
@@ -2943,7 +3296,7 @@ cvn_net *cvn_share(cvn_net *net)
     }
     other->param_count = other->param_capacity = net->param_count;
     other->layer_count = other->layer_capacity = net->layer_count;
-    other->output = net->output;
+    other->chosen_output = net->output;
     other->parent = net->parent ? net->parent : net;
     other->optimizer = net->optimizer;
     return other;
@@ -2980,6 +3333,8 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
               l->name);
     return NULL;
 }
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>run   inputs, forward, backward, predict
@@ -3545,6 +3900,9 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DIRECT_FILTERS 2
 
+#define CVNI_MAX_AXIS (1 << 30)         /* height, width; windows below: their sums fit an int */
+#define CVNI_MAX_WINDOW (1 << 15)       /* kernel, stride, dilation, pad */
+
 typedef struct cvni_conv {
     const cvn_conv2d_desc *d;
     int N, C, H, W, M, OH, OW;
@@ -3566,6 +3924,14 @@ static size_t cvni_conv_table_ints(const cvni_conv *c)
     const cvn_conv2d_desc *d = c->d;
     return (size_t)d->kernel_h * (size_t)(c->OH + c->BH) +
            (size_t)d->kernel_w * (size_t)(c->OW + c->BW + 2) + (size_t)c->taps;
+}
+
+/* Phases of backward-data: no more than the image has rows and columns. */
+static int cvni_conv_phase_cols(const cvni_conv *c) { return cvni_min(c->d->stride_w, c->BW); }
+
+static int cvni_conv_phases(const cvni_conv *c)
+{
+    return cvni_min(c->d->stride_h, c->BH) * cvni_conv_phase_cols(c);
 }
 
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
@@ -3656,8 +4022,8 @@ static cvni_phase cvni_conv_phase(const cvni_conv *c, int index)
 {
     const cvn_conv2d_desc *d = c->d;
     cvni_phase p;
-    p.h0 = index / d->stride_w;
-    p.w0 = index % d->stride_w;
+    p.h0 = index / cvni_conv_phase_cols(c);
+    p.w0 = index % cvni_conv_phase_cols(c);
     p.rows = c->BH > p.h0 ? cvni_ceil_div(c->BH - p.h0, d->stride_h) : 0;
     p.cols = c->BW > p.w0 ? cvni_ceil_div(c->BW - p.w0, d->stride_w) : 0;
     cvni_phase_taps(p.h0, c->off_h, d->kernel_h, d->stride_h, d->dilation_h, &p.kh0, &p.kh_step,
@@ -3683,7 +4049,7 @@ static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
                   d->pad_mode);
     cvni_fill_back_map(back_rows, d->kernel_h, c.OH, c.BH, d->stride_h, d->dilation_h, c.off_h);
     cvni_fill_back_map(back_cols, d->kernel_w, c.OW, c.BW, d->stride_w, d->dilation_w, c.off_w);
-    for (int i = 0; i < d->stride_h * d->stride_w; i++) {
+    for (int i = 0; i < cvni_conv_phases(&c); i++) {
         const cvni_phase p = cvni_conv_phase(&c, i);
         for (int h = 0; h < p.taps_h; h++)
             for (int w = 0; w < p.taps_w; w++)
@@ -3706,12 +4072,15 @@ static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
 static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x)
 {
     const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
-    const int big = 1 << 15;
+    const int big = CVNI_MAX_WINDOW;
     char text[96];
     if (x.rank != 4)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "input %s is no image [C, H, W]; reshape it",
                                cvni_shape_text(x, text));
+    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
+                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
     if (d->filters < 1 || d->kernel_h < 1 || d->kernel_w < 1 || d->kernel_h > big ||
         d->kernel_w > big || d->stride_h < 1 || d->stride_w < 1 || d->stride_h > big ||
         d->stride_w > big || d->dilation_h < 1 || d->dilation_w < 1 || d->dilation_h > big ||
@@ -3773,8 +4142,11 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     if (result == CVN_OK && !d->no_bias)
         result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, d->filters, 0, 0, 0), CVNI_BIAS,
                                 cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), fan_in, fan_out);
+    if (result == CVN_OK) result = cvni_check_elements(net, l);
     if (result != CVN_OK) return result;
     c = cvni_conv_of(net, l);
+    if ((double)c.BH * c.BW > CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the padded image %d x %d is too large", c.BH, c.BW);
     l->macs = fan_in * d->filters * c.OH * c.OW;
     l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
     slices = cvni_conv_slices(net, &c);
@@ -4011,7 +4383,7 @@ static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, i
     const cvni_conv *c = &j->c;
     const float *w = cvni_weights(j->net, j->l, 0) + (ptrdiff_t)g * c->MG * c->K;
     const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
-    const int phases = c->d->stride_h * c->d->stride_w;
+    const int phases = cvni_conv_phases(c);
     const int *tap = c->tap;
     float *block = (float *)(void *)((char *)scratch + cvni_gemm_scratch(j->net->k, c->CG,
                                                                          c->BH * c->BW,
@@ -4477,7 +4849,7 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
  *             PyTorch
  *                                                                    tested: tests/test_layers.c */
 
-typedef struct cvni_window { int h0, h1, w0, w1, divisor; } cvni_window;
+typedef struct cvni_window { int h0, h1, w0, w1; double divisor; } cvni_window;
 
 static int cvni_pool_size(int n, int kernel, int stride, int pad0, int pad1, int ceil_mode)
 {
@@ -4498,7 +4870,11 @@ static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "input %s is no image [C, H, W]; reshape it",
                                cvni_shape_text(x, text));
-    if (kh < 1 || kw < 1 || d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 ||
+    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
+                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
+    if (d->kernel_h > CVNI_MAX_WINDOW || d->kernel_w > CVNI_MAX_WINDOW || d->stride_h > CVNI_MAX_WINDOW ||
+        d->stride_w > CVNI_MAX_WINDOW || kh < 1 || kw < 1 || d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 ||
         d->pad_left < 0 || d->pad_bottom < 0 || d->pad_right < 0 ||
         cvni_max(d->pad_top, d->pad_bottom) > kh / 2 ||
         cvni_max(d->pad_left, d->pad_right) > kw / 2)
@@ -4537,8 +4913,8 @@ static cvni_window cvni_pool_window(const cvn_pool_desc *d, cvn_shape x, int oh,
     w.w0 = cvni_max(w0, 0);
     w.h1 = cvni_min(h0 + kh, x.dim[2]);
     w.w1 = cvni_min(w0 + kw, x.dim[3]);
-    w.divisor = d->exclude_pad ? (w.h1 - w.h0) * (w.w1 - w.w0)
-                               : (cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) *
+    w.divisor = d->exclude_pad ? (double)(w.h1 - w.h0) * (w.w1 - w.w0)
+                               : (double)(cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) *
                                      (cvni_min(w0 + kw, x.dim[3] + d->pad_right) - w0);
     return w;
 }
@@ -4646,7 +5022,8 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.add = 0;
     if (backward && (j.dx = cvni_gradient_for(j.x, &j.add)) == NULL) return;
     cost = (double)cvni_elements(l->shape) *
-           (d->kernel_h ? d->kernel_h * d->kernel_w : j.x->shape.dim[2] * j.x->shape.dim[3]);
+           (d->kernel_h ? (double)d->kernel_h * d->kernel_w
+                        : (double)j.x->shape.dim[2] * j.x->shape.dim[3]);
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
                       2 * cost + (double)cvni_elements(j.x->shape), part, &j);
 }
@@ -5000,63 +5377,867 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
 
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>layernorm   layer, instance and group normalisation; L2; local response
+ * ==============================================================================================
+ *   Layer, instance and group norm are one: the sample is cut into groups of M elements that lie
+ *   one behind the other, each group has its own mean and variance, in training and prediction.
+ *     layer      x [N, ..., d1, ..., da]: M = d1*...*da, weight and bias [d1, ..., da]
+ *     instance   x [N, C, ...]: a channel of a sample is a group; weight and bias [C]
+ *     group      x [N, C, ...]: C/groups channels of a sample are a group; weight and bias [C]
+ *   per group:  mean = sum x / M; var = sum (x - mean)^2 / M; s = 1/sqrt(var + eps)
+ *   y = (x - mean) s w + b
+ *   backward    g = w dy;  dx = s (g - sum g / M - (x - mean) s^2 sum g (x - mean) / M)
+ *               dw = sum dy (x - mean) s;  db = sum dy, over all elements that share w and b
+ *   saved       mean and s of every group
+ *   source      J. L. Ba et al., arXiv:1607.06450; D. Ulyanov et al., arXiv:1607.08022;
+ *               Y. Wu, K. He, arXiv:1803.08494
+ *
+ *   L2          n = max(sqrt(sum x^2), eps) along the axis; y = x/n
+ *               dx = (dy - y sum dy y)/n, and dy/eps where eps is the larger one
+ *   LRN         D_c = k + alpha/size * sum x^2 over the channels c - size/2 to c + (size - 1)/2
+ *               y = x D^-beta
+ *               dx_c = dy_c D_c^-beta - 2 alpha beta/size x_c sum dy x D^(-beta - 1) over the
+ *               channels whose sum x_c is part of: c - (size - 1)/2 to c + size/2
+ *   source      A. Krizhevsky et al., NeurIPS 2012, section 3.3
+ *                                                                      tested: tests/test_norm.c */
+
+typedef enum cvni_group_kind { CVNI_GROUP_LAYER, CVNI_GROUP_INSTANCE, CVNI_GROUP_GROUP }
+    cvni_group_kind;
+
+typedef struct cvni_gnorm_desc {
+    cvni_group_kind kind;
+    int number;                 /* layer: normalised axes; group: groups of a sample */
+    float eps;
+    int no_weight, no_bias;
+    cvn_init weight_init, bias_init;
+} cvni_gnorm_desc;
+
+/* How the values lie: `count` groups of `run` elements for each of `shared` weights; a sample (for
+ * layer norm: a step) has `period` groups, so weight and bias have period*shared elements. */
+typedef struct cvni_groups { int count, period, shared, run, size; } cvni_groups;
+
+#define CVNI_NORM_BLOCK 64              /* neighbours that one task sums side by side */
+#define CVNI_NORM_SPAN 4096             /* elements summed in float; spans add up in double */
+
+static cvni_groups cvni_find_groups(const cvni_gnorm_desc *d, cvn_shape x)
+{
+    cvni_groups g;
+    int inner = 1;
+    int rest = 1;               /* values of a channel */
+    for (int i = 2; i < x.rank; i++) rest *= x.dim[i];
+    if (d->kind == CVNI_GROUP_LAYER) {
+        for (int i = x.rank - d->number; i < x.rank; i++) inner *= x.dim[i];
+        g.period = 1;
+        g.shared = inner;
+        g.run = 1;
+    } else {
+        g.period = d->kind == CVNI_GROUP_INSTANCE ? x.dim[1] : d->number;
+        g.shared = x.dim[1] / g.period;
+        g.run = rest;
+    }
+    g.size = g.shared * g.run;
+    g.count = (int)(cvni_elements(x) / (size_t)g.size);
+    return g;
+}
+
+static cvn_result cvni_gnorm_check(cvn_net *net, const cvni_layer *l, cvn_shape x)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    const int least = d->kind == CVNI_GROUP_INSTANCE ? 3 : 2;
+    char text[96];
+    if (!(d->eps > 0) || !cvni_is_finite((double)d->eps))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "eps %g; eps > 0 is needed",
+                               (double)d->eps);
+    if (x.rank < least)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s; [C%s] is needed, reshape it", cvni_shape_text(x, text),
+                               least == 3 ? ", H, W" : ", ...");
+    if (d->kind == CVNI_GROUP_LAYER && (d->number < 1 || d->number >= x.rank))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d axes to normalise; input %s has 1 to %d", d->number,
+                               cvni_shape_text(x, text), x.rank - 1);
+    if (d->kind == CVNI_GROUP_GROUP && (d->number < 1 || x.dim[1] % d->number))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d groups do not divide the %d channels of input %s", d->number,
+                               x.dim[1], cvni_shape_text(x, text));
+    if (d->kind == CVNI_GROUP_INSTANCE && cvni_find_groups(d, x).size == 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s: one value a channel has no variance; normalise before "
+                               "the image has shrunk to one pixel", cvni_shape_text(x, text));
+    return CVN_OK;
+}
+
+static cvn_result cvni_gnorm_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvn_shape w = cvni_shape(1, x.dim[1], 0, 0, 0);
+    cvn_result result = cvni_gnorm_check(net, l, x);
+    cvni_groups g;
+    if (result != CVN_OK) return result;
+    g = cvni_find_groups(d, x);
+    if (d->kind == CVNI_GROUP_LAYER) {
+        w.rank = d->number;
+        for (int i = 0; i < w.rank; i++) w.dim[i] = x.dim[x.rank - w.rank + i];
+    }
+    l->shape = x;
+    l->macs = (double)cvni_sample_elements(x);
+    l->saved_bytes = cvni_mul_size((size_t)g.count, 2 * sizeof(float));
+    l->scratch_bytes = g.run == 1 ? cvni_mul_size((size_t)g.size, sizeof(float)) : 0;
+    if (!d->no_weight)
+        result = cvni_add_param(net, l, 0, "weight", w, CVNI_WEIGHT,
+                                cvni_init_or(d->weight_init, CVN_INIT_CONSTANT, 1), 1, 1);
+    if (!d->no_bias && result == CVN_OK)
+        result = cvni_add_param(net, l, d->no_weight ? 0 : 1, "bias", w, CVNI_BIAS,
+                                cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), 1, 1);
+    if (result == CVN_OK && !d->no_weight) net->params[l->param[0]].decays = 0;
+    return result;
+}
+
+typedef struct cvni_gnorm_job {
+    cvn_net *net;
+    cvni_layer *l;
+    cvni_groups g;
+    const float *x, *w, *b;             /* w, b: NULL without */
+    float *dw, *db, *dx;
+    int add;
+} cvni_gnorm_job;
+
+/* y = (x - mean) a w + b of neighbours with one weight each; w, b may be NULL. */
+CVNI_HOT
+static void cvni_gnorm_line(int n, float mean, float a, const float *w, const float *b,
+                            const float *x, float *y)
+{
+    if (w && b) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
+    else if (w) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
+    else for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
+}
+
+/* y = (x - mean) a + b: the elements of one weight. */
+CVNI_HOT
+static void cvni_gnorm_run_line(int n, float mean, float a, float b, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
+}
+
+/* dx = scale dy + a (x - mean) + b */
+CVNI_HOT
+static void cvni_gnorm_back_line(int n, float scale, float a, float b, float mean, const float *dy,
+                                 const float *x, float *dx, int add)
+{
+    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
+    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
+}
+
+/* Sums of dy and of dy (x - mean). */
+static void cvni_gnorm_sums(const cvn_net *net, int n, const float *dy, const float *x, float mean,
+                            double *sum, double *dot)
+{
+    *sum = *dot = 0;
+    for (int i = 0; i < n; i += CVNI_NORM_SPAN) {
+        const int m = cvni_min(n - i, CVNI_NORM_SPAN);
+        *sum += (double)net->k->sum(m, dy + i);
+        *dot += (double)net->k->dot_diff(m, dy + i, x + i, mean);
+    }
+}
+
+static void cvni_gnorm_moments(const cvni_gnorm_job *j, const float *x, float *mean, float *s)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)j->l->desc;
+    double sum = 0;
+    double square = 0;
+    for (int i = 0; i < j->g.size; i += CVNI_NORM_SPAN)
+        sum += (double)j->net->k->sum(cvni_min(j->g.size - i, CVNI_NORM_SPAN), x + i);
+    *mean = (float)(sum / j->g.size);
+    for (int i = 0; i < j->g.size; i += CVNI_NORM_SPAN)
+        square += (double)j->net->k->sum_square_diff(cvni_min(j->g.size - i, CVNI_NORM_SPAN),
+                                                     x + i, *mean);
+    *s = (float)(1 / sqrt(square / j->g.size + (double)d->eps));
+}
+
+static void cvni_gnorm_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gnorm_job *j = (const cvni_gnorm_job *)context;
+    float *saved = (float *)j->l->saved;        /* NULL in an inference plan */
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + (ptrdiff_t)t * j->g.size;
+        float *y = j->l->y + (ptrdiff_t)t * j->g.size;
+        const int first = t % j->g.period * j->g.shared;
+        float mean, s;
+        cvni_gnorm_moments(j, x, &mean, &s);
+        if (saved) {
+            saved[2 * (ptrdiff_t)t] = mean;
+            saved[2 * (ptrdiff_t)t + 1] = s;
+        }
+        if (j->g.run == 1) {
+            cvni_gnorm_line(j->g.size, mean, s, j->w ? j->w + first : NULL,
+                            j->b ? j->b + first : NULL, x, y);
+            continue;
+        }
+        for (int c = 0; c < j->g.shared; c++)
+            cvni_gnorm_run_line(j->g.run, mean, j->w ? s * j->w[first + c] : s,
+                                j->b ? j->b[first + c] : 0, x + (ptrdiff_t)c * j->g.run,
+                                y + (ptrdiff_t)c * j->g.run);
+    }
+}
+
+/* dx of groups. Neighbours with one weight each are multiplied by them first, into scratch. */
+static void cvni_gnorm_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gnorm_job *j = (const cvni_gnorm_job *)context;
+    const float *saved = (const float *)j->l->saved;
+    const int lines = j->g.run == 1 ? 1 : j->g.shared;
+    const int n = j->g.size / lines;
+    float *product = (float *)cvni_scratch(j->net, worker);
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t at = (ptrdiff_t)t * j->g.size;
+        const float mean = saved[2 * (ptrdiff_t)t];
+        const float s = saved[2 * (ptrdiff_t)t + 1];
+        const float *w = j->w ? j->w + t % j->g.period * j->g.shared : NULL;
+        const float *dy = j->l->dy + at;
+        double sum = 0;
+        double dot = 0;
+        float a, b;
+        if (w && j->g.run == 1) {
+            cvni_gnorm_line(n, 0, 1, w, NULL, dy, product);
+            dy = product;
+            w = NULL;
+        }
+        for (int c = 0; c < lines; c++) {
+            double line_sum, line_dot;
+            cvni_gnorm_sums(j->net, n, dy + (ptrdiff_t)c * n, j->x + at + (ptrdiff_t)c * n, mean,
+                            &line_sum, &line_dot);
+            sum += w ? line_sum * (double)w[c] : line_sum;
+            dot += w ? line_dot * (double)w[c] : line_dot;
+        }
+        a = (float)(-(double)s * (double)s * (double)s * dot / j->g.size);
+        b = (float)(-(double)s * sum / j->g.size);
+        for (int c = 0; c < lines; c++)
+            cvni_gnorm_back_line(n, w ? s * w[c] : s, a, b, mean, dy + (ptrdiff_t)c * n,
+                                 j->x + at + (ptrdiff_t)c * n, j->dx + at + (ptrdiff_t)c * n,
+                                 j->add);
+    }
+}
+
+/* dw, db of channels: a task is a channel. */
+static void cvni_gnorm_channel_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gnorm_job *j = (const cvni_gnorm_job *)context;
+    const float *saved = (const float *)j->l->saved;
+    (void)worker;
+    for (int c = begin; c < end; c++) {
+        double dw = 0;
+        double db = 0;
+        for (int t = c / j->g.shared; t < j->g.count; t += j->g.period) {
+            const ptrdiff_t at = (ptrdiff_t)t * j->g.size +
+                                 (ptrdiff_t)(c % j->g.shared) * j->g.run;
+            double sum, dot;
+            cvni_gnorm_sums(j->net, j->g.run, j->l->dy + at, j->x + at, saved[2 * (ptrdiff_t)t],
+                            &sum, &dot);
+            dw += dot * (double)saved[2 * (ptrdiff_t)t + 1];
+            db += sum;
+        }
+        if (j->dw) j->dw[c] += (float)dw;
+        if (j->db) j->db[c] += (float)db;
+    }
+}
+
+/* Adds dy (x - mean) s to dw and dy to db, element by element. */
+CVNI_HOT
+static void cvni_gnorm_add_row(int n, float mean, float s, const float *dy, const float *x,
+                               double *dw, double *db)
+{
+    for (int i = 0; i < n; i++) {
+        dw[i] += (double)(dy[i] * (x[i] - mean) * s);
+        db[i] += (double)dy[i];
+    }
+}
+
+/* dw, db where neighbours have one weight each: a task is CVNI_NORM_BLOCK of them. */
+static void cvni_gnorm_block_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gnorm_job *j = (const cvni_gnorm_job *)context;
+    const int width = j->g.period * j->g.shared;
+    const int rows = j->g.count / j->g.period;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int first = t * CVNI_NORM_BLOCK;
+        const int n = cvni_min(CVNI_NORM_BLOCK, width - first);
+        double dw[CVNI_NORM_BLOCK] = { 0 };
+        double db[CVNI_NORM_BLOCK] = { 0 };
+        for (int r = 0; r < rows; r++) {
+            const ptrdiff_t at = (ptrdiff_t)r * width + first;
+            const float *saved = (const float *)j->l->saved + 2 * (ptrdiff_t)r * j->g.period;
+            for (int i = 0; i < n;) {
+                const int group = (first + i) / j->g.shared;
+                const int next = cvni_min(n, (group + 1) * j->g.shared - first);
+                cvni_gnorm_add_row(next - i, saved[2 * group], saved[2 * group + 1],
+                                   j->l->dy + at + i, j->x + at + i, dw + i, db + i);
+                i = next;
+            }
+        }
+        for (int i = 0; j->dw && i < n; i++) j->dw[first + i] += (float)dw[i];
+        for (int i = 0; j->db && i < n; i++) j->db[first + i] += (float)db[i];
+    }
+}
+
+static cvni_gnorm_job cvni_start_gnorm(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    cvni_gnorm_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.g = cvni_find_groups(d, l->shape);
+    j.x = cvni_in(net, l, 0)->y;
+    j.w = d->no_weight ? NULL : cvni_weights(net, l, 0);
+    j.b = d->no_bias ? NULL : cvni_weights(net, l, d->no_weight ? 0 : 1);
+    return j;
+}
+
+static cvn_result cvni_gnorm_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_gnorm_job j = cvni_start_gnorm(net, l);
+    cvni_parallel_for(net, j.g.count, 4.0 * (double)cvni_elements(l->shape), cvni_gnorm_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_gnorm_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    const double cost = 6.0 * (double)cvni_elements(l->shape);
+    cvni_gnorm_job j = cvni_start_gnorm(net, l);
+    const int width = j.g.period * j.g.shared;
+    j.dw = d->no_weight ? NULL : cvni_weights_grad(net, l, 0);
+    j.db = d->no_bias ? NULL : cvni_weights_grad(net, l, d->no_weight ? 0 : 1);
+    if (j.dw || j.db) {
+        if (j.g.run == 1)
+            cvni_parallel_for(net, cvni_ceil_div(width, CVNI_NORM_BLOCK), cost,
+                              cvni_gnorm_block_part, &j);
+        else cvni_parallel_for(net, width, cost, cvni_gnorm_channel_part, &j);
+    }
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx) cvni_parallel_for(net, j.g.count, cost, cvni_gnorm_back_part, &j);
+}
+
+enum { CVNI_GNORM_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD };
+
+static const cvni_op cvni_op_layernorm = { "layernorm",          "ln",
+                                           "LayerNormalization", CVNI_GNORM_FLAGS,
+                                           cvni_gnorm_shape,     NULL,
+                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+static const cvni_op cvni_op_instancenorm = { "instancenorm",          "in",
+                                              "InstanceNormalization", CVNI_GNORM_FLAGS,
+                                              cvni_gnorm_shape,        NULL,
+                                              cvni_gnorm_forward,      cvni_gnorm_backward };
+static const cvni_op cvni_op_groupnorm = { "groupnorm",          "gn",
+                                           "GroupNormalization", CVNI_GNORM_FLAGS,
+                                           cvni_gnorm_shape,     NULL,
+                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+
+cvn_layernorm_desc cvn_layernorm_defaults(void)
+{
+    cvn_layernorm_desc d;
+    memset(&d, 0, sizeof d);
+    d.axes = 1;
+    d.eps = 1e-5f;
+    return d;
+}
+
+cvn_instancenorm_desc cvn_instancenorm_defaults(void)
+{
+    cvn_instancenorm_desc d;
+    memset(&d, 0, sizeof d);
+    d.eps = 1e-5f;
+    return d;
+}
+
+cvn_groupnorm_desc cvn_groupnorm_defaults(void)
+{
+    cvn_groupnorm_desc d;
+    memset(&d, 0, sizeof d);
+    d.eps = 1e-5f;
+    return d;
+}
+
+cvn_node cvn_layernorm_ex(cvn_net *net, cvn_node x, const cvn_layernorm_desc *desc)
+{
+    const cvn_layernorm_desc d = desc ? *desc : cvn_layernorm_defaults();
+    cvni_gnorm_desc g;
+    g.kind = CVNI_GROUP_LAYER;
+    g.number = d.axes ? d.axes : 1;
+    g.eps = d.eps == 0 ? 1e-5f : d.eps;
+    g.no_weight = d.no_affine;
+    g.no_bias = d.no_affine || d.no_bias;
+    g.weight_init = d.weight_init;
+    g.bias_init = d.bias_init;
+    return cvni_add_layer(net, &cvni_op_layernorm, &x, 1, &g, sizeof g);
+}
+
+cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x, const cvn_instancenorm_desc *desc)
+{
+    const cvn_instancenorm_desc d = desc ? *desc : cvn_instancenorm_defaults();
+    cvni_gnorm_desc g;
+    g.kind = CVNI_GROUP_INSTANCE;
+    g.number = 0;
+    g.eps = d.eps == 0 ? 1e-5f : d.eps;
+    g.no_weight = g.no_bias = !d.affine;
+    g.weight_init = d.weight_init;
+    g.bias_init = d.bias_init;
+    return cvni_add_layer(net, &cvni_op_instancenorm, &x, 1, &g, sizeof g);
+}
+
+cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc *desc)
+{
+    const cvn_groupnorm_desc d = desc ? *desc : cvn_groupnorm_defaults();
+    cvni_gnorm_desc g;
+    g.kind = CVNI_GROUP_GROUP;
+    g.number = d.groups;
+    g.eps = d.eps == 0 ? 1e-5f : d.eps;
+    g.no_weight = g.no_bias = d.no_affine;
+    g.weight_init = d.weight_init;
+    g.bias_init = d.bias_init;
+    return cvni_add_layer(net, &cvni_op_groupnorm, &x, 1, &g, sizeof g);
+}
+
+cvn_node cvn_layernorm(cvn_net *net, cvn_node x) { return cvn_layernorm_ex(net, x, NULL); }
+cvn_node cvn_instancenorm(cvn_net *net, cvn_node x) { return cvn_instancenorm_ex(net, x, NULL); }
+
+cvn_node cvn_groupnorm(cvn_net *net, cvn_node x, int groups)
+{
+    cvn_groupnorm_desc d = cvn_groupnorm_defaults();
+    d.groups = groups;
+    return cvn_groupnorm_ex(net, x, &d);
+}
+
+/* A job over an axis: [outer, length, inner]; a task is CVNI_NORM_BLOCK neighbours of `inner`. */
+typedef struct cvni_axis_job {
+    cvn_net *net;
+    cvni_layer *l;
+    const float *x;
+    int outer, length, inner, blocks;
+    float *dx;
+    int add;
+} cvni_axis_job;
+
+static cvni_axis_job cvni_start_axis(cvn_net *net, cvni_layer *l, int axis)
+{
+    cvni_axis_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0)->y;
+    cvni_split_axis(l->shape, axis, &j.outer, &j.length, &j.inner);
+    j.blocks = cvni_ceil_div(j.inner, CVNI_NORM_BLOCK);
+    return j;
+}
+
+/* First element of task t; *n receives the number of neighbours. */
+static ptrdiff_t cvni_axis_task(const cvni_axis_job *j, int t, int *n)
+{
+    const int first = t % j->blocks * CVNI_NORM_BLOCK;
+    *n = cvni_min(CVNI_NORM_BLOCK, j->inner - first);
+    return (ptrdiff_t)(t / j->blocks) * j->length * j->inner + first;
+}
+
+typedef struct cvni_l2norm_desc { int axis; float eps; } cvni_l2norm_desc;
+
+static cvn_result cvni_l2norm_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (d->axis < 1 || d->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
+                               x.rank - 1);
+    l->shape = x;
+    l->macs = (double)cvni_sample_elements(x);
+    return CVN_OK;
+}
+
+/* sum[i] = sum of a b along the axis, for n neighbours; a, b at the first element. */
+CVNI_HOT
+static void cvni_axis_dot(const cvni_axis_job *j, int n, const float *a, const float *b,
+                          double *sum)
+{
+    for (int i = 0; i < n; i++) sum[i] = 0;
+    for (int c = 0; c < j->length; c++, a += j->inner, b += j->inner)
+        for (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
+}
+
+CVNI_HOT
+static void cvni_l2norm_part(void *context, int begin, int end, int worker)
+{
+    const cvni_axis_job *j = (const cvni_axis_job *)context;
+    const double eps = (double)((const cvni_l2norm_desc *)j->l->desc)->eps;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double square[CVNI_NORM_BLOCK];
+        float scale[CVNI_NORM_BLOCK];
+        int n;
+        const ptrdiff_t at = cvni_axis_task(j, t, &n);
+        cvni_axis_dot(j, n, j->x + at, j->x + at, square);
+        for (int i = 0; i < n; i++) {
+            const double norm = sqrt(square[i]);
+            scale[i] = (float)(1 / (norm < eps ? eps : norm));
+        }
+        for (int c = 0; c < j->length; c++) {
+            const float *x = j->x + at + (ptrdiff_t)c * j->inner;
+            float *y = j->l->y + at + (ptrdiff_t)c * j->inner;
+            for (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
+        }
+    }
+}
+
+/* dx = dy/n - x (sum dy x)/n^3 */
+CVNI_HOT
+static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_axis_job *j = (const cvni_axis_job *)context;
+    const double eps = (double)((const cvni_l2norm_desc *)j->l->desc)->eps;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double square[CVNI_NORM_BLOCK], dot[CVNI_NORM_BLOCK];
+        float a[CVNI_NORM_BLOCK], b[CVNI_NORM_BLOCK];
+        int n;
+        const ptrdiff_t at = cvni_axis_task(j, t, &n);
+        cvni_axis_dot(j, n, j->x + at, j->x + at, square);
+        cvni_axis_dot(j, n, j->x + at, j->l->dy + at, dot);
+        for (int i = 0; i < n; i++) {
+            const double norm = sqrt(square[i]);
+            a[i] = (float)(1 / (norm < eps ? eps : norm));
+            b[i] = norm < eps ? 0 : (float)(dot[i] / (square[i] * norm));
+        }
+        for (int c = 0; c < j->length; c++) {
+            const ptrdiff_t line = at + (ptrdiff_t)c * j->inner;
+            const float *x = j->x + line;
+            const float *dy = j->l->dy + line;
+            float *dx = j->dx + line;
+            if (j->add) for (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
+            else for (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
+        }
+    }
+}
+
+static cvn_result cvni_l2norm_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_axis_job j = cvni_start_axis(net, l, ((const cvni_l2norm_desc *)l->desc)->axis);
+    cvni_parallel_for(net, j.outer * j.blocks, 4.0 * (double)cvni_elements(l->shape),
+                      cvni_l2norm_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_l2norm_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_axis_job j = cvni_start_axis(net, l, ((const cvni_l2norm_desc *)l->desc)->axis);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, j.outer * j.blocks, 8.0 * (double)cvni_elements(l->shape),
+                          cvni_l2norm_back_part, &j);
+}
+
+static const cvni_op cvni_op_l2norm = { "l2norm",            "l2norm",
+                                        "LpNormalization",   CVNI_GNORM_FLAGS,
+                                        cvni_l2norm_shape,   NULL,
+                                        cvni_l2norm_forward, cvni_l2norm_backward };
+
+cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis)
+{
+    cvni_l2norm_desc d;
+    d.axis = axis;
+    d.eps = 1e-12f;
+    return cvni_add_layer(net, &cvni_op_l2norm, &x, 1, &d, sizeof d);
+}
+
+static cvn_result cvni_lrn_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no channels");
+    if (d->size < 1 || !(d->alpha >= 0) || !(d->k > 0) || !cvni_is_finite((double)d->alpha) ||
+        !cvni_is_finite((double)d->beta) || !cvni_is_finite((double)d->k))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "size %d, alpha %g, beta %g, k %g: out of range (size 1 or more, "
+                               "alpha >= 0, k > 0)",
+                               d->size, (double)d->alpha, (double)d->beta, (double)d->k);
+    l->shape = x;
+    l->macs = (double)cvni_sample_elements(x) * (cvni_min(d->size, x.dim[1]) + 1);
+    l->scratch_bytes = cvni_mul_size((size_t)x.dim[1], 2 * CVNI_NORM_BLOCK * sizeof(float));
+    return CVN_OK;
+}
+
+/* power[i] = D^-beta and sum[i] = D of channel c, for n neighbours; x at channel 0. beta 3/4 and
+ * 1/2 are roots. */
+CVNI_HOT
+static void cvni_lrn_powers(const cvni_axis_job *j, int n, int c, const float *x, float *sum,
+                            float *power)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)j->l->desc;
+    const float alpha = d->alpha / (float)d->size;
+    const int first = cvni_max(c - d->size / 2, 0);
+    const int last = (int)(c < j->length - (int64_t)((d->size - 1) / 2) ? c + (d->size - 1) / 2
+                                                                        : j->length - 1);
+    for (int i = 0; i < n; i++) sum[i] = 0;
+    for (int k = first; k <= last; k++) {
+        const float *line = x + (ptrdiff_t)k * j->inner;
+        for (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
+    }
+    for (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
+    if (d->beta == 0.75f)
+        for (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
+    else if (d->beta == 0.5f) for (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
+    else for (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
+}
+
+static void cvni_lrn_part(void *context, int begin, int end, int worker)
+{
+    const cvni_axis_job *j = (const cvni_axis_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float sum[CVNI_NORM_BLOCK], power[CVNI_NORM_BLOCK];
+        int n;
+        const ptrdiff_t at = cvni_axis_task(j, t, &n);
+        for (int c = 0; c < j->length; c++) {
+            const float *x = j->x + at + (ptrdiff_t)c * j->inner;
+            float *y = j->l->y + at + (ptrdiff_t)c * j->inner;
+            cvni_lrn_powers(j, n, c, j->x + at, sum, power);
+            for (int i = 0; i < n; i++) y[i] = x[i] * power[i];
+        }
+    }
+}
+
+/* dx of n neighbours in all channels from D^-beta and dy x D^(-beta - 1), both [C, block]. */
+CVNI_HOT
+static void cvni_lrn_back_block(const cvni_axis_job *j, int n, ptrdiff_t at, const float *power,
+                                const float *ratio)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)j->l->desc;
+    const float factor = 2 * d->alpha * d->beta / (float)d->size;
+    for (int c = 0; c < j->length; c++) {
+        const ptrdiff_t line = at + (ptrdiff_t)c * j->inner;
+        const int first = cvni_max(c - (d->size - 1) / 2, 0);
+        const int last = c < j->length - (int64_t)(d->size / 2) ? c + d->size / 2 : j->length - 1;
+        const float *p = power + (ptrdiff_t)c * CVNI_NORM_BLOCK;
+        float sum[CVNI_NORM_BLOCK] = { 0 };
+        for (int k = first; k <= last; k++) {
+            const float *r = ratio + (ptrdiff_t)k * CVNI_NORM_BLOCK;
+            for (int i = 0; i < n; i++) sum[i] += r[i];
+        }
+        for (int i = 0; i < n; i++) {
+            const float g = j->l->dy[line + i] * p[i] - factor * j->x[line + i] * sum[i];
+            j->dx[line + i] = j->add ? j->dx[line + i] + g : g;
+        }
+    }
+}
+
+static void cvni_lrn_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_axis_job *j = (const cvni_axis_job *)context;
+    float *power = (float *)cvni_scratch(j->net, worker);
+    float *ratio = power + (ptrdiff_t)j->length * CVNI_NORM_BLOCK;
+    for (int t = begin; t < end; t++) {
+        float sum[CVNI_NORM_BLOCK];
+        int n;
+        const ptrdiff_t at = cvni_axis_task(j, t, &n);
+        for (int c = 0; c < j->length; c++) {
+            const ptrdiff_t line = at + (ptrdiff_t)c * j->inner;
+            float *p = power + (ptrdiff_t)c * CVNI_NORM_BLOCK;
+            float *r = ratio + (ptrdiff_t)c * CVNI_NORM_BLOCK;
+            cvni_lrn_powers(j, n, c, j->x + at, sum, p);
+            for (int i = 0; i < n; i++) r[i] = j->l->dy[line + i] * j->x[line + i] * p[i] / sum[i];
+        }
+        cvni_lrn_back_block(j, n, at, power, ratio);
+    }
+}
+
+static double cvni_lrn_cost(const cvni_layer *l)
+{
+    const int size = cvni_min(((const cvn_lrn_desc *)l->desc)->size, l->shape.dim[1]);
+    return (double)cvni_elements(l->shape) * (2.0 * size + 20.0);
+}
+
+static cvn_result cvni_lrn_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_axis_job j = cvni_start_axis(net, l, 1);
+    cvni_parallel_for(net, j.outer * j.blocks, cvni_lrn_cost(l), cvni_lrn_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_lrn_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_axis_job j = cvni_start_axis(net, l, 1);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, j.outer * j.blocks, 2 * cvni_lrn_cost(l), cvni_lrn_back_part, &j);
+}
+
+/* dx may lie where dy lay: a block's dy has gone into `ratio` before, and each is read once more
+ * before dx takes its place. */
+static const cvni_op cvni_op_lrn = { "lrn",            "lrn",
+                                     "LRN",            CVNI_USES_X | CVNI_INPLACE_GRAD,
+                                     cvni_lrn_shape,   NULL,
+                                     cvni_lrn_forward, cvni_lrn_backward };
+
+cvn_lrn_desc cvn_lrn_defaults(void)
+{
+    cvn_lrn_desc d;
+    memset(&d, 0, sizeof d);
+    d.alpha = 1e-4f;
+    d.beta = 0.75f;
+    d.k = 1;
+    return d;
+}
+
+cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc *desc)
+{
+    cvn_lrn_desc d = desc ? *desc : cvn_lrn_defaults();
+    if (d.alpha == 0) d.alpha = 1e-4f;
+    if (d.beta == 0) d.beta = 0.75f;
+    if (d.k == 0) d.k = 1;
+    return cvni_add_layer(net, &cvni_op_lrn, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size)
+{
+    cvn_lrn_desc d = cvn_lrn_defaults();
+    d.size = size;
+    return cvn_lrn_ex(net, x, &d);
+}
+
+CVNI_COLD_END
+
 /* ================================================================================================
  * >>act   elementwise activations
  * ==============================================================================================
- *   Backward needs the output alone, so each may overwrite its input, and its gradient lies where
- *   dy lay:
+ *   Where backward needs the output alone, an activation may overwrite its input; where it needs
+ *   the input (CVNI_USES_X) only a net for prediction does so. The gradient lies where dy lay.
+ *   From y:
  *     relu, leaky relu   dx = dy (y > 0), else slope*dy (slope >= 0: y and x have the same sign)
+ *     relu6              dx = dy (0 < y < 6)
  *     elu                dx = dy (y > 0), else dy*(y + alpha)
+ *     selu               dx = dy*s (y > 0), else dy*(y + s*alpha)
+ *     celu               dx = dy (y > 0), else dy*(y/alpha + 1)
  *     sigmoid            dx = dy y (1 - y)
- *     tanh               dx = dy (1 - y^2)                           tested: tests/test_layers.c */
+ *     tanh               dx = dy (1 - y^2)
+ *   From x; s(x) = 1/(1 + exp(-x)), P and p the standard normal distribution and its density:
+ *     gelu               dx = dy (P(x) + x p(x))
+ *     gelu_tanh          dx = dy (s(v) + x s(v) s(-v) v'), v = 2 sqrt(2/pi) (x + 0.044715 x^3)
+ *     silu               dx = dy (s(x) + x s(x) s(-x))
+ *     mish               dx = dy (t + x (1 - t^2) s(x)), t = tanh(log(1 + exp(x)))
+ *     hardswish          dx = dy (x >= 3), else dy (x/3 + 1/2) (x > -3)
+ *     hardsigmoid        dx = dy/6 (-3 < x < 3)
+ *     softplus           dx = dy s(beta x)
+ *     softsign           dx = dy/(1 + |x|)^2
+ *     binary_step        dx = dy (|x| <= 1)
+ *     prelu              dx = dy (x > 0), else w[c]*dy; dw[c] = sum of dy*x over x <= 0
+ *   No exponential overflows to NaN, and none is multiplied by an infinite x: behind the point
+ *   where float32 rounds to the asymptote, the asymptote stands.
+ *                                          tested: tests/test_layers.c, tests/test_act.c */
 
 #define CVNI_CHUNK 8192         /* elements of a task */
+#define CVNI_SELU_SCALE 1.0507009873554804935f          /* arXiv:1706.02515 */
+#define CVNI_SELU_ALPHA 1.6732632423543772848f
 
-typedef struct cvni_act {       /* one row an activation: n elements, p its parameter */
-    void (*forward)(const cvni_kernels *kern, int n, float p, const float *x, float *y);
-    void (*backward)(const cvni_kernels *kern, int n, float p, const float *y, const float *dy,
-                     float *dx, int add);
+/* One row an activation; p its parameters. Either n elements at a time, or one at a time by value
+ * and slope. Backward is given v: the input's values when its op has CVNI_USES_X, else the own
+ * ones. */
+typedef struct cvni_act {
+    int cost;                   /* operations an element */
+    void (*forward)(const cvni_kernels *kern, int n, const float *p, const float *x, float *y);
+    void (*backward)(const cvni_kernels *kern, int n, const float *p, const float *v,
+                     const float *dy, float *dx, int add);
+    float (*value)(float x, const float *p);
+    float (*slope)(float v, const float *p);            /* dy/dx */
 } cvni_act;
 
-typedef struct cvni_act_desc { const cvni_act *act; float p; } cvni_act_desc;
+typedef struct cvni_act_desc {
+    const cvni_act *act;        /* NULL: the user's pair */
+    float p[2];
+    cvn_activation_forward forward;
+    cvn_activation_backward backward;
+    void *user;
+} cvni_act_desc;
 
-static void cvni_relu_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+static void cvni_relu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
 {
-    kern->relu(n, p, x, y);
+    kern->relu(n, p[0], x, y);
 }
 
-static void cvni_relu_backward(const cvni_kernels *kern, int n, float p, const float *y,
+static void cvni_relu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                const float *dy, float *dx, int add)
 {
-    kern->relu_grad(n, p, y, dy, dx, add);
+    kern->relu_grad(n, p[0], y, dy, dx, add);
 }
 
-static void cvni_elu_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+CVNI_HOT
+static void cvni_relu6_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                               float *y)
 {
     (void)kern;
-    for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : p * expm1f(x[i]);
+    (void)p;
+    for (int i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i] > 6 ? 6 : x[i];
 }
 
-static void cvni_elu_backward(const cvni_kernels *kern, int n, float p, const float *y,
-                              const float *dy, float *dx, int add)
+CVNI_HOT
+static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                                const float *dy, float *dx, int add)
 {
     (void)kern;
+    (void)p;
     for (int i = 0; i < n; i++) {
-        const float g = y[i] > 0 ? dy[i] : dy[i] * (y[i] + p);
+        const float g = y[i] > 0 && y[i] < 6 ? dy[i] : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
 
+static void cvni_elu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                             float *y)
+{
+    (void)kern;
+    for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : p[0] * expm1f(x[i]);
+}
+
+static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                              const float *dy, float *dx, int add)
+{
+    (void)kern;
+    for (int i = 0; i < n; i++) {
+        const float g = y[i] > 0 ? dy[i] : dy[i] * (y[i] + p[0]);
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static float cvni_selu(float x, const float *p)
+{
+    (void)p;
+    return x > 0 ? CVNI_SELU_SCALE * x : CVNI_SELU_SCALE * CVNI_SELU_ALPHA * expm1f(x);
+}
+
+static float cvni_selu_slope(float y, const float *p)
+{
+    (void)p;
+    return y > 0 ? CVNI_SELU_SCALE : y + CVNI_SELU_SCALE * CVNI_SELU_ALPHA;
+}
+
+static float cvni_celu(float x, const float *p) { return x > 0 ? x : p[0] * expm1f(x / p[0]); }
+static float cvni_celu_slope(float y, const float *p) { return y > 0 ? 1 : y / p[0] + 1; }
+
 static float cvni_sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
-static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                 float *y)
 {
     (void)kern;
     (void)p;
     for (int i = 0; i < n; i++) y[i] = cvni_sigmoid(x[i]);
 }
 
-static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, float p, const float *y,
+static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                   const float *dy, float *dx, int add)
 {
     (void)kern;
@@ -5067,14 +6248,15 @@ static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, float p, cons
     }
 }
 
-static void cvni_tanh_forward(const cvni_kernels *kern, int n, float p, const float *x, float *y)
+static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
 {
     (void)kern;
     (void)p;
     for (int i = 0; i < n; i++) y[i] = tanhf(x[i]);
 }
 
-static void cvni_tanh_backward(const cvni_kernels *kern, int n, float p, const float *y,
+static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                const float *dy, float *dx, int add)
 {
     (void)kern;
@@ -5085,40 +6267,281 @@ static void cvni_tanh_backward(const cvni_kernels *kern, int n, float p, const f
     }
 }
 
-static const cvni_act cvni_act_relu = { cvni_relu_forward, cvni_relu_backward };
-static const cvni_act cvni_act_elu = { cvni_elu_forward, cvni_elu_backward };
-static const cvni_act cvni_act_sigmoid = { cvni_sigmoid_forward, cvni_sigmoid_backward };
-static const cvni_act cvni_act_tanh = { cvni_tanh_forward, cvni_tanh_backward };
+/* s(v), and s(-v) = 1 - s(v) without its cancellation. */
+static float cvni_logistic(float v, float *other)
+{
+    const float e = expf(-fabsf(v));
+    const float large = 1 / (1 + e);
+    const float small = e / (1 + e);
+    *other = v < 0 ? large : small;
+    return v < 0 ? small : large;
+}
+
+/* 0.5 erfc(-x/sqrt(2)) is P(x), and keeps its digits for negative x where 1 + erf would not. */
+static float cvni_gelu(float x, const float *p)
+{
+    (void)p;
+    return x < -15 ? 0 : x * 0.5f * erfcf(x * -0.70710678118654752f);
+}
+
+static float cvni_gelu_slope(float x, const float *p)
+{
+    (void)p;
+    if (x < -15 || x > 15) return x > 0 ? 1.0f : 0.0f;
+    return 0.5f * erfcf(x * -0.70710678118654752f) +
+           x * 0.39894228040143268f * expf(-0.5f * x * x);
+}
+
+/* 0.5 x (1 + tanh(v/2)) = x s(v) */
+static float cvni_gelu_tanh(float x, const float *p)
+{
+    (void)p;
+    return x < -12 ? 0 : x * cvni_sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
+}
+
+static float cvni_gelu_tanh_slope(float x, const float *p)
+{
+    const float dv = 1.5957691216057308f * (1 + 3 * 0.044715f * x * x);
+    float s, other;
+    (void)p;
+    if (x < -12 || x > 12) return x > 0 ? 1.0f : 0.0f;
+    s = cvni_logistic(1.5957691216057308f * (x + 0.044715f * x * x * x), &other);
+    return s + x * s * other * dv;
+}
+
+static float cvni_silu(float x, const float *p)
+{
+    (void)p;
+    return x < -110 ? 0 : x * cvni_sigmoid(x);
+}
+
+static float cvni_silu_slope(float x, const float *p)
+{
+    float s, other;
+    (void)p;
+    if (x < -110 || x > 110) return x > 0 ? 1.0f : 0.0f;
+    s = cvni_logistic(x, &other);
+    return s + x * s * other;
+}
+
+/* tanh(log(1 + e^x)) and 1 minus it, with e = exp(-|x|): (1 + 2e)/(1 + 2e + 2e^2) for x > 0, else
+ * e(e + 2)/(e(e + 2) + 2). */
+static float cvni_mish_factor(float x, float *other)
+{
+    const float e = expf(-fabsf(x));
+    const float top = x > 0 ? 1 + 2 * e : e * (e + 2);
+    const float rest = x > 0 ? 2 * e * e : 2;
+    *other = rest / (top + rest);
+    return top / (top + rest);
+}
+
+static float cvni_mish(float x, const float *p)
+{
+    float other;
+    (void)p;
+    return x < -110 ? 0 : x * cvni_mish_factor(x, &other);
+}
+
+static float cvni_mish_slope(float x, const float *p)
+{
+    float t, other;
+    (void)p;
+    if (x < -110 || x > 110) return x > 0 ? 1.0f : 0.0f;
+    t = cvni_mish_factor(x, &other);
+    return t + x * other * (1 + t) * cvni_sigmoid(x);
+}
+
+CVNI_HOT
+static void cvni_hardswish_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                   float *y)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) {
+        const float v = x[i] * (x[i] + 3) * (1.0f / 6);
+        y[i] = x[i] <= -3 ? 0 : x[i] >= 3 ? x[i] : v;
+    }
+}
+
+CVNI_HOT
+static void cvni_hardswish_backward(const cvni_kernels *kern, int n, const float *p,
+                                    const float *x, const float *dy, float *dx, int add)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) {
+        const float slope = x[i] <= -3 ? 0 : x[i] >= 3 ? 1 : x[i] * (1.0f / 3) + 0.5f;
+        const float g = dy[i] * slope;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+CVNI_HOT
+static void cvni_hardsigmoid_forward(const cvni_kernels *kern, int n, const float *p,
+                                     const float *x, float *y)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) {
+        const float v = (x[i] + 3) * (1.0f / 6);
+        y[i] = x[i] <= -3 ? 0 : x[i] >= 3 ? 1 : v;
+    }
+}
+
+CVNI_HOT
+static void cvni_hardsigmoid_backward(const cvni_kernels *kern, int n, const float *p,
+                                      const float *x, const float *dy, float *dx, int add)
+{
+    (void)kern;
+    (void)p;
+    for (int i = 0; i < n; i++) {
+        const float g = x[i] > -3 && x[i] < 3 ? dy[i] * (1.0f / 6) : 0;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+/* p: beta, threshold */
+static float cvni_softplus(float x, const float *p)
+{
+    const float v = x * p[0];
+    if (v > p[1]) return x;
+    return ((v > 0 ? v : 0) + log1pf(expf(-fabsf(v)))) / p[0];
+}
+
+static float cvni_softplus_slope(float x, const float *p)
+{
+    return x * p[0] > p[1] ? 1 : cvni_sigmoid(x * p[0]);
+}
+
+static float cvni_softsign(float x, const float *p)
+{
+    const float a = fabsf(x);
+    (void)p;
+    return a > 1 ? copysignf(1 / (1 / a + 1), x) : x / (1 + a);
+}
+
+static float cvni_softsign_slope(float x, const float *p)
+{
+    const float r = 1 / (1 + fabsf(x));
+    (void)p;
+    return r * r;
+}
+
+static float cvni_binary_step(float x, const float *p)
+{
+    (void)p;
+    return x >= 0 ? 1 : x < 0 ? 0 : x;
+}
+
+static float cvni_binary_step_slope(float x, const float *p)
+{
+    (void)p;
+    return fabsf(x) <= 1 ? 1.0f : 0.0f;
+}
+
+static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
+static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
+static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
+static const cvni_act cvni_act_selu = { 20, NULL, NULL, cvni_selu, cvni_selu_slope };
+static const cvni_act cvni_act_celu = { 20, NULL, NULL, cvni_celu, cvni_celu_slope };
+static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
+                                           NULL };
+static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
+static const cvni_act cvni_act_gelu = { 40, NULL, NULL, cvni_gelu, cvni_gelu_slope };
+static const cvni_act cvni_act_gelu_tanh = { 25, NULL, NULL, cvni_gelu_tanh, cvni_gelu_tanh_slope };
+static const cvni_act cvni_act_silu = { 20, NULL, NULL, cvni_silu, cvni_silu_slope };
+static const cvni_act cvni_act_mish = { 25, NULL, NULL, cvni_mish, cvni_mish_slope };
+static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
+                                             NULL, NULL };
+static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
+                                               cvni_hardsigmoid_backward, NULL, NULL };
+static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus, cvni_softplus_slope };
+static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign, cvni_softsign_slope };
+static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
+                                               cvni_binary_step_slope };
 
 static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_act_desc *d = (const cvni_act_desc *)l->desc;
-    if (!(d->p >= 0) || !cvni_is_finite((double)d->p))
+    if (!(d->p[0] >= 0) || !cvni_is_finite((double)d->p[0]))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "a slope or alpha of %g; 0 or more is needed", (double)d->p);
+                               "a slope or alpha of %g; 0 or more is needed", (double)d->p[0]);
     l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+/* celu divides by alpha, softplus by beta: p[0]. */
+static cvn_result cvni_act_shape_positive(cvn_net *net, cvni_layer *l)
+{
+    const cvni_act_desc *d = (const cvni_act_desc *)l->desc;
+    if (!(d->p[0] > 0) || !cvni_is_finite((double)d->p[0]) || d->p[1] != d->p[1])
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "alpha or beta %g, threshold %g; the first must be above 0, the "
+                               "second a number",
+                               (double)d->p[0], (double)d->p[1]);
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_act_shape_user(cvn_net *net, cvni_layer *l)
+{
+    const cvni_act_desc *d = (const cvni_act_desc *)l->desc;
+    if (!d->forward || !d->backward)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "no %s function; both of the pair are needed",
+                               d->forward ? "backward" : "forward");
+    l->shape = cvni_in(net, l, 0)->shape;
+    l->scratch_bytes = CVNI_CHUNK * sizeof(float);
     return CVN_OK;
 }
 
 typedef struct cvni_act_job {
     cvn_net *net;
     const cvni_act_desc *d;
-    const float *x, *y, *dy;
+    const float *x, *y, *dy;            /* dy NULL: forward */
+    const float *v;                     /* x or y, whichever the op uses in backward */
     float *out;
     size_t count;
     int add;
 } cvni_act_job;
 
+static void cvni_act_chunk(const cvni_act_job *j, size_t at, int n)
+{
+    const cvni_act *act = j->d->act;
+    const float *x = j->x + at;
+    float *y = j->out + at;
+    if (!act) j->d->forward(j->d->user, n, x, y);
+    else if (act->forward) act->forward(j->net->k, n, j->d->p, x, y);
+    else for (int i = 0; i < n; i++) y[i] = act->value(x[i], j->d->p);
+}
+
+static void cvni_act_back_chunk(const cvni_act_job *j, size_t at, int n, int worker)
+{
+    const cvni_act *act = j->d->act;
+    const float *dy = j->dy + at;
+    float *dx = j->out + at;
+    if (!act) {
+        float *to = j->add ? (float *)cvni_scratch(j->net, worker) : dx;
+        j->d->backward(j->d->user, n, j->x + at, j->y + at, dy, to);
+        if (j->add) j->net->k->add(n, dx, to, dx);
+    } else if (act->backward) {
+        act->backward(j->net->k, n, j->d->p, j->v + at, dy, dx, j->add);
+    } else {
+        for (int i = 0; i < n; i++) {
+            const float g = dy[i] * act->slope(j->v[at + (size_t)i], j->d->p);
+            dx[i] = j->add ? dx[i] + g : g;
+        }
+    }
+}
+
 static void cvni_act_part(void *context, int begin, int end, int worker)
 {
     const cvni_act_job *j = (const cvni_act_job *)context;
-    (void)worker;
     for (int t = begin; t < end; t++) {
         const size_t at = (size_t)t * CVNI_CHUNK;
         const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
-        if (j->dy)
-            j->d->act->backward(j->net->k, n, j->d->p, j->y + at, j->dy + at, j->out + at, j->add);
-        else j->d->act->forward(j->net->k, n, j->d->p, j->x + at, j->out + at);
+        if (j->dy) cvni_act_back_chunk(j, at, n, worker);
+        else cvni_act_chunk(j, at, n);
     }
 }
 
@@ -5130,19 +6553,21 @@ static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
     memset(&j, 0, sizeof j);
     j.net = net;
     j.d = (const cvni_act_desc *)l->desc;
+    j.x = cvni_in(net, l, 0)->y;
+    j.y = l->y;
+    j.v = l->op->flags & CVNI_USES_X ? j.x : j.y;
     j.count = cvni_elements(l->shape);
     return j;
 }
 
 static double cvni_act_cost(const cvni_act_job *j)
 {
-    return (double)j->count * (j->d->act == &cvni_act_relu ? 1 : 20);
+    return (double)j->count * (j->d->act ? j->d->act->cost : 20);
 }
 
 static cvn_result cvni_act_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_act_job j = cvni_act_job_of(net, l);
-    j.x = cvni_in(net, l, 0)->y;
     j.out = l->y;
     cvni_parallel_for(net, cvni_chunks(j.count), cvni_act_cost(&j), cvni_act_part, &j);
     return CVN_OK;
@@ -5151,14 +6576,19 @@ static cvn_result cvni_act_forward(cvn_net *net, cvni_layer *l)
 static void cvni_act_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_act_job j = cvni_act_job_of(net, l);
-    j.y = l->y;
     j.dy = l->dy;
     j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (j.out)
-        cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_act_part, &j);
+        cvni_parallel_for(net, cvni_chunks(j.count),
+                          !j.d->act || j.d->act->slope ? cvni_act_cost(&j) : 2.0 * (double)j.count,
+                          cvni_act_part, &j);
 }
 
-enum { CVNI_ACT_FLAGS = CVNI_USES_Y | CVNI_INPLACE | CVNI_INPLACE_GRAD };
+enum {
+    CVNI_ACT_FLAGS = CVNI_USES_Y | CVNI_INPLACE | CVNI_INPLACE_GRAD,
+    CVNI_ACT_X_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
+    CVNI_ACT_USER_FLAGS = CVNI_USES_X | CVNI_USES_Y     /* the user's arrays never overlap */
+};
 
 static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
@@ -5173,26 +6603,80 @@ static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Si
                                          cvni_act_forward, cvni_act_backward };
 static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_relu6 = { "relu6", "relu6_", "Clip", CVNI_ACT_FLAGS,
+                                       cvni_act_shape, NULL,
+                                       cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_selu = { "selu", "selu", "Selu", CVNI_ACT_FLAGS,
+                                      cvni_act_shape, NULL,
+                                      cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_celu = { "celu", "celu", "Celu", CVNI_ACT_FLAGS,
+                                      cvni_act_shape_positive, NULL,
+                                      cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_hardsigmoid = { "hardsigmoid", "hardsigmoid", "HardSigmoid",
+                                             CVNI_ACT_X_FLAGS,
+                                             cvni_act_shape, NULL,
+                                             cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_gelu = { "gelu", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
+                                      cvni_act_shape, NULL,
+                                      cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_gelu_tanh = { "gelu_tanh", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
+                                           cvni_act_shape, NULL,
+                                           cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_silu = { "silu", "silu", "Swish", CVNI_ACT_X_FLAGS,
+                                      cvni_act_shape, NULL,
+                                      cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_mish = { "mish", "mish", "Mish", CVNI_ACT_X_FLAGS,
+                                      cvni_act_shape, NULL,
+                                      cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_hardswish = { "hardswish", "hardswish", "HardSwish", CVNI_ACT_X_FLAGS,
+                                           cvni_act_shape, NULL,
+                                           cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_softplus = { "softplus", "softplus", "Softplus", CVNI_ACT_X_FLAGS,
+                                          cvni_act_shape_positive, NULL,
+                                          cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_softsign = { "softsign", "softsign", "Softsign", CVNI_ACT_X_FLAGS,
+                                          cvni_act_shape, NULL,
+                                          cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_binary_step = { "binary_step", "binary_step", NULL, CVNI_ACT_X_FLAGS,
+                                             cvni_act_shape, NULL,
+                                             cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_activation = { "activation", "activation", NULL, CVNI_ACT_USER_FLAGS,
+                                            cvni_act_shape_user, NULL,
+                                            cvni_act_forward, cvni_act_backward };
 
 static int cvni_is_relu(const cvni_layer *l)
 {
     return l->op == &cvni_op_relu || l->op == &cvni_op_leaky_relu;
 }
-static float cvni_relu_slope(const cvni_layer *l) { return ((const cvni_act_desc *)l->desc)->p; }
+static float cvni_relu_slope(const cvni_layer *l)
+{
+    return ((const cvni_act_desc *)l->desc)->p[0];
+}
 
-static cvn_node cvni_add_act(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
-                             float p)
+static cvn_node cvni_add_act2(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
+                              float p, float q)
 {
     cvni_act_desc d;
     memset(&d, 0, sizeof d);
     d.act = act;
-    d.p = p;
+    d.p[0] = p;
+    d.p[1] = q;
     return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
+
+static cvn_node cvni_add_act(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
+                             float p)
+{
+    return cvni_add_act2(net, op, x, act, p, 0);
 }
 
 cvn_node cvn_relu(cvn_net *net, cvn_node x)
 {
     return cvni_add_act(net, &cvni_op_relu, x, &cvni_act_relu, 0);
+}
+cvn_node cvn_relu6(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_relu6, x, &cvni_act_relu6, 0);
 }
 cvn_node cvn_elu(cvn_net *net, cvn_node x, float alpha)
 {
@@ -5212,12 +6696,197 @@ cvn_node cvn_leaky_relu(cvn_net *net, cvn_node x, float slope)
     return cvni_add_act(net, &cvni_op_leaky_relu, x, &cvni_act_relu, slope);
 }
 
-/* ================================================================================================
- * >>softmax   y = exp(x - max x) / sum of it, along one axis
- * ==============================================================================================
- *   backward  dx = y (dy - sum dy y)                                 tested: tests/test_layers.c */
+cvn_node cvn_selu(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_selu, x, &cvni_act_selu, 0);
+}
 
-typedef struct cvni_softmax_desc { int axis; } cvni_softmax_desc;
+cvn_node cvn_gelu(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_gelu, x, &cvni_act_gelu, 0);
+}
+
+cvn_node cvn_gelu_tanh(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_gelu_tanh, x, &cvni_act_gelu_tanh, 0);
+}
+
+cvn_node cvn_silu(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_silu, x, &cvni_act_silu, 0);
+}
+
+cvn_node cvn_mish(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_mish, x, &cvni_act_mish, 0);
+}
+
+cvn_node cvn_hardswish(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_hardswish, x, &cvni_act_hardswish, 0);
+}
+
+cvn_node cvn_hardsigmoid(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_hardsigmoid, x, &cvni_act_hardsigmoid, 0);
+}
+
+cvn_node cvn_softsign(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_softsign, x, &cvni_act_softsign, 0);
+}
+
+cvn_node cvn_binary_step(cvn_net *net, cvn_node x)
+{
+    return cvni_add_act(net, &cvni_op_binary_step, x, &cvni_act_binary_step, 0);
+}
+
+cvn_node cvn_celu(cvn_net *net, cvn_node x, float alpha)
+{
+    return cvni_add_act(net, &cvni_op_celu, x, &cvni_act_celu, alpha);
+}
+
+cvn_node cvn_softplus(cvn_net *net, cvn_node x, float beta, float threshold)
+{
+    return cvni_add_act2(net, &cvni_op_softplus, x, &cvni_act_softplus, beta == 0 ? 1 : beta,
+                         threshold == 0 ? 20 : threshold);
+}
+
+cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_forward forward,
+                        cvn_activation_backward backward, void *user)
+{
+    cvni_act_desc d;
+    memset(&d, 0, sizeof d);
+    d.forward = forward;
+    d.backward = backward;
+    d.user = user;
+    return cvni_add_layer(net, &cvni_op_activation, &x, 1, &d, sizeof d);
+}
+
+/* prelu has parameters, and sums over each channel: tasks are channels. Work of backward: dw of
+ * each channel [C]. */
+
+typedef struct cvni_prelu_desc { int parameters; } cvni_prelu_desc;
+
+static int cvni_prelu_channels(cvn_shape s) { return s.rank > 1 ? s.dim[1] : 1; }
+
+static cvn_result cvni_prelu_shape(cvn_net *net, cvni_layer *l)
+{
+    const int count = ((const cvni_prelu_desc *)l->desc)->parameters;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_init none = { CVN_INIT_DEFAULT, 0, 0 };
+    const int channels = cvni_prelu_channels(x);
+    char text[96];
+    if (count != 1 && count != channels)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d parameters for an input %s; 1 or the channels, %d, are needed",
+                               count, cvni_shape_text(x, text), channels);
+    l->shape = x;
+    l->work_backward_bytes = cvni_mul_size((size_t)channels, sizeof(double));
+    return cvni_add_param(net, l, 0, "weight", cvni_shape(1, count, 0, 0, 0), CVNI_WEIGHT,
+                          cvni_init_or(none, CVN_INIT_CONSTANT, 0.25f), 1, 1);
+}
+
+typedef struct cvni_prelu_job {
+    cvn_net *net;
+    cvni_layer *l;
+    const float *w;
+    int N, C, S, step;          /* S values of a channel of a sample; w[c*step] */
+    float *dx;
+    int add;
+} cvni_prelu_job;
+
+static void cvni_prelu_part(void *context, int begin, int end, int worker)
+{
+    const cvni_prelu_job *j = (const cvni_prelu_job *)context;
+    const float *x = cvni_in(j->net, j->l, 0)->y;
+    (void)worker;
+    for (int c = begin; c < end; c++)
+        for (int n = 0; n < j->N; n++) {
+            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
+            j->net->k->relu(j->S, j->w[c * j->step], x + at, j->l->y + at);
+        }
+}
+
+static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_prelu_job *j = (const cvni_prelu_job *)context;
+    double *dw = (double *)j->l->work_backward;
+    (void)worker;
+    for (int c = begin; c < end; c++) {
+        const float w = j->w[c * j->step];
+        double sum = 0;
+        for (int n = 0; n < j->N; n++) {
+            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
+            const float *x = cvni_in(j->net, j->l, 0)->y + at;
+            const float *dy = j->l->dy + at;
+            float *dx = j->dx ? j->dx + at : NULL;
+            for (int i = 0; i < j->S; i++) {            /* dx may be dy */
+                const float g = x[i] > 0 ? dy[i] : w * dy[i];
+                if (!(x[i] > 0)) sum += (double)dy[i] * (double)x[i];
+                if (dx) dx[i] = j->add ? dx[i] + g : g;
+            }
+        }
+        dw[c] = sum;
+    }
+}
+
+static void cvni_prelu_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    float *dw = backward ? cvni_weights_grad(net, l, 0) : NULL;
+    cvni_prelu_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.w = cvni_weights(net, l, 0);
+    j.N = l->shape.dim[0];
+    j.C = cvni_prelu_channels(l->shape);
+    j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
+    j.step = ((const cvni_prelu_desc *)l->desc)->parameters > 1;
+    if (backward) j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    cvni_parallel_for(net, j.C, 2.0 * (double)cvni_elements(l->shape),
+                      backward ? cvni_prelu_back_part : cvni_prelu_part, &j);
+    if (!dw) return;
+    if (j.step) {
+        for (int c = 0; c < j.C; c++) dw[c] += (float)((double *)l->work_backward)[c];
+    } else {
+        double sum = 0;
+        for (int c = 0; c < j.C; c++) sum += ((double *)l->work_backward)[c];
+        dw[0] += (float)sum;
+    }
+}
+
+static cvn_result cvni_prelu_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_prelu_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_prelu_backward(cvn_net *net, cvni_layer *l) { cvni_prelu_run(net, l, 1); }
+
+static const cvni_op cvni_op_prelu = { "prelu",
+                                       "prelu",
+                                       "PRelu",
+                                       CVNI_ACT_X_FLAGS,
+                                       cvni_prelu_shape,
+                                       NULL,
+                                       cvni_prelu_forward,
+                                       cvni_prelu_backward };
+
+cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters)
+{
+    cvni_prelu_desc d;
+    d.parameters = parameters ? parameters : 1;
+    return cvni_add_layer(net, &cvni_op_prelu, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>softmax   y = exp(x - max x) / sum of it, along one axis; and the logarithm of that
+ * ==============================================================================================
+ *   backward  softmax       dx = y (dy - sum dy y)                   tested: tests/test_layers.c
+ *             log softmax   dx = dy - exp(y) sum dy                  tested: tests/test_act.c */
+
+typedef struct cvni_softmax_desc { int axis, log; } cvni_softmax_desc;
 
 /* The axis of the classes: 1, but the last one of a sequence [N, T, C]. */
 static int cvni_class_axis(cvn_shape s) { return s.rank == 3 ? 2 : 1; }
@@ -5250,9 +6919,22 @@ static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
     return top + (float)log(sum);
 }
 
+/* The same of y = log(softmax(x)); no exponential is above 1. */
+static void cvni_log_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
+{
+    float top = x[0];
+    double sum = 0;
+    float rest;
+    for (int i = 1; i < n; i++) if (x[i * step] > top) top = x[i * step];
+    for (int i = 0; i < n; i++) sum += (double)expf(x[i * step] - top);
+    rest = (float)log(sum);
+    for (int i = 0; i < n; i++) y[i * step] = x[i * step] - top - rest;
+}
+
 typedef struct cvni_softmax_job {
     cvn_net *net;
     cvni_layer *l;
+    int log;
     int outer, length, inner;
     float *dx;
     int add;
@@ -5265,7 +6947,8 @@ static void cvni_softmax_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int t = begin; t < end; t++) {
         const ptrdiff_t at = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
-        cvni_softmax_line(j->length, j->inner, x + at, j->l->y + at);
+        if (j->log) cvni_log_softmax_line(j->length, j->inner, x + at, j->l->y + at);
+        else cvni_softmax_line(j->length, j->inner, x + at, j->l->y + at);
     }
 }
 
@@ -5280,9 +6963,11 @@ static void cvni_softmax_back_part(void *context, int begin, int end, int worker
         float *dx = j->dx + at;
         double sum = 0;
         for (int i = 0; i < j->length; i++)
-            sum += (double)dy[i * j->inner] * (double)y[i * j->inner];
+            sum += (double)dy[i * j->inner] * (j->log ? 1.0 : (double)y[i * j->inner]);
         for (int i = 0; i < j->length; i++) {
-            const float g = y[i * j->inner] * (dy[i * j->inner] - (float)sum);
+            const float v = y[i * j->inner];
+            const float g = j->log ? dy[i * j->inner] - expf(v) * (float)sum
+                                   : v * (dy[i * j->inner] - (float)sum);
             dx[i * j->inner] = j->add ? dx[i * j->inner] + g : g;
         }
     }
@@ -5293,6 +6978,7 @@ static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
     cvni_softmax_job j;
     j.net = net;
     j.l = l;
+    j.log = ((const cvni_softmax_desc *)l->desc)->log;
     cvni_split_axis(l->shape, ((const cvni_softmax_desc *)l->desc)->axis, &j.outer, &j.length,
                     &j.inner);
     j.dx = backward ? cvni_gradient_for(cvni_in(net, l, 0), &j.add) : NULL;
@@ -5318,17 +7004,200 @@ static const cvni_op cvni_op_softmax = { "softmax",
                                          cvni_softmax_forward,
                                          cvni_softmax_backward };
 
-static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis)
+static const cvni_op cvni_op_log_softmax = { "log_softmax",
+                                             "log_softmax",
+                                             "LogSoftmax",
+                                             CVNI_ACT_FLAGS,
+                                             cvni_softmax_shape,
+                                             NULL,
+                                             cvni_softmax_forward,
+                                             cvni_softmax_backward };
+
+static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 {
     cvni_softmax_desc d;
     d.axis = axis;
-    return cvni_add_layer(net, &cvni_op_softmax, &x, 1, &d, sizeof d);
+    d.log = log;
+    return cvni_add_layer(net, log ? &cvni_op_log_softmax : &cvni_op_softmax, &x, 1, &d, sizeof d);
 }
 
-cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0); }
+cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 0); }
 cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1);
+    return cvni_add_softmax(net, x, axis ? axis : -1, 0);
+}
+cvn_node cvn_log_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 1); }
+cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_softmax(net, x, axis ? axis : -1, 1);
+}
+
+/* ================================================================================================
+ * >>gated   GLU and maxout: several slices of x make one of y
+ * ==============================================================================================
+ *   Both see x as [groups, k, run] and y as [groups, run]:
+ *     glu      k = 2 halves a, b of an axis: y = a s(b), s(b) = 1/(1 + exp(-b))
+ *              backward  da = dy s(b); db = dy a s(b) s(-b)
+ *     maxout   k neighbouring channels: y = the largest of them
+ *              backward  the first of the largest has dy, the others 0; NaN wins
+ *   source   Y. N. Dauphin et al., arXiv:1612.08083, equation 1; I. Goodfellow et al.,
+ *            arXiv:1302.4389, section 3                                tested: tests/test_act.c */
+
+typedef struct cvni_gated_desc { int axis, k, maxout; } cvni_gated_desc;
+
+static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_gated_desc *d = (cvni_gated_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    if (!d->axis) d->axis = cvni_class_axis(x);
+    if (d->axis < 1 || d->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
+                               x.rank - 1);
+    if (x.dim[d->axis] % 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "axis %d of the input %s cannot be halved; an even size is needed",
+                               d->axis, cvni_shape_text(x, text));
+    l->shape = x;
+    l->shape.dim[d->axis] /= 2;
+    return CVN_OK;
+}
+
+static cvn_result cvni_maxout_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    if (x.rank < 2) return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no channels");
+    if (d->k < 1 || x.dim[1] % d->k)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "groups of %d channels of the input %s; a divisor of %d is needed",
+                               d->k, cvni_shape_text(x, text), x.dim[1]);
+    l->shape = x;
+    l->shape.dim[1] /= d->k;
+    return CVN_OK;
+}
+
+typedef struct cvni_gated_job {
+    cvni_layer *l, *x;
+    size_t count;               /* elements of y */
+    int k;
+    ptrdiff_t run;
+    float *dx;                  /* NULL: forward */
+    int add;
+} cvni_gated_job;
+
+static void cvni_put_gradient(float *dx, float g, int add) { *dx = add ? *dx + g : g; }
+
+/* n elements of y; x points to the first slice, the others are `run` apart. */
+static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float *y, const float *dy,
+                          float *dx)
+{
+    for (int i = 0; i < n; i++) {
+        float other;
+        const float a = x[i];
+        const float s = cvni_logistic(x[i + j->run], &other);
+        if (!dx) {
+            y[i] = a * s;
+            continue;
+        }
+        cvni_put_gradient(&dx[i], dy[i] * s, j->add);
+        cvni_put_gradient(&dx[i + j->run], dy[i] * (a * s * other), j->add);
+    }
+}
+
+static void cvni_maxout_span(const cvni_gated_job *j, int n, const float *x, float *y,
+                             const float *dy, float *dx)
+{
+    for (int i = 0; i < n; i++) {
+        int best = 0;
+        for (int s = 1; s < j->k; s++) {
+            const float v = x[i + s * j->run];
+            const float top = x[i + best * j->run];
+            if (v > top || (v != v && top == top)) best = s;
+        }
+        if (!dx) y[i] = x[i + best * j->run];
+        for (int s = 0; dx && s < j->k; s++)
+            cvni_put_gradient(&dx[i + s * j->run], s == best ? dy[i] : 0, j->add);
+    }
+}
+
+/* A chunk of y, span by span: a span ends where a group does. */
+static void cvni_gated_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gated_job *j = (const cvni_gated_job *)context;
+    const int maxout = ((const cvni_gated_desc *)j->l->desc)->maxout;
+    size_t at = (size_t)begin * CVNI_CHUNK;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
+    (void)worker;
+    while (at < stop) {
+        const size_t run = (size_t)j->run;
+        const size_t from = at / run * run * (size_t)j->k + at % run;
+        const size_t left = run - at % run;
+        const int n = (int)(stop - at < left ? stop - at : left);
+        float *y = j->l->y + at;
+        const float *dy = j->dx ? j->l->dy + at : NULL;
+        float *dx = j->dx ? j->dx + from : NULL;
+        if (maxout) cvni_maxout_span(j, n, j->x->y + from, y, dy, dx);
+        else cvni_glu_span(j, n, j->x->y + from, y, dy, dx);
+        at += (size_t)n;
+    }
+}
+
+static void cvni_gated_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
+    int outer, length, inner;
+    cvni_gated_job j;
+    memset(&j, 0, sizeof j);
+    j.l = l;
+    j.x = cvni_in(net, l, 0);
+    j.k = d->k;
+    j.count = cvni_elements(l->shape);
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    j.run = d->maxout ? (ptrdiff_t)inner : (ptrdiff_t)length * inner;
+    if (backward && (j.dx = cvni_gradient_for(j.x, &j.add)) == NULL) return;
+    cvni_parallel_for(net, cvni_chunks(j.count), (double)j.count * (d->maxout ? 2.0 * d->k : 20.0),
+                      cvni_gated_part, &j);
+}
+
+static cvn_result cvni_gated_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_gated_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_gated_backward(cvn_net *net, cvni_layer *l) { cvni_gated_run(net, l, 1); }
+
+static const cvni_op cvni_op_glu = { "glu",
+                                     "glu",
+                                     NULL,
+                                     CVNI_USES_X,
+                                     cvni_glu_shape,
+                                     NULL,
+                                     cvni_gated_forward,
+                                     cvni_gated_backward };
+static const cvni_op cvni_op_maxout = { "maxout",           "maxout",           NULL,
+                                        CVNI_USES_X,        cvni_maxout_shape,  NULL,
+                                        cvni_gated_forward, cvni_gated_backward };
+
+cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis)
+{
+    cvni_gated_desc d;
+    d.axis = axis;
+    d.k = 2;
+    d.maxout = 0;
+    return cvni_add_layer(net, &cvni_op_glu, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_maxout(cvn_net *net, cvn_node x, int k)
+{
+    cvni_gated_desc d;
+    d.axis = 1;
+    d.k = k;
+    d.maxout = 1;
+    return cvni_add_layer(net, &cvni_op_maxout, &x, 1, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -5424,6 +7293,8 @@ cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p)
     return cvni_add_layer(net, &cvni_op_dropout, &x, 1, &d, sizeof d);
 }
 
+CVNI_COLD_BEGIN
+
 /* ================================================================================================
  * >>view   flatten, reshape: the same elements under another shape
  * ============================================================================================== */
@@ -5508,15 +7379,71 @@ cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
     return cvni_add_layer(net, &cvni_op_reshape, &x, 1, &d, sizeof d);
 }
 
+/* ---- values as they are, other gradients ----
+ *   stop_gradient      none: with no backward function nothing before it takes part by this path
+ *   gradient_reversal  dx = -scale*dy */
+
+typedef struct cvni_reversal_desc { float scale; } cvni_reversal_desc;
+
+static cvn_result cvni_same_view_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_reversal_shape(cvn_net *net, cvni_layer *l)
+{
+    const float scale = ((const cvni_reversal_desc *)l->desc)->scale;
+    if (!cvni_is_finite((double)scale))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a scale of %g", (double)scale);
+    return cvni_same_view_shape(net, l);
+}
+
+static void cvni_reversal_backward(cvn_net *net, cvni_layer *l)
+{
+    const float scale = -((const cvni_reversal_desc *)l->desc)->scale;
+    const int n = (int)cvni_elements(l->shape);
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && add) net->k->axpy(n, scale, l->dy, dx);
+    else if (dx) net->k->scale_shift(n, scale, 0, l->dy, dx);
+}
+
+static const cvni_op cvni_op_stop_gradient = { "stop_gradient",      "stop", "Identity",
+                                               CVNI_VIEW,            cvni_same_view_shape,
+                                               NULL,                 cvni_view_forward,
+                                               NULL };
+static const cvni_op cvni_op_gradient_reversal = { "gradient_reversal",
+                                                   "reversal",
+                                                   "Identity",
+                                                   CVNI_VIEW | CVNI_INPLACE_GRAD,
+                                                   cvni_reversal_shape,
+                                                   NULL,
+                                                   cvni_view_forward,
+                                                   cvni_reversal_backward };
+
+cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_stop_gradient, &x, 1, NULL, 0);
+}
+
+cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale)
+{
+    cvni_reversal_desc d;
+    d.scale = scale;
+    return cvni_add_layer(net, &cvni_op_gradient_reversal, &x, 1, &d, sizeof d);
+}
+
 /* ================================================================================================
- * >>binary   a + b, a*b with broadcasting
+ * >>binary   a + b, a - b, a*b, a/b, larger and smaller of both, with broadcasting
  * ==============================================================================================
  *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long:
  *   [N, C, H, W] with [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast
  *   operand is summed within one sample.
- *   backward  add: da = dy, db = dy; mul: da = dy b, db = dy a; summed over the axes that were
- *             broadcast
- *                                                                    tested: tests/test_layers.c */
+ *   backward  add: da = dy, db = dy; sub: db = -dy; mul: da = dy b, db = dy a; div: da = dy/b,
+ *             db = -dy a/b^2; max, min: dy to the one that was taken, half to each of equals;
+ *             summed over the axes that were broadcast
+ *                                             tested: tests/test_layers.c, tests/test_tensor.c */
 
 typedef struct cvni_broadcast {
     int rank;                                   /* merged axes, without the batch; at least 1 */
@@ -5571,11 +7498,27 @@ static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
                            cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
 }
 
+/* One line of both operands; a step is 1, or 0 where the operand is broadcast. */
+typedef struct cvni_operands {
+    int n;
+    const float *x[2];
+    ptrdiff_t step[2];
+    ptrdiff_t at[2];            /* of the line in a sample */
+} cvni_operands;
+
+typedef struct cvni_arith {     /* one row an operation; backward adds to the gradient of x[side] */
+    void (*forward)(const cvni_kernels *kern, const cvni_operands *o, float *y);
+    void (*backward)(const cvni_kernels *kern, const cvni_operands *o, int side, const float *dy,
+                     float *dx);
+} cvni_arith;
+
+typedef struct cvni_binary_desc { const cvni_arith *row; } cvni_binary_desc;
+
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
+    const cvni_arith *row;
     cvni_broadcast m;
-    int is_mul;
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
@@ -5592,16 +7535,106 @@ static void cvni_binary_line(const cvni_broadcast *m, int line, ptrdiff_t at[2])
     }
 }
 
-static void cvni_binary_run_line(const cvni_binary_job *j, int n, const float *a, const float *b,
-                                 float *y)
+static cvni_operands cvni_binary_operands(const cvni_binary_job *j, int sample, int line)
 {
-    const ptrdiff_t sa = j->m.step[0][j->m.rank - 1];
-    const ptrdiff_t sb = j->m.step[1][j->m.rank - 1];
-    if (!j->is_mul && sa && sb) j->net->k->add(n, a, b, y);
-    else if (!sb) j->net->k->scale_shift(n, j->is_mul ? b[0] : 1, j->is_mul ? 0 : b[0], a, y);
-    else if (!sa) j->net->k->scale_shift(n, j->is_mul ? a[0] : 1, j->is_mul ? 0 : a[0], b, y);
-    else for (int i = 0; i < n; i++) y[i] = a[i] * b[i];
+    cvni_operands o;
+    cvni_binary_line(&j->m, line, o.at);
+    o.n = j->m.dim[j->m.rank - 1];
+    for (int s = 0; s < 2; s++) {
+        o.x[s] = cvni_in(j->net, j->l, s)->y + sample * j->m.sample[s] + o.at[s];
+        o.step[s] = j->m.step[s][j->m.rank - 1];
+    }
+    return o;
 }
+
+static void cvni_add_line(const cvni_kernels *kern, const cvni_operands *o, float *y)
+{
+    if (o->step[0] && o->step[1]) kern->add(o->n, o->x[0], o->x[1], y);
+    else if (!o->step[1]) kern->scale_shift(o->n, 1, o->x[1][0], o->x[0], y);
+    else kern->scale_shift(o->n, 1, o->x[0][0], o->x[1], y);
+}
+
+static void cvni_sub_line(const cvni_kernels *kern, const cvni_operands *o, float *y)
+{
+    if (!o->step[1]) kern->scale_shift(o->n, 1, -o->x[1][0], o->x[0], y);
+    else if (!o->step[0]) kern->scale_shift(o->n, -1, o->x[0][0], o->x[1], y);
+    else for (int i = 0; i < o->n; i++) y[i] = o->x[0][i] - o->x[1][i];
+}
+
+static void cvni_mul_line(const cvni_kernels *kern, const cvni_operands *o, float *y)
+{
+    if (!o->step[1]) kern->scale_shift(o->n, o->x[1][0], 0, o->x[0], y);
+    else if (!o->step[0]) kern->scale_shift(o->n, o->x[0][0], 0, o->x[1], y);
+    else for (int i = 0; i < o->n; i++) y[i] = o->x[0][i] * o->x[1][i];
+}
+
+/* dx += factor*dy; a broadcast operand receives the sum. */
+static void cvni_add_back(const cvni_kernels *kern, const cvni_operands *o, int side, float factor,
+                          const float *dy, float *dx)
+{
+    if (!o->step[side]) dx[0] += factor * kern->sum(o->n, dy);
+    else kern->axpy(o->n, factor, dy, dx);
+}
+
+static void cvni_add_back_line(const cvni_kernels *kern, const cvni_operands *o, int side,
+                               const float *dy, float *dx)
+{
+    cvni_add_back(kern, o, side, 1, dy, dx);
+}
+
+static void cvni_sub_back_line(const cvni_kernels *kern, const cvni_operands *o, int side,
+                               const float *dy, float *dx)
+{
+    cvni_add_back(kern, o, side, side ? -1.0f : 1.0f, dy, dx);
+}
+
+static void cvni_mul_back_line(const cvni_kernels *kern, const cvni_operands *o, int side,
+                               const float *dy, float *dx)
+{
+    const float *other = o->x[!side];
+    if (!o->step[!side]) cvni_add_back(kern, o, side, other[0], dy, dx);
+    else if (!o->step[side]) dx[0] += kern->dot(o->n, dy, other);
+    else for (int i = 0; i < o->n; i++) dx[i] += dy[i] * other[i];
+}
+
+/* The operations without a kernel: y and the slopes of one element. */
+#define CVNI_ARITH(name, value, slope_a, slope_b)                                                  \
+    static void cvni_##name##_line(const cvni_kernels *kern, const cvni_operands *o, float *y)     \
+    {                                                                                              \
+        (void)kern;                                                                                \
+        for (int i = 0; i < o->n; i++) {                                                           \
+            const float a = o->x[0][i * o->step[0]];                                               \
+            const float b = o->x[1][i * o->step[1]];                                               \
+            y[i] = value;                                                                          \
+        }                                                                                          \
+    }                                                                                              \
+    static void cvni_##name##_back_line(const cvni_kernels *kern, const cvni_operands *o,          \
+                                        int side, const float *dy, float *dx)                      \
+    {                                                                                              \
+        double sum = 0;                                                                            \
+        (void)kern;                                                                                \
+        for (int i = 0; i < o->n; i++) {                                                           \
+            const float a = o->x[0][i * o->step[0]];                                               \
+            const float b = o->x[1][i * o->step[1]];                                               \
+            const float g = dy[i] * (side ? (slope_b) : (slope_a));                                \
+            if (o->step[side]) dx[i] += g;                                                         \
+            else sum += (double)g;                                                                 \
+        }                                                                                          \
+        if (!o->step[side]) dx[0] += (float)sum;                                                   \
+    }
+
+CVNI_ARITH(div, a / b, 1 / b, -a / (b * b))
+CVNI_ARITH(max, a > b || a != a ? a : b, a > b ? 1.0f : a < b ? 0.0f : 0.5f,
+           a < b ? 1.0f : a > b ? 0.0f : 0.5f)
+CVNI_ARITH(min, a < b || a != a ? a : b, a < b ? 1.0f : a > b ? 0.0f : 0.5f,
+           a > b ? 1.0f : a < b ? 0.0f : 0.5f)
+
+static const cvni_arith cvni_arith_add = { cvni_add_line, cvni_add_back_line };
+static const cvni_arith cvni_arith_sub = { cvni_sub_line, cvni_sub_back_line };
+static const cvni_arith cvni_arith_mul = { cvni_mul_line, cvni_mul_back_line };
+static const cvni_arith cvni_arith_div = { cvni_div_line, cvni_div_back_line };
+static const cvni_arith cvni_arith_max = { cvni_max_line, cvni_max_back_line };
+static const cvni_arith cvni_arith_min = { cvni_min_line, cvni_min_back_line };
 
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
@@ -5611,29 +7644,9 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int t = begin; t < end; t++) {
         for (int line = 0; line < lines; line++) {
-            ptrdiff_t at[2];
-            cvni_binary_line(&j->m, line, at);
-            cvni_binary_run_line(j, n, cvni_in(j->net, j->l, 0)->y + t * j->m.sample[0] + at[0],
-                                 cvni_in(j->net, j->l, 1)->y + t * j->m.sample[1] + at[1],
-                                 j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
+            const cvni_operands o = cvni_binary_operands(j, t, line);
+            j->row->forward(j->net->k, &o, j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
         }
-    }
-}
-
-/* dx (+)= dy (* other), one line; a broadcast operand receives the sum. */
-static void cvni_binary_back_line(const cvni_binary_job *j, int n, const float *dy,
-                                  const float *other, float *dx)
-{
-    const ptrdiff_t own = j->m.step[j->side][j->m.rank - 1];
-    const ptrdiff_t step = j->m.step[!j->side][j->m.rank - 1];
-    if (!own) {
-        dx[0] += !j->is_mul ? j->net->k->sum(n, dy)
-                 : step     ? j->net->k->dot(n, dy, other)
-                            : j->net->k->sum(n, dy) * other[0];
-    } else if (!j->is_mul || !step) {
-        j->net->k->axpy(n, j->is_mul ? other[0] : 1, dy, dx);
-    } else {
-        for (int i = 0; i < n; i++) dx[i] += dy[i] * other[i];
     }
 }
 
@@ -5647,12 +7660,10 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
-            ptrdiff_t at[2];
-            cvni_binary_line(&j->m, line, at);
-            cvni_binary_back_line(j, n, j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
-                                  cvni_in(j->net, j->l, !j->side)->y + t * j->m.sample[!j->side] +
-                                      at[!j->side],
-                                  j->dx + t * sample + at[j->side]);
+            const cvni_operands o = cvni_binary_operands(j, t, line);
+            j->row->backward(j->net->k, &o, j->side,
+                             j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
+                             j->dx + t * sample + o.at[j->side]);
         }
     }
 }
@@ -5663,7 +7674,7 @@ static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l)
     memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
-    j.is_mul = l->op->flags & CVNI_USES_X;
+    j.row = ((const cvni_binary_desc *)l->desc)->row;
     j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
     return j;
 }
@@ -5686,33 +7697,53 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_add = {
-    "add", "add", "Add", 0, cvni_binary_shape, NULL, cvni_binary_forward, cvni_binary_backward
-};
-static const cvni_op cvni_op_mul = { "mul",
-                                     "mul",
-                                     "Mul",
-                                     CVNI_USES_X,
-                                     cvni_binary_shape,
-                                     NULL,
-                                     cvni_binary_forward,
-                                     cvni_binary_backward };
+#define CVNI_BINARY_OP(name, onnx, flags)                                                          \
+    static const cvni_op cvni_op_##name = { #name, #name, onnx,                flags,              \
+                                            cvni_binary_shape, NULL, cvni_binary_forward,          \
+                                            cvni_binary_backward };
 
-static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, cvn_node a, cvn_node b)
+CVNI_BINARY_OP(add, "Add", 0)
+CVNI_BINARY_OP(sub, "Sub", 0)
+CVNI_BINARY_OP(mul, "Mul", CVNI_USES_X)
+CVNI_BINARY_OP(div, "Div", CVNI_USES_X)
+CVNI_BINARY_OP(maximum, "Max", CVNI_USES_X)
+CVNI_BINARY_OP(minimum, "Min", CVNI_USES_X)
+
+/* A layer of two inputs; row: of the table above, or NULL for losses. */
+static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arith *row,
+                                    cvn_node a, cvn_node b)
 {
+    cvni_binary_desc d;
     cvn_node in[2];
+    d.row = row;
     in[0] = a;
     in[1] = b;
-    return cvni_add_layer(net, op, in, 2, NULL, 0);
+    return cvni_add_layer(net, op, in, 2, &d, sizeof d);
 }
 
 cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b)
 {
-    return cvni_add_binary(net, &cvni_op_add, a, b);
+    return cvni_add_binary(net, &cvni_op_add, &cvni_arith_add, a, b);
+}
+cvn_node cvn_sub(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_binary(net, &cvni_op_sub, &cvni_arith_sub, a, b);
 }
 cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b)
 {
-    return cvni_add_binary(net, &cvni_op_mul, a, b);
+    return cvni_add_binary(net, &cvni_op_mul, &cvni_arith_mul, a, b);
+}
+cvn_node cvn_div(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_binary(net, &cvni_op_div, &cvni_arith_div, a, b);
+}
+cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_binary(net, &cvni_op_maximum, &cvni_arith_max, a, b);
+}
+cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_binary(net, &cvni_op_minimum, &cvni_arith_min, a, b);
 }
 
 /* ================================================================================================
@@ -5814,6 +7845,1358 @@ cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b)
 }
 
 /* ================================================================================================
+ * >>unary   elementwise functions of one tensor
+ * ==============================================================================================
+ *   Row by row y = f(x) and dx = dy*slope, where the slope is written in x, in y or in neither
+ *   (CVNI_USES_X, CVNI_USES_Y in the row):
+ *     exp       y                 log     1/x             sqrt    1/(2 y), Inf at 0
+ *     square    2 x               abs     sign(x), 0 at 0 neg     -1
+ *     scale     p                 clip    1 for p < x < q, else 0
+ *     pow       p x^(p - 1)
+ *                                                                    tested: tests/test_tensor.c */
+
+typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, as its op says */
+    void (*forward)(int n, float p, float q, const float *x, float *y);
+    void (*backward)(int n, float p, float q, const float *v, const float *dy, float *dx, int add);
+} cvni_unary;
+
+/* A row: its value in x, p, q; its slope in v, p, q. */
+#define CVNI_UNARY(name, value, slope)                                                             \
+    static void cvni_##name##_line(int n, float p, float q, const float *in, float *y)             \
+    {                                                                                              \
+        (void)p;                                                                                   \
+        (void)q;                                                                                   \
+        for (int i = 0; i < n; i++) {                                                              \
+            const float x = in[i];                                                                 \
+            y[i] = value;                                                                          \
+        }                                                                                          \
+    }                                                                                              \
+    static void cvni_##name##_back_line(int n, float p, float q, const float *values,              \
+                                        const float *dy, float *dx, int add)                       \
+    {                                                                                              \
+        (void)p;                                                                                   \
+        (void)q;                                                                                   \
+        for (int i = 0; i < n; i++) {                                                              \
+            const float v = values[i];                                                             \
+            const float g = dy[i] * (slope);                                                       \
+            (void)v;                                                                               \
+            dx[i] = add ? dx[i] + g : g;                                                           \
+        }                                                                                          \
+    }                                                                                              \
+    static const cvni_unary cvni_unary_##name = { cvni_##name##_line, cvni_##name##_back_line };
+
+CVNI_UNARY(exp, expf(x), v)
+CVNI_UNARY(log, logf(x), 1 / v)
+CVNI_UNARY(sqrt, sqrtf(x), 0.5f / v)
+CVNI_UNARY(square, x * x, 2 * v)
+CVNI_UNARY(abs, fabsf(x), v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f)
+CVNI_UNARY(scale, p * x + q, p)
+CVNI_UNARY(clip, x < p ? p : x > q ? q : x, v > p && v < q ? 1.0f : 0.0f)
+CVNI_UNARY(pow, powf(x, p), p == 0.0f ? 0.0f : p * powf(v, p - 1))
+
+typedef struct cvni_unary_desc { const cvni_unary *row; float p, q; } cvni_unary_desc;
+
+static cvn_result cvni_unary_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)l->desc;
+    if (!(d->p == d->p) || !(d->q == d->q))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a constant is not a number");
+    if (d->row == &cvni_unary_clip && d->p > d->q)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "clips to [%g, %g]; the first must not be above the second",
+                               (double)d->p, (double)d->q);
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+typedef struct cvni_unary_job {
+    const cvni_unary_desc *d;
+    const float *v, *dy;                /* forward: x, NULL */
+    float *out;
+    size_t count;
+    int add;
+} cvni_unary_job;
+
+static void cvni_unary_part(void *context, int begin, int end, int worker)
+{
+    const cvni_unary_job *j = (const cvni_unary_job *)context;
+    const cvni_unary_desc *d = j->d;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
+        if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
+        else d->row->forward(n, d->p, d->q, j->v + at, j->out + at);
+    }
+}
+
+static void cvni_unary_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_unary_job j;
+    j.d = (const cvni_unary_desc *)l->desc;
+    j.count = cvni_elements(l->shape);
+    j.add = 0;
+    j.dy = backward ? l->dy : NULL;
+    /* a row that needs neither x nor y reads dy there: memory that is sure to be in place */
+    j.v = !backward || l->op->flags & CVNI_USES_X ? cvni_in(net, l, 0)->y
+          : l->op->flags & CVNI_USES_Y            ? l->y
+                                                  : l->dy;
+    j.out = backward ? cvni_gradient_for(cvni_in(net, l, 0), &j.add) : l->y;
+    if (j.out)
+        cvni_parallel_for(net, cvni_chunks(j.count), 10.0 * (double)j.count, cvni_unary_part, &j);
+}
+
+static cvn_result cvni_unary_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_unary_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_unary_backward(cvn_net *net, cvni_layer *l) { cvni_unary_run(net, l, 1); }
+
+/* The value may overwrite x unless the slope is in x; the gradient always overwrites dy. */
+enum {
+    CVNI_UNARY_X = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
+    CVNI_UNARY_Y = CVNI_USES_Y | CVNI_INPLACE | CVNI_INPLACE_GRAD,
+    CVNI_UNARY_NONE = CVNI_INPLACE | CVNI_INPLACE_GRAD
+};
+
+#define CVNI_UNARY_OP(name, onnx, flags)                                                           \
+    static const cvni_op cvni_op_##name = { #name, #name, onnx,               flags,               \
+                                            cvni_unary_shape, NULL, cvni_unary_forward,            \
+                                            cvni_unary_backward };
+
+CVNI_UNARY_OP(exp, "Exp", CVNI_UNARY_Y)
+CVNI_UNARY_OP(log, "Log", CVNI_UNARY_X)
+CVNI_UNARY_OP(sqrt, "Sqrt", CVNI_UNARY_Y)
+CVNI_UNARY_OP(square, "Mul", CVNI_UNARY_X)
+CVNI_UNARY_OP(abs, "Abs", CVNI_UNARY_X)
+CVNI_UNARY_OP(neg, "Neg", CVNI_UNARY_NONE)
+CVNI_UNARY_OP(scale, NULL, CVNI_UNARY_NONE)
+CVNI_UNARY_OP(clip, "Clip", CVNI_UNARY_X)
+CVNI_UNARY_OP(pow, "Pow", CVNI_UNARY_X)
+
+static cvn_node cvni_add_unary(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_unary *row,
+                               float p, float q)
+{
+    cvni_unary_desc d;
+    memset(&d, 0, sizeof d);
+    d.row = row;
+    d.p = p;
+    d.q = q;
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_exp(cvn_net *net, cvn_node x)
+{
+    return cvni_add_unary(net, &cvni_op_exp, x, &cvni_unary_exp, 0, 0);
+}
+cvn_node cvn_log(cvn_net *net, cvn_node x)
+{
+    return cvni_add_unary(net, &cvni_op_log, x, &cvni_unary_log, 0, 0);
+}
+cvn_node cvn_sqrt(cvn_net *net, cvn_node x)
+{
+    return cvni_add_unary(net, &cvni_op_sqrt, x, &cvni_unary_sqrt, 0, 0);
+}
+cvn_node cvn_square(cvn_net *net, cvn_node x)
+{
+    return cvni_add_unary(net, &cvni_op_square, x, &cvni_unary_square, 0, 0);
+}
+cvn_node cvn_abs(cvn_net *net, cvn_node x)
+{
+    return cvni_add_unary(net, &cvni_op_abs, x, &cvni_unary_abs, 0, 0);
+}
+cvn_node cvn_neg(cvn_net *net, cvn_node x)
+{
+    return cvni_add_unary(net, &cvni_op_neg, x, &cvni_unary_scale, -1, 0);
+}
+cvn_node cvn_scale(cvn_net *net, cvn_node x, float scale, float shift)
+{
+    return cvni_add_unary(net, &cvni_op_scale, x, &cvni_unary_scale, scale, shift);
+}
+cvn_node cvn_clip(cvn_net *net, cvn_node x, float low, float high)
+{
+    return cvni_add_unary(net, &cvni_op_clip, x, &cvni_unary_clip, low, high);
+}
+cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent)
+{
+    return cvni_add_unary(net, &cvni_op_pow, x, &cvni_unary_pow, exponent, 0);
+}
+
+/* ================================================================================================
+ * >>reduce   sum, mean, largest value over a set of axes
+ * ==============================================================================================
+ *   x [N, d1, d2, ...], y the same with size 1 on the reduced axes. y broadcasts to x, so the lines
+ *   are those of >>binary with x as operand 0 and y as operand 1. Tasks are samples.
+ *   backward  sum: dx = dy; mean: dx = dy/count; max: dx = dy/ties where x = y, else 0 (equal
+ *             values share, as torch.amax)
+ *                                                                    tested: tests/test_tensor.c */
+
+typedef enum cvni_reduce_kind { CVNI_REDUCE_SUM, CVNI_REDUCE_MEAN, CVNI_REDUCE_MAX }
+cvni_reduce_kind;
+
+typedef struct cvni_reduce_desc {
+    cvni_reduce_kind kind;
+    int count;                          /* 0: all axes but the batch */
+    int axes[CVN_MAX_RANK];
+} cvni_reduce_desc;
+
+static cvn_result cvni_reduce_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_reduce_desc *d = (const cvni_reduce_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    l->shape = x;
+    for (int i = 0; i < d->count; i++) {
+        if (d->axes[i] < 1 || d->axes[i] >= x.rank)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "axis %d; an input of rank %d has 1 to %d, and the batch stays",
+                                   d->axes[i], x.rank, x.rank - 1);
+        l->shape.dim[d->axes[i]] = 1;
+    }
+    for (int i = 1; !d->count && i < x.rank; i++) l->shape.dim[i] = 1;
+    if (d->kind == CVNI_REDUCE_MAX)     /* ties */
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+    return CVN_OK;
+}
+
+typedef struct cvni_reduce_job {
+    const cvni_kernels *k;
+    cvni_reduce_kind kind;
+    cvni_broadcast m;
+    int n, lines;
+    ptrdiff_t step;                     /* of y along a line: 1, or 0 where it is reduced */
+    float scale;                        /* 1, or 1/count for the mean */
+    const float *x, *dy;
+    float *y, *dx;
+    float *ties;
+    int add;
+} cvni_reduce_job;
+
+static cvni_reduce_job cvni_reduce_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_reduce_job j;
+    memset(&j, 0, sizeof j);
+    j.k = net->k;
+    j.kind = ((const cvni_reduce_desc *)l->desc)->kind;
+    j.m = cvni_make_broadcast(x->shape, x->shape, l->shape);
+    j.n = j.m.dim[j.m.rank - 1];
+    j.lines = (int)(j.m.out_sample / j.n);
+    j.step = j.m.step[1][j.m.rank - 1];
+    j.scale = j.kind == CVNI_REDUCE_MEAN
+                  ? (float)((double)j.m.sample[1] / (double)j.m.sample[0])
+                  : 1;
+    j.x = x->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.ties = (float *)l->work_backward;
+    return j;
+}
+
+static void cvni_reduce_max_line(int n, const float *x, float *y, ptrdiff_t step)
+{
+    for (int i = 0; i < n; i++)
+        if (x[i] > y[i * step] || x[i] != x[i]) y[i * step] = x[i];     /* NaN wins */
+}
+
+static void cvni_reduce_part(void *context, int begin, int end, int worker)
+{
+    const cvni_reduce_job *j = (const cvni_reduce_job *)context;
+    const ptrdiff_t size = j->m.sample[1];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + t * j->m.sample[0];
+        float *y = j->y + t * size;
+        for (ptrdiff_t i = 0; i < size; i++) y[i] = j->kind == CVNI_REDUCE_MAX ? -INFINITY : 0;
+        for (int line = 0; line < j->lines; line++) {
+            ptrdiff_t at[2];
+            cvni_binary_line(&j->m, line, at);
+            if (j->kind == CVNI_REDUCE_MAX)
+                cvni_reduce_max_line(j->n, x + at[0], y + at[1], j->step);
+            else if (j->step) j->k->add(j->n, y + at[1], x + at[0], y + at[1]);
+            else y[at[1]] += j->k->sum(j->n, x + at[0]);
+        }
+        if (j->kind == CVNI_REDUCE_MEAN) j->k->scale_shift((int)size, j->scale, 0, y, y);
+    }
+}
+
+static void cvni_reduce_back_line(const cvni_reduce_job *j, const float *dy, float *dx)
+{
+    for (int i = 0; i < j->n; i++) {
+        const float g = j->scale * dy[i * j->step];
+        dx[i] = j->add ? dx[i] + g : g;
+    }
+}
+
+static void cvni_reduce_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_reduce_job *j = (const cvni_reduce_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (int line = 0; line < j->lines; line++) {
+            ptrdiff_t at[2];
+            cvni_binary_line(&j->m, line, at);
+            cvni_reduce_back_line(j, j->dy + t * j->m.sample[1] + at[1],
+                                  j->dx + t * j->m.sample[0] + at[0]);
+        }
+    }
+}
+
+/* Two walks over a sample: how many values are the largest, then their shares. */
+static void cvni_reduce_max_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_reduce_job *j = (const cvni_reduce_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + t * j->m.sample[0];
+        const ptrdiff_t at_y = t * j->m.sample[1];
+        float *dx = j->dx + t * j->m.sample[0];
+        cvni_zero(j->ties + at_y, (size_t)j->m.sample[1]);
+        for (int share = 0; share < 2; share++) {
+            for (int line = 0; line < j->lines; line++) {
+                ptrdiff_t at[2];
+                cvni_binary_line(&j->m, line, at);
+                for (int i = 0; i < j->n; i++) {
+                    const ptrdiff_t to = at_y + at[1] + i * j->step;
+                    const int largest = x[at[0] + i] >= j->y[to];
+                    float *own = dx + at[0] + i;
+                    if (!share) {
+                        j->ties[to] += largest ? 1.0f : 0.0f;
+                        continue;
+                    }
+                    if (!j->add) *own = 0;
+                    if (largest) *own += j->dy[to] / j->ties[to];
+                }
+            }
+        }
+    }
+}
+
+static cvn_result cvni_reduce_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_reduce_job j = cvni_reduce_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0], (double)l->shape.dim[0] * (double)j.m.sample[0],
+                      cvni_reduce_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_reduce_job j = cvni_reduce_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, l->shape.dim[0], 2.0 * l->shape.dim[0] * (double)j.m.sample[0],
+                          j.kind == CVNI_REDUCE_MAX ? cvni_reduce_max_back_part
+                                                    : cvni_reduce_back_part,
+                          &j);
+}
+
+static const cvni_op cvni_op_reduce_sum = { "reduce_sum",        "sum", "ReduceSum", 0,
+                                            cvni_reduce_shape,   NULL,
+                                            cvni_reduce_forward, cvni_reduce_backward };
+static const cvni_op cvni_op_reduce_mean = { "reduce_mean",       "mean", "ReduceMean", 0,
+                                             cvni_reduce_shape,   NULL,
+                                             cvni_reduce_forward, cvni_reduce_backward };
+static const cvni_op cvni_op_reduce_max = { "reduce_max",
+                                            "max",
+                                            "ReduceMax",
+                                            CVNI_USES_X | CVNI_USES_Y,
+                                            cvni_reduce_shape,
+                                            NULL,
+                                            cvni_reduce_forward,
+                                            cvni_reduce_backward };
+
+static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
+                                const int *axes, int count)
+{
+    cvni_reduce_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    if (net && !net->failed && (count < 0 || count >= CVN_MAX_RANK || (count && !axes)))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 0 (all) to %d are possible",
+                        op->type, count, CVN_MAX_RANK - 1);
+    else for (int i = 0; axes && i < count; i++) d.axes[d.count++] = axes[i];
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reduce_sum(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_sum, CVNI_REDUCE_SUM, x, axes, count);
+}
+cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_mean, CVNI_REDUCE_MEAN, x, axes, count);
+}
+cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_max, CVNI_REDUCE_MAX, x, axes, count);
+}
+
+/* ================================================================================================
+ * >>permute   axes in another order; a part of an axis
+ * ==============================================================================================
+ *   permute   axis k of y is axis axes[k - 1] of x: [N, C, H, W] with { 2, 3, 1 } is [N, H, W, C].
+ *             Tasks are the parts of y along its first two axes.
+ *   slice     y = x[..., begin:end, ...] along one axis; tasks are the runs before that axis
+ *   backward  dx at the place that was read; slice: 0 elsewhere
+ *                                                                    tested: tests/test_tensor.c */
+
+typedef struct cvni_permute_desc { int count; int axes[CVN_MAX_RANK]; } cvni_permute_desc;
+
+static cvn_result cvni_permute_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_permute_desc *d = (const cvni_permute_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    unsigned seen = 0;
+    char text[96];
+    l->shape = x;
+    for (int i = 0; i < d->count; i++) {
+        if (d->count != x.rank - 1 || d->axes[i] < 1 || d->axes[i] >= x.rank ||
+            (seen >> d->axes[i] & 1u))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "%d axes, of them axis %d; %s needs each of 1 to %d once",
+                                   d->count, d->axes[i], cvni_shape_text(x, text), x.rank - 1);
+        seen |= 1u << d->axes[i];
+        l->shape.dim[i + 1] = x.dim[d->axes[i]];
+    }
+    return d->count ? CVN_OK
+                    : cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "no axes; all but the batch are "
+                                                                  "needed");
+}
+
+typedef struct cvni_permute_job {
+    cvn_shape y;
+    ptrdiff_t step[CVN_MAX_RANK];       /* in x, of the axes of y */
+    const float *x, *dy;                /* dy: backward */
+    float *out;                         /* y or dx */
+    int lines;                          /* of a task */
+    int add;
+} cvni_permute_job;
+
+static cvni_permute_job cvni_permute_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_permute_desc *d = (const cvni_permute_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    ptrdiff_t step[CVN_MAX_RANK];
+    cvni_permute_job j;
+    memset(&j, 0, sizeof j);
+    j.y = l->shape;
+    j.lines = 1;
+    for (int i = x.rank - 1; i >= 0; i--)
+        step[i] = i == x.rank - 1 ? 1 : step[i + 1] * x.dim[i + 1];
+    j.step[0] = step[0];
+    for (int i = 0; i < d->count; i++) j.step[i + 1] = step[d->axes[i]];
+    for (int i = 2; i < j.y.rank - 1; i++) j.lines *= j.y.dim[i];
+    return j;
+}
+
+static void cvni_permute_part(void *context, int begin, int end, int worker)
+{
+    const cvni_permute_job *j = (const cvni_permute_job *)context;
+    const int last = j->y.rank - 1;
+    const int n = j->y.dim[last];
+    const ptrdiff_t step = j->step[last];
+    (void)worker;
+    for (int line = begin * j->lines; line < end * j->lines; line++) {
+        ptrdiff_t x = 0;
+        const ptrdiff_t y = (ptrdiff_t)line * n;
+        int rest = line;
+        for (int i = last - 1; i >= 0; i--) {
+            x += rest % j->y.dim[i] * j->step[i];
+            rest /= j->y.dim[i];
+        }
+        if (!j->dy)
+            for (int i = 0; i < n; i++) j->out[y + i] = j->x[x + i * step];
+        else if (!j->add)
+            for (int i = 0; i < n; i++) j->out[x + i * step] = j->dy[y + i];
+        else
+            for (int i = 0; i < n; i++) j->out[x + i * step] += j->dy[y + i];
+    }
+}
+
+static void cvni_permute_run(cvn_net *net, const cvni_layer *l, cvni_permute_job *j)
+{
+    const int tasks = l->shape.dim[0] * (l->shape.rank > 2 ? l->shape.dim[1] : 1);
+    cvni_parallel_for(net, tasks, 4.0 * (double)cvni_elements(l->shape), cvni_permute_part, j);
+}
+
+static cvn_result cvni_permute_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_permute_job j = cvni_permute_job_of(net, l);
+    j.x = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_permute_run(net, l, &j);
+    return CVN_OK;
+}
+
+static void cvni_permute_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_permute_job j = cvni_permute_job_of(net, l);
+    j.dy = l->dy;
+    j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.out) cvni_permute_run(net, l, &j);
+}
+
+static const cvni_op cvni_op_permute = { "permute",
+                                         "permute",
+                                         "Transpose",
+                                         0,
+                                         cvni_permute_shape,
+                                         NULL,
+                                         cvni_permute_forward,
+                                         cvni_permute_backward };
+
+cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    cvni_permute_desc d;
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && (!axes || count < 1 || count >= CVN_MAX_RANK))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "permute: %d axes; 1 to %d are possible", count,
+                        CVN_MAX_RANK - 1);
+    else for (int i = 0; axes && i < count; i++) d.axes[d.count++] = axes[i];
+    return cvni_add_layer(net, &cvni_op_permute, &x, 1, &d, sizeof d);
+}
+
+typedef struct cvni_slice_desc { int axis, begin, end; } cvni_slice_desc;
+
+static cvn_result cvni_slice_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (d->axis < 1 || d->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d, and the batch stays",
+                               d->axis, x.rank, x.rank - 1);
+    if (d->begin < 0 || d->begin >= d->end || d->end > x.dim[d->axis])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "[%d, %d) of axis %d; it has %d elements, and 1 or more must remain",
+                               d->begin, d->end, d->axis, x.dim[d->axis]);
+    l->shape = x;
+    l->shape.dim[d->axis] = d->end - d->begin;
+    return CVN_OK;
+}
+
+typedef struct cvni_slice_job {
+    const cvni_kernels *k;
+    const float *from;                  /* x or dy */
+    float *to;                          /* y or dx */
+    ptrdiff_t whole, part, at;          /* floats of a run of x, of y, and before the part */
+    int add, backward;
+} cvni_slice_job;
+
+static void cvni_slice_part(void *context, int begin, int end, int worker)
+{
+    const cvni_slice_job *j = (const cvni_slice_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        if (j->backward) {
+            float *dx = j->to + t * j->whole;
+            const float *dy = j->from + t * j->part;
+            if (!j->add) cvni_zero(dx, (size_t)j->whole);
+            j->k->add((int)j->part, dx + j->at, dy, dx + j->at);
+        } else {
+            memcpy(j->to + t * j->part, j->from + t * j->whole + j->at,
+                   (size_t)j->part * sizeof(float));
+        }
+    }
+}
+
+static void cvni_slice_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_slice_job j;
+    int outer, length, inner;
+    cvni_split_axis(x->shape, d->axis, &outer, &length, &inner);
+    j.k = net->k;
+    j.whole = (ptrdiff_t)length * inner;
+    j.part = (ptrdiff_t)(d->end - d->begin) * inner;
+    j.at = (ptrdiff_t)d->begin * inner;
+    j.add = 0;
+    j.backward = backward;
+    j.from = backward ? l->dy : x->y;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    if (j.to) cvni_parallel_for(net, outer, (double)outer * (double)j.part, cvni_slice_part, &j);
+}
+
+static cvn_result cvni_slice_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_slice_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_slice_backward(cvn_net *net, cvni_layer *l) { cvni_slice_run(net, l, 1); }
+
+static const cvni_op cvni_op_slice = { "slice",          "slice", "Slice",            0,
+                                       cvni_slice_shape, NULL,    cvni_slice_forward,
+                                       cvni_slice_backward };
+
+cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
+{
+    cvni_slice_desc d;
+    d.axis = axis;
+    d.begin = begin;
+    d.end = end;
+    return cvni_add_layer(net, &cvni_op_slice, &x, 1, &d, sizeof d);
+}
+
+void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count, cvn_node *parts)
+{
+    const cvn_shape s = cvn_node_shape(net, x);
+    int64_t sum = 0;
+    int begin = 0;
+    for (int i = 0; parts && i < count; i++) parts[i].id = 0;
+    if (!net || net->failed) return;
+    for (int i = 0; sizes && i < count; i++) sum += sizes[i] > 0 ? sizes[i] : INT_MAX;
+    if (!sizes || !parts || axis < 1 || axis >= s.rank || sum != s.dim[axis]) {
+        cvni_graph_fail(net, CVN_ERROR_SHAPE,
+                        "split: the sizes of %d parts must add up to axis %d, from 1 on, of the "
+                        "input",
+                        count, axis);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        parts[i] = cvn_slice(net, x, axis, begin, begin + sizes[i]);
+        begin += sizes[i];
+    }
+}
+
+/* ================================================================================================
+ * >>matmul   batched matrix product
+ * ==============================================================================================
+ *   a [N, ..., T, K] (transposed: [N, ..., K, T]), b [N, ..., K, S] ([N, ..., S, K]),
+ *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two. Tasks are
+ *   blocks of the products.
+ *   backward  da = dy b^T, db = a^T dy; of a transposed operand the transposed of it
+ *                                                                    tested: tests/test_tensor.c */
+
+typedef struct cvni_matmul_desc { int transpose[2]; } cvni_matmul_desc;
+
+typedef struct cvni_matmul { int count, T, K, S; } cvni_matmul;
+
+static cvni_matmul cvni_matmul_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
+    const cvn_shape a = cvni_in(net, l, 0)->shape;
+    cvni_matmul m;
+    m.T = l->shape.dim[l->shape.rank - 2];
+    m.S = l->shape.dim[l->shape.rank - 1];
+    m.K = a.dim[a.rank - (d->transpose[0] ? 2 : 1)];
+    m.count = 1;
+    for (int i = 0; i < a.rank - 2; i++) m.count *= a.dim[i];
+    return m;
+}
+
+static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
+    const cvn_shape a = cvni_in(net, l, 0)->shape;
+    const cvn_shape b = cvni_in(net, l, 1)->shape;
+    const int last = a.rank - 1;
+    const int ta = d->transpose[0] != 0;
+    const int tb = d->transpose[1] != 0;
+    int fits = a.rank == b.rank && a.rank >= 3;
+    cvni_matmul m;
+    char one[96];
+    char two[96];
+    for (int i = 1; fits && i < last - 1; i++) fits = a.dim[i] == b.dim[i];
+    if (!fits || a.dim[last - ta] != b.dim[last - 1 + tb])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s%s and '%s' %s%s do not fit; [N, ..., T, K] and "
+                               "[N, ..., K, S] are needed",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
+                               ta ? " transposed" : "", cvni_in(net, l, 1)->name,
+                               cvni_shape_text(b, two), tb ? " transposed" : "");
+    l->shape = a;
+    l->shape.dim[last - 1] = a.dim[last - 1 + ta];
+    l->shape.dim[last] = b.dim[last - tb];
+    m = cvni_matmul_of(net, l);
+    l->macs = (double)(m.count / a.dim[0]) * m.T * m.K * m.S;
+    l->scratch_bytes = cvni_gemm_scratch(net->k, m.T, m.S, m.K);
+    for (int t = 0; t < 2; t++) {       /* either order of the gradients' axes */
+        l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                         cvni_gemm_scratch(net->k, t ? m.T : m.K, t ? m.K : m.T,
+                                                           m.S));
+        l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                         cvni_gemm_scratch(net->k, t ? m.S : m.K, t ? m.K : m.S,
+                                                           m.T));
+    }
+    return CVN_OK;
+}
+
+/* `count` products of one size, their matrices without gaps: c (+)= a b. a_step: line, k. */
+typedef struct cvni_matmul_job {
+    cvn_net *net;
+    int count, m, n, k;
+    const float *a, *b;
+    ptrdiff_t a_step[2], b_step[2];
+    float *c;
+    int add;
+    cvni_blocks blocks;
+} cvni_matmul_job;
+
+static void cvni_matmul_part(void *context, int begin, int end, int worker)
+{
+    const cvni_matmul_job *j = (const cvni_matmul_job *)context;
+    const int blocks = j->blocks.rows * j->blocks.cols;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t i = t / blocks;
+        cvni_gemm g;
+        memset(&g, 0, sizeof g);
+        g.m = j->m;
+        g.n = j->n;
+        g.k = j->k;
+        g.a = cvni_matrix(j->a + i * j->m * j->k, j->a_step[0], j->a_step[1]);
+        g.b = cvni_matrix(j->b + i * j->n * j->k, j->b_step[0], j->b_step[1]);
+        g.c = j->c + i * j->m * j->n;
+        g.ldc = j->n;
+        g.add = j->add;
+        cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+    }
+}
+
+/* c [m, n] = op(a) [m, k] op(b) [k, n]; a lies as [k, m] when turned, b as [n, k]. */
+static void cvni_matmul_run(cvn_net *net, int count, int m, int n, int k, const float *a,
+                            int turn_a, const float *b, int turn_b, float *c, int add)
+{
+    cvni_matmul_job j;
+    j.net = net;
+    j.count = count;
+    j.m = m;
+    j.n = n;
+    j.k = k;
+    j.a = a;
+    j.b = b;
+    j.a_step[0] = turn_a ? 1 : k;
+    j.a_step[1] = turn_a ? m : 1;
+    j.b_step[0] = turn_b ? k : 1;
+    j.b_step[1] = turn_b ? 1 : n;
+    j.c = c;
+    j.add = add;
+    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, count));
+    cvni_parallel_for(net, count * j.blocks.rows * j.blocks.cols, 2.0 * count * m * n * k,
+                      cvni_matmul_part, &j);
+}
+
+static cvn_result cvni_matmul_forward(cvn_net *net, cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(net, l);
+    cvni_matmul_run(net, m.count, m.T, m.S, m.K, cvni_in(net, l, 0)->y, turn[0],
+                    cvni_in(net, l, 1)->y, turn[1], l->y, 0);
+    return CVN_OK;
+}
+
+static void cvni_matmul_backward(cvn_net *net, cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(net, l);
+    cvni_layer *a = cvni_in(net, l, 0);
+    cvni_layer *b = cvni_in(net, l, 1);
+    int add = 0;
+    float *d = cvni_gradient_for(a, &add);
+    if (d && turn[0])
+        cvni_matmul_run(net, m.count, m.K, m.T, m.S, b->y, turn[1], l->dy, 1, d, add);
+    else if (d)
+        cvni_matmul_run(net, m.count, m.T, m.K, m.S, l->dy, 0, b->y, !turn[1], d, add);
+    d = cvni_gradient_for(b, &add);
+    if (d && turn[1])
+        cvni_matmul_run(net, m.count, m.S, m.K, m.T, l->dy, 1, a->y, turn[0], d, add);
+    else if (d)
+        cvni_matmul_run(net, m.count, m.K, m.S, m.T, a->y, !turn[0], l->dy, 0, d, add);
+}
+
+static const cvni_op cvni_op_matmul = { "matmul",
+                                        "matmul",
+                                        "MatMul",
+                                        CVNI_USES_X,
+                                        cvni_matmul_shape,
+                                        NULL,
+                                        cvni_matmul_forward,
+                                        cvni_matmul_backward };
+
+cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a, int transpose_b)
+{
+    cvni_matmul_desc d;
+    cvn_node in[2];
+    in[0] = a;
+    in[1] = b;
+    d.transpose[0] = transpose_a != 0;
+    d.transpose[1] = transpose_b != 0;
+    return cvni_add_layer(net, &cvni_op_matmul, in, 2, &d, sizeof d);
+}
+
+cvn_node cvn_gram(cvn_net *net, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(net, x);
+    int dims[2];
+    cvn_node f;
+    if (!net || net->failed) return none;
+    if (s.rank != 4) {
+        cvni_graph_fail(net, CVN_ERROR_SHAPE, "gram: an input of rank %d; [N, C, H, W] is needed",
+                        s.rank);
+        return none;
+    }
+    dims[0] = s.dim[1];
+    dims[1] = -1;
+    f = cvn_reshape(net, x, dims, 2);
+    return cvn_scale(net, cvn_matmul(net, f, f, 0, 1),
+                     (float)(1 / ((double)s.dim[1] * s.dim[2] * s.dim[3])), 0);
+}
+
+/* ================================================================================================
+ * >>embedding   a row of a table for each label
+ * ==============================================================================================
+ *   x int [N, ...], weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
+ *   backward  weight[x] += dy, position by position: tasks are parts of the rows, so that the order
+ *             of a sum is fixed                                      tested: tests/test_tensor.c */
+
+#define CVNI_EMBEDDING_PART 16          /* columns of a task of the backward pass */
+
+typedef struct cvni_embedding_desc { int count, dim; } cvni_embedding_desc;
+
+static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvn_init normal;
+    if (!x->is_int || x->shape.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' must be labels (cvn_input_labels) of at most %d axes", x->name,
+                               CVN_MAX_RANK - 1);
+    if (d->count < 1 || d->dim < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "a table of %d rows of %d; 1 or more are needed", d->count, d->dim);
+    l->shape = x->shape;
+    l->shape.dim[l->shape.rank++] = d->dim;
+    normal.kind = CVN_INIT_NORMAL;
+    normal.a = 0;
+    normal.b = 1;
+    return cvni_add_param(net, l, 0, "weight", cvni_shape(2, d->count, d->dim, 0, 0), CVNI_WEIGHT,
+                          normal, d->dim, d->count);
+}
+
+typedef struct cvni_embedding_job {
+    const int *x;
+    const float *from;                  /* weight or dy */
+    float *to;                          /* y or the weight's gradient */
+    int positions, dim;
+} cvni_embedding_job;
+
+static cvni_embedding_job cvni_embedding_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_embedding_job j;
+    j.x = (const int *)(const void *)x->y;
+    j.from = NULL;
+    j.to = NULL;
+    j.positions = (int)cvni_elements(x->shape);
+    j.dim = ((const cvni_embedding_desc *)l->desc)->dim;
+    return j;
+}
+
+static void cvni_embedding_part(void *context, int begin, int end, int worker)
+{
+    const cvni_embedding_job *j = (const cvni_embedding_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++)
+        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)j->x[i] * j->dim,
+               (size_t)j->dim * sizeof(float));
+}
+
+static void cvni_embedding_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_embedding_job *j = (const cvni_embedding_job *)context;
+    const int first = begin * CVNI_EMBEDDING_PART;
+    const int last = cvni_min(end * CVNI_EMBEDDING_PART, j->dim);
+    (void)worker;
+    for (int i = 0; i < j->positions; i++) {
+        const float *dy = j->from + (ptrdiff_t)i * j->dim;
+        float *dw = j->to + (ptrdiff_t)j->x[i] * j->dim;
+        for (int k = first; k < last; k++) dw[k] += dy[k];
+    }
+}
+
+static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+{
+    const int rows = ((const cvni_embedding_desc *)l->desc)->count;
+    cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    for (int i = 0; i < j.positions; i++)
+        if (j.x[i] < 0 || j.x[i] >= rows)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %d (number %d of the batch) is not in 0..%d", j.x[i], i,
+                                   rows - 1);
+    j.from = cvni_weights(net, l, 0);
+    j.to = l->y;
+    cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_embedding_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    j.from = l->dy;
+    j.to = cvni_weights_grad(net, l, 0);
+    if (j.to)
+        cvni_parallel_for(net, cvni_ceil_div(j.dim, CVNI_EMBEDDING_PART),
+                          (double)j.positions * j.dim, cvni_embedding_back_part, &j);
+}
+
+static const cvni_op cvni_op_embedding = { "embedding",
+                                           "embedding",
+                                           "Gather",
+                                           CVNI_TAKES_INT | CVNI_USES_X,
+                                           cvni_embedding_shape,
+                                           NULL,
+                                           cvni_embedding_forward,
+                                           cvni_embedding_backward };
+
+cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
+{
+    cvni_embedding_desc d;
+    d.count = count;
+    d.dim = dim;
+    return cvni_add_layer(net, &cvni_op_embedding, &labels, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>resize   images of another size: upsampling, pixel shuffle, pad, crop
+ * ==============================================================================================
+ *   x [N, C, H, W], each plane by itself.
+ *   nearest, pad, crop   y[h, w] = x[rows[h], cols[w]]; -1 in rows or cols: 0. Backward adds dy
+ *                        there. Nearest reads floor(h * (H/OH)) in float, as PyTorch; for OH = 2 H
+ *                        that is h/2.
+ *   bilinear             y = (1-a)(1-b) x[h0, w0] + (1-a) b x[h0, w1] + a (1-b) x[h1, w0]
+ *                        + a b x[h1, w1], h0 = floor(s), a = s - h0, h1 = h0 + 1 inside the image;
+ *                        s = max(0, (h + 1/2) H/OH - 1/2), align_corners: h (H - 1)/(OH - 1).
+ *                        Backward adds dy times the same four weights.
+ *   pixel shuffle        y[c, h r + i, w r + j] = x[c r^2 + i r + j, h, w]; backward: the way back
+ *   source               W. Shi et al., arXiv:1609.05158 (pixel shuffle)
+ *                                                                    tested: tests/test_resize.c */
+
+typedef enum cvni_resize_kind { CVNI_RESIZE_NEAREST, CVNI_RESIZE_BILINEAR, CVNI_RESIZE_WINDOW }
+    cvni_resize_kind;
+
+typedef struct cvni_resize_desc {
+    cvni_resize_kind kind;
+    int factor;                         /* upsampling; 0: to height x width */
+    int height, width;
+    int align_corners;
+    int crop;                           /* window: height x width from top, left; else pads */
+    int top, left, bottom, right;
+    cvn_pad_mode mode;
+} cvni_resize_desc;
+
+/* One output line or column of bilinear interpolation. */
+typedef struct cvni_tap { int from, to; float weight; } cvni_tap;
+
+static cvn_result cvni_resize_check(cvn_net *net, const cvni_layer *l, cvn_shape x)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)l->desc;
+    char text[96];
+    if (x.rank != 4)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s is no image [C, H, W]; reshape it",
+                               cvni_shape_text(x, text));
+    if (d->kind == CVNI_RESIZE_WINDOW && d->crop) {
+        if (d->top < 0 || d->left < 0 || d->height < 1 || d->width < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "top %d, left %d, size %d x %d: out of range (top and left 0 "
+                                   "or more, size 1 or more)",
+                                   d->top, d->left, d->height, d->width);
+        if (d->height > x.dim[2] - d->top || d->width > x.dim[3] - d->left)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "%d x %d from (%d, %d) does not lie inside input %s; pad it or "
+                                   "crop less",
+                                   d->height, d->width, d->top, d->left, cvni_shape_text(x, text));
+    } else if (d->kind == CVNI_RESIZE_WINDOW) {
+        const int most = cvni_max(cvni_max(d->top, d->bottom), cvni_max(d->left, d->right));
+        if (d->top < 0 || d->left < 0 || d->bottom < 0 || d->right < 0 || most > INT_MAX / 4 ||
+            d->mode < CVN_PAD_ZERO || d->mode > CVN_PAD_REPLICATE)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "pads %d %d %d %d, mode %d: out of range (pads 0 or more; to "
+                                   "cut off use cvn_crop)",
+                                   d->top, d->left, d->bottom, d->right, (int)d->mode);
+        if (d->mode == CVN_PAD_REFLECT && (cvni_max(d->top, d->bottom) >= x.dim[2] ||
+                                           cvni_max(d->left, d->right) >= x.dim[3]))
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "reflect padding must be smaller than the input %s",
+                                   cvni_shape_text(x, text));
+    } else if (d->factor < 0 || (d->factor == 0 && (d->height < 1 || d->width < 1)) ||
+               d->factor > INT_MAX / cvni_max(x.dim[2], x.dim[3])) {
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "factor %d, size %d x %d: out of range (1 or more)", d->factor,
+                               d->height, d->width);
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_resize_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_result result = cvni_resize_check(net, l, x);
+    int OH = d->height;
+    int OW = d->width;
+    if (result != CVN_OK) return result;
+    if (d->kind == CVNI_RESIZE_WINDOW && !d->crop) {
+        if (x.dim[2] > INT_MAX / 2 || x.dim[3] > INT_MAX / 2)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the image is too large");
+        OH = x.dim[2] + d->top + d->bottom;
+        OW = x.dim[3] + d->left + d->right;
+    } else if (d->factor) {
+        OH = x.dim[2] * d->factor;
+        OW = x.dim[3] * d->factor;
+    }
+    l->shape = cvni_shape(4, x.dim[0], x.dim[1], OH, OW);
+    l->table_bytes = cvni_mul_size(
+        (size_t)OH + (size_t)OW, d->kind == CVNI_RESIZE_BILINEAR ? sizeof(cvni_tap) : sizeof(int));
+    if (d->kind == CVNI_RESIZE_BILINEAR) l->macs = 4.0 * (double)cvni_sample_elements(l->shape);
+    return CVN_OK;
+}
+
+/* The input line that output line o of nearest upsampling reads. */
+static int cvni_nearest_index(int o, int in, int out)
+{
+    const float scale = (float)in / (float)out;
+    if (out == in) return o;
+    if (in <= INT_MAX / 2 && out == 2 * in) return o / 2;
+    return cvni_min((int)floorf((float)o * scale), in - 1);
+}
+
+static cvni_tap cvni_bilinear_tap(int o, int in, int out, int align_corners)
+{
+    double at = 0;
+    cvni_tap t;
+    if (align_corners && out > 1) at = (double)o * (in - 1) / (out - 1);
+    else if (!align_corners) at = ((double)o + 0.5) * in / out - 0.5;
+    if (at < 0) at = 0;
+    t.from = cvni_min((int)at, in - 1);
+    t.to = cvni_min(t.from + 1, in - 1);
+    t.weight = (float)(at - t.from);
+    return t;
+}
+
+static void cvni_resize_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    for (int axis = 2; axis < 4; axis++) {
+        const int in = x.dim[axis];
+        const int out = l->shape.dim[axis];
+        const int before = axis == 2 ? d->top : d->left;
+        cvni_tap *taps = (cvni_tap *)l->table + (axis == 2 ? 0 : l->shape.dim[2]);
+        int *map = (int *)l->table + (axis == 2 ? 0 : l->shape.dim[2]);
+        for (int o = 0; o < out; o++) {
+            if (d->kind == CVNI_RESIZE_BILINEAR)
+                taps[o] = cvni_bilinear_tap(o, in, out, d->align_corners);
+            else if (d->kind == CVNI_RESIZE_NEAREST) map[o] = cvni_nearest_index(o, in, out);
+            else map[o] = cvni_pad_index(d->crop ? o + before : o - before, in, d->mode);
+        }
+    }
+}
+
+typedef struct cvni_resize_job {
+    cvni_layer *l;
+    cvn_shape x;
+    const float *in;                    /* forward: x; backward: dy */
+    float *out;                         /* forward: y; backward: dx */
+    int add;
+} cvni_resize_job;
+
+static void cvni_pick_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resize_job *j = (const cvni_resize_job *)context;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    const int W = j->x.dim[3];
+    const int *rows = (const int *)j->l->table;
+    const int *cols = rows + OH;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->in + (ptrdiff_t)t * j->x.dim[2] * W;
+        float *y = j->out + (ptrdiff_t)t * OH * OW;
+        for (int h = 0; h < OH; h++, y += OW) {
+            const float *x = plane + (ptrdiff_t)cvni_max(rows[h], 0) * W;
+            if (rows[h] < 0) cvni_zero(y, (size_t)OW);
+            else for (int w = 0; w < OW; w++) y[w] = cols[w] < 0 ? 0 : x[cols[w]];
+        }
+    }
+}
+
+static void cvni_pick_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resize_job *j = (const cvni_resize_job *)context;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    const int W = j->x.dim[3];
+    const int *rows = (const int *)j->l->table;
+    const int *cols = rows + OH;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *dy = j->in + (ptrdiff_t)t * OH * OW;
+        float *plane = j->out + (ptrdiff_t)t * j->x.dim[2] * W;
+        if (!j->add) cvni_zero(plane, (size_t)j->x.dim[2] * (size_t)W);
+        for (int h = 0; h < OH; h++, dy += OW) {
+            float *dx = plane + (ptrdiff_t)cvni_max(rows[h], 0) * W;
+            if (rows[h] < 0) continue;
+            for (int w = 0; w < OW; w++) if (cols[w] >= 0) dx[cols[w]] += dy[w];
+        }
+    }
+}
+
+static void cvni_bilinear_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resize_job *j = (const cvni_resize_job *)context;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    const int W = j->x.dim[3];
+    const cvni_tap *rows = (const cvni_tap *)j->l->table;
+    const cvni_tap *cols = rows + OH;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->in + (ptrdiff_t)t * j->x.dim[2] * W;
+        float *y = j->out + (ptrdiff_t)t * OH * OW;
+        for (int h = 0; h < OH; h++, y += OW) {
+            const float *x0 = plane + (ptrdiff_t)rows[h].from * W;
+            const float *x1 = plane + (ptrdiff_t)rows[h].to * W;
+            const float a = rows[h].weight;
+            for (int w = 0; w < OW; w++) {
+                const cvni_tap c = cols[w];
+                y[w] = (1 - a) * ((1 - c.weight) * x0[c.from] + c.weight * x0[c.to]) +
+                       a * ((1 - c.weight) * x1[c.from] + c.weight * x1[c.to]);
+            }
+        }
+    }
+}
+
+static void cvni_bilinear_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resize_job *j = (const cvni_resize_job *)context;
+    const int OH = j->l->shape.dim[2];
+    const int OW = j->l->shape.dim[3];
+    const int W = j->x.dim[3];
+    const cvni_tap *rows = (const cvni_tap *)j->l->table;
+    const cvni_tap *cols = rows + OH;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *dy = j->in + (ptrdiff_t)t * OH * OW;
+        float *plane = j->out + (ptrdiff_t)t * j->x.dim[2] * W;
+        if (!j->add) cvni_zero(plane, (size_t)j->x.dim[2] * (size_t)W);
+        for (int h = 0; h < OH; h++, dy += OW) {
+            float *x0 = plane + (ptrdiff_t)rows[h].from * W;
+            float *x1 = plane + (ptrdiff_t)rows[h].to * W;
+            const float a = rows[h].weight;
+            for (int w = 0; w < OW; w++) {
+                const cvni_tap c = cols[w];
+                x0[c.from] += (1 - a) * (1 - c.weight) * dy[w];
+                x0[c.to] += (1 - a) * c.weight * dy[w];
+                x1[c.from] += a * (1 - c.weight) * dy[w];
+                x1[c.to] += a * c.weight * dy[w];
+            }
+        }
+    }
+}
+
+static void cvni_resize_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const double cost = (double)cvni_elements(l->shape) + (double)cvni_elements(x->shape);
+    cvni_resize_job j;
+    j.l = l;
+    j.x = x->shape;
+    j.in = backward ? l->dy : x->y;
+    j.add = 0;
+    j.out = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    if (j.out) cvni_parallel_for(net, x->shape.dim[0] * x->shape.dim[1], 4 * cost, part, &j);
+}
+
+static cvn_result cvni_pick_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resize_run(net, l, cvni_pick_part, 0);
+    return CVN_OK;
+}
+
+static cvn_result cvni_bilinear_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resize_run(net, l, cvni_bilinear_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_pick_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resize_run(net, l, cvni_pick_back_part, 1);
+}
+static void cvni_bilinear_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resize_run(net, l, cvni_bilinear_back_part, 1);
+}
+
+static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample",
+                                                  "Resize",           0,
+                                                  cvni_resize_shape,  cvni_resize_prepare,
+                                                  cvni_pick_forward,  cvni_pick_backward };
+static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear",   "upsample",
+                                                   "Resize",              0,
+                                                   cvni_resize_shape,     cvni_resize_prepare,
+                                                   cvni_bilinear_forward, cvni_bilinear_backward };
+static const cvni_op cvni_op_pad = { "pad",             "pad",
+                                     "Pad",             0,
+                                     cvni_resize_shape, cvni_resize_prepare,
+                                     cvni_pick_forward, cvni_pick_backward };
+static const cvni_op cvni_op_crop = { "crop",            "crop",
+                                      "Slice",           0,
+                                      cvni_resize_shape, cvni_resize_prepare,
+                                      cvni_pick_forward, cvni_pick_backward };
+
+static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int height, int width,
+                                  cvni_resize_kind kind, int align_corners)
+{
+    cvni_resize_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    d.factor = factor;
+    d.height = height;
+    d.width = width;
+    d.align_corners = align_corners;
+    return cvni_add_layer(net, kind == CVNI_RESIZE_NEAREST ? &cvni_op_upsample_nearest
+                                                           : &cvni_op_upsample_bilinear,
+                          &x, 1, &d, sizeof d);
+}
+
+/* A factor of 0 is an error here: inside it means height x width. */
+cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor)
+{
+    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_NEAREST, 0);
+}
+
+cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width)
+{
+    return cvni_add_upsample(net, x, 0, height, width, CVNI_RESIZE_NEAREST, 0);
+}
+
+cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor, int align_corners)
+{
+    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_BILINEAR,
+                             align_corners);
+}
+
+cvn_node cvn_upsample_bilinear_to(cvn_net *net, cvn_node x, int height, int width,
+                                  int align_corners)
+{
+    return cvni_add_upsample(net, x, 0, height, width, CVNI_RESIZE_BILINEAR, align_corners);
+}
+
+cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bottom, int right,
+                 cvn_pad_mode mode)
+{
+    cvni_resize_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = CVNI_RESIZE_WINDOW;
+    d.top = top;
+    d.left = left;
+    d.bottom = bottom;
+    d.right = right;
+    d.mode = mode;
+    return cvni_add_layer(net, &cvni_op_pad, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width)
+{
+    cvni_resize_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = CVNI_RESIZE_WINDOW;
+    d.crop = 1;
+    d.top = top;
+    d.left = left;
+    d.height = height;
+    d.width = width;
+    return cvni_add_layer(net, &cvni_op_crop, &x, 1, &d, sizeof d);
+}
+
+typedef struct cvni_shuffle_desc { int factor; } cvni_shuffle_desc;
+
+static cvn_result cvni_shuffle_shape(cvn_net *net, cvni_layer *l)
+{
+    const int r = ((const cvni_shuffle_desc *)l->desc)->factor;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    if (x.rank != 4)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s is no image [C, H, W]; reshape it",
+                               cvni_shape_text(x, text));
+    if (r < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "factor %d; 1 or more is needed", r);
+    if (r > 32767 || x.dim[1] % (r * r) || cvni_max(x.dim[2], x.dim[3]) > INT_MAX / r)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "factor %d squared does not divide the %d channels of input %s; "
+                               "have a convolution make a multiple of it",
+                               r, x.dim[1], cvni_shape_text(x, text));
+    l->shape = cvni_shape(4, x.dim[0], x.dim[1] / (r * r), x.dim[2] * r, x.dim[3] * r);
+    return CVN_OK;
+}
+
+/* A task is a channel of x: line h of it goes to every r-th value of line h r + i of y. */
+static void cvni_shuffle_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resize_job *j = (const cvni_resize_job *)context;
+    const int r = ((const cvni_shuffle_desc *)j->l->desc)->factor;
+    const int H = j->x.dim[2];
+    const int W = j->x.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->in + (ptrdiff_t)t * H * W;
+        float *y = j->out + (ptrdiff_t)(t / (r * r)) * H * W * r * r +
+                   (ptrdiff_t)(t / r % r) * W * r + t % r;
+        for (int h = 0; h < H; h++, x += W, y += (ptrdiff_t)W * r * r)
+            for (int w = 0; w < W; w++) y[w * r] = x[w];
+    }
+}
+
+static void cvni_shuffle_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resize_job *j = (const cvni_resize_job *)context;
+    const int r = ((const cvni_shuffle_desc *)j->l->desc)->factor;
+    const int H = j->x.dim[2];
+    const int W = j->x.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->out + (ptrdiff_t)t * H * W;
+        const float *dy = j->in + (ptrdiff_t)(t / (r * r)) * H * W * r * r +
+                          (ptrdiff_t)(t / r % r) * W * r + t % r;
+        for (int h = 0; h < H; h++, dx += W, dy += (ptrdiff_t)W * r * r)
+            for (int w = 0; w < W; w++) dx[w] = j->add ? dx[w] + dy[w * r] : dy[w * r];
+    }
+}
+
+static cvn_result cvni_shuffle_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resize_run(net, l, cvni_shuffle_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_shuffle_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resize_run(net, l, cvni_shuffle_back_part, 1);
+}
+
+static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle",      "shuffle",
+                                               "DepthToSpace",       0,
+                                               cvni_shuffle_shape,   NULL,
+                                               cvni_shuffle_forward, cvni_shuffle_backward };
+
+cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
+{
+    cvni_shuffle_desc d;
+    d.factor = factor;
+    return cvni_add_layer(net, &cvni_op_pixel_shuffle, &x, 1, &d, sizeof d);
+}
+
+CVNI_COLD_END
+
+/* ================================================================================================
  * >>loss   scalar nodes to minimise
  * ==============================================================================================
  *   Sums run over chunks of fixed size in double and are added in order.
@@ -5868,7 +9251,29 @@ static size_t cvni_chunk_end(size_t count, int t)
     return end < count ? end : count;
 }
 
-/* ---- mean squared error, binary cross-entropy: prediction and target of one shape ---- */
+/* ---- sums over elements: prediction and target of one shape ----
+ *   A row a loss: value and derivative of one element, x the prediction, t the target, p the
+ *   parameters of the call. Formulas and sources: >>layers-api.
+ *                                             tested: tests/test_loss.c, tests/test_pair_loss.c */
+
+typedef struct cvni_pair_loss {
+    cvni_op op;                         /* first: a layer's op leads to its row */
+    double (*value)(const float *p, float x, float t);
+    /* side 0: by x, 1: by t */
+    double (*slope)(const float *p, float x, float t, int side);
+    int per_sample;                     /* the mean is over samples, not elements */
+} cvni_pair_loss;
+
+static const cvni_pair_loss *cvni_pair_row(const cvni_layer *l)
+{
+    return (const cvni_pair_loss *)(const void *)l->op;
+}
+
+/* What the sum is divided by. */
+static double cvni_pair_divisor(const cvni_loss_job *j)
+{
+    return cvni_pair_row(j->l)->per_sample ? (double)j->x->shape.dim[0] : (double)j->count;
+}
 
 static cvn_result cvni_pair_shape(cvn_net *net, cvni_layer *l)
 {
@@ -5888,112 +9293,517 @@ static cvn_result cvni_pair_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-static void cvni_mse_part(void *context, int begin, int end, int worker)
+static void cvni_pair_part(void *context, int begin, int end, int worker)
 {
     const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const cvni_pair_loss *row = cvni_pair_row(j->l);
+    const float *p = (const float *)j->l->desc;
     (void)worker;
     for (int t = begin; t < end; t++) {
         double sum = 0;
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
-            const double d = (double)j->x->y[i] - (double)j->t->y[i];
-            sum += d * d;
-        }
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+            sum += row->value(p, j->x->y[i], j->t->y[i]);
         ((double *)j->l->work_forward)[t] = sum;
     }
 }
 
-static void cvni_bce_part(void *context, int begin, int end, int worker)
-{
-    const cvni_loss_job *j = (const cvni_loss_job *)context;
-    (void)worker;
-    for (int t = begin; t < end; t++) {
-        double sum = 0;
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
-            const float x = j->x->y[i];
-            sum += (double)((x > 0 ? x : 0) - x * j->t->y[i] + log1pf(expf(-fabsf(x))));
-            if (x != x) sum = (double)x;            /* the comparison above would hide a NaN */
-        }
-        ((double *)j->l->work_forward)[t] = sum;
-    }
-}
-
-static cvn_result cvni_pair_forward(cvn_net *net, cvni_layer *l, cvni_job part)
+static cvn_result cvni_pair_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_loss_job j = cvni_loss_job_of(net, l);
-    cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, part, &j);
+    cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_pair_part, &j);
     l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, cvni_chunks(j.count), 1) /
-                      (double)j.count);
+                      cvni_pair_divisor(&j));
     return CVN_OK;
 }
 
 /* side 0: the prediction, 1: the target. */
-static void cvni_mse_back_part(void *context, int begin, int end, int worker)
+static void cvni_pair_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_loss_job *j = (const cvni_loss_job *)context;
-    const float scale = (float)((j->side ? -2.0 : 2.0) * (double)j->l->dy[0] / (double)j->count);
+    const cvni_pair_loss *row = cvni_pair_row(j->l);
+    const float *p = (const float *)j->l->desc;
+    const double scale = (double)j->l->dy[0] / cvni_pair_divisor(j);
     (void)worker;
     for (int t = begin; t < end; t++) {
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
-            const float g = scale * (j->x->y[i] - j->t->y[i]);
+            const float g = (float)(scale * row->slope(p, j->x->y[i], j->t->y[i], j->side));
             j->dx[i] = j->add ? j->dx[i] + g : g;
         }
     }
 }
 
-static void cvni_bce_back_part(void *context, int begin, int end, int worker)
-{
-    const cvni_loss_job *j = (const cvni_loss_job *)context;
-    const float scale = (float)((double)j->l->dy[0] / (double)j->count);
-    (void)worker;
-    for (int t = begin; t < end; t++) {
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
-            const float g = scale * (j->side ? -j->x->y[i] : cvni_sigmoid(j->x->y[i]) - j->t->y[i]);
-            j->dx[i] = j->add ? j->dx[i] + g : g;
-        }
-    }
-}
-
-static void cvni_pair_backward(cvn_net *net, cvni_layer *l, cvni_job part)
+static void cvni_pair_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_loss_job j = cvni_loss_job_of(net, l);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(j.side ? j.t : j.x, &j.add);
-        if (j.dx) cvni_parallel_for(net, cvni_chunks(j.count), 10.0 * (double)j.count, part, &j);
+        if (j.dx)
+            cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count,
+                              cvni_pair_back_part, &j);
     }
 }
 
-static cvn_result cvni_mse_forward(cvn_net *net, cvni_layer *l)
+static double cvni_mse_value(const float *p, float x, float t)
 {
-    return cvni_pair_forward(net, l, cvni_mse_part);
+    const double d = (double)x - (double)t;
+    (void)p;
+    return d * d;
 }
-static cvn_result cvni_bce_forward(cvn_net *net, cvni_layer *l)
+static double cvni_mse_slope(const float *p, float x, float t, int side)
 {
-    return cvni_pair_forward(net, l, cvni_bce_part);
-}
-static void cvni_mse_backward(cvn_net *net, cvni_layer *l)
-{
-    cvni_pair_backward(net, l, cvni_mse_back_part);
-}
-static void cvni_bce_backward(cvn_net *net, cvni_layer *l)
-{
-    cvni_pair_backward(net, l, cvni_bce_back_part);
+    (void)p;
+    return (side ? -2 : 2) * ((double)x - (double)t);
 }
 
-static const cvni_op cvni_op_mse_loss = { "mse_loss",       "loss",           NULL,
-                                          CVNI_LOSS_FLAGS,  cvni_pair_shape,  NULL,
-                                          cvni_mse_forward, cvni_mse_backward };
-static const cvni_op cvni_op_bce_loss = { "bce_with_logits", "loss",           NULL,
-                                          CVNI_LOSS_FLAGS,   cvni_pair_shape,  NULL,
-                                          cvni_bce_forward,  cvni_bce_backward };
+/* The maximum would hide a NaN. */
+static double cvni_bce_value(const float *p, float x, float t)
+{
+    (void)p;
+    if (x != x) return (double)x;
+    return (double)((x > 0 ? x : 0) - x * t + log1pf(expf(-fabsf(x))));
+}
+static double cvni_bce_slope(const float *p, float x, float t, int side)
+{
+    (void)p;
+    return (double)(side ? -x : cvni_sigmoid(x) - t);
+}
+
+static double cvni_mae_value(const float *p, float x, float t)
+{
+    (void)p;
+    return fabs((double)x - (double)t);
+}
+static double cvni_mae_slope(const float *p, float x, float t, int side)
+{
+    const int sign = (x > t) - (x < t);
+    (void)p;
+    return side ? -sign : sign;
+}
+
+/* Huber and smooth L1 (Huber's divided by beta); p: delta, factor. */
+static double cvni_huber_value(const float *p, float x, float t)
+{
+    const double d = fabs((double)x - (double)t);
+    const double delta = (double)p[0];
+    return (double)p[1] * (d <= delta ? d * d / 2 : delta * (d - delta / 2));
+}
+static double cvni_huber_slope(const float *p, float x, float t, int side)
+{
+    const double d = (double)x - (double)t;
+    const double delta = (double)p[0];
+    const double slope = (double)p[1] * (d > delta ? delta : d < -delta ? -delta : d);
+    return side ? -slope : slope;
+}
+
+static double cvni_msle_value(const float *p, float x, float t)
+{
+    const double d = log1p((double)x) - log1p((double)t);
+    (void)p;
+    return d * d;
+}
+static double cvni_msle_slope(const float *p, float x, float t, int side)
+{
+    const double d = 2 * (log1p((double)x) - log1p((double)t));
+    (void)p;
+    return side ? -d / (1 + (double)t) : d / (1 + (double)x);
+}
+
+static double cvni_hinge_value(const float *p, float x, float t)
+{
+    const double m = 1 - (double)t * (double)x;
+    (void)p;
+    return m <= 0 ? 0 : m;              /* so that a NaN stays */
+}
+static double cvni_hinge_slope(const float *p, float x, float t, int side)
+{
+    (void)p;
+    if (1 - (double)t * (double)x <= 0) return 0;
+    return side ? -(double)x : -(double)t;
+}
+
+static double cvni_kl_value(const float *p, float x, float t)
+{
+    (void)p;
+    return t == 0 ? 0 : (double)t * (log((double)t) - (double)x);
+}
+static double cvni_kl_slope(const float *p, float x, float t, int side)
+{
+    (void)p;
+    if (!side) return -(double)t;
+    return t == 0 ? 0 : log((double)t) + 1 - (double)x;
+}
+
+/* p: gamma, alpha. The share that is missed, s*(1 - t) + (1 - s)*t with s = sigmoid(x), to a power;
+ * its derivative there is 0 at 0, where the other factors make it so. */
+static double cvni_focal_missed(float x, float t, double *s, double *rest)
+{
+    const double e = exp(-fabs((double)x));
+    *s = (x > 0 ? 1 : e) / (1 + e);
+    *rest = (x > 0 ? e : 1) / (1 + e);
+    return *s * (1 - (double)t) + *rest * (double)t;
+}
+static double cvni_focal_value(const float *p, float x, float t)
+{
+    const double alpha = (double)p[1];
+    const double a = alpha < 0 ? 1 : alpha * (double)t + (1 - alpha) * (1 - (double)t);
+    double s, rest;
+    const double missed = cvni_focal_missed(x, t, &s, &rest);
+    return a * pow(missed, (double)p[0]) * cvni_bce_value(p, x, t);
+}
+static double cvni_focal_slope(const float *p, float x, float t, int side)
+{
+    const double gamma = (double)p[0];
+    const double alpha = (double)p[1];
+    const double a = alpha < 0 ? 1 : alpha * (double)t + (1 - alpha) * (1 - (double)t);
+    const double da = alpha < 0 || !side ? 0 : 2 * alpha - 1;
+    const double bce = cvni_bce_value(p, x, t);
+    double s, rest;
+    const double missed = cvni_focal_missed(x, t, &s, &rest);
+    const double inner = side ? rest - s : s * rest * (1 - 2 * (double)t);
+    const double outer = gamma > 0 && missed > 0 ? gamma * pow(missed, gamma - 1) : 0;
+    const double dbce = side ? -(double)x : s - (double)t;
+    return (da * bce + a * dbce) * pow(missed, gamma) + a * bce * outer * inner;
+}
+
+#define CVNI_PAIR_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, \
+                             cvni_pair_forward, cvni_pair_backward }
+
+static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), cvni_mse_value,
+                                              cvni_mse_slope, 0 };
+static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"), cvni_bce_value,
+                                              cvni_bce_slope, 0 };
+static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), cvni_mae_value,
+                                              cvni_mae_slope, 0 };
+static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"), cvni_huber_value,
+                                                cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_smooth_l1_loss = { CVNI_PAIR_OP("smooth_l1_loss"),
+                                                    cvni_huber_value, cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"), cvni_msle_value,
+                                               cvni_msle_slope, 0 };
+static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"), cvni_hinge_value,
+                                                cvni_hinge_slope, 0 };
+static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), cvni_kl_value,
+                                             cvni_kl_slope, 1 };
+static const cvni_pair_loss cvni_focal_loss = { CVNI_PAIR_OP("focal_with_logits"),
+                                                cvni_focal_value, cvni_focal_slope, 0 };
+
+/* A loss with two parameters in its description. */
+static cvn_node cvni_add_pair(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t, float p0,
+                              float p1)
+{
+    const float p[2] = { p0, p1 };
+    cvn_node in[2];
+    in[0] = x;
+    in[1] = t;
+    return cvni_add_layer(net, op, in, 2, p, sizeof p);
+}
+
+/* The same, with an error unless the first parameter is above 0, or with `zero` at least 0. */
+static cvn_node cvni_add_pair_checked(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t,
+                                      float p0, float p1, int zero)
+{
+    const cvn_node none = { 0 };
+    if (!net || net->failed) return none;
+    if (p0 > 0 || (zero && p0 == 0)) {
+        if (cvni_is_finite((double)p0) && cvni_is_finite((double)p1))
+            return cvni_add_pair(net, op, x, t, p0, p1);
+    }
+    cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: parameter %g out of range", op->type,
+                    (double)p0);
+    return none;
+}
 
 cvn_node cvn_mse_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
-    return cvni_add_binary(net, &cvni_op_mse_loss, prediction, target);
+    return cvni_add_pair(net, &cvni_mse_loss.op, prediction, target, 0, 0);
 }
 
 cvn_node cvn_bce_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target)
 {
-    return cvni_add_binary(net, &cvni_op_bce_loss, logits, target);
+    return cvni_add_pair(net, &cvni_bce_loss.op, logits, target, 0, 0);
+}
+
+cvn_node cvn_mae_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_mae_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_huber_loss(cvn_net *net, cvn_node prediction, cvn_node target, float delta)
+{
+    return cvni_add_pair_checked(net, &cvni_huber_loss.op, prediction, target, delta, 1, 0);
+}
+
+cvn_node cvn_smooth_l1_loss(cvn_net *net, cvn_node prediction, cvn_node target, float beta)
+{
+    return cvni_add_pair_checked(net, &cvni_smooth_l1_loss.op, prediction, target, beta,
+                                 beta > 0 ? 1 / beta : 1, 0);
+}
+
+cvn_node cvn_msle_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_msle_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_hinge_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_hinge_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_kl_div_loss(cvn_net *net, cvn_node log_probabilities, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_kl_loss.op, log_probabilities, target, 0, 0);
+}
+
+cvn_node cvn_focal_with_logits_loss(cvn_net *net, cvn_node logits, cvn_node target, float gamma,
+                                    float alpha)
+{
+    return cvni_add_pair_checked(net, &cvni_focal_loss.op, logits, target, gamma, alpha, 1);
+}
+
+/* ---- Dice: a quotient of sums over each sample ----
+ *   With A = 2 sum x t + s, B = sum x^2 + sum t^2 + s: d(1 - A/B)/dx = (2 x A/B - 2 t)/B
+ *   saved    A/B and B of each sample
+ *   source   F. Milletari et al., arXiv:1606.04797      tested: tests/test_pair_loss.c */
+
+static cvn_result cvni_dice_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_pair_shape(net, l);
+    if (result != CVN_OK) return result;
+    l->work_forward_bytes = 0;
+    l->saved_bytes = cvni_mul_size((size_t)cvni_in(net, l, 0)->shape.dim[0], 2 * sizeof(double));
+    return CVN_OK;
+}
+
+static void cvni_dice_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const double smooth = (double)((const float *)j->l->desc)[0];
+    const size_t size = cvni_sample_elements(j->x->shape);
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        double *saved = (double *)j->l->saved + 2 * n;
+        double both = 0;
+        double sum = 0;
+        for (size_t i = size * (size_t)n; i < size * (size_t)(n + 1); i++) {
+            const double x = (double)j->x->y[i];
+            const double t = (double)j->t->y[i];
+            both += x * t;
+            sum += x * x + t * t;
+        }
+        saved[1] = sum + smooth;
+        saved[0] = saved[1] == 0 ? 1 : (2 * both + smooth) / saved[1];
+    }
+}
+
+static cvn_result cvni_dice_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = j.x->shape.dim[0];
+    cvni_parallel_for(net, n, 4.0 * (double)j.count, cvni_dice_part, &j);
+    l->y[0] = (float)(1 - cvni_sum_partials((const double *)l->saved, n, 2) / n);
+    return CVN_OK;
+}
+
+static void cvni_dice_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const size_t size = cvni_sample_elements(j->x->shape);
+    const float *x = j->side ? j->t->y : j->x->y;
+    const float *t = j->side ? j->x->y : j->t->y;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        const double *saved = (const double *)j->l->saved + 2 * n;
+        const double scale = 2 * (double)j->l->dy[0] / j->x->shape.dim[0];
+        for (size_t i = size * (size_t)n; i < size * (size_t)(n + 1); i++) {
+            const double d = (double)x[i] * saved[0] - (double)t[i];
+            const float g = saved[1] == 0 ? 0 : (float)(scale * d / saved[1]);
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
+    }
+}
+
+static void cvni_dice_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j = cvni_loss_job_of(net, l);
+    for (j.side = 0; j.side < 2; j.side++) {
+        j.dx = cvni_gradient_for(j.side ? j.t : j.x, &j.add);
+        if (j.dx)
+            cvni_parallel_for(net, j.x->shape.dim[0], 4.0 * (double)j.count, cvni_dice_back_part,
+                              &j);
+    }
+}
+
+static const cvni_op cvni_op_dice_loss = { "dice_loss",       "loss",            NULL,
+                                           CVNI_LOSS_FLAGS,   cvni_dice_shape,   NULL,
+                                           cvni_dice_forward, cvni_dice_backward };
+
+cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target, float smooth)
+{
+    return cvni_add_pair_checked(net, &cvni_op_dice_loss, probabilities, target, smooth, 0, 1);
+}
+
+/* ---- of one tensor: its mean; total variation, sum |right - x| + |below - x| over an image ----
+ *   Tasks of the variation are planes.
+ *   backward  mean: dx = dy/count; variation: dx = dy/N sum of sign(x - neighbour), sign(0) = 0 */
+
+static cvn_result cvni_single_shape(cvn_net *net, cvni_layer *l, int rank, int sums)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    if (x->is_int || (rank && x->shape.rank != rank))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input '%s' is %s", x->name,
+                               x->is_int ? "labels; a tensor of floats is needed"
+                                         : "no image [N, C, H, W]");
+    cvni_scalar_shape(l);
+    l->work_forward_bytes = (size_t)sums * sizeof(double);
+    return CVN_OK;
+}
+
+static cvn_result cvni_mean_loss_shape(cvn_net *net, cvni_layer *l)
+{
+    return cvni_single_shape(net, l, 0, cvni_chunks(cvni_elements(cvni_in(net, l, 0)->shape)));
+}
+
+static cvn_result cvni_variation_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    return cvni_single_shape(net, l, 4, x.dim[0] * x.dim[1]);
+}
+
+static cvni_loss_job cvni_single_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0);
+    j.count = cvni_elements(j.x->shape);
+    return j;
+}
+
+static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+            sum += (double)j->x->y[i];
+        ((double *)j->l->work_forward)[t] = sum;
+    }
+}
+
+static void cvni_mean_loss_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const float g = (float)((double)j->l->dy[0] / (double)j->count);
+    (void)worker;
+    for (int t = begin; t < end; t++)
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+}
+
+static void cvni_variation_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const int H = j->x->shape.dim[2];
+    const int W = j->x->shape.dim[3];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x->y + (ptrdiff_t)t * H * W;
+        double sum = 0;
+        for (int i = 0; i < H * W; i++) {
+            if (i % W < W - 1) sum += fabs((double)x[i + 1] - (double)x[i]);
+            if (i < (H - 1) * W) sum += fabs((double)x[i + W] - (double)x[i]);
+        }
+        ((double *)j->l->work_forward)[t] = sum;
+    }
+}
+
+static float cvni_sign(float x) { return x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f; }
+
+static void cvni_variation_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_loss_job *j = (const cvni_loss_job *)context;
+    const int H = j->x->shape.dim[2];
+    const int W = j->x->shape.dim[3];
+    const float scale = j->l->dy[0] / (float)j->x->shape.dim[0];
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x->y + (ptrdiff_t)t * H * W;
+        float *dx = j->dx + (ptrdiff_t)t * H * W;
+        for (int i = 0; i < H * W; i++) {
+            float g = 0;
+            if (i % W > 0) g += cvni_sign(x[i] - x[i - 1]);
+            if (i % W < W - 1) g += cvni_sign(x[i] - x[i + 1]);
+            if (i >= W) g += cvni_sign(x[i] - x[i - W]);
+            if (i < (H - 1) * W) g += cvni_sign(x[i] - x[i + W]);
+            dx[i] = j->add ? dx[i] + scale * g : scale * g;
+        }
+    }
+}
+
+static cvn_result cvni_mean_loss_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j = cvni_single_job_of(net, l);
+    const int chunks = cvni_chunks(j.count);
+    cvni_parallel_for(net, chunks, (double)j.count, cvni_mean_loss_part, &j);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, chunks, 1) /
+                      (double)j.count);
+    return CVN_OK;
+}
+
+static cvn_result cvni_variation_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j = cvni_single_job_of(net, l);
+    const cvn_shape x = j.x->shape;
+    const int planes = x.dim[0] * x.dim[1];
+    cvni_parallel_for(net, planes, 4.0 * (double)j.count, cvni_variation_part, &j);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, planes, 1) / x.dim[0]);
+    return CVN_OK;
+}
+
+static void cvni_mean_loss_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j = cvni_single_job_of(net, l);
+    j.dx = cvni_gradient_for(j.x, &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, cvni_chunks(j.count), (double)j.count, cvni_mean_loss_back_part, &j);
+}
+
+static void cvni_variation_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_loss_job j = cvni_single_job_of(net, l);
+    j.dx = cvni_gradient_for(j.x, &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, j.x->shape.dim[0] * j.x->shape.dim[1], 8.0 * (double)j.count,
+                          cvni_variation_back_part, &j);
+}
+
+static const cvni_op cvni_op_mean_loss = { "mean_loss",
+                                           "loss",
+                                           "ReduceMean",
+                                           CVNI_LOSS,
+                                           cvni_mean_loss_shape,
+                                           NULL,
+                                           cvni_mean_loss_forward,
+                                           cvni_mean_loss_backward };
+static const cvni_op cvni_op_total_variation = { "total_variation",
+                                                 "loss",
+                                                 NULL,
+                                                 CVNI_LOSS_FLAGS,
+                                                 cvni_variation_shape,
+                                                 NULL,
+                                                 cvni_variation_forward,
+                                                 cvni_variation_backward };
+
+cvn_node cvn_mean_loss(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_mean_loss, &x, 1, NULL, 0);
+}
+
+cvn_node cvn_total_variation_loss(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_total_variation, &x, 1, NULL, 0);
 }
 
 /* ---- softmax and cross-entropy ----
@@ -6007,7 +9817,8 @@ typedef struct cvni_ce_desc {
     int ignore_index;
 } cvni_ce_desc;
 
-static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
+/* Logits and their labels; work: two sums a chunk of positions. */
+static cvn_result cvni_label_loss_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     const cvni_layer *t = cvni_in(net, l, 1);
@@ -6024,8 +9835,26 @@ static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
                                x->name, cvni_shape_text(x->shape, one), cvni_shape_text(s, two),
                                t->name, t->is_int ? "another shape" : "no label input");
     cvni_scalar_shape(l);
-    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
     l->work_forward_bytes = cvni_chunk_bytes(cvni_elements(s), 2);
+    return CVN_OK;
+}
+
+static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
+    return cvni_label_loss_shape(net, l);
+}
+
+static cvn_result cvni_labels_in_range(cvn_net *net, cvni_layer *l, const int *labels,
+                                       int count, int classes, int ignore_index)
+{
+    for (int i = 0; i < count; i++) {
+        if (labels[i] == ignore_index || (labels[i] >= 0 && labels[i] < classes)) continue;
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "label %d (number %d of the batch) is not in 0..%d", labels[i], i,
+                               classes - 1);
+    }
     return CVN_OK;
 }
 
@@ -6089,13 +9918,9 @@ static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
     cvni_ce_job j = cvni_ce_job_of(net, l);
     const int chunks = cvni_chunks((size_t)j.count);
     double weight;
-    for (int i = 0; i < j.count; i++) {
-        if (j.labels[i] == j.d->ignore_index || (j.labels[i] >= 0 && j.labels[i] < j.classes))
-            continue;
-        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "label %d (number %d of the batch) is not in 0..%d", j.labels[i], i,
-                               j.classes - 1);
-    }
+    const cvn_result result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes,
+                                                   j.d->ignore_index);
+    if (result != CVN_OK) return result;
     cvni_parallel_for(net, chunks, 20.0 * j.count * j.classes, cvni_ce_part, &j);
     weight = cvni_sum_partials(j.partial + 1, chunks, 2);
     l->y[0] = weight > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / weight) : 0;
@@ -6195,6 +10020,189 @@ cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits)
 {
     return cvn_softmax_loss_ex(net, logits, NULL);
 }
+
+/* ---- other losses with labels: the value of one position and its gradient ----
+ *   saved    how many labels count                          tested: tests/test_pair_loss.c */
+
+enum { CVNI_IGNORE_INDEX = -100 };
+
+typedef struct cvni_label_loss {
+    cvni_op op;                         /* first: a layer's op leads to its row */
+    double (*value)(const float *x, int classes, ptrdiff_t step, int label);
+    /* dx (+)= scale*gradient */
+    void (*back)(const float *x, int classes, ptrdiff_t step, int label, float scale, int add,
+                 float *dx);
+} cvni_label_loss;
+
+typedef struct cvni_label_job {
+    const cvni_label_loss *row;
+    const float *x;
+    float *dx;
+    const int *labels;
+    double *partial;                    /* of a chunk: sum of values, labels that count */
+    int classes, inner, count;          /* positions */
+    float scale;
+    int add;
+} cvni_label_job;
+
+static cvni_label_job cvni_label_job_of(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_label_job j;
+    int outer;
+    memset(&j, 0, sizeof j);
+    j.row = (const cvni_label_loss *)(const void *)l->op;
+    j.x = x->y;
+    j.labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
+    j.partial = (double *)l->work_forward;
+    cvni_split_axis(x->shape, cvni_class_axis(x->shape), &outer, &j.classes, &j.inner);
+    j.count = outer * j.inner;
+    return j;
+}
+
+static cvn_result cvni_label_shape(cvn_net *net, cvni_layer *l)
+{
+    l->saved_bytes = sizeof(double);
+    return cvni_label_loss_shape(net, l);
+}
+
+static ptrdiff_t cvni_label_position(const cvni_label_job *j, int i)
+{
+    return (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
+}
+
+static void cvni_label_part(void *context, int begin, int end, int worker)
+{
+    const cvni_label_job *j = (const cvni_label_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        int counted = 0;
+        for (int i = t * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)j->count, t); i++) {
+            if (j->labels[i] == CVNI_IGNORE_INDEX) continue;
+            sum += j->row->value(j->x + cvni_label_position(j, i), j->classes, j->inner,
+                                 j->labels[i]);
+            counted++;
+        }
+        j->partial[2 * t] = sum;
+        j->partial[2 * t + 1] = counted;
+    }
+}
+
+static cvn_result cvni_label_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_label_job j = cvni_label_job_of(net, l);
+    const int chunks = cvni_chunks((size_t)j.count);
+    double counted;
+    const cvn_result result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes,
+                                                   CVNI_IGNORE_INDEX);
+    if (result != CVN_OK) return result;
+    cvni_parallel_for(net, chunks, 4.0 * j.count * j.classes, cvni_label_part, &j);
+    counted = cvni_sum_partials(j.partial + 1, chunks, 2);
+    l->y[0] = counted > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / counted) : 0;
+    *(double *)l->saved = counted;
+    return CVN_OK;
+}
+
+static void cvni_label_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_label_job *j = (const cvni_label_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        const ptrdiff_t at = cvni_label_position(j, i);
+        if (j->labels[i] != CVNI_IGNORE_INDEX) {
+            j->row->back(j->x + at, j->classes, j->inner, j->labels[i], j->scale, j->add,
+                         j->dx + at);
+            continue;
+        }
+        for (int c = 0; c < j->classes && !j->add; c++) j->dx[at + (ptrdiff_t)c * j->inner] = 0;
+    }
+}
+
+static void cvni_label_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_label_job j = cvni_label_job_of(net, l);
+    const double counted = *(const double *)l->saved;
+    j.scale = counted > 0 ? (float)((double)l->dy[0] / counted) : 0;
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, j.count, 4.0 * j.count * j.classes, cvni_label_back_part, &j);
+}
+
+static double cvni_nll_value(const float *x, int classes, ptrdiff_t step, int label)
+{
+    (void)classes;
+    return -(double)x[label * step];
+}
+
+static void cvni_nll_back(const float *x, int classes, ptrdiff_t step, int label, float scale,
+                          int add, float *dx)
+{
+    (void)x;
+    for (int c = 0; c < classes && !add; c++) dx[c * step] = 0;
+    dx[label * step] -= scale;
+}
+
+/* The margin of class c against the label's: above 0 it counts. */
+static double cvni_margin(const float *x, ptrdiff_t step, int label, int c)
+{
+    const double m = 1 - (double)x[label * step] + (double)x[c * step];
+    return c == label || m <= 0 ? 0 : m;
+}
+
+static double cvni_margin_value(const float *x, int classes, ptrdiff_t step, int label)
+{
+    double sum = 0;
+    for (int c = 0; c < classes; c++) sum += cvni_margin(x, step, label, c);
+    return sum / classes;
+}
+
+static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int label, float scale,
+                             int add, float *dx)
+{
+    const float one = scale / (float)classes;
+    int above = 0;
+    for (int c = 0; c < classes; c++) {
+        const float g = cvni_margin(x, step, label, c) > 0 ? one : 0;
+        above += g != 0;
+        dx[c * step] = add ? dx[c * step] + g : g;
+    }
+    dx[label * step] -= one * (float)above;
+}
+
+#define CVNI_LABEL_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_label_shape, NULL, \
+                              cvni_label_forward, cvni_label_backward }
+
+static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_nll_value,
+                                               cvni_nll_back };
+static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
+                                                        cvni_margin_value, cvni_margin_back };
+
+static cvn_node cvni_add_label_loss(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node labels)
+{
+    const cvn_node none = { 0 };
+    cvn_node in[2];
+    cvn_shape s;
+    if (!net || net->failed) return none;
+    s = cvn_node_shape(net, x);
+    in[0] = x;
+    in[1] = labels.id ? labels
+                      : cvni_add_source_like(net, &cvni_op_labels, x,
+                                             s.rank > 1 ? cvni_class_axis(s) : 0);
+    return cvni_add_layer(net, op, in, 2, NULL, 0);
+}
+
+cvn_node cvn_nll_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels)
+{
+    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, labels);
+}
+
+cvn_node cvn_multi_margin_loss(cvn_net *net, cvn_node scores, cvn_node labels)
+{
+    return cvni_add_label_loss(net, &cvni_multi_margin_loss.op, scores, labels);
+}
+
+CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>data   sets of samples: loaders, statistics, the batch that a net is given
@@ -6899,6 +10907,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     return CVN_OK;
 }
 
+CVNI_COLD_END
+
 /* ================================================================================================
  * >>augment   changed copies of training images
  * ==============================================================================================
@@ -7211,34 +11221,237 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
 }
 
 /* ================================================================================================
- * >>optim   clipping and one step of SGD, Adam or AdamW over the flat arrays
+ * >>optim   clipping and one step of an optimizer over the flat arrays
  * ==============================================================================================
- *   Formulas: >>train-api.  State: SGD [v], Adam [m, v], each as long as the trainable parameters.
- *                                                                    tested: tests/test_golden.c */
+ *   Formulas: >>train-api.  One row of cvni_optimizers an optimizer, one range function a family.
+ *   State arrays, each as long as the trainable parameters, named as in the formulas:
+ *     SGD [v] with momentum; ADAM, ADAMW [m, v, largest v with amsgrad]; ADAGRAD [v];
+ *     ADADELTA, ADAMAX, NADAM, LAMB [m, v]; LION [m];
+ *     RMSPROP [v], with momentum [v, m], centred [v, m, mean]: the number tells the kind
+ *                                             tested: tests/test_golden.c, tests/test_optim.c */
 
-static cvn_optimizer cvni_optimizer(cvn_optimizer_kind kind, float lr)
+#define CVNI_MAX_SLOTS 3        /* state arrays */
+
+/* One parameter's share of a step. */
+typedef struct cvni_update {
+    const cvn_optimizer *o;
+    float *w, *g;
+    float *s[CVNI_MAX_SLOTS];           /* state; NULL where the optimizer has none */
+    size_t count;
+    float lr, decay;
+    float correct1, correct2;           /* 1/(1 - beta^t) */
+    float now, next;                    /* NAdam: factors of g and of m */
+    float ratio;                        /* LAMB: |w|/|d| */
+    int first;                          /* t = 1 */
+} cvni_update;
+
+CVNI_HOT
+static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float momentum = u->o->momentum;
+    const float part = 1 - u->o->dampening;
+    float *v = u->s[0];
+    for (size_t i = begin; i < end; i++) {
+        float g = u->g[i] + u->decay * u->w[i];
+        if (momentum != 0) {
+            v[i] = u->first ? g : momentum * v[i] + part * g;
+            g = u->o->nesterov ? g + momentum * v[i] : v[i];
+        }
+        u->w[i] -= u->lr * g;
+    }
+}
+
+/* Adam and AdamW. */
+CVNI_HOT
+static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b1 = u->o->beta1;
+    const float b2 = u->o->beta2;
+    const int decoupled = u->o->kind == CVN_ADAMW;
+    float *m = u->s[0];
+    float *v = u->s[1];
+    float *most = u->o->amsgrad ? u->s[2] : NULL;
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + (decoupled ? 0 : u->decay * u->w[i]);
+        const float w = decoupled ? u->w[i] - u->lr * u->decay * u->w[i] : u->w[i];
+        float second;
+        m[i] = b1 * m[i] + (1 - b1) * g;
+        v[i] = b2 * v[i] + (1 - b2) * g * g;
+        if (most && !(most[i] >= v[i])) most[i] = v[i];
+        second = most ? most[i] : v[i];
+        u->w[i] = w - u->lr * (m[i] * u->correct1) / (sqrtf(second * u->correct2) + u->o->eps);
+    }
+}
+
+CVNI_HOT
+static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
+{
+    float *v = u->s[0];
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + u->decay * u->w[i];
+        v[i] += g * g;
+        u->w[i] -= u->lr * g / (sqrtf(v[i]) + u->o->eps);
+    }
+}
+
+CVNI_HOT
+static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b2 = u->o->beta2;
+    const float eps = u->o->eps;
+    float *m = u->s[0];
+    float *v = u->s[1];
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + u->decay * u->w[i];
+        float d;
+        v[i] = b2 * v[i] + (1 - b2) * g * g;
+        d = g * (sqrtf(m[i] + eps) / sqrtf(v[i] + eps));
+        m[i] = b2 * m[i] + (1 - b2) * d * d;
+        u->w[i] -= u->lr * d;
+    }
+}
+
+/* Rounding may leave v below mean^2: that is a variance of zero. */
+CVNI_HOT
+static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b2 = u->o->beta2;
+    float *v = u->s[0];
+    float *m = u->o->momentum != 0 ? u->s[1] : NULL;
+    float *mean = u->o->centered ? u->s[2] : NULL;
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + u->decay * u->w[i];
+        float square, d;
+        square = v[i] = b2 * v[i] + (1 - b2) * g * g;
+        if (mean) {
+            mean[i] = b2 * mean[i] + (1 - b2) * g;
+            square -= mean[i] * mean[i];
+            if (square < 0) square = 0;
+        }
+        d = g / (sqrtf(square) + u->o->eps);
+        if (m) d = m[i] = u->o->momentum * m[i] + d;
+        u->w[i] -= u->lr * d;
+    }
+}
+
+CVNI_HOT
+static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b1 = u->o->beta1;
+    const float b2 = u->o->beta2;
+    float *m = u->s[0];
+    float *v = u->s[1];
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + u->decay * u->w[i];
+        const float size = fabsf(g) + u->o->eps;
+        m[i] = b1 * m[i] + (1 - b1) * g;
+        v[i] = b2 * v[i] > size ? b2 * v[i] : size;
+        u->w[i] -= u->lr * (m[i] * u->correct1) / v[i];
+    }
+}
+
+CVNI_HOT
+static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b1 = u->o->beta1;
+    const float b2 = u->o->beta2;
+    float *m = u->s[0];
+    float *v = u->s[1];
+    for (size_t i = begin; i < end; i++) {
+        const float g = u->g[i] + u->decay * u->w[i];
+        m[i] = b1 * m[i] + (1 - b1) * g;
+        v[i] = b2 * v[i] + (1 - b2) * g * g;
+        u->w[i] -= u->lr * (u->now * g + u->next * m[i]) /
+                   (sqrtf(v[i] * u->correct2) + u->o->eps);
+    }
+}
+
+static float cvni_lamb_direction(const cvni_update *u, size_t i)
+{
+    return u->s[0][i] * u->correct1 / (sqrtf(u->s[1][i] * u->correct2) + u->o->eps) +
+           u->decay * u->w[i];
+}
+
+/* The moments are new already: cvni_lamb_ratio. */
+CVNI_HOT
+static void cvni_lamb_range(const cvni_update *u, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++)
+        u->w[i] -= u->lr * u->ratio * cvni_lamb_direction(u, i);
+}
+
+CVNI_HOT
+static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
+{
+    const float b1 = u->o->beta1;
+    const float b2 = u->o->beta2;
+    float *m = u->s[0];
+    for (size_t i = begin; i < end; i++) {
+        const float c = b1 * m[i] + (1 - b1) * u->g[i];
+        const float sign = (float)((c > 0) - (c < 0));
+        u->w[i] -= u->lr * (c != c ? c : sign + u->decay * u->w[i]);    /* a NaN shows */
+        m[i] = b2 * m[i] + (1 - b2) * u->g[i];
+    }
+}
+
+/* by cvn_optimizer_kind; lr, beta2 and eps are what 0 stands for */
+typedef struct cvni_optimizer_row {
+    const char *name;           /* in checkpoints */
+    int slots;                  /* the least: cvni_optimizer_slots */
+    float lr, beta2, eps;
+    void (*range)(const cvni_update *u, size_t begin, size_t end);
+} cvni_optimizer_row;
+
+static const cvni_optimizer_row cvni_optimizers[] = {
+    { "adam", 2, 1e-3f, 0.999f, 1e-8f, cvni_adam_range },
+    { "adamw", 2, 1e-3f, 0.999f, 1e-8f, cvni_adam_range },
+    { "sgd", 0, 1e-2f, 0.999f, 1e-8f, cvni_sgd_range },
+    { "adagrad", 1, 1e-2f, 0.999f, 1e-10f, cvni_adagrad_range },
+    { "adadelta", 2, 1, 0.9f, 1e-6f, cvni_adadelta_range },
+    { "rmsprop", 1, 1e-2f, 0.99f, 1e-8f, cvni_rmsprop_range },
+    { "adamax", 2, 2e-3f, 0.999f, 1e-8f, cvni_adamax_range },
+    { "nadam", 2, 2e-3f, 0.999f, 1e-8f, cvni_nadam_range },
+    { "lamb", 2, 1e-3f, 0.999f, 1e-6f, cvni_lamb_range },
+    { "lion", 1, 1e-4f, 0.99f, 1e-8f, cvni_lion_range }
+};
+
+static int cvni_optimizer_slots(const cvn_optimizer *o)
+{
+    const int slots = cvni_optimizers[o->kind].slots;
+    const int momentum = o->momentum != 0;
+    if (o->kind == CVN_SGD) return slots + momentum;
+    if (o->kind == CVN_RMSPROP) return o->centered ? 3 : slots + momentum;
+    return o->kind == CVN_ADAM || o->kind == CVN_ADAMW ? slots + (o->amsgrad != 0) : slots;
+}
+
+static cvn_optimizer cvni_optimizer_completed(cvn_optimizer o)
+{
+    const cvni_optimizer_row *row;
+    if (o.kind < CVN_ADAM || o.kind > CVN_LION) return o;
+    row = &cvni_optimizers[o.kind];
+    if (o.lr == 0) o.lr = row->lr;
+    if (o.beta1 == 0) o.beta1 = 0.9f;
+    if (o.beta2 == 0) o.beta2 = row->beta2;
+    if (o.eps == 0) o.eps = row->eps;
+    if (o.momentum_decay == 0) o.momentum_decay = 4e-3f;
+    return o;
+}
+
+static cvn_optimizer cvni_optimizer(cvn_optimizer_kind kind, float lr, float weight_decay)
 {
     cvn_optimizer o;
     memset(&o, 0, sizeof o);
     o.kind = kind;
     o.lr = lr;
-    return o;
-}
-
-static cvn_optimizer cvni_optimizer_completed(cvn_optimizer o)
-{
-    if (o.lr == 0) o.lr = o.kind == CVN_SGD ? 1e-2f : 1e-3f;
-    if (o.beta1 == 0) o.beta1 = 0.9f;
-    if (o.beta2 == 0) o.beta2 = 0.999f;
-    if (o.eps == 0) o.eps = 1e-8f;
-    return o;
+    o.weight_decay = weight_decay;
+    return cvni_optimizer_completed(o);
 }
 
 cvn_optimizer cvn_sgd(float lr, float momentum)
 {
-    cvn_optimizer o = cvni_optimizer(CVN_SGD, lr);
+    cvn_optimizer o = cvni_optimizer(CVN_SGD, lr, 0);
     o.momentum = momentum;
-    return cvni_optimizer_completed(o);
+    return o;
 }
 
 cvn_optimizer cvn_nesterov(float lr, float momentum)
@@ -7248,13 +11461,27 @@ cvn_optimizer cvn_nesterov(float lr, float momentum)
     return o;
 }
 
-cvn_optimizer cvn_adam(float lr) { return cvni_optimizer_completed(cvni_optimizer(CVN_ADAM, lr)); }
+cvn_optimizer cvn_adam(float lr) { return cvni_optimizer(CVN_ADAM, lr, 0); }
 
 cvn_optimizer cvn_adamw(float lr, float weight_decay)
 {
-    cvn_optimizer o = cvni_optimizer_completed(cvni_optimizer(CVN_ADAMW, lr));
-    o.weight_decay = weight_decay;
-    return o;
+    return cvni_optimizer(CVN_ADAMW, lr, weight_decay);
+}
+
+cvn_optimizer cvn_adagrad(float lr) { return cvni_optimizer(CVN_ADAGRAD, lr, 0); }
+cvn_optimizer cvn_adadelta(float lr) { return cvni_optimizer(CVN_ADADELTA, lr, 0); }
+cvn_optimizer cvn_rmsprop(float lr) { return cvni_optimizer(CVN_RMSPROP, lr, 0); }
+cvn_optimizer cvn_adamax(float lr) { return cvni_optimizer(CVN_ADAMAX, lr, 0); }
+cvn_optimizer cvn_nadam(float lr) { return cvni_optimizer(CVN_NADAM, lr, 0); }
+
+cvn_optimizer cvn_lamb(float lr, float weight_decay)
+{
+    return cvni_optimizer(CVN_LAMB, lr, weight_decay);
+}
+
+cvn_optimizer cvn_lion(float lr, float weight_decay)
+{
+    return cvni_optimizer(CVN_LION, lr, weight_decay);
 }
 
 static int cvni_at_least(float x, float low) { return x >= low && cvni_is_finite((double)x); }
@@ -7274,16 +11501,20 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
     if (net->failed) return net->failed;
     if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
     o = cvni_optimizer_completed(*optimizer);
-    if (o.kind < CVN_ADAM || o.kind > CVN_SGD || !cvni_at_least(o.lr, 0) ||
+    if (o.kind < CVN_ADAM || o.kind > CVN_LION || !cvni_at_least(o.lr, 0) ||
         !cvni_at_least(o.momentum, 0) || !cvni_at_least(o.beta1, 0) || !(o.beta1 < 1) ||
         !cvni_at_least(o.beta2, 0) || !(o.beta2 < 1) || !cvni_at_least(o.eps, 0) ||
         !cvni_at_least(o.weight_decay, 0) || !cvni_at_least(o.clip_value, 0) ||
-        !cvni_at_least(o.clip_norm, 0))
+        !cvni_at_least(o.clip_norm, 0) || !cvni_at_least(o.momentum_decay, 0))
         return cvni_fail(
             net, CVN_ERROR_ARGUMENT,
             "cvn_set_optimizer: rate %g, momentum %g, betas %g %g, eps %g, decay %g: out of range",
             (double)o.lr, (double)o.momentum, (double)o.beta1, (double)o.beta2, (double)o.eps,
             (double)o.weight_decay);
+    if (!cvni_at_least(o.dampening, 0) || o.dampening > 1 || (o.nesterov && o.dampening != 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_optimizer: a dampening of %g must be in 0..1, and 0 for Nesterov",
+                         (double)o.dampening);
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
@@ -7306,53 +11537,12 @@ cvn_result cvn_set_lr(cvn_net *net, float lr)
 
 float cvn_get_lr(const cvn_net *net) { return net ? net->optimizer.lr : 0; }
 
-/* One parameter's share of a step. */
-typedef struct cvni_update {
-    const cvn_optimizer *o;
-    float *w, *g, *m, *v;
-    size_t count;
-    float lr, decay;
-    float correct1, correct2;           /* Adam: 1/(1 - beta^t) */
-    int first;                          /* t = 1 */
-} cvni_update;
-
-CVNI_HOT
-static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
-{
-    const float momentum = u->o->momentum;
-    for (size_t i = begin; i < end; i++) {
-        float g = u->g[i] + u->decay * u->w[i];
-        if (momentum != 0) {
-            u->m[i] = u->first ? g : momentum * u->m[i] + g;
-            g = u->o->nesterov ? g + momentum * u->m[i] : u->m[i];
-        }
-        u->w[i] -= u->lr * g;
-    }
-}
-
-CVNI_HOT
-static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
-{
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    const int decoupled = u->o->kind == CVN_ADAMW;
-    for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + (decoupled ? 0 : u->decay * u->w[i]);
-        const float w = decoupled ? u->w[i] - u->lr * u->decay * u->w[i] : u->w[i];
-        u->m[i] = b1 * u->m[i] + (1 - b1) * g;
-        u->v[i] = b2 * u->v[i] + (1 - b2) * g * g;
-        u->w[i] = w - u->lr * (u->m[i] * u->correct1) / (sqrtf(u->v[i] * u->correct2) + u->o->eps);
-    }
-}
-
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
     const cvni_update *u = (const cvni_update *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const size_t at = (size_t)t * CVNI_CHUNK;
-        if (u->o->kind == CVN_SGD) cvni_sgd_range(u, at, cvni_chunk_end(u->count, t));
-        else cvni_adam_range(u, at, cvni_chunk_end(u->count, t));
+        cvni_optimizers[u->o->kind].range(u, (size_t)t * CVNI_CHUNK, cvni_chunk_end(u->count, t));
     }
 }
 
@@ -7397,28 +11587,84 @@ static void cvni_clip(cvn_net *net)
         net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
 }
 
+typedef struct cvni_lamb_sums {
+    const cvni_update *u;
+    double w[CVNI_NORM_SLICES];         /* of squares */
+    double d[CVNI_NORM_SLICES];
+} cvni_lamb_sums;
+
+static void cvni_lamb_part(void *context, int begin, int end, int worker)
+{
+    cvni_lamb_sums *s = (cvni_lamb_sums *)context;
+    const cvni_update *u = s->u;
+    const float b1 = u->o->beta1;
+    const float b2 = u->o->beta2;
+    const size_t slice = (u->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        s->w[t] = s->d[t] = 0;
+        for (size_t i = slice * (size_t)t; i < u->count && i < slice * (size_t)(t + 1); i++) {
+            double d;
+            u->s[0][i] = b1 * u->s[0][i] + (1 - b1) * u->g[i];
+            u->s[1][i] = b2 * u->s[1][i] + (1 - b2) * u->g[i] * u->g[i];
+            d = (double)cvni_lamb_direction(u, i);
+            s->w[t] += (double)u->w[i] * (double)u->w[i];
+            s->d[t] += d * d;
+        }
+    }
+}
+
+/* Steps the moments of one parameter; returns |w|/|d|, or 1 where one of them is 0. */
+static float cvni_lamb_ratio(cvn_net *net, const cvni_update *u)
+{
+    cvni_lamb_sums s;
+    double w, d;
+    s.u = u;
+    cvni_parallel_for(net, CVNI_NORM_SLICES, 20.0 * (double)u->count, cvni_lamb_part, &s);
+    w = sqrt(cvni_sum_partials(s.w, CVNI_NORM_SLICES, 1));
+    d = sqrt(cvni_sum_partials(s.d, CVNI_NORM_SLICES, 1));
+    return w > 0 && d > 0 ? (float)(w / d) : 1;
+}
+
+/* NAdam's factors of g and m at step t. The product over all steps so far is soon too small to
+ * count beside 1; from there on it is left. */
+static void cvni_nadam_factors(cvni_update *u, uint64_t t)
+{
+    const double b1 = (double)u->o->beta1;
+    const double decay = (double)u->o->momentum_decay;
+    const double now = b1 * (1 - 0.5 * pow(0.96, (double)t * decay));
+    const double next = b1 * (1 - 0.5 * pow(0.96, (double)(t + 1) * decay));
+    double product = 1;
+    for (uint64_t i = 1; i <= t && product > 1e-12; i++)
+        product *= b1 * (1 - 0.5 * pow(0.96, (double)i * decay));
+    u->now = (float)((1 - now) / (1 - product));
+    u->next = (float)(next / (1 - product * next));
+}
+
 static void cvni_step(cvn_net *net, float lr)
 {
     const cvn_optimizer *o = &net->optimizer;
-    float *second = (float *)(void *)((char *)net->state +
-                                      cvni_align(net->trainable * sizeof(float)));
+    const size_t state_bytes = cvni_align(net->trainable * sizeof(float));
     cvni_update u;
     cvni_clip(net);
     net->optimizer_step++;
+    memset(&u, 0, sizeof u);
     u.o = o;
     u.first = net->optimizer_step == 1;
     u.correct1 = (float)(1 / (1 - pow((double)o->beta1, (double)net->optimizer_step)));
     u.correct2 = (float)(1 / (1 - pow((double)o->beta2, (double)net->optimizer_step)));
+    if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (p->dead || p->role == CVNI_RUNNING || cvni_param_frozen(net, p)) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
-        u.m = net->plan.slots > 0 ? net->state + p->offset : NULL;
-        u.v = net->plan.slots > 1 ? second + p->offset : NULL;
+        for (int k = 0; k < net->plan.slots; k++)
+            u.s[k] = (float *)(void *)((char *)net->state + state_bytes * (size_t)k) + p->offset;
         u.count = p->count;
         u.lr = lr * p->lr_scale;
         u.decay = o->decay_weights_only && !p->decays ? 0 : o->weight_decay * p->decay_scale;
+        if (o->kind == CVN_LAMB) u.ratio = cvni_lamb_ratio(net, &u);
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
@@ -7444,6 +11690,8 @@ cvn_result cvn_zero_grad(cvn_net *net)
     return result;
 }
 
+CVNI_COLD_BEGIN
+
 /* ================================================================================================
  * >>schedule   the learning rate over a run
  * ============================================================================================== */
@@ -7463,33 +11711,100 @@ static double cvni_one_cycle(const cvn_schedule *s, double lr, long step, long s
     return end > top ? cvni_anneal(lr, last, ((double)step - top) / (end - top)) : last;
 }
 
+/* length: batches of the first period */
+static double cvni_restarts(const cvn_schedule *s, double lr, double step, double length)
+{
+    if (s->growth <= 1) step = fmod(step, length);
+    else
+        while (step >= length) {
+            step -= length;
+            length *= (double)s->growth;
+        }
+    return cvni_anneal(lr, (double)s->min_lr, step / length);
+}
+
+static int cvni_milestones_passed(const cvn_schedule *s, double epoch)
+{
+    int passed = 0;
+    for (int i = 0; i < CVN_MAX_MILESTONES; i++)
+        passed += s->milestones[i] > 0 && epoch >= (double)s->milestones[i];
+    return passed;
+}
+
+static double cvni_schedule_gamma(const cvn_schedule *s)
+{
+    return s->gamma > 0 ? (double)s->gamma : s->kind == CVN_SCHEDULE_EXPONENTIAL ? 0.95 : 0.1;
+}
+
+/* Rates of PLATEAU: what an epoch's loss changes, and the rate after the cuts so far. */
+static void cvni_plateau(const cvn_schedule *s, cvni_fit_state *f, double loss)
+{
+    if (s->kind != CVN_SCHEDULE_PLATEAU) return;
+    f->plateau_bad++;
+    if (f->epoch == 0 || loss < f->plateau_best * (1 - 1e-4)) {
+        f->plateau_best = loss;
+        f->plateau_bad = 0;
+    }
+    if (f->plateau_bad <= (s->wait > 0 ? s->wait : 10)) return;
+    f->plateau_bad = 0;
+    if (f->plateau_cuts < INT_MAX) f->plateau_cuts++;
+}
+
+static float cvni_plateau_lr(const cvn_schedule *s, const cvni_fit_state *f, float lr)
+{
+    double rate;
+    if (s->kind != CVN_SCHEDULE_PLATEAU || f->plateau_cuts == 0) return lr;
+    rate = (double)lr * pow(cvni_schedule_gamma(s), f->plateau_cuts);
+    return rate > (double)s->min_lr ? (float)rate : lr < s->min_lr ? lr : s->min_lr;
+}
+
 float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long steps_per_epoch,
                       int epochs)
 {
     const long steps = steps_per_epoch > 0 ? steps_per_epoch : 1;
     const double epoch = (double)(step / steps);
     double rate = (double)lr;
-    double warm;
+    double warm, length, done, low;
     if (!schedule) return lr;
+    warm = floor((double)schedule->warmup * (double)steps + 0.5);
+    length = (schedule->step > 0 ? (double)schedule->step : 10) * (double)steps;
+    done = epochs > 0 ? (double)step / ((double)steps * epochs) : 1;
+    low = (double)schedule->min_lr;
     switch (schedule->kind) {
     case CVN_SCHEDULE_CONSTANT:
         break;
     case CVN_SCHEDULE_STEP:
-        rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.1,
+        rate *= pow(cvni_schedule_gamma(schedule),
                     floor(epoch / (schedule->step > 0 ? (double)schedule->step : 10)));
         break;
     case CVN_SCHEDULE_EXPONENTIAL:
-        rate *= pow(schedule->gamma > 0 ? (double)schedule->gamma : 0.95, epoch);
+        rate *= pow(cvni_schedule_gamma(schedule), epoch);
         break;
     case CVN_SCHEDULE_COSINE:
-        rate = cvni_anneal(rate, (double)schedule->min_lr,
-                           epochs > 0 ? (double)step / ((double)steps * epochs) : 1);
+        rate = cvni_anneal(rate, low, done);
         break;
     case CVN_SCHEDULE_ONE_CYCLE:
         rate = cvni_one_cycle(schedule, rate, step, steps * cvni_max(epochs, 1));
         break;
+    case CVN_SCHEDULE_MULTI_STEP:
+        rate *= pow(cvni_schedule_gamma(schedule), cvni_milestones_passed(schedule, epoch));
+        break;
+    case CVN_SCHEDULE_POLYNOMIAL:
+        rate = low + (rate - low) * pow(done < 1 ? 1 - done : 0,
+                                        schedule->power > 0 ? (double)schedule->power : 1);
+        break;
+    case CVN_SCHEDULE_INVERSE:
+        if ((double)(step + 1) > warm) rate *= sqrt((warm > 1 ? warm : 1) / (double)(step + 1));
+        break;
+    case CVN_SCHEDULE_RESTARTS:
+        rate = cvni_restarts(schedule, rate, (double)step, length);
+        break;
+    case CVN_SCHEDULE_CYCLIC:
+        rate = low + (rate - low) * (1 - fabs(fmod((double)step, 2 * length) / length - 1));
+        break;
+    case CVN_SCHEDULE_PLATEAU:
+        break;
     }
-    warm = floor((double)schedule->warmup * (double)steps + 0.5);
     if ((double)step < warm) rate *= (double)(step + 1) / warm;
     return (float)rate;
 }
@@ -7653,7 +11968,7 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
         const cvni_layer *l = &net->layers[id];
         if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions)
             labels = (const int *)(const void *)l->y;
-        if (l->op != &cvni_op_bce_loss || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
+        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
             continue;
         cvni_score_binary(out, cvni_in(net, l, 1), s);
         return;
@@ -7879,6 +12194,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
     cvni_score_batch(net, NULL, &s, NULL);
     *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)f->step, r->batches,
                           r->o.epochs);
+    *lr = cvni_plateau_lr(&r->o.schedule, f, *lr);
     cvn_backward(net);
     cvni_step(net, *lr);
     f->position += n;
@@ -7916,6 +12232,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     h->seconds = (float)(cvni_seconds() - r->epoch_started);
     r->valid_loss = m.loss;
     r->valid_accuracy = m.accuracy;
+    cvni_plateau(&r->o.schedule, f, judged);
     f->epoch++;
     f->bad_epochs++;
     if (f->best_epoch == 0 || judged < f->best_loss || f->best_loss != f->best_loss) {
@@ -8701,15 +13018,14 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *               The tensors cover the data without holes, overlaps or a rest.
  *   weights     every parameter and running statistic by its name, F32; metadata "format": "pt"
  *   checkpoint  a weights file with more tensors, F32 as well:
- *                 cvn.state.0, cvn.state.1 [P] optimizer state over the P elements of
- *                 cvn_flat_gradients: v of
- *                                                    SGD with momentum, m and v of Adam and AdamW
+ *                 cvn.state.0, .1, .2 [P] optimizer state over the P elements of
+ *                 cvn_flat_gradients, as many arrays as the optimizer has (>>optim)
  *                 cvn.best [P+R] parameters of the best epoch, as in cvn_flat_parameters; only
  *                                                    where cvn_fit keeps them
  *                 cvn.history [E, 6] rows of cvn_history, in its order; only where E > 0
  *               and more metadata, all of it text:
  *                 cvn.version                1, this format's
- *                 cvn.optimizer              adam, adamw or sgd
+ *                 cvn.optimizer              its name: adam, adamw, sgd, ... (>>optim)
  *                 cvn.optimizer_step         steps made (decimal, as all integers)
  *                 cvn.tick training forward passes made: the step of the dropout stream
  *                 cvn.seed                   cvn_desc.seed
@@ -8717,6 +13033,7 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *                 done in all
  *                 cvn.loss_sum .correct_sum .weight_sum      of the current epoch so far
  *                 cvn.best_loss .best_epoch .bad_epochs      early stopping
+ *                 cvn.plateau_best .plateau_bad .plateau_cuts        CVN_SCHEDULE_PLATEAU
  *               Doubles (the sums, best_loss) are the 64 bits of IEEE 754 as 16 hex digits: they
  *               return bit for bit.
  *   reading     a file is believed only after all of it was checked; then nothing can fail any
@@ -9011,6 +13328,9 @@ enum {
     CVNI_META_BEST_LOSS,
     CVNI_META_BEST_EPOCH,
     CVNI_META_BAD_EPOCHS,
+    CVNI_META_PLATEAU_BEST,
+    CVNI_META_PLATEAU_BAD,
+    CVNI_META_PLATEAU_CUTS,
     CVNI_METAS
 };
 
@@ -9022,7 +13342,7 @@ typedef struct cvni_meta {
 
 static const cvni_meta cvni_metas[CVNI_METAS] = {
     { "cvn.version", 'd', UINT64_MAX },
-    { "cvn.optimizer", 'o', 2 },
+    { "cvn.optimizer", 'o', CVN_LION },
     { "cvn.optimizer_step", 'd', UINT64_MAX },
     { "cvn.tick", 'd', UINT64_MAX },
     { "cvn.seed", 'd', UINT64_MAX },
@@ -9034,7 +13354,10 @@ static const cvni_meta cvni_metas[CVNI_METAS] = {
     { "cvn.weight_sum", 'x', UINT64_MAX },
     { "cvn.best_loss", 'x', UINT64_MAX },
     { "cvn.best_epoch", 'd', INT_MAX },
-    { "cvn.bad_epochs", 'd', INT_MAX }
+    { "cvn.bad_epochs", 'd', INT_MAX },
+    { "cvn.plateau_best", 'x', UINT64_MAX },
+    { "cvn.plateau_bad", 'd', INT_MAX },
+    { "cvn.plateau_cuts", 'd', INT_MAX }
 };
 
 typedef struct cvni_tensor {
@@ -9586,9 +13909,6 @@ static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_c
     return checkpoint && cvni_state_chunk(net, (*next)++ - net->param_count, c);
 }
 
-/* by cvn_optimizer_kind */
-static const char *const cvni_optimizer_names[] = { "adam", "adamw", "sgd" };
-
 /* All of the net's training state that is no tensor, as words by CVNI_META_..., and back. */
 static void cvni_pack_state(const cvn_net *net, uint64_t *w)
 {
@@ -9606,6 +13926,9 @@ static void cvni_pack_state(const cvn_net *net, uint64_t *w)
     w[CVNI_META_BEST_LOSS] = cvni_double_to_word(net->fit.best_loss);
     w[CVNI_META_BEST_EPOCH] = (uint64_t)net->fit.best_epoch;
     w[CVNI_META_BAD_EPOCHS] = (uint64_t)net->fit.bad_epochs;
+    w[CVNI_META_PLATEAU_BEST] = cvni_double_to_word(net->fit.plateau_best);
+    w[CVNI_META_PLATEAU_BAD] = (uint64_t)net->fit.plateau_bad;
+    w[CVNI_META_PLATEAU_CUTS] = (uint64_t)net->fit.plateau_cuts;
 }
 
 static void cvni_put_state(cvni_sink *s, const cvn_net *net)
@@ -9616,7 +13939,7 @@ static void cvni_put_state(cvni_sink *s, const cvn_net *net)
         cvni_put_text(s, ",");
         cvni_put_quoted(s, cvni_metas[i].key);
         cvni_put_text(s, ":\"");
-        if (cvni_metas[i].form == 'o') cvni_put_text(s, cvni_optimizer_names[words[i]]);
+        if (cvni_metas[i].form == 'o') cvni_put_text(s, cvni_optimizers[words[i]].name);
         else if (cvni_metas[i].form == 'x') cvni_put_number(s, words[i], 16, 16);
         else cvni_put_number(s, words[i], 10, 1);
         cvni_put_text(s, "\"");
@@ -9829,6 +14152,9 @@ static void cvni_unpack_state(cvn_net *net, const uint64_t *w)
     net->fit.best_loss = cvni_word_to_double(w[CVNI_META_BEST_LOSS]);
     net->fit.best_epoch = (int)w[CVNI_META_BEST_EPOCH];
     net->fit.bad_epochs = (int)w[CVNI_META_BAD_EPOCHS];
+    net->fit.plateau_best = cvni_word_to_double(w[CVNI_META_PLATEAU_BEST]);
+    net->fit.plateau_bad = (int)w[CVNI_META_PLATEAU_BAD];
+    net->fit.plateau_cuts = (int)w[CVNI_META_PLATEAU_CUTS];
 }
 
 /* One value of the metadata; 0 when it is not of its form. */
@@ -9838,7 +14164,7 @@ static int cvni_parse_meta(const cvni_meta *meta, const char *text, uint64_t *wo
     *word = 0;
     if (meta->form == 'o') {
         for (*word = 0; *word <= meta->limit; ++*word) {
-            if (!strcmp(text, cvni_optimizer_names[*word])) return 1;
+            if (!strcmp(text, cvni_optimizers[*word].name)) return 1;
         }
         return 0;
     }
@@ -9881,8 +14207,8 @@ static cvn_result cvni_read_state(const cvni_weights_file *f, uint64_t *words)
         return cvni_fail(f->net, CVN_ERROR_FORMAT,
                          "%s: a checkpoint of %s, but the net's optimizer is %s; call "
                          "cvn_set_optimizer first",
-                         f->label, cvni_optimizer_names[words[CVNI_META_OPTIMIZER]],
-                         cvni_optimizer_names[net->optimizer.kind]);
+                         f->label, cvni_optimizers[words[CVNI_META_OPTIMIZER]].name,
+                         cvni_optimizers[net->optimizer.kind].name);
     }
     return CVN_OK;
 }
@@ -9898,8 +14224,6 @@ static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni
         return CVN_OK;
     return cvni_tensor_fail(f, t, "is not as this net's checkpoint has it");
 }
-
-#define CVNI_MAX_SLOTS 2        /* optimizer state arrays */
 
 /* The tensors of a checkpoint; NULL where it has none. */
 typedef struct cvni_state_tensors {
@@ -9922,10 +14246,11 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     s->best = cvni_find_tensor(f, "cvn.best");
     s->history = cvni_find_tensor(f, "cvn.history");
-    if (slots != net->plan.slots || (slots == 1 && !s->slot[0])) {
+    for (int i = 0; i < slots; i++) if (!s->slot[i]) slots = -1;    /* a gap */
+    if (slots != net->plan.slots) {
         return cvni_fail(f->net, CVN_ERROR_FORMAT,
                          "%s: a checkpoint with %d arrays of optimizer state, but the "
-                         "net's optimizer has %d (momentum differs?)",
+                         "net's optimizer has %d (momentum or another option differs?)",
                          f->label, slots, net->plan.slots);
     }
     if (r == CVN_OK && s->best)
@@ -10009,6 +14334,8 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 }
 
 #endif /* CONVNET_NO_STDIO */
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others

