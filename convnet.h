@@ -298,7 +298,7 @@ CONVNET_API cvn_result cvn_resize(cvn_net *net, int height, int width);
 
 /* cvn_share - a second net over the same parameters, with activations and gradients of its own, for
  * another thread. It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused
- * on it. `net` must be built, must outlive it, and must not train, load or rebuild while the other
+ * on it, layers cannot be added to it, and its training passes leave running statistics alone. `net` must be built, must outlive it, and must not train, load or rebuild while the other
  * one runs. NULL when memory is out. */
 CONVNET_API cvn_net *cvn_share(cvn_net *net);
 
@@ -308,9 +308,9 @@ CONVNET_API cvn_net *cvn_share(cvn_net *net);
 CONVNET_API int cvn_summary(const cvn_net *net, char *text, size_t size);
 
 /* cvn_value - the node's value of the last forward pass, [N, ...]; cvn_gradient - d loss / d node
- * of the last backward pass, until the next pass of any kind. Writable: an image may be optimised in place. NULL (and
- * CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node with cvn_keep or
- * cvn_want_grad before cvn_build. */
+ * of the last backward pass, until the next pass of any kind. Writable: an image may be optimised
+ * in place. NULL (and CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node
+ * with cvn_keep or cvn_want_grad before cvn_build. */
 CONVNET_API float *cvn_value(cvn_net *net, cvn_node node);
 CONVNET_API float *cvn_gradient(cvn_net *net, cvn_node node);
 
@@ -947,13 +947,15 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
  *                      output and kept nodes
  *   cvn_loss           the weighted sum of all losses of the last forward pass (NaN without one)
  *   cvn_backward       gradients of that sum: adds to the parameters' gradients, sets the nodes'
- *                      ones
+ *                      ones. Once for each forward pass: gradients reuse the memory of values
+ *                      (with cvn_desc.keep_all as often as you like)
  *   cvn_backward_from  the same from one node with a given gradient [N, ...] instead of the losses;
  *                      the node was marked with cvn_want_grad
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
- * errors   CVN_ERROR_STATE (not built for training, no forward pass before), CVN_ERROR_ARGUMENT (n
- *          out of range, label out of range) */
+ * errors   CVN_ERROR_STATE (not built for training, no forward pass before, an input that holds
+ *          another number of samples than the batch), CVN_ERROR_ARGUMENT (n out of range, label out
+ *          of range) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
@@ -2014,7 +2016,8 @@ static char *cvni_automatic_name(cvn_net *net, const cvni_op *op)
     char name[2 * CVN_MAX_NAME];
     int number = 1;
     for (int i = 1; i < net->layer_count; i++)
-        number += !strcmp(net->layers[i].op->name, op->name) && !strcmp(net->layers[i].scope, net->scope);
+        number += !strcmp(net->layers[i].op->name, op->name) &&
+                  !strcmp(net->layers[i].scope, net->scope);
     do {
         snprintf(name, sizeof name, "%s%s%s%d", net->scope, dot, op->name, number++);
     } while (cvni_find_layer(net, name));
@@ -3411,7 +3414,8 @@ static cvn_result cvni_check_filled(cvn_net *net, int losses)
         const cvni_layer *l = &net->layers[id];
         if (!(l->op->flags & CVNI_SOURCE) || !l->y || (!losses && !l->place.predict)) continue;
         if (l->filled != net->batch)
-            return cvni_fail(net, CVN_ERROR_STATE, "input '%s' holds %d samples, the batch has %d; set it", l->name,
+            return cvni_fail(net, CVN_ERROR_STATE,
+                             "input '%s' holds %d samples, the batch has %d; set it", l->name,
                              l->filled, net->batch);
     }
     return CVN_OK;
@@ -4146,7 +4150,8 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     if (result != CVN_OK) return result;
     c = cvni_conv_of(net, l);
     if ((double)c.BH * c.BW > CONVNET_MAX_ELEMENTS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the padded image %d x %d is too large", c.BH, c.BW);
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the padded image %d x %d is too large",
+                               c.BH, c.BW);
     l->macs = fan_in * d->filters * c.OH * c.OW;
     l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
     slices = cvni_conv_slices(net, &c);
@@ -4504,8 +4509,8 @@ static void cvni_conv_add_slices_part(void *context, int begin, int end, int wor
 }
 
 /* dx of one plane += the gradient of one filter's output plane. */
-static void cvni_conv_direct_back_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
-                                        const float *dy, float *dx)
+static void cvni_conv_direct_back_plane(const cvni_kernels *kern, const cvni_conv *c,
+                                        const float *w, const float *dy, float *dx)
 {
     const int kw = c->d->kernel_w;
     for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
@@ -4537,7 +4542,9 @@ static void cvni_conv_direct_back_data_part(void *context, int begin, int end, i
         for (int k = 0; k < c->MG; k++) {
             const int f = t % c->C * c->MG + k;
             const float *dy = j->l->dy + ((ptrdiff_t)(t / c->C) * c->M + f) * c->OH * c->OW;
-            cvni_conv_direct_back_plane(j->net->k, c, cvni_weights(j->net, j->l, 0) + (ptrdiff_t)f * c->taps, dy, dx);
+            cvni_conv_direct_back_plane(j->net->k, c,
+                                        cvni_weights(j->net, j->l, 0) + (ptrdiff_t)f * c->taps, dy,
+                                        dx);
         }
     }
 }
@@ -4873,10 +4880,10 @@ static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
     if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
                                cvni_shape_text(x, text), CVNI_MAX_AXIS);
-    if (d->kernel_h > CVNI_MAX_WINDOW || d->kernel_w > CVNI_MAX_WINDOW || d->stride_h > CVNI_MAX_WINDOW ||
-        d->stride_w > CVNI_MAX_WINDOW || kh < 1 || kw < 1 || d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 ||
-        d->pad_left < 0 || d->pad_bottom < 0 || d->pad_right < 0 ||
-        cvni_max(d->pad_top, d->pad_bottom) > kh / 2 ||
+    if (d->kernel_h > CVNI_MAX_WINDOW || d->kernel_w > CVNI_MAX_WINDOW ||
+        d->stride_h > CVNI_MAX_WINDOW || d->stride_w > CVNI_MAX_WINDOW || kh < 1 || kw < 1 ||
+        d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 || d->pad_left < 0 ||
+        d->pad_bottom < 0 || d->pad_right < 0 || cvni_max(d->pad_top, d->pad_bottom) > kh / 2 ||
         cvni_max(d->pad_left, d->pad_right) > kw / 2)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
@@ -11820,11 +11827,13 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 {
     cvni_layer *in = cvni_first_input(net);
     cvn_result result;
-    if (!x || !in) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
+    if (!x || !in)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_op *op = net->layers[id].op;
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
-            return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: the net has an input '%s'; give it %s",
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_train_batch: the net has an input '%s'; give it %s",
                              net->layers[id].name, op->type);
     }
     result = cvni_set_batch(net, n);

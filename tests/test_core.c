@@ -1224,11 +1224,13 @@ static void tied_in_a_chain(void)
     CHECK(cvn_build(net, 1) == CVN_OK);
     CHECK(cvn_parameters(net) == 15 && cvn_param_count(net) == 2);
     CHECK(cvn_set_input(net, in, x, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
-    for (int i = 0; i < 2; i++) CHECK(!memcmp(cvn_value(net, n[i]), cvn_value(net, n[2]), 5 * sizeof(float)));
+    for (int i = 0; i < 2; i++)
+        CHECK(!memcmp(cvn_value(net, n[i]), cvn_value(net, n[2]), 5 * sizeof(float)));
     cvn_destroy(net);
 }
 
-/* Gradients lie where values have lain: one backward pass a forward pass. Inputs hold what the batch has. */
+/* Gradients lie where values have lain: one backward pass a forward pass. Inputs hold what the
+ * batch has. */
 static void passes_in_order(void)
 {
     const float x[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
@@ -1240,19 +1242,22 @@ static void passes_in_order(void)
     const cvn_node loss = cvn_softmax_loss(net, cvn_add(net, y, other));
     const cvn_node target = cvn_find(net, "labels1");
     CHECK(cvn_build(net, 4) == CVN_OK && loss.id);
-    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_set_labels(net, target, labels, 2) == CVN_OK);
+    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK &&
+          cvn_set_labels(net, target, labels, 2) == CVN_OK);
     CHECK(cvn_forward(net) == CVN_ERROR_STATE && strstr(cvn_error(net), "input2"));
     CHECK(cvn_set_input(net, other, x, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
     CHECK(cvn_memory_needed(net, 9, CVN_TRAIN) > 0 && cvn_backward(net) == CVN_OK);
     CHECK(cvn_backward(net) == CVN_ERROR_STATE);
     CHECK(cvn_set_labels(net, target, labels, 4) == CVN_OK && cvn_forward(net) == CVN_ERROR_STATE);
-    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_set_labels(net, target, labels, 2) == CVN_OK);
+    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK &&
+          cvn_set_labels(net, target, labels, 2) == CVN_OK);
     CHECK(cvn_forward(net) == CVN_OK && cvn_set_input(net, in, x, 2) == CVN_OK);
     CHECK(cvn_backward(net) == CVN_ERROR_STATE);
     cvn_destroy(net);
 }
 
-/* Asking for the memory of half a net does not settle its output; on a failed net long arrays are not read. */
+/* Asking for the memory of half a net does not settle its output; on a failed net long arrays are
+ * not read. */
 static void asking_changes_nothing(void)
 {
     int dims[64];
@@ -1284,11 +1289,13 @@ static void share_is_a_guest(void)
     CHECK(cvn_build(net, 4) == CVN_OK);
     guest = cvn_share(net);
     CHECK(cvn_dense(guest, bn, 3).id == 0 && strstr(cvn_error(guest), "shared"));
-    CHECK(cvn_build(guest, 4) == CVN_OK && cvn_train_batch(guest, x, NULL, 4, NULL) == CVN_ERROR_STATE);
+    CHECK(cvn_build(guest, 4) == CVN_OK &&
+          cvn_train_batch(guest, x, NULL, 4, NULL) == CVN_ERROR_STATE);
     CHECK(cvn_set_input(guest, in, x, 4) == CVN_OK && cvn_forward(guest) == CVN_OK);
     CHECK(cvn_param_find(net, "bn1.running_mean").value[0] == 0.0f);
     cvn_destroy(guest);
-    CHECK(cvn_train_batch(net, x, NULL, 4, NULL) == CVN_OK);        /* no label input: none are needed */
+    /* no label input: none are needed */
+    CHECK(cvn_train_batch(net, x, NULL, 4, NULL) == CVN_OK);
     CHECK(cvn_param_find(net, "bn1.running_mean").value[0] != 0.0f);
     cvn_destroy(net);
 }

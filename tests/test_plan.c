@@ -1,8 +1,9 @@
-/* test_plan.c - the plan of memory, by comparison: random graphs are built twice, once with every value and gradient
- * kept (cvn_desc.keep_all: nothing shares memory) and once as planned, in a buffer of exactly the size that
- * cvn_memory_needed names, full of NaN, at a crooked address. Outputs, losses, kept values, wanted gradients and all
- * parameters must agree bit for bit through forward, backward, pushed-in gradients, steps, predictions, another batch
- * and another image size. An inference plan must agree too: bit for bit where no batch norm is folded. */
+/* test_plan.c - the plan of memory, by comparison: random graphs are built twice, once with every
+ * value and gradient kept (cvn_desc.keep_all: nothing shares memory) and once as planned, in a
+ * buffer of exactly the size that cvn_memory_needed names, full of NaN, at a crooked address.
+ * Outputs, losses, kept values, wanted gradients and all parameters must agree bit for bit through
+ * forward, backward, pushed-in gradients, steps, predictions, another batch and another image size.
+ * An inference plan must agree too: bit for bit where no batch norm is folded. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
@@ -12,7 +13,8 @@
 #endif
 #define MAX_NODES 40
 #define MAX_LOSSES 3
-#define MAX_SAMPLE 2048                 /* floats of one sample in a node: larger ones are not built upon */
+#define MAX_SAMPLE 2048                 /* floats of one sample in a node: larger ones are not built
+                                         * upon */
 #define MAX_BATCH 4
 
 typedef struct graph {
@@ -22,7 +24,8 @@ typedef struct graph {
     int tied[MAX_NODES];
     int kept[MAX_NODES], wanted[MAX_NODES];
     int nodes, inputs, norms;
-    int foldable;                       /* the newest node is a convolution or dense layer, or a norm behind one */
+    int foldable;                       /* the newest node is a convolution or dense layer, or a
+                                         * norm behind one */
     cvn_node target[MAX_LOSSES], labels[MAX_LOSSES], loss[MAX_LOSSES];
     int classes[MAX_LOSSES];            /* of labels[i] */
     int targets, label_inputs, losses;
@@ -65,7 +68,8 @@ static int same_parameter(const graph *g, cvn_node a, cvn_node b, const char *su
            !memcmp(p[0].shape.dim, p[1].shape.dim, sizeof p[0].shape.dim);
 }
 
-/* The newest node takes the parameters of an earlier one: same kind (names begin alike: conv, fc), same shapes. */
+/* The newest node takes the parameters of an earlier one: same kind (names begin alike: conv, fc),
+ * same shapes. */
 static void tie_newest(graph *g)
 {
     const int last = g->nodes - 1;
@@ -211,7 +215,8 @@ static void add_loss(graph *g)
     if (kind == 0) {
         g->loss[i] = cvn_softmax_loss(g->net, g->node[x]);
         g->classes[g->label_inputs] = s.dim[s.rank == 3 ? 2 : 1];
-        g->labels[g->label_inputs++].id = g->loss[i].id - 1;        /* the input that the call made */
+        /* the input that the call made */
+        g->labels[g->label_inputs++].id = g->loss[i].id - 1;
     } else if (kind == 1) {
         int other = x;
         for (int k = 0; k < g->nodes; k++) {
@@ -224,7 +229,8 @@ static void add_loss(graph *g)
         g->loss[i] = kind == 2 ? cvn_mse_loss(g->net, g->node[x], t)
                                : cvn_bce_with_logits_loss(g->net, g->node[x], t);
     }
-    cvn_add_loss(g->net, g->loss[i], chance(&g->random, 20) ? 0 : 0.25f + (float)below(&g->random, 4) / 4);
+    cvn_add_loss(g->net, g->loss[i],
+                 chance(&g->random, 20) ? 0 : 0.25f + (float)below(&g->random, 4) / 4);
 }
 
 static void add_marks(graph *g)
@@ -261,7 +267,8 @@ static graph make_graph(uint64_t seed, int keep_all, int threads)
     layers = 3 + below(&g.random, 22);
     while (layers--) {
         add_layer(&g);
-        if (g.losses + 1 < MAX_LOSSES && chance(&g.random, 6)) add_loss(&g);    /* some losses stand in the middle */
+        /* some losses stand in the middle */
+        if (g.losses + 1 < MAX_LOSSES && chance(&g.random, 6)) add_loss(&g);
     }
     add_loss(&g);
     add_marks(&g);
@@ -311,7 +318,8 @@ static void fill_labels(graph *a, graph *b, int i, int n, uint64_t *random)
 {
     const size_t count = elements(cvn_node_shape(a->net, a->labels[i]), 1) * (size_t)n;
     int *v = (int *)malloc((count + 1) * sizeof *v);
-    for (size_t k = 0; v && k < count; k++) v[k] = chance(random, 10) ? -100 : below(random, a->classes[i]);
+    for (size_t k = 0; v && k < count; k++)
+        v[k] = chance(random, 10) ? -100 : below(random, a->classes[i]);
     CHECK(cvn_set_labels(a->net, a->labels[i], v, n) == CVN_OK);
     CHECK(cvn_set_labels(b->net, b->labels[i], v, n) == CVN_OK);
     free(v);
@@ -324,7 +332,10 @@ static void fill_all(graph *a, graph *b, int n, uint64_t *random)
     for (int i = 0; i < a->label_inputs; i++) fill_labels(a, b, i, n, random);
 }
 
-static int same_bits(const float *a, const float *b, size_t n) { return a && b && !memcmp(a, b, n * sizeof *a); }
+static int same_bits(const float *a, const float *b, size_t n)
+{
+    return a && b && !memcmp(a, b, n * sizeof *a);
+}
 
 /* Close enough for folded weights; numbers that overflowed say nothing. */
 static int close_to(const float *a, const float *b, size_t n)
@@ -344,18 +355,20 @@ static void compare_values(const graph *all, const graph *b, int losses, const c
     for (int i = 0; i < b->nodes; i++) {
         const size_t n = elements(shape_of(b, i), 0);
         if (!b->kept[i] && i >= b->inputs) continue;
-        CHECKF(same_bits(cvn_value(all->net, all->node[i]), cvn_value(b->net, b->node[i]), n), "value of %s %s",
-               cvn_node_name(b->net, b->node[i]), when);
+        CHECKF(same_bits(cvn_value(all->net, all->node[i]), cvn_value(b->net, b->node[i]), n),
+               "value of %s %s", cvn_node_name(b->net, b->node[i]), when);
     }
     for (int i = 0; losses && i < b->losses; i++)
-        CHECKF(same_bits(cvn_value(all->net, all->loss[i]), cvn_value(b->net, b->loss[i]), 1), "loss %d %s", i, when);
+        CHECKF(same_bits(cvn_value(all->net, all->loss[i]), cvn_value(b->net, b->loss[i]), 1),
+               "loss %d %s", i, when);
 }
 
 static void compare_gradients(const graph *all, const graph *b, const char *when)
 {
     size_t n;
     const float *flat = cvn_flat_gradients(all->net, &n);
-    CHECKF(same_bits(flat, cvn_flat_gradients(b->net, NULL), n), "gradients of the parameters %s", when);
+    CHECKF(same_bits(flat, cvn_flat_gradients(b->net, NULL), n), "gradients of the parameters %s",
+           when);
     for (int i = 0; i < b->nodes; i++) {
         if (!b->wanted[i]) continue;
         n = elements(shape_of(b, i), 0);
@@ -371,7 +384,8 @@ static void compare_parameters(const graph *all, const graph *b, const char *whe
     CHECKF(same_bits(flat, cvn_flat_parameters(b->net, NULL), n), "parameters %s", when);
 }
 
-/* Forward, backward, step. Returns 0 when a batch norm met one value a channel: then both must say so. */
+/* Forward, backward, step. Returns 0 when a batch norm met one value a channel: then both must say
+ * so. */
 static int compare_training(graph *all, graph *b, int n, uint64_t *random)
 {
     cvn_result result;
@@ -388,7 +402,8 @@ static int compare_training(graph *all, graph *b, int n, uint64_t *random)
     return 1;
 }
 
-/* A gradient pushed in at each node that was asked to have one, after a forward pass of either kind. */
+/* A gradient pushed in at each node that was asked to have one, after a forward pass of either
+ * kind. */
 static void compare_pushes(graph *all, graph *b, int n, uint64_t *random)
 {
     for (int i = 0; i < b->nodes; i++) {
@@ -418,12 +433,13 @@ static void compare_kept(const graph *all, const graph *b, int exact)
         const float *x = cvn_value(all->net, all->node[i]);
         const float *y = b->kept[i] ? cvn_value(b->net, b->node[i]) : NULL;
         if (!b->kept[i]) continue;
-        CHECKF(exact ? same_bits(x, y, n) : x && y && close_to(x, y, n), "%s kept by a prediction, exact %d",
-               cvn_node_name(b->net, b->node[i]), exact);
+        CHECKF(exact ? same_bits(x, y, n) : x && y && close_to(x, y, n),
+               "%s kept by a prediction, exact %d", cvn_node_name(b->net, b->node[i]), exact);
     }
 }
 
-/* Predictions of more samples than a batch holds; of one batch where a second input must keep what was set. */
+/* Predictions of more samples than a batch holds; of one batch where a second input must keep what
+ * was set. */
 static void compare_predictions(graph *all, graph *b, int batch, int exact, uint64_t *random)
 {
     const int n = b->inputs > 1 ? batch : 2 * batch + 1;
@@ -436,12 +452,15 @@ static void compare_predictions(graph *all, graph *b, int batch, int exact, uint
     for (int i = 1; i < b->inputs; i++) {
         float *v = random_values(random, elements(shape_of(b, i), 1) * (size_t)n);
         CHECK(cvn_set_input(all->net, all->node[i], v, n) == CVN_OK);
-        cvn_set_input(b->net, b->node[i], v, n);        /* refused where an inference plan does not need it */
+        cvn_set_input(b->net, b->node[i], v, n);        /* refused where an inference plan does not
+                                                         * need it */
         free(v);
     }
-    if (cvn_predict(b->net, x, n, yb) == CVN_OK) {      /* refused likewise when the first input is not needed */
+    if (cvn_predict(b->net, x, n, yb) == CVN_OK) {      /* refused likewise when the first input is
+                                                         * not needed */
         CHECK(cvn_predict(all->net, x, n, ya) == CVN_OK);
-        CHECKF(exact ? same_bits(ya, yb, count) : close_to(ya, yb, count), "predictions, exact %d", exact);
+        CHECKF(exact ? same_bits(ya, yb, count) : close_to(ya, yb, count), "predictions, exact %d",
+               exact);
         compare_kept(all, b, exact);
     }
     free(x);
@@ -476,15 +495,18 @@ static void random_graphs(void)
         CHECKF(build_in(&b, batch, CVN_TRAIN) == CVN_OK, "%s", cvn_error(b.net));
         both_train(&all, &b, batch, &random);
 
-        CHECK(cvn_build(all.net, batch + 1) == CVN_OK);             /* parameters and momentum move along */
+        /* parameters and momentum move along */
+        CHECK(cvn_build(all.net, batch + 1) == CVN_OK);
         CHECK(build_in(&b, batch + 1, CVN_TRAIN) == CVN_OK);
         both_train(&all, &b, batch + 1, &random);
 
-        result = cvn_resize(b.net, height, width);                  /* may not fit the buffer: all stays as it was */
+        /* may not fit the buffer: all stays as it was */
+        result = cvn_resize(b.net, height, width);
         if (result != CVN_ERROR_MEMORY) CHECK(cvn_resize(all.net, height, width) == result);
         both_train(&all, &b, batch + 1, &random);
 
-        CHECK(cvn_build(b.net, batch) == CVN_OK);                   /* an arena of its own can grow */
+        /* an arena of its own can grow */
+        CHECK(cvn_build(b.net, batch) == CVN_OK);
         CHECK(cvn_build(all.net, batch) == CVN_OK);
         result = cvn_resize(all.net, width, height);
         CHECK(cvn_resize(b.net, width, height) == result);
@@ -520,9 +542,11 @@ static void random_inference(void)
         test_case("inference graph %d, batch %d", seed, batch);
         CHECKF(cvn_build(all.net, batch) == CVN_OK, "%s", cvn_error(all.net));
         CHECKF(build_in(&b, batch, CVN_INFER) == CVN_OK, "%s", cvn_error(b.net));
-        for (int step = 0; step < 3; step++) {                      /* running statistics that are not 0 and 1 */
+        /* running statistics that are not 0 and 1 */
+        for (int step = 0; step < 3; step++) {
             for (int i = 0; i < all.inputs; i++) fill_node(&all, &all, all.node[i], batch, &random);
-            for (int i = 0; i < all.targets; i++) fill_node(&all, &all, all.target[i], batch, &random);
+            for (int i = 0; i < all.targets; i++)
+                fill_node(&all, &all, all.target[i], batch, &random);
             for (int i = 0; i < all.label_inputs; i++) fill_labels(&all, &all, i, batch, &random);
             if (cvn_forward(all.net) != CVN_OK) break;
             CHECK(cvn_backward(all.net) == CVN_OK && cvn_step(all.net) == CVN_OK);
@@ -531,7 +555,8 @@ static void random_inference(void)
         memcpy(weights, cvn_flat_parameters(all.net, NULL), n * sizeof(float));
         cvn_touch(b.net);
         compare_predictions(&all, &b, batch, !b.norms, &random);
-        CHECK(cvn_build(all.net, batch + 1) == CVN_OK && build_in(&b, batch + 1, CVN_INFER) == CVN_OK);
+        CHECK(cvn_build(all.net, batch + 1) == CVN_OK &&
+              build_in(&b, batch + 1, CVN_INFER) == CVN_OK);
         compare_predictions(&all, &b, batch + 1, !b.norms, &random);
         compare_share(&all, &b, batch + 1, &random);
         free_graph(&all);
