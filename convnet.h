@@ -298,8 +298,9 @@ CONVNET_API cvn_result cvn_resize(cvn_net *net, int height, int width);
 
 /* cvn_share - a second net over the same parameters, with activations and gradients of its own, for
  * another thread. It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused
- * on it, layers cannot be added to it, and its training passes leave running statistics alone. `net` must be built, must outlive it, and must not train, load or rebuild while the other
- * one runs. NULL when memory is out. */
+ * on it, layers cannot be added to it, and its training passes leave running statistics alone.
+ * `net` must be built, must outlive it, and must not train, load or rebuild while the other one
+ * runs. NULL when memory is out. */
 CONVNET_API cvn_net *cvn_share(cvn_net *net);
 
 /* cvn_summary - a table with name, type, output shape, parameters, multiply-accumulates per sample,
