@@ -1374,8 +1374,6 @@ typedef struct cvni_op {
     void (*backward)(cvn_net *net, cvni_layer *l);
 } cvni_op;
 
-#define CVNI_LAYER_PARAMS 4     /* parameters of one layer */
-
 /* What the plan decided about one layer: indices into cvni_plan.buffers, -1 for none. */
 typedef struct cvni_place {
     int y, dy;                  /* value, gradient */
@@ -1396,8 +1394,11 @@ struct cvni_layer {
     int inputs;
     int *input;                 /* ids */
     int params;
-    int param[CVNI_LAYER_PARAMS];       /* indices into net->params */
+    int *param;                 /* indices into net->params; a record, it grows */
+    int param_capacity;
     cvn_shape shape;
+    int samples;                /* entries of the first axis for each sample of the batch; 1, more
+                                 * behind cvn_flatten_batch */
     int is_int;                 /* value is int, not float */
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
@@ -1421,7 +1422,7 @@ typedef enum cvni_role { CVNI_WEIGHT, CVNI_BIAS, CVNI_RUNNING } cvni_role;
 
 typedef struct cvni_param {
     char *name;
-    const char *suffix;         /* "weight" */
+    const char *suffix;         /* "weight"; "": the layer's name alone */
     cvn_shape shape;
     size_t offset, count;       /* in net->weights */
     cvn_init init;
@@ -1442,7 +1443,7 @@ typedef struct cvni_plan {
     cvni_buffer *buffers;
     int count, capacity;
     cvni_place *places;         /* by layer id */
-    size_t weights, grads, state;       /* offsets of the persistent part */
+    size_t weights, grads, state, batch;        /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
     size_t persistent_bytes, scratch, scratch_bytes, total;
 } cvni_plan;
@@ -1519,6 +1520,12 @@ struct cvn_net {
     size_t scratch_bytes;                   /* per worker */
     uint64_t weights_version;               /* raised by every change of weights */
     uint64_t folded_version;                /* the one that folded weights were made from */
+
+    float *sample_weights;      /* [max_batch], in a training plan */
+    int *partner;               /* [max_batch]: the sample that each one was mixed with */
+    int weighted;               /* samples that have a weight; 0: all weigh 1 */
+    int mixed;                  /* samples that were mixed; 0: none */
+    float mix;                  /* share of a mixed sample itself; its partner has 1 - mix */
 
     int training;               /* of the pass that runs */
     int forward_done;           /* 0, CVN_INFER or CVN_TRAIN */
@@ -2030,6 +2037,12 @@ static int cvni_valid(const cvn_net *net, cvn_node node)
     return node.id > 0 && node.id < net->layer_count;
 }
 
+/* After shape(): how often the batch the first axis is. */
+static void cvni_count_samples(const cvn_net *net, cvni_layer *l)
+{
+    l->samples = l->per_batch ? 1 : cvni_max(1, l->shape.dim[0] / net->shape_batch);
+}
+
 static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
 {
     char text[96];
@@ -2088,6 +2101,7 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     if (desc_bytes) memcpy(l->desc, desc, desc_bytes);
     result = op->shape(net, l);
     if (result == CVN_OK) result = cvni_check_elements(net, l);
+    cvni_count_samples(net, l);
     if (result != CVN_OK) {
         net->failed = result;
         return none;
@@ -2099,8 +2113,21 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
 static char *cvni_param_name(cvn_net *net, const char *layer, const char *suffix)
 {
     char name[CVN_MAX_NAME + 32];
-    snprintf(name, sizeof name, "%s.%s", layer, suffix);
+    snprintf(name, sizeof name, "%s%s%s", layer, suffix[0] ? "." : "", suffix);
     return cvni_copy_text(net, name);
+}
+
+/* Room for one more parameter of a layer. */
+static int cvni_grow_params(cvn_net *net, cvni_layer *l)
+{
+    int *more;
+    if (l->params < l->param_capacity) return 1;
+    more = (int *)cvni_new_record(net, (size_t)(2 * l->params + 4) * sizeof(int));
+    if (!more) return 0;
+    if (l->params) memcpy(more, l->param, (size_t)l->params * sizeof(int));
+    l->param = more;
+    l->param_capacity = 2 * l->params + 4;
+    return 1;
 }
 
 /* Declares parameter `slot` of a layer; when it is there already (a new plan), its shape must be
@@ -2119,7 +2146,8 @@ static cvn_result cvni_add_param(cvn_net *net, cvni_layer *l, int slot, const ch
                                suffix, cvni_axes_text(p->shape, 0, had),
                                cvni_axes_text(shape, 0, wants));
     }
-    if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1,
+    if (!cvni_grow_params(net, l) ||
+        !cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1,
                    sizeof *net->params))
         return cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
     p = &net->params[net->param_count];
@@ -2639,7 +2667,8 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *   of steps in which it is needed; buffers whose intervals do not meet share memory. Placement:
  *   largest first, each at the lowest offset that is free during its interval.
  *
- *   Arena: [ parameters, running statistics | gradients | optimizer state | scratch | buffers ]
+ *   Arena: [ parameters, running statistics | gradients | optimizer state | weights and partners
+ *            of the samples | scratch | buffers ]
  *                                                                      tested: tests/test_core.c */
 
 static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and
@@ -2658,7 +2687,8 @@ static cvn_result cvni_set_batch(cvn_net *net, int n)
     net->batch = n;
     net->forward_done = 0;
     for (int id = 1; id < net->layer_count; id++)
-        if (!net->layers[id].per_batch) net->layers[id].shape.dim[0] = n;
+        if (!net->layers[id].per_batch)
+            net->layers[id].shape.dim[0] = n * net->layers[id].samples;
     return CVN_OK;
 }
 
@@ -2986,6 +3016,7 @@ static cvn_result cvni_shapes(cvn_net *net, int batch)
         cvn_result result = l->op->shape(net, l);
         if (result == CVN_OK) result = cvni_check_elements(net, l);
         if (result != CVN_OK) return result;
+        cvni_count_samples(net, l);
     }
     return CVN_OK;
 }
@@ -3002,7 +3033,7 @@ static void cvni_restore_shapes(cvn_net *net)
     net->forward_done = forward_done;
 }
 
-static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int train)
+static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int train)
 {
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
     size_t at = 0;
@@ -3012,6 +3043,10 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int train)
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
     plan->state = at;
     at = cvni_add_size(at, cvni_mul_size(bytes, (size_t)plan->slots));
+    plan->batch = at;
+    if (train)
+        at = cvni_add_size(at, cvni_align(cvni_mul_size((size_t)batch,
+                                                        sizeof(float) + sizeof(int))));
     for (int id = 1; id < net->layer_count; id++)
         plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
                                             cvni_align(net->layers[id].scratch_bytes));
@@ -3069,7 +3104,7 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
     cvni_place_params(net);
     done = cvni_plan_layers(&p);
     cvni_free(net, memory);
-    cvni_plan_persistent(net, plan, p.train);
+    cvni_plan_persistent(net, plan, batch, p.train);
     buffers = done ? cvni_place_buffers(net, plan) : SIZE_MAX;
     plan->total = cvni_add_size(plan->persistent_bytes, buffers);
     if (plan->total > SIZE_MAX - CVNI_ALIGN) {
@@ -3136,6 +3171,9 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
     net->weights = net->parent ? net->parent->weights : (float *)(void *)arena;
     net->grads = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->grads) : NULL;
     net->state = (float *)(void *)(arena + plan->state);
+    net->sample_weights = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->batch) : NULL;
+    net->partner = mode == CVN_TRAIN ? (int *)(void *)(net->sample_weights + batch) : NULL;
+    net->weighted = net->mixed = 0;
     net->scratch = arena + plan->scratch;
     net->scratch_bytes = plan->scratch_bytes;
     net->mode = mode;
@@ -3359,6 +3397,12 @@ static float *cvni_gradient_for(cvni_layer *x, int *add)
     return x->dy;
 }
 
+/* Share of entry i of a layer's first axis in a loss. */
+static float cvni_sample_weight(const cvn_net *net, const cvni_layer *l, int i)
+{
+    return net->weighted ? net->sample_weights[i / l->samples] : 1;
+}
+
 static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
 static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
@@ -3377,6 +3421,7 @@ static void cvni_fill_input(cvn_net *net, cvni_layer *l, const void *values)
 {
     memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
     l->filled = net->batch;
+    net->mixed = 0;
     net->forward_done = 0;
 }
 
@@ -3414,6 +3459,11 @@ static void cvni_refold(cvn_net *net);      /* >>norm */
 /* All inputs that the pass reads hold the same number of samples. */
 static cvn_result cvni_check_filled(cvn_net *net, int losses)
 {
+    if (losses && ((net->weighted && net->weighted != net->batch) ||
+                   (net->mixed && net->mixed != net->batch)))
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "%d sample weights or mixed samples, the batch has %d",
+                         net->weighted ? net->weighted : net->mixed, net->batch);
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         if (!(l->op->flags & CVNI_SOURCE) || !l->y || (!losses && !l->place.predict)) continue;
@@ -3552,7 +3602,7 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
         cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
         result = cvni_run(net, 0, 0);
         if (result != CVN_OK) return result;
-        memcpy(out + cvni_sample_elements(y->shape) * (size_t)done, y->y,
+        memcpy(out + cvni_elements(y->shape) / (size_t)now * (size_t)done, y->y,
                cvni_elements(y->shape) * sizeof(float));
         done += now;
     }
@@ -12001,6 +12051,7 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
     const cvn_shape s = net->layers[net->output].shape;
     if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
     return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
+                              (size_t)net->layers[net->output].samples *
                               ((size_t)data->first + (size_t)first);
 }
 
