@@ -291,6 +291,19 @@ CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, 
  * CVN_TRAIN | CVN_INFER is CVN_TRAIN: a training plan predicts too. */
 CONVNET_API size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode);
 
+/* Recomputation (gradient checkpointing): training in less memory for some more time, with the same
+ * bits. Values inside a recomputed segment are given up after the forward pass and computed again
+ * when the backward pass comes to it.
+ *   cvn_recompute          before cvn_build: the layers from `first` to `last`, in the order in
+ *                          which they were added, are a segment: a block of a residual net, say
+ *   cvn_set_memory_budget  training plans to come take at most so many bytes (cvn_memory_needed):
+ *                          segments beside those of cvn_recompute are chosen where it needs them,
+ *                          so that as little as possible is computed twice. 0: no budget. A batch
+ *                          that does not fit is CVN_ERROR_MEMORY with the least number of bytes.
+ *   source   T. Chen et al., arXiv:1604.06174 */
+CONVNET_API void cvn_recompute(cvn_net *net, cvn_node first, cvn_node last);
+CONVNET_API void cvn_set_memory_budget(cvn_net *net, size_t bytes);
+
 /* cvn_resize - every image input takes `height` x `width` from now on; same batch, same parameters.
  * For nets whose parameters do not depend on it (fully convolutional ones, or with global pooling).
  * errors   CVN_ERROR_SHAPE with the layer that cannot follow; the net stays as it was */
@@ -1385,6 +1398,9 @@ typedef struct cvni_place {
     int folded;                 /* id of the batch norm folded into this layer's weights, or 0 */
     int fold;                   /* buffer of the folded weights and bias */
     int activation;             /* id of the activation done on this layer's store, or 0 */
+    int segment;                /* first layer of its recomputed segment, or 0 */
+    int again;                  /* recomputed for the backward pass, then with these: */
+    int y_again, saved_again, work_again;
 } cvni_place;
 
 struct cvni_layer {
@@ -1402,6 +1418,7 @@ struct cvni_layer {
     int is_int;                 /* value is int, not float */
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
+    int segment;                /* number of the recomputed segment that it belongs to, or 0 */
     float loss_weight;          /* not 0: minimised */
     double macs;                /* multiply-accumulates per sample */
     /* shape() sets them; whole layer */
@@ -1446,6 +1463,7 @@ typedef struct cvni_plan {
     size_t weights, grads, state, batch;        /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
     size_t persistent_bytes, scratch, scratch_bytes, total;
+    double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
 
 typedef struct cvni_record {    /* header of a small allocation that lives as long as the net */
@@ -1506,6 +1524,8 @@ struct cvn_net {
     char message[512];
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
+    int segments;               /* recomputed ones that cvn_recompute named */
+    size_t memory_budget;       /* bytes of a training plan's arena, or 0 */
     int max_batch, batch;       /* planned; of the inputs set last */
     int shape_batch;            /* batch that shape functions reckon with */
     unsigned char *arena, *arena_block;     /* aligned; as taken */
@@ -1528,6 +1548,7 @@ struct cvn_net {
     float mix;                  /* share of a mixed sample itself; its partner has 1 - mix */
 
     int training;               /* of the pass that runs */
+    int again;                  /* layers are recomputed for the backward pass */
     int forward_done;           /* 0, CVN_INFER or CVN_TRAIN */
     uint64_t tick;              /* training forward passes so far: step of the dropout stream */
     float loss;
@@ -1642,6 +1663,7 @@ static int cvni_min(int a, int b) { return a < b ? a : b; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
 static int cvni_ceil_div(int a, int b) { return a / b + (a % b > 0); }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
+static size_t cvni_min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t cvni_align(size_t bytes)      /* SIZE_MAX, a size that does not fit, stays */
 {
     if (bytes > SIZE_MAX - CVNI_ALIGN) return SIZE_MAX;
@@ -2282,6 +2304,23 @@ void cvn_add_loss(cvn_net *net, cvn_node node, float weight)
     l->loss_weight = weight;
 }
 
+void cvn_recompute(cvn_net *net, cvn_node first, cvn_node last)
+{
+    if (!cvni_mark(net, first, "cvn_recompute") || !cvni_mark(net, last, "cvn_recompute")) return;
+    if (first.id > last.id) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_recompute: '%s' comes behind '%s'",
+                        net->layers[first.id].name, net->layers[last.id].name);
+        return;
+    }
+    net->segments++;
+    for (int id = first.id; id <= last.id; id++) net->layers[id].segment = net->segments;
+}
+
+void cvn_set_memory_budget(cvn_net *net, size_t bytes)
+{
+    if (net) net->memory_budget = bytes;
+}
+
 void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
 {
     cvni_layer *l = cvni_mark(net, node, "cvn_tie");
@@ -2662,10 +2701,17 @@ static cvni_layer *cvni_first_input(cvn_net *net)
 /* ================================================================================================
  * >>plan   which layers run, where every buffer lies, how large the arena is
  * ==============================================================================================
- *   Time is one line for a whole training step: the forward pass of layer i is step i, its backward
- *   pass step 2L - i (L layers), so gradients pushed in appear at step L. A buffer has the interval
+ *   Time is one line for a whole training step: the forward passes of the layers, the moment at
+ *   which gradients are pushed in, the backward passes in reverse order. A buffer has the interval
  *   of steps in which it is needed; buffers whose intervals do not meet share memory. Placement:
  *   largest first, each at the lowest offset that is free during its interval.
+ *
+ *   Recomputation. A value inside a segment that only the segment itself reads later is dropped
+ *   after its forward use. Right before the backward pass of the segment's last layer its layers
+ *   run forward again, in order, into buffers of their own (y_again, ...); layers that no backward
+ *   pass needs stay out. Random draws are those of the first time (>>random: a draw depends on the
+ *   pass, not on when it is made) and running statistics stay, so all bits are the same.
+ *                                          source: T. Chen et al., arXiv:1604.06174
  *
  *   Arena: [ parameters, running statistics | gradients | optimizer state | weights and partners
  *            of the samples | scratch | buffers ]
@@ -2691,9 +2737,6 @@ static cvn_result cvni_set_batch(cvn_net *net, int n)
             net->layers[id].shape.dim[0] = n * net->layers[id].samples;
     return CVN_OK;
 }
-
-static int cvni_forward_step(int id) { return id; }
-static int cvni_backward_step(const cvn_net *net, int id) { return 2 * net->layer_count - id; }
 
 static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
 {
@@ -2737,10 +2780,16 @@ typedef struct cvni_planner {
     cvn_net *net;
     cvni_plan *plan;
     int train;
-    int *readers;               /* by layer: layers that read it and run */
-    int *alias;                 /* by layer: the layer whose memory its value shares, or 0 */
-    char *live;                 /* by layer: runs in this plan */
+    int seed;                   /* step at which gradients are pushed in */
+    /* by layer: */
+    int *forward, *again, *backward;    /* steps; again 0: not recomputed */
+    int *readers;               /* layers that read it and run */
+    int *alias;                 /* the layer whose memory its value shares, or 0 */
+    char *live;                 /* runs in this plan */
+    char *dropped;              /* its value does not outlive the forward pass */
 } cvni_planner;
+
+enum { CVNI_PLANNER_INTS = 7 }; /* the arrays above, the two of chars as one */
 
 static int cvni_is_kept(const cvn_net *net, int id)
 {
@@ -2832,31 +2881,138 @@ static int cvni_may_overwrite(const cvni_planner *p, int id)
         const cvni_layer *l = &net->layers[x];
         if (cvni_is_kept(net, x) || l->op->flags & CVNI_SOURCE || p->readers[x] != 1) return 0;
         if (p->train && places[x].grad && l->op->flags & CVNI_USES_Y) return 0;
+        if (places[id].again && !places[x].again) return 0;     /* it is read again */
         if (!p->alias[x]) return 1;
         x = p->alias[x];
     }
 }
 
-/* Last step that reads the value of layer `id` itself (not of others that share its memory). */
-static int cvni_last_use(const cvni_planner *p, int id)
+/* Last step that reads the value of layer `id` itself (not of others that share its memory) while
+ * it lies where it was computed first, or, `again`, where it was recomputed. */
+static int cvni_last_use(const cvni_planner *p, int id, int again)
 {
     const cvn_net *net = p->net;
     const cvni_place *places = p->plan->places;
     const cvni_layer *l = &net->layers[id];
-    int last = cvni_forward_step(id);
+    const int backward = p->train && (again || !p->dropped[id]);
+    int last = again ? p->again[id] : p->forward[id];
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (p->train && places[id].grad && l->op->flags & CVNI_USES_Y)
-        last = cvni_backward_step(net, id);
+    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y) last = p->backward[id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
             if (net->layers[c].input[i] != id) continue;
-            last = cvni_max(last, cvni_forward_step(c));
-            if (p->train && places[c].grad && net->layers[c].op->flags & CVNI_USES_X)
-                last = cvni_max(last, cvni_backward_step(net, c));
+            if (!again) last = cvni_max(last, p->forward[c]);
+            if (backward) last = cvni_max(last, p->again[c]);
+            if (backward && places[c].grad && net->layers[c].op->flags & CVNI_USES_X)
+                last = cvni_max(last, p->backward[c]);
         }
     }
     return last;
+}
+
+/* Does what a layer saves outlive its forward pass? Where the value is dropped only if it is
+ * small. */
+static int cvni_saved_stays(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    if (!p->plan->places[id].grad) return 0;
+    return !p->dropped[id] || l->saved_bytes <= cvni_elements(l->shape) * sizeof(float) / 16;
+}
+
+/* Does something behind the forward pass read the value of `id`: a backward pass, or a layer that
+ * is recomputed? inside: by a reader of the same segment; else by any other. */
+static int cvni_read_later(const cvni_planner *p, int id, int inside)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    if (inside && places[id].grad && net->layers[id].op->flags & CVNI_USES_Y) return 1;
+    for (int c = id + 1; c < net->layer_count; c++) {
+        const cvni_layer *l = &net->layers[c];
+        const int later = places[c].again || (places[c].grad && l->op->flags & CVNI_USES_X);
+        if (!later || (places[c].segment == places[id].segment) != inside) continue;
+        for (int i = 0; i < l->inputs; i++) if (l->input[i] == id) return 1;
+    }
+    return 0;
+}
+
+/* A view that stays needs the memory of its input to stay. */
+static int cvni_view_stays(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    for (int c = id + 1; c < net->layer_count; c++)
+        if (p->live[c] && net->layers[c].op->flags & CVNI_VIEW && net->layers[c].input[0] == id &&
+            !p->dropped[c])
+            return 1;
+    return 0;
+}
+
+/* Which values are dropped, which layers run again; readers come before what they read. */
+static void cvni_plan_again(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_place *place = &p->plan->places[id];
+        if (!place->segment || !p->live[id] || l->op->flags & (CVNI_SOURCE | CVNI_LOSS) ||
+            cvni_is_kept(net, id) || cvni_read_later(p, id, 0) || cvni_view_stays(p, id))
+            continue;
+        p->dropped[id] = 1;
+        place->again = cvni_read_later(p, id, 1) || (place->grad && !cvni_saved_stays(p, id));
+        if (place->again) p->plan->macs_again += l->macs;
+    }
+}
+
+/* Numbers the steps: forward, seeds, then backward with what is recomputed before a segment. */
+static void cvni_plan_steps(cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    int step = 0;
+    int open = 0;               /* segment whose recomputation is planned */
+    for (int id = 1; id < net->layer_count; id++) p->forward[id] = ++step;
+    p->seed = ++step;
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const int segment = places[id].segment;
+        for (int i = 1; segment != open && i <= id; i++)
+            if (places[i].segment == segment && places[i].again) p->again[i] = ++step;
+        open = segment;
+        p->backward[id] = ++step;
+    }
+}
+
+/* Where the value of a layer lies: in the memory of its input, or in a buffer of its own. */
+static int cvni_plan_value(const cvni_planner *p, int id, int again)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    const cvni_layer *l = &net->layers[id];
+    const int kept = l->op->flags & CVNI_SOURCE || l->per_batch || net->desc.keep_all;
+    const int begin = kept ? 0 : again ? p->again[id] : p->forward[id];
+    const int end = cvni_last_use(p, id, again);
+    if (p->alias[id]) {
+        const cvni_place *x = &plan->places[p->alias[id]];
+        const int buffer = again && x->again ? x->y_again : x->y;
+        cvni_extend(plan, buffer, begin, end);
+        return buffer;
+    }
+    return cvni_add_buffer(p->net, plan, cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
+                           begin, end);
+}
+
+/* The buffers of a layer that runs again, beside those of the first time. */
+static int cvni_plan_layer_again(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    cvni_place *place = &p->plan->places[id];
+    const int step = p->again[id];
+    place->y_again = cvni_plan_value(p, id, 1);
+    place->work_again = cvni_add_buffer(p->net, p->plan, l->work_forward_bytes, step, step);
+    if (cvni_saved_stays(p, id)) place->saved_again = place->saved;
+    else
+        place->saved_again = cvni_add_buffer(p->net, p->plan, l->saved_bytes, step,
+                                             place->grad ? p->backward[id] : step);
+    return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
 static int cvni_plan_values(const cvni_planner *p)
@@ -2866,39 +3022,29 @@ static int cvni_plan_values(const cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &plan->places[id];
-        const int kept = l->op->flags & CVNI_SOURCE || l->per_batch || net->desc.keep_all;
-        const int begin = kept ? 0 : cvni_forward_step(id);
-        const int end = cvni_last_use(p, id);
-        const int folds = place->folded != 0;
+        const int step = p->forward[id];
         if (!p->live[id]) {
             place->skip = 1;
             continue;
         }
         if (place->skip || l->op->flags & CVNI_VIEW ||
-            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id))) {
+            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
             p->alias[id] = l->input[0];
-            place->y = plan->places[l->input[0]].y;
-            cvni_extend(plan, place->y, begin, end);
-        } else {
-            place->y = cvni_add_buffer(net, plan,
-                                       cvni_mul_size(cvni_elements(l->shape), sizeof(float)), begin,
-                                       end);
-        }
-        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes,
-                                              cvni_forward_step(id), cvni_forward_step(id));
+        place->y = cvni_plan_value(p, id, 0);
+        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes, step, step);
         place->table = cvni_add_buffer(net, plan, l->table_bytes, 0, CVNI_FOREVER);
-        if (folds) {
+        if (place->folded) {
             const cvni_param *w = &net->params[l->param[0]];
             place->fold = cvni_add_buffer(net, plan,
                                           (w->count + (size_t)w->shape.dim[0]) * sizeof(float), 0,
                                           CVNI_FOREVER);
         }
         if (p->train)
-            place->saved = cvni_add_buffer(net, plan, l->saved_bytes, cvni_forward_step(id),
-                                           place->grad ? cvni_backward_step(net, id)
-                                                       : cvni_forward_step(id));
+            place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
+                                           cvni_saved_stays(p, id) ? p->backward[id] : step);
         if (place->y == -2 || place->work_forward == -2 || place->table == -2 ||
-            place->saved == -2 || place->fold == -2)
+            place->saved == -2 || place->fold == -2 ||
+            (place->again && !cvni_plan_layer_again(p, id)))
             return 0;
     }
     return 1;
@@ -2909,11 +3055,11 @@ static int cvni_first_gradient(const cvni_planner *p, int id)
 {
     const cvn_net *net = p->net;
     const cvni_layer *l = &net->layers[id];
-    if (l->loss_weight != 0 || l->want_grad || net->desc.keep_all) return net->layer_count;
+    if (l->loss_weight != 0 || l->want_grad || net->desc.keep_all) return p->seed;
     for (int c = net->layer_count - 1; c > id; c--)
         for (int i = 0; p->plan->places[c].grad && i < net->layers[c].inputs; i++)
-            if (net->layers[c].input[i] == id) return cvni_backward_step(net, c);
-    return cvni_backward_step(net, id);
+            if (net->layers[c].input[i] == id) return p->backward[c];
+    return p->backward[id];
 }
 
 static int cvni_plan_node_gradients(const cvni_planner *p)
@@ -2924,7 +3070,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &plan->places[id];
         const int wanted = l->want_grad || net->desc.keep_all;
-        const int step = cvni_backward_step(net, id);
+        const int step = p->backward[id];
         if (!place->grad) continue;
         if (place->dy < 0)
             place->dy = cvni_add_buffer(net, plan,
@@ -3058,6 +3204,7 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int t
 static int cvni_plan_layers(cvni_planner *p)
 {
     const cvn_net *net = p->net;
+    p->plan->macs_again = 0;
     cvni_plan_predict(p);
     if (p->train) cvni_plan_gradients(p);
     for (int id = 1; id < net->layer_count; id++)
@@ -3065,23 +3212,24 @@ static int cvni_plan_layers(cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++)
         for (int i = 0; p->live[id] && i < net->layers[id].inputs; i++)
             p->readers[net->layers[id].input[i]]++;
-    if (!p->train) cvni_plan_fusion(p);
+    if (p->train) cvni_plan_again(p);
+    else cvni_plan_fusion(p);
+    cvni_plan_steps(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
 
-/* Plans for a batch into an empty plan; the net's shapes then stand for that batch. */
-static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *plan)
+/* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
+static cvn_result cvni_plan_with(cvn_net *net, int batch, int mode, const int *segment,
+                                 cvni_plan *plan)
 {
     const size_t layers = (size_t)net->layer_count;
     cvni_planner p;
     size_t buffers;
     int *memory;
     int done;
-    cvn_result result = cvni_shapes(net, batch);
     memset(plan, 0, sizeof *plan);
-    if (result != CVN_OK) return result;
     plan->places = (cvni_place *)cvni_alloc(net, cvni_mul_size(layers, sizeof *plan->places));
-    memory = (int *)cvni_alloc(net, cvni_mul_size(layers, 3 * sizeof(int)));
+    memory = (int *)cvni_alloc(net, cvni_mul_size(layers, CVNI_PLANNER_INTS * sizeof(int)));
     if (!plan->places || !memory) {
         cvni_free(net, memory);
         cvni_free_plan(net, plan);
@@ -3089,19 +3237,25 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
                          net->layer_count - 1);
     }
     memset(plan->places, 0, layers * sizeof *plan->places);
-    memset(memory, 0, layers * 3 * sizeof(int));
+    memset(memory, 0, layers * CVNI_PLANNER_INTS * sizeof(int));
     for (int id = 0; id < net->layer_count; id++) {
         cvni_place *place = &plan->places[id];
         place->y = place->dy = place->saved = place->fold = -1;
         place->work_forward = place->work_backward = place->table = -1;
+        place->y_again = place->saved_again = place->work_again = -1;
+        if (id && mode != CVN_INFER && segment[id])     /* each run of one number is a segment */
+            place->segment = segment[id] == segment[id - 1] ? place[-1].segment : id;
     }
     p.net = net;
     p.plan = plan;
     p.train = mode != CVN_INFER;
-    p.readers = memory;
-    p.alias = memory + layers;
-    p.live = (char *)(memory + 2 * layers);
-    cvni_place_params(net);
+    p.forward = memory;
+    p.again = memory + layers;
+    p.backward = memory + 2 * layers;
+    p.readers = memory + 3 * layers;
+    p.alias = memory + 4 * layers;
+    p.live = (char *)(memory + 5 * layers);
+    p.dropped = (char *)(memory + 6 * layers);
     done = cvni_plan_layers(&p);
     cvni_free(net, memory);
     cvni_plan_persistent(net, plan, batch, p.train);
@@ -3115,23 +3269,107 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
     return CVN_OK;
 }
 
+/* Cuts the layers into `parts` segments of about equal bytes of values; the first `chosen` of them
+ * are recomputed, those that cvn_recompute named stay as they are. */
+static void cvni_cut_segments(const cvn_net *net, int parts, int chosen, int *segment)
+{
+    double all = 0;
+    double sum = 0;
+    for (int id = 1; id < net->layer_count; id++)
+        all += (double)cvni_elements(net->layers[id].shape);
+    for (int id = 1; id < net->layer_count; id++) {
+        const int part = cvni_min((int)(sum * parts / all), parts - 1);
+        segment[id] = net->layers[id].segment;
+        if (!segment[id] && part < chosen) segment[id] = net->segments + 1 + part;
+        sum += (double)cvni_elements(net->layers[id].shape);
+    }
+}
+
+enum { CVNI_MAX_PARTS = 16 };   /* segments that a budget is tried with */
+
+/* A plan within the memory budget that recomputes the least; without one that fits, the smallest.
+ * `plan` holds the plan without. */
+static cvn_result cvni_plan_within(cvn_net *net, int batch, int *segment, cvni_plan *plan)
+{
+    const size_t budget = net->memory_budget - cvni_min_size(net->memory_budget, CVNI_ALIGN);
+    for (int parts = 2; parts <= CVNI_MAX_PARTS; parts++) {
+        int low = 1;
+        int high = parts;
+        while (low <= high) {           /* the fewest parts that must be recomputed */
+            const int chosen = (low + high) / 2;
+            cvni_plan other;
+            cvn_result result;
+            cvni_cut_segments(net, parts, chosen, segment);
+            result = cvni_plan_with(net, batch, CVN_TRAIN, segment, &other);
+            if (result != CVN_OK) return result;
+            if (other.total <= budget) high = chosen - 1;
+            else low = chosen + 1;
+            if (other.total <= budget ? plan->total > budget || other.macs_again < plan->macs_again
+                                      : other.total < plan->total) {
+                cvni_free_plan(net, plan);
+                *plan = other;
+            } else {
+                cvni_free_plan(net, &other);
+            }
+        }
+    }
+    if (plan->total <= budget) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_MEMORY,
+                     "a batch of %d needs %lu bytes even with recomputation; the budget is %lu",
+                     batch, (unsigned long)(plan->total + CVNI_ALIGN),
+                     (unsigned long)net->memory_budget);
+}
+
+/* Plans for a batch into an empty plan; the net's shapes then stand for that batch. */
+static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *plan)
+{
+    int *segment;
+    cvn_result result = cvni_shapes(net, batch);
+    memset(plan, 0, sizeof *plan);
+    if (result != CVN_OK) return result;
+    cvni_place_params(net);
+    segment = (int *)cvni_alloc(net, cvni_mul_size((size_t)net->layer_count, sizeof(int)));
+    if (!segment)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for the plan of %d layers",
+                         net->layer_count - 1);
+    for (int id = 0; id < net->layer_count; id++) segment[id] = net->layers[id].segment;
+    result = cvni_plan_with(net, batch, mode, segment, plan);
+    if (result == CVN_OK && mode != CVN_INFER && net->memory_budget &&
+        plan->total + CVNI_ALIGN > net->memory_budget) {
+        result = cvni_plan_within(net, batch, segment, plan);
+        if (result != CVN_OK) cvni_free_plan(net, plan);
+    }
+    cvni_free(net, segment);
+    return result;
+}
+
+static void *cvni_bound(const cvn_net *net, int buffer)
+{
+    unsigned char *base = net->arena + net->plan.persistent_bytes;
+    return buffer < 0 ? NULL : base + net->plan.buffers[buffer].offset;
+}
+
+/* Where a recomputed layer works, the first time or again. */
+static void cvni_bind_again(const cvn_net *net, cvni_layer *l, int again)
+{
+    const cvni_place *p = &l->place;
+    l->y = (float *)cvni_bound(net, again ? p->y_again : p->y);
+    l->saved = cvni_bound(net, again ? p->saved_again : p->saved);
+    l->work_forward = cvni_bound(net, again ? p->work_again : p->work_forward);
+}
+
 /* Gives every layer its pointers into the arena. */
 static void cvni_bind(cvn_net *net)
 {
-    unsigned char *base = net->arena + net->plan.persistent_bytes;
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
-        const cvni_place *place = &net->plan.places[id];
-        const cvni_buffer *b = net->plan.buffers;
-        l->place = *place;
+        l->place = net->plan.places[id];
         l->filled = 0;
-        l->y = place->y < 0 ? NULL : (float *)(void *)(base + b[place->y].offset);
-        l->dy = place->dy < 0 ? NULL : (float *)(void *)(base + b[place->dy].offset);
-        l->saved = place->saved < 0 ? NULL : base + b[place->saved].offset;
-        l->work_forward = place->work_forward < 0 ? NULL : base + b[place->work_forward].offset;
-        l->work_backward = place->work_backward < 0 ? NULL : base + b[place->work_backward].offset;
-        l->table = place->table < 0 ? NULL : base + b[place->table].offset;
-        l->fold = place->fold < 0 ? NULL : (float *)(void *)(base + b[place->fold].offset);
+        cvni_bind_again(net, l, 0);
+        l->dy = (float *)cvni_bound(net, l->place.dy);
+        l->work_backward = cvni_bound(net, l->place.work_backward);
+        l->table = cvni_bound(net, l->place.table);
+        l->fold = (float *)cvni_bound(net, l->place.fold);
         if (l->op->prepare && l->table) l->op->prepare(net, l);
     }
 }
@@ -3339,6 +3577,7 @@ cvn_net *cvn_share(cvn_net *net)
     other->param_count = other->param_capacity = net->param_count;
     other->layer_count = other->layer_capacity = net->layer_count;
     other->chosen_output = net->output;
+    other->segments = net->segments;
     other->parent = net->parent ? net->parent : net;
     other->optimizer = net->optimizer;
     return other;
@@ -3485,6 +3724,8 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
@@ -3522,12 +3763,36 @@ cvn_result cvn_forward_eval(cvn_net *net)
 
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
+/* Before the backward pass of its last layer: computes the dropped values of a segment anew,
+ * unless no gradient reaches it. */
+static void cvni_run_again(cvn_net *net, int segment)
+{
+    int reached = 0;
+    for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment; id++)
+        reached |= net->layers[id].grad_written;
+    if (!reached) return;
+    net->again = 1;
+    for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment;
+         id++) {
+        cvni_layer *l = &net->layers[id];
+        if (!l->place.again) continue;
+        cvni_bind_again(net, l, 1);
+        l->op->forward(net, l);
+    }
+    net->again = 0;
+}
+
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
 static void cvni_run_backward(cvn_net *net)
 {
+    int segment = 0;
     if (!net->desc.keep_all) net->forward_done = 0;     /* gradients lie where values have lain */
     for (int id = net->layer_count - 1; id > 0; id--) {
         cvni_layer *l = &net->layers[id];
+        if (l->place.segment != segment) {
+            segment = l->place.segment;
+            if (segment) cvni_run_again(net, segment);
+        }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
         l->op->backward(net, l);
     }
@@ -5289,7 +5554,7 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
                                                   (float)mean);
     saved[c] = (float)mean;
     saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
-    if (!j->net->parent) {              /* a shared net leaves the owner's statistics alone */
+    if (!j->net->parent && !j->net->again) {    /* a shared net leaves the owner's alone */
         *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
         *running_var = (float)(keep * (double)*running_var +
                                (double)d->momentum * (m > 1 ? var / (m - 1) : var));

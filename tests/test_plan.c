@@ -2,7 +2,8 @@
  * value and gradient kept (cvn_desc.keep_all: nothing shares memory) and once as planned, in a
  * buffer of exactly the size that cvn_memory_needed names, full of NaN, at a crooked address.
  * Outputs, losses, kept values, wanted gradients and all parameters must agree bit for bit through
- * forward, backward, pushed-in gradients, steps, predictions, another batch and another image size.
+ * forward, backward, pushed-in gradients, steps, predictions, another batch and another image size;
+ * so must nets whose values are recomputed, in chosen segments or within a memory budget.
  * An inference plan must agree too: bit for bit where no batch norm is folded. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
@@ -246,6 +247,17 @@ static void add_marks(graph *g)
     if (chance(&g->random, 40)) cvn_output(g->net, g->node[below(&g->random, g->nodes)]);
 }
 
+/* Layers whose values are dropped and recomputed: a net that keeps all has none of it. */
+static void add_segments(graph *g)
+{
+    const int count = chance(&g->random, 60) ? 1 + below(&g->random, 3) : 0;
+    for (int i = 0; i < count; i++) {
+        const int a = below(&g->random, g->nodes);
+        const int b = below(&g->random, g->nodes);
+        cvn_recompute(g->net, g->node[a < b ? a : b], g->node[a < b ? b : a]);
+    }
+}
+
 static graph make_graph(uint64_t seed, int keep_all, int threads)
 {
     cvn_desc d = cvn_desc_defaults();
@@ -272,6 +284,7 @@ static graph make_graph(uint64_t seed, int keep_all, int threads)
     }
     add_loss(&g);
     add_marks(&g);
+    add_segments(&g);
     cvn_set_optimizer(g.net, &sgd);
     return g;
 }
@@ -516,6 +529,43 @@ static void random_graphs(void)
     }
 }
 
+/* A tight budget: recomputation makes the plan fit, or the build says what it would need; then that
+ * much is enough, and one byte less is not. */
+static void random_budgets(void)
+{
+    int fitted = 0;
+    int refused = 0;
+    for (int seed = 1; seed <= GRAPHS / 4; seed++) {
+        uint64_t random = (uint64_t)seed * 1000037;
+        const int batch = 1 + below(&random, MAX_BATCH);
+        graph all = make_graph((uint64_t)seed, 1, 1);
+        graph b = make_graph((uint64_t)seed, 0, 1 + below(&random, 3));
+        const size_t whole = cvn_memory_needed(b.net, batch, CVN_TRAIN);
+        const size_t budget = whole / 100 * (size_t)(60 + below(&random, 41));
+        unsigned long needs = 0;
+        test_case("budget of graph %d, batch %d", seed, batch);
+        CHECKF(cvn_build(all.net, batch) == CVN_OK, "%s", cvn_error(all.net));
+        cvn_set_memory_budget(b.net, budget);
+        if (cvn_memory_needed(b.net, batch, CVN_TRAIN) == 0) {
+            const char *number = strstr(cvn_error(b.net), "needs ");
+            CHECKF(number && sscanf(number, "needs %lu", &needs) == 1 && needs > budget, "%s",
+                   cvn_error(b.net));
+            cvn_set_memory_budget(b.net, needs - 1);
+            CHECK(cvn_build(b.net, batch) == CVN_ERROR_MEMORY);
+            cvn_set_memory_budget(b.net, needs);
+            refused++;
+        } else {
+            CHECK(cvn_memory_needed(b.net, batch, CVN_TRAIN) <= budget);
+            fitted += budget < whole;
+        }
+        CHECKF(build_in(&b, batch, CVN_TRAIN) == CVN_OK, "%s", cvn_error(b.net));
+        both_train(&all, &b, batch, &random);
+        free_graph(&all);
+        free_graph(&b);
+    }
+    CHECK(fitted > 0 && refused > 0);
+}
+
 /* A shared net predicts as its owner does, also after the owner's weights have changed. */
 static void compare_share(graph *all, graph *b, int batch, uint64_t *random)
 {
@@ -567,6 +617,7 @@ static void random_inference(void)
 int main(void)
 {
     RUN(random_graphs);
+    RUN(random_budgets);
     RUN(random_inference);
     return test_done();
 }
