@@ -60,7 +60,7 @@
  *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api
  *                     >>io-api
  *     support         >>platform >>internal >>error >>memory >>random >>threads
- *     engine          >>shape >>graph >>input >>plan >>run
+ *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
  *     layers          >>conv2d >>dense >>pool >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
@@ -515,6 +515,15 @@ CONVNET_API cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x,
                                          const cvn_instancenorm_desc *desc);
 CONVNET_API cvn_node cvn_groupnorm(cvn_net *net, cvn_node x, int groups);
 CONVNET_API cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc *desc);
+
+/* cvn_spectral_norm - the node's weight is divided by its largest singular value, the weight taken
+ * as a matrix with the outputs as rows; returns the node. u, v follow the singular vectors by one
+ * power iteration a training forward pass; predictions use them as they stand. The parameters are
+ * named as by torch.nn.utils.spectral_norm: weight_orig, and beside the running statistics weight_u,
+ * weight_v. Tied layers share it. A batch norm behind the layer is not folded.
+ *   errors   CVN_ERROR_ARGUMENT when the node has no weight of two or more axes
+ *   source   T. Miyato et al., arXiv:1802.05957 */
+CONVNET_API cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node);
 
 /* cvn_l2norm - y = x/max(|x|, 1e-12), |x| the Euclidean length along an axis from 1 on
  * (F.normalize). */
@@ -1401,6 +1410,7 @@ typedef struct cvni_place {
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
+    int normed, normed_grad;    /* weights under a spectral norm, their gradient */
 } cvni_place;
 
 struct cvni_layer {
@@ -1419,6 +1429,8 @@ struct cvni_layer {
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
     int segment;                /* number of the recomputed segment that it belongs to, or 0 */
+    int spectral;               /* its weight has a spectral norm: 1 + index into net->params of u,
+                                 * v behind it; else 0 */
     float loss_weight;          /* not 0: minimised */
     double macs;                /* multiply-accumulates per sample */
     /* shape() sets them; whole layer */
@@ -1430,6 +1442,7 @@ struct cvni_layer {
     void *saved, *table;
     void *work_forward, *work_backward;
     float *fold;
+    float *normed, *normed_grad;
     const char *scope;          /* the net's when it was added */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
@@ -1951,12 +1964,14 @@ static int cvni_id(const cvn_net *net, const cvni_layer *l) { return (int)(l - n
  * statistics. */
 static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
 {
+    if (slot == 0 && l->normed) return l->normed;
     return slot < l->params ? net->weights + net->params[l->param[slot]].offset : NULL;
 }
 
 static float *cvni_weights_grad(const cvn_net *net, const cvni_layer *l, int slot)
 {
     if (slot >= l->params || l->frozen || !net->grads) return NULL;
+    if (slot == 0 && l->normed) return l->normed_grad;
     return net->grads + net->params[l->param[slot]].offset;
 }
 
@@ -2214,8 +2229,8 @@ cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name)
     }
     l = &net->layers[node.id];
     l->name = cvni_copy_text(net, name);
-    for (int i = 0; i < l->params && !net->failed; i++) {
-        cvni_param *p = &net->params[l->param[i]];
+    for (int i = 0; i < net->param_count && !net->failed; i++) {
+        cvni_param *p = &net->params[i];
         if (p->layer == node.id) p->name = cvni_param_name(net, name, p->suffix);
     }
     return net->failed ? none : node;
@@ -2343,13 +2358,19 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
             return;
         }
     }
+    if (l->spectral && l->spectral != w->spectral)
+        net->params[l->spectral - 1].dead = net->params[l->spectral].dead = 1;
+    l->spectral = w->spectral;
     for (int i = 0; i < l->params; i++) {
         const int own = l->param[i];
         if (own == w->param[i]) continue;
         net->params[own].dead = 1;
         for (int id = 1; id < net->layer_count; id++)       /* all that were tied to it follow */
             for (int k = 0; k < net->layers[id].params; k++)
-                if (net->layers[id].param[k] == own) net->layers[id].param[k] = w->param[i];
+                if (net->layers[id].param[k] == own) {
+                    net->layers[id].param[k] = w->param[i];
+                    net->layers[id].spectral = w->spectral;
+                }
     }
 }
 
@@ -2506,6 +2527,8 @@ static float cvni_init_value(const cvni_param *p, cvni_rng *r)
     return 0;
 }
 
+static void cvni_spectral_init(cvn_net *net);       /* >>spectral */
+
 /* Each parameter has a stream of its own, so that a new head does not change the draws of the
  * features before it. */
 cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
@@ -2521,6 +2544,7 @@ cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
             for (size_t e = 0; e < p->count; e++)
                 net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
+    cvni_spectral_init(net);
     cvn_touch(net);
     return CVN_OK;
 }
@@ -2744,6 +2768,7 @@ static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
 }
 
 static int cvni_optimizer_slots(const cvn_optimizer *o);    /* >>optim: state arrays */
+static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l);     /* >>spectral */
 
 static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
 {
@@ -3039,11 +3064,14 @@ static int cvni_plan_values(const cvni_planner *p)
                                           (w->count + (size_t)w->shape.dim[0]) * sizeof(float), 0,
                                           CVNI_FOREVER);
         }
+        if (l->spectral)
+            place->normed = cvni_add_buffer(net, plan, cvni_spectral_bytes(net, l), step,
+                                            place->grad ? p->backward[id] : step);
         if (p->train)
             place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
                                            cvni_saved_stays(p, id) ? p->backward[id] : step);
         if (place->y == -2 || place->work_forward == -2 || place->table == -2 ||
-            place->saved == -2 || place->fold == -2 ||
+            place->saved == -2 || place->fold == -2 || place->normed == -2 ||
             (place->again && !cvni_plan_layer_again(p, id)))
             return 0;
     }
@@ -3079,7 +3107,11 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
                                         wanted ? CVNI_FOREVER : step);
         else cvni_extend(plan, place->dy, cvni_first_gradient(p, id), step);
         place->work_backward = cvni_add_buffer(net, plan, l->work_backward_bytes, step, step);
-        if (place->dy == -2 || place->work_backward == -2) return 0;
+        if (l->spectral)
+            place->normed_grad = cvni_add_buffer(net, plan,
+                                                 net->params[l->param[0]].count * sizeof(float),
+                                                 step, step);
+        if (place->dy == -2 || place->work_backward == -2 || place->normed_grad == -2) return 0;
         /* the gradient of x may lie in the same memory */
         if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
             const int x = l->input[0];
@@ -3243,6 +3275,7 @@ static cvn_result cvni_plan_with(cvn_net *net, int batch, int mode, const int *s
         place->y = place->dy = place->saved = place->fold = -1;
         place->work_forward = place->work_backward = place->table = -1;
         place->y_again = place->saved_again = place->work_again = -1;
+        place->normed = place->normed_grad = -1;
         if (id && mode != CVN_INFER && segment[id])     /* each run of one number is a segment */
             place->segment = segment[id] == segment[id - 1] ? place[-1].segment : id;
     }
@@ -3370,6 +3403,8 @@ static void cvni_bind(cvn_net *net)
         l->work_backward = cvni_bound(net, l->place.work_backward);
         l->table = cvni_bound(net, l->place.table);
         l->fold = (float *)cvni_bound(net, l->place.fold);
+        l->normed = (float *)cvni_bound(net, l->place.normed);
+        l->normed_grad = (float *)cvni_bound(net, l->place.normed_grad);
         if (l->op->prepare && l->table) l->op->prepare(net, l);
     }
 }
@@ -3714,6 +3749,22 @@ static cvn_result cvni_check_filled(cvn_net *net, int losses)
     return CVN_OK;
 }
 
+static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectral */
+static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
+
+static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
+{
+    if (l->normed) cvni_spectral_forward(net, l);
+    return l->op->forward(net, l);
+}
+
+static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
+{
+    if (l->normed_grad) cvni_zero(l->normed_grad, net->params[l->param[0]].count);
+    l->op->backward(net, l);
+    if (l->normed_grad) cvni_spectral_backward(net, l);
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
@@ -3730,7 +3781,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
         cvni_layer *l = &net->layers[id];
         cvn_result result;
         if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
-        result = l->op->forward(net, l);
+        result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
     }
     net->loss = NAN;
@@ -3794,7 +3845,7 @@ static void cvni_run_backward(cvn_net *net)
             if (segment) cvni_run_again(net, segment);
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
-        l->op->backward(net, l);
+        cvni_backward_layer(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -3873,6 +3924,191 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
     }
     return CVN_OK;
 }
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>spectral   weights divided by their largest singular value
+ * ==============================================================================================
+ *   The weight as a matrix W [rows, cols]: rows are outputs, cols all other axes. u and v follow the
+ *   singular vectors of the largest singular value s by one step of the power iteration a training
+ *   forward pass: v = W^T u/|W^T u|, u = W v/|W v|. The layer computes with W/s, s = u^T W v; u and v
+ *   count as constants in the gradient:
+ *
+ *     dW = (G - <G, W/s> u v^T)/s          G: the gradient with respect to W/s
+ *
+ *   Memory of a layer: [W/s | u | v | s], as used by its forward pass, for tied layers step u and v
+ *   again. source: T. Miyato et al., arXiv:1802.05957         tested: tests/test_spectral.c */
+
+typedef struct cvni_spectral {
+    int outer, rows, inner;             /* weight [outer, rows, inner]: transposed convolutions have
+                                         * the outputs second */
+    int cols;
+    size_t count;
+    const float *w;                     /* the parameter */
+    float *normed, *u, *v, *s;          /* of the layer */
+} cvni_spectral;
+
+static int cvni_outputs_second(const cvni_layer *l);        /* >>conv */
+
+static cvni_spectral cvni_spectral_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_param *p = &net->params[l->param[0]];
+    cvni_spectral d;
+    cvni_split_axis(p->shape, cvni_outputs_second(l), &d.outer, &d.rows, &d.inner);
+    d.cols = d.outer * d.inner;
+    d.count = p->count;
+    d.w = net->weights ? net->weights + p->offset : NULL;
+    d.normed = l->normed;
+    d.u = l->normed ? d.normed + d.count : NULL;
+    d.v = l->normed ? d.u + d.rows : NULL;
+    d.s = l->normed ? d.v + d.cols : NULL;
+    return d;
+}
+
+static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    return cvni_mul_size(d.count + (size_t)d.rows + (size_t)d.cols + 1, sizeof(float));
+}
+
+static const float *cvni_spectral_line(const cvni_spectral *d, int outer, int row)
+{
+    return d->w + ((ptrdiff_t)outer * d->rows + row) * d->inner;
+}
+
+/* x/max(|x|, 1e-12), as F.normalize. */
+static void cvni_unit_length(const cvn_net *net, float *x, int n)
+{
+    const float length = sqrtf(net->k->dot(n, x, x));
+    net->k->scale_shift(n, 1 / (length > 1e-12f ? length : 1e-12f), 0, x, x);
+}
+
+/* u = W v; returns u^T W v for the u before. */
+static float cvni_spectral_apply(const cvn_net *net, const cvni_spectral *d, const float *v,
+                                 const float *old, float *u)
+{
+    float sum = 0;
+    for (int r = 0; r < d->rows; r++) {
+        float dot = 0;
+        for (int o = 0; o < d->outer; o++)
+            dot += net->k->dot(d->inner, cvni_spectral_line(d, o, r), v + (ptrdiff_t)o * d->inner);
+        sum += old[r] * dot;
+        if (u) u[r] = dot;
+    }
+    return sum;
+}
+
+/* v = W^T u/|W^T u|, u = W v/|W v| */
+static void cvni_spectral_iterate(const cvn_net *net, const cvni_spectral *d, float *u, float *v)
+{
+    cvni_zero(v, (size_t)d->cols);
+    for (int o = 0; o < d->outer; o++)
+        for (int r = 0; r < d->rows; r++)
+            net->k->axpy(d->inner, u[r], cvni_spectral_line(d, o, r), v + (ptrdiff_t)o * d->inner);
+    cvni_unit_length(net, v, d->cols);
+    cvni_spectral_apply(net, d, v, u, u);
+    cvni_unit_length(net, u, d->rows);
+}
+
+static void cvni_spectral_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    float *u = net->weights + net->params[l->spectral - 1].offset;
+    float *v = net->weights + net->params[l->spectral].offset;
+    if (net->again) return;
+    if (net->training && !net->parent && !l->frozen) cvni_spectral_iterate(net, &d, u, v);
+    memcpy(d.u, u, (size_t)d.rows * sizeof(float));
+    memcpy(d.v, v, (size_t)d.cols * sizeof(float));
+    d.s[0] = cvni_spectral_apply(net, &d, v, u, NULL);
+    for (int o = 0; o < d.outer * d.rows; o++)
+        net->k->scale_shift(d.inner, 1 / d.s[0], 0, d.w + (ptrdiff_t)o * d.inner,
+                            d.normed + (ptrdiff_t)o * d.inner);
+}
+
+static void cvni_spectral_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    float *dw = net->grads + net->params[l->param[0]].offset;
+    const int lines = d.outer * d.rows;
+    double sum = 0;
+    if (l->frozen) return;
+    for (int i = 0; i < lines; i++)
+        sum += (double)net->k->dot(d.inner, l->normed_grad + (ptrdiff_t)i * d.inner,
+                                   d.normed + (ptrdiff_t)i * d.inner);
+    for (int i = 0; i < lines; i++) {
+        const float *g = l->normed_grad + (ptrdiff_t)i * d.inner;
+        const float share = -(float)sum * d.u[i % d.rows] / d.s[0];
+        net->k->axpy(d.inner, 1 / d.s[0], g, dw + (ptrdiff_t)i * d.inner);
+        net->k->axpy(d.inner, share, d.v + (ptrdiff_t)(i / d.rows) * d.inner,
+                     dw + (ptrdiff_t)i * d.inner);
+    }
+}
+
+enum { CVNI_SPECTRAL_START = 15 };      /* iterations on new weights */
+
+static void cvni_spectral_init(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_spectral d;
+        if (!l->spectral || net->params[l->param[0]].layer != id) continue;
+        d = cvni_spectral_of(net, l);
+        for (int i = 0; i < CVNI_SPECTRAL_START; i++)
+            cvni_spectral_iterate(net, &d, net->weights + net->params[l->spectral - 1].offset,
+                                  net->weights + net->params[l->spectral].offset);
+    }
+}
+
+/* The two vectors behind a weight, normal draws; the weight's name says what it is now. */
+static cvn_result cvni_spectral_params(cvn_net *net, cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    const char *const suffix[2] = { "weight_u", "weight_v" };
+    const char *owner = net->layers[net->params[l->param[0]].layer].name;
+    for (int i = 0; i < 2; i++) {
+        cvni_param *p;
+        if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1,
+                       sizeof *net->params))
+            return cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+        p = &net->params[net->param_count++];
+        *p = net->params[l->param[0]];
+        p->suffix = suffix[i];
+        p->shape = cvni_shape(1, i ? d.cols : d.rows, 0, 0, 0);
+        p->count = (size_t)p->shape.dim[0];
+        p->init.kind = CVN_INIT_NORMAL;
+        p->init.a = 0;
+        p->init.b = 1;
+        p->role = CVNI_RUNNING;
+        p->name = cvni_param_name(net, owner, suffix[i]);
+    }
+    net->params[l->param[0]].suffix = "weight_orig";
+    net->params[l->param[0]].name = cvni_param_name(net, owner, "weight_orig");
+    return net->failed;
+}
+
+cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
+{
+    const cvn_node none = { 0 };
+    cvni_layer *l = cvni_mark(net, node, "cvn_spectral_norm");
+    int weight;
+    if (!l) return none;
+    if (!l->params || net->params[l->param[0]].shape.rank < 2) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "cvn_spectral_norm: '%s' (%s) has no weight of two or more axes", l->name,
+                        l->op->type);
+        return none;
+    }
+    if (l->spectral) return node;
+    if (cvni_spectral_params(net, l) != CVN_OK) return none;
+    weight = l->param[0];
+    for (int id = 1; id < net->layer_count; id++)           /* with all that are tied to it */
+        if (net->layers[id].params && net->layers[id].param[0] == weight)
+            net->layers[id].spectral = net->param_count - 1;
+    return node;
+}
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>gemm   packed, blocked matrix product; operands are matrices or patches of an image
@@ -4955,6 +5191,13 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     cvni_parallel_for(net, c->N * c->G * j.blocks.rows, cost, cvni_conv_back_data_part, &j);
 }
 
+/* Does the weight have the outputs as its second axis? */
+static int cvni_outputs_second(const cvni_layer *l)
+{
+    (void)l;
+    return 0;
+}
+
 static const cvni_op cvni_op_conv2d = { "conv2d",
                                         "conv",
                                         "Conv",
@@ -5141,6 +5384,7 @@ static const cvni_op cvni_op_dense = { "dense",
 
 static int cvni_can_fold(const cvni_layer *l)
 {
+    if (l->spectral) return 0;
     return l->op == &cvni_op_conv2d || (l->op == &cvni_op_dense && l->shape.rank == 2);
 }
 
@@ -12378,7 +12622,7 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward && l->op->forward(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (l->op->forward && cvni_forward_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
                              when, l->name, l->op->type,
@@ -12789,7 +13033,7 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
         if (!l->op->forward || l->place.skip) continue;
-        result = l->op->forward(net, l);
+        result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
