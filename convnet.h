@@ -3828,7 +3828,7 @@ static void cvni_run_again(cvn_net *net, int segment)
         cvni_layer *l = &net->layers[id];
         if (!l->place.again) continue;
         cvni_bind_again(net, l, 1);
-        l->op->forward(net, l);
+        l->op->forward(net, l);         /* with the spectral norm of the first time */
     }
     net->again = 0;
 }
@@ -4016,7 +4016,6 @@ static void cvni_spectral_forward(cvn_net *net, cvni_layer *l)
     const cvni_spectral d = cvni_spectral_of(net, l);
     float *u = net->weights + net->params[l->spectral - 1].offset;
     float *v = net->weights + net->params[l->spectral].offset;
-    if (net->again) return;
     if (net->training && !net->parent && !l->frozen) cvni_spectral_iterate(net, &d, u, v);
     memcpy(d.u, u, (size_t)d.rows * sizeof(float));
     memcpy(d.v, v, (size_t)d.cols * sizeof(float));
