@@ -48,7 +48,7 @@ build/%: examples/%.c convnet.h $(wildcard examples/*.h) | build
 	$(CC) $(CFLAGS) $(OPENMP) -o $@ $< $(LIBS) -lm
 
 build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
-	$(CC) $(CFLAGS) $(OPENMP) -o $@ $< -lm
+	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< -lm
 
 build/05_own_images: LIBS = -lstb
 

@@ -1,7 +1,6 @@
 /* test_act.c - activations beyond the first five, log softmax, GLU, maxout and the user's own pair:
  * against the double reference, against PyTorch's values (golden/act.h, written by
  * golden/make_act.py), and far out. TEST_QUICK: fewer shapes. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

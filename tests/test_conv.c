@@ -1,7 +1,6 @@
 /* test_conv.c - convolution against the double reference: a random sweep over odd sizes, strides,
  * pads, dilations and groups, the shapes that have a kernel of their own, large ones that cross the
  * blocks of the matrix product, errors. TEST_QUICK: fewer cases. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

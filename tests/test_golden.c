@@ -1,7 +1,6 @@
 /* test_golden.c - the library against values computed by PyTorch: layers and losses with their
  * gradients, optimizers, schedules, and 20 steps of ResNet-20; with each table of kernels that this
  * CPU has. golden/golden.h is written by golden/make_golden.py. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "golden/golden.h"

@@ -1,6 +1,5 @@
 /* test_layers.c - every layer but the convolution and the losses, against the double reference, and
  * what else their documentation promises. TEST_QUICK: fewer cases. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

@@ -1,5 +1,4 @@
 /* test_loss.c - losses against the double reference, their sum, their errors. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

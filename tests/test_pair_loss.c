@@ -1,6 +1,5 @@
 /* test_pair_loss.c - losses other than softmax cross-entropy, squared error and BCE: against double
  * references and PyTorch, and their errors. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

@@ -1,6 +1,5 @@
 /* test_resize.c - upsampling, pixel shuffle, pad and crop: against the double reference, PyTorch's
  * values, and what else their documentation promises. TEST_QUICK: fewer cases. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

@@ -1,7 +1,6 @@
 /* test_safetensors.c - weights and checkpoints: round trips, what fits and what does not, every
  * dtype, hostile and mutated files, memory that runs out, and a resumed training that equals an
  * uninterrupted one bit for bit. Writes to build/. TEST_QUICK: fewer mutations. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 

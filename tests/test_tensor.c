@@ -1,5 +1,4 @@
 /* test_tensor.c - the tensor operations against the double reference and PyTorch's values. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

@@ -1,6 +1,5 @@
 /* test_train.c - training on small synthetic sets: cvn_fit and its options, single batches,
  * evaluation, prediction, resuming, threads, what is said about nets and sets that cannot learn. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 
