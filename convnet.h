@@ -1403,7 +1403,7 @@ struct cvni_layer {
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
     float loss_weight;          /* not 0: minimised */
-    double macs;                /* multiply-accumulates per sample */
+    double macs;                /* multiply-accumulates per entry of the first axis */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
@@ -1884,6 +1884,12 @@ static size_t cvni_sample_elements(cvn_shape s)
     return n;
 }
 
+/* Elements of a layer's value for one sample of the batch: all its entries of the first axis. */
+static size_t cvni_batch_elements(const cvni_layer *l)
+{
+    return cvni_mul_size(cvni_sample_elements(l->shape), (size_t)l->samples);
+}
+
 static cvn_shape cvni_shape(int rank, int d0, int d1, int d2, int d3)
 {
     cvn_shape s;
@@ -2054,6 +2060,12 @@ static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
                            (long)CONVNET_MAX_ELEMENTS);
 }
 
+/* What a node is whose value is no tensor of floats. */
+static const char *cvni_not_floats(const cvni_layer *l)
+{
+    return !l->is_int ? "a loss" : l->op->flags & CVNI_SOURCE ? "labels" : "a tensor of ints";
+}
+
 /* Adds one row to the graph. desc is copied; the shape function completes the layer. */
 static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *inputs, int count,
                                const void *desc, size_t desc_bytes)
@@ -2079,7 +2091,7 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
             cvni_graph_fail(net, CVN_ERROR_SHAPE,
                             "%s: input '%s' is %s; a tensor of floats is needed", op->type,
                             net->layers[inputs[i].id].name,
-                            net->layers[inputs[i].id].is_int ? "labels" : "a loss");
+                            cvni_not_floats(&net->layers[inputs[i].id]));
             return none;
         }
     }
@@ -2249,7 +2261,7 @@ void cvn_output(cvn_net *net, cvn_node node)
     if (!l) return;
     if (l->is_int || l->per_batch)
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name,
-                        l->is_int ? "labels" : "a loss");
+                        cvni_not_floats(l));
     net->chosen_output = node.id;
 }
 
@@ -2264,8 +2276,8 @@ void cvn_want_grad(cvn_net *net, cvn_node node)
     cvni_layer *l = cvni_mark(net, node, "cvn_want_grad");
     if (!l) return;
     if (l->is_int)
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: labels '%s' have no gradient",
-                        l->name);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: '%s' is %s and has no gradient",
+                        l->name, cvni_not_floats(l));
     l->want_grad = 1;
 }
 
@@ -2509,8 +2521,7 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        const size_t value = (l->per_batch ? cvni_elements(l->shape)
-                                           : cvni_sample_elements(l->shape)) *
+        const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_batch_elements(l)) *
                              sizeof(float);
         size_t own = 0;
         char shape[96];
@@ -2519,9 +2530,9 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
         cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs,
+                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs * l->samples,
                    (unsigned long)value);
-        macs += l->macs;
+        macs += l->macs * l->samples;
         bytes += value;
     }
     cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
@@ -3356,7 +3367,9 @@ float *cvn_value(cvn_net *net, cvn_node node)
     if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE))
         return l->y;
     cvni_fail(net, CVN_ERROR_STATE,
-              "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build", l->name);
+              l->is_int ? "cvn_value: '%s' holds ints"
+                        : "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build",
+              l->name);
     return NULL;
 }
 
@@ -7546,13 +7559,19 @@ static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
     const cvn_shape b = cvni_in(net, l, 1)->shape;
     char one[96];
     char two[96];
-    int fits = a.rank == b.rank;
+    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
     l->shape = a;
     for (int i = 1; fits && i < a.rank; i++) {
         l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
         fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
     }
     if (fits) return CVN_OK;
+    if (a.rank == b.rank && a.dim[0] != b.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' has %d entries a sample, '%s' %d; cvn_unflatten_batch or "
+                               "cvn_flatten_batch brings them together",
+                               cvni_in(net, l, 0)->name, cvni_in(net, l, 0)->samples,
+                               cvni_in(net, l, 1)->name, cvni_in(net, l, 1)->samples);
     return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                            "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
                            cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
@@ -10882,7 +10901,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         from = l->is_int ? (const void *)data->labels : (const void *)data->targets;
         if (!from) continue;
         g.from = (const unsigned char *)from;
-        g.row_bytes = cvni_sample_elements(l->shape) * (l->is_int ? sizeof(int) : sizeof(float));
+        g.row_bytes = cvni_batch_elements(l) * (l->is_int ? sizeof(int) : sizeof(float));
         g.to = l->y;
         cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
                           cvni_gather_rows, &g);
@@ -10958,12 +10977,12 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         if (target ? !data->targets : !data->labels)
             return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no %s for the input '%s'",
                              target ? "targets" : "labels", l->name);
-        if (elements[target] && elements[target] != cvni_sample_elements(l->shape))
+        if (elements[target] && elements[target] != cvni_batch_elements(l))
             return cvni_fail(net, CVN_ERROR_SHAPE,
                              "the net has several inputs for %s, of different sizes: use "
                              "cvn_data.fill",
                              target ? "targets" : "labels");
-        elements[target] = cvni_sample_elements(l->shape);
+        elements[target] = cvni_batch_elements(l);
     }
     return CVN_OK;
 }
@@ -12024,7 +12043,7 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
                                        (size_t)out->shape.dim[cvni_class_axis(out->shape)];
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions)
+        if (!labels && l->op == &cvni_op_labels && l->y && cvni_elements(l->shape) == positions)
             labels = (const int *)(const void *)l->y;
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
             continue;
