@@ -63,8 +63,8 @@
  *     engine          >>shape >>graph >>input >>plan >>run
  *     linear algebra  >>gemm
  *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
- *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
- *                     >>resize
+ *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
+ *                     >>embedding >>resize
  *     losses          >>loss
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
