@@ -62,9 +62,9 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     layers          >>conv2d >>dense >>pool >>norm >>layernorm >>act >>softmax >>gated >>dropout
- *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
- *                     >>resize
+ *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
+ *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
+ *                     >>embedding >>resize
  *     losses          >>loss
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
@@ -427,10 +427,25 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
  * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
- * the kernel.
- *   cvn_maxpool          the largest value (the first of equals); padding never wins; NaN does
- *   cvn_avgpool          the mean; padding counts as zeros unless exclude_pad
- *   cvn_global_avgpool   [N, C, H, W] -> [N, C, 1, 1]; cvn_global_maxpool likewise */
+ * the kernel. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a description
+ * kernel_w, stride_w, pad_left and pad_right count, the other pads are 0.
+ *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
+ *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
+ *   cvn_global_avgpool    [N, C, H, W] -> [N, C, 1, 1], [N, C, L] -> [N, C, 1];
+ *                         cvn_global_maxpool likewise
+ *   cvn_adaptive_avgpool, cvn_adaptive_maxpool   to height x width; 0: as the input; for [N, C, L]
+ *                         height is 1 (or 0). Window i of OH is floor(i*H/OH) to
+ *                         ceil((i + 1)*H/OH) - 1: nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
+ *   cvn_maxpool_indices   where the values of the same cvn_maxpool_ex stand: an int node
+ *                         [N, C, OH, OW] of h*W + w. For cvn_maxunpool; no gradient, no cvn_value
+ *   cvn_maxunpool         [N, C, OH, OW] -> [N, C, height, width]: each value at its index of its
+ *                         channel, the last one of equal indices; 0 elsewhere (F.max_unpool2d).
+ *                         Backward: the gradient at the index. An index outside the result:
+ *                         CVN_ERROR_ARGUMENT from the call that runs the net
+ *   errors   CVN_ERROR_SHAPE for a kernel larger than input and pads, CVN_ERROR_ARGUMENT for a
+ *            value out of range
+ *   source   unpooling: M. Zeiler, R. Fergus, arXiv:1311.2901; V. Badrinarayanan et al.,
+ *            arXiv:1511.00561 */
 typedef struct cvn_pool_desc {
     int kernel_h, kernel_w;         /* kernel_w 0: kernel_h */
     int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where
@@ -448,6 +463,33 @@ CONVNET_API cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int strid
 CONVNET_API cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width);
+CONVNET_API cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width);
+CONVNET_API cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
+CONVNET_API cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height,
+                                   int width);
+
+/* cvn_roi_align - the part of an image inside each box, at one size (torchvision.ops.roi_align).
+ *   x        [N, C, H, W]
+ *   boxes    [N, R, 4]: x1, y1, x2, y2 of the R boxes of a sample, times spatial_scale in pixels of
+ *            x; an input or any other node, gets no gradient
+ *   returns  [N, R, C, height, width]; cvn_flatten_batch makes N*R samples of it
+ *   value    the mean of sampling_ratio^2 bilinear values a cell; 0 for what lies more than a pixel
+ *            outside x. A box that is not finite gives NaN
+ *   desc     NULL: defaults
+ *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for a value out of range
+ *   source   K. He et al., arXiv:1703.06870 */
+typedef struct cvn_roi_align_desc {
+    float spatial_scale;            /* 0: 1; 1/16 for boxes of an image that is 16 times x */
+    int sampling_ratio;             /* values per cell and axis; 0: ceil(side of the cell) */
+    int aligned;                    /* boxes half a pixel up and to the left, so that pixels are
+                                     * points at their centres; else boxes have sides of at least
+                                     * 1 */
+} cvn_roi_align_desc;
+
+CONVNET_API cvn_roi_align_desc cvn_roi_align_defaults(void);
+CONVNET_API cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
+                                   const cvn_roi_align_desc *desc);
 
 /* cvn_batchnorm - y = (x - mean)/sqrt(var + eps) * weight + bias, statistics per channel.
  *   x        [N, C] or [N, C, ...]; training: mean and (biased) variance of the batch; prediction:
@@ -548,13 +590,39 @@ CONVNET_API cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc *de
 
 /* cvn_dropout - training: each value is zero with probability p, else divided by 1 - p; prediction:
  * y = x. 0 <= p < 1.
- *   source   N. Srivastava et al., JMLR 15, 2014 (the "inverted" form) */
+ * cvn_spatial_dropout - whole channels of [N, C, ...] are (nn.Dropout2d).
+ * cvn_drop_path - whole samples are (stochastic depth): y = x + f(x) with f(x) behind it. Behind
+ * cvn_flatten_batch each entry of the first axis has a draw of its own.
+ *   source   N. Srivastava et al., JMLR 15, 2014 (the "inverted" form); J. Tompson et al.,
+ *            arXiv:1411.4280; G. Huang et al., arXiv:1603.09382 */
 CONVNET_API cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p);
+CONVNET_API cvn_node cvn_spatial_dropout(cvn_net *net, cvn_node x, float p);
+CONVNET_API cvn_node cvn_drop_path(cvn_net *net, cvn_node x, float p);
+
+/* cvn_gaussian_noise - training: y = x + std*e, e normal with mean 0 and deviation 1; prediction:
+ * y = x. std >= 0.
+ * cvn_reparameterize - training: y = mean + exp(log_variance/2)*e, prediction: y = mean; both have
+ * gradients. The sample of a variational autoencoder.
+ *   source   D. Kingma, M. Welling, arXiv:1312.6114 */
+CONVNET_API cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std);
+CONVNET_API cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance);
 
 /* cvn_flatten - [N, ...] -> [N, product]. cvn_reshape - [N, dims...], the same number of elements
  * per sample; one of dims may be -1: what remains. Neither copies when x has no other reader. */
 CONVNET_API cvn_node cvn_flatten(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count);
+
+/* cvn_flatten_batch - [N, R, ...] -> [N*R, ...]: the layers behind it take every region, frame or
+ * step for a sample (torch's flatten(0, 1)). cvn_unflatten_batch - back: [N*R, ...] ->
+ * [N, R, ...] with R = count. Neither copies; labels pass too.
+ *   The batch stays what it is: n samples in cvn_set_input and cvn_predict, whose result then has R
+ *   rows a sample, and so have the labels or targets of a loss behind cvn_flatten_batch (its own
+ *   label input takes n*R of them, [N*R] without another axis). Batch norm and means of losses go
+ *   over all N*R rows.
+ *   errors   CVN_ERROR_SHAPE when there is no axis R, or count does not divide the rows of a
+ *            sample */
+CONVNET_API cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count);
 
 /* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W]
  * and [N, C, 1, 1]. Ranks must agree. errors: CVN_ERROR_SHAPE */
@@ -1251,6 +1319,15 @@ inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
     return cvn_avgpool_ex(net, x, &d);
 }
+inline cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
+{
+    return cvn_maxpool_indices(net, x, &d);
+}
+inline cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
+                              const cvn_roi_align_desc &d)
+{
+    return cvn_roi_align(net, x, boxes, height, width, &d);
+}
 inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc &d)
 {
     return cvn_batchnorm_ex(net, x, &d);
@@ -1432,7 +1509,7 @@ struct cvni_layer {
     int spectral;               /* its weight has a spectral norm: 1 + index into net->params of u,
                                  * v behind it; else 0 */
     float loss_weight;          /* not 0: minimised */
-    double macs;                /* multiply-accumulates per sample */
+    double macs;                /* multiply-accumulates per entry of the first axis */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
@@ -1919,6 +1996,12 @@ static size_t cvni_sample_elements(cvn_shape s)
     return n;
 }
 
+/* Elements of a layer's value for one sample of the batch: all its entries of the first axis. */
+static size_t cvni_batch_elements(const cvni_layer *l)
+{
+    return cvni_mul_size(cvni_sample_elements(l->shape), (size_t)l->samples);
+}
+
 static cvn_shape cvni_shape(int rank, int d0, int d1, int d2, int d3)
 {
     cvn_shape s;
@@ -2091,6 +2174,12 @@ static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
                            (long)CONVNET_MAX_ELEMENTS);
 }
 
+/* What a node is whose value is no tensor of floats. */
+static const char *cvni_not_floats(const cvni_layer *l)
+{
+    return !l->is_int ? "a loss" : l->op->flags & CVNI_SOURCE ? "labels" : "a tensor of ints";
+}
+
 /* Adds one row to the graph. desc is copied; the shape function completes the layer. */
 static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *inputs, int count,
                                const void *desc, size_t desc_bytes)
@@ -2116,7 +2205,7 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
             cvni_graph_fail(net, CVN_ERROR_SHAPE,
                             "%s: input '%s' is %s; a tensor of floats is needed", op->type,
                             net->layers[inputs[i].id].name,
-                            net->layers[inputs[i].id].is_int ? "labels" : "a loss");
+                            cvni_not_floats(&net->layers[inputs[i].id]));
             return none;
         }
     }
@@ -2286,7 +2375,7 @@ void cvn_output(cvn_net *net, cvn_node node)
     if (!l) return;
     if (l->is_int || l->per_batch)
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name,
-                        l->is_int ? "labels" : "a loss");
+                        cvni_not_floats(l));
     net->chosen_output = node.id;
 }
 
@@ -2301,8 +2390,8 @@ void cvn_want_grad(cvn_net *net, cvn_node node)
     cvni_layer *l = cvni_mark(net, node, "cvn_want_grad");
     if (!l) return;
     if (l->is_int)
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: labels '%s' have no gradient",
-                        l->name);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: '%s' is %s and has no gradient",
+                        l->name, cvni_not_floats(l));
     l->want_grad = 1;
 }
 
@@ -2572,8 +2661,7 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        const size_t value = (l->per_batch ? cvni_elements(l->shape)
-                                           : cvni_sample_elements(l->shape)) *
+        const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_batch_elements(l)) *
                              sizeof(float);
         size_t own = 0;
         char shape[96];
@@ -2582,9 +2670,9 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
         cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs,
+                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs * l->samples,
                    (unsigned long)value);
-        macs += l->macs;
+        macs += l->macs * l->samples;
         bytes += value;
     }
     cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
@@ -3630,7 +3718,9 @@ float *cvn_value(cvn_net *net, cvn_node node)
     if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE))
         return l->y;
     cvni_fail(net, CVN_ERROR_STATE,
-              "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build", l->name);
+              l->is_int ? "cvn_value: '%s' holds ints"
+                        : "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build",
+              l->name);
     return NULL;
 }
 
@@ -5408,59 +5498,146 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
 }
 
 /* ================================================================================================
- * >>pool   maximum and mean over windows
+ * >>pool   maximum and mean over windows, places of maxima
  * ==============================================================================================
+ *   x [N, C, H, W], or [N, C, L]: an image of one line. Tasks are planes.
  *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last
  *             window that starts at in + leading pad or behind is dropped
+ *   adaptive  window i of `out` is [floor(i*in/out), ceil((i + 1)*in/out))
  *   max       training keeps, per output, the offset of the winner in its plane (int); backward
  *             adds dy there
  *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as
  *             PyTorch
- *                                                                    tested: tests/test_layers.c */
+ *   unpool    y[index] = x, in the order of x, so the later one of equal indices stays;
+ *             dx = dy[index]
+ *                                             tested: tests/test_layers.c, tests/test_pool.c */
 
-typedef struct cvni_window { int h0, h1, w0, w1; double divisor; } cvni_window;
+/* adaptive: d is not used; sizes of 0 are those of the input */
+typedef struct cvni_pool_layer { cvn_pool_desc d; int adaptive, height, width; } cvni_pool_layer;
 
-static int cvni_pool_size(int n, int kernel, int stride, int pad0, int pad1, int ceil_mode)
+typedef struct cvni_pool_axis {
+    int n, out;                         /* elements of the input and of the result */
+    int kernel, stride, pad0, pad1;     /* kernel 0: adaptive */
+    int exclude_pad;
+} cvni_pool_axis;
+
+/* Part of an axis under a window; size: what the mean divides by. */
+typedef struct cvni_span { int begin, end; double size; } cvni_span;
+
+static int cvni_pool_size(const cvni_pool_axis *a, int ceil_mode)
 {
-    const int room = n + pad0 + pad1 - kernel;
-    int out = (ceil_mode ? cvni_ceil_div(room, stride) : room / stride) + 1;
-    if (ceil_mode && (out - 1) * stride >= n + pad0) out--;
+    const int room = a->n + a->pad0 + a->pad1 - a->kernel;
+    int out = (ceil_mode ? cvni_ceil_div(room, a->stride) : room / a->stride) + 1;
+    if (ceil_mode && (out - 1) * a->stride >= a->n + a->pad0) out--;
     return out;
+}
+
+static cvni_span cvni_pool_span(const cvni_pool_axis *a, int i)
+{
+    const int first = i * a->stride - a->pad0;
+    cvni_span s;
+    if (!a->kernel) {
+        s.begin = (int)((int64_t)i * a->n / a->out);
+        s.end = (int)((((int64_t)i + 1) * a->n + a->out - 1) / a->out);
+        s.size = s.end - s.begin;
+        return s;
+    }
+    s.begin = cvni_max(first, 0);
+    s.end = cvni_min(first + a->kernel, a->n);
+    s.size = a->exclude_pad ? s.end - s.begin
+                            : cvni_min(first + a->kernel, a->n + a->pad1) - first;
+    return s;
+}
+
+/* Both axes of a pool over x but for the sizes of the result. A kernel of 0 is global. */
+static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis a[2])
+{
+    const cvn_pool_desc *d = &p->d;
+    const int line = x.rank == 3;
+    memset(a, 0, 2 * sizeof *a);
+    a[0].n = line ? 1 : x.dim[2];
+    a[1].n = x.dim[x.rank - 1];
+    if (p->adaptive) return;
+    a[0].kernel = line ? 1 : d->kernel_h ? d->kernel_h : a[0].n;
+    a[1].kernel = d->kernel_w ? d->kernel_w : a[1].n;
+    a[0].stride = line ? 1 : d->stride_h;
+    a[1].stride = d->stride_w;
+    a[0].pad0 = d->pad_top;
+    a[0].pad1 = d->pad_bottom;
+    a[1].pad0 = d->pad_left;
+    a[1].pad1 = d->pad_right;
+    a[0].exclude_pad = a[1].exclude_pad = d->exclude_pad;
+}
+
+static int cvni_pool_axis_valid(const cvni_pool_axis *a)
+{
+    return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
+           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->pad0 >= 0 && a->pad1 >= 0 &&
+           cvni_max(a->pad0, a->pad1) <= a->kernel / 2;
+}
+
+static cvn_result cvni_pool_check_input(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    if ((x.rank != 3 && x.rank != 4) || cvni_in(net, l, 0)->is_int)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s is neither an image [C, H, W] nor a line [C, L]; "
+                               "reshape it",
+                               cvni_shape_text(x, text));
+    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[x.rank - 1] > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
+                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
+    return CVN_OK;
+}
+
+/* [N, C, height, width], or [N, C, width] where x is [N, C, L] (height 1). */
+static void cvni_pool_set_shape(cvni_layer *l, cvn_shape x, int height, int width)
+{
+    if (x.rank == 3) l->shape = cvni_shape(3, x.dim[0], x.dim[1], width, 0);
+    else l->shape = cvni_shape(4, x.dim[0], x.dim[1], height, width);
+}
+
+/* A size that was asked for; a line has the height 1. */
+static cvn_result cvni_pool_ask_shape(cvn_net *net, cvni_layer *l, int height, int width)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (height < 1 || width < 1 || height > CVNI_MAX_AXIS || width > CVNI_MAX_AXIS ||
+        (x.rank == 3 && height != 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "a result of %d x %d: out of range (1 or more; the height of a "
+                               "line [C, L] is 1)",
+                               height, width);
+    cvni_pool_set_shape(l, x, height, width);
+    return CVN_OK;
 }
 
 static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
 {
-    const cvn_pool_desc *d = (const cvn_pool_desc *)l->desc;
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
-    const int kh = d->kernel_h ? d->kernel_h : x.dim[2];        /* 0: global, the whole image */
-    const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
+    const cvn_result result = cvni_pool_check_input(net, l);
+    cvni_pool_axis a[2];
     char text[96];
-    if (x.rank != 4)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "input %s is no image [C, H, W]; reshape it",
-                               cvni_shape_text(x, text));
-    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
-                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
-    if (d->kernel_h > CVNI_MAX_WINDOW || d->kernel_w > CVNI_MAX_WINDOW ||
-        d->stride_h > CVNI_MAX_WINDOW || d->stride_w > CVNI_MAX_WINDOW || kh < 1 || kw < 1 ||
-        d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 || d->pad_left < 0 ||
-        d->pad_bottom < 0 || d->pad_right < 0 || cvni_max(d->pad_top, d->pad_bottom) > kh / 2 ||
-        cvni_max(d->pad_left, d->pad_right) > kw / 2)
+    if (result != CVN_OK) return result;
+    cvni_pool_axes(p, x, a);
+    if (p->adaptive)
+        return cvni_pool_ask_shape(net, l, p->height ? p->height : a[0].n,
+                                   p->width ? p->width : a[1].n);
+    if (!cvni_pool_axis_valid(&a[0]) || !cvni_pool_axis_valid(&a[1]))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
                                "(kernel and stride 1 or more, pads at most half the kernel)",
-                               kh, kw, d->stride_h, d->stride_w, d->pad_top, d->pad_left,
-                               d->pad_bottom, d->pad_right);
-    if (kh > x.dim[2] + d->pad_top + d->pad_bottom || kw > x.dim[3] + d->pad_left + d->pad_right)
+                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].pad0,
+                               a[1].pad0, a[0].pad1, a[1].pad1);
+    if (a[0].kernel > a[0].n + a[0].pad0 + a[0].pad1 ||
+        a[1].kernel > a[1].n + a[1].pad0 + a[1].pad1)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "kernel %d x %d is larger than input %s with its pads; shrink the "
                                "kernel or pool less before",
-                               kh, kw, cvni_shape_text(x, text));
-    l->shape = cvni_shape(
-        4, x.dim[0], x.dim[1],
-        cvni_pool_size(x.dim[2], kh, d->stride_h, d->pad_top, d->pad_bottom, d->ceil_mode),
-        cvni_pool_size(x.dim[3], kw, d->stride_w, d->pad_left, d->pad_right, d->ceil_mode));
+                               a[0].kernel, a[1].kernel, cvni_shape_text(x, text));
+    cvni_pool_set_shape(l, x, cvni_pool_size(&a[0], p->d.ceil_mode),
+                        cvni_pool_size(&a[1], p->d.ceil_mode));
     return CVN_OK;
 }
 
@@ -5471,53 +5648,44 @@ static cvn_result cvni_maxpool_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
-static cvni_window cvni_pool_window(const cvn_pool_desc *d, cvn_shape x, int oh, int ow)
+static cvn_result cvni_maxpool_indices_shape(cvn_net *net, cvni_layer *l)
 {
-    const int kh = d->kernel_h ? d->kernel_h : x.dim[2];
-    const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
-    const int h0 = oh * d->stride_h - d->pad_top;
-    const int w0 = ow * d->stride_w - d->pad_left;
-    cvni_window w;
-    w.h0 = cvni_max(h0, 0);
-    w.w0 = cvni_max(w0, 0);
-    w.h1 = cvni_min(h0 + kh, x.dim[2]);
-    w.w1 = cvni_min(w0 + kw, x.dim[3]);
-    w.divisor = d->exclude_pad ? (double)(w.h1 - w.h0) * (w.w1 - w.w0)
-                               : (double)(cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) *
-                                     (cvni_min(w0 + kw, x.dim[3] + d->pad_right) - w0);
-    return w;
+    l->is_int = 1;
+    return cvni_pool_shape(net, l);
 }
 
 typedef struct cvni_pool_job {
     cvn_net *net;
-    cvni_layer *l;
-    cvni_layer *x;
-    float *dx;
+    const float *x, *dy;
+    float *y, *dx;                      /* y NULL: not wanted */
+    int *winner;                        /* NULL: not wanted */
+    cvni_pool_axis h, w;
+    ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
     int add;
 } cvni_pool_job;
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
-    const cvn_shape x = j->x->shape;
-    const int OH = j->l->shape.dim[2];
-    const int OW = j->l->shape.dim[3];
+    const int W = j->w.n;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *plane = j->x->y + (ptrdiff_t)t * x.dim[2] * x.dim[3];
-        float *y = j->l->y + (ptrdiff_t)t * OH * OW;
-        int *winner = j->l->saved ? (int *)j->l->saved + (ptrdiff_t)t * OH * OW : NULL;
-        for (int o = 0; o < OH * OW; o++) {
-            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
-            int best = w.h0 * x.dim[3] + w.w0;
-            for (int h = w.h0; h < w.h1; h++)
-                for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++)
-                    if (plane[i] > plane[best] ||
-                        (plane[i] != plane[i] && plane[best] == plane[best]))
-                        best = i;
-            y[o] = plane[best];
-            if (winner) winner[o] = best;
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y ? j->y + t * j->outputs : NULL;
+        int *winner = j->winner ? j->winner + t * j->outputs : NULL;
+        for (int o = 0, oh = 0; oh < j->h.out; oh++) {
+            const cvni_span rows = cvni_pool_span(&j->h, oh);
+            for (int ow = 0; ow < j->w.out; ow++, o++) {
+                const cvni_span cols = cvni_pool_span(&j->w, ow);
+                int best = rows.begin * W + cols.begin;
+                for (int h = rows.begin; h < rows.end; h++)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++)
+                        if (plane[i] > plane[best] ||
+                            (plane[i] != plane[i] && plane[best] == plane[best]))
+                            best = i;
+                if (y) y[o] = plane[best];
+                if (winner) winner[o] = best;
+            }
         }
     }
 }
@@ -5525,35 +5693,33 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const int plane = j->x->shape.dim[2] * j->x->shape.dim[3];
-    const int outputs = j->l->shape.dim[2] * j->l->shape.dim[3];
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *dy = j->l->dy + (ptrdiff_t)t * outputs;
-        const int *winner = (const int *)j->l->saved + (ptrdiff_t)t * outputs;
-        float *dx = j->dx + (ptrdiff_t)t * plane;
-        if (!j->add) cvni_zero(dx, (size_t)plane);
-        for (int o = 0; o < outputs; o++) dx[winner[o]] += dy[o];
+        const float *dy = j->dy + t * j->outputs;
+        const int *winner = j->winner + t * j->outputs;
+        float *dx = j->dx + t * j->plane;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (ptrdiff_t o = 0; o < j->outputs; o++) dx[winner[o]] += dy[o];
     }
 }
 
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
-    const cvn_shape x = j->x->shape;
-    const int OH = j->l->shape.dim[2];
-    const int OW = j->l->shape.dim[3];
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *plane = j->x->y + (ptrdiff_t)t * x.dim[2] * x.dim[3];
-        float *y = j->l->y + (ptrdiff_t)t * OH * OW;
-        for (int o = 0; o < OH * OW; o++) {
-            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
-            double sum = 0;
-            for (int h = w.h0; h < w.h1; h++)
-                sum += (double)j->net->k->sum(w.w1 - w.w0, plane + (ptrdiff_t)h * x.dim[3] + w.w0);
-            y[o] = (float)(sum / w.divisor);
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        for (int oh = 0; oh < j->h.out; oh++) {
+            const cvni_span rows = cvni_pool_span(&j->h, oh);
+            for (int ow = 0; ow < j->w.out; ow++) {
+                const cvni_span cols = cvni_pool_span(&j->w, ow);
+                double sum = 0;
+                for (int h = rows.begin; h < rows.end; h++)
+                    sum += (double)j->net->k->sum(cols.end - cols.begin,
+                                                  plane + (ptrdiff_t)h * j->w.n + cols.begin);
+                *y++ = (float)(sum / (rows.size * cols.size));
+            }
         }
     }
 }
@@ -5561,40 +5727,52 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 static void cvni_avgpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
-    const cvn_shape x = j->x->shape;
-    const int OH = j->l->shape.dim[2];
-    const int OW = j->l->shape.dim[3];
+    const int W = j->w.n;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *dy = j->l->dy + (ptrdiff_t)t * OH * OW;
-        float *dx = j->dx + (ptrdiff_t)t * x.dim[2] * x.dim[3];
-        if (!j->add) cvni_zero(dx, (size_t)x.dim[2] * (size_t)x.dim[3]);
-        for (int o = 0; o < OH * OW; o++) {
-            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
-            const float g = dy[o] / (float)w.divisor;
-            for (int h = w.h0; h < w.h1; h++)
-                for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++) dx[i] += g;
+        const float *dy = j->dy + t * j->outputs;
+        float *dx = j->dx + t * j->plane;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out; oh++) {
+            const cvni_span rows = cvni_pool_span(&j->h, oh);
+            for (int ow = 0; ow < j->w.out; ow++) {
+                const cvni_span cols = cvni_pool_span(&j->w, ow);
+                const float g = *dy++ / (float)(rows.size * cols.size);
+                for (int h = rows.begin; h < rows.end; h++)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++) dx[i] += g;
+            }
         }
     }
 }
 
+static double cvni_pool_window(const cvni_pool_axis *a)
+{
+    return a->kernel ? a->kernel : (double)a->n / a->out + 1;
+}
+
 static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
 {
-    const cvn_pool_desc *d = (const cvn_pool_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_axis a[2];
     cvni_pool_job j;
     double cost;
+    memset(&j, 0, sizeof j);
+    cvni_pool_axes((const cvni_pool_layer *)l->desc, x->shape, a);
+    a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
+    a[1].out = l->shape.dim[l->shape.rank - 1];
     j.net = net;
-    j.l = l;
-    j.x = cvni_in(net, l, 0);
-    j.dx = NULL;
-    j.add = 0;
-    if (backward && (j.dx = cvni_gradient_for(j.x, &j.add)) == NULL) return;
-    cost = (double)cvni_elements(l->shape) *
-           (d->kernel_h ? (double)d->kernel_h * d->kernel_w
-                        : (double)j.x->shape.dim[2] * j.x->shape.dim[3]);
+    j.h = a[0];
+    j.w = a[1];
+    j.plane = (ptrdiff_t)a[0].n * a[1].n;
+    j.outputs = (ptrdiff_t)a[0].out * a[1].out;
+    j.x = x->y;
+    j.y = l->is_int ? NULL : l->y;
+    j.winner = (int *)(l->is_int ? (void *)l->y : l->saved);
+    j.dy = l->dy;
+    if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
+    cost = (double)cvni_elements(l->shape) * cvni_pool_window(&a[0]) * cvni_pool_window(&a[1]);
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
-                      2 * cost + (double)cvni_elements(j.x->shape), part, &j);
+                      2 * cost + (double)cvni_elements(x->shape), part, &j);
 }
 
 static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
@@ -5630,6 +5808,118 @@ static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
                                                 "GlobalAveragePool",  0,
                                                 cvni_pool_shape,      NULL,
                                                 cvni_avgpool_forward, cvni_avgpool_backward };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
+                                                  NULL,                 0,
+                                                  cvni_maxpool_shape,   NULL,
+                                                  cvni_maxpool_forward, cvni_maxpool_backward };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
+                                                  NULL,                 0,
+                                                  cvni_pool_shape,      NULL,
+                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
+                                                 NULL,                 0,
+                                                 cvni_maxpool_indices_shape,
+                                                 NULL,                 cvni_maxpool_forward,
+                                                 NULL };
+
+/* ---- the way back: values to the places that their maxima had ---- */
+
+typedef struct cvni_unpool_desc { int height, width; } cvni_unpool_desc;
+
+static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const cvn_result result = cvni_pool_check_input(net, l);
+    char one[96];
+    char two[96];
+    if (result != CVN_OK) return result;
+    if (!index->is_int || !cvni_same_shape(x->shape, index->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s needs an index for each value (cvn_maxpool_indices); '%s' "
+                               "%s is %s",
+                               x->name, cvni_shape_text(x->shape, one), index->name,
+                               cvni_shape_text(index->shape, two),
+                               index->is_int ? "of another shape" : "a tensor of floats");
+    return cvni_pool_ask_shape(net, l, x->shape.rank == 3 && !d->height ? 1 : d->height, d->width);
+}
+
+static void cvni_unpool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + t * j->plane;
+        const int *index = j->winner + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        cvni_zero(y, (size_t)j->outputs);
+        for (ptrdiff_t i = 0; i < j->plane; i++) y[index[i]] = x[i];
+    }
+}
+
+static void cvni_unpool_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *dy = j->dy + t * j->outputs;
+        const int *index = j->winner + t * j->plane;
+        float *dx = j->dx + t * j->plane;
+        for (ptrdiff_t i = 0; i < j->plane; i++)
+            dx[i] = j->add ? dx[i] + dy[index[i]] : dy[index[i]];
+    }
+}
+
+static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int planes = l->shape.dim[0] * l->shape.dim[1];
+    cvni_pool_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)planes);
+    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)planes);
+    j.x = x->y;
+    j.winner = (int *)(void *)cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
+    cvni_parallel_for(net, planes,
+                      (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
+}
+
+static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int *values = (const int *)(const void *)index->y;
+    const size_t count = cvni_elements(index->shape);
+    const int places = (int)(cvni_elements(l->shape) /
+                             ((size_t)l->shape.dim[0] * (size_t)l->shape.dim[1]));
+    for (size_t i = 0; i < count; i++)
+        if (values[i] < 0 || values[i] >= places)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %d of '%s' (number %lu of the batch) is not in 0..%d",
+                                   values[i], index->name, (unsigned long)i, places - 1);
+    cvni_unpool_run(net, l, cvni_unpool_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_unpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_unpool_run(net, l, cvni_unpool_back_part, 1);
+}
+
+static const cvni_op cvni_op_maxunpool = { "maxunpool",
+                                           "unpool",
+                                           NULL,
+                                           CVNI_USES_X | CVNI_TAKES_INT,
+                                           cvni_unpool_shape,
+                                           NULL,
+                                           cvni_unpool_forward,
+                                           cvni_unpool_backward };
+
+/* ---- builders ---- */
 
 cvn_pool_desc cvn_pool_defaults(void)
 {
@@ -5642,12 +5932,14 @@ cvn_pool_desc cvn_pool_defaults(void)
 static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x,
                               const cvn_pool_desc *desc)
 {
-    cvn_pool_desc d = desc ? *desc : cvn_pool_defaults();
-    if (!d.kernel_h) d.kernel_h = -1;
-    if (!d.kernel_w) d.kernel_w = d.kernel_h;
-    if (!d.stride_w) d.stride_w = d.stride_h ? d.stride_h : d.kernel_w;
-    if (!d.stride_h) d.stride_h = d.kernel_h;
-    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+    cvni_pool_layer p;
+    memset(&p, 0, sizeof p);
+    p.d = desc ? *desc : cvn_pool_defaults();
+    if (!p.d.kernel_h) p.d.kernel_h = -1;
+    if (!p.d.kernel_w) p.d.kernel_w = p.d.kernel_h;
+    if (!p.d.stride_w) p.d.stride_w = p.d.stride_h ? p.d.stride_h : p.d.kernel_w;
+    if (!p.d.stride_h) p.d.stride_h = p.d.kernel_h;
+    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
 }
 
 static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel,
@@ -5661,9 +5953,21 @@ static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x
 
 static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x)
 {
-    cvn_pool_desc d = cvn_pool_defaults();
-    d.stride_h = d.stride_w = 1;
-    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+    cvni_pool_layer p;
+    memset(&p, 0, sizeof p);
+    p.d.stride_h = p.d.stride_w = 1;
+    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+}
+
+static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node x, int height,
+                                       int width)
+{
+    cvni_pool_layer p;
+    memset(&p, 0, sizeof p);
+    p.adaptive = 1;
+    p.height = height;
+    p.width = width;
+    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
 }
 
 cvn_node cvn_maxpool(cvn_net *net, cvn_node x, int kernel, int stride)
@@ -5692,6 +5996,277 @@ cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x)
 {
     return cvni_add_global_pool(net, &cvni_op_global_avgpool, x);
 }
+cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width)
+{
+    return cvni_add_adaptive_pool(net, &cvni_op_adaptive_maxpool, x, height, width);
+}
+cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width)
+{
+    return cvni_add_adaptive_pool(net, &cvni_op_adaptive_avgpool, x, height, width);
+}
+cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d);
+}
+
+cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, int width)
+{
+    cvni_unpool_desc d;
+    cvn_node inputs[2];
+    d.height = height;
+    d.width = width;
+    inputs[0] = x;
+    inputs[1] = indices;
+    return cvni_add_layer(net, &cvni_op_maxunpool, inputs, 2, &d, sizeof d);
+}
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>roi   values of an image inside boxes, each box at one size
+ * ==============================================================================================
+ *   x [N, C, H, W], boxes [N, R, 4] = (x1, y1, x2, y2) -> y [N, R, C, height, width]
+ *   Box times spatial_scale, minus 1/2 when aligned; else its sides are at least 1. It is cut into
+ *   height x width cells; a cell is the mean of g_h x g_w values of x, at the centres of the parts
+ *   of the cell, g = sampling_ratio or ceil(side of the cell), each bilinear between the four
+ *   nearest pixels; 0 where a coordinate lies below -1 or above the size, held at the outermost
+ *   pixel between. As torchvision's roi_align.
+ *   The grid of a cell is a product, and so are the bilinear weights: per box and axis a table of
+ *   weights [cells, size] is summed up once, then y = sum over h, w of Wy[h] Wx[w] x[h, w].
+ *   forward   tasks are boxes; backward: planes of x, boxes in order; the tables are made again
+ *   A box that is not finite gives NaN, and no gradient. Coordinates are held in +-2^30.
+ *   source    K. He et al., arXiv:1703.06870, section 3                tested: tests/test_pool.c */
+
+typedef struct cvni_roi_desc { cvn_roi_align_desc d; int height, width; } cvni_roi_desc;
+
+static cvn_result cvni_roi_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_roi_desc *d = (const cvni_roi_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape boxes = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    if (x.rank != 4 || boxes.rank != 3 || boxes.dim[2] != 4 || x.dim[0] != boxes.dim[0] ||
+        x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be images [C, H, W] and boxes [R, 4]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(x, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(boxes, two));
+    if (d->height < 1 || d->width < 1 || d->height > CVNI_MAX_WINDOW ||
+        d->width > CVNI_MAX_WINDOW || d->d.sampling_ratio < 0 ||
+        d->d.sampling_ratio > CVNI_MAX_WINDOW || !cvni_is_finite((double)d->d.spatial_scale))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d x %d cells, sampling_ratio %d, spatial_scale %g: out of range",
+                               d->height, d->width, d->d.sampling_ratio,
+                               (double)d->d.spatial_scale);
+    l->shape = cvni_shape(4, x.dim[0], boxes.dim[1], x.dim[1], d->height);
+    l->shape.dim[l->shape.rank++] = d->width;
+    l->scratch_bytes = cvni_mul_size(
+        cvni_add_size(cvni_mul_size((size_t)d->height, (size_t)x.dim[2] + 2),
+                      cvni_mul_size((size_t)d->width, (size_t)x.dim[3] + 2)),
+        sizeof(float));
+    return CVN_OK;
+}
+
+/* Weights of one axis of a box: of cell p, weight[p*n + i] for i in [range[2p], range[2p + 1]). */
+typedef struct cvni_roi_axis { float *weight; int *range; int cells, n; } cvni_roi_axis;
+
+/* One axis of a box from `begin` on, `side` long. */
+static void cvni_roi_weights(const cvni_roi_axis *a, double begin, double side, int ratio)
+{
+    const double bin = side / a->cells;
+    const double parts = ratio ? ratio : ceil(bin);
+    for (int p = 0; p < a->cells; p++) {
+        float *const weight = a->weight + (ptrdiff_t)p * a->n;
+        const double first = begin + p * bin;
+        const double step = bin / parts;
+        int low = a->n;
+        int high = 0;
+        memset(weight, 0, (size_t)a->n * sizeof *weight);
+        /* a side of 2^30 pixels has as many parts: those before the image are skipped */
+        for (double i = step > 0 ? fmax(0, floor((-1 - first) / step - 1)) : 0; i < parts; i++) {
+            const double at = first + (i + 0.5) * step;
+            int below;
+            double above;
+            if (at > a->n && step > 0) break;
+            if (at < -1 || at > a->n) continue;
+            below = cvni_min((int)fmax(at, 0), a->n - 1);
+            above = below == a->n - 1 ? 0 : fmax(at, 0) - below;
+            weight[below] += (float)((1 - above) / parts);
+            if (above > 0) weight[below + 1] += (float)(above / parts);
+            low = cvni_min(low, below);
+            high = cvni_max(high, cvni_min(below + 2, a->n));
+        }
+        a->range[2 * p] = cvni_min(low, high);
+        a->range[2 * p + 1] = high;
+    }
+}
+
+typedef struct cvni_roi_job {
+    cvn_net *net;
+    const cvni_roi_desc *d;
+    const float *x, *boxes, *dy;
+    float *y, *dx;
+    int C, H, W, R;
+    int add;
+} cvni_roi_job;
+
+/* Both axes of a box with their tables in scratch memory; 0 when it is not finite. */
+static int cvni_roi_box(const cvni_roi_job *j, const float *box, int worker, cvni_roi_axis a[2])
+{
+    const cvn_roi_align_desc *d = &j->d->d;
+    const double offset = d->aligned ? 0.5 : 0;
+    const double most = 1073741824;
+    double edge[4];
+    double side[2];
+    a[0].cells = j->d->height;
+    a[0].n = j->H;
+    a[1].cells = j->d->width;
+    a[1].n = j->W;
+    a[0].weight = (float *)cvni_scratch(j->net, worker);
+    a[1].weight = a[0].weight + (ptrdiff_t)a[0].cells * a[0].n;
+    a[0].range = (int *)(void *)(a[1].weight + (ptrdiff_t)a[1].cells * a[1].n);
+    a[1].range = a[0].range + 2 * a[0].cells;
+    for (int i = 0; i < 4; i++) {
+        if (!cvni_is_finite((double)box[i])) return 0;
+        edge[i] = (double)box[i] * (double)d->spatial_scale - offset;
+        edge[i] = fmin(fmax(edge[i], -most), most);
+    }
+    side[0] = edge[3] - edge[1];
+    side[1] = edge[2] - edge[0];
+    for (int i = 0; i < 2; i++) if (!d->aligned && side[i] < 1) side[i] = 1;
+    cvni_roi_weights(&a[0], edge[1], side[0], d->sampling_ratio);
+    cvni_roi_weights(&a[1], edge[0], side[1], d->sampling_ratio);
+    return 1;
+}
+
+/* One plane: the weighted sum under each cell. */
+static void cvni_roi_plane(const cvni_roi_job *j, const cvni_roi_axis a[2], const float *x,
+                           float *y)
+{
+    for (int p = 0; p < a[0].cells; p++) {
+        for (int q = 0; q < a[1].cells; q++) {
+            const int w0 = a[1].range[2 * q];
+            const int w1 = a[1].range[2 * q + 1];
+            const float *wx = a[1].weight + (ptrdiff_t)q * j->W + w0;
+            double sum = 0;
+            for (int h = a[0].range[2 * p]; w0 < w1 && h < a[0].range[2 * p + 1]; h++)
+                sum += (double)a[0].weight[(ptrdiff_t)p * j->H + h] *
+                       (double)j->net->k->dot(w1 - w0, wx, x + (ptrdiff_t)h * j->W + w0);
+            *y++ = (float)sum;
+        }
+    }
+}
+
+static void cvni_roi_back_plane(const cvni_roi_job *j, const cvni_roi_axis a[2], const float *dy,
+                                float *dx)
+{
+    for (int p = 0; p < a[0].cells; p++) {
+        for (int q = 0; q < a[1].cells; q++, dy++) {
+            const int w0 = a[1].range[2 * q];
+            const int w1 = a[1].range[2 * q + 1];
+            const float *wx = a[1].weight + (ptrdiff_t)q * j->W + w0;
+            for (int h = a[0].range[2 * p]; w0 < w1 && h < a[0].range[2 * p + 1]; h++)
+                j->net->k->axpy(w1 - w0, *dy * a[0].weight[(ptrdiff_t)p * j->H + h], wx,
+                                dx + (ptrdiff_t)h * j->W + w0);
+        }
+    }
+}
+
+static void cvni_roi_part(void *context, int begin, int end, int worker)
+{
+    const cvni_roi_job *j = (const cvni_roi_job *)context;
+    const ptrdiff_t plane = (ptrdiff_t)j->H * j->W;
+    const ptrdiff_t cells = (ptrdiff_t)j->d->height * j->d->width;
+    cvni_roi_axis a[2];
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + t / j->R * plane * j->C;
+        float *y = j->y + t * cells * j->C;
+        const int fine = cvni_roi_box(j, j->boxes + (ptrdiff_t)t * 4, worker, a);
+        for (int c = 0; fine && c < j->C; c++)
+            cvni_roi_plane(j, a, x + c * plane, y + c * cells);
+        for (ptrdiff_t i = 0; !fine && i < cells * j->C; i++) y[i] = NAN;
+    }
+}
+
+static void cvni_roi_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_roi_job *j = (const cvni_roi_job *)context;
+    const ptrdiff_t plane = (ptrdiff_t)j->H * j->W;
+    const ptrdiff_t cells = (ptrdiff_t)j->d->height * j->d->width;
+    cvni_roi_axis a[2];
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + t * plane;
+        if (!j->add) cvni_zero(dx, (size_t)plane);
+        for (int r = 0; r < j->R; r++) {
+            const ptrdiff_t box = (ptrdiff_t)(t / j->C) * j->R + r;
+            if (cvni_roi_box(j, j->boxes + box * 4, worker, a))
+                cvni_roi_back_plane(j, a, j->dy + (box * j->C + t % j->C) * cells, dx);
+        }
+    }
+}
+
+static cvni_roi_job cvni_roi_job_of(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_roi_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.d = (const cvni_roi_desc *)l->desc;
+    j.x = x->y;
+    j.boxes = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.C = x->shape.dim[1];
+    j.H = x->shape.dim[2];
+    j.W = x->shape.dim[3];
+    j.R = l->shape.dim[1];
+    return j;
+}
+
+static cvn_result cvni_roi_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_roi_job j = cvni_roi_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0] * j.R, 30.0 * (double)cvni_elements(l->shape),
+                      cvni_roi_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_roi_job j = cvni_roi_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, l->shape.dim[0] * j.C, 60.0 * (double)cvni_elements(l->shape),
+                          cvni_roi_back_part, &j);
+}
+
+static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
+                                           cvni_roi_shape, NULL,  cvni_roi_forward,
+                                           cvni_roi_backward };
+
+cvn_roi_align_desc cvn_roi_align_defaults(void)
+{
+    cvn_roi_align_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
+                       const cvn_roi_align_desc *desc)
+{
+    cvni_roi_desc d;
+    cvn_node inputs[2];
+    d.d = desc ? *desc : cvn_roi_align_defaults();
+    if (d.d.spatial_scale == 0) d.d.spatial_scale = 1;
+    d.height = height;
+    d.width = width;
+    inputs[0] = x;
+    inputs[1] = boxes;
+    return cvni_add_layer(net, &cvni_op_roi_align, inputs, 2, &d, sizeof d);
+}
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>norm   batch normalisation
@@ -7770,21 +8345,31 @@ cvn_node cvn_maxout(cvn_net *net, cvn_node x, int k)
 }
 
 /* ================================================================================================
- * >>dropout   y = x*mask/(1 - p)
+ * >>dropout   y = x*mask/(1 - p), and other noise of a training pass
  * ==============================================================================================
- *   The mask is drawn from (seed, layer, forward pass, element), and drawn again in backward: it
- *   takes no memory.
- *                                                                    tested: tests/test_layers.c */
+ *   Noise is drawn from (seed, layer, forward pass, index), and drawn again in backward: it takes
+ *   no memory. Prediction: y = x.
+ *   dropout            a draw an element; spatial_dropout: a draw a channel [N, C]; drop_path: a
+ *                      draw an entry of the first axis; dx = dy*mask/(1 - p)
+ *   gaussian_noise     y = x + std*e, a normal e an element; dx = dy
+ *   reparameterize     y = m + exp(v/2)*e; dm = dy, dv = dy*exp(v/2)*e/2
+ *                                             tested: tests/test_layers.c, tests/test_noise.c */
 
-typedef struct cvni_dropout_desc { float p; } cvni_dropout_desc;
+typedef enum cvni_noise { CVNI_NOISE_ELEMENT, CVNI_NOISE_CHANNEL, CVNI_NOISE_SAMPLE } cvni_noise;
+
+typedef struct cvni_dropout_desc { float p; cvni_noise shared; } cvni_dropout_desc;
 
 static cvn_result cvni_dropout_shape(cvn_net *net, cvni_layer *l)
 {
-    const float p = ((const cvni_dropout_desc *)l->desc)->p;
-    if (!(p >= 0) || !(p < 1))
+    const cvni_dropout_desc *d = (const cvni_dropout_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (!(d->p >= 0) || !(d->p < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %g; 0 <= p < 1 is needed",
-                               (double)p);
-    l->shape = cvni_in(net, l, 0)->shape;
+                               (double)d->p);
+    if (d->shared == CVNI_NOISE_CHANNEL && x.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "an input of rank %d has no channels",
+                               x.rank);
+    l->shape = x;
     return CVN_OK;
 }
 
@@ -7793,9 +8378,28 @@ typedef struct cvni_dropout_job {
     const cvni_layer *l;
     const float *in;
     float *out;
-    size_t count;
+    size_t count, group;                /* elements; of those that share a draw */
     int add;
 } cvni_dropout_job;
+
+/* Elements that share a draw. */
+static size_t cvni_dropout_group(const cvni_layer *l)
+{
+    const cvni_noise shared = ((const cvni_dropout_desc *)l->desc)->shared;
+    const size_t sample = cvni_sample_elements(l->shape);
+    if (shared == CVNI_NOISE_ELEMENT) return 1;
+    return shared == CVNI_NOISE_SAMPLE ? sample : sample / (size_t)l->shape.dim[1];
+}
+
+/* The elements [begin, end) of a group. */
+static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
+                              float scale)
+{
+    for (size_t i = begin; i < end; i++) {
+        const float v = dropped ? 0 : j->in[i] * scale;
+        j->out[i] = j->add ? j->out[i] + v : v;
+    }
+}
 
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
@@ -7803,19 +8407,27 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     const float p = ((const cvni_dropout_desc *)j->l->desc)->p;
     const float scale = 1 / (1 - p);
     const uint32_t id = (uint32_t)cvni_id(j->net, j->l);
+    size_t at = (size_t)begin * CVNI_CHUNK;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < (size_t)(t + 1) * CVNI_CHUNK;
-             i += 4) {
-            uint32_t word[4];
-            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id,
-                         (uint32_t)(i / 4), word);
-            for (size_t e = 0; e < 4 && i + e < j->count; e++) {
-                const float v = cvni_to_uniform(word[e]) < p ? 0 : j->in[i + e] * scale;
-                j->out[i + e] = j->add ? j->out[i + e] + v : v;
-            }
+    while (at < stop) {
+        const size_t first = at / j->group;
+        uint32_t word[4];
+        cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id,
+                     (uint32_t)(first / 4), word);
+        for (size_t g = first; at < stop && g / 4 == first / 4; g++) {
+            const size_t next = (g + 1) * j->group < stop ? (g + 1) * j->group : stop;
+            cvni_dropout_span(j, at, next, cvni_to_uniform(word[g % 4]) < p, scale);
+            at = next;
         }
     }
+}
+
+/* out (+)= in where nothing is drawn. */
+static void cvni_noise_pass(const cvn_net *net, size_t count, const float *in, float *out, int add)
+{
+    if (add) net->k->add((int)count, out, in, out);
+    else if (in != out) memcpy(out, in, count * sizeof(float));
 }
 
 static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
@@ -7826,11 +8438,11 @@ static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float
     j.in = in;
     j.out = out;
     j.count = cvni_elements(l->shape);
+    j.group = cvni_dropout_group(l);
     j.add = add;
     if (net->training)
         cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_dropout_part, &j);
-    else if (add) net->k->add((int)j.count, out, in, out);
-    else if (in != out) memcpy(out, in, j.count * sizeof(float));
+    else cvni_noise_pass(net, j.count, in, out, add);
 }
 
 static cvn_result cvni_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -7854,18 +8466,199 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          NULL,
                                          cvni_dropout_forward,
                                          cvni_dropout_backward };
+static const cvni_op cvni_op_spatial_dropout = {
+    "spatial_dropout",    "dropout",
+    "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+    cvni_dropout_shape,   NULL,
+    cvni_dropout_forward, cvni_dropout_backward
+};
+static const cvni_op cvni_op_drop_path = {
+    "drop_path",          "drop_path",
+    "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+    cvni_dropout_shape,   NULL,
+    cvni_dropout_forward, cvni_dropout_backward
+};
+
+static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
+                                 cvni_noise shared)
+{
+    cvni_dropout_desc d;
+    memset(&d, 0, sizeof d);
+    d.p = p;
+    d.shared = shared;
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
 
 cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p)
 {
-    cvni_dropout_desc d;
-    d.p = p;
-    return cvni_add_layer(net, &cvni_op_dropout, &x, 1, &d, sizeof d);
+    return cvni_add_dropout(net, &cvni_op_dropout, x, p, CVNI_NOISE_ELEMENT);
+}
+cvn_node cvn_spatial_dropout(cvn_net *net, cvn_node x, float p)
+{
+    return cvni_add_dropout(net, &cvni_op_spatial_dropout, x, p, CVNI_NOISE_CHANNEL);
+}
+cvn_node cvn_drop_path(cvn_net *net, cvn_node x, float p)
+{
+    return cvni_add_dropout(net, &cvni_op_drop_path, x, p, CVNI_NOISE_SAMPLE);
+}
+
+/* ---- normal noise ---- */
+
+typedef struct cvni_gauss_desc { float std; } cvni_gauss_desc;
+
+typedef struct cvni_gauss_job {
+    cvn_net *net;
+    const cvni_layer *l;
+    const float *x, *v, *dy;            /* v: log variance, NULL: std of the description */
+    float *y, *dm, *dv;
+    size_t count;
+    int add_m, add_v;
+} cvni_gauss_job;
+
+/* The normals of elements 4*index to 4*index + 3, by Box and Muller: two words give two. */
+static void cvni_gauss4(const cvni_gauss_job *j, uint32_t index, float e[4])
+{
+    uint32_t word[4];
+    cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick,
+                 (uint32_t)cvni_id(j->net, j->l), index, word);
+    for (int i = 0; i < 4; i += 2) {
+        const double radius = sqrt(-2 * log(((double)word[i] + 1) / 4294967296.0));
+        const double angle = 6.283185307179586 * ((double)word[i + 1] / 4294967296.0);
+        e[i] = (float)(radius * cos(angle));
+        e[i + 1] = (float)(radius * sin(angle));
+    }
+}
+
+/* What a unit of noise moves element i by. */
+static float cvni_gauss_scale(const cvni_gauss_job *j, size_t i)
+{
+    return j->v ? expf(j->v[i] / 2) : ((const cvni_gauss_desc *)j->l->desc)->std;
+}
+
+static void cvni_gauss_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gauss_job *j = (const cvni_gauss_job *)context;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i += 4) {
+        float e[4];
+        cvni_gauss4(j, (uint32_t)(i / 4), e);
+        for (size_t k = i; k < i + 4 && k < stop; k++)
+            j->y[k] = j->x[k] + cvni_gauss_scale(j, k) * e[k - i];
+    }
+}
+
+/* dv before dm, which may lie where dy lies. */
+static void cvni_gauss_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gauss_job *j = (const cvni_gauss_job *)context;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i += 4) {
+        float e[4] = { 0, 0, 0, 0 };
+        if (j->dv && j->net->training) cvni_gauss4(j, (uint32_t)(i / 4), e);
+        for (size_t k = i; k < i + 4 && k < stop; k++) {
+            const float dy = j->dy[k];
+            const float g = j->dv ? dy * cvni_gauss_scale(j, k) * e[k - i] / 2 : 0;
+            if (j->dv) j->dv[k] = j->add_v ? j->dv[k] + g : g;
+            if (j->dm) j->dm[k] = j->add_m ? j->dm[k] + dy : dy;
+        }
+    }
+}
+
+static cvn_result cvni_gauss_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_gauss_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0)->y;
+    j.v = l->inputs > 1 ? cvni_in(net, l, 1)->y : NULL;
+    j.y = l->y;
+    j.count = cvni_elements(l->shape);
+    if (net->training)
+        cvni_parallel_for(net, cvni_chunks(j.count), 80.0 * (double)j.count, cvni_gauss_part, &j);
+    else cvni_noise_pass(net, j.count, j.x, j.y, 0);
+    return CVN_OK;
+}
+
+static void cvni_noise_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx) cvni_noise_pass(net, cvni_elements(l->shape), l->dy, dx, add);
+}
+
+static void cvni_reparameterize_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_gauss_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.v = cvni_in(net, l, 1)->y;
+    j.dy = l->dy;
+    j.count = cvni_elements(l->shape);
+    j.dv = cvni_gradient_for(cvni_in(net, l, 1), &j.add_v);
+    j.dm = cvni_gradient_for(cvni_in(net, l, 0), &j.add_m);
+    cvni_parallel_for(net, cvni_chunks(j.count), 80.0 * (double)j.count, cvni_gauss_back_part, &j);
+}
+
+static cvn_result cvni_noise_shape(cvn_net *net, cvni_layer *l)
+{
+    const float std = ((const cvni_gauss_desc *)l->desc)->std;
+    if (!cvni_at_least(std, 0))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a deviation of %g; 0 or more is needed",
+                               (double)std);
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_reparameterize_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *mean = cvni_in(net, l, 0);
+    const cvni_layer *variance = cvni_in(net, l, 1);
+    char one[96];
+    char two[96];
+    l->shape = mean->shape;
+    if (cvni_same_shape(mean->shape, variance->shape)) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "mean '%s' %s and log variance '%s' %s must have one shape", mean->name,
+                           cvni_shape_text(mean->shape, one), variance->name,
+                           cvni_shape_text(variance->shape, two));
+}
+
+static const cvni_op cvni_op_gaussian_noise = {
+    "gaussian_noise",   "noise",
+    "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+    cvni_noise_shape,   NULL,
+    cvni_gauss_forward, cvni_noise_backward
+};
+static const cvni_op cvni_op_reparameterize = {
+    "reparameterize",          "sample",
+    NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
+    cvni_reparameterize_shape, NULL,
+    cvni_gauss_forward,        cvni_reparameterize_backward
+};
+
+cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
+{
+    cvni_gauss_desc d;
+    d.std = std;
+    return cvni_add_layer(net, &cvni_op_gaussian_noise, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
+{
+    cvn_node inputs[2];
+    inputs[0] = mean;
+    inputs[1] = log_variance;
+    return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
 
 CVNI_COLD_BEGIN
 
 /* ================================================================================================
- * >>view   flatten, reshape: the same elements under another shape
+ * >>view   flatten, reshape, the batch: the same elements under another shape
  * ============================================================================================== */
 
 /* rank 0: flatten */
@@ -7946,6 +8739,66 @@ cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
     d.rank = count + 1;
     for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
     return cvni_add_layer(net, &cvni_op_reshape, &x, 1, &d, sizeof d);
+}
+
+/* ---- the first axis: [N, R, ...] as [N*R, ...], and back ----
+ *   What a layer behind it takes for samples are l->samples entries of one. Ints pass too: the
+ *   labels of regions or frames.                                      tested: tests/test_pool.c */
+
+typedef struct cvni_batch_view_desc { int count; } cvni_batch_view_desc;    /* 0: flatten */
+
+static cvn_result cvni_batch_view_shape(cvn_net *net, cvni_layer *l)
+{
+    const int count = ((const cvni_batch_view_desc *)l->desc)->count;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvn_shape s = x->shape;
+    l->is_int = x->is_int;
+    if (count) {
+        if (count < 1 || s.rank >= CVN_MAX_RANK || x->samples % count)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "%d entries of a sample, %d axes: cannot be split by %d, or "
+                                   "there is no axis left",
+                                   x->samples, s.rank, count);
+        l->shape.rank = s.rank + 1;
+        l->shape.dim[0] = s.dim[0] / count;
+        l->shape.dim[1] = count;
+        for (int i = 1; i < s.rank; i++) l->shape.dim[i + 1] = s.dim[i];
+        return CVN_OK;
+    }
+    if (s.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no axis behind the batch");
+    l->shape.rank = s.rank - 1;
+    l->shape.dim[0] = s.dim[0] * s.dim[1];
+    for (int i = 2; i < s.rank; i++) l->shape.dim[i - 1] = s.dim[i];
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_flatten_batch = {
+    "flatten_batch",       "flatten",
+    "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
+    cvni_batch_view_shape, NULL,
+    cvni_view_forward,     cvni_view_backward
+};
+static const cvni_op cvni_op_unflatten_batch = {
+    "unflatten_batch",     "unflatten",
+    "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
+    cvni_batch_view_shape, NULL,
+    cvni_view_forward,     cvni_view_backward
+};
+
+cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
+{
+    cvni_batch_view_desc d;
+    d.count = 0;
+    return cvni_add_layer(net, &cvni_op_flatten_batch, &x, 1, &d, sizeof d);
+}
+
+/* A count of 0 would mean flatten: -1 is refused. */
+cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count)
+{
+    cvni_batch_view_desc d;
+    d.count = count ? count : -1;
+    return cvni_add_layer(net, &cvni_op_unflatten_batch, &x, 1, &d, sizeof d);
 }
 
 /* ---- values as they are, other gradients ----
@@ -8054,13 +8907,19 @@ static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
     const cvn_shape b = cvni_in(net, l, 1)->shape;
     char one[96];
     char two[96];
-    int fits = a.rank == b.rank;
+    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
     l->shape = a;
     for (int i = 1; fits && i < a.rank; i++) {
         l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
         fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
     }
     if (fits) return CVN_OK;
+    if (a.rank == b.rank && a.dim[0] != b.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' has %d entries a sample, '%s' %d; cvn_unflatten_batch or "
+                               "cvn_flatten_batch brings them together",
+                               cvni_in(net, l, 0)->name, cvni_in(net, l, 0)->samples,
+                               cvni_in(net, l, 1)->name, cvni_in(net, l, 1)->samples);
     return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                            "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
                            cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
@@ -11390,7 +12249,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         from = l->is_int ? (const void *)data->labels : (const void *)data->targets;
         if (!from) continue;
         g.from = (const unsigned char *)from;
-        g.row_bytes = cvni_sample_elements(l->shape) * (l->is_int ? sizeof(int) : sizeof(float));
+        g.row_bytes = cvni_batch_elements(l) * (l->is_int ? sizeof(int) : sizeof(float));
         g.to = l->y;
         cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
                           cvni_gather_rows, &g);
@@ -11466,12 +12325,12 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         if (target ? !data->targets : !data->labels)
             return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no %s for the input '%s'",
                              target ? "targets" : "labels", l->name);
-        if (elements[target] && elements[target] != cvni_sample_elements(l->shape))
+        if (elements[target] && elements[target] != cvni_batch_elements(l))
             return cvni_fail(net, CVN_ERROR_SHAPE,
                              "the net has several inputs for %s, of different sizes: use "
                              "cvn_data.fill",
                              target ? "targets" : "labels");
-        elements[target] = cvni_sample_elements(l->shape);
+        elements[target] = cvni_batch_elements(l);
     }
     return CVN_OK;
 }
@@ -12532,7 +13391,7 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
                                        (size_t)out->shape.dim[cvni_class_axis(out->shape)];
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions)
+        if (!labels && l->op == &cvni_op_labels && l->y && cvni_elements(l->shape) == positions)
             labels = (const int *)(const void *)l->y;
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
             continue;
