@@ -1091,10 +1091,22 @@ CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
 
 /* Changes made to a training image while its batch is gathered, drawn anew each epoch from (seed,
  * epoch, sample): they do not depend on threads or batch size. All zero: none. Geometry is one
- * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Brightness,
- * contrast and noise act on bytes/255, or on float images as they are; the normalisation of byte
- * images comes after. Order: geometry, contrast and brightness (values are not clamped), noise,
- * cutout; the draws are specified in the room. */
+ * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Colour, noise
+ * and erasing act on bytes/255, or on float images as they are; the normalisation of byte images
+ * comes after. Order: geometry (crop, flips, shear, rotate, scale, shift and translate, elastic),
+ * saturation and hue, contrast and brightness (values are not clamped), noise, erase, cutout; the
+ * draws are specified in the room.
+ *   hue, saturation   of the HSV hexcone, images of 3 channels (red, green, blue) only, others stay
+ *                     as they are. Saturation is limited to 1. Values outside [0, 1] are not
+ *                     clamped: a hue moves between a pixel's smallest and largest channel wherever
+ *                     these lie; where the smallest is below 0, saturation only falls.
+ *   crop              torchvision.transforms.RandomResizedCrop, the image's size staying as it is:
+ *                     C. Szegedy et al., arXiv:1409.4842. Pixels at the crop's edge mix with their
+ *                     neighbours outside the crop (torchvision repeats the edge); at the edge of
+ *                     the image the edge is repeated.
+ *   elastic           P. Simard et al., Best Practices for Convolutional Neural Networks, 2003
+ *   erase             torchvision.transforms.RandomErasing with its defaults, except that the noise
+ *                     is uniform: Z. Zhong et al., arXiv:1708.04896 */
 typedef struct cvn_augment {
     int flip;                       /* mirror left-right with probability 1/2 */
     int flip_vertical;              /* mirror top-bottom with probability 1/2 */
@@ -1108,6 +1120,22 @@ typedef struct cvn_augment {
     int cutout;                     /* a square of that side at a random place is set to fill
                                      * arXiv:1708.04552 */
     float fill;                     /* of bytes/255, or of the float image */
+    float shear;                    /* degrees, uniform in [-shear, shear], < 90: x moves by
+                                     * -y*tan(shear), as in torchvision's affine */
+    float translate;                /* share of the size, each axis uniform in [-t, t]; parts of
+                                     * pixels too */
+    float saturation;               /* factor, uniform in [1 - s, 1 + s]; <= 1 */
+    float hue;                      /* turns, uniform in [-hue, hue]; <= 1/2 */
+    float crop_scale_min;           /* share of the area, uniform in [min, max], of a part that is
+                                     * resized to the whole; 0: no crop; usual is 0.08 */
+    float crop_scale_max;           /* 0: 1; <= 1 */
+    float crop_ratio;               /* width/height of the part, its logarithm uniform, in [1/r, r];
+                                     * 0: 4/3 */
+    float elastic;                  /* pixels, standard deviation of the displacement of each axis */
+    float elastic_sigma;            /* pixels over which displacements are alike; 0: 4; >= 1 */
+    float erase;                    /* probability that a rectangle is erased: 0.02 to 0.33 of the
+                                     * area, height/width 0.3 to 3.3 */
+    int erase_noise;                /* 0: with fill; 1: with noise, uniform in [0, 1) */
 } cvn_augment;
 
 /* A set of samples in memory. Start from cvn_data d = {0} (C++: {}) or from a loader. */
@@ -1115,11 +1143,15 @@ typedef struct cvn_data {
     int count;                      /* samples */
     int first;                      /* samples before this set in all the arrays below: a view
                                      * behind another one */
+    const int *index;               /* [count]: sample i is number first + index[i] of the arrays:
+                                     * a view of some of them; NULL: first + i */
     const float *images;            /* [count, ...] as the first input takes them; or */
     const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
     const float *targets;           /* [count, ...] for the targets, or NULL */
+    const float *weights;           /* [count] weights of the samples in the losses, for cvn_fit and
+                                     * cvn_evaluate; NULL: all 1; used beside fill too */
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
     int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
@@ -1127,12 +1159,14 @@ typedef struct cvn_data {
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
     /* Own source instead of the pointers above: set every input of net for the n samples
-     * index[0..n) (first is added already) with cvn_set_input and cvn_set_labels, then return
-     * CVN_OK. training is 1 when cvn_fit asks for a training batch. */
+     * index[0..n) (numbers in the arrays: first and cvn_data.index are reckoned with) with
+     * cvn_set_input and cvn_set_labels, then return CVN_OK. training is 1 when cvn_fit asks for a
+     * training batch. */
     cvn_result (*fill)(void *user, cvn_net *net, const int *index, int n, int training);
     void *user;
-    void *memory;                   /* owned by a loader; cvn_data_free gives it back */
-    char error[160];                /* of a loader that failed */
+    void *memory;                   /* of a loader, or the index of a view; cvn_data_free gives it
+                                     * back */
+    char error[160];                /* of a loader or split that failed */
 } cvn_data;
 
 /* Loaders. They check every size, find mean and std of the set (per channel; use the training set's
@@ -1156,10 +1190,49 @@ CONVNET_API void cvn_data_free(cvn_data *data);
 /* cvn_data_normalize_as - data takes the mean and std of `training`. */
 CONVNET_API void cvn_data_normalize_as(cvn_data *data, const cvn_data *training);
 
+/* cvn_data_statistics - mean and (biased) standard deviation of each channel over all pixels of the
+ * set: of bytes/255, or of float images [C, H, W] with data->channels, height and width set.
+ *   mean, std  [channels]
+ * cvn_data_normalize - finds mean and std of a set of bytes and keeps them in it, as loaders do;
+ * for a set from elsewhere, or for the training part of a split. Float images go into the net as
+ * they are, so a set of them is refused: apply cvn_data_statistics to them yourself.
+ * errors   CVN_ERROR_ARGUMENT: no images, or of unknown size; text of cvn_data_normalize in
+ *          data->error */
+CONVNET_API cvn_result cvn_data_statistics(const cvn_data *data, float *mean, float *std);
+CONVNET_API cvn_result cvn_data_normalize(cvn_data *data);
+
 /* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory
  * (data stays the owner); for validation (which cvn_fit does not augment).
  * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
+
+/* Splits into two views of the same arrays: data itself stays as it is and must outlive them. Each
+ * view owns its index (cvn_data_free of the view frees that alone); samples keep their order, and
+ * the part a sample falls into depends on the seed alone. Views can be split again. For honest
+ * statistics: cvn_data_normalize(train), cvn_data_normalize_as(valid, train).
+ *   cvn_data_fold              k-fold cross-validation: each sample is in valid for one `fold` of
+ *                              0..folds-1 and in train for all others; sizes of valid differ by at
+ *                              most one
+ *   cvn_data_split_stratified  valid gets the nearest whole number to count*share samples, each
+ *                              class its share of them, rounded by the largest remainder
+ *   cvn_data_class_counts      how often each label 0..classes-1 stands in the set; others are not
+ *                              counted
+ *   cvn_data_balanced_order    class-balanced sampling: order[count] gets the numbers (0..count-1)
+ *                              of samples of the set so that each class that occurs is equally
+ *                              likely at any place: the classes follow each other in rounds of
+ *                              random order, and each member of a class comes before one comes
+ *                              again. Samples with negative labels are never drawn. Another epoch,
+ *                              another order.
+ * The last three need one label a sample, below 2^20.
+ * errors   CVN_ERROR_ARGUMENT: a part would be empty, labels missing or out of range;
+ *          CVN_ERROR_MEMORY. Text of a split in train->error and valid->error. */
+CONVNET_API cvn_result cvn_data_fold(const cvn_data *data, int folds, int fold, uint64_t seed,
+                                     cvn_data *train, cvn_data *valid);
+CONVNET_API cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
+                                                 cvn_data *train, cvn_data *valid);
+CONVNET_API cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, int classes);
+CONVNET_API cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch,
+                                               int *order);
 
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
  * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
@@ -1174,6 +1247,18 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
 CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
                                    const float *in, int channels, int height, int width,
                                    float *out);
+
+/* cvn_predict_crops - the mean of the net's output over crops of images that are at least as large
+ * as its first input [C, h, w]. For a mean of probabilities put a softmax into the net; otherwise
+ * it is one of logits. Takes no memory.
+ *   images  [n, C, height, width]
+ *   crops   1: the centre; 5: the corners and the centre; 10: these of the mirrored image too
+ *           (torchvision's CenterCrop, FiveCrop, TenCrop, with their rounding)
+ *   out     [n, ...] as of cvn_predict
+ * errors   CVN_ERROR_ARGUMENT: other crops, NULL; CVN_ERROR_SHAPE: images smaller than the input,
+ *          or the input is no image */
+CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height,
+                                         int width, int crops, float *out);
 
 /* ================================================================================================
  * >>io-api   weights and checkpoints: safetensors
@@ -10281,7 +10366,16 @@ CVNI_COLD_BEGIN
  *                of squares/n - mean^2) (the biased one), from exact integer sums. A std of 0
  *                stands for 1.
  *   normalised   y = (byte/255 - mean[c])/std[c], each operation rounded to float
- *   memory       one block a set: the labels as int, then the bytes    tested: tests/test_data.c */
+ *   memory       one block a set: the labels as int, then the bytes. A view owns its index only.
+ *   splits       words of the stream CVNI_STREAM_SHUFFLE: (seed, 0, id 1) for folds, (seed, 0, id
+ *                2) for stratified splits, (seed, epoch, id 3) for balanced orders; cvn_fit's own
+ *                shuffle has id 0. Shuffled by Fisher and Yates from the end.
+ *     fold       samples shuffled[count*fold/folds .. count*(fold + 1)/folds) are the valid ones
+ *     stratified the members of each class, in order, are shuffled class by class; the first
+ *                ones of each are the valid ones
+ *     balanced   the members are shuffled so, too; then the classes that occur are shuffled anew
+ *                for each round
+ *                                            tested: tests/test_data.c, tests/test_folds.c */
 
 #define CVNI_CIFAR_IMAGE 3072               /* bytes: 3 x 32 x 32 */
 #define CVNI_CIFAR_RECORD 3073
@@ -10422,28 +10516,62 @@ static unsigned char *cvni_data_bytes(const cvn_data *data)
     return (unsigned char *)data->memory + (data->labels ? (size_t)data->count * sizeof(int) : 0);
 }
 
-/* Finds mean, std and classes of a set of bytes. */
-static void cvni_data_measure(cvn_data *data)
+/* Number of sample i of the set in its arrays. */
+static size_t cvni_data_number(const cvn_data *data, int i)
+{
+    return (size_t)data->first + (size_t)(data->index ? data->index[i] : i);
+}
+
+/* Mean and std of channel c of a set of bytes, from exact sums. */
+static void cvni_byte_statistics(const cvn_data *data, int c, float *mean, float *std)
 {
     const size_t plane = (size_t)data->height * (size_t)data->width;
     const double pixels = (double)plane * data->count;
-    for (int c = 0; c < data->channels; c++) {
-        uint64_t sum = 0, squares = 0;
-        double mean, variance;
+    uint64_t sum = 0, squares = 0;
+    double average, variance;
+    for (int i = 0; i < data->count; i++) {
+        const size_t at = cvni_data_number(data, i) * (size_t)data->channels + (size_t)c;
+        const unsigned char *p = data->bytes + at * plane;
+        for (size_t j = 0; j < plane; j++) {
+            const uint32_t byte = p[j];
+            sum += byte;
+            squares += byte * byte;
+        }
+    }
+    average = (double)sum / pixels;
+    variance = (double)squares / pixels - average * average;
+    *mean = (float)(average / 255.0);
+    *std = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+}
+
+/* The same of a set of floats, in two passes. */
+static void cvni_float_statistics(const cvn_data *data, int c, float *mean, float *std)
+{
+    const size_t plane = (size_t)data->height * (size_t)data->width;
+    const double pixels = (double)plane * data->count;
+    double average = 0, squares = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double sum = 0;
         for (int i = 0; i < data->count; i++) {
-            const unsigned char *p = data->bytes +
-                                     ((size_t)i * (size_t)data->channels + (size_t)c) * plane;
+            const size_t at = cvni_data_number(data, i) * (size_t)data->channels + (size_t)c;
+            const float *x = data->images + at * plane;
             for (size_t j = 0; j < plane; j++) {
-                const uint32_t byte = p[j];
-                sum += byte;
-                squares += byte * byte;
+                const double d = (double)x[j] - average;
+                sum += pass ? d * d : d;
             }
         }
-        mean = (double)sum / pixels;
-        variance = (double)squares / pixels - mean * mean;
-        data->mean[c] = (float)(mean / 255.0);
-        data->std[c] = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+        if (pass) squares = sum;
+        else average = sum / pixels;
     }
+    *mean = (float)average;
+    *std = (float)sqrt(squares / pixels);
+}
+
+/* Finds mean, std and classes of a set of bytes. */
+static void cvni_data_measure(cvn_data *data)
+{
+    for (int c = 0; c < data->channels; c++)
+        cvni_byte_statistics(data, c, &data->mean[c], &data->std[c]);
     if (!data->labels) return;
     for (int i = 0; i < data->count; i++)
         data->classes = cvni_max(data->classes, data->labels[i] + 1);
@@ -10669,8 +10797,290 @@ cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
     *tail = *data;
     tail->memory = NULL;
     tail->count = count;
-    tail->first = data->first + data->count - count;
     data->count -= count;
+    if (data->index) tail->index = data->index + data->count;
+    else tail->first = data->first + data->count;
+    return CVN_OK;
+}
+
+cvn_result cvn_data_statistics(const cvn_data *data, float *mean, float *std)
+{
+    if (!data || !mean || !std || !data->bytes == !data->images || data->count < 1 ||
+        data->channels < 1 || data->height < 1 || data->width < 1)
+        return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < data->channels; c++) {
+        if (data->bytes) cvni_byte_statistics(data, c, &mean[c], &std[c]);
+        else cvni_float_statistics(data, c, &mean[c], &std[c]);
+    }
+    return CVN_OK;
+}
+
+cvn_result cvn_data_normalize(cvn_data *data)
+{
+    if (!data) return CVN_ERROR_ARGUMENT;
+    if (!data->bytes || data->channels > CVN_MAX_CHANNELS ||
+        cvn_data_statistics(data, data->mean, data->std) != CVN_OK) {
+        snprintf(data->error, sizeof data->error,
+                 "cvn_data_normalize: needs bytes [%d, %d, %d, %d] with 1 to %d channels%s",
+                 data->count, data->channels, data->height, data->width, CVN_MAX_CHANNELS,
+                 data->images ? "; float images are not normalised" : "");
+        return CVN_ERROR_ARGUMENT;
+    }
+    return CVN_OK;
+}
+
+/* ---- views: folds, stratified splits, balanced sampling ---- */
+
+#define CVNI_MAX_CLASSES 1048576            /* of stratified and balanced sets: bounds their memory */
+
+enum { CVNI_SHUFFLE_FOLD = 1, CVNI_SHUFFLE_STRATIFIED = 2, CVNI_SHUFFLE_BALANCED = 3 };
+
+/* Fisher and Yates with the next words of r. */
+static void cvni_shuffle_ints(int *x, int n, cvni_rng *r)
+{
+    for (int i = n - 1; i > 0; i--) {
+        const int j = (int)cvni_below(r, (uint32_t)i + 1);
+        const int t = x[i];
+        x[i] = x[j];
+        x[j] = t;
+    }
+}
+
+static int *cvni_take_ints(size_t n)
+{
+    const size_t bytes = cvni_mul_size(n, sizeof(int));
+    return bytes == SIZE_MAX ? NULL : (int *)CONVNET_MALLOC(bytes);
+}
+
+/* A split failed: both results are empty sets with the text. */
+CVNI_PRINTF(4, 5)
+static cvn_result cvni_split_fail(cvn_data *train, cvn_data *valid, cvn_result result,
+                                  const char *format, ...)
+{
+    va_list args;
+    memset(train, 0, sizeof *train);
+    memset(valid, 0, sizeof *valid);
+    va_start(args, format);
+    vsnprintf(train->error, sizeof train->error, format, args);
+    va_end(args);
+    memcpy(valid->error, train->error, sizeof valid->error);
+    return result;
+}
+
+static cvn_result cvni_split_check(const cvn_data *data, cvn_data *train, cvn_data *valid,
+                                   const char *call)
+{
+    if (!train || !valid || train == valid || data == train || data == valid)
+        return CVN_ERROR_ARGUMENT;
+    if (!data || data->count < 2)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "%s: %d samples cannot be split", call, data ? data->count : 0);
+    return CVN_OK;
+}
+
+/* The samples with part[i] == which, `count` of them, as a view. */
+static int cvni_make_view(const cvn_data *data, const int *part, int which, int count,
+                          cvn_data *view)
+{
+    int *index = cvni_take_ints((size_t)count);
+    int n = 0;
+    if (!index) return 0;
+    for (int i = 0; i < data->count; i++)
+        if (part[i] == which) index[n++] = data->index ? data->index[i] : i;
+    *view = *data;
+    view->memory = index;
+    view->index = index;
+    view->count = count;
+    view->error[0] = 0;
+    return 1;
+}
+
+/* Both views of a split; part[i] is 1 for the `count` samples of valid. Gives part back. */
+static cvn_result cvni_make_views(const cvn_data *data, int *part, int count, cvn_data *train,
+                                  cvn_data *valid)
+{
+    int done = cvni_make_view(data, part, 0, data->count - count, train);
+    if (done && !cvni_make_view(data, part, 1, count, valid)) {
+        cvn_data_free(train);
+        done = 0;
+    }
+    CONVNET_FREE(part);
+    if (done) return CVN_OK;
+    return cvni_split_fail(train, valid, CVN_ERROR_MEMORY, "no memory for views of %d samples",
+                           data->count);
+}
+
+cvn_result cvn_data_fold(const cvn_data *data, int folds, int fold, uint64_t seed, cvn_data *train,
+                         cvn_data *valid)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_FOLD);
+    const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_fold");
+    int n, begin, end;
+    int *part, *order;
+    if (result != CVN_OK) return result;
+    n = data->count;
+    if (folds < 2 || folds > n || fold < 0 || fold >= folds)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_fold: fold %d of %d; 2 to %d folds of %d samples are "
+                               "possible, counted from 0", fold, folds, n, n);
+    part = cvni_take_ints(cvni_mul_size(2, (size_t)n));
+    if (!part)
+        return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
+                               "cvn_data_fold: no memory for the order of %d samples", n);
+    order = part + n;
+    for (int i = 0; i < n; i++) order[i] = i;
+    cvni_shuffle_ints(order, n, &r);
+    begin = (int)((int64_t)n * fold / folds);
+    end = (int)((int64_t)n * (fold + 1) / folds);
+    for (int i = 0; i < n; i++) part[order[i]] = i >= begin && i < end;
+    return cvni_make_views(data, part, end - begin, train, valid);
+}
+
+/* Largest label of the set + 1; -1 when there are none, or one is CVNI_MAX_CLASSES or more. */
+static int cvni_data_classes(const cvn_data *data)
+{
+    int classes = 0;
+    for (int i = 0; data->labels && i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= CVNI_MAX_CLASSES) return -1;
+        classes = cvni_max(classes, label + 1);
+    }
+    return classes > 0 ? classes : -1;
+}
+
+/* Sorts the samples by class and shuffles each class: those of class c are members[start[c] ..
+ * start[c + 1]), start having classes + 1 elements. Negative labels are left out. */
+static void cvni_class_members(const cvn_data *data, int classes, cvni_rng *r, int *start,
+                               int *members)
+{
+    for (int c = 0; c <= classes; c++) start[c] = 0;
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0) start[label + 1]++;
+    }
+    for (int c = 0; c < classes; c++) start[c + 1] += start[c];
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0) members[start[label]++] = i;    /* now it is the end of the class */
+    }
+    for (int c = classes; c > 0; c--) start[c] = start[c - 1];
+    start[0] = 0;
+    for (int c = 0; c < classes; c++)
+        cvni_shuffle_ints(members + start[c], start[c + 1] - start[c], r);
+}
+
+/* quota[c] = members of class c in valid, `count` in all: count[c]*share rounded down, and one more
+ * for the largest remainders, of equal ones for the first. */
+static void cvni_quotas(const int *start, int classes, double share, int count, int *quota)
+{
+    int given = 0;
+    for (int c = 0; c < classes; c++) {
+        quota[c] = (int)((start[c + 1] - start[c]) * share);
+        given += quota[c];
+    }
+    for (; given < count; given++) {
+        double most = -1;
+        int best = 0;
+        for (int c = 0; c < classes; c++) {
+            const int members = start[c + 1] - start[c];
+            if (quota[c] < members && members * share - quota[c] > most) {
+                most = members * share - quota[c];
+                best = c;
+            }
+        }
+        quota[best]++;
+    }
+}
+
+cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
+                                     cvn_data *train, cvn_data *valid)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_STRATIFIED);
+    const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_split_stratified");
+    int n, count, classes;
+    int *part, *members, *start, *quota;
+    if (result != CVN_OK) return result;
+    n = data->count;
+    count = share > 0 && share < 1 ? (int)(n * share + 0.5) : 0;
+    if (count < 1 || count >= n)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_split_stratified: a share of %g of %d samples leaves "
+                               "nothing on one side", share, n);
+    classes = cvni_data_classes(data);
+    for (int i = 0; i < n && classes > 0; i++)
+        if (data->labels[cvni_data_number(data, i)] < 0) classes = -1;
+    if (classes < 0)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_split_stratified: needs a label from 0 to %d for each "
+                               "sample", CVNI_MAX_CLASSES - 1);
+    part = cvni_take_ints(cvni_add_size(cvni_mul_size(2, (size_t)n), 2 * (size_t)classes + 1));
+    if (!part)
+        return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
+                               "cvn_data_split_stratified: no memory for %d samples", n);
+    members = part + n;
+    start = members + n;
+    quota = start + classes + 1;
+    cvni_class_members(data, classes, &r, start, members);
+    cvni_quotas(start, classes, share, count, quota);
+    for (int c = 0; c < classes; c++)
+        for (int i = start[c]; i < start[c + 1]; i++) part[members[i]] = i - start[c] < quota[c];
+    return cvni_make_views(data, part, count, train, valid);
+}
+
+cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, int classes)
+{
+    if (!data || !data->labels || !counts || classes < 1 || data->count < 0)
+        return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < classes; c++) counts[c] = 0;
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0 && label < classes) counts[label]++;
+    }
+    return CVN_OK;
+}
+
+/* Ints of work that cvni_balanced_order needs. */
+static size_t cvni_balanced_work(int count, int classes)
+{
+    return cvni_add_size((size_t)count, 3 * (size_t)classes + 1);
+}
+
+/* The order of cvn_data_balanced_order in given memory; classes from cvni_data_classes, not -1. */
+static void cvni_balanced_order(const cvn_data *data, int classes, uint64_t seed, uint64_t epoch,
+                                int *order, int *work)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, CVNI_SHUFFLE_BALANCED);
+    int *members = work;
+    int *start = members + data->count;
+    int *next = start + classes + 1;        /* member of each class to come */
+    int *round = next + classes;            /* the classes that occur */
+    int n = 0;
+    cvni_class_members(data, classes, &r, start, members);
+    for (int c = 0; c < classes; c++) {
+        next[c] = start[c];
+        if (start[c + 1] > start[c]) round[n++] = c;
+    }
+    for (int i = 0; i < data->count; i++) {
+        const int place = i % n;
+        int c;
+        if (place == 0) cvni_shuffle_ints(round, n, &r);
+        c = round[place];
+        order[i] = members[next[c]++];
+        if (next[c] == start[c + 1]) next[c] = start[c];
+    }
+}
+
+cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch, int *order)
+{
+    int classes;
+    int *work;
+    if (!data || !order || data->count < 1) return CVN_ERROR_ARGUMENT;
+    classes = cvni_data_classes(data);
+    if (classes < 0) return CVN_ERROR_ARGUMENT;
+    work = cvni_take_ints(cvni_balanced_work(data->count, classes));
+    if (!work) return CVN_ERROR_MEMORY;
+    cvni_balanced_order(data, classes, seed, epoch, order, work);
+    CONVNET_FREE(work);
     return CVN_OK;
 }
 
@@ -10742,8 +11152,7 @@ typedef struct cvni_gather_job {
 /* Place of sample i of the batch in the arrays of the set. */
 static size_t cvni_sample(const cvni_gather_job *g, int i)
 {
-    return (size_t)g->data->first +
-           (size_t)(g->batch->index ? g->batch->index[i] : g->batch->first + i);
+    return cvni_data_number(g->data, g->batch->index ? g->batch->index[i] : g->batch->first + i);
 }
 
 static void cvni_gather_rows(void *context, int begin, int end, int worker)
@@ -10840,7 +11249,8 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
 {
     cvn_result r;
     for (int i = 0; i < batch->n; i++)
-        batch->work[i] = data->first + (batch->index ? batch->index[i] : batch->first + i);
+        batch->work[i] = (int)cvni_data_number(data, batch->index ? batch->index[i]
+                                                                  : batch->first + i);
     net->message[0] = 0;                    /* what is there afterwards is the callback's own
                                              * trouble */
     r = data->fill(data->user, net, batch->work, batch->n, batch->training);
@@ -10855,7 +11265,19 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
     return CVN_OK;
 }
 
-/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented.
+/* The weights of a batch; a plan without losses has no room for them. */
+static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
+{
+    if (!data->weights || !net->sample_weights) return;
+    for (int i = 0; i < batch->n; i++) {
+        const int s = batch->index ? batch->index[i] : batch->first + i;
+        net->sample_weights[i] = data->weights[cvni_data_number(data, s)];
+    }
+    net->weighted = batch->n;
+}
+
+/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented,
+ * and their weights, if the set has some (only those weigh: weights set before are forgotten).
  * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
@@ -10863,9 +11285,11 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
-    if (data->fill) return cvni_gather_fill(net, data, batch);
-    r = cvni_set_batch(net, batch->n);
+    net->weighted = net->mixed = 0;
+    r = data->fill ? cvni_gather_fill(net, data, batch) : cvni_set_batch(net, batch->n);
     if (r != CVN_OK) return r;
+    cvni_gather_weights(net, data, batch);
+    if (data->fill) return CVN_OK;
     memset(&g, 0, sizeof g);
     g.batch = batch;
     g.data = data;
@@ -10924,7 +11348,8 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
                          l->name, text);
     if (data->augment && !cvni_augment_valid(data->augment))
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "augmentation: values must be finite, not negative, scale below 1");
+                         "augmentation: values must be finite, not negative, scale below 1; "
+                         "the limits stand at each field of cvn_augment");
     return CVN_OK;
 }
 
@@ -10938,6 +11363,11 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
                          data->count, data->first);
+    for (int i = 0; data->index && i < data->count; i++)
+        if (data->index[i] < 0 || data->index[i] > INT_MAX - data->first)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "the data set has the index %d for its sample %d, from number %d on",
+                             data->index[i], i, data->first);
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -10964,6 +11394,98 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
                              "cvn_data.fill",
                              target ? "targets" : "labels");
         elements[target] = cvni_sample_elements(l->shape);
+    }
+    return CVN_OK;
+}
+
+/* ---- crops at prediction ---- */
+
+/* Half of d, halves rounded to the even number: Python's round, by which torchvision finds the
+ * centre. */
+static int cvni_half_even(int d) { return d / 2 + (d % 4 == 3); }
+
+/* Crop number k of an image [C, height, width] as the input takes it, of size h x w: 0 to 3 the
+ * corners (top left, top right, bottom left, bottom right), 4 the centre, then those of the
+ * mirrored image. */
+static void cvni_crop(const float *image, int height, int width, const cvn_shape *s, int k,
+                      float *out)
+{
+    const int h = s->dim[2];
+    const int w = s->dim[3];
+    const int corner = k % 5;
+    const int mirrored = k >= 5;
+    const int top = corner == 4 ? cvni_half_even(height - h) : corner / 2 * (height - h);
+    const int from = corner == 4 ? cvni_half_even(width - w) : corner % 2 * (width - w);
+    const int left = mirrored ? width - w - from : from;
+    for (int c = 0; c < s->dim[1]; c++) {
+        const float *plane = image + (size_t)c * (size_t)height * (size_t)width;
+        for (int y = 0; y < h; y++, out += w) {
+            const float *row = plane + (size_t)(top + y) * (size_t)width + left;
+            if (mirrored) for (int x = 0; x < w; x++) out[x] = row[w - 1 - x];
+            else memcpy(out, row, (size_t)w * sizeof *out);
+        }
+    }
+}
+
+/* What cvn_predict_crops cannot work with. */
+static cvn_result cvni_check_crops(cvn_net *net, const float *images, int n, int height, int width,
+                                   int crops, const float *out)
+{
+    const cvni_layer *in = cvni_first_input(net);
+    const cvni_layer *y = &net->layers[net->output];
+    char text[96];
+    if (!images || !out || n < 0 || !in || !in->y || y->per_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_predict_crops: needs images, room for the result and a net with an "
+                         "input");
+    if (crops != 1 && crops != 5 && crops != 10)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_predict_crops: %d crops; 1, 5 or 10 are "
+                         "possible", crops);
+    cvni_shape_text(in->shape, text);
+    if (in->shape.rank != 4 || height < in->shape.dim[2] || width < in->shape.dim[3] ||
+        cvni_mul_size((size_t)height, (size_t)width) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_fail(net, CVN_ERROR_SHAPE,
+                         "cvn_predict_crops: images of %d x %d for the input '%s' %s: they must be "
+                         "as large as it or larger", height, width, in->name, text);
+    return CVN_OK;
+}
+
+cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height, int width,
+                             int crops, float *out)
+{
+    const float share = 1.0f / (float)crops;
+    cvn_result r = cvni_needs_build(net, "cvn_predict_crops", 0);
+    cvni_layer *in;
+    int image = 0, k = 0;                   /* crop k of that image comes next */
+    if (r == CVN_OK) r = cvni_check_crops(net, images, n, height, width, crops, out);
+    if (r != CVN_OK) return r;
+    in = cvni_first_input(net);
+    while (image < n) {
+        const int64_t left = (int64_t)(n - image) * crops - k;
+        const int now = left < net->max_batch ? (int)left : net->max_batch;
+        const size_t elements = cvni_sample_elements(in->shape);
+        const size_t plane = (size_t)height * (size_t)width;
+        const cvni_layer *y = &net->layers[net->output];
+        size_t results;
+        r = cvni_set_batch(net, now);
+        if (r != CVN_OK) return r;
+        for (int i = 0; i < now; i++) {
+            const size_t at = (size_t)image + (size_t)((k + i) / crops);
+            cvni_crop(images + at * (size_t)in->shape.dim[1] * plane, height, width, &in->shape,
+                      (crops == 1 ? 4 : (k + i) % crops), in->y + (size_t)i * elements);
+        }
+        in->filled = now;
+        net->mixed = 0;
+        r = cvni_run(net, 0, 0);
+        if (r != CVN_OK) return r;
+        results = cvni_elements(y->shape) / (size_t)now;
+        for (int i = 0; i < now; i++) {
+            float *sum = out + (size_t)image * results;
+            const float *x = y->y + (size_t)i * results;
+            for (size_t j = 0; j < results; j++) sum[j] = (k ? sum[j] : 0) + share * x[j];
+            k = (k + 1) % crops;
+            image += k == 0;
+        }
     }
     return CVN_OK;
 }
@@ -12045,14 +12567,26 @@ static cvn_result cvni_gather_range(cvn_net *net, const cvn_data *data, int firs
     return cvni_gather(net, data, &b);
 }
 
-/* The labels of sample `first` on, for a plan without label inputs; NULL: look into the net. */
-static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first)
+/* Labels of a sample that a plan without label inputs is compared with; 0: look into the net. */
+static size_t cvni_labels_each(const cvn_net *net, const cvn_data *data)
 {
     const cvn_shape s = net->layers[net->output].shape;
-    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
-    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
-                              (size_t)net->layers[net->output].samples *
-                              ((size_t)data->first + (size_t)first);
+    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return 0;
+    return cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
+           (size_t)net->layers[net->output].samples;
+}
+
+/* The labels of the batch of sample `first` on, for a plan without label inputs; NULL: look into
+ * the net. work: room for the labels of a batch when data->index is set. */
+static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first, int *work)
+{
+    const size_t each = cvni_labels_each(net, data);
+    if (!each) return NULL;
+    if (!data->index) return data->labels + each * ((size_t)data->first + (size_t)first);
+    for (int i = 0; i < net->batch; i++)
+        memcpy(work + (size_t)i * each, data->labels + cvni_data_number(data, first + i) * each,
+               each * sizeof *work);
+    return work;
 }
 
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
@@ -12060,6 +12594,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     cvn_metrics m;
     cvni_score s = { 0, 0, 0 };
     double loss = 0;
+    size_t ints;
     int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
@@ -12069,18 +12604,21 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     m = *metrics;
     if (m.confusion && m.classes > 0)
         memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
-    work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
-                      : NULL;
-    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    ints = data->index ? cvni_labels_each(net, data) : 0;
+    if (data->fill && !ints) ints = 1;
+    ints = cvni_mul_size(ints, (size_t)net->max_batch);
+    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
     for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
         if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
         if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done), &s, &m);
+        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
     }
     cvni_free(net, work);
+    net->weighted = 0;
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
@@ -12628,6 +13166,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
     tick = net->tick;
     step = net->optimizer_step;
     result = cvni_check_batch(net, data, &t);
+    net->weighted = 0;
     memcpy(net->weights, copy, params);
     memcpy(net->state, copy + params, state);
     memcpy(net->grads, copy + params + state, grads);
