@@ -11230,8 +11230,9 @@ static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
     const int images = cvni_image_size(data, l, g);
     g->to = l->y;
     if (g->batch->training && data->augment && images) {
-        cvni_parallel_for(net, g->batch->n, work * (data->augment->noise > 0 ? 60 : 15),
-                          cvni_gather_augmented, g);
+        const int slow = data->augment->noise > 0 || data->augment->elastic > 0;
+        cvni_parallel_for(net, g->batch->n, work * (slow ? 60 : 15), cvni_gather_augmented,
+                          g);
     } else if (data->bytes) {
         g->from = data->bytes;
         g->row_bytes = elements;
@@ -11453,7 +11454,6 @@ static cvn_result cvni_check_crops(cvn_net *net, const float *images, int n, int
 cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height, int width,
                              int crops, float *out)
 {
-    const float share = 1.0f / (float)crops;
     cvn_result r = cvni_needs_build(net, "cvn_predict_crops", 0);
     cvni_layer *in;
     int image = 0, k = 0;                   /* crop k of that image comes next */
@@ -11482,8 +11482,9 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
         for (int i = 0; i < now; i++) {
             float *sum = out + (size_t)image * results;
             const float *x = y->y + (size_t)i * results;
-            for (size_t j = 0; j < results; j++) sum[j] = (k ? sum[j] : 0) + share * x[j];
+            for (size_t j = 0; j < results; j++) sum[j] = (k ? sum[j] : 0) + x[j];
             k = (k + 1) % crops;
+            if (!k) for (size_t j = 0; j < results; j++) sum[j] /= (float)crops;
             image += k == 0;
         }
     }
@@ -11502,39 +11503,108 @@ CVNI_COLD_END
  *               1) - shift, dx the same of w[3]
  *     block 1   angle = rotate*(2u - 1) degrees; factor = 1 + scale*(2u - 1); f = 1 + contrast*(2u
  *               - 1); b = brightness*(2u - 1)
- *     block 2   cutout's centre: row below(w, H), column below(w, W)
+ *     block 2   cutout's centre: row below(w[0], H), column below(w[1], W)
  *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and
  *     2, 3
+ *     block 2^30+i      erase_noise of elements 4i .. 4i+3: u of the four words
+ *     block 2^31        phi = shear*(2u - 1) degrees; tx = W*translate*(2u - 1), ty the same with H;
+ *                       word 3: erase when u < erase
+ *     block 2^31+1      k = 1 + saturation*(2u - 1); turn = hue*(2u - 1)
+ *     block 2^31+16+t   crop, attempt t = 0..9: area = H*W*(min + (max - min)*u), ratio =
+ *                       r^(2u - 1), w = round(sqrt(area*ratio)), h = round(sqrt(area/ratio)). The
+ *                       first one with 1 <= w <= W and 1 <= h <= H is taken: top = below(w[2], H -
+ *                       h + 1), left = below(w[3], W - w + 1). When none fits: the whole image, or
+ *                       what is left of it in the middle when W/H < 1/r is mended by h =
+ *                       round(W*r), W/H > r by w = round(H*r); top = (H - h)/2 rounded down, left
+ *                       likewise
+ *     block 2^31+32+t   erase, attempt t = 0..9: area = H*W*(0.02 + 0.31*u), ratio =
+ *                       0.3*11^u, h = round(sqrt(area*ratio)), w = round(sqrt(area/ratio)). The
+ *                       first one with 1 <= w < W and 1 <= h < H is taken, top and left as above.
+ *                       When none fits nothing is erased
+ *     block 2^31+2^30+n elastic: node n, of dx from words 0, 1 (cosine), of dy the sine
  *   Then, in this order:
- *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - cx, v = y - dy - cy, out[y][x] is the
- *               image at
- *                   sx = cx + (cos(angle)*u + sin(angle)*v)/factor
+ *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - tx - cx, v = y - dy - ty - cy,
+ *               out[y][x] is the image at
+ *                   sx = cx + ((cos(angle) - sin(angle)*tan(phi))*u
+ *                              + (sin(angle) + cos(angle)*tan(phi))*v)/factor
  *                   sy = cy + (cos(angle)*v - sin(angle)*u)/factor
- *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy; bilinear
- *               between the four pixels around it, those outside the image being `fill`. With
- *               rotate and scale 0 pixels are copied.
+ *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy, then for crop
+ *               sx by left + (sx + 1/2)*w/W - 1/2, sy by top + (sy + 1/2)*h/H - 1/2, then the
+ *               elastic displacement added; bilinear between the four pixels around it, those
+ *               outside the image being `fill`. With crop, places up to half a pixel outside the
+ *               image are moved to its edge. Without rotate, scale, shear, translate, crop and
+ *               elastic pixels are copied.
+ *     elastic   uniform cubic B-splines over a grid of normal numbers n_ij, nodes g = sqrt(3)*sigma
+ *               apart so that the spline, like the Gaussian of Simard, has the standard deviation
+ *               sigma:
+ *                   displacement(x, y) = elastic * 315/151 * sum_ij B(y/g - i) B(x/g - j) n_ij
+ *               with i, j from -1 on: node n = (i + 1)*(floor((W-1)/g) + 4) + j + 1 (mod 2^30);
+ *               151/315 is the integral of B^2. B(t) = 2/3 - t^2 + |t|^3/2 for |t| < 1, (2 -
+ *               |t|)^3/6 for |t| < 2, else 0
+ *     saturation and hue, with 3 channels   M, m = largest and smallest channel of a pixel;
+ *               k limited to max(1, M/(M - m)); x = M - k*(M - x) for each channel. Then the
+ *               hexagon's angle of the pixel, in turns, + turn; M and m stay
  *     contrast and brightness   x = m + f*(x - m) + b, m the mean of all elements of the image now;
  *                               no clamping
  *     noise     x += noise*normal
+ *     erase     rows [top, top + h), columns [left, left + w) are `fill` or noise
  *     cutout    rows and columns [centre - cutout/2, centre - cutout/2 + cutout) inside the image
  *               are `fill`
  *   Byte images are bytes/255 meanwhile; their normalisation follows. In cvn_augment_image the
  *   epoch is k >> 32, the
  *   sample k & 0xffffffff.                                             tested: tests/test_data.c */
 
+/* Blocks of random words that the newer draws take; noise ends below the first. */
+#define CVNI_AUGMENT_ERASE_NOISE 0x40000000u
+#define CVNI_AUGMENT_AFFINE 0x80000000u
+#define CVNI_AUGMENT_COLOUR 0x80000001u
+#define CVNI_AUGMENT_CROP 0x80000010u
+#define CVNI_AUGMENT_ERASE 0x80000020u
+#define CVNI_AUGMENT_ELASTIC 0xC0000000u
+
+typedef struct cvni_box { int top, left, height, width; } cvni_box;
+
+/* Which words an image's numbers come from. */
+typedef struct cvni_augment_key {
+    uint64_t seed, epoch;
+    uint32_t sample;
+} cvni_augment_key;
+
 typedef struct cvni_augment_draw {
     int flip, flip_vertical, dy, dx;
-    double angle, factor;                   /* radians */
-    float contrast, brightness;
+    double cosine, sine;                    /* of the angle, divided by the factor */
+    double shear, ty, tx;                   /* tangent; pixels */
+    int cropped;
+    cvni_box crop, erase;                   /* erase.height 0: none */
+    float contrast, brightness, saturation, turn;
     int cut_y, cut_x;                       /* corner; may be outside */
 } cvni_augment_draw;
 
+/* Whether x is in [0, high]; false for NaN. */
+static int cvni_within(float x, float high) { return x >= 0 && x <= high; }
+
 static int cvni_augment_valid(const cvn_augment *a)
 {
-    return a->shift >= 0 && a->cutout >= 0 && cvni_at_least(a->rotate, 0) &&
-           cvni_at_least(a->scale, 0) && a->scale < 1 && cvni_at_least(a->brightness, 0) &&
-           cvni_at_least(a->contrast, 0) && cvni_at_least(a->noise, 0) && a->fill >= -FLT_MAX &&
-           a->fill <= FLT_MAX;
+    const float most = a->crop_scale_max != 0 ? a->crop_scale_max : 1;
+    if (a->shift < 0 || a->cutout < 0 || !cvni_at_least(a->rotate, 0) ||
+        !cvni_at_least(a->scale, 0) || a->scale >= 1 || !cvni_at_least(a->brightness, 0) ||
+        !cvni_at_least(a->contrast, 0) || !cvni_at_least(a->noise, 0) ||
+        !(a->fill >= -FLT_MAX && a->fill <= FLT_MAX))
+        return 0;
+    if (!cvni_within(a->shear, 89.99f) || !cvni_at_least(a->translate, 0) ||
+        !cvni_within(a->saturation, 1) || !cvni_within(a->hue, 0.5f) || !cvni_within(a->erase, 1) ||
+        !cvni_at_least(a->elastic, 0) ||
+        !(a->elastic_sigma == 0 || cvni_at_least(a->elastic_sigma, 1)))
+        return 0;
+    if (!cvni_within(a->crop_scale_min, most) || !cvni_within(most, 1) ||
+        (a->crop_scale_max != 0 && a->crop_scale_min == 0))
+        return 0;
+    return a->crop_ratio == 0 || cvni_at_least(a->crop_ratio, 1);
+}
+
+static void cvni_augment_words(const cvni_augment_key *key, uint32_t block, uint32_t w[4])
+{
+    cvni_random4(key->seed, CVNI_STREAM_AUGMENT, key->epoch, key->sample, block, w);
 }
 
 /* Uniform in [-1, 1) */
@@ -11548,24 +11618,103 @@ static int cvni_draw_shift(uint32_t word, int shift)
     return (int)((int64_t)(((uint64_t)word * (2 * (uint64_t)shift + 1)) >> 32) - shift);
 }
 
-static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch,
-                                           uint32_t sample, int height, int width)
+/* A box of the area and of the ratio `tall` of height to width, at a random place; 0 when it does
+ * not fit into height x width. */
+static int cvni_place_box(double area, double tall, int height, int width, const uint32_t w[4],
+                          cvni_box *box)
+{
+    const double h = floor(sqrt(area * tall) + 0.5);
+    const double v = floor(sqrt(area / tall) + 0.5);
+    if (!(h >= 1 && v >= 1 && h <= height && v <= width)) return 0;
+    box->height = (int)h;
+    box->width = (int)v;
+    box->top = cvni_word_below(w[2], (uint32_t)(height - box->height + 1));
+    box->left = cvni_word_below(w[3], (uint32_t)(width - box->width + 1));
+    return 1;
+}
+
+static cvni_box cvni_draw_crop(const cvn_augment *a, const cvni_augment_key *key, int height,
+                               int width)
+{
+    const double least = (double)a->crop_scale_min;
+    const double most = a->crop_scale_max != 0 ? (double)a->crop_scale_max : 1.0;
+    const double ratio = a->crop_ratio != 0 ? (double)a->crop_ratio : 4.0 / 3.0;
+    cvni_box box;
+    for (uint32_t attempt = 0; attempt < 10; attempt++) {
+        uint32_t w[4];
+        double share, wide;
+        cvni_augment_words(key, CVNI_AUGMENT_CROP + attempt, w);
+        share = least + (most - least) * (double)cvni_to_uniform(w[0]);
+        wide = pow(ratio, (double)cvni_plus_minus(w[1]));
+        if (cvni_place_box(share * height * width, 1 / wide, height, width, w, &box)) return box;
+    }
+    box.height = (double)height > width * ratio ? (int)floor(width * ratio + 0.5) : height;
+    box.width = (double)width > height * ratio ? (int)floor(height * ratio + 0.5) : width;
+    box.top = (height - box.height) / 2;
+    box.left = (width - box.width) / 2;
+    return box;
+}
+
+static cvni_box cvni_draw_erase(const cvni_augment_key *key, int height, int width)
+{
+    cvni_box box = { 0, 0, 0, 0 };
+    for (uint32_t attempt = 0; attempt < 10; attempt++) {
+        uint32_t w[4];
+        double share, tall;
+        cvni_augment_words(key, CVNI_AUGMENT_ERASE + attempt, w);
+        share = 0.02 + 0.31 * (double)cvni_to_uniform(w[0]);
+        tall = 0.3 * pow(11.0, (double)cvni_to_uniform(w[1]));
+        if (cvni_place_box(share * height * width, tall, height, width, w, &box) &&
+            box.height < height && box.width < width)
+            return box;
+    }
+    box.height = 0;
+    return box;
+}
+
+/* What came later than the first three blocks. */
+static void cvni_draw_more(const cvn_augment *a, const cvni_augment_key *key, int height, int width,
+                           cvni_augment_draw *d)
+{
+    uint32_t w[4];
+    int erase;
+    cvni_augment_words(key, CVNI_AUGMENT_AFFINE, w);
+    d->shear = tan((double)a->shear * (double)cvni_plus_minus(w[0]) *
+                   (3.14159265358979324 / 180.0));
+    d->tx = width * (double)a->translate * (double)cvni_plus_minus(w[1]);
+    d->ty = height * (double)a->translate * (double)cvni_plus_minus(w[2]);
+    erase = cvni_to_uniform(w[3]) < a->erase;
+    cvni_augment_words(key, CVNI_AUGMENT_COLOUR, w);
+    d->saturation = 1.0f + a->saturation * cvni_plus_minus(w[0]);
+    d->turn = a->hue * cvni_plus_minus(w[1]);
+    d->cropped = a->crop_scale_min > 0;
+    if (d->cropped) d->crop = cvni_draw_crop(a, key, height, width);
+    if (erase) d->erase = cvni_draw_erase(key, height, width);
+}
+
+static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, const cvni_augment_key *key,
+                                           int height, int width)
 {
     cvni_augment_draw d;
     uint32_t w[4];
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 0, w);
+    double angle, factor;
+    memset(&d, 0, sizeof d);
+    cvni_augment_words(key, 0, w);
     d.flip = a->flip && w[0] >> 31;
     d.flip_vertical = a->flip_vertical && w[1] >> 31;
     d.dy = cvni_draw_shift(w[2], a->shift);
     d.dx = cvni_draw_shift(w[3], a->shift);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 1, w);
-    d.angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
-    d.factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    cvni_augment_words(key, 1, w);
+    angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
+    factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    d.cosine = cos(angle) / factor;
+    d.sine = sin(angle) / factor;
     d.contrast = 1.0f + a->contrast * cvni_plus_minus(w[2]);
     d.brightness = a->brightness * cvni_plus_minus(w[3]);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 2, w);
+    cvni_augment_words(key, 2, w);
     d.cut_y = cvni_word_below(w[0], (uint32_t)height) - a->cutout / 2;
     d.cut_x = cvni_word_below(w[1], (uint32_t)width) - a->cutout / 2;
+    cvni_draw_more(a, key, height, width, &d);
     return d;
 }
 
@@ -11615,11 +11764,15 @@ static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_
     }
 }
 
-/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane. */
+/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane, moved by the
+ * displacement of that pixel where there is one. */
 typedef struct cvni_warp {
     const cvni_image *in;
     size_t plane;                           /* offset of the channel */
     double sx, sy, step_x, step_y;
+    const float *move_x, *move_y;           /* elastic displacement, of pixels [begin, end), or
+                                             * NULL */
+    int to_edge;                            /* half a pixel outside the image its edge is read */
     float outside;                          /* fill, in units of the source: of bytes where it has
                                              * them */
 } cvni_warp;
@@ -11643,13 +11796,28 @@ static float cvni_warp_mix(float a, float b, float c, float d, float fy, float f
     return top + fy * (bottom - top);
 }
 
+/* Places in [-1/2, 0) and (size - 1, size - 1/2] go to the nearest pixel. */
+static double cvni_to_edge(double s, int size)
+{
+    if (s < 0 && s >= -0.5) return 0;
+    return s > size - 1 && s <= size - 0.5 ? size - 1 : s;
+}
+
 /* Pixels [begin, end) of the row wherever they read. */
 static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out)
 {
     for (int x = begin; x < end; x++) {
-        const double sx = p->sx + x * p->step_x;
-        const double sy = p->sy + x * p->step_y;
+        double sx = p->sx + x * p->step_x;
+        double sy = p->sy + x * p->step_y;
         int x0, y0;
+        if (p->move_x) {
+            sx += (double)p->move_x[x - begin];
+            sy += (double)p->move_y[x - begin];
+        }
+        if (p->to_edge) {
+            sx = cvni_to_edge(sx, p->in->width);
+            sy = cvni_to_edge(sy, p->in->height);
+        }
         if (!(sx > -1 && sy > -1 && sx < p->in->width && sy < p->in->height)) {
             out[x] = p->outside;
             continue;
@@ -11696,37 +11864,197 @@ static void cvni_warp_span(double s, double step, int size, int *begin, int *end
     if (last < *end - 1) *end = last >= *begin ? (int)floor(last) + 1 : *begin;
 }
 
-static void cvni_warp_image(const cvni_augment_draw *d, float fill, const cvni_image *in,
-                            float *out)
+/* Where the pixels of row y read. */
+static void cvni_warp_row(const cvni_augment_draw *d, int y, cvni_warp *p)
 {
-    const int w = in->width;
-    const int h = in->height;
+    const int w = p->in->width;
+    const int h = p->in->height;
     const double cx = 0.5 * (w - 1);
     const double cy = 0.5 * (h - 1);
-    const double cosine = cos(d->angle) / d->factor;
-    const double sine = sin(d->angle) / d->factor;
-    const float unit = in->bytes ? 1.0f / 255.0f : 1.0f;
-    cvni_warp p;
-    p.in = in;
-    p.outside = in->bytes ? fill * 255.0f : fill;
-    p.step_x = d->flip ? -cosine : cosine;
-    p.step_y = d->flip_vertical ? sine : -sine;
-    for (int c = 0; c < in->channels; c++) {
-        p.plane = (size_t)c * (size_t)h * (size_t)w;
+    const double u = -(double)d->dx - d->tx - cx;
+    const double v = (double)y - d->dy - d->ty - cy;
+    p->step_x = d->cosine - d->sine * d->shear;
+    p->step_y = -d->sine;
+    p->sx = cx + p->step_x * u + (d->sine + d->cosine * d->shear) * v;
+    p->sy = cy + d->cosine * v - d->sine * u;
+    if (d->flip) {
+        p->sx = w - 1 - p->sx;
+        p->step_x = -p->step_x;
+    }
+    if (d->flip_vertical) {
+        p->sy = h - 1 - p->sy;
+        p->step_y = -p->step_y;
+    }
+    if (d->cropped) {
+        const double zoom_x = (double)d->crop.width / w;
+        const double zoom_y = (double)d->crop.height / h;
+        p->sx = d->crop.left + (p->sx + 0.5) * zoom_x - 0.5;
+        p->sy = d->crop.top + (p->sy + 0.5) * zoom_y - 0.5;
+        p->step_x *= zoom_x;
+        p->step_y *= zoom_y;
+    }
+}
+
+static void cvni_warp_image(const cvni_augment_draw *d, cvni_warp *p, float *out)
+{
+    const int w = p->in->width;
+    const int h = p->in->height;
+    for (int c = 0; c < p->in->channels; c++) {
+        p->plane = (size_t)c * (size_t)h * (size_t)w;
         for (int y = 0; y < h; y++, out += w) {
-            const double u = -(double)d->dx - cx;
-            const double v = (double)y - d->dy - cy;
             int begin = 0, end = w;
-            p.sx = cx + cosine * u + sine * v;
-            p.sy = cy + cosine * v - sine * u;
-            if (d->flip) p.sx = w - 1 - p.sx;
-            if (d->flip_vertical) p.sy = h - 1 - p.sy;
-            cvni_warp_span(p.sx, p.step_x, w, &begin, &end);
-            cvni_warp_span(p.sy, p.step_y, h, &begin, &end);
-            cvni_warp_checked(&p, 0, begin, out);
-            cvni_warp_inside(&p, begin, end, out);
-            cvni_warp_checked(&p, end, w, out);
-            for (int x = 0; in->bytes && x < w; x++) out[x] *= unit;
+            cvni_warp_row(d, y, p);
+            cvni_warp_span(p->sx, p->step_x, w, &begin, &end);
+            cvni_warp_span(p->sy, p->step_y, h, &begin, &end);
+            cvni_warp_checked(p, 0, begin, out);
+            cvni_warp_inside(p, begin, end, out);
+            cvni_warp_checked(p, end, w, out);
+        }
+    }
+}
+
+/* ---- elastic displacement: tiles of the image, so that nodes are drawn once a tile ---- */
+
+#define CVNI_ELASTIC_TILE 32
+#define CVNI_ELASTIC_NODES 23               /* 31/sqrt(3) rounded up, 4 for a spline, 1 to spare */
+
+typedef struct cvni_elastic {
+    const cvni_augment_key *key;
+    double amplitude, step;                 /* of the nodes, pixels */
+    size_t columns;                         /* nodes in a row of the whole grid */
+    float node_x[CVNI_ELASTIC_NODES][CVNI_ELASTIC_NODES];
+    float node_y[CVNI_ELASTIC_NODES][CVNI_ELASTIC_NODES];
+    float x[CVNI_ELASTIC_TILE][CVNI_ELASTIC_TILE];      /* the displacement */
+    float y[CVNI_ELASTIC_TILE][CVNI_ELASTIC_TILE];
+} cvni_elastic;
+
+/* The four weights of a uniform cubic B-spline at t in [0, 1) of a cell. */
+static void cvni_spline(double t, float b[4])
+{
+    const double s = 1 - t;
+    b[0] = (float)(s * s * s / 6);
+    b[1] = (float)(2.0 / 3.0 - t * t + 0.5 * t * t * t);
+    b[2] = (float)(2.0 / 3.0 - s * s + 0.5 * s * s * s);
+    b[3] = (float)(t * t * t / 6);
+}
+
+/* Draws the nodes [top, top + rows) x [left, left + columns) of the grid, counted from its first. */
+static void cvni_elastic_nodes(cvni_elastic *e, int top, int rows, int left, int columns)
+{
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+            const size_t n = (size_t)(top + i) * e->columns + (size_t)(left + j);
+            double radius, angle;
+            uint32_t w[4];
+            cvni_augment_words(e->key, CVNI_AUGMENT_ELASTIC + (uint32_t)(n & 0x3FFFFFFFu), w);
+            radius = e->amplitude * sqrt(-2.0 * log(((double)w[0] + 1.0) / 4294967296.0));
+            angle = 6.283185307179586 / 4294967296.0 * (double)w[1];
+            e->node_x[i][j] = (float)(radius * cos(angle));
+            e->node_y[i][j] = (float)(radius * sin(angle));
+        }
+    }
+}
+
+/* The displacement of pixels [top, bottom) x [left, right), a tile. */
+static void cvni_elastic_tile(cvni_elastic *e, int top, int bottom, int left, int right)
+{
+    const int first_row = (int)(top / e->step);             /* node -1 of the formula is number 0 */
+    const int first_column = (int)(left / e->step);
+    const int columns = (int)((right - 1) / e->step) - first_column + 4;
+    cvni_elastic_nodes(e, first_row, (int)((bottom - 1) / e->step) - first_row + 4, first_column,
+                       columns);
+    for (int y = top; y < bottom; y++) {
+        const double t = y / e->step;
+        const int i = (int)t - first_row;
+        float sum_x[CVNI_ELASTIC_NODES], sum_y[CVNI_ELASTIC_NODES], b[4];
+        cvni_spline(t - (int)t, b);
+        for (int j = 0; j < columns; j++) {
+            sum_x[j] = sum_y[j] = 0;
+            for (int k = 0; k < 4; k++) {
+                sum_x[j] += b[k] * e->node_x[i + k][j];
+                sum_y[j] += b[k] * e->node_y[i + k][j];
+            }
+        }
+        for (int x = left; x < right; x++) {
+            const double s = x / e->step;
+            const int j = (int)s - first_column;
+            float move_x = 0, move_y = 0;
+            cvni_spline(s - (int)s, b);
+            for (int k = 0; k < 4; k++) {
+                move_x += b[k] * sum_x[j + k];
+                move_y += b[k] * sum_y[j + k];
+            }
+            e->x[y - top][x - left] = move_x;
+            e->y[y - top][x - left] = move_y;
+        }
+    }
+}
+
+static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
+                              const cvni_augment_key *key, cvni_warp *p, float *out)
+{
+    const int w = p->in->width;
+    const int h = p->in->height;
+    cvni_elastic e;
+    e.key = key;
+    e.amplitude = (double)a->elastic * (315.0 / 151.0);
+    e.step = sqrt(3.0) * (a->elastic_sigma != 0 ? (double)a->elastic_sigma : 4.0);
+    e.columns = (size_t)((w - 1) / e.step) + 4;
+    for (int top = 0; top < h; top += CVNI_ELASTIC_TILE) {
+        const int bottom = cvni_min(h - top, CVNI_ELASTIC_TILE) + top;
+        for (int left = 0; left < w; left += CVNI_ELASTIC_TILE) {
+            const int right = cvni_min(w - left, CVNI_ELASTIC_TILE) + left;
+            cvni_elastic_tile(&e, top, bottom, left, right);
+            for (int c = 0; c < p->in->channels; c++) {
+                p->plane = (size_t)c * (size_t)h * (size_t)w;
+                for (int y = top; y < bottom; y++) {
+                    cvni_warp_row(d, y, p);
+                    p->move_x = e.x[y - top];
+                    p->move_y = e.y[y - top];
+                    cvni_warp_checked(p, left, right, out + p->plane + (size_t)y * (size_t)w);
+                }
+            }
+        }
+    }
+}
+
+/* The geometry of a draw, by the one bilinear warp. */
+static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
+                          const cvni_augment_key *key, const cvni_image *in, float *out)
+{
+    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
+    cvni_warp p;
+    memset(&p, 0, sizeof p);
+    p.in = in;
+    p.outside = in->bytes ? a->fill * 255.0f : a->fill;
+    p.to_edge = d->cropped;
+    if (a->elastic != 0) cvni_warp_elastic(d, a, key, &p, out);
+    else cvni_warp_image(d, &p, out);
+    for (size_t i = 0; in->bytes && i < n; i++) out[i] *= 1.0f / 255.0f;
+}
+
+/* Saturation and hue of the pixels of three planes. In the hexcone channel c of a pixel at the
+ * angle a (in sixths of a turn) is M - (M - m)*clamp(min(t, 4 - t), 0, 1), t = (5 - 2c + a) mod
+ * 6:  A. R. Smith, Color Gamut Transform Pairs, SIGGRAPH 1978. */
+static void cvni_colour(float saturation, float turn, size_t plane, float *y)
+{
+    for (size_t i = 0; i < plane; i++) {
+        const float r = y[i], g = y[i + plane], b = y[i + 2 * plane];
+        const float top = r > g ? (r > b ? r : b) : (g > b ? g : b);
+        const float bottom = r < g ? (r < b ? r : b) : (g < b ? g : b);
+        const float span = top - bottom;
+        float angle, chroma;
+        if (!(span > 0)) continue;
+        chroma = saturation * span;
+        if (saturation > 1 && chroma > top) chroma = top > span ? top : span;
+        if (top == r) angle = (g - b) / span;
+        else angle = top == g ? 2 + (b - r) / span : 4 + (r - g) / span;
+        angle += 6 * turn;
+        for (int c = 0; c < 3; c++) {
+            float t = (float)(5 - 2 * c) + angle;           /* in [-3, 13] */
+            t -= t >= 12 ? 12.0f : t >= 6 ? 6.0f : t < 0 ? -6.0f : 0.0f;
+            t = t < 4 - t ? t : 4 - t;
+            y[i + (size_t)c * plane] = top - chroma * (t < 0 ? 0 : t > 1 ? 1 : t);
         }
     }
 }
@@ -11740,13 +12068,12 @@ static void cvni_contrast_brightness(float contrast, float brightness, size_t n,
     for (size_t i = 0; i < n; i++) y[i] = mean + contrast * (y[i] - mean) + brightness;
 }
 
-static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t sample, size_t n,
-                           float *y)
+static void cvni_add_noise(float noise, const cvni_augment_key *key, size_t n, float *y)
 {
     for (size_t i = 0; i < n; i += 4) {
         uint32_t w[4];
         float normal[4];
-        cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, (uint32_t)(3 + i / 4), w);
+        cvni_augment_words(key, (uint32_t)(3 + i / 4), w);
         for (int j = 0; j < 4; j += 2) {
             const double radius = sqrt(-2.0 * log(((double)w[j] + 1.0) / 4294967296.0));
             const double angle = 6.283185307179586 / 4294967296.0 * (double)w[j + 1];
@@ -11770,17 +12097,49 @@ static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const
             cvni_set_pixels(out + (size_t)y * (size_t)in->width + left, right - left, fill);
 }
 
+static void cvni_erase(const cvni_box *box, const cvn_augment *a, const cvni_augment_key *key,
+                       const cvni_image *in, float *out)
+{
+    for (int c = 0; c < in->channels; c++) {
+        for (int y = box->top; y < box->top + box->height; y++) {
+            const size_t begin = ((size_t)c * (size_t)in->height + (size_t)y) * (size_t)in->width +
+                                 (size_t)box->left;
+            uint32_t w[4];
+            if (!a->erase_noise) {
+                cvni_set_pixels(out + begin, box->width, a->fill);
+                continue;
+            }
+            for (size_t i = begin; i < begin + (size_t)box->width; i++) {
+                if (i == begin || i % 4 == 0)
+                    cvni_augment_words(key, CVNI_AUGMENT_ERASE_NOISE + (uint32_t)(i / 4), w);
+                out[i] = cvni_to_uniform(w[i % 4]);
+            }
+        }
+    }
+}
+
 /* One image, [C, H, W] as floats (bytes as bytes/255), into out; `a` is valid. */
 static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
                          const cvni_image *in, float *out)
 {
-    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
-    const cvni_augment_draw d = cvni_draw_augment(a, seed, epoch, sample, in->height, in->width);
-    if (a->rotate != 0 || a->scale != 0) cvni_warp_image(&d, a->fill, in, out);
+    const size_t plane = (size_t)in->height * (size_t)in->width;
+    const size_t n = (size_t)in->channels * plane;
+    cvni_augment_draw d;
+    cvni_augment_key key;
+    key.seed = seed;
+    key.epoch = epoch;
+    key.sample = sample;
+    d = cvni_draw_augment(a, &key, in->height, in->width);
+    if (a->rotate != 0 || a->scale != 0 || a->shear != 0 || a->translate != 0 || d.cropped ||
+        a->elastic != 0)
+        cvni_warp_any(&d, a, &key, in, out);
     else cvni_shift_image(&d, a->fill, in, out);
+    if (in->channels == 3 && (a->saturation != 0 || a->hue != 0))
+        cvni_colour(d.saturation, d.turn, plane, out);
     if (a->contrast != 0 || a->brightness != 0)
         cvni_contrast_brightness(d.contrast, d.brightness, n, out);
-    if (a->noise != 0) cvni_add_noise(a->noise, seed, epoch, sample, n, out);
+    if (a->noise != 0) cvni_add_noise(a->noise, &key, n, out);
+    if (d.erase.height > 0) cvni_erase(&d.erase, a, &key, in, out);
     if (a->cutout != 0) cvni_cut_out(&d, a->cutout, a->fill, in, out);
 }
 
