@@ -1131,7 +1131,7 @@ typedef struct cvn_augment {
     float crop_scale_max;           /* 0: 1; <= 1 */
     float crop_ratio;               /* width/height of the part, its logarithm uniform, in [1/r, r];
                                      * 0: 4/3 */
-    float elastic;                  /* pixels, standard deviation of the displacement of each axis */
+    float elastic;                  /* pixels, standard deviation of the displacement, each axis */
     float elastic_sigma;            /* pixels over which displacements are alike; 0: 4; >= 1 */
     float erase;                    /* probability that a rectangle is erased: 0.02 to 0.33 of the
                                      * area, height/width 0.3 to 3.3 */
@@ -10831,7 +10831,7 @@ cvn_result cvn_data_normalize(cvn_data *data)
 
 /* ---- views: folds, stratified splits, balanced sampling ---- */
 
-#define CVNI_MAX_CLASSES 1048576            /* of stratified and balanced sets: bounds their memory */
+#define CVNI_MAX_CLASSES 1048576            /* of stratified and balanced sets: limits memory */
 
 enum { CVNI_SHUFFLE_FOLD = 1, CVNI_SHUFFLE_STRATIFIED = 2, CVNI_SHUFFLE_BALANCED = 3 };
 
@@ -11507,8 +11507,8 @@ CVNI_COLD_END
  *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and
  *     2, 3
  *     block 2^30+i      erase_noise of elements 4i .. 4i+3: u of the four words
- *     block 2^31        phi = shear*(2u - 1) degrees; tx = W*translate*(2u - 1), ty the same with H;
- *                       word 3: erase when u < erase
+ *     block 2^31        phi = shear*(2u - 1) degrees; tx = W*translate*(2u - 1), ty the same with
+ *                       H; word 3: erase when u < erase
  *     block 2^31+1      k = 1 + saturation*(2u - 1); turn = hue*(2u - 1)
  *     block 2^31+16+t   crop, attempt t = 0..9: area = H*W*(min + (max - min)*u), ratio =
  *                       r^(2u - 1), w = round(sqrt(area*ratio)), h = round(sqrt(area/ratio)). The
@@ -11938,7 +11938,7 @@ static void cvni_spline(double t, float b[4])
     b[3] = (float)(t * t * t / 6);
 }
 
-/* Draws the nodes [top, top + rows) x [left, left + columns) of the grid, counted from its first. */
+/* Draws the nodes [top, top + rows) x [left, left + columns), counted from the grid's first. */
 static void cvni_elastic_nodes(cvni_elastic *e, int top, int rows, int left, int columns)
 {
     for (int i = 0; i < rows; i++) {

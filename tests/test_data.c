@@ -875,6 +875,7 @@ static void colour_known(void)
 static void erase_share(void)
 {
     enum { S = 24, M = S * S };
+    const double all = M;
     static float in[M], out[M];
     cvn_augment a = one_option(0);
     int erased = 0;
@@ -887,10 +888,10 @@ static void erase_share(void)
         cvn_augment_image(&a, 2, k, in, 1, S, S, out);
         for (int i = 0; i < M; i++) n += out[i] == -1;
         for (int i = 0; i < M; i++) CHECK(out[i] == -1 || out[i] == in[i]);
-        CHECK(n < M * 0.36);
+        CHECK(n < all * 0.36);
         if (!n) continue;
         erased++;
-        area += (double)n / M;
+        area += n / all;
     }
     CHECK_NEAR(erased / 2000.0, 0.4, 0.04);
     CHECK_NEAR(area / erased, 0.175, 0.02);                 /* (0.02 + 0.33)/2 */

@@ -1,5 +1,5 @@
-/* test_folds.c - room >>data: views by an index, folds, stratified splits, balanced sampling, sample
- * weights of a batch, statistics, crops at prediction. */
+/* test_folds.c - room >>data: views by an index, folds, stratified splits, balanced sampling,
+ * sample weights of a batch, statistics, crops at prediction. */
 #include <stddef.h>
 
 static void *test_alloc(size_t size);
@@ -216,7 +216,7 @@ static void folds_refused(void)
 
 /* ---- stratified splits ---- */
 
-/* Members of a class in valid by the largest remainder, from the definition: sorted by remainder. */
+/* Each class has its share rounded down or up, up where the remainders are largest. */
 static void check_stratified(const cvn_data *d, double share, uint64_t seed)
 {
     cvn_data train, valid;
@@ -291,7 +291,7 @@ static void balanced(void)
 {
     int first_class[CLASSES + 1] = { 0 };
     cvn_data d = make_data(0);
-    for (int i = 0; i < N; i++)                             /* 2 of class 0, 3 of 1, many of 2 and 4 */
+    for (int i = 0; i < N; i++)                             /* few of classes 0 and 1, none of 3 */
         set_labels[i] = i == 7 || i == 20 ? 0 : i % 20 == 1 ? 1 : i % 3 ? 2 : i % 2 ? 4 : -5;
     for (uint64_t epoch = 0; epoch < 400; epoch++) {
         int order[N], often[N] = { 0 }, drawn[5] = { 0 };
