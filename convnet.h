@@ -1181,10 +1181,22 @@ CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
 
 /* Changes made to a training image while its batch is gathered, drawn anew each epoch from (seed,
  * epoch, sample): they do not depend on threads or batch size. All zero: none. Geometry is one
- * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Brightness,
- * contrast and noise act on bytes/255, or on float images as they are; the normalisation of byte
- * images comes after. Order: geometry, contrast and brightness (values are not clamped), noise,
- * cutout; the draws are specified in the room. */
+ * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Colour, noise
+ * and erasing act on bytes/255, or on float images as they are; the normalisation of byte images
+ * comes after. Order: geometry (crop, flips, shear, rotate, scale, shift and translate, elastic),
+ * saturation and hue, contrast and brightness (values are not clamped), noise, erase, cutout; the
+ * draws are specified in the room.
+ *   hue, saturation   of the HSV hexcone, images of 3 channels (red, green, blue) only, others stay
+ *                     as they are. Saturation is limited to 1. Values outside [0, 1] are not
+ *                     clamped: a hue moves between a pixel's smallest and largest channel wherever
+ *                     these lie; where the smallest is below 0, saturation only falls.
+ *   crop              torchvision.transforms.RandomResizedCrop, the image's size staying as it is:
+ *                     C. Szegedy et al., arXiv:1409.4842. Pixels at the crop's edge mix with their
+ *                     neighbours outside the crop (torchvision repeats the edge); at the edge of
+ *                     the image the edge is repeated.
+ *   elastic           P. Simard et al., Best Practices for Convolutional Neural Networks, 2003
+ *   erase             torchvision.transforms.RandomErasing with its defaults, except that the noise
+ *                     is uniform: Z. Zhong et al., arXiv:1708.04896 */
 typedef struct cvn_augment {
     int flip;                       /* mirror left-right with probability 1/2 */
     int flip_vertical;              /* mirror top-bottom with probability 1/2 */
@@ -1198,6 +1210,22 @@ typedef struct cvn_augment {
     int cutout;                     /* a square of that side at a random place is set to fill
                                      * arXiv:1708.04552 */
     float fill;                     /* of bytes/255, or of the float image */
+    float shear;                    /* degrees, uniform in [-shear, shear], < 90: x moves by
+                                     * -y*tan(shear), as in torchvision's affine */
+    float translate;                /* share of the size, each axis uniform in [-t, t]; parts of
+                                     * pixels too */
+    float saturation;               /* factor, uniform in [1 - s, 1 + s]; <= 1 */
+    float hue;                      /* turns, uniform in [-hue, hue]; <= 1/2 */
+    float crop_scale_min;           /* share of the area, uniform in [min, max], of a part that is
+                                     * resized to the whole; 0: no crop; usual is 0.08 */
+    float crop_scale_max;           /* 0: 1; <= 1 */
+    float crop_ratio;               /* width/height of the part, its logarithm uniform, in [1/r, r];
+                                     * 0: 4/3 */
+    float elastic;                  /* pixels, standard deviation of the displacement, each axis */
+    float elastic_sigma;            /* pixels over which displacements are alike; 0: 4; >= 1 */
+    float erase;                    /* probability that a rectangle is erased: 0.02 to 0.33 of the
+                                     * area, height/width 0.3 to 3.3 */
+    int erase_noise;                /* 0: with fill; 1: with noise, uniform in [0, 1) */
 } cvn_augment;
 
 /* A set of samples in memory. Start from cvn_data d = {0} (C++: {}) or from a loader. */
@@ -1205,11 +1233,15 @@ typedef struct cvn_data {
     int count;                      /* samples */
     int first;                      /* samples before this set in all the arrays below: a view
                                      * behind another one */
+    const int *index;               /* [count]: sample i is number first + index[i] of the arrays:
+                                     * a view of some of them; NULL: first + i */
     const float *images;            /* [count, ...] as the first input takes them; or */
     const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
     const float *targets;           /* [count, ...] for the targets, or NULL */
+    const float *weights;           /* [count] weights of the samples in the losses, for cvn_fit and
+                                     * cvn_evaluate; NULL: all 1; used beside fill too */
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
     int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
@@ -1217,12 +1249,14 @@ typedef struct cvn_data {
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
     /* Own source instead of the pointers above: set every input of net for the n samples
-     * index[0..n) (first is added already) with cvn_set_input and cvn_set_labels, then return
-     * CVN_OK. training is 1 when cvn_fit asks for a training batch. */
+     * index[0..n) (numbers in the arrays: first and cvn_data.index are reckoned with) with
+     * cvn_set_input and cvn_set_labels, then return CVN_OK. training is 1 when cvn_fit asks for a
+     * training batch. */
     cvn_result (*fill)(void *user, cvn_net *net, const int *index, int n, int training);
     void *user;
-    void *memory;                   /* owned by a loader; cvn_data_free gives it back */
-    char error[160];                /* of a loader that failed */
+    void *memory;                   /* of a loader, or the index of a view; cvn_data_free gives it
+                                     * back */
+    char error[160];                /* of a loader or split that failed */
 } cvn_data;
 
 /* Loaders. They check every size, find mean and std of the set (per channel; use the training set's
@@ -1246,10 +1280,49 @@ CONVNET_API void cvn_data_free(cvn_data *data);
 /* cvn_data_normalize_as - data takes the mean and std of `training`. */
 CONVNET_API void cvn_data_normalize_as(cvn_data *data, const cvn_data *training);
 
+/* cvn_data_statistics - mean and (biased) standard deviation of each channel over all pixels of the
+ * set: of bytes/255, or of float images [C, H, W] with data->channels, height and width set.
+ *   mean, std  [channels]
+ * cvn_data_normalize - finds mean and std of a set of bytes and keeps them in it, as loaders do;
+ * for a set from elsewhere, or for the training part of a split. Float images go into the net as
+ * they are, so a set of them is refused: apply cvn_data_statistics to them yourself.
+ * errors   CVN_ERROR_ARGUMENT: no images, or of unknown size; text of cvn_data_normalize in
+ *          data->error */
+CONVNET_API cvn_result cvn_data_statistics(const cvn_data *data, float *mean, float *std);
+CONVNET_API cvn_result cvn_data_normalize(cvn_data *data);
+
 /* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory
  * (data stays the owner); for validation (which cvn_fit does not augment).
  * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
+
+/* Splits into two views of the same arrays: data itself stays as it is and must outlive them. Each
+ * view owns its index (cvn_data_free of the view frees that alone); samples keep their order, and
+ * the part a sample falls into depends on the seed alone. Views can be split again. For honest
+ * statistics: cvn_data_normalize(train), cvn_data_normalize_as(valid, train).
+ *   cvn_data_fold              k-fold cross-validation: each sample is in valid for one `fold` of
+ *                              0..folds-1 and in train for all others; sizes of valid differ by at
+ *                              most one
+ *   cvn_data_split_stratified  valid gets the nearest whole number to count*share samples, each
+ *                              class its share of them, rounded by the largest remainder
+ *   cvn_data_class_counts      how often each label 0..classes-1 stands in the set; others are not
+ *                              counted
+ *   cvn_data_balanced_order    class-balanced sampling: order[count] gets the numbers (0..count-1)
+ *                              of samples of the set so that each class that occurs is equally
+ *                              likely at any place: the classes follow each other in rounds of
+ *                              random order, and each member of a class comes before one comes
+ *                              again. Samples with negative labels are never drawn. Another epoch,
+ *                              another order.
+ * The last three need one label a sample, below 2^20.
+ * errors   CVN_ERROR_ARGUMENT: a part would be empty, labels missing or out of range;
+ *          CVN_ERROR_MEMORY. Text of a split in train->error and valid->error. */
+CONVNET_API cvn_result cvn_data_fold(const cvn_data *data, int folds, int fold, uint64_t seed,
+                                     cvn_data *train, cvn_data *valid);
+CONVNET_API cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
+                                                 cvn_data *train, cvn_data *valid);
+CONVNET_API cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, int classes);
+CONVNET_API cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch,
+                                               int *order);
 
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
  * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
@@ -1264,6 +1337,18 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
 CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
                                    const float *in, int channels, int height, int width,
                                    float *out);
+
+/* cvn_predict_crops - the mean of the net's output over crops of images that are at least as large
+ * as its first input [C, h, w]. For a mean of probabilities put a softmax into the net; otherwise
+ * it is one of logits. Takes no memory.
+ *   images  [n, C, height, width]
+ *   crops   1: the centre; 5: the corners and the centre; 10: these of the mirrored image too
+ *           (torchvision's CenterCrop, FiveCrop, TenCrop, with their rounding)
+ *   out     [n, ...] as of cvn_predict
+ * errors   CVN_ERROR_ARGUMENT: other crops, NULL; CVN_ERROR_SHAPE: images smaller than the input,
+ *          or the input is no image */
+CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height,
+                                         int width, int crops, float *out);
 
 /* ================================================================================================
  * >>io-api   weights and checkpoints: safetensors
@@ -11648,7 +11733,16 @@ CVNI_COLD_BEGIN
  *                of squares/n - mean^2) (the biased one), from exact integer sums. A std of 0
  *                stands for 1.
  *   normalised   y = (byte/255 - mean[c])/std[c], each operation rounded to float
- *   memory       one block a set: the labels as int, then the bytes    tested: tests/test_data.c */
+ *   memory       one block a set: the labels as int, then the bytes. A view owns its index only.
+ *   splits       words of the stream CVNI_STREAM_SHUFFLE: (seed, 0, id 1) for folds, (seed, 0, id
+ *                2) for stratified splits, (seed, epoch, id 3) for balanced orders; cvn_fit's own
+ *                shuffle has id 0. Shuffled by Fisher and Yates from the end.
+ *     fold       samples shuffled[count*fold/folds .. count*(fold + 1)/folds) are the valid ones
+ *     stratified the members of each class, in order, are shuffled class by class; the first
+ *                ones of each are the valid ones
+ *     balanced   the members are shuffled so, too; then the classes that occur are shuffled anew
+ *                for each round
+ *                                            tested: tests/test_data.c, tests/test_folds.c */
 
 #define CVNI_CIFAR_IMAGE 3072               /* bytes: 3 x 32 x 32 */
 #define CVNI_CIFAR_RECORD 3073
@@ -11789,28 +11883,62 @@ static unsigned char *cvni_data_bytes(const cvn_data *data)
     return (unsigned char *)data->memory + (data->labels ? (size_t)data->count * sizeof(int) : 0);
 }
 
-/* Finds mean, std and classes of a set of bytes. */
-static void cvni_data_measure(cvn_data *data)
+/* Number of sample i of the set in its arrays. */
+static size_t cvni_data_number(const cvn_data *data, int i)
+{
+    return (size_t)data->first + (size_t)(data->index ? data->index[i] : i);
+}
+
+/* Mean and std of channel c of a set of bytes, from exact sums. */
+static void cvni_byte_statistics(const cvn_data *data, int c, float *mean, float *std)
 {
     const size_t plane = (size_t)data->height * (size_t)data->width;
     const double pixels = (double)plane * data->count;
-    for (int c = 0; c < data->channels; c++) {
-        uint64_t sum = 0, squares = 0;
-        double mean, variance;
+    uint64_t sum = 0, squares = 0;
+    double average, variance;
+    for (int i = 0; i < data->count; i++) {
+        const size_t at = cvni_data_number(data, i) * (size_t)data->channels + (size_t)c;
+        const unsigned char *p = data->bytes + at * plane;
+        for (size_t j = 0; j < plane; j++) {
+            const uint32_t byte = p[j];
+            sum += byte;
+            squares += byte * byte;
+        }
+    }
+    average = (double)sum / pixels;
+    variance = (double)squares / pixels - average * average;
+    *mean = (float)(average / 255.0);
+    *std = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+}
+
+/* The same of a set of floats, in two passes. */
+static void cvni_float_statistics(const cvn_data *data, int c, float *mean, float *std)
+{
+    const size_t plane = (size_t)data->height * (size_t)data->width;
+    const double pixels = (double)plane * data->count;
+    double average = 0, squares = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double sum = 0;
         for (int i = 0; i < data->count; i++) {
-            const unsigned char *p = data->bytes +
-                                     ((size_t)i * (size_t)data->channels + (size_t)c) * plane;
+            const size_t at = cvni_data_number(data, i) * (size_t)data->channels + (size_t)c;
+            const float *x = data->images + at * plane;
             for (size_t j = 0; j < plane; j++) {
-                const uint32_t byte = p[j];
-                sum += byte;
-                squares += byte * byte;
+                const double d = (double)x[j] - average;
+                sum += pass ? d * d : d;
             }
         }
-        mean = (double)sum / pixels;
-        variance = (double)squares / pixels - mean * mean;
-        data->mean[c] = (float)(mean / 255.0);
-        data->std[c] = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+        if (pass) squares = sum;
+        else average = sum / pixels;
     }
+    *mean = (float)average;
+    *std = (float)sqrt(squares / pixels);
+}
+
+/* Finds mean, std and classes of a set of bytes. */
+static void cvni_data_measure(cvn_data *data)
+{
+    for (int c = 0; c < data->channels; c++)
+        cvni_byte_statistics(data, c, &data->mean[c], &data->std[c]);
     if (!data->labels) return;
     for (int i = 0; i < data->count; i++)
         data->classes = cvni_max(data->classes, data->labels[i] + 1);
@@ -12036,8 +12164,290 @@ cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
     *tail = *data;
     tail->memory = NULL;
     tail->count = count;
-    tail->first = data->first + data->count - count;
     data->count -= count;
+    if (data->index) tail->index = data->index + data->count;
+    else tail->first = data->first + data->count;
+    return CVN_OK;
+}
+
+cvn_result cvn_data_statistics(const cvn_data *data, float *mean, float *std)
+{
+    if (!data || !mean || !std || !data->bytes == !data->images || data->count < 1 ||
+        data->channels < 1 || data->height < 1 || data->width < 1)
+        return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < data->channels; c++) {
+        if (data->bytes) cvni_byte_statistics(data, c, &mean[c], &std[c]);
+        else cvni_float_statistics(data, c, &mean[c], &std[c]);
+    }
+    return CVN_OK;
+}
+
+cvn_result cvn_data_normalize(cvn_data *data)
+{
+    if (!data) return CVN_ERROR_ARGUMENT;
+    if (!data->bytes || data->channels > CVN_MAX_CHANNELS ||
+        cvn_data_statistics(data, data->mean, data->std) != CVN_OK) {
+        snprintf(data->error, sizeof data->error,
+                 "cvn_data_normalize: needs bytes [%d, %d, %d, %d] with 1 to %d channels%s",
+                 data->count, data->channels, data->height, data->width, CVN_MAX_CHANNELS,
+                 data->images ? "; float images are not normalised" : "");
+        return CVN_ERROR_ARGUMENT;
+    }
+    return CVN_OK;
+}
+
+/* ---- views: folds, stratified splits, balanced sampling ---- */
+
+#define CVNI_MAX_CLASSES 1048576            /* of stratified and balanced sets: limits memory */
+
+enum { CVNI_SHUFFLE_FOLD = 1, CVNI_SHUFFLE_STRATIFIED = 2, CVNI_SHUFFLE_BALANCED = 3 };
+
+/* Fisher and Yates with the next words of r. */
+static void cvni_shuffle_ints(int *x, int n, cvni_rng *r)
+{
+    for (int i = n - 1; i > 0; i--) {
+        const int j = (int)cvni_below(r, (uint32_t)i + 1);
+        const int t = x[i];
+        x[i] = x[j];
+        x[j] = t;
+    }
+}
+
+static int *cvni_take_ints(size_t n)
+{
+    const size_t bytes = cvni_mul_size(n, sizeof(int));
+    return bytes == SIZE_MAX ? NULL : (int *)CONVNET_MALLOC(bytes);
+}
+
+/* A split failed: both results are empty sets with the text. */
+CVNI_PRINTF(4, 5)
+static cvn_result cvni_split_fail(cvn_data *train, cvn_data *valid, cvn_result result,
+                                  const char *format, ...)
+{
+    va_list args;
+    memset(train, 0, sizeof *train);
+    memset(valid, 0, sizeof *valid);
+    va_start(args, format);
+    vsnprintf(train->error, sizeof train->error, format, args);
+    va_end(args);
+    memcpy(valid->error, train->error, sizeof valid->error);
+    return result;
+}
+
+static cvn_result cvni_split_check(const cvn_data *data, cvn_data *train, cvn_data *valid,
+                                   const char *call)
+{
+    if (!train || !valid || train == valid || data == train || data == valid)
+        return CVN_ERROR_ARGUMENT;
+    if (!data || data->count < 2)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "%s: %d samples cannot be split", call, data ? data->count : 0);
+    return CVN_OK;
+}
+
+/* The samples with part[i] == which, `count` of them, as a view. */
+static int cvni_make_view(const cvn_data *data, const int *part, int which, int count,
+                          cvn_data *view)
+{
+    int *index = cvni_take_ints((size_t)count);
+    int n = 0;
+    if (!index) return 0;
+    for (int i = 0; i < data->count; i++)
+        if (part[i] == which) index[n++] = data->index ? data->index[i] : i;
+    *view = *data;
+    view->memory = index;
+    view->index = index;
+    view->count = count;
+    view->error[0] = 0;
+    return 1;
+}
+
+/* Both views of a split; part[i] is 1 for the `count` samples of valid. Gives part back. */
+static cvn_result cvni_make_views(const cvn_data *data, int *part, int count, cvn_data *train,
+                                  cvn_data *valid)
+{
+    int done = cvni_make_view(data, part, 0, data->count - count, train);
+    if (done && !cvni_make_view(data, part, 1, count, valid)) {
+        cvn_data_free(train);
+        done = 0;
+    }
+    CONVNET_FREE(part);
+    if (done) return CVN_OK;
+    return cvni_split_fail(train, valid, CVN_ERROR_MEMORY, "no memory for views of %d samples",
+                           data->count);
+}
+
+cvn_result cvn_data_fold(const cvn_data *data, int folds, int fold, uint64_t seed, cvn_data *train,
+                         cvn_data *valid)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_FOLD);
+    const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_fold");
+    int n, begin, end;
+    int *part, *order;
+    if (result != CVN_OK) return result;
+    n = data->count;
+    if (folds < 2 || folds > n || fold < 0 || fold >= folds)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_fold: fold %d of %d; 2 to %d folds of %d samples are "
+                               "possible, counted from 0", fold, folds, n, n);
+    part = cvni_take_ints(cvni_mul_size(2, (size_t)n));
+    if (!part)
+        return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
+                               "cvn_data_fold: no memory for the order of %d samples", n);
+    order = part + n;
+    for (int i = 0; i < n; i++) order[i] = i;
+    cvni_shuffle_ints(order, n, &r);
+    begin = (int)((int64_t)n * fold / folds);
+    end = (int)((int64_t)n * (fold + 1) / folds);
+    for (int i = 0; i < n; i++) part[order[i]] = i >= begin && i < end;
+    return cvni_make_views(data, part, end - begin, train, valid);
+}
+
+/* Largest label of the set + 1; -1 when there are none, or one is CVNI_MAX_CLASSES or more. */
+static int cvni_data_classes(const cvn_data *data)
+{
+    int classes = 0;
+    for (int i = 0; data->labels && i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= CVNI_MAX_CLASSES) return -1;
+        classes = cvni_max(classes, label + 1);
+    }
+    return classes > 0 ? classes : -1;
+}
+
+/* Sorts the samples by class and shuffles each class: those of class c are members[start[c] ..
+ * start[c + 1]), start having classes + 1 elements. Negative labels are left out. */
+static void cvni_class_members(const cvn_data *data, int classes, cvni_rng *r, int *start,
+                               int *members)
+{
+    for (int c = 0; c <= classes; c++) start[c] = 0;
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0) start[label + 1]++;
+    }
+    for (int c = 0; c < classes; c++) start[c + 1] += start[c];
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0) members[start[label]++] = i;    /* now it is the end of the class */
+    }
+    for (int c = classes; c > 0; c--) start[c] = start[c - 1];
+    start[0] = 0;
+    for (int c = 0; c < classes; c++)
+        cvni_shuffle_ints(members + start[c], start[c + 1] - start[c], r);
+}
+
+/* quota[c] = members of class c in valid, `count` in all: count[c]*share rounded down, and one more
+ * for the largest remainders, of equal ones for the first. */
+static void cvni_quotas(const int *start, int classes, double share, int count, int *quota)
+{
+    int given = 0;
+    for (int c = 0; c < classes; c++) {
+        quota[c] = (int)((start[c + 1] - start[c]) * share);
+        given += quota[c];
+    }
+    for (; given < count; given++) {
+        double most = -1;
+        int best = 0;
+        for (int c = 0; c < classes; c++) {
+            const int members = start[c + 1] - start[c];
+            if (quota[c] < members && members * share - quota[c] > most) {
+                most = members * share - quota[c];
+                best = c;
+            }
+        }
+        quota[best]++;
+    }
+}
+
+cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
+                                     cvn_data *train, cvn_data *valid)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_STRATIFIED);
+    const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_split_stratified");
+    int n, count, classes;
+    int *part, *members, *start, *quota;
+    if (result != CVN_OK) return result;
+    n = data->count;
+    count = share > 0 && share < 1 ? (int)(n * share + 0.5) : 0;
+    if (count < 1 || count >= n)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_split_stratified: a share of %g of %d samples leaves "
+                               "nothing on one side", share, n);
+    classes = cvni_data_classes(data);
+    for (int i = 0; i < n && classes > 0; i++)
+        if (data->labels[cvni_data_number(data, i)] < 0) classes = -1;
+    if (classes < 0)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_split_stratified: needs a label from 0 to %d for each "
+                               "sample", CVNI_MAX_CLASSES - 1);
+    part = cvni_take_ints(cvni_add_size(cvni_mul_size(2, (size_t)n), 2 * (size_t)classes + 1));
+    if (!part)
+        return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
+                               "cvn_data_split_stratified: no memory for %d samples", n);
+    members = part + n;
+    start = members + n;
+    quota = start + classes + 1;
+    cvni_class_members(data, classes, &r, start, members);
+    cvni_quotas(start, classes, share, count, quota);
+    for (int c = 0; c < classes; c++)
+        for (int i = start[c]; i < start[c + 1]; i++) part[members[i]] = i - start[c] < quota[c];
+    return cvni_make_views(data, part, count, train, valid);
+}
+
+cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, int classes)
+{
+    if (!data || !data->labels || !counts || classes < 1 || data->count < 0)
+        return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < classes; c++) counts[c] = 0;
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0 && label < classes) counts[label]++;
+    }
+    return CVN_OK;
+}
+
+/* Ints of work that cvni_balanced_order needs. */
+static size_t cvni_balanced_work(int count, int classes)
+{
+    return cvni_add_size((size_t)count, 3 * (size_t)classes + 1);
+}
+
+/* The order of cvn_data_balanced_order in given memory; classes from cvni_data_classes, not -1. */
+static void cvni_balanced_order(const cvn_data *data, int classes, uint64_t seed, uint64_t epoch,
+                                int *order, int *work)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, CVNI_SHUFFLE_BALANCED);
+    int *members = work;
+    int *start = members + data->count;
+    int *next = start + classes + 1;        /* member of each class to come */
+    int *round = next + classes;            /* the classes that occur */
+    int n = 0;
+    cvni_class_members(data, classes, &r, start, members);
+    for (int c = 0; c < classes; c++) {
+        next[c] = start[c];
+        if (start[c + 1] > start[c]) round[n++] = c;
+    }
+    for (int i = 0; i < data->count; i++) {
+        const int place = i % n;
+        int c;
+        if (place == 0) cvni_shuffle_ints(round, n, &r);
+        c = round[place];
+        order[i] = members[next[c]++];
+        if (next[c] == start[c + 1]) next[c] = start[c];
+    }
+}
+
+cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch, int *order)
+{
+    int classes;
+    int *work;
+    if (!data || !order || data->count < 1) return CVN_ERROR_ARGUMENT;
+    classes = cvni_data_classes(data);
+    if (classes < 0) return CVN_ERROR_ARGUMENT;
+    work = cvni_take_ints(cvni_balanced_work(data->count, classes));
+    if (!work) return CVN_ERROR_MEMORY;
+    cvni_balanced_order(data, classes, seed, epoch, order, work);
+    CONVNET_FREE(work);
     return CVN_OK;
 }
 
@@ -12109,8 +12519,7 @@ typedef struct cvni_gather_job {
 /* Place of sample i of the batch in the arrays of the set. */
 static size_t cvni_sample(const cvni_gather_job *g, int i)
 {
-    return (size_t)g->data->first +
-           (size_t)(g->batch->index ? g->batch->index[i] : g->batch->first + i);
+    return cvni_data_number(g->data, g->batch->index ? g->batch->index[i] : g->batch->first + i);
 }
 
 static void cvni_gather_rows(void *context, int begin, int end, int worker)
@@ -12188,8 +12597,9 @@ static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
     const int images = cvni_image_size(data, l, g);
     g->to = l->y;
     if (g->batch->training && data->augment && images) {
-        cvni_parallel_for(net, g->batch->n, work * (data->augment->noise > 0 ? 60 : 15),
-                          cvni_gather_augmented, g);
+        const int slow = data->augment->noise > 0 || data->augment->elastic > 0;
+        cvni_parallel_for(net, g->batch->n, work * (slow ? 60 : 15), cvni_gather_augmented,
+                          g);
     } else if (data->bytes) {
         g->from = data->bytes;
         g->row_bytes = elements;
@@ -12207,7 +12617,8 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
 {
     cvn_result r;
     for (int i = 0; i < batch->n; i++)
-        batch->work[i] = data->first + (batch->index ? batch->index[i] : batch->first + i);
+        batch->work[i] = (int)cvni_data_number(data, batch->index ? batch->index[i]
+                                                                  : batch->first + i);
     net->message[0] = 0;                    /* what is there afterwards is the callback's own
                                              * trouble */
     r = data->fill(data->user, net, batch->work, batch->n, batch->training);
@@ -12222,7 +12633,19 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
     return CVN_OK;
 }
 
-/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented.
+/* The weights of a batch; a plan without losses has no room for them. */
+static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
+{
+    if (!data->weights || !net->sample_weights) return;
+    for (int i = 0; i < batch->n; i++) {
+        const int s = batch->index ? batch->index[i] : batch->first + i;
+        net->sample_weights[i] = data->weights[cvni_data_number(data, s)];
+    }
+    net->weighted = batch->n;
+}
+
+/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented,
+ * and their weights, if the set has some (only those weigh: weights set before are forgotten).
  * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
@@ -12230,9 +12653,11 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
-    if (data->fill) return cvni_gather_fill(net, data, batch);
-    r = cvni_set_batch(net, batch->n);
+    net->weighted = net->mixed = 0;
+    r = data->fill ? cvni_gather_fill(net, data, batch) : cvni_set_batch(net, batch->n);
     if (r != CVN_OK) return r;
+    cvni_gather_weights(net, data, batch);
+    if (data->fill) return CVN_OK;
     memset(&g, 0, sizeof g);
     g.batch = batch;
     g.data = data;
@@ -12291,7 +12716,8 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
                          l->name, text);
     if (data->augment && !cvni_augment_valid(data->augment))
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "augmentation: values must be finite, not negative, scale below 1");
+                         "augmentation: values must be finite, not negative, scale below 1; "
+                         "the limits stand at each field of cvn_augment");
     return CVN_OK;
 }
 
@@ -12305,6 +12731,11 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
                          data->count, data->first);
+    for (int i = 0; data->index && i < data->count; i++)
+        if (data->index[i] < 0 || data->index[i] > INT_MAX - data->first)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "the data set has the index %d for its sample %d, from number %d on",
+                             data->index[i], i, data->first);
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -12335,6 +12766,98 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     return CVN_OK;
 }
 
+/* ---- crops at prediction ---- */
+
+/* Half of d, halves rounded to the even number: Python's round, by which torchvision finds the
+ * centre. */
+static int cvni_half_even(int d) { return d / 2 + (d % 4 == 3); }
+
+/* Crop number k of an image [C, height, width] as the input takes it, of size h x w: 0 to 3 the
+ * corners (top left, top right, bottom left, bottom right), 4 the centre, then those of the
+ * mirrored image. */
+static void cvni_crop(const float *image, int height, int width, const cvn_shape *s, int k,
+                      float *out)
+{
+    const int h = s->dim[2];
+    const int w = s->dim[3];
+    const int corner = k % 5;
+    const int mirrored = k >= 5;
+    const int top = corner == 4 ? cvni_half_even(height - h) : corner / 2 * (height - h);
+    const int from = corner == 4 ? cvni_half_even(width - w) : corner % 2 * (width - w);
+    const int left = mirrored ? width - w - from : from;
+    for (int c = 0; c < s->dim[1]; c++) {
+        const float *plane = image + (size_t)c * (size_t)height * (size_t)width;
+        for (int y = 0; y < h; y++, out += w) {
+            const float *row = plane + (size_t)(top + y) * (size_t)width + left;
+            if (mirrored) for (int x = 0; x < w; x++) out[x] = row[w - 1 - x];
+            else memcpy(out, row, (size_t)w * sizeof *out);
+        }
+    }
+}
+
+/* What cvn_predict_crops cannot work with. */
+static cvn_result cvni_check_crops(cvn_net *net, const float *images, int n, int height, int width,
+                                   int crops, const float *out)
+{
+    const cvni_layer *in = cvni_first_input(net);
+    const cvni_layer *y = &net->layers[net->output];
+    char text[96];
+    if (!images || !out || n < 0 || !in || !in->y || y->per_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_predict_crops: needs images, room for the result and a net with an "
+                         "input");
+    if (crops != 1 && crops != 5 && crops != 10)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_predict_crops: %d crops; 1, 5 or 10 are "
+                         "possible", crops);
+    cvni_shape_text(in->shape, text);
+    if (in->shape.rank != 4 || height < in->shape.dim[2] || width < in->shape.dim[3] ||
+        cvni_mul_size((size_t)height, (size_t)width) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_fail(net, CVN_ERROR_SHAPE,
+                         "cvn_predict_crops: images of %d x %d for the input '%s' %s: they must be "
+                         "as large as it or larger", height, width, in->name, text);
+    return CVN_OK;
+}
+
+cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height, int width,
+                             int crops, float *out)
+{
+    cvn_result r = cvni_needs_build(net, "cvn_predict_crops", 0);
+    cvni_layer *in;
+    int image = 0, k = 0;                   /* crop k of that image comes next */
+    if (r == CVN_OK) r = cvni_check_crops(net, images, n, height, width, crops, out);
+    if (r != CVN_OK) return r;
+    in = cvni_first_input(net);
+    while (image < n) {
+        const int64_t left = (int64_t)(n - image) * crops - k;
+        const int now = left < net->max_batch ? (int)left : net->max_batch;
+        const size_t elements = cvni_sample_elements(in->shape);
+        const size_t plane = (size_t)height * (size_t)width;
+        const cvni_layer *y = &net->layers[net->output];
+        size_t results;
+        r = cvni_set_batch(net, now);
+        if (r != CVN_OK) return r;
+        for (int i = 0; i < now; i++) {
+            const size_t at = (size_t)image + (size_t)((k + i) / crops);
+            cvni_crop(images + at * (size_t)in->shape.dim[1] * plane, height, width, &in->shape,
+                      (crops == 1 ? 4 : (k + i) % crops), in->y + (size_t)i * elements);
+        }
+        in->filled = now;
+        net->mixed = 0;
+        r = cvni_run(net, 0, 0);
+        if (r != CVN_OK) return r;
+        results = cvni_elements(y->shape) / (size_t)now;
+        for (int i = 0; i < now; i++) {
+            float *sum = out + (size_t)image * results;
+            const float *x = y->y + (size_t)i * results;
+            for (size_t j = 0; j < results; j++) sum[j] = (k ? sum[j] : 0) + x[j];
+            k = (k + 1) % crops;
+            if (!k) for (size_t j = 0; j < results; j++) sum[j] /= (float)crops;
+            image += k == 0;
+        }
+    }
+    return CVN_OK;
+}
+
 CVNI_COLD_END
 
 /* ================================================================================================
@@ -12347,39 +12870,108 @@ CVNI_COLD_END
  *               1) - shift, dx the same of w[3]
  *     block 1   angle = rotate*(2u - 1) degrees; factor = 1 + scale*(2u - 1); f = 1 + contrast*(2u
  *               - 1); b = brightness*(2u - 1)
- *     block 2   cutout's centre: row below(w, H), column below(w, W)
+ *     block 2   cutout's centre: row below(w[0], H), column below(w[1], W)
  *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and
  *     2, 3
+ *     block 2^30+i      erase_noise of elements 4i .. 4i+3: u of the four words
+ *     block 2^31        phi = shear*(2u - 1) degrees; tx = W*translate*(2u - 1), ty the same with
+ *                       H; word 3: erase when u < erase
+ *     block 2^31+1      k = 1 + saturation*(2u - 1); turn = hue*(2u - 1)
+ *     block 2^31+16+t   crop, attempt t = 0..9: area = H*W*(min + (max - min)*u), ratio =
+ *                       r^(2u - 1), w = round(sqrt(area*ratio)), h = round(sqrt(area/ratio)). The
+ *                       first one with 1 <= w <= W and 1 <= h <= H is taken: top = below(w[2], H -
+ *                       h + 1), left = below(w[3], W - w + 1). When none fits: the whole image, or
+ *                       what is left of it in the middle when W/H < 1/r is mended by h =
+ *                       round(W*r), W/H > r by w = round(H*r); top = (H - h)/2 rounded down, left
+ *                       likewise
+ *     block 2^31+32+t   erase, attempt t = 0..9: area = H*W*(0.02 + 0.31*u), ratio =
+ *                       0.3*11^u, h = round(sqrt(area*ratio)), w = round(sqrt(area/ratio)). The
+ *                       first one with 1 <= w < W and 1 <= h < H is taken, top and left as above.
+ *                       When none fits nothing is erased
+ *     block 2^31+2^30+n elastic: node n, of dx from words 0, 1 (cosine), of dy the sine
  *   Then, in this order:
- *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - cx, v = y - dy - cy, out[y][x] is the
- *               image at
- *                   sx = cx + (cos(angle)*u + sin(angle)*v)/factor
+ *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - tx - cx, v = y - dy - ty - cy,
+ *               out[y][x] is the image at
+ *                   sx = cx + ((cos(angle) - sin(angle)*tan(phi))*u
+ *                              + (sin(angle) + cos(angle)*tan(phi))*v)/factor
  *                   sy = cy + (cos(angle)*v - sin(angle)*u)/factor
- *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy; bilinear
- *               between the four pixels around it, those outside the image being `fill`. With
- *               rotate and scale 0 pixels are copied.
+ *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy, then for crop
+ *               sx by left + (sx + 1/2)*w/W - 1/2, sy by top + (sy + 1/2)*h/H - 1/2, then the
+ *               elastic displacement added; bilinear between the four pixels around it, those
+ *               outside the image being `fill`. With crop, places up to half a pixel outside the
+ *               image are moved to its edge. Without rotate, scale, shear, translate, crop and
+ *               elastic pixels are copied.
+ *     elastic   uniform cubic B-splines over a grid of normal numbers n_ij, nodes g = sqrt(3)*sigma
+ *               apart so that the spline, like the Gaussian of Simard, has the standard deviation
+ *               sigma:
+ *                   displacement(x, y) = elastic * 315/151 * sum_ij B(y/g - i) B(x/g - j) n_ij
+ *               with i, j from -1 on: node n = (i + 1)*(floor((W-1)/g) + 4) + j + 1 (mod 2^30);
+ *               151/315 is the integral of B^2. B(t) = 2/3 - t^2 + |t|^3/2 for |t| < 1, (2 -
+ *               |t|)^3/6 for |t| < 2, else 0
+ *     saturation and hue, with 3 channels   M, m = largest and smallest channel of a pixel;
+ *               k limited to max(1, M/(M - m)); x = M - k*(M - x) for each channel. Then the
+ *               hexagon's angle of the pixel, in turns, + turn; M and m stay
  *     contrast and brightness   x = m + f*(x - m) + b, m the mean of all elements of the image now;
  *                               no clamping
  *     noise     x += noise*normal
+ *     erase     rows [top, top + h), columns [left, left + w) are `fill` or noise
  *     cutout    rows and columns [centre - cutout/2, centre - cutout/2 + cutout) inside the image
  *               are `fill`
  *   Byte images are bytes/255 meanwhile; their normalisation follows. In cvn_augment_image the
  *   epoch is k >> 32, the
  *   sample k & 0xffffffff.                                             tested: tests/test_data.c */
 
+/* Blocks of random words that the newer draws take; noise ends below the first. */
+#define CVNI_AUGMENT_ERASE_NOISE 0x40000000u
+#define CVNI_AUGMENT_AFFINE 0x80000000u
+#define CVNI_AUGMENT_COLOUR 0x80000001u
+#define CVNI_AUGMENT_CROP 0x80000010u
+#define CVNI_AUGMENT_ERASE 0x80000020u
+#define CVNI_AUGMENT_ELASTIC 0xC0000000u
+
+typedef struct cvni_box { int top, left, height, width; } cvni_box;
+
+/* Which words an image's numbers come from. */
+typedef struct cvni_augment_key {
+    uint64_t seed, epoch;
+    uint32_t sample;
+} cvni_augment_key;
+
 typedef struct cvni_augment_draw {
     int flip, flip_vertical, dy, dx;
-    double angle, factor;                   /* radians */
-    float contrast, brightness;
+    double cosine, sine;                    /* of the angle, divided by the factor */
+    double shear, ty, tx;                   /* tangent; pixels */
+    int cropped;
+    cvni_box crop, erase;                   /* erase.height 0: none */
+    float contrast, brightness, saturation, turn;
     int cut_y, cut_x;                       /* corner; may be outside */
 } cvni_augment_draw;
 
+/* Whether x is in [0, high]; false for NaN. */
+static int cvni_within(float x, float high) { return x >= 0 && x <= high; }
+
 static int cvni_augment_valid(const cvn_augment *a)
 {
-    return a->shift >= 0 && a->cutout >= 0 && cvni_at_least(a->rotate, 0) &&
-           cvni_at_least(a->scale, 0) && a->scale < 1 && cvni_at_least(a->brightness, 0) &&
-           cvni_at_least(a->contrast, 0) && cvni_at_least(a->noise, 0) && a->fill >= -FLT_MAX &&
-           a->fill <= FLT_MAX;
+    const float most = a->crop_scale_max != 0 ? a->crop_scale_max : 1;
+    if (a->shift < 0 || a->cutout < 0 || !cvni_at_least(a->rotate, 0) ||
+        !cvni_at_least(a->scale, 0) || a->scale >= 1 || !cvni_at_least(a->brightness, 0) ||
+        !cvni_at_least(a->contrast, 0) || !cvni_at_least(a->noise, 0) ||
+        !(a->fill >= -FLT_MAX && a->fill <= FLT_MAX))
+        return 0;
+    if (!cvni_within(a->shear, 89.99f) || !cvni_at_least(a->translate, 0) ||
+        !cvni_within(a->saturation, 1) || !cvni_within(a->hue, 0.5f) || !cvni_within(a->erase, 1) ||
+        !cvni_at_least(a->elastic, 0) ||
+        !(a->elastic_sigma == 0 || cvni_at_least(a->elastic_sigma, 1)))
+        return 0;
+    if (!cvni_within(a->crop_scale_min, most) || !cvni_within(most, 1) ||
+        (a->crop_scale_max != 0 && a->crop_scale_min == 0))
+        return 0;
+    return a->crop_ratio == 0 || cvni_at_least(a->crop_ratio, 1);
+}
+
+static void cvni_augment_words(const cvni_augment_key *key, uint32_t block, uint32_t w[4])
+{
+    cvni_random4(key->seed, CVNI_STREAM_AUGMENT, key->epoch, key->sample, block, w);
 }
 
 /* Uniform in [-1, 1) */
@@ -12393,24 +12985,103 @@ static int cvni_draw_shift(uint32_t word, int shift)
     return (int)((int64_t)(((uint64_t)word * (2 * (uint64_t)shift + 1)) >> 32) - shift);
 }
 
-static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch,
-                                           uint32_t sample, int height, int width)
+/* A box of the area and of the ratio `tall` of height to width, at a random place; 0 when it does
+ * not fit into height x width. */
+static int cvni_place_box(double area, double tall, int height, int width, const uint32_t w[4],
+                          cvni_box *box)
+{
+    const double h = floor(sqrt(area * tall) + 0.5);
+    const double v = floor(sqrt(area / tall) + 0.5);
+    if (!(h >= 1 && v >= 1 && h <= height && v <= width)) return 0;
+    box->height = (int)h;
+    box->width = (int)v;
+    box->top = cvni_word_below(w[2], (uint32_t)(height - box->height + 1));
+    box->left = cvni_word_below(w[3], (uint32_t)(width - box->width + 1));
+    return 1;
+}
+
+static cvni_box cvni_draw_crop(const cvn_augment *a, const cvni_augment_key *key, int height,
+                               int width)
+{
+    const double least = (double)a->crop_scale_min;
+    const double most = a->crop_scale_max != 0 ? (double)a->crop_scale_max : 1.0;
+    const double ratio = a->crop_ratio != 0 ? (double)a->crop_ratio : 4.0 / 3.0;
+    cvni_box box;
+    for (uint32_t attempt = 0; attempt < 10; attempt++) {
+        uint32_t w[4];
+        double share, wide;
+        cvni_augment_words(key, CVNI_AUGMENT_CROP + attempt, w);
+        share = least + (most - least) * (double)cvni_to_uniform(w[0]);
+        wide = pow(ratio, (double)cvni_plus_minus(w[1]));
+        if (cvni_place_box(share * height * width, 1 / wide, height, width, w, &box)) return box;
+    }
+    box.height = (double)height > width * ratio ? (int)floor(width * ratio + 0.5) : height;
+    box.width = (double)width > height * ratio ? (int)floor(height * ratio + 0.5) : width;
+    box.top = (height - box.height) / 2;
+    box.left = (width - box.width) / 2;
+    return box;
+}
+
+static cvni_box cvni_draw_erase(const cvni_augment_key *key, int height, int width)
+{
+    cvni_box box = { 0, 0, 0, 0 };
+    for (uint32_t attempt = 0; attempt < 10; attempt++) {
+        uint32_t w[4];
+        double share, tall;
+        cvni_augment_words(key, CVNI_AUGMENT_ERASE + attempt, w);
+        share = 0.02 + 0.31 * (double)cvni_to_uniform(w[0]);
+        tall = 0.3 * pow(11.0, (double)cvni_to_uniform(w[1]));
+        if (cvni_place_box(share * height * width, tall, height, width, w, &box) &&
+            box.height < height && box.width < width)
+            return box;
+    }
+    box.height = 0;
+    return box;
+}
+
+/* What came later than the first three blocks. */
+static void cvni_draw_more(const cvn_augment *a, const cvni_augment_key *key, int height, int width,
+                           cvni_augment_draw *d)
+{
+    uint32_t w[4];
+    int erase;
+    cvni_augment_words(key, CVNI_AUGMENT_AFFINE, w);
+    d->shear = tan((double)a->shear * (double)cvni_plus_minus(w[0]) *
+                   (3.14159265358979324 / 180.0));
+    d->tx = width * (double)a->translate * (double)cvni_plus_minus(w[1]);
+    d->ty = height * (double)a->translate * (double)cvni_plus_minus(w[2]);
+    erase = cvni_to_uniform(w[3]) < a->erase;
+    cvni_augment_words(key, CVNI_AUGMENT_COLOUR, w);
+    d->saturation = 1.0f + a->saturation * cvni_plus_minus(w[0]);
+    d->turn = a->hue * cvni_plus_minus(w[1]);
+    d->cropped = a->crop_scale_min > 0;
+    if (d->cropped) d->crop = cvni_draw_crop(a, key, height, width);
+    if (erase) d->erase = cvni_draw_erase(key, height, width);
+}
+
+static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, const cvni_augment_key *key,
+                                           int height, int width)
 {
     cvni_augment_draw d;
     uint32_t w[4];
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 0, w);
+    double angle, factor;
+    memset(&d, 0, sizeof d);
+    cvni_augment_words(key, 0, w);
     d.flip = a->flip && w[0] >> 31;
     d.flip_vertical = a->flip_vertical && w[1] >> 31;
     d.dy = cvni_draw_shift(w[2], a->shift);
     d.dx = cvni_draw_shift(w[3], a->shift);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 1, w);
-    d.angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
-    d.factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    cvni_augment_words(key, 1, w);
+    angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
+    factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    d.cosine = cos(angle) / factor;
+    d.sine = sin(angle) / factor;
     d.contrast = 1.0f + a->contrast * cvni_plus_minus(w[2]);
     d.brightness = a->brightness * cvni_plus_minus(w[3]);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 2, w);
+    cvni_augment_words(key, 2, w);
     d.cut_y = cvni_word_below(w[0], (uint32_t)height) - a->cutout / 2;
     d.cut_x = cvni_word_below(w[1], (uint32_t)width) - a->cutout / 2;
+    cvni_draw_more(a, key, height, width, &d);
     return d;
 }
 
@@ -12460,11 +13131,15 @@ static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_
     }
 }
 
-/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane. */
+/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane, moved by the
+ * displacement of that pixel where there is one. */
 typedef struct cvni_warp {
     const cvni_image *in;
     size_t plane;                           /* offset of the channel */
     double sx, sy, step_x, step_y;
+    const float *move_x, *move_y;           /* elastic displacement, of pixels [begin, end), or
+                                             * NULL */
+    int to_edge;                            /* half a pixel outside the image its edge is read */
     float outside;                          /* fill, in units of the source: of bytes where it has
                                              * them */
 } cvni_warp;
@@ -12488,13 +13163,28 @@ static float cvni_warp_mix(float a, float b, float c, float d, float fy, float f
     return top + fy * (bottom - top);
 }
 
+/* Places in [-1/2, 0) and (size - 1, size - 1/2] go to the nearest pixel. */
+static double cvni_to_edge(double s, int size)
+{
+    if (s < 0 && s >= -0.5) return 0;
+    return s > size - 1 && s <= size - 0.5 ? size - 1 : s;
+}
+
 /* Pixels [begin, end) of the row wherever they read. */
 static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out)
 {
     for (int x = begin; x < end; x++) {
-        const double sx = p->sx + x * p->step_x;
-        const double sy = p->sy + x * p->step_y;
+        double sx = p->sx + x * p->step_x;
+        double sy = p->sy + x * p->step_y;
         int x0, y0;
+        if (p->move_x) {
+            sx += (double)p->move_x[x - begin];
+            sy += (double)p->move_y[x - begin];
+        }
+        if (p->to_edge) {
+            sx = cvni_to_edge(sx, p->in->width);
+            sy = cvni_to_edge(sy, p->in->height);
+        }
         if (!(sx > -1 && sy > -1 && sx < p->in->width && sy < p->in->height)) {
             out[x] = p->outside;
             continue;
@@ -12541,37 +13231,197 @@ static void cvni_warp_span(double s, double step, int size, int *begin, int *end
     if (last < *end - 1) *end = last >= *begin ? (int)floor(last) + 1 : *begin;
 }
 
-static void cvni_warp_image(const cvni_augment_draw *d, float fill, const cvni_image *in,
-                            float *out)
+/* Where the pixels of row y read. */
+static void cvni_warp_row(const cvni_augment_draw *d, int y, cvni_warp *p)
 {
-    const int w = in->width;
-    const int h = in->height;
+    const int w = p->in->width;
+    const int h = p->in->height;
     const double cx = 0.5 * (w - 1);
     const double cy = 0.5 * (h - 1);
-    const double cosine = cos(d->angle) / d->factor;
-    const double sine = sin(d->angle) / d->factor;
-    const float unit = in->bytes ? 1.0f / 255.0f : 1.0f;
-    cvni_warp p;
-    p.in = in;
-    p.outside = in->bytes ? fill * 255.0f : fill;
-    p.step_x = d->flip ? -cosine : cosine;
-    p.step_y = d->flip_vertical ? sine : -sine;
-    for (int c = 0; c < in->channels; c++) {
-        p.plane = (size_t)c * (size_t)h * (size_t)w;
+    const double u = -(double)d->dx - d->tx - cx;
+    const double v = (double)y - d->dy - d->ty - cy;
+    p->step_x = d->cosine - d->sine * d->shear;
+    p->step_y = -d->sine;
+    p->sx = cx + p->step_x * u + (d->sine + d->cosine * d->shear) * v;
+    p->sy = cy + d->cosine * v - d->sine * u;
+    if (d->flip) {
+        p->sx = w - 1 - p->sx;
+        p->step_x = -p->step_x;
+    }
+    if (d->flip_vertical) {
+        p->sy = h - 1 - p->sy;
+        p->step_y = -p->step_y;
+    }
+    if (d->cropped) {
+        const double zoom_x = (double)d->crop.width / w;
+        const double zoom_y = (double)d->crop.height / h;
+        p->sx = d->crop.left + (p->sx + 0.5) * zoom_x - 0.5;
+        p->sy = d->crop.top + (p->sy + 0.5) * zoom_y - 0.5;
+        p->step_x *= zoom_x;
+        p->step_y *= zoom_y;
+    }
+}
+
+static void cvni_warp_image(const cvni_augment_draw *d, cvni_warp *p, float *out)
+{
+    const int w = p->in->width;
+    const int h = p->in->height;
+    for (int c = 0; c < p->in->channels; c++) {
+        p->plane = (size_t)c * (size_t)h * (size_t)w;
         for (int y = 0; y < h; y++, out += w) {
-            const double u = -(double)d->dx - cx;
-            const double v = (double)y - d->dy - cy;
             int begin = 0, end = w;
-            p.sx = cx + cosine * u + sine * v;
-            p.sy = cy + cosine * v - sine * u;
-            if (d->flip) p.sx = w - 1 - p.sx;
-            if (d->flip_vertical) p.sy = h - 1 - p.sy;
-            cvni_warp_span(p.sx, p.step_x, w, &begin, &end);
-            cvni_warp_span(p.sy, p.step_y, h, &begin, &end);
-            cvni_warp_checked(&p, 0, begin, out);
-            cvni_warp_inside(&p, begin, end, out);
-            cvni_warp_checked(&p, end, w, out);
-            for (int x = 0; in->bytes && x < w; x++) out[x] *= unit;
+            cvni_warp_row(d, y, p);
+            cvni_warp_span(p->sx, p->step_x, w, &begin, &end);
+            cvni_warp_span(p->sy, p->step_y, h, &begin, &end);
+            cvni_warp_checked(p, 0, begin, out);
+            cvni_warp_inside(p, begin, end, out);
+            cvni_warp_checked(p, end, w, out);
+        }
+    }
+}
+
+/* ---- elastic displacement: tiles of the image, so that nodes are drawn once a tile ---- */
+
+#define CVNI_ELASTIC_TILE 32
+#define CVNI_ELASTIC_NODES 23               /* 31/sqrt(3) rounded up, 4 for a spline, 1 to spare */
+
+typedef struct cvni_elastic {
+    const cvni_augment_key *key;
+    double amplitude, step;                 /* of the nodes, pixels */
+    size_t columns;                         /* nodes in a row of the whole grid */
+    float node_x[CVNI_ELASTIC_NODES][CVNI_ELASTIC_NODES];
+    float node_y[CVNI_ELASTIC_NODES][CVNI_ELASTIC_NODES];
+    float x[CVNI_ELASTIC_TILE][CVNI_ELASTIC_TILE];      /* the displacement */
+    float y[CVNI_ELASTIC_TILE][CVNI_ELASTIC_TILE];
+} cvni_elastic;
+
+/* The four weights of a uniform cubic B-spline at t in [0, 1) of a cell. */
+static void cvni_spline(double t, float b[4])
+{
+    const double s = 1 - t;
+    b[0] = (float)(s * s * s / 6);
+    b[1] = (float)(2.0 / 3.0 - t * t + 0.5 * t * t * t);
+    b[2] = (float)(2.0 / 3.0 - s * s + 0.5 * s * s * s);
+    b[3] = (float)(t * t * t / 6);
+}
+
+/* Draws the nodes [top, top + rows) x [left, left + columns), counted from the grid's first. */
+static void cvni_elastic_nodes(cvni_elastic *e, int top, int rows, int left, int columns)
+{
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+            const size_t n = (size_t)(top + i) * e->columns + (size_t)(left + j);
+            double radius, angle;
+            uint32_t w[4];
+            cvni_augment_words(e->key, CVNI_AUGMENT_ELASTIC + (uint32_t)(n & 0x3FFFFFFFu), w);
+            radius = e->amplitude * sqrt(-2.0 * log(((double)w[0] + 1.0) / 4294967296.0));
+            angle = 6.283185307179586 / 4294967296.0 * (double)w[1];
+            e->node_x[i][j] = (float)(radius * cos(angle));
+            e->node_y[i][j] = (float)(radius * sin(angle));
+        }
+    }
+}
+
+/* The displacement of pixels [top, bottom) x [left, right), a tile. */
+static void cvni_elastic_tile(cvni_elastic *e, int top, int bottom, int left, int right)
+{
+    const int first_row = (int)(top / e->step);             /* node -1 of the formula is number 0 */
+    const int first_column = (int)(left / e->step);
+    const int columns = (int)((right - 1) / e->step) - first_column + 4;
+    cvni_elastic_nodes(e, first_row, (int)((bottom - 1) / e->step) - first_row + 4, first_column,
+                       columns);
+    for (int y = top; y < bottom; y++) {
+        const double t = y / e->step;
+        const int i = (int)t - first_row;
+        float sum_x[CVNI_ELASTIC_NODES], sum_y[CVNI_ELASTIC_NODES], b[4];
+        cvni_spline(t - (int)t, b);
+        for (int j = 0; j < columns; j++) {
+            sum_x[j] = sum_y[j] = 0;
+            for (int k = 0; k < 4; k++) {
+                sum_x[j] += b[k] * e->node_x[i + k][j];
+                sum_y[j] += b[k] * e->node_y[i + k][j];
+            }
+        }
+        for (int x = left; x < right; x++) {
+            const double s = x / e->step;
+            const int j = (int)s - first_column;
+            float move_x = 0, move_y = 0;
+            cvni_spline(s - (int)s, b);
+            for (int k = 0; k < 4; k++) {
+                move_x += b[k] * sum_x[j + k];
+                move_y += b[k] * sum_y[j + k];
+            }
+            e->x[y - top][x - left] = move_x;
+            e->y[y - top][x - left] = move_y;
+        }
+    }
+}
+
+static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
+                              const cvni_augment_key *key, cvni_warp *p, float *out)
+{
+    const int w = p->in->width;
+    const int h = p->in->height;
+    cvni_elastic e;
+    e.key = key;
+    e.amplitude = (double)a->elastic * (315.0 / 151.0);
+    e.step = sqrt(3.0) * (a->elastic_sigma != 0 ? (double)a->elastic_sigma : 4.0);
+    e.columns = (size_t)((w - 1) / e.step) + 4;
+    for (int top = 0; top < h; top += CVNI_ELASTIC_TILE) {
+        const int bottom = cvni_min(h - top, CVNI_ELASTIC_TILE) + top;
+        for (int left = 0; left < w; left += CVNI_ELASTIC_TILE) {
+            const int right = cvni_min(w - left, CVNI_ELASTIC_TILE) + left;
+            cvni_elastic_tile(&e, top, bottom, left, right);
+            for (int c = 0; c < p->in->channels; c++) {
+                p->plane = (size_t)c * (size_t)h * (size_t)w;
+                for (int y = top; y < bottom; y++) {
+                    cvni_warp_row(d, y, p);
+                    p->move_x = e.x[y - top];
+                    p->move_y = e.y[y - top];
+                    cvni_warp_checked(p, left, right, out + p->plane + (size_t)y * (size_t)w);
+                }
+            }
+        }
+    }
+}
+
+/* The geometry of a draw, by the one bilinear warp. */
+static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
+                          const cvni_augment_key *key, const cvni_image *in, float *out)
+{
+    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
+    cvni_warp p;
+    memset(&p, 0, sizeof p);
+    p.in = in;
+    p.outside = in->bytes ? a->fill * 255.0f : a->fill;
+    p.to_edge = d->cropped;
+    if (a->elastic != 0) cvni_warp_elastic(d, a, key, &p, out);
+    else cvni_warp_image(d, &p, out);
+    for (size_t i = 0; in->bytes && i < n; i++) out[i] *= 1.0f / 255.0f;
+}
+
+/* Saturation and hue of the pixels of three planes. In the hexcone channel c of a pixel at the
+ * angle a (in sixths of a turn) is M - (M - m)*clamp(min(t, 4 - t), 0, 1), t = (5 - 2c + a) mod
+ * 6:  A. R. Smith, Color Gamut Transform Pairs, SIGGRAPH 1978. */
+static void cvni_colour(float saturation, float turn, size_t plane, float *y)
+{
+    for (size_t i = 0; i < plane; i++) {
+        const float r = y[i], g = y[i + plane], b = y[i + 2 * plane];
+        const float top = r > g ? (r > b ? r : b) : (g > b ? g : b);
+        const float bottom = r < g ? (r < b ? r : b) : (g < b ? g : b);
+        const float span = top - bottom;
+        float angle, chroma;
+        if (!(span > 0)) continue;
+        chroma = saturation * span;
+        if (saturation > 1 && chroma > top) chroma = top > span ? top : span;
+        if (top == r) angle = (g - b) / span;
+        else angle = top == g ? 2 + (b - r) / span : 4 + (r - g) / span;
+        angle += 6 * turn;
+        for (int c = 0; c < 3; c++) {
+            float t = (float)(5 - 2 * c) + angle;           /* in [-3, 13] */
+            t -= t >= 12 ? 12.0f : t >= 6 ? 6.0f : t < 0 ? -6.0f : 0.0f;
+            t = t < 4 - t ? t : 4 - t;
+            y[i + (size_t)c * plane] = top - chroma * (t < 0 ? 0 : t > 1 ? 1 : t);
         }
     }
 }
@@ -12585,13 +13435,12 @@ static void cvni_contrast_brightness(float contrast, float brightness, size_t n,
     for (size_t i = 0; i < n; i++) y[i] = mean + contrast * (y[i] - mean) + brightness;
 }
 
-static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t sample, size_t n,
-                           float *y)
+static void cvni_add_noise(float noise, const cvni_augment_key *key, size_t n, float *y)
 {
     for (size_t i = 0; i < n; i += 4) {
         uint32_t w[4];
         float normal[4];
-        cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, (uint32_t)(3 + i / 4), w);
+        cvni_augment_words(key, (uint32_t)(3 + i / 4), w);
         for (int j = 0; j < 4; j += 2) {
             const double radius = sqrt(-2.0 * log(((double)w[j] + 1.0) / 4294967296.0));
             const double angle = 6.283185307179586 / 4294967296.0 * (double)w[j + 1];
@@ -12615,17 +13464,49 @@ static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const
             cvni_set_pixels(out + (size_t)y * (size_t)in->width + left, right - left, fill);
 }
 
+static void cvni_erase(const cvni_box *box, const cvn_augment *a, const cvni_augment_key *key,
+                       const cvni_image *in, float *out)
+{
+    for (int c = 0; c < in->channels; c++) {
+        for (int y = box->top; y < box->top + box->height; y++) {
+            const size_t begin = ((size_t)c * (size_t)in->height + (size_t)y) * (size_t)in->width +
+                                 (size_t)box->left;
+            uint32_t w[4];
+            if (!a->erase_noise) {
+                cvni_set_pixels(out + begin, box->width, a->fill);
+                continue;
+            }
+            for (size_t i = begin; i < begin + (size_t)box->width; i++) {
+                if (i == begin || i % 4 == 0)
+                    cvni_augment_words(key, CVNI_AUGMENT_ERASE_NOISE + (uint32_t)(i / 4), w);
+                out[i] = cvni_to_uniform(w[i % 4]);
+            }
+        }
+    }
+}
+
 /* One image, [C, H, W] as floats (bytes as bytes/255), into out; `a` is valid. */
 static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
                          const cvni_image *in, float *out)
 {
-    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
-    const cvni_augment_draw d = cvni_draw_augment(a, seed, epoch, sample, in->height, in->width);
-    if (a->rotate != 0 || a->scale != 0) cvni_warp_image(&d, a->fill, in, out);
+    const size_t plane = (size_t)in->height * (size_t)in->width;
+    const size_t n = (size_t)in->channels * plane;
+    cvni_augment_draw d;
+    cvni_augment_key key;
+    key.seed = seed;
+    key.epoch = epoch;
+    key.sample = sample;
+    d = cvni_draw_augment(a, &key, in->height, in->width);
+    if (a->rotate != 0 || a->scale != 0 || a->shear != 0 || a->translate != 0 || d.cropped ||
+        a->elastic != 0)
+        cvni_warp_any(&d, a, &key, in, out);
     else cvni_shift_image(&d, a->fill, in, out);
+    if (in->channels == 3 && (a->saturation != 0 || a->hue != 0))
+        cvni_colour(d.saturation, d.turn, plane, out);
     if (a->contrast != 0 || a->brightness != 0)
         cvni_contrast_brightness(d.contrast, d.brightness, n, out);
-    if (a->noise != 0) cvni_add_noise(a->noise, seed, epoch, sample, n, out);
+    if (a->noise != 0) cvni_add_noise(a->noise, &key, n, out);
+    if (d.erase.height > 0) cvni_erase(&d.erase, a, &key, in, out);
     if (a->cutout != 0) cvni_cut_out(&d, a->cutout, a->fill, in, out);
 }
 
@@ -13412,14 +14293,26 @@ static cvn_result cvni_gather_range(cvn_net *net, const cvn_data *data, int firs
     return cvni_gather(net, data, &b);
 }
 
-/* The labels of sample `first` on, for a plan without label inputs; NULL: look into the net. */
-static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first)
+/* Labels of a sample that a plan without label inputs is compared with; 0: look into the net. */
+static size_t cvni_labels_each(const cvn_net *net, const cvn_data *data)
 {
     const cvn_shape s = net->layers[net->output].shape;
-    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
-    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
-                              (size_t)net->layers[net->output].samples *
-                              ((size_t)data->first + (size_t)first);
+    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return 0;
+    return cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
+           (size_t)net->layers[net->output].samples;
+}
+
+/* The labels of the batch of sample `first` on, for a plan without label inputs; NULL: look into
+ * the net. work: room for the labels of a batch when data->index is set. */
+static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first, int *work)
+{
+    const size_t each = cvni_labels_each(net, data);
+    if (!each) return NULL;
+    if (!data->index) return data->labels + each * ((size_t)data->first + (size_t)first);
+    for (int i = 0; i < net->batch; i++)
+        memcpy(work + (size_t)i * each, data->labels + cvni_data_number(data, first + i) * each,
+               each * sizeof *work);
+    return work;
 }
 
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
@@ -13427,6 +14320,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     cvn_metrics m;
     cvni_score s = { 0, 0, 0 };
     double loss = 0;
+    size_t ints;
     int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
@@ -13436,18 +14330,21 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     m = *metrics;
     if (m.confusion && m.classes > 0)
         memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
-    work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
-                      : NULL;
-    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    ints = data->index ? cvni_labels_each(net, data) : 0;
+    if (data->fill && !ints) ints = 1;
+    ints = cvni_mul_size(ints, (size_t)net->max_batch);
+    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
     for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
         if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
         if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done), &s, &m);
+        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
     }
     cvni_free(net, work);
+    net->weighted = 0;
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
@@ -13995,6 +14892,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
     tick = net->tick;
     step = net->optimizer_step;
     result = cvni_check_batch(net, data, &t);
+    net->weighted = 0;
     memcpy(net->weights, copy, params);
     memcpy(net->state, copy + params, state);
     memcpy(net->grads, copy + params + state, grads);

@@ -474,42 +474,206 @@ static double naive_pixel(const float *plane, int h, int w, int y, int x, double
     return y < 0 || x < 0 || y >= h || x >= w ? fill : (double)plane[y * w + x];
 }
 
-/* The geometry as documented, one pixel after the other in double. */
-static void naive_warp(const cvn_augment *a, const uint32_t w0[4], const uint32_t w1[4],
-                       const float *in, int channels, int h, int w, double *out)
+/* Whose numbers are drawn. */
+typedef struct naive_key {
+    uint64_t seed, epoch;
+    uint32_t sample;
+} naive_key;
+
+static void naive_words(const naive_key *key, uint32_t block, uint32_t w[4])
 {
-    const int flip = a->flip && w0[0] >= 0x80000000u;
-    const int flip_vertical = a->flip_vertical && w0[1] >= 0x80000000u;
-    const double range = 2.0 * a->shift + 1;
-    const double dy = floor(w0[2] * range / 4294967296.0) - a->shift;
-    const double dx = floor(w0[3] * range / 4294967296.0) - a->shift;
-    const double angle = (double)a->rotate * (2 * naive_uniform(w1[0]) - 1) * 3.14159265358979324 /
-                         180;
-    const double factor = 1 + (double)a->scale * (2 * naive_uniform(w1[1]) - 1);
-    for (int i = 0; i < channels * h * w; i++) {
-        const int x = i % w;
-        const int y = i / w % h;
-        const float *plane = in + i / w / h * h * w;
-        const double cx = (w - 1) / 2.0;
-        const double cy = (h - 1) / 2.0;
-        const double u = x - dx - cx;
-        const double v = y - dy - cy;
-        double sx = cx + (cos(angle) * u + sin(angle) * v) / factor;
-        double sy = cy + (cos(angle) * v - sin(angle) * u) / factor;
-        if (flip) sx = w - 1 - sx;
-        if (flip_vertical) sy = h - 1 - sy;
-        out[i] = (double)a->fill;
-        if (sx <= -1 || sy <= -1 || sx >= w || sy >= h) continue;
-        {
-            const int x0 = (int)floor(sx);
-            const int y0 = (int)floor(sy);
-            const double fx = sx - x0;
-            const double fy = sy - y0;
-            out[i] = (1 - fy) * ((1 - fx) * naive_pixel(plane, h, w, y0, x0, (double)a->fill) +
-                                 fx * naive_pixel(plane, h, w, y0, x0 + 1, (double)a->fill)) +
-                     fy * ((1 - fx) * naive_pixel(plane, h, w, y0 + 1, x0, (double)a->fill) +
-                           fx * naive_pixel(plane, h, w, y0 + 1, x0 + 1, (double)a->fill));
+    cvni_random4(key->seed, CVNI_STREAM_AUGMENT, key->epoch, key->sample, block, w);
+}
+
+static int naive_below(uint32_t word, int n) { return (int)floor(word * (double)n / 4294967296.0); }
+
+typedef struct naive_box { int top, left, h, w; } naive_box;
+
+static naive_box naive_crop(const cvn_augment *a, const naive_key *key, int h, int w)
+{
+    const double most = a->crop_scale_max > 0 ? (double)a->crop_scale_max : 1;
+    const double r = a->crop_ratio > 0 ? (double)a->crop_ratio : 4 / 3.0;
+    const double ratio = (double)w / h;
+    naive_box b = { 0, 0, h, w };
+    for (unsigned t = 0; t < 10; t++) {
+        uint32_t word[4];
+        double area, part;
+        naive_words(key, 2147483648u + 16 + t, word);
+        area = (double)a->crop_scale_min;
+        area = h * w * (area + (most - area) * naive_uniform(word[0]));
+        part = exp(log(r) * (2 * naive_uniform(word[1]) - 1));
+        b.w = (int)floor(sqrt(area * part) + 0.5);
+        b.h = (int)floor(sqrt(area / part) + 0.5);
+        if (b.w < 1 || b.h < 1 || b.w > w || b.h > h) continue;
+        b.top = naive_below(word[2], h - b.h + 1);
+        b.left = naive_below(word[3], w - b.w + 1);
+        return b;
+    }
+    b.h = ratio < 1 / r ? (int)floor(w * r + 0.5) : h;
+    b.w = ratio > r ? (int)floor(h * r + 0.5) : w;
+    b.top = (h - b.h) / 2;
+    b.left = (w - b.w) / 2;
+    return b;
+}
+
+/* h 0: nothing is erased. */
+static naive_box naive_erase_box(const cvn_augment *a, const naive_key *key, int h, int w)
+{
+    const naive_box none = { 0, 0, 0, 0 };
+    uint32_t word[4];
+    naive_words(key, 2147483648u, word);
+    if (naive_uniform(word[3]) >= (double)a->erase) return none;
+    for (unsigned t = 0; t < 10; t++) {
+        naive_box b;
+        double area, part;
+        naive_words(key, 2147483648u + 32 + t, word);
+        area = h * w * (0.02 + 0.31 * naive_uniform(word[0]));
+        part = exp(log(0.3) + (log(3.3) - log(0.3)) * naive_uniform(word[1]));
+        b.h = (int)floor(sqrt(area * part) + 0.5);
+        b.w = (int)floor(sqrt(area / part) + 0.5);
+        if (b.h < 1 || b.w < 1 || b.h >= h || b.w >= w) continue;
+        b.top = naive_below(word[2], h - b.h + 1);
+        b.left = naive_below(word[3], w - b.w + 1);
+        return b;
+    }
+    return none;
+}
+
+static double naive_spline(double t)
+{
+    t = fabs(t);
+    if (t < 1) return 2 / 3.0 - t * t + t * t * t / 2;
+    return t < 2 ? (2 - t) * (2 - t) * (2 - t) / 6 : 0;
+}
+
+/* Elastic displacement of pixel (x, y) of an image `width` wide. */
+static void naive_elastic(const cvn_augment *a, const naive_key *key, int width, int x, int y,
+                          double move[2])
+{
+    const double g = sqrt(3.0) * (a->elastic_sigma > 0 ? (double)a->elastic_sigma : 4);
+    const int columns = (int)floor((width - 1) / g) + 4;
+    move[0] = move[1] = 0;
+    for (int i = (int)floor(y / g) - 1; i <= (int)floor(y / g) + 2; i++) {
+        for (int j = (int)floor(x / g) - 1; j <= (int)floor(x / g) + 2; j++) {
+            const double b = (double)a->elastic * 315 / 151 * naive_spline(y / g - i) *
+                             naive_spline(x / g - j);
+            uint32_t w[4];
+            double radius;
+            naive_words(key, 3221225472u + (uint32_t)((i + 1) * columns + j + 1), w);
+            radius = sqrt(-2 * log((w[0] + 1.0) / 4294967296.0));
+            move[0] += b * radius * cos(6.283185307179586 * w[1] / 4294967296.0);
+            move[1] += b * radius * sin(6.283185307179586 * w[1] / 4294967296.0);
         }
+    }
+}
+
+/* With crop, the half pixel around the image belongs to it. */
+static double naive_edge(const cvn_augment *a, double s, int size)
+{
+    if (a->crop_scale_min <= 0 || s < -0.5 || s > size - 0.5) return s;
+    return fmin(fmax(s, 0), size - 1);
+}
+
+static double naive_bilinear(const float *plane, int h, int w, double sy, double sx, double fill)
+{
+    const int x0 = (int)floor(sx);
+    const int y0 = (int)floor(sy);
+    const double fx = sx - x0;
+    const double fy = sy - y0;
+    return (1 - fy) * ((1 - fx) * naive_pixel(plane, h, w, y0, x0, fill) +
+                       fx * naive_pixel(plane, h, w, y0, x0 + 1, fill)) +
+           fy * ((1 - fx) * naive_pixel(plane, h, w, y0 + 1, x0, fill) +
+                 fx * naive_pixel(plane, h, w, y0 + 1, x0 + 1, fill));
+}
+
+/* The geometry as documented, one pixel after the other in double: the inverse of torchvision's
+ * matrix, which scales, rotates and shears about the centre and then moves. */
+static void naive_warp(const cvn_augment *a, const naive_key *key, const float *in, int channels,
+                       int h, int w, double *out)
+{
+    const double pi = 3.14159265358979324;
+    const double range = 2.0 * a->shift + 1;
+    const naive_box crop = naive_crop(a, key, h, w);
+    uint32_t w0[4], w1[4], w2[4];
+    double dx, dy, angle, factor, phi, m[4];
+    naive_words(key, 0, w0);
+    naive_words(key, 1, w1);
+    naive_words(key, 2147483648u, w2);
+    dy = floor(w0[2] * range / 4294967296.0) - a->shift;
+    dx = floor(w0[3] * range / 4294967296.0) - a->shift;
+    dx += w * (double)a->translate * (2 * naive_uniform(w2[1]) - 1);
+    dy += h * (double)a->translate * (2 * naive_uniform(w2[2]) - 1);
+    angle = (double)a->rotate * (2 * naive_uniform(w1[0]) - 1) * pi / 180;
+    factor = 1 + (double)a->scale * (2 * naive_uniform(w1[1]) - 1);
+    phi = (double)a->shear * (2 * naive_uniform(w2[0]) - 1) * pi / 180;
+    m[0] = factor * cos(angle);
+    m[1] = factor * (-cos(angle) * tan(phi) - sin(angle));
+    m[2] = factor * sin(angle);
+    m[3] = factor * (-sin(angle) * tan(phi) + cos(angle));
+    for (int i = 0; i < h * w; i++) {
+        const double u = i % w - dx - (w - 1) / 2.0;
+        const double v = i / w - dy - (h - 1) / 2.0;
+        const double det = m[0] * m[3] - m[1] * m[2];
+        double sx = (w - 1) / 2.0 + (m[3] * u - m[1] * v) / det;
+        double sy = (h - 1) / 2.0 + (m[0] * v - m[2] * u) / det;
+        double move[2] = { 0, 0 };
+        if (a->flip && w0[0] >= 0x80000000u) sx = w - 1 - sx;
+        if (a->flip_vertical && w0[1] >= 0x80000000u) sy = h - 1 - sy;
+        if (a->crop_scale_min > 0) sx = crop.left + (sx + 0.5) * crop.w / w - 0.5;
+        if (a->crop_scale_min > 0) sy = crop.top + (sy + 0.5) * crop.h / h - 0.5;
+        if (a->elastic > 0) naive_elastic(a, key, w, i % w, i / w, move);
+        sx = naive_edge(a, sx + move[0], w);
+        sy = naive_edge(a, sy + move[1], h);
+        for (int c = 0; c < channels; c++) {
+            double *y = &out[c * h * w + i];
+            *y = (double)a->fill;
+            if (sx > -1 && sy > -1 && sx < w && sy < h)
+                *y = naive_bilinear(in + c * h * w, h, w, sy, sx, (double)a->fill);
+        }
+    }
+}
+
+/* Through HSV as textbooks have it; saturation limited to 1, not raised where it is above. */
+static void naive_colour(const cvn_augment *a, const naive_key *key, int plane, double *y)
+{
+    uint32_t word[4];
+    double k, turn;
+    naive_words(key, 2147483649u, word);
+    k = 1 + (double)a->saturation * (2 * naive_uniform(word[0]) - 1);
+    turn = (double)a->hue * (2 * naive_uniform(word[1]) - 1);
+    for (int i = 0; i < plane; i++) {
+        const double r = y[i], g = y[plane + i], b = y[2 * plane + i];
+        const double top = fmax(r, fmax(g, b));
+        const double c = top - fmin(r, fmin(g, b));
+        double hue, chroma, x, rest, part[3];
+        int sector;
+        if (c <= 0) continue;
+        hue = top == r ? (g - b) / c : top == g ? (b - r) / c + 2 : (r - g) / c + 4;
+        hue = fmod(hue / 6 + turn + 2, 1.0) * 6;
+        chroma = k * c;
+        if (top >= c) chroma = fmin(chroma, top);
+        else if (k > 1) chroma = c;
+        x = chroma * (1 - fabs(fmod(hue, 2) - 1));
+        rest = top - chroma;
+        sector = (int)hue;
+        part[0] = sector == 0 || sector == 5 ? chroma : sector == 1 || sector == 4 ? x : 0;
+        part[1] = sector == 1 || sector == 2 ? chroma : sector == 0 || sector == 3 ? x : 0;
+        part[2] = sector == 3 || sector == 4 ? chroma : sector == 2 || sector == 5 ? x : 0;
+        for (int j = 0; j < 3; j++) y[j * plane + i] = rest + part[j];
+    }
+}
+
+static void naive_erase(const cvn_augment *a, const naive_key *key, int n, int h, int w,
+                        double *out)
+{
+    const naive_box b = naive_erase_box(a, key, h, w);
+    for (int i = 0; i < n; i++) {
+        const int y = i / w % h - b.top;
+        const int x = i % w - b.left;
+        uint32_t word[4];
+        if (y < 0 || y >= b.h || x < 0 || x >= b.w) continue;
+        naive_words(key, 1073741824u + (uint32_t)(i / 4), word);
+        out[i] = a->erase_noise ? naive_uniform(word[i % 4]) : (double)a->fill;
     }
 }
 
@@ -517,12 +681,16 @@ static void naive_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, u
                           const float *in, int channels, int h, int w, double *out)
 {
     const int n = channels * h * w;
-    uint32_t w0[4], w1[4], w2[4];
+    uint32_t w1[4], w2[4];
     double mean = 0, contrast, brightness;
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 0, w0);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 1, w1);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 2, w2);
-    naive_warp(a, w0, w1, in, channels, h, w, out);
+    naive_key key;
+    key.seed = seed;
+    key.epoch = epoch;
+    key.sample = sample;
+    naive_words(&key, 1, w1);
+    naive_words(&key, 2, w2);
+    naive_warp(a, &key, in, channels, h, w, out);
+    if (channels == 3) naive_colour(a, &key, h * w, out);
     contrast = 1 + (double)a->contrast * (2 * naive_uniform(w1[2]) - 1);
     brightness = (double)a->brightness * (2 * naive_uniform(w1[3]) - 1);
     for (int i = 0; i < n; i++) mean += out[i] / n;
@@ -530,11 +698,12 @@ static void naive_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, u
     for (int i = 0; i < n; i++) {
         uint32_t r[4];
         double radius, phase;
-        cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, (uint32_t)(3 + i / 4), r);
+        naive_words(&key, (uint32_t)(3 + i / 4), r);
         radius = sqrt(-2 * log((r[i % 4 / 2 * 2] + 1.0) / 4294967296.0));
         phase = 6.283185307179586 * r[i % 4 / 2 * 2 + 1] / 4294967296.0;
         out[i] += (double)a->noise * radius * (i % 2 ? sin(phase) : cos(phase));
     }
+    naive_erase(a, &key, n, h, w, out);
     for (int i = 0; i < n; i++) {
         const int top = (int)(w2[0] * (double)h / 4294967296.0) - a->cutout / 2;
         const int left = (int)(w2[1] * (double)w / 4294967296.0) - a->cutout / 2;
@@ -544,23 +713,36 @@ static void naive_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, u
     }
 }
 
-/* Option number `which`, and all at once for the last. */
-enum { OPTIONS = 11 };
+/* Option number `which`; several at once for 10 and for the last three. */
+enum { OPTIONS = 23 };
 
 static cvn_augment one_option(int which)
 {
+    const int all = which == 22;
     cvn_augment a;
     memset(&a, 0, sizeof a);
     a.fill = 0.25f;
-    if (which == 1 || which == 10) a.flip = 1;
-    if (which == 2 || which == 10) a.flip_vertical = 1;
-    if (which == 3 || which == 10) a.shift = 4;
-    if (which == 4 || which == 10) a.rotate = 30;
-    if (which == 5 || which == 10) a.scale = 0.4f;
-    if (which == 6 || which == 10) a.brightness = 0.3f;
-    if (which == 7 || which == 10) a.contrast = 0.5f;
-    if (which == 8 || which == 10) a.noise = 0.1f;
-    if (which == 9 || which == 10) a.cutout = 4;
+    if (which == 1 || which == 10 || which == 20 || all) a.flip = 1;
+    if (which == 2 || which == 10 || all) a.flip_vertical = 1;
+    if (which == 3 || which == 10 || all) a.shift = 4;
+    if (which == 4 || which == 10 || which == 20 || all) a.rotate = 30;
+    if (which == 5 || which == 10 || all) a.scale = 0.4f;
+    if (which == 6 || which == 10 || all) a.brightness = 0.3f;
+    if (which == 7 || which == 10 || all) a.contrast = 0.5f;
+    if (which == 8 || which == 10 || all) a.noise = 0.1f;
+    if (which == 9 || which == 10 || all) a.cutout = 4;
+    if (which == 11 || which == 20 || all) a.shear = 25;
+    if (which == 12 || which == 21 || all) a.translate = 0.3f;
+    if (which == 13 || all) a.saturation = 0.9f;
+    if (which == 14 || all) a.hue = 0.5f;
+    if (which == 15 || which == 20 || all) a.crop_scale_min = 0.08f;
+    if (which == 16 || which == 21) a.crop_scale_min = 0.5f;
+    if (which == 16 || all) a.crop_scale_max = 0.8f;
+    if (which == 16 || which == 21) a.crop_ratio = 2.5f;
+    if (which == 17 || which == 21 || all) a.elastic = 1.5f;
+    if (which == 21) a.elastic_sigma = 1;
+    if (which == 18 || which == 19 || all) a.erase = 0.7f;
+    if (which == 19) a.erase_noise = 1;
     return a;
 }
 
@@ -594,6 +776,150 @@ static void augment_reference(void)
         }
         CHECKF(which == 0 ? changed == 0 : changed > 50, "option %d changed %d images", which,
                changed);
+    }
+}
+
+/* Images of several tiles of the elastic displacement, the most and few nodes to a tile. */
+static void augment_tiles(void)
+{
+    enum { H = 70, W = 50, T = 3 * H * W };
+    static float in[T], out[T];
+    static double expected[T];
+    static const float sigma[4] = { 1, 2.7f, 0, 1000 };
+    for (int k = 0; k < 8; k++) {
+        const int h = k < 4 ? H : W;
+        const int w = k < 4 ? W : H;
+        cvn_augment a = one_option(0);
+        double worst = 0;
+        a.elastic = 2;
+        a.elastic_sigma = sigma[k % 4];
+        random_image(in, T, (unsigned)k);
+        cvn_augment_image(&a, 3, (uint64_t)k, in, 3, h, w, out);
+        naive_augment(&a, 3, 0, (uint32_t)k, in, 3, h, w, expected);
+        for (int i = 0; i < T; i++) worst = fmax(worst, fabs((double)out[i] - expected[i]));
+        CHECKF(worst < 2e-5, "sigma %g: off by %g", (double)sigma[k % 4], worst);
+    }
+}
+
+/* The displacement has the promised standard deviation, and is alike over about sigma pixels: the
+ * correlation of the cubic B-spline over a shift of one node is 0.498 (of the Gaussian 0.472). */
+static void elastic_spread(void)
+{
+    enum { S = 64 };
+    static float in[S * S], out[S * S];
+    cvn_augment a = one_option(0);
+    double squares = 0, products = 0;
+    int n = 0;
+    a.elastic = 2;
+    a.elastic_sigma = 4 / 1.7320508f;                       /* nodes 4 pixels apart */
+    for (int i = 0; i < S * S; i++) in[i] = (float)(i % S); /* the value is the place */
+    for (uint64_t k = 0; k < 100; k++) {
+        cvn_augment_image(&a, 1, k, in, 1, S, S, out);
+        for (int i = 12 * S; i < S * (S - 12); i++) {
+            if (i % S < 12 || i % S >= S - 16) continue;
+            squares += ((double)out[i] - i % S) * ((double)out[i] - i % S);
+            products += ((double)out[i] - i % S) * ((double)out[i + 4] - i % S - 4);
+            n++;
+        }
+    }
+    CHECK_NEAR(sqrt(squares / n), 2, 0.05);
+    CHECK_NEAR(products / squares, 0.498, 0.03);
+}
+
+/* Values on both sides of [0, 1], and grey ones, which have no hue. */
+static void augment_colour(void)
+{
+    enum { SIDE = 16, M = 3 * SIDE * SIDE };
+    float in[M], out[M];
+    double expected[M];
+    for (uint64_t k = 0; k < 40; k++) {
+        const uint64_t options = k % 3;
+        cvn_augment a = one_option(0);
+        double worst = 0, range = 0;
+        if (options != 1) a.saturation = 1;
+        if (options != 0) a.hue = 0.3f;
+        random_image(in, M, (unsigned)k);
+        for (int i = 0; i < M; i++) in[i] = 3 * in[i] - 1;
+        for (int i = 0; i < SIDE; i++) in[i] = in[i + M / 3] = in[i + 2 * M / 3];
+        cvn_augment_image(&a, 9, k, in, 3, SIDE, SIDE, out);
+        naive_augment(&a, 9, 0, (uint32_t)k, in, 3, SIDE, SIDE, expected);
+        for (int i = 0; i < M; i++) worst = fmax(worst, fabs((double)out[i] - expected[i]));
+        CHECKF(worst < 2e-5, "draw %d: off by %g", (int)k, worst);
+        for (int i = 0; i < SIDE; i++)
+            CHECK(out[i] == in[i] && out[i + M / 3] == in[i] && out[i + 2 * M / 3] == in[i]);
+        for (int i = 0; i < M; i++) {
+            in[i] = (in[i] + 1) / 3;
+            range = fmax(range, fabs((double)in[i] - 0.5));
+        }
+        CHECK(range <= 0.5);
+        cvn_augment_image(&a, 9, k, in, 3, SIDE, SIDE, out);
+        for (int i = 0; i < M; i++) CHECK(out[i] >= -1e-6f && out[i] <= 1);     /* stays inside */
+    }
+}
+
+/* A third of a turn makes red green and green blue; no saturation is grey of the largest value. */
+static void colour_known(void)
+{
+    float y[3] = { 0.75f, 0.25f, 0.5f };
+    const float third[3] = { 0.5f, 0.75f, 0.25f };
+    cvni_colour(1, 1 / 3.0f, 1, y);
+    for (int c = 0; c < 3; c++) CHECK_NEAR(y[c], third[c], 1e-6);
+    cvni_colour(0, 0, 1, y);
+    for (int c = 0; c < 3; c++) CHECK(y[c] == 0.75f);
+    y[0] = NAN;
+    cvni_colour(1.5f, 0.25f, 1, y);
+    CHECK(y[0] != y[0] && y[1] == 0.75f);
+}
+
+/* How often and how much is erased; the rest stays. */
+static void erase_share(void)
+{
+    enum { S = 24, M = S * S };
+    const double all = M;
+    static float in[M], out[M];
+    cvn_augment a = one_option(0);
+    int erased = 0;
+    double area = 0;
+    a.erase = 0.4f;
+    a.fill = -1;
+    random_image(in, M, 4);
+    for (uint64_t k = 0; k < 2000; k++) {
+        int n = 0;
+        cvn_augment_image(&a, 2, k, in, 1, S, S, out);
+        for (int i = 0; i < M; i++) n += out[i] == -1;
+        for (int i = 0; i < M; i++) CHECK(out[i] == -1 || out[i] == in[i]);
+        CHECK(n < all * 0.36);
+        if (!n) continue;
+        erased++;
+        area += n / all;
+    }
+    CHECK_NEAR(erased / 2000.0, 0.4, 0.04);
+    CHECK_NEAR(area / erased, 0.175, 0.02);                 /* (0.02 + 0.33)/2 */
+}
+
+/* A crop of the whole image is the image, one of a quarter, of ratio 1, its enlarged part. */
+static void crop_known(void)
+{
+    enum { S = 8, M = S * S };
+    float in[M], out[M];
+    cvn_augment a = one_option(0);
+    a.crop_scale_min = 1;
+    a.crop_ratio = 1;
+    random_image(in, M, 8);
+    cvn_augment_image(&a, 2, 1, in, 1, S, S, out);
+    CHECK(memcmp(in, out, sizeof in) == 0);
+    for (int i = 0; i < M; i++) in[i] = (float)(i % S + 100 * (i / S));
+    a.crop_scale_min = a.crop_scale_max = 0.25f;
+    for (uint64_t k = 0; k < 100; k++) {
+        double x0, y0;
+        cvn_augment_image(&a, 2, k, in, 1, S, S, out);
+        y0 = floor((double)out[S + 1] / 100);               /* (1, 1) reads (y0 + 1/4, x0 + 1/4) */
+        x0 = (double)out[S + 1] - 100 * y0 - 25.25;
+        for (int i = 0; i < M; i++) {
+            const double x = fmin(fmax(x0 + (i % S + 0.5) / 2 - 0.5, 0), S - 1);
+            const double y = fmin(fmax(y0 + (i / S + 0.5) / 2 - 0.5, 0), S - 1);
+            CHECK_NEAR(out[i], x + 100 * y, 1e-3);
+        }
     }
 }
 
@@ -658,6 +984,44 @@ static void augment_edges(void)
     }
     cvn_augment_image(&a, 1, 1, NULL, AC, AH, AW, out);
     cvn_augment_image(&a, 1, 1, in, 0, AH, AW, out);
+}
+
+/* One field out of its range, or only just inside. */
+static void augment_ranges(void)
+{
+    const float nan = (float)NAN;
+    for (int k = 0; k < 17; k++) {
+        cvn_augment a = one_option(0);
+        CHECK(cvni_augment_valid(&a));
+        if (k == 0) a.shear = 90;
+        if (k == 1) a.shear = -1;
+        if (k == 2) a.translate = -0.1f;
+        if (k == 3) a.translate = nan;
+        if (k == 4) a.saturation = 1.1f;
+        if (k == 5) a.hue = 0.6f;
+        if (k == 6) a.hue = nan;
+        if (k == 7) a.crop_scale_min = 1.1f;
+        if (k == 8) a.crop_scale_max = 0.5f;                /* without a least */
+        if (k == 9) { a.crop_scale_min = 0.6f; a.crop_scale_max = 0.5f; }
+        if (k == 10) { a.crop_scale_min = 0.6f; a.crop_scale_max = 1.5f; }
+        if (k == 11) { a.crop_scale_min = 0.6f; a.crop_ratio = 0.9f; }
+        if (k == 12) a.elastic = -1;
+        if (k == 13) { a.elastic = 1; a.elastic_sigma = 0.9f; }
+        if (k == 14) { a.elastic = 1; a.elastic_sigma = nan; }
+        if (k == 15) a.erase = 1.01f;
+        if (k == 16) a.erase = nan;
+        CHECKF(!cvni_augment_valid(&a), "field %d", k);
+    }
+    {
+        cvn_augment a = one_option(0);
+        a.shear = 89;
+        a.translate = 7;
+        a.saturation = a.crop_scale_min = a.crop_scale_max = a.erase = a.elastic_sigma = 1;
+        a.crop_ratio = 1;
+        a.elastic = 1e30f;
+        a.hue = 0.5f;
+        CHECK(cvni_augment_valid(&a));
+    }
 }
 
 /* ---- the batch of a net ---- */
@@ -992,8 +1356,15 @@ int main(void)
     RUN(split_views);
     RUN(image_to_tensor);
     RUN(augment_reference);
+    RUN(augment_tiles);
+    RUN(elastic_spread);
+    RUN(augment_colour);
+    RUN(colour_known);
+    RUN(erase_share);
+    RUN(crop_known);
     RUN(augment_exact);
     RUN(augment_edges);
+    RUN(augment_ranges);
     RUN(gather_plain);
     RUN(gather_augmented);
     RUN(gather_targets);
