@@ -286,7 +286,8 @@ static void parameter(void)
 {
     static const int dims[2] = { 2, 3 };
     const cvn_init none = { CVN_INIT_DEFAULT, 0, 0 };
-    const float x[24] = { 1, 2, 3, 4, 5, 6, -1, 0.5f, 2, 1, 0, 3, 2, 2, 2, 1, 1, 1, 9, 8, 7, 6, 5, 4 };
+    const float x[24] = { 1, 2, 3, 4, 5, 6, -1, 0.5f, 2, 1, 0, 3,
+                          2, 2, 2, 1, 1, 1, 9,  8,    7, 6, 5, 4 };
     float out[24];
     float g[24];
     cvn_net *net = cvn_create(NULL);
@@ -482,6 +483,8 @@ static void padding(void)
 static void bad_lengths(void)
 {
     static const int bad[2][2] = { { 3, 0 }, { 4, 5 } };
+    static const char *const texts[2] = { "length 0 (sample 1 of the batch) is not in 1..4",
+                                          "length 5 (sample 1 of the batch) is not in 1..4" };
     const float x[16] = { 0 };
     cvn_attention_desc d = cvn_attention_defaults();
     cvn_net *net = cvn_create(NULL);
@@ -493,14 +496,15 @@ static void bad_lengths(void)
     for (int i = 0; i < 2; i++) {
         CHECK(cvn_set_labels(net, d.lengths, bad[i], 2) == CVN_OK);
         CHECK(cvn_forward(net) == CVN_ERROR_ARGUMENT);
-        CHECKF(strstr(cvn_error(net), i ? "length 5 (sample 1 of the batch) is not in 1..4"
-                                        : "length 0 (sample 1 of the batch) is not in 1..4") != NULL,
-               "%s", cvn_error(net));
+        CHECKF(strstr(cvn_error(net), texts[i]) != NULL, "%s", cvn_error(net));
     }
     cvn_destroy(net);
 }
 
-enum { D_N = 6, D_T = 70, D_S = 64, D_COUNT = D_N * D_T * D_S };
+#define D_N 6
+#define D_T 70
+#define D_S 64
+#define D_COUNT (D_N * D_T * D_S)
 
 /* The same net twice: query 0, so that all weights are 1/S, and the unit matrix as values, so that
  * y is the weights after dropout. */
@@ -532,8 +536,8 @@ static cvn_net *dropout_net(float p, int threads, cvn_node *node)
     return net;
 }
 
-/* Gradients under the mask that y shows: dV = y^T g; dQ = dA K, dA = P (g mask - sum P g mask)/sqrt
- * (d). */
+/* Gradients under the mask that y shows: dV = y^T g; dQ = dA K,
+ * dA = P (g mask - sum P g mask)/sqrt(d). */
 static void check_dropout_gradients(cvn_net *net, const cvn_node *node, const float *g)
 {
     const float *const y = cvn_value(net, node[3]);
@@ -802,7 +806,8 @@ static void block_names(void)
 
 enum { REFUSALS = 15 };
 
-static cvn_node refused(cvn_net *net, int i, cvn_node a, cvn_node b, cvn_node labels, cvn_node image)
+static cvn_node refused(cvn_net *net, int i, cvn_node a, cvn_node b, cvn_node labels,
+                        cvn_node image)
 {
     static const int dims[2] = { 2, 0 };
     const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
@@ -868,7 +873,9 @@ static void refused_when_built(void)
     cvn_destroy(net);
 }
 
-enum { WORDS = 6, STEPS = 6, BATCH = 32 };
+#define WORDS 6
+#define STEPS 6
+#define BATCH 32
 
 static void draw_words(unsigned *state, int *words, int *reversed)
 {
@@ -886,14 +893,18 @@ static void learns_to_reverse(void)
     const cvn_optimizer adam = cvn_adam(5e-3f);
     cvn_transformer_desc d = cvn_transformer_defaults();
     cvn_softmax_loss_desc s = cvn_softmax_loss_defaults();
-    cvn_net *net = cvn_create(NULL);
-    const cvn_node in = cvn_input_labels(net, dims, 1);
-    cvn_node y = cvn_positional_encoding(net, cvn_embedding(net, in, WORDS, 32));
+    cvn_desc desc = cvn_desc_defaults();
+    cvn_net *net;
+    cvn_node in, y;
     int words[BATCH * STEPS];
     int reversed[BATCH * STEPS];
     unsigned state = 1;
     int right = 0;
     float first = 0;
+    desc.threads = 1;               /* too small for more */
+    net = cvn_create(&desc);
+    in = cvn_input_labels(net, dims, 1);
+    y = cvn_positional_encoding(net, cvn_embedding(net, in, WORDS, 32));
     d.heads = 4;
     d.norm_first = 1;
     d.feedforward = 64;
