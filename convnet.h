@@ -64,7 +64,7 @@
  *     linear algebra  >>gemm
  *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
  *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
- *                     >>embedding >>resize
+ *                     >>embedding >>parameter >>attention >>transformer >>resize
  *     losses          >>loss
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
@@ -695,6 +695,99 @@ CONVNET_API cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
 CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim);
+
+/* cvn_parameter - a learned tensor that is the same for every sample: class tokens, queries, an
+ * image that is optimised.
+ *   dims     `count` axes, 1 to CVN_MAX_RANK - 1
+ *   returns  [N, dims[0], ..., dims[count - 1]], the tensor once for each sample; its gradient is
+ *            the sum over the samples
+ *   weights  one of shape dims with the layer's name alone ("parameter1"); zero unless init says
+ *            more; for init fan_in is the product of dims[1], ..., fan_out dims[0]*dims[2]*...
+ * A net without any input runs the batch it was built for.
+ * cvn_positional_encoding - x [N, T, C] plus fixed waves: for t from 0 and even c
+ * sin(t/10000^(c/C)), and cos of the same at c + 1.
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.5
+ * cvn_position_embedding - x [N, T, C] plus learned positions.
+ *   weights  weight [T, C], normal with mean 0 and deviation 0.02
+ *   errors   CVN_ERROR_SHAPE when x is no sequence, CVN_ERROR_ARGUMENT for an axis below 1 */
+CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init);
+CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
+
+/* cvn_multihead_attention - nn.MultiheadAttention(batch_first=True): each query is answered by a
+ * mean of the values, weighted by how well it fits their keys.
+ *   query    [N, T, E]
+ *   key      [N, S, E], value [N, S, E]; query, key and value may be one node (self-attention)
+ *   returns  [N, T, E]: Q, K, V = query, key, value times their part of in_proj_weight, plus its
+ *            bias, cut into `heads` parts of d = E/heads columns; softmax(Q K^T/sqrt(d)) V of each
+ *            part; side by side times out_proj
+ *   weights  in_proj_weight [3E, E] (for query, key, value), Xavier-uniform; in_proj_bias [3E],
+ *            zero; out_proj.weight [E, E], uniform in +-1/sqrt(E); out_proj.bias [E], zero
+ *   memory   for backward Q, K, V and what out_proj reads; the weights of the mean, [N, heads, T,
+ *            S], are never stored
+ *   errors   CVN_ERROR_SHAPE when the shapes do not fit, CVN_ERROR_ARGUMENT when heads do not
+ *            divide E or for a dropout outside [0, 1); a length outside 1..S is
+ *            CVN_ERROR_ARGUMENT from the call that runs the net
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.2
+ * cvn_scaled_dot_product_attention - the same without in_proj and out_proj: Q, K, V are the nodes
+ * themselves (F.scaled_dot_product_attention). desc NULL: one head. */
+typedef struct cvn_attention_desc {
+    int heads;                      /* 0: 1 */
+    int causal;                     /* query t sees the keys 0 to t alone */
+    float dropout;                  /* of the weights of the mean, in training; [0, 1) */
+    int no_bias;                    /* without in_proj_bias and out_proj.bias */
+    cvn_node lengths;               /* labels [N] (cvn_input_labels(net, NULL, 0)): the keys that
+                                     * each sample has, 1..S, those behind are not seen, as
+                                     * key_padding_mask; id 0: S for all */
+    cvn_init weight_init;           /* of both weights; default: each as above */
+} cvn_attention_desc;
+
+CONVNET_API cvn_attention_desc cvn_attention_defaults(void);
+CONVNET_API cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                             cvn_node value, int heads);
+CONVNET_API cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
+                                                cvn_node value, const cvn_attention_desc *desc);
+CONVNET_API cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                                      cvn_node value,
+                                                      const cvn_attention_desc *desc);
+
+/* Transformer layers, made of the layers above; one call is one layer, a stack is a loop with a
+ * cvn_scope each ("encoder.layers.0"), which gives the parts the names that PyTorch's have. Where
+ * such a name is taken (two layers in one scope) a part keeps its automatic one.
+ *   cvn_transformer_encoder   nn.TransformerEncoderLayer: x [N, T, E] -> [N, T, E];
+ *                             x = norm1(x + self_attn(x)); x = norm2(x + linear2(act(linear1(x))))
+ *   cvn_transformer_decoder   nn.TransformerDecoderLayer: x [N, T, E], memory [N, S, E] ->
+ *                             [N, T, E]; x = norm1(x + self_attn(x)), causal;
+ *                             x = norm2(x + multihead_attn(x, memory));
+ *                             x = norm3(x + linear2(act(linear1(x))))
+ *   norm_first                x = x + f(norm(x)) instead of norm(x + f(x)); PyTorch's stacks end
+ *                             with one more norm then
+ *   weights                   of all linear maps Xavier-uniform, as nn.Transformer has them
+ *   errors                    those of the parts
+ * cvn_patch_embedding - patches of an image as a sequence: x [N, C, H, W] -> [N, (H/patch)*
+ * (W/patch), dim], a convolution (conv_proj, weight of deviation sqrt(1/fan_in)) with kernel and
+ * stride `patch`, row by row.
+ *   source   A. Vaswani et al., arXiv:1706.03762; R. Xiong et al., arXiv:2002.04745 (norm_first);
+ *            A. Dosovitskiy et al., arXiv:2010.11929 (patches) */
+typedef struct cvn_transformer_desc {
+    int heads;                      /* 0: 1 */
+    int feedforward;                /* units of linear1; 0: 4*E */
+    float dropout;                  /* everywhere PyTorch has it, the attention weights too; its
+                                     * default there is 0.1, here 0 */
+    int norm_first;
+    int gelu;                       /* act: gelu instead of relu */
+    int causal;                     /* encoder; the decoder always is */
+    cvn_node lengths;               /* labels [N]: positions of x that each sample has; 0: all */
+    cvn_node memory_lengths;        /* decoder: the same of memory */
+    float eps;                      /* of the norms; 0: 1e-5 */
+} cvn_transformer_desc;
+
+CONVNET_API cvn_transformer_desc cvn_transformer_defaults(void);
+CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
+                                             const cvn_transformer_desc *desc);
+CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                             const cvn_transformer_desc *desc);
+CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
 
 /* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
  * 1 on. */
@@ -1417,6 +1510,25 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
+                                           cvn_node value, const cvn_attention_desc &d)
+{
+    return cvn_multihead_attention_ex(net, query, key, value, &d);
+}
+inline cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                                 cvn_node value, const cvn_attention_desc &d)
+{
+    return cvn_scaled_dot_product_attention(net, query, key, value, &d);
+}
+inline cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x, const cvn_transformer_desc &d)
+{
+    return cvn_transformer_encoder(net, x, &d);
+}
+inline cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                        const cvn_transformer_desc &d)
+{
+    return cvn_transformer_decoder(net, x, memory, &d);
+}
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
     return cvn_softmax_loss_ex(net, x, &d);
@@ -1542,7 +1654,8 @@ enum {
     CVNI_IDENTITY_EVAL = 32,    /* prediction: y = x */
     CVNI_LOSS = 64,             /* not computed for predictions */
     CVNI_SOURCE = 128,          /* an input: no computation */
-    CVNI_TAKES_INT = 256        /* an input may be int, as a loss's may */
+    CVNI_TAKES_INT = 256,       /* an input may be int, as a loss's may */
+    CVNI_SAVED_EVAL = 512       /* l->saved is there for predictions too, during forward */
 };
 
 typedef struct cvni_op {
@@ -3240,7 +3353,7 @@ static int cvni_plan_values(const cvni_planner *p)
         if (l->spectral)
             place->normed = cvni_add_buffer(net, plan, cvni_spectral_bytes(net, l), step,
                                             place->grad ? p->backward[id] : step);
-        if (p->train)
+        if (p->train || l->op->flags & CVNI_SAVED_EVAL)
             place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
                                            cvni_saved_stays(p, id) ? p->backward[id] : step);
         if (place->y == -2 || place->work_forward == -2 || place->table == -2 ||
@@ -10272,6 +10385,954 @@ cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
     d.count = count;
     d.dim = dim;
     return cvni_add_layer(net, &cvni_op_embedding, &labels, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>parameter   learned tensors without an input; positions of a sequence
+ * ==============================================================================================
+ *   parameter            y[n] = w; w [dims...]; backward  dw += sum over n of dy[n]
+ *   positional encoding  y = x + p; p [T, C] in l->table, waves of A. Vaswani et al.,
+ *                        arXiv:1706.03762, section 3.5; backward  dx = dy
+ *   position embedding   y = x + w, w [T, C]; backward  dx = dy, dw += sum over n of dy[n]
+ *                                                                 tested: tests/test_attention.c */
+
+#define CVNI_ROWS_BLOCK 256             /* columns of a task that sums rows */
+
+typedef struct cvni_rows_job {
+    int rows, width;
+    const float *from;
+    float *to;
+} cvni_rows_job;
+
+/* A block of columns, row after row. */
+CVNI_HOT
+static void cvni_add_rows_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rows_job *j = (const cvni_rows_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int first = t * CVNI_ROWS_BLOCK;
+        const int n = cvni_min(CVNI_ROWS_BLOCK, j->width - first);
+        double sum[CVNI_ROWS_BLOCK] = { 0 };
+        for (int r = 0; r < j->rows; r++) {
+            const float *row = j->from + (ptrdiff_t)r * j->width + first;
+            for (int i = 0; i < n; i++) sum[i] += (double)row[i];
+        }
+        for (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
+    }
+}
+
+/* to [width] += the sum over the rows of from [rows, width]; to may be NULL. */
+static void cvni_add_rows(cvn_net *net, int rows, int width, const float *from, float *to)
+{
+    cvni_rows_job j;
+    j.rows = rows;
+    j.width = width;
+    j.from = from;
+    j.to = to;
+    if (to)
+        cvni_parallel_for(net, cvni_ceil_div(width, CVNI_ROWS_BLOCK), 1.0 * rows * width,
+                          cvni_add_rows_part, &j);
+}
+
+typedef struct cvni_parameter_desc {
+    int rank;                           /* of the tensor */
+    int dim[CVN_MAX_RANK];
+    cvn_init init;
+} cvni_parameter_desc;
+
+static cvn_result cvni_parameter_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_parameter_desc *d = (const cvni_parameter_desc *)l->desc;
+    cvn_shape s = cvni_shape(d->rank, 0, 0, 0, 0);
+    double fan_in = 1;
+    double fan_out;
+    for (int i = 0; i < d->rank; i++) {
+        if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "axis %d has %d elements; 1 or more are needed", i + 1,
+                                   d->dim[i]);
+        s.dim[i] = l->shape.dim[i + 1] = d->dim[i];
+        if (i) fan_in *= d->dim[i];
+    }
+    fan_out = fan_in * d->dim[0] / (d->rank > 1 ? d->dim[1] : 1);
+    l->shape.rank = d->rank + 1;
+    l->shape.dim[0] = net->shape_batch;
+    return cvni_add_param(net, l, 0, "", s, CVNI_WEIGHT, cvni_init_or(d->init, CVN_INIT_ZERO, 0),
+                          fan_in, fan_out);
+}
+
+static void cvni_parameter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rows_job *j = (const cvni_rows_job *)context;
+    (void)worker;
+    for (int n = begin; n < end; n++)
+        memcpy(j->to + (ptrdiff_t)n * j->width, j->from, (size_t)j->width * sizeof(float));
+}
+
+static cvn_result cvni_parameter_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_rows_job j;
+    j.rows = l->shape.dim[0];
+    j.width = (int)cvni_sample_elements(l->shape);
+    j.from = cvni_weights(net, l, 0);
+    j.to = l->y;
+    cvni_parallel_for(net, j.rows, 1.0 * j.rows * j.width, cvni_parameter_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_parameter_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_add_rows(net, l->shape.dim[0], (int)cvni_sample_elements(l->shape), l->dy,
+                  cvni_weights_grad(net, l, 0));
+}
+
+static const cvni_op cvni_op_parameter = { "parameter",
+                                           "parameter",
+                                           NULL,
+                                           0,
+                                           cvni_parameter_shape,
+                                           NULL,
+                                           cvni_parameter_forward,
+                                           cvni_parameter_backward };
+
+cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
+{
+    const cvn_node none = { 0 };
+    cvni_parameter_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed) return none;
+    if (count < 1 || count >= CVN_MAX_RANK || !dims) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "parameter: %d axes; 1 to %d are possible", count,
+                        CVN_MAX_RANK - 1);
+        return none;
+    }
+    d.rank = count;
+    for (int i = 0; i < count; i++) d.dim[i] = dims[i];
+    d.init = init;
+    return cvni_add_layer(net, &cvni_op_parameter, NULL, 0, &d, sizeof d);
+}
+
+static cvn_result cvni_sequence_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    char text[96];
+    if (x->shape.rank != 3)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s is no sequence; [T, C] for each sample is needed", x->name,
+                               cvni_shape_text(x->shape, text));
+    l->shape = x->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_posenc_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_sequence_shape(net, l);
+    l->table_bytes = cvni_mul_size(cvni_sample_elements(l->shape), sizeof(float));
+    return result;
+}
+
+static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
+{
+    const int T = l->shape.dim[1];
+    const int C = l->shape.dim[2];
+    float *p = (float *)l->table;
+    (void)net;
+    for (int t = 0; t < T; t++)
+        for (int c = 0; c < C; c++) {
+            const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
+            *p++ = (float)(c % 2 ? cos(angle) : sin(angle));
+        }
+}
+
+static cvn_result cvni_posemb_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_sequence_shape(net, l);
+    cvn_init normal;
+    normal.kind = CVN_INIT_NORMAL;
+    normal.a = 0;
+    normal.b = 0.02f;
+    if (result != CVN_OK) return result;
+    return cvni_add_param(net, l, 0, "weight",
+                          cvni_shape(2, l->shape.dim[1], l->shape.dim[2], 0, 0), CVNI_WEIGHT,
+                          normal, l->shape.dim[2], l->shape.dim[1]);
+}
+
+typedef struct cvni_position_job {
+    const cvni_kernels *kern;
+    int width;                          /* T*C */
+    const float *x, *p;                 /* p NULL: backward */
+    float *y;
+    int add;
+} cvni_position_job;
+
+static void cvni_position_part(void *context, int begin, int end, int worker)
+{
+    const cvni_position_job *j = (const cvni_position_job *)context;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        const ptrdiff_t at = (ptrdiff_t)n * j->width;
+        if (j->p) j->kern->add(j->width, j->x + at, j->p, j->y + at);
+        else if (j->add) j->kern->add(j->width, j->x + at, j->y + at, j->y + at);
+        else memcpy(j->y + at, j->x + at, (size_t)j->width * sizeof(float));
+    }
+}
+
+static void cvni_position_run(cvn_net *net, cvni_layer *l, const float *x, const float *p, float *y,
+                              int add)
+{
+    cvni_position_job j;
+    j.kern = net->k;
+    j.width = (int)cvni_sample_elements(l->shape);
+    j.x = x;
+    j.p = p;
+    j.y = y;
+    j.add = add;
+    cvni_parallel_for(net, l->shape.dim[0], 1.0 * l->shape.dim[0] * j.width, cvni_position_part,
+                      &j);
+}
+
+static cvn_result cvni_position_forward(cvn_net *net, cvni_layer *l)
+{
+    const float *p = l->params ? cvni_weights(net, l, 0) : (const float *)l->table;
+    cvni_position_run(net, l, cvni_in(net, l, 0)->y, p, l->y, 0);
+    return CVN_OK;
+}
+
+static void cvni_position_backward(cvn_net *net, cvni_layer *l)
+{
+    int add = 0;
+    float *dx;
+    cvni_add_rows(net, l->shape.dim[0], (int)cvni_sample_elements(l->shape), l->dy,
+                  cvni_weights_grad(net, l, 0));
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && dx != l->dy) cvni_position_run(net, l, l->dy, NULL, dx, add);
+}
+
+static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
+                                        NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
+                                        cvni_posenc_shape,     cvni_posenc_prepare,
+                                        cvni_position_forward, cvni_position_backward };
+static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
+                                        NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
+                                        cvni_posemb_shape,     NULL,
+                                        cvni_position_forward, cvni_position_backward };
+
+cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_posenc, &x, 1, NULL, 0);
+}
+
+cvn_node cvn_position_embedding(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_posemb, &x, 1, NULL, 0);
+}
+
+/* ================================================================================================
+ * >>attention   softmax(Q K^T/sqrt(d)) V, head by head; with the projections around it
+ * ==============================================================================================
+ *   Q [N, T, E], K and V [N, S, E], E = heads*d: head h is columns [h*d, (h + 1)*d)
+ *   P = softmax(Q K^T/sqrt(d)) over the keys that are seen: s < length of the sample, and s <= t
+ *   where causal; dropout: P' = P*mask/(1 - p), else P' = P; O = P' V
+ *   multihead  Q, K, V = x W^T + b with the three parts of in_proj; y = O out_proj^T + bias
+ *
+ *   backward  dV = P'^T dO; dP = dO V^T times the mask; dA = P (dP - sum over s of P dP)/sqrt(d);
+ *             dQ = dA K; dK = dA^T Q
+ *
+ *   P is never stored: a task has CVNI_ATTENTION_ROWS queries of one head in its scratch, and
+ *   backward computes them again from Q and K. Tasks forward are such blocks of queries; backward
+ *   (sample, head), block after block, since all of them add to dK and dV. Saved: Q, K, V, O of
+ *   multihead attention; of neighbours among query, key, value that are one node in one matrix,
+ *   so that they are one product.
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.2; P again in backward: T. Dao et al.,
+ *            arXiv:2205.14135, section 3.1                        tested: tests/test_attention.c */
+
+#define CVNI_ATTENTION_ROWS 64          /* queries of a block */
+
+typedef struct cvni_attention_desc {
+    int heads, causal, no_bias;
+    float dropout;
+    cvn_init weight_init;
+} cvni_attention_desc;
+
+/* The core's view: rows of Q, K, V (and of their gradients) are ld floats apart. */
+typedef struct cvni_heads {
+    cvn_net *net;
+    int id;                             /* of the layer: dropout */
+    int N, T, S, E, heads, causal;
+    float dropout;                      /* 0 in prediction */
+    const int *lengths;                 /* [N], or NULL */
+    const float *x[3];                  /* Q, K, V */
+    float *dx[3];                       /* their gradients, or NULL */
+    ptrdiff_t ld[3], dx_ld[3];
+    int add[3];                         /* dx +=, else = */
+    float *y;                           /* O [N, T, E] */
+    const float *dy;
+} cvni_heads;
+
+static int cvni_attention_blocks(const cvni_heads *a)
+{
+    return cvni_ceil_div(a->T, CVNI_ATTENTION_ROWS);
+}
+
+/* Scratch of a worker: that of the products, then two blocks of weights and a row of the mask. */
+static size_t cvni_attention_products(const cvn_net *net, int T, int S, int d)
+{
+    const int rows = cvni_min(T, CVNI_ATTENTION_ROWS);
+    const size_t one = cvni_gemm_scratch(net->k, rows, S, d);
+    const size_t two = cvni_gemm_scratch(net->k, rows, d, S);
+    return cvni_max_size(cvni_max_size(one, two), cvni_gemm_scratch(net->k, S, d, rows));
+}
+
+static size_t cvni_attention_scratch(const cvn_net *net, int T, int S, int d)
+{
+    const size_t rows = 2 * (size_t)cvni_min(T, CVNI_ATTENTION_ROWS) + 1;
+    return cvni_add_size(cvni_attention_products(net, T, S, d),
+                         cvni_mul_size(cvni_mul_size(rows, (size_t)S), sizeof(float)));
+}
+
+/* Where Q, K or V (which = 0, 1, 2) of a head begins, from row t on. */
+static ptrdiff_t cvni_head_at(const cvni_heads *a, int which, ptrdiff_t ld, int n, int head, int t)
+{
+    return ((ptrdiff_t)n * (which ? a->S : a->T) + t) * ld + (ptrdiff_t)head * (a->E / a->heads);
+}
+
+/* Keys that query t of sample n sees. */
+static int cvni_keys_seen(const cvni_heads *a, int n, int t)
+{
+    const int keys = a->lengths ? a->lengths[n] : a->S;
+    return a->causal ? cvni_min(keys, t + 1) : keys;
+}
+
+/* c [m, n] (+)= a b inside a task. */
+static void cvni_head_product(const cvni_heads *a, int m, int n, int k, cvni_operand left,
+                              cvni_operand right, float *c, ptrdiff_t ldc, int add, void *scratch)
+{
+    const cvni_blocks b = cvni_make_blocks(a->net->k, m, n, 1);
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = m;
+    g.n = n;
+    g.k = k;
+    g.a = left;
+    g.b = right;
+    g.c = c;
+    g.ldc = ldc;
+    g.add = add;
+    for (int i = 0; i < m; i += b.ms)
+        for (int j = 0; j < n; j += b.ns)
+            cvni_gemm_block(a->net->k, &g, i, cvni_min(b.ms, m - i), j, cvni_min(b.ns, n - j),
+                            scratch);
+}
+
+/* P of the queries [t, t + rows), rows of S floats; returns the keys that any of them sees, only so
+ * many columns are written. */
+static int cvni_attention_weights(const cvni_heads *a, int n, int head, int t, int rows, float *p,
+                                  void *scratch)
+{
+    const int keys = cvni_keys_seen(a, n, t + rows - 1);
+    const int d = a->E / a->heads;
+    const float scale = (float)(1 / sqrt((double)d));
+    cvni_head_product(a, rows, keys, d,
+                      cvni_matrix(a->x[0] + cvni_head_at(a, 0, a->ld[0], n, head, t), a->ld[0], 1),
+                      cvni_matrix(a->x[1] + cvni_head_at(a, 1, a->ld[1], n, head, 0), a->ld[1], 1),
+                      p, a->S, 0, scratch);
+    for (int r = 0; r < rows; r++) {
+        const int seen = cvni_keys_seen(a, n, t + r);
+        float *row = p + (ptrdiff_t)r * a->S;
+        a->net->k->scale_shift(seen, scale, 0, row, row);
+        cvni_softmax_line(seen, 1, row, row);
+        cvni_zero(row + seen, (size_t)(keys - seen));
+    }
+    return keys;
+}
+
+/* mask/(1 - p) of the first `keys` weights of a query. Number of the random words: that of the
+ * query among all, times the words of a row. */
+static void cvni_attention_mask(const cvni_heads *a, int n, int head, int t, int keys, float *mask)
+{
+    const float scale = 1 / (1 - a->dropout);
+    const uint32_t row = ((uint32_t)n * (uint32_t)a->heads + (uint32_t)head) * (uint32_t)a->T +
+                         (uint32_t)t;
+    const uint32_t first = row * (uint32_t)cvni_ceil_div(a->S, 4);
+    for (int s = 0; s < keys; s += 4) {
+        uint32_t word[4];
+        cvni_random4(a->net->desc.seed, CVNI_STREAM_DROPOUT, a->net->tick, (uint32_t)a->id,
+                     first + (uint32_t)(s / 4), word);
+        for (int i = 0; i < 4 && s + i < keys; i++)
+            mask[s + i] = cvni_to_uniform(word[i]) < a->dropout ? 0 : scale;
+    }
+}
+
+CVNI_HOT
+static void cvni_times(int n, const float *a, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] *= a[i];
+}
+
+static void cvni_attention_part(void *context, int begin, int end, int worker)
+{
+    const cvni_heads *a = (const cvni_heads *)context;
+    const int d = a->E / a->heads;
+    const int blocks = cvni_attention_blocks(a);
+    char *scratch = (char *)cvni_scratch(a->net, worker);
+    float *p = (float *)(void *)(scratch + cvni_attention_products(a->net, a->T, a->S, d));
+    float *mask = p + (ptrdiff_t)cvni_min(a->T, CVNI_ATTENTION_ROWS) * a->S;
+    for (int task = begin; task < end; task++) {
+        const int n = task / blocks / a->heads;
+        const int head = task / blocks % a->heads;
+        const int t = task % blocks * CVNI_ATTENTION_ROWS;
+        const int rows = cvni_min(CVNI_ATTENTION_ROWS, a->T - t);
+        const int keys = cvni_attention_weights(a, n, head, t, rows, p, scratch);
+        for (int r = 0; a->dropout > 0 && r < rows; r++) {
+            cvni_attention_mask(a, n, head, t + r, keys, mask);
+            cvni_times(keys, mask, p + (ptrdiff_t)r * a->S);
+        }
+        cvni_head_product(a, rows, d, keys, cvni_matrix(p, a->S, 1),
+                          cvni_matrix(a->x[2] + cvni_head_at(a, 2, a->ld[2], n, head, 0), 1,
+                                      a->ld[2]),
+                          a->y + cvni_head_at(a, 0, a->E, n, head, t), a->E, 0, scratch);
+    }
+}
+
+/* One row: g = dP becomes dA, p = P becomes P'. mask NULL: without dropout. */
+CVNI_HOT
+static void cvni_attention_row_back(int n, float scale, const float *mask, float *p, float *g)
+{
+    double sum = 0;
+    if (mask) for (int i = 0; i < n; i++) g[i] *= mask[i];
+    for (int i = 0; i < n; i++) sum += (double)(p[i] * g[i]);
+    for (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
+    if (mask) for (int i = 0; i < n; i++) p[i] *= mask[i];
+}
+
+/* The queries [t, t + rows) of one head add to dQ, dK, dV. */
+static void cvni_attention_block_back(const cvni_heads *a, int n, int head, int t, int rows,
+                                      float *p, float *g, float *mask, void *scratch)
+{
+    const int d = a->E / a->heads;
+    const float scale = (float)(1 / sqrt((double)d));
+    const float *q = a->x[0] + cvni_head_at(a, 0, a->ld[0], n, head, t);
+    const float *k = a->x[1] + cvni_head_at(a, 1, a->ld[1], n, head, 0);
+    const float *v = a->x[2] + cvni_head_at(a, 2, a->ld[2], n, head, 0);
+    const float *dy = a->dy + cvni_head_at(a, 0, a->E, n, head, t);
+    const int keys = cvni_attention_weights(a, n, head, t, rows, p, scratch);
+    cvni_head_product(a, rows, keys, d, cvni_matrix(dy, a->E, 1), cvni_matrix(v, a->ld[2], 1), g,
+                      a->S, 0, scratch);
+    for (int r = 0; r < rows; r++) {
+        if (a->dropout > 0) cvni_attention_mask(a, n, head, t + r, keys, mask);
+        cvni_attention_row_back(keys, scale, a->dropout > 0 ? mask : NULL, p + (ptrdiff_t)r * a->S,
+                                g + (ptrdiff_t)r * a->S);
+    }
+    if (a->dx[0])
+        cvni_head_product(a, rows, d, keys, cvni_matrix(g, a->S, 1), cvni_matrix(k, 1, a->ld[1]),
+                          a->dx[0] + cvni_head_at(a, 0, a->dx_ld[0], n, head, t), a->dx_ld[0], 1,
+                          scratch);
+    if (a->dx[1])
+        cvni_head_product(a, keys, d, rows, cvni_matrix(g, 1, a->S), cvni_matrix(q, 1, a->ld[0]),
+                          a->dx[1] + cvni_head_at(a, 1, a->dx_ld[1], n, head, 0), a->dx_ld[1], 1,
+                          scratch);
+    if (a->dx[2])
+        cvni_head_product(a, keys, d, rows, cvni_matrix(p, 1, a->S), cvni_matrix(dy, 1, a->E),
+                          a->dx[2] + cvni_head_at(a, 2, a->dx_ld[2], n, head, 0), a->dx_ld[2], 1,
+                          scratch);
+}
+
+/* dQ, dK and dV may be one array: what is not to be added to is zeroed before anything adds. */
+static void cvni_attention_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_heads *a = (const cvni_heads *)context;
+    const int d = a->E / a->heads;
+    char *scratch = (char *)cvni_scratch(a->net, worker);
+    float *p = (float *)(void *)(scratch + cvni_attention_products(a->net, a->T, a->S, d));
+    float *g = p + (ptrdiff_t)cvni_min(a->T, CVNI_ATTENTION_ROWS) * a->S;
+    float *mask = g + (ptrdiff_t)cvni_min(a->T, CVNI_ATTENTION_ROWS) * a->S;
+    for (int task = begin; task < end; task++) {
+        const int n = task / a->heads;
+        const int head = task % a->heads;
+        for (int i = 0; i < 3; i++)
+            for (int t = 0; a->dx[i] && !a->add[i] && t < (i ? a->S : a->T); t++)
+                cvni_zero(a->dx[i] + cvni_head_at(a, i, a->dx_ld[i], n, head, t), (size_t)d);
+        for (int t = 0; t < a->T; t += CVNI_ATTENTION_ROWS)
+            cvni_attention_block_back(a, n, head, t, cvni_min(CVNI_ATTENTION_ROWS, a->T - t), p, g,
+                                      mask, scratch);
+    }
+}
+
+/* The core: O from Q, K, V, or their gradients from dy. */
+static void cvni_attention_run(const cvni_heads *a, int backward)
+{
+    const double weights = (double)a->N * a->T * a->S;
+    const double cost = weights * (4.0 * a->E + 30.0 * a->heads);
+    cvni_heads copy = *a;
+    if (backward)
+        cvni_parallel_for(a->net, a->N * a->heads, 2.5 * cost, cvni_attention_back_part, &copy);
+    else
+        cvni_parallel_for(a->net, a->N * a->heads * cvni_attention_blocks(a), cost,
+                          cvni_attention_part, &copy);
+}
+
+/* Everything but Q, K, V and the results. */
+static cvni_heads cvni_heads_of(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    cvni_heads a;
+    memset(&a, 0, sizeof a);
+    a.net = net;
+    a.id = cvni_id(net, l);
+    a.N = l->shape.dim[0];
+    a.T = l->shape.dim[1];
+    a.E = l->shape.dim[2];
+    a.S = cvni_in(net, l, 1)->shape.dim[1];
+    a.heads = d->heads;
+    a.causal = d->causal;
+    a.dropout = net->training ? d->dropout : 0;
+    if (l->inputs > 3) a.lengths = (const int *)(const void *)cvni_in(net, l, 3)->y;
+    return a;
+}
+
+static cvn_result cvni_attention_inputs(cvn_net *net, cvni_layer *l)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const cvn_shape q = cvni_in(net, l, 0)->shape;
+    const cvn_shape k = cvni_in(net, l, 1)->shape;
+    const cvn_shape v = cvni_in(net, l, 2)->shape;
+    char one[96];
+    char two[96];
+    char three[96];
+    for (int i = 0; i < 3; i++)
+        if (cvni_in(net, l, i)->is_int)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "'%s' is labels; a tensor of floats is needed",
+                                   cvni_in(net, l, i)->name);
+    if (q.rank != 3 || k.rank != 3 || !cvni_same_shape(k, v) || q.dim[0] != k.dim[0] ||
+        q.dim[2] != k.dim[2])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "query %s, key %s and value %s do not fit; [T, E], [S, E] and "
+                               "[S, E] are needed", cvni_shape_text(q, one),
+                               cvni_shape_text(k, two), cvni_shape_text(v, three));
+    if (d->heads < 1 || q.dim[2] % d->heads)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d heads; a divisor of the %d columns of the query is needed",
+                               d->heads, q.dim[2]);
+    if (!(d->dropout >= 0) || !(d->dropout < 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "dropout %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if (l->inputs > 3) {
+        const cvni_layer *lengths = cvni_in(net, l, 3);
+        if (!lengths->is_int || lengths->shape.rank != 1 || lengths->shape.dim[0] != k.dim[0])
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "the lengths '%s' must be labels with one number a sample: "
+                                   "cvn_input_labels(net, NULL, 0)", lengths->name);
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_attention_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const cvn_result result = cvni_attention_inputs(net, l);
+    int T, S, E;
+    if (result != CVN_OK) return result;
+    l->shape = cvni_in(net, l, 0)->shape;
+    T = l->shape.dim[1];
+    E = l->shape.dim[2];
+    S = cvni_in(net, l, 1)->shape.dim[1];
+    l->scratch_bytes = cvni_attention_scratch(net, T, S, E / d->heads);
+    l->macs = 2.0 * T * S * E;
+    return CVN_OK;
+}
+
+/* Every length is from 1 to S: no query is left without a key. */
+static cvn_result cvni_check_lengths(cvn_net *net, const cvni_layer *l, const cvni_heads *a)
+{
+    for (int n = 0; a->lengths && n < a->N; n++)
+        if (a->lengths[n] < 1 || a->lengths[n] > a->S)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "length %d (sample %d of the batch) is not in 1..%d",
+                                   a->lengths[n], n, a->S);
+    return CVN_OK;
+}
+
+static cvn_result cvni_attention_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    const cvn_result result = cvni_check_lengths(net, l, &a);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.ld[i] = a.E;
+    }
+    a.y = l->y;
+    if (result == CVN_OK) cvni_attention_run(&a, 0);
+    return result;
+}
+
+static void cvni_attention_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.dx[i] = cvni_gradient_for(cvni_in(net, l, i), &a.add[i]);
+        a.ld[i] = a.dx_ld[i] = a.E;
+    }
+    a.dy = l->dy;
+    cvni_attention_run(&a, 1);
+}
+
+/* Of query, key, value from i on: how many are the same node. */
+static int cvni_same_inputs(const cvni_layer *l, int i)
+{
+    int count = 1;
+    while (i + count < 3 && l->input[i + count] == l->input[i]) count++;
+    return count;
+}
+
+static int cvni_mha_rows(const cvni_heads *a, int i) { return a->N * (i ? a->S : a->T); }
+
+/* Q, K, V, O one behind the other in `at`; Q, K, V of one node side by side. Returns O. */
+static float *cvni_mha_places(const cvni_heads *a, const cvni_layer *l, float *at, float **place,
+                              ptrdiff_t *ld)
+{
+    for (int i = 0; i < 3;) {
+        const int count = cvni_same_inputs(l, i);
+        for (int k = 0; k < count; k++) {
+            place[i + k] = at + (ptrdiff_t)k * a->E;
+            ld[i + k] = (ptrdiff_t)count * a->E;
+        }
+        at += (ptrdiff_t)cvni_mha_rows(a, i) * count * a->E;
+        i += count;
+    }
+    return at;
+}
+
+static cvn_init cvni_out_proj_init(cvn_init given, int E)
+{
+    cvn_init init;
+    init.kind = CVN_INIT_UNIFORM;
+    init.b = (float)(1 / sqrt((double)E));
+    init.a = -init.b;
+    return given.kind == CVN_INIT_DEFAULT ? init : given;
+}
+
+static cvn_result cvni_mha_params(cvn_net *net, cvni_layer *l, int E)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const cvn_init zero = { CVN_INIT_ZERO, 0, 0 };
+    int slot = 0;
+    cvn_result result =
+        cvni_add_param(net, l, slot++, "in_proj_weight", cvni_shape(2, 3 * E, E, 0, 0), CVNI_WEIGHT,
+                       cvni_init_or(d->weight_init, CVN_INIT_XAVIER_UNIFORM, 0), E, 3.0 * E);
+    if (result == CVN_OK && !d->no_bias)
+        result = cvni_add_param(net, l, slot++, "in_proj_bias", cvni_shape(1, 3 * E, 0, 0, 0),
+                                CVNI_BIAS, zero, E, 3.0 * E);
+    if (result == CVN_OK)
+        result = cvni_add_param(net, l, slot++, "out_proj.weight", cvni_shape(2, E, E, 0, 0),
+                                CVNI_WEIGHT, cvni_out_proj_init(d->weight_init, E), E, E);
+    if (result == CVN_OK && !d->no_bias)
+        result = cvni_add_param(net, l, slot, "out_proj.bias", cvni_shape(1, E, 0, 0, 0), CVNI_BIAS,
+                                zero, E, E);
+    return result;
+}
+
+static cvn_result cvni_mha_shape(cvn_net *net, cvni_layer *l)
+{
+    cvn_result result = cvni_attention_shape(net, l);
+    size_t floats, largest;
+    int N, T, S, E, rows;
+    if (result != CVN_OK) return result;
+    N = l->shape.dim[0];
+    T = l->shape.dim[1];
+    E = l->shape.dim[2];
+    S = cvni_in(net, l, 1)->shape.dim[1];
+    if (cvni_mul_size(3 * (size_t)E, (size_t)E) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "in_proj_weight for %d columns has more than %ld elements", E,
+                               (long)CONVNET_MAX_ELEMENTS);
+    result = cvni_mha_params(net, l, E);
+    rows = N * cvni_max(T, S);
+    largest = cvni_gemm_scratch(net->k, rows, 3 * E, 3 * E);
+    largest = cvni_max_size(largest, cvni_gemm_scratch(net->k, 3 * E, E, rows));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes, largest);
+    floats = cvni_mul_size(2 * (size_t)N, cvni_mul_size((size_t)T + (size_t)S, (size_t)E));
+    l->saved_bytes = l->work_backward_bytes = cvni_mul_size(floats, sizeof(float));
+    l->macs += 2.0 * E * E * ((double)T + S);
+    return result;
+}
+
+/* c [m, n] (+)= a b on all threads; bias [n] or NULL. */
+static void cvni_mha_product(cvn_net *net, int m, int n, int k, cvni_operand a, cvni_operand b,
+                             const float *bias, float *c, int add)
+{
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = m;
+    g.n = n;
+    g.k = k;
+    g.a = a;
+    g.b = b;
+    g.c = c;
+    g.ldc = n;
+    g.add = add;
+    g.col_bias = bias;
+    cvni_gemm_run(net, &g);
+}
+
+static cvn_result cvni_mha_forward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const float *w = cvni_weights(net, l, 0);
+    const float *bias = no_bias ? NULL : cvni_weights(net, l, 1);
+    cvni_heads a = cvni_heads_of(net, l);
+    const cvn_result result = cvni_check_lengths(net, l, &a);
+    const int E = a.E;
+    float *qkv[3];
+    if (result != CVN_OK) return result;
+    a.y = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    for (int i = 0; i < 3; i += cvni_same_inputs(l, i))
+        cvni_mha_product(net, cvni_mha_rows(&a, i), cvni_same_inputs(l, i) * E, E,
+                         cvni_matrix(cvni_in(net, l, i)->y, E, 1),
+                         cvni_matrix(w + (ptrdiff_t)i * E * E, E, 1),
+                         bias ? bias + (ptrdiff_t)i * E : NULL, qkv[i], 0);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    cvni_attention_run(&a, 0);
+    cvni_mha_product(net, a.N * a.T, E, E, cvni_matrix(a.y, E, 1),
+                     cvni_matrix(cvni_weights(net, l, no_bias ? 1 : 2), E, 1),
+                     no_bias ? NULL : cvni_weights(net, l, 3), l->y, 0);
+    return CVN_OK;
+}
+
+/* From dQ, dK, dV to in_proj and the inputs. */
+static void cvni_mha_inputs_back(cvn_net *net, cvni_layer *l, const cvni_heads *a)
+{
+    const int E = a->E;
+    const float *w = cvni_weights(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
+    float *db = ((const cvni_attention_desc *)l->desc)->no_bias ? NULL
+                                                                : cvni_weights_grad(net, l, 1);
+    for (int i = 0; i < 3; i += cvni_same_inputs(l, i)) {
+        cvni_layer *x = cvni_in(net, l, i);
+        const int rows = cvni_mha_rows(a, i);
+        const int width = cvni_same_inputs(l, i) * E;
+        int add = 0;
+        float *dx;
+        if (dw)
+            cvni_mha_product(net, width, E, rows, cvni_matrix(a->dx[i], 1, width),
+                             cvni_matrix(x->y, 1, E), NULL, dw + (ptrdiff_t)i * E * E, 1);
+        if (db) cvni_add_rows(net, rows, width, a->dx[i], db + (ptrdiff_t)i * E);
+        dx = cvni_gradient_for(x, &add);
+        if (dx)
+            cvni_mha_product(net, rows, E, width, cvni_matrix(a->dx[i], width, 1),
+                             cvni_matrix(w + (ptrdiff_t)i * E * E, 1, E), NULL, dx, add);
+    }
+}
+
+static void cvni_mha_backward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const int out = no_bias ? 1 : 2;
+    cvni_heads a = cvni_heads_of(net, l);
+    const int rows = a.N * a.T;
+    const int E = a.E;
+    float *dw = cvni_weights_grad(net, l, out);
+    float *qkv[3];
+    float *dy;
+    const float *o = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    dy = cvni_mha_places(&a, l, (float *)l->work_backward, a.dx, a.dx_ld);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    if (dw)
+        cvni_mha_product(net, E, E, rows, cvni_matrix(l->dy, 1, E), cvni_matrix(o, 1, E), NULL, dw,
+                         1);
+    if (!no_bias) cvni_add_rows(net, rows, E, l->dy, cvni_weights_grad(net, l, 3));
+    cvni_mha_product(net, rows, E, E, cvni_matrix(l->dy, E, 1),
+                     cvni_matrix(cvni_weights(net, l, out), 1, E), NULL, dy, 0);
+    a.dy = dy;
+    cvni_attention_run(&a, 1);
+    cvni_mha_inputs_back(net, l, &a);
+}
+
+static const cvni_op cvni_op_attention = { "attention",
+                                           "attention",
+                                           NULL,
+                                           CVNI_USES_X | CVNI_TAKES_INT,
+                                           cvni_attention_shape,
+                                           NULL,
+                                           cvni_attention_forward,
+                                           cvni_attention_backward };
+static const cvni_op cvni_op_mha = { "multihead_attention",
+                                     "mha",
+                                     NULL,
+                                     CVNI_USES_X | CVNI_TAKES_INT | CVNI_SAVED_EVAL,
+                                     cvni_mha_shape,
+                                     NULL,
+                                     cvni_mha_forward,
+                                     cvni_mha_backward };
+
+cvn_attention_desc cvn_attention_defaults(void)
+{
+    cvn_attention_desc d;
+    memset(&d, 0, sizeof d);
+    d.heads = 1;
+    return d;
+}
+
+static cvn_node cvni_add_attention(cvn_net *net, const cvni_op *op, cvn_node query, cvn_node key,
+                                   cvn_node value, const cvn_attention_desc *desc)
+{
+    const cvn_attention_desc c = desc ? *desc : cvn_attention_defaults();
+    cvni_attention_desc d;
+    cvn_node in[4];
+    in[0] = query;
+    in[1] = key;
+    in[2] = value;
+    in[3] = c.lengths;
+    d.heads = c.heads ? c.heads : 1;
+    d.causal = c.causal != 0;
+    d.no_bias = c.no_bias != 0;
+    d.dropout = c.dropout;
+    d.weight_init = c.weight_init;
+    return cvni_add_layer(net, op, in, c.lengths.id ? 4 : 3, &d, sizeof d);
+}
+
+cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key, cvn_node value,
+                                    const cvn_attention_desc *desc)
+{
+    return cvni_add_attention(net, &cvni_op_mha, query, key, value, desc);
+}
+
+cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key, cvn_node value,
+                                 int heads)
+{
+    cvn_attention_desc d = cvn_attention_defaults();
+    d.heads = heads > 0 ? heads : -1;
+    return cvni_add_attention(net, &cvni_op_mha, query, key, value, &d);
+}
+
+cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                          cvn_node value, const cvn_attention_desc *desc)
+{
+    return cvni_add_attention(net, &cvni_op_attention, query, key, value, desc);
+}
+
+/* ================================================================================================
+ * >>transformer   encoder and decoder layers, patches of images: made of layers
+ * ==============================================================================================
+ *   Formulas, names and sources: >>layers-api.                    tested: tests/test_attention.c */
+
+/* Names a node "scope.part" where that name is free. */
+static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
+{
+    char name[2 * CVN_MAX_NAME];
+    if (!net || net->failed || net->mode || net->parent || !cvni_valid(net, node)) return node;
+    snprintf(name, sizeof name, "%s%s%s", net->scope, net->scope[0] ? "." : "", part);
+    if (strlen(name) >= CVN_MAX_NAME || cvni_find_layer(net, name)) return node;
+    return cvn_name(net, node, name);
+}
+
+static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                                const char *part)
+{
+    cvn_layernorm_desc n = cvn_layernorm_defaults();
+    n.eps = d->eps;
+    return cvni_part(net, cvn_layernorm_ex(net, x, &n), part);
+}
+
+static cvn_node cvni_block_dropout(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
+{
+    return d->dropout != 0 ? cvn_dropout(net, x, d->dropout) : x;
+}
+
+static cvn_node cvni_block_attention(cvn_net *net, cvn_node x, cvn_node memory,
+                                     const cvn_transformer_desc *d, int causal, cvn_node lengths,
+                                     const char *part)
+{
+    cvn_attention_desc a = cvn_attention_defaults();
+    a.heads = d->heads;
+    a.causal = causal;
+    a.dropout = d->dropout;
+    a.lengths = lengths;
+    a.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
+    x = cvni_part(net, cvn_multihead_attention_ex(net, x, memory, memory, &a), part);
+    return cvni_block_dropout(net, x, d);
+}
+
+static cvn_node cvni_block_linear(cvn_net *net, cvn_node x, int units, const char *part)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    d.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
+    return cvni_part(net, cvn_dense_ex(net, x, &d), part);
+}
+
+static cvn_node cvni_block_feedforward(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
+{
+    const cvn_shape s = cvn_node_shape(net, x);
+    const int units = s.rank == 3 ? s.dim[2] : 0;
+    x = cvni_block_linear(net, x, d->feedforward ? d->feedforward : 4 * units, "linear1");
+    x = d->gelu ? cvn_gelu(net, x) : cvn_relu(net, x);
+    x = cvni_block_linear(net, cvni_block_dropout(net, x, d), units, "linear2");
+    return cvni_block_dropout(net, x, d);
+}
+
+/* The feed-forward part and its norm: the end of both layers. */
+static cvn_node cvni_block_end(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                               const char *norm)
+{
+    if (d->norm_first)
+        return cvn_add(net, x,
+                       cvni_block_feedforward(net, cvni_block_norm(net, x, d, norm), d));
+    return cvni_block_norm(net, cvn_add(net, x, cvni_block_feedforward(net, x, d)), d, norm);
+}
+
+/* The attention to itself and its norm: the beginning of both. */
+static cvn_node cvni_block_begin(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                                 int causal)
+{
+    cvn_node y = d->norm_first ? cvni_block_norm(net, x, d, "norm1") : x;
+    y = cvni_block_attention(net, y, y, d, causal, d->lengths, "self_attn");
+    y = cvn_add(net, x, y);
+    return d->norm_first ? y : cvni_block_norm(net, y, d, "norm1");
+}
+
+cvn_transformer_desc cvn_transformer_defaults(void)
+{
+    cvn_transformer_desc d;
+    memset(&d, 0, sizeof d);
+    d.heads = 1;
+    return d;
+}
+
+cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x, const cvn_transformer_desc *desc)
+{
+    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
+    return cvni_block_end(net, cvni_block_begin(net, x, &d, d.causal), &d, "norm2");
+}
+
+cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                 const cvn_transformer_desc *desc)
+{
+    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
+    cvn_node y;
+    x = cvni_block_begin(net, x, &d, 1);
+    y = d.norm_first ? cvni_block_norm(net, x, &d, "norm2") : x;
+    y = cvni_block_attention(net, y, memory, &d, 0, d.memory_lengths, "multihead_attn");
+    x = cvn_add(net, x, y);
+    if (!d.norm_first) x = cvni_block_norm(net, x, &d, "norm2");
+    return cvni_block_end(net, x, &d, "norm3");
+}
+
+cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
+{
+    static const int turned[2] = { 2, 1 };
+    cvn_conv2d_desc c = cvn_conv2d_defaults();
+    int dims[2];
+    c.filters = dim;
+    c.kernel_h = patch;
+    c.stride_h = patch;
+    c.weight_init.kind = CVN_INIT_LECUN_NORMAL;
+    dims[0] = dim;
+    dims[1] = -1;
+    x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
+    return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
 }
 
 /* ================================================================================================

@@ -42,6 +42,7 @@ struct layer_case {
     int inputs;
     cvn_shape x[REF_MAX_INPUTS];        /* dim[0] = n */
     int label_classes[REF_MAX_INPUTS];  /* > 0: that input holds labels in [0, classes) */
+    int label_first[REF_MAX_INPUTS];    /* more than that: labels from this one on */
     int no_gradient[REF_MAX_INPUTS];    /* inputs without a gradient */
     int positive[REF_MAX_INPUTS];       /* inputs in (0, 1) instead of (-1.5, 1.5) */
     int loss;                           /* the value is a scalar loss */
@@ -562,7 +563,7 @@ static inline void ref_make_inputs(const layer_case *c, layer_data *d)
                  7u + (unsigned)i);
         for (int k = 0; k < count; k++) {
             if (c->label_classes[i]) {
-                d->labels[i][k] = ref_below(&state, c->label_classes[i]);
+                d->labels[i][k] = c->label_first[i] + ref_below(&state, c->label_classes[i]);
                 if (c->softmax.ignore_index && ref_below(&state, 4) == 0 &&
                     k) d->labels[i][k] = c->softmax.ignore_index;
             }
