@@ -64,7 +64,7 @@
  *     linear algebra  >>gemm
  *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
  *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
- *                     >>embedding >>parameter >>attention >>transformer >>resize
+ *                     >>embedding >>parameter >>attention >>transformer >>recurrent >>resize
  *     losses          >>loss
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
@@ -788,6 +788,62 @@ CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
 CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
                                              const cvn_transformer_desc *desc);
 CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
+
+/* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
+ * batch_first = True define them. With s(v) = 1/(1 + exp(-v)), h' and c' of the step before, one
+ * line of W and b for each gate:
+ *   rnn      h = tanh(W_ih x + b_ih + W_hh h' + b_hh)
+ *   lstm     i, f, o = s(W_ih x + b_ih + W_hh h' + b_hh), g the same with tanh;
+ *            c = f c' + i g;  h = o tanh(c)
+ *   gru      r, z = s(W_ih x + b_ih + W_hh h' + b_hh);
+ *            n = tanh(W_in x + b_in + r (W_hn h' + b_hn));  h = (1 - z) n + z h'
+ *   x        [N, T, C]
+ *   returns  [N, T, hidden], the h of each step; bidirectional [N, T, 2*hidden], the reverse
+ *            direction behind the other one; of several layers, the last one's
+ *   weights  weight_ih_l0 [G*hidden, C], weight_hh_l0 [G*hidden, hidden], bias_ih_l0, bias_hh_l0
+ *            [G*hidden]; then those of ..._l0_reverse, ..._l1, ..., where weight_ih is
+ *            [G*hidden, directions*hidden]. G gates: rnn 1; lstm 4, in the order i, f, g, o;
+ *            gru 3, in the order r, z, n. Uniform in +-1/sqrt(hidden).
+ *   lengths  one label a sample, the steps of it that count, 1 to T: behind them y is 0 and the
+ *            state stays, and the reverse direction begins at the last one that counts, as with
+ *            pack_padded_sequence. (cvn_fit gives labels to every label input: train such nets with
+ *            cvn_set_labels, cvn_forward, cvn_backward, cvn_step.)
+ *   errors   CVN_ERROR_SHAPE for inputs that do not fit; CVN_ERROR_ARGUMENT for a value out of
+ *            range, and for a length outside 1 to T from the call that runs the net
+ *   source   S. Hochreiter, J. Schmidhuber, Neural Computation 9(8), 1997; K. Cho et al.,
+ *            arXiv:1406.1078
+ *
+ * cvn_rnn_state - the final state of such a layer: which 0 its h, which 1 the c of an LSTM.
+ *   returns  [N, layers*directions, hidden], for each layer its directions, PyTorch's h_n and c_n
+ *            with the batch first. It has a gradient, and fits h0 and c0 of another layer: encoder
+ *            and decoder. To go on step by step, build a net of T = 1 whose h0 and c0 are inputs,
+ *            and feed it these outputs.
+ * cvn_last_step - [N, T, C] -> [N, C], step T. Of a reverse direction that is the one that has seen
+ * least, and behind a sample's length it is 0: there read cvn_rnn_state. */
+typedef struct cvn_rnn_desc {
+    int hidden;
+    int layers;                     /* 0: 1 */
+    int bidirectional;
+    int no_bias;
+    int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
+    float dropout;                  /* on the steps that a layer hands to the next, in training;
+                                     * 0 <= dropout < 1 */
+    cvn_node h0, c0;                /* initial states [N, layers*directions, hidden]; id 0: zeros;
+                                     * c0: cvn_lstm alone */
+    cvn_node lengths;               /* label input [N] (cvn_input_labels(net, NULL, 0)); id 0: T */
+    cvn_init weight_init;           /* default uniform in +-1/sqrt(hidden) */
+    cvn_init bias_init;             /* the same */
+} cvn_rnn_desc;
+
+CONVNET_API cvn_rnn_desc cvn_rnn_defaults(void);
+CONVNET_API cvn_node cvn_rnn(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_lstm(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_gru(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which);
+CONVNET_API cvn_node cvn_last_step(cvn_net *net, cvn_node x);
 
 /* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
  * 1 on. */
@@ -11333,6 +11389,1157 @@ cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
     dims[1] = -1;
     x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
     return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
+}
+
+/* ================================================================================================
+ * >>recurrent   RNN, LSTM, GRU: layers that go through a sequence step by step
+ * ==============================================================================================
+ *   x [N, T, C], y [N, T, D*H]: D directions, H hidden units; of several layers each reads the
+ *   steps of the one before. Of one layer and direction, with s(v) = 1/(1 + exp(-v)), h' and c' of
+ *   the step before, a = W_ih x[t] + b_ih and u = W_hh h' + b_hh (H rows for each gate):
+ *     RNN    h = tanh(a + u), or max(a + u, 0)
+ *     LSTM   i, f, g, o of a + u under s, s, tanh, s;  c = f c' + i g;  h = o tanh(c)
+ *     GRU    r, z of a + u under s;  n = tanh(a + r u);  h = (1 - z) n + z h'
+ *   backward, dh and dc from the step behind, dh += dy[t]; d of what stands under s or tanh:
+ *     RNN    da = du = dh (1 - h^2), or dh where h > 0
+ *     LSTM   dc += dh o (1 - tanh(c)^2);  di = dc g i (1 - i);  df = dc c' f (1 - f);
+ *            dg = dc i (1 - g^2);  do = dh tanh(c) o (1 - o);  dc' = dc f
+ *     GRU    dn = dh (1 - z)(1 - n^2);  dr = dn u r (1 - r);  dz = dh (h' - n) z (1 - z);
+ *            du = dn r for n's rows;  dh' = dh z
+ *     dh' += du W_hh;  dx = da W_ih;  dW_ih += da^T x;  dW_hh += du^T h'
+ *   What all steps have in common is one product: a before the steps, dx, dW_ih, dW_hh behind them.
+ *   The products of the steps use W_hh packed once a pass. Samples do not meet, so that a task is a
+ *   group of samples on its way through all steps.
+ *   Past a sample's length y = 0, da = du = 0, and h, c, dh, dc stay as they are: the reverse
+ *   direction, which begins at step T - 1, reaches the last valid step with the initial state.
+ *
+ *   Slots of a step, H floats each: RNN a; LSTM i, f, g, o; GRU r, z, n, u of n.
+ *   table           h, dh (LSTM: c, dc behind them), each [N, L*D, H]: the running states, in the
+ *                   end h_n and c_n; their gradients, which cvn_rnn_state writes before backward,
+ *                   in the end those of h0 and c0
+ *   saved           for each layer and direction the slots (but of an RNN) [N, T, S*H] and c
+ *                   [N, T, H]; the steps of all layers but the last, [N, T, D*H], and what dropout
+ *                   made of them. h is y.
+ *   work_forward    slots of one direction, steps of two layers, W_hh packed, b_ih + b_hh
+ *   work_backward   da and du of one direction, the gradients of two layers' steps, W_hh packed,
+ *                   du of the first steps, sums, zeros, steps of the operands of dW_hh
+ *   source   S. Hochreiter, J. Schmidhuber, Neural Computation 9(8), 1997; F. Gers et al., Neural
+ *            Computation 12(10), 2000 (forget gate); K. Cho et al., arXiv:1406.1078, in the form of
+ *            torch.nn.GRU                                        tested: tests/test_recurrent.c */
+
+#define CVNI_RNN_ROWS 64            /* samples of a task, about */
+#define CVNI_RNN_FEW 4              /* below: rows of W_hh as they lie, packing would cost more */
+
+enum { CVNI_RNN, CVNI_LSTM, CVNI_GRU };
+
+typedef struct cvni_rnn_desc {
+    cvn_rnn_desc d;                 /* completed */
+    int kind;
+    int h0, c0, lengths;            /* which inputs they are; 0: none */
+} cvni_rnn_desc;
+
+typedef struct cvni_rnn {           /* sizes of a layer for the batch of this pass */
+    const cvni_rnn_desc *desc;
+    int kind, n, t, c, h, layers, dirs;
+    int gates, slots;               /* gates*h rows in a weight, slots*h floats a step */
+    int state;                      /* floats from sample to sample of a state */
+    int few;
+    size_t slot_bytes, cell_bytes, step_bytes, state_bytes;     /* of one direction; layer; all */
+} cvni_rnn;
+
+/* Bytes of a*b*c*d floats. */
+static size_t cvni_rnn_bytes(int a, int b, int c, int d)
+{
+    const size_t ab = cvni_mul_size((size_t)a, (size_t)b);
+    const size_t cd = cvni_mul_size((size_t)c, (size_t)d);
+    return cvni_align(cvni_mul_size(cvni_mul_size(ab, cd), sizeof(float)));
+}
+
+static cvni_rnn cvni_rnn_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_rnn r;
+    memset(&r, 0, sizeof r);
+    r.desc = (const cvni_rnn_desc *)l->desc;
+    r.kind = r.desc->kind;
+    r.n = x.dim[0];
+    r.t = x.dim[1];
+    r.c = x.dim[2];
+    r.h = r.desc->d.hidden;
+    r.layers = r.desc->d.layers;
+    r.dirs = r.desc->d.bidirectional ? 2 : 1;
+    r.gates = r.kind == CVNI_LSTM ? 4 : r.kind == CVNI_GRU ? 3 : 1;
+    r.slots = r.kind == CVNI_RNN ? 1 : 4;
+    r.state = r.layers * r.dirs * r.h;
+    r.few = r.n < CVNI_RNN_FEW;
+    r.slot_bytes = cvni_rnn_bytes(r.n, r.t, r.slots, r.h);
+    r.cell_bytes = r.kind == CVNI_LSTM ? cvni_rnn_bytes(r.n, r.t, r.h, 1) : 0;
+    r.step_bytes = cvni_rnn_bytes(r.n, r.t, r.dirs, r.h);
+    r.state_bytes = cvni_rnn_bytes(r.n, r.layers, r.dirs, r.h);
+    return r;
+}
+
+static float *cvni_floats_at(void *base, size_t bytes)
+{
+    return (float *)(void *)((unsigned char *)base + bytes);
+}
+
+/* Slots and cells of one layer and direction. An inference plan has no `saved`. */
+static float *cvni_rnn_slots_of(const cvni_rnn *r, const cvni_layer *l, int layer, int dir)
+{
+    if (!l->saved || r->kind == CVNI_RNN) return (float *)l->work_forward;
+    return cvni_floats_at(l->saved, (size_t)(layer * r->dirs + dir) * r->slot_bytes);
+}
+
+static float *cvni_rnn_cells_of(const cvni_rnn *r, const cvni_layer *l, int layer, int dir)
+{
+    const size_t behind = (size_t)(r->layers * r->dirs) * r->slot_bytes;
+    if (!l->saved || r->kind != CVNI_LSTM) return NULL;
+    return cvni_floats_at(l->saved, behind + (size_t)(layer * r->dirs + dir) * r->cell_bytes);
+}
+
+/* Steps that a layer makes. */
+static float *cvni_rnn_steps_of(const cvni_rnn *r, const cvni_layer *l, int layer)
+{
+    const size_t slots = r->kind == CVNI_RNN ? 0 : r->slot_bytes;
+    const size_t behind = (size_t)(r->layers * r->dirs) * (slots + r->cell_bytes);
+    if (layer == r->layers - 1) return l->y;
+    if (l->saved) return cvni_floats_at(l->saved, behind + (size_t)layer * r->step_bytes);
+    return cvni_floats_at(l->work_forward, r->slot_bytes + (size_t)(layer % 2) * r->step_bytes);
+}
+
+/* Steps that layer + 1 reads. */
+static float *cvni_rnn_dropped(const cvn_net *net, const cvni_rnn *r, const cvni_layer *l,
+                               int layer)
+{
+    float *steps = cvni_rnn_steps_of(r, l, layer);
+    if (!net->training || !(r->desc->d.dropout > 0)) return steps;
+    return cvni_floats_at(steps, (size_t)(r->layers - 1) * r->step_bytes);
+}
+
+static int cvni_rnn_width(const cvni_rnn *r, int layer) { return layer ? r->dirs * r->h : r->c; }
+
+/* Steps of layers that lie between others, and how many of them a pass holds at once. */
+static size_t cvni_rnn_inner_bytes(const cvni_rnn *r)
+{
+    return cvni_mul_size(r->step_bytes, (size_t)cvni_min(2, r->layers - 1));
+}
+
+static size_t cvni_rnn_packed_bytes(const cvn_net *net, int lines, int k)
+{
+    return cvni_rnn_bytes(cvni_round_up(lines, net->k->nr), k, 1, 1);
+}
+
+/* ---- shape and parameters ---- */
+
+static cvn_result cvni_rnn_check(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_rnn_desc *r = (const cvni_rnn_desc *)l->desc;
+    const cvn_rnn_desc *d = &r->d;
+    if (d->hidden < 1 || d->layers < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d hidden units, %d layers; 1 or more are needed", d->hidden,
+                               d->layers);
+    if (!(d->dropout >= 0) || !(d->dropout < 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "dropout = %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if ((d->relu && r->kind != CVNI_RNN) || (r->c0 && r->kind != CVNI_LSTM))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%s; drop it from the description",
+                               r->kind != CVNI_RNN && d->relu ? "relu is of cvn_rnn alone"
+                                                              : "c0 is of cvn_lstm alone");
+    return CVN_OK;
+}
+
+/* The further inputs: initial states [N, L*D, H] of floats, lengths int [N]. */
+static cvn_result cvni_rnn_check_inputs(cvn_net *net, const cvni_layer *l, const cvni_rnn *r)
+{
+    const cvn_shape state = cvni_shape(3, r->n, r->layers * r->dirs, r->h, 0);
+    char text[96];
+    char wants[96];
+    for (int i = 1; i < l->inputs; i++) {
+        const cvni_layer *x = cvni_in(net, l, i);
+        if (i == r->desc->lengths && (!x->is_int || x->shape.rank != 1 || x->shape.dim[0] != r->n))
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "lengths '%s' must be one label a sample: "
+                                   "cvn_input_labels(net, NULL, 0)", x->name);
+        if (i != r->desc->lengths && (x->is_int || !cvni_same_shape(x->shape, state)))
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "the initial state '%s' is %s%s; [layers*directions, hidden] "
+                                   "= %s is needed", x->name, x->is_int ? "labels " : "",
+                                   cvni_shape_text(x->shape, text), cvni_shape_text(state, wants));
+    }
+    return CVN_OK;
+}
+
+/* Weights and biases of one layer and direction, under PyTorch's names and in its order. */
+static cvn_result cvni_rnn_params(cvn_net *net, cvni_layer *l, const cvni_rnn *r, int layer,
+                                  int dir)
+{
+    static const char *const names[4] = { "weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l" };
+    const int rows = r->gates * r->h;
+    const int biases = r->desc->d.no_bias ? 0 : 2;
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 2 + biases && result == CVN_OK; i++) {
+        const int slot = (layer * r->dirs + dir) * (2 + biases) + i;
+        const int in = i == 0 ? cvni_rnn_width(r, layer) : r->h;
+        cvn_init init = i < 2 ? r->desc->d.weight_init : r->desc->d.bias_init;
+        char buffer[48];
+        const char *suffix = buffer;
+        snprintf(buffer, sizeof buffer, "%s%d%s", names[i], layer, dir ? "_reverse" : "");
+        if (slot >= l->params) suffix = cvni_copy_text(net, buffer);
+        if (!suffix) return net->failed;
+        if (init.kind == CVN_INIT_DEFAULT) {
+            init.kind = CVN_INIT_UNIFORM;
+            init.b = (float)(1 / sqrt((double)r->h));
+            init.a = -init.b;
+        }
+        result = cvni_add_param(net, l, slot, suffix, cvni_shape(i < 2 ? 2 : 1, rows, in, 0, 0),
+                                i < 2 ? CVNI_WEIGHT : CVNI_BIAS, init, in, rows);
+    }
+    return result;
+}
+
+static int cvni_rnn_task_rows(const cvn_net *net, const cvni_rnn *r)
+{
+    return cvni_block(cvni_ceil_div(r->n, net->threads), CVNI_RNN_ROWS, net->k->mr);
+}
+
+/* Scratch of one worker in the steps: packed rows, a tile, u or du. */
+static size_t cvni_rnn_scratch(const cvn_net *net, const cvni_rnn *r)
+{
+    const int rows = cvni_rnn_task_rows(net, r);
+    const int panel = cvni_round_up(rows, net->k->mr) * CVNI_KC;
+    return cvni_add_size(cvni_rnn_bytes(panel + net->k->mr * net->k->nr, 1, 1, 1),
+                         cvni_rnn_bytes(rows, r->gates, r->h, 1));
+}
+
+static void cvni_rnn_memory(const cvn_net *net, cvni_layer *l, const cvni_rnn *r)
+{
+    const int rows = r->gates * r->h;
+    const int width = r->layers > 1 ? cvni_max(r->c, r->dirs * r->h) : r->c;
+    const int steps = r->n * r->t;
+    const size_t runs = (size_t)(r->layers * r->dirs);
+    const size_t dropped = r->desc->d.dropout > 0 ? 2 : 1;
+    const size_t slots = r->kind == CVNI_RNN ? 0 : r->slot_bytes;
+    l->table_bytes = cvni_mul_size(r->state_bytes, r->kind == CVNI_LSTM ? 4 : 2);
+    l->saved_bytes = cvni_mul_size(runs, cvni_add_size(slots, r->cell_bytes));
+    l->saved_bytes = cvni_add_size(l->saved_bytes,
+                                   cvni_mul_size(r->step_bytes, (size_t)(r->layers - 1) * dropped));
+    l->work_forward_bytes = cvni_add_size(r->slot_bytes, cvni_rnn_inner_bytes(r));
+    l->work_forward_bytes = cvni_add_size(l->work_forward_bytes,
+                                          cvni_rnn_packed_bytes(net, rows, r->h));
+    l->work_forward_bytes = cvni_add_size(l->work_forward_bytes, cvni_rnn_bytes(rows, 1, 1, 1));
+    l->work_backward_bytes = cvni_add_size(r->slot_bytes, cvni_rnn_inner_bytes(r));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes,
+                                           cvni_rnn_packed_bytes(net, r->h, rows));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes,
+                                           cvni_rnn_bytes(r->n, rows, 1, 1));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes,
+                                           cvni_rnn_bytes(r->slots + 1, r->h, 1, 1));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes, cvni_rnn_bytes(2, r->t, 1, 1));
+    l->scratch_bytes = cvni_rnn_scratch(net, r);
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, steps, rows, width));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, steps, width, rows));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, rows, width, steps));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, rows, r->h, steps));
+}
+
+static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_rnn_desc *d = &((const cvni_rnn_desc *)l->desc)->d;
+    cvn_result result = cvni_rnn_check(net, l);
+    cvni_rnn r;
+    char text[96];
+    if (result != CVN_OK) return result;
+    if (cvni_in(net, l, 0)->is_int || x.rank != 3)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "the input %s is no sequence of floats; [N, T, C] is needed",
+                               cvni_shape_text(x, text));
+    /* states, rows of weights and the steps of one sample are counted in int */
+    if (4.0 * d->hidden * d->layers * cvni_max(x.dim[1], 2) > (double)INT_MAX)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "%d layers of %d hidden units over %d steps are too many", d->layers,
+                               d->hidden, x.dim[1]);
+    r = cvni_rnn_of(net, l);
+    result = cvni_rnn_check_inputs(net, l, &r);
+    l->shape = cvni_shape(3, x.dim[0], r.t, r.dirs * r.h, 0);
+    l->macs = 0;
+    for (int layer = 0; layer < r.layers; layer++) {
+        l->macs += (double)r.t * r.dirs * r.gates * r.h * (r.h + (double)cvni_rnn_width(&r, layer));
+        for (int dir = 0; dir < r.dirs && result == CVN_OK; dir++)
+            result = cvni_rnn_params(net, l, &r, layer, dir);
+    }
+    if (result == CVN_OK) result = cvni_check_elements(net, l);
+    if (result == CVN_OK) cvni_rnn_memory(net, l, &r);
+    return result;
+}
+
+/* ---- one sample, one step ---- */
+
+/* exp(x) - 1 without a branch, so that loops become vectors; exact to about an ulp also near 0, NaN
+ * stays. x = n log 2 + r: 2^n (e^r - 1) + (2^n - 1), the series of e^r for |r| < 0.35. */
+CVNI_HOT
+static float cvni_expm1(float x)
+{
+    const float v = x < -88 ? -88 : x > 88 ? 88 : x;
+    const float shifted = v * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
+    uint32_t bits;
+    float n, r, p, power;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits -= 0x4B400000u;
+    n = (float)(int32_t)bits;
+    r = (v - n * 0.693359375f) + n * 2.12194440e-4f;
+    p = 1.0f / 720 + r * (1.0f / 5040);
+    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
+    p = r + r * r * (0.5f + r * (1.0f / 6 + r * p));
+    bits = (bits + 127) << 23;
+    memcpy(&power, &bits, sizeof power);
+    return power * p + (power - 1);
+}
+
+CVNI_HOT
+static void cvni_rnn_sigmoid(int n, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
+}
+
+CVNI_HOT
+static void cvni_rnn_tanh(int n, float *x)
+{
+    for (int i = 0; i < n; i++) {
+        const float e = cvni_expm1(2 * x[i]);
+        x[i] = e / (e + 2);
+    }
+}
+
+/* Everything of one layer and direction; pointers to its first sample and step. */
+typedef struct cvni_rnn_job {
+    cvn_net *net;
+    cvni_rnn r;
+    int reverse, rows;              /* rows: samples of a task */
+    const int *lengths;             /* NULL: all have r.t steps */
+    const float *weight;            /* W_hh */
+    float *packed;
+    const float *bias;              /* GRU: b_hh of n, or NULL */
+    float *slots, *cells, *steps, *h, *c;
+    /* backward: */
+    const float *h0, *c0;           /* NULL: zeros */
+    const float *zeros;
+    float *d;                       /* da; GRU's du of n in the last slot */
+    const float *dsteps;
+    float *dh, *dc;
+    float *first;                   /* du of the first steps [N, gates*H] */
+} cvni_rnn_job;
+
+CVNI_HOT
+static void cvni_lstm_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
+                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT c,
+                           float *CVNI_RESTRICT y)
+{
+    for (int k = 0; k < 4 * h; k++) a[k] += u[k];
+    cvni_rnn_sigmoid(2 * h, a);
+    cvni_rnn_tanh(h, a + 2 * h);
+    cvni_rnn_sigmoid(h, a + 3 * h);
+    for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
+    memcpy(y, c, (size_t)h * sizeof(float));
+    cvni_rnn_tanh(h, y);
+    for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
+}
+
+CVNI_HOT
+static void cvni_gru_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
+                          const float *CVNI_RESTRICT bias, float *CVNI_RESTRICT state,
+                          float *CVNI_RESTRICT y)
+{
+    for (int k = 0; k < 2 * h; k++) a[k] += u[k];
+    cvni_rnn_sigmoid(2 * h, a);
+    memcpy(a + 3 * h, u + 2 * h, (size_t)h * sizeof(float));
+    for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
+    for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
+    cvni_rnn_tanh(h, a + 2 * h);
+    for (int k = 0; k < h; k++) {
+        const float n = a[2 * h + k];
+        state[k] = y[k] = n + a[h + k] * (state[k] - n);
+    }
+}
+
+CVNI_HOT
+static void cvni_rnn_step(int h, int relu, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
+                          float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
+{
+    for (int k = 0; k < h; k++) a[k] += u[k];
+    if (!relu) cvni_rnn_tanh(h, a);
+    for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
+}
+
+static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
+{
+    const cvni_rnn *r = &j->r;
+    const ptrdiff_t at = (ptrdiff_t)n * r->t + t;
+    float *a = j->slots + at * r->slots * r->h;
+    float *y = j->steps + at * r->dirs * r->h;
+    float *h = j->h + (ptrdiff_t)n * r->state;
+    float *c = j->c + (ptrdiff_t)n * r->state;
+    if (j->lengths && t >= j->lengths[n]) {
+        cvni_zero(y, (size_t)r->h);
+    } else if (r->kind == CVNI_LSTM) {
+        cvni_lstm_step(r->h, a, u, h, c, y);
+        if (j->cells) memcpy(j->cells + at * r->h, c, (size_t)r->h * sizeof(float));
+    } else if (r->kind == CVNI_GRU) {
+        cvni_gru_step(r->h, a, u, j->bias, h, y);
+    } else {
+        cvni_rnn_step(r->h, r->desc->d.relu, a, u, h, y);
+    }
+}
+
+CVNI_HOT
+static void cvni_lstm_step_back(int h, const float *CVNI_RESTRICT a, const float *CVNI_RESTRICT c,
+                                const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
+                                float *CVNI_RESTRICT dh, float *CVNI_RESTRICT dc)
+{
+    float *const top = d + 3 * h;
+    memcpy(top, c, (size_t)h * sizeof(float));
+    cvni_rnn_tanh(h, top);
+    for (int k = 0; k < h; k++) {
+        const float i = a[k];
+        const float f = a[h + k];
+        const float g = a[2 * h + k];
+        const float o = a[3 * h + k];
+        const float all = dc[k] + dh[k] * o * (1 - top[k] * top[k]);
+        d[k] = all * g * i * (1 - i);
+        d[h + k] = all * before[k] * f * (1 - f);
+        d[2 * h + k] = all * i * (1 - g * g);
+        top[k] = dh[k] * top[k] * o * (1 - o);
+        dc[k] = all * f;
+        dh[k] = 0;
+    }
+}
+
+CVNI_HOT
+static void cvni_gru_step_back(int h, const float *CVNI_RESTRICT a,
+                               const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
+                               float *CVNI_RESTRICT dh)
+{
+    for (int k = 0; k < h; k++) {
+        const float r = a[k];
+        const float z = a[h + k];
+        const float n = a[2 * h + k];
+        const float dn = dh[k] * (1 - z) * (1 - n * n);
+        d[k] = dn * a[3 * h + k] * r * (1 - r);
+        d[h + k] = dh[k] * (before[k] - n) * z * (1 - z);
+        d[2 * h + k] = dn;
+        d[3 * h + k] = dn * r;
+        dh[k] *= z;
+    }
+}
+
+CVNI_HOT
+static void cvni_rnn_step_back(int h, int relu, const float *CVNI_RESTRICT y,
+                               float *CVNI_RESTRICT d, float *CVNI_RESTRICT dh)
+{
+    for (int k = 0; k < h; k++) {
+        d[k] = relu ? (y[k] > 0 ? dh[k] : 0) : dh[k] * (1 - y[k] * y[k]);
+        dh[k] = 0;
+    }
+}
+
+/* One sample, one step of the way back; u receives du. */
+static void cvni_rnn_cell_back(const cvni_rnn_job *j, int n, int t, float *u)
+{
+    const cvni_rnn *r = &j->r;
+    const int h = r->h;
+    const int last = (j->lengths ? j->lengths[n] : r->t) - 1;
+    const int first = t == (j->reverse ? last : 0);
+    const ptrdiff_t at = (ptrdiff_t)n * r->t + t;
+    const ptrdiff_t before = at + (j->reverse ? 1 : -1);
+    const ptrdiff_t state = (ptrdiff_t)n * r->state;
+    const float *a = j->slots + at * r->slots * h;
+    const float *y = j->steps + at * r->dirs * h;
+    const float *h0 = j->h0 ? j->h0 + state : j->zeros;
+    const float *c0 = j->c0 ? j->c0 + state : j->zeros;
+    float *d = j->d + at * r->slots * h;
+    const size_t part = (size_t)((r->kind == CVNI_GRU ? 2 : r->gates) * h);
+    if (t > last) {
+        cvni_zero(d, (size_t)(r->slots * h));
+        cvni_zero(u, (size_t)(r->gates * h));
+        return;
+    }
+    j->net->k->add(h, j->dh + state, j->dsteps + at * r->dirs * h, j->dh + state);
+    if (r->kind == CVNI_LSTM)
+        cvni_lstm_step_back(h, a, j->cells + at * h, first ? c0 : j->cells + before * h, d,
+                            j->dh + state, j->dc + state);
+    else if (r->kind == CVNI_GRU)
+        cvni_gru_step_back(h, a, first ? h0 : j->steps + before * r->dirs * h, d, j->dh + state);
+    else cvni_rnn_step_back(h, r->desc->d.relu, y, d, j->dh + state);
+    memcpy(u, d, part * sizeof(float));
+    if (r->kind == CVNI_GRU) memcpy(u + part, d + 3 * h, (size_t)h * sizeof(float));
+    if (first && j->h0)
+        memcpy(j->first + (ptrdiff_t)n * r->gates * h, u, (size_t)(r->gates * h) * sizeof(float));
+}
+
+/* ---- all steps ---- */
+
+typedef struct cvni_rnn_pack {
+    const cvni_kernels *kern;
+    cvni_operand o;
+    int lines, k;
+    float *out;
+} cvni_rnn_pack;
+
+/* Tasks are panels; the panels of one chunk of k lie together. */
+static void cvni_rnn_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_pack *p = (const cvni_rnn_pack *)context;
+    const int nr = p->kern->nr;
+    const ptrdiff_t all = cvni_round_up(p->lines, nr);
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        for (int k0 = 0; k0 < p->k; k0 += CVNI_KC) {
+            const int ks = cvni_min(CVNI_KC, p->k - k0);
+            cvni_pack(&p->o, i * nr, cvni_min(nr, p->lines - i * nr), k0, ks, nr,
+                      p->out + all * k0 + (ptrdiff_t)i * nr * ks);
+        }
+    }
+}
+
+static void cvni_rnn_pack_weight(cvn_net *net, cvni_operand o, int lines, int k, float *out)
+{
+    cvni_rnn_pack p;
+    p.kern = net->k;
+    p.o = o;
+    p.lines = lines;
+    p.k = k;
+    p.out = out;
+    cvni_parallel_for(net, cvni_ceil_div(lines, net->k->nr), 4.0 * lines * k, cvni_rnn_pack_part,
+                      &p);
+}
+
+/* c [m, n] (+)= a [m, k] times the packed weight. */
+static void cvni_rnn_product(const cvni_rnn_job *j, cvni_operand a, int m, int n, int k, float *c,
+                             ptrdiff_t ldc, int add, float *scratch)
+{
+    const cvni_kernels *kern = j->net->k;
+    const ptrdiff_t all = cvni_round_up(n, kern->nr);
+    float *tile = scratch + (ptrdiff_t)cvni_round_up(m, kern->mr) * CVNI_KC;
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.c = c;
+    g.ldc = ldc;
+    for (int k0 = 0; k0 < k; k0 += CVNI_KC) {
+        const int ks = cvni_min(CVNI_KC, k - k0);
+        cvni_pack(&a, 0, m, k0, ks, kern->mr, scratch);
+        cvni_gemm_tiles(kern, &g, 0, m, 0, n, ks, add || k0, scratch, j->packed + all * k0, tile);
+    }
+}
+
+/* Memory of a worker: where u begins. */
+static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int rows = cvni_round_up(j->rows, kern->mr);
+    return cvni_floats_at(scratch,
+                          cvni_rnn_bytes(rows * CVNI_KC + kern->mr * kern->nr, 1, 1, 1));
+}
+
+/* Tasks are groups of samples. */
+static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_job *j = (const cvni_rnn_job *)context;
+    const cvni_rnn *r = &j->r;
+    const int width = r->gates * r->h;
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *u = cvni_rnn_u(j, scratch);
+    for (int task = begin; task < end; task++) {
+        const int n0 = task * j->rows;
+        const int m = cvni_min(j->rows, r->n - n0);
+        float *h = j->h + (ptrdiff_t)n0 * r->state;
+        for (int s = 0; s < r->t; s++) {
+            const int t = j->reverse ? r->t - 1 - s : s;
+            if (!r->few)
+                cvni_rnn_product(j, cvni_matrix(h, r->state, 1), m, width, r->h, u, width, 0,
+                                 scratch);
+            for (int i = 0; i < m; i++) {
+                for (int k = 0; r->few && k < width; k++)
+                    u[i * width + k] = j->net->k->dot(r->h, j->weight + (ptrdiff_t)k * r->h,
+                                                      h + (ptrdiff_t)i * r->state);
+                cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
+            }
+        }
+    }
+}
+
+static void cvni_rnn_steps_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_job *j = (const cvni_rnn_job *)context;
+    const cvni_rnn *r = &j->r;
+    const int width = r->gates * r->h;
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *u = cvni_rnn_u(j, scratch);
+    for (int task = begin; task < end; task++) {
+        const int n0 = task * j->rows;
+        const int m = cvni_min(j->rows, r->n - n0);
+        float *dh = j->dh + (ptrdiff_t)n0 * r->state;
+        for (int s = 0; s < r->t; s++) {
+            const int t = j->reverse ? s : r->t - 1 - s;
+            for (int i = 0; i < m; i++) {
+                cvni_rnn_cell_back(j, n0 + i, t, u + (ptrdiff_t)i * width);
+                for (int k = 0; r->few && k < width; k++)
+                    j->net->k->axpy(r->h, u[i * width + k], j->weight + (ptrdiff_t)k * r->h,
+                                    dh + (ptrdiff_t)i * r->state);
+            }
+            if (!r->few)
+                cvni_rnn_product(j, cvni_matrix(u, width, 1), m, r->h, width, dh, r->state, 1,
+                                 scratch);
+        }
+    }
+}
+
+/* Parameter i (W_ih, W_hh, b_ih, b_hh) of one layer and direction: its slot in the layer. */
+static int cvni_rnn_param(const cvni_rnn *r, int layer, int dir, int i)
+{
+    return (layer * r->dirs + dir) * (r->desc->d.no_bias ? 2 : 4) + i;
+}
+
+static cvni_rnn_job cvni_rnn_job_of(cvn_net *net, const cvni_layer *l, int layer, int dir)
+{
+    cvni_rnn_job j;
+    ptrdiff_t at;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.r = cvni_rnn_of(net, l);
+    j.reverse = dir;
+    j.rows = cvni_rnn_task_rows(net, &j.r);
+    at = (ptrdiff_t)(layer * j.r.dirs + dir) * j.r.h;
+    if (j.r.desc->lengths)
+        j.lengths = (const int *)(const void *)cvni_in(net, l, j.r.desc->lengths)->y;
+    j.weight = cvni_weights(net, l, cvni_rnn_param(&j.r, layer, dir, 1));
+    j.slots = cvni_rnn_slots_of(&j.r, l, layer, dir);
+    j.cells = cvni_rnn_cells_of(&j.r, l, layer, dir);
+    j.steps = cvni_rnn_steps_of(&j.r, l, layer) + (ptrdiff_t)dir * j.r.h;
+    j.h = (float *)l->table + at;
+    j.dh = cvni_floats_at(l->table, j.r.state_bytes) + at;
+    j.c = j.dc = j.h;
+    if (j.r.kind == CVNI_LSTM) {
+        j.c = cvni_floats_at(l->table, 2 * j.r.state_bytes) + at;
+        j.dc = cvni_floats_at(l->table, 3 * j.r.state_bytes) + at;
+    }
+    if (j.r.desc->h0) j.h0 = cvni_in(net, l, j.r.desc->h0)->y + at;
+    if (j.r.desc->c0) j.c0 = cvni_in(net, l, j.r.desc->c0)->y + at;
+    return j;
+}
+
+static double cvni_rnn_cost(const cvni_rnn *r)
+{
+    return (double)r->n * r->t * r->h * r->gates * (2.0 * r->h + 30);
+}
+
+/* ---- forward ---- */
+
+typedef struct cvni_rnn_row_job {
+    const cvni_kernels *kern;
+    const float *x, *weight, *bias;
+    float *y;
+    int in;
+} cvni_rnn_row_job;
+
+/* One step of one sample: packing would cost as much as the product. Tasks are rows of W_ih. */
+static void cvni_rnn_row_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_row_job *j = (const cvni_rnn_row_job *)context;
+    (void)worker;
+    for (int u = begin; u < end; u++)
+        j->y[u] = j->kern->dot(j->in, j->weight + (ptrdiff_t)u * j->in, j->x) +
+                  (j->bias ? j->bias[u] : 0);
+}
+
+/* a of all steps: x W_ih^T and what biases may be added here. */
+static void cvni_rnn_input_product(cvn_net *net, const cvni_rnn *r, const float *x, int in,
+                                   const float *weight, const float *bias, float *slots)
+{
+    cvni_rnn_row_job j;
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = r->n * r->t;
+    g.n = r->gates * r->h;
+    g.k = in;
+    if (g.m == 1) {
+        j.kern = net->k;
+        j.x = x;
+        j.weight = weight;
+        j.bias = bias;
+        j.y = slots;
+        j.in = in;
+        cvni_parallel_for(net, g.n, 2.0 * g.n * in, cvni_rnn_row_part, &j);
+        return;
+    }
+    g.a = cvni_matrix(x, in, 1);
+    g.b = cvni_matrix(weight, in, 1);
+    g.c = slots;
+    g.ldc = (ptrdiff_t)r->slots * r->h;
+    g.col_bias = bias;
+    cvni_gemm_run(net, &g);
+}
+
+static void cvni_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    const int rows = r->gates * r->h;
+    const int in = cvni_rnn_width(r, layer);
+    const float *x = layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y;
+    const size_t packed = r->slot_bytes + cvni_rnn_inner_bytes(r);
+    float *bias = NULL;
+    j.packed = cvni_floats_at(l->work_forward, packed);
+    if (!r->desc->d.no_bias) {
+        const float *own = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 2));
+        const float *hidden = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 3));
+        const int both = r->kind == CVNI_GRU ? 2 * r->h : rows;
+        bias = cvni_floats_at(l->work_forward, packed + cvni_rnn_packed_bytes(net, rows, r->h));
+        memcpy(bias, own, (size_t)rows * sizeof(float));
+        net->k->add(both, bias, hidden, bias);
+        if (r->kind == CVNI_GRU) j.bias = hidden + both;
+    }
+    cvni_rnn_input_product(net, r, x, in,
+                           cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 0)), bias, j.slots);
+    if (!r->few)
+        cvni_rnn_pack_weight(net, cvni_matrix(j.weight, r->h, 1), rows, r->h, j.packed);
+    cvni_parallel_for(net, cvni_ceil_div(r->n, j.rows), cvni_rnn_cost(r), cvni_rnn_steps_part, &j);
+}
+
+typedef struct cvni_rnn_drop_job {
+    const cvn_net *net;
+    uint32_t id;
+    uint64_t base;              /* number of the layer's first group of four */
+    size_t count;
+    float p;
+    const float *in;
+    float *out;
+} cvni_rnn_drop_job;
+
+static void cvni_rnn_drop_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_drop_job *j = (const cvni_rnn_drop_job *)context;
+    const float scale = 1 / (1 - j->p);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t stop = ((size_t)t + 1) * CVNI_CHUNK;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < stop; i += 4) {
+            uint32_t word[4];
+            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, j->id,
+                         (uint32_t)(j->base + i / 4), word);
+            for (size_t e = 0; e < 4 && i + e < j->count; e++)
+                j->out[i + e] = cvni_to_uniform(word[e]) < j->p ? 0 : j->in[i + e] * scale;
+        }
+    }
+}
+
+/* Dropout on what a layer hands to the next, or on its gradient: the same mask. */
+static void cvni_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
+                          const float *in, float *out)
+{
+    cvni_rnn_drop_job j;
+    if (!net->training || !(r->desc->d.dropout > 0)) return;
+    j.net = net;
+    j.id = (uint32_t)cvni_id(net, l);
+    j.count = cvni_elements(l->shape);
+    j.base = (uint64_t)layer * ((j.count + 3) / 4);
+    j.p = r->desc->d.dropout;
+    j.in = in;
+    j.out = out;
+    cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_rnn_drop_part, &j);
+}
+
+static cvn_result cvni_rnn_check_lengths(cvn_net *net, const cvni_layer *l, const cvni_rnn *r)
+{
+    const int *lengths;
+    if (!r->desc->lengths) return CVN_OK;
+    lengths = (const int *)(const void *)cvni_in(net, l, r->desc->lengths)->y;
+    for (int i = 0; i < r->n; i++)
+        if (lengths[i] < 1 || lengths[i] > r->t)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "sample %d has a length of %d; 1 to %d are possible", i,
+                                   lengths[i], r->t);
+    return CVN_OK;
+}
+
+/* A state from its input, or zeros. */
+static void cvni_rnn_set_state(const cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int slot,
+                               float *state)
+{
+    const size_t count = (size_t)r->n * (size_t)r->state;
+    if (slot) memcpy(state, cvni_in(net, l, slot)->y, count * sizeof(float));
+    else cvni_zero(state, count);
+}
+
+static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const cvn_result result = cvni_rnn_check_lengths(net, l, &r);
+    if (result != CVN_OK) return result;
+    memset(l->table, 0, l->table_bytes);
+    cvni_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
+    if (r.kind == CVNI_LSTM)
+        cvni_rnn_set_state(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 2 * r.state_bytes));
+    for (int layer = 0; layer < r.layers; layer++) {
+        for (int dir = 0; dir < r.dirs; dir++) cvni_rnn_run(net, l, layer, dir);
+        if (layer < r.layers - 1)
+            cvni_rnn_drop(net, l, &r, layer, cvni_rnn_steps_of(&r, l, layer),
+                          cvni_rnn_dropped(net, &r, l, layer));
+    }
+    return CVN_OK;
+}
+
+/* ---- backward ---- */
+
+#define CVNI_RNN_SUM_PART 64        /* columns of a task */
+
+typedef struct cvni_rnn_sum_job {
+    const cvni_kernels *kern;
+    const float *d;
+    float *sums;
+    int rows, width;
+} cvni_rnn_sum_job;
+
+/* Sums of the columns of d, row by row. Tasks are parts of the columns. */
+static void cvni_rnn_sum_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_sum_job *j = (const cvni_rnn_sum_job *)context;
+    const int from = begin * CVNI_RNN_SUM_PART;
+    const int count = cvni_min(end * CVNI_RNN_SUM_PART, j->width) - from;
+    (void)worker;
+    cvni_zero(j->sums + from, (size_t)count);
+    for (int i = 0; i < j->rows; i++)
+        j->kern->add(count, j->sums + from, j->d + (ptrdiff_t)i * j->width + from, j->sums + from);
+}
+
+static void cvni_rnn_bias_back(const cvni_rnn_job *j, float *db_ih, float *db_hh, float *sums)
+{
+    const cvni_rnn *r = &j->r;
+    const int shared = (r->kind == CVNI_GRU ? 2 : r->gates) * r->h;
+    cvni_rnn_sum_job s;
+    s.kern = j->net->k;
+    s.d = j->d;
+    s.sums = sums;
+    s.rows = r->n * r->t;
+    s.width = r->slots * r->h;
+    cvni_parallel_for(j->net, cvni_ceil_div(s.width, CVNI_RNN_SUM_PART), (double)s.rows * s.width,
+                      cvni_rnn_sum_part, &s);
+    s.kern->add(r->gates * r->h, db_ih, sums, db_ih);
+    s.kern->add(shared, db_hh, sums, db_hh);
+    if (r->kind == CVNI_GRU)
+        s.kern->add(r->h, db_hh + shared, sums + 3 * r->h, db_hh + shared);
+}
+
+/* dW_hh: rows [row, row + rows) from the slots at column `from`. Steps with one before them are one
+ * product over all samples; past a sample's length d or h is 0. The first steps meet h0. */
+static void cvni_rnn_hidden_back(const cvni_rnn_job *j, int row, int rows, int from, float *dw,
+                                 int *taps)
+{
+    const cvni_rnn *r = &j->r;
+    const int d_step = r->slots * r->h;
+    const int h_step = r->dirs * r->h;
+    const float *d = j->d + from + (j->reverse ? 0 : d_step);
+    const float *h = j->steps + (j->reverse ? h_step : 0);
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = rows;
+    g.n = r->h;
+    g.k = r->n * (r->t - 1);
+    g.c = dw + (ptrdiff_t)row * r->h;
+    g.ldc = r->h;
+    g.add = 1;
+    g.a = cvni_matrix(d, 1, (ptrdiff_t)r->t * d_step);
+    g.b = cvni_matrix(h, 1, (ptrdiff_t)r->t * h_step);
+    g.a.taps = g.b.taps = r->t - 1;
+    g.a.tap = taps;
+    g.b.tap = taps + r->t;
+    for (int t = 0; t < r->t; t++) {
+        taps[t] = t * d_step;
+        taps[r->t + t] = t * h_step;
+    }
+    if (g.k) cvni_gemm_run(j->net, &g);
+    if (!j->h0) return;
+    g.k = r->n;
+    g.a = cvni_matrix(j->first + row, 1, (ptrdiff_t)r->gates * r->h);
+    g.b = cvni_matrix(j->h0, 1, r->state);
+    cvni_gemm_run(j->net, &g);
+}
+
+/* What is left when da and du of all steps are there. dx NULL: not wanted. */
+static void cvni_rnn_products_back(cvni_layer *l, const cvni_rnn_job *j, int layer, float *dx,
+                                   int add, float *sums, int *taps)
+{
+    cvn_net *net = j->net;
+    const cvni_rnn *r = &j->r;
+    const int in = cvni_rnn_width(r, layer);
+    const int dir = j->reverse;
+    float *dw_hh = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 1));
+    const int split = r->kind == CVNI_GRU ? 2 * r->h : r->gates * r->h;
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.c = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 0));
+    g.n = in;
+    g.ldc = in;
+    if (g.c) {
+        g.m = r->gates * r->h;
+        g.k = r->n * r->t;
+        g.add = 1;
+        g.a = cvni_matrix(j->d, 1, (ptrdiff_t)r->slots * r->h);
+        g.b = cvni_matrix(layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y, 1,
+                          in);
+        cvni_gemm_run(net, &g);
+    }
+    if (dw_hh) cvni_rnn_hidden_back(j, 0, split, 0, dw_hh, taps);
+    if (dw_hh && r->kind == CVNI_GRU) cvni_rnn_hidden_back(j, split, r->h, 3 * r->h, dw_hh, taps);
+    if (dw_hh && !r->desc->d.no_bias)
+        cvni_rnn_bias_back(j, cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 2)),
+                           cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 3)), sums);
+    if (!dx) return;
+    g.m = r->n * r->t;
+    g.k = r->gates * r->h;
+    g.a = cvni_matrix(j->d, (ptrdiff_t)r->slots * r->h, 1);
+    g.b = cvni_matrix(cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 0)), 1, in);
+    g.c = dx;
+    g.add = add;
+    cvni_gemm_run(net, &g);
+}
+
+/* One layer and direction: dsteps [N, T, D*H] is the gradient of its steps. */
+static void cvni_rnn_run_back(cvn_net *net, cvni_layer *l, int layer, int dir, const float *dsteps,
+                              float *dx, int add)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    const int rows = r->gates * r->h;
+    const size_t packed = r->slot_bytes + cvni_rnn_inner_bytes(r);
+    const size_t first = packed + cvni_rnn_packed_bytes(net, r->h, rows);
+    const size_t sums = first + cvni_rnn_bytes(r->n, rows, 1, 1);
+    const size_t taps = sums + cvni_rnn_bytes(r->slots + 1, r->h, 1, 1);
+    float *zeros = cvni_floats_at(l->work_backward, sums) + (ptrdiff_t)r->slots * r->h;
+    j.d = (float *)l->work_backward;
+    j.packed = cvni_floats_at(l->work_backward, packed);
+    j.first = cvni_floats_at(l->work_backward, first);
+    j.dsteps = dsteps + (ptrdiff_t)dir * r->h;
+    j.zeros = zeros;
+    cvni_zero(zeros, (size_t)r->h);
+    if (!r->few) cvni_rnn_pack_weight(net, cvni_matrix(j.weight, 1, r->h), r->h, rows, j.packed);
+    cvni_parallel_for(net, cvni_ceil_div(r->n, j.rows), cvni_rnn_cost(r), cvni_rnn_steps_back_part,
+                      &j);
+    cvni_rnn_products_back(l, &j, layer, dx, add, cvni_floats_at(l->work_backward, sums),
+                           (int *)(void *)cvni_floats_at(l->work_backward, taps));
+}
+
+/* The gradient of an initial state: what is left of it behind the first step. */
+static void cvni_rnn_state_back(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int slot,
+                                const float *d)
+{
+    const size_t count = (size_t)r->n * (size_t)r->state;
+    int add = 0;
+    float *to = slot ? cvni_gradient_for(cvni_in(net, l, slot), &add) : NULL;
+    if (to && add) net->k->add((int)count, to, d, to);
+    else if (to) memcpy(to, d, count * sizeof(float));
+}
+
+/* Gradient of the steps of a layer that is not the last. */
+static float *cvni_rnn_inner_gradient(const cvni_rnn *r, const cvni_layer *l, int layer)
+{
+    return cvni_floats_at(l->work_backward, r->slot_bytes + (size_t)(layer % 2) * r->step_bytes);
+}
+
+static void cvni_rnn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const float *dsteps = l->dy;
+    int add = 0;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    for (int layer = r.layers - 1; layer >= 0; layer--) {
+        float *inner = layer ? cvni_rnn_inner_gradient(&r, l, layer - 1) : dx;
+        for (int dir = 0; dir < r.dirs; dir++)
+            cvni_rnn_run_back(net, l, layer, dir, dsteps, inner, dir || (!layer && add));
+        if (layer) cvni_rnn_drop(net, l, &r, layer - 1, inner, inner);
+        dsteps = inner;
+    }
+    cvni_rnn_state_back(net, l, &r, r.desc->h0, cvni_floats_at(l->table, r.state_bytes));
+    memset(cvni_floats_at(l->table, r.state_bytes), 0, r.state_bytes);
+    if (r.kind != CVNI_LSTM) return;
+    cvni_rnn_state_back(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 3 * r.state_bytes));
+    memset(cvni_floats_at(l->table, 3 * r.state_bytes), 0, r.state_bytes);
+}
+
+static const cvni_op cvni_op_rnn = { "rnn",
+                                     "rnn",
+                                     "RNN",
+                                     CVNI_USES_X | CVNI_USES_Y | CVNI_TAKES_INT,
+                                     cvni_rnn_shape,
+                                     NULL,
+                                     cvni_rnn_forward,
+                                     cvni_rnn_backward };
+static const cvni_op cvni_op_lstm = { "lstm",
+                                      "lstm",
+                                      "LSTM",
+                                      CVNI_USES_X | CVNI_USES_Y | CVNI_TAKES_INT,
+                                      cvni_rnn_shape,
+                                      NULL,
+                                      cvni_rnn_forward,
+                                      cvni_rnn_backward };
+static const cvni_op cvni_op_gru = { "gru",
+                                     "gru",
+                                     "GRU",
+                                     CVNI_USES_X | CVNI_USES_Y | CVNI_TAKES_INT,
+                                     cvni_rnn_shape,
+                                     NULL,
+                                     cvni_rnn_forward,
+                                     cvni_rnn_backward };
+
+cvn_rnn_desc cvn_rnn_defaults(void)
+{
+    cvn_rnn_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* Inputs: x and what else the description names. */
+static cvn_node cvni_add_rnn(cvn_net *net, int kind, cvn_node x, const cvn_rnn_desc *desc)
+{
+    static const cvni_op *const ops[3] = { &cvni_op_rnn, &cvni_op_lstm, &cvni_op_gru };
+    cvni_rnn_desc r;
+    cvn_node in[4];
+    int count = 0;
+    memset(&r, 0, sizeof r);
+    r.d = desc ? *desc : cvn_rnn_defaults();
+    if (!r.d.layers) r.d.layers = 1;
+    r.kind = kind;
+    in[count++] = x;
+    if (r.d.h0.id) {
+        r.h0 = count;
+        in[count++] = r.d.h0;
+    }
+    if (r.d.c0.id) {
+        r.c0 = count;
+        in[count++] = r.d.c0;
+    }
+    if (r.d.lengths.id) {
+        r.lengths = count;
+        in[count++] = r.d.lengths;
+    }
+    return cvni_add_layer(net, ops[kind], in, count, &r, sizeof r);
+}
+
+cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc)
+{
+    return cvni_add_rnn(net, CVNI_RNN, x, desc);
+}
+cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc)
+{
+    return cvni_add_rnn(net, CVNI_LSTM, x, desc);
+}
+cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc)
+{
+    return cvni_add_rnn(net, CVNI_GRU, x, desc);
+}
+
+static cvn_node cvni_add_plain_rnn(cvn_net *net, int kind, cvn_node x, int hidden)
+{
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    d.hidden = hidden;
+    return cvni_add_rnn(net, kind, x, &d);
+}
+
+cvn_node cvn_rnn(cvn_net *net, cvn_node x, int hidden)
+{
+    return cvni_add_plain_rnn(net, CVNI_RNN, x, hidden);
+}
+cvn_node cvn_lstm(cvn_net *net, cvn_node x, int hidden)
+{
+    return cvni_add_plain_rnn(net, CVNI_LSTM, x, hidden);
+}
+cvn_node cvn_gru(cvn_net *net, cvn_node x, int hidden)
+{
+    return cvni_add_plain_rnn(net, CVNI_GRU, x, hidden);
+}
+
+/* ---- final states and the last step ---- */
+
+typedef struct cvni_rnn_state_desc { int which; } cvni_rnn_state_desc;
+
+static cvn_result cvni_rnn_state_shape(cvn_net *net, cvni_layer *l)
+{
+    const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_rnn r;
+    if (x->op->forward != cvni_rnn_forward)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "'%s' is %s; a node of cvn_rnn, cvn_lstm or cvn_gru is needed",
+                               x->name, x->op->type);
+    r = cvni_rnn_of(net, x);
+    if (which != 0 && (which != 1 || r.kind != CVNI_LSTM))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "state %d of '%s'; 0 is the hidden state, 1 the cells of an LSTM",
+                               which, x->name);
+    l->shape = cvni_shape(3, r.n, r.layers * r.dirs, r.h, 0);
+    return CVN_OK;
+}
+
+/* The state in the table of the recurrent layer; its gradient lies behind it. */
+static float *cvni_rnn_state_at(const cvn_net *net, const cvni_layer *l, int gradient)
+{
+    const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    return cvni_floats_at(x->table, (size_t)(2 * which + gradient) *
+                                        cvni_rnn_of(net, x).state_bytes);
+}
+
+static cvn_result cvni_rnn_state_forward(cvn_net *net, cvni_layer *l)
+{
+    memcpy(l->y, cvni_rnn_state_at(net, l, 0), cvni_elements(l->shape) * sizeof(float));
+    return CVN_OK;
+}
+
+/* The recurrent layer's own backward pass takes it from there; without a reader of its steps that
+ * have a gradient, they have the gradient 0. */
+static void cvni_rnn_state_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    float *d = cvni_rnn_state_at(net, l, 1);
+    int add;
+    float *dy = cvni_gradient_for(x, &add);
+    if (!dy) return;
+    if (!add) cvni_zero(dy, cvni_elements(x->shape));
+    net->k->add((int)cvni_elements(l->shape), d, l->dy, d);
+}
+
+static const cvni_op cvni_op_rnn_state = { "rnn_state",
+                                           "state",
+                                           NULL,
+                                           0,
+                                           cvni_rnn_state_shape,
+                                           NULL,
+                                           cvni_rnn_state_forward,
+                                           cvni_rnn_state_backward };
+
+cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
+{
+    cvni_rnn_state_desc d;
+    d.which = which;
+    return cvni_add_layer(net, &cvni_op_rnn_state, &rnn_node, 1, &d, sizeof d);
+}
+
+cvn_node cvn_last_step(cvn_net *net, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(net, x);
+    if (!net || net->failed) return none;
+    if (s.rank != 3) {
+        cvni_graph_fail(net, CVN_ERROR_SHAPE,
+                        "last_step: an input of rank %d; a sequence [N, T, C] is needed", s.rank);
+        return none;
+    }
+    return cvn_reshape(net, cvn_slice(net, x, 1, s.dim[1] - 1, s.dim[1]), &s.dim[2], 1);
 }
 
 /* ================================================================================================

@@ -23,7 +23,7 @@
 #ifndef CONVNET_TEST_REFERENCE_H
 #define CONVNET_TEST_REFERENCE_H
 
-enum { REF_MAX_INPUTS = 4, REF_MAX_PARAMS = 6, REF_SAMPLES = 40, REF_DIRECTIONS = 3 };
+enum { REF_MAX_INPUTS = 4, REF_MAX_PARAMS = 16, REF_SAMPLES = 40, REF_DIRECTIONS = 3 };
 
 /* ================================================================================================
  * cases: one layer with its description, inputs and reference
@@ -47,6 +47,7 @@ struct layer_case {
     int positive[REF_MAX_INPUTS];       /* inputs in (0, 1) instead of (-1.5, 1.5) */
     int loss;                           /* the value is a scalar loss */
     int big;                            /* few differences only: the reference is slow */
+    int ties_itself;                    /* build ties what it adds to what it has added before */
     int varies;                         /* training values are random (dropout): no reference for
                                          * them */
     cvn_shape y;                        /* expected; rank 0 for losses */
@@ -58,6 +59,7 @@ struct layer_case {
     cvn_dense_desc dense;
     cvn_batchnorm_desc norm;
     cvn_softmax_loss_desc softmax;
+    cvn_rnn_desc rnn;                   /* ids of h0, c0, lengths: numbers of the inputs */
     float class_weights[16];
     float a;                            /* slope, alpha, probability */
     int axis, kind;
@@ -661,7 +663,7 @@ static inline cvn_node ref_build_graph(const layer_case *c, cvn_net *net, int in
     if (inside) used[0] = cvn_add(net, inputs[0], inputs[0]);
     y = c->build(net, used, c);
     if (inside == 2) twin = c->build(net, used, c);
-    if (inside == 2 && cvn_param_count(net) > 0) cvn_tie(net, twin, y);
+    if (inside == 2 && cvn_param_count(net) > 0 && !c->ties_itself) cvn_tie(net, twin, y);
     return inside && !c->loss ? cvn_mul(net, y, inside == 2 ? twin : y) : y;
 }
 

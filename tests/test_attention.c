@@ -1,7 +1,6 @@
 /* test_attention.c - attention, learned tensors, positions, transformer layers: against the double
  * reference, PyTorch's values, and what else their documentation promises. TEST_QUICK: fewer
  * cases. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

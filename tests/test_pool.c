@@ -1,7 +1,6 @@
 /* test_pool.c - pools in one dimension, adaptive pools, indices and unpooling, roi align, and the
  * views that turn regions or frames into samples: against the double reference, PyTorch's values,
  * and what else their documentation promises. TEST_QUICK: fewer cases. */
-#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
