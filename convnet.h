@@ -65,7 +65,7 @@
  *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
  *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>transformer >>recurrent >>resize
- *     losses          >>loss
+ *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>train >>check >>history
  *     files           >>safetensors
@@ -955,6 +955,10 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 
 /* Losses: scalar nodes, means over the batch, minimised by cvn_fit; several add up.
  *
+ * cvn_set_sample_weights gives each sample of a batch a weight w in all losses: what the sample
+ * adds to the sum counts w times, what the sum is divided by stays as it is without weights; with
+ * PyTorch: (w*loss(..., reduction='none')).mean(). Penalties on weights know no samples.
+ *
  * cvn_softmax_loss - softmax and cross-entropy in one.
  *   logits   [N, C], [N, C, H, W] (a class a pixel) or [N, T, C]
  *   labels   int [N], [N, H, W], [N, T]: an input made by the call unless desc.labels names one
@@ -1025,11 +1029,109 @@ CONVNET_API cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_nod
 /* Losses with labels other than cvn_softmax_loss; shapes as there, the label -100 does not count,
  * means over the labels that do.
  *   nll            -x[t], x log-probabilities                             (nn.NLLLoss)
+ *   nll_ex         with class weights w: sum_i w[t_i] l_i / sum_i w[t_i]
  *   multi_margin   1/C sum over c != t of max(0, 1 - x[t] + x[c]), the multi-class SVM
  *                  (nn.MultiMarginLoss)                     J. Weston, C. Watkins, ESANN 1999
  * labels: a label input, or (cvn_node){ 0 }: an own one. */
+typedef struct cvn_nll_loss_desc {
+    cvn_node labels;                /* 0: an own input */
+    float weight;                   /* of this loss in the sum; 0: 1 */
+    const float *class_weights;     /* [C], copied; NULL: all 1 */
+    int ignore_index;               /* such labels do not count; 0: -100 */
+} cvn_nll_loss_desc;
+
+CONVNET_API cvn_nll_loss_desc cvn_nll_loss_defaults(void);
 CONVNET_API cvn_node cvn_nll_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels);
+CONVNET_API cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node log_probabilities,
+                                     const cvn_nll_loss_desc *desc);
 CONVNET_API cvn_node cvn_multi_margin_loss(cvn_net *net, cvn_node scores, cvn_node labels);
+
+/* cvn_soft_cross_entropy_loss - cross-entropy with a distribution as target (mixed or distilled
+ * labels): -sum_c t[c] log softmax(x)[c], the mean over all positions (a sample, a pixel, a step).
+ * Both have the shape of cvn_softmax_loss's logits and receive gradients: PyTorch's
+ * CrossEntropyLoss with probabilities as target. */
+CONVNET_API cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target);
+
+/* Boxes [N, ..., 4] as x1, y1, x2, y2 with x1 < x2, y1 < y2; the mean over all boxes. I the area of
+ * the intersection, U of the union, C of the smallest box around both; e = 1e-7.
+ *   iou    1 - I/(U + e)                          no gradient where the boxes do not meet
+ *   giou   1 - I/(U + e) + (C - U)/(C + e)        torchvision.ops.generalized_box_iou_loss
+ *                                                 H. Rezatofighi et al., arXiv:1902.09630
+ * Prediction and target receive gradients. */
+CONVNET_API cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+CONVNET_API cvn_node cvn_giou_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+
+/* Losses of embeddings [N, C]; all of them receive gradients; the mean over the samples.
+ *   triplet      max(0, margin + |a - p + e| - |a - n + e|), e = 1e-6, Euclidean norms
+ *                (nn.TripletMarginLoss)   V. Balntas et al., BMVC 2016; F. Schroff et al.,
+ *                arXiv:1503.03832
+ *   contrastive  1/2 (s d^2 + (1 - s) max(0, margin - d)^2), d = |a - b|, s = `same`, [N] or
+ *                [N, 1], 1 for two of a kind and 0 else  R. Hadsell et al., CVPR 2006, equation 4
+ * errors   CVN_ERROR_ARGUMENT for a margin that is not above 0 */
+CONVNET_API cvn_node cvn_triplet_loss(cvn_net *net, cvn_node anchor, cvn_node positive,
+                                      cvn_node negative, float margin);
+CONVNET_API cvn_node cvn_contrastive_loss(cvn_net *net, cvn_node a, cvn_node b, cvn_node same,
+                                          float margin);
+
+/* cvn_vae_kl_loss - divergence of the normal distributions N(m, e^v) from N(0, 1), the sum over a
+ * sample, the mean over the samples: -1/2 sum(1 + v - m^2 - e^v).
+ *   mean, log_variance   [N, ...], of one shape
+ *   source   D. Kingma, M. Welling, arXiv:1312.6114, appendix B */
+CONVNET_API cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_variance);
+
+/* cvn_ctc_loss - a sequence of labels without their places in time: -log of the sum over all paths
+ * that become the labels when repeats and then blanks are left out; the mean over the samples of
+ * that divided by the number of labels (at least 1), as nn.CTCLoss.
+ *   log_probabilities   [N, T, C], from cvn_log_softmax
+ *   labels   int [N, S]: a label input, or (cvn_node){ 0 }: an own one, S = desc.max_labels
+ *   gradient   exp(log p) - posterior, which holds behind a log softmax alone, as PyTorch's; where
+ *            no path fits into the T steps the loss is Inf and the gradient NaN, or 0 both with
+ *            zero_infinity
+ *   errors   from the call that runs the net, CVN_ERROR_ARGUMENT: a label that is blank or not in
+ *            [0, C), lengths outside [0, T], [0, S]
+ *   source   A. Graves et al., ICML 2006, section 4
+ * cvn_ctc_decode - the best path of one sample [T, C]: the largest of each step, repeats and blanks
+ * left out. labels has room for T. Returns how many there are, or CVN_ERROR_ARGUMENT. */
+typedef struct cvn_ctc_desc {
+    int blank;                      /* class that stands for no label */
+    int max_labels;                 /* S of an own label input */
+    cvn_node input_lengths;         /* label input [N], steps that count; id 0: T */
+    cvn_node label_lengths;         /* label input [N]; id 0: the labels before the first negative
+                                     * one */
+    int zero_infinity;
+} cvn_ctc_desc;
+
+CONVNET_API cvn_ctc_desc cvn_ctc_defaults(void);
+CONVNET_API cvn_node cvn_ctc_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels,
+                                  const cvn_ctc_desc *desc);
+CONVNET_API int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank,
+                               int *labels);
+
+/* Penalties on the weight W of a layer (its first parameter, not the bias), part of cvn_loss;
+ * another factor later: cvn_add_loss. They follow the layer when it is tied; a frozen layer has no
+ * gradient of them.
+ *   l1              factor * sum |w|, gradient 0 at 0
+ *   l2              factor * sum w^2 (weight_decay of SGD is 2*factor)
+ *   orthogonality   factor * sum (W W^T - I)^2, W as the matrix [out, all other axes]
+ *                                                           A. Brock et al., arXiv:1609.07093
+ * errors   CVN_ERROR_ARGUMENT for a layer without a weight or a factor that is not finite */
+CONVNET_API cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor);
+CONVNET_API cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor);
+CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor);
+
+/* cvn_features - what another net makes of x: the value of `node` there, in prediction mode.
+ * Gradients go through it to x, never to the other net's parameters.
+ *   x        of the shape of the other net's first input
+ *   other    built with cvn_build for at least this batch, before this call; its first input and
+ *            `node` marked with cvn_want_grad, `node` with cvn_output (nothing behind it is
+ *            computed then) or cvn_keep. It must outlive this net, belongs to it while a pass runs,
+ *            and may serve several such layers.
+ *   errors   what is missing, when the layer is added and when the net is built
+ * cvn_perceptual_loss - mean squared error between the features of x and of a target
+ *                                                         J. Johnson et al., arXiv:1603.08155 */
+CONVNET_API cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node);
+CONVNET_API cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target,
+                                         cvn_net *other, cvn_node node);
 
 /* ================================================================================================
  * >>train-api   optimizers, schedules, one step, a whole training
@@ -1181,6 +1283,9 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
+ *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
+ *                      forward pass until changed; n is that of the batches. NULL (or a new
+ *                      cvn_build): all 1. Definition: head of the losses
  *   cvn_forward        runs the whole graph in training mode over the n samples set last (all
  *                      inputs: the same n)
  *   cvn_forward_eval   the same in prediction mode (no dropout, running statistics), up to the
@@ -1194,10 +1299,12 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
  * errors   CVN_ERROR_STATE (not built for training, no forward pass before, an input that holds
- *          another number of samples than the batch), CVN_ERROR_ARGUMENT (n out of range, label out
- *          of range) */
+ *          another number of samples than the batch, or sample weights for another one),
+ *          CVN_ERROR_ARGUMENT (n out of range, label out of range, a sample weight below 0 or not
+ *          finite) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
+CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
 CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
@@ -1589,6 +1696,14 @@ inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_
 {
     return cvn_softmax_loss_ex(net, x, &d);
 }
+inline cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node x, const cvn_nll_loss_desc &d)
+{
+    return cvn_nll_loss_ex(net, x, &d);
+}
+inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
+{
+    return cvn_ctc_loss(net, x, labels, &d);
+}
 inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o)
 {
     return cvn_set_optimizer(net, &o);
@@ -1890,6 +2005,9 @@ struct cvn_net {
     int weighted;               /* samples that have a weight; 0: all weigh 1 */
     int mixed;                  /* samples that were mixed; 0: none */
     float mix;                  /* share of a mixed sample itself; its partner has 1 - mix */
+
+    int inputs_only;            /* the backward pass that runs leaves parameter gradients alone */
+    const void *fed_by;         /* >>features: the layer of another net that ran this one last */
 
     int training;               /* of the pass that runs */
     int again;                  /* layers are recomputed for the backward pass */
@@ -2307,7 +2425,7 @@ static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
 
 static float *cvni_weights_grad(const cvn_net *net, const cvni_layer *l, int slot)
 {
-    if (slot >= l->params || l->frozen || !net->grads) return NULL;
+    if (slot >= l->params || l->frozen || !net->grads || net->inputs_only) return NULL;
     if (slot == 0 && l->normed) return l->normed_grad;
     return net->grads + net->params[l->param[slot]].offset;
 }
@@ -2688,7 +2806,7 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
         cvni_fail(net, CVN_ERROR_STATE, "cvn_tie: a shared net does not own its parameters");
         return;
     }
-    if (l->op != w->op || l->params != w->params || !l->params) {
+    if (l->op != w->op || l->params != w->params || !l->params || l->op->flags & CVNI_LOSS) {
         cvni_graph_fail(net, CVN_ERROR_SHAPE,
                         "cvn_tie: '%s' (%s) and '%s' (%s) have not the same parameters", l->name,
                         l->op->type, w->name, w->op->type);
@@ -3844,7 +3962,8 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
     net->output = net->chosen_output;
     for (int id = 1; id < net->layer_count && !net->output; id++)
-        if (net->layers[id].op->flags & CVNI_LOSS) net->output = net->layers[id].input[0];
+        if (net->layers[id].op->flags & CVNI_LOSS && net->layers[id].inputs)
+            net->output = net->layers[id].input[0];
     for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
         if (!net->layers[id].is_int && !net->layers[id].per_batch) net->output = id;
     if (!net->output)
@@ -4072,6 +4191,27 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
     return cvni_write_input(net, input, labels, n, 1, "cvn_set_labels");
 }
 
+cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
+{
+    const cvn_result result = cvni_needs_build(net, "cvn_set_sample_weights", 1);
+    if (result != CVN_OK) return result;
+    if (weights && (n < 1 || n > net->max_batch))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_sample_weights: %d samples; the net was built for 1 to %d", n,
+                         net->max_batch);
+    for (int i = 0; weights && i < n; i++) {
+        if (cvni_at_least(weights[i], 0)) continue;
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_sample_weights: the weight of sample %d is %g; 0 or more is "
+                         "needed",
+                         i, (double)weights[i]);
+    }
+    if (weights) memcpy(net->sample_weights, weights, (size_t)n * sizeof *weights);
+    net->weighted = weights ? n : 0;
+    net->forward_done = 0;
+    return CVN_OK;
+}
+
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
 /* All inputs that the pass reads hold the same number of samples. */
@@ -4115,6 +4255,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
     cvn_result filled = cvni_check_filled(net, losses);
     net->forward_done = 0;
+    net->fed_by = NULL;
     if (filled != CVN_OK) return filled;
     net->training = training;
     if (training) net->tick++;
@@ -4375,7 +4516,7 @@ static void cvni_spectral_backward(cvn_net *net, cvni_layer *l)
     float *dw = net->grads + net->params[l->param[0]].offset;
     const int lines = d.outer * d.rows;
     double sum = 0;
-    if (l->frozen) return;
+    if (!cvni_weights_grad(net, l, 0)) return;
     for (int i = 0; i < lines; i++)
         sum += (double)net->k->dot(d.inner, l->normed_grad + (ptrdiff_t)i * d.inner,
                                    d.normed + (ptrdiff_t)i * d.inner);
@@ -12980,7 +13121,8 @@ CVNI_COLD_END
 /* ================================================================================================
  * >>loss   scalar nodes to minimise
  * ==============================================================================================
- *   Sums run over chunks of fixed size in double and are added in order.
+ *   Sums run over chunks of fixed size in double and are added in order. What a sample adds is
+ *   multiplied by its weight (net->sample_weights) where it is added; divisors know no weights.
  *                                                                      tested: tests/test_loss.c */
 
 enum { CVNI_LOSS_FLAGS = CVNI_LOSS | CVNI_USES_X };
@@ -13009,6 +13151,7 @@ typedef struct cvni_loss_job {
     cvni_layer *l;
     cvni_layer *x, *t;
     size_t count;
+    size_t entry;               /* elements of one entry of the first axis */
     int side;
     float *dx;
     int add;
@@ -13021,9 +13164,16 @@ static cvni_loss_job cvni_loss_job_of(cvn_net *net, cvni_layer *l)
     j.net = net;
     j.l = l;
     j.x = cvni_in(net, l, 0);
-    j.t = cvni_in(net, l, 1);
+    j.t = l->inputs > 1 ? cvni_in(net, l, 1) : NULL;
     j.count = cvni_elements(j.x->shape);
+    j.entry = cvni_sample_elements(j.x->shape);
     return j;
+}
+
+/* How often element i of x counts: the weight of its sample. */
+static double cvni_element_weight(const cvni_loss_job *j, size_t i)
+{
+    return j->net->weighted ? (double)cvni_sample_weight(j->net, j->x, (int)(i / j->entry)) : 1;
 }
 
 static size_t cvni_chunk_end(size_t count, int t)
@@ -13083,7 +13233,7 @@ static void cvni_pair_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         double sum = 0;
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
-            sum += row->value(p, j->x->y[i], j->t->y[i]);
+            sum += cvni_element_weight(j, i) * row->value(p, j->x->y[i], j->t->y[i]);
         ((double *)j->l->work_forward)[t] = sum;
     }
 }
@@ -13107,7 +13257,8 @@ static void cvni_pair_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int t = begin; t < end; t++) {
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
-            const float g = (float)(scale * row->slope(p, j->x->y[i], j->t->y[i], j->side));
+            const float g = (float)(scale * cvni_element_weight(j, i) *
+                                    row->slope(p, j->x->y[i], j->t->y[i], j->side));
             j->dx[i] = j->add ? j->dx[i] + g : g;
         }
     }
@@ -13379,9 +13530,12 @@ static void cvni_dice_part(void *context, int begin, int end, int worker)
 static cvn_result cvni_dice_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_loss_job j = cvni_loss_job_of(net, l);
-    const int n = j.x->shape.dim[0];
-    cvni_parallel_for(net, n, 4.0 * (double)j.count, cvni_dice_part, &j);
-    l->y[0] = (float)(1 - cvni_sum_partials((const double *)l->saved, n, 2) / n);
+    const int N = j.x->shape.dim[0];
+    double sum = 0;
+    cvni_parallel_for(net, N, 4.0 * (double)j.count, cvni_dice_part, &j);
+    for (int n = 0; n < N; n++)
+        sum += (double)cvni_sample_weight(net, j.x, n) * (1 - ((const double *)l->saved)[2 * n]);
+    l->y[0] = (float)(sum / N);
     return CVN_OK;
 }
 
@@ -13394,7 +13548,8 @@ static void cvni_dice_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int n = begin; n < end; n++) {
         const double *saved = (const double *)j->l->saved + 2 * n;
-        const double scale = 2 * (double)j->l->dy[0] / j->x->shape.dim[0];
+        const double scale = 2 * (double)j->l->dy[0] / j->x->shape.dim[0] *
+                             (double)cvni_sample_weight(j->net, j->x, n);
         for (size_t i = size * (size_t)n; i < size * (size_t)(n + 1); i++) {
             const double d = (double)x[i] * saved[0] - (double)t[i];
             const float g = saved[1] == 0 ? 0 : (float)(scale * d / saved[1]);
@@ -13450,17 +13605,6 @@ static cvn_result cvni_variation_shape(cvn_net *net, cvni_layer *l)
     return cvni_single_shape(net, l, 4, x.dim[0] * x.dim[1]);
 }
 
-static cvni_loss_job cvni_single_job_of(cvn_net *net, cvni_layer *l)
-{
-    cvni_loss_job j;
-    memset(&j, 0, sizeof j);
-    j.net = net;
-    j.l = l;
-    j.x = cvni_in(net, l, 0);
-    j.count = cvni_elements(j.x->shape);
-    return j;
-}
-
 static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
 {
     const cvni_loss_job *j = (const cvni_loss_job *)context;
@@ -13468,7 +13612,7 @@ static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         double sum = 0;
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
-            sum += (double)j->x->y[i];
+            sum += cvni_element_weight(j, i) * (double)j->x->y[i];
         ((double *)j->l->work_forward)[t] = sum;
     }
 }
@@ -13476,11 +13620,14 @@ static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
 static void cvni_mean_loss_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_loss_job *j = (const cvni_loss_job *)context;
-    const float g = (float)((double)j->l->dy[0] / (double)j->count);
+    const double scale = (double)j->l->dy[0] / (double)j->count;
     (void)worker;
-    for (int t = begin; t < end; t++)
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+    for (int t = begin; t < end; t++) {
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const float g = (float)(scale * cvni_element_weight(j, i));
             j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
+    }
 }
 
 static void cvni_variation_part(void *context, int begin, int end, int worker)
@@ -13496,7 +13643,8 @@ static void cvni_variation_part(void *context, int begin, int end, int worker)
             if (i % W < W - 1) sum += fabs((double)x[i + 1] - (double)x[i]);
             if (i < (H - 1) * W) sum += fabs((double)x[i + W] - (double)x[i]);
         }
-        ((double *)j->l->work_forward)[t] = sum;
+        ((double *)j->l->work_forward)[t] = cvni_element_weight(j, (size_t)t * (size_t)(H * W)) *
+                                            sum;
     }
 }
 
@@ -13507,10 +13655,11 @@ static void cvni_variation_back_part(void *context, int begin, int end, int work
     const cvni_loss_job *j = (const cvni_loss_job *)context;
     const int H = j->x->shape.dim[2];
     const int W = j->x->shape.dim[3];
-    const float scale = j->l->dy[0] / (float)j->x->shape.dim[0];
+    const float all = j->l->dy[0] / (float)j->x->shape.dim[0];
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *x = j->x->y + (ptrdiff_t)t * H * W;
+        const float scale = all * (float)cvni_element_weight(j, (size_t)t * (size_t)(H * W));
         float *dx = j->dx + (ptrdiff_t)t * H * W;
         for (int i = 0; i < H * W; i++) {
             float g = 0;
@@ -13525,7 +13674,7 @@ static void cvni_variation_back_part(void *context, int begin, int end, int work
 
 static cvn_result cvni_mean_loss_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     const int chunks = cvni_chunks(j.count);
     cvni_parallel_for(net, chunks, (double)j.count, cvni_mean_loss_part, &j);
     l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, chunks, 1) /
@@ -13535,7 +13684,7 @@ static cvn_result cvni_mean_loss_forward(cvn_net *net, cvni_layer *l)
 
 static cvn_result cvni_variation_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     const cvn_shape x = j.x->shape;
     const int planes = x.dim[0] * x.dim[1];
     cvni_parallel_for(net, planes, 4.0 * (double)j.count, cvni_variation_part, &j);
@@ -13545,7 +13694,7 @@ static cvn_result cvni_variation_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_mean_loss_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     j.dx = cvni_gradient_for(j.x, &j.add);
     if (j.dx)
         cvni_parallel_for(net, cvni_chunks(j.count), (double)j.count, cvni_mean_loss_back_part, &j);
@@ -13553,7 +13702,7 @@ static void cvni_mean_loss_backward(cvn_net *net, cvni_layer *l)
 
 static void cvni_variation_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     j.dx = cvni_gradient_for(j.x, &j.add);
     if (j.dx)
         cvni_parallel_for(net, j.x->shape.dim[0] * j.x->shape.dim[1], 8.0 * (double)j.count,
@@ -13587,10 +13736,14 @@ cvn_node cvn_total_variation_loss(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_total_variation, &x, 1, NULL, 0);
 }
 
-/* ---- softmax and cross-entropy ----
- *   With a[c] = (1 - e) w[t] [c == t] + e/C w[c]: l = -sum a[c] log p[c], dl/dx[c] = p[c] sum a -
- *   a[c]
- *   saved    p, then the sum of w[t] over the labels that count */
+/* ---- losses with labels: what they share ----
+ *   A position (a sample, a pixel, a step) has one label, in a mixed batch (net->mixed) two: its
+ *   own with the share net->mix, that of the same position of its partner with the rest. A loss l
+ *   of positions and labels becomes
+ *       sum over positions of s sum over labels of share w[label] l / sum of share w[label]
+ *   with class weights w and sample weights s. The weight of a label is 0 where it is ignored. */
+
+enum { CVNI_IGNORE_INDEX = -100 };
 
 typedef struct cvni_ce_desc {
     float smoothing;
@@ -13620,13 +13773,6 @@ static cvn_result cvni_label_loss_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
-{
-    const cvni_layer *x = cvni_in(net, l, 0);
-    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
-    return cvni_label_loss_shape(net, l);
-}
-
 static cvn_result cvni_labels_in_range(cvn_net *net, cvni_layer *l, const int *labels,
                                        int count, int classes, int ignore_index)
 {
@@ -13639,23 +13785,28 @@ static cvn_result cvni_labels_in_range(cvn_net *net, cvni_layer *l, const int *l
     return CVN_OK;
 }
 
-typedef struct cvni_ce_job {
+typedef struct cvni_label_job {
+    const cvn_net *net;
+    const cvni_layer *l;
     const cvni_ce_desc *d;
     const float *x;
     float *p, *dx;
     const int *labels;
-    double *partial;                    /* of a chunk: sum of l, sum of w */
+    double *partial;                    /* of a chunk: sum of losses, sum of class weights */
     int classes, inner, count;          /* positions */
-    float scale;                        /* backward: dy / sum of w */
+    int per_sample;                     /* positions of a sample */
+    float scale;                        /* backward: dy / sum of class weights */
     int add;
-} cvni_ce_job;
+} cvni_label_job;
 
-static cvni_ce_job cvni_ce_job_of(cvn_net *net, cvni_layer *l)
+static cvni_label_job cvni_label_job_of(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *x = cvni_in(net, l, 0);
-    cvni_ce_job j;
+    cvni_label_job j;
     int outer;
     memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
     j.d = (const cvni_ce_desc *)l->desc;
     j.x = x->y;
     j.p = (float *)l->saved;
@@ -13663,31 +13814,92 @@ static cvni_ce_job cvni_ce_job_of(cvn_net *net, cvni_layer *l)
     j.partial = (double *)l->work_forward;
     cvni_split_axis(x->shape, cvni_class_axis(x->shape), &outer, &j.classes, &j.inner);
     j.count = outer * j.inner;
+    j.per_sample = j.count / (x->shape.dim[0] / x->samples);
     return j;
+}
+
+static ptrdiff_t cvni_label_position(const cvni_label_job *j, int i)
+{
+    return (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
 }
 
 static float cvni_ce_weight(const cvni_ce_desc *d, int c) { return d->weights ? d->weights[c] : 1; }
 
+/* The labels of a position, their shares (0: does not count), and shares times class weights. */
+typedef struct cvni_labels {
+    int label[2];
+    float share[2], weight[2];
+} cvni_labels;
+
+static cvni_labels cvni_labels_at(const cvni_label_job *j, int i)
+{
+    cvni_labels t;
+    t.label[0] = j->labels[i];
+    t.label[1] = j->d->ignore_index;
+    t.share[0] = 1;
+    t.share[1] = 0;
+    if (j->net->mixed) {
+        const int partner = j->net->partner[i / j->per_sample];
+        t.label[1] = j->labels[partner * j->per_sample + i % j->per_sample];
+        t.share[0] = j->net->mix;
+        t.share[1] = 1 - j->net->mix;
+    }
+    for (int k = 0; k < 2; k++) {
+        if (t.label[k] == j->d->ignore_index) t.label[k] = -1;
+        if (t.label[k] < 0) t.share[k] = 0;
+        t.weight[k] = t.share[k] > 0 ? t.share[k] * cvni_ce_weight(j->d, t.label[k]) : 0;
+    }
+    return t;
+}
+
+static float cvni_position_weight(const cvni_label_job *j, int i)
+{
+    return j->net->weighted ? j->net->sample_weights[i / j->per_sample] : 1;
+}
+
+/* ---- softmax and cross-entropy ----
+ *   With a[c] = sum over the labels of share ((1 - e) w[t] [c == t] + e/C w[c]):
+ *   l = -sum a[c] log p[c], dl/dx[c] = p[c] sum a - a[c]
+ *   saved    p, then the sum of w[t] over the labels that count */
+
+static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
+    return cvni_label_loss_shape(net, l);
+}
+
+/* -sum a[c] log p[c] of one position. */
+static double cvni_ce_value(const cvni_label_job *j, ptrdiff_t at, const cvni_labels *t)
+{
+    const double e = (double)j->d->smoothing;
+    const double smooth = e / j->classes * (double)(t->share[0] + t->share[1]);
+    const float *x = j->x + at;
+    const double log_sum = (double)cvni_softmax_line(j->classes, j->inner, x, j->p + at);
+    double loss = 0;
+    for (int k = 0; k < 2; k++)
+        if (t->share[k] > 0)
+            loss += (1 - e) * (double)t->weight[k] *
+                    (log_sum - (double)x[(ptrdiff_t)t->label[k] * j->inner]);
+    for (int c = 0; e > 0 && c < j->classes; c++)
+        loss += smooth * (double)cvni_ce_weight(j->d, c) *
+                (log_sum - (double)x[(ptrdiff_t)c * j->inner]);
+    return loss;
+}
+
 static void cvni_ce_part(void *context, int begin, int end, int worker)
 {
-    const cvni_ce_job *j = (const cvni_ce_job *)context;
-    const double e = (double)j->d->smoothing;
+    const cvni_label_job *j = (const cvni_label_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
         double loss = 0;
         double weight = 0;
         for (int i = t * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)j->count, t); i++) {
-            const ptrdiff_t at = (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
-            const int label = j->labels[i];
-            double log_sum;
-            if (label == j->d->ignore_index) continue;
-            log_sum = (double)cvni_softmax_line(j->classes, j->inner, j->x + at, j->p + at);
-            loss += (1 - e) * (double)cvni_ce_weight(j->d, label) *
-                    (log_sum - (double)j->x[at + (ptrdiff_t)label * j->inner]);
-            for (int c = 0; e > 0 && c < j->classes; c++)
-                loss += e / j->classes * (double)cvni_ce_weight(j->d, c) *
-                        (log_sum - (double)j->x[at + (ptrdiff_t)c * j->inner]);
-            weight += (double)cvni_ce_weight(j->d, label);
+            const cvni_labels labels = cvni_labels_at(j, i);
+            if (!(labels.share[0] + labels.share[1] > 0)) continue;
+            loss += (double)cvni_position_weight(j, i) *
+                    cvni_ce_value(j, cvni_label_position(j, i), &labels);
+            weight += (double)labels.weight[0] + (double)labels.weight[1];
         }
         j->partial[2 * t] = loss;
         j->partial[2 * t + 1] = weight;
@@ -13696,7 +13908,7 @@ static void cvni_ce_part(void *context, int begin, int end, int worker)
 
 static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_ce_job j = cvni_ce_job_of(net, l);
+    cvni_label_job j = cvni_label_job_of(net, l);
     const int chunks = cvni_chunks((size_t)j.count);
     double weight;
     const cvn_result result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes,
@@ -13711,20 +13923,23 @@ static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_ce_back_part(void *context, int begin, int end, int worker)
 {
-    const cvni_ce_job *j = (const cvni_ce_job *)context;
+    const cvni_label_job *j = (const cvni_label_job *)context;
     const float e = j->d->smoothing / (float)j->classes;
     float all = 0;
     (void)worker;
     for (int c = 0; c < j->classes; c++) all += e * cvni_ce_weight(j->d, c);
     for (int i = begin; i < end; i++) {
-        const ptrdiff_t at = (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
-        const int label = j->labels[i];
-        const int counts = label != j->d->ignore_index;
-        const float own = counts ? (1 - j->d->smoothing) * cvni_ce_weight(j->d, label) : 0;
+        const ptrdiff_t at = cvni_label_position(j, i);
+        const cvni_labels t = cvni_labels_at(j, i);
+        const float share = t.share[0] + t.share[1];
+        const float scale = j->scale * cvni_position_weight(j, i);
+        const float own = (1 - j->d->smoothing) * t.weight[0];
+        const float other = (1 - j->d->smoothing) * t.weight[1];
         for (int c = 0; c < j->classes; c++) {
             const ptrdiff_t k = at + (ptrdiff_t)c * j->inner;
-            const float a = (c == label ? own : 0) + e * cvni_ce_weight(j->d, c);
-            const float g = counts ? j->scale * (j->p[k] * (own + all) - a) : 0;
+            const float a = (c == t.label[0] ? own : 0) + (c == t.label[1] ? other : 0) +
+                            share * e * cvni_ce_weight(j->d, c);
+            const float g = share > 0 ? scale * (j->p[k] * (own + other + share * all) - a) : 0;
             j->dx[k] = j->add ? j->dx[k] + g : g;
         }
     }
@@ -13732,7 +13947,7 @@ static void cvni_ce_back_part(void *context, int begin, int end, int worker)
 
 static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_ce_job j = cvni_ce_job_of(net, l);
+    cvni_label_job j = cvni_label_job_of(net, l);
     const float weight = j.p[(ptrdiff_t)j.count * j.classes];
     j.scale = weight > 0 ? l->dy[0] / weight : 0;
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
@@ -13752,12 +13967,13 @@ cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 }
 
 /* The copy of the class weights, or NULL. */
-static const float *cvni_copy_class_weights(cvn_net *net, const float *weights, int classes)
+static const float *cvni_copy_class_weights(cvn_net *net, const cvni_op *op, const float *weights,
+                                            int classes)
 {
     float *copy;
     for (int c = 0; c < classes; c++) {
         if (weights[c] >= 0 && cvni_is_finite((double)weights[c])) continue;
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: the weight of class %d is %g", c,
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the weight of class %d is %g", op->type, c,
                         (double)weights[c]);
         return NULL;
     }
@@ -13766,35 +13982,43 @@ static const float *cvni_copy_class_weights(cvn_net *net, const float *weights, 
     return copy;
 }
 
-cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_loss_desc *desc)
+/* A loss with labels (id 0: an own input). d is as cvn_softmax_loss_ex has it. */
+static cvn_node cvni_add_label_loss(cvn_net *net, const cvni_op *op, cvn_node x,
+                                    const cvn_softmax_loss_desc *d)
 {
-    const cvn_softmax_loss_desc d = desc ? *desc : cvn_softmax_loss_defaults();
     const cvn_node none = { 0 };
     cvn_node in[2];
     cvn_node loss;
     cvn_shape s;
     cvni_ce_desc own;
     if (!net || net->failed) return none;
-    if (!(d.label_smoothing >= 0) || !(d.label_smoothing < 1) ||
-        !cvni_is_finite((double)d.weight)) {
+    if (!(d->label_smoothing >= 0) || !(d->label_smoothing < 1) ||
+        !cvni_is_finite((double)d->weight)) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
-                        "softmax_loss: label smoothing %g, weight %g: out of range",
-                        (double)d.label_smoothing, (double)d.weight);
+                        "%s: label smoothing %g, weight %g: out of range", op->type,
+                        (double)d->label_smoothing, (double)d->weight);
         return none;
     }
     memset(&own, 0, sizeof own);
-    own.smoothing = d.label_smoothing;
-    own.ignore_index = d.ignore_index ? d.ignore_index : -100;
-    s = cvn_node_shape(net, logits);
-    if (d.class_weights && s.rank > 1)
-        own.weights = cvni_copy_class_weights(net, d.class_weights, s.dim[cvni_class_axis(s)]);
-    in[0] = logits;
-    in[1] = d.labels.id ? d.labels
-                        : cvni_add_source_like(net, &cvni_op_labels, logits,
-                                               s.rank > 1 ? cvni_class_axis(s) : 0);
-    loss = cvni_add_layer(net, &cvni_op_softmax_loss, in, 2, &own, sizeof own);
-    if (loss.id && d.weight != 0) net->layers[loss.id].loss_weight = d.weight;
+    own.smoothing = d->label_smoothing;
+    own.ignore_index = d->ignore_index ? d->ignore_index : CVNI_IGNORE_INDEX;
+    s = cvn_node_shape(net, x);
+    if (d->class_weights && s.rank > 1)
+        own.weights = cvni_copy_class_weights(net, op, d->class_weights,
+                                              s.dim[cvni_class_axis(s)]);
+    in[0] = x;
+    in[1] = d->labels.id ? d->labels
+                         : cvni_add_source_like(net, &cvni_op_labels, x,
+                                                s.rank > 1 ? cvni_class_axis(s) : 0);
+    loss = cvni_add_layer(net, op, in, 2, &own, sizeof own);
+    if (loss.id && d->weight != 0) net->layers[loss.id].loss_weight = d->weight;
     return loss;
+}
+
+cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_loss_desc *desc)
+{
+    const cvn_softmax_loss_desc d = desc ? *desc : cvn_softmax_loss_defaults();
+    return cvni_add_label_loss(net, &cvni_op_softmax_loss, logits, &d);
 }
 
 cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits)
@@ -13803,9 +14027,8 @@ cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits)
 }
 
 /* ---- other losses with labels: the value of one position and its gradient ----
- *   saved    how many labels count                          tested: tests/test_pair_loss.c */
-
-enum { CVNI_IGNORE_INDEX = -100 };
+ *   saved    the sum of the class weights of the labels that count
+ *                                                                 tested: tests/test_pair_loss.c */
 
 typedef struct cvni_label_loss {
     cvni_op op;                         /* first: a layer's op leads to its row */
@@ -13815,30 +14038,9 @@ typedef struct cvni_label_loss {
                  float *dx);
 } cvni_label_loss;
 
-typedef struct cvni_label_job {
-    const cvni_label_loss *row;
-    const float *x;
-    float *dx;
-    const int *labels;
-    double *partial;                    /* of a chunk: sum of values, labels that count */
-    int classes, inner, count;          /* positions */
-    float scale;
-    int add;
-} cvni_label_job;
-
-static cvni_label_job cvni_label_job_of(cvn_net *net, cvni_layer *l)
+static const cvni_label_loss *cvni_label_row(const cvni_label_job *j)
 {
-    const cvni_layer *x = cvni_in(net, l, 0);
-    cvni_label_job j;
-    int outer;
-    memset(&j, 0, sizeof j);
-    j.row = (const cvni_label_loss *)(const void *)l->op;
-    j.x = x->y;
-    j.labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
-    j.partial = (double *)l->work_forward;
-    cvni_split_axis(x->shape, cvni_class_axis(x->shape), &outer, &j.classes, &j.inner);
-    j.count = outer * j.inner;
-    return j;
+    return (const cvni_label_loss *)(const void *)j->l->op;
 }
 
 static cvn_result cvni_label_shape(cvn_net *net, cvni_layer *l)
@@ -13847,26 +14049,26 @@ static cvn_result cvni_label_shape(cvn_net *net, cvni_layer *l)
     return cvni_label_loss_shape(net, l);
 }
 
-static ptrdiff_t cvni_label_position(const cvni_label_job *j, int i)
-{
-    return (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
-}
-
 static void cvni_label_part(void *context, int begin, int end, int worker)
 {
     const cvni_label_job *j = (const cvni_label_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
         double sum = 0;
-        int counted = 0;
+        double weight = 0;
         for (int i = t * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)j->count, t); i++) {
-            if (j->labels[i] == CVNI_IGNORE_INDEX) continue;
-            sum += j->row->value(j->x + cvni_label_position(j, i), j->classes, j->inner,
-                                 j->labels[i]);
-            counted++;
+            const cvni_labels at = cvni_labels_at(j, i);
+            const double s = (double)cvni_position_weight(j, i);
+            for (int k = 0; k < 2; k++) {
+                if (!(at.share[k] > 0)) continue;
+                sum += s * (double)at.weight[k] *
+                       cvni_label_row(j)->value(j->x + cvni_label_position(j, i), j->classes,
+                                                j->inner, at.label[k]);
+                weight += (double)at.weight[k];
+            }
         }
         j->partial[2 * t] = sum;
-        j->partial[2 * t + 1] = counted;
+        j->partial[2 * t + 1] = weight;
     }
 }
 
@@ -13874,14 +14076,14 @@ static cvn_result cvni_label_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_label_job j = cvni_label_job_of(net, l);
     const int chunks = cvni_chunks((size_t)j.count);
-    double counted;
+    double weight;
     const cvn_result result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes,
-                                                   CVNI_IGNORE_INDEX);
+                                                   j.d->ignore_index);
     if (result != CVN_OK) return result;
     cvni_parallel_for(net, chunks, 4.0 * j.count * j.classes, cvni_label_part, &j);
-    counted = cvni_sum_partials(j.partial + 1, chunks, 2);
-    l->y[0] = counted > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / counted) : 0;
-    *(double *)l->saved = counted;
+    weight = cvni_sum_partials(j.partial + 1, chunks, 2);
+    l->y[0] = weight > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / weight) : 0;
+    *(double *)l->saved = weight;
     return CVN_OK;
 }
 
@@ -13891,20 +14093,24 @@ static void cvni_label_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int i = begin; i < end; i++) {
         const ptrdiff_t at = cvni_label_position(j, i);
-        if (j->labels[i] != CVNI_IGNORE_INDEX) {
-            j->row->back(j->x + at, j->classes, j->inner, j->labels[i], j->scale, j->add,
-                         j->dx + at);
-            continue;
+        const cvni_labels t = cvni_labels_at(j, i);
+        int add = j->add;
+        for (int k = 0; k < 2; k++) {
+            if (!(t.share[k] > 0)) continue;
+            cvni_label_row(j)->back(j->x + at, j->classes, j->inner, t.label[k],
+                                    j->scale * cvni_position_weight(j, i) * t.weight[k], add,
+                                    j->dx + at);
+            add = 1;
         }
-        for (int c = 0; c < j->classes && !j->add; c++) j->dx[at + (ptrdiff_t)c * j->inner] = 0;
+        for (int c = 0; c < j->classes && !add; c++) j->dx[at + (ptrdiff_t)c * j->inner] = 0;
     }
 }
 
 static void cvni_label_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_label_job j = cvni_label_job_of(net, l);
-    const double counted = *(const double *)l->saved;
-    j.scale = counted > 0 ? (float)((double)l->dy[0] / counted) : 0;
+    const double weight = *(const double *)l->saved;
+    j.scale = weight > 0 ? (float)((double)l->dy[0] / weight) : 0;
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (j.dx)
         cvni_parallel_for(net, j.count, 4.0 * j.count * j.classes, cvni_label_back_part, &j);
@@ -13944,8 +14150,9 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
     const float one = scale / (float)classes;
     int above = 0;
     for (int c = 0; c < classes; c++) {
-        const float g = cvni_margin(x, step, label, c) > 0 ? one : 0;
-        above += g != 0;
+        const int counts = cvni_margin(x, step, label, c) > 0;
+        const float g = counts ? one : 0;
+        above += counts;
         dx[c * step] = add ? dx[c * step] + g : g;
     }
     dx[label * step] -= one * (float)above;
@@ -13959,29 +14166,1199 @@ static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_n
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
                                                         cvni_margin_value, cvni_margin_back };
 
-static cvn_node cvni_add_label_loss(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node labels)
+cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
-    const cvn_node none = { 0 };
-    cvn_node in[2];
-    cvn_shape s;
-    if (!net || net->failed) return none;
-    s = cvn_node_shape(net, x);
-    in[0] = x;
-    in[1] = labels.id ? labels
-                      : cvni_add_source_like(net, &cvni_op_labels, x,
-                                             s.rank > 1 ? cvni_class_axis(s) : 0);
-    return cvni_add_layer(net, op, in, 2, NULL, 0);
+    cvn_nll_loss_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node log_probabilities, const cvn_nll_loss_desc *desc)
+{
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    if (desc) {
+        d.labels = desc->labels;
+        d.weight = desc->weight;
+        d.class_weights = desc->class_weights;
+        d.ignore_index = desc->ignore_index;
+    }
+    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, &d);
 }
 
 cvn_node cvn_nll_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels)
 {
-    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, labels);
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    d.labels = labels;
+    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, &d);
 }
 
 cvn_node cvn_multi_margin_loss(cvn_net *net, cvn_node scores, cvn_node labels)
 {
-    return cvni_add_label_loss(net, &cvni_multi_margin_loss.op, scores, labels);
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    d.labels = labels;
+    return cvni_add_label_loss(net, &cvni_multi_margin_loss.op, scores, &d);
 }
+
+/* ---- cross-entropy with a distribution as target ----
+ *   l = sum t[c] (L - x[c]) with L = log sum exp(x)
+ *   dl/dx[c] = p[c] sum t - t[c], p = exp(x - L); dl/dt[c] = L - x[c]
+ *   saved    L of each position                                   tested: tests/test_pair_loss.c */
+
+typedef struct cvni_soft_job {
+    cvni_loss_job j;
+    double *log_sum;
+    int classes, inner, count;          /* positions */
+} cvni_soft_job;
+
+static cvni_soft_job cvni_soft_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_soft_job s;
+    int outer;
+    s.j = cvni_loss_job_of(net, l);
+    s.log_sum = (double *)l->saved;
+    cvni_split_axis(s.j.x->shape, cvni_class_axis(s.j.x->shape), &outer, &s.classes, &s.inner);
+    s.count = outer * s.inner;
+    return s;
+}
+
+static cvn_result cvni_soft_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    size_t positions;
+    const cvn_result result = cvni_pair_shape(net, l);
+    if (result != CVN_OK) return result;
+    if (x->shape.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has no axis of classes", x->name);
+    positions = cvni_elements(x->shape) / (size_t)x->shape.dim[cvni_class_axis(x->shape)];
+    l->work_forward_bytes = cvni_chunk_bytes(positions, 1);
+    l->saved_bytes = cvni_mul_size(positions, sizeof(double));
+    return CVN_OK;
+}
+
+static void cvni_soft_part(void *context, int begin, int end, int worker)
+{
+    const cvni_soft_job *s = (const cvni_soft_job *)context;
+    (void)worker;
+    for (int chunk = begin; chunk < end; chunk++) {
+        double loss = 0;
+        for (int i = chunk * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)s->count, chunk); i++) {
+            const ptrdiff_t at = (ptrdiff_t)(i / s->inner) * s->classes * s->inner + i % s->inner;
+            const float *x = s->j.x->y + at;
+            const float *t = s->j.t->y + at;
+            double top = (double)x[0];
+            double sum = 0;
+            double one = 0;
+            for (int c = 1; c < s->classes; c++) top = fmax(top, (double)x[c * s->inner]);
+            for (int c = 0; c < s->classes; c++) sum += exp((double)x[c * s->inner] - top);
+            s->log_sum[i] = top + log(sum);
+            for (int c = 0; c < s->classes; c++)
+                one += (double)t[c * s->inner] * (s->log_sum[i] - (double)x[c * s->inner]);
+            loss += cvni_element_weight(&s->j, (size_t)at) * one;
+        }
+        ((double *)s->j.l->work_forward)[chunk] = loss;
+    }
+}
+
+static cvn_result cvni_soft_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_soft_job s = cvni_soft_job_of(net, l);
+    const int chunks = cvni_chunks((size_t)s.count);
+    cvni_parallel_for(net, chunks, 20.0 * (double)s.j.count, cvni_soft_part, &s);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, chunks, 1) / s.count);
+    return CVN_OK;
+}
+
+static void cvni_soft_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_soft_job *s = (const cvni_soft_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        const ptrdiff_t at = (ptrdiff_t)(i / s->inner) * s->classes * s->inner + i % s->inner;
+        const double scale = (double)s->j.l->dy[0] / s->count *
+                             cvni_element_weight(&s->j, (size_t)at);
+        double all = 0;
+        for (int c = 0; c < s->classes; c++) all += (double)s->j.t->y[at + c * s->inner];
+        for (int c = 0; c < s->classes; c++) {
+            const ptrdiff_t k = at + (ptrdiff_t)c * s->inner;
+            const double below = s->log_sum[i] - (double)s->j.x->y[k];
+            const float g = (float)(scale * (s->j.side ? below
+                                                       : exp(-below) * all -
+                                                             (double)s->j.t->y[k]));
+            s->j.dx[k] = s->j.add ? s->j.dx[k] + g : g;
+        }
+    }
+}
+
+static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_soft_job s = cvni_soft_job_of(net, l);
+    for (s.j.side = 0; s.j.side < 2; s.j.side++) {
+        s.j.dx = cvni_gradient_for(s.j.side ? s.j.t : s.j.x, &s.j.add);
+        if (s.j.dx)
+            cvni_parallel_for(net, s.count, 20.0 * (double)s.j.count, cvni_soft_back_part, &s);
+    }
+}
+
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
+                                                    NULL,                 CVNI_LOSS_FLAGS,
+                                                    cvni_soft_shape,      NULL,
+                                                    cvni_soft_forward,    cvni_soft_backward };
+
+cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_op_soft_cross_entropy, logits, target, 0, 0);
+}
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>rowloss   losses of rows: boxes, embeddings, the parameters of a distribution
+ * ==============================================================================================
+ *   Each input is seen as rows (a box, an embedding, a sample); the loss is the mean over the rows.
+ *   Tasks are rows. Formulas and sources: >>layers-api.       tested: tests/test_metric_loss.c */
+
+enum { CVNI_ROW_INPUTS = 3 };
+
+typedef struct cvni_rows {              /* a row of each input */
+    const float *in[CVNI_ROW_INPUTS];
+    int size;                           /* elements of it in the first input */
+    double p;                           /* margin */
+} cvni_rows;
+
+typedef struct cvni_row_loss {
+    cvni_op op;                         /* first: a layer's op leads to its row */
+    int alike;                          /* so many first inputs have one shape */
+    int rank;                           /* that they must have; 0: any */
+    int last;                           /* a row is the last axis and has so many elements; 0: a row
+                                         * is an entry of the first axis */
+    double (*value)(const cvni_rows *r);
+    /* dx (+)= scale*gradient by the row of input `side` */
+    void (*slope)(const cvni_rows *r, int side, double scale, int add, float *dx);
+} cvni_row_loss;
+
+static const cvni_row_loss *cvni_row_loss_of(const cvni_layer *l)
+{
+    return (const cvni_row_loss *)(const void *)l->op;
+}
+
+static int cvni_row_count(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int last = cvni_row_loss_of(l)->last;
+    return last ? (int)(cvni_elements(x) / (size_t)last) : x.dim[0];
+}
+
+static cvn_result cvni_row_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_loss *row = cvni_row_loss_of(l);
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int rank = x->shape.rank;
+    int fits = !row->rank || rank == row->rank;
+    char text[96];
+    char wants[48] = "";
+    if (row->last) fits = rank > 1 && x->shape.dim[rank - 1] == row->last;
+    if (row->last) snprintf(wants, sizeof wants, "[N, ..., %d], ", row->last);
+    else if (row->rank) snprintf(wants, sizeof wants, "[N, C], ");
+    for (int i = 0; i < l->inputs; i++) {
+        const cvni_layer *in = cvni_in(net, l, i);
+        if (i < row->alike) fits = fits && cvni_same_shape(in->shape, x->shape);
+        else fits = fits && cvni_elements(in->shape) == (size_t)x->shape.dim[0];
+        fits = fits && !in->is_int;
+    }
+    if (!fits)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' is %s; %sfloats, and %d inputs of one shape%s are needed",
+                               x->name, cvni_shape_text(x->shape, text), wants, row->alike,
+                               l->inputs > row->alike ? " with one number a sample" : "");
+    cvni_scalar_shape(l);
+    l->work_forward_bytes = cvni_mul_size((size_t)cvni_row_count(net, l), sizeof(double));
+    return CVN_OK;
+}
+
+typedef struct cvni_row_job {
+    cvn_net *net;
+    cvni_layer *l;
+    int rows, per_entry;                /* in all; of an entry of the first axis */
+    int side;
+    float *dx;
+    int add;
+} cvni_row_job;
+
+static cvni_row_job cvni_row_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_row_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.rows = cvni_row_count(net, l);
+    j.per_entry = j.rows / cvni_in(net, l, 0)->shape.dim[0];
+    return j;
+}
+
+/* Floats of a row in input i. */
+static int cvni_row_size(const cvni_row_job *j, int i)
+{
+    return (int)(cvni_elements(cvni_in(j->net, j->l, i)->shape) / (size_t)j->rows);
+}
+
+static cvni_rows cvni_rows_at(const cvni_row_job *j, int t)
+{
+    cvni_rows r;
+    memset(&r, 0, sizeof r);
+    for (int i = 0; i < j->l->inputs; i++)
+        r.in[i] = cvni_in(j->net, j->l, i)->y + (ptrdiff_t)t * cvni_row_size(j, i);
+    r.size = cvni_row_size(j, 0);
+    r.p = (double)((const float *)j->l->desc)[0];
+    return r;
+}
+
+static double cvni_row_weight(const cvni_row_job *j, int t)
+{
+    return (double)cvni_sample_weight(j->net, cvni_in(j->net, j->l, 0), t / j->per_entry);
+}
+
+static double cvni_row_cost(const cvni_row_job *j)
+{
+    return 40.0 * (double)cvni_elements(cvni_in(j->net, j->l, 0)->shape);
+}
+
+static void cvni_row_part(void *context, int begin, int end, int worker)
+{
+    const cvni_row_job *j = (const cvni_row_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const cvni_rows r = cvni_rows_at(j, t);
+        ((double *)j->l->work_forward)[t] = cvni_row_weight(j, t) *
+                                            cvni_row_loss_of(j->l)->value(&r);
+    }
+}
+
+static cvn_result cvni_row_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_row_job j = cvni_row_job_of(net, l);
+    cvni_parallel_for(net, j.rows, cvni_row_cost(&j), cvni_row_part, &j);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, j.rows, 1) / j.rows);
+    return CVN_OK;
+}
+
+static void cvni_row_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_row_job *j = (const cvni_row_job *)context;
+    const int size = cvni_row_size(j, j->side);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const cvni_rows r = cvni_rows_at(j, t);
+        const double scale = (double)j->l->dy[0] / j->rows * cvni_row_weight(j, t);
+        cvni_row_loss_of(j->l)->slope(&r, j->side, scale, j->add, j->dx + (ptrdiff_t)t * size);
+    }
+}
+
+static void cvni_row_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_row_job j = cvni_row_job_of(net, l);
+    for (j.side = 0; j.side < l->inputs; j.side++) {
+        j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
+        if (j.dx) cvni_parallel_for(net, j.rows, cvni_row_cost(&j), cvni_row_back_part, &j);
+    }
+}
+
+static void cvni_give(float *dx, double g, int add) { *dx = add ? *dx + (float)g : (float)g; }
+
+/* ---- boxes: lengths of intersection and smallest box around, along x and y ---- */
+
+#define CVNI_BOX_EPS 1e-7
+
+typedef struct cvni_boxes {
+    double area[2], side[2][2];         /* of each box: area; lengths */
+    double both[2], around[2];
+    double I, U, C;
+} cvni_boxes;
+
+static cvni_boxes cvni_boxes_of(const cvni_rows *r)
+{
+    cvni_boxes b;
+    for (int axis = 0; axis < 2; axis++) {
+        const double low[2] = { (double)r->in[0][axis], (double)r->in[1][axis] };
+        const double high[2] = { (double)r->in[0][axis + 2], (double)r->in[1][axis + 2] };
+        b.both[axis] = (high[0] < high[1] ? high[0] : high[1]) -
+                       (low[0] > low[1] ? low[0] : low[1]);
+        b.around[axis] = (high[0] > high[1] ? high[0] : high[1]) -
+                         (low[0] < low[1] ? low[0] : low[1]);
+        for (int i = 0; i < 2; i++) b.side[i][axis] = high[i] - low[i];
+    }
+    for (int i = 0; i < 2; i++) b.area[i] = b.side[i][0] * b.side[i][1];
+    b.I = b.both[0] > 0 && b.both[1] > 0 ? b.both[0] * b.both[1] : 0;
+    b.U = b.area[0] + b.area[1] - b.I;
+    b.C = b.around[0] * b.around[1];
+    return b;
+}
+
+static double cvni_iou_value(const cvni_rows *r)
+{
+    const cvni_boxes b = cvni_boxes_of(r);
+    return 1 - b.I / (b.U + CVNI_BOX_EPS);
+}
+
+static double cvni_giou_value(const cvni_rows *r)
+{
+    const cvni_boxes b = cvni_boxes_of(r);
+    return 1 - b.I / (b.U + CVNI_BOX_EPS) + (b.C - b.U) / (b.C + CVNI_BOX_EPS);
+}
+
+/* An edge moves the intersection where it is the inner one of the two, the box around where it is
+ * the outer one; of equals each moves them by half, as torch.min and torch.max have it. */
+static void cvni_box_slope(const cvni_rows *r, int side, double scale, int add, float *dx,
+                           int outer)
+{
+    const cvni_boxes b = cvni_boxes_of(r);
+    const double U = b.U + CVNI_BOX_EPS;
+    const double C = b.C + CVNI_BOX_EPS;
+    const double by_union = b.I / (U * U) - (outer ? 1 / C : 0);
+    const double by_both = b.I > 0 ? -1 / U - by_union : 0;
+    const double by_around = outer ? U / (C * C) : 0;
+    for (int k = 0; k < 4; k++) {
+        const int across = 1 - k % 2;
+        const double sign = k < 2 ? -1 : 1;
+        const float own = r->in[side][k];
+        const float other = r->in[1 - side][k];
+        const double larger = own == other ? 0.5 : own > other;
+        const double inner = k < 2 ? larger : 1 - larger;
+        const double g = sign * (by_union * b.side[side][across] +
+                                 by_both * inner * b.both[across] +
+                                 by_around * (1 - inner) * b.around[across]);
+        cvni_give(&dx[k], scale * g, add);
+    }
+}
+
+static void cvni_iou_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    cvni_box_slope(r, side, scale, add, dx, 0);
+}
+
+static void cvni_giou_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    cvni_box_slope(r, side, scale, add, dx, 1);
+}
+
+/* ---- embeddings ---- */
+
+#define CVNI_TRIPLET_EPS 1e-6
+
+/* |in[0] - in[i] + eps| */
+static double cvni_distance(const cvni_rows *r, int i, double eps)
+{
+    double sum = 0;
+    for (int c = 0; c < r->size; c++) {
+        const double d = (double)r->in[0][c] - (double)r->in[i][c] + eps;
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+static double cvni_triplet_value(const cvni_rows *r)
+{
+    const double v = r->p + cvni_distance(r, 1, CVNI_TRIPLET_EPS) -
+                     cvni_distance(r, 2, CVNI_TRIPLET_EPS);
+    return v < 0 ? 0 : v;               /* so that a NaN stays */
+}
+
+static void cvni_triplet_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    const double near_by = cvni_distance(r, 1, CVNI_TRIPLET_EPS);
+    const double far_off = cvni_distance(r, 2, CVNI_TRIPLET_EPS);
+    const int counts = !(r->p + near_by - far_off < 0);
+    for (int c = 0; c < r->size; c++) {
+        const double a = (double)r->in[0][c] + CVNI_TRIPLET_EPS;
+        const double p = near_by > 0 ? (a - (double)r->in[1][c]) / near_by : 0;
+        const double n = far_off > 0 ? (a - (double)r->in[2][c]) / far_off : 0;
+        const double g = side == 0 ? p - n : side == 1 ? -p : n;
+        cvni_give(&dx[c], counts ? scale * g : 0, add);
+    }
+}
+
+/* What is missing to the margin. */
+static double cvni_contrastive_gap(const cvni_rows *r, double d) { return d > r->p ? 0 : r->p - d; }
+
+static double cvni_contrastive_value(const cvni_rows *r)
+{
+    const double d = cvni_distance(r, 1, 0);
+    const double gap = cvni_contrastive_gap(r, d);
+    const double same = (double)r->in[2][0];
+    return 0.5 * (same * d * d + (1 - same) * gap * gap);
+}
+
+/* Two equal embeddings that should differ have no direction: 0. */
+static void cvni_contrastive_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    const double d = cvni_distance(r, 1, 0);
+    const double gap = cvni_contrastive_gap(r, d);
+    const double same = (double)r->in[2][0];
+    const double away = d > 0 ? (1 - same) * gap / d : 0;
+    if (side == 2) {
+        cvni_give(dx, scale * 0.5 * (d * d - gap * gap), add);
+        return;
+    }
+    for (int c = 0; c < r->size; c++) {
+        const double g = (same - away) * ((double)r->in[0][c] - (double)r->in[1][c]);
+        cvni_give(&dx[c], scale * (side ? -g : g), add);
+    }
+}
+
+/* ---- a normal distribution against N(0, 1) ---- */
+
+static double cvni_vae_value(const cvni_rows *r)
+{
+    double sum = 0;
+    for (int i = 0; i < r->size; i++) {
+        const double m = (double)r->in[0][i];
+        const double v = (double)r->in[1][i];
+        sum -= 0.5 * (1 + v - m * m - exp(v));
+    }
+    return sum;
+}
+
+static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    for (int i = 0; i < r->size; i++)
+        cvni_give(&dx[i], scale * (side ? 0.5 * (exp((double)r->in[1][i]) - 1)
+                                        : (double)r->in[0][i]), add);
+}
+
+#define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
+                            cvni_row_forward, cvni_row_backward }
+
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
+                                             cvni_iou_slope };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
+                                              cvni_giou_slope };
+static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
+                                                 cvni_triplet_value, cvni_triplet_slope };
+static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
+                                                     cvni_contrastive_value,
+                                                     cvni_contrastive_slope };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
+                                             cvni_vae_slope };
+
+cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_iou_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_giou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_giou_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_variance)
+{
+    return cvni_add_pair(net, &cvni_vae_loss.op, mean, log_variance, 0, 0);
+}
+
+static cvn_node cvni_add_margin_loss(cvn_net *net, const cvni_op *op, cvn_node a, cvn_node b,
+                                     cvn_node c, float margin)
+{
+    const cvn_node none = { 0 };
+    cvn_node in[CVNI_ROW_INPUTS];
+    if (!net || net->failed) return none;
+    if (!(margin > 0) || !cvni_is_finite((double)margin)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: a margin of %g; it must be above 0", op->type,
+                        (double)margin);
+        return none;
+    }
+    in[0] = a;
+    in[1] = b;
+    in[2] = c;
+    return cvni_add_layer(net, op, in, CVNI_ROW_INPUTS, &margin, sizeof margin);
+}
+
+cvn_node cvn_triplet_loss(cvn_net *net, cvn_node anchor, cvn_node positive, cvn_node negative,
+                          float margin)
+{
+    return cvni_add_margin_loss(net, &cvni_triplet_loss.op, anchor, positive, negative, margin);
+}
+
+cvn_node cvn_contrastive_loss(cvn_net *net, cvn_node a, cvn_node b, cvn_node same, float margin)
+{
+    return cvni_add_margin_loss(net, &cvni_contrastive_loss.op, a, b, same, margin);
+}
+
+/* ================================================================================================
+ * >>ctc   connectionist temporal classification
+ * ==============================================================================================
+ *   The labels of a sample, with a blank before, between and behind them, are K = 2 L + 1 states;
+ *   y[t, s] the log-probability of state s at step t. A path stays, goes on by one state, or by two
+ *   where that leaves out a blank between two different labels:
+ *     a[t, s] = y[t, s] + log sum exp a[t - 1, s - 2 .. s]
+ *     b[t, s] = y[t, s] + log sum exp b[t + 1, s .. s + 2]
+ *     loss    = -log sum exp(a[T - 1, K - 2], a[T - 1, K - 1])
+ *   backward  dx[t, c] = p[t, c] - exp(loss - y[t, c] + log sum exp of a + b over the states c)
+ *   saved     the loss of each sample; a is computed again in scratch, b row by row. Tasks are
+ *             samples; all in double.
+ *   source    A. Graves et al., ICML 2006, equations 6, 10, 16 (there without logarithms)
+ *                                                               tested: tests/test_metric_loss.c */
+
+typedef struct cvni_ctc_desc {
+    int blank, zero_infinity;
+    int input_lengths, label_lengths;   /* which input of the layer; 0: none */
+} cvni_ctc_desc;
+
+static cvn_result cvni_ctc_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_desc *d = (const cvni_ctc_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *t = cvni_in(net, l, 1);
+    size_t states;
+    char one[96];
+    char two[96];
+    if (x->is_int || x->shape.rank != 3 || !t->is_int || t->shape.rank != 2 ||
+        t->shape.dim[0] != x->shape.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s: log-probabilities [N, T, C] and labels "
+                               "[N, S] are needed",
+                               x->name, cvni_shape_text(x->shape, one), t->name,
+                               cvni_shape_text(t->shape, two));
+    if (d->blank < 0 || d->blank >= x->shape.dim[2])
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "blank %d is not in 0..%d", d->blank,
+                               x->shape.dim[2] - 1);
+    for (int i = 2; i < l->inputs; i++) {
+        const cvni_layer *in = cvni_in(net, l, i);
+        if (!in->is_int || cvni_elements(in->shape) != (size_t)x->shape.dim[0])
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "lengths '%s' must be labels [N]: cvn_input_labels(net, NULL, "
+                                   "0)",
+                                   in->name);
+    }
+    cvni_scalar_shape(l);
+    states = 2 * (size_t)t->shape.dim[1] + 1;
+    l->saved_bytes = cvni_mul_size((size_t)x->shape.dim[0], sizeof(double));
+    l->scratch_bytes = cvni_mul_size(states, (size_t)x->shape.dim[1] + 2);
+    l->scratch_bytes = cvni_add_size(l->scratch_bytes, (size_t)x->shape.dim[2]);
+    l->scratch_bytes = cvni_mul_size(l->scratch_bytes, sizeof(double));
+    return CVN_OK;
+}
+
+/* log(e^a + e^b) */
+static double cvni_log_add(double a, double b)
+{
+    const double high = a > b ? a : b;
+    const double low = a > b ? b : a;
+    return low == -HUGE_VAL ? high : high + log1p(exp(low - high));
+}
+
+typedef struct cvni_ctc_job {
+    cvn_net *net;
+    cvni_layer *l;
+    const cvni_ctc_desc *d;
+    int T, C, S;
+    float *dx;
+    int add;
+} cvni_ctc_job;
+
+typedef struct cvni_ctc_sample {
+    const float *x;                     /* [steps, C] */
+    const int *labels;
+    int steps, count;                   /* count labels, K = 2*count + 1 states */
+    int classes, blank;
+} cvni_ctc_sample;
+
+static cvni_ctc_job cvni_ctc_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_ctc_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.d = (const cvni_ctc_desc *)l->desc;
+    j.T = cvni_in(net, l, 0)->shape.dim[1];
+    j.C = cvni_in(net, l, 0)->shape.dim[2];
+    j.S = cvni_in(net, l, 1)->shape.dim[1];
+    return j;
+}
+
+static const int *cvni_ctc_ints(const cvni_ctc_job *j, int input)
+{
+    return (const int *)(const void *)cvni_in(j->net, j->l, input)->y;
+}
+
+static cvni_ctc_sample cvni_ctc_sample_of(const cvni_ctc_job *j, int n)
+{
+    cvni_ctc_sample s;
+    s.x = cvni_in(j->net, j->l, 0)->y + (ptrdiff_t)n * j->T * j->C;
+    s.labels = cvni_ctc_ints(j, 1) + (ptrdiff_t)n * j->S;
+    s.steps = j->d->input_lengths ? cvni_ctc_ints(j, j->d->input_lengths)[n] : j->T;
+    s.count = 0;
+    if (j->d->label_lengths) s.count = cvni_ctc_ints(j, j->d->label_lengths)[n];
+    else while (s.count < j->S && s.labels[s.count] >= 0) s.count++;
+    s.classes = j->C;
+    s.blank = j->d->blank;
+    return s;
+}
+
+static int cvni_ctc_class(const cvni_ctc_sample *s, int state)
+{
+    return state % 2 ? s->labels[state / 2] : s->blank;
+}
+
+static double cvni_ctc_log(const cvni_ctc_sample *s, int t, int state)
+{
+    return (double)s->x[(ptrdiff_t)t * s->classes + cvni_ctc_class(s, state)];
+}
+
+/* May a path go from `state` - 2 to `state`? */
+static int cvni_ctc_skips(const cvni_ctc_sample *s, int state)
+{
+    return state % 2 && state > 1 && s->labels[state / 2] != s->labels[state / 2 - 1];
+}
+
+/* a [steps, K]; returns the loss. */
+static double cvni_ctc_alpha(const cvni_ctc_sample *s, double *a)
+{
+    const int K = 2 * s->count + 1;
+    if (!s->steps) return s->count ? HUGE_VAL : 0;
+    for (int k = 0; k < K; k++) a[k] = k < 2 ? cvni_ctc_log(s, 0, k) : -HUGE_VAL;
+    for (int t = 1; t < s->steps; t++) {
+        const double *before = a;
+        a += K;
+        for (int k = 0; k < K; k++) {
+            a[k] = before[k];
+            if (k > 0) a[k] = cvni_log_add(a[k], before[k - 1]);
+            if (cvni_ctc_skips(s, k)) a[k] = cvni_log_add(a[k], before[k - 2]);
+            a[k] += cvni_ctc_log(s, t, k);
+        }
+    }
+    return -cvni_log_add(a[K - 1], s->count ? a[K - 2] : -HUGE_VAL);
+}
+
+/* b of step t from b of step t + 1 (NULL: t is the last one). */
+static void cvni_ctc_beta(const cvni_ctc_sample *s, int t, const double *after, double *b)
+{
+    const int K = 2 * s->count + 1;
+    for (int k = 0; k < K; k++) {
+        b[k] = after ? after[k] : k >= K - 2 ? 0 : -HUGE_VAL;
+        if (after && k + 1 < K) b[k] = cvni_log_add(b[k], after[k + 1]);
+        if (after && k + 2 < K && cvni_ctc_skips(s, k + 2)) b[k] = cvni_log_add(b[k], after[k + 2]);
+        b[k] += cvni_ctc_log(s, t, k);
+    }
+}
+
+static void cvni_ctc_part(void *context, int begin, int end, int worker)
+{
+    const cvni_ctc_job *j = (const cvni_ctc_job *)context;
+    for (int n = begin; n < end; n++) {
+        const cvni_ctc_sample s = cvni_ctc_sample_of(j, n);
+        ((double *)j->l->saved)[n] = cvni_ctc_alpha(&s, (double *)cvni_scratch(j->net, worker));
+    }
+}
+
+static cvn_result cvni_ctc_check(cvn_net *net, const cvni_layer *l, const cvni_ctc_job *j, int n)
+{
+    const cvni_ctc_sample s = cvni_ctc_sample_of(j, n);
+    if (s.steps < 0 || s.steps > j->T || s.count < 0 || s.count > j->S)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "sample %d has %d steps and %d labels; 0..%d and 0..%d are possible",
+                               n, s.steps, s.count, j->T, j->S);
+    for (int i = 0; i < s.count; i++)
+        if (s.labels[i] < 0 || s.labels[i] >= j->C || s.labels[i] == s.blank)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "label %d of sample %d is %d; 0..%d without the blank %d are "
+                                   "possible",
+                                   i, n, s.labels[i], j->C - 1, s.blank);
+    return CVN_OK;
+}
+
+/* What the loss of sample n is multiplied with in the sum, the batch's divisor included. */
+static double cvni_ctc_factor(const cvni_ctc_job *j, const cvni_ctc_sample *s, int n)
+{
+    const cvni_layer *x = cvni_in(j->net, j->l, 0);
+    return (double)cvni_sample_weight(j->net, x, n) /
+           ((double)cvni_max(s->count, 1) * x->shape.dim[0]);
+}
+
+static double cvni_ctc_cost(const cvni_ctc_job *j)
+{
+    return 100.0 * cvni_in(j->net, j->l, 0)->shape.dim[0] * j->T * (2.0 * j->S + 1);
+}
+
+static cvn_result cvni_ctc_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    const int N = cvni_in(net, l, 0)->shape.dim[0];
+    double sum = 0;
+    for (int n = 0; n < N; n++) {
+        const cvn_result result = cvni_ctc_check(net, l, &j, n);
+        if (result != CVN_OK) return result;
+    }
+    cvni_parallel_for(net, N, cvni_ctc_cost(&j), cvni_ctc_part, &j);
+    for (int n = 0; n < N; n++) {
+        const cvni_ctc_sample s = cvni_ctc_sample_of(&j, n);
+        const double loss = ((const double *)l->saved)[n];
+        if (loss == HUGE_VAL && j.d->zero_infinity) continue;
+        sum += cvni_ctc_factor(&j, &s, n) * loss;
+    }
+    l->y[0] = (float)sum;
+    return CVN_OK;
+}
+
+/* Gradient of one step: sums of a + b by class, then the difference. */
+static void cvni_ctc_back_step(const cvni_ctc_sample *s, int t, double loss, const double *a,
+                               const double *b, double *sums, double scale, float *dx, int add)
+{
+    for (int c = 0; c < s->classes; c++) sums[c] = -HUGE_VAL;
+    for (int k = 0; k <= 2 * s->count; k++) {
+        double *sum = &sums[cvni_ctc_class(s, k)];
+        *sum = cvni_log_add(*sum, a[k] + b[k]);
+    }
+    for (int c = 0; c < s->classes; c++) {
+        const double y = (double)s->x[(ptrdiff_t)t * s->classes + c];
+        const double seen = sums[c] == -HUGE_VAL && loss != HUGE_VAL ? 0 : exp(sums[c] + loss - y);
+        cvni_give(&dx[c], scale * (exp(y) - seen), add);
+    }
+}
+
+static void cvni_ctc_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_ctc_job *j = (const cvni_ctc_job *)context;
+    const int states = 2 * j->S + 1;
+    double *a = (double *)cvni_scratch(j->net, worker);
+    double *b = a + (ptrdiff_t)j->T * states;
+    double *sums = b + 2 * (ptrdiff_t)states;
+    for (int n = begin; n < end; n++) {
+        const cvni_ctc_sample s = cvni_ctc_sample_of(j, n);
+        const double loss = ((const double *)j->l->saved)[n];
+        const int skip = loss == HUGE_VAL && j->d->zero_infinity;
+        const double scale = (double)j->l->dy[0] * cvni_ctc_factor(j, &s, n);
+        const double *after = NULL;
+        float *dx = j->dx + (ptrdiff_t)n * j->T * j->C;
+        if (!skip) cvni_ctc_alpha(&s, a);
+        for (int t = j->T - 1; t >= 0; t--) {
+            double *row = b + (t % 2) * (ptrdiff_t)states;
+            if (skip || t >= s.steps) {
+                if (!j->add) cvni_zero(dx + (ptrdiff_t)t * j->C, (size_t)j->C);
+                continue;
+            }
+            cvni_ctc_beta(&s, t, after, row);
+            cvni_ctc_back_step(&s, t, loss, a + (ptrdiff_t)t * (2 * s.count + 1), row, sums, scale,
+                               dx + (ptrdiff_t)t * j->C, j->add);
+            after = row;
+        }
+    }
+}
+
+static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, cvni_in(net, l, 0)->shape.dim[0], 2 * cvni_ctc_cost(&j),
+                          cvni_ctc_back_part, &j);
+}
+
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
+                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
+                                          cvni_ctc_forward, cvni_ctc_backward };
+
+cvn_ctc_desc cvn_ctc_defaults(void)
+{
+    cvn_ctc_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_ctc_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels,
+                      const cvn_ctc_desc *desc)
+{
+    const cvn_ctc_desc d = desc ? *desc : cvn_ctc_defaults();
+    cvni_ctc_desc own;
+    cvn_node in[4];
+    int inputs = 2;
+    memset(&own, 0, sizeof own);
+    own.blank = d.blank;
+    own.zero_infinity = d.zero_infinity != 0;
+    in[0] = log_probabilities;
+    in[1] = labels.id ? labels : cvn_input_labels(net, &d.max_labels, 1);
+    if (d.input_lengths.id) {
+        own.input_lengths = inputs;
+        in[inputs++] = d.input_lengths;
+    }
+    if (d.label_lengths.id) {
+        own.label_lengths = inputs;
+        in[inputs++] = d.label_lengths;
+    }
+    return cvni_add_layer(net, &cvni_op_ctc_loss, in, inputs, &own, sizeof own);
+}
+
+int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank, int *labels)
+{
+    int count = 0;
+    int last = blank;
+    if (!log_probabilities || !labels || T < 0 || C < 1 || blank < 0 || blank >= C)
+        return CVN_ERROR_ARGUMENT;
+    for (int t = 0; t < T; t++) {
+        const float *x = log_probabilities + (ptrdiff_t)t * C;
+        int best = 0;
+        for (int c = 1; c < C; c++) if (x[c] > x[best]) best = c;
+        if (best != last && best != blank) labels[count++] = best;
+        last = best;
+    }
+    return count;
+}
+
+/* ================================================================================================
+ * >>penalty   losses of a layer's weight: L1, L2, orthogonality
+ * ==============================================================================================
+ *   The layer has no inputs; its parameter is that of the layer it is for, as if tied to it.
+ *     l1              dW += dy f sign(W)
+ *     l2              dW += 2 dy f W
+ *     orthogonality   G = W W^T - I, dW += 4 dy f G W
+ *   saved     orthogonality: G                                tested: tests/test_metric_loss.c */
+
+typedef struct cvni_penalty_desc {
+    int node;
+    float factor;
+} cvni_penalty_desc;
+
+static const cvni_param *cvni_penalty_param(const cvn_net *net, const cvni_layer *l)
+{
+    return &net->params[l->param[0]];
+}
+
+static cvn_result cvni_penalty_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_penalty_desc *d = (const cvni_penalty_desc *)l->desc;
+    const cvni_layer *of = &net->layers[d->node];
+    if (!of->params || net->params[of->param[0]].role != CVNI_WEIGHT || of->op->flags & CVNI_LOSS)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "'%s' (%s) has no weight", of->name,
+                               of->op->type);
+    if (!cvni_is_finite((double)d->factor))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a factor of %g", (double)d->factor);
+    if (!l->params) {
+        if (!cvni_grow_params(net, l)) return net->failed;
+        l->param[l->params++] = of->param[0];
+    }
+    cvni_scalar_shape(l);
+    l->work_forward_bytes = cvni_chunk_bytes(cvni_penalty_param(net, l)->count, 1);
+    return CVN_OK;
+}
+
+typedef struct cvni_penalty_job {
+    const float *w;
+    float *dw;
+    double *partial;
+    size_t count;
+    int squares;
+    double scale;
+} cvni_penalty_job;
+
+static void cvni_penalty_part(void *context, int begin, int end, int worker)
+{
+    const cvni_penalty_job *j = (const cvni_penalty_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const double w = (double)j->w[i];
+            sum += j->squares ? w * w : fabs(w);
+        }
+        j->partial[t] = sum;
+    }
+}
+
+static void cvni_penalty_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_penalty_job *j = (const cvni_penalty_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++)
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+            j->dw[i] += (float)(j->scale * (double)(j->squares ? 2 * j->w[i] : cvni_sign(j->w[i])));
+}
+
+static cvn_result cvni_penalty_run(cvn_net *net, cvni_layer *l, int squares)
+{
+    cvni_penalty_job j;
+    memset(&j, 0, sizeof j);
+    j.w = cvni_weights(net, l, 0);
+    j.count = cvni_penalty_param(net, l)->count;
+    j.partial = (double *)l->work_forward;
+    j.squares = squares;
+    cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_penalty_part, &j);
+    l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor *
+                      cvni_sum_partials(j.partial, cvni_chunks(j.count), 1));
+    return CVN_OK;
+}
+
+/* The weight's gradient; NULL when the layer that owns it is frozen. */
+static float *cvni_penalty_grad(cvn_net *net, const cvni_layer *l)
+{
+    return net->layers[cvni_penalty_param(net, l)->layer].frozen ? NULL
+                                                                 : cvni_weights_grad(net, l, 0);
+}
+
+static double cvni_penalty_scale(const cvni_layer *l)
+{
+    return (double)l->dy[0] * (double)((const cvni_penalty_desc *)l->desc)->factor;
+}
+
+static void cvni_penalty_back(cvn_net *net, cvni_layer *l, int squares)
+{
+    cvni_penalty_job j;
+    memset(&j, 0, sizeof j);
+    j.w = cvni_weights(net, l, 0);
+    j.dw = cvni_penalty_grad(net, l);
+    j.count = cvni_penalty_param(net, l)->count;
+    j.squares = squares;
+    j.scale = cvni_penalty_scale(l);
+    if (j.dw)
+        cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_penalty_back_part,
+                          &j);
+}
+
+static cvn_result cvni_l1_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvni_penalty_run(net, l, 0);
+}
+static cvn_result cvni_l2_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvni_penalty_run(net, l, 1);
+}
+static void cvni_l1_backward(cvn_net *net, cvni_layer *l) { cvni_penalty_back(net, l, 0); }
+static void cvni_l2_backward(cvn_net *net, cvni_layer *l) { cvni_penalty_back(net, l, 1); }
+
+static cvn_result cvni_orthogonality_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_penalty_shape(net, l);
+    const cvni_param *p;
+    int rows, rest;
+    if (result != CVN_OK) return result;
+    p = cvni_penalty_param(net, l);
+    rows = p->shape.dim[0];
+    rest = (int)(p->count / (size_t)rows);
+    l->work_forward_bytes = 0;
+    l->saved_bytes = cvni_mul_size(cvni_mul_size((size_t)rows, (size_t)rows), sizeof(float));
+    l->work_backward_bytes = l->saved_bytes;
+    l->scratch_bytes = cvni_max_size(cvni_gemm_scratch(net->k, rows, rows, rest),
+                                     cvni_gemm_scratch(net->k, rows, rest, rows));
+    if (cvni_mul_size((size_t)rows, (size_t)rows) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "a weight of %d rows is too large", rows);
+    return CVN_OK;
+}
+
+static cvn_result cvni_orthogonality_forward(cvn_net *net, cvni_layer *l)
+{
+    const float *w = cvni_weights(net, l, 0);
+    const int rows = cvni_penalty_param(net, l)->shape.dim[0];
+    const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    float *g = (float *)l->saved;
+    double sum = 0;
+    cvni_matmul_run(net, 1, rows, rows, rest, w, 0, w, 1, g, 0);
+    for (int i = 0; i < rows; i++) g[(ptrdiff_t)i * (rows + 1)] -= 1;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) sum += (double)g[i] * (double)g[i];
+    l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor * sum);
+    return CVN_OK;
+}
+
+static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
+{
+    const float *w = cvni_weights(net, l, 0);
+    const int rows = cvni_penalty_param(net, l)->shape.dim[0];
+    const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    const float *g = (const float *)l->saved;
+    const float scale = (float)(4 * cvni_penalty_scale(l));
+    float *scaled = (float *)l->work_backward;
+    float *dw = cvni_penalty_grad(net, l);
+    if (!dw) return;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) scaled[i] = scale * g[i];
+    cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
+}
+
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
+                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
+                                            cvni_l1_forward, cvni_l1_backward };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
+                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
+                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_orthogonality = { "orthogonality",
+                                               "penalty",
+                                               NULL,
+                                               CVNI_LOSS,
+                                               cvni_orthogonality_shape,
+                                               NULL,
+                                               cvni_orthogonality_forward,
+                                               cvni_orthogonality_backward };
+
+static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
+{
+    const cvn_node none = { 0 };
+    cvni_penalty_desc d;
+    if (!net || net->failed) return none;
+    if (!cvni_valid(net, node)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        return none;
+    }
+    memset(&d, 0, sizeof d);
+    d.node = node.id;
+    d.factor = factor;
+    return cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
+}
+
+cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_add_penalty(net, &cvni_op_l1_penalty, node, factor);
+}
+
+cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_add_penalty(net, &cvni_op_l2_penalty, node, factor);
+}
+
+cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_add_penalty(net, &cvni_op_orthogonality, node, factor);
+}
+
+/* ================================================================================================
+ * >>features   another net as a layer
+ * ==============================================================================================
+ *   forward   x into the other net's first input, its prediction, the node's value
+ *   backward  the same again, unless this layer was the last to run that net; then its backward
+ *             pass from dy, with parameter gradients left alone; dx = gradient of its input
+ *                                                             tested: tests/test_metric_loss.c */
+
+typedef struct cvni_features_desc {
+    cvn_net *other;
+    int node;
+} cvni_features_desc;
+
+/* What must hold of the other net, at each plan and each pass. */
+static cvn_result cvni_features_check(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvn_net *other = d->other;
+    const cvni_layer *in;
+    const cvni_layer *y;
+    cvn_shape s = x->shape;
+    char one[96];
+    char two[96];
+    if (!other || other == net)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "needs another net");
+    if (other->failed || other->mode != CVN_TRAIN)
+        return cvni_layer_fail(net, l, CVN_ERROR_STATE,
+                               "the other net must be built before, with cvn_build%s%s",
+                               other->failed ? ": " : "", other->failed ? other->message : "");
+    in = cvni_first_input(other);
+    y = &other->layers[d->node > 0 && d->node < other->layer_count ? d->node : 0];
+    if (!in || y == other->layers || y->is_int || y->per_batch || y->op->flags & CVNI_SOURCE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "needs a layer of the other net, and a float input there");
+    if (!in->want_grad || !in->place.grad || !y->want_grad || !y->place.grad ||
+        !y->place.predict || !cvni_is_kept(other, d->node))
+        return cvni_layer_fail(net, l, CVN_ERROR_STATE,
+                               "in the other net mark '%s' with cvn_want_grad, '%s' with "
+                               "cvn_want_grad and cvn_output, then call cvn_build",
+                               in->name, y->name);
+    s.dim[0] = in->shape.dim[0];
+    if (!cvni_same_shape(s, in->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' is %s, the other net takes %s",
+                               x->name, cvni_shape_text(x->shape, one),
+                               cvni_shape_text(in->shape, two));
+    if (x->shape.dim[0] > other->max_batch)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "the other net was built for %d samples; build it for %d",
+                               other->max_batch, x->shape.dim[0]);
+    return CVN_OK;
+}
+
+static cvn_result cvni_features_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    const cvn_result result = cvni_features_check(net, l);
+    if (result != CVN_OK) return result;
+    l->shape = d->other->layers[d->node].shape;
+    l->shape.dim[0] = cvni_in(net, l, 0)->shape.dim[0] * d->other->layers[d->node].samples;
+    l->macs = 0;
+    for (int id = 1; id < d->other->layer_count; id++)
+        if (d->other->layers[id].place.predict) l->macs += d->other->layers[id].macs;
+    return CVN_OK;
+}
+
+/* x through the other net. */
+static cvn_result cvni_features_run(cvn_net *net, cvni_layer *l)
+{
+    cvn_net *other = ((const cvni_features_desc *)l->desc)->other;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvn_result result = cvni_features_check(net, l);
+    if (result != CVN_OK) return result;
+    result = cvni_set_batch(other, x->shape.dim[0]);
+    if (result == CVN_OK) {
+        cvni_fill_input(other, cvni_first_input(other), x->y);
+        result = cvni_run(other, 0, 0);
+    }
+    if (result != CVN_OK)
+        return cvni_layer_fail(net, l, result, "the other net: %s", other->message);
+    other->fed_by = l;
+    return CVN_OK;
+}
+
+static cvn_result cvni_features_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    const cvn_result result = cvni_features_run(net, l);
+    if (result == CVN_OK)
+        memcpy(l->y, d->other->layers[d->node].y, cvni_elements(l->shape) * sizeof(float));
+    return result;
+}
+
+/* The forward pass has seen all that can be wrong. Should the other net have been taken apart in
+ * between, the gradient is NaN rather than a wrong number. */
+static void cvni_features_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    const size_t n = cvni_elements(x->shape);
+    cvn_result result = CVN_OK;
+    cvn_node node;
+    int add = 0;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return;
+    node.id = d->node;
+    if (d->other->fed_by != l || !d->other->forward_done) result = cvni_features_run(net, l);
+    if (result == CVN_OK) {
+        d->other->inputs_only = 1;
+        result = cvn_backward_from(d->other, node, l->dy);
+        d->other->inputs_only = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static const cvni_op cvni_op_features = { "features",
+                                          "features",
+                                          NULL,
+                                          CVNI_USES_X,
+                                          cvni_features_shape,
+                                          NULL,
+                                          cvni_features_forward,
+                                          cvni_features_backward };
+
+cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
+{
+    cvni_features_desc d;
+    memset(&d, 0, sizeof d);
+    d.other = other;
+    d.node = node.id;
+    return cvni_add_layer(net, &cvni_op_features, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target, cvn_net *other,
+                             cvn_node node)
+{
+    const cvn_node a = cvn_features(net, x, other, node);
+    const cvn_node b = cvn_features(net, target, other, node);
+    return cvn_mse_loss(net, a, b);
+}
+
+CVNI_COLD_END
 
 CVNI_COLD_BEGIN
 

@@ -46,6 +46,8 @@ struct layer_case {
     int no_gradient[REF_MAX_INPUTS];    /* inputs without a gradient */
     int positive[REF_MAX_INPUTS];       /* inputs in (0, 1) instead of (-1.5, 1.5) */
     int loss;                           /* the value is a scalar loss */
+    int weighted;                       /* samples have weights: ref_weight */
+    int mixed;                          /* samples are mixed: ref_partner, REF_MIX */
     int big;                            /* few differences only: the reference is slow */
     int ties_itself;                    /* build ties what it adds to what it has added before */
     int varies;                         /* training values are random (dropout): no reference for
@@ -82,6 +84,27 @@ static inline int ref_count(cvn_shape s)
     int count = 1;
     for (int i = 0; i < s.rank; i++) count *= s.dim[i];
     return count;
+}
+
+/* Weight of sample i in a loss; some are 0. */
+static inline double ref_weight(const layer_case *c, int i)
+{
+    return c->weighted ? 0.5 * ((i * 3 + 1) % 5) : 1;
+}
+
+/* A mixed sample has the labels of its partner with the share 1 - REF_MIX. */
+#define REF_MIX 0.75
+
+static inline int ref_partner(const layer_case *c, int i) { return (i * 2 + 1) % c->n; }
+
+/* Share of label k (0: the own one, 1: the partner's) of position i of `count`, and in *label the
+ * label, of t as a label input has them. */
+static inline double ref_label_share(const layer_case *c, const double *t, int count, int i, int k,
+                                     int *label)
+{
+    const int each = count / c->n;
+    *label = (int)t[k ? ref_partner(c, i / each) * each + i % each : i];
+    return !c->mixed ? !k : k ? 1 - REF_MIX : REF_MIX;
 }
 
 static inline int ref_same_shape(cvn_shape a, cvn_shape b)
@@ -366,25 +389,29 @@ static inline void ref_softmax_loss(const layer_case *c, int training, double *c
     const int classes = c->x[0].dim[c->axis];
     const double e = (double)c->softmax.label_smoothing;
     const int ignored = c->softmax.ignore_index ? c->softmax.ignore_index : -100;
+    const int count = ref_count(c->x[1]);
     double total = 0;
     double divisor = 0;
     int inner = 1;
     (void)training;
     (void)p;
     for (int i = c->axis + 1; i < c->x[0].rank; i++) inner *= c->x[0].dim[i];
-    for (int i = 0; i < ref_count(c->x[0]) / classes; i++) {
-        const double *column = x[0] + i / inner * classes * inner + i % inner;
-        const int t = (int)x[1][i];
+    for (int i = 0; i < 2 * count; i++) {
+        const int at = i / 2;
+        const double *column = x[0] + at / inner * classes * inner + at % inner;
         double smooth = 0;
         double weight;
-        if (t == ignored) continue;
+        int t;
+        const double share = ref_label_share(c, x[1], count, at, i % 2, &t);
+        if (t == ignored || share == 0) continue;
         weight = c->softmax.class_weights ? (double)c->class_weights[t] : 1.0;
         for (int k = 0; k < classes; k++)
             smooth += (c->softmax.class_weights ? (double)c->class_weights[k] : 1.0) *
                       ref_log_softmax(column, classes, inner, k);
-        total -= (1 - e) * weight * ref_log_softmax(column, classes, inner, t) +
-                 e / classes * smooth;
-        divisor += weight;
+        total -= ref_weight(c, at / (count / c->n)) * share *
+                 ((1 - e) * weight * ref_log_softmax(column, classes, inner, t) +
+                  e / classes * smooth);
+        divisor += share * weight;
     }
     y[0] = total / divisor * (c->softmax.weight > 0 ? (double)c->softmax.weight : 1.0);
 }
@@ -396,7 +423,8 @@ static inline void ref_mse_loss(const layer_case *c, int training, double *const
     double sum = 0;
     (void)training;
     (void)p;
-    for (int i = 0; i < count; i++) sum += (x[0][i] - x[1][i]) * (x[0][i] - x[1][i]);
+    for (int i = 0; i < count; i++)
+        sum += ref_weight(c, i / (count / c->n)) * (x[0][i] - x[1][i]) * (x[0][i] - x[1][i]);
     y[0] = sum / count;
 }
 
@@ -409,7 +437,8 @@ static inline void ref_bce_loss(const layer_case *c, int training, double *const
     (void)p;
     for (int i = 0; i < count; i++) {
         const double q = 1 / (1 + exp(-x[0][i]));
-        sum -= x[1][i] * log(q) + (1 - x[1][i]) * log(1 - q);
+        sum -= ref_weight(c, i / (count / c->n)) *
+               (x[1][i] * log(q) + (1 - x[1][i]) * log(1 - q));
     }
     y[0] = sum / count;
 }
@@ -697,6 +726,22 @@ static inline cvn_net *ref_make_net(const layer_case *c, const layer_data *d, co
     return net;
 }
 
+/* Weights and partners of the samples, where the case asks for them. */
+static inline int ref_set_samples(const layer_case *c, cvn_net *net)
+{
+    float *weights = (float *)ref_alloc((size_t)c->n, sizeof(float));
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < c->n; i++) weights[i] = (float)ref_weight(c, i);
+    if (c->weighted) result = cvn_set_sample_weights(net, weights, c->n);
+    free(weights);
+#ifdef CONVNET_IMPLEMENTATION
+    for (int i = 0; c->mixed && i < c->n; i++) net->partner[i] = ref_partner(c, i);
+    if (c->mixed) net->mixed = c->n;
+    net->mix = (float)REF_MIX;
+#endif
+    return CHECKF(result == CVN_OK, "%s", cvn_error(net));
+}
+
 static inline int ref_set_inputs(const layer_case *c, const layer_data *d, cvn_net *net,
                                  const cvn_node *inputs)
 {
@@ -706,7 +751,7 @@ static inline int ref_set_inputs(const layer_case *c, const layer_data *d, cvn_n
                                       : cvn_set_input(net, inputs[i], d->value[i], c->n);
         if (!CHECKF(result == CVN_OK, "input %d: %s", i, cvn_error(net))) return 0;
     }
-    return 1;
+    return ref_set_samples(c, net);
 }
 
 static inline float *ref_copy_floats(const float *from, int count)

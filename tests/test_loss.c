@@ -38,16 +38,19 @@ static void softmax_losses(void)
                                   ref_shape(4, 2, 5, 3, 4),    ref_shape(3, 3, 4, 6, 0),
                                   ref_shape(2, 300, 11, 0, 0), ref_shape(4, 2, 16, 30, 40) };
     for (int i = 0; i < 6; i++)
-        for (int k = 0; k < 8; k++) {
+        for (int k = 0; k < (i < 4 ? 16 : 8); k++) {
             layer_case c;
             softmax_case(&c, shapes[i]);
+            c.weighted = k >= 8 || (i == 5 && k > 5);
+            c.mixed = c.weighted && (k + k / 2 + k / 4) % 2;
             if (k & 1) c.softmax.class_weights = c.class_weights;
             if (k & 2) c.softmax.label_smoothing = 0.1f;
             if (k & 4) c.softmax.ignore_index = i % 2 ? 1 : -1;
             c.big = i >= 4;
-            snprintf(c.text, sizeof c.text, "softmax loss, rank %d, %d samples%s%s%s",
+            snprintf(c.text, sizeof c.text, "softmax loss, rank %d, %d samples%s%s%s%s%s",
                      shapes[i].rank, c.n, k & 1 ? ", class weights" : "",
-                     k & 2 ? ", smoothing" : "", k & 4 ? ", ignored labels" : "");
+                     k & 2 ? ", smoothing" : "", k & 4 ? ", ignored labels" : "",
+                     c.weighted ? ", sample weights" : "", c.mixed ? ", mixed" : "");
             layer_check(&c);
             if (i < 4) library_check(&c);
         }
@@ -120,23 +123,25 @@ static void pair_losses(void)
     const cvn_shape shapes[5] = { ref_shape(2, 1, 1, 0, 0), ref_shape(2, 5, 13, 0, 0),
                                   ref_shape(4, 2, 3, 5, 4), ref_shape(3, 2, 3, 7, 0),
                                   ref_shape(4, 4, 8, 64, 64) };
-    for (int kind = 0; kind < 2; kind++)
-        for (int i = 0; i < 5; i++) {
-            layer_case c;
-            memset(&c, 0, sizeof c);
-            c.n = shapes[i].dim[0];
-            c.inputs = 2;
-            c.loss = 1;
-            c.big = i == 4;
-            c.x[0] = c.x[1] = shapes[i];
-            c.positive[1] = c.no_gradient[1] = kind;                /* BCE: targets in (0, 1) */
-            c.build = kind ? build_bce : build_mse;
-            c.forward = kind ? ref_bce_loss : ref_mse_loss;
-            snprintf(c.text, sizeof c.text, "%s, %d values", kind ? "bce with logits" : "mse",
-                     ref_count(shapes[i]));
-            layer_check(&c);
-            if (i < 4) library_check(&c);
-        }
+    for (int k = 0; k < 20; k++) {
+        const int kind = k / 10;
+        const int i = k / 2 % 5;
+        layer_case c;
+        memset(&c, 0, sizeof c);
+        c.n = shapes[i].dim[0];
+        c.inputs = 2;
+        c.loss = 1;
+        c.big = i == 4;
+        c.weighted = k % 2;
+        c.x[0] = c.x[1] = shapes[i];
+        c.positive[1] = c.no_gradient[1] = kind;                /* BCE: targets in (0, 1) */
+        c.build = kind ? build_bce : build_mse;
+        c.forward = kind ? ref_bce_loss : ref_mse_loss;
+        snprintf(c.text, sizeof c.text, "%s, %d values", kind ? "bce with logits" : "mse",
+                 ref_count(shapes[i]));
+        layer_check(&c);
+        if (i < 4) library_check(&c);
+    }
 }
 
 /* max(x, 0) - x*t + log(1 + exp(-|x|)) does not overflow. */
@@ -238,6 +243,47 @@ static void refusals(void)
     }
 }
 
+/* Weights of samples: what is refused, and that they hold until changed. */
+static void sample_weights(void)
+{
+    const float x[3] = { 1, -2, 3 };
+    const float w[3] = { 2, 0, 1 };
+    const float bad[2] = { -1, NAN };
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node in = cvn_input_vector(net, 1);
+    const cvn_node loss = cvn_mean_loss(net, in);
+    cvn_want_grad(net, in);
+    CHECK(cvn_set_sample_weights(NULL, w, 1) == CVN_ERROR_STATE);
+    CHECK(cvn_set_sample_weights(net, w, 1) == CVN_ERROR_STATE);
+    CHECKF(cvn_build_infer(net, 3) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_set_sample_weights(net, w, 1) == CVN_ERROR_STATE);
+    CHECKF(cvn_build(net, 3) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_set_sample_weights(net, w, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_sample_weights(net, w, 4) == CVN_ERROR_ARGUMENT);
+    for (int i = 0; i < 2; i++)
+        CHECK(cvn_set_sample_weights(net, &bad[i], 1) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "sample 0") != NULL, "'%s'", cvn_error(net));
+    CHECK(cvn_set_input(net, in, x, 3) == CVN_OK && cvn_set_sample_weights(net, w, 3) == CVN_OK);
+    for (int i = 0; i < 2; i++) {
+        CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+        CHECK_NEAR(cvn_value(net, loss)[0], 5.0 / 3, 1e-6);
+        CHECK_NEAR(cvn_gradient(net, in)[0], 2.0 / 3, 1e-6);
+        CHECK(cvn_gradient(net, in)[1] == 0);
+    }
+    CHECK(cvn_forward(net) == CVN_OK && cvn_set_sample_weights(net, w, 3) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_ERROR_STATE);        /* from the next forward pass on */
+    CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_forward(net) == CVN_ERROR_STATE);
+    CHECKF(strstr(cvn_error(net), "3 sample weights") != NULL, "'%s'", cvn_error(net));
+    CHECK(cvn_set_sample_weights(net, NULL, 0) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK_NEAR(cvn_loss(net), -0.5, 1e-6);
+    CHECK(cvn_set_sample_weights(net, w, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK_NEAR(cvn_loss(net), 1, 1e-6);
+    CHECK(cvn_build(net, 3) == CVN_OK && cvn_set_input(net, in, x, 2) == CVN_OK);
+    CHECK(cvn_forward(net) == CVN_OK);
+    CHECK_NEAR(cvn_loss(net), -0.5, 1e-6);
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(softmax_losses);
@@ -248,5 +294,6 @@ int main(void)
     RUN(weighted_sum);
     RUN(input_as_target);
     RUN(refusals);
+    RUN(sample_weights);
     return test_done();
 }

@@ -6,11 +6,11 @@
 #include "golden/training.h"
 
 enum { MAE, HUBER, SMOOTH_L1, MSLE, HINGE, KL, FOCAL, FOCAL_PLAIN, DICE, PAIRS, NLL = PAIRS,
-       MARGIN, LOSSES };
+       MARGIN, NLL_EX, LOSSES };
 
 static const char *const loss_names[LOSSES] = { "mae",   "huber",       "smooth L1", "msle",
                                                 "hinge", "KL",          "focal",     "focal plain",
-                                                "dice",  "nll",         "multi margin" };
+                                                "dice",  "nll",         "multi margin", "nll ex" };
 
 static cvn_node make_loss(cvn_net *net, int kind, cvn_node x, cvn_node t)
 {
@@ -25,8 +25,18 @@ static cvn_node make_loss(cvn_net *net, int kind, cvn_node x, cvn_node t)
     case FOCAL_PLAIN: return cvn_focal_with_logits_loss(net, x, t, 1.5f, -1);
     case DICE: return cvn_dice_loss(net, x, t, 1);
     case NLL: return cvn_nll_loss(net, x, t);
-    default: return cvn_multi_margin_loss(net, x, t);
+    case MARGIN: return cvn_multi_margin_loss(net, x, t);
+    default: return cvn_soft_cross_entropy_loss(net, x, t);
     }
+}
+
+static cvn_node build_nll_ex(cvn_net *net, const cvn_node *x, const layer_case *c)
+{
+    cvn_nll_loss_desc d = cvn_nll_loss_defaults();
+    d.labels = x[1];
+    d.class_weights = c->class_weights;
+    d.ignore_index = c->softmax.ignore_index;
+    return cvn_nll_loss_ex(net, x[0], &d);
 }
 
 static cvn_node build_loss(cvn_net *net, const cvn_node *x, const layer_case *c)
@@ -67,7 +77,8 @@ static void ref_pair(const layer_case *c, int training, double *const *x, double
     (void)training;
     (void)p;
     *y = 0;
-    for (int i = 0; i < count; i++) *y += ref_element(c->kind, x[0][i], x[1][i]);
+    for (int i = 0; i < count; i++)
+        *y += ref_weight(c, i / (count / c->n)) * ref_element(c->kind, x[0][i], x[1][i]);
     *y /= c->kind == KL ? c->n : count;
 }
 
@@ -85,32 +96,57 @@ static void ref_dice(const layer_case *c, int training, double *const *x, double
             above += 2 * x[0][i] * x[1][i];
             below += x[0][i] * x[0][i] + x[1][i] * x[1][i];
         }
-        *y += (1 - above / below) / c->n;
+        *y += ref_weight(c, n) * (1 - above / below) / c->n;
     }
 }
 
-/* Classes on c->axis; label -100 does not count. */
+/* Classes on c->axis; label -100 (c->softmax.ignore_index) does not count. */
 static void ref_labels(const layer_case *c, int training, double *const *x, double *const *p,
                        double *y)
 {
     const int classes = c->x[0].dim[c->axis];
     const int count = ref_count(c->x[1]);
+    const int ignored = c->softmax.ignore_index ? c->softmax.ignore_index : -100;
     int step = 1;
-    int counted = 0;
+    double counted = 0;
     double sum = 0;
     (void)training;
     (void)p;
     for (int i = c->axis + 1; i < c->x[0].rank; i++) step *= c->x[0].dim[i];
-    for (int i = 0; i < count; i++) {
-        const double *v = x[0] + i / step * classes * step + i % step;
-        const int t = (int)x[1][i];
-        if (t == -100) continue;
-        counted++;
-        if (c->kind == NLL) sum -= v[t * step];
+    for (int i = 0; i < 2 * count; i++) {
+        const int at = i / 2;
+        const double *v = x[0] + at / step * classes * step + at % step;
+        double one = 0;
+        int t;
+        double share = ref_label_share(c, x[1], count, at, i % 2, &t);
+        if (t == ignored) continue;
+        if (c->kind == NLL_EX) share *= (double)c->class_weights[t];
+        counted += share;
+        if (c->kind != MARGIN) one = -v[t * step];
         for (int k = 0; c->kind == MARGIN && k < classes; k++)
-            if (k != t) sum += fmax(0, 1 - v[t * step] + v[k * step]) / classes;
+            if (k != t) one += fmax(0, 1 - v[t * step] + v[k * step]) / classes;
+        sum += ref_weight(c, at / (count / c->n)) * share * one;
     }
-    *y = counted ? sum / counted : 0;
+    *y = counted > 0 ? sum / counted : 0;
+}
+
+/* -sum t log softmax(x) over c->axis */
+static void ref_soft(const layer_case *c, int training, double *const *x, double *const *p,
+                     double *y)
+{
+    const int classes = c->x[0].dim[c->axis];
+    const int count = ref_count(c->x[0]) / classes;
+    int step = 1;
+    (void)training;
+    (void)p;
+    *y = 0;
+    for (int i = c->axis + 1; i < c->x[0].rank; i++) step *= c->x[0].dim[i];
+    for (int i = 0; i < count; i++) {
+        const int at = i / step * classes * step + i % step;
+        for (int k = 0; k < classes; k++)
+            *y -= ref_weight(c, i / (count / c->n)) * x[1][at + k * step] *
+                  ref_log_softmax(x[0] + at, classes, step, k) / count;
+    }
 }
 
 /* ================================================================================================
@@ -123,21 +159,23 @@ static void pairs(void)
                                   ref_shape(4, 2, 3, 5, 4), ref_shape(3, 2, 3, 7, 0),
                                   ref_shape(4, 4, 4, 33, 40) };
     for (int kind = 0; kind < PAIRS; kind++)
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 9; i++) {
+            const cvn_shape shape = shapes[i < 5 ? i : i - 5];
             layer_case c;
             memset(&c, 0, sizeof c);
-            c.n = shapes[i].dim[0];
+            c.n = shape.dim[0];
             c.inputs = 2;
             c.loss = 1;
             c.kind = kind;
             c.big = i == 4;
-            c.x[0] = c.x[1] = shapes[i];
+            c.weighted = i > 4;
+            c.x[0] = c.x[1] = shape;
             c.positive[0] = kind == MSLE || kind == DICE;
             c.positive[1] = kind >= KL || kind == MSLE;
             c.build = build_loss;
             c.forward = kind == DICE ? ref_dice : ref_pair;
-            snprintf(c.text, sizeof c.text, "%s, %d values", loss_names[kind],
-                     ref_count(shapes[i]));
+            snprintf(c.text, sizeof c.text, "%s, %d values%s", loss_names[kind], ref_count(shape),
+                     c.weighted ? ", sample weights" : "");
             layer_check(&c);
         }
 }
@@ -147,11 +185,12 @@ static void labels(void)
     const cvn_shape shapes[5] = { ref_shape(2, 1, 3, 0, 0), ref_shape(2, 7, 10, 0, 0),
                                   ref_shape(4, 2, 5, 3, 4), ref_shape(3, 3, 4, 6, 0),
                                   ref_shape(4, 2, 4, 70, 80) };
-    for (int k = 0; k < 20; k++) {
+    for (int k = 0; k < 45; k++) {
+        const int plain = k / 3 % 3 == 0;
         layer_case c;
         memset(&c, 0, sizeof c);
-        c.kind = k % 2 ? MARGIN : NLL;
-        c.x[0] = shapes[k / 4];
+        c.kind = k % 3 == 0 ? NLL : k % 3 == 1 ? MARGIN : NLL_EX;
+        c.x[0] = shapes[k / 9];
         c.n = c.x[0].dim[0];
         c.inputs = 2;
         c.loss = 1;
@@ -161,12 +200,41 @@ static void labels(void)
             if (i != c.axis) c.x[1].dim[to++] = c.x[0].dim[i];
         c.label_classes[1] = c.x[0].dim[c.axis];
         c.no_gradient[1] = 1;
-        c.big = k / 4 == 4;
-        if (k & 2) c.softmax.ignore_index = -100;
-        c.build = build_loss;
+        c.big = k / 9 == 4;
+        c.weighted = !plain;
+        c.mixed = k / 3 % 3 == 2;
+        if (!plain) c.softmax.ignore_index = c.kind == NLL_EX ? -3 : -100;
+        for (int i = 0; i < 16; i++) c.class_weights[i] = 0.25f + (float)((i * 5) % 7);
+        c.build = c.kind == NLL_EX ? build_nll_ex : build_loss;
         c.forward = ref_labels;
-        snprintf(c.text, sizeof c.text, "%s, rank %d, %d samples%s", loss_names[c.kind],
-                 c.x[0].rank, c.n, k & 2 ? ", ignored labels" : "");
+        snprintf(c.text, sizeof c.text, "%s, rank %d, %d samples%s%s", loss_names[c.kind],
+                 c.x[0].rank, c.n, plain ? "" : ", ignored labels, sample weights",
+                 c.mixed ? ", mixed" : "");
+        layer_check(&c);
+    }
+}
+
+static void soft_labels(void)
+{
+    const cvn_shape shapes[5] = { ref_shape(2, 1, 1, 0, 0), ref_shape(2, 7, 10, 0, 0),
+                                  ref_shape(4, 2, 5, 3, 4), ref_shape(3, 3, 4, 6, 0),
+                                  ref_shape(4, 2, 4, 70, 80) };
+    for (int k = 0; k < 10; k++) {
+        layer_case c;
+        memset(&c, 0, sizeof c);
+        c.kind = LOSSES;
+        c.x[0] = c.x[1] = shapes[k / 2];
+        c.n = c.x[0].dim[0];
+        c.inputs = 2;
+        c.loss = 1;
+        c.axis = c.x[0].rank == 3 ? 2 : 1;
+        c.positive[1] = 1;
+        c.big = k / 2 == 4;
+        c.weighted = k % 2;
+        c.build = build_loss;
+        c.forward = ref_soft;
+        snprintf(c.text, sizeof c.text, "soft cross-entropy, rank %d, %d samples%s", c.x[0].rank,
+                 c.n, c.weighted ? ", sample weights" : "");
         layer_check(&c);
     }
 }
@@ -282,6 +350,7 @@ int main(void)
 {
     RUN(pairs);
     RUN(labels);
+    RUN(soft_labels);
     RUN(pytorch);
     RUN(edges);
     RUN(errors);
