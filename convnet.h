@@ -261,7 +261,8 @@ CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
 /* Training of single layers, at any time:
  *   cvn_freeze     the node's parameters do not change and batch norm keeps and uses its running
  *                  statistics. Frozen before cvn_build, a leading part of the net is left out of
- *                  the backward pass.
+ *                  the backward pass; cvn_resize and cvn_set_optimizer leave out no more than
+ *                  that.
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
  *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
@@ -940,6 +941,21 @@ CONVNET_API cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *opti
 CONVNET_API cvn_result cvn_set_lr(cvn_net *net, float lr);
 CONVNET_API float cvn_get_lr(const cvn_net *net);
 
+/* cvn_set_ema - keeps averages of the weights: with each step ema = decay*ema + (1 - decay)*w.
+ * They begin as a copy of the weights behind the first step; the running statistics of batch norm
+ * are not averaged but copied, as PyTorch's torch.optim.swa_utils.AveragedModel does. decay 0: off
+ * (the default); 0.999 is usual. Takes one more array of all parameters and running statistics,
+ * part of cvn_memory_needed; before or after cvn_build. cvn_load and cvn_init_parameters begin the
+ * averages anew, so does an inference plan; every other plan keeps them, checkpoints hold them.
+ * errors   CVN_ERROR_ARGUMENT for a decay not in [0, 1); CVN_ERROR_MEMORY (the net stays as it was)
+ *
+ * cvn_swap_ema - exchanges weights and averages, for cvn_evaluate, cvn_predict and cvn_save; a
+ * second call exchanges them back, and until then the net does not train. cvn_build_infer or
+ * cvn_set_ema(net, 0) between the two calls leave the averages as the weights for good.
+ * errors   CVN_ERROR_STATE: no averages, as no step was made with cvn_set_ema */
+CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
+CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
+
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
  *   cvn_forward        runs the whole graph in training mode over the n samples set last (all
@@ -1188,7 +1204,7 @@ CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, ui
  *   cvn_load_partial     what fits by name and shape (a new head on old features); *loaded (may be
  *                        NULL) counts it
  *   cvn_save_checkpoint  also optimizer state, step, position in the shuffled epoch, best weights,
- *                        history
+ *                        averages (cvn_set_ema), history
  *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
@@ -1402,6 +1418,7 @@ struct cvni_layer {
     int is_int;                 /* value is int, not float */
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
+    int left_out;               /* was frozen at the last cvn_build: no plan has its gradients */
     float loss_weight;          /* not 0: minimised */
     double macs;                /* multiply-accumulates per sample */
     /* shape() sets them; whole layer */
@@ -1443,8 +1460,9 @@ typedef struct cvni_plan {
     cvni_buffer *buffers;
     int count, capacity;
     cvni_place *places;         /* by layer id */
-    size_t weights, grads, state, batch;        /* offsets of the persistent part */
+    size_t weights, ema, grads, state, batch;   /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
+    int averages;                       /* has room at ema */
     size_t persistent_bytes, scratch, scratch_bytes, total;
 } cvni_plan;
 
@@ -1516,6 +1534,12 @@ struct cvn_net {
                                              * aligned */
     size_t trainable, running;              /* floats in weights: trainable ones, then running
                                              * statistics */
+    float *ema;                             /* averages of all weights, or NULL */
+    float ema_decay;                        /* 0: none */
+    int ema_started;                        /* ema holds something */
+    int ema_swapped;                        /* ema holds the weights, and they the averages */
+    int replan;                             /* the plan in the making keeps what cvn_build left
+                                             * out, and no more */
     unsigned char *scratch;
     size_t scratch_bytes;                   /* per worker */
     uint64_t weights_version;               /* raised by every change of weights */
@@ -2482,6 +2506,7 @@ cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
             for (size_t e = 0; e < p->count; e++)
                 net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
+    net->ema_started = net->ema_swapped = 0;
     cvn_touch(net);
     return CVN_OK;
 }
@@ -2667,8 +2692,8 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *   of steps in which it is needed; buffers whose intervals do not meet share memory. Placement:
  *   largest first, each at the lowest offset that is free during its interval.
  *
- *   Arena: [ parameters, running statistics | gradients | optimizer state | weights and partners
- *            of the samples | scratch | buffers ]
+ *   Arena: [ parameters, running statistics | averages of them | gradients | optimizer state |
+ *            weights and partners of the samples | scratch | buffers ]
  *                                                                      tested: tests/test_core.c */
 
 static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and
@@ -2775,7 +2800,8 @@ static void cvni_plan_gradients(const cvni_planner *p)
         int grad = l->want_grad ||
                    (net->desc.keep_all && !l->is_int && !(l->op->flags & CVNI_SOURCE));
         for (int i = 0; i < l->params; i++)
-            grad |= net->params[l->param[i]].role != CVNI_RUNNING && !l->frozen;
+            grad |= net->params[l->param[i]].role != CVNI_RUNNING &&
+                    !(net->replan ? l->left_out : l->frozen);
         for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
         places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
     }
@@ -3038,6 +3064,9 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int t
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
     size_t at = 0;
     if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
+    plan->ema = at;
+    plan->averages = train && !net->parent && net->ema_decay > 0;
+    if (plan->averages) at = cvni_add_size(at, at);
     plan->grads = at;
     if (train) at = cvni_add_size(at, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
@@ -3136,15 +3165,18 @@ static void cvni_bind(cvn_net *net)
     }
 }
 
-/* Parameters and optimizer state move from the old arena to the new one; both may be the same
- * buffer. */
+/* Parameters, averages and optimizer state move from the old arena to the new one; both may be the
+ * same buffer, where the averages stay in their place. */
 static void cvni_move_persistent(cvn_net *net, unsigned char *arena, const cvni_plan *plan)
 {
     const size_t state_bytes = cvni_align(net->trainable * sizeof(float)) * (size_t)plan->slots;
+    const size_t weight_bytes = (net->trainable + net->running) * sizeof(float);
     const int state_stays = plan->slots > 0 && net->mode == CVN_TRAIN &&
                             net->plan.slots == plan->slots;
     if (net->parent) return;
-    if (net->mode) memmove(arena, net->weights, (net->trainable + net->running) * sizeof(float));
+    if (net->mode) memmove(arena, net->weights, weight_bytes);
+    if (net->ema && plan->averages) memmove(arena + plan->ema, net->ema, weight_bytes);
+    else net->ema_started = net->ema_swapped = 0;
     if (state_stays) memmove(arena + plan->state, net->state, state_bytes);
     else memset(arena + plan->state, 0, state_bytes);
     if (!state_stays) net->optimizer_step = 0;
@@ -3169,6 +3201,7 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
     net->arena_owned = owned;
     net->arena_bytes = size;
     net->weights = net->parent ? net->parent->weights : (float *)(void *)arena;
+    net->ema = plan->averages ? (float *)(void *)(arena + plan->ema) : NULL;
     net->grads = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->grads) : NULL;
     net->state = (float *)(void *)(arena + plan->state);
     net->sample_weights = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->batch) : NULL;
@@ -3243,6 +3276,24 @@ static int cvni_has_gradients(const cvn_net *net)
     return 0;
 }
 
+/* After cvn_build: what was frozen then. */
+static void cvni_mark_left_out(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) net->layers[id].left_out = net->layers[id].frozen;
+}
+
+/* The same net in another plan: another optimizer, another size. In the caller's buffer when it is
+ * there. */
+static cvn_result cvni_plan_again(cvn_net *net)
+{
+    cvn_result result;
+    net->replan = 1;
+    result = cvni_rebuild(net, net->max_batch, net->mode,
+                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    net->replan = 0;
+    return result;
+}
+
 static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
 
 cvn_result cvn_build(cvn_net *net, int max_batch)
@@ -3251,6 +3302,7 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
     if (!net) return CVN_ERROR_MEMORY;
     result = cvni_check_build(net, max_batch, CVN_TRAIN);
     if (result == CVN_OK) result = cvni_rebuild(net, max_batch, CVN_TRAIN, NULL, 0);
+    if (result == CVN_OK) cvni_mark_left_out(net);
     if (result == CVN_OK && !cvni_has_gradients(net))
         cvni_warn(net, "cvn_build: no gradients: the net has no loss, no cvn_want_grad, or nothing "
                        "that is not frozen");
@@ -3272,7 +3324,9 @@ cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer
     result = cvni_check_build(net, max_batch, (int)mode);
     if (result != CVN_OK) return result;
     if (!buffer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build_in: no buffer");
-    return cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+    result = cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+    if (result == CVN_OK) cvni_mark_left_out(net);
+    return result;
 }
 
 size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
@@ -3297,8 +3351,7 @@ cvn_result cvn_resize(cvn_net *net, int height, int width)
     if (height < 1 || width < 1)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_resize: %d x %d is no image", height, width);
     cvni_swap_image_sizes(net, height, width);
-    result = cvni_rebuild(net, net->max_batch, net->mode,
-                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    result = cvni_plan_again(net);
     if (result == CVN_OK) return CVN_OK;
     cvni_swap_image_sizes(net, 0, 0);
     cvni_restore_shapes(net);
@@ -11286,7 +11339,8 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
  *     SGD [v] with momentum; ADAM, ADAMW [m, v, largest v with amsgrad]; ADAGRAD [v];
  *     ADADELTA, ADAMAX, NADAM, LAMB [m, v]; LION [m];
  *     RMSPROP [v], with momentum [v, m], centred [v, m, mean]: the number tells the kind
- *                                             tested: tests/test_golden.c, tests/test_optim.c */
+ *   Averages of the weights (cvn_set_ema) are one array over all parameters and running statistics.
+ *                      tested: tests/test_golden.c, tests/test_optim.c; averages: tests/test_fit.c */
 
 #define CVNI_MAX_SLOTS 3        /* state arrays */
 
@@ -11574,8 +11628,7 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
-        result = cvni_rebuild(net, net->max_batch, net->mode,
-                              net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+        result = cvni_plan_again(net);
     if (result == CVN_OK) cvni_reset_optimizer(net);
     else net->optimizer = before;
     return result;
@@ -11592,6 +11645,74 @@ cvn_result cvn_set_lr(cvn_net *net, float lr)
 }
 
 float cvn_get_lr(const cvn_net *net) { return net ? net->optimizer.lr : 0; }
+
+cvn_result cvn_set_ema(cvn_net *net, float decay)
+{
+    const float before = net ? net->ema_decay : 0;
+    cvn_result result = CVN_OK;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!(decay >= 0 && decay < 1))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_ema: a decay of %g is not in [0, 1)",
+                         (double)decay);
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_set_ema: a shared net does not own its parameters");
+    net->ema_decay = decay;
+    if (net->mode == CVN_TRAIN && net->plan.averages != (decay > 0)) result = cvni_plan_again(net);
+    if (result != CVN_OK) net->ema_decay = before;
+    return result;
+}
+
+/* Weights and averages change places. */
+static void cvni_exchange_ema(cvn_net *net)
+{
+    for (size_t i = 0; i < net->trainable + net->running; i++) {
+        const float w = net->weights[i];
+        net->weights[i] = net->ema[i];
+        net->ema[i] = w;
+    }
+    net->weights_version++;
+    net->forward_done = 0;
+}
+
+cvn_result cvn_swap_ema(cvn_net *net)
+{
+    cvn_result result = cvni_needs_build(net, "cvn_swap_ema", 1);
+    if (result != CVN_OK) return result;
+    if (!net->ema || !net->ema_started)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_swap_ema: there are no averages: cvn_set_ema, then a step");
+    cvni_exchange_ema(net);
+    net->ema_swapped = !net->ema_swapped;
+    return CVN_OK;
+}
+
+/* The averages take in what a step has made of the weights. */
+static void cvni_ema_part(void *context, int begin, int end, int worker)
+{
+    cvn_net *net = (cvn_net *)context;
+    const float decay = net->ema_decay;
+    const float part = 1 - decay;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_chunk_end(net->trainable, t);
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
+            net->ema[i] = decay * net->ema[i] + part * net->weights[i];
+    }
+}
+
+static void cvni_update_ema(cvn_net *net)
+{
+    const size_t first = net->ema_started ? net->trainable : 0;     /* copied from here on */
+    if (!net->ema) return;
+    if (net->ema_started)
+        cvni_parallel_for(net, cvni_chunks(net->trainable), 3.0 * (double)net->trainable,
+                          cvni_ema_part, net);
+    memcpy(net->ema + first, net->weights + first,
+           (net->trainable + net->running - first) * sizeof(float));
+    net->ema_started = 1;
+}
 
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
@@ -11726,17 +11847,29 @@ static void cvni_step(cvn_net *net, float lr)
     }
     cvni_zero(net->grads, net->trainable);
     net->weights_version++;
+    cvni_update_ema(net);
+}
+
+/* The net may change its parameters. */
+static cvn_result cvni_needs_own(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: a shared net does not own its parameters",
+                         call);
+    if (net->ema_swapped)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "%s: the net holds its averages; cvn_swap_ema brings the weights back",
+                         call);
+    return CVN_OK;
 }
 
 cvn_result cvn_step(cvn_net *net)
 {
-    const cvn_result result = cvni_needs_build(net, "cvn_step", 1);
-    if (result != CVN_OK) return result;
-    if (net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_step: a shared net does not own its parameters");
-    cvni_step(net, net->optimizer.lr);
-    return CVN_OK;
+    const cvn_result result = cvni_needs_own(net, "cvn_step");
+    if (result == CVN_OK) cvni_step(net, net->optimizer.lr);
+    return result;
 }
 
 cvn_result cvn_zero_grad(cvn_net *net)
@@ -11899,10 +12032,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
-    cvn_result result = cvni_needs_build(net, "cvn_train_batch", 1);
-    if (result == CVN_OK && net->parent)
-        result = cvni_fail(net, CVN_ERROR_STATE,
-                           "cvn_train_batch: a shared net does not own its parameters");
+    cvn_result result = cvni_needs_own(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -13080,6 +13210,8 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *                 cvn_flat_gradients, as many arrays as the optimizer has (>>optim)
  *                 cvn.best [P+R] parameters of the best epoch, as in cvn_flat_parameters; only
  *                                                    where cvn_fit keeps them
+ *                 cvn.ema [P+R] averages of the parameters, in the same order; only where there
+ *                                                    are any (cvn_set_ema)
  *                 cvn.history [E, 6] rows of cvn_history, in its order; only where E > 0
  *               and more metadata, all of it text:
  *                 cvn.version                1, this format's
@@ -13792,8 +13924,10 @@ static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
     cvn_result r;
     cvni_match_tensors(f);
     r = cvni_require_all(f);
-    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
-    return r;
+    if (r != CVN_OK) return r;
+    *loaded = cvni_copy_weights(f);
+    f->net->ema_started = f->net->ema_swapped = 0;
+    return CVN_OK;
 }
 
 static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
@@ -13945,6 +14079,10 @@ static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
         c->dim[1] = sizeof(cvn_history) / sizeof(float);
         c->values = (const float *)net->history;       /* six floats a row */
         c->count = c->dim[0] * c->dim[1];
+    } else if (number == slots + best + (net->history_count > 0) && net->ema && net->ema_started) {
+        c->name = "cvn.ema";
+        c->values = net->ema;
+        c->count = c->dim[0] = net->trainable + net->running;
     } else {
         return 0;
     }
@@ -14175,6 +14313,7 @@ static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
 {
     cvni_match_tensors(f);
     *loaded = cvni_copy_weights(f);
+    f->net->ema_started = f->net->ema_swapped = 0;
     return CVN_OK;
 }
 
@@ -14286,7 +14425,7 @@ static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni
 /* The tensors of a checkpoint; NULL where it has none. */
 typedef struct cvni_state_tensors {
     const cvni_tensor *slot[CVNI_MAX_SLOTS];
-    const cvni_tensor *best, *history;
+    const cvni_tensor *best, *history, *ema;
 } cvni_state_tensors;
 
 static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors *s)
@@ -14304,6 +14443,7 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     s->best = cvni_find_tensor(f, "cvn.best");
     s->history = cvni_find_tensor(f, "cvn.history");
+    s->ema = cvni_find_tensor(f, "cvn.ema");
     for (int i = 0; i < slots; i++) if (!s->slot[i]) slots = -1;    /* a gap */
     if (slots != net->plan.slots) {
         return cvni_fail(f->net, CVN_ERROR_FORMAT,
@@ -14313,6 +14453,8 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     if (r == CVN_OK && s->best)
         r = cvni_check_state_tensor(f, s->best, net->trainable + net->running, 0);
+    if (r == CVN_OK && s->ema)
+        r = cvni_check_state_tensor(f, s->ema, net->trainable + net->running, 0);
     if (r == CVN_OK && s->history) {
         r = cvni_check_state_tensor(f, s->history, SIZE_MAX, sizeof(cvn_history) / sizeof(float));
         if (r == CVN_OK && s->history->dim[0] > INT_MAX)
@@ -14346,6 +14488,10 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
         cvni_read_floats(s->history->dtype, f->data + s->history->begin, s->history->count,
                          (float *)history);
     }
+    net->ema_swapped = 0;
+    net->ema_started = s->ema && net->ema;
+    if (net->ema_started)
+        cvni_read_floats(s->ema->dtype, f->data + s->ema->begin, s->ema->count, net->ema);
     /* a half-made step is not part of a checkpoint */
     memset(net->grads, 0, net->trainable * sizeof(float));
     cvni_free(net, net->best);
@@ -14381,6 +14527,9 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
+    if (r == CVN_OK && net->ema_swapped)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
     return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
 }
 
