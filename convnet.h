@@ -989,10 +989,10 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  * losses (cvn_softmax_loss, cvn_nll_loss and their kin), its partner's with 1 - lambda.
  *   cvn_mixup    x = lambda*x + (1 - lambda)*partner, in all float inputs and targets
  *                                                            H. Zhang et al., arXiv:1710.09412
- *   cvn_cutmix   a box of the partner's image, sides sqrt(1 - lambda) of the image's about a uniform
- *                centre, cut off at the border, in all float inputs and targets [N, C, H, W] of the
- *                first image's H, W; lambda becomes the share of the rest, with which all other
- *                float inputs and targets are mixed as by cvn_mixup
+ *   cvn_cutmix   a box of the partner's image, sides sqrt(1 - lambda) of the image's about a
+ *                uniform centre, cut off at the border, in all float inputs and targets [N, C, H, W]
+ *                of the first image's H, W; lambda becomes the share of the rest, with which all
+ *                other float inputs and targets are mixed as by cvn_mixup
  *                                                            S. Yun et al., arXiv:1905.04899
  * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
  * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
@@ -1094,9 +1094,9 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
  * it; a run that a callback stopped keeps its last parameters and may be resumed, at once or from a
  * checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
  * parameters; gives it back at the end.
- *   accumulate  k batches of b act as one batch of k*b in the memory of b (but for batch norm, which
- *               sees b samples): what a schedule, a callback and progress->batch call a batch is a
- *               step then. The rest at the end of an epoch makes a step too.
+ *   accumulate  k batches of b act as one batch of k*b in the memory of b (but for batch norm,
+ *               which sees b samples): what a schedule, a callback and progress->batch call a batch
+ *               is a step then. The rest at the end of an epoch makes a step too.
  *   averages    (cvn_set_ema) begin anew unless options.resume. The validation judges them and
  *               keep_best keeps them; at the end of a run, as above, they become the weights. A
  *               callback finds the weights in the net: cvn_swap_ema, twice, shows it the averages.
@@ -11417,7 +11417,7 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
  *     ADADELTA, ADAMAX, NADAM, LAMB [m, v]; LION [m];
  *     RMSPROP [v], with momentum [v, m], centred [v, m, mean]: the number tells the kind
  *   Averages of the weights (cvn_set_ema) are one array over all parameters and running statistics.
- *                      tested: tests/test_golden.c, tests/test_optim.c; averages: tests/test_fit.c */
+ *                             tested: tests/test_golden.c, tests/test_optim.c, tests/test_fit.c */
 
 #define CVNI_MAX_SLOTS 3        /* state arrays */
 
@@ -12828,8 +12828,13 @@ static cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, u
     if (classes < 1) return CVN_ERROR_ARGUMENT;
     while (n < data->count) {
         const int c = (int)cvni_below(&r, (uint32_t)classes);
-        const int i = (int)cvni_below(&r, (uint32_t)data->count);
-        if (data->labels[data->first + i] == c) order[n++] = i;
+        const int first = (int)cvni_below(&r, (uint32_t)data->count);
+        for (int k = 0; k < data->count; k++) {
+            const int i = (int)(((int64_t)first + k) % data->count);
+            if (data->labels[data->first + i] != c) continue;
+            order[n++] = i;
+            break;
+        }
     }
     return CVN_OK;
 }
@@ -13062,7 +13067,8 @@ static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ign
                    "units as there are classes?\n",
                    (unsigned long)outside, (unsigned long)n, classes - 1, example);
     else if (same == n && n > 1)
-        cvni_print(t, "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+        cvni_print(t,
+                   "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
                    (unsigned long)n, labels[0]);
     return outside == 0;
 }
