@@ -1119,9 +1119,9 @@ CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text,
  * exponentially from low to high and records the loss, smoothed, until it exceeds 4 times its least
  * or the steps are done. The optimizer starts from zero as in cvn_fit; afterwards parameters,
  * running statistics, averages, optimizer and position are as they were, bit for bit.
- *   suggested   the rate where the loss falls most steeply over the logarithm of the rate; 0 where
- *               it never falls. least: the rate of the least loss, of which a tenth is another
- *               customary choice
+ *   suggested   a tenth of the rate of the least loss, 0 where the loss never falls. steepest, the
+ *               rate where it falls most steeply over the logarithm of the rate, is another
+ *               customary choice, often higher, as the smoothing lags behind
  *   options     NULL: all defaults. callback: after each batch (loss and rate of progress) and at
  *               the end; non-zero stops the test, with what there is by then
  *   returns     CVN_OK; CVN_STOPPED; CVN_ERROR_ARGUMENT, CVN_ERROR_STATE, CVN_ERROR_SHAPE as
@@ -1139,7 +1139,7 @@ typedef struct cvn_lr_range {
 
 typedef struct cvn_lr_range_result {
     int count;                      /* batches recorded */
-    float suggested, least;
+    float suggested, steepest;
     float lr[CVN_MAX_RANGE_STEPS];
     float loss[CVN_MAX_RANGE_STEPS];        /* smoothed */
 } cvn_lr_range_result;
@@ -13254,7 +13254,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
  *             found before the step with its rate
  *   end       the loss exceeds 4 times the least so far (where that is not above 0, it by 3 times
  *             the larger of its size and the first), or is not finite: that batch is not counted
- *   suggested the rate in the middle of the steepest fall of the loss over ln(rate): least squares
+ *   steepest  the rate in the middle of the steepest fall of the loss over ln(rate): least squares
  *             over 1/10 of the batches, at least 3, none behind the least loss
  *   source    L. Smith, arXiv:1506.01186, section 3.3            tested: tests/test_fit.c */
 
@@ -13285,13 +13285,13 @@ static void cvni_range_suggest(cvn_lr_range_result *r)
     int least = 0;
     double steepest = 0;
     for (int i = 1; i < r->count; i++) if (r->loss[i] < r->loss[least]) least = i;
-    r->least = r->lr[least];
-    r->suggested = 0;
+    r->suggested = least ? r->lr[least] / 10 : 0;
+    r->steepest = 0;
     for (int first = 0; first + n <= least + 1; first++) {
         const double slope = cvni_range_slope(r, first, n);
         if (slope >= steepest) continue;
         steepest = slope;
-        r->suggested = r->lr[first + n / 2];
+        r->steepest = r->lr[first + n / 2];
     }
 }
 
@@ -13790,7 +13790,7 @@ static void cvni_panel_rates(const cvni_panel *p)
         snprintf(text, sizeof text, "1e%d", power);
         cvni_panel_tick(p, cvni_panel_rate_x(p, pow(10.0, power)), text);
     }
-    if (p->range->suggested > 0) {
+    if (p->range->suggested > p->range->lr[0]) {
         const int x = cvni_panel_rate_x(p, (double)p->range->suggested);
         cvni_panel_line(p, x, CVNI_PANEL_Y, x, cvni_panel_bottom, cvni_curve_color[1]);
         snprintf(text, sizeof text, "%.2g", (double)p->range->suggested);

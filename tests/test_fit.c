@@ -860,7 +860,7 @@ static void range_curve(void)
         CHECK_NEAR(range.lr[i], rate, 1e-5 * rate);
         CHECK_NEAR(range.loss[i], smooth, 1e-3 * smooth);
     }
-    CHECK(range.suggested > 1e-3f && range.suggested < range.least && range.least < 100);
+    CHECK(range.suggested > 1e-3f && range.steepest > 1e-3f && 10 * range.suggested < 100);
     cvn_destroy(net);
     cvn_destroy(twin);
 }
@@ -875,11 +875,11 @@ static void range_suggests(void)
         r.loss[i] = (float)(2 - 1.5 / (1 + exp(-(i - 30) / 3.0)) + (i > 45 ? 0.2 * (i - 45) : 0));
     }
     cvni_range_suggest(&r);
-    CHECK_NEAR(log10((double)r.suggested), -3, 0.11);
-    CHECK_NEAR(log10((double)r.least), -1.5, 0.11);
+    CHECK_NEAR(log10((double)r.steepest), -3, 0.11);
+    CHECK_NEAR(log10((double)r.suggested), -2.5, 0.11);
     for (int i = 0; i < 60; i++) r.loss[i] = (float)i;
     cvni_range_suggest(&r);
-    CHECK(r.suggested == 0 && r.least == r.lr[0]);
+    CHECK(r.suggested == 0 && r.steepest == 0);
 }
 
 static void range_refused(void)
