@@ -990,9 +990,9 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  *   cvn_mixup    x = lambda*x + (1 - lambda)*partner, in all float inputs and targets
  *                                                            H. Zhang et al., arXiv:1710.09412
  *   cvn_cutmix   a box of the partner's image, sides sqrt(1 - lambda) of the image's about a
- *                uniform centre, cut off at the border, in all float inputs and targets [N, C, H, W]
- *                of the first image's H, W; lambda becomes the share of the rest, with which all
- *                other float inputs and targets are mixed as by cvn_mixup
+ *                uniform centre, cut off at the border, in all float inputs and targets
+ *                [N, C, H, W] of the first image's H, W; lambda becomes the share of the rest, with
+ *                which all other float inputs and targets are mixed as by cvn_mixup
  *                                                            S. Yun et al., arXiv:1905.04899
  * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
  * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
@@ -13776,8 +13776,10 @@ static int cvni_panel_rate_x(const cvni_panel *p, double rate)
 {
     const double first = log10((double)p->range->lr[0]);
     const double last = log10((double)p->range->lr[p->count - 1]);
-    const double share = (log10(rate) - first) / (last - first);
-    return p->left + (int)((double)CVNI_PANEL_W * (share >= 0 && share <= 1 ? share : 0.5) + 0.5);
+    double share = (log10(rate) - first) / (last - first);
+    if (!(share > 0)) share = 0;
+    if (share > 1) share = 1;
+    return p->left + (int)((double)CVNI_PANEL_W * share + 0.5);
 }
 
 /* A tick at each power of ten, or at every n-th, and the suggested rate. */

@@ -6,9 +6,9 @@
 #include "golden/training.h"
 
 #ifdef TEST_QUICK
-enum { DRAWS = 2000 };
+static const int draws = 2000;
 #else
-enum { DRAWS = 20000 };
+static const int draws = 20000;
 #endif
 
 static const char *const checkpoint = "build/test_fit.safetensors";
@@ -464,7 +464,8 @@ typedef struct source { const cvn_data *set; int calls, fails; } source;
 static cvn_result give(void *user, cvn_net *net, const int *index, int n, int training)
 {
     source *s = (source *)user;
-    float x[12 * 3], t[12 * 2];
+    float x[12 * 3] = { 0 };
+    float t[12 * 2] = { 0 };
     cvn_node in = { 1 };
     cvn_node target = { 0 };
     (void)training;
@@ -481,8 +482,8 @@ static cvn_result give(void *user, cvn_net *net, const int *index, int n, int tr
     return CVN_OK;
 }
 
-/* A batch that fails in the middle of a step leaves nothing; the run goes on from that step. Weights
- * that a source sets do not outlive the call. */
+/* A batch that fails in the middle of a step leaves nothing; the run goes on from that step.
+ * Weights that a source sets do not outlive the call. */
 static void accumulate_fails(void)
 {
     const cvn_data data = plain_set(30);
@@ -527,14 +528,14 @@ static void beta(void)
         double sum = 0;
         double squares = 0;
         test_case("alpha %g", alphas[i]);
-        for (int k = 0; k < DRAWS; k++) {
+        for (int k = 0; k < draws; k++) {
             const double x = cvni_beta_draw(&r, alphas[i]);
             if (!CHECK(x >= 0 && x <= 1)) return;
             sum += x;
             squares += (x - 0.5) * (x - 0.5);
         }
-        CHECK_NEAR(sum / DRAWS, 0.5, 5 * sqrt(variance / DRAWS));
-        CHECK_NEAR(squares / DRAWS, variance, 6 * variance / sqrt((double)DRAWS));
+        CHECK_NEAR(sum / draws, 0.5, 5 * sqrt(variance / draws));
+        CHECK_NEAR(squares / draws, variance, 6 * variance / sqrt((double)draws));
     }
     {   /* both draws underflow as numbers */
         cvni_rng r = cvni_rng_start(9, CVNI_STREAM_DROPOUT, 0, 1);
@@ -545,9 +546,12 @@ static void beta(void)
     }
 }
 
-/* An image [2, 5, width], a vector [300], a target like the image and one like the vector, labels. */
-typedef struct mixed_net { cvn_net *net; cvn_node image, vector, labels, like_image, like_vector; }
-    mixed_net;
+/* An image [2, 5, width], a vector [300], a target like the image and one like the vector,
+ * labels. */
+typedef struct mixed_net {
+    cvn_net *net;
+    cvn_node image, vector, labels, like_image, like_vector;
+} mixed_net;
 
 static mixed_net make_mixed(int width, int batch, int threads)
 {
