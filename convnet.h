@@ -13914,6 +13914,10 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
     if (result->count < 2)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_lr_range_save_svg: %d batches make no curve",
                          result->count);
+    if (result->count > CVN_MAX_RANGE_STEPS || !(result->lr[0] > 0) ||
+        !(result->lr[result->count - 1] > result->lr[0]) ||
+        !cvni_is_finite((double)result->lr[result->count - 1]))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_save_svg: rates do not rise");
     memset(&p, 0, sizeof p);
     p.f = cvni_picture_open(net, path, &r);
     if (!p.f) return r;
