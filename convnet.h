@@ -67,7 +67,7 @@
  *                     >>embedding >>parameter >>attention >>transformer >>recurrent >>resize
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
- *     training        >>optim >>schedule >>train >>check >>history
+ *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
  *     end             >>license
@@ -261,7 +261,8 @@ CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
 /* Training of single layers, at any time:
  *   cvn_freeze     the node's parameters do not change and batch norm keeps and uses its running
  *                  statistics. Frozen before cvn_build, a leading part of the net is left out of
- *                  the backward pass.
+ *                  the backward pass; cvn_resize and cvn_set_optimizer leave out no more than
+ *                  that.
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
  *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
@@ -1281,6 +1282,21 @@ CONVNET_API cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *opti
 CONVNET_API cvn_result cvn_set_lr(cvn_net *net, float lr);
 CONVNET_API float cvn_get_lr(const cvn_net *net);
 
+/* cvn_set_ema - keeps averages of the weights: with each step ema = decay*ema + (1 - decay)*w.
+ * They begin as a copy of the weights behind the first step; the running statistics of batch norm
+ * are not averaged but copied, as PyTorch's torch.optim.swa_utils.AveragedModel does. decay 0: off
+ * (the default); 0.999 is usual. Takes one more array of all parameters and running statistics,
+ * part of cvn_memory_needed; before or after cvn_build. cvn_load and cvn_init_parameters begin the
+ * averages anew, so does an inference plan; every other plan keeps them, checkpoints hold them.
+ * errors   CVN_ERROR_ARGUMENT for a decay not in [0, 1); CVN_ERROR_MEMORY (the net stays as it was)
+ *
+ * cvn_swap_ema - exchanges weights and averages, for cvn_evaluate, cvn_predict and cvn_save; a
+ * second call exchanges them back, and until then the net does not train. cvn_build_infer or
+ * cvn_set_ema(net, 0) between the two calls leave the averages as the weights for good.
+ * errors   CVN_ERROR_STATE: no averages, as no step was made with cvn_set_ema */
+CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
+CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
+
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
  *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
@@ -1312,6 +1328,25 @@ CONVNET_API cvn_result cvn_backward(cvn_net *net);
 CONVNET_API cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient);
 CONVNET_API cvn_result cvn_step(cvn_net *net);
 CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
+
+/* Mixed samples, between setting all inputs of a batch and cvn_forward: each sample takes in
+ * another one of the batch, drawn as a permutation, with a share that is drawn once for the batch,
+ * lambda ~ Beta(alpha, alpha). Setting an input ends it. A label counts with lambda in the label
+ * losses (cvn_softmax_loss, cvn_nll_loss and their kin), its partner's with 1 - lambda.
+ *   cvn_mixup    x = lambda*x + (1 - lambda)*partner, in all float inputs and targets
+ *                                                            H. Zhang et al., arXiv:1710.09412
+ *   cvn_cutmix   a box of the partner's image, sides sqrt(1 - lambda) of the image's about a
+ *                uniform centre, cut off at the border, in all float inputs and targets
+ *                [N, C, H, W] of the first image's H, W; lambda becomes the share of the rest, with
+ *                which all other float inputs and targets are mixed as by cvn_mixup
+ *                                                            S. Yun et al., arXiv:1905.04899
+ * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
+ * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
+ *          training, an input is not set, mixed already); CVN_ERROR_UNSUPPORTED (an input of ints
+ *          into another layer than a loss; cvn_cutmix without an input of images, or with labels
+ *          of more than one position a sample) */
+CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
+CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
 
 /* Level 2: a batch.
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
@@ -1380,6 +1415,12 @@ typedef struct cvn_fit_options {
     uint64_t shuffle_seed;          /* 0: the net's seed */
     int no_shuffle;
     int drop_last;                  /* leave out the last batch of an epoch when it is smaller */
+    int balanced;                   /* each epoch draws every class equally often, in place of each
+                                     * sample once; the set needs labels, one a sample */
+    int accumulate;                 /* a step every so many batches, with the mean of their
+                                     * gradients; 0: 1 */
+    float mixup, cutmix;            /* alpha of cvn_mixup, cvn_cutmix; 0: none. Both: one of them
+                                     * for each batch, by a coin */
     int patience;                   /* stop after so many epochs without a better validation loss;
                                      * 0: never */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
@@ -1399,6 +1440,13 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
  * it; a run that a callback stopped keeps its last parameters and may be resumed, at once or from a
  * checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
  * parameters; gives it back at the end.
+ *   accumulate  k batches of b act as one batch of k*b in the memory of b (but for batch norm,
+ *               which sees b samples): what a schedule, a callback and progress->batch call a batch
+ *               is a step then. The rest at the end of an epoch makes a step too.
+ *   averages    (cvn_set_ema) begin anew unless options.resume. The validation judges them and
+ *               keep_best keeps them; at the end of a run, as above, they become the weights. A
+ *               callback finds the weights in the net: cvn_swap_ema, twice, shows it the averages.
+ *   mixed samples (mixup, cutmix) count as their own class in the training accuracy.
  *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf;
  *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the
  *            net */
@@ -1412,6 +1460,38 @@ CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
  * line; like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result)
  * when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
+
+/* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
+ * exponentially from low to high and records the loss, smoothed, until it exceeds 4 times its least
+ * or the steps are done. The optimizer starts from zero as in cvn_fit; afterwards parameters,
+ * running statistics, averages, optimizer and position are as they were, bit for bit.
+ *   suggested   a tenth of the rate of the least loss, 0 where the loss never falls. steepest, the
+ *               rate where it falls most steeply over the logarithm of the rate, is another
+ *               customary choice, often higher, as the smoothing lags behind
+ *   options     NULL: all defaults. callback: after each batch (loss and rate of progress) and at
+ *               the end; non-zero stops the test, with what there is by then
+ *   returns     CVN_OK; CVN_STOPPED; CVN_ERROR_ARGUMENT, CVN_ERROR_STATE, CVN_ERROR_SHAPE as
+ *               cvn_fit; CVN_ERROR_MEMORY
+ *   source      L. Smith, arXiv:1506.01186, section 3.3 */
+#define CVN_MAX_RANGE_STEPS 1000
+
+typedef struct cvn_lr_range {
+    float low, high;                /* rates; 0: 1e-7, 10 */
+    int steps;                      /* batches, from 2 to CVN_MAX_RANGE_STEPS; 0: 100 */
+    int batch;                      /* 0: the largest the net was built for */
+    cvn_fit_callback callback;
+    void *user;
+} cvn_lr_range;
+
+typedef struct cvn_lr_range_result {
+    int count;                      /* batches recorded */
+    float suggested, steepest;
+    float lr[CVN_MAX_RANGE_STEPS];
+    float loss[CVN_MAX_RANGE_STEPS];        /* smoothed */
+} cvn_lr_range_result;
+
+CONVNET_API cvn_result cvn_lr_range_test(cvn_net *net, const struct cvn_data *data,
+                                         const cvn_lr_range *options, cvn_lr_range_result *result);
 
 /* History: one entry an epoch of cvn_fit; a new cvn_fit (without resume) starts it anew. */
 typedef struct cvn_history {
@@ -1429,6 +1509,12 @@ CONVNET_API int cvn_print_progress(void *user, const cvn_progress *progress);
 /* The history as CSV with a header line, and as an SVG picture of the loss and accuracy curves. */
 CONVNET_API cvn_result cvn_history_save_csv(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
+
+/* The loss of a range test over the logarithm of the rate, the suggestion marked, as an SVG
+ * picture.
+ * errors   CVN_ERROR_STATE for fewer than 2 batches; CVN_ERROR_FILE; CVN_ERROR_ARGUMENT */
+CONVNET_API cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result,
+                                             const char *path);
 #endif
 
 /* ================================================================================================
@@ -1619,7 +1705,7 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *   cvn_load_partial     what fits by name and shape (a new head on old features); *loaded (may be
  *                        NULL) counts it
  *   cvn_save_checkpoint  also optimizer state, step, position in the shuffled epoch, best weights,
- *                        history
+ *                        averages (cvn_set_ema), history
  *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
@@ -1877,6 +1963,7 @@ struct cvni_layer {
     int segment;                /* number of the recomputed segment that it belongs to, or 0 */
     int spectral;               /* its weight has a spectral norm: 1 + index into net->params of u,
                                  * v behind it; else 0 */
+    int left_out;               /* was frozen at the last cvn_build: no plan has its gradients */
     float loss_weight;          /* not 0: minimised */
     double macs;                /* multiply-accumulates per entry of the first axis */
     /* shape() sets them; whole layer */
@@ -1919,8 +2006,9 @@ typedef struct cvni_plan {
     cvni_buffer *buffers;
     int count, capacity;
     cvni_place *places;         /* by layer id */
-    size_t weights, grads, state, batch;        /* offsets of the persistent part */
+    size_t weights, ema, grads, state, batch;   /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
+    int averages;                       /* has room at ema */
     size_t persistent_bytes, scratch, scratch_bytes, total;
     double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
@@ -1932,7 +2020,7 @@ typedef struct cvni_record {    /* header of a small allocation that lives as lo
 typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved in checkpoints */
     int epoch;                  /* epochs done */
     int position;               /* samples of the current epoch done */
-    uint64_t step;              /* batches done */
+    uint64_t step;              /* steps done */
     double loss_sum, correct_sum, weight_sum;       /* over the current epoch */
     double best_loss;           /* validation */
     int best_epoch, bad_epochs;
@@ -1995,6 +2083,12 @@ struct cvn_net {
                                              * aligned */
     size_t trainable, running;              /* floats in weights: trainable ones, then running
                                              * statistics */
+    float *ema;                             /* averages of all weights, or NULL */
+    float ema_decay;                        /* 0: none */
+    int ema_started;                        /* ema holds something */
+    int ema_swapped;                        /* ema holds the weights, and they the averages */
+    int replan;                             /* the plan in the making keeps what cvn_build left
+                                             * out, and no more */
     unsigned char *scratch;
     size_t scratch_bytes;                   /* per worker */
     uint64_t weights_version;               /* raised by every change of weights */
@@ -3006,6 +3100,7 @@ cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
                 net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
     cvni_spectral_init(net);
+    net->ema_started = net->ema_swapped = 0;
     cvn_touch(net);
     return CVN_OK;
 }
@@ -3197,8 +3292,8 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *   pass, not on when it is made) and running statistics stay, so all bits are the same.
  *                                          source: T. Chen et al., arXiv:1604.06174
  *
- *   Arena: [ parameters, running statistics | gradients | optimizer state | weights and partners
- *            of the samples | scratch | buffers ]
+ *   Arena: [ parameters, running statistics | averages of them | gradients | optimizer state |
+ *            weights and partners of the samples | scratch | buffers ]
  *                                                                      tested: tests/test_core.c */
 
 static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and
@@ -3309,7 +3404,8 @@ static void cvni_plan_gradients(const cvni_planner *p)
         int grad = l->want_grad ||
                    (net->desc.keep_all && !l->is_int && !(l->op->flags & CVNI_SOURCE));
         for (int i = 0; i < l->params; i++)
-            grad |= net->params[l->param[i]].role != CVNI_RUNNING && !l->frozen;
+            grad |= net->params[l->param[i]].role != CVNI_RUNNING &&
+                    !(net->replan ? l->left_out : l->frozen);
         for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
         places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
     }
@@ -3676,6 +3772,9 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int t
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
     size_t at = 0;
     if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
+    plan->ema = at;
+    plan->averages = train && !net->parent && net->ema_decay > 0;
+    if (plan->averages) at = cvni_add_size(at, at);
     plan->grads = at;
     if (train) at = cvni_add_size(at, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
@@ -3869,15 +3968,18 @@ static void cvni_bind(cvn_net *net)
     }
 }
 
-/* Parameters and optimizer state move from the old arena to the new one; both may be the same
- * buffer. */
+/* Parameters, averages and optimizer state move from the old arena to the new one; both may be the
+ * same buffer, where the averages stay in their place. */
 static void cvni_move_persistent(cvn_net *net, unsigned char *arena, const cvni_plan *plan)
 {
     const size_t state_bytes = cvni_align(net->trainable * sizeof(float)) * (size_t)plan->slots;
+    const size_t weight_bytes = (net->trainable + net->running) * sizeof(float);
     const int state_stays = plan->slots > 0 && net->mode == CVN_TRAIN &&
                             net->plan.slots == plan->slots;
     if (net->parent) return;
-    if (net->mode) memmove(arena, net->weights, (net->trainable + net->running) * sizeof(float));
+    if (net->mode) memmove(arena, net->weights, weight_bytes);
+    if (net->ema && plan->averages) memmove(arena + plan->ema, net->ema, weight_bytes);
+    else net->ema_started = net->ema_swapped = 0;
     if (state_stays) memmove(arena + plan->state, net->state, state_bytes);
     else memset(arena + plan->state, 0, state_bytes);
     if (!state_stays) net->optimizer_step = 0;
@@ -3902,6 +4004,7 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
     net->arena_owned = owned;
     net->arena_bytes = size;
     net->weights = net->parent ? net->parent->weights : (float *)(void *)arena;
+    net->ema = plan->averages ? (float *)(void *)(arena + plan->ema) : NULL;
     net->grads = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->grads) : NULL;
     net->state = (float *)(void *)(arena + plan->state);
     net->sample_weights = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->batch) : NULL;
@@ -3977,6 +4080,24 @@ static int cvni_has_gradients(const cvn_net *net)
     return 0;
 }
 
+/* After cvn_build: what was frozen then. */
+static void cvni_mark_left_out(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) net->layers[id].left_out = net->layers[id].frozen;
+}
+
+/* The same net in another plan: another optimizer, another size. In the caller's buffer when it is
+ * there. */
+static cvn_result cvni_plan_anew(cvn_net *net)
+{
+    cvn_result result;
+    net->replan = 1;
+    result = cvni_rebuild(net, net->max_batch, net->mode,
+                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    net->replan = 0;
+    return result;
+}
+
 static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
 
 cvn_result cvn_build(cvn_net *net, int max_batch)
@@ -3985,6 +4106,7 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
     if (!net) return CVN_ERROR_MEMORY;
     result = cvni_check_build(net, max_batch, CVN_TRAIN);
     if (result == CVN_OK) result = cvni_rebuild(net, max_batch, CVN_TRAIN, NULL, 0);
+    if (result == CVN_OK) cvni_mark_left_out(net);
     if (result == CVN_OK && !cvni_has_gradients(net))
         cvni_warn(net, "cvn_build: no gradients: the net has no loss, no cvn_want_grad, or nothing "
                        "that is not frozen");
@@ -4006,7 +4128,9 @@ cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer
     result = cvni_check_build(net, max_batch, (int)mode);
     if (result != CVN_OK) return result;
     if (!buffer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build_in: no buffer");
-    return cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+    result = cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+    if (result == CVN_OK) cvni_mark_left_out(net);
+    return result;
 }
 
 size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
@@ -4031,8 +4155,7 @@ cvn_result cvn_resize(cvn_net *net, int height, int width)
     if (height < 1 || width < 1)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_resize: %d x %d is no image", height, width);
     cvni_swap_image_sizes(net, height, width);
-    result = cvni_rebuild(net, net->max_batch, net->mode,
-                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    result = cvni_plan_anew(net);
     if (result == CVN_OK) return CVN_OK;
     cvni_swap_image_sizes(net, 0, 0);
     cvni_restore_shapes(net);
@@ -4344,20 +4467,26 @@ static void cvni_begin_backward(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++) net->layers[id].grad_written = 0;
 }
 
+/* The gradients of `share` times the sum of all losses. */
+static void cvni_backward(cvn_net *net, float share)
+{
+    cvni_begin_backward(net);
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0 || !l->place.grad) continue;
+        l->dy[0] = l->loss_weight * share;
+        l->grad_written = 1;
+    }
+    cvni_run_backward(net);
+}
+
 cvn_result cvn_backward(cvn_net *net)
 {
     cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
     if (result != CVN_OK) return result;
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
-    cvni_begin_backward(net);
-    for (int id = 1; id < net->layer_count; id++) {
-        cvni_layer *l = &net->layers[id];
-        if (l->loss_weight == 0 || !l->place.grad) continue;
-        l->dy[0] = l->loss_weight;
-        l->grad_written = 1;
-    }
-    cvni_run_backward(net);
+    cvni_backward(net, 1);
     return CVN_OK;
 }
 
@@ -17179,7 +17308,8 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
  *     SGD [v] with momentum; ADAM, ADAMW [m, v, largest v with amsgrad]; ADAGRAD [v];
  *     ADADELTA, ADAMAX, NADAM, LAMB [m, v]; LION [m];
  *     RMSPROP [v], with momentum [v, m], centred [v, m, mean]: the number tells the kind
- *                                             tested: tests/test_golden.c, tests/test_optim.c */
+ *   Averages of the weights (cvn_set_ema) are one array over all parameters and running statistics.
+ *                             tested: tests/test_golden.c, tests/test_optim.c, tests/test_fit.c */
 
 #define CVNI_MAX_SLOTS 3        /* state arrays */
 
@@ -17467,8 +17597,7 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
-        result = cvni_rebuild(net, net->max_batch, net->mode,
-                              net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+        result = cvni_plan_anew(net);
     if (result == CVN_OK) cvni_reset_optimizer(net);
     else net->optimizer = before;
     return result;
@@ -17485,6 +17614,74 @@ cvn_result cvn_set_lr(cvn_net *net, float lr)
 }
 
 float cvn_get_lr(const cvn_net *net) { return net ? net->optimizer.lr : 0; }
+
+cvn_result cvn_set_ema(cvn_net *net, float decay)
+{
+    const float before = net ? net->ema_decay : 0;
+    cvn_result result = CVN_OK;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!(decay >= 0 && decay < 1))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_ema: a decay of %g is not in [0, 1)",
+                         (double)decay);
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_set_ema: a shared net does not own its parameters");
+    net->ema_decay = decay;
+    if (net->mode == CVN_TRAIN && net->plan.averages != (decay > 0)) result = cvni_plan_anew(net);
+    if (result != CVN_OK) net->ema_decay = before;
+    return result;
+}
+
+/* Weights and averages change places. */
+static void cvni_exchange_ema(cvn_net *net)
+{
+    for (size_t i = 0; i < net->trainable + net->running; i++) {
+        const float w = net->weights[i];
+        net->weights[i] = net->ema[i];
+        net->ema[i] = w;
+    }
+    net->weights_version++;
+    net->forward_done = 0;
+}
+
+cvn_result cvn_swap_ema(cvn_net *net)
+{
+    cvn_result result = cvni_needs_build(net, "cvn_swap_ema", 1);
+    if (result != CVN_OK) return result;
+    if (!net->ema || !net->ema_started)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_swap_ema: there are no averages: cvn_set_ema, then a step");
+    cvni_exchange_ema(net);
+    net->ema_swapped = !net->ema_swapped;
+    return CVN_OK;
+}
+
+/* The averages take in what a step has made of the weights. */
+static void cvni_ema_part(void *context, int begin, int end, int worker)
+{
+    cvn_net *net = (cvn_net *)context;
+    const float decay = net->ema_decay;
+    const float part = 1 - decay;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_chunk_end(net->trainable, t);
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
+            net->ema[i] = decay * net->ema[i] + part * net->weights[i];
+    }
+}
+
+static void cvni_update_ema(cvn_net *net)
+{
+    const size_t first = net->ema_started ? net->trainable : 0;     /* copied from here on */
+    if (!net->ema) return;
+    if (net->ema_started)
+        cvni_parallel_for(net, cvni_chunks(net->trainable), 3.0 * (double)net->trainable,
+                          cvni_ema_part, net);
+    memcpy(net->ema + first, net->weights + first,
+           (net->trainable + net->running - first) * sizeof(float));
+    net->ema_started = 1;
+}
 
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
@@ -17619,17 +17816,29 @@ static void cvni_step(cvn_net *net, float lr)
     }
     cvni_zero(net->grads, net->trainable);
     net->weights_version++;
+    cvni_update_ema(net);
+}
+
+/* The net may change its parameters. */
+static cvn_result cvni_needs_own(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: a shared net does not own its parameters",
+                         call);
+    if (net->ema_swapped)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "%s: the net holds its averages; cvn_swap_ema brings the weights back",
+                         call);
+    return CVN_OK;
 }
 
 cvn_result cvn_step(cvn_net *net)
 {
-    const cvn_result result = cvni_needs_build(net, "cvn_step", 1);
-    if (result != CVN_OK) return result;
-    if (net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_step: a shared net does not own its parameters");
-    cvni_step(net, net->optimizer.lr);
-    return CVN_OK;
+    const cvn_result result = cvni_needs_own(net, "cvn_step");
+    if (result == CVN_OK) cvni_step(net, net->optimizer.lr);
+    return result;
 }
 
 cvn_result cvn_zero_grad(cvn_net *net)
@@ -17759,6 +17968,257 @@ float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long st
 }
 
 /* ================================================================================================
+ * >>mix   mixup and cutmix: samples of a batch blended with each other
+ * ==============================================================================================
+ *   y[i] = keep*x[i] + (1 - keep)*x[partner[i]], in place. A permutation falls into cycles: along a
+ *   cycle each row is read by the one before it alone, so only the first row of a cycle is kept
+ *   aside, block by block.
+ *   draws     words of the dropout stream at (seed, training passes, layer 0, which is none): coin
+ *             of options.mixup and cutmix; lambda; permutation (Fisher and Yates); the box's centre
+ *   lambda    a/(a + b) of two draws from Gamma(alpha), by logarithms, as they may underflow
+ *             G. Marsaglia, W. Tsang, A Simple Method for Generating Gamma Variables, 2000
+ *   source    arXiv:1710.09412, arXiv:1905.04899                      tested: tests/test_fit.c */
+
+/* ln of a draw from Gamma(alpha, 1). */
+static double cvni_log_gamma_draw(cvni_rng *r, double alpha)
+{
+    const double d = (alpha < 1 ? alpha + 1 : alpha) - 1.0 / 3.0;
+    const double c = 1 / sqrt(9 * d);
+    for (;;) {
+        const double x = (double)cvni_normal(r);
+        const double root = 1 + c * x;
+        const double u = ((double)cvni_next(r) + 1.0) / 4294967296.0;
+        double boost = 0;
+        if (root <= 0) continue;
+        if (log(u) >= 0.5 * x * x + d - d * root * root * root + 3 * d * log(root)) continue;
+        if (alpha < 1) boost = log(((double)cvni_next(r) + 1.0) / 4294967296.0) / alpha;
+        return log(d) + 3 * log(root) + boost;
+    }
+}
+
+static double cvni_beta_draw(cvni_rng *r, double alpha)
+{
+    const double a = cvni_log_gamma_draw(r, alpha);
+    return 1 / (1 + exp(cvni_log_gamma_draw(r, alpha) - a));
+}
+
+/* A part of every sample: in each plane `rows` runs of `length` floats, `step` apart from `first`
+ * on. length 0: all of it, a plane a block. */
+typedef struct cvni_mix_job {
+    float *x;
+    const int *partner;                 /* ~partner where it is not the first of a cycle */
+    int n;
+    size_t sample, plane, first, step;  /* floats */
+    int rows, length;
+    float keep;
+} cvni_mix_job;
+
+enum { CVNI_MIX_BLOCK = 256 };          /* floats of a row that are kept aside */
+
+static void cvni_mix_row(float keep, int count, const float *partner, float *x)
+{
+    if (keep == 0) memcpy(x, partner, (size_t)count * sizeof *x);
+    else for (int i = 0; i < count; i++) x[i] = keep * x[i] + (1 - keep) * partner[i];
+}
+
+/* The floats at..at + count of all samples. */
+static void cvni_mix_block(const cvni_mix_job *j, size_t at, int count)
+{
+    float first[CVNI_MIX_BLOCK];
+    float *x = j->x + at;
+    for (int s = 0; s < j->n; s++) {
+        int i = s;
+        if (j->partner[s] < 0 || j->partner[s] == s) continue;
+        memcpy(first, x + (size_t)s * j->sample, (size_t)count * sizeof *first);
+        do {
+            const int next = j->partner[i] < 0 ? ~j->partner[i] : j->partner[i];
+            cvni_mix_row(j->keep, count, next == s ? first : x + (size_t)next * j->sample,
+                         x + (size_t)i * j->sample);
+            i = next;
+        } while (i != s);
+    }
+}
+
+static void cvni_mix_part(void *context, int begin, int end, int worker)
+{
+    const cvni_mix_job *j = (const cvni_mix_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t at = (size_t)(t / j->rows) * j->plane + j->first +
+                          (size_t)(t % j->rows) * j->step;
+        const int length = j->length ? j->length
+                                     : (int)cvni_min_size(j->sample - at, CVNI_MIX_BLOCK);
+        for (int done = 0; done < length; done += CVNI_MIX_BLOCK)
+            cvni_mix_block(j, at + (size_t)done, cvni_min(length - done, CVNI_MIX_BLOCK));
+    }
+}
+
+/* A permutation of n into partner, its cycles marked as cvni_mix_job has them. */
+static void cvni_draw_partners(cvni_rng *r, int *partner, int n)
+{
+    for (int i = 0; i < n; i++) partner[i] = i;
+    for (int i = n - 1; i > 0; i--) {
+        const int k = (int)cvni_below(r, (uint32_t)i + 1);
+        const int t = partner[i];
+        partner[i] = partner[k];
+        partner[k] = t;
+    }
+    for (int s = 0; s < n; s++) {
+        int i = partner[s];
+        while (i >= 0 && i != s) {
+            const int next = partner[i];
+            partner[i] = ~next;
+            i = next;
+        }
+    }
+}
+
+typedef struct cvni_mix_box { int x0, y0, x1, y1, height, width; } cvni_mix_box;
+
+static int cvni_in_box(const cvni_layer *l, const cvni_mix_box *box)
+{
+    return box->width > 0 && l->shape.rank == 4 && l->shape.dim[2] == box->height &&
+           l->shape.dim[3] == box->width;
+}
+
+/* All float inputs and targets of the batch; net->partner holds the permutation, net->mix lambda.
+ * box->width 0: no box. */
+static void cvni_mix_inputs(cvn_net *net, const cvni_mix_box *box)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        const int boxed = cvni_in_box(l, box);
+        const size_t sample = cvni_elements(l->shape) / (size_t)net->batch;
+        cvni_mix_job j;
+        int tasks;
+        if (!(l->op->flags & CVNI_SOURCE) || l->is_int || !l->y) continue;
+        if (boxed && (box->x0 == box->x1 || box->y0 == box->y1)) continue;
+        memset(&j, 0, sizeof j);
+        j.x = l->y;
+        j.partner = net->partner;
+        j.n = net->batch;
+        j.sample = sample;
+        j.keep = boxed ? 0 : net->mix;
+        if (boxed) {
+            j.plane = (size_t)box->height * (size_t)box->width;
+            j.step = (size_t)box->width;
+            j.first = (size_t)box->y0 * j.step + (size_t)box->x0;
+            j.rows = box->y1 - box->y0;
+            j.length = box->x1 - box->x0;
+            tasks = (int)(sample / j.plane) * j.rows;
+        } else {
+            j.plane = j.step = CVNI_MIX_BLOCK;
+            j.rows = 1;
+            tasks = (int)((sample + j.plane - 1) / j.plane);
+        }
+        cvni_parallel_for(net, tasks, 3.0 * (double)sample * j.n, cvni_mix_part, &j);
+    }
+}
+
+/* The batch can be mixed; *image receives the first input of images, or NULL. */
+static cvn_result cvni_check_mix(cvn_net *net, const char *call, float alpha,
+                                 const cvni_layer **image)
+{
+    cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    if (!cvni_at_least(alpha, 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: alpha is %g", call, (double)alpha);
+    if (net->mixed)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the batch is mixed already", call);
+    *image = NULL;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_op_input && l->shape.rank == 4 && !*image) *image = l;
+        for (int i = 0; i < l->inputs && !(l->op->flags & CVNI_LOSS); i++)
+            if (cvni_in(net, l, i)->is_int)
+                return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                                 "%s: '%s' are ints that '%s' reads; they cannot be mixed", call,
+                                 cvni_in(net, l, i)->name, l->name);
+    }
+    return cvni_check_filled(net, 1);
+}
+
+static cvni_rng cvni_mix_draws(const cvn_net *net)
+{
+    return cvni_rng_start(net->desc.seed, CVNI_STREAM_DROPOUT, net->tick, 0);
+}
+
+static cvn_result cvni_mix(cvn_net *net, const cvni_mix_box *box)
+{
+    cvni_mix_inputs(net, box);
+    for (int i = 0; i < net->batch; i++)
+        if (net->partner[i] < 0) net->partner[i] = ~net->partner[i];
+    net->mixed = net->batch;
+    net->forward_done = 0;
+    return CVN_OK;
+}
+
+cvn_result cvn_mixup(cvn_net *net, float alpha)
+{
+    const cvni_layer *image;
+    cvni_mix_box none;
+    cvni_rng r;
+    const cvn_result result = cvni_check_mix(net, "cvn_mixup", alpha, &image);
+    if (result != CVN_OK || alpha == 0) return result;
+    memset(&none, 0, sizeof none);
+    r = cvni_mix_draws(net);
+    cvni_next(&r);
+    net->mix = (float)cvni_beta_draw(&r, (double)alpha);
+    cvni_draw_partners(&r, net->partner, net->batch);
+    return cvni_mix(net, &none);
+}
+
+/* The range of a box's side about a centre, cut off at the border. */
+static void cvni_box_side(cvni_rng *r, int size, double share, int *begin, int *end)
+{
+    const int half = (int)(size * share) / 2;
+    const int centre = (int)cvni_below(r, (uint32_t)size);
+    *begin = cvni_max(centre - half, 0);
+    *end = cvni_min(centre + half, size);
+}
+
+cvn_result cvn_cutmix(cvn_net *net, float alpha)
+{
+    const cvni_layer *image;
+    cvni_mix_box box;
+    cvni_rng r;
+    double share;
+    const cvn_result result = cvni_check_mix(net, "cvn_cutmix", alpha, &image);
+    if (result != CVN_OK || alpha == 0) return result;
+    if (!image)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_cutmix: the net has no input of images");
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op->flags & CVNI_SOURCE && l->is_int && cvni_elements(l->shape) !=
+                                                           (size_t)net->batch)
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "cvn_cutmix: '%s' has more than one label a sample; cvn_mixup takes "
+                             "them", l->name);
+    }
+    r = cvni_mix_draws(net);
+    cvni_next(&r);
+    share = sqrt(1 - cvni_beta_draw(&r, (double)alpha));
+    cvni_draw_partners(&r, net->partner, net->batch);
+    box.height = image->shape.dim[2];
+    box.width = image->shape.dim[3];
+    cvni_box_side(&r, box.height, share, &box.y0, &box.y1);
+    cvni_box_side(&r, box.width, share, &box.x0, &box.x1);
+    net->mix = (float)(1 - (double)(box.y1 - box.y0) * (box.x1 - box.x0) /
+                               ((double)box.height * box.width));
+    return cvni_mix(net, &box);
+}
+
+/* By a coin where both are wanted. */
+static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
+{
+    cvni_rng r = cvni_mix_draws(net);
+    const int coin = (int)(cvni_next(&r) >> 31);
+    if (mixup == 0 && cutmix == 0) return CVN_OK;
+    if (mixup != 0 && (cutmix == 0 || coin)) return cvn_mixup(net, mixup);
+    return cvn_cutmix(net, cutmix);
+}
+
+/* ================================================================================================
  * >>train   a batch, an evaluation, a whole training
  * ============================================================================================== */
 
@@ -17792,10 +18252,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
-    cvn_result result = cvni_needs_build(net, "cvn_train_batch", 1);
-    if (result == CVN_OK && net->parent)
-        result = cvni_fail(net, CVN_ERROR_STATE,
-                           "cvn_train_batch: a shared net does not own its parameters");
+    cvn_result result = cvni_needs_own(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -17935,6 +18392,7 @@ static cvn_result cvni_gather_range(cvn_net *net, const cvn_data *data, int firs
     b.first = first;
     b.n = n;
     b.work = work;
+    net->weighted = net->mixed = 0;
     return cvni_gather(net, data, &b);
 }
 
@@ -17988,6 +18446,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
         cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
     }
+    net->weighted = 0;
     cvni_free(net, work);
     net->weighted = 0;
     if (result != CVN_OK) return result;
@@ -18058,7 +18517,8 @@ typedef struct cvni_fit_run {
     cvn_net *net;
     const cvn_data *train, *valid;
     cvn_fit_options o;
-    int batch, batches;                 /* samples of a batch, batches of an epoch */
+    int batch;                          /* samples of a batch */
+    int group, steps;                   /* samples of a step, steps of an epoch */
     int *order;                         /* samples of the epoch, shuffled; then room for a batch
                                          * (cvni_batch.work) */
     double started, epoch_started;
@@ -18095,8 +18555,8 @@ static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, fl
     p.event = event;
     p.epoch = event == CVN_EVENT_BATCH ? f->epoch + 1 : cvni_max(f->epoch, 1);
     p.epochs = r->o.epochs;
-    p.batches = r->batches;
-    p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->batch) : r->batches;
+    p.batches = r->steps;
+    p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->group) : r->steps;
     if (event == CVN_EVENT_BATCH || r->net->history_count == 0) {
         p.loss = f->position ? f->loss_sum / f->position : NAN;
         p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN;
@@ -18135,23 +18595,32 @@ static cvn_result cvni_fit_checkpoint(const cvni_fit_run *r)
     return CVN_OK;
 }
 
-/* One batch from the current position of the epoch. */
-static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
+/* The inputs of n samples from the current position of the epoch on, as they train. */
+static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
 {
     cvn_net *net = r->net;
-    cvni_fit_state *f = &net->fit;
-    cvni_score s = { 0, 0, 0 };
     cvni_batch b;
-    char when[64];
     cvn_result result;
     memset(&b, 0, sizeof b);
-    b.index = r->order + f->position;
+    b.index = r->order + net->fit.position;
     b.n = n;
     b.work = r->order + r->train->count;
     b.training = 1;
     b.seed = r->o.shuffle_seed;
-    b.epoch = (uint64_t)f->epoch;
+    b.epoch = (uint64_t)net->fit.epoch;
+    net->weighted = net->mixed = 0;
     result = cvni_gather(net, r->train, &b);
+    return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
+}
+
+/* Adds a batch of n samples to the gradients, as its share of the step. */
+static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
+{
+    cvn_net *net = r->net;
+    cvni_fit_state *f = &net->fit;
+    cvni_score s = { 0, 0, 0 };
+    char when[64];
+    cvn_result result = cvni_fit_gather(r, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
@@ -18160,17 +18629,61 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
         return cvni_find_nonfinite(net, when);
     }
     cvni_score_batch(net, NULL, &s, NULL);
-    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)f->step, r->batches,
-                          r->o.epochs);
-    *lr = cvni_plateau_lr(&r->o.schedule, f, *lr);
-    cvn_backward(net);
-    cvni_step(net, *lr);
+    cvni_backward(net, share);
     f->position += n;
-    f->step++;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
     f->weight_sum += s.counted;
     return CVN_OK;
+}
+
+/* Samples of the batch at a position of the epoch; 0 at its end. */
+static int cvni_fit_count(const cvni_fit_run *r, int position)
+{
+    const int n = cvni_min(r->batch, r->train->count - position);
+    return r->o.drop_last && n < r->batch ? 0 : n;
+}
+
+/* One step: the mean over up to options.accumulate batches. A batch that fails leaves no trace of
+ * those before it. */
+static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
+{
+    cvn_net *net = r->net;
+    const cvni_fit_state before = net->fit;
+    const int end = cvni_min(r->train->count - before.position, r->group) + before.position;
+    int samples = 0;
+    for (int at = before.position, n; at < end && (n = cvni_fit_count(r, at)) > 0; at += n)
+        samples += n;
+    for (int done = 0; done < samples;) {
+        const int n = cvni_fit_count(r, net->fit.position);
+        const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
+        if (result != CVN_OK) {
+            net->fit = before;
+            if (done) cvni_zero(net->grads, net->trainable);
+            return result;
+        }
+        done += n;
+    }
+    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)before.step, r->steps,
+                          r->o.epochs);
+    *lr = cvni_plateau_lr(&r->o.schedule, &before, *lr);
+    cvni_step(net, *lr);
+    net->fit.step++;
+    return CVN_OK;
+}
+
+/* The set in validation, with the averages where there are any. */
+static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
+{
+    cvn_net *net = r->net;
+    cvn_result result;
+    memset(m, 0, sizeof *m);
+    m->loss = m->accuracy = NAN;
+    if (!r->valid) return CVN_OK;
+    if (net->ema) cvni_exchange_ema(net);
+    result = cvn_evaluate(net, r->valid, m);
+    if (net->ema) cvni_exchange_ema(net);
+    return result;
 }
 
 /* Validation, history, best weights; returns CVN_STOPPED when patience is at its end. */
@@ -18181,13 +18694,9 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     cvn_history *h;
     cvn_metrics m;
     double judged = f->position ? f->loss_sum / f->position : NAN;
-    memset(&m, 0, sizeof m);
-    m.loss = m.accuracy = NAN;
-    if (r->valid) {
-        const cvn_result result = cvn_evaluate(net, r->valid, &m);
-        if (result != CVN_OK) return result;
-        judged = m.loss;
-    }
+    const cvn_result result = cvni_fit_validate(r, &m);
+    if (result != CVN_OK) return result;
+    if (r->valid) judged = m.loss;
     if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count,
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
@@ -18208,11 +18717,29 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
         f->best_epoch = f->epoch;
         f->bad_epochs = 0;
         if (net->best)
-            memcpy(net->best, net->weights, (net->trainable + net->running) * sizeof(float));
+            memcpy(net->best, net->ema ? net->ema : net->weights,
+                   (net->trainable + net->running) * sizeof(float));
     }
     f->position = 0;
     f->loss_sum = f->correct_sum = f->weight_sum = 0;
     return r->o.patience > 0 && f->bad_epochs >= r->o.patience ? CVN_STOPPED : CVN_OK;
+}
+
+/* The samples of the current epoch in their order. */
+static cvn_result cvni_fit_order(const cvni_fit_run *r)
+{
+    const uint64_t epoch = (uint64_t)r->net->fit.epoch;
+    if (r->o.balanced) {
+        const cvn_result result = cvn_data_balanced_order(r->train, r->o.shuffle_seed, epoch,
+                                                          r->order);
+        return result == CVN_OK
+                   ? result
+                   : cvni_fail(r->net, result, "cvn_fit: no balanced order: one label a sample, "
+                                               "0 or more, is needed");
+    }
+    if (!r->o.no_shuffle) cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, epoch);
+    else for (int i = 0; i < r->train->count; i++) r->order[i] = i;
+    return CVN_OK;
 }
 
 static cvn_result cvni_fit_epochs(cvni_fit_run *r)
@@ -18220,17 +18747,15 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
     cvn_net *net = r->net;
     cvni_fit_state *f = &net->fit;
     float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0,
-                               r->batches, r->o.epochs);
+                               r->steps, r->o.epochs);
     while (f->epoch < r->o.epochs) {
         cvn_result result, saved;
-        if (r->o.no_shuffle) for (int i = 0; i < r->train->count; i++) r->order[i] = i;
-        else cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, (uint64_t)f->epoch);
+        result = cvni_fit_order(r);
+        if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
         r->epoch_first = f->position;
-        while (f->position < r->train->count) {
-            const int n = cvni_min(r->batch, r->train->count - f->position);
-            if (r->o.drop_last && n < r->batch) break;
-            result = cvni_fit_batch(r, n, &lr);
+        while (cvni_fit_count(r, f->position) > 0) {
+            result = cvni_fit_step(r, &lr);
             if (result != CVN_OK) return result;
             if (cvni_fit_tell(r, CVN_EVENT_BATCH, lr, CVN_OK)) {
                 result = cvni_fit_checkpoint(r);
@@ -18254,6 +18779,7 @@ static void cvni_fit_restart(cvn_net *net)
     cvni_zero(net->grads, net->trainable);
     memset(&net->fit, 0, sizeof net->fit);
     net->history_count = 0;
+    net->ema_started = 0;
     cvni_free(net, net->best);
     net->best = NULL;
 }
@@ -18290,12 +18816,47 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
                                 "cvn_fit: no memory for the order of %d samples", r->train->count);
 }
 
+/* What is left of a run that is complete: the best weights, or the averages. */
+static void cvni_fit_finish(cvn_net *net)
+{
+    const size_t bytes = (net->trainable + net->running) * sizeof(float);
+    const float *last = net->best ? net->best : net->ema;
+    if (!last) return;
+    memcpy(net->weights, last, bytes);
+    if (net->ema && last != net->ema) memcpy(net->ema, last, bytes);
+    net->weights_version++;
+    cvni_free(net, net->best);
+    net->best = NULL;
+}
+
+/* Options and sets of a run. */
+static cvn_result cvni_fit_check(const cvni_fit_run *r)
+{
+    cvn_net *net = r->net;
+    cvn_result result = cvni_check_data(net, r->train);
+    if (result == CVN_OK && r->valid) result = cvni_check_data(net, r->valid);
+    if (result != CVN_OK) return result;
+    if (r->o.epochs < 0 || r->batch < 1 || r->batch > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r->o.epochs,
+                         r->batch, net->max_batch);
+    if (r->o.accumulate < 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: a step every %d batches",
+                         r->o.accumulate);
+    if (r->o.drop_last && r->train->count < r->batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
+                         r->train->count, r->batch);
+    if (r->o.balanced && !r->train->labels)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: options.balanced needs the labels of the set");
+    return CVN_OK;
+}
+
 cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    int finished;
-    cvn_result result = cvni_needs_build(net, "cvn_fit", 1);
+    cvn_result result = cvni_needs_own(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -18306,31 +18867,21 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     r.batch = r.o.batch ? r.o.batch : net->max_batch;
     if (!r.o.shuffle_seed) r.o.shuffle_seed = net->desc.seed;
     r.valid_loss = r.valid_accuracy = NAN;
-    result = cvni_check_data(net, train);
-    if (result == CVN_OK && valid) result = cvni_check_data(net, valid);
+    result = cvni_fit_check(&r);
     if (result != CVN_OK) return result;
-    if (net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_fit: a shared net does not own its parameters");
-    if (r.o.epochs < 0 || r.batch < 1 || r.batch > net->max_batch)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r.o.epochs,
-                         r.batch, net->max_batch);
-    r.batches = r.o.drop_last ? train->count / r.batch : cvni_ceil_div(train->count, r.batch);
-    if (r.batches < 1)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
-                         train->count, r.batch);
+    r.group = cvni_max(r.o.accumulate, 1) > INT_MAX / r.batch
+                  ? INT_MAX
+                  : r.batch * cvni_max(r.o.accumulate, 1);
+    r.steps = r.o.drop_last ? train->count / r.batch * r.batch : train->count;
+    r.steps = cvni_ceil_div(r.steps, r.group);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
     if (result == CVN_OK) result = cvni_fit_epochs(&r);
     cvni_free(net, r.order);
-    finished = result == CVN_OK ||
-               (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience);
-    if (finished && net->best) {
-        memcpy(net->weights, net->best, (net->trainable + net->running) * sizeof(float));
-        net->weights_version++;
-        cvni_free(net, net->best);
-        net->best = NULL;
-    }
+    net->weighted = net->mixed = 0;
+    if (result == CVN_OK ||
+        (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience))
+        cvni_fit_finish(net);
     cvni_fit_tell(&r, CVN_EVENT_END, net->optimizer.lr, result);
     return result;
 }
@@ -18372,39 +18923,51 @@ static void cvni_check_input(const cvni_layer *in, cvni_text *t)
                    in->name, mean, std);
 }
 
+/* A loss over classes and their labels; *ignore receives the label that does not count. */
+static int cvni_is_label_loss(const cvni_layer *l, int *ignore)
+{
+    *ignore = CVNI_IGNORE_INDEX;
+    if (l->op == &cvni_op_softmax_loss) *ignore = ((const cvni_ce_desc *)l->desc)->ignore_index;
+    else if (l->op != &cvni_nll_loss.op && l->op != &cvni_multi_margin_loss.op) return 0;
+    return 1;
+}
+
+/* The labels of one loss; 0 when some are out of range. */
+static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ignore, cvni_text *t)
+{
+    const cvn_shape s = cvni_in(net, l, 0)->shape;
+    const int classes = s.dim[cvni_class_axis(s)];
+    const int *labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
+    const size_t n = cvni_elements(cvni_in(net, l, 1)->shape);
+    size_t outside = 0, same = 0;
+    int example = 0;
+    for (size_t i = 0; i < n; i++) {
+        same += labels[i] == labels[0];
+        if (labels[i] == ignore || (labels[i] >= 0 && labels[i] < classes)) continue;
+        outside++;
+        example = labels[i];
+    }
+    if (outside)
+        cvni_print(t,
+                   "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many "
+                   "units as there are classes?\n",
+                   (unsigned long)outside, (unsigned long)n, classes - 1, example);
+    else if (same == n && n > 1)
+        cvni_print(t,
+                   "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+                   (unsigned long)n, labels[0]);
+    return outside == 0;
+}
+
 /* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run
  * then. */
 static int cvni_check_labels(cvn_net *net, cvni_text *t)
 {
     int fine = 1;
     for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        const cvn_shape s = l->op == &cvni_op_softmax_loss ? cvni_in(net, l, 0)->shape : l->shape;
-        const int *labels;
-        size_t n, outside = 0, same = 0;
-        int classes, example = 0;
-        if (l->op != &cvni_op_softmax_loss) continue;
-        classes = s.dim[cvni_class_axis(s)];
-        labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
-        n = cvni_elements(cvni_in(net, l, 1)->shape);
-        for (size_t i = 0; i < n; i++) {
-            same += labels[i] == labels[0];
-            if (labels[i] == ((const cvni_ce_desc *)l->desc)->ignore_index ||
-                (labels[i] >= 0 && labels[i] < classes))
-                continue;
-            outside++;
-            example = labels[i];
-        }
-        if (outside)
-            cvni_print(t,
-                       "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many "
-                       "units as there are classes?\n",
-                       (unsigned long)outside, (unsigned long)n, classes - 1, example);
-        else if (same == n && n > 1)
-            cvni_print(
-                t, "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
-                (unsigned long)n, labels[0]);
-        if (outside) fine = 0;
+        int ignore;
+        if (cvni_is_label_loss(&net->layers[id], &ignore))
+            fine &= cvni_check_labels_of(net, &net->layers[id], ignore, t);
     }
     return fine;
 }
@@ -18489,6 +19052,51 @@ static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
     return CVN_OK;
 }
 
+/* All that training changes, to be put back. */
+typedef struct cvni_snapshot {
+    size_t params, state, grads;        /* bytes */
+    char *copy;                         /* parameters, optimizer state, gradients */
+    float *ema;                         /* out of the net meanwhile: no step changes them */
+    uint64_t tick, step;
+    cvni_fit_state fit;
+} cvni_snapshot;
+
+/* Gradients are zero afterwards. */
+static cvn_result cvni_take_snapshot(cvn_net *net, cvni_snapshot *s, const char *call)
+{
+    s->params = (net->trainable + net->running) * sizeof(float);
+    s->grads = net->trainable * sizeof(float);
+    s->state = cvni_align(s->grads) * (size_t)net->plan.slots;
+    s->copy = (char *)cvni_alloc(net, cvni_add_size(s->params, cvni_add_size(s->state, s->grads)));
+    if (!s->copy)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: no memory for a copy of the parameters", call);
+    memcpy(s->copy, net->weights, s->params);
+    memcpy(s->copy + s->params, net->state, s->state);
+    memcpy(s->copy + s->params + s->state, net->grads, s->grads);
+    cvni_zero(net->grads, net->trainable);
+    s->ema = net->ema;
+    s->tick = net->tick;
+    s->step = net->optimizer_step;
+    s->fit = net->fit;
+    net->ema = NULL;
+    return CVN_OK;
+}
+
+static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
+{
+    memcpy(net->weights, s->copy, s->params);
+    memcpy(net->state, s->copy + s->params, s->state);
+    memcpy(net->grads, s->copy + s->params + s->state, s->grads);
+    net->ema = s->ema;
+    net->tick = s->tick;
+    net->optimizer_step = s->step;
+    net->fit = s->fit;
+    net->weights_version++;
+    net->forward_done = 0;
+    net->weighted = net->mixed = 0;
+    cvni_free(net, s->copy);
+}
+
 static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
 {
     int *work = data->fill
@@ -18509,44 +19117,193 @@ static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text
 
 int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
-    const size_t params = net ? (net->trainable + net->running) * sizeof(float) : 0;
     cvni_text t;
-    size_t state, grads;
-    uint64_t tick, step;
-    char *copy;
-    cvn_result result = cvni_needs_build(net, "cvn_check", 1);
-    if (result == CVN_OK && net->parent)
-        result = cvni_fail(net, CVN_ERROR_STATE,
-                           "cvn_check: a shared net does not own its parameters");
+    cvni_snapshot s;
+    cvn_result result = cvni_needs_own(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
+    if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
-    grads = net->trainable * sizeof(float);
-    state = cvni_align(grads) * (size_t)net->plan.slots;
-    copy = (char *)cvni_alloc(net, cvni_add_size(params, cvni_add_size(state, grads)));
-    if (!copy)
-        return (int)cvni_fail(net, CVN_ERROR_MEMORY,
-                              "cvn_check: no memory for a copy of the parameters");
     t.text = text;
     t.size = size;
     t.length = 0;
     if (size) text[0] = 0;
-    memcpy(copy, net->weights, params);
-    memcpy(copy + params, net->state, state);
-    memcpy(copy + params + state, net->grads, grads);
-    cvni_zero(net->grads, net->trainable);
-    tick = net->tick;
-    step = net->optimizer_step;
     result = cvni_check_batch(net, data, &t);
     net->weighted = 0;
-    memcpy(net->weights, copy, params);
-    memcpy(net->state, copy + params, state);
-    memcpy(net->grads, copy + params + state, grads);
-    net->tick = tick;
-    net->optimizer_step = step;
-    net->weights_version++;
-    net->forward_done = 0;
-    cvni_free(net, copy);
+    cvni_put_back(net, &s);
     return result == CVN_OK ? (int)t.length : (int)result;
+}
+
+/* ================================================================================================
+ * >>lr-range   which learning rate: a short training with a rising one
+ * ==============================================================================================
+ *   rate      of batch i of n: low*(high/low)^(i/(n - 1))
+ *   loss      m = 0.98*m + 0.02*loss of the batch, m/(1 - 0.98^(i + 1)); the batch's own number is
+ *             found before the step with its rate
+ *   end       the loss exceeds 4 times the least so far (where that is not above 0, it by 3 times
+ *             the larger of its size and the first), or is not finite: that batch is not counted
+ *   steepest  the rate in the middle of the steepest fall of the loss over ln(rate): least squares
+ *             over 1/10 of the batches, at least 3, none behind the least loss
+ *   source    L. Smith, arXiv:1506.01186, section 3.3            tested: tests/test_fit.c */
+
+#define CVNI_RANGE_SMOOTH 0.98
+
+static double cvni_range_rate(const cvn_lr_range *o, int i)
+{
+    const double part = o->steps > 1 ? (double)i / (o->steps - 1) : 0;
+    return (double)o->low * pow((double)o->high / (double)o->low, part);
+}
+
+/* Slope of the loss over the number of the batch, batches first..first + n. */
+static double cvni_range_slope(const cvn_lr_range_result *r, int first, int n)
+{
+    double sum = 0;
+    double norm = 0;
+    for (int i = 0; i < n; i++) {
+        const double x = i - (n - 1) / 2.0;
+        sum += x * (double)r->loss[first + i];
+        norm += x * x;
+    }
+    return sum / norm;
+}
+
+static void cvni_range_suggest(cvn_lr_range_result *r)
+{
+    const int n = cvni_max(r->count / 10, 3);
+    int least = 0;
+    double steepest = 0;
+    for (int i = 1; i < r->count; i++) if (r->loss[i] < r->loss[least]) least = i;
+    r->suggested = least ? r->lr[least] / 10 : 0;
+    r->steepest = 0;
+    for (int first = 0; first + n <= least + 1; first++) {
+        const double slope = cvni_range_slope(r, first, n);
+        if (slope >= steepest) continue;
+        steepest = slope;
+        r->steepest = r->lr[first + n / 2];
+    }
+}
+
+/* Takes the loss of the next batch in; 0 when the test is at its end. */
+static int cvni_range_record(cvn_lr_range_result *r, double *mean, double *best, double lr,
+                             double loss)
+{
+    double smooth, limit;
+    if (!cvni_is_finite(loss)) return 0;
+    *mean = CVNI_RANGE_SMOOTH * *mean + (1 - CVNI_RANGE_SMOOTH) * loss;
+    smooth = *mean / (1 - pow(CVNI_RANGE_SMOOTH, r->count + 1));
+    if (r->count == 0 || smooth < *best) *best = smooth;
+    limit = *best > 0 ? 4 * *best
+                      : *best + 3 * fmax(fabs(*best), r->count ? fabs((double)r->loss[0]) : 0);
+    if (smooth > limit) return 0;
+    r->lr[r->count] = (float)lr;
+    r->loss[r->count++] = (float)smooth;
+    return 1;
+}
+
+static int cvni_range_tell(const cvni_fit_run *run, const cvn_lr_range *o, cvn_event event,
+                           const cvn_lr_range_result *r, cvn_result result)
+{
+    const double seconds = cvni_seconds() - run->started;
+    cvn_progress p;
+    if (!o->callback) return 0;
+    memset(&p, 0, sizeof p);
+    p.net = run->net;
+    p.event = event;
+    p.epoch = p.epochs = 1;
+    p.batch = r->count;
+    p.batches = o->steps;
+    p.loss = r->count ? (double)r->loss[r->count - 1] : NAN;
+    p.accuracy = p.valid_loss = p.valid_accuracy = NAN;
+    p.lr = r->count ? r->lr[r->count - 1] : o->low;
+    p.seconds = seconds;
+    if (r->count && seconds > 0) {
+        p.samples_per_second = (double)r->count * run->batch / seconds;
+        p.seconds_left = seconds / r->count * (o->steps - r->count);
+    }
+    p.result = result;
+    return o->callback(o->user, &p);
+}
+
+static cvn_result cvni_range_run(cvni_fit_run *run, const cvn_lr_range *o, cvn_lr_range_result *r)
+{
+    cvn_net *net = run->net;
+    cvni_fit_state *f = &net->fit;
+    double mean = 0;
+    double best = 0;
+    memset(f, 0, sizeof *f);
+    for (int i = 0; i < o->steps; i++) {
+        const double lr = cvni_range_rate(o, i);
+        int n = cvni_fit_count(run, f->position);
+        cvn_result result;
+        if (i == 0 || n == 0) {
+            f->epoch += i > 0;
+            f->position = 0;
+            n = cvni_fit_count(run, 0);
+            result = cvni_fit_order(run);
+            if (result != CVN_OK) return result;
+        }
+        result = cvni_fit_gather(run, n);
+        if (result == CVN_OK) result = cvni_run(net, 1, 1);
+        if (result != CVN_OK) return result;
+        if (!cvni_range_record(r, &mean, &best, lr, (double)net->loss)) return CVN_OK;
+        cvni_backward(net, 1);
+        cvni_step(net, (float)lr);
+        f->position += n;
+        if (cvni_range_tell(run, o, CVN_EVENT_BATCH, r, CVN_OK)) return CVN_STOPPED;
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_range_check(cvn_net *net, const cvn_data *data, const cvn_lr_range *o,
+                                   int batch, cvn_lr_range_result *out)
+{
+    if (!out) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_test: no room for a result");
+    if (!cvni_at_least(o->low, 0) || !cvni_is_finite((double)o->high) || !(o->high > o->low) ||
+        o->low == 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_lr_range_test: rates from %g to %g do not rise", (double)o->low,
+                         (double)o->high);
+    if (o->steps < 2 || o->steps > CVN_MAX_RANGE_STEPS || batch < 1 || batch > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_lr_range_test: %d steps of 2 to %d, batch %d of 1 to %d", o->steps,
+                         CVN_MAX_RANGE_STEPS, batch, net->max_batch);
+    return cvni_check_data(net, data);
+}
+
+cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_range *options,
+                             cvn_lr_range_result *out)
+{
+    cvni_fit_run run;
+    cvni_snapshot s;
+    cvn_lr_range o;
+    cvn_result result = cvni_needs_own(net, "cvn_lr_range_test");
+    if (result != CVN_OK) return result;
+    memset(&o, 0, sizeof o);
+    if (options) o = *options;
+    if (o.low == 0) o.low = 1e-7f;
+    if (o.high == 0) o.high = 10;
+    if (o.steps == 0) o.steps = 100;
+    memset(&run, 0, sizeof run);
+    run.net = net;
+    run.train = data;
+    run.batch = o.batch ? o.batch : net->max_batch;
+    run.o.shuffle_seed = net->desc.seed;
+    result = cvni_range_check(net, data, &o, run.batch, out);
+    if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_lr_range_test");
+    if (result != CVN_OK) return result;
+    memset(out, 0, sizeof *out);
+    run.started = cvni_seconds();
+    run.order = (int *)cvni_alloc(net, cvni_mul_size((size_t)data->count + (size_t)run.batch,
+                                                     sizeof(int)));
+    cvni_reset_optimizer(net);
+    if (run.order) result = cvni_range_run(&run, &o, out);
+    else
+        result = cvni_fail(net, CVN_ERROR_MEMORY,
+                           "cvn_lr_range_test: no memory for the order of %d samples", data->count);
+    cvni_free(net, run.order);
+    cvni_put_back(net, &s);
+    if (result >= 0) cvni_range_suggest(out);
+    cvni_range_tell(&run, &o, CVN_EVENT_END, out, result);
+    return result;
 }
 
 /* ================================================================================================
@@ -18712,10 +19469,16 @@ static const char *cvni_float_text(float x, char *buffer)
     return buffer;
 }
 
+static FILE *cvni_picture_open(cvn_net *net, const char *path, cvn_result *result)
+{
+    FILE *f = fopen(path, "wb");
+    *result = f ? CVN_OK : cvni_fail(net, CVN_ERROR_FILE, "cannot open %s for writing", path);
+    return f;
+}
+
 /* A file for the history, or NULL with *result and the message set. */
 static FILE *cvni_history_open(cvn_net *net, const char *path, cvn_result *result)
 {
-    FILE *f;
     *result = CVN_ERROR_ARGUMENT;
     if (!net) return NULL;
     if (!path) {
@@ -18727,9 +19490,7 @@ static FILE *cvni_history_open(cvn_net *net, const char *path, cvn_result *resul
                             "there is no history: cvn_fit has not finished an epoch");
         return NULL;
     }
-    f = fopen(path, "wb");
-    *result = f ? CVN_OK : cvni_fail(net, CVN_ERROR_FILE, "cannot open %s for writing", path);
-    return f;
+    return cvni_picture_open(net, path, result);
 }
 
 static cvn_result cvni_history_close(cvn_net *net, const char *path, FILE *f)
@@ -18774,10 +19535,12 @@ enum {
 static const char *const cvni_curve_color[2] = { "#2563eb", "#ea580c" };
 static const char *const cvni_curve_name[2] = { "training", "validation" };
 
-/* One panel: curve 0 is of the training set, 1 of the validation set. */
+/* One panel: curve 0 is of the training set, 1 of the validation set; or, range given, the one
+ * curve of a range test. */
 typedef struct cvni_panel {
     FILE *f;
     const cvn_history *history;
+    const cvn_lr_range_result *range;
     int count;
     int accuracy;               /* 0: loss; 1: accuracy in percent */
     int left;                   /* of the plot area */
@@ -18786,7 +19549,8 @@ typedef struct cvni_panel {
 
 static float cvni_panel_value(const cvni_panel *p, int curve, int i)
 {
-    const cvn_history *h = &p->history[i];
+    const cvn_history *h = p->history + i;
+    if (p->range) return curve ? (float)NAN : p->range->loss[i];
     if (p->accuracy) return 100.0f * (curve ? h->valid_accuracy : h->accuracy);
     return curve ? h->valid_loss : h->loss;
 }
@@ -18824,8 +19588,12 @@ static int cvni_panel_range(cvni_panel *p)
     return 1;
 }
 
+static int cvni_panel_rate_x(const cvni_panel *p, double rate);
+
+/* Place of a point of a curve, from 1. */
 static int cvni_panel_x(const cvni_panel *p, int epoch)
 {
+    if (p->range) return cvni_panel_rate_x(p, (double)p->range->lr[epoch - 1]);
     if (p->count == 1) return p->left + CVNI_PANEL_W / 2;
     return p->left + (int)((double)CVNI_PANEL_W * (epoch - 1) / (p->count - 1) + 0.5);
 }
@@ -18850,14 +19618,14 @@ static void cvni_panel_line(const cvni_panel *p, int x1, int y1, int x2, int y2,
             x1, y1, x2, y2, color);
 }
 
-/* Grid, ticks and the frame's two axes. */
-static void cvni_panel_axes(const cvni_panel *p)
+static const int cvni_panel_bottom = CVNI_PANEL_Y + CVNI_PANEL_H;
+
+/* Grid and ticks of the values, the frame's left side and the name of the other axis. */
+static void cvni_panel_values(const cvni_panel *p, const char *name)
 {
     const int right = p->left + CVNI_PANEL_W;
-    const int bottom = CVNI_PANEL_Y + CVNI_PANEL_H;
     const int ticks = (int)((p->high - p->low) / p->step + 0.5);
     const int decimals = p->step < 1 ? (int)ceil(-log10(p->step) - 1e-9) : 0;
-    const int every = p->count > 10 ? (int)(cvni_nice_step(p->count / 10.0) + 0.5) : 1;
     char text[64];
     for (int i = 0; i <= ticks; i++) {
         const double value = p->low + i * p->step;
@@ -18868,15 +19636,57 @@ static void cvni_panel_axes(const cvni_panel *p)
         cvni_panel_line(p, p->left, y, right, y, i ? "#e5e7eb" : "#6b7280");
         cvni_panel_text(p, p->left - 80, y + 40, "end", "#4b5563", text);
     }
+    cvni_panel_line(p, p->left, CVNI_PANEL_Y, p->left, cvni_panel_bottom, "#6b7280");
+    cvni_panel_text(p, p->left + CVNI_PANEL_W / 2, cvni_panel_bottom + 390, "middle", "#4b5563",
+                    name);
+}
+
+static void cvni_panel_tick(const cvni_panel *p, int x, const char *text)
+{
+    cvni_panel_line(p, x, cvni_panel_bottom, x, cvni_panel_bottom + 50, "#6b7280");
+    cvni_panel_text(p, x, cvni_panel_bottom + 190, "middle", "#4b5563", text);
+}
+
+static void cvni_panel_epochs(const cvni_panel *p)
+{
+    const int every = p->count > 10 ? (int)(cvni_nice_step(p->count / 10.0) + 0.5) : 1;
+    char text[64];
     for (int epoch = every; epoch <= p->count; epoch += every) {
-        const int x = cvni_panel_x(p, epoch);
         snprintf(text, sizeof text, "%d", epoch);
-        cvni_panel_line(p, x, bottom, x, bottom + 50, "#6b7280");
-        cvni_panel_text(p, x, bottom + 190, "middle", "#4b5563", text);
+        cvni_panel_tick(p, cvni_panel_x(p, epoch), text);
         if (epoch > INT_MAX - every) break;
     }
-    cvni_panel_line(p, p->left, CVNI_PANEL_Y, p->left, bottom, "#6b7280");
-    cvni_panel_text(p, p->left + CVNI_PANEL_W / 2, bottom + 390, "middle", "#4b5563", "epoch");
+}
+
+/* Place of a rate: the logarithm from the first rate of the test to its last. */
+static int cvni_panel_rate_x(const cvni_panel *p, double rate)
+{
+    const double first = log10((double)p->range->lr[0]);
+    const double last = log10((double)p->range->lr[p->count - 1]);
+    double share = (log10(rate) - first) / (last - first);
+    if (!(share > 0)) share = 0;
+    if (share > 1) share = 1;
+    return p->left + (int)((double)CVNI_PANEL_W * share + 0.5);
+}
+
+/* A tick at each power of ten, or at every n-th, and the suggested rate. */
+static void cvni_panel_rates(const cvni_panel *p)
+{
+    const int first = (int)ceil(log10((double)p->range->lr[0]) - 1e-5);
+    const int last = (int)floor(log10((double)p->range->lr[p->count - 1]) + 1e-5);
+    char text[64], label[80];
+    for (int power = first; power <= last; power += 1 + (last - first) / 12) {
+        snprintf(text, sizeof text, "1e%d", power);
+        cvni_panel_tick(p, cvni_panel_rate_x(p, pow(10.0, power)), text);
+    }
+    if (p->range->suggested > p->range->lr[0]) {
+        const int x = cvni_panel_rate_x(p, (double)p->range->suggested);
+        cvni_panel_line(p, x, CVNI_PANEL_Y, x, cvni_panel_bottom, cvni_curve_color[1]);
+        snprintf(text, sizeof text, "%.2g", (double)p->range->suggested);
+        cvni_to_point(text);
+        snprintf(label, sizeof label, "suggested %s", text);
+        cvni_panel_text(p, p->left + CVNI_PANEL_W, 380, "end", cvni_curve_color[1], label);
+    }
 }
 
 /* A line through consecutive finite points; dots where they are few or alone. */
@@ -18939,9 +19749,22 @@ static void cvni_panel_draw(cvni_panel *p)
             "<text x=\"%d\" y=\"380\" font-size=\"170\" font-weight=\"bold\" "
             "fill=\"#111827\">%s</text>\n",
             p->left, p->accuracy ? "Accuracy, %" : "Loss");
-    cvni_panel_axes(p);
+    cvni_panel_values(p, p->range ? "learning rate" : "epoch");
+    if (p->range) cvni_panel_rates(p);
+    else cvni_panel_epochs(p);
     for (int curve = 0; curve < 2; curve++) cvni_panel_curve(p, curve);
-    cvni_panel_legend(p);
+    if (!p->range) cvni_panel_legend(p);
+}
+
+static void cvni_picture_begin(FILE *f, int width, const char *title)
+{
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
+            "%d\" "
+            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>%s"
+            "</title>\n",
+            width / 10, CVNI_PICTURE_H / 10, width, CVNI_PICTURE_H, title);
+    fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, CVNI_PICTURE_H);
 }
 
 /* errors   as cvn_history_save_csv */
@@ -18958,13 +19781,7 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
     p.count = net->history_count;
     p.accuracy = 1;
     if (cvni_panel_range(&p)) width += CVNI_PANEL_STEP;
-    fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
-            "%d\" "
-            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>training "
-            "history</title>\n",
-            width / 10, CVNI_PICTURE_H / 10, width, CVNI_PICTURE_H);
-    fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, CVNI_PICTURE_H);
+    cvni_picture_begin(f, width, "training history");
     for (int panel = 0; panel < width / CVNI_PANEL_STEP; panel++) {
         p.accuracy = panel;
         p.left = CVNI_PANEL_X + panel * CVNI_PANEL_STEP;
@@ -18972,6 +19789,32 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
     }
     fprintf(f, "</svg>\n");
     return cvni_history_close(net, path, f);
+}
+
+cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result, const char *path)
+{
+    cvni_panel p;
+    cvn_result r;
+    if (!net) return CVN_ERROR_ARGUMENT;
+    if (!result || !path)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_save_svg: no result or no path");
+    if (result->count < 2)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_lr_range_save_svg: %d batches make no curve",
+                         result->count);
+    if (result->count > CVN_MAX_RANGE_STEPS || !(result->lr[0] > 0) ||
+        !(result->lr[result->count - 1] > result->lr[0]) ||
+        !cvni_is_finite((double)result->lr[result->count - 1]))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_save_svg: rates do not rise");
+    memset(&p, 0, sizeof p);
+    p.f = cvni_picture_open(net, path, &r);
+    if (!p.f) return r;
+    p.range = result;
+    p.count = result->count;
+    p.left = CVNI_PANEL_X;
+    cvni_picture_begin(p.f, CVNI_PANEL_STEP + CVNI_PANEL_MARGIN, "learning rate range test");
+    cvni_panel_draw(&p);
+    fprintf(p.f, "</svg>\n");
+    return cvni_history_close(net, path, p.f);
 }
 
 #endif /* CONVNET_NO_STDIO */
@@ -18990,6 +19833,8 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *                 cvn_flat_gradients, as many arrays as the optimizer has (>>optim)
  *                 cvn.best [P+R] parameters of the best epoch, as in cvn_flat_parameters; only
  *                                                    where cvn_fit keeps them
+ *                 cvn.ema [P+R] averages of the parameters, in the same order; only where there
+ *                                                    are any (cvn_set_ema)
  *                 cvn.history [E, 6] rows of cvn_history, in its order; only where E > 0
  *               and more metadata, all of it text:
  *                 cvn.version                1, this format's
@@ -18997,7 +19842,7 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *                 cvn.optimizer_step         steps made (decimal, as all integers)
  *                 cvn.tick training forward passes made: the step of the dropout stream
  *                 cvn.seed                   cvn_desc.seed
- *                 cvn.epoch .position .step epochs done, samples of the current one done, batches
+ *                 cvn.epoch .position .step epochs done, samples of the current one done, steps
  *                 done in all
  *                 cvn.loss_sum .correct_sum .weight_sum      of the current epoch so far
  *                 cvn.best_loss .best_epoch .bad_epochs      early stopping
@@ -19702,8 +20547,10 @@ static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
     cvn_result r;
     cvni_match_tensors(f);
     r = cvni_require_all(f);
-    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
-    return r;
+    if (r != CVN_OK) return r;
+    *loaded = cvni_copy_weights(f);
+    f->net->ema_started = f->net->ema_swapped = 0;
+    return CVN_OK;
 }
 
 static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
@@ -19855,6 +20702,10 @@ static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
         c->dim[1] = sizeof(cvn_history) / sizeof(float);
         c->values = (const float *)net->history;       /* six floats a row */
         c->count = c->dim[0] * c->dim[1];
+    } else if (number == slots + best + (net->history_count > 0) && net->ema && net->ema_started) {
+        c->name = "cvn.ema";
+        c->values = net->ema;
+        c->count = c->dim[0] = net->trainable + net->running;
     } else {
         return 0;
     }
@@ -20085,6 +20936,7 @@ static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
 {
     cvni_match_tensors(f);
     *loaded = cvni_copy_weights(f);
+    f->net->ema_started = f->net->ema_swapped = 0;
     return CVN_OK;
 }
 
@@ -20196,7 +21048,7 @@ static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni
 /* The tensors of a checkpoint; NULL where it has none. */
 typedef struct cvni_state_tensors {
     const cvni_tensor *slot[CVNI_MAX_SLOTS];
-    const cvni_tensor *best, *history;
+    const cvni_tensor *best, *history, *ema;
 } cvni_state_tensors;
 
 static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors *s)
@@ -20214,6 +21066,7 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     s->best = cvni_find_tensor(f, "cvn.best");
     s->history = cvni_find_tensor(f, "cvn.history");
+    s->ema = cvni_find_tensor(f, "cvn.ema");
     for (int i = 0; i < slots; i++) if (!s->slot[i]) slots = -1;    /* a gap */
     if (slots != net->plan.slots) {
         return cvni_fail(f->net, CVN_ERROR_FORMAT,
@@ -20223,6 +21076,8 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     if (r == CVN_OK && s->best)
         r = cvni_check_state_tensor(f, s->best, net->trainable + net->running, 0);
+    if (r == CVN_OK && s->ema)
+        r = cvni_check_state_tensor(f, s->ema, net->trainable + net->running, 0);
     if (r == CVN_OK && s->history) {
         r = cvni_check_state_tensor(f, s->history, SIZE_MAX, sizeof(cvn_history) / sizeof(float));
         if (r == CVN_OK && s->history->dim[0] > INT_MAX)
@@ -20256,6 +21111,10 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
         cvni_read_floats(s->history->dtype, f->data + s->history->begin, s->history->count,
                          (float *)history);
     }
+    net->ema_swapped = 0;
+    net->ema_started = s->ema && net->ema;
+    if (net->ema_started)
+        cvni_read_floats(s->ema->dtype, f->data + s->ema->begin, s->ema->count, net->ema);
     /* a half-made step is not part of a checkpoint */
     memset(net->grads, 0, net->trainable * sizeof(float));
     cvni_free(net, net->best);
@@ -20291,6 +21150,9 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
+    if (r == CVN_OK && net->ema_swapped)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
     return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
 }
 

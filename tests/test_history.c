@@ -206,6 +206,41 @@ static void any_values(void)
     cvn_destroy(net);
 }
 
+/* The picture of a range test: one curve, a mark, a tick a decade. */
+static void range_picture(void)
+{
+    static cvn_lr_range_result r;
+    static const char *const path = "build/test_history.svg";
+    cvn_net *net = cvn_create(NULL);
+    for (int round = 0; round < 4; round++) {
+        int x = 0;
+        memset(&r, 0, sizeof r);
+        r.count = round == 1 ? 2 : 81;
+        for (int i = 0; i < r.count; i++) {
+            r.lr[i] = (float)pow(10.0, -7 + 0.1 * i);
+            r.loss[i] = round == 2 ? 0 : 2.0f - 0.01f * (float)i;
+        }
+        r.suggested = round == 3 ? 0 : r.lr[r.count / 2];
+        CHECKF(cvn_lr_range_save_svg(net, &r, path) == CVN_OK, "%s", cvn_error(net));
+        read_text(path);
+        check_well_formed();
+        CHECK(occurrences("<path ") == 2 && occurrences(">learning rate<") == 1);
+        CHECK(occurrences(">1e") == (round == 1 ? 1 : 9) && occurrences(">1e-7<") == 1);
+        CHECK(occurrences(">suggested ") == (round != 3));
+        if (round == 0 && CHECK(strstr(text, " M") != NULL))
+            CHECK(sscanf(strstr(text, "M"), "M%d", &x) == 1 && x == CVNI_PANEL_X);
+    }
+    CHECK(cvn_lr_range_save_svg(net, NULL, path) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_lr_range_save_svg(net, &r, NULL) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_lr_range_save_svg(NULL, &r, path) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_lr_range_save_svg(net, &r, "build/no-such-folder/a.svg") == CVN_ERROR_FILE);
+    r.lr[0] = 0;
+    CHECK(cvn_lr_range_save_svg(net, &r, path) == CVN_ERROR_ARGUMENT);
+    r.count = 1;
+    CHECK(cvn_lr_range_save_svg(net, &r, path) == CVN_ERROR_STATE);
+    cvn_destroy(net);
+}
+
 static void errors(void)
 {
     cvn_net *net = cvn_create(NULL);
@@ -319,6 +354,7 @@ int main(void)
 {
     RUN(entries);
     RUN(any_values);
+    RUN(range_picture);
     RUN(errors);
     RUN(decimal_points);
     RUN(progress_lines);

@@ -83,6 +83,34 @@ static void follow(const char *name, cvn_optimizer o, const float *expected)
     cvn_destroy(twin);
 }
 
+/* The classic ones, with and without decay. */
+static void basics(void)
+{
+    cvn_optimizer o = cvn_sgd(0.1f, 0);
+    follow("SGD", o, training_sgd);
+    o.weight_decay = 0.05f;
+    follow("SGD with decay", o, training_sgd_decay);
+    o = cvn_sgd(0.05f, 0.9f);
+    follow("momentum", o, training_momentum);
+    o.weight_decay = 0.02f;
+    follow("momentum with decay", o, training_momentum_decay);
+    o = cvn_sgd(0.1f, 0.9f);
+    o.dampening = 0.9f;
+    follow("momentum as a running mean", o, training_mean_momentum);
+    o = cvn_nesterov(0.05f, 0.9f);
+    follow("Nesterov", o, training_nesterov);
+    o.weight_decay = 0.02f;
+    follow("Nesterov with decay", o, training_nesterov_decay);
+    o = cvn_adam(0.02f);
+    follow("Adam", o, training_adam);
+    o.beta1 = 0.8f;
+    o.beta2 = 0.95f;
+    o.eps = 1e-3f;
+    o.weight_decay = 0.05f;
+    follow("Adam with decay", o, training_adam_decay);
+    follow("AdamW", cvn_adamw(0.02f, 0.1f), training_adamw);
+}
+
 static void trajectories(void)
 {
     cvn_optimizer o = cvn_sgd(0.1f, 0.9f);
@@ -132,10 +160,15 @@ static void variants(void)
     o.momentum = 0;
     o.beta2 = 0.9f;
     follow("RMSProp, centred", o, training_rmsprop_centered);
+    o.beta2 = 0.99f;
+    o.weight_decay = 0.05f;
+    follow("RMSProp, centred, with decay", o, training_rmsprop_decay);
     o = cvn_adam(0.02f);
     o.amsgrad = 1;
     o.beta2 = 0.9f;
     follow("AMSGrad", o, training_amsgrad);
+    o.weight_decay = 0.05f;
+    follow("AMSGrad with decay", o, training_amsgrad_decay);
     o = cvn_adamw(0.02f, 0.1f);
     o.amsgrad = 1;
     o.beta2 = 0.9f;
@@ -315,6 +348,7 @@ static void plateau_resumes(void)
 
 int main(void)
 {
+    RUN(basics);
     RUN(trajectories);
     RUN(variants);
     RUN(defaults);

@@ -879,6 +879,30 @@ static void test_check_finds_nothing(void)
     cvn_destroy(net);
 }
 
+/* Every loss over classes has its labels looked at. */
+static void test_check_labels(void)
+{
+    for (int loss = 0; loss < 3; loss++) {
+        cvn_net *const net = cvn_create(NULL);
+        const cvn_node none = { 0 };
+        clouds c;
+        cvn_node y = cvn_dense(net, cvn_input_vector(net, 2), 3);
+        make_sets(&c);
+        test_case("loss %d", loss);
+        if (loss == 0) cvn_softmax_loss(net, y);
+        if (loss == 1) cvn_nll_loss(net, cvn_log_softmax(net, y), none);
+        if (loss == 2) cvn_multi_margin_loss(net, y, none);
+        build(net, 60);
+        c.labels[3] = -100;                             /* does not count */
+        CHECK(cvn_check(net, &c.train, NULL, 0) == 0);
+        c.labels[3] = 3;
+        check_says(net, &c.train, "1 of 60 labels are not in 0..2", "(one is 3)");
+        for (int i = 0; i < 60; i++) c.labels[i] = 1;
+        check_says(net, &c.train, "all 60 labels of the batch are 1", "all 60");
+        cvn_destroy(net);
+    }
+}
+
 /* The same with running statistics, dropout and momentum in the state, and after training. */
 static void test_check_restores(void)
 {
@@ -1482,6 +1506,7 @@ int main(void)
     RUN(test_predict);
     RUN(test_nan_names_the_layer);
     RUN(test_check_finds_nothing);
+    RUN(test_check_labels);
     RUN(test_check_restores);
     RUN(test_check_data);
     RUN(test_check_net);

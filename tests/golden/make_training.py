@@ -1,4 +1,5 @@
-"""Writes training.h: optimizers, schedules and losses as PyTorch has them, for test_optim.c and test_pair_loss.c.
+"""Writes training.h: optimizers, schedules, losses, averages as PyTorch has them, for test_optim.c, test_pair_loss.c
+and test_fit.c.
 
     python3 tests/golden/make_training.py          writes tests/golden/training.h
 
@@ -102,6 +103,18 @@ def optimizer_cases():
                 values += [p.detach().clone().ravel() for p in ps]
         floats(name, torch.cat(values))
     O = torch.optim
+    run("sgd", lambda p: O.SGD(p, lr=0.1))
+    run("sgd_decay", lambda p: O.SGD(p, lr=0.1, weight_decay=0.05))
+    run("momentum", lambda p: O.SGD(p, lr=0.05, momentum=0.9))
+    run("momentum_decay", lambda p: O.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.02))
+    run("mean_momentum", lambda p: O.SGD(p, lr=0.1, momentum=0.9, dampening=0.9))
+    run("nesterov", lambda p: O.SGD(p, lr=0.05, momentum=0.9, nesterov=True))
+    run("nesterov_decay", lambda p: O.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.02))
+    run("adam", lambda p: O.Adam(p, lr=0.02))
+    run("adam_decay", lambda p: O.Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.05))
+    run("adamw", lambda p: O.AdamW(p, lr=0.02, weight_decay=0.1))
+    run("rmsprop_decay", lambda p: O.RMSprop(p, lr=0.001, centered=True, eps=1e-2, weight_decay=0.05))
+    run("amsgrad_decay", lambda p: O.Adam(p, lr=0.02, amsgrad=True, betas=(0.9, 0.9), weight_decay=0.05))
     run("sgd_dampening", lambda p: O.SGD(p, lr=0.1, momentum=0.9, dampening=0.9, weight_decay=0.01))
     run("adagrad", lambda p: O.Adagrad(p, lr=0.05))
     run("adagrad_decay", lambda p: O.Adagrad(p, lr=0.05, weight_decay=0.05))
@@ -121,6 +134,33 @@ def optimizer_cases():
     run("lamb_decay", lambda p: Lamb(p, 0.02, 0.1))
     run("lion", lambda p: Lion(p, 0.002))
     run("lion_decay", lambda p: Lion(p, 0.002, 0.1))
+
+
+# ---- averages of the weights: torch.optim.swa_utils, buffers copied -------------------------------
+
+def average_cases():
+    """3 -> 4, batch norm, tanh -> 2 on 8 samples, 12 steps: the averages, then the weights. Each as fc1.weight,
+    fc1.bias, bn.weight, bn.bias, fc2.weight, fc2.bias, bn.running_mean, bn.running_var."""
+    N = torch.nn
+    x, target = rand(8, 3), rand(8, 2)
+    model = N.Sequential(N.Linear(3, 4), N.BatchNorm1d(4), N.Tanh(), N.Linear(4, 2))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(rand(*p.shape, scale=0.8))
+
+    def flat(m):
+        return torch.cat([p.detach().ravel() for p in list(m.parameters()) + [m[1].running_mean, m[1].running_var]])
+    floats("average_x", x)
+    floats("average_target", target)
+    floats("average_start", flat(model))
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.8))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(12):
+        optimizer.zero_grad()
+        F.mse_loss(model(x), target).backward()
+        optimizer.step()
+        average.update_parameters(model)
+    floats("average", torch.cat([flat(average.module), flat(model)]))
 
 
 # ---- losses: the value, then the gradients of prediction and (where given) target ----------------
@@ -194,6 +234,7 @@ def schedule_cases():
 optimizer_cases()
 loss_cases()
 schedule_cases()
+average_cases()
 out.append("#endif /* TRAINING_H */\n")
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "training.h"), "w", encoding="ascii", newline="\n") as f:
     f.write("\n".join(out))
