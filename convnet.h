@@ -334,6 +334,11 @@ CONVNET_API cvn_param cvn_param_find(const cvn_net *net, const char *name);
 /* trainable elements, tied ones once */
 CONVNET_API size_t cvn_parameters(const cvn_net *net);
 
+/* cvn_macs - multiply-accumulates of one forward pass of one sample, as papers count them: those of
+ * convolutions, dense layers and matrix products; norms, activations and pools have none. The graph
+ * is enough, before cvn_build too. */
+CONVNET_API double cvn_macs(const cvn_net *net);
+
 /* The flat arrays: trainable parameters first, then running statistics; gradients of the trainable
  * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
  * be NULL) receives the elements. */
@@ -1403,7 +1408,8 @@ struct cvni_layer {
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
     float loss_weight;          /* not 0: minimised */
-    double macs;                /* multiply-accumulates per sample */
+    double macs;                /* of each entry of the first axis: products with weights and of
+                                 * matrices */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
@@ -2428,6 +2434,15 @@ size_t cvn_parameters(const cvn_net *net)
     return n;
 }
 
+static double cvni_layer_macs(const cvni_layer *l) { return l->macs * l->samples; }
+
+double cvn_macs(const cvn_net *net)
+{
+    double n = 0;
+    for (int id = 1; net && id < net->layer_count; id++) n += cvni_layer_macs(&net->layers[id]);
+    return n;
+}
+
 float *cvn_flat_parameters(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->mode ? net->trainable + net->running : 0;
@@ -2499,7 +2514,6 @@ static cvn_init cvni_init_or(cvn_init given, cvn_init_kind kind, float a)
 int cvn_summary(const cvn_net *net, char *text, size_t size)
 {
     cvni_text t;
-    double macs = 0;
     size_t bytes = 0;
     if (!net) return 0;
     t.text = text;
@@ -2519,13 +2533,12 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
         cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs,
+                   cvni_shape_text(l->shape, shape), (unsigned long)own, cvni_layer_macs(l),
                    (unsigned long)value);
-        macs += l->macs;
         bytes += value;
     }
     cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
-               (unsigned long)cvn_parameters(net), macs, (unsigned long)bytes);
+               (unsigned long)cvn_parameters(net), cvn_macs(net), (unsigned long)bytes);
     return (int)t.length;
 }
 
@@ -5225,7 +5238,6 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
                                "eps %g, momentum %g: out of range (eps > 0, 0 < momentum <= 1)",
                                (double)d->eps, (double)d->momentum);
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x);
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
@@ -5545,7 +5557,6 @@ static cvn_result cvni_gnorm_shape(cvn_net *net, cvni_layer *l)
         for (int i = 0; i < w.rank; i++) w.dim[i] = x.dim[x.rank - w.rank + i];
     }
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x);
     l->saved_bytes = cvni_mul_size((size_t)g.count, 2 * sizeof(float));
     l->scratch_bytes = g.run == 1 ? cvni_mul_size((size_t)g.size, sizeof(float)) : 0;
     if (!d->no_weight)
@@ -5916,7 +5927,6 @@ static cvn_result cvni_l2norm_shape(cvn_net *net, cvni_layer *l)
                                "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
                                x.rank - 1);
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x);
     return CVN_OK;
 }
 
@@ -6026,7 +6036,6 @@ static cvn_result cvni_lrn_shape(cvn_net *net, cvni_layer *l)
                                "alpha >= 0, k > 0)",
                                d->size, (double)d->alpha, (double)d->beta, (double)d->k);
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x) * (cvni_min(d->size, x.dim[1]) + 1);
     l->scratch_bytes = cvni_mul_size((size_t)x.dim[1], 2 * CVNI_NORM_BLOCK * sizeof(float));
     return CVN_OK;
 }
@@ -8914,7 +8923,6 @@ static cvn_result cvni_resize_shape(cvn_net *net, cvni_layer *l)
     l->shape = cvni_shape(4, x.dim[0], x.dim[1], OH, OW);
     l->table_bytes = cvni_mul_size(
         (size_t)OH + (size_t)OW, d->kind == CVNI_RESIZE_BILINEAR ? sizeof(cvni_tap) : sizeof(int));
-    if (d->kind == CVNI_RESIZE_BILINEAR) l->macs = 4.0 * (double)cvni_sample_elements(l->shape);
     return CVN_OK;
 }
 
