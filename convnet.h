@@ -64,7 +64,8 @@
  *     linear algebra  >>gemm
  *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
  *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
- *                     >>embedding >>parameter >>attention >>transformer >>recurrent >>resize
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize
+ *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
@@ -347,6 +348,11 @@ CONVNET_API cvn_param cvn_param_at(const cvn_net *net, int index);
 CONVNET_API cvn_param cvn_param_find(const cvn_net *net, const char *name);
 /* trainable elements, tied ones once */
 CONVNET_API size_t cvn_parameters(const cvn_net *net);
+
+/* cvn_macs - multiply-accumulates of one forward pass of one sample, as papers count them: those of
+ * convolutions, dense layers and matrix products; norms, activations and pools have none. The graph
+ * is enough, before cvn_build too. */
+CONVNET_API double cvn_macs(const cvn_net *net);
 
 /* The flat arrays: trainable parameters first, then running statistics; gradients of the trainable
  * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
@@ -953,6 +959,124 @@ typedef void (*cvn_activation_backward)(void *user, int n, const float *x, const
                                         const float *dy, float *dx);
 CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_forward forward,
                                     cvn_activation_backward backward, void *user);
+
+/* Blocks: several of the layers above in one call. Each names its layers inside the current scope
+ * as torchvision's modules are named (cvn_scope(net, "layer1.0") and a residual block give
+ * "layer1.0.conv1.weight", ..., "layer1.0.downsample.0.weight"), so that weights cross by name; a
+ * name that is taken already leaves its layer with the automatic one. Convolutions behind which a
+ * batch norm stands have no bias. An activation of 0 is the block's own. */
+typedef enum cvn_activation_kind {
+    CVN_ACT_DEFAULT = 0,
+    CVN_ACT_RELU,
+    CVN_ACT_RELU6,
+    CVN_ACT_SILU,
+    CVN_ACT_HARDSWISH,
+    CVN_ACT_GELU,
+    CVN_ACT_SIGMOID,
+    CVN_ACT_HARDSIGMOID
+} cvn_activation_kind;
+
+/* cvn_residual_basic, cvn_residual_bottleneck - y = relu(f(x) + x), f convolutions with batch norm:
+ *   basic        3x3, relu, 3x3: [N, C, H, W] -> [N, channels, OH, OW]
+ *   bottleneck   1x1, relu, 3x3, relu, 1x1: [N, C, H, W] -> [N, 4*channels, OH, OW]
+ *                OH = (H - 1)/stride + 1, rounded down; the stride is that of the first 3x3 one
+ *                (torchvision's, "v1.5"). Where the shape changes, a 1x1 convolution with batch
+ *                norm takes the place of x in the sum (option B of the paper).
+ *   names        conv1, bn1, conv2, bn2, conv3, bn3, downsample.0, downsample.1
+ * cvn_residual_ex - the same with what came later:
+ *   preactivation   f is batch norm, relu, convolution, twice or three times; y = f(x) + x, and a
+ *                   shortcut that changes the shape is a 1x1 convolution of the first relu
+ *   squeeze         f ends with cvn_squeeze_excite: names se.fc1, se.fc2
+ *   groups          of the bottleneck's 3x3 convolution; ResNeXt-50 32x4d begins with channels 128,
+ *                   out_channels 256, groups 32
+ *   errors   CVN_ERROR_ARGUMENT for a value out of range, groups that do not divide channels or
+ *            belong to no bottleneck; CVN_ERROR_SHAPE when x is no image
+ *   source   K. He et al., arXiv:1512.03385 and arXiv:1603.05027; S. Xie et al., arXiv:1611.05431;
+ *            J. Hu et al., arXiv:1709.01507 */
+typedef struct cvn_residual_desc {
+    int channels;                   /* inside the block */
+    int out_channels;               /* 0: channels, with bottleneck 4*channels */
+    int stride;                     /* 0: 1 */
+    int dilation;                   /* of the 3x3 convolutions; 0: 1 */
+    int groups;                     /* 0: 1 */
+    int bottleneck;
+    int preactivation;
+    int squeeze;                    /* channels between the two layers of squeeze and excitation;
+                                     * 0: without */
+    cvn_batchnorm_desc norm;
+} cvn_residual_desc;
+
+CONVNET_API cvn_residual_desc cvn_residual_defaults(void);
+CONVNET_API cvn_node cvn_residual_basic(cvn_net *net, cvn_node x, int channels, int stride);
+CONVNET_API cvn_node cvn_residual_bottleneck(cvn_net *net, cvn_node x, int channels, int stride);
+CONVNET_API cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc *desc);
+
+/* cvn_squeeze_excite - x times a factor for each channel, which two 1x1 convolutions make of the
+ * channels' means: x * gate(fc2(act(fc1(mean of x)))), fc1 to `reduced` channels and fc2 back, both
+ * with bias; act relu and gate sigmoid, or others with _ex (0: those).
+ *   x        [N, C, H, W], returned in that shape
+ *   names    fc1, fc2
+ *   source   J. Hu et al., arXiv:1709.01507 */
+CONVNET_API cvn_node cvn_squeeze_excite(cvn_net *net, cvn_node x, int reduced);
+CONVNET_API cvn_node cvn_squeeze_excite_ex(cvn_net *net, cvn_node x, int reduced,
+                                           cvn_activation_kind act, cvn_activation_kind gate);
+
+/* cvn_inception - four branches side by side, their channels one behind the other:
+ *   1x1 | 1x1, 3x3 | 1x1, 5x5 | max pool 3x3, 1x1       every convolution followed by relu
+ *   x        [N, C, H, W] -> [N, widths[0] + widths[2] + widths[4] + widths[5], H, W]
+ *   widths   filters of the 1x1; of the 1x1 and the 3x3; of the 1x1 and the 5x5; of the 1x1 behind
+ *            the pool
+ *   names    branch1.conv, branch2.0.conv, branch2.1.conv, branch3.0.conv, branch3.1.conv,
+ *            branch4.1.conv; norms .bn in place of .conv
+ * cvn_inception_ex - with batch norm between convolution and relu, and with another third branch:
+ * torchvision's GoogLeNet has batchnorm 1 and kernel 3.
+ *   source   C. Szegedy et al., arXiv:1409.4842 */
+typedef struct cvn_inception_desc {
+    int widths[6];
+    int kernel;                     /* of the third branch, odd; 0: 5 */
+    int batchnorm;
+    cvn_batchnorm_desc norm;        /* eps 0: 1e-3 */
+} cvn_inception_desc;
+
+CONVNET_API cvn_inception_desc cvn_inception_defaults(void);
+CONVNET_API cvn_node cvn_inception(cvn_net *net, cvn_node x, const int widths[6]);
+CONVNET_API cvn_node cvn_inception_ex(cvn_net *net, cvn_node x, const cvn_inception_desc *desc);
+
+/* cvn_fire - SqueezeNet's: a 1x1 convolution to `squeeze` channels, then a 1x1 and a 3x3 one side
+ * by side, each followed by relu: [N, C, H, W] -> [N, expand1 + expand3, H, W].
+ *   names    squeeze, expand1x1, expand3x3
+ *   source   F. Iandola et al., arXiv:1602.07360 */
+CONVNET_API cvn_node cvn_fire(cvn_net *net, cvn_node x, int squeeze, int expand1, int expand3);
+
+/* cvn_inverted_residual - a 1x1 convolution to `expanded` channels (left out when C is that
+ * already), a depthwise one, squeeze and excitation where asked for, a 1x1 convolution to `filters`
+ * without activation; batch norm behind each of the three. x is added when the shape is the same.
+ *   x        [N, C, H, W] -> [N, filters, OH, OW]    OH = (H - 1)/stride + 1, rounded down
+ *   MobileNetV2     activation relu6, v2_names
+ *   MobileNetV3     activation relu or hardswish, squeeze expanded/4 (to a multiple of 8) with gate
+ *                   hardsigmoid, norm.eps 1e-3, norm.momentum 0.01
+ *   EfficientNet    activation silu, squeeze C/4 with squeeze_activation silu
+ *   names    block.0.0, block.0.1 (convolution, norm), block.1.0, ..., block.2.fc1, block.2.fc2,
+ *            block.3.0, block.3.1, counted without what is left out; with v2_names conv.0.0,
+ *            conv.0.1, conv.1.0, conv.1.1, conv.2, conv.3
+ *   source   M. Sandler et al., arXiv:1801.04381; A. Howard et al., arXiv:1905.02244; M. Tan,
+ *            Q. Le, arXiv:1905.11946 */
+typedef struct cvn_inverted_residual_desc {
+    int kernel;                     /* of the depthwise convolution, odd; 0: 3 */
+    int expanded;                   /* 0: C, which means no first convolution */
+    int filters;
+    int stride;                     /* 0: 1 */
+    int squeeze;                    /* channels inside squeeze and excitation; 0: without */
+    cvn_activation_kind activation;             /* 0: relu6 */
+    cvn_activation_kind squeeze_activation;     /* 0: relu */
+    cvn_activation_kind gate;                   /* 0: sigmoid */
+    cvn_batchnorm_desc norm;
+    int v2_names;                   /* names as in torchvision's MobileNetV2 */
+} cvn_inverted_residual_desc;
+
+CONVNET_API cvn_inverted_residual_desc cvn_inverted_residual_defaults(void);
+CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
+                                           const cvn_inverted_residual_desc *desc);
 
 /* Losses: scalar nodes, means over the batch, minimised by cvn_fit; several add up.
  *
@@ -1778,6 +1902,19 @@ inline cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memor
 {
     return cvn_transformer_decoder(net, x, memory, &d);
 }
+inline cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc &d)
+{
+    return cvn_residual_ex(net, x, &d);
+}
+inline cvn_node cvn_inception_ex(cvn_net *net, cvn_node x, const cvn_inception_desc &d)
+{
+    return cvn_inception_ex(net, x, &d);
+}
+inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
+                                      const cvn_inverted_residual_desc &d)
+{
+    return cvn_inverted_residual(net, x, &d);
+}
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
     return cvn_softmax_loss_ex(net, x, &d);
@@ -1965,7 +2102,8 @@ struct cvni_layer {
                                  * v behind it; else 0 */
     int left_out;               /* was frozen at the last cvn_build: no plan has its gradients */
     float loss_weight;          /* not 0: minimised */
-    double macs;                /* multiply-accumulates per entry of the first axis */
+    double macs;                /* of each entry of the first axis: products with weights and of
+                                 * matrices */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
@@ -3043,6 +3181,15 @@ size_t cvn_parameters(const cvn_net *net)
     return n;
 }
 
+static double cvni_layer_macs(const cvni_layer *l) { return l->macs * l->samples; }
+
+double cvn_macs(const cvn_net *net)
+{
+    double n = 0;
+    for (int id = 1; net && id < net->layer_count; id++) n += cvni_layer_macs(&net->layers[id]);
+    return n;
+}
+
 float *cvn_flat_parameters(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->mode ? net->trainable + net->running : 0;
@@ -3118,7 +3265,6 @@ static cvn_init cvni_init_or(cvn_init given, cvn_init_kind kind, float a)
 int cvn_summary(const cvn_net *net, char *text, size_t size)
 {
     cvni_text t;
-    double macs = 0;
     size_t bytes = 0;
     if (!net) return 0;
     t.text = text;
@@ -3137,13 +3283,12 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
         cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, l->macs * l->samples,
+                   cvni_shape_text(l->shape, shape), (unsigned long)own, cvni_layer_macs(l),
                    (unsigned long)value);
-        macs += l->macs * l->samples;
         bytes += value;
     }
     cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
-               (unsigned long)cvn_parameters(net), macs, (unsigned long)bytes);
+               (unsigned long)cvn_parameters(net), cvn_macs(net), (unsigned long)bytes);
     return (int)t.length;
 }
 
@@ -3540,7 +3685,7 @@ static void cvni_plan_again(const cvni_planner *p)
             continue;
         p->dropped[id] = 1;
         place->again = cvni_read_later(p, id, 1) || (place->grad && !cvni_saved_stays(p, id));
-        if (place->again) p->plan->macs_again += l->macs;
+        if (place->again) p->plan->macs_again += cvni_layer_macs(l);
     }
 }
 
@@ -6832,7 +6977,6 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
                                "eps %g, momentum %g: out of range (eps > 0, 0 < momentum <= 1)",
                                (double)d->eps, (double)d->momentum);
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x);
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
@@ -7152,7 +7296,6 @@ static cvn_result cvni_gnorm_shape(cvn_net *net, cvni_layer *l)
         for (int i = 0; i < w.rank; i++) w.dim[i] = x.dim[x.rank - w.rank + i];
     }
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x);
     l->saved_bytes = cvni_mul_size((size_t)g.count, 2 * sizeof(float));
     l->scratch_bytes = g.run == 1 ? cvni_mul_size((size_t)g.size, sizeof(float)) : 0;
     if (!d->no_weight)
@@ -7523,7 +7666,6 @@ static cvn_result cvni_l2norm_shape(cvn_net *net, cvni_layer *l)
                                "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
                                x.rank - 1);
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x);
     return CVN_OK;
 }
 
@@ -7633,7 +7775,6 @@ static cvn_result cvni_lrn_shape(cvn_net *net, cvni_layer *l)
                                "alpha >= 0, k > 0)",
                                d->size, (double)d->alpha, (double)d->beta, (double)d->k);
     l->shape = x;
-    l->macs = (double)cvni_sample_elements(x) * (cvni_min(d->size, x.dim[1]) + 1);
     l->scratch_bytes = cvni_mul_size((size_t)x.dim[1], 2 * CVNI_NORM_BLOCK * sizeof(float));
     return CVN_OK;
 }
@@ -11540,128 +11681,6 @@ cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node
 }
 
 /* ================================================================================================
- * >>transformer   encoder and decoder layers, patches of images: made of layers
- * ==============================================================================================
- *   Formulas, names and sources: >>layers-api.                    tested: tests/test_attention.c */
-
-/* Names a node "scope.part" where that name is free. */
-static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
-{
-    char name[2 * CVN_MAX_NAME];
-    if (!net || net->failed || net->mode || net->parent || !cvni_valid(net, node)) return node;
-    snprintf(name, sizeof name, "%s%s%s", net->scope, net->scope[0] ? "." : "", part);
-    if (strlen(name) >= CVN_MAX_NAME || cvni_find_layer(net, name)) return node;
-    return cvn_name(net, node, name);
-}
-
-static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
-                                const char *part)
-{
-    cvn_layernorm_desc n = cvn_layernorm_defaults();
-    n.eps = d->eps;
-    return cvni_part(net, cvn_layernorm_ex(net, x, &n), part);
-}
-
-static cvn_node cvni_block_dropout(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
-{
-    return d->dropout != 0 ? cvn_dropout(net, x, d->dropout) : x;
-}
-
-static cvn_node cvni_block_attention(cvn_net *net, cvn_node x, cvn_node memory,
-                                     const cvn_transformer_desc *d, int causal, cvn_node lengths,
-                                     const char *part)
-{
-    cvn_attention_desc a = cvn_attention_defaults();
-    a.heads = d->heads;
-    a.causal = causal;
-    a.dropout = d->dropout;
-    a.lengths = lengths;
-    a.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
-    x = cvni_part(net, cvn_multihead_attention_ex(net, x, memory, memory, &a), part);
-    return cvni_block_dropout(net, x, d);
-}
-
-static cvn_node cvni_block_linear(cvn_net *net, cvn_node x, int units, const char *part)
-{
-    cvn_dense_desc d = cvn_dense_defaults();
-    d.units = units;
-    d.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
-    return cvni_part(net, cvn_dense_ex(net, x, &d), part);
-}
-
-static cvn_node cvni_block_feedforward(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
-{
-    const cvn_shape s = cvn_node_shape(net, x);
-    const int units = s.rank == 3 ? s.dim[2] : 0;
-    x = cvni_block_linear(net, x, d->feedforward ? d->feedforward : 4 * units, "linear1");
-    x = d->gelu ? cvn_gelu(net, x) : cvn_relu(net, x);
-    x = cvni_block_linear(net, cvni_block_dropout(net, x, d), units, "linear2");
-    return cvni_block_dropout(net, x, d);
-}
-
-/* The feed-forward part and its norm: the end of both layers. */
-static cvn_node cvni_block_end(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
-                               const char *norm)
-{
-    if (d->norm_first)
-        return cvn_add(net, x,
-                       cvni_block_feedforward(net, cvni_block_norm(net, x, d, norm), d));
-    return cvni_block_norm(net, cvn_add(net, x, cvni_block_feedforward(net, x, d)), d, norm);
-}
-
-/* The attention to itself and its norm: the beginning of both. */
-static cvn_node cvni_block_begin(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
-                                 int causal)
-{
-    cvn_node y = d->norm_first ? cvni_block_norm(net, x, d, "norm1") : x;
-    y = cvni_block_attention(net, y, y, d, causal, d->lengths, "self_attn");
-    y = cvn_add(net, x, y);
-    return d->norm_first ? y : cvni_block_norm(net, y, d, "norm1");
-}
-
-cvn_transformer_desc cvn_transformer_defaults(void)
-{
-    cvn_transformer_desc d;
-    memset(&d, 0, sizeof d);
-    d.heads = 1;
-    return d;
-}
-
-cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x, const cvn_transformer_desc *desc)
-{
-    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
-    return cvni_block_end(net, cvni_block_begin(net, x, &d, d.causal), &d, "norm2");
-}
-
-cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
-                                 const cvn_transformer_desc *desc)
-{
-    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
-    cvn_node y;
-    x = cvni_block_begin(net, x, &d, 1);
-    y = d.norm_first ? cvni_block_norm(net, x, &d, "norm2") : x;
-    y = cvni_block_attention(net, y, memory, &d, 0, d.memory_lengths, "multihead_attn");
-    x = cvn_add(net, x, y);
-    if (!d.norm_first) x = cvni_block_norm(net, x, &d, "norm2");
-    return cvni_block_end(net, x, &d, "norm3");
-}
-
-cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
-{
-    static const int turned[2] = { 2, 1 };
-    cvn_conv2d_desc c = cvn_conv2d_defaults();
-    int dims[2];
-    c.filters = dim;
-    c.kernel_h = patch;
-    c.stride_h = patch;
-    c.weight_init.kind = CVN_INIT_LECUN_NORMAL;
-    dims[0] = dim;
-    dims[1] = -1;
-    x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
-    return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
-}
-
-/* ================================================================================================
  * >>recurrent   RNN, LSTM, GRU: layers that go through a sequence step by step
  * ==============================================================================================
  *   x [N, T, C], y [N, T, D*H]: D directions, H hidden units; of several layers each reads the
@@ -12904,7 +12923,6 @@ static cvn_result cvni_resize_shape(cvn_net *net, cvni_layer *l)
     l->shape = cvni_shape(4, x.dim[0], x.dim[1], OH, OW);
     l->table_bytes = cvni_mul_size(
         (size_t)OH + (size_t)OW, d->kind == CVNI_RESIZE_BILINEAR ? sizeof(cvni_tap) : sizeof(int));
-    if (d->kind == CVNI_RESIZE_BILINEAR) l->macs = 4.0 * (double)cvni_sample_elements(l->shape);
     return CVN_OK;
 }
 
@@ -13243,6 +13261,478 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
     cvni_shuffle_desc d;
     d.factor = factor;
     return cvni_add_layer(net, &cvni_op_pixel_shuffle, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>transformer   encoder and decoder layers, patches of images: made of layers
+ * ==============================================================================================
+ *   Formulas, names and sources: >>layers-api.                    tested: tests/test_attention.c */
+
+/* Names a node "scope.part" where that name is free. */
+static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
+{
+    char name[2 * CVN_MAX_NAME];
+    if (!net || net->failed || net->mode || net->parent || !cvni_valid(net, node)) return node;
+    snprintf(name, sizeof name, "%s%s%s", net->scope, net->scope[0] ? "." : "", part);
+    if (strlen(name) >= CVN_MAX_NAME || cvni_find_layer(net, name)) return node;
+    return cvn_name(net, node, name);
+}
+
+static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                                const char *part)
+{
+    cvn_layernorm_desc n = cvn_layernorm_defaults();
+    n.eps = d->eps;
+    return cvni_part(net, cvn_layernorm_ex(net, x, &n), part);
+}
+
+static cvn_node cvni_block_dropout(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
+{
+    return d->dropout != 0 ? cvn_dropout(net, x, d->dropout) : x;
+}
+
+static cvn_node cvni_block_attention(cvn_net *net, cvn_node x, cvn_node memory,
+                                     const cvn_transformer_desc *d, int causal, cvn_node lengths,
+                                     const char *part)
+{
+    cvn_attention_desc a = cvn_attention_defaults();
+    a.heads = d->heads;
+    a.causal = causal;
+    a.dropout = d->dropout;
+    a.lengths = lengths;
+    a.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
+    x = cvni_part(net, cvn_multihead_attention_ex(net, x, memory, memory, &a), part);
+    return cvni_block_dropout(net, x, d);
+}
+
+static cvn_node cvni_block_linear(cvn_net *net, cvn_node x, int units, const char *part)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    d.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
+    return cvni_part(net, cvn_dense_ex(net, x, &d), part);
+}
+
+static cvn_node cvni_block_feedforward(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
+{
+    const cvn_shape s = cvn_node_shape(net, x);
+    const int units = s.rank == 3 ? s.dim[2] : 0;
+    x = cvni_block_linear(net, x, d->feedforward ? d->feedforward : 4 * units, "linear1");
+    x = d->gelu ? cvn_gelu(net, x) : cvn_relu(net, x);
+    x = cvni_block_linear(net, cvni_block_dropout(net, x, d), units, "linear2");
+    return cvni_block_dropout(net, x, d);
+}
+
+/* The feed-forward part and its norm: the end of both layers. */
+static cvn_node cvni_block_end(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                               const char *norm)
+{
+    if (d->norm_first)
+        return cvn_add(net, x,
+                       cvni_block_feedforward(net, cvni_block_norm(net, x, d, norm), d));
+    return cvni_block_norm(net, cvn_add(net, x, cvni_block_feedforward(net, x, d)), d, norm);
+}
+
+/* The attention to itself and its norm: the beginning of both. */
+static cvn_node cvni_block_begin(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                                 int causal)
+{
+    cvn_node y = d->norm_first ? cvni_block_norm(net, x, d, "norm1") : x;
+    y = cvni_block_attention(net, y, y, d, causal, d->lengths, "self_attn");
+    y = cvn_add(net, x, y);
+    return d->norm_first ? y : cvni_block_norm(net, y, d, "norm1");
+}
+
+cvn_transformer_desc cvn_transformer_defaults(void)
+{
+    cvn_transformer_desc d;
+    memset(&d, 0, sizeof d);
+    d.heads = 1;
+    return d;
+}
+
+cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x, const cvn_transformer_desc *desc)
+{
+    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
+    return cvni_block_end(net, cvni_block_begin(net, x, &d, d.causal), &d, "norm2");
+}
+
+cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                 const cvn_transformer_desc *desc)
+{
+    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
+    cvn_node y;
+    x = cvni_block_begin(net, x, &d, 1);
+    y = d.norm_first ? cvni_block_norm(net, x, &d, "norm2") : x;
+    y = cvni_block_attention(net, y, memory, &d, 0, d.memory_lengths, "multihead_attn");
+    x = cvn_add(net, x, y);
+    if (!d.norm_first) x = cvni_block_norm(net, x, &d, "norm2");
+    return cvni_block_end(net, x, &d, "norm3");
+}
+
+cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
+{
+    static const int turned[2] = { 2, 1 };
+    cvn_conv2d_desc c = cvn_conv2d_defaults();
+    int dims[2];
+    c.filters = dim;
+    c.kernel_h = patch;
+    c.stride_h = patch;
+    c.weight_init.kind = CVN_INIT_LECUN_NORMAL;
+    dims[0] = dim;
+    dims[1] = -1;
+    x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
+    return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
+}
+
+/* ================================================================================================
+ * >>blocks   several layers in one call: residual, inception, fire, inverted residual
+ * ==============================================================================================
+ *   No operations of their own: every layer below is one of the rooms above, and all that these
+ *   functions add is the order of layers, and names as torchvision has them. Formulas and sources:
+ *   >>layers-api.                                                    tested: tests/test_blocks.c */
+
+/* 1 when x is an image of a net that works; else 0 and, on a net that worked, the error. */
+static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
+{
+    const cvn_shape s = cvn_node_shape(net, x);
+    if (!net || net->failed) return 0;
+    if (!cvni_valid(net, x))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
+    else if (s.rank != 4)
+        cvni_graph_fail(net, CVN_ERROR_SHAPE, "%s: '%s' has rank %d; [N, C, H, W] is needed", call,
+                        net->layers[x.id].name, s.rank);
+    return !net->failed;
+}
+
+static cvn_node cvni_block_activation(cvn_net *net, cvn_node x, cvn_activation_kind kind,
+                                      cvn_activation_kind own)
+{
+    const cvn_node none = { 0 };
+    switch (kind == CVN_ACT_DEFAULT ? own : kind) {
+    case CVN_ACT_RELU: return cvn_relu(net, x);
+    case CVN_ACT_RELU6: return cvn_relu6(net, x);
+    case CVN_ACT_SILU: return cvn_silu(net, x);
+    case CVN_ACT_HARDSWISH: return cvn_hardswish(net, x);
+    case CVN_ACT_GELU: return cvn_gelu(net, x);
+    case CVN_ACT_SIGMOID: return cvn_sigmoid(net, x);
+    case CVN_ACT_HARDSIGMOID: return cvn_hardsigmoid(net, x);
+    case CVN_ACT_DEFAULT: break;
+    }
+    if (net && !net->failed)
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "activation %d is not one of cvn_activation_kind",
+                        (int)kind);
+    return none;
+}
+
+/* Convolution that keeps the size at stride 1: kernel odd, its reach as pad. */
+typedef struct cvni_block_conv { int filters, kernel, stride, dilation, groups, bias; }
+    cvni_block_conv;
+
+static cvni_block_conv cvni_block_conv_of(int filters, int kernel, int stride, int groups)
+{
+    cvni_block_conv c;
+    c.filters = filters;
+    c.kernel = kernel;
+    c.stride = stride;
+    c.dilation = 1;
+    c.groups = groups;
+    c.bias = 0;
+    return c;
+}
+
+static cvn_node cvni_add_block_conv(cvn_net *net, cvn_node x, const cvni_block_conv *c,
+                                    const char *part)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = c->filters;
+    d.kernel_h = c->kernel;
+    d.stride_h = c->stride;
+    d.dilation_h = c->dilation;
+    d.groups = c->groups;
+    d.no_bias = !c->bias;
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = c->dilation * (c->kernel / 2);
+    return cvni_part(net, cvn_conv2d_ex(net, x, &d), part);
+}
+
+/* The same for a 1x1 convolution. */
+static cvn_node cvni_add_pointwise(cvn_net *net, cvn_node x, int filters, int stride, int bias,
+                                   const char *part)
+{
+    cvni_block_conv c = cvni_block_conv_of(filters, 1, stride, 1);
+    c.bias = bias;
+    return cvni_add_block_conv(net, x, &c, part);
+}
+
+static cvn_node cvni_add_block_norm(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *norm,
+                                    const char *part)
+{
+    return cvni_part(net, cvn_batchnorm_ex(net, x, norm), part);
+}
+
+/* ---- squeeze and excitation ---- */
+
+static cvn_node cvni_squeeze_excite(cvn_net *net, cvn_node x, int reduced, cvn_activation_kind act,
+                                    cvn_activation_kind gate, const char *prefix)
+{
+    const int channels = cvn_node_shape(net, x).dim[1];
+    char part[CVN_MAX_NAME];
+    cvn_node y = cvn_global_avgpool(net, x);
+    snprintf(part, sizeof part, "%sfc1", prefix);
+    y = cvni_add_pointwise(net, y, reduced, 1, 1, part);
+    y = cvni_block_activation(net, y, act, CVN_ACT_RELU);
+    snprintf(part, sizeof part, "%sfc2", prefix);
+    y = cvni_add_pointwise(net, y, channels, 1, 1, part);
+    return cvn_mul(net, x, cvni_block_activation(net, y, gate, CVN_ACT_SIGMOID));
+}
+
+cvn_node cvn_squeeze_excite_ex(cvn_net *net, cvn_node x, int reduced, cvn_activation_kind act,
+                               cvn_activation_kind gate)
+{
+    const cvn_node none = { 0 };
+    if (!cvni_block_image(net, x, "squeeze_excite")) return none;
+    return cvni_squeeze_excite(net, x, reduced, act, gate, "");
+}
+
+cvn_node cvn_squeeze_excite(cvn_net *net, cvn_node x, int reduced)
+{
+    return cvn_squeeze_excite_ex(net, x, reduced, CVN_ACT_DEFAULT, CVN_ACT_DEFAULT);
+}
+
+/* ---- residual ---- */
+
+cvn_residual_desc cvn_residual_defaults(void)
+{
+    cvn_residual_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+static int cvni_complete_residual(cvn_net *net, cvn_node x, cvn_residual_desc *d)
+{
+    if (!cvni_block_image(net, x, "residual")) return 0;
+    if (!d->stride) d->stride = 1;
+    if (!d->dilation) d->dilation = 1;
+    if (!d->groups) d->groups = 1;
+    if (d->channels < 1 || d->channels > INT_MAX / 4 || d->out_channels < 0 || d->stride < 1 ||
+        d->dilation < 1 || d->groups < 1 || d->squeeze < 0 || d->channels % d->groups ||
+        (d->groups > 1 && !d->bottleneck)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "residual: channels %d, out_channels %d, stride %d, dilation %d, groups %d,"
+                        " squeeze %d: out of range (groups divide the channels of a bottleneck)",
+                        d->channels, d->out_channels, d->stride, d->dilation, d->groups,
+                        d->squeeze);
+        return 0;
+    }
+    if (!d->out_channels) d->out_channels = d->bottleneck ? 4 * d->channels : d->channels;
+    return 1;
+}
+
+/* Convolution i of the block, from 0: 3x3 but for the outer two of a bottleneck. */
+static cvn_node cvni_residual_conv(cvn_net *net, cvn_node x, const cvn_residual_desc *d, int i)
+{
+    static const char *const parts[3] = { "conv1", "conv2", "conv3" };
+    const int wide = !d->bottleneck || i == 1;
+    const int last = i == (d->bottleneck ? 2 : 1);
+    const int strided = i == (d->bottleneck ? 1 : 0);
+    cvni_block_conv c = cvni_block_conv_of(last ? d->out_channels : d->channels, wide ? 3 : 1,
+                                           strided ? d->stride : 1, wide ? d->groups : 1);
+    if (wide) c.dilation = d->dilation;
+    return cvni_add_block_conv(net, x, &c, parts[i]);
+}
+
+cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc *desc)
+{
+    static const char *const norms[3] = { "bn1", "bn2", "bn3" };
+    const cvn_node none = { 0 };
+    cvn_residual_desc d = desc ? *desc : cvn_residual_defaults();
+    cvn_node shortcut = x;
+    cvn_node y = x;
+    int project;
+    if (!cvni_complete_residual(net, x, &d)) return none;
+    project = d.stride != 1 || cvn_node_shape(net, x).dim[1] != d.out_channels;
+    for (int i = 0; i < (d.bottleneck ? 3 : 2); i++) {
+        if (d.preactivation) {
+            y = cvn_relu(net, cvni_add_block_norm(net, y, &d.norm, norms[i]));
+            if (i == 0 && project) shortcut = y;
+            y = cvni_residual_conv(net, y, &d, i);
+        } else {
+            if (i > 0) y = cvn_relu(net, y);
+            y = cvni_add_block_norm(net, cvni_residual_conv(net, y, &d, i), &d.norm, norms[i]);
+        }
+    }
+    if (d.squeeze)
+        y = cvni_squeeze_excite(net, y, d.squeeze, CVN_ACT_DEFAULT, CVN_ACT_DEFAULT, "se.");
+    if (project) {
+        shortcut = cvni_add_pointwise(net, shortcut, d.out_channels, d.stride, 0, "downsample.0");
+        if (!d.preactivation)
+            shortcut = cvni_add_block_norm(net, shortcut, &d.norm, "downsample.1");
+    }
+    y = cvn_add(net, y, shortcut);
+    return d.preactivation ? y : cvn_relu(net, y);
+}
+
+cvn_node cvn_residual_basic(cvn_net *net, cvn_node x, int channels, int stride)
+{
+    cvn_residual_desc d = cvn_residual_defaults();
+    d.channels = channels;
+    d.stride = stride;
+    return cvn_residual_ex(net, x, &d);
+}
+
+cvn_node cvn_residual_bottleneck(cvn_net *net, cvn_node x, int channels, int stride)
+{
+    cvn_residual_desc d = cvn_residual_defaults();
+    d.channels = channels;
+    d.stride = stride;
+    d.bottleneck = 1;
+    return cvn_residual_ex(net, x, &d);
+}
+
+/* ---- inception ---- */
+
+cvn_inception_desc cvn_inception_defaults(void)
+{
+    cvn_inception_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* Convolution, batch norm where the block has it, relu; named branch.conv and branch.bn. */
+static cvn_node cvni_inception_conv(cvn_net *net, cvn_node x, const cvn_inception_desc *d,
+                                    int filters, int kernel, const char *branch)
+{
+    cvni_block_conv c = cvni_block_conv_of(filters, kernel, 1, 1);
+    char part[CVN_MAX_NAME];
+    c.bias = !d->batchnorm;
+    snprintf(part, sizeof part, "%s.conv", branch);
+    x = cvni_add_block_conv(net, x, &c, part);
+    snprintf(part, sizeof part, "%s.bn", branch);
+    if (d->batchnorm) x = cvni_add_block_norm(net, x, &d->norm, part);
+    return cvn_relu(net, x);
+}
+
+cvn_node cvn_inception_ex(cvn_net *net, cvn_node x, const cvn_inception_desc *desc)
+{
+    const cvn_node none = { 0 };
+    cvn_inception_desc d = desc ? *desc : cvn_inception_defaults();
+    cvn_pool_desc pool = cvn_pool_defaults();
+    cvn_node branch[4];
+    if (!cvni_block_image(net, x, "inception")) return none;
+    if (!d.kernel) d.kernel = 5;
+    if (d.norm.eps == 0) d.norm.eps = 1e-3f;
+    if (d.kernel < 1 || d.kernel % 2 == 0) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "inception: a kernel of %d; it must be odd",
+                        d.kernel);
+        return none;
+    }
+    branch[0] = cvni_inception_conv(net, x, &d, d.widths[0], 1, "branch1");
+    branch[1] = cvni_inception_conv(net, x, &d, d.widths[1], 1, "branch2.0");
+    branch[1] = cvni_inception_conv(net, branch[1], &d, d.widths[2], 3, "branch2.1");
+    branch[2] = cvni_inception_conv(net, x, &d, d.widths[3], 1, "branch3.0");
+    branch[2] = cvni_inception_conv(net, branch[2], &d, d.widths[4], d.kernel, "branch3.1");
+    pool.kernel_h = 3;
+    pool.stride_h = 1;
+    pool.pad_top = pool.pad_left = pool.pad_bottom = pool.pad_right = 1;
+    branch[3] = cvn_maxpool_ex(net, x, &pool);
+    branch[3] = cvni_inception_conv(net, branch[3], &d, d.widths[5], 1, "branch4.1");
+    return cvn_concat_n(net, branch, 4, 1);
+}
+
+cvn_node cvn_inception(cvn_net *net, cvn_node x, const int widths[6])
+{
+    const cvn_node none = { 0 };
+    cvn_inception_desc d = cvn_inception_defaults();
+    if (!net || net->failed) return none;
+    if (!widths) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "inception: no widths");
+        return none;
+    }
+    memcpy(d.widths, widths, sizeof d.widths);
+    return cvn_inception_ex(net, x, &d);
+}
+
+/* ---- fire ---- */
+
+cvn_node cvn_fire(cvn_net *net, cvn_node x, int squeeze, int expand1, int expand3)
+{
+    const cvn_node none = { 0 };
+    cvni_block_conv wide = cvni_block_conv_of(expand3, 3, 1, 1);
+    cvn_node a;
+    if (!cvni_block_image(net, x, "fire")) return none;
+    wide.bias = 1;
+    x = cvn_relu(net, cvni_add_pointwise(net, x, squeeze, 1, 1, "squeeze"));
+    a = cvn_relu(net, cvni_add_pointwise(net, x, expand1, 1, 1, "expand1x1"));
+    return cvn_concat(net, a, cvn_relu(net, cvni_add_block_conv(net, x, &wide, "expand3x3")));
+}
+
+/* ---- inverted residual ---- */
+
+cvn_inverted_residual_desc cvn_inverted_residual_defaults(void)
+{
+    cvn_inverted_residual_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+static int cvni_complete_inverted(cvn_net *net, cvn_node x, cvn_inverted_residual_desc *d)
+{
+    if (!cvni_block_image(net, x, "inverted_residual")) return 0;
+    if (!d->kernel) d->kernel = 3;
+    if (!d->stride) d->stride = 1;
+    if (!d->expanded) d->expanded = cvn_node_shape(net, x).dim[1];
+    if (d->kernel > 0 && d->kernel % 2 && d->stride > 0 && d->expanded > 0 && d->filters > 0 &&
+        d->squeeze >= 0)
+        return 1;
+    cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                    "inverted_residual: kernel %d, expanded %d, filters %d, stride %d, squeeze %d:"
+                    " out of range (the kernel is odd)",
+                    d->kernel, d->expanded, d->filters, d->stride, d->squeeze);
+    return 0;
+}
+
+/* Convolution, norm and (but for the last one) activation number `*index`, which is raised. */
+static cvn_node cvni_inverted_conv(cvn_net *net, cvn_node x, const cvn_inverted_residual_desc *d,
+                                   const cvni_block_conv *c, int last, int *index)
+{
+    const char *const group = d->v2_names ? "conv" : "block";
+    const int i = (*index)++;
+    char conv[CVN_MAX_NAME];
+    char norm[CVN_MAX_NAME];
+    if (last && d->v2_names) {
+        snprintf(conv, sizeof conv, "%s.%d", group, i);
+        snprintf(norm, sizeof norm, "%s.%d", group, i + 1);
+    } else {
+        snprintf(conv, sizeof conv, "%s.%d.0", group, i);
+        snprintf(norm, sizeof norm, "%s.%d.1", group, i);
+    }
+    x = cvni_add_block_norm(net, cvni_add_block_conv(net, x, c, conv), &d->norm, norm);
+    return last ? x : cvni_block_activation(net, x, d->activation, CVN_ACT_RELU6);
+}
+
+cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x, const cvn_inverted_residual_desc *desc)
+{
+    const cvn_node none = { 0 };
+    const int channels = cvn_node_shape(net, x).dim[1];
+    cvn_inverted_residual_desc d = desc ? *desc : cvn_inverted_residual_defaults();
+    cvni_block_conv c;
+    cvn_node y = x;
+    int index = 0;
+    if (!cvni_complete_inverted(net, x, &d)) return none;
+    if (d.expanded != channels) {
+        c = cvni_block_conv_of(d.expanded, 1, 1, 1);
+        y = cvni_inverted_conv(net, y, &d, &c, 0, &index);
+    }
+    c = cvni_block_conv_of(d.expanded, d.kernel, d.stride, d.expanded);
+    y = cvni_inverted_conv(net, y, &d, &c, 0, &index);
+    if (d.squeeze) {
+        char prefix[CVN_MAX_NAME];
+        snprintf(prefix, sizeof prefix, "%s.%d.", d.v2_names ? "conv" : "block", index++);
+        y = cvni_squeeze_excite(net, y, d.squeeze, d.squeeze_activation, d.gate, prefix);
+    }
+    c = cvni_block_conv_of(d.filters, 1, 1, 1);
+    y = cvni_inverted_conv(net, y, &d, &c, 1, &index);
+    return d.stride == 1 && d.filters == channels ? cvn_add(net, y, x) : y;
 }
 
 CVNI_COLD_END
@@ -15405,7 +15895,7 @@ static cvn_result cvni_features_shape(cvn_net *net, cvni_layer *l)
     l->shape.dim[0] = cvni_in(net, l, 0)->shape.dim[0] * d->other->layers[d->node].samples;
     l->macs = 0;
     for (int id = 1; id < d->other->layer_count; id++)
-        if (d->other->layers[id].place.predict) l->macs += d->other->layers[id].macs;
+        if (d->other->layers[id].place.predict) l->macs += cvni_layer_macs(&d->other->layers[id]);
     return CVN_OK;
 }
 
