@@ -385,9 +385,9 @@ CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
  *   cvn_depthwise         one kernel a channel: filters = groups = C, weight [C, 1, kernel, kernel]
  *   cvn_pointwise         1x1: a dense layer at each pixel ("network in network", M. Lin et al.,
  *                         arXiv:1312.4400)
- *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one: about kernel^2
- *                         times cheaper than cvn_conv2d. Two layers; the second one is returned.
- *                         F. Chollet, arXiv:1610.02357 */
+ *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
+ *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
+ *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
 typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
 
 typedef struct cvn_conv1d_desc {
@@ -4146,10 +4146,10 @@ static int cvni_axis_phases(const cvni_axis *a) { return cvni_min(a->stride, a->
 static size_t cvni_axis_back_entries(const cvni_axis *a)
 {
     size_t count = 0;
-    for (int i = 0; i < cvni_axis_phases(a); i++)
-        for (int k = 0; k < a->kernel; k++)
-            if ((i + a->offset - k * a->dilation) % a->stride == 0)
-                count += (size_t)cvni_ceil_div(a->back - i, a->stride);
+    for (int k = 0; k < a->kernel; k++) {       /* tap k reaches first, first + stride, ... */
+        const int first = ((k * a->dilation - a->offset) % a->stride + a->stride) % a->stride;
+        if (first < a->back) count += (size_t)cvni_ceil_div(a->back - first, a->stride);
+    }
     return count;
 }
 

@@ -578,6 +578,10 @@ static void nd_defaults(void)
     t2.output_pad_w = 1;
     s = cvn_node_shape(net, cvn_conv_transpose2d_ex(net, image, &t2));
     CHECK(ref_same_shape(s, ref_shape(4, 1, 4, 11, 14)));
+#ifdef __cplusplus      /* descriptions by reference */
+    CHECK(cvn_conv1d_ex(net, a, d1).id && cvn_conv3d_ex(net, b, d3).id);
+    CHECK(cvn_conv_transpose1d_ex(net, a, t1).id && cvn_conv_transpose2d_ex(net, image, t2).id);
+#endif
     CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
     CHECK(ref_same_shape(cvn_param_find(net, "conv1.weight").shape, ref_shape(3, 4, 3, 3, 0)));
     s = cvn_param_find(net, "conv2.weight").shape;
