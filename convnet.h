@@ -62,7 +62,7 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     layers          >>conv2d >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
+ *     layers          >>conv >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
  *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize
  *     blocks          >>transformer >>blocks
@@ -388,14 +388,39 @@ CONVNET_API cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count);
 CONVNET_API cvn_node cvn_input_labels(cvn_net *net, const int *dims, int count);
 CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
 
-/* cvn_conv2d - 2-D convolution (cross-correlation: the kernel is not flipped).
- *   x        [N, C, H, W]
- *   returns  [N, filters, OH, OW]    OH = (H + 2*pad - kernel)/stride + 1, rounded down
- *   weights  weight [filters, C, kernel, kernel], He-normal; bias [filters], zero
- *   errors   CVN_ERROR_SHAPE when kernel > H + 2*pad or > W + 2*pad; CVN_ERROR_ARGUMENT for a value
- *            out of range
- * cvn_depthwise - one kernel a channel: filters = groups = C, weight [C, 1, kernel, kernel]. */
+/* Convolution (cross-correlation: the kernel is not flipped). Weights He-normal, bias zero.
+ *   cvn_conv1d  [N, C, L] -> [N, filters, OL]             weight [filters, C/groups, kernel]
+ *   cvn_conv2d  [N, C, H, W] -> [N, filters, OH, OW]
+ *                                               weight [filters, C/groups, kernel_h, kernel_w]
+ *   cvn_conv3d  [N, C, D, H, W] -> [N, filters, OD, OH, OW]
+ *                                     weight [filters, C/groups, kernel_d, kernel_h, kernel_w]
+ *   each size   (size + pads - dilation*(kernel - 1) - 1)/stride + 1, rounded down
+ *   bias        [filters]
+ *   errors      CVN_ERROR_SHAPE when the (dilated) kernel is larger than the padded input, groups
+ *               do not divide, or the input has another rank; CVN_ERROR_ARGUMENT for a value out of
+ *               range
+ * The short calls have the same kernel, stride and pad on all axes and sides; a pad of kernel/2
+ * keeps the size at stride 1 and odd kernels. An image with a depth axis (video, volumes) is what
+ * cvn_conv3d is for.
+ *   cvn_depthwise         one kernel a channel: filters = groups = C, weight [C, 1, kernel, kernel]
+ *   cvn_pointwise         1x1: a dense layer at each pixel ("network in network", M. Lin et al.,
+ *                         arXiv:1312.4400)
+ *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
+ *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
+ *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
 typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
+
+typedef struct cvn_conv1d_desc {
+    int filters, kernel;
+    int stride;                     /* 0: 1 */
+    int pad_left, pad_right;
+    int dilation;                   /* 0: 1 */
+    int groups;                     /* 0: 1; divides channels and filters */
+    cvn_pad_mode pad_mode;          /* reflect: -1 reads 1 (pad < size); replicate: -1 reads 0 */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, fan_in = C/groups * kernel */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv1d_desc;
 
 typedef struct cvn_conv2d_desc {
     int filters;
@@ -410,11 +435,89 @@ typedef struct cvn_conv2d_desc {
     cvn_init bias_init;             /* default zero */
 } cvn_conv2d_desc;
 
+typedef struct cvn_conv3d_desc {
+    int filters;
+    int kernel_d, kernel_h, kernel_w;           /* 0: as the one before */
+    int stride_d, stride_h, stride_w;           /* stride_d 0: 1; others 0: as the one before */
+    int pad_front, pad_top, pad_left, pad_back, pad_bottom, pad_right;
+    int dilation_d, dilation_h, dilation_w;     /* as the strides */
+    int groups;                     /* 0: 1; divides channels and filters */
+    cvn_pad_mode pad_mode;          /* reflect: -1 reads 1 (pad < size); replicate: -1 reads 0 */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, fan_in = C/groups * the kernel's taps */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv3d_desc;
+
+CONVNET_API cvn_conv1d_desc cvn_conv1d_defaults(void);
 CONVNET_API cvn_conv2d_desc cvn_conv2d_defaults(void);
+CONVNET_API cvn_conv3d_desc cvn_conv3d_defaults(void);
+CONVNET_API cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                                int pad);
 CONVNET_API cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
                                 int pad);
+CONVNET_API cvn_node cvn_conv3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                                int pad);
+CONVNET_API cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc);
 CONVNET_API cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc *desc);
+CONVNET_API cvn_node cvn_conv3d_ex(cvn_net *net, cvn_node x, const cvn_conv3d_desc *desc);
 CONVNET_API cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad);
+CONVNET_API cvn_node cvn_pointwise(cvn_net *net, cvn_node x, int filters);
+CONVNET_API cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+
+/* Transposed convolution: the gradient of a convolution as a layer of its own. Each input element
+ * adds its kernel, times its value, to the output; neighbours are `stride` apart there.
+ *   cvn_conv_transpose1d  [N, C, L] -> [N, filters, OL]       weight [C, filters/groups, kernel]
+ *   cvn_conv_transpose2d  [N, C, H, W] -> [N, filters, OH, OW]
+ *                                                weight [C, filters/groups, kernel_h, kernel_w]
+ *   each size   (size - 1)*stride - pads + dilation*(kernel - 1) + output_pad + 1
+ *   bias        [filters], zero
+ *   weights     He-normal with fan_in = C/groups * taps / strides (1 at least): so many products
+ *               make one output element, on average, and the variance stays what it is. (PyTorch
+ *               takes filters/groups * taps, the fan of the other direction.)
+ *   pads        take away from the output; output_pad adds to its end (it is smaller than the
+ *               stride or the dilation): a stride-2 convolution has two input sizes for one output
+ *               size, 0 and 1 choose. No pad modes.
+ *   errors      CVN_ERROR_SHAPE when nothing is left of the output, groups do not divide, or the
+ *               input has another rank; CVN_ERROR_ARGUMENT for a value out of range
+ * Named deconv1, deconv2, ... An inference plan does not fold a batch norm behind it.
+ * M. D. Zeiler et al., Deconvolutional networks, CVPR 2010; V. Dumoulin, F. Visin,
+ * arXiv:1603.07285, section 4 */
+typedef struct cvn_conv_transpose1d_desc {
+    int filters, kernel;
+    int stride;                     /* 0: 1 */
+    int pad_left, pad_right;
+    int output_pad;
+    int dilation;                   /* 0: 1 */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose1d_desc;
+
+typedef struct cvn_conv_transpose2d_desc {
+    int filters;
+    int kernel_h, kernel_w;         /* kernel_w 0: kernel_h */
+    int stride_h, stride_w;         /* stride_h 0: 1; stride_w 0: stride_h */
+    int pad_top, pad_left, pad_bottom, pad_right;
+    int output_pad_h, output_pad_w;
+    int dilation_h, dilation_w;     /* dilation_h 0: 1; dilation_w 0: dilation_h */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose2d_desc;
+
+CONVNET_API cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void);
+CONVNET_API cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void);
+CONVNET_API cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose1d_desc *desc);
+CONVNET_API cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose2d_desc *desc);
 
 /* cvn_dense - fully connected: y = x W^T + b.
  *   x        [N, C], or [N, C, H, W] which is flattened to [N, C*H*W], or a sequence [N, T, C],
@@ -567,8 +670,8 @@ CONVNET_API cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupn
 
 /* cvn_spectral_norm - the node's weight is divided by its largest singular value, the weight taken
  * as a matrix with the outputs as rows; returns the node. u, v follow the singular vectors by one
- * power iteration a training forward pass; predictions use them as they stand. The parameters are
- * named as by torch.nn.utils.spectral_norm: weight_orig, and beside the running statistics weight_u,
+ * power iteration a training forward pass; predictions use them as they stand. Parameters are named
+ * as by torch.nn.utils.spectral_norm: weight_orig, and among the running statistics weight_u and
  * weight_v. Tied layers share it. A batch norm behind the layer is not folded.
  *   errors   CVN_ERROR_ARGUMENT when the node has no weight of two or more axes
  *   source   T. Miyato et al., arXiv:1802.05957 */
@@ -1854,9 +1957,27 @@ CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 /* C++: descriptions by reference, so that C++20 may write cvn_conv2d_ex(net, x, {.filters = 32,
  * .kernel_h = 3}). */
 inline cvn_net *cvn_create(const cvn_desc &desc) { return cvn_create(&desc); }
+inline cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc &d)
+{
+    return cvn_conv1d_ex(net, x, &d);
+}
 inline cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc &d)
 {
     return cvn_conv2d_ex(net, x, &d);
+}
+inline cvn_node cvn_conv3d_ex(cvn_net *net, cvn_node x, const cvn_conv3d_desc &d)
+{
+    return cvn_conv3d_ex(net, x, &d);
+}
+inline cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose1d_desc &d)
+{
+    return cvn_conv_transpose1d_ex(net, x, &d);
+}
+inline cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose2d_desc &d)
+{
+    return cvn_conv_transpose2d_ex(net, x, &d);
 }
 inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d)
 {
@@ -3441,7 +3562,7 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *            weights and partners of the samples | scratch | buffers ]
  *                                                                      tested: tests/test_core.c */
 
-static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and
+static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: takes a norm and
                                                              * an activation in */
 static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
@@ -4689,10 +4810,10 @@ CVNI_COLD_BEGIN
 /* ================================================================================================
  * >>spectral   weights divided by their largest singular value
  * ==============================================================================================
- *   The weight as a matrix W [rows, cols]: rows are outputs, cols all other axes. u and v follow the
- *   singular vectors of the largest singular value s by one step of the power iteration a training
- *   forward pass: v = W^T u/|W^T u|, u = W v/|W v|. The layer computes with W/s, s = u^T W v; u and v
- *   count as constants in the gradient:
+ *   The weight as a matrix W [rows, cols]: rows are outputs, cols all other axes. u and v follow
+ *   the singular vectors of the largest singular value s by one step of the power iteration a
+ *   training forward pass: v = W^T u/|W^T u|, u = W v/|W v|. The layer computes with W/s,
+ *   s = u^T W v; u and v count as constants in the gradient:
  *
  *     dW = (G - <G, W/s> u v^T)/s          G: the gradient with respect to W/s
  *
@@ -4891,15 +5012,13 @@ CVNI_COLD_END
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 
 /* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and
- * column of positions reads: -1 is padding that reads 0. Index of a row: rows[tap_h*rows_tap +
- * position_h*rows_step]. */
+ * column of positions reads: -1 is padding that reads 0. */
 typedef struct cvni_patches {
     const float *x;             /* first channel */
     ptrdiff_t plane, row;       /* floats from channel to channel, row to row */
     int taps_h, taps_w;
-    const int *rows, *cols;
-    int rows_tap, rows_step, cols_tap, cols_step;
-    int width;                  /* positions in a row */
+    const int *rows, *cols;     /* [taps_h][height], [taps_w][width] */
+    int height, width;          /* rows of positions, positions in a row */
     int unit;                   /* neighbouring positions read neighbouring columns */
 } cvni_patches;
 
@@ -4985,23 +5104,21 @@ CVNI_HOT
 static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap, int c0, int c1,
                           ptrdiff_t step, float *out)
 {
-    const int *cols = g->cols + tap % g->taps_w * g->cols_tap + run->col * g->cols_step;
-    const int r = g->rows[tap / g->taps_w * g->rows_tap + run->row * g->rows_step];
+    const int *cols = g->cols + tap % g->taps_w * g->width + run->col;
+    const int r = g->rows[tap / g->taps_w * g->height + run->row];
     const float *row = g->x + c0 * g->plane + r * g->row;
     int begin = 0;
     int end = r < 0 ? 0 : run->n;
     int unit;
-    while (begin < end && cols[begin * g->cols_step] < 0) begin++;
-    while (end > begin && cols[(end - 1) * g->cols_step] < 0) end--;
-    unit = g->unit && begin < end &&
-           cols[(end - 1) * g->cols_step] - cols[begin * g->cols_step] == end - begin - 1;
+    while (begin < end && cols[begin] < 0) begin++;
+    while (end > begin && cols[end - 1] < 0) end--;
+    unit = g->unit && begin < end && cols[end - 1] - cols[begin] == end - begin - 1;
     for (int c = c0; c < c1; c++, out += step, row += g->plane) {
         for (int i = 0; i < begin; i++) out[i] = 0;
         if (unit)
-            for (int i = begin; i < end; i++) out[i] = row[cols[begin * g->cols_step] + i - begin];
+            for (int i = begin; i < end; i++) out[i] = row[cols[begin] + i - begin];
         else
-            for (int i = begin; i < end; i++)
-                out[i] = cols[i * g->cols_step] < 0 ? 0 : row[cols[i * g->cols_step]];
+            for (int i = begin; i < end; i++) out[i] = cols[i] < 0 ? 0 : row[cols[i]];
         for (int i = end; i < run->n; i++) out[i] = 0;
     }
 }
@@ -5039,15 +5156,12 @@ static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, 
             const int channel = (line0 + i) / taps;
             const int tap = (line0 + i) % taps;
             for (int s = 0; s < runs; s++) {
-                const int *cols = g->cols + tap % g->taps_w * g->cols_tap +
-                                  run[s].col * g->cols_step;
-                const int r =
-                    i < lines ? g->rows[tap / g->taps_w * g->rows_tap + run[s].row * g->rows_step]
-                              : -1;
+                const int *cols = g->cols + tap % g->taps_w * g->width + run[s].col;
+                const int r = i < lines ? g->rows[tap / g->taps_w * g->height + run[s].row] : -1;
                 const float *row = g->x + channel * g->plane + r * g->row;
                 float *to = out + (k + run[s].line) * width + i;
                 for (int j = 0; j < run[s].n; j++) {
-                    const int c = r < 0 ? -1 : cols[j * g->cols_step];
+                    const int c = r < 0 ? -1 : cols[j];
                     to[j * width] = c < 0 ? 0 : row[c];
                 }
             }
@@ -5194,93 +5308,183 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
 }
 
 /* ================================================================================================
- * >>conv2d   convolution: implicit GEMM; direct for depthwise kernels
+ * >>conv   convolution in 1, 2, 3 dimensions and transposed: implicit GEMM; direct for depthwise
  * ==============================================================================================
- *   y[n, f, oh, ow] = bias[f] + sum over c, kh, kw of
- *                     w[f, c, kh, kw] * x[n, c, oh*stride_h + kh*dilation_h - pad_top, ow*stride_w
- *                     + ...]
+ *   One geometry for all: a convolution leads from a big image B [N, C, D, H, W] to a small one
+ *   S [N, M, OD, OH, OW]; an axis that a layer does not have has size 1, kernel 1.
  *
- *   Tables, made once per plan, say for each tap and output row (column) which input row (column)
- *   it reads, -1 for zero padding: stride, dilation and the pad modes live there alone.
+ *     S[n, m, o] = sum over c, k of w[m, c, k] * B[n, c, o*stride + k*dilation - pad]
+ *     o, k: positions and taps on the three axes; c: the C/groups channels of the group of m
  *
- *   forward            per image and group: Y[filters x positions] = W[filters x K] patches[K x
- *                      positions]
- *   backward, weights  dW[filters x K] += dY[filters x positions] patches^T; the batch is cut into
- *                      slices of fixed size whose sums are added in order
- *   backward, data     a gather: input positions whose coordinates are congruent modulo the stride
- *                      meet the same taps; each such phase is one product dX[C x positions] = W^T[C
- *                      x filters*taps] dY patches. With reflect or replicate padding this is the
- *                      gradient of the padded image, which then is folded back.
- *   source             V. Dumoulin, F. Visin, arXiv:1603.07285, section 4
+ *                       x is   y is   forward        dx             dw
+ *     conv1d, 2d, 3d    B      S      down + bias    up             weights
+ *     conv_transpose    S      B      up + bias      down           weights
+ *
+ *   down      per image and group: S[M x positions] = W[M x K] patches[K x positions] of B
+ *   up        the transpose of it, as a gather: positions of B whose coordinates are congruent
+ *             modulo the stride meet the same taps; each such phase is one product
+ *             B[C x positions] = W^T[C x M*taps] patches of S. With reflect or replicate padding
+ *             this is the gradient of the padded image, which then is folded back.
+ *   weights   dW[M x K] += S[M x positions] patches^T of B; the batch is cut into slices of fixed
+ *             size whose sums are added in order
+ *
+ *   An image with a depth is one of D*H rows: a kernel row is a pair (kd, kh). Tables, made once
+ *   per plan, say for each kernel row (column) and row (column) of S which row (column) of B it
+ *   reads, -1 for zero padding: stride, dilation, depth and the pad modes live there alone. Each
+ *   phase has the same the other way round.
+ *
+ *   source    V. Dumoulin, F. Visin, arXiv:1603.07285, section 4 (both ways through a convolution)
+ *             M. D. Zeiler et al., Deconvolutional networks, CVPR 2010 (transposed)
+ *             M. Lin et al., arXiv:1312.4400 (1x1); F. Chollet, arXiv:1610.02357 (separable)
  *                                                                      tested: tests/test_conv.c */
 
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DIRECT_FILTERS 2
 
-#define CVNI_MAX_AXIS (1 << 30)         /* height, width; windows below: their sums fit an int */
+#define CVNI_MAX_AXIS (1 << 30)         /* depth, height, width; windows below: their sums fit an
+                                         * int */
 #define CVNI_MAX_WINDOW (1 << 15)       /* kernel, stride, dilation, pad */
 
+/* What all public descriptions become. Arrays: depth, height, width; the last `axes` are used. */
+typedef struct cvni_conv_desc {
+    int axes, transposed;
+    int filters;                        /* channels of y; 0 before shape(): depthwise */
+    int kernel[3], stride[3], dilation[3];
+    int pad[3], pad_end[3];
+    int output_pad[3];                  /* transposed: what y has behind the last window */
+    int groups;
+    cvn_pad_mode pad_mode;
+    int no_bias;
+    cvn_init weight_init, bias_init;
+} cvni_conv_desc;
+
+/* One axis of both images. */
+typedef struct cvni_axis {
+    int big, small;
+    int kernel, stride, dilation, pad;
+    int back, offset;                   /* image that the product up makes: the big one, or the
+                                         * padded one; of small position 0 in it */
+} cvni_axis;
+
+/* Rows (or columns) of the back image congruent modulo the stride, and the kernel rows that reach
+ * them. */
+typedef struct cvni_phase {
+    int n, taps;
+    const int *place;                   /* [n] in the back image */
+    const int *tap;                     /* [taps] kernel rows */
+    const int *map;                     /* [taps][n] in the small image, or -1 */
+} cvni_phase;
+
 typedef struct cvni_conv {
-    const cvn_conv2d_desc *d;
-    int N, C, H, W, M, OH, OW;
+    const cvni_conv_desc *d;
+    int N, C, M;
     int G, CG, MG;                      /* groups, channels and filters of one */
-    int taps, K;                        /* taps of a kernel, CG*taps */
+    cvni_axis axis[3];
+    int H, W, OH, OW, BH, BW, KH, KW;   /* rows and columns of the big image, the small one, the
+                                         * back image, the kernel: rows are depth*height */
+    int taps, K;                        /* KH*KW, CG*taps */
     int direct;                         /* no GEMM */
-    int BH, BW;                         /* image that backward-data makes: the input, or the padded
-                                         * one */
-    int off_h, off_w;                   /* of output position 0 in it */
-    const int *rows, *cols;             /* forward: [kernel_h][OH], [kernel_w][OW] */
-    const int *back_rows, *back_cols;   /* backward: [kernel_h][BH], [kernel_w][BW] */
+    int unit;                           /* stride 1 along the row */
+    int plain;                          /* 1x1, stride 1, no padding: patches are the image */
+    int row_phases, col_phases;         /* no more than the back image has rows, columns */
+    const cvni_phase *row_phase, *col_phase;
+    const int *rows, *cols;             /* [KH][OH], [KW][OW] */
+    const int *runs;                    /* per kernel column: first and last + 1 column of the
+                                         * small image that lies inside */
     const int *tap;                     /* taps of the phases, one phase behind the other */
-    const int *runs;                    /* per kernel column: first and last + 1 output column
-                                         * inside the image */
 } cvni_conv;
 
-static size_t cvni_conv_table_ints(const cvni_conv *c)
+CVNI_COLD_BEGIN
+
+/* Stands for the axis before the columns. */
+static const cvni_axis cvni_no_axis = { 1, 1, 1, 1, 1, 0, 1, 0 };
+
+static int cvni_axis_phases(const cvni_axis *a) { return cvni_min(a->stride, a->back); }
+
+/* Entries of the maps of all phases of an axis. */
+static size_t cvni_axis_back_entries(const cvni_axis *a)
 {
-    const cvn_conv2d_desc *d = c->d;
-    return (size_t)d->kernel_h * (size_t)(c->OH + c->BH) +
-           (size_t)d->kernel_w * (size_t)(c->OW + c->BW + 2) + (size_t)c->taps;
+    size_t count = 0;
+    for (int k = 0; k < a->kernel; k++) {       /* tap k reaches first, first + stride, ... */
+        const int first = ((k * a->dilation - a->offset) % a->stride + a->stride) % a->stride;
+        if (first < a->back) count += (size_t)cvni_ceil_div(a->back - first, a->stride);
+    }
+    return count;
 }
 
-/* Phases of backward-data: no more than the image has rows and columns. */
-static int cvni_conv_phase_cols(const cvni_conv *c) { return cvni_min(c->d->stride_w, c->BW); }
-
-static int cvni_conv_phases(const cvni_conv *c)
+static size_t cvni_conv_table_bytes(const cvni_conv *c)
 {
-    return cvni_min(c->d->stride_h, c->BH) * cvni_conv_phase_cols(c);
+    const cvni_axis *a = c->axis;
+    size_t ints = cvni_add_size(cvni_mul_size((size_t)c->KH, (size_t)c->OH),
+                                cvni_mul_size((size_t)c->KW, (size_t)c->OW + 2));
+    ints = cvni_add_size(ints, cvni_mul_size(cvni_axis_back_entries(&a[0]),
+                                             cvni_axis_back_entries(&a[1])));
+    ints = cvni_add_size(ints, cvni_axis_back_entries(&a[2]));
+    ints = cvni_add_size(ints, (size_t)c->KH + (size_t)c->BH);          /* tap and place, rows */
+    ints = cvni_add_size(ints, (size_t)c->KW + (size_t)c->BW);          /* columns */
+    ints = cvni_add_size(ints, (size_t)c->taps);
+    return cvni_add_size(((size_t)c->row_phases + (size_t)c->col_phases) * sizeof(cvni_phase),
+                         cvni_mul_size(ints, sizeof(int)));
+}
+
+static cvni_axis cvni_conv_axis_of(const cvni_conv_desc *d, int i, cvn_shape big, cvn_shape small)
+{
+    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    const int at = i - 3 + big.rank;            /* axis of the shapes */
+    cvni_axis a = cvni_no_axis;
+    if (i < 3 - d->axes) return a;
+    a.big = big.dim[at];
+    a.small = small.dim[at];
+    a.kernel = d->kernel[i];
+    a.stride = d->stride[i];
+    a.dilation = d->dilation[i];
+    a.pad = d->pad[i];
+    a.back = a.big + (padded ? d->pad[i] + d->pad_end[i] : 0);
+    a.offset = padded ? 0 : d->pad[i];
+    return a;
 }
 
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
 {
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
-    const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
-    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    const cvn_shape big = d->transposed ? l->shape : x;
+    const cvn_shape small = d->transposed ? x : l->shape;
     cvni_conv c;
+    const cvni_axis *a = c.axis;
+    memset(&c, 0, sizeof c);
     c.d = d;
     c.N = x.dim[0];
-    c.C = x.dim[1];
-    c.H = x.dim[2];
-    c.W = x.dim[3];
-    c.M = d->filters;
-    c.OH = l->shape.dim[2];
-    c.OW = l->shape.dim[3];
+    c.C = big.dim[1];
+    c.M = small.dim[1];
     c.G = d->groups;
     c.CG = c.C / c.G;
     c.MG = c.M / c.G;
-    c.taps = d->kernel_h * d->kernel_w;
+    for (int i = 0; i < 3; i++) c.axis[i] = cvni_conv_axis_of(d, i, big, small);
+    c.H = a[0].big * a[1].big;
+    c.W = a[2].big;
+    c.OH = a[0].small * a[1].small;
+    c.OW = a[2].small;
+    c.BH = a[0].back * a[1].back;
+    c.BW = a[2].back;
+    c.KH = a[0].kernel * a[1].kernel;
+    c.KW = a[2].kernel;
+    c.taps = c.KH * c.KW;
     c.K = c.CG * c.taps;
     c.direct = c.CG == 1 && c.MG <= CVNI_DIRECT_FILTERS;
-    c.BH = c.H + (padded ? d->pad_top + d->pad_bottom : 0);
-    c.BW = c.W + (padded ? d->pad_left + d->pad_right : 0);
-    c.off_h = padded ? 0 : d->pad_top;
-    c.off_w = padded ? 0 : d->pad_left;
-    c.rows = (const int *)l->table;
-    c.cols = l->table ? c.rows + d->kernel_h * c.OH : NULL;
-    c.back_rows = l->table ? c.cols + d->kernel_w * c.OW : NULL;
-    c.back_cols = l->table ? c.back_rows + d->kernel_h * c.BH : NULL;
-    c.tap = l->table ? c.back_cols + d->kernel_w * c.BW : NULL;
-    c.runs = l->table ? c.tap + c.taps : NULL;
+    c.unit = a[2].stride == 1;
+    c.plain = c.taps == 1;
+    for (int i = 0; i < 3; i++)
+        c.plain = c.plain && a[i].stride == 1 && a[i].pad == 0 && a[i].small == a[i].big;
+    c.row_phases = cvni_axis_phases(&a[0]) * cvni_axis_phases(&a[1]);
+    c.col_phases = cvni_axis_phases(&a[2]);
+    if (!l->table) return c;
+    c.row_phase = (const cvni_phase *)l->table;
+    c.col_phase = c.row_phase + c.row_phases;
+    c.rows = (const int *)(const void *)(c.col_phase + c.col_phases);
+    c.cols = c.rows + (ptrdiff_t)c.KH * c.OH;
+    c.runs = c.cols + (ptrdiff_t)c.KW * c.OW;
+    c.tap = c.runs + 2 * c.KW;
     return c;
 }
 
@@ -5293,199 +5497,291 @@ static int cvni_pad_index(int i, int n, cvn_pad_mode mode)
     return i < 0 ? -i : 2 * (n - 1) - i;
 }
 
-static void cvni_fill_map(int *map, int kernel, int out, int n, int stride, int dilation, int pad,
-                          cvn_pad_mode mode)
+/* Place in the big image that position o of the small one reads through tap k, or -1. */
+static int cvni_axis_reads(const cvni_axis *a, int o, int k, cvn_pad_mode mode)
 {
-    for (int k = 0; k < kernel; k++)
-        for (int o = 0; o < out; o++)
-            *map++ = cvni_pad_index(o * stride + k * dilation - pad, n, mode);
+    return cvni_pad_index(o * a->stride + k * a->dilation - a->pad, a->big, mode);
 }
 
-/* The inverse: which output position reads input position i through tap k, or -1. */
-static void cvni_fill_back_map(int *map, int kernel, int out, int n, int stride, int dilation,
-                               int offset)
+/* The inverse: position of the small image that reads place i of the back image through tap k, or
+ * -1. */
+static int cvni_axis_back(const cvni_axis *a, int i, int k)
 {
-    for (int k = 0; k < kernel; k++) {
-        for (int i = 0; i < n; i++) {
-            const int s = i + offset - k * dilation;
-            *map++ = s >= 0 && s % stride == 0 && s / stride < out ? s / stride : -1;
+    const int s = i + a->offset - k * a->dilation;
+    return s >= 0 && s % a->stride == 0 && s / a->stride < a->small ? s / a->stride : -1;
+}
+
+/* The axes a and b as one of a*b places. Returns the end of what was written. */
+static int *cvni_fill_map(const cvni_axis *a, const cvni_axis *b, cvn_pad_mode mode, int *at)
+{
+    for (int k = 0; k < a->kernel * b->kernel; k++) {
+        for (int o = 0; o < a->small * b->small; o++) {
+            const int i = cvni_axis_reads(a, o / b->small, k / b->kernel, mode);
+            const int j = cvni_axis_reads(b, o % b->small, k % b->kernel, mode);
+            *at++ = i < 0 || j < 0 ? -1 : i * b->big + j;
         }
     }
+    return at;
 }
 
-/* Positions of the backward image congruent to (h0, w0) modulo the stride, and the taps that reach
- * them: kernel rows kh0, kh0 + kh_step, ... */
-typedef struct cvni_phase {
-    int h0, w0, rows, cols;
-    int kh0, kh_step, taps_h;
-    int kw0, kw_step, taps_w;
-} cvni_phase;
-
-static void cvni_phase_taps(int start, int offset, int kernel, int stride, int dilation, int *first,
-                            int *step, int *count)
+static int *cvni_fill_phase(const cvni_axis *a, const cvni_axis *b, int a0, int b0, cvni_phase *p,
+                            int *at)
 {
-    *first = 0;
-    *step = 1;
-    *count = 0;
-    for (int k = 0; k < kernel; k++) {
-        if ((start + offset - k * dilation) % stride) continue;
-        if (*count == 0) *first = k;
-        if (*count == 1) *step = k - *first;
-        ++*count;
+    p->n = p->taps = 0;
+    p->tap = at;
+    for (int i = 0; i < a->kernel; i++)
+        for (int k = 0; k < b->kernel; k++)
+            if ((a0 + a->offset - i * a->dilation) % a->stride == 0 &&
+                (b0 + b->offset - k * b->dilation) % b->stride == 0)
+                at[p->taps++] = i * b->kernel + k;
+    at += p->taps;
+    p->place = at;
+    for (int i = a0; i < a->back; i += a->stride)
+        for (int k = b0; k < b->back; k += b->stride) at[p->n++] = i * b->back + k;
+    at += p->n;
+    p->map = at;
+    for (int t = 0; t < p->taps; t++) {
+        for (int q = 0; q < p->n; q++) {
+            const int i = cvni_axis_back(a, p->place[q] / b->back, p->tap[t] / b->kernel);
+            const int k = cvni_axis_back(b, p->place[q] % b->back, p->tap[t] % b->kernel);
+            *at++ = i < 0 || k < 0 ? -1 : i * b->small + k;
+        }
     }
+    return at;
 }
 
-static cvni_phase cvni_conv_phase(const cvni_conv *c, int index)
+static int *cvni_fill_phases(const cvni_axis *a, const cvni_axis *b, cvni_phase *phase, int *at)
 {
-    const cvn_conv2d_desc *d = c->d;
-    cvni_phase p;
-    p.h0 = index / cvni_conv_phase_cols(c);
-    p.w0 = index % cvni_conv_phase_cols(c);
-    p.rows = c->BH > p.h0 ? cvni_ceil_div(c->BH - p.h0, d->stride_h) : 0;
-    p.cols = c->BW > p.w0 ? cvni_ceil_div(c->BW - p.w0, d->stride_w) : 0;
-    cvni_phase_taps(p.h0, c->off_h, d->kernel_h, d->stride_h, d->dilation_h, &p.kh0, &p.kh_step,
-                    &p.taps_h);
-    cvni_phase_taps(p.w0, c->off_w, d->kernel_w, d->stride_w, d->dilation_w, &p.kw0, &p.kw_step,
-                    &p.taps_w);
-    return p;
+    for (int i = 0; i < cvni_axis_phases(a); i++)
+        for (int k = 0; k < cvni_axis_phases(b); k++)
+            at = cvni_fill_phase(a, b, i, k, phase++, at);
+    return at;
 }
 
 static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const cvn_conv2d_desc *d = c.d;
-    int *rows = (int *)l->table;
-    int *cols = rows + d->kernel_h * c.OH;
-    int *back_rows = cols + d->kernel_w * c.OW;
-    int *back_cols = back_rows + d->kernel_h * c.BH;
-    int *tap = back_cols + d->kernel_w * c.BW;
-    int *runs = tap + c.taps;
-    cvni_fill_map(rows, d->kernel_h, c.OH, c.H, d->stride_h, d->dilation_h, d->pad_top,
-                  d->pad_mode);
-    cvni_fill_map(cols, d->kernel_w, c.OW, c.W, d->stride_w, d->dilation_w, d->pad_left,
-                  d->pad_mode);
-    cvni_fill_back_map(back_rows, d->kernel_h, c.OH, c.BH, d->stride_h, d->dilation_h, c.off_h);
-    cvni_fill_back_map(back_cols, d->kernel_w, c.OW, c.BW, d->stride_w, d->dilation_w, c.off_w);
-    for (int i = 0; i < cvni_conv_phases(&c); i++) {
-        const cvni_phase p = cvni_conv_phase(&c, i);
-        for (int h = 0; h < p.taps_h; h++)
-            for (int w = 0; w < p.taps_w; w++)
-                *tap++ = (p.kh0 + h * p.kh_step) * d->kernel_w + p.kw0 + w * p.kw_step;
-    }
-    for (int k = 0; k < d->kernel_w; k++, runs += 2) {
+    cvni_phase *phase = (cvni_phase *)l->table;
+    int *rows = (int *)(void *)(phase + c.row_phases + c.col_phases);
+    int *cols = cvni_fill_map(&c.axis[0], &c.axis[1], c.d->pad_mode, rows);
+    int *runs = cvni_fill_map(&cvni_no_axis, &c.axis[2], c.d->pad_mode, cols);
+    int *tap = runs + 2 * c.KW;
+    int *rest = cvni_fill_phases(&c.axis[0], &c.axis[1], phase, tap + c.taps);
+    cvni_fill_phases(&cvni_no_axis, &c.axis[2], phase + c.row_phases, rest);
+    for (int i = 0; i < c.row_phases; i++)
+        for (int k = 0; k < c.col_phases; k++)
+            for (int t = 0; t < phase[i].taps; t++)
+                for (int s = 0; s < phase[c.row_phases + k].taps; s++)
+                    *tap++ = phase[i].tap[t] * c.KW + phase[c.row_phases + k].tap[s];
+    for (int k = 0; k < c.KW; k++, runs += 2) {
         for (runs[0] = 0; runs[0] < c.OW && cols[k * c.OW + runs[0]] < 0;) runs[0]++;
         for (runs[1] = runs[0]; runs[1] < c.OW && cols[k * c.OW + runs[1]] >= 0;) runs[1]++;
     }
 }
 
-/* Slices of the batch in backward-weights: enough for a few threads where the product itself has
- * few blocks. They depend on the shapes alone, so the sums do not depend on the threads. */
+/* Slices of the batch in the product of the weights: enough for a few threads where the product
+ * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
+ * threads. */
 static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
 {
     const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
     return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
 }
 
+/* "3 x 5": the axes that the layer has. */
+static const char *cvni_conv_text(const cvni_conv_desc *d, const int *v, char text[48])
+{
+    int at = 0;
+    for (int i = 3 - d->axes; i < 3; i++)
+        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "", v[i]);
+    return text;
+}
+
+/* Is every number of the description in its range? */
+static int cvni_conv_in_range(const cvni_conv_desc *d)
+{
+    const int big = CVNI_MAX_WINDOW;
+    double taps = 1;
+    int ok = d->filters > 0 && d->groups > 0 && d->pad_mode >= CVN_PAD_ZERO &&
+             d->pad_mode <= CVN_PAD_REPLICATE;
+    for (int i = 0; i < 3; i++) {
+        ok = ok && d->kernel[i] >= 1 && d->kernel[i] <= big && d->stride[i] >= 1 &&
+             d->stride[i] <= big && d->dilation[i] >= 1 && d->dilation[i] <= big &&
+             d->pad[i] >= 0 && d->pad[i] <= big && d->pad_end[i] >= 0 && d->pad_end[i] <= big;
+        taps *= d->kernel[i];
+    }
+    return ok && taps <= CONVNET_MAX_ELEMENTS;
+}
+
 static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x)
 {
-    const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
-    const int big = CVNI_MAX_WINDOW;
+    static const char *const kinds[3] = { "sequence [C, L]", "image [C, H, W]",
+                                          "volume [C, D, H, W]" };
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     char text[96];
-    if (x.rank != 4)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "input %s is no image [C, H, W]; reshape it",
-                               cvni_shape_text(x, text));
-    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
-                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
-    if (d->filters < 1 || d->kernel_h < 1 || d->kernel_w < 1 || d->kernel_h > big ||
-        d->kernel_w > big || d->stride_h < 1 || d->stride_w < 1 || d->stride_h > big ||
-        d->stride_w > big || d->dilation_h < 1 || d->dilation_w < 1 || d->dilation_h > big ||
-        d->dilation_w > big || d->groups < 1 || d->pad_top < 0 || d->pad_left < 0 ||
-        d->pad_bottom < 0 || d->pad_right < 0 || d->pad_top > big || d->pad_left > big ||
-        d->pad_bottom > big || d->pad_right > big || d->pad_mode < CVN_PAD_ZERO ||
-        d->pad_mode > CVN_PAD_REPLICATE)
-        return cvni_layer_fail(
-            net, l, CVN_ERROR_ARGUMENT,
-            "%d filters of %d x %d, stride %d x %d, dilation %d x %d, %d groups: "
-            "out of range (1 or more; pads 0 or more)",
-            d->filters, d->kernel_h, d->kernel_w, d->stride_h, d->stride_w, d->dilation_h,
-            d->dilation_w, d->groups);
+    char kernel[48];
+    char stride[48];
+    char dilation[48];
+    if (x.rank != d->axes + 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is no %s; reshape it",
+                               cvni_shape_text(x, text), kinds[d->axes - 1]);
+    for (int i = 2; i < x.rank; i++)
+        if (x.dim[i] > CVNI_MAX_AXIS)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
+                                   cvni_shape_text(x, text), CVNI_MAX_AXIS);
+    if (!cvni_conv_in_range(d))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d filters of %s, stride %s, dilation %s, %d groups: "
+                               "out of range (1 or more; pads 0 or more)",
+                               d->filters, cvni_conv_text(d, d->kernel, kernel),
+                               cvni_conv_text(d, d->stride, stride),
+                               cvni_conv_text(d, d->dilation, dilation), d->groups);
     if (x.dim[1] % d->groups || d->filters % d->groups)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "%d groups do not divide %d channels and %d filters", d->groups,
                                x.dim[1], d->filters);
-    if (d->pad_mode == CVN_PAD_REFLECT && (cvni_max(d->pad_top, d->pad_bottom) >= x.dim[2] ||
-                                           cvni_max(d->pad_left, d->pad_right) >= x.dim[3]))
+    return CVN_OK;
+}
+
+/* Sizes of y. */
+static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    double padded = 1;
+    int reach[3] = { 1, 1, 1 };
+    int fits = 1;
+    char text[96];
+    char kernel[48];
+    char dilated[48];
+    char pads[48];
+    char ends[48];
+    l->shape = x;
+    l->shape.dim[1] = d->filters;
+    for (int i = 3 - d->axes; i < 3; i++) {
+        const int at = i - 3 + x.rank;
+        const int room = x.dim[at] + d->pad[i] + d->pad_end[i];
+        reach[i] = d->dilation[i] * (d->kernel[i] - 1) + 1;
+        fits = fits && reach[i] <= room;
+        padded *= room;
+        l->shape.dim[at] = (room - reach[i]) / d->stride[i] + 1;
+        if (d->pad_mode == CVN_PAD_REFLECT && cvni_max(d->pad[i], d->pad_end[i]) >= x.dim[at])
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "reflect padding must be smaller than the input %s",
+                                   cvni_shape_text(x, text));
+    }
+    if (!fits)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "reflect padding must be smaller than the input %s",
+                               "kernel %s (dilated: %s) is larger than input %s with pads %s and "
+                               "%s behind it; raise the pads or shrink the kernel",
+                               cvni_conv_text(d, d->kernel, kernel),
+                               cvni_conv_text(d, reach, dilated), cvni_shape_text(x, text),
+                               cvni_conv_text(d, d->pad, pads),
+                               cvni_conv_text(d, d->pad_end, ends));
+    if (d->pad_mode != CVN_PAD_ZERO && padded > CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input %s is too large with its pads",
                                cvni_shape_text(x, text));
     return CVN_OK;
 }
 
-static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_conv_up_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
 {
-    cvn_conv2d_desc *d = (cvn_conv2d_desc *)l->desc;
-    const cvn_shape x = cvni_in(net, l, 0)->shape;
-    const int channels = x.dim[1];
-    int reach_h, reach_w, slices;
-    double fan_in, fan_out;
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     char text[96];
-    cvni_conv c;
+    char pads[48];
+    char ends[48];
+    l->shape = x;
+    l->shape.dim[1] = d->filters;
+    for (int i = 3 - d->axes; i < 3; i++) {
+        const int at = i - 3 + x.rank;
+        const int64_t size = ((int64_t)x.dim[at] - 1) * d->stride[i] - d->pad[i] - d->pad_end[i] +
+                             d->dilation[i] * (d->kernel[i] - 1) + d->output_pad[i] + 1;
+        if (d->output_pad[i] < 0 || d->output_pad[i] >= cvni_max(d->stride[i], d->dilation[i]))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "output padding %d must be 0 or more and smaller than the "
+                                   "stride %d or the dilation %d",
+                                   d->output_pad[i], d->stride[i], d->dilation[i]);
+        if (size < 1 || size > CVNI_MAX_AXIS)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "input %s with pads %s and %s behind it gives an output of %.0f "
+                                   "along axis %d; change pads or stride",
+                                   cvni_shape_text(x, text), cvni_conv_text(d, d->pad, pads),
+                                   cvni_conv_text(d, d->pad_end, ends), (double)size, at);
+        l->shape.dim[at] = (int)size;
+    }
+    return CVN_OK;
+}
+
+/* weight [M, C/groups, kernel...], which is [filters, in/groups, ...] or, transposed, [in,
+ * filters/groups, ...]; bias [filters]. */
+static cvn_result cvni_conv_params(cvn_net *net, cvni_layer *l, int in)
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    cvn_shape shape = l->shape;
     cvn_result result;
-    /* depthwise, as cvn_depthwise asks */
-    if (!d->filters && x.rank == 4) d->filters = d->groups = channels;
-    result = cvni_conv_check(net, l, x);
-    if (result != CVN_OK) return result;
-    reach_h = d->dilation_h * (d->kernel_h - 1) + 1;
-    reach_w = d->dilation_w * (d->kernel_w - 1) + 1;
-    if (reach_h > x.dim[2] + d->pad_top + d->pad_bottom ||
-        reach_w > x.dim[3] + d->pad_left + d->pad_right)
-        return cvni_layer_fail(
-            net, l, CVN_ERROR_SHAPE,
-            "kernel %d x %d (dilated: %d x %d) is larger than input %s with pads "
-            "%d %d %d %d; raise the pads or shrink the kernel",
-            d->kernel_h, d->kernel_w, reach_h, reach_w, cvni_shape_text(x, text), d->pad_top,
-            d->pad_left, d->pad_bottom, d->pad_right);
-    l->shape = cvni_shape(4, x.dim[0], d->filters,
-                          (x.dim[2] + d->pad_top + d->pad_bottom - reach_h) / d->stride_h + 1,
-                          (x.dim[3] + d->pad_left + d->pad_right - reach_w) / d->stride_w + 1);
-    fan_in = (double)(channels / d->groups) * d->kernel_h * d->kernel_w;
-    fan_out = (double)(d->filters / d->groups) * d->kernel_h * d->kernel_w;
-    result = cvni_add_param(
-        net, l, 0, "weight",
-        cvni_shape(4, d->filters, channels / d->groups, d->kernel_h, d->kernel_w), CVNI_WEIGHT,
-        cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
+    double taps = 1;
+    double strides = 1;
+    double fan_in, fan_out;
+    shape.dim[0] = d->transposed ? in : d->filters;
+    shape.dim[1] = (d->transposed ? d->filters : in) / d->groups;
+    for (int i = 0; i < 3; i++) {
+        if (i >= 3 - d->axes) shape.dim[i - 3 + shape.rank] = d->kernel[i];
+        taps *= d->kernel[i];
+        strides *= d->stride[i];
+    }
+    fan_in = (double)(in / d->groups) * taps;
+    fan_out = (double)(d->filters / d->groups) * taps;
+    if (d->transposed) fan_in = fan_in > strides ? fan_in / strides : 1;
+    result = cvni_add_param(net, l, 0, "weight", shape, CVNI_WEIGHT,
+                            cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
     if (result == CVN_OK && !d->no_bias)
         result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, d->filters, 0, 0, 0), CVNI_BIAS,
                                 cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), fan_in, fan_out);
+    return result;
+}
+
+static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_desc *d = (cvni_conv_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    size_t scratch;
+    int slices;
+    cvni_conv c;
+    cvn_result result;
+    if (!d->filters && x.rank == d->axes + 2) d->filters = d->groups = x.dim[1];
+    result = cvni_conv_check(net, l, x);
+    if (result == CVN_OK)
+        result = d->transposed ? cvni_conv_up_shape(net, l, x) : cvni_conv_down_shape(net, l, x);
+    if (result == CVN_OK) result = cvni_conv_params(net, l, x.dim[1]);
     if (result == CVN_OK) result = cvni_check_elements(net, l);
     if (result != CVN_OK) return result;
     c = cvni_conv_of(net, l);
-    if ((double)c.BH * c.BW > CONVNET_MAX_ELEMENTS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the padded image %d x %d is too large",
-                               c.BH, c.BW);
-    l->macs = fan_in * d->filters * c.OH * c.OW;
-    l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
+    if ((double)c.KH * cvni_max(c.OH, c.BH) > CONVNET_MAX_ELEMENTS ||
+        (double)c.KW * cvni_max(c.OW, c.BW) > CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the kernel is too large for an output %s",
+                               cvni_shape_text(l->shape, text));
+    l->macs = (double)c.M * c.K * c.OH * c.OW;
+    l->table_bytes = cvni_conv_table_bytes(&c);
     slices = cvni_conv_slices(net, &c);
     l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M,
                                                                      (size_t)c.K * sizeof(float))
                                                      : 0;
-    l->scratch_bytes = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
-                                     cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
-                                     cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
-    l->scratch_bytes += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
-                                   (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float)) *
-                        (size_t)(d->stride_h * d->stride_w > 1);
+    scratch = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
+    scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
+    scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
+    if (c.row_phases * c.col_phases > 1)
+        scratch += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
+                              (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float));
     if (d->pad_mode != CVN_PAD_ZERO)
-        l->scratch_bytes =
-            cvni_add_size(l->scratch_bytes,
-                          cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
-                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW * sizeof(float))));
+        scratch = cvni_add_size(scratch,
+                                cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
+                                              cvni_mul_size((size_t)c.BH,
+                                                            (size_t)c.BW * sizeof(float))));
+    l->scratch_bytes = scratch;
     return CVN_OK;
 }
+
+CVNI_COLD_END
 
 static const cvni_layer *cvni_activation(const cvn_net *net, const cvni_layer *l)
 {
@@ -5503,43 +5799,45 @@ static const float *cvni_run_bias(const cvn_net *net, const cvni_layer *l)
     return l->fold ? l->fold + net->params[l->param[0]].count : cvni_weights(net, l, 1);
 }
 
+/* One of the three products. */
 typedef struct cvni_conv_job {
     cvn_net *net;
     cvni_layer *l;
     cvni_conv c;
     cvni_blocks blocks;
-    int slices, add;
-    float *dx;
-    float *dw;
+    int slices;
+    const float *big, *small;           /* images that it reads: one, the weights' product both */
+    float *to;                          /* image or weights that it makes */
+    int add;                            /* to += instead of to = */
+    const float *weight, *bias;         /* bias: NULL for none */
+    const cvni_layer *act;              /* activation on the store, or NULL; down alone */
 } cvni_conv_job;
 
-static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *x)
+/* First channel of a group in both images. */
+static ptrdiff_t cvni_conv_big_at(const cvni_conv *c, int n, int g)
+{
+    return ((ptrdiff_t)n * c->C + (ptrdiff_t)g * c->CG) * c->H * c->W;
+}
+
+static ptrdiff_t cvni_conv_small_at(const cvni_conv *c, int n, int g)
+{
+    return ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
+}
+
+static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *big)
 {
     cvni_patches p;
-    p.x = x;
+    p.x = big;
     p.plane = (ptrdiff_t)c->H * c->W;
     p.row = c->W;
-    p.taps_h = c->d->kernel_h;
-    p.taps_w = c->d->kernel_w;
+    p.taps_h = c->KH;
+    p.taps_w = c->KW;
     p.rows = c->rows;
     p.cols = c->cols;
-    p.rows_tap = c->OH;
-    p.cols_tap = c->OW;
-    p.rows_step = p.cols_step = 1;
+    p.height = c->OH;
     p.width = c->OW;
-    p.unit = c->d->stride_w == 1;
+    p.unit = c->unit;
     return p;
-}
-
-static const float *cvni_conv_image(const cvni_conv_job *j, const cvni_layer *x, int n, int g)
-{
-    return x->y + ((ptrdiff_t)n * j->c.C + (ptrdiff_t)g * j->c.CG) * j->c.H * j->c.W;
-}
-
-static int cvni_conv_is_plain(const cvni_conv *c)       /* 1x1, stride 1, no padding: the patches
-                                                         * are the image */
-{
-    return c->taps == 1 && c->d->stride_h * c->d->stride_w == 1 && c->OH == c->H && c->OW == c->W;
 }
 
 static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches,
@@ -5548,211 +5846,223 @@ static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *pa
     const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
     cvni_operand o = cvni_matrix(patches->x, lines_are_taps ? plane : 1,
                                  lines_are_taps ? 1 : plane);
-    if (cvni_conv_is_plain(c)) return o;
+    if (c->plain) return o;
     o.patches = patches;
     o.lines_are_taps = lines_are_taps;
     return o;
 }
 
-static void cvni_conv_forward_part(void *context, int begin, int end, int worker)
+static void cvni_conv_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
-    const cvni_layer *act = cvni_activation(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
     const int blocks = j->blocks.rows * j->blocks.cols;
     const int positions = c->OH * c->OW;
     for (int t = begin; t < end; t++) {
         const int n = t / blocks / c->G;
         const int g = t / blocks % c->G;
-        const cvni_patches patches =
-            cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
+        const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
         cvni_gemm p;
         memset(&p, 0, sizeof p);
         p.m = c->MG;
         p.n = positions;
         p.k = c->K;
-        p.a = cvni_matrix(cvni_run_weight(j->net, j->l) + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
         p.b = cvni_conv_operand(c, &patches, 0);
-        p.c = j->l->y + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions;
+        p.c = j->to + cvni_conv_small_at(c, n, g);
         p.ldc = positions;
-        p.row_bias = bias ? bias + g * c->MG : NULL;
-        p.activate = act != NULL;
-        p.slope = act ? cvni_relu_slope(act) : 0;
+        p.add = j->add;
+        p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
+        p.activate = j->act != NULL;
+        p.slope = j->act ? cvni_relu_slope(j->act) : 0;
         cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
     }
 }
 
-/* Direct: one output plane of a group with one channel. */
-static void cvni_conv_direct_plane(const cvni_kernels *kern, const cvni_conv *c, const float *x,
-                                   const float *w, float bias, float *y)
+CVNI_HOT
+static void cvni_conv_fill(float *to, int n, float value)
 {
-    const int kw = c->d->kernel_w;
-    for (int oh = 0; oh < c->OH; oh++, y += c->OW) {
-        for (int i = 0; i < c->OW; i++) y[i] = bias;
+    for (int i = 0; i < n; i++) to[i] = value;
+}
+
+/* Direct: one small plane of a group with one channel, from its bias or (add) what stands there. */
+static void cvni_conv_direct_down_plane(const cvni_kernels *kern, const cvni_conv *c,
+                                        const float *big, const float *w, float bias, int add,
+                                        float *small)
+{
+    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+        if (!add) cvni_conv_fill(small, c->OW, bias);
         for (int t = 0; t < c->taps; t++) {
-            const int r = c->rows[t / kw * c->OH + oh];
-            const int *cols = c->cols + t % kw * c->OW;
-            const int *run = c->runs + 2 * (t % kw);
-            const float *row = x + (ptrdiff_t)r * c->W;
+            const int r = c->rows[t / c->KW * c->OH + oh];
+            const int *cols = c->cols + t % c->KW * c->OW;
+            const int *run = c->runs + 2 * (t % c->KW);
+            const float *row = big + (ptrdiff_t)r * c->W;
             if (r < 0) continue;
-            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
+            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
                 if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], y + run[0]);
+                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], small + run[0]);
             } else {
-                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) y[i] += w[t] * row[cols[i]];
+                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) small[i] += w[t] * row[cols[i]];
             }
         }
     }
 }
 
-static void cvni_conv_direct_part(void *context, int begin, int end, int worker)
+/* Tasks are small planes of the batch. */
+static void cvni_conv_direct_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const cvni_kernels *kern = j->net->k;
-    const cvni_layer *act = cvni_activation(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
-    const float *w = cvni_run_weight(j->net, j->l);
+    const int positions = c->OH * c->OW;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int f = t % c->M;
-        float *y = j->l->y + (ptrdiff_t)t * c->OH * c->OW;
-        const float *x = cvni_conv_image(j, cvni_in(j->net, j->l, 0), t / c->M, f / c->MG);
-        cvni_conv_direct_plane(kern, c, x, w + f * c->taps, bias ? bias[f] : 0, y);
-        if (act) kern->relu(c->OH * c->OW, cvni_relu_slope(act), y, y);
+        const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
+        float *to = j->to + (ptrdiff_t)t * positions;
+        cvni_conv_direct_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
+                                    j->bias ? j->bias[f] : 0, j->add, to);
+        if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
     }
 }
 
-static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
+static void cvni_conv_down(cvni_conv_job *j, double cost)
 {
-    cvni_conv_job j;
-    memset(&j, 0, sizeof j);
-    j.net = net;
-    j.l = l;
-    j.c = cvni_conv_of(net, l);
-    return j;
-}
-
-static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
-{
-    cvni_conv_job j = cvni_conv_job_of(net, l);
-    const cvni_conv *c = &j.c;
-    const double cost = 2 * l->macs * c->N;
+    const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
     if (c->direct) {
-        cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_part, &j);
-        return CVN_OK;
+        cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_down_part, j);
+        return;
     }
-    j.blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
-                                cvni_ceil_div(2 * net->threads, c->N * c->G));
-    cvni_parallel_for(net, c->N * c->G * j.blocks.rows * j.blocks.cols, cost,
-                      cvni_conv_forward_part, &j);
-    return CVN_OK;
+    j->blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
+                                 cvni_ceil_div(2 * net->threads, c->N * c->G));
+    cvni_parallel_for(net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost, cvni_conv_down_part,
+                      j);
 }
 
-/* Adds (or writes) a block of phase positions [q0, q0 + count) to the strided places of an image
- * row by row. */
-static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *p, const float *block,
-                              int channels, int q0, int count, float *image, int add)
+/* Adds (or writes) a block of phase positions [q0, q0 + count) to their places in an image. */
+static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *rows, const cvni_phase *cols,
+                              const float *block, int channels, int q0, int count, float *image,
+                              int add)
 {
     for (int i = 0; i < channels; i++, block += count, image += (ptrdiff_t)c->BH * c->BW) {
-        for (int q = 0; q < count; q++) {
-            const int h = p->h0 + (q0 + q) / p->cols * c->d->stride_h;
-            const int w = p->w0 + (q0 + q) % p->cols * c->d->stride_w;
-            float *to = image + (ptrdiff_t)h * c->BW + w;
-            *to = add ? *to + block[q] : block[q];
+        for (int q = 0; q < count;) {
+            const int col = (q0 + q) % cols->n;
+            const int n = cvni_min(count - q, cols->n - col);
+            const int *place = cols->place + col;
+            float *to = image + (ptrdiff_t)rows->place[(q0 + q) / cols->n] * c->BW;
+            if (add) for (int k = 0; k < n; k++) to[place[k]] += block[q + k];
+            else for (int k = 0; k < n; k++) to[place[k]] = block[q + k];
+            q += n;
         }
     }
 }
 
-/* A phase that no tap reaches: its gradient is zero. */
-static void cvni_conv_clear_phase(const cvni_conv *c, const cvni_phase *p, int channels,
-                                  float *image)
+/* A phase that no tap reaches is its bias. */
+static void cvni_conv_fill_phase(const cvni_conv *c, const cvni_phase *rows, const cvni_phase *cols,
+                                 int channels, const float *bias, float *image)
 {
     for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->BH * c->BW)
-        for (int h = p->h0; h < c->BH; h += c->d->stride_h)
-            for (int w = p->w0; w < c->BW; w += c->d->stride_w) image[(ptrdiff_t)h * c->BW + w] = 0;
+        for (int h = 0; h < rows->n; h++)
+            for (int w = 0; w < cols->n; w++)
+                image[(ptrdiff_t)rows->place[h] * c->BW + cols->place[w]] = bias ? bias[i] : 0;
 }
 
-static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase *p, const float *dy)
+static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase *rows,
+                                           const cvni_phase *cols, const float *small)
 {
     cvni_patches g;
-    g.x = dy;
+    g.x = small;
     g.plane = (ptrdiff_t)c->OH * c->OW;
     g.row = c->OW;
-    g.taps_h = p->taps_h;
-    g.taps_w = p->taps_w;
-    g.rows = c->back_rows + p->kh0 * c->BH + p->h0;
-    g.cols = c->back_cols + p->kw0 * c->BW + p->w0;
-    g.rows_tap = p->kh_step * c->BH;
-    g.cols_tap = p->kw_step * c->BW;
-    g.rows_step = c->d->stride_h;
-    g.cols_step = c->d->stride_w;
-    g.width = p->cols;
+    g.taps_h = rows->taps;
+    g.taps_w = cols->taps;
+    g.rows = rows->map;
+    g.cols = cols->map;
+    g.height = rows->n;
+    g.width = cols->n;
     g.unit = 1;
     return g;
 }
 
-/* Channels [m0, m0 + ms) of one image and group: the gradient of the (padded) input into
- * `image`. */
-static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image,
-                                 int add, void *scratch)
+/* Scratch of the product up before the block that a phase is computed in. */
+static size_t cvni_conv_up_scratch(const cvni_conv_job *j)
 {
     const cvni_conv *c = &j->c;
-    const float *w = cvni_weights(j->net, j->l, 0) + (ptrdiff_t)g * c->MG * c->K;
-    const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
-    const int phases = cvni_conv_phases(c);
+    return cvni_gemm_scratch(j->net->k, c->CG, c->BH * c->BW, c->MG * c->taps);
+}
+
+/* One phase of channels [m0, m0 + ms) of one image and group; p: what does not depend on it. The
+ * only phase writes the rows of the image itself. */
+static void cvni_conv_up_phase(const cvni_conv_job *j, const cvni_gemm *product,
+                               const cvni_phase *rows, const cvni_phase *cols, int m0, int ms,
+                               float *image, int add, void *scratch)
+{
+    const cvni_conv *c = &j->c;
+    const int single = c->row_phases * c->col_phases == 1;
+    float *block = (float *)(void *)((char *)scratch + cvni_conv_up_scratch(j));
+    cvni_gemm p = *product;
+    p.n = rows->n * cols->n;
+    p.add = single && add;
+    for (int q = 0; q < p.n; q += j->blocks.ns) {
+        const int ns = cvni_min(j->blocks.ns, p.n - q);
+        p.ldc = single ? p.n : ns;
+        p.c = single ? image - m0 * p.ldc : block - m0 * p.ldc - q;
+        cvni_gemm_block(j->net->k, &p, m0, ms, q, ns, scratch);
+        if (!single) cvni_conv_scatter(c, rows, cols, block, ms, q, ns, image, add);
+    }
+}
+
+/* Channels [m0, m0 + ms) of one image and group: the big (padded) image into `image`. */
+static void cvni_conv_up_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image,
+                               int add, void *scratch)
+{
+    const cvni_conv *c = &j->c;
+    const float *small = j->small + cvni_conv_small_at(c, n, g);
+    const float *bias = j->bias ? j->bias + g * c->CG : NULL;
     const int *tap = c->tap;
-    float *block = (float *)(void *)((char *)scratch + cvni_gemm_scratch(j->net->k, c->CG,
-                                                                         c->BH * c->BW,
-                                                                         c->MG * c->taps));
-    for (int i = 0; i < phases; i++) {
-        const cvni_phase p = cvni_conv_phase(c, i);
-        const cvni_patches patches = cvni_conv_back_patches(c, &p, dy);
-        const int positions = p.rows * p.cols;
-        const int taps = p.taps_h * p.taps_w;
-        cvni_gemm m;
-        if (positions && !taps && !add) cvni_conv_clear_phase(c, &p, ms, image);
-        memset(&m, 0, sizeof m);
-        m.m = c->CG;
-        m.n = positions;
-        m.k = c->MG * taps;
-        m.a = cvni_matrix(w, c->taps, c->K);
-        m.a.taps = cvni_max(taps, 1);
-        m.a.tap = tap;
-        m.b.patches = &patches;
-        m.b.taps = 1;
-        for (int q = 0; taps && q < positions; q += j->blocks.ns) {
-            const int ns = cvni_min(j->blocks.ns, positions - q);
-            m.add = phases == 1 && add;
-            m.ldc = phases == 1 ? positions : ns;       /* one phase: the rows of the image
-                                                         * itself */
-            m.c = phases == 1 ? image - m0 * m.ldc : block - m0 * m.ldc - q;
-            cvni_gemm_block(j->net->k, &m, m0, ms, q, ns, scratch);
-            if (phases > 1) cvni_conv_scatter(c, &p, block, ms, q, ns, image, add);
-        }
+    for (int i = 0; i < c->row_phases * c->col_phases; i++) {
+        const cvni_phase *rows = &c->row_phase[i / c->col_phases];
+        const cvni_phase *cols = &c->col_phase[i % c->col_phases];
+        const cvni_patches patches = cvni_conv_back_patches(c, rows, cols, small);
+        const int taps = rows->taps * cols->taps;
+        cvni_gemm p;
+        if (!taps && !add)
+            cvni_conv_fill_phase(c, rows, cols, ms, bias ? bias + m0 : NULL, image);
+        if (!taps) continue;
+        memset(&p, 0, sizeof p);
+        p.m = c->CG;
+        p.k = c->MG * taps;
+        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->taps, c->K);
+        p.a.taps = taps;
+        p.a.tap = tap;
+        p.b.patches = &patches;
+        p.b.taps = 1;
+        p.row_bias = bias;
+        cvni_conv_up_phase(j, &p, rows, cols, m0, ms, image, add, scratch);
         tap += taps;
     }
 }
 
 /* Reflect and replicate: every padded position adds to the pixel that it was read from. */
-static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *dx,
+static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *big,
                            int add)
 {
-    for (int i = 0; i < channels;
-         i++, dx += (ptrdiff_t)c->H * c->W, padded += (ptrdiff_t)c->BH * c->BW) {
-        if (!add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
-        for (int h = 0; h < c->BH; h++) {
-            float *row = dx +
-                         (ptrdiff_t)cvni_pad_index(h - c->d->pad_top, c->H, c->d->pad_mode) * c->W;
+    const cvni_axis *a = c->axis;
+    const cvn_pad_mode mode = c->d->pad_mode;
+    for (int i = 0; i < channels; i++, big += (ptrdiff_t)c->H * c->W) {
+        if (!add) cvni_zero(big, (size_t)c->H * (size_t)c->W);
+        for (int h = 0; h < c->BH; h++, padded += c->BW) {
+            const int d = cvni_pad_index(h / a[1].back - a[0].pad, a[0].big, mode);
+            const int r = cvni_pad_index(h % a[1].back - a[1].pad, a[1].big, mode);
+            float *row = big + ((ptrdiff_t)d * a[1].big + r) * c->W;
             for (int w = 0; w < c->BW; w++)
-                row[cvni_pad_index(w - c->d->pad_left, c->W, c->d->pad_mode)] +=
-                    padded[(ptrdiff_t)h * c->BW + w];
+                row[cvni_pad_index(w - a[2].pad, c->W, mode)] += padded[w];
         }
     }
 }
 
-static void cvni_conv_back_data_part(void *context, int begin, int end, int worker)
+static void cvni_conv_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -5763,18 +6073,73 @@ static void cvni_conv_back_data_part(void *context, int begin, int end, int work
         const int g = t / j->blocks.rows % c->G;
         const int m0 = t % j->blocks.rows * j->blocks.ms;
         const int ms = cvni_min(j->blocks.ms, c->CG - m0);
-        float *dx = j->dx + ((ptrdiff_t)n * c->C + (ptrdiff_t)g * c->CG + m0) * c->H * c->W;
+        float *to = j->to + cvni_conv_big_at(c, n, g) + (ptrdiff_t)m0 * c->H * c->W;
         if (c->d->pad_mode == CVN_PAD_ZERO) {
-            cvni_conv_back_image(j, n, g, m0, ms, dx, j->add, scratch);
+            cvni_conv_up_image(j, n, g, m0, ms, to, j->add, scratch);
         } else {        /* the padded image lies at the end of the scratch */
             float *padded = (float *)(void *)(scratch + plane_at) - (ptrdiff_t)ms * c->BH * c->BW;
-            cvni_conv_back_image(j, n, g, m0, ms, padded, 0, scratch);
-            cvni_conv_fold(c, padded, ms, dx, j->add);
+            cvni_conv_up_image(j, n, g, m0, ms, padded, 0, scratch);
+            cvni_conv_fold(c, padded, ms, to, j->add);
         }
     }
 }
 
-static void cvni_conv_back_weight_part(void *context, int begin, int end, int worker)
+/* A big plane += what one small plane gives back. */
+static void cvni_conv_direct_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+                                      const float *small, float *big)
+{
+    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+        for (int t = 0; t < c->taps; t++) {
+            const int r = c->rows[t / c->KW * c->OH + oh];
+            const int *cols = c->cols + t % c->KW * c->OW;
+            const int *run = c->runs + 2 * (t % c->KW);
+            float *row = big + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w[t], small + run[0], row + cols[run[0]]);
+            } else {
+                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * small[q];
+            }
+        }
+    }
+}
+
+/* Tasks are big planes of the batch, each from all small planes of its group. */
+static void cvni_conv_direct_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t % c->C;
+        const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
+        float *to = j->to + (ptrdiff_t)t * c->H * c->W;
+        if (!j->add) cvni_conv_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
+        for (int k = 0; k < c->MG; k++)
+            cvni_conv_direct_up_plane(j->net->k, c,
+                                      j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
+                                      small + (ptrdiff_t)k * c->OH * c->OW, to);
+    }
+}
+
+static void cvni_conv_up(cvni_conv_job *j, double cost)
+{
+    const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
+    if (c->direct) {
+        cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_up_part, j);
+        return;
+    }
+    j->blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
+    while (c->N * c->G * cvni_ceil_div(c->CG, j->blocks.ms) < 2 * net->threads &&
+           j->blocks.ms > 4 * net->k->mr)
+        j->blocks.ms = cvni_round_up(j->blocks.ms / 2, net->k->mr);
+    j->blocks.rows = cvni_ceil_div(c->CG, j->blocks.ms);
+    cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
+}
+
+static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -5792,13 +6157,11 @@ static void cvni_conv_back_weight_part(void *context, int begin, int end, int wo
         p.k = positions;
         p.ldc = c->K;
         p.c = (j->slices > 1 ? (float *)j->l->work_backward + (ptrdiff_t)slice * c->M * c->K
-                             : j->dw) +
+                             : j->to) +
               (ptrdiff_t)g * c->MG * c->K;
         for (int n = n0; n < n1; n++) {
-            const cvni_patches patches =
-                cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
-            p.a = cvni_matrix(j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions,
-                              positions, 1);
+            const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
+            p.a = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), positions, 1);
             p.b = cvni_conv_operand(c, &patches, 1);
             p.add = n > n0 || j->slices == 1;
             cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
@@ -5806,14 +6169,14 @@ static void cvni_conv_back_weight_part(void *context, int begin, int end, int wo
     }
 }
 
-/* dw += the slices, in order; tasks are filters. */
+/* to += the slices, in order; tasks are filters. */
 static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const int K = j->c.K;
     (void)worker;
     for (int f = begin; f < end; f++) {
-        float *dw = j->dw + (ptrdiff_t)f * K;
+        float *dw = j->to + (ptrdiff_t)f * K;
         for (int s = 0; s < j->slices; s++)
             j->net->k->add(K, dw,
                            (const float *)j->l->work_backward + ((ptrdiff_t)s * j->c.M + f) * K,
@@ -5821,149 +6184,198 @@ static void cvni_conv_add_slices_part(void *context, int begin, int end, int wor
     }
 }
 
-/* dx of one plane += the gradient of one filter's output plane. */
-static void cvni_conv_direct_back_plane(const cvni_kernels *kern, const cvni_conv *c,
-                                        const float *w, const float *dy, float *dx)
-{
-    const int kw = c->d->kernel_w;
-    for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
-        for (int t = 0; t < c->taps; t++) {
-            const int r = c->rows[t / kw * c->OH + oh];
-            const int *cols = c->cols + t % kw * c->OW;
-            const int *run = c->runs + 2 * (t % kw);
-            float *row = dx + (ptrdiff_t)r * c->W;
-            if (r < 0) continue;
-            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w[t], dy + run[0], row + cols[run[0]]);
-            } else {
-                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * dy[q];
-            }
-        }
-    }
-}
-
-/* Tasks are channels of the batch: dx of one plane from all filters of its group. */
-static void cvni_conv_direct_back_data_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    (void)worker;
-    for (int t = begin; t < end; t++) {
-        float *dx = j->dx + (ptrdiff_t)t * c->H * c->W;
-        if (!j->add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
-        for (int k = 0; k < c->MG; k++) {
-            const int f = t % c->C * c->MG + k;
-            const float *dy = j->l->dy + ((ptrdiff_t)(t / c->C) * c->M + f) * c->OH * c->OW;
-            cvni_conv_direct_back_plane(j->net->k, c,
-                                        cvni_weights(j->net, j->l, 0) + (ptrdiff_t)f * c->taps, dy,
-                                        dx);
-        }
-    }
-}
-
 static float cvni_conv_direct_tap(const cvni_conv_job *j, int f, int tap)
 {
     const cvni_conv *c = &j->c;
-    const int kw = c->d->kernel_w;
-    const int *cols = c->cols + tap % kw * c->OW;
-    const int *run = c->runs + 2 * (tap % kw);
-    const int unit = c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO;
+    const int *cols = c->cols + tap % c->KW * c->OW;
+    const int *run = c->runs + 2 * (tap % c->KW);
+    const int unit = c->unit && c->d->pad_mode == CVN_PAD_ZERO;
     double sum = 0;
     for (int n = 0; n < c->N; n++) {
-        const float *x = cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, f / c->MG);
-        const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + f) * c->OH * c->OW;
-        for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
-            const int r = c->rows[tap / kw * c->OH + oh];
-            const float *row = x + (ptrdiff_t)r * c->W;
+        const float *big = j->big + cvni_conv_big_at(c, n, f / c->MG);
+        const float *small = j->small + ((ptrdiff_t)n * c->M + f) * c->OH * c->OW;
+        for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+            const int r = c->rows[tap / c->KW * c->OH + oh];
+            const float *row = big + (ptrdiff_t)r * c->W;
             float part = 0;
             if (r < 0 || run[0] >= run[1]) continue;
-            if (unit) part = j->net->k->dot(run[1] - run[0], dy + run[0], row + cols[run[0]]);
-            else for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) part += dy[i] * row[cols[i]];
+            if (unit) part = j->net->k->dot(run[1] - run[0], small + run[0], row + cols[run[0]]);
+            else for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) part += small[i] * row[cols[i]];
             sum += (double)part;
         }
     }
     return (float)sum;
 }
 
-static void cvni_conv_direct_back_weight_part(void *context, int begin, int end, int worker)
+static void cvni_conv_direct_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++)
-        j->dw[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
+        j->to[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
 }
 
-static void cvni_conv_back_bias_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const int positions = j->c.OH * j->c.OW;
-    (void)worker;
-    for (int f = begin; f < end; f++) {
-        double sum = 0;
-        for (int n = 0; n < j->c.N; n++)
-            sum += (double)j->net->k->sum(positions,
-                                          j->l->dy + ((ptrdiff_t)n * j->c.M + f) * positions);
-        j->dw[f] += (float)sum;
-    }
-}
-
-static void cvni_conv_backward_weight(cvn_net *net, cvni_conv_job *j, double cost)
+static void cvni_conv_weight(cvni_conv_job *j, double cost)
 {
     const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
     if (c->direct) {
-        cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_back_weight_part, j);
+        cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_weight_part, j);
         return;
     }
     j->slices = cvni_conv_slices(net, c);
     j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
                                  cvni_ceil_div(2 * net->threads, j->slices * c->G));
     cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_back_weight_part, j);
+                      cvni_conv_weight_part, j);
     if (j->slices > 1)
         cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
+}
+
+/* db += the sums of dy over the batch and the positions; tasks are channels of y. */
+static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvn_shape y = j->l->shape;
+    const int positions = (int)(cvni_sample_elements(y) / (size_t)y.dim[1]);
+    (void)worker;
+    for (int f = begin; f < end; f++) {
+        double sum = 0;
+        for (int n = 0; n < y.dim[0]; n++)
+            sum += (double)j->net->k->sum(positions,
+                                          j->l->dy + ((ptrdiff_t)n * y.dim[1] + f) * positions);
+        j->to[f] += (float)sum;
+    }
+}
+
+static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.c = cvni_conv_of(net, l);
+    return j;
+}
+
+static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j = cvni_conv_job_of(net, l);
+    const double cost = 2 * l->macs * j.c.N;
+    j.to = l->y;
+    j.weight = cvni_run_weight(net, l);
+    j.bias = cvni_run_bias(net, l);
+    j.act = cvni_activation(net, l);
+    j.big = j.small = cvni_in(net, l, 0)->y;
+    if (j.c.d->transposed) cvni_conv_up(&j, cost);
+    else cvni_conv_down(&j, cost);
+    return CVN_OK;
 }
 
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_conv_job j = cvni_conv_job_of(net, l);
-    const cvni_conv *c = &j.c;
-    const double cost = 2 * l->macs * c->N;
-    j.dw = cvni_weights_grad(net, l, 1);
-    if (j.dw)
-        cvni_parallel_for(net, c->M, (double)c->N * c->M * c->OH * c->OW, cvni_conv_back_bias_part,
-                          &j);
-    j.dw = cvni_weights_grad(net, l, 0);
-    if (j.dw) cvni_conv_backward_weight(net, &j, cost);
-    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (!j.dx) return;
-    if (c->direct) {
-        cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_back_data_part, &j);
-        return;
-    }
-    j.blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
-    while (c->N * c->G * cvni_ceil_div(c->CG, j.blocks.ms) < 2 * net->threads &&
-           j.blocks.ms > 4 * net->k->mr)
-        j.blocks.ms = cvni_round_up(j.blocks.ms / 2, net->k->mr);
-    j.blocks.rows = cvni_ceil_div(c->CG, j.blocks.ms);
-    cvni_parallel_for(net, c->N * c->G * j.blocks.rows, cost, cvni_conv_back_data_part, &j);
+    const double cost = 2 * l->macs * j.c.N;
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int transposed = j.c.d->transposed;
+    j.to = cvni_weights_grad(net, l, 1);
+    if (j.to)
+        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
+                          cvni_conv_bias_part, &j);
+    j.big = transposed ? l->dy : x->y;
+    j.small = transposed ? x->y : l->dy;
+    j.to = cvni_weights_grad(net, l, 0);
+    if (j.to) cvni_conv_weight(&j, cost);
+    j.to = cvni_gradient_for(x, &j.add);
+    if (!j.to) return;
+    j.weight = cvni_weights(net, l, 0);
+    if (transposed) cvni_conv_down(&j, cost);
+    else cvni_conv_up(&j, cost);
+}
+
+CVNI_COLD_BEGIN
+
+/* By axes; the transposed ones behind. */
+static const cvni_op cvni_op_conv[5] = {
+    { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
+      cvni_conv_backward },
+    { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
+      cvni_conv_backward },
+    { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
+      cvni_conv_backward },
+    { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+    { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+};
+
+/* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
+static int cvni_is_conv(const cvni_layer *l)
+{
+    return l->op == &cvni_op_conv[0] || l->op == &cvni_op_conv[1] || l->op == &cvni_op_conv[2];
 }
 
 /* Does the weight have the outputs as its second axis? */
 static int cvni_outputs_second(const cvni_layer *l)
 {
-    (void)l;
-    return 0;
+    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4];
 }
 
-static const cvni_op cvni_op_conv2d = { "conv2d",
-                                        "conv",
-                                        "Conv",
-                                        CVNI_USES_X,
-                                        cvni_conv_shape,
-                                        cvni_conv_prepare,
-                                        cvni_conv_forward,
-                                        cvni_conv_backward };
+/* Completes a description: an axis where nothing is said is as the one before. */
+static cvn_node cvni_add_conv(cvn_net *net, cvn_node x, cvni_conv_desc d)
+{
+    const int first = 3 - d.axes;
+    for (int i = 0; i < 3; i++) {
+        if (i < first) d.kernel[i] = d.stride[i] = d.dilation[i] = 1;
+        if (i > first && !d.kernel[i]) d.kernel[i] = d.kernel[i - 1];
+        if (!d.stride[i]) d.stride[i] = i > first ? d.stride[i - 1] : 1;
+        if (!d.dilation[i]) d.dilation[i] = i > first ? d.dilation[i - 1] : 1;
+    }
+    if (!d.groups) d.groups = 1;
+    return cvni_add_layer(net, &cvni_op_conv[d.axes - 1 + 3 * d.transposed], &x, 1, &d, sizeof d);
+}
+
+static cvni_conv_desc cvni_conv_begin(int axes, int filters, int groups, int no_bias,
+                                      cvn_init weight_init, cvn_init bias_init)
+{
+    cvni_conv_desc d;
+    memset(&d, 0, sizeof d);
+    d.axes = axes;
+    d.filters = filters ? filters : -1;         /* 0 stands for depthwise inside */
+    d.groups = groups;
+    d.no_bias = no_bias;
+    d.weight_init = weight_init;
+    d.bias_init = bias_init;
+    return d;
+}
+
+static void cvni_conv_set_axis(cvni_conv_desc *d, int axis, int kernel, int stride, int dilation,
+                               int pad, int pad_end)
+{
+    d->kernel[axis] = kernel;
+    d->stride[axis] = stride;
+    d->dilation[axis] = dilation;
+    d->pad[axis] = pad;
+    d->pad_end[axis] = pad_end;
+}
+
+/* The short calls: the same on every axis. */
+static cvni_conv_desc cvni_conv_uniform(int axes, int filters, int kernel, int stride, int pad)
+{
+    const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
+    cvni_conv_desc d = cvni_conv_begin(axes, filters, 1, 0, init, init);
+    for (int i = 3 - axes; i < 3; i++)
+        cvni_conv_set_axis(&d, i, kernel, stride ? stride : -1, 1, pad, pad);
+    return d;
+}
+
+cvn_conv1d_desc cvn_conv1d_defaults(void)
+{
+    cvn_conv1d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride = d.dilation = d.groups = 1;
+    return d;
+}
 
 cvn_conv2d_desc cvn_conv2d_defaults(void)
 {
@@ -5973,43 +6385,146 @@ cvn_conv2d_desc cvn_conv2d_defaults(void)
     return d;
 }
 
-static cvn_node cvni_add_conv(cvn_net *net, cvn_node x, cvn_conv2d_desc d)
+cvn_conv3d_desc cvn_conv3d_defaults(void)
 {
-    if (!d.kernel_w) d.kernel_w = d.kernel_h;
-    if (!d.stride_h) d.stride_h = 1;
-    if (!d.stride_w) d.stride_w = d.stride_h;
-    if (!d.dilation_h) d.dilation_h = 1;
-    if (!d.dilation_w) d.dilation_w = d.dilation_h;
-    if (!d.groups) d.groups = 1;
-    return cvni_add_layer(net, &cvni_op_conv2d, &x, 1, &d, sizeof d);
+    cvn_conv3d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_d = d.dilation_d = d.groups = 1;
+    return d;
+}
+
+cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void)
+{
+    cvn_conv_transpose1d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride = d.dilation = d.groups = 1;
+    return d;
+}
+
+cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void)
+{
+    cvn_conv_transpose2d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_h = d.dilation_h = d.groups = 1;
+    return d;
+}
+
+cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc)
+{
+    const cvn_conv1d_desc u = desc ? *desc : cvn_conv1d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(1, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 2, u.kernel, u.stride, u.dilation, u.pad_left, u.pad_right);
+    d.pad_mode = u.pad_mode;
+    return cvni_add_conv(net, x, d);
 }
 
 cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc *desc)
 {
-    cvn_conv2d_desc d = desc ? *desc : cvn_conv2d_defaults();
-    if (!d.filters) d.filters = -1;         /* 0 stands for depthwise inside */
+    const cvn_conv2d_desc u = desc ? *desc : cvn_conv2d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(2, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.pad_mode = u.pad_mode;
     return cvni_add_conv(net, x, d);
 }
 
-static cvn_conv2d_desc cvni_square_conv(int filters, int kernel, int stride, int pad)
+cvn_node cvn_conv3d_ex(cvn_net *net, cvn_node x, const cvn_conv3d_desc *desc)
 {
-    cvn_conv2d_desc d = cvn_conv2d_defaults();
-    d.filters = filters;
-    d.kernel_h = kernel;
-    d.stride_h = stride ? stride : -1;
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
-    return d;
+    const cvn_conv3d_desc u = desc ? *desc : cvn_conv3d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(3, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 0, u.kernel_d, u.stride_d, u.dilation_d, u.pad_front, u.pad_back);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.pad_mode = u.pad_mode;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose1d_desc *desc)
+{
+    const cvn_conv_transpose1d_desc u = desc ? *desc : cvn_conv_transpose1d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(1, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 2, u.kernel, u.stride, u.dilation, u.pad_left, u.pad_right);
+    d.output_pad[2] = u.output_pad;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose2d_desc *desc)
+{
+    const cvn_conv_transpose2d_desc u = desc ? *desc : cvn_conv_transpose2d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(2, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.output_pad[1] = u.output_pad_h;
+    d.output_pad[2] = u.output_pad_w;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
+{
+    return cvni_add_conv(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
 }
 
 cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
 {
-    return cvni_add_conv(net, x, cvni_square_conv(filters ? filters : -1, kernel, stride, pad));
+    return cvni_add_conv(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
+{
+    return cvni_add_conv(net, x, cvni_conv_uniform(3, filters, kernel, stride, pad));
+}
+
+static cvn_node cvni_add_transposed(cvn_net *net, cvn_node x, cvni_conv_desc d)
+{
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+static cvn_node cvni_add_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad,
+                                   int no_bias)
+{
+    cvni_conv_desc d = cvni_conv_uniform(2, 1, kernel, stride, pad);
+    d.filters = 0;
+    d.no_bias = no_bias;
+    return cvni_add_conv(net, x, d);
 }
 
 cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad)
 {
-    return cvni_add_conv(net, x, cvni_square_conv(0, kernel, stride, pad));
+    return cvni_add_depthwise(net, x, kernel, stride, pad, 0);
 }
+
+cvn_node cvn_pointwise(cvn_net *net, cvn_node x, int filters)
+{
+    return cvn_conv2d(net, x, filters, 1, 1, 0);
+}
+
+cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvn_pointwise(net, cvni_add_depthwise(net, x, kernel, stride, pad, 1), filters);
+}
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>dense   fully connected: y = x W^T + b
@@ -6143,7 +6658,7 @@ static const cvni_op cvni_op_dense = { "dense",
 static int cvni_can_fold(const cvni_layer *l)
 {
     if (l->spectral) return 0;
-    return l->op == &cvni_op_conv2d || (l->op == &cvni_op_dense && l->shape.rank == 2);
+    return cvni_is_conv(l) || (l->op == &cvni_op_dense && l->shape.rank == 2);
 }
 
 cvn_dense_desc cvn_dense_defaults(void)

@@ -31,6 +31,15 @@ enum { REF_MAX_INPUTS = 4, REF_MAX_PARAMS = 16, REF_SAMPLES = 40, REF_DIRECTIONS
 
 typedef struct layer_case layer_case;
 
+/* A convolution over any number of axes, transposed or not; the first `axes` elements are used. */
+typedef struct ref_conv_desc {
+    int axes, transposed, filters, groups, no_bias;
+    int kernel[3], stride[3], dilation[3];
+    int before[3], after[3];            /* pads */
+    int extra[3];                       /* output padding of a transposed one */
+    cvn_pad_mode pad_mode;
+} ref_conv_desc;
+
 /* x[i] and p[i] as the net has them (labels as whole numbers); y receives the value of the
  * layer. */
 typedef void (*ref_forward)(const layer_case *c, int training, double *const *x, double *const *p,
@@ -57,6 +66,7 @@ struct layer_case {
     ref_forward forward;
     /* what build and forward need to know */
     cvn_conv2d_desc conv;
+    ref_conv_desc nd;
     cvn_pool_desc pool;
     cvn_dense_desc dense;
     cvn_batchnorm_desc norm;
@@ -165,6 +175,101 @@ static inline void ref_conv2d(const layer_case *c, int training, double *const *
                     *y++ = ref_conv2d_at(c, x[0] + n * per_image, p[0] + f * per_filter,
                                          f / (d->filters / d->groups), oh, ow) +
                            (d->no_bias ? 0.0 : p[1][f]);
+}
+
+/* Coordinates of place `at` of a box; returns the number of places. */
+static inline int ref_coordinates(int at, const int *size, int axes, int *out)
+{
+    int count = 1;
+    for (int i = axes - 1; i >= 0; i--) {
+        if (out) out[i] = at / count % size[i];
+        count *= size[i];
+    }
+    return count;
+}
+
+/* Place in the input that the output `o` reads through tap `tap`, or -1. */
+static inline int ref_conv_reads(const layer_case *c, int o, int tap)
+{
+    const ref_conv_desc *d = &c->nd;
+    int at[3];
+    int k[3];
+    int place = 0;
+    ref_coordinates(o, c->y.dim + 2, d->axes, at);
+    ref_coordinates(tap, d->kernel, d->axes, k);
+    for (int i = 0; i < d->axes; i++) {
+        const int size = c->x[0].dim[2 + i];
+        const int in = ref_pad(at[i] * d->stride[i] + k[i] * d->dilation[i] - d->before[i], size,
+                               d->pad_mode);
+        if (in < 0) return -1;
+        place = place * size + in;
+    }
+    return place;
+}
+
+/* y[n, f, o] = bias[f] + sum over c, k of w[f, c, k] * x[n, c, o*stride + k*dilation - before] */
+static inline void ref_conv_nd(const layer_case *c, int training, double *const *x,
+                               double *const *p, double *y)
+{
+    const ref_conv_desc *d = &c->nd;
+    const int taps = ref_coordinates(0, d->kernel, d->axes, NULL);
+    const int in = ref_coordinates(0, c->x[0].dim + 2, d->axes, NULL);
+    const int out = ref_coordinates(0, c->y.dim + 2, d->axes, NULL);
+    const int channels = c->x[0].dim[1];
+    const int each = channels / d->groups;
+    (void)training;
+    for (int i = 0; i < c->n * d->filters * out; i++) {
+        const int f = i / out % d->filters;
+        const int c0 = i / out / d->filters * channels + f / (d->filters / d->groups) * each;
+        y[i] = d->no_bias ? 0 : p[1][f];
+        for (int k = 0; k < taps; k++) {
+            const int at = ref_conv_reads(c, i % out, k);
+            for (int m = 0; at >= 0 && m < each; m++)
+                y[i] += x[0][(c0 + m) * in + at] * p[0][(f * each + m) * taps + k];
+        }
+    }
+}
+
+/* Place in the output that input `at` is added to through tap `tap`, or -1. */
+static inline int ref_conv_writes(const layer_case *c, int at, int tap)
+{
+    const ref_conv_desc *d = &c->nd;
+    int from[3];
+    int k[3];
+    int place = 0;
+    ref_coordinates(at, c->x[0].dim + 2, d->axes, from);
+    ref_coordinates(tap, d->kernel, d->axes, k);
+    for (int i = 0; i < d->axes; i++) {
+        const int o = from[i] * d->stride[i] + k[i] * d->dilation[i] - d->before[i];
+        if (o < 0 || o >= c->y.dim[2 + i]) return -1;
+        place = place * c->y.dim[2 + i] + o;
+    }
+    return place;
+}
+
+/* Transposed: each input element adds its kernel to the output. p: weight [in, filters/groups,
+ * ...], bias */
+static inline void ref_conv_transposed(const layer_case *c, int training, double *const *x,
+                                       double *const *p, double *y)
+{
+    const ref_conv_desc *d = &c->nd;
+    const int taps = ref_coordinates(0, d->kernel, d->axes, NULL);
+    const int in = ref_coordinates(0, c->x[0].dim + 2, d->axes, NULL);
+    const int out = ref_coordinates(0, c->y.dim + 2, d->axes, NULL);
+    const int channels = c->x[0].dim[1];
+    const int each = d->filters / d->groups;
+    (void)training;
+    for (int i = 0; i < c->n * d->filters * out; i++)
+        y[i] = d->no_bias ? 0 : p[1][i / out % d->filters];
+    for (int i = 0; i < c->n * channels * in; i++) {
+        const int m = i / in % channels;
+        const int f0 = i / in / channels * d->filters + m / (channels / d->groups) * each;
+        for (int k = 0; k < taps; k++) {
+            const int at = ref_conv_writes(c, i % in, k);
+            for (int f = 0; at >= 0 && f < each; f++)
+                y[(f0 + f) * out + at] += x[0][i] * p[0][(m * each + f) * taps + k];
+        }
+    }
 }
 
 /* x as rows of `in` values, whatever the axes before; p: weight [units, in], bias */

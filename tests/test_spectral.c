@@ -15,13 +15,14 @@ typedef struct spectral_case {
 static cvn_node layer_of(cvn_net *net, cvn_node x, const char *name)
 {
     if (!strcmp(name, "dense")) return cvn_dense(net, x, 4);
-    return cvn_conv2d(net, x, 4, 3, 1, 1);
+    if (!strcmp(name, "conv")) return cvn_conv2d(net, x, 4, 3, 1, 1);
+    return cvn_conv_transpose2d(net, x, 4, 3, 2, 0);
 }
 
 static cvn_node input_of(cvn_net *net, const char *name)
 {
     if (!strcmp(name, "dense")) return cvn_input_vector(net, 5);
-    return cvn_input(net, 3, 4, 5);
+    return !strcmp(name, "conv") ? cvn_input(net, 3, 4, 5) : cvn_input(net, 3, 3, 2);
 }
 
 static void set_param(cvn_net *net, const char *name, const float *values, int count)

@@ -55,6 +55,7 @@ def case(name, module, shape):
 
 case("dense", nn.Linear(5, 4), (3, 5))
 case("conv", nn.Conv2d(3, 4, 3, padding=1), (2, 3, 4, 5))
+case("transposed", nn.ConvTranspose2d(3, 4, 3, stride=2), (2, 3, 3, 2))
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spectral.h")
 with open(path, "w") as f:
