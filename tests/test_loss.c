@@ -1,4 +1,5 @@
 /* test_loss.c - losses against the double reference, their sum, their errors. */
+#define CONVNET_IMPLEMENTATION       /* mixed samples are set from inside */
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"

@@ -1,5 +1,6 @@
 /* test_pair_loss.c - losses other than softmax cross-entropy, squared error and BCE: against double
  * references and PyTorch, and their errors. */
+#define CONVNET_IMPLEMENTATION       /* mixed samples are set from inside */
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
