@@ -602,6 +602,34 @@ static void dropout(void)
     free(first);
 }
 
+/* Each query of each head of each sample has a mask of its own. */
+static void dropout_masks(void)
+{
+    cvn_attention_desc a = cvn_attention_defaults();
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node q = sequence(net, 5, 80);
+    const cvn_node v = sequence(net, 40, 80);
+    float *zeros = (float *)ref_alloc(2 * 40 * 80, sizeof *zeros);
+    int equal = 0;
+    cvn_node y;
+    a.heads = 2;
+    a.dropout = 0.5f;
+    y = cvn_scaled_dot_product_attention(net, q, v, v, &a);
+    cvn_keep(net, y);
+    if (built(net, 2) && CHECK(cvn_set_input(net, q, zeros, 2) == CVN_OK)) {
+        for (int i = 0; i < 2 * 40 * 2; i++) zeros[i * 40 + i / 2 % 40] = 1;
+        CHECK(cvn_set_input(net, v, zeros, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+        for (int i = 0; i < 20; i++)
+            for (int k = 0; k < i; k++)     /* nor one that is moved by one draw of random words */
+                for (int by = 0; by <= 4; by += 4)
+                    equal += memcmp(cvn_value(net, y) + k * 40 + by, cvn_value(net, y) + i * 40,
+                                    (size_t)(40 - by) * sizeof(float)) == 0;
+        CHECKF(equal == 0, "%d of 190 pairs have one mask", equal);
+    }
+    free(zeros);
+    cvn_destroy(net);
+}
+
 /* The rest of the promises hold with dropout too: same bits for any number of threads. */
 static void dropout_layer(void)
 {
@@ -993,6 +1021,7 @@ int main(void)
     RUN(padding);
     RUN(bad_lengths);
     RUN(dropout);
+    RUN(dropout_masks);
     RUN(dropout_layer);
     RUN(memory);
     RUN(pytorch);
