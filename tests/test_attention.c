@@ -804,6 +804,37 @@ static void first_values(void)
     cvn_destroy(net);
 }
 
+/* A frozen layer passes the same gradients on and has none of its own. */
+static void frozen(void)
+{
+    float x[2 * 5 * 6];
+    float g[2 * 5 * 6];
+    float dx[2][2 * 5 * 6];
+    ref_fill(x, 60, -1, 1, 1);
+    ref_fill(g, 60, -1, 1, 2);
+    for (int freeze = 0; freeze < 2; freeze++) {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node in = sequence(net, 5, 6);
+        const cvn_node a = cvn_multihead_attention(net, in, in, in, 3);
+        const cvn_node y = cvn_position_embedding(net, a);
+        cvn_want_grad(net, in);
+        cvn_want_grad(net, y);
+        if (freeze) CHECK(cvn_freeze_to(net, y) == CVN_OK);
+        if (!built(net, 2)) return;
+        CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+        CHECKF(cvn_backward_from(net, y, g) == CVN_OK, "%s", cvn_error(net));
+        memcpy(dx[freeze], cvn_gradient(net, in), sizeof dx[0]);
+        for (int i = 0; i < cvn_param_count(net); i++) {
+            const cvn_param p = cvn_param_at(net, i);
+            double size = 0;
+            for (size_t e = 0; e < p.count; e++) size += fabs((double)p.gradient[e]);
+            CHECKF((size > 0) == !freeze, "%s: %g", p.name, size);
+        }
+        cvn_destroy(net);
+    }
+    CHECK(memcmp(dx[0], dx[1], sizeof dx[0]) == 0);
+}
+
 /* A stack with scopes has PyTorch's names; without scopes the first layer has them. */
 static void block_names(void)
 {
@@ -1026,6 +1057,7 @@ int main(void)
     RUN(memory);
     RUN(pytorch);
     RUN(first_values);
+    RUN(frozen);
     RUN(block_names);
     RUN(refusals);
     RUN(refused_when_built);
