@@ -848,7 +848,10 @@ typedef struct cvn_attention_desc {
     int no_bias;                    /* without in_proj_bias and out_proj.bias */
     cvn_node lengths;               /* labels [N] (cvn_input_labels(net, NULL, 0)): the keys that
                                      * each sample has, 1..S, those behind are not seen, as
-                                     * key_padding_mask; id 0: S for all */
+                                     * key_padding_mask; id 0: S for all. cvn_fit and the like
+                                     * would fill it with the labels of the data: such a net is
+                                     * trained with cvn_set_labels, cvn_forward, cvn_backward,
+                                     * cvn_step */
     cvn_init weight_init;           /* of both weights; default: each as above */
 } cvn_attention_desc;
 

@@ -601,6 +601,34 @@ static void dropout(void)
     free(first);
 }
 
+/* Each query of each head of each sample has a mask of its own. */
+static void dropout_masks(void)
+{
+    cvn_attention_desc a = cvn_attention_defaults();
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node q = sequence(net, 5, 80);
+    const cvn_node v = sequence(net, 40, 80);
+    float *zeros = (float *)ref_alloc(2 * 40 * 80, sizeof *zeros);
+    int equal = 0;
+    cvn_node y;
+    a.heads = 2;
+    a.dropout = 0.5f;
+    y = cvn_scaled_dot_product_attention(net, q, v, v, &a);
+    cvn_keep(net, y);
+    if (built(net, 2) && CHECK(cvn_set_input(net, q, zeros, 2) == CVN_OK)) {
+        for (int i = 0; i < 2 * 40 * 2; i++) zeros[i * 40 + i / 2 % 40] = 1;
+        CHECK(cvn_set_input(net, v, zeros, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+        for (int i = 0; i < 20; i++)
+            for (int k = 0; k < i; k++)     /* nor one that is moved by one draw of random words */
+                for (int by = 0; by <= 4; by += 4)
+                    equal += memcmp(cvn_value(net, y) + k * 40 + by, cvn_value(net, y) + i * 40,
+                                    (size_t)(40 - by) * sizeof(float)) == 0;
+        CHECKF(equal == 0, "%d of 190 pairs have one mask", equal);
+    }
+    free(zeros);
+    cvn_destroy(net);
+}
+
 /* The rest of the promises hold with dropout too: same bits for any number of threads. */
 static void dropout_layer(void)
 {
@@ -773,6 +801,37 @@ static void first_values(void)
     CHECK(cvn_param_at(net, 4).count == 48);
     for (int i = 0; i < 48; i++) CHECK(fabs((double)cvn_param_at(net, 4).value[i]) < 0.1);
     cvn_destroy(net);
+}
+
+/* A frozen layer passes the same gradients on and has none of its own. */
+static void frozen(void)
+{
+    float x[2 * 5 * 6];
+    float g[2 * 5 * 6];
+    float dx[2][2 * 5 * 6];
+    ref_fill(x, 60, -1, 1, 1);
+    ref_fill(g, 60, -1, 1, 2);
+    for (int freeze = 0; freeze < 2; freeze++) {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node in = sequence(net, 5, 6);
+        const cvn_node a = cvn_multihead_attention(net, in, in, in, 3);
+        const cvn_node y = cvn_position_embedding(net, a);
+        cvn_want_grad(net, in);
+        cvn_want_grad(net, y);
+        if (freeze) CHECK(cvn_freeze_to(net, y) == CVN_OK);
+        if (!built(net, 2)) return;
+        CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+        CHECKF(cvn_backward_from(net, y, g) == CVN_OK, "%s", cvn_error(net));
+        memcpy(dx[freeze], cvn_gradient(net, in), sizeof dx[0]);
+        for (int i = 0; i < cvn_param_count(net); i++) {
+            const cvn_param p = cvn_param_at(net, i);
+            double size = 0;
+            for (size_t e = 0; e < p.count; e++) size += fabs((double)p.gradient[e]);
+            CHECKF((size > 0) == !freeze, "%s: %g", p.name, size);
+        }
+        cvn_destroy(net);
+    }
+    CHECK(memcmp(dx[0], dx[1], sizeof dx[0]) == 0);
 }
 
 /* A stack with scopes has PyTorch's names; without scopes the first layer has them. */
@@ -992,10 +1051,12 @@ int main(void)
     RUN(padding);
     RUN(bad_lengths);
     RUN(dropout);
+    RUN(dropout_masks);
     RUN(dropout_layer);
     RUN(memory);
     RUN(pytorch);
     RUN(first_values);
+    RUN(frozen);
     RUN(block_names);
     RUN(refusals);
     RUN(refused_when_built);
