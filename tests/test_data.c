@@ -921,6 +921,8 @@ static void torchvision(void)
     }
     for (int k = 0; k < 3; k++) {
         const float *box = golden_crop_box[k];
+        const double zoom_y = (double)box[2] / (int)GOLDEN_H;
+        const double zoom_x = (double)box[3] / (int)GOLDEN_W;
         cvni_augment_draw d;
         memset(&d, 0, sizeof d);
         d.cosine = 1;
@@ -931,8 +933,8 @@ static void torchvision(void)
         d.crop.width = (int)box[3];
         golden_warp(&d, out);
         for (int i = 0; i < GOLDEN_N; i++) {
-            const double y = (i / GOLDEN_W % GOLDEN_H + 0.5) * (double)box[2] / GOLDEN_H - 0.5;
-            const double x = (i % GOLDEN_W + 0.5) * (double)box[3] / GOLDEN_W - 0.5;
+            const double y = (i / GOLDEN_W % GOLDEN_H + 0.5) * zoom_y - 0.5;
+            const double x = (i % GOLDEN_W + 0.5) * zoom_x - 0.5;
             if (y < 0 || x < 0 || y > (double)box[2] - 1 || x > (double)box[3] - 1) continue;
             CHECK_NEAR(out[i], golden_crop[k][i], 3e-6);
         }
