@@ -10,6 +10,7 @@ static void test_free(void *pointer);
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
+#include "golden/augment.h"
 
 static int live_blocks, fail_alloc;
 
@@ -871,6 +872,80 @@ static void colour_known(void)
     CHECK(y[0] != y[0] && y[1] == 0.75f);
 }
 
+enum { GOLDEN_N = GOLDEN_C * GOLDEN_H * GOLDEN_W };
+
+static void golden_warp(const cvni_augment_draw *d, float *out)
+{
+    cvni_image image;
+    cvn_augment a = one_option(0);
+    cvni_augment_key key;
+    memset(&image, 0, sizeof image);
+    memset(&key, 0, sizeof key);
+    image.floats = golden_image[0];
+    image.channels = GOLDEN_C;
+    image.height = GOLDEN_H;
+    image.width = GOLDEN_W;
+    a.fill = 0;
+    cvni_warp_any(d, &a, &key, &image, out);
+}
+
+static double golden_worst(const float *a, const float *b, int n)
+{
+    double worst = 0;
+    for (int i = 0; i < n; i++) worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+    return worst;
+}
+
+/* torchvision's affine, adjust_hue, resized_crop, ten_crop. It resizes a crop without the pixels
+ * around it, so its edge differs. */
+static void torchvision(void)
+{
+    const double degree = 3.14159265358979324 / 180;
+    float out[GOLDEN_N];
+    for (int k = 0; k < 4; k++) {
+        const float *how = golden_affine_how[k];
+        cvni_augment_draw d;
+        memset(&d, 0, sizeof d);
+        d.cosine = cos((double)how[0] * degree) / (double)how[2];
+        d.sine = sin((double)how[0] * degree) / (double)how[2];
+        d.shear = tan((double)how[1] * degree);
+        d.dx = (int)how[3];
+        d.dy = (int)how[4];
+        golden_warp(&d, out);
+        CHECK_NEAR(golden_worst(out, golden_affine[k], GOLDEN_N), 0, 5e-6);
+    }
+    for (int k = 0; k < 3; k++) {
+        memcpy(out, golden_image[0], sizeof out);
+        cvni_colour(1, golden_turn[0][k], GOLDEN_H * GOLDEN_W, out);
+        CHECK_NEAR(golden_worst(out, golden_hue[k], GOLDEN_N), 0, 3e-6);
+    }
+    for (int k = 0; k < 3; k++) {
+        const float *box = golden_crop_box[k];
+        const double zoom_y = (double)box[2] / (int)GOLDEN_H;
+        const double zoom_x = (double)box[3] / (int)GOLDEN_W;
+        cvni_augment_draw d;
+        memset(&d, 0, sizeof d);
+        d.cosine = 1;
+        d.cropped = 1;
+        d.crop.top = (int)box[0];
+        d.crop.left = (int)box[1];
+        d.crop.height = (int)box[2];
+        d.crop.width = (int)box[3];
+        golden_warp(&d, out);
+        for (int i = 0; i < GOLDEN_N; i++) {
+            const double y = (i / GOLDEN_W % GOLDEN_H + 0.5) * zoom_y - 0.5;
+            const double x = (i % GOLDEN_W + 0.5) * zoom_x - 0.5;
+            if (y < 0 || x < 0 || y > (double)box[2] - 1 || x > (double)box[3] - 1) continue;
+            CHECK_NEAR(out[i], golden_crop[k][i], 3e-6);
+        }
+    }
+    for (int k = 0; k < 10; k++) {
+        cvn_shape s = { 4, { 1, GOLDEN_C, GOLDEN_CROP_H, GOLDEN_CROP_W, 0, 0 } };
+        cvni_crop(golden_image[0], GOLDEN_H, GOLDEN_W, &s, k, out);
+        CHECK(memcmp(out, golden_ten[k], sizeof golden_ten[k]) == 0);
+    }
+}
+
 /* How often and how much is erased; the rest stays. */
 static void erase_share(void)
 {
@@ -1360,6 +1435,7 @@ int main(void)
     RUN(elastic_spread);
     RUN(augment_colour);
     RUN(colour_known);
+    RUN(torchvision);
     RUN(erase_share);
     RUN(crop_known);
     RUN(augment_exact);

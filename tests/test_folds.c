@@ -290,6 +290,7 @@ static void stratified_refused(void)
 static void balanced(void)
 {
     int first_class[CLASSES + 1] = { 0 };
+    int repeated = 0;                                       /* rounds in the order of the last */
     cvn_data d = make_data(0);
     for (int i = 0; i < N; i++)                             /* few of classes 0 and 1, none of 3 */
         set_labels[i] = i == 7 || i == 20 ? 0 : i % 20 == 1 ? 1 : i % 3 ? 2 : i % 2 ? 4 : -5;
@@ -309,7 +310,14 @@ static void balanced(void)
             for (int k = 0; k < N; k++)
                 if (set_labels[i] == set_labels[k]) CHECK(abs(often[i] - often[k]) <= 1);
         first_class[set_labels[order[0]]]++;
+        for (int i = 4; i < N; i += 4) {
+            int same = 1;
+            for (int k = i; k < i + 4; k++)
+                same &= set_labels[order[k]] == set_labels[order[k - 4]];
+            repeated += same;
+        }
     }
+    CHECK_NEAR(repeated / 5600.0, 1 / 24.0, 0.01);          /* of 400*14 rounds */
     for (int c = 0; c <= CLASSES; c++)                      /* 100, deviation 8.7 */
         CHECKF(c == 3 ? first_class[c] == 0 : first_class[c] > 60 && first_class[c] < 140,
                "class %d came first %d of 400 times", c, first_class[c]);
