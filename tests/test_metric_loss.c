@@ -839,25 +839,27 @@ static void features(void)
     }
 }
 
-/* For prediction, and where the user runs the other net between forward and backward. */
+/* For prediction, where the user runs the other net between forward and backward, and where x has
+ * another reader. */
 static void features_between(void)
 {
     float x[BATCH * PIXELS];
     float y[2][BATCH * UNITS];
-    float d[2][BATCH * PIXELS];
+    float d[3][BATCH * PIXELS];
     cvn_node node = { 0 };
     cvn_net *other = make_other(0, 0, &node);
     ref_fill(x, BATCH * PIXELS, -1, 1, 3);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         cvn_net *net = cvn_create(NULL);
         const cvn_node in = cvn_input(net, 2, 8, 8);
         const cvn_node f = cvn_features(net, in, other, node);
         cvn_want_grad(net, in);
         cvn_mse_loss(net, f, f);
         cvn_mean_loss(net, f);
+        if (i == 2) cvn_mean_loss(net, in);
         CHECKF(cvn_build(net, BATCH) == CVN_OK, "%s", cvn_error(net));
         CHECK(cvn_set_input(net, in, x, BATCH) == CVN_OK && cvn_forward(net) == CVN_OK);
-        if (i) CHECK(cvn_predict(other, x + PIXELS, 1, y[0]) == CVN_OK);
+        if (i == 1) CHECK(cvn_predict(other, x + PIXELS, 1, y[0]) == CVN_OK);
         CHECK(cvn_backward(net) == CVN_OK);
         memcpy(d[i], cvn_gradient(net, in), sizeof d[i]);
         CHECK(cvn_predict(net, x, BATCH, y[0]) == CVN_OK);
@@ -869,6 +871,8 @@ static void features_between(void)
         cvn_destroy(net);
     }
     CHECK(memcmp(d[0], d[1], sizeof d[0]) == 0);
+    for (int k = 0; k < BATCH * PIXELS; k++)
+        CHECK_NEAR(d[2][k], (double)d[0][k] + 1.0 / (BATCH * PIXELS), 1e-7);
     cvn_destroy(other);
 }
 
