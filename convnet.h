@@ -12181,9 +12181,9 @@ static void cvni_draw_partners(cvni_rng *r, int *partner, int n)
     }
 }
 
-typedef struct cvni_box { int x0, y0, x1, y1, height, width; } cvni_box;
+typedef struct cvni_mix_box { int x0, y0, x1, y1, height, width; } cvni_mix_box;
 
-static int cvni_in_box(const cvni_layer *l, const cvni_box *box)
+static int cvni_in_box(const cvni_layer *l, const cvni_mix_box *box)
 {
     return box->width > 0 && l->shape.rank == 4 && l->shape.dim[2] == box->height &&
            l->shape.dim[3] == box->width;
@@ -12191,7 +12191,7 @@ static int cvni_in_box(const cvni_layer *l, const cvni_box *box)
 
 /* All float inputs and targets of the batch; net->partner holds the permutation, net->mix lambda.
  * box->width 0: no box. */
-static void cvni_mix_inputs(cvn_net *net, const cvni_box *box)
+static void cvni_mix_inputs(cvn_net *net, const cvni_mix_box *box)
 {
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -12251,7 +12251,7 @@ static cvni_rng cvni_mix_draws(const cvn_net *net)
     return cvni_rng_start(net->desc.seed, CVNI_STREAM_DROPOUT, net->tick, 0);
 }
 
-static cvn_result cvni_mix(cvn_net *net, const cvni_box *box)
+static cvn_result cvni_mix(cvn_net *net, const cvni_mix_box *box)
 {
     cvni_mix_inputs(net, box);
     for (int i = 0; i < net->batch; i++)
@@ -12264,7 +12264,7 @@ static cvn_result cvni_mix(cvn_net *net, const cvni_box *box)
 cvn_result cvn_mixup(cvn_net *net, float alpha)
 {
     const cvni_layer *image;
-    cvni_box none;
+    cvni_mix_box none;
     cvni_rng r;
     const cvn_result result = cvni_check_mix(net, "cvn_mixup", alpha, &image);
     if (result != CVN_OK || alpha == 0) return result;
@@ -12288,7 +12288,7 @@ static void cvni_box_side(cvni_rng *r, int size, double share, int *begin, int *
 cvn_result cvn_cutmix(cvn_net *net, float alpha)
 {
     const cvni_layer *image;
-    cvni_box box;
+    cvni_mix_box box;
     cvni_rng r;
     double share;
     const cvn_result result = cvni_check_mix(net, "cvn_cutmix", alpha, &image);
