@@ -5,11 +5,7 @@
 #include "test.h"
 #include "golden/training.h"
 
-#ifdef TEST_QUICK
-static const int draws = 2000;
-#else
 static const int draws = 20000;
-#endif
 
 static const char *const checkpoint = "build/test_fit.safetensors";
 
@@ -194,11 +190,14 @@ static void averages_move(void)
     const cvn_optimizer adam = cvn_adam(0.01f);
     const cvn_optimizer sgd = cvn_sgd(0.01f, 0);
     cvn_net *net = averaged_net(0.8f);
+    cvn_net *without = averaged_net(0);
     const size_t array = cvni_align(AVERAGED * sizeof(float));
     const size_t needed = cvn_memory_needed(net, 8, CVN_TRAIN);
     float *ema;
     unsigned char *buffer;
     CHECK(needed == net->arena_bytes);
+    CHECK(cvn_memory_needed(without, 8, CVN_TRAIN) + array == needed);
+    cvn_destroy(without);
     steps(net, 4);
     ema = copy_of(net->ema, AVERAGED);
     CHECK(cvn_build(net, 16) == CVN_OK && !memcmp(ema, net->ema, AVERAGED * sizeof(float)));
@@ -692,6 +691,31 @@ static void coin(void)
     cvn_destroy(m.net);
 }
 
+/* Boxes lie anywhere. Sides are even, from centre - h to centre + h - 1, so that for 5 x 7 pixels
+ * and two samples, half of whose permutations exchange them, the middle is hit with probability
+ * 0.158, the first corner with 0.094 and the last one with 0.040. */
+static void boxes(void)
+{
+    static float image[2 * 70], vector[2 * 300];
+    const mixed_net m = make_mixed(7, 2, 1);
+    int hits[5][7];
+    memset(hits, 0, sizeof hits);
+    fill_noise(image, 2 * 70, 23);
+    fill_noise(vector, 2 * 300, 24);
+    for (int i = 0; i < 1000; i++) {
+        const float *x = cvn_value(m.net, m.image);
+        m.net->tick = (uint64_t)i;
+        set_mixed(&m, 2, image, vector);
+        CHECK(cvn_cutmix(m.net, 1) == CVN_OK);
+        for (int k = 0; k < 35; k++) hits[k / 7][k % 7] += x[k] != image[k];
+    }
+    CHECK_NEAR(hits[2][3], 158, 46);                    /* 4 standard deviations */
+    CHECK_NEAR(hits[0][0], 94, 37);
+    CHECK_NEAR(hits[4][6], 40, 25);
+    CHECK(hits[0][6] > 20 && hits[4][0] > 20);
+    cvn_destroy(m.net);
+}
+
 static void mix_refused(void)
 {
     static float image[4 * 70], vector[4 * 300];
@@ -886,6 +910,24 @@ static void range_suggests(void)
     CHECK(r.suggested == 0 && r.steepest == 0);
 }
 
+/* Where it ends: 4 times the least loss, in the mean of a loss of 1 and then of 1 + c. */
+static void range_ends(void)
+{
+    double mean = 0;
+    double best = 0;
+    memset(&range, 0, sizeof range);
+    CHECK(cvni_range_record(&range, &mean, &best, 1, 1) == 1 && best == 1);
+    CHECK(cvni_range_record(&range, &mean, &best, 1, 6.9) == 1);        /* a mean of 3.98 */
+    CHECK(cvni_range_record(&range, &mean, &best, 1, 4.3) == 0 && range.count == 2);
+    CHECK(cvni_range_record(&range, &mean, &best, 1, NAN) == 0);
+    /* a loss below 0 */
+    memset(&range, 0, sizeof range);
+    mean = best = 0;
+    CHECK(cvni_range_record(&range, &mean, &best, 1, -2) == 1);
+    CHECK(cvni_range_record(&range, &mean, &best, 1, 9) == 1);          /* 3.56 */
+    CHECK(cvni_range_record(&range, &mean, &best, 1, 9) == 0);          /* 5.4, above 4 */
+}
+
 static void range_refused(void)
 {
     const cvn_data data = plain_set(12);
@@ -963,11 +1005,13 @@ int main(void)
     RUN(beta);
     RUN(mix);
     RUN(coin);
+    RUN(boxes);
     RUN(mix_refused);
     RUN(balanced);
     RUN(range_restores);
     RUN(range_curve);
     RUN(range_suggests);
+    RUN(range_ends);
     RUN(range_refused);
     RUN(freeze_after_build);
     return test_done();
