@@ -28,7 +28,7 @@ typedef struct zoo_size {
 /* Channels at this size: at least 4 and a multiple of 4, so that groups and halves remain whole. */
 static int wide(const zoo_size *z, int channels)
 {
-    return z->width == 100 ? channels : (channels * z->width / 100 + 3) / 4 * 4 + 4 * (channels * z->width < 100);
+    return z->width == 100 ? channels : (channels * z->width / 100 / 4 + 1) * 4;
 }
 
 /* A formatted name; good until the fourth call behind it. */
@@ -101,9 +101,9 @@ static void classify(cvn_net *net, cvn_node x, const zoo_size *z, const char *na
  * the first ones
  * ============================================================================================== */
 
-/* K. Fukushima, Biological Cybernetics 36, 1980: S-cells find a pattern (convolution, relu), C-cells
- * find it anywhere near (mean, x/(1 + x)). The sizes are the paper's, the training is not: it had no
- * backpropagation. */
+/* K. Fukushima, Biological Cybernetics 36, 1980: S-cells find a pattern (convolution, relu),
+ * C-cells find it anywhere near (mean, x/(1 + x)). The sizes are the paper's, the training is not:
+ * it had no backpropagation. */
 static void neocognitron(cvn_net *net, const zoo_size *z, int variant)
 {
     cvn_node x = cvn_input(net, 1, z->image, z->image);             /* U0         16 x 16 */
@@ -194,7 +194,7 @@ static void alexnet_paper(cvn_net *net, const zoo_size *z, int variant)
     dense_head(net, x, z, heads, 0);
 }
 
-/* M. Zeiler, R. Fergus, arXiv:1311.2901, figure 3: AlexNet with smaller windows at the beginning. */
+/* M. Zeiler, R. Fergus, arXiv:1311.2901, figure 3: AlexNet with smaller windows at first. */
 static void zfnet(cvn_net *net, const zoo_size *z, int variant)
 {
     static const char *const heads[3] = { "fc6", "fc7", "fc8" };
@@ -294,7 +294,7 @@ static cvn_node chain(cvn_net *net, cvn_node x, const zoo_size *z, const char *b
     return x;
 }
 
-/* A second and a third loss in the middle of the net, for the gradient's sake. Its weight is 0.3. */
+/* A loss in the middle of the net, for the gradient's sake; its weight is 0.3. */
 static void googlenet_aux(cvn_net *net, cvn_node x, const zoo_size *z, const char *name)
 {
     static const branch_conv conv = { "conv", 128, 1, 1, 1, 1 };
@@ -312,7 +312,8 @@ static void googlenet_aux(cvn_net *net, cvn_node x, const zoo_size *z, const cha
 static void googlenet(cvn_net *net, const zoo_size *z, int variant)
 {
     static const branch_conv first = { "conv1", 64, 7, 7, 2, 1 };
-    static const branch_conv next[2] = { { "conv2", 64, 1, 1, 1, 1 }, { "conv3", 192, 3, 3, 1, 1 } };
+    static const branch_conv next[2] = { { "conv2", 64, 1, 1, 1, 1 },
+                                         { "conv3", 192, 3, 3, 1, 1 } };
     static const char *const blocks[9] = { "3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b" };
     static const int widths[9][6] = {
         { 64, 96, 128, 16, 32, 32 },     { 128, 128, 192, 32, 96, 64 },
@@ -337,7 +338,9 @@ static void googlenet(cvn_net *net, const zoo_size *z, int variant)
         if (variant && i == 5) googlenet_aux(net, x, z, "aux2");
     }
     x = cvn_dropout(net, cvn_global_avgpool(net, x), 0.2f);
-    cvn_softmax_loss(net, cvn_name(net, cvn_dense(net, x, z->classes), "fc"));
+    x = cvn_name(net, cvn_dense(net, x, z->classes), "fc");
+    cvn_softmax_loss(net, x);
+    cvn_output(net, x);                 /* else that of the first loss, an auxiliary one */
 }
 
 /* The pooling branch of Inception-v3: a mean, then 1x1. */
@@ -550,8 +553,8 @@ static void cifar_resnet(cvn_net *net, const zoo_size *z, int variant)
     classify(net, x, z, "fc");
 }
 
-/* K. He et al., arXiv:1603.05027: norm and relu before the convolutions, nothing behind the sum; for
- * CIFAR-10, bottlenecks, 9n + 2 layers. */
+/* K. He et al., arXiv:1603.05027: norm and relu before the convolutions, nothing behind the sum;
+ * for CIFAR-10, bottlenecks, 9n + 2 layers. */
 static void preactivation_resnet(cvn_net *net, const zoo_size *z, int variant)
 {
     cvn_residual_desc d = cvn_residual_defaults();
@@ -813,7 +816,7 @@ static void shufflenet_v2(cvn_net *net, const zoo_size *z, int variant)
 /* M. Tan, Q. Le, arXiv:1905.11946, table 1 */
 static void efficientnet_b0(cvn_net *net, const zoo_size *z, int variant)
 {
-    static const int rows[7][5] = {     /* expansion, kernel, filters, blocks, stride of the first */
+    static const int rows[7][5] = {     /* expansion, kernel, filters, blocks, first stride */
         { 1, 3, 16, 1, 1 }, { 6, 3, 24, 2, 2 },  { 6, 5, 40, 2, 2 }, { 6, 3, 80, 3, 2 },
         { 6, 5, 112, 3, 1 }, { 6, 5, 192, 4, 2 }, { 6, 3, 320, 1, 1 }
     };
