@@ -28,7 +28,8 @@ typedef struct zoo_size {
 /* Channels at this size: at least 4 and a multiple of 4, so that groups and halves remain whole. */
 static int wide(const zoo_size *z, int channels)
 {
-    return z->width == 100 ? channels : (channels * z->width / 100 / 4 + 1) * 4;
+    const int fours = (channels * z->width / 100 + 3) / 4;
+    return z->width == 100 ? channels : fours < 1 ? 4 : 4 * fours;
 }
 
 /* A formatted name; good until the fourth call behind it. */
