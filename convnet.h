@@ -1540,8 +1540,7 @@ struct cvni_layer {
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
     float loss_weight;          /* not 0: minimised */
-    double macs;                /* of each entry of the first axis: products with weights and of
-                                 * matrices */
+    double macs;                /* multiply-accumulates per sample */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
