@@ -9402,22 +9402,25 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
  * functions add is the order of layers, and names as torchvision has them. Formulas and sources:
  * >>layers-api.                                                      tested: tests/test_blocks.c */
 
-/* Names a node "<scope>.<part>" where that name is free and not too long. */
+/* Names a node "scope.part" where that name is free. */
 static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
 {
     char name[2 * CVN_MAX_NAME];
-    int length;
-    if (!net || net->failed) return node;
-    length = snprintf(name, sizeof name, "%s%s%s", net->scope, net->scope[0] ? "." : "", part);
-    if (length >= CVN_MAX_NAME || cvni_find_layer(net, name)) return node;
+    if (!net || net->failed || net->mode || net->parent || !cvni_valid(net, node)) return node;
+    snprintf(name, sizeof name, "%s%s%s", net->scope, net->scope[0] ? "." : "", part);
+    if (strlen(name) >= CVN_MAX_NAME || cvni_find_layer(net, name)) return node;
     return cvn_name(net, node, name);
 }
 
-/* 1 when x is an image of a net that works; else 0 and, on a net that worked, the error. */
+/* 1 when x is an image of a net that takes layers; else 0 and, on a net that worked, the error. */
 static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
 {
     const cvn_shape s = cvn_node_shape(net, x);
     if (!net || net->failed) return 0;
+    if (net->mode || net->parent) {
+        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; add layers before", call);
+        return 0;
+    }
     if (!cvni_valid(net, x))
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
     else if (s.rank != 4)
@@ -9664,7 +9667,7 @@ cvn_node cvn_inception(cvn_net *net, cvn_node x, const int widths[6])
 {
     const cvn_node none = { 0 };
     cvn_inception_desc d = cvn_inception_defaults();
-    if (!net || net->failed) return none;
+    if (!cvni_block_image(net, x, "inception")) return none;
     if (!widths) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "inception: no widths");
         return none;

@@ -320,7 +320,7 @@ static void refuse(int which, const char *text)
     case 6: cvn_inception(net, x, bad); break;
     case 7: cvn_inception(net, x, NULL); break;
     case 8: v.kernel = 2; cvn_inverted_residual(net, x, &v); break;
-    case 9: v.activation = (cvn_activation_kind)99; cvn_inverted_residual(net, x, &v); break;
+    case 9: v.activation = (cvn_activation_kind)15; cvn_inverted_residual(net, x, &v); break;
     case 10: cvn_fire(net, x, 2, 0, 2); break;
     case 11: cvn_inverted_residual(net, x, NULL); break;
     default: cvn_residual_basic(net, x, 4, -1); break;
@@ -338,13 +338,30 @@ static void errors(void)
     static const char *const texts[13] = {
         "residual: 'input1' has rank 2; [N, C, H, W] is needed", "channels 0", "groups 2",
         "groups 3", "squeeze_excite: the input is no node", "a kernel of 4; it must be odd",
-        "conv", "no widths", "kernel 2", "activation 99", "conv", "filters 0", "stride -1"
+        "conv", "no widths", "kernel 2", "activation 15", "conv", "filters 0", "stride -1"
     };
     const cvn_node none = { 0 };
     for (int i = 0; i < 13; i++) refuse(i, texts[i]);
     CHECK(cvn_residual_basic(NULL, none, 4, 1).id == 0 && cvn_fire(NULL, none, 1, 1, 1).id == 0);
     CHECK(cvn_inverted_residual(NULL, none, NULL).id == 0);
     CHECK(cvn_inception(NULL, none, NULL).id == 0 && cvn_squeeze_excite(NULL, none, 1).id == 0);
+}
+
+/* A built net refuses blocks and goes on. */
+static void built_net(void)
+{
+    static const int widths[6] = { 1, 1, 1, 1, 1, 1 };
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input(net, 2, 3, 3);
+    const float image[18] = { 0 };
+    cvn_residual_basic(net, x, 2, 1);
+    CHECK(cvn_build(net, 1) == CVN_OK);
+    CHECK(cvn_residual_basic(net, x, 4, 1).id == 0 && cvn_inception(net, x, widths).id == 0);
+    CHECK(cvn_inception(net, x, NULL).id == 0 && cvn_fire(net, x, 1, 1, 1).id == 0);
+    CHECK(cvn_squeeze_excite(net, x, 1).id == 0 && cvn_inverted_residual(net, x, NULL).id == 0);
+    CHECK(strstr(cvn_error(net), "add layers before") != NULL);
+    CHECK(cvn_set_input(net, x, image, 1) == CVN_OK && cvn_forward_eval(net) == CVN_OK);
+    cvn_destroy(net);
 }
 
 /* Multiply-accumulates of a graph: convolutions, dense layers and matrix products alone. */
@@ -370,6 +387,7 @@ int main(void)
     RUN(taken_names);
     RUN(differences);
     RUN(errors);
+    RUN(built_net);
     RUN(macs);
     return test_done();
 }
