@@ -320,7 +320,10 @@ static void refuse(int which, const char *text)
     case 6: cvn_inception(net, x, bad); break;
     case 7: cvn_inception(net, x, NULL); break;
     case 8: v.kernel = 2; cvn_inverted_residual(net, x, &v); break;
-    case 9: v.activation = (cvn_activation_kind)15; cvn_inverted_residual(net, x, &v); break;
+    case 9:
+        memset(&v.activation, 9, sizeof v.activation);         /* no C++ cast would do */
+        cvn_inverted_residual(net, x, &v);
+        break;
     case 10: cvn_fire(net, x, 2, 0, 2); break;
     case 11: cvn_inverted_residual(net, x, NULL); break;
     default: cvn_residual_basic(net, x, 4, -1); break;
@@ -338,7 +341,7 @@ static void errors(void)
     static const char *const texts[13] = {
         "residual: 'input1' has rank 2; [N, C, H, W] is needed", "channels 0", "groups 2",
         "groups 3", "squeeze_excite: the input is no node", "a kernel of 4; it must be odd",
-        "conv", "no widths", "kernel 2", "activation 15", "conv", "filters 0", "stride -1"
+        "conv", "no widths", "kernel 2", "is not one of cvn_activation_kind", "conv", "filters 0", "stride -1"
     };
     const cvn_node none = { 0 };
     for (int i = 0; i < 13; i++) refuse(i, texts[i]);
