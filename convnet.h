@@ -60,15 +60,15 @@
  *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api
  *                     >>io-api
  *     support         >>platform >>internal >>error >>memory >>random >>threads
- *     engine          >>shape >>graph >>input >>plan >>run
+ *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     layers          >>conv2d >>dense >>pool >>norm >>layernorm >>act >>softmax >>gated >>dropout
- *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
- *                     >>resize
- *     blocks          >>blocks
- *     losses          >>loss
+ *     layers          >>conv >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
+ *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize
+ *     blocks          >>transformer >>blocks
+ *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
- *     training        >>optim >>schedule >>train >>check >>history
+ *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
  *     end             >>license
@@ -262,7 +262,8 @@ CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
 /* Training of single layers, at any time:
  *   cvn_freeze     the node's parameters do not change and batch norm keeps and uses its running
  *                  statistics. Frozen before cvn_build, a leading part of the net is left out of
- *                  the backward pass.
+ *                  the backward pass; cvn_resize and cvn_set_optimizer leave out no more than
+ *                  that.
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
  *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
@@ -291,6 +292,19 @@ CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, 
  * an error. The optimizer's state is part of it: call cvn_set_optimizer before, if it is not Adam.
  * CVN_TRAIN | CVN_INFER is CVN_TRAIN: a training plan predicts too. */
 CONVNET_API size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode);
+
+/* Recomputation (gradient checkpointing): training in less memory for some more time, with the same
+ * bits. Values inside a recomputed segment are given up after the forward pass and computed again
+ * when the backward pass comes to it.
+ *   cvn_recompute          before cvn_build: the layers from `first` to `last`, in the order in
+ *                          which they were added, are a segment: a block of a residual net, say
+ *   cvn_set_memory_budget  training plans to come take at most so many bytes (cvn_memory_needed):
+ *                          segments beside those of cvn_recompute are chosen where it needs them,
+ *                          so that as little as possible is computed twice. 0: no budget. A batch
+ *                          that does not fit is CVN_ERROR_MEMORY with the least number of bytes.
+ *   source   T. Chen et al., arXiv:1604.06174 */
+CONVNET_API void cvn_recompute(cvn_net *net, cvn_node first, cvn_node last);
+CONVNET_API void cvn_set_memory_budget(cvn_net *net, size_t bytes);
 
 /* cvn_resize - every image input takes `height` x `width` from now on; same batch, same parameters.
  * For nets whose parameters do not depend on it (fully convolutional ones, or with global pooling).
@@ -374,14 +388,39 @@ CONVNET_API cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count);
 CONVNET_API cvn_node cvn_input_labels(cvn_net *net, const int *dims, int count);
 CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
 
-/* cvn_conv2d - 2-D convolution (cross-correlation: the kernel is not flipped).
- *   x        [N, C, H, W]
- *   returns  [N, filters, OH, OW]    OH = (H + 2*pad - kernel)/stride + 1, rounded down
- *   weights  weight [filters, C, kernel, kernel], He-normal; bias [filters], zero
- *   errors   CVN_ERROR_SHAPE when kernel > H + 2*pad or > W + 2*pad; CVN_ERROR_ARGUMENT for a value
- *            out of range
- * cvn_depthwise - one kernel a channel: filters = groups = C, weight [C, 1, kernel, kernel]. */
+/* Convolution (cross-correlation: the kernel is not flipped). Weights He-normal, bias zero.
+ *   cvn_conv1d  [N, C, L] -> [N, filters, OL]             weight [filters, C/groups, kernel]
+ *   cvn_conv2d  [N, C, H, W] -> [N, filters, OH, OW]
+ *                                               weight [filters, C/groups, kernel_h, kernel_w]
+ *   cvn_conv3d  [N, C, D, H, W] -> [N, filters, OD, OH, OW]
+ *                                     weight [filters, C/groups, kernel_d, kernel_h, kernel_w]
+ *   each size   (size + pads - dilation*(kernel - 1) - 1)/stride + 1, rounded down
+ *   bias        [filters]
+ *   errors      CVN_ERROR_SHAPE when the (dilated) kernel is larger than the padded input, groups
+ *               do not divide, or the input has another rank; CVN_ERROR_ARGUMENT for a value out of
+ *               range
+ * The short calls have the same kernel, stride and pad on all axes and sides; a pad of kernel/2
+ * keeps the size at stride 1 and odd kernels. An image with a depth axis (video, volumes) is what
+ * cvn_conv3d is for.
+ *   cvn_depthwise         one kernel a channel: filters = groups = C, weight [C, 1, kernel, kernel]
+ *   cvn_pointwise         1x1: a dense layer at each pixel ("network in network", M. Lin et al.,
+ *                         arXiv:1312.4400)
+ *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
+ *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
+ *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
 typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
+
+typedef struct cvn_conv1d_desc {
+    int filters, kernel;
+    int stride;                     /* 0: 1 */
+    int pad_left, pad_right;
+    int dilation;                   /* 0: 1 */
+    int groups;                     /* 0: 1; divides channels and filters */
+    cvn_pad_mode pad_mode;          /* reflect: -1 reads 1 (pad < size); replicate: -1 reads 0 */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, fan_in = C/groups * kernel */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv1d_desc;
 
 typedef struct cvn_conv2d_desc {
     int filters;
@@ -396,11 +435,89 @@ typedef struct cvn_conv2d_desc {
     cvn_init bias_init;             /* default zero */
 } cvn_conv2d_desc;
 
+typedef struct cvn_conv3d_desc {
+    int filters;
+    int kernel_d, kernel_h, kernel_w;           /* 0: as the one before */
+    int stride_d, stride_h, stride_w;           /* stride_d 0: 1; others 0: as the one before */
+    int pad_front, pad_top, pad_left, pad_back, pad_bottom, pad_right;
+    int dilation_d, dilation_h, dilation_w;     /* as the strides */
+    int groups;                     /* 0: 1; divides channels and filters */
+    cvn_pad_mode pad_mode;          /* reflect: -1 reads 1 (pad < size); replicate: -1 reads 0 */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, fan_in = C/groups * the kernel's taps */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv3d_desc;
+
+CONVNET_API cvn_conv1d_desc cvn_conv1d_defaults(void);
 CONVNET_API cvn_conv2d_desc cvn_conv2d_defaults(void);
+CONVNET_API cvn_conv3d_desc cvn_conv3d_defaults(void);
+CONVNET_API cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                                int pad);
 CONVNET_API cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
                                 int pad);
+CONVNET_API cvn_node cvn_conv3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                                int pad);
+CONVNET_API cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc);
 CONVNET_API cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc *desc);
+CONVNET_API cvn_node cvn_conv3d_ex(cvn_net *net, cvn_node x, const cvn_conv3d_desc *desc);
 CONVNET_API cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad);
+CONVNET_API cvn_node cvn_pointwise(cvn_net *net, cvn_node x, int filters);
+CONVNET_API cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+
+/* Transposed convolution: the gradient of a convolution as a layer of its own. Each input element
+ * adds its kernel, times its value, to the output; neighbours are `stride` apart there.
+ *   cvn_conv_transpose1d  [N, C, L] -> [N, filters, OL]       weight [C, filters/groups, kernel]
+ *   cvn_conv_transpose2d  [N, C, H, W] -> [N, filters, OH, OW]
+ *                                                weight [C, filters/groups, kernel_h, kernel_w]
+ *   each size   (size - 1)*stride - pads + dilation*(kernel - 1) + output_pad + 1
+ *   bias        [filters], zero
+ *   weights     He-normal with fan_in = C/groups * taps / strides (1 at least): so many products
+ *               make one output element, on average, and the variance stays what it is. (PyTorch
+ *               takes filters/groups * taps, the fan of the other direction.)
+ *   pads        take away from the output; output_pad adds to its end (it is smaller than the
+ *               stride or the dilation): a stride-2 convolution has two input sizes for one output
+ *               size, 0 and 1 choose. No pad modes.
+ *   errors      CVN_ERROR_SHAPE when nothing is left of the output, groups do not divide, or the
+ *               input has another rank; CVN_ERROR_ARGUMENT for a value out of range
+ * Named deconv1, deconv2, ... An inference plan does not fold a batch norm behind it.
+ * M. D. Zeiler et al., Deconvolutional networks, CVPR 2010; V. Dumoulin, F. Visin,
+ * arXiv:1603.07285, section 4 */
+typedef struct cvn_conv_transpose1d_desc {
+    int filters, kernel;
+    int stride;                     /* 0: 1 */
+    int pad_left, pad_right;
+    int output_pad;
+    int dilation;                   /* 0: 1 */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose1d_desc;
+
+typedef struct cvn_conv_transpose2d_desc {
+    int filters;
+    int kernel_h, kernel_w;         /* kernel_w 0: kernel_h */
+    int stride_h, stride_w;         /* stride_h 0: 1; stride_w 0: stride_h */
+    int pad_top, pad_left, pad_bottom, pad_right;
+    int output_pad_h, output_pad_w;
+    int dilation_h, dilation_w;     /* dilation_h 0: 1; dilation_w 0: dilation_h */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose2d_desc;
+
+CONVNET_API cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void);
+CONVNET_API cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void);
+CONVNET_API cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose1d_desc *desc);
+CONVNET_API cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose2d_desc *desc);
 
 /* cvn_dense - fully connected: y = x W^T + b.
  *   x        [N, C], or [N, C, H, W] which is flattened to [N, C*H*W], or a sequence [N, T, C],
@@ -420,10 +537,25 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
  * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
- * the kernel.
- *   cvn_maxpool          the largest value (the first of equals); padding never wins; NaN does
- *   cvn_avgpool          the mean; padding counts as zeros unless exclude_pad
- *   cvn_global_avgpool   [N, C, H, W] -> [N, C, 1, 1]; cvn_global_maxpool likewise */
+ * the kernel. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a description
+ * kernel_w, stride_w, pad_left and pad_right count, the other pads are 0.
+ *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
+ *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
+ *   cvn_global_avgpool    [N, C, H, W] -> [N, C, 1, 1], [N, C, L] -> [N, C, 1];
+ *                         cvn_global_maxpool likewise
+ *   cvn_adaptive_avgpool, cvn_adaptive_maxpool   to height x width; 0: as the input; for [N, C, L]
+ *                         height is 1 (or 0). Window i of OH is floor(i*H/OH) to
+ *                         ceil((i + 1)*H/OH) - 1: nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
+ *   cvn_maxpool_indices   where the values of the same cvn_maxpool_ex stand: an int node
+ *                         [N, C, OH, OW] of h*W + w. For cvn_maxunpool; no gradient, no cvn_value
+ *   cvn_maxunpool         [N, C, OH, OW] -> [N, C, height, width]: each value at its index of its
+ *                         channel, the last one of equal indices; 0 elsewhere (F.max_unpool2d).
+ *                         Backward: the gradient at the index. An index outside the result:
+ *                         CVN_ERROR_ARGUMENT from the call that runs the net
+ *   errors   CVN_ERROR_SHAPE for a kernel larger than input and pads, CVN_ERROR_ARGUMENT for a
+ *            value out of range
+ *   source   unpooling: M. Zeiler, R. Fergus, arXiv:1311.2901; V. Badrinarayanan et al.,
+ *            arXiv:1511.00561 */
 typedef struct cvn_pool_desc {
     int kernel_h, kernel_w;         /* kernel_w 0: kernel_h */
     int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where
@@ -441,6 +573,33 @@ CONVNET_API cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int strid
 CONVNET_API cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width);
+CONVNET_API cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width);
+CONVNET_API cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
+CONVNET_API cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height,
+                                   int width);
+
+/* cvn_roi_align - the part of an image inside each box, at one size (torchvision.ops.roi_align).
+ *   x        [N, C, H, W]
+ *   boxes    [N, R, 4]: x1, y1, x2, y2 of the R boxes of a sample, times spatial_scale in pixels of
+ *            x; an input or any other node, gets no gradient
+ *   returns  [N, R, C, height, width]; cvn_flatten_batch makes N*R samples of it
+ *   value    the mean of sampling_ratio^2 bilinear values a cell; 0 for what lies more than a pixel
+ *            outside x. A box that is not finite gives NaN
+ *   desc     NULL: defaults
+ *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for a value out of range
+ *   source   K. He et al., arXiv:1703.06870 */
+typedef struct cvn_roi_align_desc {
+    float spatial_scale;            /* 0: 1; 1/16 for boxes of an image that is 16 times x */
+    int sampling_ratio;             /* values per cell and axis; 0: ceil(side of the cell) */
+    int aligned;                    /* boxes half a pixel up and to the left, so that pixels are
+                                     * points at their centres; else boxes have sides of at least
+                                     * 1 */
+} cvn_roi_align_desc;
+
+CONVNET_API cvn_roi_align_desc cvn_roi_align_defaults(void);
+CONVNET_API cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
+                                   const cvn_roi_align_desc *desc);
 
 /* cvn_batchnorm - y = (x - mean)/sqrt(var + eps) * weight + bias, statistics per channel.
  *   x        [N, C] or [N, C, ...]; training: mean and (biased) variance of the batch; prediction:
@@ -509,6 +668,15 @@ CONVNET_API cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x,
 CONVNET_API cvn_node cvn_groupnorm(cvn_net *net, cvn_node x, int groups);
 CONVNET_API cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc *desc);
 
+/* cvn_spectral_norm - the node's weight is divided by its largest singular value, the weight taken
+ * as a matrix with the outputs as rows; returns the node. u, v follow the singular vectors by one
+ * power iteration a training forward pass; predictions use them as they stand. Parameters are named
+ * as by torch.nn.utils.spectral_norm: weight_orig, and among the running statistics weight_u and
+ * weight_v. Tied layers share it. A batch norm behind the layer is not folded.
+ *   errors   CVN_ERROR_ARGUMENT when the node has no weight of two or more axes
+ *   source   T. Miyato et al., arXiv:1802.05957 */
+CONVNET_API cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node);
+
 /* cvn_l2norm - y = x/max(|x|, 1e-12), |x| the Euclidean length along an axis from 1 on
  * (F.normalize). */
 CONVNET_API cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis);
@@ -532,13 +700,39 @@ CONVNET_API cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc *de
 
 /* cvn_dropout - training: each value is zero with probability p, else divided by 1 - p; prediction:
  * y = x. 0 <= p < 1.
- *   source   N. Srivastava et al., JMLR 15, 2014 (the "inverted" form) */
+ * cvn_spatial_dropout - whole channels of [N, C, ...] are (nn.Dropout2d).
+ * cvn_drop_path - whole samples are (stochastic depth): y = x + f(x) with f(x) behind it. Behind
+ * cvn_flatten_batch each entry of the first axis has a draw of its own.
+ *   source   N. Srivastava et al., JMLR 15, 2014 (the "inverted" form); J. Tompson et al.,
+ *            arXiv:1411.4280; G. Huang et al., arXiv:1603.09382 */
 CONVNET_API cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p);
+CONVNET_API cvn_node cvn_spatial_dropout(cvn_net *net, cvn_node x, float p);
+CONVNET_API cvn_node cvn_drop_path(cvn_net *net, cvn_node x, float p);
+
+/* cvn_gaussian_noise - training: y = x + std*e, e normal with mean 0 and deviation 1; prediction:
+ * y = x. std >= 0.
+ * cvn_reparameterize - training: y = mean + exp(log_variance/2)*e, prediction: y = mean; both have
+ * gradients. The sample of a variational autoencoder.
+ *   source   D. Kingma, M. Welling, arXiv:1312.6114 */
+CONVNET_API cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std);
+CONVNET_API cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance);
 
 /* cvn_flatten - [N, ...] -> [N, product]. cvn_reshape - [N, dims...], the same number of elements
  * per sample; one of dims may be -1: what remains. Neither copies when x has no other reader. */
 CONVNET_API cvn_node cvn_flatten(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count);
+
+/* cvn_flatten_batch - [N, R, ...] -> [N*R, ...]: the layers behind it take every region, frame or
+ * step for a sample (torch's flatten(0, 1)). cvn_unflatten_batch - back: [N*R, ...] ->
+ * [N, R, ...] with R = count. Neither copies; labels pass too.
+ *   The batch stays what it is: n samples in cvn_set_input and cvn_predict, whose result then has R
+ *   rows a sample, and so have the labels or targets of a loss behind cvn_flatten_batch (its own
+ *   label input takes n*R of them, [N*R] without another axis). Batch norm and means of losses go
+ *   over all N*R rows.
+ *   errors   CVN_ERROR_SHAPE when there is no axis R, or count does not divide the rows of a
+ *            sample */
+CONVNET_API cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count);
 
 /* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W]
  * and [N, C, 1, 1]. Ranks must agree. errors: CVN_ERROR_SHAPE */
@@ -611,6 +805,155 @@ CONVNET_API cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
 CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim);
+
+/* cvn_parameter - a learned tensor that is the same for every sample: class tokens, queries, an
+ * image that is optimised.
+ *   dims     `count` axes, 1 to CVN_MAX_RANK - 1
+ *   returns  [N, dims[0], ..., dims[count - 1]], the tensor once for each sample; its gradient is
+ *            the sum over the samples
+ *   weights  one of shape dims with the layer's name alone ("parameter1"); zero unless init says
+ *            more; for init fan_in is the product of dims[1], ..., fan_out dims[0]*dims[2]*...
+ * A net without any input runs the batch it was built for.
+ * cvn_positional_encoding - x [N, T, C] plus fixed waves: for t from 0 and even c
+ * sin(t/10000^(c/C)), and cos of the same at c + 1.
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.5
+ * cvn_position_embedding - x [N, T, C] plus learned positions.
+ *   weights  weight [T, C], normal with mean 0 and deviation 0.02
+ *   errors   CVN_ERROR_SHAPE when x is no sequence, CVN_ERROR_ARGUMENT for an axis below 1 */
+CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init);
+CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
+
+/* cvn_multihead_attention - nn.MultiheadAttention(batch_first=True): each query is answered by a
+ * mean of the values, weighted by how well it fits their keys.
+ *   query    [N, T, E]
+ *   key      [N, S, E], value [N, S, E]; query, key and value may be one node (self-attention)
+ *   returns  [N, T, E]: Q, K, V = query, key, value times their part of in_proj_weight, plus its
+ *            bias, cut into `heads` parts of d = E/heads columns; softmax(Q K^T/sqrt(d)) V of each
+ *            part; side by side times out_proj
+ *   weights  in_proj_weight [3E, E] (for query, key, value), Xavier-uniform; in_proj_bias [3E],
+ *            zero; out_proj.weight [E, E], uniform in +-1/sqrt(E); out_proj.bias [E], zero
+ *   memory   for backward Q, K, V and what out_proj reads; the weights of the mean, [N, heads, T,
+ *            S], are never stored
+ *   errors   CVN_ERROR_SHAPE when the shapes do not fit, CVN_ERROR_ARGUMENT when heads do not
+ *            divide E or for a dropout outside [0, 1); a length outside 1..S is
+ *            CVN_ERROR_ARGUMENT from the call that runs the net
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.2
+ * cvn_scaled_dot_product_attention - the same without in_proj and out_proj: Q, K, V are the nodes
+ * themselves (F.scaled_dot_product_attention). desc NULL: one head. */
+typedef struct cvn_attention_desc {
+    int heads;                      /* 0: 1 */
+    int causal;                     /* query t sees the keys 0 to t alone */
+    float dropout;                  /* of the weights of the mean, in training; [0, 1) */
+    int no_bias;                    /* without in_proj_bias and out_proj.bias */
+    cvn_node lengths;               /* labels [N] (cvn_input_labels(net, NULL, 0)): the keys that
+                                     * each sample has, 1..S, those behind are not seen, as
+                                     * key_padding_mask; id 0: S for all */
+    cvn_init weight_init;           /* of both weights; default: each as above */
+} cvn_attention_desc;
+
+CONVNET_API cvn_attention_desc cvn_attention_defaults(void);
+CONVNET_API cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                             cvn_node value, int heads);
+CONVNET_API cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
+                                                cvn_node value, const cvn_attention_desc *desc);
+CONVNET_API cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                                      cvn_node value,
+                                                      const cvn_attention_desc *desc);
+
+/* Transformer layers, made of the layers above; one call is one layer, a stack is a loop with a
+ * cvn_scope each ("encoder.layers.0"), which gives the parts the names that PyTorch's have. Where
+ * such a name is taken (two layers in one scope) a part keeps its automatic one.
+ *   cvn_transformer_encoder   nn.TransformerEncoderLayer: x [N, T, E] -> [N, T, E];
+ *                             x = norm1(x + self_attn(x)); x = norm2(x + linear2(act(linear1(x))))
+ *   cvn_transformer_decoder   nn.TransformerDecoderLayer: x [N, T, E], memory [N, S, E] ->
+ *                             [N, T, E]; x = norm1(x + self_attn(x)), causal;
+ *                             x = norm2(x + multihead_attn(x, memory));
+ *                             x = norm3(x + linear2(act(linear1(x))))
+ *   norm_first                x = x + f(norm(x)) instead of norm(x + f(x)); PyTorch's stacks end
+ *                             with one more norm then
+ *   weights                   of all linear maps Xavier-uniform, as nn.Transformer has them
+ *   errors                    those of the parts
+ * cvn_patch_embedding - patches of an image as a sequence: x [N, C, H, W] -> [N, (H/patch)*
+ * (W/patch), dim], a convolution (conv_proj, weight of deviation sqrt(1/fan_in)) with kernel and
+ * stride `patch`, row by row.
+ *   source   A. Vaswani et al., arXiv:1706.03762; R. Xiong et al., arXiv:2002.04745 (norm_first);
+ *            A. Dosovitskiy et al., arXiv:2010.11929 (patches) */
+typedef struct cvn_transformer_desc {
+    int heads;                      /* 0: 1 */
+    int feedforward;                /* units of linear1; 0: 4*E */
+    float dropout;                  /* everywhere PyTorch has it, the attention weights too; its
+                                     * default there is 0.1, here 0 */
+    int norm_first;
+    int gelu;                       /* act: gelu instead of relu */
+    int causal;                     /* encoder; the decoder always is */
+    cvn_node lengths;               /* labels [N]: positions of x that each sample has; 0: all */
+    cvn_node memory_lengths;        /* decoder: the same of memory */
+    float eps;                      /* of the norms; 0: 1e-5 */
+} cvn_transformer_desc;
+
+CONVNET_API cvn_transformer_desc cvn_transformer_defaults(void);
+CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
+                                             const cvn_transformer_desc *desc);
+CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                             const cvn_transformer_desc *desc);
+CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
+
+/* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
+ * batch_first = True define them. With s(v) = 1/(1 + exp(-v)), h' and c' of the step before, one
+ * line of W and b for each gate:
+ *   rnn      h = tanh(W_ih x + b_ih + W_hh h' + b_hh)
+ *   lstm     i, f, o = s(W_ih x + b_ih + W_hh h' + b_hh), g the same with tanh;
+ *            c = f c' + i g;  h = o tanh(c)
+ *   gru      r, z = s(W_ih x + b_ih + W_hh h' + b_hh);
+ *            n = tanh(W_in x + b_in + r (W_hn h' + b_hn));  h = (1 - z) n + z h'
+ *   x        [N, T, C]
+ *   returns  [N, T, hidden], the h of each step; bidirectional [N, T, 2*hidden], the reverse
+ *            direction behind the other one; of several layers, the last one's
+ *   weights  weight_ih_l0 [G*hidden, C], weight_hh_l0 [G*hidden, hidden], bias_ih_l0, bias_hh_l0
+ *            [G*hidden]; then those of ..._l0_reverse, ..._l1, ..., where weight_ih is
+ *            [G*hidden, directions*hidden]. G gates: rnn 1; lstm 4, in the order i, f, g, o;
+ *            gru 3, in the order r, z, n. Uniform in +-1/sqrt(hidden).
+ *   lengths  one label a sample, the steps of it that count, 1 to T: behind them y is 0 and the
+ *            state stays, and the reverse direction begins at the last one that counts, as with
+ *            pack_padded_sequence. (cvn_fit gives labels to every label input: train such nets with
+ *            cvn_set_labels, cvn_forward, cvn_backward, cvn_step.)
+ *   errors   CVN_ERROR_SHAPE for inputs that do not fit; CVN_ERROR_ARGUMENT for a value out of
+ *            range, and for a length outside 1 to T from the call that runs the net
+ *   source   S. Hochreiter, J. Schmidhuber, Neural Computation 9(8), 1997; K. Cho et al.,
+ *            arXiv:1406.1078
+ *
+ * cvn_rnn_state - the final state of such a layer: which 0 its h, which 1 the c of an LSTM.
+ *   returns  [N, layers*directions, hidden], for each layer its directions, PyTorch's h_n and c_n
+ *            with the batch first. It has a gradient, and fits h0 and c0 of another layer: encoder
+ *            and decoder. To go on step by step, build a net of T = 1 whose h0 and c0 are inputs,
+ *            and feed it these outputs.
+ * cvn_last_step - [N, T, C] -> [N, C], step T. Of a reverse direction that is the one that has seen
+ * least, and behind a sample's length it is 0: there read cvn_rnn_state. */
+typedef struct cvn_rnn_desc {
+    int hidden;
+    int layers;                     /* 0: 1 */
+    int bidirectional;
+    int no_bias;
+    int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
+    float dropout;                  /* on the steps that a layer hands to the next, in training;
+                                     * 0 <= dropout < 1 */
+    cvn_node h0, c0;                /* initial states [N, layers*directions, hidden]; id 0: zeros;
+                                     * c0: cvn_lstm alone */
+    cvn_node lengths;               /* label input [N] (cvn_input_labels(net, NULL, 0)); id 0: T */
+    cvn_init weight_init;           /* default uniform in +-1/sqrt(hidden) */
+    cvn_init bias_init;             /* the same */
+} cvn_rnn_desc;
+
+CONVNET_API cvn_rnn_desc cvn_rnn_defaults(void);
+CONVNET_API cvn_node cvn_rnn(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_lstm(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_gru(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which);
+CONVNET_API cvn_node cvn_last_step(cvn_net *net, cvn_node x);
 
 /* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
  * 1 on. */
@@ -840,6 +1183,10 @@ CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
 
 /* Losses: scalar nodes, means over the batch, minimised by cvn_fit; several add up.
  *
+ * cvn_set_sample_weights gives each sample of a batch a weight w in all losses: what the sample
+ * adds to the sum counts w times, what the sum is divided by stays as it is without weights; with
+ * PyTorch: (w*loss(..., reduction='none')).mean(). Penalties on weights know no samples.
+ *
  * cvn_softmax_loss - softmax and cross-entropy in one.
  *   logits   [N, C], [N, C, H, W] (a class a pixel) or [N, T, C]
  *   labels   int [N], [N, H, W], [N, T]: an input made by the call unless desc.labels names one
@@ -910,11 +1257,109 @@ CONVNET_API cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_nod
 /* Losses with labels other than cvn_softmax_loss; shapes as there, the label -100 does not count,
  * means over the labels that do.
  *   nll            -x[t], x log-probabilities                             (nn.NLLLoss)
+ *   nll_ex         with class weights w: sum_i w[t_i] l_i / sum_i w[t_i]
  *   multi_margin   1/C sum over c != t of max(0, 1 - x[t] + x[c]), the multi-class SVM
  *                  (nn.MultiMarginLoss)                     J. Weston, C. Watkins, ESANN 1999
  * labels: a label input, or (cvn_node){ 0 }: an own one. */
+typedef struct cvn_nll_loss_desc {
+    cvn_node labels;                /* 0: an own input */
+    float weight;                   /* of this loss in the sum; 0: 1 */
+    const float *class_weights;     /* [C], copied; NULL: all 1 */
+    int ignore_index;               /* such labels do not count; 0: -100 */
+} cvn_nll_loss_desc;
+
+CONVNET_API cvn_nll_loss_desc cvn_nll_loss_defaults(void);
 CONVNET_API cvn_node cvn_nll_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels);
+CONVNET_API cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node log_probabilities,
+                                     const cvn_nll_loss_desc *desc);
 CONVNET_API cvn_node cvn_multi_margin_loss(cvn_net *net, cvn_node scores, cvn_node labels);
+
+/* cvn_soft_cross_entropy_loss - cross-entropy with a distribution as target (mixed or distilled
+ * labels): -sum_c t[c] log softmax(x)[c], the mean over all positions (a sample, a pixel, a step).
+ * Both have the shape of cvn_softmax_loss's logits and receive gradients: PyTorch's
+ * CrossEntropyLoss with probabilities as target. */
+CONVNET_API cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target);
+
+/* Boxes [N, ..., 4] as x1, y1, x2, y2 with x1 < x2, y1 < y2; the mean over all boxes. I the area of
+ * the intersection, U of the union, C of the smallest box around both; e = 1e-7.
+ *   iou    1 - I/(U + e)                          no gradient where the boxes do not meet
+ *   giou   1 - I/(U + e) + (C - U)/(C + e)        torchvision.ops.generalized_box_iou_loss
+ *                                                 H. Rezatofighi et al., arXiv:1902.09630
+ * Prediction and target receive gradients. */
+CONVNET_API cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+CONVNET_API cvn_node cvn_giou_loss(cvn_net *net, cvn_node prediction, cvn_node target);
+
+/* Losses of embeddings [N, C]; all of them receive gradients; the mean over the samples.
+ *   triplet      max(0, margin + |a - p + e| - |a - n + e|), e = 1e-6, Euclidean norms
+ *                (nn.TripletMarginLoss)   V. Balntas et al., BMVC 2016; F. Schroff et al.,
+ *                arXiv:1503.03832
+ *   contrastive  1/2 (s d^2 + (1 - s) max(0, margin - d)^2), d = |a - b|, s = `same`, [N] or
+ *                [N, 1], 1 for two of a kind and 0 else  R. Hadsell et al., CVPR 2006, equation 4
+ * errors   CVN_ERROR_ARGUMENT for a margin that is not above 0 */
+CONVNET_API cvn_node cvn_triplet_loss(cvn_net *net, cvn_node anchor, cvn_node positive,
+                                      cvn_node negative, float margin);
+CONVNET_API cvn_node cvn_contrastive_loss(cvn_net *net, cvn_node a, cvn_node b, cvn_node same,
+                                          float margin);
+
+/* cvn_vae_kl_loss - divergence of the normal distributions N(m, e^v) from N(0, 1), the sum over a
+ * sample, the mean over the samples: -1/2 sum(1 + v - m^2 - e^v).
+ *   mean, log_variance   [N, ...], of one shape
+ *   source   D. Kingma, M. Welling, arXiv:1312.6114, appendix B */
+CONVNET_API cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_variance);
+
+/* cvn_ctc_loss - a sequence of labels without their places in time: -log of the sum over all paths
+ * that become the labels when repeats and then blanks are left out; the mean over the samples of
+ * that divided by the number of labels (at least 1), as nn.CTCLoss.
+ *   log_probabilities   [N, T, C], from cvn_log_softmax
+ *   labels   int [N, S]: a label input, or (cvn_node){ 0 }: an own one, S = desc.max_labels
+ *   gradient   exp(log p) - posterior, which holds behind a log softmax alone, as PyTorch's; where
+ *            no path fits into the T steps the loss is Inf and the gradient NaN, or 0 both with
+ *            zero_infinity
+ *   errors   from the call that runs the net, CVN_ERROR_ARGUMENT: a label that is blank or not in
+ *            [0, C), lengths outside [0, T], [0, S]
+ *   source   A. Graves et al., ICML 2006, section 4
+ * cvn_ctc_decode - the best path of one sample [T, C]: the largest of each step, repeats and blanks
+ * left out. labels has room for T. Returns how many there are, or CVN_ERROR_ARGUMENT. */
+typedef struct cvn_ctc_desc {
+    int blank;                      /* class that stands for no label */
+    int max_labels;                 /* S of an own label input */
+    cvn_node input_lengths;         /* label input [N], steps that count; id 0: T */
+    cvn_node label_lengths;         /* label input [N]; id 0: the labels before the first negative
+                                     * one */
+    int zero_infinity;
+} cvn_ctc_desc;
+
+CONVNET_API cvn_ctc_desc cvn_ctc_defaults(void);
+CONVNET_API cvn_node cvn_ctc_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels,
+                                  const cvn_ctc_desc *desc);
+CONVNET_API int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank,
+                               int *labels);
+
+/* Penalties on the weight W of a layer (its first parameter, not the bias), part of cvn_loss;
+ * another factor later: cvn_add_loss. They follow the layer when it is tied; a frozen layer has no
+ * gradient of them.
+ *   l1              factor * sum |w|, gradient 0 at 0
+ *   l2              factor * sum w^2 (weight_decay of SGD is 2*factor)
+ *   orthogonality   factor * sum (W W^T - I)^2, W as the matrix [out, all other axes]
+ *                                                           A. Brock et al., arXiv:1609.07093
+ * errors   CVN_ERROR_ARGUMENT for a layer without a weight or a factor that is not finite */
+CONVNET_API cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor);
+CONVNET_API cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor);
+CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor);
+
+/* cvn_features - what another net makes of x: the value of `node` there, in prediction mode.
+ * Gradients go through it to x, never to the other net's parameters.
+ *   x        of the shape of the other net's first input
+ *   other    built with cvn_build for at least this batch, before this call; its first input and
+ *            `node` marked with cvn_want_grad, `node` with cvn_output (nothing behind it is
+ *            computed then) or cvn_keep. It must outlive this net, belongs to it while a pass runs,
+ *            and may serve several such layers.
+ *   errors   what is missing, when the layer is added and when the net is built
+ * cvn_perceptual_loss - mean squared error between the features of x and of a target
+ *                                                         J. Johnson et al., arXiv:1603.08155 */
+CONVNET_API cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node);
+CONVNET_API cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target,
+                                         cvn_net *other, cvn_node node);
 
 /* ================================================================================================
  * >>train-api   optimizers, schedules, one step, a whole training
@@ -1064,8 +1509,26 @@ CONVNET_API cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *opti
 CONVNET_API cvn_result cvn_set_lr(cvn_net *net, float lr);
 CONVNET_API float cvn_get_lr(const cvn_net *net);
 
+/* cvn_set_ema - keeps averages of the weights: with each step ema = decay*ema + (1 - decay)*w.
+ * They begin as a copy of the weights behind the first step; the running statistics of batch norm
+ * are not averaged but copied, as PyTorch's torch.optim.swa_utils.AveragedModel does. decay 0: off
+ * (the default); 0.999 is usual. Takes one more array of all parameters and running statistics,
+ * part of cvn_memory_needed; before or after cvn_build. cvn_load and cvn_init_parameters begin the
+ * averages anew, so does an inference plan; every other plan keeps them, checkpoints hold them.
+ * errors   CVN_ERROR_ARGUMENT for a decay not in [0, 1); CVN_ERROR_MEMORY (the net stays as it was)
+ *
+ * cvn_swap_ema - exchanges weights and averages, for cvn_evaluate, cvn_predict and cvn_save; a
+ * second call exchanges them back, and until then the net does not train. cvn_build_infer or
+ * cvn_set_ema(net, 0) between the two calls leave the averages as the weights for good.
+ * errors   CVN_ERROR_STATE: no averages, as no step was made with cvn_set_ema */
+CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
+CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
+
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
+ *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
+ *                      forward pass until changed; n is that of the batches. NULL (or a new
+ *                      cvn_build): all 1. Definition: head of the losses
  *   cvn_forward        runs the whole graph in training mode over the n samples set last (all
  *                      inputs: the same n)
  *   cvn_forward_eval   the same in prediction mode (no dropout, running statistics), up to the
@@ -1079,10 +1542,12 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
  * errors   CVN_ERROR_STATE (not built for training, no forward pass before, an input that holds
- *          another number of samples than the batch), CVN_ERROR_ARGUMENT (n out of range, label out
- *          of range) */
+ *          another number of samples than the batch, or sample weights for another one),
+ *          CVN_ERROR_ARGUMENT (n out of range, label out of range, a sample weight below 0 or not
+ *          finite) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
+CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
 CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
@@ -1090,6 +1555,25 @@ CONVNET_API cvn_result cvn_backward(cvn_net *net);
 CONVNET_API cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient);
 CONVNET_API cvn_result cvn_step(cvn_net *net);
 CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
+
+/* Mixed samples, between setting all inputs of a batch and cvn_forward: each sample takes in
+ * another one of the batch, drawn as a permutation, with a share that is drawn once for the batch,
+ * lambda ~ Beta(alpha, alpha). Setting an input ends it. A label counts with lambda in the label
+ * losses (cvn_softmax_loss, cvn_nll_loss and their kin), its partner's with 1 - lambda.
+ *   cvn_mixup    x = lambda*x + (1 - lambda)*partner, in all float inputs and targets
+ *                                                            H. Zhang et al., arXiv:1710.09412
+ *   cvn_cutmix   a box of the partner's image, sides sqrt(1 - lambda) of the image's about a
+ *                uniform centre, cut off at the border, in all float inputs and targets
+ *                [N, C, H, W] of the first image's H, W; lambda becomes the share of the rest, with
+ *                which all other float inputs and targets are mixed as by cvn_mixup
+ *                                                            S. Yun et al., arXiv:1905.04899
+ * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
+ * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
+ *          training, an input is not set, mixed already); CVN_ERROR_UNSUPPORTED (an input of ints
+ *          into another layer than a loss; cvn_cutmix without an input of images, or with labels
+ *          of more than one position a sample) */
+CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
+CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
 
 /* Level 2: a batch.
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
@@ -1158,6 +1642,12 @@ typedef struct cvn_fit_options {
     uint64_t shuffle_seed;          /* 0: the net's seed */
     int no_shuffle;
     int drop_last;                  /* leave out the last batch of an epoch when it is smaller */
+    int balanced;                   /* each epoch draws every class equally often, in place of each
+                                     * sample once; the set needs labels, one a sample */
+    int accumulate;                 /* a step every so many batches, with the mean of their
+                                     * gradients; 0: 1 */
+    float mixup, cutmix;            /* alpha of cvn_mixup, cvn_cutmix; 0: none. Both: one of them
+                                     * for each batch, by a coin */
     int patience;                   /* stop after so many epochs without a better validation loss;
                                      * 0: never */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
@@ -1177,6 +1667,13 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
  * it; a run that a callback stopped keeps its last parameters and may be resumed, at once or from a
  * checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
  * parameters; gives it back at the end.
+ *   accumulate  k batches of b act as one batch of k*b in the memory of b (but for batch norm,
+ *               which sees b samples): what a schedule, a callback and progress->batch call a batch
+ *               is a step then. The rest at the end of an epoch makes a step too.
+ *   averages    (cvn_set_ema) begin anew unless options.resume. The validation judges them and
+ *               keep_best keeps them; at the end of a run, as above, they become the weights. A
+ *               callback finds the weights in the net: cvn_swap_ema, twice, shows it the averages.
+ *   mixed samples (mixup, cutmix) count as their own class in the training accuracy.
  *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf;
  *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the
  *            net */
@@ -1190,6 +1687,38 @@ CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
  * line; like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result)
  * when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
+
+/* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
+ * exponentially from low to high and records the loss, smoothed, until it exceeds 4 times its least
+ * or the steps are done. The optimizer starts from zero as in cvn_fit; afterwards parameters,
+ * running statistics, averages, optimizer and position are as they were, bit for bit.
+ *   suggested   a tenth of the rate of the least loss, 0 where the loss never falls. steepest, the
+ *               rate where it falls most steeply over the logarithm of the rate, is another
+ *               customary choice, often higher, as the smoothing lags behind
+ *   options     NULL: all defaults. callback: after each batch (loss and rate of progress) and at
+ *               the end; non-zero stops the test, with what there is by then
+ *   returns     CVN_OK; CVN_STOPPED; CVN_ERROR_ARGUMENT, CVN_ERROR_STATE, CVN_ERROR_SHAPE as
+ *               cvn_fit; CVN_ERROR_MEMORY
+ *   source      L. Smith, arXiv:1506.01186, section 3.3 */
+#define CVN_MAX_RANGE_STEPS 1000
+
+typedef struct cvn_lr_range {
+    float low, high;                /* rates; 0: 1e-7, 10 */
+    int steps;                      /* batches, from 2 to CVN_MAX_RANGE_STEPS; 0: 100 */
+    int batch;                      /* 0: the largest the net was built for */
+    cvn_fit_callback callback;
+    void *user;
+} cvn_lr_range;
+
+typedef struct cvn_lr_range_result {
+    int count;                      /* batches recorded */
+    float suggested, steepest;
+    float lr[CVN_MAX_RANGE_STEPS];
+    float loss[CVN_MAX_RANGE_STEPS];        /* smoothed */
+} cvn_lr_range_result;
+
+CONVNET_API cvn_result cvn_lr_range_test(cvn_net *net, const struct cvn_data *data,
+                                         const cvn_lr_range *options, cvn_lr_range_result *result);
 
 /* History: one entry an epoch of cvn_fit; a new cvn_fit (without resume) starts it anew. */
 typedef struct cvn_history {
@@ -1207,6 +1736,12 @@ CONVNET_API int cvn_print_progress(void *user, const cvn_progress *progress);
 /* The history as CSV with a header line, and as an SVG picture of the loss and accuracy curves. */
 CONVNET_API cvn_result cvn_history_save_csv(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
+
+/* The loss of a range test over the logarithm of the rate, the suggestion marked, as an SVG
+ * picture.
+ * errors   CVN_ERROR_STATE for fewer than 2 batches; CVN_ERROR_FILE; CVN_ERROR_ARGUMENT */
+CONVNET_API cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result,
+                                             const char *path);
 #endif
 
 /* ================================================================================================
@@ -1215,10 +1750,22 @@ CONVNET_API cvn_result cvn_history_save_svg(cvn_net *net, const char *path);
 
 /* Changes made to a training image while its batch is gathered, drawn anew each epoch from (seed,
  * epoch, sample): they do not depend on threads or batch size. All zero: none. Geometry is one
- * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Brightness,
- * contrast and noise act on bytes/255, or on float images as they are; the normalisation of byte
- * images comes after. Order: geometry, contrast and brightness (values are not clamped), noise,
- * cutout; the draws are specified in the room. */
+ * bilinear warp (none is made for whole pixels); outside the image `fill` is read. Colour, noise
+ * and erasing act on bytes/255, or on float images as they are; the normalisation of byte images
+ * comes after. Order: geometry (crop, flips, shear, rotate, scale, shift and translate, elastic),
+ * saturation and hue, contrast and brightness (values are not clamped), noise, erase, cutout; the
+ * draws are specified in the room.
+ *   hue, saturation   of the HSV hexcone, images of 3 channels (red, green, blue) only, others stay
+ *                     as they are. Saturation is limited to 1. Values outside [0, 1] are not
+ *                     clamped: a hue moves between a pixel's smallest and largest channel wherever
+ *                     these lie; where the smallest is below 0, saturation only falls.
+ *   crop              torchvision.transforms.RandomResizedCrop, the image's size staying as it is:
+ *                     C. Szegedy et al., arXiv:1409.4842. Pixels at the crop's edge mix with their
+ *                     neighbours outside the crop (torchvision repeats the edge); at the edge of
+ *                     the image the edge is repeated.
+ *   elastic           P. Simard et al., Best Practices for Convolutional Neural Networks, 2003
+ *   erase             torchvision.transforms.RandomErasing with its defaults, except that the noise
+ *                     is uniform: Z. Zhong et al., arXiv:1708.04896 */
 typedef struct cvn_augment {
     int flip;                       /* mirror left-right with probability 1/2 */
     int flip_vertical;              /* mirror top-bottom with probability 1/2 */
@@ -1232,6 +1779,22 @@ typedef struct cvn_augment {
     int cutout;                     /* a square of that side at a random place is set to fill
                                      * arXiv:1708.04552 */
     float fill;                     /* of bytes/255, or of the float image */
+    float shear;                    /* degrees, uniform in [-shear, shear], < 90: x moves by
+                                     * -y*tan(shear), as in torchvision's affine */
+    float translate;                /* share of the size, each axis uniform in [-t, t]; parts of
+                                     * pixels too */
+    float saturation;               /* factor, uniform in [1 - s, 1 + s]; <= 1 */
+    float hue;                      /* turns, uniform in [-hue, hue]; <= 1/2 */
+    float crop_scale_min;           /* share of the area, uniform in [min, max], of a part that is
+                                     * resized to the whole; 0: no crop; usual is 0.08 */
+    float crop_scale_max;           /* 0: 1; <= 1 */
+    float crop_ratio;               /* width/height of the part, its logarithm uniform, in [1/r, r];
+                                     * 0: 4/3 */
+    float elastic;                  /* pixels, standard deviation of the displacement, each axis */
+    float elastic_sigma;            /* pixels over which displacements are alike; 0: 4; >= 1 */
+    float erase;                    /* probability that a rectangle is erased: 0.02 to 0.33 of the
+                                     * area, height/width 0.3 to 3.3 */
+    int erase_noise;                /* 0: with fill; 1: with noise, uniform in [0, 1) */
 } cvn_augment;
 
 /* A set of samples in memory. Start from cvn_data d = {0} (C++: {}) or from a loader. */
@@ -1239,11 +1802,15 @@ typedef struct cvn_data {
     int count;                      /* samples */
     int first;                      /* samples before this set in all the arrays below: a view
                                      * behind another one */
+    const int *index;               /* [count]: sample i is number first + index[i] of the arrays:
+                                     * a view of some of them; NULL: first + i */
     const float *images;            /* [count, ...] as the first input takes them; or */
     const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
     const float *targets;           /* [count, ...] for the targets, or NULL */
+    const float *weights;           /* [count] weights of the samples in the losses, for cvn_fit and
+                                     * cvn_evaluate; NULL: all 1; used beside fill too */
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
     int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
@@ -1251,12 +1818,14 @@ typedef struct cvn_data {
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
     /* Own source instead of the pointers above: set every input of net for the n samples
-     * index[0..n) (first is added already) with cvn_set_input and cvn_set_labels, then return
-     * CVN_OK. training is 1 when cvn_fit asks for a training batch. */
+     * index[0..n) (numbers in the arrays: first and cvn_data.index are reckoned with) with
+     * cvn_set_input and cvn_set_labels, then return CVN_OK. training is 1 when cvn_fit asks for a
+     * training batch. */
     cvn_result (*fill)(void *user, cvn_net *net, const int *index, int n, int training);
     void *user;
-    void *memory;                   /* owned by a loader; cvn_data_free gives it back */
-    char error[160];                /* of a loader that failed */
+    void *memory;                   /* of a loader, or the index of a view; cvn_data_free gives it
+                                     * back */
+    char error[160];                /* of a loader or split that failed */
 } cvn_data;
 
 /* Loaders. They check every size, find mean and std of the set (per channel; use the training set's
@@ -1280,10 +1849,49 @@ CONVNET_API void cvn_data_free(cvn_data *data);
 /* cvn_data_normalize_as - data takes the mean and std of `training`. */
 CONVNET_API void cvn_data_normalize_as(cvn_data *data, const cvn_data *training);
 
+/* cvn_data_statistics - mean and (biased) standard deviation of each channel over all pixels of the
+ * set: of bytes/255, or of float images [C, H, W] with data->channels, height and width set.
+ *   mean, std  [channels]
+ * cvn_data_normalize - finds mean and std of a set of bytes and keeps them in it, as loaders do;
+ * for a set from elsewhere, or for the training part of a split. Float images go into the net as
+ * they are, so a set of them is refused: apply cvn_data_statistics to them yourself.
+ * errors   CVN_ERROR_ARGUMENT: no images, or of unknown size; text of cvn_data_normalize in
+ *          data->error */
+CONVNET_API cvn_result cvn_data_statistics(const cvn_data *data, float *mean, float *std);
+CONVNET_API cvn_result cvn_data_normalize(cvn_data *data);
+
 /* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory
  * (data stays the owner); for validation (which cvn_fit does not augment).
  * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
+
+/* Splits into two views of the same arrays: data itself stays as it is and must outlive them. Each
+ * view owns its index (cvn_data_free of the view frees that alone); samples keep their order, and
+ * the part a sample falls into depends on the seed alone. Views can be split again. For honest
+ * statistics: cvn_data_normalize(train), cvn_data_normalize_as(valid, train).
+ *   cvn_data_fold              k-fold cross-validation: each sample is in valid for one `fold` of
+ *                              0..folds-1 and in train for all others; sizes of valid differ by at
+ *                              most one
+ *   cvn_data_split_stratified  valid gets the nearest whole number to count*share samples, each
+ *                              class its share of them, rounded by the largest remainder
+ *   cvn_data_class_counts      how often each label 0..classes-1 stands in the set; others are not
+ *                              counted
+ *   cvn_data_balanced_order    class-balanced sampling: order[count] gets the numbers (0..count-1)
+ *                              of samples of the set so that each class that occurs is equally
+ *                              likely at any place: the classes follow each other in rounds of
+ *                              random order, and each member of a class comes before one comes
+ *                              again. Samples with negative labels are never drawn. Another epoch,
+ *                              another order.
+ * The last three need one label a sample, below 2^20.
+ * errors   CVN_ERROR_ARGUMENT: a part would be empty, labels missing or out of range;
+ *          CVN_ERROR_MEMORY. Text of a split in train->error and valid->error. */
+CONVNET_API cvn_result cvn_data_fold(const cvn_data *data, int folds, int fold, uint64_t seed,
+                                     cvn_data *train, cvn_data *valid);
+CONVNET_API cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
+                                                 cvn_data *train, cvn_data *valid);
+CONVNET_API cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, int classes);
+CONVNET_API cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch,
+                                               int *order);
 
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
  * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
@@ -1299,6 +1907,18 @@ CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, ui
                                    const float *in, int channels, int height, int width,
                                    float *out);
 
+/* cvn_predict_crops - the mean of the net's output over crops of images that are at least as large
+ * as its first input [C, h, w]. For a mean of probabilities put a softmax into the net; otherwise
+ * it is one of logits. Takes no memory.
+ *   images  [n, C, height, width]
+ *   crops   1: the centre; 5: the corners and the centre; 10: these of the mirrored image too
+ *           (torchvision's CenterCrop, FiveCrop, TenCrop, with their rounding)
+ *   out     [n, ...] as of cvn_predict
+ * errors   CVN_ERROR_ARGUMENT: other crops, NULL; CVN_ERROR_SHAPE: images smaller than the input,
+ *          or the input is no image */
+CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height,
+                                         int width, int crops, float *out);
+
 /* ================================================================================================
  * >>io-api   weights and checkpoints: safetensors
  * ============================================================================================== */
@@ -1312,7 +1932,7 @@ CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, ui
  *   cvn_load_partial     what fits by name and shape (a new head on old features); *loaded (may be
  *                        NULL) counts it
  *   cvn_save_checkpoint  also optimizer state, step, position in the shuffled epoch, best weights,
- *                        history
+ *                        averages (cvn_set_ema), history
  *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
@@ -1337,9 +1957,27 @@ CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 /* C++: descriptions by reference, so that C++20 may write cvn_conv2d_ex(net, x, {.filters = 32,
  * .kernel_h = 3}). */
 inline cvn_net *cvn_create(const cvn_desc &desc) { return cvn_create(&desc); }
+inline cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc &d)
+{
+    return cvn_conv1d_ex(net, x, &d);
+}
 inline cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc &d)
 {
     return cvn_conv2d_ex(net, x, &d);
+}
+inline cvn_node cvn_conv3d_ex(cvn_net *net, cvn_node x, const cvn_conv3d_desc &d)
+{
+    return cvn_conv3d_ex(net, x, &d);
+}
+inline cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose1d_desc &d)
+{
+    return cvn_conv_transpose1d_ex(net, x, &d);
+}
+inline cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose2d_desc &d)
+{
+    return cvn_conv_transpose2d_ex(net, x, &d);
 }
 inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d)
 {
@@ -1353,9 +1991,37 @@ inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
     return cvn_avgpool_ex(net, x, &d);
 }
+inline cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
+{
+    return cvn_maxpool_indices(net, x, &d);
+}
+inline cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
+                              const cvn_roi_align_desc &d)
+{
+    return cvn_roi_align(net, x, boxes, height, width, &d);
+}
 inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc &d)
 {
     return cvn_batchnorm_ex(net, x, &d);
+}
+inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
+                                           cvn_node value, const cvn_attention_desc &d)
+{
+    return cvn_multihead_attention_ex(net, query, key, value, &d);
+}
+inline cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                                 cvn_node value, const cvn_attention_desc &d)
+{
+    return cvn_scaled_dot_product_attention(net, query, key, value, &d);
+}
+inline cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x, const cvn_transformer_desc &d)
+{
+    return cvn_transformer_encoder(net, x, &d);
+}
+inline cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                        const cvn_transformer_desc &d)
+{
+    return cvn_transformer_decoder(net, x, memory, &d);
 }
 inline cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc &d)
 {
@@ -1373,6 +2039,14 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
     return cvn_softmax_loss_ex(net, x, &d);
+}
+inline cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node x, const cvn_nll_loss_desc &d)
+{
+    return cvn_nll_loss_ex(net, x, &d);
+}
+inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
+{
+    return cvn_ctc_loss(net, x, labels, &d);
 }
 inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o)
 {
@@ -1495,7 +2169,8 @@ enum {
     CVNI_IDENTITY_EVAL = 32,    /* prediction: y = x */
     CVNI_LOSS = 64,             /* not computed for predictions */
     CVNI_SOURCE = 128,          /* an input: no computation */
-    CVNI_TAKES_INT = 256        /* an input may be int, as a loss's may */
+    CVNI_TAKES_INT = 256,       /* an input may be int, as a loss's may */
+    CVNI_SAVED_EVAL = 512       /* l->saved is there for predictions too, during forward */
 };
 
 typedef struct cvni_op {
@@ -1522,6 +2197,10 @@ typedef struct cvni_place {
     int folded;                 /* id of the batch norm folded into this layer's weights, or 0 */
     int fold;                   /* buffer of the folded weights and bias */
     int activation;             /* id of the activation done on this layer's store, or 0 */
+    int segment;                /* first layer of its recomputed segment, or 0 */
+    int again;                  /* recomputed for the backward pass, then with these: */
+    int y_again, saved_again, work_again;
+    int normed, normed_grad;    /* weights under a spectral norm, their gradient */
 } cvni_place;
 
 struct cvni_layer {
@@ -1539,8 +2218,13 @@ struct cvni_layer {
     int is_int;                 /* value is int, not float */
     int per_batch;              /* no batch axis: scalar of a loss */
     int keep, want_grad, frozen;
+    int segment;                /* number of the recomputed segment that it belongs to, or 0 */
+    int spectral;               /* its weight has a spectral norm: 1 + index into net->params of u,
+                                 * v behind it; else 0 */
+    int left_out;               /* was frozen at the last cvn_build: no plan has its gradients */
     float loss_weight;          /* not 0: minimised */
-    double macs;                /* multiply-accumulates per sample */
+    double macs;                /* of each entry of the first axis: products with weights and of
+                                 * matrices */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
     size_t scratch_bytes;       /* per worker, any pass */
@@ -1550,6 +2234,7 @@ struct cvni_layer {
     void *saved, *table;
     void *work_forward, *work_backward;
     float *fold;
+    float *normed, *normed_grad;
     const char *scope;          /* the net's when it was added */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
@@ -1580,9 +2265,11 @@ typedef struct cvni_plan {
     cvni_buffer *buffers;
     int count, capacity;
     cvni_place *places;         /* by layer id */
-    size_t weights, grads, state, batch;        /* offsets of the persistent part */
+    size_t weights, ema, grads, state, batch;   /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
+    int averages;                       /* has room at ema */
     size_t persistent_bytes, scratch, scratch_bytes, total;
+    double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
 
 typedef struct cvni_record {    /* header of a small allocation that lives as long as the net */
@@ -1592,7 +2279,7 @@ typedef struct cvni_record {    /* header of a small allocation that lives as lo
 typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved in checkpoints */
     int epoch;                  /* epochs done */
     int position;               /* samples of the current epoch done */
-    uint64_t step;              /* batches done */
+    uint64_t step;              /* steps done */
     double loss_sum, correct_sum, weight_sum;       /* over the current epoch */
     double best_loss;           /* validation */
     int best_epoch, bad_epochs;
@@ -1643,6 +2330,8 @@ struct cvn_net {
     char message[512];
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
+    int segments;               /* recomputed ones that cvn_recompute named */
+    size_t memory_budget;       /* bytes of a training plan's arena, or 0 */
     int max_batch, batch;       /* planned; of the inputs set last */
     int shape_batch;            /* batch that shape functions reckon with */
     unsigned char *arena, *arena_block;     /* aligned; as taken */
@@ -1653,6 +2342,12 @@ struct cvn_net {
                                              * aligned */
     size_t trainable, running;              /* floats in weights: trainable ones, then running
                                              * statistics */
+    float *ema;                             /* averages of all weights, or NULL */
+    float ema_decay;                        /* 0: none */
+    int ema_started;                        /* ema holds something */
+    int ema_swapped;                        /* ema holds the weights, and they the averages */
+    int replan;                             /* the plan in the making keeps what cvn_build left
+                                             * out, and no more */
     unsigned char *scratch;
     size_t scratch_bytes;                   /* per worker */
     uint64_t weights_version;               /* raised by every change of weights */
@@ -1664,7 +2359,11 @@ struct cvn_net {
     int mixed;                  /* samples that were mixed; 0: none */
     float mix;                  /* share of a mixed sample itself; its partner has 1 - mix */
 
+    int inputs_only;            /* the backward pass that runs leaves parameter gradients alone */
+    const void *fed_by;         /* >>features: the layer of another net that ran this one last */
+
     int training;               /* of the pass that runs */
+    int again;                  /* layers are recomputed for the backward pass */
     int forward_done;           /* 0, CVN_INFER or CVN_TRAIN */
     uint64_t tick;              /* training forward passes so far: step of the dropout stream */
     float loss;
@@ -1779,6 +2478,7 @@ static int cvni_min(int a, int b) { return a < b ? a : b; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
 static int cvni_ceil_div(int a, int b) { return a / b + (a % b > 0); }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
+static size_t cvni_min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t cvni_align(size_t bytes)      /* SIZE_MAX, a size that does not fit, stays */
 {
     if (bytes > SIZE_MAX - CVNI_ALIGN) return SIZE_MAX;
@@ -2021,6 +2721,12 @@ static size_t cvni_sample_elements(cvn_shape s)
     return n;
 }
 
+/* Elements of a layer's value for one sample of the batch: all its entries of the first axis. */
+static size_t cvni_batch_elements(const cvni_layer *l)
+{
+    return cvni_mul_size(cvni_sample_elements(l->shape), (size_t)l->samples);
+}
+
 static cvn_shape cvni_shape(int rank, int d0, int d1, int d2, int d3)
 {
     cvn_shape s;
@@ -2066,12 +2772,14 @@ static int cvni_id(const cvn_net *net, const cvni_layer *l) { return (int)(l - n
  * statistics. */
 static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
 {
+    if (slot == 0 && l->normed) return l->normed;
     return slot < l->params ? net->weights + net->params[l->param[slot]].offset : NULL;
 }
 
 static float *cvni_weights_grad(const cvn_net *net, const cvni_layer *l, int slot)
 {
-    if (slot >= l->params || l->frozen || !net->grads) return NULL;
+    if (slot >= l->params || l->frozen || !net->grads || net->inputs_only) return NULL;
+    if (slot == 0 && l->normed) return l->normed_grad;
     return net->grads + net->params[l->param[slot]].offset;
 }
 
@@ -2191,6 +2899,12 @@ static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
                            (long)CONVNET_MAX_ELEMENTS);
 }
 
+/* What a node is whose value is no tensor of floats. */
+static const char *cvni_not_floats(const cvni_layer *l)
+{
+    return !l->is_int ? "a loss" : l->op->flags & CVNI_SOURCE ? "labels" : "a tensor of ints";
+}
+
 /* Adds one row to the graph. desc is copied; the shape function completes the layer. */
 static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *inputs, int count,
                                const void *desc, size_t desc_bytes)
@@ -2216,7 +2930,7 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
             cvni_graph_fail(net, CVN_ERROR_SHAPE,
                             "%s: input '%s' is %s; a tensor of floats is needed", op->type,
                             net->layers[inputs[i].id].name,
-                            net->layers[inputs[i].id].is_int ? "labels" : "a loss");
+                            cvni_not_floats(&net->layers[inputs[i].id]));
             return none;
         }
     }
@@ -2329,8 +3043,8 @@ cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name)
     }
     l = &net->layers[node.id];
     l->name = cvni_copy_text(net, name);
-    for (int i = 0; i < l->params && !net->failed; i++) {
-        cvni_param *p = &net->params[l->param[i]];
+    for (int i = 0; i < net->param_count && !net->failed; i++) {
+        cvni_param *p = &net->params[i];
         if (p->layer == node.id) p->name = cvni_param_name(net, name, p->suffix);
     }
     return net->failed ? none : node;
@@ -2386,7 +3100,7 @@ void cvn_output(cvn_net *net, cvn_node node)
     if (!l) return;
     if (l->is_int || l->per_batch)
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_output: '%s' is %s", l->name,
-                        l->is_int ? "labels" : "a loss");
+                        cvni_not_floats(l));
     net->chosen_output = node.id;
 }
 
@@ -2401,8 +3115,8 @@ void cvn_want_grad(cvn_net *net, cvn_node node)
     cvni_layer *l = cvni_mark(net, node, "cvn_want_grad");
     if (!l) return;
     if (l->is_int)
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: labels '%s' have no gradient",
-                        l->name);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_want_grad: '%s' is %s and has no gradient",
+                        l->name, cvni_not_floats(l));
     l->want_grad = 1;
 }
 
@@ -2419,6 +3133,23 @@ void cvn_add_loss(cvn_net *net, cvn_node node, float weight)
     l->loss_weight = weight;
 }
 
+void cvn_recompute(cvn_net *net, cvn_node first, cvn_node last)
+{
+    if (!cvni_mark(net, first, "cvn_recompute") || !cvni_mark(net, last, "cvn_recompute")) return;
+    if (first.id > last.id) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_recompute: '%s' comes behind '%s'",
+                        net->layers[first.id].name, net->layers[last.id].name);
+        return;
+    }
+    net->segments++;
+    for (int id = first.id; id <= last.id; id++) net->layers[id].segment = net->segments;
+}
+
+void cvn_set_memory_budget(cvn_net *net, size_t bytes)
+{
+    if (net) net->memory_budget = bytes;
+}
+
 void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
 {
     cvni_layer *l = cvni_mark(net, node, "cvn_tie");
@@ -2428,7 +3159,7 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
         cvni_fail(net, CVN_ERROR_STATE, "cvn_tie: a shared net does not own its parameters");
         return;
     }
-    if (l->op != w->op || l->params != w->params || !l->params) {
+    if (l->op != w->op || l->params != w->params || !l->params || l->op->flags & CVNI_LOSS) {
         cvni_graph_fail(net, CVN_ERROR_SHAPE,
                         "cvn_tie: '%s' (%s) and '%s' (%s) have not the same parameters", l->name,
                         l->op->type, w->name, w->op->type);
@@ -2441,13 +3172,19 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
             return;
         }
     }
+    if (l->spectral && l->spectral != w->spectral)
+        net->params[l->spectral - 1].dead = net->params[l->spectral].dead = 1;
+    l->spectral = w->spectral;
     for (int i = 0; i < l->params; i++) {
         const int own = l->param[i];
         if (own == w->param[i]) continue;
         net->params[own].dead = 1;
         for (int id = 1; id < net->layer_count; id++)       /* all that were tied to it follow */
             for (int k = 0; k < net->layers[id].params; k++)
-                if (net->layers[id].param[k] == own) net->layers[id].param[k] = w->param[i];
+                if (net->layers[id].param[k] == own) {
+                    net->layers[id].param[k] = w->param[i];
+                    net->layers[id].spectral = w->spectral;
+                }
     }
 }
 
@@ -2613,6 +3350,8 @@ static float cvni_init_value(const cvni_param *p, cvni_rng *r)
     return 0;
 }
 
+static void cvni_spectral_init(cvn_net *net);       /* >>spectral */
+
 /* Each parameter has a stream of its own, so that a new head does not change the draws of the
  * features before it. */
 cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
@@ -2628,6 +3367,8 @@ cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
             for (size_t e = 0; e < p->count; e++)
                 net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
+    cvni_spectral_init(net);
+    net->ema_started = net->ema_swapped = 0;
     cvn_touch(net);
     return CVN_OK;
 }
@@ -2654,8 +3395,7 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
                "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        const size_t value = (l->per_batch ? cvni_elements(l->shape)
-                                           : cvni_sample_elements(l->shape)) *
+        const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_batch_elements(l)) *
                              sizeof(float);
         size_t own = 0;
         char shape[96];
@@ -2806,16 +3546,23 @@ static cvni_layer *cvni_first_input(cvn_net *net)
 /* ================================================================================================
  * >>plan   which layers run, where every buffer lies, how large the arena is
  * ==============================================================================================
- *   Time is one line for a whole training step: the forward pass of layer i is step i, its backward
- *   pass step 2L - i (L layers), so gradients pushed in appear at step L. A buffer has the interval
+ *   Time is one line for a whole training step: the forward passes of the layers, the moment at
+ *   which gradients are pushed in, the backward passes in reverse order. A buffer has the interval
  *   of steps in which it is needed; buffers whose intervals do not meet share memory. Placement:
  *   largest first, each at the lowest offset that is free during its interval.
  *
- *   Arena: [ parameters, running statistics | gradients | optimizer state | weights and partners
- *            of the samples | scratch | buffers ]
+ *   Recomputation. A value inside a segment that only the segment itself reads later is dropped
+ *   after its forward use. Right before the backward pass of the segment's last layer its layers
+ *   run forward again, in order, into buffers of their own (y_again, ...); layers that no backward
+ *   pass needs stay out. Random draws are those of the first time (>>random: a draw depends on the
+ *   pass, not on when it is made) and running statistics stay, so all bits are the same.
+ *                                          source: T. Chen et al., arXiv:1604.06174
+ *
+ *   Arena: [ parameters, running statistics | averages of them | gradients | optimizer state |
+ *            weights and partners of the samples | scratch | buffers ]
  *                                                                      tested: tests/test_core.c */
 
-static int cvni_can_fold(const cvni_layer *l);              /* >>conv2d, >>dense: takes a norm and
+static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: takes a norm and
                                                              * an activation in */
 static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
@@ -2836,15 +3583,13 @@ static cvn_result cvni_set_batch(cvn_net *net, int n)
     return CVN_OK;
 }
 
-static int cvni_forward_step(int id) { return id; }
-static int cvni_backward_step(const cvn_net *net, int id) { return 2 * net->layer_count - id; }
-
 static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
 {
     return net->layers[p->layer].frozen;
 }
 
 static int cvni_optimizer_slots(const cvn_optimizer *o);    /* >>optim: state arrays */
+static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l);     /* >>spectral */
 
 static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
 {
@@ -2881,10 +3626,16 @@ typedef struct cvni_planner {
     cvn_net *net;
     cvni_plan *plan;
     int train;
-    int *readers;               /* by layer: layers that read it and run */
-    int *alias;                 /* by layer: the layer whose memory its value shares, or 0 */
-    char *live;                 /* by layer: runs in this plan */
+    int seed;                   /* step at which gradients are pushed in */
+    /* by layer: */
+    int *forward, *again, *backward;    /* steps; again 0: not recomputed */
+    int *readers;               /* layers that read it and run */
+    int *alias;                 /* the layer whose memory its value shares, or 0 */
+    char *live;                 /* runs in this plan */
+    char *dropped;              /* its value does not outlive the forward pass */
 } cvni_planner;
+
+enum { CVNI_PLANNER_INTS = 7 }; /* the arrays above, the two of chars as one */
 
 static int cvni_is_kept(const cvn_net *net, int id)
 {
@@ -2919,7 +3670,8 @@ static void cvni_plan_gradients(const cvni_planner *p)
         int grad = l->want_grad ||
                    (net->desc.keep_all && !l->is_int && !(l->op->flags & CVNI_SOURCE));
         for (int i = 0; i < l->params; i++)
-            grad |= net->params[l->param[i]].role != CVNI_RUNNING && !l->frozen;
+            grad |= net->params[l->param[i]].role != CVNI_RUNNING &&
+                    !(net->replan ? l->left_out : l->frozen);
         for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
         places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
     }
@@ -2976,31 +3728,138 @@ static int cvni_may_overwrite(const cvni_planner *p, int id)
         const cvni_layer *l = &net->layers[x];
         if (cvni_is_kept(net, x) || l->op->flags & CVNI_SOURCE || p->readers[x] != 1) return 0;
         if (p->train && places[x].grad && l->op->flags & CVNI_USES_Y) return 0;
+        if (places[id].again && !places[x].again) return 0;     /* it is read again */
         if (!p->alias[x]) return 1;
         x = p->alias[x];
     }
 }
 
-/* Last step that reads the value of layer `id` itself (not of others that share its memory). */
-static int cvni_last_use(const cvni_planner *p, int id)
+/* Last step that reads the value of layer `id` itself (not of others that share its memory) while
+ * it lies where it was computed first, or, `again`, where it was recomputed. */
+static int cvni_last_use(const cvni_planner *p, int id, int again)
 {
     const cvn_net *net = p->net;
     const cvni_place *places = p->plan->places;
     const cvni_layer *l = &net->layers[id];
-    int last = cvni_forward_step(id);
+    const int backward = p->train && (again || !p->dropped[id]);
+    int last = again ? p->again[id] : p->forward[id];
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (p->train && places[id].grad && l->op->flags & CVNI_USES_Y)
-        last = cvni_backward_step(net, id);
+    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y) last = p->backward[id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
             if (net->layers[c].input[i] != id) continue;
-            last = cvni_max(last, cvni_forward_step(c));
-            if (p->train && places[c].grad && net->layers[c].op->flags & CVNI_USES_X)
-                last = cvni_max(last, cvni_backward_step(net, c));
+            if (!again) last = cvni_max(last, p->forward[c]);
+            if (backward) last = cvni_max(last, p->again[c]);
+            if (backward && places[c].grad && net->layers[c].op->flags & CVNI_USES_X)
+                last = cvni_max(last, p->backward[c]);
         }
     }
     return last;
+}
+
+/* Does what a layer saves outlive its forward pass? Where the value is dropped only if it is
+ * small. */
+static int cvni_saved_stays(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    if (!p->plan->places[id].grad) return 0;
+    return !p->dropped[id] || l->saved_bytes <= cvni_elements(l->shape) * sizeof(float) / 16;
+}
+
+/* Does something behind the forward pass read the value of `id`: a backward pass, or a layer that
+ * is recomputed? inside: by a reader of the same segment; else by any other. */
+static int cvni_read_later(const cvni_planner *p, int id, int inside)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    if (inside && places[id].grad && net->layers[id].op->flags & CVNI_USES_Y) return 1;
+    for (int c = id + 1; c < net->layer_count; c++) {
+        const cvni_layer *l = &net->layers[c];
+        const int later = places[c].again || (places[c].grad && l->op->flags & CVNI_USES_X);
+        if (!later || (places[c].segment == places[id].segment) != inside) continue;
+        for (int i = 0; i < l->inputs; i++) if (l->input[i] == id) return 1;
+    }
+    return 0;
+}
+
+/* A view that stays needs the memory of its input to stay. */
+static int cvni_view_stays(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    for (int c = id + 1; c < net->layer_count; c++)
+        if (p->live[c] && net->layers[c].op->flags & CVNI_VIEW && net->layers[c].input[0] == id &&
+            !p->dropped[c])
+            return 1;
+    return 0;
+}
+
+/* Which values are dropped, which layers run again; readers come before what they read. */
+static void cvni_plan_again(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_place *place = &p->plan->places[id];
+        if (!place->segment || !p->live[id] || l->op->flags & (CVNI_SOURCE | CVNI_LOSS) ||
+            cvni_is_kept(net, id) || cvni_read_later(p, id, 0) || cvni_view_stays(p, id))
+            continue;
+        p->dropped[id] = 1;
+        place->again = cvni_read_later(p, id, 1) || (place->grad && !cvni_saved_stays(p, id));
+        if (place->again) p->plan->macs_again += cvni_layer_macs(l);
+    }
+}
+
+/* Numbers the steps: forward, seeds, then backward with what is recomputed before a segment. */
+static void cvni_plan_steps(cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    int step = 0;
+    int open = 0;               /* segment whose recomputation is planned */
+    for (int id = 1; id < net->layer_count; id++) p->forward[id] = ++step;
+    p->seed = ++step;
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const int segment = places[id].segment;
+        for (int i = 1; segment != open && i <= id; i++)
+            if (places[i].segment == segment && places[i].again) p->again[i] = ++step;
+        open = segment;
+        p->backward[id] = ++step;
+    }
+}
+
+/* Where the value of a layer lies: in the memory of its input, or in a buffer of its own. */
+static int cvni_plan_value(const cvni_planner *p, int id, int again)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    const cvni_layer *l = &net->layers[id];
+    const int kept = l->op->flags & CVNI_SOURCE || l->per_batch || net->desc.keep_all;
+    const int begin = kept ? 0 : again ? p->again[id] : p->forward[id];
+    const int end = cvni_last_use(p, id, again);
+    if (p->alias[id]) {
+        const cvni_place *x = &plan->places[p->alias[id]];
+        const int buffer = again && x->again ? x->y_again : x->y;
+        cvni_extend(plan, buffer, begin, end);
+        return buffer;
+    }
+    return cvni_add_buffer(p->net, plan, cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
+                           begin, end);
+}
+
+/* The buffers of a layer that runs again, beside those of the first time. */
+static int cvni_plan_layer_again(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    cvni_place *place = &p->plan->places[id];
+    const int step = p->again[id];
+    place->y_again = cvni_plan_value(p, id, 1);
+    place->work_again = cvni_add_buffer(p->net, p->plan, l->work_forward_bytes, step, step);
+    if (cvni_saved_stays(p, id)) place->saved_again = place->saved;
+    else
+        place->saved_again = cvni_add_buffer(p->net, p->plan, l->saved_bytes, step,
+                                             place->grad ? p->backward[id] : step);
+    return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
 static int cvni_plan_values(const cvni_planner *p)
@@ -3010,39 +3869,32 @@ static int cvni_plan_values(const cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &plan->places[id];
-        const int kept = l->op->flags & CVNI_SOURCE || l->per_batch || net->desc.keep_all;
-        const int begin = kept ? 0 : cvni_forward_step(id);
-        const int end = cvni_last_use(p, id);
-        const int folds = place->folded != 0;
+        const int step = p->forward[id];
         if (!p->live[id]) {
             place->skip = 1;
             continue;
         }
         if (place->skip || l->op->flags & CVNI_VIEW ||
-            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id))) {
+            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
             p->alias[id] = l->input[0];
-            place->y = plan->places[l->input[0]].y;
-            cvni_extend(plan, place->y, begin, end);
-        } else {
-            place->y = cvni_add_buffer(net, plan,
-                                       cvni_mul_size(cvni_elements(l->shape), sizeof(float)), begin,
-                                       end);
-        }
-        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes,
-                                              cvni_forward_step(id), cvni_forward_step(id));
+        place->y = cvni_plan_value(p, id, 0);
+        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes, step, step);
         place->table = cvni_add_buffer(net, plan, l->table_bytes, 0, CVNI_FOREVER);
-        if (folds) {
+        if (place->folded) {
             const cvni_param *w = &net->params[l->param[0]];
             place->fold = cvni_add_buffer(net, plan,
                                           (w->count + (size_t)w->shape.dim[0]) * sizeof(float), 0,
                                           CVNI_FOREVER);
         }
-        if (p->train)
-            place->saved = cvni_add_buffer(net, plan, l->saved_bytes, cvni_forward_step(id),
-                                           place->grad ? cvni_backward_step(net, id)
-                                                       : cvni_forward_step(id));
+        if (l->spectral)
+            place->normed = cvni_add_buffer(net, plan, cvni_spectral_bytes(net, l), step,
+                                            place->grad ? p->backward[id] : step);
+        if (p->train || l->op->flags & CVNI_SAVED_EVAL)
+            place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
+                                           cvni_saved_stays(p, id) ? p->backward[id] : step);
         if (place->y == -2 || place->work_forward == -2 || place->table == -2 ||
-            place->saved == -2 || place->fold == -2)
+            place->saved == -2 || place->fold == -2 || place->normed == -2 ||
+            (place->again && !cvni_plan_layer_again(p, id)))
             return 0;
     }
     return 1;
@@ -3053,11 +3905,11 @@ static int cvni_first_gradient(const cvni_planner *p, int id)
 {
     const cvn_net *net = p->net;
     const cvni_layer *l = &net->layers[id];
-    if (l->loss_weight != 0 || l->want_grad || net->desc.keep_all) return net->layer_count;
+    if (l->loss_weight != 0 || l->want_grad || net->desc.keep_all) return p->seed;
     for (int c = net->layer_count - 1; c > id; c--)
         for (int i = 0; p->plan->places[c].grad && i < net->layers[c].inputs; i++)
-            if (net->layers[c].input[i] == id) return cvni_backward_step(net, c);
-    return cvni_backward_step(net, id);
+            if (net->layers[c].input[i] == id) return p->backward[c];
+    return p->backward[id];
 }
 
 static int cvni_plan_node_gradients(const cvni_planner *p)
@@ -3068,7 +3920,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
         const cvni_layer *l = &net->layers[id];
         cvni_place *place = &plan->places[id];
         const int wanted = l->want_grad || net->desc.keep_all;
-        const int step = cvni_backward_step(net, id);
+        const int step = p->backward[id];
         if (!place->grad) continue;
         if (place->dy < 0)
             place->dy = cvni_add_buffer(net, plan,
@@ -3077,7 +3929,11 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
                                         wanted ? CVNI_FOREVER : step);
         else cvni_extend(plan, place->dy, cvni_first_gradient(p, id), step);
         place->work_backward = cvni_add_buffer(net, plan, l->work_backward_bytes, step, step);
-        if (place->dy == -2 || place->work_backward == -2) return 0;
+        if (l->spectral)
+            place->normed_grad = cvni_add_buffer(net, plan,
+                                                 net->params[l->param[0]].count * sizeof(float),
+                                                 step, step);
+        if (place->dy == -2 || place->work_backward == -2 || place->normed_grad == -2) return 0;
         /* the gradient of x may lie in the same memory */
         if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
             const int x = l->input[0];
@@ -3182,6 +4038,9 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int t
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
     size_t at = 0;
     if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
+    plan->ema = at;
+    plan->averages = train && !net->parent && net->ema_decay > 0;
+    if (plan->averages) at = cvni_add_size(at, at);
     plan->grads = at;
     if (train) at = cvni_add_size(at, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
@@ -3202,6 +4061,7 @@ static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int t
 static int cvni_plan_layers(cvni_planner *p)
 {
     const cvn_net *net = p->net;
+    p->plan->macs_again = 0;
     cvni_plan_predict(p);
     if (p->train) cvni_plan_gradients(p);
     for (int id = 1; id < net->layer_count; id++)
@@ -3209,23 +4069,24 @@ static int cvni_plan_layers(cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++)
         for (int i = 0; p->live[id] && i < net->layers[id].inputs; i++)
             p->readers[net->layers[id].input[i]]++;
-    if (!p->train) cvni_plan_fusion(p);
+    if (p->train) cvni_plan_again(p);
+    else cvni_plan_fusion(p);
+    cvni_plan_steps(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
 
-/* Plans for a batch into an empty plan; the net's shapes then stand for that batch. */
-static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *plan)
+/* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
+static cvn_result cvni_plan_with(cvn_net *net, int batch, int mode, const int *segment,
+                                 cvni_plan *plan)
 {
     const size_t layers = (size_t)net->layer_count;
     cvni_planner p;
     size_t buffers;
     int *memory;
     int done;
-    cvn_result result = cvni_shapes(net, batch);
     memset(plan, 0, sizeof *plan);
-    if (result != CVN_OK) return result;
     plan->places = (cvni_place *)cvni_alloc(net, cvni_mul_size(layers, sizeof *plan->places));
-    memory = (int *)cvni_alloc(net, cvni_mul_size(layers, 3 * sizeof(int)));
+    memory = (int *)cvni_alloc(net, cvni_mul_size(layers, CVNI_PLANNER_INTS * sizeof(int)));
     if (!plan->places || !memory) {
         cvni_free(net, memory);
         cvni_free_plan(net, plan);
@@ -3233,19 +4094,26 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
                          net->layer_count - 1);
     }
     memset(plan->places, 0, layers * sizeof *plan->places);
-    memset(memory, 0, layers * 3 * sizeof(int));
+    memset(memory, 0, layers * CVNI_PLANNER_INTS * sizeof(int));
     for (int id = 0; id < net->layer_count; id++) {
         cvni_place *place = &plan->places[id];
         place->y = place->dy = place->saved = place->fold = -1;
         place->work_forward = place->work_backward = place->table = -1;
+        place->y_again = place->saved_again = place->work_again = -1;
+        place->normed = place->normed_grad = -1;
+        if (id && mode != CVN_INFER && segment[id])     /* each run of one number is a segment */
+            place->segment = segment[id] == segment[id - 1] ? place[-1].segment : id;
     }
     p.net = net;
     p.plan = plan;
     p.train = mode != CVN_INFER;
-    p.readers = memory;
-    p.alias = memory + layers;
-    p.live = (char *)(memory + 2 * layers);
-    cvni_place_params(net);
+    p.forward = memory;
+    p.again = memory + layers;
+    p.backward = memory + 2 * layers;
+    p.readers = memory + 3 * layers;
+    p.alias = memory + 4 * layers;
+    p.live = (char *)(memory + 5 * layers);
+    p.dropped = (char *)(memory + 6 * layers);
     done = cvni_plan_layers(&p);
     cvni_free(net, memory);
     cvni_plan_persistent(net, plan, batch, p.train);
@@ -3259,36 +4127,125 @@ static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *p
     return CVN_OK;
 }
 
+/* Cuts the layers into `parts` segments of about equal bytes of values; the first `chosen` of them
+ * are recomputed, those that cvn_recompute named stay as they are. */
+static void cvni_cut_segments(const cvn_net *net, int parts, int chosen, int *segment)
+{
+    double all = 0;
+    double sum = 0;
+    for (int id = 1; id < net->layer_count; id++)
+        all += (double)cvni_elements(net->layers[id].shape);
+    for (int id = 1; id < net->layer_count; id++) {
+        const int part = cvni_min((int)(sum * parts / all), parts - 1);
+        segment[id] = net->layers[id].segment;
+        if (!segment[id] && part < chosen) segment[id] = net->segments + 1 + part;
+        sum += (double)cvni_elements(net->layers[id].shape);
+    }
+}
+
+enum { CVNI_MAX_PARTS = 16 };   /* segments that a budget is tried with */
+
+/* A plan within the memory budget that recomputes the least; without one that fits, the smallest.
+ * `plan` holds the plan without. */
+static cvn_result cvni_plan_within(cvn_net *net, int batch, int *segment, cvni_plan *plan)
+{
+    const size_t budget = net->memory_budget - cvni_min_size(net->memory_budget, CVNI_ALIGN);
+    for (int parts = 2; parts <= CVNI_MAX_PARTS; parts++) {
+        int low = 1;
+        int high = parts;
+        while (low <= high) {           /* the fewest parts that must be recomputed */
+            const int chosen = (low + high) / 2;
+            cvni_plan other;
+            cvn_result result;
+            cvni_cut_segments(net, parts, chosen, segment);
+            result = cvni_plan_with(net, batch, CVN_TRAIN, segment, &other);
+            if (result != CVN_OK) return result;
+            if (other.total <= budget) high = chosen - 1;
+            else low = chosen + 1;
+            if (other.total <= budget ? plan->total > budget || other.macs_again < plan->macs_again
+                                      : other.total < plan->total) {
+                cvni_free_plan(net, plan);
+                *plan = other;
+            } else {
+                cvni_free_plan(net, &other);
+            }
+        }
+    }
+    if (plan->total <= budget) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_MEMORY,
+                     "a batch of %d needs %lu bytes even with recomputation; the budget is %lu",
+                     batch, (unsigned long)(plan->total + CVNI_ALIGN),
+                     (unsigned long)net->memory_budget);
+}
+
+/* Plans for a batch into an empty plan; the net's shapes then stand for that batch. */
+static cvn_result cvni_make_plan(cvn_net *net, int batch, int mode, cvni_plan *plan)
+{
+    int *segment;
+    cvn_result result = cvni_shapes(net, batch);
+    memset(plan, 0, sizeof *plan);
+    if (result != CVN_OK) return result;
+    cvni_place_params(net);
+    segment = (int *)cvni_alloc(net, cvni_mul_size((size_t)net->layer_count, sizeof(int)));
+    if (!segment)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for the plan of %d layers",
+                         net->layer_count - 1);
+    for (int id = 0; id < net->layer_count; id++) segment[id] = net->layers[id].segment;
+    result = cvni_plan_with(net, batch, mode, segment, plan);
+    if (result == CVN_OK && mode != CVN_INFER && net->memory_budget &&
+        plan->total + CVNI_ALIGN > net->memory_budget) {
+        result = cvni_plan_within(net, batch, segment, plan);
+        if (result != CVN_OK) cvni_free_plan(net, plan);
+    }
+    cvni_free(net, segment);
+    return result;
+}
+
+static void *cvni_bound(const cvn_net *net, int buffer)
+{
+    unsigned char *base = net->arena + net->plan.persistent_bytes;
+    return buffer < 0 ? NULL : base + net->plan.buffers[buffer].offset;
+}
+
+/* Where a recomputed layer works, the first time or again. */
+static void cvni_bind_again(const cvn_net *net, cvni_layer *l, int again)
+{
+    const cvni_place *p = &l->place;
+    l->y = (float *)cvni_bound(net, again ? p->y_again : p->y);
+    l->saved = cvni_bound(net, again ? p->saved_again : p->saved);
+    l->work_forward = cvni_bound(net, again ? p->work_again : p->work_forward);
+}
+
 /* Gives every layer its pointers into the arena. */
 static void cvni_bind(cvn_net *net)
 {
-    unsigned char *base = net->arena + net->plan.persistent_bytes;
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
-        const cvni_place *place = &net->plan.places[id];
-        const cvni_buffer *b = net->plan.buffers;
-        l->place = *place;
+        l->place = net->plan.places[id];
         l->filled = 0;
-        l->y = place->y < 0 ? NULL : (float *)(void *)(base + b[place->y].offset);
-        l->dy = place->dy < 0 ? NULL : (float *)(void *)(base + b[place->dy].offset);
-        l->saved = place->saved < 0 ? NULL : base + b[place->saved].offset;
-        l->work_forward = place->work_forward < 0 ? NULL : base + b[place->work_forward].offset;
-        l->work_backward = place->work_backward < 0 ? NULL : base + b[place->work_backward].offset;
-        l->table = place->table < 0 ? NULL : base + b[place->table].offset;
-        l->fold = place->fold < 0 ? NULL : (float *)(void *)(base + b[place->fold].offset);
+        cvni_bind_again(net, l, 0);
+        l->dy = (float *)cvni_bound(net, l->place.dy);
+        l->work_backward = cvni_bound(net, l->place.work_backward);
+        l->table = cvni_bound(net, l->place.table);
+        l->fold = (float *)cvni_bound(net, l->place.fold);
+        l->normed = (float *)cvni_bound(net, l->place.normed);
+        l->normed_grad = (float *)cvni_bound(net, l->place.normed_grad);
         if (l->op->prepare && l->table) l->op->prepare(net, l);
     }
 }
 
-/* Parameters and optimizer state move from the old arena to the new one; both may be the same
- * buffer. */
+/* Parameters, averages and optimizer state move from the old arena to the new one; both may be the
+ * same buffer, where the averages stay in their place. */
 static void cvni_move_persistent(cvn_net *net, unsigned char *arena, const cvni_plan *plan)
 {
     const size_t state_bytes = cvni_align(net->trainable * sizeof(float)) * (size_t)plan->slots;
+    const size_t weight_bytes = (net->trainable + net->running) * sizeof(float);
     const int state_stays = plan->slots > 0 && net->mode == CVN_TRAIN &&
                             net->plan.slots == plan->slots;
     if (net->parent) return;
-    if (net->mode) memmove(arena, net->weights, (net->trainable + net->running) * sizeof(float));
+    if (net->mode) memmove(arena, net->weights, weight_bytes);
+    if (net->ema && plan->averages) memmove(arena + plan->ema, net->ema, weight_bytes);
+    else net->ema_started = net->ema_swapped = 0;
     if (state_stays) memmove(arena + plan->state, net->state, state_bytes);
     else memset(arena + plan->state, 0, state_bytes);
     if (!state_stays) net->optimizer_step = 0;
@@ -3313,6 +4270,7 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
     net->arena_owned = owned;
     net->arena_bytes = size;
     net->weights = net->parent ? net->parent->weights : (float *)(void *)arena;
+    net->ema = plan->averages ? (float *)(void *)(arena + plan->ema) : NULL;
     net->grads = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->grads) : NULL;
     net->state = (float *)(void *)(arena + plan->state);
     net->sample_weights = mode == CVN_TRAIN ? (float *)(void *)(arena + plan->batch) : NULL;
@@ -3373,7 +4331,8 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
     net->output = net->chosen_output;
     for (int id = 1; id < net->layer_count && !net->output; id++)
-        if (net->layers[id].op->flags & CVNI_LOSS) net->output = net->layers[id].input[0];
+        if (net->layers[id].op->flags & CVNI_LOSS && net->layers[id].inputs)
+            net->output = net->layers[id].input[0];
     for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
         if (!net->layers[id].is_int && !net->layers[id].per_batch) net->output = id;
     if (!net->output)
@@ -3387,6 +4346,24 @@ static int cvni_has_gradients(const cvn_net *net)
     return 0;
 }
 
+/* After cvn_build: what was frozen then. */
+static void cvni_mark_left_out(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) net->layers[id].left_out = net->layers[id].frozen;
+}
+
+/* The same net in another plan: another optimizer, another size. In the caller's buffer when it is
+ * there. */
+static cvn_result cvni_plan_anew(cvn_net *net)
+{
+    cvn_result result;
+    net->replan = 1;
+    result = cvni_rebuild(net, net->max_batch, net->mode,
+                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    net->replan = 0;
+    return result;
+}
+
 static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
 
 cvn_result cvn_build(cvn_net *net, int max_batch)
@@ -3395,6 +4372,7 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
     if (!net) return CVN_ERROR_MEMORY;
     result = cvni_check_build(net, max_batch, CVN_TRAIN);
     if (result == CVN_OK) result = cvni_rebuild(net, max_batch, CVN_TRAIN, NULL, 0);
+    if (result == CVN_OK) cvni_mark_left_out(net);
     if (result == CVN_OK && !cvni_has_gradients(net))
         cvni_warn(net, "cvn_build: no gradients: the net has no loss, no cvn_want_grad, or nothing "
                        "that is not frozen");
@@ -3416,7 +4394,9 @@ cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer
     result = cvni_check_build(net, max_batch, (int)mode);
     if (result != CVN_OK) return result;
     if (!buffer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_build_in: no buffer");
-    return cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+    result = cvni_rebuild(net, max_batch, cvni_plan_mode((int)mode), buffer, size);
+    if (result == CVN_OK) cvni_mark_left_out(net);
+    return result;
 }
 
 size_t cvn_memory_needed(cvn_net *net, int max_batch, int mode)
@@ -3441,8 +4421,7 @@ cvn_result cvn_resize(cvn_net *net, int height, int width)
     if (height < 1 || width < 1)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_resize: %d x %d is no image", height, width);
     cvni_swap_image_sizes(net, height, width);
-    result = cvni_rebuild(net, net->max_batch, net->mode,
-                          net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+    result = cvni_plan_anew(net);
     if (result == CVN_OK) return CVN_OK;
     cvni_swap_image_sizes(net, 0, 0);
     cvni_restore_shapes(net);
@@ -3483,6 +4462,7 @@ cvn_net *cvn_share(cvn_net *net)
     other->param_count = other->param_capacity = net->param_count;
     other->layer_count = other->layer_capacity = net->layer_count;
     other->chosen_output = net->output;
+    other->segments = net->segments;
     other->parent = net->parent ? net->parent : net;
     other->optimizer = net->optimizer;
     return other;
@@ -3500,7 +4480,9 @@ float *cvn_value(cvn_net *net, cvn_node node)
     if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE))
         return l->y;
     cvni_fail(net, CVN_ERROR_STATE,
-              "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build", l->name);
+              l->is_int ? "cvn_value: '%s' holds ints"
+                        : "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build",
+              l->name);
     return NULL;
 }
 
@@ -3598,6 +4580,27 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
     return cvni_write_input(net, input, labels, n, 1, "cvn_set_labels");
 }
 
+cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
+{
+    const cvn_result result = cvni_needs_build(net, "cvn_set_sample_weights", 1);
+    if (result != CVN_OK) return result;
+    if (weights && (n < 1 || n > net->max_batch))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_sample_weights: %d samples; the net was built for 1 to %d", n,
+                         net->max_batch);
+    for (int i = 0; weights && i < n; i++) {
+        if (cvni_at_least(weights[i], 0)) continue;
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_sample_weights: the weight of sample %d is %g; 0 or more is "
+                         "needed",
+                         i, (double)weights[i]);
+    }
+    if (weights) memcpy(net->sample_weights, weights, (size_t)n * sizeof *weights);
+    net->weighted = weights ? n : 0;
+    net->forward_done = 0;
+    return CVN_OK;
+}
+
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
 /* All inputs that the pass reads hold the same number of samples. */
@@ -3619,21 +4622,40 @@ static cvn_result cvni_check_filled(cvn_net *net, int losses)
     return CVN_OK;
 }
 
+static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectral */
+static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
+
+static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
+{
+    if (l->normed) cvni_spectral_forward(net, l);
+    return l->op->forward(net, l);
+}
+
+static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
+{
+    if (l->normed_grad) cvni_zero(l->normed_grad, net->params[l->param[0]].count);
+    l->op->backward(net, l);
+    if (l->normed_grad) cvni_spectral_backward(net, l);
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
     cvn_result filled = cvni_check_filled(net, losses);
     net->forward_done = 0;
+    net->fed_by = NULL;
     if (filled != CVN_OK) return filled;
     net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
         if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
-        result = l->op->forward(net, l);
+        result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
     }
     net->loss = NAN;
@@ -3666,14 +4688,38 @@ cvn_result cvn_forward_eval(cvn_net *net)
 
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
+/* Before the backward pass of its last layer: computes the dropped values of a segment anew,
+ * unless no gradient reaches it. */
+static void cvni_run_again(cvn_net *net, int segment)
+{
+    int reached = 0;
+    for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment; id++)
+        reached |= net->layers[id].grad_written;
+    if (!reached) return;
+    net->again = 1;
+    for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment;
+         id++) {
+        cvni_layer *l = &net->layers[id];
+        if (!l->place.again) continue;
+        cvni_bind_again(net, l, 1);
+        l->op->forward(net, l);         /* with the spectral norm of the first time */
+    }
+    net->again = 0;
+}
+
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
 static void cvni_run_backward(cvn_net *net)
 {
+    int segment = 0;
     if (!net->desc.keep_all) net->forward_done = 0;     /* gradients lie where values have lain */
     for (int id = net->layer_count - 1; id > 0; id--) {
         cvni_layer *l = &net->layers[id];
+        if (l->place.segment != segment) {
+            segment = l->place.segment;
+            if (segment) cvni_run_again(net, segment);
+        }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
-        l->op->backward(net, l);
+        cvni_backward_layer(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -3687,20 +4733,26 @@ static void cvni_begin_backward(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++) net->layers[id].grad_written = 0;
 }
 
+/* The gradients of `share` times the sum of all losses. */
+static void cvni_backward(cvn_net *net, float share)
+{
+    cvni_begin_backward(net);
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0 || !l->place.grad) continue;
+        l->dy[0] = l->loss_weight * share;
+        l->grad_written = 1;
+    }
+    cvni_run_backward(net);
+}
+
 cvn_result cvn_backward(cvn_net *net)
 {
     cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
     if (result != CVN_OK) return result;
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
-    cvni_begin_backward(net);
-    for (int id = 1; id < net->layer_count; id++) {
-        cvni_layer *l = &net->layers[id];
-        if (l->loss_weight == 0 || !l->place.grad) continue;
-        l->dy[0] = l->loss_weight;
-        l->grad_written = 1;
-    }
-    cvni_run_backward(net);
+    cvni_backward(net, 1);
     return CVN_OK;
 }
 
@@ -3753,6 +4805,190 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
     return CVN_OK;
 }
 
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>spectral   weights divided by their largest singular value
+ * ==============================================================================================
+ *   The weight as a matrix W [rows, cols]: rows are outputs, cols all other axes. u and v follow
+ *   the singular vectors of the largest singular value s by one step of the power iteration a
+ *   training forward pass: v = W^T u/|W^T u|, u = W v/|W v|. The layer computes with W/s,
+ *   s = u^T W v; u and v count as constants in the gradient:
+ *
+ *     dW = (G - <G, W/s> u v^T)/s          G: the gradient with respect to W/s
+ *
+ *   Memory of a layer: [W/s | u | v | s], as used by its forward pass, for tied layers step u and v
+ *   again. source: T. Miyato et al., arXiv:1802.05957         tested: tests/test_spectral.c */
+
+typedef struct cvni_spectral {
+    int outer, rows, inner;             /* weight [outer, rows, inner]: transposed convolutions have
+                                         * the outputs second */
+    int cols;
+    size_t count;
+    const float *w;                     /* the parameter */
+    float *normed, *u, *v, *s;          /* of the layer */
+} cvni_spectral;
+
+static int cvni_outputs_second(const cvni_layer *l);        /* >>conv */
+
+static cvni_spectral cvni_spectral_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_param *p = &net->params[l->param[0]];
+    cvni_spectral d;
+    cvni_split_axis(p->shape, cvni_outputs_second(l), &d.outer, &d.rows, &d.inner);
+    d.cols = d.outer * d.inner;
+    d.count = p->count;
+    d.w = net->weights ? net->weights + p->offset : NULL;
+    d.normed = l->normed;
+    d.u = l->normed ? d.normed + d.count : NULL;
+    d.v = l->normed ? d.u + d.rows : NULL;
+    d.s = l->normed ? d.v + d.cols : NULL;
+    return d;
+}
+
+static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    return cvni_mul_size(d.count + (size_t)d.rows + (size_t)d.cols + 1, sizeof(float));
+}
+
+static const float *cvni_spectral_line(const cvni_spectral *d, int outer, int row)
+{
+    return d->w + ((ptrdiff_t)outer * d->rows + row) * d->inner;
+}
+
+/* x/max(|x|, 1e-12), as F.normalize. */
+static void cvni_unit_length(const cvn_net *net, float *x, int n)
+{
+    const float length = sqrtf(net->k->dot(n, x, x));
+    net->k->scale_shift(n, 1 / (length > 1e-12f ? length : 1e-12f), 0, x, x);
+}
+
+/* u = W v; returns u^T W v for the u before. */
+static float cvni_spectral_apply(const cvn_net *net, const cvni_spectral *d, const float *v,
+                                 const float *old, float *u)
+{
+    float sum = 0;
+    for (int r = 0; r < d->rows; r++) {
+        float dot = 0;
+        for (int o = 0; o < d->outer; o++)
+            dot += net->k->dot(d->inner, cvni_spectral_line(d, o, r), v + (ptrdiff_t)o * d->inner);
+        sum += old[r] * dot;
+        if (u) u[r] = dot;
+    }
+    return sum;
+}
+
+/* v = W^T u/|W^T u|, u = W v/|W v| */
+static void cvni_spectral_iterate(const cvn_net *net, const cvni_spectral *d, float *u, float *v)
+{
+    cvni_zero(v, (size_t)d->cols);
+    for (int o = 0; o < d->outer; o++)
+        for (int r = 0; r < d->rows; r++)
+            net->k->axpy(d->inner, u[r], cvni_spectral_line(d, o, r), v + (ptrdiff_t)o * d->inner);
+    cvni_unit_length(net, v, d->cols);
+    cvni_spectral_apply(net, d, v, u, u);
+    cvni_unit_length(net, u, d->rows);
+}
+
+static void cvni_spectral_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    float *u = net->weights + net->params[l->spectral - 1].offset;
+    float *v = net->weights + net->params[l->spectral].offset;
+    if (net->training && !net->parent && !l->frozen) cvni_spectral_iterate(net, &d, u, v);
+    memcpy(d.u, u, (size_t)d.rows * sizeof(float));
+    memcpy(d.v, v, (size_t)d.cols * sizeof(float));
+    d.s[0] = cvni_spectral_apply(net, &d, v, u, NULL);
+    for (int o = 0; o < d.outer * d.rows; o++)
+        net->k->scale_shift(d.inner, 1 / d.s[0], 0, d.w + (ptrdiff_t)o * d.inner,
+                            d.normed + (ptrdiff_t)o * d.inner);
+}
+
+static void cvni_spectral_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    float *dw = net->grads + net->params[l->param[0]].offset;
+    const int lines = d.outer * d.rows;
+    double sum = 0;
+    if (!cvni_weights_grad(net, l, 0)) return;
+    for (int i = 0; i < lines; i++)
+        sum += (double)net->k->dot(d.inner, l->normed_grad + (ptrdiff_t)i * d.inner,
+                                   d.normed + (ptrdiff_t)i * d.inner);
+    for (int i = 0; i < lines; i++) {
+        const float *g = l->normed_grad + (ptrdiff_t)i * d.inner;
+        const float share = -(float)sum * d.u[i % d.rows] / d.s[0];
+        net->k->axpy(d.inner, 1 / d.s[0], g, dw + (ptrdiff_t)i * d.inner);
+        net->k->axpy(d.inner, share, d.v + (ptrdiff_t)(i / d.rows) * d.inner,
+                     dw + (ptrdiff_t)i * d.inner);
+    }
+}
+
+enum { CVNI_SPECTRAL_START = 15 };      /* iterations on new weights */
+
+static void cvni_spectral_init(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_spectral d;
+        if (!l->spectral || net->params[l->param[0]].layer != id) continue;
+        d = cvni_spectral_of(net, l);
+        for (int i = 0; i < CVNI_SPECTRAL_START; i++)
+            cvni_spectral_iterate(net, &d, net->weights + net->params[l->spectral - 1].offset,
+                                  net->weights + net->params[l->spectral].offset);
+    }
+}
+
+/* The two vectors behind a weight, normal draws; the weight's name says what it is now. */
+static cvn_result cvni_spectral_params(cvn_net *net, cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    const char *const suffix[2] = { "weight_u", "weight_v" };
+    const char *owner = net->layers[net->params[l->param[0]].layer].name;
+    for (int i = 0; i < 2; i++) {
+        cvni_param *p;
+        if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1,
+                       sizeof *net->params))
+            return cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+        p = &net->params[net->param_count++];
+        *p = net->params[l->param[0]];
+        p->suffix = suffix[i];
+        p->shape = cvni_shape(1, i ? d.cols : d.rows, 0, 0, 0);
+        p->count = (size_t)p->shape.dim[0];
+        p->init.kind = CVN_INIT_NORMAL;
+        p->init.a = 0;
+        p->init.b = 1;
+        p->role = CVNI_RUNNING;
+        p->name = cvni_param_name(net, owner, suffix[i]);
+    }
+    net->params[l->param[0]].suffix = "weight_orig";
+    net->params[l->param[0]].name = cvni_param_name(net, owner, "weight_orig");
+    return net->failed;
+}
+
+cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
+{
+    const cvn_node none = { 0 };
+    cvni_layer *l = cvni_mark(net, node, "cvn_spectral_norm");
+    int weight;
+    if (!l) return none;
+    if (!l->params || net->params[l->param[0]].shape.rank < 2) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "cvn_spectral_norm: '%s' (%s) has no weight of two or more axes", l->name,
+                        l->op->type);
+        return none;
+    }
+    if (l->spectral) return node;
+    if (cvni_spectral_params(net, l) != CVN_OK) return none;
+    weight = l->param[0];
+    for (int id = 1; id < net->layer_count; id++)           /* with all that are tied to it */
+        if (net->layers[id].params && net->layers[id].param[0] == weight)
+            net->layers[id].spectral = net->param_count - 1;
+    return node;
+}
+
+CVNI_COLD_END
+
 /* ================================================================================================
  * >>gemm   packed, blocked matrix product; operands are matrices or patches of an image
  * ==============================================================================================
@@ -3776,15 +5012,13 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 
 /* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and
- * column of positions reads: -1 is padding that reads 0. Index of a row: rows[tap_h*rows_tap +
- * position_h*rows_step]. */
+ * column of positions reads: -1 is padding that reads 0. */
 typedef struct cvni_patches {
     const float *x;             /* first channel */
     ptrdiff_t plane, row;       /* floats from channel to channel, row to row */
     int taps_h, taps_w;
-    const int *rows, *cols;
-    int rows_tap, rows_step, cols_tap, cols_step;
-    int width;                  /* positions in a row */
+    const int *rows, *cols;     /* [taps_h][height], [taps_w][width] */
+    int height, width;          /* rows of positions, positions in a row */
     int unit;                   /* neighbouring positions read neighbouring columns */
 } cvni_patches;
 
@@ -3870,23 +5104,21 @@ CVNI_HOT
 static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap, int c0, int c1,
                           ptrdiff_t step, float *out)
 {
-    const int *cols = g->cols + tap % g->taps_w * g->cols_tap + run->col * g->cols_step;
-    const int r = g->rows[tap / g->taps_w * g->rows_tap + run->row * g->rows_step];
+    const int *cols = g->cols + tap % g->taps_w * g->width + run->col;
+    const int r = g->rows[tap / g->taps_w * g->height + run->row];
     const float *row = g->x + c0 * g->plane + r * g->row;
     int begin = 0;
     int end = r < 0 ? 0 : run->n;
     int unit;
-    while (begin < end && cols[begin * g->cols_step] < 0) begin++;
-    while (end > begin && cols[(end - 1) * g->cols_step] < 0) end--;
-    unit = g->unit && begin < end &&
-           cols[(end - 1) * g->cols_step] - cols[begin * g->cols_step] == end - begin - 1;
+    while (begin < end && cols[begin] < 0) begin++;
+    while (end > begin && cols[end - 1] < 0) end--;
+    unit = g->unit && begin < end && cols[end - 1] - cols[begin] == end - begin - 1;
     for (int c = c0; c < c1; c++, out += step, row += g->plane) {
         for (int i = 0; i < begin; i++) out[i] = 0;
         if (unit)
-            for (int i = begin; i < end; i++) out[i] = row[cols[begin * g->cols_step] + i - begin];
+            for (int i = begin; i < end; i++) out[i] = row[cols[begin] + i - begin];
         else
-            for (int i = begin; i < end; i++)
-                out[i] = cols[i * g->cols_step] < 0 ? 0 : row[cols[i * g->cols_step]];
+            for (int i = begin; i < end; i++) out[i] = cols[i] < 0 ? 0 : row[cols[i]];
         for (int i = end; i < run->n; i++) out[i] = 0;
     }
 }
@@ -3924,15 +5156,12 @@ static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, 
             const int channel = (line0 + i) / taps;
             const int tap = (line0 + i) % taps;
             for (int s = 0; s < runs; s++) {
-                const int *cols = g->cols + tap % g->taps_w * g->cols_tap +
-                                  run[s].col * g->cols_step;
-                const int r =
-                    i < lines ? g->rows[tap / g->taps_w * g->rows_tap + run[s].row * g->rows_step]
-                              : -1;
+                const int *cols = g->cols + tap % g->taps_w * g->width + run[s].col;
+                const int r = i < lines ? g->rows[tap / g->taps_w * g->height + run[s].row] : -1;
                 const float *row = g->x + channel * g->plane + r * g->row;
                 float *to = out + (k + run[s].line) * width + i;
                 for (int j = 0; j < run[s].n; j++) {
-                    const int c = r < 0 ? -1 : cols[j * g->cols_step];
+                    const int c = r < 0 ? -1 : cols[j];
                     to[j * width] = c < 0 ? 0 : row[c];
                 }
             }
@@ -4079,93 +5308,183 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
 }
 
 /* ================================================================================================
- * >>conv2d   convolution: implicit GEMM; direct for depthwise kernels
+ * >>conv   convolution in 1, 2, 3 dimensions and transposed: implicit GEMM; direct for depthwise
  * ==============================================================================================
- *   y[n, f, oh, ow] = bias[f] + sum over c, kh, kw of
- *                     w[f, c, kh, kw] * x[n, c, oh*stride_h + kh*dilation_h - pad_top, ow*stride_w
- *                     + ...]
+ *   One geometry for all: a convolution leads from a big image B [N, C, D, H, W] to a small one
+ *   S [N, M, OD, OH, OW]; an axis that a layer does not have has size 1, kernel 1.
  *
- *   Tables, made once per plan, say for each tap and output row (column) which input row (column)
- *   it reads, -1 for zero padding: stride, dilation and the pad modes live there alone.
+ *     S[n, m, o] = sum over c, k of w[m, c, k] * B[n, c, o*stride + k*dilation - pad]
+ *     o, k: positions and taps on the three axes; c: the C/groups channels of the group of m
  *
- *   forward            per image and group: Y[filters x positions] = W[filters x K] patches[K x
- *                      positions]
- *   backward, weights  dW[filters x K] += dY[filters x positions] patches^T; the batch is cut into
- *                      slices of fixed size whose sums are added in order
- *   backward, data     a gather: input positions whose coordinates are congruent modulo the stride
- *                      meet the same taps; each such phase is one product dX[C x positions] = W^T[C
- *                      x filters*taps] dY patches. With reflect or replicate padding this is the
- *                      gradient of the padded image, which then is folded back.
- *   source             V. Dumoulin, F. Visin, arXiv:1603.07285, section 4
+ *                       x is   y is   forward        dx             dw
+ *     conv1d, 2d, 3d    B      S      down + bias    up             weights
+ *     conv_transpose    S      B      up + bias      down           weights
+ *
+ *   down      per image and group: S[M x positions] = W[M x K] patches[K x positions] of B
+ *   up        the transpose of it, as a gather: positions of B whose coordinates are congruent
+ *             modulo the stride meet the same taps; each such phase is one product
+ *             B[C x positions] = W^T[C x M*taps] patches of S. With reflect or replicate padding
+ *             this is the gradient of the padded image, which then is folded back.
+ *   weights   dW[M x K] += S[M x positions] patches^T of B; the batch is cut into slices of fixed
+ *             size whose sums are added in order
+ *
+ *   An image with a depth is one of D*H rows: a kernel row is a pair (kd, kh). Tables, made once
+ *   per plan, say for each kernel row (column) and row (column) of S which row (column) of B it
+ *   reads, -1 for zero padding: stride, dilation, depth and the pad modes live there alone. Each
+ *   phase has the same the other way round.
+ *
+ *   source    V. Dumoulin, F. Visin, arXiv:1603.07285, section 4 (both ways through a convolution)
+ *             M. D. Zeiler et al., Deconvolutional networks, CVPR 2010 (transposed)
+ *             M. Lin et al., arXiv:1312.4400 (1x1); F. Chollet, arXiv:1610.02357 (separable)
  *                                                                      tested: tests/test_conv.c */
 
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DIRECT_FILTERS 2
 
-#define CVNI_MAX_AXIS (1 << 30)         /* height, width; windows below: their sums fit an int */
+#define CVNI_MAX_AXIS (1 << 30)         /* depth, height, width; windows below: their sums fit an
+                                         * int */
 #define CVNI_MAX_WINDOW (1 << 15)       /* kernel, stride, dilation, pad */
 
+/* What all public descriptions become. Arrays: depth, height, width; the last `axes` are used. */
+typedef struct cvni_conv_desc {
+    int axes, transposed;
+    int filters;                        /* channels of y; 0 before shape(): depthwise */
+    int kernel[3], stride[3], dilation[3];
+    int pad[3], pad_end[3];
+    int output_pad[3];                  /* transposed: what y has behind the last window */
+    int groups;
+    cvn_pad_mode pad_mode;
+    int no_bias;
+    cvn_init weight_init, bias_init;
+} cvni_conv_desc;
+
+/* One axis of both images. */
+typedef struct cvni_axis {
+    int big, small;
+    int kernel, stride, dilation, pad;
+    int back, offset;                   /* image that the product up makes: the big one, or the
+                                         * padded one; of small position 0 in it */
+} cvni_axis;
+
+/* Rows (or columns) of the back image congruent modulo the stride, and the kernel rows that reach
+ * them. */
+typedef struct cvni_phase {
+    int n, taps;
+    const int *place;                   /* [n] in the back image */
+    const int *tap;                     /* [taps] kernel rows */
+    const int *map;                     /* [taps][n] in the small image, or -1 */
+} cvni_phase;
+
 typedef struct cvni_conv {
-    const cvn_conv2d_desc *d;
-    int N, C, H, W, M, OH, OW;
+    const cvni_conv_desc *d;
+    int N, C, M;
     int G, CG, MG;                      /* groups, channels and filters of one */
-    int taps, K;                        /* taps of a kernel, CG*taps */
+    cvni_axis axis[3];
+    int H, W, OH, OW, BH, BW, KH, KW;   /* rows and columns of the big image, the small one, the
+                                         * back image, the kernel: rows are depth*height */
+    int taps, K;                        /* KH*KW, CG*taps */
     int direct;                         /* no GEMM */
-    int BH, BW;                         /* image that backward-data makes: the input, or the padded
-                                         * one */
-    int off_h, off_w;                   /* of output position 0 in it */
-    const int *rows, *cols;             /* forward: [kernel_h][OH], [kernel_w][OW] */
-    const int *back_rows, *back_cols;   /* backward: [kernel_h][BH], [kernel_w][BW] */
+    int unit;                           /* stride 1 along the row */
+    int plain;                          /* 1x1, stride 1, no padding: patches are the image */
+    int row_phases, col_phases;         /* no more than the back image has rows, columns */
+    const cvni_phase *row_phase, *col_phase;
+    const int *rows, *cols;             /* [KH][OH], [KW][OW] */
+    const int *runs;                    /* per kernel column: first and last + 1 column of the
+                                         * small image that lies inside */
     const int *tap;                     /* taps of the phases, one phase behind the other */
-    const int *runs;                    /* per kernel column: first and last + 1 output column
-                                         * inside the image */
 } cvni_conv;
 
-static size_t cvni_conv_table_ints(const cvni_conv *c)
+CVNI_COLD_BEGIN
+
+/* Stands for the axis before the columns. */
+static const cvni_axis cvni_no_axis = { 1, 1, 1, 1, 1, 0, 1, 0 };
+
+static int cvni_axis_phases(const cvni_axis *a) { return cvni_min(a->stride, a->back); }
+
+/* Entries of the maps of all phases of an axis. */
+static size_t cvni_axis_back_entries(const cvni_axis *a)
 {
-    const cvn_conv2d_desc *d = c->d;
-    return (size_t)d->kernel_h * (size_t)(c->OH + c->BH) +
-           (size_t)d->kernel_w * (size_t)(c->OW + c->BW + 2) + (size_t)c->taps;
+    size_t count = 0;
+    for (int k = 0; k < a->kernel; k++) {       /* tap k reaches first, first + stride, ... */
+        const int first = ((k * a->dilation - a->offset) % a->stride + a->stride) % a->stride;
+        if (first < a->back) count += (size_t)cvni_ceil_div(a->back - first, a->stride);
+    }
+    return count;
 }
 
-/* Phases of backward-data: no more than the image has rows and columns. */
-static int cvni_conv_phase_cols(const cvni_conv *c) { return cvni_min(c->d->stride_w, c->BW); }
-
-static int cvni_conv_phases(const cvni_conv *c)
+static size_t cvni_conv_table_bytes(const cvni_conv *c)
 {
-    return cvni_min(c->d->stride_h, c->BH) * cvni_conv_phase_cols(c);
+    const cvni_axis *a = c->axis;
+    size_t ints = cvni_add_size(cvni_mul_size((size_t)c->KH, (size_t)c->OH),
+                                cvni_mul_size((size_t)c->KW, (size_t)c->OW + 2));
+    ints = cvni_add_size(ints, cvni_mul_size(cvni_axis_back_entries(&a[0]),
+                                             cvni_axis_back_entries(&a[1])));
+    ints = cvni_add_size(ints, cvni_axis_back_entries(&a[2]));
+    ints = cvni_add_size(ints, (size_t)c->KH + (size_t)c->BH);          /* tap and place, rows */
+    ints = cvni_add_size(ints, (size_t)c->KW + (size_t)c->BW);          /* columns */
+    ints = cvni_add_size(ints, (size_t)c->taps);
+    return cvni_add_size(((size_t)c->row_phases + (size_t)c->col_phases) * sizeof(cvni_phase),
+                         cvni_mul_size(ints, sizeof(int)));
+}
+
+static cvni_axis cvni_conv_axis_of(const cvni_conv_desc *d, int i, cvn_shape big, cvn_shape small)
+{
+    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    const int at = i - 3 + big.rank;            /* axis of the shapes */
+    cvni_axis a = cvni_no_axis;
+    if (i < 3 - d->axes) return a;
+    a.big = big.dim[at];
+    a.small = small.dim[at];
+    a.kernel = d->kernel[i];
+    a.stride = d->stride[i];
+    a.dilation = d->dilation[i];
+    a.pad = d->pad[i];
+    a.back = a.big + (padded ? d->pad[i] + d->pad_end[i] : 0);
+    a.offset = padded ? 0 : d->pad[i];
+    return a;
 }
 
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
 {
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
-    const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
-    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    const cvn_shape big = d->transposed ? l->shape : x;
+    const cvn_shape small = d->transposed ? x : l->shape;
     cvni_conv c;
+    const cvni_axis *a = c.axis;
+    memset(&c, 0, sizeof c);
     c.d = d;
     c.N = x.dim[0];
-    c.C = x.dim[1];
-    c.H = x.dim[2];
-    c.W = x.dim[3];
-    c.M = d->filters;
-    c.OH = l->shape.dim[2];
-    c.OW = l->shape.dim[3];
+    c.C = big.dim[1];
+    c.M = small.dim[1];
     c.G = d->groups;
     c.CG = c.C / c.G;
     c.MG = c.M / c.G;
-    c.taps = d->kernel_h * d->kernel_w;
+    for (int i = 0; i < 3; i++) c.axis[i] = cvni_conv_axis_of(d, i, big, small);
+    c.H = a[0].big * a[1].big;
+    c.W = a[2].big;
+    c.OH = a[0].small * a[1].small;
+    c.OW = a[2].small;
+    c.BH = a[0].back * a[1].back;
+    c.BW = a[2].back;
+    c.KH = a[0].kernel * a[1].kernel;
+    c.KW = a[2].kernel;
+    c.taps = c.KH * c.KW;
     c.K = c.CG * c.taps;
     c.direct = c.CG == 1 && c.MG <= CVNI_DIRECT_FILTERS;
-    c.BH = c.H + (padded ? d->pad_top + d->pad_bottom : 0);
-    c.BW = c.W + (padded ? d->pad_left + d->pad_right : 0);
-    c.off_h = padded ? 0 : d->pad_top;
-    c.off_w = padded ? 0 : d->pad_left;
-    c.rows = (const int *)l->table;
-    c.cols = l->table ? c.rows + d->kernel_h * c.OH : NULL;
-    c.back_rows = l->table ? c.cols + d->kernel_w * c.OW : NULL;
-    c.back_cols = l->table ? c.back_rows + d->kernel_h * c.BH : NULL;
-    c.tap = l->table ? c.back_cols + d->kernel_w * c.BW : NULL;
-    c.runs = l->table ? c.tap + c.taps : NULL;
+    c.unit = a[2].stride == 1;
+    c.plain = c.taps == 1;
+    for (int i = 0; i < 3; i++)
+        c.plain = c.plain && a[i].stride == 1 && a[i].pad == 0 && a[i].small == a[i].big;
+    c.row_phases = cvni_axis_phases(&a[0]) * cvni_axis_phases(&a[1]);
+    c.col_phases = cvni_axis_phases(&a[2]);
+    if (!l->table) return c;
+    c.row_phase = (const cvni_phase *)l->table;
+    c.col_phase = c.row_phase + c.row_phases;
+    c.rows = (const int *)(const void *)(c.col_phase + c.col_phases);
+    c.cols = c.rows + (ptrdiff_t)c.KH * c.OH;
+    c.runs = c.cols + (ptrdiff_t)c.KW * c.OW;
+    c.tap = c.runs + 2 * c.KW;
     return c;
 }
 
@@ -4178,199 +5497,291 @@ static int cvni_pad_index(int i, int n, cvn_pad_mode mode)
     return i < 0 ? -i : 2 * (n - 1) - i;
 }
 
-static void cvni_fill_map(int *map, int kernel, int out, int n, int stride, int dilation, int pad,
-                          cvn_pad_mode mode)
+/* Place in the big image that position o of the small one reads through tap k, or -1. */
+static int cvni_axis_reads(const cvni_axis *a, int o, int k, cvn_pad_mode mode)
 {
-    for (int k = 0; k < kernel; k++)
-        for (int o = 0; o < out; o++)
-            *map++ = cvni_pad_index(o * stride + k * dilation - pad, n, mode);
+    return cvni_pad_index(o * a->stride + k * a->dilation - a->pad, a->big, mode);
 }
 
-/* The inverse: which output position reads input position i through tap k, or -1. */
-static void cvni_fill_back_map(int *map, int kernel, int out, int n, int stride, int dilation,
-                               int offset)
+/* The inverse: position of the small image that reads place i of the back image through tap k, or
+ * -1. */
+static int cvni_axis_back(const cvni_axis *a, int i, int k)
 {
-    for (int k = 0; k < kernel; k++) {
-        for (int i = 0; i < n; i++) {
-            const int s = i + offset - k * dilation;
-            *map++ = s >= 0 && s % stride == 0 && s / stride < out ? s / stride : -1;
+    const int s = i + a->offset - k * a->dilation;
+    return s >= 0 && s % a->stride == 0 && s / a->stride < a->small ? s / a->stride : -1;
+}
+
+/* The axes a and b as one of a*b places. Returns the end of what was written. */
+static int *cvni_fill_map(const cvni_axis *a, const cvni_axis *b, cvn_pad_mode mode, int *at)
+{
+    for (int k = 0; k < a->kernel * b->kernel; k++) {
+        for (int o = 0; o < a->small * b->small; o++) {
+            const int i = cvni_axis_reads(a, o / b->small, k / b->kernel, mode);
+            const int j = cvni_axis_reads(b, o % b->small, k % b->kernel, mode);
+            *at++ = i < 0 || j < 0 ? -1 : i * b->big + j;
         }
     }
+    return at;
 }
 
-/* Positions of the backward image congruent to (h0, w0) modulo the stride, and the taps that reach
- * them: kernel rows kh0, kh0 + kh_step, ... */
-typedef struct cvni_phase {
-    int h0, w0, rows, cols;
-    int kh0, kh_step, taps_h;
-    int kw0, kw_step, taps_w;
-} cvni_phase;
-
-static void cvni_phase_taps(int start, int offset, int kernel, int stride, int dilation, int *first,
-                            int *step, int *count)
+static int *cvni_fill_phase(const cvni_axis *a, const cvni_axis *b, int a0, int b0, cvni_phase *p,
+                            int *at)
 {
-    *first = 0;
-    *step = 1;
-    *count = 0;
-    for (int k = 0; k < kernel; k++) {
-        if ((start + offset - k * dilation) % stride) continue;
-        if (*count == 0) *first = k;
-        if (*count == 1) *step = k - *first;
-        ++*count;
+    p->n = p->taps = 0;
+    p->tap = at;
+    for (int i = 0; i < a->kernel; i++)
+        for (int k = 0; k < b->kernel; k++)
+            if ((a0 + a->offset - i * a->dilation) % a->stride == 0 &&
+                (b0 + b->offset - k * b->dilation) % b->stride == 0)
+                at[p->taps++] = i * b->kernel + k;
+    at += p->taps;
+    p->place = at;
+    for (int i = a0; i < a->back; i += a->stride)
+        for (int k = b0; k < b->back; k += b->stride) at[p->n++] = i * b->back + k;
+    at += p->n;
+    p->map = at;
+    for (int t = 0; t < p->taps; t++) {
+        for (int q = 0; q < p->n; q++) {
+            const int i = cvni_axis_back(a, p->place[q] / b->back, p->tap[t] / b->kernel);
+            const int k = cvni_axis_back(b, p->place[q] % b->back, p->tap[t] % b->kernel);
+            *at++ = i < 0 || k < 0 ? -1 : i * b->small + k;
+        }
     }
+    return at;
 }
 
-static cvni_phase cvni_conv_phase(const cvni_conv *c, int index)
+static int *cvni_fill_phases(const cvni_axis *a, const cvni_axis *b, cvni_phase *phase, int *at)
 {
-    const cvn_conv2d_desc *d = c->d;
-    cvni_phase p;
-    p.h0 = index / cvni_conv_phase_cols(c);
-    p.w0 = index % cvni_conv_phase_cols(c);
-    p.rows = c->BH > p.h0 ? cvni_ceil_div(c->BH - p.h0, d->stride_h) : 0;
-    p.cols = c->BW > p.w0 ? cvni_ceil_div(c->BW - p.w0, d->stride_w) : 0;
-    cvni_phase_taps(p.h0, c->off_h, d->kernel_h, d->stride_h, d->dilation_h, &p.kh0, &p.kh_step,
-                    &p.taps_h);
-    cvni_phase_taps(p.w0, c->off_w, d->kernel_w, d->stride_w, d->dilation_w, &p.kw0, &p.kw_step,
-                    &p.taps_w);
-    return p;
+    for (int i = 0; i < cvni_axis_phases(a); i++)
+        for (int k = 0; k < cvni_axis_phases(b); k++)
+            at = cvni_fill_phase(a, b, i, k, phase++, at);
+    return at;
 }
 
 static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const cvn_conv2d_desc *d = c.d;
-    int *rows = (int *)l->table;
-    int *cols = rows + d->kernel_h * c.OH;
-    int *back_rows = cols + d->kernel_w * c.OW;
-    int *back_cols = back_rows + d->kernel_h * c.BH;
-    int *tap = back_cols + d->kernel_w * c.BW;
-    int *runs = tap + c.taps;
-    cvni_fill_map(rows, d->kernel_h, c.OH, c.H, d->stride_h, d->dilation_h, d->pad_top,
-                  d->pad_mode);
-    cvni_fill_map(cols, d->kernel_w, c.OW, c.W, d->stride_w, d->dilation_w, d->pad_left,
-                  d->pad_mode);
-    cvni_fill_back_map(back_rows, d->kernel_h, c.OH, c.BH, d->stride_h, d->dilation_h, c.off_h);
-    cvni_fill_back_map(back_cols, d->kernel_w, c.OW, c.BW, d->stride_w, d->dilation_w, c.off_w);
-    for (int i = 0; i < cvni_conv_phases(&c); i++) {
-        const cvni_phase p = cvni_conv_phase(&c, i);
-        for (int h = 0; h < p.taps_h; h++)
-            for (int w = 0; w < p.taps_w; w++)
-                *tap++ = (p.kh0 + h * p.kh_step) * d->kernel_w + p.kw0 + w * p.kw_step;
-    }
-    for (int k = 0; k < d->kernel_w; k++, runs += 2) {
+    cvni_phase *phase = (cvni_phase *)l->table;
+    int *rows = (int *)(void *)(phase + c.row_phases + c.col_phases);
+    int *cols = cvni_fill_map(&c.axis[0], &c.axis[1], c.d->pad_mode, rows);
+    int *runs = cvni_fill_map(&cvni_no_axis, &c.axis[2], c.d->pad_mode, cols);
+    int *tap = runs + 2 * c.KW;
+    int *rest = cvni_fill_phases(&c.axis[0], &c.axis[1], phase, tap + c.taps);
+    cvni_fill_phases(&cvni_no_axis, &c.axis[2], phase + c.row_phases, rest);
+    for (int i = 0; i < c.row_phases; i++)
+        for (int k = 0; k < c.col_phases; k++)
+            for (int t = 0; t < phase[i].taps; t++)
+                for (int s = 0; s < phase[c.row_phases + k].taps; s++)
+                    *tap++ = phase[i].tap[t] * c.KW + phase[c.row_phases + k].tap[s];
+    for (int k = 0; k < c.KW; k++, runs += 2) {
         for (runs[0] = 0; runs[0] < c.OW && cols[k * c.OW + runs[0]] < 0;) runs[0]++;
         for (runs[1] = runs[0]; runs[1] < c.OW && cols[k * c.OW + runs[1]] >= 0;) runs[1]++;
     }
 }
 
-/* Slices of the batch in backward-weights: enough for a few threads where the product itself has
- * few blocks. They depend on the shapes alone, so the sums do not depend on the threads. */
+/* Slices of the batch in the product of the weights: enough for a few threads where the product
+ * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
+ * threads. */
 static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
 {
     const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
     return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
 }
 
+/* "3 x 5": the axes that the layer has. */
+static const char *cvni_conv_text(const cvni_conv_desc *d, const int *v, char text[48])
+{
+    int at = 0;
+    for (int i = 3 - d->axes; i < 3; i++)
+        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "", v[i]);
+    return text;
+}
+
+/* Is every number of the description in its range? */
+static int cvni_conv_in_range(const cvni_conv_desc *d)
+{
+    const int big = CVNI_MAX_WINDOW;
+    double taps = 1;
+    int ok = d->filters > 0 && d->groups > 0 && d->pad_mode >= CVN_PAD_ZERO &&
+             d->pad_mode <= CVN_PAD_REPLICATE;
+    for (int i = 0; i < 3; i++) {
+        ok = ok && d->kernel[i] >= 1 && d->kernel[i] <= big && d->stride[i] >= 1 &&
+             d->stride[i] <= big && d->dilation[i] >= 1 && d->dilation[i] <= big &&
+             d->pad[i] >= 0 && d->pad[i] <= big && d->pad_end[i] >= 0 && d->pad_end[i] <= big;
+        taps *= d->kernel[i];
+    }
+    return ok && taps <= CONVNET_MAX_ELEMENTS;
+}
+
 static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x)
 {
-    const cvn_conv2d_desc *d = (const cvn_conv2d_desc *)l->desc;
-    const int big = CVNI_MAX_WINDOW;
+    static const char *const kinds[3] = { "sequence [C, L]", "image [C, H, W]",
+                                          "volume [C, D, H, W]" };
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     char text[96];
-    if (x.rank != 4)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "input %s is no image [C, H, W]; reshape it",
-                               cvni_shape_text(x, text));
-    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
-                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
-    if (d->filters < 1 || d->kernel_h < 1 || d->kernel_w < 1 || d->kernel_h > big ||
-        d->kernel_w > big || d->stride_h < 1 || d->stride_w < 1 || d->stride_h > big ||
-        d->stride_w > big || d->dilation_h < 1 || d->dilation_w < 1 || d->dilation_h > big ||
-        d->dilation_w > big || d->groups < 1 || d->pad_top < 0 || d->pad_left < 0 ||
-        d->pad_bottom < 0 || d->pad_right < 0 || d->pad_top > big || d->pad_left > big ||
-        d->pad_bottom > big || d->pad_right > big || d->pad_mode < CVN_PAD_ZERO ||
-        d->pad_mode > CVN_PAD_REPLICATE)
-        return cvni_layer_fail(
-            net, l, CVN_ERROR_ARGUMENT,
-            "%d filters of %d x %d, stride %d x %d, dilation %d x %d, %d groups: "
-            "out of range (1 or more; pads 0 or more)",
-            d->filters, d->kernel_h, d->kernel_w, d->stride_h, d->stride_w, d->dilation_h,
-            d->dilation_w, d->groups);
+    char kernel[48];
+    char stride[48];
+    char dilation[48];
+    if (x.rank != d->axes + 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is no %s; reshape it",
+                               cvni_shape_text(x, text), kinds[d->axes - 1]);
+    for (int i = 2; i < x.rank; i++)
+        if (x.dim[i] > CVNI_MAX_AXIS)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
+                                   cvni_shape_text(x, text), CVNI_MAX_AXIS);
+    if (!cvni_conv_in_range(d))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d filters of %s, stride %s, dilation %s, %d groups: "
+                               "out of range (1 or more; pads 0 or more)",
+                               d->filters, cvni_conv_text(d, d->kernel, kernel),
+                               cvni_conv_text(d, d->stride, stride),
+                               cvni_conv_text(d, d->dilation, dilation), d->groups);
     if (x.dim[1] % d->groups || d->filters % d->groups)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "%d groups do not divide %d channels and %d filters", d->groups,
                                x.dim[1], d->filters);
-    if (d->pad_mode == CVN_PAD_REFLECT && (cvni_max(d->pad_top, d->pad_bottom) >= x.dim[2] ||
-                                           cvni_max(d->pad_left, d->pad_right) >= x.dim[3]))
+    return CVN_OK;
+}
+
+/* Sizes of y. */
+static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    double padded = 1;
+    int reach[3] = { 1, 1, 1 };
+    int fits = 1;
+    char text[96];
+    char kernel[48];
+    char dilated[48];
+    char pads[48];
+    char ends[48];
+    l->shape = x;
+    l->shape.dim[1] = d->filters;
+    for (int i = 3 - d->axes; i < 3; i++) {
+        const int at = i - 3 + x.rank;
+        const int room = x.dim[at] + d->pad[i] + d->pad_end[i];
+        reach[i] = d->dilation[i] * (d->kernel[i] - 1) + 1;
+        fits = fits && reach[i] <= room;
+        padded *= room;
+        l->shape.dim[at] = (room - reach[i]) / d->stride[i] + 1;
+        if (d->pad_mode == CVN_PAD_REFLECT && cvni_max(d->pad[i], d->pad_end[i]) >= x.dim[at])
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "reflect padding must be smaller than the input %s",
+                                   cvni_shape_text(x, text));
+    }
+    if (!fits)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "reflect padding must be smaller than the input %s",
+                               "kernel %s (dilated: %s) is larger than input %s with pads %s and "
+                               "%s behind it; raise the pads or shrink the kernel",
+                               cvni_conv_text(d, d->kernel, kernel),
+                               cvni_conv_text(d, reach, dilated), cvni_shape_text(x, text),
+                               cvni_conv_text(d, d->pad, pads),
+                               cvni_conv_text(d, d->pad_end, ends));
+    if (d->pad_mode != CVN_PAD_ZERO && padded > CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input %s is too large with its pads",
                                cvni_shape_text(x, text));
     return CVN_OK;
 }
 
-static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_conv_up_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
 {
-    cvn_conv2d_desc *d = (cvn_conv2d_desc *)l->desc;
-    const cvn_shape x = cvni_in(net, l, 0)->shape;
-    const int channels = x.dim[1];
-    int reach_h, reach_w, slices;
-    double fan_in, fan_out;
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     char text[96];
-    cvni_conv c;
+    char pads[48];
+    char ends[48];
+    l->shape = x;
+    l->shape.dim[1] = d->filters;
+    for (int i = 3 - d->axes; i < 3; i++) {
+        const int at = i - 3 + x.rank;
+        const int64_t size = ((int64_t)x.dim[at] - 1) * d->stride[i] - d->pad[i] - d->pad_end[i] +
+                             d->dilation[i] * (d->kernel[i] - 1) + d->output_pad[i] + 1;
+        if (d->output_pad[i] < 0 || d->output_pad[i] >= cvni_max(d->stride[i], d->dilation[i]))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "output padding %d must be 0 or more and smaller than the "
+                                   "stride %d or the dilation %d",
+                                   d->output_pad[i], d->stride[i], d->dilation[i]);
+        if (size < 1 || size > CVNI_MAX_AXIS)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "input %s with pads %s and %s behind it gives an output of %.0f "
+                                   "along axis %d; change pads or stride",
+                                   cvni_shape_text(x, text), cvni_conv_text(d, d->pad, pads),
+                                   cvni_conv_text(d, d->pad_end, ends), (double)size, at);
+        l->shape.dim[at] = (int)size;
+    }
+    return CVN_OK;
+}
+
+/* weight [M, C/groups, kernel...], which is [filters, in/groups, ...] or, transposed, [in,
+ * filters/groups, ...]; bias [filters]. */
+static cvn_result cvni_conv_params(cvn_net *net, cvni_layer *l, int in)
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    cvn_shape shape = l->shape;
     cvn_result result;
-    /* depthwise, as cvn_depthwise asks */
-    if (!d->filters && x.rank == 4) d->filters = d->groups = channels;
-    result = cvni_conv_check(net, l, x);
-    if (result != CVN_OK) return result;
-    reach_h = d->dilation_h * (d->kernel_h - 1) + 1;
-    reach_w = d->dilation_w * (d->kernel_w - 1) + 1;
-    if (reach_h > x.dim[2] + d->pad_top + d->pad_bottom ||
-        reach_w > x.dim[3] + d->pad_left + d->pad_right)
-        return cvni_layer_fail(
-            net, l, CVN_ERROR_SHAPE,
-            "kernel %d x %d (dilated: %d x %d) is larger than input %s with pads "
-            "%d %d %d %d; raise the pads or shrink the kernel",
-            d->kernel_h, d->kernel_w, reach_h, reach_w, cvni_shape_text(x, text), d->pad_top,
-            d->pad_left, d->pad_bottom, d->pad_right);
-    l->shape = cvni_shape(4, x.dim[0], d->filters,
-                          (x.dim[2] + d->pad_top + d->pad_bottom - reach_h) / d->stride_h + 1,
-                          (x.dim[3] + d->pad_left + d->pad_right - reach_w) / d->stride_w + 1);
-    fan_in = (double)(channels / d->groups) * d->kernel_h * d->kernel_w;
-    fan_out = (double)(d->filters / d->groups) * d->kernel_h * d->kernel_w;
-    result = cvni_add_param(
-        net, l, 0, "weight",
-        cvni_shape(4, d->filters, channels / d->groups, d->kernel_h, d->kernel_w), CVNI_WEIGHT,
-        cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
+    double taps = 1;
+    double strides = 1;
+    double fan_in, fan_out;
+    shape.dim[0] = d->transposed ? in : d->filters;
+    shape.dim[1] = (d->transposed ? d->filters : in) / d->groups;
+    for (int i = 0; i < 3; i++) {
+        if (i >= 3 - d->axes) shape.dim[i - 3 + shape.rank] = d->kernel[i];
+        taps *= d->kernel[i];
+        strides *= d->stride[i];
+    }
+    fan_in = (double)(in / d->groups) * taps;
+    fan_out = (double)(d->filters / d->groups) * taps;
+    if (d->transposed) fan_in = fan_in > strides ? fan_in / strides : 1;
+    result = cvni_add_param(net, l, 0, "weight", shape, CVNI_WEIGHT,
+                            cvni_init_or(d->weight_init, CVN_INIT_HE_NORMAL, 0), fan_in, fan_out);
     if (result == CVN_OK && !d->no_bias)
         result = cvni_add_param(net, l, 1, "bias", cvni_shape(1, d->filters, 0, 0, 0), CVNI_BIAS,
                                 cvni_init_or(d->bias_init, CVN_INIT_ZERO, 0), fan_in, fan_out);
+    return result;
+}
+
+static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_desc *d = (cvni_conv_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    size_t scratch;
+    int slices;
+    cvni_conv c;
+    cvn_result result;
+    if (!d->filters && x.rank == d->axes + 2) d->filters = d->groups = x.dim[1];
+    result = cvni_conv_check(net, l, x);
+    if (result == CVN_OK)
+        result = d->transposed ? cvni_conv_up_shape(net, l, x) : cvni_conv_down_shape(net, l, x);
+    if (result == CVN_OK) result = cvni_conv_params(net, l, x.dim[1]);
     if (result == CVN_OK) result = cvni_check_elements(net, l);
     if (result != CVN_OK) return result;
     c = cvni_conv_of(net, l);
-    if ((double)c.BH * c.BW > CONVNET_MAX_ELEMENTS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the padded image %d x %d is too large",
-                               c.BH, c.BW);
-    l->macs = fan_in * d->filters * c.OH * c.OW;
-    l->table_bytes = cvni_conv_table_ints(&c) * sizeof(int);
+    if ((double)c.KH * cvni_max(c.OH, c.BH) > CONVNET_MAX_ELEMENTS ||
+        (double)c.KW * cvni_max(c.OW, c.BW) > CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the kernel is too large for an output %s",
+                               cvni_shape_text(l->shape, text));
+    l->macs = (double)c.M * c.K * c.OH * c.OW;
+    l->table_bytes = cvni_conv_table_bytes(&c);
     slices = cvni_conv_slices(net, &c);
     l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M,
                                                                      (size_t)c.K * sizeof(float))
                                                      : 0;
-    l->scratch_bytes = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
-                                     cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
-    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
-                                     cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
-    l->scratch_bytes += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
-                                   (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float)) *
-                        (size_t)(d->stride_h * d->stride_w > 1);
+    scratch = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
+    scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
+    scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
+    if (c.row_phases * c.col_phases > 1)
+        scratch += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
+                              (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float));
     if (d->pad_mode != CVN_PAD_ZERO)
-        l->scratch_bytes =
-            cvni_add_size(l->scratch_bytes,
-                          cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
-                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW * sizeof(float))));
+        scratch = cvni_add_size(scratch,
+                                cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
+                                              cvni_mul_size((size_t)c.BH,
+                                                            (size_t)c.BW * sizeof(float))));
+    l->scratch_bytes = scratch;
     return CVN_OK;
 }
+
+CVNI_COLD_END
 
 static const cvni_layer *cvni_activation(const cvn_net *net, const cvni_layer *l)
 {
@@ -4388,43 +5799,45 @@ static const float *cvni_run_bias(const cvn_net *net, const cvni_layer *l)
     return l->fold ? l->fold + net->params[l->param[0]].count : cvni_weights(net, l, 1);
 }
 
+/* One of the three products. */
 typedef struct cvni_conv_job {
     cvn_net *net;
     cvni_layer *l;
     cvni_conv c;
     cvni_blocks blocks;
-    int slices, add;
-    float *dx;
-    float *dw;
+    int slices;
+    const float *big, *small;           /* images that it reads: one, the weights' product both */
+    float *to;                          /* image or weights that it makes */
+    int add;                            /* to += instead of to = */
+    const float *weight, *bias;         /* bias: NULL for none */
+    const cvni_layer *act;              /* activation on the store, or NULL; down alone */
 } cvni_conv_job;
 
-static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *x)
+/* First channel of a group in both images. */
+static ptrdiff_t cvni_conv_big_at(const cvni_conv *c, int n, int g)
+{
+    return ((ptrdiff_t)n * c->C + (ptrdiff_t)g * c->CG) * c->H * c->W;
+}
+
+static ptrdiff_t cvni_conv_small_at(const cvni_conv *c, int n, int g)
+{
+    return ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
+}
+
+static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *big)
 {
     cvni_patches p;
-    p.x = x;
+    p.x = big;
     p.plane = (ptrdiff_t)c->H * c->W;
     p.row = c->W;
-    p.taps_h = c->d->kernel_h;
-    p.taps_w = c->d->kernel_w;
+    p.taps_h = c->KH;
+    p.taps_w = c->KW;
     p.rows = c->rows;
     p.cols = c->cols;
-    p.rows_tap = c->OH;
-    p.cols_tap = c->OW;
-    p.rows_step = p.cols_step = 1;
+    p.height = c->OH;
     p.width = c->OW;
-    p.unit = c->d->stride_w == 1;
+    p.unit = c->unit;
     return p;
-}
-
-static const float *cvni_conv_image(const cvni_conv_job *j, const cvni_layer *x, int n, int g)
-{
-    return x->y + ((ptrdiff_t)n * j->c.C + (ptrdiff_t)g * j->c.CG) * j->c.H * j->c.W;
-}
-
-static int cvni_conv_is_plain(const cvni_conv *c)       /* 1x1, stride 1, no padding: the patches
-                                                         * are the image */
-{
-    return c->taps == 1 && c->d->stride_h * c->d->stride_w == 1 && c->OH == c->H && c->OW == c->W;
 }
 
 static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches,
@@ -4433,211 +5846,223 @@ static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *pa
     const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
     cvni_operand o = cvni_matrix(patches->x, lines_are_taps ? plane : 1,
                                  lines_are_taps ? 1 : plane);
-    if (cvni_conv_is_plain(c)) return o;
+    if (c->plain) return o;
     o.patches = patches;
     o.lines_are_taps = lines_are_taps;
     return o;
 }
 
-static void cvni_conv_forward_part(void *context, int begin, int end, int worker)
+static void cvni_conv_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
-    const cvni_layer *act = cvni_activation(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
     const int blocks = j->blocks.rows * j->blocks.cols;
     const int positions = c->OH * c->OW;
     for (int t = begin; t < end; t++) {
         const int n = t / blocks / c->G;
         const int g = t / blocks % c->G;
-        const cvni_patches patches =
-            cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
+        const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
         cvni_gemm p;
         memset(&p, 0, sizeof p);
         p.m = c->MG;
         p.n = positions;
         p.k = c->K;
-        p.a = cvni_matrix(cvni_run_weight(j->net, j->l) + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
         p.b = cvni_conv_operand(c, &patches, 0);
-        p.c = j->l->y + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions;
+        p.c = j->to + cvni_conv_small_at(c, n, g);
         p.ldc = positions;
-        p.row_bias = bias ? bias + g * c->MG : NULL;
-        p.activate = act != NULL;
-        p.slope = act ? cvni_relu_slope(act) : 0;
+        p.add = j->add;
+        p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
+        p.activate = j->act != NULL;
+        p.slope = j->act ? cvni_relu_slope(j->act) : 0;
         cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
     }
 }
 
-/* Direct: one output plane of a group with one channel. */
-static void cvni_conv_direct_plane(const cvni_kernels *kern, const cvni_conv *c, const float *x,
-                                   const float *w, float bias, float *y)
+CVNI_HOT
+static void cvni_conv_fill(float *to, int n, float value)
 {
-    const int kw = c->d->kernel_w;
-    for (int oh = 0; oh < c->OH; oh++, y += c->OW) {
-        for (int i = 0; i < c->OW; i++) y[i] = bias;
+    for (int i = 0; i < n; i++) to[i] = value;
+}
+
+/* Direct: one small plane of a group with one channel, from its bias or (add) what stands there. */
+static void cvni_conv_direct_down_plane(const cvni_kernels *kern, const cvni_conv *c,
+                                        const float *big, const float *w, float bias, int add,
+                                        float *small)
+{
+    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+        if (!add) cvni_conv_fill(small, c->OW, bias);
         for (int t = 0; t < c->taps; t++) {
-            const int r = c->rows[t / kw * c->OH + oh];
-            const int *cols = c->cols + t % kw * c->OW;
-            const int *run = c->runs + 2 * (t % kw);
-            const float *row = x + (ptrdiff_t)r * c->W;
+            const int r = c->rows[t / c->KW * c->OH + oh];
+            const int *cols = c->cols + t % c->KW * c->OW;
+            const int *run = c->runs + 2 * (t % c->KW);
+            const float *row = big + (ptrdiff_t)r * c->W;
             if (r < 0) continue;
-            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
+            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
                 if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], y + run[0]);
+                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], small + run[0]);
             } else {
-                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) y[i] += w[t] * row[cols[i]];
+                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) small[i] += w[t] * row[cols[i]];
             }
         }
     }
 }
 
-static void cvni_conv_direct_part(void *context, int begin, int end, int worker)
+/* Tasks are small planes of the batch. */
+static void cvni_conv_direct_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const cvni_kernels *kern = j->net->k;
-    const cvni_layer *act = cvni_activation(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
-    const float *w = cvni_run_weight(j->net, j->l);
+    const int positions = c->OH * c->OW;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int f = t % c->M;
-        float *y = j->l->y + (ptrdiff_t)t * c->OH * c->OW;
-        const float *x = cvni_conv_image(j, cvni_in(j->net, j->l, 0), t / c->M, f / c->MG);
-        cvni_conv_direct_plane(kern, c, x, w + f * c->taps, bias ? bias[f] : 0, y);
-        if (act) kern->relu(c->OH * c->OW, cvni_relu_slope(act), y, y);
+        const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
+        float *to = j->to + (ptrdiff_t)t * positions;
+        cvni_conv_direct_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
+                                    j->bias ? j->bias[f] : 0, j->add, to);
+        if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
     }
 }
 
-static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
+static void cvni_conv_down(cvni_conv_job *j, double cost)
 {
-    cvni_conv_job j;
-    memset(&j, 0, sizeof j);
-    j.net = net;
-    j.l = l;
-    j.c = cvni_conv_of(net, l);
-    return j;
-}
-
-static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
-{
-    cvni_conv_job j = cvni_conv_job_of(net, l);
-    const cvni_conv *c = &j.c;
-    const double cost = 2 * l->macs * c->N;
+    const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
     if (c->direct) {
-        cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_part, &j);
-        return CVN_OK;
+        cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_down_part, j);
+        return;
     }
-    j.blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
-                                cvni_ceil_div(2 * net->threads, c->N * c->G));
-    cvni_parallel_for(net, c->N * c->G * j.blocks.rows * j.blocks.cols, cost,
-                      cvni_conv_forward_part, &j);
-    return CVN_OK;
+    j->blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
+                                 cvni_ceil_div(2 * net->threads, c->N * c->G));
+    cvni_parallel_for(net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost, cvni_conv_down_part,
+                      j);
 }
 
-/* Adds (or writes) a block of phase positions [q0, q0 + count) to the strided places of an image
- * row by row. */
-static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *p, const float *block,
-                              int channels, int q0, int count, float *image, int add)
+/* Adds (or writes) a block of phase positions [q0, q0 + count) to their places in an image. */
+static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *rows, const cvni_phase *cols,
+                              const float *block, int channels, int q0, int count, float *image,
+                              int add)
 {
     for (int i = 0; i < channels; i++, block += count, image += (ptrdiff_t)c->BH * c->BW) {
-        for (int q = 0; q < count; q++) {
-            const int h = p->h0 + (q0 + q) / p->cols * c->d->stride_h;
-            const int w = p->w0 + (q0 + q) % p->cols * c->d->stride_w;
-            float *to = image + (ptrdiff_t)h * c->BW + w;
-            *to = add ? *to + block[q] : block[q];
+        for (int q = 0; q < count;) {
+            const int col = (q0 + q) % cols->n;
+            const int n = cvni_min(count - q, cols->n - col);
+            const int *place = cols->place + col;
+            float *to = image + (ptrdiff_t)rows->place[(q0 + q) / cols->n] * c->BW;
+            if (add) for (int k = 0; k < n; k++) to[place[k]] += block[q + k];
+            else for (int k = 0; k < n; k++) to[place[k]] = block[q + k];
+            q += n;
         }
     }
 }
 
-/* A phase that no tap reaches: its gradient is zero. */
-static void cvni_conv_clear_phase(const cvni_conv *c, const cvni_phase *p, int channels,
-                                  float *image)
+/* A phase that no tap reaches is its bias. */
+static void cvni_conv_fill_phase(const cvni_conv *c, const cvni_phase *rows, const cvni_phase *cols,
+                                 int channels, const float *bias, float *image)
 {
     for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->BH * c->BW)
-        for (int h = p->h0; h < c->BH; h += c->d->stride_h)
-            for (int w = p->w0; w < c->BW; w += c->d->stride_w) image[(ptrdiff_t)h * c->BW + w] = 0;
+        for (int h = 0; h < rows->n; h++)
+            for (int w = 0; w < cols->n; w++)
+                image[(ptrdiff_t)rows->place[h] * c->BW + cols->place[w]] = bias ? bias[i] : 0;
 }
 
-static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase *p, const float *dy)
+static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase *rows,
+                                           const cvni_phase *cols, const float *small)
 {
     cvni_patches g;
-    g.x = dy;
+    g.x = small;
     g.plane = (ptrdiff_t)c->OH * c->OW;
     g.row = c->OW;
-    g.taps_h = p->taps_h;
-    g.taps_w = p->taps_w;
-    g.rows = c->back_rows + p->kh0 * c->BH + p->h0;
-    g.cols = c->back_cols + p->kw0 * c->BW + p->w0;
-    g.rows_tap = p->kh_step * c->BH;
-    g.cols_tap = p->kw_step * c->BW;
-    g.rows_step = c->d->stride_h;
-    g.cols_step = c->d->stride_w;
-    g.width = p->cols;
+    g.taps_h = rows->taps;
+    g.taps_w = cols->taps;
+    g.rows = rows->map;
+    g.cols = cols->map;
+    g.height = rows->n;
+    g.width = cols->n;
     g.unit = 1;
     return g;
 }
 
-/* Channels [m0, m0 + ms) of one image and group: the gradient of the (padded) input into
- * `image`. */
-static void cvni_conv_back_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image,
-                                 int add, void *scratch)
+/* Scratch of the product up before the block that a phase is computed in. */
+static size_t cvni_conv_up_scratch(const cvni_conv_job *j)
 {
     const cvni_conv *c = &j->c;
-    const float *w = cvni_weights(j->net, j->l, 0) + (ptrdiff_t)g * c->MG * c->K;
-    const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
-    const int phases = cvni_conv_phases(c);
+    return cvni_gemm_scratch(j->net->k, c->CG, c->BH * c->BW, c->MG * c->taps);
+}
+
+/* One phase of channels [m0, m0 + ms) of one image and group; p: what does not depend on it. The
+ * only phase writes the rows of the image itself. */
+static void cvni_conv_up_phase(const cvni_conv_job *j, const cvni_gemm *product,
+                               const cvni_phase *rows, const cvni_phase *cols, int m0, int ms,
+                               float *image, int add, void *scratch)
+{
+    const cvni_conv *c = &j->c;
+    const int single = c->row_phases * c->col_phases == 1;
+    float *block = (float *)(void *)((char *)scratch + cvni_conv_up_scratch(j));
+    cvni_gemm p = *product;
+    p.n = rows->n * cols->n;
+    p.add = single && add;
+    for (int q = 0; q < p.n; q += j->blocks.ns) {
+        const int ns = cvni_min(j->blocks.ns, p.n - q);
+        p.ldc = single ? p.n : ns;
+        p.c = single ? image - m0 * p.ldc : block - m0 * p.ldc - q;
+        cvni_gemm_block(j->net->k, &p, m0, ms, q, ns, scratch);
+        if (!single) cvni_conv_scatter(c, rows, cols, block, ms, q, ns, image, add);
+    }
+}
+
+/* Channels [m0, m0 + ms) of one image and group: the big (padded) image into `image`. */
+static void cvni_conv_up_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image,
+                               int add, void *scratch)
+{
+    const cvni_conv *c = &j->c;
+    const float *small = j->small + cvni_conv_small_at(c, n, g);
+    const float *bias = j->bias ? j->bias + g * c->CG : NULL;
     const int *tap = c->tap;
-    float *block = (float *)(void *)((char *)scratch + cvni_gemm_scratch(j->net->k, c->CG,
-                                                                         c->BH * c->BW,
-                                                                         c->MG * c->taps));
-    for (int i = 0; i < phases; i++) {
-        const cvni_phase p = cvni_conv_phase(c, i);
-        const cvni_patches patches = cvni_conv_back_patches(c, &p, dy);
-        const int positions = p.rows * p.cols;
-        const int taps = p.taps_h * p.taps_w;
-        cvni_gemm m;
-        if (positions && !taps && !add) cvni_conv_clear_phase(c, &p, ms, image);
-        memset(&m, 0, sizeof m);
-        m.m = c->CG;
-        m.n = positions;
-        m.k = c->MG * taps;
-        m.a = cvni_matrix(w, c->taps, c->K);
-        m.a.taps = cvni_max(taps, 1);
-        m.a.tap = tap;
-        m.b.patches = &patches;
-        m.b.taps = 1;
-        for (int q = 0; taps && q < positions; q += j->blocks.ns) {
-            const int ns = cvni_min(j->blocks.ns, positions - q);
-            m.add = phases == 1 && add;
-            m.ldc = phases == 1 ? positions : ns;       /* one phase: the rows of the image
-                                                         * itself */
-            m.c = phases == 1 ? image - m0 * m.ldc : block - m0 * m.ldc - q;
-            cvni_gemm_block(j->net->k, &m, m0, ms, q, ns, scratch);
-            if (phases > 1) cvni_conv_scatter(c, &p, block, ms, q, ns, image, add);
-        }
+    for (int i = 0; i < c->row_phases * c->col_phases; i++) {
+        const cvni_phase *rows = &c->row_phase[i / c->col_phases];
+        const cvni_phase *cols = &c->col_phase[i % c->col_phases];
+        const cvni_patches patches = cvni_conv_back_patches(c, rows, cols, small);
+        const int taps = rows->taps * cols->taps;
+        cvni_gemm p;
+        if (!taps && !add)
+            cvni_conv_fill_phase(c, rows, cols, ms, bias ? bias + m0 : NULL, image);
+        if (!taps) continue;
+        memset(&p, 0, sizeof p);
+        p.m = c->CG;
+        p.k = c->MG * taps;
+        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->taps, c->K);
+        p.a.taps = taps;
+        p.a.tap = tap;
+        p.b.patches = &patches;
+        p.b.taps = 1;
+        p.row_bias = bias;
+        cvni_conv_up_phase(j, &p, rows, cols, m0, ms, image, add, scratch);
         tap += taps;
     }
 }
 
 /* Reflect and replicate: every padded position adds to the pixel that it was read from. */
-static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *dx,
+static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *big,
                            int add)
 {
-    for (int i = 0; i < channels;
-         i++, dx += (ptrdiff_t)c->H * c->W, padded += (ptrdiff_t)c->BH * c->BW) {
-        if (!add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
-        for (int h = 0; h < c->BH; h++) {
-            float *row = dx +
-                         (ptrdiff_t)cvni_pad_index(h - c->d->pad_top, c->H, c->d->pad_mode) * c->W;
+    const cvni_axis *a = c->axis;
+    const cvn_pad_mode mode = c->d->pad_mode;
+    for (int i = 0; i < channels; i++, big += (ptrdiff_t)c->H * c->W) {
+        if (!add) cvni_zero(big, (size_t)c->H * (size_t)c->W);
+        for (int h = 0; h < c->BH; h++, padded += c->BW) {
+            const int d = cvni_pad_index(h / a[1].back - a[0].pad, a[0].big, mode);
+            const int r = cvni_pad_index(h % a[1].back - a[1].pad, a[1].big, mode);
+            float *row = big + ((ptrdiff_t)d * a[1].big + r) * c->W;
             for (int w = 0; w < c->BW; w++)
-                row[cvni_pad_index(w - c->d->pad_left, c->W, c->d->pad_mode)] +=
-                    padded[(ptrdiff_t)h * c->BW + w];
+                row[cvni_pad_index(w - a[2].pad, c->W, mode)] += padded[w];
         }
     }
 }
 
-static void cvni_conv_back_data_part(void *context, int begin, int end, int worker)
+static void cvni_conv_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -4648,18 +6073,73 @@ static void cvni_conv_back_data_part(void *context, int begin, int end, int work
         const int g = t / j->blocks.rows % c->G;
         const int m0 = t % j->blocks.rows * j->blocks.ms;
         const int ms = cvni_min(j->blocks.ms, c->CG - m0);
-        float *dx = j->dx + ((ptrdiff_t)n * c->C + (ptrdiff_t)g * c->CG + m0) * c->H * c->W;
+        float *to = j->to + cvni_conv_big_at(c, n, g) + (ptrdiff_t)m0 * c->H * c->W;
         if (c->d->pad_mode == CVN_PAD_ZERO) {
-            cvni_conv_back_image(j, n, g, m0, ms, dx, j->add, scratch);
+            cvni_conv_up_image(j, n, g, m0, ms, to, j->add, scratch);
         } else {        /* the padded image lies at the end of the scratch */
             float *padded = (float *)(void *)(scratch + plane_at) - (ptrdiff_t)ms * c->BH * c->BW;
-            cvni_conv_back_image(j, n, g, m0, ms, padded, 0, scratch);
-            cvni_conv_fold(c, padded, ms, dx, j->add);
+            cvni_conv_up_image(j, n, g, m0, ms, padded, 0, scratch);
+            cvni_conv_fold(c, padded, ms, to, j->add);
         }
     }
 }
 
-static void cvni_conv_back_weight_part(void *context, int begin, int end, int worker)
+/* A big plane += what one small plane gives back. */
+static void cvni_conv_direct_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+                                      const float *small, float *big)
+{
+    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+        for (int t = 0; t < c->taps; t++) {
+            const int r = c->rows[t / c->KW * c->OH + oh];
+            const int *cols = c->cols + t % c->KW * c->OW;
+            const int *run = c->runs + 2 * (t % c->KW);
+            float *row = big + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w[t], small + run[0], row + cols[run[0]]);
+            } else {
+                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * small[q];
+            }
+        }
+    }
+}
+
+/* Tasks are big planes of the batch, each from all small planes of its group. */
+static void cvni_conv_direct_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t % c->C;
+        const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
+        float *to = j->to + (ptrdiff_t)t * c->H * c->W;
+        if (!j->add) cvni_conv_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
+        for (int k = 0; k < c->MG; k++)
+            cvni_conv_direct_up_plane(j->net->k, c,
+                                      j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
+                                      small + (ptrdiff_t)k * c->OH * c->OW, to);
+    }
+}
+
+static void cvni_conv_up(cvni_conv_job *j, double cost)
+{
+    const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
+    if (c->direct) {
+        cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_up_part, j);
+        return;
+    }
+    j->blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
+    while (c->N * c->G * cvni_ceil_div(c->CG, j->blocks.ms) < 2 * net->threads &&
+           j->blocks.ms > 4 * net->k->mr)
+        j->blocks.ms = cvni_round_up(j->blocks.ms / 2, net->k->mr);
+    j->blocks.rows = cvni_ceil_div(c->CG, j->blocks.ms);
+    cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
+}
+
+static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -4677,13 +6157,11 @@ static void cvni_conv_back_weight_part(void *context, int begin, int end, int wo
         p.k = positions;
         p.ldc = c->K;
         p.c = (j->slices > 1 ? (float *)j->l->work_backward + (ptrdiff_t)slice * c->M * c->K
-                             : j->dw) +
+                             : j->to) +
               (ptrdiff_t)g * c->MG * c->K;
         for (int n = n0; n < n1; n++) {
-            const cvni_patches patches =
-                cvni_conv_patches(c, cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, g));
-            p.a = cvni_matrix(j->l->dy + ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * positions,
-                              positions, 1);
+            const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
+            p.a = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), positions, 1);
             p.b = cvni_conv_operand(c, &patches, 1);
             p.add = n > n0 || j->slices == 1;
             cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
@@ -4691,14 +6169,14 @@ static void cvni_conv_back_weight_part(void *context, int begin, int end, int wo
     }
 }
 
-/* dw += the slices, in order; tasks are filters. */
+/* to += the slices, in order; tasks are filters. */
 static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const int K = j->c.K;
     (void)worker;
     for (int f = begin; f < end; f++) {
-        float *dw = j->dw + (ptrdiff_t)f * K;
+        float *dw = j->to + (ptrdiff_t)f * K;
         for (int s = 0; s < j->slices; s++)
             j->net->k->add(K, dw,
                            (const float *)j->l->work_backward + ((ptrdiff_t)s * j->c.M + f) * K,
@@ -4706,142 +6184,198 @@ static void cvni_conv_add_slices_part(void *context, int begin, int end, int wor
     }
 }
 
-/* dx of one plane += the gradient of one filter's output plane. */
-static void cvni_conv_direct_back_plane(const cvni_kernels *kern, const cvni_conv *c,
-                                        const float *w, const float *dy, float *dx)
-{
-    const int kw = c->d->kernel_w;
-    for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
-        for (int t = 0; t < c->taps; t++) {
-            const int r = c->rows[t / kw * c->OH + oh];
-            const int *cols = c->cols + t % kw * c->OW;
-            const int *run = c->runs + 2 * (t % kw);
-            float *row = dx + (ptrdiff_t)r * c->W;
-            if (r < 0) continue;
-            if (c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w[t], dy + run[0], row + cols[run[0]]);
-            } else {
-                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * dy[q];
-            }
-        }
-    }
-}
-
-/* Tasks are channels of the batch: dx of one plane from all filters of its group. */
-static void cvni_conv_direct_back_data_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    (void)worker;
-    for (int t = begin; t < end; t++) {
-        float *dx = j->dx + (ptrdiff_t)t * c->H * c->W;
-        if (!j->add) cvni_zero(dx, (size_t)c->H * (size_t)c->W);
-        for (int k = 0; k < c->MG; k++) {
-            const int f = t % c->C * c->MG + k;
-            const float *dy = j->l->dy + ((ptrdiff_t)(t / c->C) * c->M + f) * c->OH * c->OW;
-            cvni_conv_direct_back_plane(j->net->k, c,
-                                        cvni_weights(j->net, j->l, 0) + (ptrdiff_t)f * c->taps, dy,
-                                        dx);
-        }
-    }
-}
-
 static float cvni_conv_direct_tap(const cvni_conv_job *j, int f, int tap)
 {
     const cvni_conv *c = &j->c;
-    const int kw = c->d->kernel_w;
-    const int *cols = c->cols + tap % kw * c->OW;
-    const int *run = c->runs + 2 * (tap % kw);
-    const int unit = c->d->stride_w == 1 && c->d->pad_mode == CVN_PAD_ZERO;
+    const int *cols = c->cols + tap % c->KW * c->OW;
+    const int *run = c->runs + 2 * (tap % c->KW);
+    const int unit = c->unit && c->d->pad_mode == CVN_PAD_ZERO;
     double sum = 0;
     for (int n = 0; n < c->N; n++) {
-        const float *x = cvni_conv_image(j, cvni_in(j->net, j->l, 0), n, f / c->MG);
-        const float *dy = j->l->dy + ((ptrdiff_t)n * c->M + f) * c->OH * c->OW;
-        for (int oh = 0; oh < c->OH; oh++, dy += c->OW) {
-            const int r = c->rows[tap / kw * c->OH + oh];
-            const float *row = x + (ptrdiff_t)r * c->W;
+        const float *big = j->big + cvni_conv_big_at(c, n, f / c->MG);
+        const float *small = j->small + ((ptrdiff_t)n * c->M + f) * c->OH * c->OW;
+        for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+            const int r = c->rows[tap / c->KW * c->OH + oh];
+            const float *row = big + (ptrdiff_t)r * c->W;
             float part = 0;
             if (r < 0 || run[0] >= run[1]) continue;
-            if (unit) part = j->net->k->dot(run[1] - run[0], dy + run[0], row + cols[run[0]]);
-            else for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) part += dy[i] * row[cols[i]];
+            if (unit) part = j->net->k->dot(run[1] - run[0], small + run[0], row + cols[run[0]]);
+            else for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) part += small[i] * row[cols[i]];
             sum += (double)part;
         }
     }
     return (float)sum;
 }
 
-static void cvni_conv_direct_back_weight_part(void *context, int begin, int end, int worker)
+static void cvni_conv_direct_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++)
-        j->dw[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
+        j->to[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
 }
 
-static void cvni_conv_back_bias_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const int positions = j->c.OH * j->c.OW;
-    (void)worker;
-    for (int f = begin; f < end; f++) {
-        double sum = 0;
-        for (int n = 0; n < j->c.N; n++)
-            sum += (double)j->net->k->sum(positions,
-                                          j->l->dy + ((ptrdiff_t)n * j->c.M + f) * positions);
-        j->dw[f] += (float)sum;
-    }
-}
-
-static void cvni_conv_backward_weight(cvn_net *net, cvni_conv_job *j, double cost)
+static void cvni_conv_weight(cvni_conv_job *j, double cost)
 {
     const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
     if (c->direct) {
-        cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_back_weight_part, j);
+        cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_weight_part, j);
         return;
     }
     j->slices = cvni_conv_slices(net, c);
     j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
                                  cvni_ceil_div(2 * net->threads, j->slices * c->G));
     cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_back_weight_part, j);
+                      cvni_conv_weight_part, j);
     if (j->slices > 1)
         cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
+}
+
+/* db += the sums of dy over the batch and the positions; tasks are channels of y. */
+static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvn_shape y = j->l->shape;
+    const int positions = (int)(cvni_sample_elements(y) / (size_t)y.dim[1]);
+    (void)worker;
+    for (int f = begin; f < end; f++) {
+        double sum = 0;
+        for (int n = 0; n < y.dim[0]; n++)
+            sum += (double)j->net->k->sum(positions,
+                                          j->l->dy + ((ptrdiff_t)n * y.dim[1] + f) * positions);
+        j->to[f] += (float)sum;
+    }
+}
+
+static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.c = cvni_conv_of(net, l);
+    return j;
+}
+
+static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j = cvni_conv_job_of(net, l);
+    const double cost = 2 * l->macs * j.c.N;
+    j.to = l->y;
+    j.weight = cvni_run_weight(net, l);
+    j.bias = cvni_run_bias(net, l);
+    j.act = cvni_activation(net, l);
+    j.big = j.small = cvni_in(net, l, 0)->y;
+    if (j.c.d->transposed) cvni_conv_up(&j, cost);
+    else cvni_conv_down(&j, cost);
+    return CVN_OK;
 }
 
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_conv_job j = cvni_conv_job_of(net, l);
-    const cvni_conv *c = &j.c;
-    const double cost = 2 * l->macs * c->N;
-    j.dw = cvni_weights_grad(net, l, 1);
-    if (j.dw)
-        cvni_parallel_for(net, c->M, (double)c->N * c->M * c->OH * c->OW, cvni_conv_back_bias_part,
-                          &j);
-    j.dw = cvni_weights_grad(net, l, 0);
-    if (j.dw) cvni_conv_backward_weight(net, &j, cost);
-    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (!j.dx) return;
-    if (c->direct) {
-        cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_back_data_part, &j);
-        return;
-    }
-    j.blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
-    while (c->N * c->G * cvni_ceil_div(c->CG, j.blocks.ms) < 2 * net->threads &&
-           j.blocks.ms > 4 * net->k->mr)
-        j.blocks.ms = cvni_round_up(j.blocks.ms / 2, net->k->mr);
-    j.blocks.rows = cvni_ceil_div(c->CG, j.blocks.ms);
-    cvni_parallel_for(net, c->N * c->G * j.blocks.rows, cost, cvni_conv_back_data_part, &j);
+    const double cost = 2 * l->macs * j.c.N;
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int transposed = j.c.d->transposed;
+    j.to = cvni_weights_grad(net, l, 1);
+    if (j.to)
+        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
+                          cvni_conv_bias_part, &j);
+    j.big = transposed ? l->dy : x->y;
+    j.small = transposed ? x->y : l->dy;
+    j.to = cvni_weights_grad(net, l, 0);
+    if (j.to) cvni_conv_weight(&j, cost);
+    j.to = cvni_gradient_for(x, &j.add);
+    if (!j.to) return;
+    j.weight = cvni_weights(net, l, 0);
+    if (transposed) cvni_conv_down(&j, cost);
+    else cvni_conv_up(&j, cost);
 }
 
-static const cvni_op cvni_op_conv2d = { "conv2d",
-                                        "conv",
-                                        "Conv",
-                                        CVNI_USES_X,
-                                        cvni_conv_shape,
-                                        cvni_conv_prepare,
-                                        cvni_conv_forward,
-                                        cvni_conv_backward };
+CVNI_COLD_BEGIN
+
+/* By axes; the transposed ones behind. */
+static const cvni_op cvni_op_conv[5] = {
+    { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
+      cvni_conv_backward },
+    { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
+      cvni_conv_backward },
+    { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
+      cvni_conv_backward },
+    { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+    { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+};
+
+/* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
+static int cvni_is_conv(const cvni_layer *l)
+{
+    return l->op == &cvni_op_conv[0] || l->op == &cvni_op_conv[1] || l->op == &cvni_op_conv[2];
+}
+
+/* Does the weight have the outputs as its second axis? */
+static int cvni_outputs_second(const cvni_layer *l)
+{
+    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4];
+}
+
+/* Completes a description: an axis where nothing is said is as the one before. */
+static cvn_node cvni_add_conv(cvn_net *net, cvn_node x, cvni_conv_desc d)
+{
+    const int first = 3 - d.axes;
+    for (int i = 0; i < 3; i++) {
+        if (i < first) d.kernel[i] = d.stride[i] = d.dilation[i] = 1;
+        if (i > first && !d.kernel[i]) d.kernel[i] = d.kernel[i - 1];
+        if (!d.stride[i]) d.stride[i] = i > first ? d.stride[i - 1] : 1;
+        if (!d.dilation[i]) d.dilation[i] = i > first ? d.dilation[i - 1] : 1;
+    }
+    if (!d.groups) d.groups = 1;
+    return cvni_add_layer(net, &cvni_op_conv[d.axes - 1 + 3 * d.transposed], &x, 1, &d, sizeof d);
+}
+
+static cvni_conv_desc cvni_conv_begin(int axes, int filters, int groups, int no_bias,
+                                      cvn_init weight_init, cvn_init bias_init)
+{
+    cvni_conv_desc d;
+    memset(&d, 0, sizeof d);
+    d.axes = axes;
+    d.filters = filters ? filters : -1;         /* 0 stands for depthwise inside */
+    d.groups = groups;
+    d.no_bias = no_bias;
+    d.weight_init = weight_init;
+    d.bias_init = bias_init;
+    return d;
+}
+
+static void cvni_conv_set_axis(cvni_conv_desc *d, int axis, int kernel, int stride, int dilation,
+                               int pad, int pad_end)
+{
+    d->kernel[axis] = kernel;
+    d->stride[axis] = stride;
+    d->dilation[axis] = dilation;
+    d->pad[axis] = pad;
+    d->pad_end[axis] = pad_end;
+}
+
+/* The short calls: the same on every axis. */
+static cvni_conv_desc cvni_conv_uniform(int axes, int filters, int kernel, int stride, int pad)
+{
+    const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
+    cvni_conv_desc d = cvni_conv_begin(axes, filters, 1, 0, init, init);
+    for (int i = 3 - axes; i < 3; i++)
+        cvni_conv_set_axis(&d, i, kernel, stride ? stride : -1, 1, pad, pad);
+    return d;
+}
+
+cvn_conv1d_desc cvn_conv1d_defaults(void)
+{
+    cvn_conv1d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride = d.dilation = d.groups = 1;
+    return d;
+}
 
 cvn_conv2d_desc cvn_conv2d_defaults(void)
 {
@@ -4851,43 +6385,146 @@ cvn_conv2d_desc cvn_conv2d_defaults(void)
     return d;
 }
 
-static cvn_node cvni_add_conv(cvn_net *net, cvn_node x, cvn_conv2d_desc d)
+cvn_conv3d_desc cvn_conv3d_defaults(void)
 {
-    if (!d.kernel_w) d.kernel_w = d.kernel_h;
-    if (!d.stride_h) d.stride_h = 1;
-    if (!d.stride_w) d.stride_w = d.stride_h;
-    if (!d.dilation_h) d.dilation_h = 1;
-    if (!d.dilation_w) d.dilation_w = d.dilation_h;
-    if (!d.groups) d.groups = 1;
-    return cvni_add_layer(net, &cvni_op_conv2d, &x, 1, &d, sizeof d);
+    cvn_conv3d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_d = d.dilation_d = d.groups = 1;
+    return d;
+}
+
+cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void)
+{
+    cvn_conv_transpose1d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride = d.dilation = d.groups = 1;
+    return d;
+}
+
+cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void)
+{
+    cvn_conv_transpose2d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_h = d.dilation_h = d.groups = 1;
+    return d;
+}
+
+cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc)
+{
+    const cvn_conv1d_desc u = desc ? *desc : cvn_conv1d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(1, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 2, u.kernel, u.stride, u.dilation, u.pad_left, u.pad_right);
+    d.pad_mode = u.pad_mode;
+    return cvni_add_conv(net, x, d);
 }
 
 cvn_node cvn_conv2d_ex(cvn_net *net, cvn_node x, const cvn_conv2d_desc *desc)
 {
-    cvn_conv2d_desc d = desc ? *desc : cvn_conv2d_defaults();
-    if (!d.filters) d.filters = -1;         /* 0 stands for depthwise inside */
+    const cvn_conv2d_desc u = desc ? *desc : cvn_conv2d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(2, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.pad_mode = u.pad_mode;
     return cvni_add_conv(net, x, d);
 }
 
-static cvn_conv2d_desc cvni_square_conv(int filters, int kernel, int stride, int pad)
+cvn_node cvn_conv3d_ex(cvn_net *net, cvn_node x, const cvn_conv3d_desc *desc)
 {
-    cvn_conv2d_desc d = cvn_conv2d_defaults();
-    d.filters = filters;
-    d.kernel_h = kernel;
-    d.stride_h = stride ? stride : -1;
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
-    return d;
+    const cvn_conv3d_desc u = desc ? *desc : cvn_conv3d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(3, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 0, u.kernel_d, u.stride_d, u.dilation_d, u.pad_front, u.pad_back);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.pad_mode = u.pad_mode;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose1d_desc *desc)
+{
+    const cvn_conv_transpose1d_desc u = desc ? *desc : cvn_conv_transpose1d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(1, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 2, u.kernel, u.stride, u.dilation, u.pad_left, u.pad_right);
+    d.output_pad[2] = u.output_pad;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose2d_desc *desc)
+{
+    const cvn_conv_transpose2d_desc u = desc ? *desc : cvn_conv_transpose2d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(2, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.output_pad[1] = u.output_pad_h;
+    d.output_pad[2] = u.output_pad_w;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
+{
+    return cvni_add_conv(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
 }
 
 cvn_node cvn_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
 {
-    return cvni_add_conv(net, x, cvni_square_conv(filters ? filters : -1, kernel, stride, pad));
+    return cvni_add_conv(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
+{
+    return cvni_add_conv(net, x, cvni_conv_uniform(3, filters, kernel, stride, pad));
+}
+
+static cvn_node cvni_add_transposed(cvn_net *net, cvn_node x, cvni_conv_desc d)
+{
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
+cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+static cvn_node cvni_add_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad,
+                                   int no_bias)
+{
+    cvni_conv_desc d = cvni_conv_uniform(2, 1, kernel, stride, pad);
+    d.filters = 0;
+    d.no_bias = no_bias;
+    return cvni_add_conv(net, x, d);
 }
 
 cvn_node cvn_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad)
 {
-    return cvni_add_conv(net, x, cvni_square_conv(0, kernel, stride, pad));
+    return cvni_add_depthwise(net, x, kernel, stride, pad, 0);
 }
+
+cvn_node cvn_pointwise(cvn_net *net, cvn_node x, int filters)
+{
+    return cvn_conv2d(net, x, filters, 1, 1, 0);
+}
+
+cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvn_pointwise(net, cvni_add_depthwise(net, x, kernel, stride, pad, 1), filters);
+}
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>dense   fully connected: y = x W^T + b
@@ -5020,7 +6657,8 @@ static const cvni_op cvni_op_dense = { "dense",
 
 static int cvni_can_fold(const cvni_layer *l)
 {
-    return l->op == &cvni_op_conv2d || (l->op == &cvni_op_dense && l->shape.rank == 2);
+    if (l->spectral) return 0;
+    return cvni_is_conv(l) || (l->op == &cvni_op_dense && l->shape.rank == 2);
 }
 
 cvn_dense_desc cvn_dense_defaults(void)
@@ -5044,59 +6682,146 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
 }
 
 /* ================================================================================================
- * >>pool   maximum and mean over windows
+ * >>pool   maximum and mean over windows, places of maxima
  * ==============================================================================================
+ *   x [N, C, H, W], or [N, C, L]: an image of one line. Tasks are planes.
  *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last
  *             window that starts at in + leading pad or behind is dropped
+ *   adaptive  window i of `out` is [floor(i*in/out), ceil((i + 1)*in/out))
  *   max       training keeps, per output, the offset of the winner in its plane (int); backward
  *             adds dy there
  *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as
  *             PyTorch
- *                                                                    tested: tests/test_layers.c */
+ *   unpool    y[index] = x, in the order of x, so the later one of equal indices stays;
+ *             dx = dy[index]
+ *                                             tested: tests/test_layers.c, tests/test_pool.c */
 
-typedef struct cvni_window { int h0, h1, w0, w1; double divisor; } cvni_window;
+/* adaptive: d is not used; sizes of 0 are those of the input */
+typedef struct cvni_pool_layer { cvn_pool_desc d; int adaptive, height, width; } cvni_pool_layer;
 
-static int cvni_pool_size(int n, int kernel, int stride, int pad0, int pad1, int ceil_mode)
+typedef struct cvni_pool_axis {
+    int n, out;                         /* elements of the input and of the result */
+    int kernel, stride, pad0, pad1;     /* kernel 0: adaptive */
+    int exclude_pad;
+} cvni_pool_axis;
+
+/* Part of an axis under a window; size: what the mean divides by. */
+typedef struct cvni_span { int begin, end; double size; } cvni_span;
+
+static int cvni_pool_size(const cvni_pool_axis *a, int ceil_mode)
 {
-    const int room = n + pad0 + pad1 - kernel;
-    int out = (ceil_mode ? cvni_ceil_div(room, stride) : room / stride) + 1;
-    if (ceil_mode && (out - 1) * stride >= n + pad0) out--;
+    const int room = a->n + a->pad0 + a->pad1 - a->kernel;
+    int out = (ceil_mode ? cvni_ceil_div(room, a->stride) : room / a->stride) + 1;
+    if (ceil_mode && (out - 1) * a->stride >= a->n + a->pad0) out--;
     return out;
+}
+
+static cvni_span cvni_pool_span(const cvni_pool_axis *a, int i)
+{
+    const int first = i * a->stride - a->pad0;
+    cvni_span s;
+    if (!a->kernel) {
+        s.begin = (int)((int64_t)i * a->n / a->out);
+        s.end = (int)((((int64_t)i + 1) * a->n + a->out - 1) / a->out);
+        s.size = s.end - s.begin;
+        return s;
+    }
+    s.begin = cvni_max(first, 0);
+    s.end = cvni_min(first + a->kernel, a->n);
+    s.size = a->exclude_pad ? s.end - s.begin
+                            : cvni_min(first + a->kernel, a->n + a->pad1) - first;
+    return s;
+}
+
+/* Both axes of a pool over x but for the sizes of the result. A kernel of 0 is global. */
+static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis a[2])
+{
+    const cvn_pool_desc *d = &p->d;
+    const int line = x.rank == 3;
+    memset(a, 0, 2 * sizeof *a);
+    a[0].n = line ? 1 : x.dim[2];
+    a[1].n = x.dim[x.rank - 1];
+    if (p->adaptive) return;
+    a[0].kernel = line ? 1 : d->kernel_h ? d->kernel_h : a[0].n;
+    a[1].kernel = d->kernel_w ? d->kernel_w : a[1].n;
+    a[0].stride = line ? 1 : d->stride_h;
+    a[1].stride = d->stride_w;
+    a[0].pad0 = d->pad_top;
+    a[0].pad1 = d->pad_bottom;
+    a[1].pad0 = d->pad_left;
+    a[1].pad1 = d->pad_right;
+    a[0].exclude_pad = a[1].exclude_pad = d->exclude_pad;
+}
+
+static int cvni_pool_axis_valid(const cvni_pool_axis *a)
+{
+    return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
+           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->pad0 >= 0 && a->pad1 >= 0 &&
+           cvni_max(a->pad0, a->pad1) <= a->kernel / 2;
+}
+
+static cvn_result cvni_pool_check_input(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    char text[96];
+    if ((x.rank != 3 && x.rank != 4) || cvni_in(net, l, 0)->is_int)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s is neither an image [C, H, W] nor a line [C, L]; "
+                               "reshape it",
+                               cvni_shape_text(x, text));
+    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[x.rank - 1] > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
+                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
+    return CVN_OK;
+}
+
+/* [N, C, height, width], or [N, C, width] where x is [N, C, L] (height 1). */
+static void cvni_pool_set_shape(cvni_layer *l, cvn_shape x, int height, int width)
+{
+    if (x.rank == 3) l->shape = cvni_shape(3, x.dim[0], x.dim[1], width, 0);
+    else l->shape = cvni_shape(4, x.dim[0], x.dim[1], height, width);
+}
+
+/* A size that was asked for; a line has the height 1. */
+static cvn_result cvni_pool_ask_shape(cvn_net *net, cvni_layer *l, int height, int width)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (height < 1 || width < 1 || height > CVNI_MAX_AXIS || width > CVNI_MAX_AXIS ||
+        (x.rank == 3 && height != 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "a result of %d x %d: out of range (1 or more; the height of a "
+                               "line [C, L] is 1)",
+                               height, width);
+    cvni_pool_set_shape(l, x, height, width);
+    return CVN_OK;
 }
 
 static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
 {
-    const cvn_pool_desc *d = (const cvn_pool_desc *)l->desc;
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
-    const int kh = d->kernel_h ? d->kernel_h : x.dim[2];        /* 0: global, the whole image */
-    const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
+    const cvn_result result = cvni_pool_check_input(net, l);
+    cvni_pool_axis a[2];
     char text[96];
-    if (x.rank != 4)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "input %s is no image [C, H, W]; reshape it",
-                               cvni_shape_text(x, text));
-    if (x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "input %s is larger than %d",
-                               cvni_shape_text(x, text), CVNI_MAX_AXIS);
-    if (d->kernel_h > CVNI_MAX_WINDOW || d->kernel_w > CVNI_MAX_WINDOW ||
-        d->stride_h > CVNI_MAX_WINDOW || d->stride_w > CVNI_MAX_WINDOW || kh < 1 || kw < 1 ||
-        d->stride_h < 1 || d->stride_w < 1 || d->pad_top < 0 || d->pad_left < 0 ||
-        d->pad_bottom < 0 || d->pad_right < 0 || cvni_max(d->pad_top, d->pad_bottom) > kh / 2 ||
-        cvni_max(d->pad_left, d->pad_right) > kw / 2)
+    if (result != CVN_OK) return result;
+    cvni_pool_axes(p, x, a);
+    if (p->adaptive)
+        return cvni_pool_ask_shape(net, l, p->height ? p->height : a[0].n,
+                                   p->width ? p->width : a[1].n);
+    if (!cvni_pool_axis_valid(&a[0]) || !cvni_pool_axis_valid(&a[1]))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
                                "(kernel and stride 1 or more, pads at most half the kernel)",
-                               kh, kw, d->stride_h, d->stride_w, d->pad_top, d->pad_left,
-                               d->pad_bottom, d->pad_right);
-    if (kh > x.dim[2] + d->pad_top + d->pad_bottom || kw > x.dim[3] + d->pad_left + d->pad_right)
+                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].pad0,
+                               a[1].pad0, a[0].pad1, a[1].pad1);
+    if (a[0].kernel > a[0].n + a[0].pad0 + a[0].pad1 ||
+        a[1].kernel > a[1].n + a[1].pad0 + a[1].pad1)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "kernel %d x %d is larger than input %s with its pads; shrink the "
                                "kernel or pool less before",
-                               kh, kw, cvni_shape_text(x, text));
-    l->shape = cvni_shape(
-        4, x.dim[0], x.dim[1],
-        cvni_pool_size(x.dim[2], kh, d->stride_h, d->pad_top, d->pad_bottom, d->ceil_mode),
-        cvni_pool_size(x.dim[3], kw, d->stride_w, d->pad_left, d->pad_right, d->ceil_mode));
+                               a[0].kernel, a[1].kernel, cvni_shape_text(x, text));
+    cvni_pool_set_shape(l, x, cvni_pool_size(&a[0], p->d.ceil_mode),
+                        cvni_pool_size(&a[1], p->d.ceil_mode));
     return CVN_OK;
 }
 
@@ -5107,53 +6832,44 @@ static cvn_result cvni_maxpool_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
-static cvni_window cvni_pool_window(const cvn_pool_desc *d, cvn_shape x, int oh, int ow)
+static cvn_result cvni_maxpool_indices_shape(cvn_net *net, cvni_layer *l)
 {
-    const int kh = d->kernel_h ? d->kernel_h : x.dim[2];
-    const int kw = d->kernel_w ? d->kernel_w : x.dim[3];
-    const int h0 = oh * d->stride_h - d->pad_top;
-    const int w0 = ow * d->stride_w - d->pad_left;
-    cvni_window w;
-    w.h0 = cvni_max(h0, 0);
-    w.w0 = cvni_max(w0, 0);
-    w.h1 = cvni_min(h0 + kh, x.dim[2]);
-    w.w1 = cvni_min(w0 + kw, x.dim[3]);
-    w.divisor = d->exclude_pad ? (double)(w.h1 - w.h0) * (w.w1 - w.w0)
-                               : (double)(cvni_min(h0 + kh, x.dim[2] + d->pad_bottom) - h0) *
-                                     (cvni_min(w0 + kw, x.dim[3] + d->pad_right) - w0);
-    return w;
+    l->is_int = 1;
+    return cvni_pool_shape(net, l);
 }
 
 typedef struct cvni_pool_job {
     cvn_net *net;
-    cvni_layer *l;
-    cvni_layer *x;
-    float *dx;
+    const float *x, *dy;
+    float *y, *dx;                      /* y NULL: not wanted */
+    int *winner;                        /* NULL: not wanted */
+    cvni_pool_axis h, w;
+    ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
     int add;
 } cvni_pool_job;
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
-    const cvn_shape x = j->x->shape;
-    const int OH = j->l->shape.dim[2];
-    const int OW = j->l->shape.dim[3];
+    const int W = j->w.n;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *plane = j->x->y + (ptrdiff_t)t * x.dim[2] * x.dim[3];
-        float *y = j->l->y + (ptrdiff_t)t * OH * OW;
-        int *winner = j->l->saved ? (int *)j->l->saved + (ptrdiff_t)t * OH * OW : NULL;
-        for (int o = 0; o < OH * OW; o++) {
-            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
-            int best = w.h0 * x.dim[3] + w.w0;
-            for (int h = w.h0; h < w.h1; h++)
-                for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++)
-                    if (plane[i] > plane[best] ||
-                        (plane[i] != plane[i] && plane[best] == plane[best]))
-                        best = i;
-            y[o] = plane[best];
-            if (winner) winner[o] = best;
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y ? j->y + t * j->outputs : NULL;
+        int *winner = j->winner ? j->winner + t * j->outputs : NULL;
+        for (int o = 0, oh = 0; oh < j->h.out; oh++) {
+            const cvni_span rows = cvni_pool_span(&j->h, oh);
+            for (int ow = 0; ow < j->w.out; ow++, o++) {
+                const cvni_span cols = cvni_pool_span(&j->w, ow);
+                int best = rows.begin * W + cols.begin;
+                for (int h = rows.begin; h < rows.end; h++)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++)
+                        if (plane[i] > plane[best] ||
+                            (plane[i] != plane[i] && plane[best] == plane[best]))
+                            best = i;
+                if (y) y[o] = plane[best];
+                if (winner) winner[o] = best;
+            }
         }
     }
 }
@@ -5161,35 +6877,33 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const int plane = j->x->shape.dim[2] * j->x->shape.dim[3];
-    const int outputs = j->l->shape.dim[2] * j->l->shape.dim[3];
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *dy = j->l->dy + (ptrdiff_t)t * outputs;
-        const int *winner = (const int *)j->l->saved + (ptrdiff_t)t * outputs;
-        float *dx = j->dx + (ptrdiff_t)t * plane;
-        if (!j->add) cvni_zero(dx, (size_t)plane);
-        for (int o = 0; o < outputs; o++) dx[winner[o]] += dy[o];
+        const float *dy = j->dy + t * j->outputs;
+        const int *winner = j->winner + t * j->outputs;
+        float *dx = j->dx + t * j->plane;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (ptrdiff_t o = 0; o < j->outputs; o++) dx[winner[o]] += dy[o];
     }
 }
 
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
-    const cvn_shape x = j->x->shape;
-    const int OH = j->l->shape.dim[2];
-    const int OW = j->l->shape.dim[3];
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *plane = j->x->y + (ptrdiff_t)t * x.dim[2] * x.dim[3];
-        float *y = j->l->y + (ptrdiff_t)t * OH * OW;
-        for (int o = 0; o < OH * OW; o++) {
-            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
-            double sum = 0;
-            for (int h = w.h0; h < w.h1; h++)
-                sum += (double)j->net->k->sum(w.w1 - w.w0, plane + (ptrdiff_t)h * x.dim[3] + w.w0);
-            y[o] = (float)(sum / w.divisor);
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        for (int oh = 0; oh < j->h.out; oh++) {
+            const cvni_span rows = cvni_pool_span(&j->h, oh);
+            for (int ow = 0; ow < j->w.out; ow++) {
+                const cvni_span cols = cvni_pool_span(&j->w, ow);
+                double sum = 0;
+                for (int h = rows.begin; h < rows.end; h++)
+                    sum += (double)j->net->k->sum(cols.end - cols.begin,
+                                                  plane + (ptrdiff_t)h * j->w.n + cols.begin);
+                *y++ = (float)(sum / (rows.size * cols.size));
+            }
         }
     }
 }
@@ -5197,40 +6911,52 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 static void cvni_avgpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
-    const cvn_pool_desc *d = (const cvn_pool_desc *)j->l->desc;
-    const cvn_shape x = j->x->shape;
-    const int OH = j->l->shape.dim[2];
-    const int OW = j->l->shape.dim[3];
+    const int W = j->w.n;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *dy = j->l->dy + (ptrdiff_t)t * OH * OW;
-        float *dx = j->dx + (ptrdiff_t)t * x.dim[2] * x.dim[3];
-        if (!j->add) cvni_zero(dx, (size_t)x.dim[2] * (size_t)x.dim[3]);
-        for (int o = 0; o < OH * OW; o++) {
-            const cvni_window w = cvni_pool_window(d, x, o / OW, o % OW);
-            const float g = dy[o] / (float)w.divisor;
-            for (int h = w.h0; h < w.h1; h++)
-                for (int i = h * x.dim[3] + w.w0; i < h * x.dim[3] + w.w1; i++) dx[i] += g;
+        const float *dy = j->dy + t * j->outputs;
+        float *dx = j->dx + t * j->plane;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out; oh++) {
+            const cvni_span rows = cvni_pool_span(&j->h, oh);
+            for (int ow = 0; ow < j->w.out; ow++) {
+                const cvni_span cols = cvni_pool_span(&j->w, ow);
+                const float g = *dy++ / (float)(rows.size * cols.size);
+                for (int h = rows.begin; h < rows.end; h++)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++) dx[i] += g;
+            }
         }
     }
 }
 
+static double cvni_pool_window(const cvni_pool_axis *a)
+{
+    return a->kernel ? a->kernel : (double)a->n / a->out + 1;
+}
+
 static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
 {
-    const cvn_pool_desc *d = (const cvn_pool_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_axis a[2];
     cvni_pool_job j;
     double cost;
+    memset(&j, 0, sizeof j);
+    cvni_pool_axes((const cvni_pool_layer *)l->desc, x->shape, a);
+    a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
+    a[1].out = l->shape.dim[l->shape.rank - 1];
     j.net = net;
-    j.l = l;
-    j.x = cvni_in(net, l, 0);
-    j.dx = NULL;
-    j.add = 0;
-    if (backward && (j.dx = cvni_gradient_for(j.x, &j.add)) == NULL) return;
-    cost = (double)cvni_elements(l->shape) *
-           (d->kernel_h ? (double)d->kernel_h * d->kernel_w
-                        : (double)j.x->shape.dim[2] * j.x->shape.dim[3]);
+    j.h = a[0];
+    j.w = a[1];
+    j.plane = (ptrdiff_t)a[0].n * a[1].n;
+    j.outputs = (ptrdiff_t)a[0].out * a[1].out;
+    j.x = x->y;
+    j.y = l->is_int ? NULL : l->y;
+    j.winner = (int *)(l->is_int ? (void *)l->y : l->saved);
+    j.dy = l->dy;
+    if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
+    cost = (double)cvni_elements(l->shape) * cvni_pool_window(&a[0]) * cvni_pool_window(&a[1]);
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
-                      2 * cost + (double)cvni_elements(j.x->shape), part, &j);
+                      2 * cost + (double)cvni_elements(x->shape), part, &j);
 }
 
 static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
@@ -5266,6 +6992,118 @@ static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
                                                 "GlobalAveragePool",  0,
                                                 cvni_pool_shape,      NULL,
                                                 cvni_avgpool_forward, cvni_avgpool_backward };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
+                                                  NULL,                 0,
+                                                  cvni_maxpool_shape,   NULL,
+                                                  cvni_maxpool_forward, cvni_maxpool_backward };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
+                                                  NULL,                 0,
+                                                  cvni_pool_shape,      NULL,
+                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
+                                                 NULL,                 0,
+                                                 cvni_maxpool_indices_shape,
+                                                 NULL,                 cvni_maxpool_forward,
+                                                 NULL };
+
+/* ---- the way back: values to the places that their maxima had ---- */
+
+typedef struct cvni_unpool_desc { int height, width; } cvni_unpool_desc;
+
+static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const cvn_result result = cvni_pool_check_input(net, l);
+    char one[96];
+    char two[96];
+    if (result != CVN_OK) return result;
+    if (!index->is_int || !cvni_same_shape(x->shape, index->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s needs an index for each value (cvn_maxpool_indices); '%s' "
+                               "%s is %s",
+                               x->name, cvni_shape_text(x->shape, one), index->name,
+                               cvni_shape_text(index->shape, two),
+                               index->is_int ? "of another shape" : "a tensor of floats");
+    return cvni_pool_ask_shape(net, l, x->shape.rank == 3 && !d->height ? 1 : d->height, d->width);
+}
+
+static void cvni_unpool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + t * j->plane;
+        const int *index = j->winner + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        cvni_zero(y, (size_t)j->outputs);
+        for (ptrdiff_t i = 0; i < j->plane; i++) y[index[i]] = x[i];
+    }
+}
+
+static void cvni_unpool_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *dy = j->dy + t * j->outputs;
+        const int *index = j->winner + t * j->plane;
+        float *dx = j->dx + t * j->plane;
+        for (ptrdiff_t i = 0; i < j->plane; i++)
+            dx[i] = j->add ? dx[i] + dy[index[i]] : dy[index[i]];
+    }
+}
+
+static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int planes = l->shape.dim[0] * l->shape.dim[1];
+    cvni_pool_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)planes);
+    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)planes);
+    j.x = x->y;
+    j.winner = (int *)(void *)cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
+    cvni_parallel_for(net, planes,
+                      (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
+}
+
+static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int *values = (const int *)(const void *)index->y;
+    const size_t count = cvni_elements(index->shape);
+    const int places = (int)(cvni_elements(l->shape) /
+                             ((size_t)l->shape.dim[0] * (size_t)l->shape.dim[1]));
+    for (size_t i = 0; i < count; i++)
+        if (values[i] < 0 || values[i] >= places)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %d of '%s' (number %lu of the batch) is not in 0..%d",
+                                   values[i], index->name, (unsigned long)i, places - 1);
+    cvni_unpool_run(net, l, cvni_unpool_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_unpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_unpool_run(net, l, cvni_unpool_back_part, 1);
+}
+
+static const cvni_op cvni_op_maxunpool = { "maxunpool",
+                                           "unpool",
+                                           NULL,
+                                           CVNI_USES_X | CVNI_TAKES_INT,
+                                           cvni_unpool_shape,
+                                           NULL,
+                                           cvni_unpool_forward,
+                                           cvni_unpool_backward };
+
+/* ---- builders ---- */
 
 cvn_pool_desc cvn_pool_defaults(void)
 {
@@ -5278,12 +7116,14 @@ cvn_pool_desc cvn_pool_defaults(void)
 static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x,
                               const cvn_pool_desc *desc)
 {
-    cvn_pool_desc d = desc ? *desc : cvn_pool_defaults();
-    if (!d.kernel_h) d.kernel_h = -1;
-    if (!d.kernel_w) d.kernel_w = d.kernel_h;
-    if (!d.stride_w) d.stride_w = d.stride_h ? d.stride_h : d.kernel_w;
-    if (!d.stride_h) d.stride_h = d.kernel_h;
-    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+    cvni_pool_layer p;
+    memset(&p, 0, sizeof p);
+    p.d = desc ? *desc : cvn_pool_defaults();
+    if (!p.d.kernel_h) p.d.kernel_h = -1;
+    if (!p.d.kernel_w) p.d.kernel_w = p.d.kernel_h;
+    if (!p.d.stride_w) p.d.stride_w = p.d.stride_h ? p.d.stride_h : p.d.kernel_w;
+    if (!p.d.stride_h) p.d.stride_h = p.d.kernel_h;
+    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
 }
 
 static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel,
@@ -5297,9 +7137,21 @@ static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x
 
 static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x)
 {
-    cvn_pool_desc d = cvn_pool_defaults();
-    d.stride_h = d.stride_w = 1;
-    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+    cvni_pool_layer p;
+    memset(&p, 0, sizeof p);
+    p.d.stride_h = p.d.stride_w = 1;
+    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+}
+
+static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node x, int height,
+                                       int width)
+{
+    cvni_pool_layer p;
+    memset(&p, 0, sizeof p);
+    p.adaptive = 1;
+    p.height = height;
+    p.width = width;
+    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
 }
 
 cvn_node cvn_maxpool(cvn_net *net, cvn_node x, int kernel, int stride)
@@ -5328,6 +7180,277 @@ cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x)
 {
     return cvni_add_global_pool(net, &cvni_op_global_avgpool, x);
 }
+cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width)
+{
+    return cvni_add_adaptive_pool(net, &cvni_op_adaptive_maxpool, x, height, width);
+}
+cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width)
+{
+    return cvni_add_adaptive_pool(net, &cvni_op_adaptive_avgpool, x, height, width);
+}
+cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d);
+}
+
+cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, int width)
+{
+    cvni_unpool_desc d;
+    cvn_node inputs[2];
+    d.height = height;
+    d.width = width;
+    inputs[0] = x;
+    inputs[1] = indices;
+    return cvni_add_layer(net, &cvni_op_maxunpool, inputs, 2, &d, sizeof d);
+}
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>roi   values of an image inside boxes, each box at one size
+ * ==============================================================================================
+ *   x [N, C, H, W], boxes [N, R, 4] = (x1, y1, x2, y2) -> y [N, R, C, height, width]
+ *   Box times spatial_scale, minus 1/2 when aligned; else its sides are at least 1. It is cut into
+ *   height x width cells; a cell is the mean of g_h x g_w values of x, at the centres of the parts
+ *   of the cell, g = sampling_ratio or ceil(side of the cell), each bilinear between the four
+ *   nearest pixels; 0 where a coordinate lies below -1 or above the size, held at the outermost
+ *   pixel between. As torchvision's roi_align.
+ *   The grid of a cell is a product, and so are the bilinear weights: per box and axis a table of
+ *   weights [cells, size] is summed up once, then y = sum over h, w of Wy[h] Wx[w] x[h, w].
+ *   forward   tasks are boxes; backward: planes of x, boxes in order; the tables are made again
+ *   A box that is not finite gives NaN, and no gradient. Coordinates are held in +-2^30.
+ *   source    K. He et al., arXiv:1703.06870, section 3                tested: tests/test_pool.c */
+
+typedef struct cvni_roi_desc { cvn_roi_align_desc d; int height, width; } cvni_roi_desc;
+
+static cvn_result cvni_roi_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_roi_desc *d = (const cvni_roi_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape boxes = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    if (x.rank != 4 || boxes.rank != 3 || boxes.dim[2] != 4 || x.dim[0] != boxes.dim[0] ||
+        x.dim[2] > CVNI_MAX_AXIS || x.dim[3] > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be images [C, H, W] and boxes [R, 4]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(x, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(boxes, two));
+    if (d->height < 1 || d->width < 1 || d->height > CVNI_MAX_WINDOW ||
+        d->width > CVNI_MAX_WINDOW || d->d.sampling_ratio < 0 ||
+        d->d.sampling_ratio > CVNI_MAX_WINDOW || !cvni_is_finite((double)d->d.spatial_scale))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d x %d cells, sampling_ratio %d, spatial_scale %g: out of range",
+                               d->height, d->width, d->d.sampling_ratio,
+                               (double)d->d.spatial_scale);
+    l->shape = cvni_shape(4, x.dim[0], boxes.dim[1], x.dim[1], d->height);
+    l->shape.dim[l->shape.rank++] = d->width;
+    l->scratch_bytes = cvni_mul_size(
+        cvni_add_size(cvni_mul_size((size_t)d->height, (size_t)x.dim[2] + 2),
+                      cvni_mul_size((size_t)d->width, (size_t)x.dim[3] + 2)),
+        sizeof(float));
+    return CVN_OK;
+}
+
+/* Weights of one axis of a box: of cell p, weight[p*n + i] for i in [range[2p], range[2p + 1]). */
+typedef struct cvni_roi_axis { float *weight; int *range; int cells, n; } cvni_roi_axis;
+
+/* One axis of a box from `begin` on, `side` long. */
+static void cvni_roi_weights(const cvni_roi_axis *a, double begin, double side, int ratio)
+{
+    const double bin = side / a->cells;
+    const double parts = ratio ? ratio : ceil(bin);
+    for (int p = 0; p < a->cells; p++) {
+        float *const weight = a->weight + (ptrdiff_t)p * a->n;
+        const double first = begin + p * bin;
+        const double step = bin / parts;
+        int low = a->n;
+        int high = 0;
+        memset(weight, 0, (size_t)a->n * sizeof *weight);
+        /* a side of 2^30 pixels has as many parts: those before the image are skipped */
+        for (double i = step > 0 ? fmax(0, floor((-1 - first) / step - 1)) : 0; i < parts; i++) {
+            const double at = first + (i + 0.5) * step;
+            int below;
+            double above;
+            if (at > a->n && step > 0) break;
+            if (at < -1 || at > a->n) continue;
+            below = cvni_min((int)fmax(at, 0), a->n - 1);
+            above = below == a->n - 1 ? 0 : fmax(at, 0) - below;
+            weight[below] += (float)((1 - above) / parts);
+            if (above > 0) weight[below + 1] += (float)(above / parts);
+            low = cvni_min(low, below);
+            high = cvni_max(high, cvni_min(below + 2, a->n));
+        }
+        a->range[2 * p] = cvni_min(low, high);
+        a->range[2 * p + 1] = high;
+    }
+}
+
+typedef struct cvni_roi_job {
+    cvn_net *net;
+    const cvni_roi_desc *d;
+    const float *x, *boxes, *dy;
+    float *y, *dx;
+    int C, H, W, R;
+    int add;
+} cvni_roi_job;
+
+/* Both axes of a box with their tables in scratch memory; 0 when it is not finite. */
+static int cvni_roi_box(const cvni_roi_job *j, const float *box, int worker, cvni_roi_axis a[2])
+{
+    const cvn_roi_align_desc *d = &j->d->d;
+    const double offset = d->aligned ? 0.5 : 0;
+    const double most = 1073741824;
+    double edge[4];
+    double side[2];
+    a[0].cells = j->d->height;
+    a[0].n = j->H;
+    a[1].cells = j->d->width;
+    a[1].n = j->W;
+    a[0].weight = (float *)cvni_scratch(j->net, worker);
+    a[1].weight = a[0].weight + (ptrdiff_t)a[0].cells * a[0].n;
+    a[0].range = (int *)(void *)(a[1].weight + (ptrdiff_t)a[1].cells * a[1].n);
+    a[1].range = a[0].range + 2 * a[0].cells;
+    for (int i = 0; i < 4; i++) {
+        if (!cvni_is_finite((double)box[i])) return 0;
+        edge[i] = (double)box[i] * (double)d->spatial_scale - offset;
+        edge[i] = fmin(fmax(edge[i], -most), most);
+    }
+    side[0] = edge[3] - edge[1];
+    side[1] = edge[2] - edge[0];
+    for (int i = 0; i < 2; i++) if (!d->aligned && side[i] < 1) side[i] = 1;
+    cvni_roi_weights(&a[0], edge[1], side[0], d->sampling_ratio);
+    cvni_roi_weights(&a[1], edge[0], side[1], d->sampling_ratio);
+    return 1;
+}
+
+/* One plane: the weighted sum under each cell. */
+static void cvni_roi_plane(const cvni_roi_job *j, const cvni_roi_axis a[2], const float *x,
+                           float *y)
+{
+    for (int p = 0; p < a[0].cells; p++) {
+        for (int q = 0; q < a[1].cells; q++) {
+            const int w0 = a[1].range[2 * q];
+            const int w1 = a[1].range[2 * q + 1];
+            const float *wx = a[1].weight + (ptrdiff_t)q * j->W + w0;
+            double sum = 0;
+            for (int h = a[0].range[2 * p]; w0 < w1 && h < a[0].range[2 * p + 1]; h++)
+                sum += (double)a[0].weight[(ptrdiff_t)p * j->H + h] *
+                       (double)j->net->k->dot(w1 - w0, wx, x + (ptrdiff_t)h * j->W + w0);
+            *y++ = (float)sum;
+        }
+    }
+}
+
+static void cvni_roi_back_plane(const cvni_roi_job *j, const cvni_roi_axis a[2], const float *dy,
+                                float *dx)
+{
+    for (int p = 0; p < a[0].cells; p++) {
+        for (int q = 0; q < a[1].cells; q++, dy++) {
+            const int w0 = a[1].range[2 * q];
+            const int w1 = a[1].range[2 * q + 1];
+            const float *wx = a[1].weight + (ptrdiff_t)q * j->W + w0;
+            for (int h = a[0].range[2 * p]; w0 < w1 && h < a[0].range[2 * p + 1]; h++)
+                j->net->k->axpy(w1 - w0, *dy * a[0].weight[(ptrdiff_t)p * j->H + h], wx,
+                                dx + (ptrdiff_t)h * j->W + w0);
+        }
+    }
+}
+
+static void cvni_roi_part(void *context, int begin, int end, int worker)
+{
+    const cvni_roi_job *j = (const cvni_roi_job *)context;
+    const ptrdiff_t plane = (ptrdiff_t)j->H * j->W;
+    const ptrdiff_t cells = (ptrdiff_t)j->d->height * j->d->width;
+    cvni_roi_axis a[2];
+    for (int t = begin; t < end; t++) {
+        const float *x = j->x + t / j->R * plane * j->C;
+        float *y = j->y + t * cells * j->C;
+        const int fine = cvni_roi_box(j, j->boxes + (ptrdiff_t)t * 4, worker, a);
+        for (int c = 0; fine && c < j->C; c++)
+            cvni_roi_plane(j, a, x + c * plane, y + c * cells);
+        for (ptrdiff_t i = 0; !fine && i < cells * j->C; i++) y[i] = NAN;
+    }
+}
+
+static void cvni_roi_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_roi_job *j = (const cvni_roi_job *)context;
+    const ptrdiff_t plane = (ptrdiff_t)j->H * j->W;
+    const ptrdiff_t cells = (ptrdiff_t)j->d->height * j->d->width;
+    cvni_roi_axis a[2];
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + t * plane;
+        if (!j->add) cvni_zero(dx, (size_t)plane);
+        for (int r = 0; r < j->R; r++) {
+            const ptrdiff_t box = (ptrdiff_t)(t / j->C) * j->R + r;
+            if (cvni_roi_box(j, j->boxes + box * 4, worker, a))
+                cvni_roi_back_plane(j, a, j->dy + (box * j->C + t % j->C) * cells, dx);
+        }
+    }
+}
+
+static cvni_roi_job cvni_roi_job_of(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_roi_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.d = (const cvni_roi_desc *)l->desc;
+    j.x = x->y;
+    j.boxes = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.C = x->shape.dim[1];
+    j.H = x->shape.dim[2];
+    j.W = x->shape.dim[3];
+    j.R = l->shape.dim[1];
+    return j;
+}
+
+static cvn_result cvni_roi_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_roi_job j = cvni_roi_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0] * j.R, 30.0 * (double)cvni_elements(l->shape),
+                      cvni_roi_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_roi_job j = cvni_roi_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, l->shape.dim[0] * j.C, 60.0 * (double)cvni_elements(l->shape),
+                          cvni_roi_back_part, &j);
+}
+
+static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
+                                           cvni_roi_shape, NULL,  cvni_roi_forward,
+                                           cvni_roi_backward };
+
+cvn_roi_align_desc cvn_roi_align_defaults(void)
+{
+    cvn_roi_align_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
+                       const cvn_roi_align_desc *desc)
+{
+    cvni_roi_desc d;
+    cvn_node inputs[2];
+    d.d = desc ? *desc : cvn_roi_align_defaults();
+    if (d.d.spatial_scale == 0) d.d.spatial_scale = 1;
+    d.height = height;
+    d.width = width;
+    inputs[0] = x;
+    inputs[1] = boxes;
+    return cvni_add_layer(net, &cvni_op_roi_align, inputs, 2, &d, sizeof d);
+}
+
+CVNI_COLD_END
 
 /* ================================================================================================
  * >>norm   batch normalisation
@@ -5432,7 +7555,7 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
                                                   (float)mean);
     saved[c] = (float)mean;
     saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
-    if (!j->net->parent) {              /* a shared net leaves the owner's statistics alone */
+    if (!j->net->parent && !j->net->again) {    /* a shared net leaves the owner's alone */
         *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
         *running_var = (float)(keep * (double)*running_var +
                                (double)d->momentum * (m > 1 ? var / (m - 1) : var));
@@ -7402,21 +9525,31 @@ cvn_node cvn_maxout(cvn_net *net, cvn_node x, int k)
 }
 
 /* ================================================================================================
- * >>dropout   y = x*mask/(1 - p)
+ * >>dropout   y = x*mask/(1 - p), and other noise of a training pass
  * ==============================================================================================
- *   The mask is drawn from (seed, layer, forward pass, element), and drawn again in backward: it
- *   takes no memory.
- *                                                                    tested: tests/test_layers.c */
+ *   Noise is drawn from (seed, layer, forward pass, index), and drawn again in backward: it takes
+ *   no memory. Prediction: y = x.
+ *   dropout            a draw an element; spatial_dropout: a draw a channel [N, C]; drop_path: a
+ *                      draw an entry of the first axis; dx = dy*mask/(1 - p)
+ *   gaussian_noise     y = x + std*e, a normal e an element; dx = dy
+ *   reparameterize     y = m + exp(v/2)*e; dm = dy, dv = dy*exp(v/2)*e/2
+ *                                             tested: tests/test_layers.c, tests/test_noise.c */
 
-typedef struct cvni_dropout_desc { float p; } cvni_dropout_desc;
+typedef enum cvni_noise { CVNI_NOISE_ELEMENT, CVNI_NOISE_CHANNEL, CVNI_NOISE_SAMPLE } cvni_noise;
+
+typedef struct cvni_dropout_desc { float p; cvni_noise shared; } cvni_dropout_desc;
 
 static cvn_result cvni_dropout_shape(cvn_net *net, cvni_layer *l)
 {
-    const float p = ((const cvni_dropout_desc *)l->desc)->p;
-    if (!(p >= 0) || !(p < 1))
+    const cvni_dropout_desc *d = (const cvni_dropout_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (!(d->p >= 0) || !(d->p < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %g; 0 <= p < 1 is needed",
-                               (double)p);
-    l->shape = cvni_in(net, l, 0)->shape;
+                               (double)d->p);
+    if (d->shared == CVNI_NOISE_CHANNEL && x.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "an input of rank %d has no channels",
+                               x.rank);
+    l->shape = x;
     return CVN_OK;
 }
 
@@ -7425,9 +9558,28 @@ typedef struct cvni_dropout_job {
     const cvni_layer *l;
     const float *in;
     float *out;
-    size_t count;
+    size_t count, group;                /* elements; of those that share a draw */
     int add;
 } cvni_dropout_job;
+
+/* Elements that share a draw. */
+static size_t cvni_dropout_group(const cvni_layer *l)
+{
+    const cvni_noise shared = ((const cvni_dropout_desc *)l->desc)->shared;
+    const size_t sample = cvni_sample_elements(l->shape);
+    if (shared == CVNI_NOISE_ELEMENT) return 1;
+    return shared == CVNI_NOISE_SAMPLE ? sample : sample / (size_t)l->shape.dim[1];
+}
+
+/* The elements [begin, end) of a group. */
+static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
+                              float scale)
+{
+    for (size_t i = begin; i < end; i++) {
+        const float v = dropped ? 0 : j->in[i] * scale;
+        j->out[i] = j->add ? j->out[i] + v : v;
+    }
+}
 
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
@@ -7435,19 +9587,27 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     const float p = ((const cvni_dropout_desc *)j->l->desc)->p;
     const float scale = 1 / (1 - p);
     const uint32_t id = (uint32_t)cvni_id(j->net, j->l);
+    size_t at = (size_t)begin * CVNI_CHUNK;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < (size_t)(t + 1) * CVNI_CHUNK;
-             i += 4) {
-            uint32_t word[4];
-            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id,
-                         (uint32_t)(i / 4), word);
-            for (size_t e = 0; e < 4 && i + e < j->count; e++) {
-                const float v = cvni_to_uniform(word[e]) < p ? 0 : j->in[i + e] * scale;
-                j->out[i + e] = j->add ? j->out[i + e] + v : v;
-            }
+    while (at < stop) {
+        const size_t first = at / j->group;
+        uint32_t word[4];
+        cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, id,
+                     (uint32_t)(first / 4), word);
+        for (size_t g = first; at < stop && g / 4 == first / 4; g++) {
+            const size_t next = (g + 1) * j->group < stop ? (g + 1) * j->group : stop;
+            cvni_dropout_span(j, at, next, cvni_to_uniform(word[g % 4]) < p, scale);
+            at = next;
         }
     }
+}
+
+/* out (+)= in where nothing is drawn. */
+static void cvni_noise_pass(const cvn_net *net, size_t count, const float *in, float *out, int add)
+{
+    if (add) net->k->add((int)count, out, in, out);
+    else if (in != out) memcpy(out, in, count * sizeof(float));
 }
 
 static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
@@ -7458,11 +9618,11 @@ static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float
     j.in = in;
     j.out = out;
     j.count = cvni_elements(l->shape);
+    j.group = cvni_dropout_group(l);
     j.add = add;
     if (net->training)
         cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_dropout_part, &j);
-    else if (add) net->k->add((int)j.count, out, in, out);
-    else if (in != out) memcpy(out, in, j.count * sizeof(float));
+    else cvni_noise_pass(net, j.count, in, out, add);
 }
 
 static cvn_result cvni_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -7486,18 +9646,199 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          NULL,
                                          cvni_dropout_forward,
                                          cvni_dropout_backward };
+static const cvni_op cvni_op_spatial_dropout = {
+    "spatial_dropout",    "dropout",
+    "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+    cvni_dropout_shape,   NULL,
+    cvni_dropout_forward, cvni_dropout_backward
+};
+static const cvni_op cvni_op_drop_path = {
+    "drop_path",          "drop_path",
+    "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+    cvni_dropout_shape,   NULL,
+    cvni_dropout_forward, cvni_dropout_backward
+};
+
+static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
+                                 cvni_noise shared)
+{
+    cvni_dropout_desc d;
+    memset(&d, 0, sizeof d);
+    d.p = p;
+    d.shared = shared;
+    return cvni_add_layer(net, op, &x, 1, &d, sizeof d);
+}
 
 cvn_node cvn_dropout(cvn_net *net, cvn_node x, float p)
 {
-    cvni_dropout_desc d;
-    d.p = p;
-    return cvni_add_layer(net, &cvni_op_dropout, &x, 1, &d, sizeof d);
+    return cvni_add_dropout(net, &cvni_op_dropout, x, p, CVNI_NOISE_ELEMENT);
+}
+cvn_node cvn_spatial_dropout(cvn_net *net, cvn_node x, float p)
+{
+    return cvni_add_dropout(net, &cvni_op_spatial_dropout, x, p, CVNI_NOISE_CHANNEL);
+}
+cvn_node cvn_drop_path(cvn_net *net, cvn_node x, float p)
+{
+    return cvni_add_dropout(net, &cvni_op_drop_path, x, p, CVNI_NOISE_SAMPLE);
+}
+
+/* ---- normal noise ---- */
+
+typedef struct cvni_gauss_desc { float std; } cvni_gauss_desc;
+
+typedef struct cvni_gauss_job {
+    cvn_net *net;
+    const cvni_layer *l;
+    const float *x, *v, *dy;            /* v: log variance, NULL: std of the description */
+    float *y, *dm, *dv;
+    size_t count;
+    int add_m, add_v;
+} cvni_gauss_job;
+
+/* The normals of elements 4*index to 4*index + 3, by Box and Muller: two words give two. */
+static void cvni_gauss4(const cvni_gauss_job *j, uint32_t index, float e[4])
+{
+    uint32_t word[4];
+    cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick,
+                 (uint32_t)cvni_id(j->net, j->l), index, word);
+    for (int i = 0; i < 4; i += 2) {
+        const double radius = sqrt(-2 * log(((double)word[i] + 1) / 4294967296.0));
+        const double angle = 6.283185307179586 * ((double)word[i + 1] / 4294967296.0);
+        e[i] = (float)(radius * cos(angle));
+        e[i + 1] = (float)(radius * sin(angle));
+    }
+}
+
+/* What a unit of noise moves element i by. */
+static float cvni_gauss_scale(const cvni_gauss_job *j, size_t i)
+{
+    return j->v ? expf(j->v[i] / 2) : ((const cvni_gauss_desc *)j->l->desc)->std;
+}
+
+static void cvni_gauss_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gauss_job *j = (const cvni_gauss_job *)context;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i += 4) {
+        float e[4];
+        cvni_gauss4(j, (uint32_t)(i / 4), e);
+        for (size_t k = i; k < i + 4 && k < stop; k++)
+            j->y[k] = j->x[k] + cvni_gauss_scale(j, k) * e[k - i];
+    }
+}
+
+/* dv before dm, which may lie where dy lies. */
+static void cvni_gauss_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_gauss_job *j = (const cvni_gauss_job *)context;
+    const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i += 4) {
+        float e[4] = { 0, 0, 0, 0 };
+        if (j->dv && j->net->training) cvni_gauss4(j, (uint32_t)(i / 4), e);
+        for (size_t k = i; k < i + 4 && k < stop; k++) {
+            const float dy = j->dy[k];
+            const float g = j->dv ? dy * cvni_gauss_scale(j, k) * e[k - i] / 2 : 0;
+            if (j->dv) j->dv[k] = j->add_v ? j->dv[k] + g : g;
+            if (j->dm) j->dm[k] = j->add_m ? j->dm[k] + dy : dy;
+        }
+    }
+}
+
+static cvn_result cvni_gauss_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_gauss_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.x = cvni_in(net, l, 0)->y;
+    j.v = l->inputs > 1 ? cvni_in(net, l, 1)->y : NULL;
+    j.y = l->y;
+    j.count = cvni_elements(l->shape);
+    if (net->training)
+        cvni_parallel_for(net, cvni_chunks(j.count), 80.0 * (double)j.count, cvni_gauss_part, &j);
+    else cvni_noise_pass(net, j.count, j.x, j.y, 0);
+    return CVN_OK;
+}
+
+static void cvni_noise_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx) cvni_noise_pass(net, cvni_elements(l->shape), l->dy, dx, add);
+}
+
+static void cvni_reparameterize_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_gauss_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.v = cvni_in(net, l, 1)->y;
+    j.dy = l->dy;
+    j.count = cvni_elements(l->shape);
+    j.dv = cvni_gradient_for(cvni_in(net, l, 1), &j.add_v);
+    j.dm = cvni_gradient_for(cvni_in(net, l, 0), &j.add_m);
+    cvni_parallel_for(net, cvni_chunks(j.count), 80.0 * (double)j.count, cvni_gauss_back_part, &j);
+}
+
+static cvn_result cvni_noise_shape(cvn_net *net, cvni_layer *l)
+{
+    const float std = ((const cvni_gauss_desc *)l->desc)->std;
+    if (!cvni_at_least(std, 0))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a deviation of %g; 0 or more is needed",
+                               (double)std);
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_reparameterize_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *mean = cvni_in(net, l, 0);
+    const cvni_layer *variance = cvni_in(net, l, 1);
+    char one[96];
+    char two[96];
+    l->shape = mean->shape;
+    if (cvni_same_shape(mean->shape, variance->shape)) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "mean '%s' %s and log variance '%s' %s must have one shape", mean->name,
+                           cvni_shape_text(mean->shape, one), variance->name,
+                           cvni_shape_text(variance->shape, two));
+}
+
+static const cvni_op cvni_op_gaussian_noise = {
+    "gaussian_noise",   "noise",
+    "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
+    cvni_noise_shape,   NULL,
+    cvni_gauss_forward, cvni_noise_backward
+};
+static const cvni_op cvni_op_reparameterize = {
+    "reparameterize",          "sample",
+    NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
+    cvni_reparameterize_shape, NULL,
+    cvni_gauss_forward,        cvni_reparameterize_backward
+};
+
+cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
+{
+    cvni_gauss_desc d;
+    d.std = std;
+    return cvni_add_layer(net, &cvni_op_gaussian_noise, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
+{
+    cvn_node inputs[2];
+    inputs[0] = mean;
+    inputs[1] = log_variance;
+    return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
 
 CVNI_COLD_BEGIN
 
 /* ================================================================================================
- * >>view   flatten, reshape: the same elements under another shape
+ * >>view   flatten, reshape, the batch: the same elements under another shape
  * ============================================================================================== */
 
 /* rank 0: flatten */
@@ -7578,6 +9919,66 @@ cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count)
     d.rank = count + 1;
     for (int i = 0; i < count; i++) d.dim[i + 1] = dims[i];
     return cvni_add_layer(net, &cvni_op_reshape, &x, 1, &d, sizeof d);
+}
+
+/* ---- the first axis: [N, R, ...] as [N*R, ...], and back ----
+ *   What a layer behind it takes for samples are l->samples entries of one. Ints pass too: the
+ *   labels of regions or frames.                                      tested: tests/test_pool.c */
+
+typedef struct cvni_batch_view_desc { int count; } cvni_batch_view_desc;    /* 0: flatten */
+
+static cvn_result cvni_batch_view_shape(cvn_net *net, cvni_layer *l)
+{
+    const int count = ((const cvni_batch_view_desc *)l->desc)->count;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvn_shape s = x->shape;
+    l->is_int = x->is_int;
+    if (count) {
+        if (count < 1 || s.rank >= CVN_MAX_RANK || x->samples % count)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "%d entries of a sample, %d axes: cannot be split by %d, or "
+                                   "there is no axis left",
+                                   x->samples, s.rank, count);
+        l->shape.rank = s.rank + 1;
+        l->shape.dim[0] = s.dim[0] / count;
+        l->shape.dim[1] = count;
+        for (int i = 1; i < s.rank; i++) l->shape.dim[i + 1] = s.dim[i];
+        return CVN_OK;
+    }
+    if (s.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input has no axis behind the batch");
+    l->shape.rank = s.rank - 1;
+    l->shape.dim[0] = s.dim[0] * s.dim[1];
+    for (int i = 2; i < s.rank; i++) l->shape.dim[i - 1] = s.dim[i];
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_flatten_batch = {
+    "flatten_batch",       "flatten",
+    "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
+    cvni_batch_view_shape, NULL,
+    cvni_view_forward,     cvni_view_backward
+};
+static const cvni_op cvni_op_unflatten_batch = {
+    "unflatten_batch",     "unflatten",
+    "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
+    cvni_batch_view_shape, NULL,
+    cvni_view_forward,     cvni_view_backward
+};
+
+cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
+{
+    cvni_batch_view_desc d;
+    d.count = 0;
+    return cvni_add_layer(net, &cvni_op_flatten_batch, &x, 1, &d, sizeof d);
+}
+
+/* A count of 0 would mean flatten: -1 is refused. */
+cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count)
+{
+    cvni_batch_view_desc d;
+    d.count = count ? count : -1;
+    return cvni_add_layer(net, &cvni_op_unflatten_batch, &x, 1, &d, sizeof d);
 }
 
 /* ---- values as they are, other gradients ----
@@ -7686,13 +10087,19 @@ static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
     const cvn_shape b = cvni_in(net, l, 1)->shape;
     char one[96];
     char two[96];
-    int fits = a.rank == b.rank;
+    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
     l->shape = a;
     for (int i = 1; fits && i < a.rank; i++) {
         l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
         fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
     }
     if (fits) return CVN_OK;
+    if (a.rank == b.rank && a.dim[0] != b.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' has %d entries a sample, '%s' %d; cvn_unflatten_batch or "
+                               "cvn_flatten_batch brings them together",
+                               cvni_in(net, l, 0)->name, cvni_in(net, l, 0)->samples,
+                               cvni_in(net, l, 1)->name, cvni_in(net, l, 1)->samples);
     return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                            "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
                            cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
@@ -8963,6 +11370,1983 @@ cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
 }
 
 /* ================================================================================================
+ * >>parameter   learned tensors without an input; positions of a sequence
+ * ==============================================================================================
+ *   parameter            y[n] = w; w [dims...]; backward  dw += sum over n of dy[n]
+ *   positional encoding  y = x + p; p [T, C] in l->table, waves of A. Vaswani et al.,
+ *                        arXiv:1706.03762, section 3.5; backward  dx = dy
+ *   position embedding   y = x + w, w [T, C]; backward  dx = dy, dw += sum over n of dy[n]
+ *                                                                 tested: tests/test_attention.c */
+
+#define CVNI_ROWS_BLOCK 256             /* columns of a task that sums rows */
+
+typedef struct cvni_rows_job {
+    int rows, width;
+    const float *from;
+    float *to;
+} cvni_rows_job;
+
+/* A block of columns, row after row. */
+CVNI_HOT
+static void cvni_add_rows_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rows_job *j = (const cvni_rows_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int first = t * CVNI_ROWS_BLOCK;
+        const int n = cvni_min(CVNI_ROWS_BLOCK, j->width - first);
+        double sum[CVNI_ROWS_BLOCK] = { 0 };
+        for (int r = 0; r < j->rows; r++) {
+            const float *row = j->from + (ptrdiff_t)r * j->width + first;
+            for (int i = 0; i < n; i++) sum[i] += (double)row[i];
+        }
+        for (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
+    }
+}
+
+/* to [width] += the sum over the rows of from [rows, width]; to may be NULL. */
+static void cvni_add_rows(cvn_net *net, int rows, int width, const float *from, float *to)
+{
+    cvni_rows_job j;
+    j.rows = rows;
+    j.width = width;
+    j.from = from;
+    j.to = to;
+    if (to)
+        cvni_parallel_for(net, cvni_ceil_div(width, CVNI_ROWS_BLOCK), 1.0 * rows * width,
+                          cvni_add_rows_part, &j);
+}
+
+typedef struct cvni_parameter_desc {
+    int rank;                           /* of the tensor */
+    int dim[CVN_MAX_RANK];
+    cvn_init init;
+} cvni_parameter_desc;
+
+static cvn_result cvni_parameter_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_parameter_desc *d = (const cvni_parameter_desc *)l->desc;
+    cvn_shape s = cvni_shape(d->rank, 0, 0, 0, 0);
+    double fan_in = 1;
+    double fan_out;
+    for (int i = 0; i < d->rank; i++) {
+        if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "axis %d has %d elements; 1 or more are needed", i + 1,
+                                   d->dim[i]);
+        s.dim[i] = l->shape.dim[i + 1] = d->dim[i];
+        if (i) fan_in *= d->dim[i];
+    }
+    fan_out = fan_in * d->dim[0] / (d->rank > 1 ? d->dim[1] : 1);
+    l->shape.rank = d->rank + 1;
+    l->shape.dim[0] = net->shape_batch;
+    return cvni_add_param(net, l, 0, "", s, CVNI_WEIGHT, cvni_init_or(d->init, CVN_INIT_ZERO, 0),
+                          fan_in, fan_out);
+}
+
+static void cvni_parameter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rows_job *j = (const cvni_rows_job *)context;
+    (void)worker;
+    for (int n = begin; n < end; n++)
+        memcpy(j->to + (ptrdiff_t)n * j->width, j->from, (size_t)j->width * sizeof(float));
+}
+
+static cvn_result cvni_parameter_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_rows_job j;
+    j.rows = l->shape.dim[0];
+    j.width = (int)cvni_sample_elements(l->shape);
+    j.from = cvni_weights(net, l, 0);
+    j.to = l->y;
+    cvni_parallel_for(net, j.rows, 1.0 * j.rows * j.width, cvni_parameter_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_parameter_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_add_rows(net, l->shape.dim[0], (int)cvni_sample_elements(l->shape), l->dy,
+                  cvni_weights_grad(net, l, 0));
+}
+
+static const cvni_op cvni_op_parameter = { "parameter",
+                                           "parameter",
+                                           NULL,
+                                           0,
+                                           cvni_parameter_shape,
+                                           NULL,
+                                           cvni_parameter_forward,
+                                           cvni_parameter_backward };
+
+cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
+{
+    const cvn_node none = { 0 };
+    cvni_parameter_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed) return none;
+    if (count < 1 || count >= CVN_MAX_RANK || !dims) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "parameter: %d axes; 1 to %d are possible", count,
+                        CVN_MAX_RANK - 1);
+        return none;
+    }
+    d.rank = count;
+    for (int i = 0; i < count; i++) d.dim[i] = dims[i];
+    d.init = init;
+    return cvni_add_layer(net, &cvni_op_parameter, NULL, 0, &d, sizeof d);
+}
+
+static cvn_result cvni_sequence_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    char text[96];
+    if (x->shape.rank != 3)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s is no sequence; [T, C] for each sample is needed", x->name,
+                               cvni_shape_text(x->shape, text));
+    l->shape = x->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_posenc_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_sequence_shape(net, l);
+    l->table_bytes = cvni_mul_size(cvni_sample_elements(l->shape), sizeof(float));
+    return result;
+}
+
+static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
+{
+    const int T = l->shape.dim[1];
+    const int C = l->shape.dim[2];
+    float *p = (float *)l->table;
+    (void)net;
+    for (int t = 0; t < T; t++)
+        for (int c = 0; c < C; c++) {
+            const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
+            *p++ = (float)(c % 2 ? cos(angle) : sin(angle));
+        }
+}
+
+static cvn_result cvni_posemb_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_sequence_shape(net, l);
+    cvn_init normal;
+    normal.kind = CVN_INIT_NORMAL;
+    normal.a = 0;
+    normal.b = 0.02f;
+    if (result != CVN_OK) return result;
+    return cvni_add_param(net, l, 0, "weight",
+                          cvni_shape(2, l->shape.dim[1], l->shape.dim[2], 0, 0), CVNI_WEIGHT,
+                          normal, l->shape.dim[2], l->shape.dim[1]);
+}
+
+typedef struct cvni_position_job {
+    const cvni_kernels *kern;
+    int width;                          /* T*C */
+    const float *x, *p;                 /* p NULL: backward */
+    float *y;
+    int add;
+} cvni_position_job;
+
+static void cvni_position_part(void *context, int begin, int end, int worker)
+{
+    const cvni_position_job *j = (const cvni_position_job *)context;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        const ptrdiff_t at = (ptrdiff_t)n * j->width;
+        if (j->p) j->kern->add(j->width, j->x + at, j->p, j->y + at);
+        else if (j->add) j->kern->add(j->width, j->x + at, j->y + at, j->y + at);
+        else memcpy(j->y + at, j->x + at, (size_t)j->width * sizeof(float));
+    }
+}
+
+static void cvni_position_run(cvn_net *net, cvni_layer *l, const float *x, const float *p, float *y,
+                              int add)
+{
+    cvni_position_job j;
+    j.kern = net->k;
+    j.width = (int)cvni_sample_elements(l->shape);
+    j.x = x;
+    j.p = p;
+    j.y = y;
+    j.add = add;
+    cvni_parallel_for(net, l->shape.dim[0], 1.0 * l->shape.dim[0] * j.width, cvni_position_part,
+                      &j);
+}
+
+static cvn_result cvni_position_forward(cvn_net *net, cvni_layer *l)
+{
+    const float *p = l->params ? cvni_weights(net, l, 0) : (const float *)l->table;
+    cvni_position_run(net, l, cvni_in(net, l, 0)->y, p, l->y, 0);
+    return CVN_OK;
+}
+
+static void cvni_position_backward(cvn_net *net, cvni_layer *l)
+{
+    int add = 0;
+    float *dx;
+    cvni_add_rows(net, l->shape.dim[0], (int)cvni_sample_elements(l->shape), l->dy,
+                  cvni_weights_grad(net, l, 0));
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && dx != l->dy) cvni_position_run(net, l, l->dy, NULL, dx, add);
+}
+
+static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
+                                        NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
+                                        cvni_posenc_shape,     cvni_posenc_prepare,
+                                        cvni_position_forward, cvni_position_backward };
+static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
+                                        NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
+                                        cvni_posemb_shape,     NULL,
+                                        cvni_position_forward, cvni_position_backward };
+
+cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_posenc, &x, 1, NULL, 0);
+}
+
+cvn_node cvn_position_embedding(cvn_net *net, cvn_node x)
+{
+    return cvni_add_layer(net, &cvni_op_posemb, &x, 1, NULL, 0);
+}
+
+/* ================================================================================================
+ * >>attention   softmax(Q K^T/sqrt(d)) V, head by head; with the projections around it
+ * ==============================================================================================
+ *   Q [N, T, E], K and V [N, S, E], E = heads*d: head h is columns [h*d, (h + 1)*d)
+ *   P = softmax(Q K^T/sqrt(d)) over the keys that are seen: s < length of the sample, and s <= t
+ *   where causal; dropout: P' = P*mask/(1 - p), else P' = P; O = P' V
+ *   multihead  Q, K, V = x W^T + b with the three parts of in_proj; y = O out_proj^T + bias
+ *
+ *   backward  dV = P'^T dO; dP = dO V^T times the mask; dA = P (dP - sum over s of P dP)/sqrt(d);
+ *             dQ = dA K; dK = dA^T Q
+ *
+ *   P is never stored: a task has CVNI_ATTENTION_ROWS queries of one head in its scratch, and
+ *   backward computes them again from Q and K. Tasks forward are such blocks of queries; backward
+ *   (sample, head), block after block, since all of them add to dK and dV. Saved: Q, K, V, O of
+ *   multihead attention; of neighbours among query, key, value that are one node in one matrix,
+ *   so that they are one product.
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.2; P again in backward: T. Dao et al.,
+ *            arXiv:2205.14135, section 3.1                        tested: tests/test_attention.c */
+
+#define CVNI_ATTENTION_ROWS 64          /* queries of a block */
+
+typedef struct cvni_attention_desc {
+    int heads, causal, no_bias;
+    float dropout;
+    cvn_init weight_init;
+} cvni_attention_desc;
+
+/* The core's view: rows of Q, K, V (and of their gradients) are ld floats apart. */
+typedef struct cvni_heads {
+    cvn_net *net;
+    int id;                             /* of the layer: dropout */
+    int N, T, S, E, heads, causal;
+    float dropout;                      /* 0 in prediction */
+    const int *lengths;                 /* [N], or NULL */
+    const float *x[3];                  /* Q, K, V */
+    float *dx[3];                       /* their gradients, or NULL */
+    ptrdiff_t ld[3], dx_ld[3];
+    int add[3];                         /* dx +=, else = */
+    float *y;                           /* O [N, T, E] */
+    const float *dy;
+} cvni_heads;
+
+static int cvni_attention_blocks(const cvni_heads *a)
+{
+    return cvni_ceil_div(a->T, CVNI_ATTENTION_ROWS);
+}
+
+/* Scratch of a worker: that of the products, then two blocks of weights and a row of the mask. */
+static size_t cvni_attention_products(const cvn_net *net, int T, int S, int d)
+{
+    const int rows = cvni_min(T, CVNI_ATTENTION_ROWS);
+    const size_t one = cvni_gemm_scratch(net->k, rows, S, d);
+    const size_t two = cvni_gemm_scratch(net->k, rows, d, S);
+    return cvni_max_size(cvni_max_size(one, two), cvni_gemm_scratch(net->k, S, d, rows));
+}
+
+static size_t cvni_attention_scratch(const cvn_net *net, int T, int S, int d)
+{
+    const size_t rows = 2 * (size_t)cvni_min(T, CVNI_ATTENTION_ROWS) + 1;
+    return cvni_add_size(cvni_attention_products(net, T, S, d),
+                         cvni_mul_size(cvni_mul_size(rows, (size_t)S), sizeof(float)));
+}
+
+/* Where Q, K or V (which = 0, 1, 2) of a head begins, from row t on. */
+static ptrdiff_t cvni_head_at(const cvni_heads *a, int which, ptrdiff_t ld, int n, int head, int t)
+{
+    return ((ptrdiff_t)n * (which ? a->S : a->T) + t) * ld + (ptrdiff_t)head * (a->E / a->heads);
+}
+
+/* Keys that query t of sample n sees. */
+static int cvni_keys_seen(const cvni_heads *a, int n, int t)
+{
+    const int keys = a->lengths ? a->lengths[n] : a->S;
+    return a->causal ? cvni_min(keys, t + 1) : keys;
+}
+
+/* c [m, n] (+)= a b inside a task. */
+static void cvni_head_product(const cvni_heads *a, int m, int n, int k, cvni_operand left,
+                              cvni_operand right, float *c, ptrdiff_t ldc, int add, void *scratch)
+{
+    const cvni_blocks b = cvni_make_blocks(a->net->k, m, n, 1);
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = m;
+    g.n = n;
+    g.k = k;
+    g.a = left;
+    g.b = right;
+    g.c = c;
+    g.ldc = ldc;
+    g.add = add;
+    for (int i = 0; i < m; i += b.ms)
+        for (int j = 0; j < n; j += b.ns)
+            cvni_gemm_block(a->net->k, &g, i, cvni_min(b.ms, m - i), j, cvni_min(b.ns, n - j),
+                            scratch);
+}
+
+/* P of the queries [t, t + rows), rows of S floats; returns the keys that any of them sees, only so
+ * many columns are written. */
+static int cvni_attention_weights(const cvni_heads *a, int n, int head, int t, int rows, float *p,
+                                  void *scratch)
+{
+    const int keys = cvni_keys_seen(a, n, t + rows - 1);
+    const int d = a->E / a->heads;
+    const float scale = (float)(1 / sqrt((double)d));
+    cvni_head_product(a, rows, keys, d,
+                      cvni_matrix(a->x[0] + cvni_head_at(a, 0, a->ld[0], n, head, t), a->ld[0], 1),
+                      cvni_matrix(a->x[1] + cvni_head_at(a, 1, a->ld[1], n, head, 0), a->ld[1], 1),
+                      p, a->S, 0, scratch);
+    for (int r = 0; r < rows; r++) {
+        const int seen = cvni_keys_seen(a, n, t + r);
+        float *row = p + (ptrdiff_t)r * a->S;
+        a->net->k->scale_shift(seen, scale, 0, row, row);
+        cvni_softmax_line(seen, 1, row, row);
+        cvni_zero(row + seen, (size_t)(keys - seen));
+    }
+    return keys;
+}
+
+/* mask/(1 - p) of the first `keys` weights of a query. Number of the random words: that of the
+ * query among all, times the words of a row. */
+static void cvni_attention_mask(const cvni_heads *a, int n, int head, int t, int keys, float *mask)
+{
+    const float scale = 1 / (1 - a->dropout);
+    const uint32_t row = ((uint32_t)n * (uint32_t)a->heads + (uint32_t)head) * (uint32_t)a->T +
+                         (uint32_t)t;
+    const uint32_t first = row * (uint32_t)cvni_ceil_div(a->S, 4);
+    for (int s = 0; s < keys; s += 4) {
+        uint32_t word[4];
+        cvni_random4(a->net->desc.seed, CVNI_STREAM_DROPOUT, a->net->tick, (uint32_t)a->id,
+                     first + (uint32_t)(s / 4), word);
+        for (int i = 0; i < 4 && s + i < keys; i++)
+            mask[s + i] = cvni_to_uniform(word[i]) < a->dropout ? 0 : scale;
+    }
+}
+
+CVNI_HOT
+static void cvni_times(int n, const float *a, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] *= a[i];
+}
+
+static void cvni_attention_part(void *context, int begin, int end, int worker)
+{
+    const cvni_heads *a = (const cvni_heads *)context;
+    const int d = a->E / a->heads;
+    const int blocks = cvni_attention_blocks(a);
+    char *scratch = (char *)cvni_scratch(a->net, worker);
+    float *p = (float *)(void *)(scratch + cvni_attention_products(a->net, a->T, a->S, d));
+    float *mask = p + (ptrdiff_t)cvni_min(a->T, CVNI_ATTENTION_ROWS) * a->S;
+    for (int task = begin; task < end; task++) {
+        const int n = task / blocks / a->heads;
+        const int head = task / blocks % a->heads;
+        const int t = task % blocks * CVNI_ATTENTION_ROWS;
+        const int rows = cvni_min(CVNI_ATTENTION_ROWS, a->T - t);
+        const int keys = cvni_attention_weights(a, n, head, t, rows, p, scratch);
+        for (int r = 0; a->dropout > 0 && r < rows; r++) {
+            cvni_attention_mask(a, n, head, t + r, keys, mask);
+            cvni_times(keys, mask, p + (ptrdiff_t)r * a->S);
+        }
+        cvni_head_product(a, rows, d, keys, cvni_matrix(p, a->S, 1),
+                          cvni_matrix(a->x[2] + cvni_head_at(a, 2, a->ld[2], n, head, 0), 1,
+                                      a->ld[2]),
+                          a->y + cvni_head_at(a, 0, a->E, n, head, t), a->E, 0, scratch);
+    }
+}
+
+/* One row: g = dP becomes dA, p = P becomes P'. mask NULL: without dropout. */
+CVNI_HOT
+static void cvni_attention_row_back(int n, float scale, const float *mask, float *p, float *g)
+{
+    double sum = 0;
+    if (mask) for (int i = 0; i < n; i++) g[i] *= mask[i];
+    for (int i = 0; i < n; i++) sum += (double)(p[i] * g[i]);
+    for (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
+    if (mask) for (int i = 0; i < n; i++) p[i] *= mask[i];
+}
+
+/* The queries [t, t + rows) of one head add to dQ, dK, dV. */
+static void cvni_attention_block_back(const cvni_heads *a, int n, int head, int t, int rows,
+                                      float *p, float *g, float *mask, void *scratch)
+{
+    const int d = a->E / a->heads;
+    const float scale = (float)(1 / sqrt((double)d));
+    const float *q = a->x[0] + cvni_head_at(a, 0, a->ld[0], n, head, t);
+    const float *k = a->x[1] + cvni_head_at(a, 1, a->ld[1], n, head, 0);
+    const float *v = a->x[2] + cvni_head_at(a, 2, a->ld[2], n, head, 0);
+    const float *dy = a->dy + cvni_head_at(a, 0, a->E, n, head, t);
+    const int keys = cvni_attention_weights(a, n, head, t, rows, p, scratch);
+    cvni_head_product(a, rows, keys, d, cvni_matrix(dy, a->E, 1), cvni_matrix(v, a->ld[2], 1), g,
+                      a->S, 0, scratch);
+    for (int r = 0; r < rows; r++) {
+        if (a->dropout > 0) cvni_attention_mask(a, n, head, t + r, keys, mask);
+        cvni_attention_row_back(keys, scale, a->dropout > 0 ? mask : NULL, p + (ptrdiff_t)r * a->S,
+                                g + (ptrdiff_t)r * a->S);
+    }
+    if (a->dx[0])
+        cvni_head_product(a, rows, d, keys, cvni_matrix(g, a->S, 1), cvni_matrix(k, 1, a->ld[1]),
+                          a->dx[0] + cvni_head_at(a, 0, a->dx_ld[0], n, head, t), a->dx_ld[0], 1,
+                          scratch);
+    if (a->dx[1])
+        cvni_head_product(a, keys, d, rows, cvni_matrix(g, 1, a->S), cvni_matrix(q, 1, a->ld[0]),
+                          a->dx[1] + cvni_head_at(a, 1, a->dx_ld[1], n, head, 0), a->dx_ld[1], 1,
+                          scratch);
+    if (a->dx[2])
+        cvni_head_product(a, keys, d, rows, cvni_matrix(p, 1, a->S), cvni_matrix(dy, 1, a->E),
+                          a->dx[2] + cvni_head_at(a, 2, a->dx_ld[2], n, head, 0), a->dx_ld[2], 1,
+                          scratch);
+}
+
+/* dQ, dK and dV may be one array: what is not to be added to is zeroed before anything adds. */
+static void cvni_attention_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_heads *a = (const cvni_heads *)context;
+    const int d = a->E / a->heads;
+    char *scratch = (char *)cvni_scratch(a->net, worker);
+    float *p = (float *)(void *)(scratch + cvni_attention_products(a->net, a->T, a->S, d));
+    float *g = p + (ptrdiff_t)cvni_min(a->T, CVNI_ATTENTION_ROWS) * a->S;
+    float *mask = g + (ptrdiff_t)cvni_min(a->T, CVNI_ATTENTION_ROWS) * a->S;
+    for (int task = begin; task < end; task++) {
+        const int n = task / a->heads;
+        const int head = task % a->heads;
+        for (int i = 0; i < 3; i++)
+            for (int t = 0; a->dx[i] && !a->add[i] && t < (i ? a->S : a->T); t++)
+                cvni_zero(a->dx[i] + cvni_head_at(a, i, a->dx_ld[i], n, head, t), (size_t)d);
+        for (int t = 0; t < a->T; t += CVNI_ATTENTION_ROWS)
+            cvni_attention_block_back(a, n, head, t, cvni_min(CVNI_ATTENTION_ROWS, a->T - t), p, g,
+                                      mask, scratch);
+    }
+}
+
+/* The core: O from Q, K, V, or their gradients from dy. */
+static void cvni_attention_run(const cvni_heads *a, int backward)
+{
+    const double weights = (double)a->N * a->T * a->S;
+    const double cost = weights * (4.0 * a->E + 30.0 * a->heads);
+    cvni_heads copy = *a;
+    if (backward)
+        cvni_parallel_for(a->net, a->N * a->heads, 2.5 * cost, cvni_attention_back_part, &copy);
+    else
+        cvni_parallel_for(a->net, a->N * a->heads * cvni_attention_blocks(a), cost,
+                          cvni_attention_part, &copy);
+}
+
+/* Everything but Q, K, V and the results. */
+static cvni_heads cvni_heads_of(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    cvni_heads a;
+    memset(&a, 0, sizeof a);
+    a.net = net;
+    a.id = cvni_id(net, l);
+    a.N = l->shape.dim[0];
+    a.T = l->shape.dim[1];
+    a.E = l->shape.dim[2];
+    a.S = cvni_in(net, l, 1)->shape.dim[1];
+    a.heads = d->heads;
+    a.causal = d->causal;
+    a.dropout = net->training ? d->dropout : 0;
+    if (l->inputs > 3) a.lengths = (const int *)(const void *)cvni_in(net, l, 3)->y;
+    return a;
+}
+
+static cvn_result cvni_attention_inputs(cvn_net *net, cvni_layer *l)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const cvn_shape q = cvni_in(net, l, 0)->shape;
+    const cvn_shape k = cvni_in(net, l, 1)->shape;
+    const cvn_shape v = cvni_in(net, l, 2)->shape;
+    char one[96];
+    char two[96];
+    char three[96];
+    for (int i = 0; i < 3; i++)
+        if (cvni_in(net, l, i)->is_int)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "'%s' is labels; a tensor of floats is needed",
+                                   cvni_in(net, l, i)->name);
+    if (q.rank != 3 || k.rank != 3 || !cvni_same_shape(k, v) || q.dim[0] != k.dim[0] ||
+        q.dim[2] != k.dim[2])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "query %s, key %s and value %s do not fit; [T, E], [S, E] and "
+                               "[S, E] are needed", cvni_shape_text(q, one),
+                               cvni_shape_text(k, two), cvni_shape_text(v, three));
+    if (d->heads < 1 || q.dim[2] % d->heads)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d heads; a divisor of the %d columns of the query is needed",
+                               d->heads, q.dim[2]);
+    if (!(d->dropout >= 0) || !(d->dropout < 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "dropout %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if (l->inputs > 3) {
+        const cvni_layer *lengths = cvni_in(net, l, 3);
+        if (!lengths->is_int || lengths->shape.rank != 1 || lengths->shape.dim[0] != k.dim[0])
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "the lengths '%s' must be labels with one number a sample: "
+                                   "cvn_input_labels(net, NULL, 0)", lengths->name);
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_attention_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const cvn_result result = cvni_attention_inputs(net, l);
+    int T, S, E;
+    if (result != CVN_OK) return result;
+    l->shape = cvni_in(net, l, 0)->shape;
+    T = l->shape.dim[1];
+    E = l->shape.dim[2];
+    S = cvni_in(net, l, 1)->shape.dim[1];
+    l->scratch_bytes = cvni_attention_scratch(net, T, S, E / d->heads);
+    l->macs = 2.0 * T * S * E;
+    return CVN_OK;
+}
+
+/* Every length is from 1 to S: no query is left without a key. */
+static cvn_result cvni_check_lengths(cvn_net *net, const cvni_layer *l, const cvni_heads *a)
+{
+    for (int n = 0; a->lengths && n < a->N; n++)
+        if (a->lengths[n] < 1 || a->lengths[n] > a->S)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "length %d (sample %d of the batch) is not in 1..%d",
+                                   a->lengths[n], n, a->S);
+    return CVN_OK;
+}
+
+static cvn_result cvni_attention_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    const cvn_result result = cvni_check_lengths(net, l, &a);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.ld[i] = a.E;
+    }
+    a.y = l->y;
+    if (result == CVN_OK) cvni_attention_run(&a, 0);
+    return result;
+}
+
+static void cvni_attention_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.dx[i] = cvni_gradient_for(cvni_in(net, l, i), &a.add[i]);
+        a.ld[i] = a.dx_ld[i] = a.E;
+    }
+    a.dy = l->dy;
+    cvni_attention_run(&a, 1);
+}
+
+/* Of query, key, value from i on: how many are the same node. */
+static int cvni_same_inputs(const cvni_layer *l, int i)
+{
+    int count = 1;
+    while (i + count < 3 && l->input[i + count] == l->input[i]) count++;
+    return count;
+}
+
+static int cvni_mha_rows(const cvni_heads *a, int i) { return a->N * (i ? a->S : a->T); }
+
+/* Q, K, V, O one behind the other in `at`; Q, K, V of one node side by side. Returns O. */
+static float *cvni_mha_places(const cvni_heads *a, const cvni_layer *l, float *at, float **place,
+                              ptrdiff_t *ld)
+{
+    for (int i = 0; i < 3;) {
+        const int count = cvni_same_inputs(l, i);
+        for (int k = 0; k < count; k++) {
+            place[i + k] = at + (ptrdiff_t)k * a->E;
+            ld[i + k] = (ptrdiff_t)count * a->E;
+        }
+        at += (ptrdiff_t)cvni_mha_rows(a, i) * count * a->E;
+        i += count;
+    }
+    return at;
+}
+
+static cvn_init cvni_out_proj_init(cvn_init given, int E)
+{
+    cvn_init init;
+    init.kind = CVN_INIT_UNIFORM;
+    init.b = (float)(1 / sqrt((double)E));
+    init.a = -init.b;
+    return given.kind == CVN_INIT_DEFAULT ? init : given;
+}
+
+static cvn_result cvni_mha_params(cvn_net *net, cvni_layer *l, int E)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const cvn_init zero = { CVN_INIT_ZERO, 0, 0 };
+    int slot = 0;
+    cvn_result result =
+        cvni_add_param(net, l, slot++, "in_proj_weight", cvni_shape(2, 3 * E, E, 0, 0), CVNI_WEIGHT,
+                       cvni_init_or(d->weight_init, CVN_INIT_XAVIER_UNIFORM, 0), E, 3.0 * E);
+    if (result == CVN_OK && !d->no_bias)
+        result = cvni_add_param(net, l, slot++, "in_proj_bias", cvni_shape(1, 3 * E, 0, 0, 0),
+                                CVNI_BIAS, zero, E, 3.0 * E);
+    if (result == CVN_OK)
+        result = cvni_add_param(net, l, slot++, "out_proj.weight", cvni_shape(2, E, E, 0, 0),
+                                CVNI_WEIGHT, cvni_out_proj_init(d->weight_init, E), E, E);
+    if (result == CVN_OK && !d->no_bias)
+        result = cvni_add_param(net, l, slot, "out_proj.bias", cvni_shape(1, E, 0, 0, 0), CVNI_BIAS,
+                                zero, E, E);
+    return result;
+}
+
+static cvn_result cvni_mha_shape(cvn_net *net, cvni_layer *l)
+{
+    cvn_result result = cvni_attention_shape(net, l);
+    size_t floats, largest;
+    int N, T, S, E, rows;
+    if (result != CVN_OK) return result;
+    N = l->shape.dim[0];
+    T = l->shape.dim[1];
+    E = l->shape.dim[2];
+    S = cvni_in(net, l, 1)->shape.dim[1];
+    if (cvni_mul_size(3 * (size_t)E, (size_t)E) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "in_proj_weight for %d columns has more than %ld elements", E,
+                               (long)CONVNET_MAX_ELEMENTS);
+    result = cvni_mha_params(net, l, E);
+    rows = N * cvni_max(T, S);
+    largest = cvni_gemm_scratch(net->k, rows, 3 * E, 3 * E);
+    largest = cvni_max_size(largest, cvni_gemm_scratch(net->k, 3 * E, E, rows));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes, largest);
+    floats = cvni_mul_size(2 * (size_t)N, cvni_mul_size((size_t)T + (size_t)S, (size_t)E));
+    l->saved_bytes = l->work_backward_bytes = cvni_mul_size(floats, sizeof(float));
+    l->macs += 2.0 * E * E * ((double)T + S);
+    return result;
+}
+
+/* c [m, n] (+)= a b on all threads; bias [n] or NULL. */
+static void cvni_mha_product(cvn_net *net, int m, int n, int k, cvni_operand a, cvni_operand b,
+                             const float *bias, float *c, int add)
+{
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = m;
+    g.n = n;
+    g.k = k;
+    g.a = a;
+    g.b = b;
+    g.c = c;
+    g.ldc = n;
+    g.add = add;
+    g.col_bias = bias;
+    cvni_gemm_run(net, &g);
+}
+
+static cvn_result cvni_mha_forward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const float *w = cvni_weights(net, l, 0);
+    const float *bias = no_bias ? NULL : cvni_weights(net, l, 1);
+    cvni_heads a = cvni_heads_of(net, l);
+    const cvn_result result = cvni_check_lengths(net, l, &a);
+    const int E = a.E;
+    float *qkv[3];
+    if (result != CVN_OK) return result;
+    a.y = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    for (int i = 0; i < 3; i += cvni_same_inputs(l, i))
+        cvni_mha_product(net, cvni_mha_rows(&a, i), cvni_same_inputs(l, i) * E, E,
+                         cvni_matrix(cvni_in(net, l, i)->y, E, 1),
+                         cvni_matrix(w + (ptrdiff_t)i * E * E, E, 1),
+                         bias ? bias + (ptrdiff_t)i * E : NULL, qkv[i], 0);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    cvni_attention_run(&a, 0);
+    cvni_mha_product(net, a.N * a.T, E, E, cvni_matrix(a.y, E, 1),
+                     cvni_matrix(cvni_weights(net, l, no_bias ? 1 : 2), E, 1),
+                     no_bias ? NULL : cvni_weights(net, l, 3), l->y, 0);
+    return CVN_OK;
+}
+
+/* From dQ, dK, dV to in_proj and the inputs. */
+static void cvni_mha_inputs_back(cvn_net *net, cvni_layer *l, const cvni_heads *a)
+{
+    const int E = a->E;
+    const float *w = cvni_weights(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
+    float *db = ((const cvni_attention_desc *)l->desc)->no_bias ? NULL
+                                                                : cvni_weights_grad(net, l, 1);
+    for (int i = 0; i < 3; i += cvni_same_inputs(l, i)) {
+        cvni_layer *x = cvni_in(net, l, i);
+        const int rows = cvni_mha_rows(a, i);
+        const int width = cvni_same_inputs(l, i) * E;
+        int add = 0;
+        float *dx;
+        if (dw)
+            cvni_mha_product(net, width, E, rows, cvni_matrix(a->dx[i], 1, width),
+                             cvni_matrix(x->y, 1, E), NULL, dw + (ptrdiff_t)i * E * E, 1);
+        if (db) cvni_add_rows(net, rows, width, a->dx[i], db + (ptrdiff_t)i * E);
+        dx = cvni_gradient_for(x, &add);
+        if (dx)
+            cvni_mha_product(net, rows, E, width, cvni_matrix(a->dx[i], width, 1),
+                             cvni_matrix(w + (ptrdiff_t)i * E * E, 1, E), NULL, dx, add);
+    }
+}
+
+static void cvni_mha_backward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const int out = no_bias ? 1 : 2;
+    cvni_heads a = cvni_heads_of(net, l);
+    const int rows = a.N * a.T;
+    const int E = a.E;
+    float *dw = cvni_weights_grad(net, l, out);
+    float *qkv[3];
+    float *dy;
+    const float *o = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    dy = cvni_mha_places(&a, l, (float *)l->work_backward, a.dx, a.dx_ld);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    if (dw)
+        cvni_mha_product(net, E, E, rows, cvni_matrix(l->dy, 1, E), cvni_matrix(o, 1, E), NULL, dw,
+                         1);
+    if (!no_bias) cvni_add_rows(net, rows, E, l->dy, cvni_weights_grad(net, l, 3));
+    cvni_mha_product(net, rows, E, E, cvni_matrix(l->dy, E, 1),
+                     cvni_matrix(cvni_weights(net, l, out), 1, E), NULL, dy, 0);
+    a.dy = dy;
+    cvni_attention_run(&a, 1);
+    cvni_mha_inputs_back(net, l, &a);
+}
+
+static const cvni_op cvni_op_attention = { "attention",
+                                           "attention",
+                                           NULL,
+                                           CVNI_USES_X | CVNI_TAKES_INT,
+                                           cvni_attention_shape,
+                                           NULL,
+                                           cvni_attention_forward,
+                                           cvni_attention_backward };
+static const cvni_op cvni_op_mha = { "multihead_attention",
+                                     "mha",
+                                     NULL,
+                                     CVNI_USES_X | CVNI_TAKES_INT | CVNI_SAVED_EVAL,
+                                     cvni_mha_shape,
+                                     NULL,
+                                     cvni_mha_forward,
+                                     cvni_mha_backward };
+
+cvn_attention_desc cvn_attention_defaults(void)
+{
+    cvn_attention_desc d;
+    memset(&d, 0, sizeof d);
+    d.heads = 1;
+    return d;
+}
+
+static cvn_node cvni_add_attention(cvn_net *net, const cvni_op *op, cvn_node query, cvn_node key,
+                                   cvn_node value, const cvn_attention_desc *desc)
+{
+    const cvn_attention_desc c = desc ? *desc : cvn_attention_defaults();
+    cvni_attention_desc d;
+    cvn_node in[4];
+    in[0] = query;
+    in[1] = key;
+    in[2] = value;
+    in[3] = c.lengths;
+    d.heads = c.heads ? c.heads : 1;
+    d.causal = c.causal != 0;
+    d.no_bias = c.no_bias != 0;
+    d.dropout = c.dropout;
+    d.weight_init = c.weight_init;
+    return cvni_add_layer(net, op, in, c.lengths.id ? 4 : 3, &d, sizeof d);
+}
+
+cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key, cvn_node value,
+                                    const cvn_attention_desc *desc)
+{
+    return cvni_add_attention(net, &cvni_op_mha, query, key, value, desc);
+}
+
+cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key, cvn_node value,
+                                 int heads)
+{
+    cvn_attention_desc d = cvn_attention_defaults();
+    d.heads = heads > 0 ? heads : -1;
+    return cvni_add_attention(net, &cvni_op_mha, query, key, value, &d);
+}
+
+cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                          cvn_node value, const cvn_attention_desc *desc)
+{
+    return cvni_add_attention(net, &cvni_op_attention, query, key, value, desc);
+}
+
+/* ================================================================================================
+ * >>recurrent   RNN, LSTM, GRU: layers that go through a sequence step by step
+ * ==============================================================================================
+ *   x [N, T, C], y [N, T, D*H]: D directions, H hidden units; of several layers each reads the
+ *   steps of the one before. Of one layer and direction, with s(v) = 1/(1 + exp(-v)), h' and c' of
+ *   the step before, a = W_ih x[t] + b_ih and u = W_hh h' + b_hh (H rows for each gate):
+ *     RNN    h = tanh(a + u), or max(a + u, 0)
+ *     LSTM   i, f, g, o of a + u under s, s, tanh, s;  c = f c' + i g;  h = o tanh(c)
+ *     GRU    r, z of a + u under s;  n = tanh(a + r u);  h = (1 - z) n + z h'
+ *   backward, dh and dc from the step behind, dh += dy[t]; d of what stands under s or tanh:
+ *     RNN    da = du = dh (1 - h^2), or dh where h > 0
+ *     LSTM   dc += dh o (1 - tanh(c)^2);  di = dc g i (1 - i);  df = dc c' f (1 - f);
+ *            dg = dc i (1 - g^2);  do = dh tanh(c) o (1 - o);  dc' = dc f
+ *     GRU    dn = dh (1 - z)(1 - n^2);  dr = dn u r (1 - r);  dz = dh (h' - n) z (1 - z);
+ *            du = dn r for n's rows;  dh' = dh z
+ *     dh' += du W_hh;  dx = da W_ih;  dW_ih += da^T x;  dW_hh += du^T h'
+ *   What all steps have in common is one product: a before the steps, dx, dW_ih, dW_hh behind them.
+ *   The products of the steps use W_hh packed once a pass. Samples do not meet, so that a task is a
+ *   group of samples on its way through all steps.
+ *   Past a sample's length y = 0, da = du = 0, and h, c, dh, dc stay as they are: the reverse
+ *   direction, which begins at step T - 1, reaches the last valid step with the initial state.
+ *
+ *   Slots of a step, H floats each: RNN a; LSTM i, f, g, o; GRU r, z, n, u of n.
+ *   table           h, dh (LSTM: c, dc behind them), each [N, L*D, H]: the running states, in the
+ *                   end h_n and c_n; their gradients, which cvn_rnn_state writes before backward,
+ *                   in the end those of h0 and c0
+ *   saved           for each layer and direction the slots (but of an RNN) [N, T, S*H] and c
+ *                   [N, T, H]; the steps of all layers but the last, [N, T, D*H], and what dropout
+ *                   made of them. h is y.
+ *   work_forward    slots of one direction, steps of two layers, W_hh packed, b_ih + b_hh
+ *   work_backward   da and du of one direction, the gradients of two layers' steps, W_hh packed,
+ *                   du of the first steps, sums, zeros, steps of the operands of dW_hh
+ *   source   S. Hochreiter, J. Schmidhuber, Neural Computation 9(8), 1997; F. Gers et al., Neural
+ *            Computation 12(10), 2000 (forget gate); K. Cho et al., arXiv:1406.1078, in the form of
+ *            torch.nn.GRU                                        tested: tests/test_recurrent.c */
+
+#define CVNI_RNN_ROWS 64            /* samples of a task, about */
+#define CVNI_RNN_FEW 4              /* below: rows of W_hh as they lie, packing would cost more */
+
+enum { CVNI_RNN, CVNI_LSTM, CVNI_GRU };
+
+typedef struct cvni_rnn_desc {
+    cvn_rnn_desc d;                 /* completed */
+    int kind;
+    int h0, c0, lengths;            /* which inputs they are; 0: none */
+} cvni_rnn_desc;
+
+typedef struct cvni_rnn {           /* sizes of a layer for the batch of this pass */
+    const cvni_rnn_desc *desc;
+    int kind, n, t, c, h, layers, dirs;
+    int gates, slots;               /* gates*h rows in a weight, slots*h floats a step */
+    int state;                      /* floats from sample to sample of a state */
+    int few;
+    size_t slot_bytes, cell_bytes, step_bytes, state_bytes;     /* of one direction; layer; all */
+} cvni_rnn;
+
+/* Bytes of a*b*c*d floats. */
+static size_t cvni_rnn_bytes(int a, int b, int c, int d)
+{
+    const size_t ab = cvni_mul_size((size_t)a, (size_t)b);
+    const size_t cd = cvni_mul_size((size_t)c, (size_t)d);
+    return cvni_align(cvni_mul_size(cvni_mul_size(ab, cd), sizeof(float)));
+}
+
+static cvni_rnn cvni_rnn_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_rnn r;
+    memset(&r, 0, sizeof r);
+    r.desc = (const cvni_rnn_desc *)l->desc;
+    r.kind = r.desc->kind;
+    r.n = x.dim[0];
+    r.t = x.dim[1];
+    r.c = x.dim[2];
+    r.h = r.desc->d.hidden;
+    r.layers = r.desc->d.layers;
+    r.dirs = r.desc->d.bidirectional ? 2 : 1;
+    r.gates = r.kind == CVNI_LSTM ? 4 : r.kind == CVNI_GRU ? 3 : 1;
+    r.slots = r.kind == CVNI_RNN ? 1 : 4;
+    r.state = r.layers * r.dirs * r.h;
+    r.few = r.n < CVNI_RNN_FEW;
+    r.slot_bytes = cvni_rnn_bytes(r.n, r.t, r.slots, r.h);
+    r.cell_bytes = r.kind == CVNI_LSTM ? cvni_rnn_bytes(r.n, r.t, r.h, 1) : 0;
+    r.step_bytes = cvni_rnn_bytes(r.n, r.t, r.dirs, r.h);
+    r.state_bytes = cvni_rnn_bytes(r.n, r.layers, r.dirs, r.h);
+    return r;
+}
+
+static float *cvni_floats_at(void *base, size_t bytes)
+{
+    return (float *)(void *)((unsigned char *)base + bytes);
+}
+
+/* Slots and cells of one layer and direction. An inference plan has no `saved`. */
+static float *cvni_rnn_slots_of(const cvni_rnn *r, const cvni_layer *l, int layer, int dir)
+{
+    if (!l->saved || r->kind == CVNI_RNN) return (float *)l->work_forward;
+    return cvni_floats_at(l->saved, (size_t)(layer * r->dirs + dir) * r->slot_bytes);
+}
+
+static float *cvni_rnn_cells_of(const cvni_rnn *r, const cvni_layer *l, int layer, int dir)
+{
+    const size_t behind = (size_t)(r->layers * r->dirs) * r->slot_bytes;
+    if (!l->saved || r->kind != CVNI_LSTM) return NULL;
+    return cvni_floats_at(l->saved, behind + (size_t)(layer * r->dirs + dir) * r->cell_bytes);
+}
+
+/* Steps that a layer makes. */
+static float *cvni_rnn_steps_of(const cvni_rnn *r, const cvni_layer *l, int layer)
+{
+    const size_t slots = r->kind == CVNI_RNN ? 0 : r->slot_bytes;
+    const size_t behind = (size_t)(r->layers * r->dirs) * (slots + r->cell_bytes);
+    if (layer == r->layers - 1) return l->y;
+    if (l->saved) return cvni_floats_at(l->saved, behind + (size_t)layer * r->step_bytes);
+    return cvni_floats_at(l->work_forward, r->slot_bytes + (size_t)(layer % 2) * r->step_bytes);
+}
+
+/* Steps that layer + 1 reads. */
+static float *cvni_rnn_dropped(const cvn_net *net, const cvni_rnn *r, const cvni_layer *l,
+                               int layer)
+{
+    float *steps = cvni_rnn_steps_of(r, l, layer);
+    if (!net->training || !(r->desc->d.dropout > 0)) return steps;
+    return cvni_floats_at(steps, (size_t)(r->layers - 1) * r->step_bytes);
+}
+
+static int cvni_rnn_width(const cvni_rnn *r, int layer) { return layer ? r->dirs * r->h : r->c; }
+
+/* Steps of layers that lie between others, and how many of them a pass holds at once. */
+static size_t cvni_rnn_inner_bytes(const cvni_rnn *r)
+{
+    return cvni_mul_size(r->step_bytes, (size_t)cvni_min(2, r->layers - 1));
+}
+
+static size_t cvni_rnn_packed_bytes(const cvn_net *net, int lines, int k)
+{
+    return cvni_rnn_bytes(cvni_round_up(lines, net->k->nr), k, 1, 1);
+}
+
+/* ---- shape and parameters ---- */
+
+static cvn_result cvni_rnn_check(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_rnn_desc *r = (const cvni_rnn_desc *)l->desc;
+    const cvn_rnn_desc *d = &r->d;
+    if (d->hidden < 1 || d->layers < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d hidden units, %d layers; 1 or more are needed", d->hidden,
+                               d->layers);
+    if (!(d->dropout >= 0) || !(d->dropout < 1))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "dropout = %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if ((d->relu && r->kind != CVNI_RNN) || (r->c0 && r->kind != CVNI_LSTM))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%s; drop it from the description",
+                               r->kind != CVNI_RNN && d->relu ? "relu is of cvn_rnn alone"
+                                                              : "c0 is of cvn_lstm alone");
+    return CVN_OK;
+}
+
+/* The further inputs: initial states [N, L*D, H] of floats, lengths int [N]. */
+static cvn_result cvni_rnn_check_inputs(cvn_net *net, const cvni_layer *l, const cvni_rnn *r)
+{
+    const cvn_shape state = cvni_shape(3, r->n, r->layers * r->dirs, r->h, 0);
+    char text[96];
+    char wants[96];
+    for (int i = 1; i < l->inputs; i++) {
+        const cvni_layer *x = cvni_in(net, l, i);
+        if (i == r->desc->lengths && (!x->is_int || x->shape.rank != 1 || x->shape.dim[0] != r->n))
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "lengths '%s' must be one label a sample: "
+                                   "cvn_input_labels(net, NULL, 0)", x->name);
+        if (i != r->desc->lengths && (x->is_int || !cvni_same_shape(x->shape, state)))
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "the initial state '%s' is %s%s; [layers*directions, hidden] "
+                                   "= %s is needed", x->name, x->is_int ? "labels " : "",
+                                   cvni_shape_text(x->shape, text), cvni_shape_text(state, wants));
+    }
+    return CVN_OK;
+}
+
+/* Weights and biases of one layer and direction, under PyTorch's names and in its order. */
+static cvn_result cvni_rnn_params(cvn_net *net, cvni_layer *l, const cvni_rnn *r, int layer,
+                                  int dir)
+{
+    static const char *const names[4] = { "weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l" };
+    const int rows = r->gates * r->h;
+    const int biases = r->desc->d.no_bias ? 0 : 2;
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 2 + biases && result == CVN_OK; i++) {
+        const int slot = (layer * r->dirs + dir) * (2 + biases) + i;
+        const int in = i == 0 ? cvni_rnn_width(r, layer) : r->h;
+        cvn_init init = i < 2 ? r->desc->d.weight_init : r->desc->d.bias_init;
+        char buffer[48];
+        const char *suffix = buffer;
+        snprintf(buffer, sizeof buffer, "%s%d%s", names[i], layer, dir ? "_reverse" : "");
+        if (slot >= l->params) suffix = cvni_copy_text(net, buffer);
+        if (!suffix) return net->failed;
+        if (init.kind == CVN_INIT_DEFAULT) {
+            init.kind = CVN_INIT_UNIFORM;
+            init.b = (float)(1 / sqrt((double)r->h));
+            init.a = -init.b;
+        }
+        result = cvni_add_param(net, l, slot, suffix, cvni_shape(i < 2 ? 2 : 1, rows, in, 0, 0),
+                                i < 2 ? CVNI_WEIGHT : CVNI_BIAS, init, in, rows);
+    }
+    return result;
+}
+
+static int cvni_rnn_task_rows(const cvn_net *net, const cvni_rnn *r)
+{
+    return cvni_block(cvni_ceil_div(r->n, net->threads), CVNI_RNN_ROWS, net->k->mr);
+}
+
+/* Scratch of one worker in the steps: packed rows, a tile, u or du. */
+static size_t cvni_rnn_scratch(const cvn_net *net, const cvni_rnn *r)
+{
+    const int rows = cvni_rnn_task_rows(net, r);
+    const int panel = cvni_round_up(rows, net->k->mr) * CVNI_KC;
+    return cvni_add_size(cvni_rnn_bytes(panel + net->k->mr * net->k->nr, 1, 1, 1),
+                         cvni_rnn_bytes(rows, r->gates, r->h, 1));
+}
+
+static void cvni_rnn_memory(const cvn_net *net, cvni_layer *l, const cvni_rnn *r)
+{
+    const int rows = r->gates * r->h;
+    const int width = r->layers > 1 ? cvni_max(r->c, r->dirs * r->h) : r->c;
+    const int steps = r->n * r->t;
+    const size_t runs = (size_t)(r->layers * r->dirs);
+    const size_t dropped = r->desc->d.dropout > 0 ? 2 : 1;
+    const size_t slots = r->kind == CVNI_RNN ? 0 : r->slot_bytes;
+    l->table_bytes = cvni_mul_size(r->state_bytes, r->kind == CVNI_LSTM ? 4 : 2);
+    l->saved_bytes = cvni_mul_size(runs, cvni_add_size(slots, r->cell_bytes));
+    l->saved_bytes = cvni_add_size(l->saved_bytes,
+                                   cvni_mul_size(r->step_bytes, (size_t)(r->layers - 1) * dropped));
+    l->work_forward_bytes = cvni_add_size(r->slot_bytes, cvni_rnn_inner_bytes(r));
+    l->work_forward_bytes = cvni_add_size(l->work_forward_bytes,
+                                          cvni_rnn_packed_bytes(net, rows, r->h));
+    l->work_forward_bytes = cvni_add_size(l->work_forward_bytes, cvni_rnn_bytes(rows, 1, 1, 1));
+    l->work_backward_bytes = cvni_add_size(r->slot_bytes, cvni_rnn_inner_bytes(r));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes,
+                                           cvni_rnn_packed_bytes(net, r->h, rows));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes,
+                                           cvni_rnn_bytes(r->n, rows, 1, 1));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes,
+                                           cvni_rnn_bytes(r->slots + 1, r->h, 1, 1));
+    l->work_backward_bytes = cvni_add_size(l->work_backward_bytes, cvni_rnn_bytes(2, r->t, 1, 1));
+    l->scratch_bytes = cvni_rnn_scratch(net, r);
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, steps, rows, width));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, steps, width, rows));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, rows, width, steps));
+    l->scratch_bytes = cvni_max_size(l->scratch_bytes,
+                                     cvni_gemm_scratch(net->k, rows, r->h, steps));
+}
+
+static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_rnn_desc *d = &((const cvni_rnn_desc *)l->desc)->d;
+    cvn_result result = cvni_rnn_check(net, l);
+    cvni_rnn r;
+    char text[96];
+    if (result != CVN_OK) return result;
+    if (cvni_in(net, l, 0)->is_int || x.rank != 3)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "the input %s is no sequence of floats; [N, T, C] is needed",
+                               cvni_shape_text(x, text));
+    /* states, rows of weights and the steps of one sample are counted in int */
+    if (4.0 * d->hidden * d->layers * cvni_max(x.dim[1], 2) > (double)INT_MAX)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "%d layers of %d hidden units over %d steps are too many", d->layers,
+                               d->hidden, x.dim[1]);
+    r = cvni_rnn_of(net, l);
+    result = cvni_rnn_check_inputs(net, l, &r);
+    l->shape = cvni_shape(3, x.dim[0], r.t, r.dirs * r.h, 0);
+    l->macs = 0;
+    for (int layer = 0; layer < r.layers; layer++) {
+        l->macs += (double)r.t * r.dirs * r.gates * r.h * (r.h + (double)cvni_rnn_width(&r, layer));
+        for (int dir = 0; dir < r.dirs && result == CVN_OK; dir++)
+            result = cvni_rnn_params(net, l, &r, layer, dir);
+    }
+    if (result == CVN_OK) result = cvni_check_elements(net, l);
+    if (result == CVN_OK) cvni_rnn_memory(net, l, &r);
+    return result;
+}
+
+/* ---- one sample, one step ---- */
+
+/* exp(x) - 1 without a branch, so that loops become vectors; exact to about an ulp also near 0, NaN
+ * stays. x = n log 2 + r: 2^n (e^r - 1) + (2^n - 1), the series of e^r for |r| < 0.35. */
+CVNI_HOT
+static float cvni_expm1(float x)
+{
+    const float v = x < -88 ? -88 : x > 88 ? 88 : x;
+    const float shifted = v * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
+    uint32_t bits;
+    float n, r, p, power;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits -= 0x4B400000u;
+    n = (float)(int32_t)bits;
+    r = (v - n * 0.693359375f) + n * 2.12194440e-4f;
+    p = 1.0f / 720 + r * (1.0f / 5040);
+    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
+    p = r + r * r * (0.5f + r * (1.0f / 6 + r * p));
+    bits = (bits + 127) << 23;
+    memcpy(&power, &bits, sizeof power);
+    return power * p + (power - 1);
+}
+
+CVNI_HOT
+static void cvni_rnn_sigmoid(int n, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
+}
+
+CVNI_HOT
+static void cvni_rnn_tanh(int n, float *x)
+{
+    for (int i = 0; i < n; i++) {
+        const float e = cvni_expm1(2 * x[i]);
+        x[i] = e / (e + 2);
+    }
+}
+
+/* Everything of one layer and direction; pointers to its first sample and step. */
+typedef struct cvni_rnn_job {
+    cvn_net *net;
+    cvni_rnn r;
+    int reverse, rows;              /* rows: samples of a task */
+    const int *lengths;             /* NULL: all have r.t steps */
+    const float *weight;            /* W_hh */
+    float *packed;
+    const float *bias;              /* GRU: b_hh of n, or NULL */
+    float *slots, *cells, *steps, *h, *c;
+    /* backward: */
+    const float *h0, *c0;           /* NULL: zeros */
+    const float *zeros;
+    float *d;                       /* da; GRU's du of n in the last slot */
+    const float *dsteps;
+    float *dh, *dc;
+    float *first;                   /* du of the first steps [N, gates*H] */
+} cvni_rnn_job;
+
+CVNI_HOT
+static void cvni_lstm_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
+                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT c,
+                           float *CVNI_RESTRICT y)
+{
+    for (int k = 0; k < 4 * h; k++) a[k] += u[k];
+    cvni_rnn_sigmoid(2 * h, a);
+    cvni_rnn_tanh(h, a + 2 * h);
+    cvni_rnn_sigmoid(h, a + 3 * h);
+    for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
+    memcpy(y, c, (size_t)h * sizeof(float));
+    cvni_rnn_tanh(h, y);
+    for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
+}
+
+CVNI_HOT
+static void cvni_gru_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
+                          const float *CVNI_RESTRICT bias, float *CVNI_RESTRICT state,
+                          float *CVNI_RESTRICT y)
+{
+    for (int k = 0; k < 2 * h; k++) a[k] += u[k];
+    cvni_rnn_sigmoid(2 * h, a);
+    memcpy(a + 3 * h, u + 2 * h, (size_t)h * sizeof(float));
+    for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
+    for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
+    cvni_rnn_tanh(h, a + 2 * h);
+    for (int k = 0; k < h; k++) {
+        const float n = a[2 * h + k];
+        state[k] = y[k] = n + a[h + k] * (state[k] - n);
+    }
+}
+
+CVNI_HOT
+static void cvni_rnn_step(int h, int relu, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
+                          float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
+{
+    for (int k = 0; k < h; k++) a[k] += u[k];
+    if (!relu) cvni_rnn_tanh(h, a);
+    for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
+}
+
+static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
+{
+    const cvni_rnn *r = &j->r;
+    const ptrdiff_t at = (ptrdiff_t)n * r->t + t;
+    float *a = j->slots + at * r->slots * r->h;
+    float *y = j->steps + at * r->dirs * r->h;
+    float *h = j->h + (ptrdiff_t)n * r->state;
+    float *c = j->c + (ptrdiff_t)n * r->state;
+    if (j->lengths && t >= j->lengths[n]) {
+        cvni_zero(y, (size_t)r->h);
+    } else if (r->kind == CVNI_LSTM) {
+        cvni_lstm_step(r->h, a, u, h, c, y);
+        if (j->cells) memcpy(j->cells + at * r->h, c, (size_t)r->h * sizeof(float));
+    } else if (r->kind == CVNI_GRU) {
+        cvni_gru_step(r->h, a, u, j->bias, h, y);
+    } else {
+        cvni_rnn_step(r->h, r->desc->d.relu, a, u, h, y);
+    }
+}
+
+CVNI_HOT
+static void cvni_lstm_step_back(int h, const float *CVNI_RESTRICT a, const float *CVNI_RESTRICT c,
+                                const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
+                                float *CVNI_RESTRICT dh, float *CVNI_RESTRICT dc)
+{
+    float *const top = d + 3 * h;
+    memcpy(top, c, (size_t)h * sizeof(float));
+    cvni_rnn_tanh(h, top);
+    for (int k = 0; k < h; k++) {
+        const float i = a[k];
+        const float f = a[h + k];
+        const float g = a[2 * h + k];
+        const float o = a[3 * h + k];
+        const float all = dc[k] + dh[k] * o * (1 - top[k] * top[k]);
+        d[k] = all * g * i * (1 - i);
+        d[h + k] = all * before[k] * f * (1 - f);
+        d[2 * h + k] = all * i * (1 - g * g);
+        top[k] = dh[k] * top[k] * o * (1 - o);
+        dc[k] = all * f;
+        dh[k] = 0;
+    }
+}
+
+CVNI_HOT
+static void cvni_gru_step_back(int h, const float *CVNI_RESTRICT a,
+                               const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
+                               float *CVNI_RESTRICT dh)
+{
+    for (int k = 0; k < h; k++) {
+        const float r = a[k];
+        const float z = a[h + k];
+        const float n = a[2 * h + k];
+        const float dn = dh[k] * (1 - z) * (1 - n * n);
+        d[k] = dn * a[3 * h + k] * r * (1 - r);
+        d[h + k] = dh[k] * (before[k] - n) * z * (1 - z);
+        d[2 * h + k] = dn;
+        d[3 * h + k] = dn * r;
+        dh[k] *= z;
+    }
+}
+
+CVNI_HOT
+static void cvni_rnn_step_back(int h, int relu, const float *CVNI_RESTRICT y,
+                               float *CVNI_RESTRICT d, float *CVNI_RESTRICT dh)
+{
+    for (int k = 0; k < h; k++) {
+        d[k] = relu ? (y[k] > 0 ? dh[k] : 0) : dh[k] * (1 - y[k] * y[k]);
+        dh[k] = 0;
+    }
+}
+
+/* One sample, one step of the way back; u receives du. */
+static void cvni_rnn_cell_back(const cvni_rnn_job *j, int n, int t, float *u)
+{
+    const cvni_rnn *r = &j->r;
+    const int h = r->h;
+    const int last = (j->lengths ? j->lengths[n] : r->t) - 1;
+    const int first = t == (j->reverse ? last : 0);
+    const ptrdiff_t at = (ptrdiff_t)n * r->t + t;
+    const ptrdiff_t before = at + (j->reverse ? 1 : -1);
+    const ptrdiff_t state = (ptrdiff_t)n * r->state;
+    const float *a = j->slots + at * r->slots * h;
+    const float *y = j->steps + at * r->dirs * h;
+    const float *h0 = j->h0 ? j->h0 + state : j->zeros;
+    const float *c0 = j->c0 ? j->c0 + state : j->zeros;
+    float *d = j->d + at * r->slots * h;
+    const size_t part = (size_t)((r->kind == CVNI_GRU ? 2 : r->gates) * h);
+    if (t > last) {
+        cvni_zero(d, (size_t)(r->slots * h));
+        cvni_zero(u, (size_t)(r->gates * h));
+        return;
+    }
+    j->net->k->add(h, j->dh + state, j->dsteps + at * r->dirs * h, j->dh + state);
+    if (r->kind == CVNI_LSTM)
+        cvni_lstm_step_back(h, a, j->cells + at * h, first ? c0 : j->cells + before * h, d,
+                            j->dh + state, j->dc + state);
+    else if (r->kind == CVNI_GRU)
+        cvni_gru_step_back(h, a, first ? h0 : j->steps + before * r->dirs * h, d, j->dh + state);
+    else cvni_rnn_step_back(h, r->desc->d.relu, y, d, j->dh + state);
+    memcpy(u, d, part * sizeof(float));
+    if (r->kind == CVNI_GRU) memcpy(u + part, d + 3 * h, (size_t)h * sizeof(float));
+    if (first && j->h0)
+        memcpy(j->first + (ptrdiff_t)n * r->gates * h, u, (size_t)(r->gates * h) * sizeof(float));
+}
+
+/* ---- all steps ---- */
+
+typedef struct cvni_rnn_pack {
+    const cvni_kernels *kern;
+    cvni_operand o;
+    int lines, k;
+    float *out;
+} cvni_rnn_pack;
+
+/* Tasks are panels; the panels of one chunk of k lie together. */
+static void cvni_rnn_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_pack *p = (const cvni_rnn_pack *)context;
+    const int nr = p->kern->nr;
+    const ptrdiff_t all = cvni_round_up(p->lines, nr);
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        for (int k0 = 0; k0 < p->k; k0 += CVNI_KC) {
+            const int ks = cvni_min(CVNI_KC, p->k - k0);
+            cvni_pack(&p->o, i * nr, cvni_min(nr, p->lines - i * nr), k0, ks, nr,
+                      p->out + all * k0 + (ptrdiff_t)i * nr * ks);
+        }
+    }
+}
+
+static void cvni_rnn_pack_weight(cvn_net *net, cvni_operand o, int lines, int k, float *out)
+{
+    cvni_rnn_pack p;
+    p.kern = net->k;
+    p.o = o;
+    p.lines = lines;
+    p.k = k;
+    p.out = out;
+    cvni_parallel_for(net, cvni_ceil_div(lines, net->k->nr), 4.0 * lines * k, cvni_rnn_pack_part,
+                      &p);
+}
+
+/* c [m, n] (+)= a [m, k] times the packed weight. */
+static void cvni_rnn_product(const cvni_rnn_job *j, cvni_operand a, int m, int n, int k, float *c,
+                             ptrdiff_t ldc, int add, float *scratch)
+{
+    const cvni_kernels *kern = j->net->k;
+    const ptrdiff_t all = cvni_round_up(n, kern->nr);
+    float *tile = scratch + (ptrdiff_t)cvni_round_up(m, kern->mr) * CVNI_KC;
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.c = c;
+    g.ldc = ldc;
+    for (int k0 = 0; k0 < k; k0 += CVNI_KC) {
+        const int ks = cvni_min(CVNI_KC, k - k0);
+        cvni_pack(&a, 0, m, k0, ks, kern->mr, scratch);
+        cvni_gemm_tiles(kern, &g, 0, m, 0, n, ks, add || k0, scratch, j->packed + all * k0, tile);
+    }
+}
+
+/* Memory of a worker: where u begins. */
+static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int rows = cvni_round_up(j->rows, kern->mr);
+    return cvni_floats_at(scratch,
+                          cvni_rnn_bytes(rows * CVNI_KC + kern->mr * kern->nr, 1, 1, 1));
+}
+
+/* Tasks are groups of samples. */
+static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_job *j = (const cvni_rnn_job *)context;
+    const cvni_rnn *r = &j->r;
+    const int width = r->gates * r->h;
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *u = cvni_rnn_u(j, scratch);
+    for (int task = begin; task < end; task++) {
+        const int n0 = task * j->rows;
+        const int m = cvni_min(j->rows, r->n - n0);
+        float *h = j->h + (ptrdiff_t)n0 * r->state;
+        for (int s = 0; s < r->t; s++) {
+            const int t = j->reverse ? r->t - 1 - s : s;
+            if (!r->few)
+                cvni_rnn_product(j, cvni_matrix(h, r->state, 1), m, width, r->h, u, width, 0,
+                                 scratch);
+            for (int i = 0; i < m; i++) {
+                for (int k = 0; r->few && k < width; k++)
+                    u[i * width + k] = j->net->k->dot(r->h, j->weight + (ptrdiff_t)k * r->h,
+                                                      h + (ptrdiff_t)i * r->state);
+                cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
+            }
+        }
+    }
+}
+
+static void cvni_rnn_steps_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_job *j = (const cvni_rnn_job *)context;
+    const cvni_rnn *r = &j->r;
+    const int width = r->gates * r->h;
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *u = cvni_rnn_u(j, scratch);
+    for (int task = begin; task < end; task++) {
+        const int n0 = task * j->rows;
+        const int m = cvni_min(j->rows, r->n - n0);
+        float *dh = j->dh + (ptrdiff_t)n0 * r->state;
+        for (int s = 0; s < r->t; s++) {
+            const int t = j->reverse ? s : r->t - 1 - s;
+            for (int i = 0; i < m; i++) {
+                cvni_rnn_cell_back(j, n0 + i, t, u + (ptrdiff_t)i * width);
+                for (int k = 0; r->few && k < width; k++)
+                    j->net->k->axpy(r->h, u[i * width + k], j->weight + (ptrdiff_t)k * r->h,
+                                    dh + (ptrdiff_t)i * r->state);
+            }
+            if (!r->few)
+                cvni_rnn_product(j, cvni_matrix(u, width, 1), m, r->h, width, dh, r->state, 1,
+                                 scratch);
+        }
+    }
+}
+
+/* Parameter i (W_ih, W_hh, b_ih, b_hh) of one layer and direction: its slot in the layer. */
+static int cvni_rnn_param(const cvni_rnn *r, int layer, int dir, int i)
+{
+    return (layer * r->dirs + dir) * (r->desc->d.no_bias ? 2 : 4) + i;
+}
+
+static cvni_rnn_job cvni_rnn_job_of(cvn_net *net, const cvni_layer *l, int layer, int dir)
+{
+    cvni_rnn_job j;
+    ptrdiff_t at;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.r = cvni_rnn_of(net, l);
+    j.reverse = dir;
+    j.rows = cvni_rnn_task_rows(net, &j.r);
+    at = (ptrdiff_t)(layer * j.r.dirs + dir) * j.r.h;
+    if (j.r.desc->lengths)
+        j.lengths = (const int *)(const void *)cvni_in(net, l, j.r.desc->lengths)->y;
+    j.weight = cvni_weights(net, l, cvni_rnn_param(&j.r, layer, dir, 1));
+    j.slots = cvni_rnn_slots_of(&j.r, l, layer, dir);
+    j.cells = cvni_rnn_cells_of(&j.r, l, layer, dir);
+    j.steps = cvni_rnn_steps_of(&j.r, l, layer) + (ptrdiff_t)dir * j.r.h;
+    j.h = (float *)l->table + at;
+    j.dh = cvni_floats_at(l->table, j.r.state_bytes) + at;
+    j.c = j.dc = j.h;
+    if (j.r.kind == CVNI_LSTM) {
+        j.c = cvni_floats_at(l->table, 2 * j.r.state_bytes) + at;
+        j.dc = cvni_floats_at(l->table, 3 * j.r.state_bytes) + at;
+    }
+    if (j.r.desc->h0) j.h0 = cvni_in(net, l, j.r.desc->h0)->y + at;
+    if (j.r.desc->c0) j.c0 = cvni_in(net, l, j.r.desc->c0)->y + at;
+    return j;
+}
+
+static double cvni_rnn_cost(const cvni_rnn *r)
+{
+    return (double)r->n * r->t * r->h * r->gates * (2.0 * r->h + 30);
+}
+
+/* ---- forward ---- */
+
+typedef struct cvni_rnn_row_job {
+    const cvni_kernels *kern;
+    const float *x, *weight, *bias;
+    float *y;
+    int in;
+} cvni_rnn_row_job;
+
+/* One step of one sample: packing would cost as much as the product. Tasks are rows of W_ih. */
+static void cvni_rnn_row_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_row_job *j = (const cvni_rnn_row_job *)context;
+    (void)worker;
+    for (int u = begin; u < end; u++)
+        j->y[u] = j->kern->dot(j->in, j->weight + (ptrdiff_t)u * j->in, j->x) +
+                  (j->bias ? j->bias[u] : 0);
+}
+
+/* a of all steps: x W_ih^T and what biases may be added here. */
+static void cvni_rnn_input_product(cvn_net *net, const cvni_rnn *r, const float *x, int in,
+                                   const float *weight, const float *bias, float *slots)
+{
+    cvni_rnn_row_job j;
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = r->n * r->t;
+    g.n = r->gates * r->h;
+    g.k = in;
+    if (g.m == 1) {
+        j.kern = net->k;
+        j.x = x;
+        j.weight = weight;
+        j.bias = bias;
+        j.y = slots;
+        j.in = in;
+        cvni_parallel_for(net, g.n, 2.0 * g.n * in, cvni_rnn_row_part, &j);
+        return;
+    }
+    g.a = cvni_matrix(x, in, 1);
+    g.b = cvni_matrix(weight, in, 1);
+    g.c = slots;
+    g.ldc = (ptrdiff_t)r->slots * r->h;
+    g.col_bias = bias;
+    cvni_gemm_run(net, &g);
+}
+
+static void cvni_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    const int rows = r->gates * r->h;
+    const int in = cvni_rnn_width(r, layer);
+    const float *x = layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y;
+    const size_t packed = r->slot_bytes + cvni_rnn_inner_bytes(r);
+    float *bias = NULL;
+    j.packed = cvni_floats_at(l->work_forward, packed);
+    if (!r->desc->d.no_bias) {
+        const float *own = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 2));
+        const float *hidden = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 3));
+        const int both = r->kind == CVNI_GRU ? 2 * r->h : rows;
+        bias = cvni_floats_at(l->work_forward, packed + cvni_rnn_packed_bytes(net, rows, r->h));
+        memcpy(bias, own, (size_t)rows * sizeof(float));
+        net->k->add(both, bias, hidden, bias);
+        if (r->kind == CVNI_GRU) j.bias = hidden + both;
+    }
+    cvni_rnn_input_product(net, r, x, in,
+                           cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 0)), bias, j.slots);
+    if (!r->few)
+        cvni_rnn_pack_weight(net, cvni_matrix(j.weight, r->h, 1), rows, r->h, j.packed);
+    cvni_parallel_for(net, cvni_ceil_div(r->n, j.rows), cvni_rnn_cost(r), cvni_rnn_steps_part, &j);
+}
+
+typedef struct cvni_rnn_drop_job {
+    const cvn_net *net;
+    uint32_t id;
+    uint64_t base;              /* number of the layer's first group of four */
+    size_t count;
+    float p;
+    const float *in;
+    float *out;
+} cvni_rnn_drop_job;
+
+static void cvni_rnn_drop_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_drop_job *j = (const cvni_rnn_drop_job *)context;
+    const float scale = 1 / (1 - j->p);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t stop = ((size_t)t + 1) * CVNI_CHUNK;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < j->count && i < stop; i += 4) {
+            uint32_t word[4];
+            cvni_random4(j->net->desc.seed, CVNI_STREAM_DROPOUT, j->net->tick, j->id,
+                         (uint32_t)(j->base + i / 4), word);
+            for (size_t e = 0; e < 4 && i + e < j->count; e++)
+                j->out[i + e] = cvni_to_uniform(word[e]) < j->p ? 0 : j->in[i + e] * scale;
+        }
+    }
+}
+
+/* Dropout on what a layer hands to the next, or on its gradient: the same mask. */
+static void cvni_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
+                          const float *in, float *out)
+{
+    cvni_rnn_drop_job j;
+    if (!net->training || !(r->desc->d.dropout > 0)) return;
+    j.net = net;
+    j.id = (uint32_t)cvni_id(net, l);
+    j.count = cvni_elements(l->shape);
+    j.base = (uint64_t)layer * ((j.count + 3) / 4);
+    j.p = r->desc->d.dropout;
+    j.in = in;
+    j.out = out;
+    cvni_parallel_for(net, cvni_chunks(j.count), 20.0 * (double)j.count, cvni_rnn_drop_part, &j);
+}
+
+static cvn_result cvni_rnn_check_lengths(cvn_net *net, const cvni_layer *l, const cvni_rnn *r)
+{
+    const int *lengths;
+    if (!r->desc->lengths) return CVN_OK;
+    lengths = (const int *)(const void *)cvni_in(net, l, r->desc->lengths)->y;
+    for (int i = 0; i < r->n; i++)
+        if (lengths[i] < 1 || lengths[i] > r->t)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "sample %d has a length of %d; 1 to %d are possible", i,
+                                   lengths[i], r->t);
+    return CVN_OK;
+}
+
+/* A state from its input, or zeros. */
+static void cvni_rnn_set_state(const cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int slot,
+                               float *state)
+{
+    const size_t count = (size_t)r->n * (size_t)r->state;
+    if (slot) memcpy(state, cvni_in(net, l, slot)->y, count * sizeof(float));
+    else cvni_zero(state, count);
+}
+
+static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const cvn_result result = cvni_rnn_check_lengths(net, l, &r);
+    if (result != CVN_OK) return result;
+    memset(l->table, 0, l->table_bytes);
+    cvni_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
+    if (r.kind == CVNI_LSTM)
+        cvni_rnn_set_state(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 2 * r.state_bytes));
+    for (int layer = 0; layer < r.layers; layer++) {
+        for (int dir = 0; dir < r.dirs; dir++) cvni_rnn_run(net, l, layer, dir);
+        if (layer < r.layers - 1)
+            cvni_rnn_drop(net, l, &r, layer, cvni_rnn_steps_of(&r, l, layer),
+                          cvni_rnn_dropped(net, &r, l, layer));
+    }
+    return CVN_OK;
+}
+
+/* ---- backward ---- */
+
+#define CVNI_RNN_SUM_PART 64        /* columns of a task */
+
+typedef struct cvni_rnn_sum_job {
+    const cvni_kernels *kern;
+    const float *d;
+    float *sums;
+    int rows, width;
+} cvni_rnn_sum_job;
+
+/* Sums of the columns of d, row by row. Tasks are parts of the columns. */
+static void cvni_rnn_sum_part(void *context, int begin, int end, int worker)
+{
+    const cvni_rnn_sum_job *j = (const cvni_rnn_sum_job *)context;
+    const int from = begin * CVNI_RNN_SUM_PART;
+    const int count = cvni_min(end * CVNI_RNN_SUM_PART, j->width) - from;
+    (void)worker;
+    cvni_zero(j->sums + from, (size_t)count);
+    for (int i = 0; i < j->rows; i++)
+        j->kern->add(count, j->sums + from, j->d + (ptrdiff_t)i * j->width + from, j->sums + from);
+}
+
+static void cvni_rnn_bias_back(const cvni_rnn_job *j, float *db_ih, float *db_hh, float *sums)
+{
+    const cvni_rnn *r = &j->r;
+    const int shared = (r->kind == CVNI_GRU ? 2 : r->gates) * r->h;
+    cvni_rnn_sum_job s;
+    s.kern = j->net->k;
+    s.d = j->d;
+    s.sums = sums;
+    s.rows = r->n * r->t;
+    s.width = r->slots * r->h;
+    cvni_parallel_for(j->net, cvni_ceil_div(s.width, CVNI_RNN_SUM_PART), (double)s.rows * s.width,
+                      cvni_rnn_sum_part, &s);
+    s.kern->add(r->gates * r->h, db_ih, sums, db_ih);
+    s.kern->add(shared, db_hh, sums, db_hh);
+    if (r->kind == CVNI_GRU)
+        s.kern->add(r->h, db_hh + shared, sums + 3 * r->h, db_hh + shared);
+}
+
+/* dW_hh: rows [row, row + rows) from the slots at column `from`. Steps with one before them are one
+ * product over all samples; past a sample's length d or h is 0. The first steps meet h0. */
+static void cvni_rnn_hidden_back(const cvni_rnn_job *j, int row, int rows, int from, float *dw,
+                                 int *taps)
+{
+    const cvni_rnn *r = &j->r;
+    const int d_step = r->slots * r->h;
+    const int h_step = r->dirs * r->h;
+    const float *d = j->d + from + (j->reverse ? 0 : d_step);
+    const float *h = j->steps + (j->reverse ? h_step : 0);
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = rows;
+    g.n = r->h;
+    g.k = r->n * (r->t - 1);
+    g.c = dw + (ptrdiff_t)row * r->h;
+    g.ldc = r->h;
+    g.add = 1;
+    g.a = cvni_matrix(d, 1, (ptrdiff_t)r->t * d_step);
+    g.b = cvni_matrix(h, 1, (ptrdiff_t)r->t * h_step);
+    g.a.taps = g.b.taps = r->t - 1;
+    g.a.tap = taps;
+    g.b.tap = taps + r->t;
+    for (int t = 0; t < r->t; t++) {
+        taps[t] = t * d_step;
+        taps[r->t + t] = t * h_step;
+    }
+    if (g.k) cvni_gemm_run(j->net, &g);
+    if (!j->h0) return;
+    g.k = r->n;
+    g.a = cvni_matrix(j->first + row, 1, (ptrdiff_t)r->gates * r->h);
+    g.b = cvni_matrix(j->h0, 1, r->state);
+    cvni_gemm_run(j->net, &g);
+}
+
+/* What is left when da and du of all steps are there. dx NULL: not wanted. */
+static void cvni_rnn_products_back(cvni_layer *l, const cvni_rnn_job *j, int layer, float *dx,
+                                   int add, float *sums, int *taps)
+{
+    cvn_net *net = j->net;
+    const cvni_rnn *r = &j->r;
+    const int in = cvni_rnn_width(r, layer);
+    const int dir = j->reverse;
+    float *dw_hh = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 1));
+    const int split = r->kind == CVNI_GRU ? 2 * r->h : r->gates * r->h;
+    cvni_gemm g;
+    memset(&g, 0, sizeof g);
+    g.c = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 0));
+    g.n = in;
+    g.ldc = in;
+    if (g.c) {
+        g.m = r->gates * r->h;
+        g.k = r->n * r->t;
+        g.add = 1;
+        g.a = cvni_matrix(j->d, 1, (ptrdiff_t)r->slots * r->h);
+        g.b = cvni_matrix(layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y, 1,
+                          in);
+        cvni_gemm_run(net, &g);
+    }
+    if (dw_hh) cvni_rnn_hidden_back(j, 0, split, 0, dw_hh, taps);
+    if (dw_hh && r->kind == CVNI_GRU) cvni_rnn_hidden_back(j, split, r->h, 3 * r->h, dw_hh, taps);
+    if (dw_hh && !r->desc->d.no_bias)
+        cvni_rnn_bias_back(j, cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 2)),
+                           cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 3)), sums);
+    if (!dx) return;
+    g.m = r->n * r->t;
+    g.k = r->gates * r->h;
+    g.a = cvni_matrix(j->d, (ptrdiff_t)r->slots * r->h, 1);
+    g.b = cvni_matrix(cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 0)), 1, in);
+    g.c = dx;
+    g.add = add;
+    cvni_gemm_run(net, &g);
+}
+
+/* One layer and direction: dsteps [N, T, D*H] is the gradient of its steps. */
+static void cvni_rnn_run_back(cvn_net *net, cvni_layer *l, int layer, int dir, const float *dsteps,
+                              float *dx, int add)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    const int rows = r->gates * r->h;
+    const size_t packed = r->slot_bytes + cvni_rnn_inner_bytes(r);
+    const size_t first = packed + cvni_rnn_packed_bytes(net, r->h, rows);
+    const size_t sums = first + cvni_rnn_bytes(r->n, rows, 1, 1);
+    const size_t taps = sums + cvni_rnn_bytes(r->slots + 1, r->h, 1, 1);
+    float *zeros = cvni_floats_at(l->work_backward, sums) + (ptrdiff_t)r->slots * r->h;
+    j.d = (float *)l->work_backward;
+    j.packed = cvni_floats_at(l->work_backward, packed);
+    j.first = cvni_floats_at(l->work_backward, first);
+    j.dsteps = dsteps + (ptrdiff_t)dir * r->h;
+    j.zeros = zeros;
+    cvni_zero(zeros, (size_t)r->h);
+    if (!r->few) cvni_rnn_pack_weight(net, cvni_matrix(j.weight, 1, r->h), r->h, rows, j.packed);
+    cvni_parallel_for(net, cvni_ceil_div(r->n, j.rows), cvni_rnn_cost(r), cvni_rnn_steps_back_part,
+                      &j);
+    cvni_rnn_products_back(l, &j, layer, dx, add, cvni_floats_at(l->work_backward, sums),
+                           (int *)(void *)cvni_floats_at(l->work_backward, taps));
+}
+
+/* The gradient of an initial state: what is left of it behind the first step. */
+static void cvni_rnn_state_back(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int slot,
+                                const float *d)
+{
+    const size_t count = (size_t)r->n * (size_t)r->state;
+    int add = 0;
+    float *to = slot ? cvni_gradient_for(cvni_in(net, l, slot), &add) : NULL;
+    if (to && add) net->k->add((int)count, to, d, to);
+    else if (to) memcpy(to, d, count * sizeof(float));
+}
+
+/* Gradient of the steps of a layer that is not the last. */
+static float *cvni_rnn_inner_gradient(const cvni_rnn *r, const cvni_layer *l, int layer)
+{
+    return cvni_floats_at(l->work_backward, r->slot_bytes + (size_t)(layer % 2) * r->step_bytes);
+}
+
+static void cvni_rnn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const float *dsteps = l->dy;
+    int add = 0;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    for (int layer = r.layers - 1; layer >= 0; layer--) {
+        float *inner = layer ? cvni_rnn_inner_gradient(&r, l, layer - 1) : dx;
+        for (int dir = 0; dir < r.dirs; dir++)
+            cvni_rnn_run_back(net, l, layer, dir, dsteps, inner, dir || (!layer && add));
+        if (layer) cvni_rnn_drop(net, l, &r, layer - 1, inner, inner);
+        dsteps = inner;
+    }
+    cvni_rnn_state_back(net, l, &r, r.desc->h0, cvni_floats_at(l->table, r.state_bytes));
+    memset(cvni_floats_at(l->table, r.state_bytes), 0, r.state_bytes);
+    if (r.kind != CVNI_LSTM) return;
+    cvni_rnn_state_back(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 3 * r.state_bytes));
+    memset(cvni_floats_at(l->table, 3 * r.state_bytes), 0, r.state_bytes);
+}
+
+static const cvni_op cvni_op_rnn = { "rnn",
+                                     "rnn",
+                                     "RNN",
+                                     CVNI_USES_X | CVNI_USES_Y | CVNI_TAKES_INT,
+                                     cvni_rnn_shape,
+                                     NULL,
+                                     cvni_rnn_forward,
+                                     cvni_rnn_backward };
+static const cvni_op cvni_op_lstm = { "lstm",
+                                      "lstm",
+                                      "LSTM",
+                                      CVNI_USES_X | CVNI_USES_Y | CVNI_TAKES_INT,
+                                      cvni_rnn_shape,
+                                      NULL,
+                                      cvni_rnn_forward,
+                                      cvni_rnn_backward };
+static const cvni_op cvni_op_gru = { "gru",
+                                     "gru",
+                                     "GRU",
+                                     CVNI_USES_X | CVNI_USES_Y | CVNI_TAKES_INT,
+                                     cvni_rnn_shape,
+                                     NULL,
+                                     cvni_rnn_forward,
+                                     cvni_rnn_backward };
+
+cvn_rnn_desc cvn_rnn_defaults(void)
+{
+    cvn_rnn_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* Inputs: x and what else the description names. */
+static cvn_node cvni_add_rnn(cvn_net *net, int kind, cvn_node x, const cvn_rnn_desc *desc)
+{
+    static const cvni_op *const ops[3] = { &cvni_op_rnn, &cvni_op_lstm, &cvni_op_gru };
+    cvni_rnn_desc r;
+    cvn_node in[4];
+    int count = 0;
+    memset(&r, 0, sizeof r);
+    r.d = desc ? *desc : cvn_rnn_defaults();
+    if (!r.d.layers) r.d.layers = 1;
+    r.kind = kind;
+    in[count++] = x;
+    if (r.d.h0.id) {
+        r.h0 = count;
+        in[count++] = r.d.h0;
+    }
+    if (r.d.c0.id) {
+        r.c0 = count;
+        in[count++] = r.d.c0;
+    }
+    if (r.d.lengths.id) {
+        r.lengths = count;
+        in[count++] = r.d.lengths;
+    }
+    return cvni_add_layer(net, ops[kind], in, count, &r, sizeof r);
+}
+
+cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc)
+{
+    return cvni_add_rnn(net, CVNI_RNN, x, desc);
+}
+cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc)
+{
+    return cvni_add_rnn(net, CVNI_LSTM, x, desc);
+}
+cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc)
+{
+    return cvni_add_rnn(net, CVNI_GRU, x, desc);
+}
+
+static cvn_node cvni_add_plain_rnn(cvn_net *net, int kind, cvn_node x, int hidden)
+{
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    d.hidden = hidden;
+    return cvni_add_rnn(net, kind, x, &d);
+}
+
+cvn_node cvn_rnn(cvn_net *net, cvn_node x, int hidden)
+{
+    return cvni_add_plain_rnn(net, CVNI_RNN, x, hidden);
+}
+cvn_node cvn_lstm(cvn_net *net, cvn_node x, int hidden)
+{
+    return cvni_add_plain_rnn(net, CVNI_LSTM, x, hidden);
+}
+cvn_node cvn_gru(cvn_net *net, cvn_node x, int hidden)
+{
+    return cvni_add_plain_rnn(net, CVNI_GRU, x, hidden);
+}
+
+/* ---- final states and the last step ---- */
+
+typedef struct cvni_rnn_state_desc { int which; } cvni_rnn_state_desc;
+
+static cvn_result cvni_rnn_state_shape(cvn_net *net, cvni_layer *l)
+{
+    const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_rnn r;
+    if (x->op->forward != cvni_rnn_forward)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "'%s' is %s; a node of cvn_rnn, cvn_lstm or cvn_gru is needed",
+                               x->name, x->op->type);
+    r = cvni_rnn_of(net, x);
+    if (which != 0 && (which != 1 || r.kind != CVNI_LSTM))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "state %d of '%s'; 0 is the hidden state, 1 the cells of an LSTM",
+                               which, x->name);
+    l->shape = cvni_shape(3, r.n, r.layers * r.dirs, r.h, 0);
+    return CVN_OK;
+}
+
+/* The state in the table of the recurrent layer; its gradient lies behind it. */
+static float *cvni_rnn_state_at(const cvn_net *net, const cvni_layer *l, int gradient)
+{
+    const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    return cvni_floats_at(x->table, (size_t)(2 * which + gradient) *
+                                        cvni_rnn_of(net, x).state_bytes);
+}
+
+static cvn_result cvni_rnn_state_forward(cvn_net *net, cvni_layer *l)
+{
+    memcpy(l->y, cvni_rnn_state_at(net, l, 0), cvni_elements(l->shape) * sizeof(float));
+    return CVN_OK;
+}
+
+/* The recurrent layer's own backward pass takes it from there; without a reader of its steps that
+ * have a gradient, they have the gradient 0. */
+static void cvni_rnn_state_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    float *d = cvni_rnn_state_at(net, l, 1);
+    int add;
+    float *dy = cvni_gradient_for(x, &add);
+    if (!dy) return;
+    if (!add) cvni_zero(dy, cvni_elements(x->shape));
+    net->k->add((int)cvni_elements(l->shape), d, l->dy, d);
+}
+
+static const cvni_op cvni_op_rnn_state = { "rnn_state",
+                                           "state",
+                                           NULL,
+                                           0,
+                                           cvni_rnn_state_shape,
+                                           NULL,
+                                           cvni_rnn_state_forward,
+                                           cvni_rnn_state_backward };
+
+cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
+{
+    cvni_rnn_state_desc d;
+    d.which = which;
+    return cvni_add_layer(net, &cvni_op_rnn_state, &rnn_node, 1, &d, sizeof d);
+}
+
+cvn_node cvn_last_step(cvn_net *net, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(net, x);
+    if (!net || net->failed) return none;
+    if (s.rank != 3) {
+        cvni_graph_fail(net, CVN_ERROR_SHAPE,
+                        "last_step: an input of rank %d; a sequence [N, T, C] is needed", s.rank);
+        return none;
+    }
+    return cvn_reshape(net, cvn_slice(net, x, 1, s.dim[1] - 1, s.dim[1]), &s.dim[2], 1);
+}
+
+/* ================================================================================================
  * >>resize   images of another size: upsampling, pixel shuffle, pad, crop
  * ==============================================================================================
  *   x [N, C, H, W], each plane by itself.
@@ -9395,12 +13779,9 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 }
 
 /* ================================================================================================
- * >>blocks   several layers in one call: residual, inception, fire, inverted residual
- * ================================================================================================
- *
- * No operations of their own: every layer below is one of the rooms above, and all that these
- * functions add is the order of layers, and names as torchvision has them. Formulas and sources:
- * >>layers-api.                                                      tested: tests/test_blocks.c */
+ * >>transformer   encoder and decoder layers, patches of images: made of layers
+ * ==============================================================================================
+ *   Formulas, names and sources: >>layers-api.                    tested: tests/test_attention.c */
 
 /* Names a node "scope.part" where that name is free. */
 static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
@@ -9412,15 +13793,125 @@ static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
     return cvn_name(net, node, name);
 }
 
-/* 1 when x is an image of a net that takes layers; else 0 and, on a net that worked, the error. */
+static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                                const char *part)
+{
+    cvn_layernorm_desc n = cvn_layernorm_defaults();
+    n.eps = d->eps;
+    return cvni_part(net, cvn_layernorm_ex(net, x, &n), part);
+}
+
+static cvn_node cvni_block_dropout(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
+{
+    return d->dropout != 0 ? cvn_dropout(net, x, d->dropout) : x;
+}
+
+static cvn_node cvni_block_attention(cvn_net *net, cvn_node x, cvn_node memory,
+                                     const cvn_transformer_desc *d, int causal, cvn_node lengths,
+                                     const char *part)
+{
+    cvn_attention_desc a = cvn_attention_defaults();
+    a.heads = d->heads;
+    a.causal = causal;
+    a.dropout = d->dropout;
+    a.lengths = lengths;
+    a.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
+    x = cvni_part(net, cvn_multihead_attention_ex(net, x, memory, memory, &a), part);
+    return cvni_block_dropout(net, x, d);
+}
+
+static cvn_node cvni_block_linear(cvn_net *net, cvn_node x, int units, const char *part)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    d.weight_init.kind = CVN_INIT_XAVIER_UNIFORM;
+    return cvni_part(net, cvn_dense_ex(net, x, &d), part);
+}
+
+static cvn_node cvni_block_feedforward(cvn_net *net, cvn_node x, const cvn_transformer_desc *d)
+{
+    const cvn_shape s = cvn_node_shape(net, x);
+    const int units = s.rank == 3 ? s.dim[2] : 0;
+    x = cvni_block_linear(net, x, d->feedforward ? d->feedforward : 4 * units, "linear1");
+    x = d->gelu ? cvn_gelu(net, x) : cvn_relu(net, x);
+    x = cvni_block_linear(net, cvni_block_dropout(net, x, d), units, "linear2");
+    return cvni_block_dropout(net, x, d);
+}
+
+/* The feed-forward part and its norm: the end of both layers. */
+static cvn_node cvni_block_end(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                               const char *norm)
+{
+    if (d->norm_first)
+        return cvn_add(net, x,
+                       cvni_block_feedforward(net, cvni_block_norm(net, x, d, norm), d));
+    return cvni_block_norm(net, cvn_add(net, x, cvni_block_feedforward(net, x, d)), d, norm);
+}
+
+/* The attention to itself and its norm: the beginning of both. */
+static cvn_node cvni_block_begin(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
+                                 int causal)
+{
+    cvn_node y = d->norm_first ? cvni_block_norm(net, x, d, "norm1") : x;
+    y = cvni_block_attention(net, y, y, d, causal, d->lengths, "self_attn");
+    y = cvn_add(net, x, y);
+    return d->norm_first ? y : cvni_block_norm(net, y, d, "norm1");
+}
+
+cvn_transformer_desc cvn_transformer_defaults(void)
+{
+    cvn_transformer_desc d;
+    memset(&d, 0, sizeof d);
+    d.heads = 1;
+    return d;
+}
+
+cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x, const cvn_transformer_desc *desc)
+{
+    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
+    return cvni_block_end(net, cvni_block_begin(net, x, &d, d.causal), &d, "norm2");
+}
+
+cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                 const cvn_transformer_desc *desc)
+{
+    const cvn_transformer_desc d = desc ? *desc : cvn_transformer_defaults();
+    cvn_node y;
+    x = cvni_block_begin(net, x, &d, 1);
+    y = d.norm_first ? cvni_block_norm(net, x, &d, "norm2") : x;
+    y = cvni_block_attention(net, y, memory, &d, 0, d.memory_lengths, "multihead_attn");
+    x = cvn_add(net, x, y);
+    if (!d.norm_first) x = cvni_block_norm(net, x, &d, "norm2");
+    return cvni_block_end(net, x, &d, "norm3");
+}
+
+cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
+{
+    static const int turned[2] = { 2, 1 };
+    cvn_conv2d_desc c = cvn_conv2d_defaults();
+    int dims[2];
+    c.filters = dim;
+    c.kernel_h = patch;
+    c.stride_h = patch;
+    c.weight_init.kind = CVN_INIT_LECUN_NORMAL;
+    dims[0] = dim;
+    dims[1] = -1;
+    x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
+    return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
+}
+
+/* ================================================================================================
+ * >>blocks   several layers in one call: residual, inception, fire, inverted residual
+ * ==============================================================================================
+ *   No operations of their own: every layer below is one of the rooms above, and all that these
+ *   functions add is the order of layers, and names as torchvision has them. Formulas and sources:
+ *   >>layers-api.                                                    tested: tests/test_blocks.c */
+
+/* 1 when x is an image of a net that works; else 0 and, on a net that worked, the error. */
 static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
 {
     const cvn_shape s = cvn_node_shape(net, x);
     if (!net || net->failed) return 0;
-    if (net->mode || net->parent) {
-        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; add layers before", call);
-        return 0;
-    }
     if (!cvni_valid(net, x))
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
     else if (s.rank != 4)
@@ -9667,7 +14158,7 @@ cvn_node cvn_inception(cvn_net *net, cvn_node x, const int widths[6])
 {
     const cvn_node none = { 0 };
     cvn_inception_desc d = cvn_inception_defaults();
-    if (!cvni_block_image(net, x, "inception")) return none;
+    if (!net || net->failed) return none;
     if (!widths) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "inception: no widths");
         return none;
@@ -9764,7 +14255,8 @@ CVNI_COLD_END
 /* ================================================================================================
  * >>loss   scalar nodes to minimise
  * ==============================================================================================
- *   Sums run over chunks of fixed size in double and are added in order.
+ *   Sums run over chunks of fixed size in double and are added in order. What a sample adds is
+ *   multiplied by its weight (net->sample_weights) where it is added; divisors know no weights.
  *                                                                      tested: tests/test_loss.c */
 
 enum { CVNI_LOSS_FLAGS = CVNI_LOSS | CVNI_USES_X };
@@ -9793,6 +14285,7 @@ typedef struct cvni_loss_job {
     cvni_layer *l;
     cvni_layer *x, *t;
     size_t count;
+    size_t entry;               /* elements of one entry of the first axis */
     int side;
     float *dx;
     int add;
@@ -9805,9 +14298,16 @@ static cvni_loss_job cvni_loss_job_of(cvn_net *net, cvni_layer *l)
     j.net = net;
     j.l = l;
     j.x = cvni_in(net, l, 0);
-    j.t = cvni_in(net, l, 1);
+    j.t = l->inputs > 1 ? cvni_in(net, l, 1) : NULL;
     j.count = cvni_elements(j.x->shape);
+    j.entry = cvni_sample_elements(j.x->shape);
     return j;
+}
+
+/* How often element i of x counts: the weight of its sample. */
+static double cvni_element_weight(const cvni_loss_job *j, size_t i)
+{
+    return j->net->weighted ? (double)cvni_sample_weight(j->net, j->x, (int)(i / j->entry)) : 1;
 }
 
 static size_t cvni_chunk_end(size_t count, int t)
@@ -9867,7 +14367,7 @@ static void cvni_pair_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         double sum = 0;
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
-            sum += row->value(p, j->x->y[i], j->t->y[i]);
+            sum += cvni_element_weight(j, i) * row->value(p, j->x->y[i], j->t->y[i]);
         ((double *)j->l->work_forward)[t] = sum;
     }
 }
@@ -9891,7 +14391,8 @@ static void cvni_pair_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int t = begin; t < end; t++) {
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
-            const float g = (float)(scale * row->slope(p, j->x->y[i], j->t->y[i], j->side));
+            const float g = (float)(scale * cvni_element_weight(j, i) *
+                                    row->slope(p, j->x->y[i], j->t->y[i], j->side));
             j->dx[i] = j->add ? j->dx[i] + g : g;
         }
     }
@@ -10163,9 +14664,12 @@ static void cvni_dice_part(void *context, int begin, int end, int worker)
 static cvn_result cvni_dice_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_loss_job j = cvni_loss_job_of(net, l);
-    const int n = j.x->shape.dim[0];
-    cvni_parallel_for(net, n, 4.0 * (double)j.count, cvni_dice_part, &j);
-    l->y[0] = (float)(1 - cvni_sum_partials((const double *)l->saved, n, 2) / n);
+    const int N = j.x->shape.dim[0];
+    double sum = 0;
+    cvni_parallel_for(net, N, 4.0 * (double)j.count, cvni_dice_part, &j);
+    for (int n = 0; n < N; n++)
+        sum += (double)cvni_sample_weight(net, j.x, n) * (1 - ((const double *)l->saved)[2 * n]);
+    l->y[0] = (float)(sum / N);
     return CVN_OK;
 }
 
@@ -10178,7 +14682,8 @@ static void cvni_dice_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int n = begin; n < end; n++) {
         const double *saved = (const double *)j->l->saved + 2 * n;
-        const double scale = 2 * (double)j->l->dy[0] / j->x->shape.dim[0];
+        const double scale = 2 * (double)j->l->dy[0] / j->x->shape.dim[0] *
+                             (double)cvni_sample_weight(j->net, j->x, n);
         for (size_t i = size * (size_t)n; i < size * (size_t)(n + 1); i++) {
             const double d = (double)x[i] * saved[0] - (double)t[i];
             const float g = saved[1] == 0 ? 0 : (float)(scale * d / saved[1]);
@@ -10234,17 +14739,6 @@ static cvn_result cvni_variation_shape(cvn_net *net, cvni_layer *l)
     return cvni_single_shape(net, l, 4, x.dim[0] * x.dim[1]);
 }
 
-static cvni_loss_job cvni_single_job_of(cvn_net *net, cvni_layer *l)
-{
-    cvni_loss_job j;
-    memset(&j, 0, sizeof j);
-    j.net = net;
-    j.l = l;
-    j.x = cvni_in(net, l, 0);
-    j.count = cvni_elements(j.x->shape);
-    return j;
-}
-
 static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
 {
     const cvni_loss_job *j = (const cvni_loss_job *)context;
@@ -10252,7 +14746,7 @@ static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         double sum = 0;
         for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
-            sum += (double)j->x->y[i];
+            sum += cvni_element_weight(j, i) * (double)j->x->y[i];
         ((double *)j->l->work_forward)[t] = sum;
     }
 }
@@ -10260,11 +14754,14 @@ static void cvni_mean_loss_part(void *context, int begin, int end, int worker)
 static void cvni_mean_loss_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_loss_job *j = (const cvni_loss_job *)context;
-    const float g = (float)((double)j->l->dy[0] / (double)j->count);
+    const double scale = (double)j->l->dy[0] / (double)j->count;
     (void)worker;
-    for (int t = begin; t < end; t++)
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+    for (int t = begin; t < end; t++) {
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const float g = (float)(scale * cvni_element_weight(j, i));
             j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
+    }
 }
 
 static void cvni_variation_part(void *context, int begin, int end, int worker)
@@ -10280,7 +14777,8 @@ static void cvni_variation_part(void *context, int begin, int end, int worker)
             if (i % W < W - 1) sum += fabs((double)x[i + 1] - (double)x[i]);
             if (i < (H - 1) * W) sum += fabs((double)x[i + W] - (double)x[i]);
         }
-        ((double *)j->l->work_forward)[t] = sum;
+        ((double *)j->l->work_forward)[t] = cvni_element_weight(j, (size_t)t * (size_t)(H * W)) *
+                                            sum;
     }
 }
 
@@ -10291,10 +14789,11 @@ static void cvni_variation_back_part(void *context, int begin, int end, int work
     const cvni_loss_job *j = (const cvni_loss_job *)context;
     const int H = j->x->shape.dim[2];
     const int W = j->x->shape.dim[3];
-    const float scale = j->l->dy[0] / (float)j->x->shape.dim[0];
+    const float all = j->l->dy[0] / (float)j->x->shape.dim[0];
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *x = j->x->y + (ptrdiff_t)t * H * W;
+        const float scale = all * (float)cvni_element_weight(j, (size_t)t * (size_t)(H * W));
         float *dx = j->dx + (ptrdiff_t)t * H * W;
         for (int i = 0; i < H * W; i++) {
             float g = 0;
@@ -10309,7 +14808,7 @@ static void cvni_variation_back_part(void *context, int begin, int end, int work
 
 static cvn_result cvni_mean_loss_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     const int chunks = cvni_chunks(j.count);
     cvni_parallel_for(net, chunks, (double)j.count, cvni_mean_loss_part, &j);
     l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, chunks, 1) /
@@ -10319,7 +14818,7 @@ static cvn_result cvni_mean_loss_forward(cvn_net *net, cvni_layer *l)
 
 static cvn_result cvni_variation_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     const cvn_shape x = j.x->shape;
     const int planes = x.dim[0] * x.dim[1];
     cvni_parallel_for(net, planes, 4.0 * (double)j.count, cvni_variation_part, &j);
@@ -10329,7 +14828,7 @@ static cvn_result cvni_variation_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_mean_loss_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     j.dx = cvni_gradient_for(j.x, &j.add);
     if (j.dx)
         cvni_parallel_for(net, cvni_chunks(j.count), (double)j.count, cvni_mean_loss_back_part, &j);
@@ -10337,7 +14836,7 @@ static void cvni_mean_loss_backward(cvn_net *net, cvni_layer *l)
 
 static void cvni_variation_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_loss_job j = cvni_single_job_of(net, l);
+    cvni_loss_job j = cvni_loss_job_of(net, l);
     j.dx = cvni_gradient_for(j.x, &j.add);
     if (j.dx)
         cvni_parallel_for(net, j.x->shape.dim[0] * j.x->shape.dim[1], 8.0 * (double)j.count,
@@ -10371,10 +14870,14 @@ cvn_node cvn_total_variation_loss(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_total_variation, &x, 1, NULL, 0);
 }
 
-/* ---- softmax and cross-entropy ----
- *   With a[c] = (1 - e) w[t] [c == t] + e/C w[c]: l = -sum a[c] log p[c], dl/dx[c] = p[c] sum a -
- *   a[c]
- *   saved    p, then the sum of w[t] over the labels that count */
+/* ---- losses with labels: what they share ----
+ *   A position (a sample, a pixel, a step) has one label, in a mixed batch (net->mixed) two: its
+ *   own with the share net->mix, that of the same position of its partner with the rest. A loss l
+ *   of positions and labels becomes
+ *       sum over positions of s sum over labels of share w[label] l / sum of share w[label]
+ *   with class weights w and sample weights s. The weight of a label is 0 where it is ignored. */
+
+enum { CVNI_IGNORE_INDEX = -100 };
 
 typedef struct cvni_ce_desc {
     float smoothing;
@@ -10404,13 +14907,6 @@ static cvn_result cvni_label_loss_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
-{
-    const cvni_layer *x = cvni_in(net, l, 0);
-    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
-    return cvni_label_loss_shape(net, l);
-}
-
 static cvn_result cvni_labels_in_range(cvn_net *net, cvni_layer *l, const int *labels,
                                        int count, int classes, int ignore_index)
 {
@@ -10423,23 +14919,28 @@ static cvn_result cvni_labels_in_range(cvn_net *net, cvni_layer *l, const int *l
     return CVN_OK;
 }
 
-typedef struct cvni_ce_job {
+typedef struct cvni_label_job {
+    const cvn_net *net;
+    const cvni_layer *l;
     const cvni_ce_desc *d;
     const float *x;
     float *p, *dx;
     const int *labels;
-    double *partial;                    /* of a chunk: sum of l, sum of w */
+    double *partial;                    /* of a chunk: sum of losses, sum of class weights */
     int classes, inner, count;          /* positions */
-    float scale;                        /* backward: dy / sum of w */
+    int per_sample;                     /* positions of a sample */
+    float scale;                        /* backward: dy / sum of class weights */
     int add;
-} cvni_ce_job;
+} cvni_label_job;
 
-static cvni_ce_job cvni_ce_job_of(cvn_net *net, cvni_layer *l)
+static cvni_label_job cvni_label_job_of(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *x = cvni_in(net, l, 0);
-    cvni_ce_job j;
+    cvni_label_job j;
     int outer;
     memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
     j.d = (const cvni_ce_desc *)l->desc;
     j.x = x->y;
     j.p = (float *)l->saved;
@@ -10447,31 +14948,92 @@ static cvni_ce_job cvni_ce_job_of(cvn_net *net, cvni_layer *l)
     j.partial = (double *)l->work_forward;
     cvni_split_axis(x->shape, cvni_class_axis(x->shape), &outer, &j.classes, &j.inner);
     j.count = outer * j.inner;
+    j.per_sample = j.count / (x->shape.dim[0] / x->samples);
     return j;
+}
+
+static ptrdiff_t cvni_label_position(const cvni_label_job *j, int i)
+{
+    return (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
 }
 
 static float cvni_ce_weight(const cvni_ce_desc *d, int c) { return d->weights ? d->weights[c] : 1; }
 
+/* The labels of a position, their shares (0: does not count), and shares times class weights. */
+typedef struct cvni_labels {
+    int label[2];
+    float share[2], weight[2];
+} cvni_labels;
+
+static cvni_labels cvni_labels_at(const cvni_label_job *j, int i)
+{
+    cvni_labels t;
+    t.label[0] = j->labels[i];
+    t.label[1] = j->d->ignore_index;
+    t.share[0] = 1;
+    t.share[1] = 0;
+    if (j->net->mixed) {
+        const int partner = j->net->partner[i / j->per_sample];
+        t.label[1] = j->labels[partner * j->per_sample + i % j->per_sample];
+        t.share[0] = j->net->mix;
+        t.share[1] = 1 - j->net->mix;
+    }
+    for (int k = 0; k < 2; k++) {
+        if (t.label[k] == j->d->ignore_index) t.label[k] = -1;
+        if (t.label[k] < 0) t.share[k] = 0;
+        t.weight[k] = t.share[k] > 0 ? t.share[k] * cvni_ce_weight(j->d, t.label[k]) : 0;
+    }
+    return t;
+}
+
+static float cvni_position_weight(const cvni_label_job *j, int i)
+{
+    return j->net->weighted ? j->net->sample_weights[i / j->per_sample] : 1;
+}
+
+/* ---- softmax and cross-entropy ----
+ *   With a[c] = sum over the labels of share ((1 - e) w[t] [c == t] + e/C w[c]):
+ *   l = -sum a[c] log p[c], dl/dx[c] = p[c] sum a - a[c]
+ *   saved    p, then the sum of w[t] over the labels that count */
+
+static cvn_result cvni_ce_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    l->saved_bytes = cvni_mul_size(cvni_add_size(cvni_elements(x->shape), 1), sizeof(float));
+    return cvni_label_loss_shape(net, l);
+}
+
+/* -sum a[c] log p[c] of one position. */
+static double cvni_ce_value(const cvni_label_job *j, ptrdiff_t at, const cvni_labels *t)
+{
+    const double e = (double)j->d->smoothing;
+    const double smooth = e / j->classes * (double)(t->share[0] + t->share[1]);
+    const float *x = j->x + at;
+    const double log_sum = (double)cvni_softmax_line(j->classes, j->inner, x, j->p + at);
+    double loss = 0;
+    for (int k = 0; k < 2; k++)
+        if (t->share[k] > 0)
+            loss += (1 - e) * (double)t->weight[k] *
+                    (log_sum - (double)x[(ptrdiff_t)t->label[k] * j->inner]);
+    for (int c = 0; e > 0 && c < j->classes; c++)
+        loss += smooth * (double)cvni_ce_weight(j->d, c) *
+                (log_sum - (double)x[(ptrdiff_t)c * j->inner]);
+    return loss;
+}
+
 static void cvni_ce_part(void *context, int begin, int end, int worker)
 {
-    const cvni_ce_job *j = (const cvni_ce_job *)context;
-    const double e = (double)j->d->smoothing;
+    const cvni_label_job *j = (const cvni_label_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
         double loss = 0;
         double weight = 0;
         for (int i = t * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)j->count, t); i++) {
-            const ptrdiff_t at = (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
-            const int label = j->labels[i];
-            double log_sum;
-            if (label == j->d->ignore_index) continue;
-            log_sum = (double)cvni_softmax_line(j->classes, j->inner, j->x + at, j->p + at);
-            loss += (1 - e) * (double)cvni_ce_weight(j->d, label) *
-                    (log_sum - (double)j->x[at + (ptrdiff_t)label * j->inner]);
-            for (int c = 0; e > 0 && c < j->classes; c++)
-                loss += e / j->classes * (double)cvni_ce_weight(j->d, c) *
-                        (log_sum - (double)j->x[at + (ptrdiff_t)c * j->inner]);
-            weight += (double)cvni_ce_weight(j->d, label);
+            const cvni_labels labels = cvni_labels_at(j, i);
+            if (!(labels.share[0] + labels.share[1] > 0)) continue;
+            loss += (double)cvni_position_weight(j, i) *
+                    cvni_ce_value(j, cvni_label_position(j, i), &labels);
+            weight += (double)labels.weight[0] + (double)labels.weight[1];
         }
         j->partial[2 * t] = loss;
         j->partial[2 * t + 1] = weight;
@@ -10480,7 +15042,7 @@ static void cvni_ce_part(void *context, int begin, int end, int worker)
 
 static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_ce_job j = cvni_ce_job_of(net, l);
+    cvni_label_job j = cvni_label_job_of(net, l);
     const int chunks = cvni_chunks((size_t)j.count);
     double weight;
     const cvn_result result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes,
@@ -10495,20 +15057,23 @@ static cvn_result cvni_ce_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_ce_back_part(void *context, int begin, int end, int worker)
 {
-    const cvni_ce_job *j = (const cvni_ce_job *)context;
+    const cvni_label_job *j = (const cvni_label_job *)context;
     const float e = j->d->smoothing / (float)j->classes;
     float all = 0;
     (void)worker;
     for (int c = 0; c < j->classes; c++) all += e * cvni_ce_weight(j->d, c);
     for (int i = begin; i < end; i++) {
-        const ptrdiff_t at = (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
-        const int label = j->labels[i];
-        const int counts = label != j->d->ignore_index;
-        const float own = counts ? (1 - j->d->smoothing) * cvni_ce_weight(j->d, label) : 0;
+        const ptrdiff_t at = cvni_label_position(j, i);
+        const cvni_labels t = cvni_labels_at(j, i);
+        const float share = t.share[0] + t.share[1];
+        const float scale = j->scale * cvni_position_weight(j, i);
+        const float own = (1 - j->d->smoothing) * t.weight[0];
+        const float other = (1 - j->d->smoothing) * t.weight[1];
         for (int c = 0; c < j->classes; c++) {
             const ptrdiff_t k = at + (ptrdiff_t)c * j->inner;
-            const float a = (c == label ? own : 0) + e * cvni_ce_weight(j->d, c);
-            const float g = counts ? j->scale * (j->p[k] * (own + all) - a) : 0;
+            const float a = (c == t.label[0] ? own : 0) + (c == t.label[1] ? other : 0) +
+                            share * e * cvni_ce_weight(j->d, c);
+            const float g = share > 0 ? scale * (j->p[k] * (own + other + share * all) - a) : 0;
             j->dx[k] = j->add ? j->dx[k] + g : g;
         }
     }
@@ -10516,7 +15081,7 @@ static void cvni_ce_back_part(void *context, int begin, int end, int worker)
 
 static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_ce_job j = cvni_ce_job_of(net, l);
+    cvni_label_job j = cvni_label_job_of(net, l);
     const float weight = j.p[(ptrdiff_t)j.count * j.classes];
     j.scale = weight > 0 ? l->dy[0] / weight : 0;
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
@@ -10536,12 +15101,13 @@ cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 }
 
 /* The copy of the class weights, or NULL. */
-static const float *cvni_copy_class_weights(cvn_net *net, const float *weights, int classes)
+static const float *cvni_copy_class_weights(cvn_net *net, const cvni_op *op, const float *weights,
+                                            int classes)
 {
     float *copy;
     for (int c = 0; c < classes; c++) {
         if (weights[c] >= 0 && cvni_is_finite((double)weights[c])) continue;
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "softmax_loss: the weight of class %d is %g", c,
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the weight of class %d is %g", op->type, c,
                         (double)weights[c]);
         return NULL;
     }
@@ -10550,35 +15116,43 @@ static const float *cvni_copy_class_weights(cvn_net *net, const float *weights, 
     return copy;
 }
 
-cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_loss_desc *desc)
+/* A loss with labels (id 0: an own input). d is as cvn_softmax_loss_ex has it. */
+static cvn_node cvni_add_label_loss(cvn_net *net, const cvni_op *op, cvn_node x,
+                                    const cvn_softmax_loss_desc *d)
 {
-    const cvn_softmax_loss_desc d = desc ? *desc : cvn_softmax_loss_defaults();
     const cvn_node none = { 0 };
     cvn_node in[2];
     cvn_node loss;
     cvn_shape s;
     cvni_ce_desc own;
     if (!net || net->failed) return none;
-    if (!(d.label_smoothing >= 0) || !(d.label_smoothing < 1) ||
-        !cvni_is_finite((double)d.weight)) {
+    if (!(d->label_smoothing >= 0) || !(d->label_smoothing < 1) ||
+        !cvni_is_finite((double)d->weight)) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
-                        "softmax_loss: label smoothing %g, weight %g: out of range",
-                        (double)d.label_smoothing, (double)d.weight);
+                        "%s: label smoothing %g, weight %g: out of range", op->type,
+                        (double)d->label_smoothing, (double)d->weight);
         return none;
     }
     memset(&own, 0, sizeof own);
-    own.smoothing = d.label_smoothing;
-    own.ignore_index = d.ignore_index ? d.ignore_index : -100;
-    s = cvn_node_shape(net, logits);
-    if (d.class_weights && s.rank > 1)
-        own.weights = cvni_copy_class_weights(net, d.class_weights, s.dim[cvni_class_axis(s)]);
-    in[0] = logits;
-    in[1] = d.labels.id ? d.labels
-                        : cvni_add_source_like(net, &cvni_op_labels, logits,
-                                               s.rank > 1 ? cvni_class_axis(s) : 0);
-    loss = cvni_add_layer(net, &cvni_op_softmax_loss, in, 2, &own, sizeof own);
-    if (loss.id && d.weight != 0) net->layers[loss.id].loss_weight = d.weight;
+    own.smoothing = d->label_smoothing;
+    own.ignore_index = d->ignore_index ? d->ignore_index : CVNI_IGNORE_INDEX;
+    s = cvn_node_shape(net, x);
+    if (d->class_weights && s.rank > 1)
+        own.weights = cvni_copy_class_weights(net, op, d->class_weights,
+                                              s.dim[cvni_class_axis(s)]);
+    in[0] = x;
+    in[1] = d->labels.id ? d->labels
+                         : cvni_add_source_like(net, &cvni_op_labels, x,
+                                                s.rank > 1 ? cvni_class_axis(s) : 0);
+    loss = cvni_add_layer(net, op, in, 2, &own, sizeof own);
+    if (loss.id && d->weight != 0) net->layers[loss.id].loss_weight = d->weight;
     return loss;
+}
+
+cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node logits, const cvn_softmax_loss_desc *desc)
+{
+    const cvn_softmax_loss_desc d = desc ? *desc : cvn_softmax_loss_defaults();
+    return cvni_add_label_loss(net, &cvni_op_softmax_loss, logits, &d);
 }
 
 cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits)
@@ -10587,9 +15161,8 @@ cvn_node cvn_softmax_loss(cvn_net *net, cvn_node logits)
 }
 
 /* ---- other losses with labels: the value of one position and its gradient ----
- *   saved    how many labels count                          tested: tests/test_pair_loss.c */
-
-enum { CVNI_IGNORE_INDEX = -100 };
+ *   saved    the sum of the class weights of the labels that count
+ *                                                                 tested: tests/test_pair_loss.c */
 
 typedef struct cvni_label_loss {
     cvni_op op;                         /* first: a layer's op leads to its row */
@@ -10599,30 +15172,9 @@ typedef struct cvni_label_loss {
                  float *dx);
 } cvni_label_loss;
 
-typedef struct cvni_label_job {
-    const cvni_label_loss *row;
-    const float *x;
-    float *dx;
-    const int *labels;
-    double *partial;                    /* of a chunk: sum of values, labels that count */
-    int classes, inner, count;          /* positions */
-    float scale;
-    int add;
-} cvni_label_job;
-
-static cvni_label_job cvni_label_job_of(cvn_net *net, cvni_layer *l)
+static const cvni_label_loss *cvni_label_row(const cvni_label_job *j)
 {
-    const cvni_layer *x = cvni_in(net, l, 0);
-    cvni_label_job j;
-    int outer;
-    memset(&j, 0, sizeof j);
-    j.row = (const cvni_label_loss *)(const void *)l->op;
-    j.x = x->y;
-    j.labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
-    j.partial = (double *)l->work_forward;
-    cvni_split_axis(x->shape, cvni_class_axis(x->shape), &outer, &j.classes, &j.inner);
-    j.count = outer * j.inner;
-    return j;
+    return (const cvni_label_loss *)(const void *)j->l->op;
 }
 
 static cvn_result cvni_label_shape(cvn_net *net, cvni_layer *l)
@@ -10631,26 +15183,26 @@ static cvn_result cvni_label_shape(cvn_net *net, cvni_layer *l)
     return cvni_label_loss_shape(net, l);
 }
 
-static ptrdiff_t cvni_label_position(const cvni_label_job *j, int i)
-{
-    return (ptrdiff_t)(i / j->inner) * j->classes * j->inner + i % j->inner;
-}
-
 static void cvni_label_part(void *context, int begin, int end, int worker)
 {
     const cvni_label_job *j = (const cvni_label_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
         double sum = 0;
-        int counted = 0;
+        double weight = 0;
         for (int i = t * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)j->count, t); i++) {
-            if (j->labels[i] == CVNI_IGNORE_INDEX) continue;
-            sum += j->row->value(j->x + cvni_label_position(j, i), j->classes, j->inner,
-                                 j->labels[i]);
-            counted++;
+            const cvni_labels at = cvni_labels_at(j, i);
+            const double s = (double)cvni_position_weight(j, i);
+            for (int k = 0; k < 2; k++) {
+                if (!(at.share[k] > 0)) continue;
+                sum += s * (double)at.weight[k] *
+                       cvni_label_row(j)->value(j->x + cvni_label_position(j, i), j->classes,
+                                                j->inner, at.label[k]);
+                weight += (double)at.weight[k];
+            }
         }
         j->partial[2 * t] = sum;
-        j->partial[2 * t + 1] = counted;
+        j->partial[2 * t + 1] = weight;
     }
 }
 
@@ -10658,14 +15210,14 @@ static cvn_result cvni_label_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_label_job j = cvni_label_job_of(net, l);
     const int chunks = cvni_chunks((size_t)j.count);
-    double counted;
+    double weight;
     const cvn_result result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes,
-                                                   CVNI_IGNORE_INDEX);
+                                                   j.d->ignore_index);
     if (result != CVN_OK) return result;
     cvni_parallel_for(net, chunks, 4.0 * j.count * j.classes, cvni_label_part, &j);
-    counted = cvni_sum_partials(j.partial + 1, chunks, 2);
-    l->y[0] = counted > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / counted) : 0;
-    *(double *)l->saved = counted;
+    weight = cvni_sum_partials(j.partial + 1, chunks, 2);
+    l->y[0] = weight > 0 ? (float)(cvni_sum_partials(j.partial, chunks, 2) / weight) : 0;
+    *(double *)l->saved = weight;
     return CVN_OK;
 }
 
@@ -10675,20 +15227,24 @@ static void cvni_label_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int i = begin; i < end; i++) {
         const ptrdiff_t at = cvni_label_position(j, i);
-        if (j->labels[i] != CVNI_IGNORE_INDEX) {
-            j->row->back(j->x + at, j->classes, j->inner, j->labels[i], j->scale, j->add,
-                         j->dx + at);
-            continue;
+        const cvni_labels t = cvni_labels_at(j, i);
+        int add = j->add;
+        for (int k = 0; k < 2; k++) {
+            if (!(t.share[k] > 0)) continue;
+            cvni_label_row(j)->back(j->x + at, j->classes, j->inner, t.label[k],
+                                    j->scale * cvni_position_weight(j, i) * t.weight[k], add,
+                                    j->dx + at);
+            add = 1;
         }
-        for (int c = 0; c < j->classes && !j->add; c++) j->dx[at + (ptrdiff_t)c * j->inner] = 0;
+        for (int c = 0; c < j->classes && !add; c++) j->dx[at + (ptrdiff_t)c * j->inner] = 0;
     }
 }
 
 static void cvni_label_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_label_job j = cvni_label_job_of(net, l);
-    const double counted = *(const double *)l->saved;
-    j.scale = counted > 0 ? (float)((double)l->dy[0] / counted) : 0;
+    const double weight = *(const double *)l->saved;
+    j.scale = weight > 0 ? (float)((double)l->dy[0] / weight) : 0;
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (j.dx)
         cvni_parallel_for(net, j.count, 4.0 * j.count * j.classes, cvni_label_back_part, &j);
@@ -10728,8 +15284,9 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
     const float one = scale / (float)classes;
     int above = 0;
     for (int c = 0; c < classes; c++) {
-        const float g = cvni_margin(x, step, label, c) > 0 ? one : 0;
-        above += g != 0;
+        const int counts = cvni_margin(x, step, label, c) > 0;
+        const float g = counts ? one : 0;
+        above += counts;
         dx[c * step] = add ? dx[c * step] + g : g;
     }
     dx[label * step] -= one * (float)above;
@@ -10743,29 +15300,1199 @@ static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_n
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
                                                         cvni_margin_value, cvni_margin_back };
 
-static cvn_node cvni_add_label_loss(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node labels)
+cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
-    const cvn_node none = { 0 };
-    cvn_node in[2];
-    cvn_shape s;
-    if (!net || net->failed) return none;
-    s = cvn_node_shape(net, x);
-    in[0] = x;
-    in[1] = labels.id ? labels
-                      : cvni_add_source_like(net, &cvni_op_labels, x,
-                                             s.rank > 1 ? cvni_class_axis(s) : 0);
-    return cvni_add_layer(net, op, in, 2, NULL, 0);
+    cvn_nll_loss_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node log_probabilities, const cvn_nll_loss_desc *desc)
+{
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    if (desc) {
+        d.labels = desc->labels;
+        d.weight = desc->weight;
+        d.class_weights = desc->class_weights;
+        d.ignore_index = desc->ignore_index;
+    }
+    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, &d);
 }
 
 cvn_node cvn_nll_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels)
 {
-    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, labels);
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    d.labels = labels;
+    return cvni_add_label_loss(net, &cvni_nll_loss.op, log_probabilities, &d);
 }
 
 cvn_node cvn_multi_margin_loss(cvn_net *net, cvn_node scores, cvn_node labels)
 {
-    return cvni_add_label_loss(net, &cvni_multi_margin_loss.op, scores, labels);
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    d.labels = labels;
+    return cvni_add_label_loss(net, &cvni_multi_margin_loss.op, scores, &d);
 }
+
+/* ---- cross-entropy with a distribution as target ----
+ *   l = sum t[c] (L - x[c]) with L = log sum exp(x)
+ *   dl/dx[c] = p[c] sum t - t[c], p = exp(x - L); dl/dt[c] = L - x[c]
+ *   saved    L of each position                                   tested: tests/test_pair_loss.c */
+
+typedef struct cvni_soft_job {
+    cvni_loss_job j;
+    double *log_sum;
+    int classes, inner, count;          /* positions */
+} cvni_soft_job;
+
+static cvni_soft_job cvni_soft_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_soft_job s;
+    int outer;
+    s.j = cvni_loss_job_of(net, l);
+    s.log_sum = (double *)l->saved;
+    cvni_split_axis(s.j.x->shape, cvni_class_axis(s.j.x->shape), &outer, &s.classes, &s.inner);
+    s.count = outer * s.inner;
+    return s;
+}
+
+static cvn_result cvni_soft_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    size_t positions;
+    const cvn_result result = cvni_pair_shape(net, l);
+    if (result != CVN_OK) return result;
+    if (x->shape.rank < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has no axis of classes", x->name);
+    positions = cvni_elements(x->shape) / (size_t)x->shape.dim[cvni_class_axis(x->shape)];
+    l->work_forward_bytes = cvni_chunk_bytes(positions, 1);
+    l->saved_bytes = cvni_mul_size(positions, sizeof(double));
+    return CVN_OK;
+}
+
+static void cvni_soft_part(void *context, int begin, int end, int worker)
+{
+    const cvni_soft_job *s = (const cvni_soft_job *)context;
+    (void)worker;
+    for (int chunk = begin; chunk < end; chunk++) {
+        double loss = 0;
+        for (int i = chunk * CVNI_CHUNK; i < (int)cvni_chunk_end((size_t)s->count, chunk); i++) {
+            const ptrdiff_t at = (ptrdiff_t)(i / s->inner) * s->classes * s->inner + i % s->inner;
+            const float *x = s->j.x->y + at;
+            const float *t = s->j.t->y + at;
+            double top = (double)x[0];
+            double sum = 0;
+            double one = 0;
+            for (int c = 1; c < s->classes; c++) top = fmax(top, (double)x[c * s->inner]);
+            for (int c = 0; c < s->classes; c++) sum += exp((double)x[c * s->inner] - top);
+            s->log_sum[i] = top + log(sum);
+            for (int c = 0; c < s->classes; c++)
+                one += (double)t[c * s->inner] * (s->log_sum[i] - (double)x[c * s->inner]);
+            loss += cvni_element_weight(&s->j, (size_t)at) * one;
+        }
+        ((double *)s->j.l->work_forward)[chunk] = loss;
+    }
+}
+
+static cvn_result cvni_soft_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_soft_job s = cvni_soft_job_of(net, l);
+    const int chunks = cvni_chunks((size_t)s.count);
+    cvni_parallel_for(net, chunks, 20.0 * (double)s.j.count, cvni_soft_part, &s);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, chunks, 1) / s.count);
+    return CVN_OK;
+}
+
+static void cvni_soft_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_soft_job *s = (const cvni_soft_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        const ptrdiff_t at = (ptrdiff_t)(i / s->inner) * s->classes * s->inner + i % s->inner;
+        const double scale = (double)s->j.l->dy[0] / s->count *
+                             cvni_element_weight(&s->j, (size_t)at);
+        double all = 0;
+        for (int c = 0; c < s->classes; c++) all += (double)s->j.t->y[at + c * s->inner];
+        for (int c = 0; c < s->classes; c++) {
+            const ptrdiff_t k = at + (ptrdiff_t)c * s->inner;
+            const double below = s->log_sum[i] - (double)s->j.x->y[k];
+            const float g = (float)(scale * (s->j.side ? below
+                                                       : exp(-below) * all -
+                                                             (double)s->j.t->y[k]));
+            s->j.dx[k] = s->j.add ? s->j.dx[k] + g : g;
+        }
+    }
+}
+
+static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_soft_job s = cvni_soft_job_of(net, l);
+    for (s.j.side = 0; s.j.side < 2; s.j.side++) {
+        s.j.dx = cvni_gradient_for(s.j.side ? s.j.t : s.j.x, &s.j.add);
+        if (s.j.dx)
+            cvni_parallel_for(net, s.count, 20.0 * (double)s.j.count, cvni_soft_back_part, &s);
+    }
+}
+
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
+                                                    NULL,                 CVNI_LOSS_FLAGS,
+                                                    cvni_soft_shape,      NULL,
+                                                    cvni_soft_forward,    cvni_soft_backward };
+
+cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_op_soft_cross_entropy, logits, target, 0, 0);
+}
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>rowloss   losses of rows: boxes, embeddings, the parameters of a distribution
+ * ==============================================================================================
+ *   Each input is seen as rows (a box, an embedding, a sample); the loss is the mean over the rows.
+ *   Tasks are rows. Formulas and sources: >>layers-api.       tested: tests/test_metric_loss.c */
+
+enum { CVNI_ROW_INPUTS = 3 };
+
+typedef struct cvni_rows {              /* a row of each input */
+    const float *in[CVNI_ROW_INPUTS];
+    int size;                           /* elements of it in the first input */
+    double p;                           /* margin */
+} cvni_rows;
+
+typedef struct cvni_row_loss {
+    cvni_op op;                         /* first: a layer's op leads to its row */
+    int alike;                          /* so many first inputs have one shape */
+    int rank;                           /* that they must have; 0: any */
+    int last;                           /* a row is the last axis and has so many elements; 0: a row
+                                         * is an entry of the first axis */
+    double (*value)(const cvni_rows *r);
+    /* dx (+)= scale*gradient by the row of input `side` */
+    void (*slope)(const cvni_rows *r, int side, double scale, int add, float *dx);
+} cvni_row_loss;
+
+static const cvni_row_loss *cvni_row_loss_of(const cvni_layer *l)
+{
+    return (const cvni_row_loss *)(const void *)l->op;
+}
+
+static int cvni_row_count(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int last = cvni_row_loss_of(l)->last;
+    return last ? (int)(cvni_elements(x) / (size_t)last) : x.dim[0];
+}
+
+static cvn_result cvni_row_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_loss *row = cvni_row_loss_of(l);
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int rank = x->shape.rank;
+    int fits = !row->rank || rank == row->rank;
+    char text[96];
+    char wants[48] = "";
+    if (row->last) fits = rank > 1 && x->shape.dim[rank - 1] == row->last;
+    if (row->last) snprintf(wants, sizeof wants, "[N, ..., %d], ", row->last);
+    else if (row->rank) snprintf(wants, sizeof wants, "[N, C], ");
+    for (int i = 0; i < l->inputs; i++) {
+        const cvni_layer *in = cvni_in(net, l, i);
+        if (i < row->alike) fits = fits && cvni_same_shape(in->shape, x->shape);
+        else fits = fits && cvni_elements(in->shape) == (size_t)x->shape.dim[0];
+        fits = fits && !in->is_int;
+    }
+    if (!fits)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' is %s; %sfloats, and %d inputs of one shape%s are needed",
+                               x->name, cvni_shape_text(x->shape, text), wants, row->alike,
+                               l->inputs > row->alike ? " with one number a sample" : "");
+    cvni_scalar_shape(l);
+    l->work_forward_bytes = cvni_mul_size((size_t)cvni_row_count(net, l), sizeof(double));
+    return CVN_OK;
+}
+
+typedef struct cvni_row_job {
+    cvn_net *net;
+    cvni_layer *l;
+    int rows, per_entry;                /* in all; of an entry of the first axis */
+    int side;
+    float *dx;
+    int add;
+} cvni_row_job;
+
+static cvni_row_job cvni_row_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_row_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.rows = cvni_row_count(net, l);
+    j.per_entry = j.rows / cvni_in(net, l, 0)->shape.dim[0];
+    return j;
+}
+
+/* Floats of a row in input i. */
+static int cvni_row_size(const cvni_row_job *j, int i)
+{
+    return (int)(cvni_elements(cvni_in(j->net, j->l, i)->shape) / (size_t)j->rows);
+}
+
+static cvni_rows cvni_rows_at(const cvni_row_job *j, int t)
+{
+    cvni_rows r;
+    memset(&r, 0, sizeof r);
+    for (int i = 0; i < j->l->inputs; i++)
+        r.in[i] = cvni_in(j->net, j->l, i)->y + (ptrdiff_t)t * cvni_row_size(j, i);
+    r.size = cvni_row_size(j, 0);
+    r.p = (double)((const float *)j->l->desc)[0];
+    return r;
+}
+
+static double cvni_row_weight(const cvni_row_job *j, int t)
+{
+    return (double)cvni_sample_weight(j->net, cvni_in(j->net, j->l, 0), t / j->per_entry);
+}
+
+static double cvni_row_cost(const cvni_row_job *j)
+{
+    return 40.0 * (double)cvni_elements(cvni_in(j->net, j->l, 0)->shape);
+}
+
+static void cvni_row_part(void *context, int begin, int end, int worker)
+{
+    const cvni_row_job *j = (const cvni_row_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const cvni_rows r = cvni_rows_at(j, t);
+        ((double *)j->l->work_forward)[t] = cvni_row_weight(j, t) *
+                                            cvni_row_loss_of(j->l)->value(&r);
+    }
+}
+
+static cvn_result cvni_row_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_row_job j = cvni_row_job_of(net, l);
+    cvni_parallel_for(net, j.rows, cvni_row_cost(&j), cvni_row_part, &j);
+    l->y[0] = (float)(cvni_sum_partials((const double *)l->work_forward, j.rows, 1) / j.rows);
+    return CVN_OK;
+}
+
+static void cvni_row_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_row_job *j = (const cvni_row_job *)context;
+    const int size = cvni_row_size(j, j->side);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const cvni_rows r = cvni_rows_at(j, t);
+        const double scale = (double)j->l->dy[0] / j->rows * cvni_row_weight(j, t);
+        cvni_row_loss_of(j->l)->slope(&r, j->side, scale, j->add, j->dx + (ptrdiff_t)t * size);
+    }
+}
+
+static void cvni_row_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_row_job j = cvni_row_job_of(net, l);
+    for (j.side = 0; j.side < l->inputs; j.side++) {
+        j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
+        if (j.dx) cvni_parallel_for(net, j.rows, cvni_row_cost(&j), cvni_row_back_part, &j);
+    }
+}
+
+static void cvni_give(float *dx, double g, int add) { *dx = add ? *dx + (float)g : (float)g; }
+
+/* ---- boxes: lengths of intersection and smallest box around, along x and y ---- */
+
+#define CVNI_BOX_EPS 1e-7
+
+typedef struct cvni_boxes {
+    double area[2], side[2][2];         /* of each box: area; lengths */
+    double both[2], around[2];
+    double I, U, C;
+} cvni_boxes;
+
+static cvni_boxes cvni_boxes_of(const cvni_rows *r)
+{
+    cvni_boxes b;
+    for (int axis = 0; axis < 2; axis++) {
+        const double low[2] = { (double)r->in[0][axis], (double)r->in[1][axis] };
+        const double high[2] = { (double)r->in[0][axis + 2], (double)r->in[1][axis + 2] };
+        b.both[axis] = (high[0] < high[1] ? high[0] : high[1]) -
+                       (low[0] > low[1] ? low[0] : low[1]);
+        b.around[axis] = (high[0] > high[1] ? high[0] : high[1]) -
+                         (low[0] < low[1] ? low[0] : low[1]);
+        for (int i = 0; i < 2; i++) b.side[i][axis] = high[i] - low[i];
+    }
+    for (int i = 0; i < 2; i++) b.area[i] = b.side[i][0] * b.side[i][1];
+    b.I = b.both[0] > 0 && b.both[1] > 0 ? b.both[0] * b.both[1] : 0;
+    b.U = b.area[0] + b.area[1] - b.I;
+    b.C = b.around[0] * b.around[1];
+    return b;
+}
+
+static double cvni_iou_value(const cvni_rows *r)
+{
+    const cvni_boxes b = cvni_boxes_of(r);
+    return 1 - b.I / (b.U + CVNI_BOX_EPS);
+}
+
+static double cvni_giou_value(const cvni_rows *r)
+{
+    const cvni_boxes b = cvni_boxes_of(r);
+    return 1 - b.I / (b.U + CVNI_BOX_EPS) + (b.C - b.U) / (b.C + CVNI_BOX_EPS);
+}
+
+/* An edge moves the intersection where it is the inner one of the two, the box around where it is
+ * the outer one; of equals each moves them by half, as torch.min and torch.max have it. */
+static void cvni_box_slope(const cvni_rows *r, int side, double scale, int add, float *dx,
+                           int outer)
+{
+    const cvni_boxes b = cvni_boxes_of(r);
+    const double U = b.U + CVNI_BOX_EPS;
+    const double C = b.C + CVNI_BOX_EPS;
+    const double by_union = b.I / (U * U) - (outer ? 1 / C : 0);
+    const double by_both = b.I > 0 ? -1 / U - by_union : 0;
+    const double by_around = outer ? U / (C * C) : 0;
+    for (int k = 0; k < 4; k++) {
+        const int across = 1 - k % 2;
+        const double sign = k < 2 ? -1 : 1;
+        const float own = r->in[side][k];
+        const float other = r->in[1 - side][k];
+        const double larger = own == other ? 0.5 : own > other;
+        const double inner = k < 2 ? larger : 1 - larger;
+        const double g = sign * (by_union * b.side[side][across] +
+                                 by_both * inner * b.both[across] +
+                                 by_around * (1 - inner) * b.around[across]);
+        cvni_give(&dx[k], scale * g, add);
+    }
+}
+
+static void cvni_iou_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    cvni_box_slope(r, side, scale, add, dx, 0);
+}
+
+static void cvni_giou_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    cvni_box_slope(r, side, scale, add, dx, 1);
+}
+
+/* ---- embeddings ---- */
+
+#define CVNI_TRIPLET_EPS 1e-6
+
+/* |in[0] - in[i] + eps| */
+static double cvni_distance(const cvni_rows *r, int i, double eps)
+{
+    double sum = 0;
+    for (int c = 0; c < r->size; c++) {
+        const double d = (double)r->in[0][c] - (double)r->in[i][c] + eps;
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+static double cvni_triplet_value(const cvni_rows *r)
+{
+    const double v = r->p + cvni_distance(r, 1, CVNI_TRIPLET_EPS) -
+                     cvni_distance(r, 2, CVNI_TRIPLET_EPS);
+    return v < 0 ? 0 : v;               /* so that a NaN stays */
+}
+
+static void cvni_triplet_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    const double near_by = cvni_distance(r, 1, CVNI_TRIPLET_EPS);
+    const double far_off = cvni_distance(r, 2, CVNI_TRIPLET_EPS);
+    const int counts = !(r->p + near_by - far_off < 0);
+    for (int c = 0; c < r->size; c++) {
+        const double a = (double)r->in[0][c] + CVNI_TRIPLET_EPS;
+        const double p = near_by > 0 ? (a - (double)r->in[1][c]) / near_by : 0;
+        const double n = far_off > 0 ? (a - (double)r->in[2][c]) / far_off : 0;
+        const double g = side == 0 ? p - n : side == 1 ? -p : n;
+        cvni_give(&dx[c], counts ? scale * g : 0, add);
+    }
+}
+
+/* What is missing to the margin. */
+static double cvni_contrastive_gap(const cvni_rows *r, double d) { return d > r->p ? 0 : r->p - d; }
+
+static double cvni_contrastive_value(const cvni_rows *r)
+{
+    const double d = cvni_distance(r, 1, 0);
+    const double gap = cvni_contrastive_gap(r, d);
+    const double same = (double)r->in[2][0];
+    return 0.5 * (same * d * d + (1 - same) * gap * gap);
+}
+
+/* Two equal embeddings that should differ have no direction: 0. */
+static void cvni_contrastive_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    const double d = cvni_distance(r, 1, 0);
+    const double gap = cvni_contrastive_gap(r, d);
+    const double same = (double)r->in[2][0];
+    const double away = d > 0 ? (1 - same) * gap / d : 0;
+    if (side == 2) {
+        cvni_give(dx, scale * 0.5 * (d * d - gap * gap), add);
+        return;
+    }
+    for (int c = 0; c < r->size; c++) {
+        const double g = (same - away) * ((double)r->in[0][c] - (double)r->in[1][c]);
+        cvni_give(&dx[c], scale * (side ? -g : g), add);
+    }
+}
+
+/* ---- a normal distribution against N(0, 1) ---- */
+
+static double cvni_vae_value(const cvni_rows *r)
+{
+    double sum = 0;
+    for (int i = 0; i < r->size; i++) {
+        const double m = (double)r->in[0][i];
+        const double v = (double)r->in[1][i];
+        sum -= 0.5 * (1 + v - m * m - exp(v));
+    }
+    return sum;
+}
+
+static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, float *dx)
+{
+    for (int i = 0; i < r->size; i++)
+        cvni_give(&dx[i], scale * (side ? 0.5 * (exp((double)r->in[1][i]) - 1)
+                                        : (double)r->in[0][i]), add);
+}
+
+#define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
+                            cvni_row_forward, cvni_row_backward }
+
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
+                                             cvni_iou_slope };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
+                                              cvni_giou_slope };
+static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
+                                                 cvni_triplet_value, cvni_triplet_slope };
+static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
+                                                     cvni_contrastive_value,
+                                                     cvni_contrastive_slope };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
+                                             cvni_vae_slope };
+
+cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_iou_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_giou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
+{
+    return cvni_add_pair(net, &cvni_giou_loss.op, prediction, target, 0, 0);
+}
+
+cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_variance)
+{
+    return cvni_add_pair(net, &cvni_vae_loss.op, mean, log_variance, 0, 0);
+}
+
+static cvn_node cvni_add_margin_loss(cvn_net *net, const cvni_op *op, cvn_node a, cvn_node b,
+                                     cvn_node c, float margin)
+{
+    const cvn_node none = { 0 };
+    cvn_node in[CVNI_ROW_INPUTS];
+    if (!net || net->failed) return none;
+    if (!(margin > 0) || !cvni_is_finite((double)margin)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: a margin of %g; it must be above 0", op->type,
+                        (double)margin);
+        return none;
+    }
+    in[0] = a;
+    in[1] = b;
+    in[2] = c;
+    return cvni_add_layer(net, op, in, CVNI_ROW_INPUTS, &margin, sizeof margin);
+}
+
+cvn_node cvn_triplet_loss(cvn_net *net, cvn_node anchor, cvn_node positive, cvn_node negative,
+                          float margin)
+{
+    return cvni_add_margin_loss(net, &cvni_triplet_loss.op, anchor, positive, negative, margin);
+}
+
+cvn_node cvn_contrastive_loss(cvn_net *net, cvn_node a, cvn_node b, cvn_node same, float margin)
+{
+    return cvni_add_margin_loss(net, &cvni_contrastive_loss.op, a, b, same, margin);
+}
+
+/* ================================================================================================
+ * >>ctc   connectionist temporal classification
+ * ==============================================================================================
+ *   The labels of a sample, with a blank before, between and behind them, are K = 2 L + 1 states;
+ *   y[t, s] the log-probability of state s at step t. A path stays, goes on by one state, or by two
+ *   where that leaves out a blank between two different labels:
+ *     a[t, s] = y[t, s] + log sum exp a[t - 1, s - 2 .. s]
+ *     b[t, s] = y[t, s] + log sum exp b[t + 1, s .. s + 2]
+ *     loss    = -log sum exp(a[T - 1, K - 2], a[T - 1, K - 1])
+ *   backward  dx[t, c] = p[t, c] - exp(loss - y[t, c] + log sum exp of a + b over the states c)
+ *   saved     the loss of each sample; a is computed again in scratch, b row by row. Tasks are
+ *             samples; all in double.
+ *   source    A. Graves et al., ICML 2006, equations 6, 10, 16 (there without logarithms)
+ *                                                               tested: tests/test_metric_loss.c */
+
+typedef struct cvni_ctc_desc {
+    int blank, zero_infinity;
+    int input_lengths, label_lengths;   /* which input of the layer; 0: none */
+} cvni_ctc_desc;
+
+static cvn_result cvni_ctc_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_desc *d = (const cvni_ctc_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *t = cvni_in(net, l, 1);
+    size_t states;
+    char one[96];
+    char two[96];
+    if (x->is_int || x->shape.rank != 3 || !t->is_int || t->shape.rank != 2 ||
+        t->shape.dim[0] != x->shape.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s: log-probabilities [N, T, C] and labels "
+                               "[N, S] are needed",
+                               x->name, cvni_shape_text(x->shape, one), t->name,
+                               cvni_shape_text(t->shape, two));
+    if (d->blank < 0 || d->blank >= x->shape.dim[2])
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "blank %d is not in 0..%d", d->blank,
+                               x->shape.dim[2] - 1);
+    for (int i = 2; i < l->inputs; i++) {
+        const cvni_layer *in = cvni_in(net, l, i);
+        if (!in->is_int || cvni_elements(in->shape) != (size_t)x->shape.dim[0])
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "lengths '%s' must be labels [N]: cvn_input_labels(net, NULL, "
+                                   "0)",
+                                   in->name);
+    }
+    cvni_scalar_shape(l);
+    states = 2 * (size_t)t->shape.dim[1] + 1;
+    l->saved_bytes = cvni_mul_size((size_t)x->shape.dim[0], sizeof(double));
+    l->scratch_bytes = cvni_mul_size(states, (size_t)x->shape.dim[1] + 2);
+    l->scratch_bytes = cvni_add_size(l->scratch_bytes, (size_t)x->shape.dim[2]);
+    l->scratch_bytes = cvni_mul_size(l->scratch_bytes, sizeof(double));
+    return CVN_OK;
+}
+
+/* log(e^a + e^b) */
+static double cvni_log_add(double a, double b)
+{
+    const double high = a > b ? a : b;
+    const double low = a > b ? b : a;
+    return low == -HUGE_VAL ? high : high + log1p(exp(low - high));
+}
+
+typedef struct cvni_ctc_job {
+    cvn_net *net;
+    cvni_layer *l;
+    const cvni_ctc_desc *d;
+    int T, C, S;
+    float *dx;
+    int add;
+} cvni_ctc_job;
+
+typedef struct cvni_ctc_sample {
+    const float *x;                     /* [steps, C] */
+    const int *labels;
+    int steps, count;                   /* count labels, K = 2*count + 1 states */
+    int classes, blank;
+} cvni_ctc_sample;
+
+static cvni_ctc_job cvni_ctc_job_of(cvn_net *net, cvni_layer *l)
+{
+    cvni_ctc_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.d = (const cvni_ctc_desc *)l->desc;
+    j.T = cvni_in(net, l, 0)->shape.dim[1];
+    j.C = cvni_in(net, l, 0)->shape.dim[2];
+    j.S = cvni_in(net, l, 1)->shape.dim[1];
+    return j;
+}
+
+static const int *cvni_ctc_ints(const cvni_ctc_job *j, int input)
+{
+    return (const int *)(const void *)cvni_in(j->net, j->l, input)->y;
+}
+
+static cvni_ctc_sample cvni_ctc_sample_of(const cvni_ctc_job *j, int n)
+{
+    cvni_ctc_sample s;
+    s.x = cvni_in(j->net, j->l, 0)->y + (ptrdiff_t)n * j->T * j->C;
+    s.labels = cvni_ctc_ints(j, 1) + (ptrdiff_t)n * j->S;
+    s.steps = j->d->input_lengths ? cvni_ctc_ints(j, j->d->input_lengths)[n] : j->T;
+    s.count = 0;
+    if (j->d->label_lengths) s.count = cvni_ctc_ints(j, j->d->label_lengths)[n];
+    else while (s.count < j->S && s.labels[s.count] >= 0) s.count++;
+    s.classes = j->C;
+    s.blank = j->d->blank;
+    return s;
+}
+
+static int cvni_ctc_class(const cvni_ctc_sample *s, int state)
+{
+    return state % 2 ? s->labels[state / 2] : s->blank;
+}
+
+static double cvni_ctc_log(const cvni_ctc_sample *s, int t, int state)
+{
+    return (double)s->x[(ptrdiff_t)t * s->classes + cvni_ctc_class(s, state)];
+}
+
+/* May a path go from `state` - 2 to `state`? */
+static int cvni_ctc_skips(const cvni_ctc_sample *s, int state)
+{
+    return state % 2 && state > 1 && s->labels[state / 2] != s->labels[state / 2 - 1];
+}
+
+/* a [steps, K]; returns the loss. */
+static double cvni_ctc_alpha(const cvni_ctc_sample *s, double *a)
+{
+    const int K = 2 * s->count + 1;
+    if (!s->steps) return s->count ? HUGE_VAL : 0;
+    for (int k = 0; k < K; k++) a[k] = k < 2 ? cvni_ctc_log(s, 0, k) : -HUGE_VAL;
+    for (int t = 1; t < s->steps; t++) {
+        const double *before = a;
+        a += K;
+        for (int k = 0; k < K; k++) {
+            a[k] = before[k];
+            if (k > 0) a[k] = cvni_log_add(a[k], before[k - 1]);
+            if (cvni_ctc_skips(s, k)) a[k] = cvni_log_add(a[k], before[k - 2]);
+            a[k] += cvni_ctc_log(s, t, k);
+        }
+    }
+    return -cvni_log_add(a[K - 1], s->count ? a[K - 2] : -HUGE_VAL);
+}
+
+/* b of step t from b of step t + 1 (NULL: t is the last one). */
+static void cvni_ctc_beta(const cvni_ctc_sample *s, int t, const double *after, double *b)
+{
+    const int K = 2 * s->count + 1;
+    for (int k = 0; k < K; k++) {
+        b[k] = after ? after[k] : k >= K - 2 ? 0 : -HUGE_VAL;
+        if (after && k + 1 < K) b[k] = cvni_log_add(b[k], after[k + 1]);
+        if (after && k + 2 < K && cvni_ctc_skips(s, k + 2)) b[k] = cvni_log_add(b[k], after[k + 2]);
+        b[k] += cvni_ctc_log(s, t, k);
+    }
+}
+
+static void cvni_ctc_part(void *context, int begin, int end, int worker)
+{
+    const cvni_ctc_job *j = (const cvni_ctc_job *)context;
+    for (int n = begin; n < end; n++) {
+        const cvni_ctc_sample s = cvni_ctc_sample_of(j, n);
+        ((double *)j->l->saved)[n] = cvni_ctc_alpha(&s, (double *)cvni_scratch(j->net, worker));
+    }
+}
+
+static cvn_result cvni_ctc_check(cvn_net *net, const cvni_layer *l, const cvni_ctc_job *j, int n)
+{
+    const cvni_ctc_sample s = cvni_ctc_sample_of(j, n);
+    if (s.steps < 0 || s.steps > j->T || s.count < 0 || s.count > j->S)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "sample %d has %d steps and %d labels; 0..%d and 0..%d are possible",
+                               n, s.steps, s.count, j->T, j->S);
+    for (int i = 0; i < s.count; i++)
+        if (s.labels[i] < 0 || s.labels[i] >= j->C || s.labels[i] == s.blank)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "label %d of sample %d is %d; 0..%d without the blank %d are "
+                                   "possible",
+                                   i, n, s.labels[i], j->C - 1, s.blank);
+    return CVN_OK;
+}
+
+/* What the loss of sample n is multiplied with in the sum, the batch's divisor included. */
+static double cvni_ctc_factor(const cvni_ctc_job *j, const cvni_ctc_sample *s, int n)
+{
+    const cvni_layer *x = cvni_in(j->net, j->l, 0);
+    return (double)cvni_sample_weight(j->net, x, n) /
+           ((double)cvni_max(s->count, 1) * x->shape.dim[0]);
+}
+
+static double cvni_ctc_cost(const cvni_ctc_job *j)
+{
+    return 100.0 * cvni_in(j->net, j->l, 0)->shape.dim[0] * j->T * (2.0 * j->S + 1);
+}
+
+static cvn_result cvni_ctc_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    const int N = cvni_in(net, l, 0)->shape.dim[0];
+    double sum = 0;
+    for (int n = 0; n < N; n++) {
+        const cvn_result result = cvni_ctc_check(net, l, &j, n);
+        if (result != CVN_OK) return result;
+    }
+    cvni_parallel_for(net, N, cvni_ctc_cost(&j), cvni_ctc_part, &j);
+    for (int n = 0; n < N; n++) {
+        const cvni_ctc_sample s = cvni_ctc_sample_of(&j, n);
+        const double loss = ((const double *)l->saved)[n];
+        if (loss == HUGE_VAL && j.d->zero_infinity) continue;
+        sum += cvni_ctc_factor(&j, &s, n) * loss;
+    }
+    l->y[0] = (float)sum;
+    return CVN_OK;
+}
+
+/* Gradient of one step: sums of a + b by class, then the difference. */
+static void cvni_ctc_back_step(const cvni_ctc_sample *s, int t, double loss, const double *a,
+                               const double *b, double *sums, double scale, float *dx, int add)
+{
+    for (int c = 0; c < s->classes; c++) sums[c] = -HUGE_VAL;
+    for (int k = 0; k <= 2 * s->count; k++) {
+        double *sum = &sums[cvni_ctc_class(s, k)];
+        *sum = cvni_log_add(*sum, a[k] + b[k]);
+    }
+    for (int c = 0; c < s->classes; c++) {
+        const double y = (double)s->x[(ptrdiff_t)t * s->classes + c];
+        const double seen = sums[c] == -HUGE_VAL && loss != HUGE_VAL ? 0 : exp(sums[c] + loss - y);
+        cvni_give(&dx[c], scale * (exp(y) - seen), add);
+    }
+}
+
+static void cvni_ctc_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_ctc_job *j = (const cvni_ctc_job *)context;
+    const int states = 2 * j->S + 1;
+    double *a = (double *)cvni_scratch(j->net, worker);
+    double *b = a + (ptrdiff_t)j->T * states;
+    double *sums = b + 2 * (ptrdiff_t)states;
+    for (int n = begin; n < end; n++) {
+        const cvni_ctc_sample s = cvni_ctc_sample_of(j, n);
+        const double loss = ((const double *)j->l->saved)[n];
+        const int skip = loss == HUGE_VAL && j->d->zero_infinity;
+        const double scale = (double)j->l->dy[0] * cvni_ctc_factor(j, &s, n);
+        const double *after = NULL;
+        float *dx = j->dx + (ptrdiff_t)n * j->T * j->C;
+        if (!skip) cvni_ctc_alpha(&s, a);
+        for (int t = j->T - 1; t >= 0; t--) {
+            double *row = b + (t % 2) * (ptrdiff_t)states;
+            if (skip || t >= s.steps) {
+                if (!j->add) cvni_zero(dx + (ptrdiff_t)t * j->C, (size_t)j->C);
+                continue;
+            }
+            cvni_ctc_beta(&s, t, after, row);
+            cvni_ctc_back_step(&s, t, loss, a + (ptrdiff_t)t * (2 * s.count + 1), row, sums, scale,
+                               dx + (ptrdiff_t)t * j->C, j->add);
+            after = row;
+        }
+    }
+}
+
+static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx)
+        cvni_parallel_for(net, cvni_in(net, l, 0)->shape.dim[0], 2 * cvni_ctc_cost(&j),
+                          cvni_ctc_back_part, &j);
+}
+
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
+                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
+                                          cvni_ctc_forward, cvni_ctc_backward };
+
+cvn_ctc_desc cvn_ctc_defaults(void)
+{
+    cvn_ctc_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_ctc_loss(cvn_net *net, cvn_node log_probabilities, cvn_node labels,
+                      const cvn_ctc_desc *desc)
+{
+    const cvn_ctc_desc d = desc ? *desc : cvn_ctc_defaults();
+    cvni_ctc_desc own;
+    cvn_node in[4];
+    int inputs = 2;
+    memset(&own, 0, sizeof own);
+    own.blank = d.blank;
+    own.zero_infinity = d.zero_infinity != 0;
+    in[0] = log_probabilities;
+    in[1] = labels.id ? labels : cvn_input_labels(net, &d.max_labels, 1);
+    if (d.input_lengths.id) {
+        own.input_lengths = inputs;
+        in[inputs++] = d.input_lengths;
+    }
+    if (d.label_lengths.id) {
+        own.label_lengths = inputs;
+        in[inputs++] = d.label_lengths;
+    }
+    return cvni_add_layer(net, &cvni_op_ctc_loss, in, inputs, &own, sizeof own);
+}
+
+int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank, int *labels)
+{
+    int count = 0;
+    int last = blank;
+    if (!log_probabilities || !labels || T < 0 || C < 1 || blank < 0 || blank >= C)
+        return CVN_ERROR_ARGUMENT;
+    for (int t = 0; t < T; t++) {
+        const float *x = log_probabilities + (ptrdiff_t)t * C;
+        int best = 0;
+        for (int c = 1; c < C; c++) if (x[c] > x[best]) best = c;
+        if (best != last && best != blank) labels[count++] = best;
+        last = best;
+    }
+    return count;
+}
+
+/* ================================================================================================
+ * >>penalty   losses of a layer's weight: L1, L2, orthogonality
+ * ==============================================================================================
+ *   The layer has no inputs; its parameter is that of the layer it is for, as if tied to it.
+ *     l1              dW += dy f sign(W)
+ *     l2              dW += 2 dy f W
+ *     orthogonality   G = W W^T - I, dW += 4 dy f G W
+ *   saved     orthogonality: G                                tested: tests/test_metric_loss.c */
+
+typedef struct cvni_penalty_desc {
+    int node;
+    float factor;
+} cvni_penalty_desc;
+
+static const cvni_param *cvni_penalty_param(const cvn_net *net, const cvni_layer *l)
+{
+    return &net->params[l->param[0]];
+}
+
+static cvn_result cvni_penalty_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_penalty_desc *d = (const cvni_penalty_desc *)l->desc;
+    const cvni_layer *of = &net->layers[d->node];
+    if (!of->params || net->params[of->param[0]].role != CVNI_WEIGHT || of->op->flags & CVNI_LOSS)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "'%s' (%s) has no weight", of->name,
+                               of->op->type);
+    if (!cvni_is_finite((double)d->factor))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "a factor of %g", (double)d->factor);
+    if (!l->params) {
+        if (!cvni_grow_params(net, l)) return net->failed;
+        l->param[l->params++] = of->param[0];
+    }
+    cvni_scalar_shape(l);
+    l->work_forward_bytes = cvni_chunk_bytes(cvni_penalty_param(net, l)->count, 1);
+    return CVN_OK;
+}
+
+typedef struct cvni_penalty_job {
+    const float *w;
+    float *dw;
+    double *partial;
+    size_t count;
+    int squares;
+    double scale;
+} cvni_penalty_job;
+
+static void cvni_penalty_part(void *context, int begin, int end, int worker)
+{
+    const cvni_penalty_job *j = (const cvni_penalty_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        double sum = 0;
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++) {
+            const double w = (double)j->w[i];
+            sum += j->squares ? w * w : fabs(w);
+        }
+        j->partial[t] = sum;
+    }
+}
+
+static void cvni_penalty_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_penalty_job *j = (const cvni_penalty_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++)
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < cvni_chunk_end(j->count, t); i++)
+            j->dw[i] += (float)(j->scale * (double)(j->squares ? 2 * j->w[i] : cvni_sign(j->w[i])));
+}
+
+static cvn_result cvni_penalty_run(cvn_net *net, cvni_layer *l, int squares)
+{
+    cvni_penalty_job j;
+    memset(&j, 0, sizeof j);
+    j.w = cvni_weights(net, l, 0);
+    j.count = cvni_penalty_param(net, l)->count;
+    j.partial = (double *)l->work_forward;
+    j.squares = squares;
+    cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_penalty_part, &j);
+    l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor *
+                      cvni_sum_partials(j.partial, cvni_chunks(j.count), 1));
+    return CVN_OK;
+}
+
+/* The weight's gradient; NULL when the layer that owns it is frozen. */
+static float *cvni_penalty_grad(cvn_net *net, const cvni_layer *l)
+{
+    return net->layers[cvni_penalty_param(net, l)->layer].frozen ? NULL
+                                                                 : cvni_weights_grad(net, l, 0);
+}
+
+static double cvni_penalty_scale(const cvni_layer *l)
+{
+    return (double)l->dy[0] * (double)((const cvni_penalty_desc *)l->desc)->factor;
+}
+
+static void cvni_penalty_back(cvn_net *net, cvni_layer *l, int squares)
+{
+    cvni_penalty_job j;
+    memset(&j, 0, sizeof j);
+    j.w = cvni_weights(net, l, 0);
+    j.dw = cvni_penalty_grad(net, l);
+    j.count = cvni_penalty_param(net, l)->count;
+    j.squares = squares;
+    j.scale = cvni_penalty_scale(l);
+    if (j.dw)
+        cvni_parallel_for(net, cvni_chunks(j.count), 2.0 * (double)j.count, cvni_penalty_back_part,
+                          &j);
+}
+
+static cvn_result cvni_l1_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvni_penalty_run(net, l, 0);
+}
+static cvn_result cvni_l2_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvni_penalty_run(net, l, 1);
+}
+static void cvni_l1_backward(cvn_net *net, cvni_layer *l) { cvni_penalty_back(net, l, 0); }
+static void cvni_l2_backward(cvn_net *net, cvni_layer *l) { cvni_penalty_back(net, l, 1); }
+
+static cvn_result cvni_orthogonality_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_penalty_shape(net, l);
+    const cvni_param *p;
+    int rows, rest;
+    if (result != CVN_OK) return result;
+    p = cvni_penalty_param(net, l);
+    rows = p->shape.dim[0];
+    rest = (int)(p->count / (size_t)rows);
+    l->work_forward_bytes = 0;
+    l->saved_bytes = cvni_mul_size(cvni_mul_size((size_t)rows, (size_t)rows), sizeof(float));
+    l->work_backward_bytes = l->saved_bytes;
+    l->scratch_bytes = cvni_max_size(cvni_gemm_scratch(net->k, rows, rows, rest),
+                                     cvni_gemm_scratch(net->k, rows, rest, rows));
+    if (cvni_mul_size((size_t)rows, (size_t)rows) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "a weight of %d rows is too large", rows);
+    return CVN_OK;
+}
+
+static cvn_result cvni_orthogonality_forward(cvn_net *net, cvni_layer *l)
+{
+    const float *w = cvni_weights(net, l, 0);
+    const int rows = cvni_penalty_param(net, l)->shape.dim[0];
+    const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    float *g = (float *)l->saved;
+    double sum = 0;
+    cvni_matmul_run(net, 1, rows, rows, rest, w, 0, w, 1, g, 0);
+    for (int i = 0; i < rows; i++) g[(ptrdiff_t)i * (rows + 1)] -= 1;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) sum += (double)g[i] * (double)g[i];
+    l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor * sum);
+    return CVN_OK;
+}
+
+static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
+{
+    const float *w = cvni_weights(net, l, 0);
+    const int rows = cvni_penalty_param(net, l)->shape.dim[0];
+    const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    const float *g = (const float *)l->saved;
+    const float scale = (float)(4 * cvni_penalty_scale(l));
+    float *scaled = (float *)l->work_backward;
+    float *dw = cvni_penalty_grad(net, l);
+    if (!dw) return;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) scaled[i] = scale * g[i];
+    cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
+}
+
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
+                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
+                                            cvni_l1_forward, cvni_l1_backward };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
+                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
+                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_orthogonality = { "orthogonality",
+                                               "penalty",
+                                               NULL,
+                                               CVNI_LOSS,
+                                               cvni_orthogonality_shape,
+                                               NULL,
+                                               cvni_orthogonality_forward,
+                                               cvni_orthogonality_backward };
+
+static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
+{
+    const cvn_node none = { 0 };
+    cvni_penalty_desc d;
+    if (!net || net->failed) return none;
+    if (!cvni_valid(net, node)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        return none;
+    }
+    memset(&d, 0, sizeof d);
+    d.node = node.id;
+    d.factor = factor;
+    return cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
+}
+
+cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_add_penalty(net, &cvni_op_l1_penalty, node, factor);
+}
+
+cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_add_penalty(net, &cvni_op_l2_penalty, node, factor);
+}
+
+cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor)
+{
+    return cvni_add_penalty(net, &cvni_op_orthogonality, node, factor);
+}
+
+/* ================================================================================================
+ * >>features   another net as a layer
+ * ==============================================================================================
+ *   forward   x into the other net's first input, its prediction, the node's value
+ *   backward  the same again, unless this layer was the last to run that net; then its backward
+ *             pass from dy, with parameter gradients left alone; dx = gradient of its input
+ *                                                             tested: tests/test_metric_loss.c */
+
+typedef struct cvni_features_desc {
+    cvn_net *other;
+    int node;
+} cvni_features_desc;
+
+/* What must hold of the other net, at each plan and each pass. */
+static cvn_result cvni_features_check(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvn_net *other = d->other;
+    const cvni_layer *in;
+    const cvni_layer *y;
+    cvn_shape s = x->shape;
+    char one[96];
+    char two[96];
+    if (!other || other == net)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "needs another net");
+    if (other->failed || other->mode != CVN_TRAIN)
+        return cvni_layer_fail(net, l, CVN_ERROR_STATE,
+                               "the other net must be built before, with cvn_build%s%s",
+                               other->failed ? ": " : "", other->failed ? other->message : "");
+    in = cvni_first_input(other);
+    y = &other->layers[d->node > 0 && d->node < other->layer_count ? d->node : 0];
+    if (!in || y == other->layers || y->is_int || y->per_batch || y->op->flags & CVNI_SOURCE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "needs a layer of the other net, and a float input there");
+    if (!in->want_grad || !in->place.grad || !y->want_grad || !y->place.grad ||
+        !y->place.predict || !cvni_is_kept(other, d->node))
+        return cvni_layer_fail(net, l, CVN_ERROR_STATE,
+                               "in the other net mark '%s' with cvn_want_grad, '%s' with "
+                               "cvn_want_grad and cvn_output, then call cvn_build",
+                               in->name, y->name);
+    s.dim[0] = in->shape.dim[0];
+    if (!cvni_same_shape(s, in->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' is %s, the other net takes %s",
+                               x->name, cvni_shape_text(x->shape, one),
+                               cvni_shape_text(in->shape, two));
+    if (x->shape.dim[0] > other->max_batch)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "the other net was built for %d samples; build it for %d",
+                               other->max_batch, x->shape.dim[0]);
+    return CVN_OK;
+}
+
+static cvn_result cvni_features_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    const cvn_result result = cvni_features_check(net, l);
+    if (result != CVN_OK) return result;
+    l->shape = d->other->layers[d->node].shape;
+    l->shape.dim[0] = cvni_in(net, l, 0)->shape.dim[0] * d->other->layers[d->node].samples;
+    l->macs = 0;
+    for (int id = 1; id < d->other->layer_count; id++)
+        if (d->other->layers[id].place.predict) l->macs += cvni_layer_macs(&d->other->layers[id]);
+    return CVN_OK;
+}
+
+/* x through the other net. */
+static cvn_result cvni_features_run(cvn_net *net, cvni_layer *l)
+{
+    cvn_net *other = ((const cvni_features_desc *)l->desc)->other;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvn_result result = cvni_features_check(net, l);
+    if (result != CVN_OK) return result;
+    result = cvni_set_batch(other, x->shape.dim[0]);
+    if (result == CVN_OK) {
+        cvni_fill_input(other, cvni_first_input(other), x->y);
+        result = cvni_run(other, 0, 0);
+    }
+    if (result != CVN_OK)
+        return cvni_layer_fail(net, l, result, "the other net: %s", other->message);
+    other->fed_by = l;
+    return CVN_OK;
+}
+
+static cvn_result cvni_features_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    const cvn_result result = cvni_features_run(net, l);
+    if (result == CVN_OK)
+        memcpy(l->y, d->other->layers[d->node].y, cvni_elements(l->shape) * sizeof(float));
+    return result;
+}
+
+/* The forward pass has seen all that can be wrong. Should the other net have been taken apart in
+ * between, the gradient is NaN rather than a wrong number. */
+static void cvni_features_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    const size_t n = cvni_elements(x->shape);
+    cvn_result result = CVN_OK;
+    cvn_node node;
+    int add = 0;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return;
+    node.id = d->node;
+    if (d->other->fed_by != l || !d->other->forward_done) result = cvni_features_run(net, l);
+    if (result == CVN_OK) {
+        d->other->inputs_only = 1;
+        result = cvn_backward_from(d->other, node, l->dy);
+        d->other->inputs_only = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static const cvni_op cvni_op_features = { "features",
+                                          "features",
+                                          NULL,
+                                          CVNI_USES_X,
+                                          cvni_features_shape,
+                                          NULL,
+                                          cvni_features_forward,
+                                          cvni_features_backward };
+
+cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
+{
+    cvni_features_desc d;
+    memset(&d, 0, sizeof d);
+    d.other = other;
+    d.node = node.id;
+    return cvni_add_layer(net, &cvni_op_features, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target, cvn_net *other,
+                             cvn_node node)
+{
+    const cvn_node a = cvn_features(net, x, other, node);
+    const cvn_node b = cvn_features(net, target, other, node);
+    return cvn_mse_loss(net, a, b);
+}
+
+CVNI_COLD_END
 
 CVNI_COLD_BEGIN
 
@@ -10785,7 +16512,16 @@ CVNI_COLD_BEGIN
  *                of squares/n - mean^2) (the biased one), from exact integer sums. A std of 0
  *                stands for 1.
  *   normalised   y = (byte/255 - mean[c])/std[c], each operation rounded to float
- *   memory       one block a set: the labels as int, then the bytes    tested: tests/test_data.c */
+ *   memory       one block a set: the labels as int, then the bytes. A view owns its index only.
+ *   splits       words of the stream CVNI_STREAM_SHUFFLE: (seed, 0, id 1) for folds, (seed, 0, id
+ *                2) for stratified splits, (seed, epoch, id 3) for balanced orders; cvn_fit's own
+ *                shuffle has id 0. Shuffled by Fisher and Yates from the end.
+ *     fold       samples shuffled[count*fold/folds .. count*(fold + 1)/folds) are the valid ones
+ *     stratified the members of each class, in order, are shuffled class by class; the first
+ *                ones of each are the valid ones
+ *     balanced   the members are shuffled so, too; then the classes that occur are shuffled anew
+ *                for each round
+ *                                            tested: tests/test_data.c, tests/test_folds.c */
 
 #define CVNI_CIFAR_IMAGE 3072               /* bytes: 3 x 32 x 32 */
 #define CVNI_CIFAR_RECORD 3073
@@ -10926,28 +16662,62 @@ static unsigned char *cvni_data_bytes(const cvn_data *data)
     return (unsigned char *)data->memory + (data->labels ? (size_t)data->count * sizeof(int) : 0);
 }
 
-/* Finds mean, std and classes of a set of bytes. */
-static void cvni_data_measure(cvn_data *data)
+/* Number of sample i of the set in its arrays. */
+static size_t cvni_data_number(const cvn_data *data, int i)
+{
+    return (size_t)data->first + (size_t)(data->index ? data->index[i] : i);
+}
+
+/* Mean and std of channel c of a set of bytes, from exact sums. */
+static void cvni_byte_statistics(const cvn_data *data, int c, float *mean, float *std)
 {
     const size_t plane = (size_t)data->height * (size_t)data->width;
     const double pixels = (double)plane * data->count;
-    for (int c = 0; c < data->channels; c++) {
-        uint64_t sum = 0, squares = 0;
-        double mean, variance;
+    uint64_t sum = 0, squares = 0;
+    double average, variance;
+    for (int i = 0; i < data->count; i++) {
+        const size_t at = cvni_data_number(data, i) * (size_t)data->channels + (size_t)c;
+        const unsigned char *p = data->bytes + at * plane;
+        for (size_t j = 0; j < plane; j++) {
+            const uint32_t byte = p[j];
+            sum += byte;
+            squares += byte * byte;
+        }
+    }
+    average = (double)sum / pixels;
+    variance = (double)squares / pixels - average * average;
+    *mean = (float)(average / 255.0);
+    *std = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+}
+
+/* The same of a set of floats, in two passes. */
+static void cvni_float_statistics(const cvn_data *data, int c, float *mean, float *std)
+{
+    const size_t plane = (size_t)data->height * (size_t)data->width;
+    const double pixels = (double)plane * data->count;
+    double average = 0, squares = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double sum = 0;
         for (int i = 0; i < data->count; i++) {
-            const unsigned char *p = data->bytes +
-                                     ((size_t)i * (size_t)data->channels + (size_t)c) * plane;
+            const size_t at = cvni_data_number(data, i) * (size_t)data->channels + (size_t)c;
+            const float *x = data->images + at * plane;
             for (size_t j = 0; j < plane; j++) {
-                const uint32_t byte = p[j];
-                sum += byte;
-                squares += byte * byte;
+                const double d = (double)x[j] - average;
+                sum += pass ? d * d : d;
             }
         }
-        mean = (double)sum / pixels;
-        variance = (double)squares / pixels - mean * mean;
-        data->mean[c] = (float)(mean / 255.0);
-        data->std[c] = variance > 0 ? (float)(sqrt(variance) / 255.0) : 0.0f;
+        if (pass) squares = sum;
+        else average = sum / pixels;
     }
+    *mean = (float)average;
+    *std = (float)sqrt(squares / pixels);
+}
+
+/* Finds mean, std and classes of a set of bytes. */
+static void cvni_data_measure(cvn_data *data)
+{
+    for (int c = 0; c < data->channels; c++)
+        cvni_byte_statistics(data, c, &data->mean[c], &data->std[c]);
     if (!data->labels) return;
     for (int i = 0; i < data->count; i++)
         data->classes = cvni_max(data->classes, data->labels[i] + 1);
@@ -11173,8 +16943,290 @@ cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count)
     *tail = *data;
     tail->memory = NULL;
     tail->count = count;
-    tail->first = data->first + data->count - count;
     data->count -= count;
+    if (data->index) tail->index = data->index + data->count;
+    else tail->first = data->first + data->count;
+    return CVN_OK;
+}
+
+cvn_result cvn_data_statistics(const cvn_data *data, float *mean, float *std)
+{
+    if (!data || !mean || !std || !data->bytes == !data->images || data->count < 1 ||
+        data->channels < 1 || data->height < 1 || data->width < 1)
+        return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < data->channels; c++) {
+        if (data->bytes) cvni_byte_statistics(data, c, &mean[c], &std[c]);
+        else cvni_float_statistics(data, c, &mean[c], &std[c]);
+    }
+    return CVN_OK;
+}
+
+cvn_result cvn_data_normalize(cvn_data *data)
+{
+    if (!data) return CVN_ERROR_ARGUMENT;
+    if (!data->bytes || data->channels > CVN_MAX_CHANNELS ||
+        cvn_data_statistics(data, data->mean, data->std) != CVN_OK) {
+        snprintf(data->error, sizeof data->error,
+                 "cvn_data_normalize: needs bytes [%d, %d, %d, %d] with 1 to %d channels%s",
+                 data->count, data->channels, data->height, data->width, CVN_MAX_CHANNELS,
+                 data->images ? "; float images are not normalised" : "");
+        return CVN_ERROR_ARGUMENT;
+    }
+    return CVN_OK;
+}
+
+/* ---- views: folds, stratified splits, balanced sampling ---- */
+
+#define CVNI_MAX_CLASSES 1048576            /* of stratified and balanced sets: limits memory */
+
+enum { CVNI_SHUFFLE_FOLD = 1, CVNI_SHUFFLE_STRATIFIED = 2, CVNI_SHUFFLE_BALANCED = 3 };
+
+/* Fisher and Yates with the next words of r. */
+static void cvni_shuffle_ints(int *x, int n, cvni_rng *r)
+{
+    for (int i = n - 1; i > 0; i--) {
+        const int j = (int)cvni_below(r, (uint32_t)i + 1);
+        const int t = x[i];
+        x[i] = x[j];
+        x[j] = t;
+    }
+}
+
+static int *cvni_take_ints(size_t n)
+{
+    const size_t bytes = cvni_mul_size(n, sizeof(int));
+    return bytes == SIZE_MAX ? NULL : (int *)CONVNET_MALLOC(bytes);
+}
+
+/* A split failed: both results are empty sets with the text. */
+CVNI_PRINTF(4, 5)
+static cvn_result cvni_split_fail(cvn_data *train, cvn_data *valid, cvn_result result,
+                                  const char *format, ...)
+{
+    va_list args;
+    memset(train, 0, sizeof *train);
+    memset(valid, 0, sizeof *valid);
+    va_start(args, format);
+    vsnprintf(train->error, sizeof train->error, format, args);
+    va_end(args);
+    memcpy(valid->error, train->error, sizeof valid->error);
+    return result;
+}
+
+static cvn_result cvni_split_check(const cvn_data *data, cvn_data *train, cvn_data *valid,
+                                   const char *call)
+{
+    if (!train || !valid || train == valid || data == train || data == valid)
+        return CVN_ERROR_ARGUMENT;
+    if (!data || data->count < 2)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "%s: %d samples cannot be split", call, data ? data->count : 0);
+    return CVN_OK;
+}
+
+/* The samples with part[i] == which, `count` of them, as a view. */
+static int cvni_make_view(const cvn_data *data, const int *part, int which, int count,
+                          cvn_data *view)
+{
+    int *index = cvni_take_ints((size_t)count);
+    int n = 0;
+    if (!index) return 0;
+    for (int i = 0; i < data->count; i++)
+        if (part[i] == which) index[n++] = data->index ? data->index[i] : i;
+    *view = *data;
+    view->memory = index;
+    view->index = index;
+    view->count = count;
+    view->error[0] = 0;
+    return 1;
+}
+
+/* Both views of a split; part[i] is 1 for the `count` samples of valid. Gives part back. */
+static cvn_result cvni_make_views(const cvn_data *data, int *part, int count, cvn_data *train,
+                                  cvn_data *valid)
+{
+    int done = cvni_make_view(data, part, 0, data->count - count, train);
+    if (done && !cvni_make_view(data, part, 1, count, valid)) {
+        cvn_data_free(train);
+        done = 0;
+    }
+    CONVNET_FREE(part);
+    if (done) return CVN_OK;
+    return cvni_split_fail(train, valid, CVN_ERROR_MEMORY, "no memory for views of %d samples",
+                           data->count);
+}
+
+cvn_result cvn_data_fold(const cvn_data *data, int folds, int fold, uint64_t seed, cvn_data *train,
+                         cvn_data *valid)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_FOLD);
+    const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_fold");
+    int n, begin, end;
+    int *part, *order;
+    if (result != CVN_OK) return result;
+    n = data->count;
+    if (folds < 2 || folds > n || fold < 0 || fold >= folds)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_fold: fold %d of %d; 2 to %d folds of %d samples are "
+                               "possible, counted from 0", fold, folds, n, n);
+    part = cvni_take_ints(cvni_mul_size(2, (size_t)n));
+    if (!part)
+        return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
+                               "cvn_data_fold: no memory for the order of %d samples", n);
+    order = part + n;
+    for (int i = 0; i < n; i++) order[i] = i;
+    cvni_shuffle_ints(order, n, &r);
+    begin = (int)((int64_t)n * fold / folds);
+    end = (int)((int64_t)n * (fold + 1) / folds);
+    for (int i = 0; i < n; i++) part[order[i]] = i >= begin && i < end;
+    return cvni_make_views(data, part, end - begin, train, valid);
+}
+
+/* Largest label of the set + 1; -1 when there are none, or one is CVNI_MAX_CLASSES or more. */
+static int cvni_data_classes(const cvn_data *data)
+{
+    int classes = 0;
+    for (int i = 0; data->labels && i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= CVNI_MAX_CLASSES) return -1;
+        classes = cvni_max(classes, label + 1);
+    }
+    return classes > 0 ? classes : -1;
+}
+
+/* Sorts the samples by class and shuffles each class: those of class c are members[start[c] ..
+ * start[c + 1]), start having classes + 1 elements. Negative labels are left out. */
+static void cvni_class_members(const cvn_data *data, int classes, cvni_rng *r, int *start,
+                               int *members)
+{
+    for (int c = 0; c <= classes; c++) start[c] = 0;
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0) start[label + 1]++;
+    }
+    for (int c = 0; c < classes; c++) start[c + 1] += start[c];
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0) members[start[label]++] = i;    /* now it is the end of the class */
+    }
+    for (int c = classes; c > 0; c--) start[c] = start[c - 1];
+    start[0] = 0;
+    for (int c = 0; c < classes; c++)
+        cvni_shuffle_ints(members + start[c], start[c + 1] - start[c], r);
+}
+
+/* quota[c] = members of class c in valid, `count` in all: count[c]*share rounded down, and one more
+ * for the largest remainders, of equal ones for the first. */
+static void cvni_quotas(const int *start, int classes, double share, int count, int *quota)
+{
+    int given = 0;
+    for (int c = 0; c < classes; c++) {
+        quota[c] = (int)((start[c + 1] - start[c]) * share);
+        given += quota[c];
+    }
+    for (; given < count; given++) {
+        double most = -1;
+        int best = 0;
+        for (int c = 0; c < classes; c++) {
+            const int members = start[c + 1] - start[c];
+            if (quota[c] < members && members * share - quota[c] > most) {
+                most = members * share - quota[c];
+                best = c;
+            }
+        }
+        quota[best]++;
+    }
+}
+
+cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
+                                     cvn_data *train, cvn_data *valid)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_STRATIFIED);
+    const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_split_stratified");
+    int n, count, classes;
+    int *part, *members, *start, *quota;
+    if (result != CVN_OK) return result;
+    n = data->count;
+    count = share > 0 && share < 1 ? (int)(n * share + 0.5) : 0;
+    if (count < 1 || count >= n)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_split_stratified: a share of %g of %d samples leaves "
+                               "nothing on one side", share, n);
+    classes = cvni_data_classes(data);
+    for (int i = 0; i < n && classes > 0; i++)
+        if (data->labels[cvni_data_number(data, i)] < 0) classes = -1;
+    if (classes < 0)
+        return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
+                               "cvn_data_split_stratified: needs a label from 0 to %d for each "
+                               "sample", CVNI_MAX_CLASSES - 1);
+    part = cvni_take_ints(cvni_add_size(cvni_mul_size(2, (size_t)n), 2 * (size_t)classes + 1));
+    if (!part)
+        return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
+                               "cvn_data_split_stratified: no memory for %d samples", n);
+    members = part + n;
+    start = members + n;
+    quota = start + classes + 1;
+    cvni_class_members(data, classes, &r, start, members);
+    cvni_quotas(start, classes, share, count, quota);
+    for (int c = 0; c < classes; c++)
+        for (int i = start[c]; i < start[c + 1]; i++) part[members[i]] = i - start[c] < quota[c];
+    return cvni_make_views(data, part, count, train, valid);
+}
+
+cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, int classes)
+{
+    if (!data || !data->labels || !counts || classes < 1 || data->count < 0)
+        return CVN_ERROR_ARGUMENT;
+    for (int c = 0; c < classes; c++) counts[c] = 0;
+    for (int i = 0; i < data->count; i++) {
+        const int label = data->labels[cvni_data_number(data, i)];
+        if (label >= 0 && label < classes) counts[label]++;
+    }
+    return CVN_OK;
+}
+
+/* Ints of work that cvni_balanced_order needs. */
+static size_t cvni_balanced_work(int count, int classes)
+{
+    return cvni_add_size((size_t)count, 3 * (size_t)classes + 1);
+}
+
+/* The order of cvn_data_balanced_order in given memory; classes from cvni_data_classes, not -1. */
+static void cvni_balanced_order(const cvn_data *data, int classes, uint64_t seed, uint64_t epoch,
+                                int *order, int *work)
+{
+    cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, CVNI_SHUFFLE_BALANCED);
+    int *members = work;
+    int *start = members + data->count;
+    int *next = start + classes + 1;        /* member of each class to come */
+    int *round = next + classes;            /* the classes that occur */
+    int n = 0;
+    cvni_class_members(data, classes, &r, start, members);
+    for (int c = 0; c < classes; c++) {
+        next[c] = start[c];
+        if (start[c + 1] > start[c]) round[n++] = c;
+    }
+    for (int i = 0; i < data->count; i++) {
+        const int place = i % n;
+        int c;
+        if (place == 0) cvni_shuffle_ints(round, n, &r);
+        c = round[place];
+        order[i] = members[next[c]++];
+        if (next[c] == start[c + 1]) next[c] = start[c];
+    }
+}
+
+cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch, int *order)
+{
+    int classes;
+    int *work;
+    if (!data || !order || data->count < 1) return CVN_ERROR_ARGUMENT;
+    classes = cvni_data_classes(data);
+    if (classes < 0) return CVN_ERROR_ARGUMENT;
+    work = cvni_take_ints(cvni_balanced_work(data->count, classes));
+    if (!work) return CVN_ERROR_MEMORY;
+    cvni_balanced_order(data, classes, seed, epoch, order, work);
+    CONVNET_FREE(work);
     return CVN_OK;
 }
 
@@ -11246,8 +17298,7 @@ typedef struct cvni_gather_job {
 /* Place of sample i of the batch in the arrays of the set. */
 static size_t cvni_sample(const cvni_gather_job *g, int i)
 {
-    return (size_t)g->data->first +
-           (size_t)(g->batch->index ? g->batch->index[i] : g->batch->first + i);
+    return cvni_data_number(g->data, g->batch->index ? g->batch->index[i] : g->batch->first + i);
 }
 
 static void cvni_gather_rows(void *context, int begin, int end, int worker)
@@ -11325,8 +17376,9 @@ static void cvni_gather_images(cvn_net *net, cvni_layer *l, cvni_gather_job *g)
     const int images = cvni_image_size(data, l, g);
     g->to = l->y;
     if (g->batch->training && data->augment && images) {
-        cvni_parallel_for(net, g->batch->n, work * (data->augment->noise > 0 ? 60 : 15),
-                          cvni_gather_augmented, g);
+        const int slow = data->augment->noise > 0 || data->augment->elastic > 0;
+        cvni_parallel_for(net, g->batch->n, work * (slow ? 60 : 15), cvni_gather_augmented,
+                          g);
     } else if (data->bytes) {
         g->from = data->bytes;
         g->row_bytes = elements;
@@ -11344,7 +17396,8 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
 {
     cvn_result r;
     for (int i = 0; i < batch->n; i++)
-        batch->work[i] = data->first + (batch->index ? batch->index[i] : batch->first + i);
+        batch->work[i] = (int)cvni_data_number(data, batch->index ? batch->index[i]
+                                                                  : batch->first + i);
     net->message[0] = 0;                    /* what is there afterwards is the callback's own
                                              * trouble */
     r = data->fill(data->user, net, batch->work, batch->n, batch->training);
@@ -11359,7 +17412,19 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
     return CVN_OK;
 }
 
-/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented.
+/* The weights of a batch; a plan without losses has no room for them. */
+static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
+{
+    if (!data->weights || !net->sample_weights) return;
+    for (int i = 0; i < batch->n; i++) {
+        const int s = batch->index ? batch->index[i] : batch->first + i;
+        net->sample_weights[i] = data->weights[cvni_data_number(data, s)];
+    }
+    net->weighted = batch->n;
+}
+
+/* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented,
+ * and their weights, if the set has some (only those weigh: weights set before are forgotten).
  * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
@@ -11367,9 +17432,11 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
-    if (data->fill) return cvni_gather_fill(net, data, batch);
-    r = cvni_set_batch(net, batch->n);
+    net->weighted = net->mixed = 0;
+    r = data->fill ? cvni_gather_fill(net, data, batch) : cvni_set_batch(net, batch->n);
     if (r != CVN_OK) return r;
+    cvni_gather_weights(net, data, batch);
+    if (data->fill) return CVN_OK;
     memset(&g, 0, sizeof g);
     g.batch = batch;
     g.data = data;
@@ -11386,7 +17453,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         from = l->is_int ? (const void *)data->labels : (const void *)data->targets;
         if (!from) continue;
         g.from = (const unsigned char *)from;
-        g.row_bytes = cvni_sample_elements(l->shape) * (l->is_int ? sizeof(int) : sizeof(float));
+        g.row_bytes = cvni_batch_elements(l) * (l->is_int ? sizeof(int) : sizeof(float));
         g.to = l->y;
         cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
                           cvni_gather_rows, &g);
@@ -11428,7 +17495,8 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
                          l->name, text);
     if (data->augment && !cvni_augment_valid(data->augment))
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "augmentation: values must be finite, not negative, scale below 1");
+                         "augmentation: values must be finite, not negative, scale below 1; "
+                         "the limits stand at each field of cvn_augment");
     return CVN_OK;
 }
 
@@ -11442,6 +17510,11 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
                          data->count, data->first);
+    for (int i = 0; data->index && i < data->count; i++)
+        if (data->index[i] < 0 || data->index[i] > INT_MAX - data->first)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "the data set has the index %d for its sample %d, from number %d on",
+                             data->index[i], i, data->first);
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -11462,12 +17535,104 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         if (target ? !data->targets : !data->labels)
             return cvni_fail(net, CVN_ERROR_ARGUMENT, "the set has no %s for the input '%s'",
                              target ? "targets" : "labels", l->name);
-        if (elements[target] && elements[target] != cvni_sample_elements(l->shape))
+        if (elements[target] && elements[target] != cvni_batch_elements(l))
             return cvni_fail(net, CVN_ERROR_SHAPE,
                              "the net has several inputs for %s, of different sizes: use "
                              "cvn_data.fill",
                              target ? "targets" : "labels");
-        elements[target] = cvni_sample_elements(l->shape);
+        elements[target] = cvni_batch_elements(l);
+    }
+    return CVN_OK;
+}
+
+/* ---- crops at prediction ---- */
+
+/* Half of d, halves rounded to the even number: Python's round, by which torchvision finds the
+ * centre. */
+static int cvni_half_even(int d) { return d / 2 + (d % 4 == 3); }
+
+/* Crop number k of an image [C, height, width] as the input takes it, of size h x w: 0 to 3 the
+ * corners (top left, top right, bottom left, bottom right), 4 the centre, then those of the
+ * mirrored image. */
+static void cvni_crop(const float *image, int height, int width, const cvn_shape *s, int k,
+                      float *out)
+{
+    const int h = s->dim[2];
+    const int w = s->dim[3];
+    const int corner = k % 5;
+    const int mirrored = k >= 5;
+    const int top = corner == 4 ? cvni_half_even(height - h) : corner / 2 * (height - h);
+    const int from = corner == 4 ? cvni_half_even(width - w) : corner % 2 * (width - w);
+    const int left = mirrored ? width - w - from : from;
+    for (int c = 0; c < s->dim[1]; c++) {
+        const float *plane = image + (size_t)c * (size_t)height * (size_t)width;
+        for (int y = 0; y < h; y++, out += w) {
+            const float *row = plane + (size_t)(top + y) * (size_t)width + left;
+            if (mirrored) for (int x = 0; x < w; x++) out[x] = row[w - 1 - x];
+            else memcpy(out, row, (size_t)w * sizeof *out);
+        }
+    }
+}
+
+/* What cvn_predict_crops cannot work with. */
+static cvn_result cvni_check_crops(cvn_net *net, const float *images, int n, int height, int width,
+                                   int crops, const float *out)
+{
+    const cvni_layer *in = cvni_first_input(net);
+    const cvni_layer *y = &net->layers[net->output];
+    char text[96];
+    if (!images || !out || n < 0 || !in || !in->y || y->per_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_predict_crops: needs images, room for the result and a net with an "
+                         "input");
+    if (crops != 1 && crops != 5 && crops != 10)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_predict_crops: %d crops; 1, 5 or 10 are "
+                         "possible", crops);
+    cvni_shape_text(in->shape, text);
+    if (in->shape.rank != 4 || height < in->shape.dim[2] || width < in->shape.dim[3] ||
+        cvni_mul_size((size_t)height, (size_t)width) > (size_t)CONVNET_MAX_ELEMENTS)
+        return cvni_fail(net, CVN_ERROR_SHAPE,
+                         "cvn_predict_crops: images of %d x %d for the input '%s' %s: they must be "
+                         "as large as it or larger", height, width, in->name, text);
+    return CVN_OK;
+}
+
+cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int height, int width,
+                             int crops, float *out)
+{
+    cvn_result r = cvni_needs_build(net, "cvn_predict_crops", 0);
+    cvni_layer *in;
+    int image = 0, k = 0;                   /* crop k of that image comes next */
+    if (r == CVN_OK) r = cvni_check_crops(net, images, n, height, width, crops, out);
+    if (r != CVN_OK) return r;
+    in = cvni_first_input(net);
+    while (image < n) {
+        const int64_t left = (int64_t)(n - image) * crops - k;
+        const int now = left < net->max_batch ? (int)left : net->max_batch;
+        const size_t elements = cvni_sample_elements(in->shape);
+        const size_t plane = (size_t)height * (size_t)width;
+        const cvni_layer *y = &net->layers[net->output];
+        size_t results;
+        r = cvni_set_batch(net, now);
+        if (r != CVN_OK) return r;
+        for (int i = 0; i < now; i++) {
+            const size_t at = (size_t)image + (size_t)((k + i) / crops);
+            cvni_crop(images + at * (size_t)in->shape.dim[1] * plane, height, width, &in->shape,
+                      (crops == 1 ? 4 : (k + i) % crops), in->y + (size_t)i * elements);
+        }
+        in->filled = now;
+        net->mixed = 0;
+        r = cvni_run(net, 0, 0);
+        if (r != CVN_OK) return r;
+        results = cvni_elements(y->shape) / (size_t)now;
+        for (int i = 0; i < now; i++) {
+            float *sum = out + (size_t)image * results;
+            const float *x = y->y + (size_t)i * results;
+            for (size_t j = 0; j < results; j++) sum[j] = (k ? sum[j] : 0) + x[j];
+            k = (k + 1) % crops;
+            if (!k) for (size_t j = 0; j < results; j++) sum[j] /= (float)crops;
+            image += k == 0;
+        }
     }
     return CVN_OK;
 }
@@ -11484,39 +17649,108 @@ CVNI_COLD_END
  *               1) - shift, dx the same of w[3]
  *     block 1   angle = rotate*(2u - 1) degrees; factor = 1 + scale*(2u - 1); f = 1 + contrast*(2u
  *               - 1); b = brightness*(2u - 1)
- *     block 2   cutout's centre: row below(w, H), column below(w, W)
+ *     block 2   cutout's centre: row below(w[0], H), column below(w[1], W)
  *     block 3+i noise of elements 4i .. 4i+3, by Box and Muller from words 0, 1 (cosine, sine) and
  *     2, 3
+ *     block 2^30+i      erase_noise of elements 4i .. 4i+3: u of the four words
+ *     block 2^31        phi = shear*(2u - 1) degrees; tx = W*translate*(2u - 1), ty the same with
+ *                       H; word 3: erase when u < erase
+ *     block 2^31+1      k = 1 + saturation*(2u - 1); turn = hue*(2u - 1)
+ *     block 2^31+16+t   crop, attempt t = 0..9: area = H*W*(min + (max - min)*u), ratio =
+ *                       r^(2u - 1), w = round(sqrt(area*ratio)), h = round(sqrt(area/ratio)). The
+ *                       first one with 1 <= w <= W and 1 <= h <= H is taken: top = below(w[2], H -
+ *                       h + 1), left = below(w[3], W - w + 1). When none fits: the whole image, or
+ *                       what is left of it in the middle when W/H < 1/r is mended by h =
+ *                       round(W*r), W/H > r by w = round(H*r); top = (H - h)/2 rounded down, left
+ *                       likewise
+ *     block 2^31+32+t   erase, attempt t = 0..9: area = H*W*(0.02 + 0.31*u), ratio =
+ *                       0.3*11^u, h = round(sqrt(area*ratio)), w = round(sqrt(area/ratio)). The
+ *                       first one with 1 <= w < W and 1 <= h < H is taken, top and left as above.
+ *                       When none fits nothing is erased
+ *     block 2^31+2^30+n elastic: node n, of dx from words 0, 1 (cosine), of dy the sine
  *   Then, in this order:
- *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - cx, v = y - dy - cy, out[y][x] is the
- *               image at
- *                   sx = cx + (cos(angle)*u + sin(angle)*v)/factor
+ *     geometry  with cx = (W-1)/2, cy = (H-1)/2, u = x - dx - tx - cx, v = y - dy - ty - cy,
+ *               out[y][x] is the image at
+ *                   sx = cx + ((cos(angle) - sin(angle)*tan(phi))*u
+ *                              + (sin(angle) + cos(angle)*tan(phi))*v)/factor
  *                   sy = cy + (cos(angle)*v - sin(angle)*u)/factor
- *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy; bilinear
- *               between the four pixels around it, those outside the image being `fill`. With
- *               rotate and scale 0 pixels are copied.
+ *               with sx for flip replaced by W-1-sx, sy for flip_vertical by H-1-sy, then for crop
+ *               sx by left + (sx + 1/2)*w/W - 1/2, sy by top + (sy + 1/2)*h/H - 1/2, then the
+ *               elastic displacement added; bilinear between the four pixels around it, those
+ *               outside the image being `fill`. With crop, places up to half a pixel outside the
+ *               image are moved to its edge. Without rotate, scale, shear, translate, crop and
+ *               elastic pixels are copied.
+ *     elastic   uniform cubic B-splines over a grid of normal numbers n_ij, nodes g = sqrt(3)*sigma
+ *               apart so that the spline, like the Gaussian of Simard, has the standard deviation
+ *               sigma:
+ *                   displacement(x, y) = elastic * 315/151 * sum_ij B(y/g - i) B(x/g - j) n_ij
+ *               with i, j from -1 on: node n = (i + 1)*(floor((W-1)/g) + 4) + j + 1 (mod 2^30);
+ *               151/315 is the integral of B^2. B(t) = 2/3 - t^2 + |t|^3/2 for |t| < 1, (2 -
+ *               |t|)^3/6 for |t| < 2, else 0
+ *     saturation and hue, with 3 channels   M, m = largest and smallest channel of a pixel;
+ *               k limited to max(1, M/(M - m)); x = M - k*(M - x) for each channel. Then the
+ *               hexagon's angle of the pixel, in turns, + turn; M and m stay
  *     contrast and brightness   x = m + f*(x - m) + b, m the mean of all elements of the image now;
  *                               no clamping
  *     noise     x += noise*normal
+ *     erase     rows [top, top + h), columns [left, left + w) are `fill` or noise
  *     cutout    rows and columns [centre - cutout/2, centre - cutout/2 + cutout) inside the image
  *               are `fill`
  *   Byte images are bytes/255 meanwhile; their normalisation follows. In cvn_augment_image the
  *   epoch is k >> 32, the
  *   sample k & 0xffffffff.                                             tested: tests/test_data.c */
 
+/* Blocks of random words that the newer draws take; noise ends below the first. */
+#define CVNI_AUGMENT_ERASE_NOISE 0x40000000u
+#define CVNI_AUGMENT_AFFINE 0x80000000u
+#define CVNI_AUGMENT_COLOUR 0x80000001u
+#define CVNI_AUGMENT_CROP 0x80000010u
+#define CVNI_AUGMENT_ERASE 0x80000020u
+#define CVNI_AUGMENT_ELASTIC 0xC0000000u
+
+typedef struct cvni_box { int top, left, height, width; } cvni_box;
+
+/* Which words an image's numbers come from. */
+typedef struct cvni_augment_key {
+    uint64_t seed, epoch;
+    uint32_t sample;
+} cvni_augment_key;
+
 typedef struct cvni_augment_draw {
     int flip, flip_vertical, dy, dx;
-    double angle, factor;                   /* radians */
-    float contrast, brightness;
+    double cosine, sine;                    /* of the angle, divided by the factor */
+    double shear, ty, tx;                   /* tangent; pixels */
+    int cropped;
+    cvni_box crop, erase;                   /* erase.height 0: none */
+    float contrast, brightness, saturation, turn;
     int cut_y, cut_x;                       /* corner; may be outside */
 } cvni_augment_draw;
 
+/* Whether x is in [0, high]; false for NaN. */
+static int cvni_within(float x, float high) { return x >= 0 && x <= high; }
+
 static int cvni_augment_valid(const cvn_augment *a)
 {
-    return a->shift >= 0 && a->cutout >= 0 && cvni_at_least(a->rotate, 0) &&
-           cvni_at_least(a->scale, 0) && a->scale < 1 && cvni_at_least(a->brightness, 0) &&
-           cvni_at_least(a->contrast, 0) && cvni_at_least(a->noise, 0) && a->fill >= -FLT_MAX &&
-           a->fill <= FLT_MAX;
+    const float most = a->crop_scale_max != 0 ? a->crop_scale_max : 1;
+    if (a->shift < 0 || a->cutout < 0 || !cvni_at_least(a->rotate, 0) ||
+        !cvni_at_least(a->scale, 0) || a->scale >= 1 || !cvni_at_least(a->brightness, 0) ||
+        !cvni_at_least(a->contrast, 0) || !cvni_at_least(a->noise, 0) ||
+        !(a->fill >= -FLT_MAX && a->fill <= FLT_MAX))
+        return 0;
+    if (!cvni_within(a->shear, 89.99f) || !cvni_at_least(a->translate, 0) ||
+        !cvni_within(a->saturation, 1) || !cvni_within(a->hue, 0.5f) || !cvni_within(a->erase, 1) ||
+        !cvni_at_least(a->elastic, 0) ||
+        !(a->elastic_sigma == 0 || cvni_at_least(a->elastic_sigma, 1)))
+        return 0;
+    if (!cvni_within(a->crop_scale_min, most) || !cvni_within(most, 1) ||
+        (a->crop_scale_max != 0 && a->crop_scale_min == 0))
+        return 0;
+    return a->crop_ratio == 0 || cvni_at_least(a->crop_ratio, 1);
+}
+
+static void cvni_augment_words(const cvni_augment_key *key, uint32_t block, uint32_t w[4])
+{
+    cvni_random4(key->seed, CVNI_STREAM_AUGMENT, key->epoch, key->sample, block, w);
 }
 
 /* Uniform in [-1, 1) */
@@ -11530,24 +17764,103 @@ static int cvni_draw_shift(uint32_t word, int shift)
     return (int)((int64_t)(((uint64_t)word * (2 * (uint64_t)shift + 1)) >> 32) - shift);
 }
 
-static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch,
-                                           uint32_t sample, int height, int width)
+/* A box of the area and of the ratio `tall` of height to width, at a random place; 0 when it does
+ * not fit into height x width. */
+static int cvni_place_box(double area, double tall, int height, int width, const uint32_t w[4],
+                          cvni_box *box)
+{
+    const double h = floor(sqrt(area * tall) + 0.5);
+    const double v = floor(sqrt(area / tall) + 0.5);
+    if (!(h >= 1 && v >= 1 && h <= height && v <= width)) return 0;
+    box->height = (int)h;
+    box->width = (int)v;
+    box->top = cvni_word_below(w[2], (uint32_t)(height - box->height + 1));
+    box->left = cvni_word_below(w[3], (uint32_t)(width - box->width + 1));
+    return 1;
+}
+
+static cvni_box cvni_draw_crop(const cvn_augment *a, const cvni_augment_key *key, int height,
+                               int width)
+{
+    const double least = (double)a->crop_scale_min;
+    const double most = a->crop_scale_max != 0 ? (double)a->crop_scale_max : 1.0;
+    const double ratio = a->crop_ratio != 0 ? (double)a->crop_ratio : 4.0 / 3.0;
+    cvni_box box;
+    for (uint32_t attempt = 0; attempt < 10; attempt++) {
+        uint32_t w[4];
+        double share, wide;
+        cvni_augment_words(key, CVNI_AUGMENT_CROP + attempt, w);
+        share = least + (most - least) * (double)cvni_to_uniform(w[0]);
+        wide = pow(ratio, (double)cvni_plus_minus(w[1]));
+        if (cvni_place_box(share * height * width, 1 / wide, height, width, w, &box)) return box;
+    }
+    box.height = (double)height > width * ratio ? (int)floor(width * ratio + 0.5) : height;
+    box.width = (double)width > height * ratio ? (int)floor(height * ratio + 0.5) : width;
+    box.top = (height - box.height) / 2;
+    box.left = (width - box.width) / 2;
+    return box;
+}
+
+static cvni_box cvni_draw_erase(const cvni_augment_key *key, int height, int width)
+{
+    cvni_box box = { 0, 0, 0, 0 };
+    for (uint32_t attempt = 0; attempt < 10; attempt++) {
+        uint32_t w[4];
+        double share, tall;
+        cvni_augment_words(key, CVNI_AUGMENT_ERASE + attempt, w);
+        share = 0.02 + 0.31 * (double)cvni_to_uniform(w[0]);
+        tall = 0.3 * pow(11.0, (double)cvni_to_uniform(w[1]));
+        if (cvni_place_box(share * height * width, tall, height, width, w, &box) &&
+            box.height < height && box.width < width)
+            return box;
+    }
+    box.height = 0;
+    return box;
+}
+
+/* What came later than the first three blocks. */
+static void cvni_draw_more(const cvn_augment *a, const cvni_augment_key *key, int height, int width,
+                           cvni_augment_draw *d)
+{
+    uint32_t w[4];
+    int erase;
+    cvni_augment_words(key, CVNI_AUGMENT_AFFINE, w);
+    d->shear = tan((double)a->shear * (double)cvni_plus_minus(w[0]) *
+                   (3.14159265358979324 / 180.0));
+    d->tx = width * (double)a->translate * (double)cvni_plus_minus(w[1]);
+    d->ty = height * (double)a->translate * (double)cvni_plus_minus(w[2]);
+    erase = cvni_to_uniform(w[3]) < a->erase;
+    cvni_augment_words(key, CVNI_AUGMENT_COLOUR, w);
+    d->saturation = 1.0f + a->saturation * cvni_plus_minus(w[0]);
+    d->turn = a->hue * cvni_plus_minus(w[1]);
+    d->cropped = a->crop_scale_min > 0;
+    if (d->cropped) d->crop = cvni_draw_crop(a, key, height, width);
+    if (erase) d->erase = cvni_draw_erase(key, height, width);
+}
+
+static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, const cvni_augment_key *key,
+                                           int height, int width)
 {
     cvni_augment_draw d;
     uint32_t w[4];
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 0, w);
+    double angle, factor;
+    memset(&d, 0, sizeof d);
+    cvni_augment_words(key, 0, w);
     d.flip = a->flip && w[0] >> 31;
     d.flip_vertical = a->flip_vertical && w[1] >> 31;
     d.dy = cvni_draw_shift(w[2], a->shift);
     d.dx = cvni_draw_shift(w[3], a->shift);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 1, w);
-    d.angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
-    d.factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    cvni_augment_words(key, 1, w);
+    angle = (double)a->rotate * (double)cvni_plus_minus(w[0]) * (3.14159265358979324 / 180.0);
+    factor = 1.0 + (double)a->scale * (double)cvni_plus_minus(w[1]);
+    d.cosine = cos(angle) / factor;
+    d.sine = sin(angle) / factor;
     d.contrast = 1.0f + a->contrast * cvni_plus_minus(w[2]);
     d.brightness = a->brightness * cvni_plus_minus(w[3]);
-    cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, 2, w);
+    cvni_augment_words(key, 2, w);
     d.cut_y = cvni_word_below(w[0], (uint32_t)height) - a->cutout / 2;
     d.cut_x = cvni_word_below(w[1], (uint32_t)width) - a->cutout / 2;
+    cvni_draw_more(a, key, height, width, &d);
     return d;
 }
 
@@ -11597,11 +17910,15 @@ static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_
     }
 }
 
-/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane. */
+/* One row of the warp: pixel x reads (sx + x*step_x, sy + x*step_y) of a plane, moved by the
+ * displacement of that pixel where there is one. */
 typedef struct cvni_warp {
     const cvni_image *in;
     size_t plane;                           /* offset of the channel */
     double sx, sy, step_x, step_y;
+    const float *move_x, *move_y;           /* elastic displacement, of pixels [begin, end), or
+                                             * NULL */
+    int to_edge;                            /* half a pixel outside the image its edge is read */
     float outside;                          /* fill, in units of the source: of bytes where it has
                                              * them */
 } cvni_warp;
@@ -11625,13 +17942,28 @@ static float cvni_warp_mix(float a, float b, float c, float d, float fy, float f
     return top + fy * (bottom - top);
 }
 
+/* Places in [-1/2, 0) and (size - 1, size - 1/2] go to the nearest pixel. */
+static double cvni_to_edge(double s, int size)
+{
+    if (s < 0 && s >= -0.5) return 0;
+    return s > size - 1 && s <= size - 0.5 ? size - 1 : s;
+}
+
 /* Pixels [begin, end) of the row wherever they read. */
 static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out)
 {
     for (int x = begin; x < end; x++) {
-        const double sx = p->sx + x * p->step_x;
-        const double sy = p->sy + x * p->step_y;
+        double sx = p->sx + x * p->step_x;
+        double sy = p->sy + x * p->step_y;
         int x0, y0;
+        if (p->move_x) {
+            sx += (double)p->move_x[x - begin];
+            sy += (double)p->move_y[x - begin];
+        }
+        if (p->to_edge) {
+            sx = cvni_to_edge(sx, p->in->width);
+            sy = cvni_to_edge(sy, p->in->height);
+        }
         if (!(sx > -1 && sy > -1 && sx < p->in->width && sy < p->in->height)) {
             out[x] = p->outside;
             continue;
@@ -11678,37 +18010,197 @@ static void cvni_warp_span(double s, double step, int size, int *begin, int *end
     if (last < *end - 1) *end = last >= *begin ? (int)floor(last) + 1 : *begin;
 }
 
-static void cvni_warp_image(const cvni_augment_draw *d, float fill, const cvni_image *in,
-                            float *out)
+/* Where the pixels of row y read. */
+static void cvni_warp_row(const cvni_augment_draw *d, int y, cvni_warp *p)
 {
-    const int w = in->width;
-    const int h = in->height;
+    const int w = p->in->width;
+    const int h = p->in->height;
     const double cx = 0.5 * (w - 1);
     const double cy = 0.5 * (h - 1);
-    const double cosine = cos(d->angle) / d->factor;
-    const double sine = sin(d->angle) / d->factor;
-    const float unit = in->bytes ? 1.0f / 255.0f : 1.0f;
-    cvni_warp p;
-    p.in = in;
-    p.outside = in->bytes ? fill * 255.0f : fill;
-    p.step_x = d->flip ? -cosine : cosine;
-    p.step_y = d->flip_vertical ? sine : -sine;
-    for (int c = 0; c < in->channels; c++) {
-        p.plane = (size_t)c * (size_t)h * (size_t)w;
+    const double u = -(double)d->dx - d->tx - cx;
+    const double v = (double)y - d->dy - d->ty - cy;
+    p->step_x = d->cosine - d->sine * d->shear;
+    p->step_y = -d->sine;
+    p->sx = cx + p->step_x * u + (d->sine + d->cosine * d->shear) * v;
+    p->sy = cy + d->cosine * v - d->sine * u;
+    if (d->flip) {
+        p->sx = w - 1 - p->sx;
+        p->step_x = -p->step_x;
+    }
+    if (d->flip_vertical) {
+        p->sy = h - 1 - p->sy;
+        p->step_y = -p->step_y;
+    }
+    if (d->cropped) {
+        const double zoom_x = (double)d->crop.width / w;
+        const double zoom_y = (double)d->crop.height / h;
+        p->sx = d->crop.left + (p->sx + 0.5) * zoom_x - 0.5;
+        p->sy = d->crop.top + (p->sy + 0.5) * zoom_y - 0.5;
+        p->step_x *= zoom_x;
+        p->step_y *= zoom_y;
+    }
+}
+
+static void cvni_warp_image(const cvni_augment_draw *d, cvni_warp *p, float *out)
+{
+    const int w = p->in->width;
+    const int h = p->in->height;
+    for (int c = 0; c < p->in->channels; c++) {
+        p->plane = (size_t)c * (size_t)h * (size_t)w;
         for (int y = 0; y < h; y++, out += w) {
-            const double u = -(double)d->dx - cx;
-            const double v = (double)y - d->dy - cy;
             int begin = 0, end = w;
-            p.sx = cx + cosine * u + sine * v;
-            p.sy = cy + cosine * v - sine * u;
-            if (d->flip) p.sx = w - 1 - p.sx;
-            if (d->flip_vertical) p.sy = h - 1 - p.sy;
-            cvni_warp_span(p.sx, p.step_x, w, &begin, &end);
-            cvni_warp_span(p.sy, p.step_y, h, &begin, &end);
-            cvni_warp_checked(&p, 0, begin, out);
-            cvni_warp_inside(&p, begin, end, out);
-            cvni_warp_checked(&p, end, w, out);
-            for (int x = 0; in->bytes && x < w; x++) out[x] *= unit;
+            cvni_warp_row(d, y, p);
+            cvni_warp_span(p->sx, p->step_x, w, &begin, &end);
+            cvni_warp_span(p->sy, p->step_y, h, &begin, &end);
+            cvni_warp_checked(p, 0, begin, out);
+            cvni_warp_inside(p, begin, end, out);
+            cvni_warp_checked(p, end, w, out);
+        }
+    }
+}
+
+/* ---- elastic displacement: tiles of the image, so that nodes are drawn once a tile ---- */
+
+#define CVNI_ELASTIC_TILE 32
+#define CVNI_ELASTIC_NODES 23               /* 31/sqrt(3) rounded up, 4 for a spline, 1 to spare */
+
+typedef struct cvni_elastic {
+    const cvni_augment_key *key;
+    double amplitude, step;                 /* of the nodes, pixels */
+    size_t columns;                         /* nodes in a row of the whole grid */
+    float node_x[CVNI_ELASTIC_NODES][CVNI_ELASTIC_NODES];
+    float node_y[CVNI_ELASTIC_NODES][CVNI_ELASTIC_NODES];
+    float x[CVNI_ELASTIC_TILE][CVNI_ELASTIC_TILE];      /* the displacement */
+    float y[CVNI_ELASTIC_TILE][CVNI_ELASTIC_TILE];
+} cvni_elastic;
+
+/* The four weights of a uniform cubic B-spline at t in [0, 1) of a cell. */
+static void cvni_spline(double t, float b[4])
+{
+    const double s = 1 - t;
+    b[0] = (float)(s * s * s / 6);
+    b[1] = (float)(2.0 / 3.0 - t * t + 0.5 * t * t * t);
+    b[2] = (float)(2.0 / 3.0 - s * s + 0.5 * s * s * s);
+    b[3] = (float)(t * t * t / 6);
+}
+
+/* Draws the nodes [top, top + rows) x [left, left + columns), counted from the grid's first. */
+static void cvni_elastic_nodes(cvni_elastic *e, int top, int rows, int left, int columns)
+{
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+            const size_t n = (size_t)(top + i) * e->columns + (size_t)(left + j);
+            double radius, angle;
+            uint32_t w[4];
+            cvni_augment_words(e->key, CVNI_AUGMENT_ELASTIC + (uint32_t)(n & 0x3FFFFFFFu), w);
+            radius = e->amplitude * sqrt(-2.0 * log(((double)w[0] + 1.0) / 4294967296.0));
+            angle = 6.283185307179586 / 4294967296.0 * (double)w[1];
+            e->node_x[i][j] = (float)(radius * cos(angle));
+            e->node_y[i][j] = (float)(radius * sin(angle));
+        }
+    }
+}
+
+/* The displacement of pixels [top, bottom) x [left, right), a tile. */
+static void cvni_elastic_tile(cvni_elastic *e, int top, int bottom, int left, int right)
+{
+    const int first_row = (int)(top / e->step);             /* node -1 of the formula is number 0 */
+    const int first_column = (int)(left / e->step);
+    const int columns = (int)((right - 1) / e->step) - first_column + 4;
+    cvni_elastic_nodes(e, first_row, (int)((bottom - 1) / e->step) - first_row + 4, first_column,
+                       columns);
+    for (int y = top; y < bottom; y++) {
+        const double t = y / e->step;
+        const int i = (int)t - first_row;
+        float sum_x[CVNI_ELASTIC_NODES], sum_y[CVNI_ELASTIC_NODES], b[4];
+        cvni_spline(t - (int)t, b);
+        for (int j = 0; j < columns; j++) {
+            sum_x[j] = sum_y[j] = 0;
+            for (int k = 0; k < 4; k++) {
+                sum_x[j] += b[k] * e->node_x[i + k][j];
+                sum_y[j] += b[k] * e->node_y[i + k][j];
+            }
+        }
+        for (int x = left; x < right; x++) {
+            const double s = x / e->step;
+            const int j = (int)s - first_column;
+            float move_x = 0, move_y = 0;
+            cvni_spline(s - (int)s, b);
+            for (int k = 0; k < 4; k++) {
+                move_x += b[k] * sum_x[j + k];
+                move_y += b[k] * sum_y[j + k];
+            }
+            e->x[y - top][x - left] = move_x;
+            e->y[y - top][x - left] = move_y;
+        }
+    }
+}
+
+static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
+                              const cvni_augment_key *key, cvni_warp *p, float *out)
+{
+    const int w = p->in->width;
+    const int h = p->in->height;
+    cvni_elastic e;
+    e.key = key;
+    e.amplitude = (double)a->elastic * (315.0 / 151.0);
+    e.step = sqrt(3.0) * (a->elastic_sigma != 0 ? (double)a->elastic_sigma : 4.0);
+    e.columns = (size_t)((w - 1) / e.step) + 4;
+    for (int top = 0; top < h; top += CVNI_ELASTIC_TILE) {
+        const int bottom = cvni_min(h - top, CVNI_ELASTIC_TILE) + top;
+        for (int left = 0; left < w; left += CVNI_ELASTIC_TILE) {
+            const int right = cvni_min(w - left, CVNI_ELASTIC_TILE) + left;
+            cvni_elastic_tile(&e, top, bottom, left, right);
+            for (int c = 0; c < p->in->channels; c++) {
+                p->plane = (size_t)c * (size_t)h * (size_t)w;
+                for (int y = top; y < bottom; y++) {
+                    cvni_warp_row(d, y, p);
+                    p->move_x = e.x[y - top];
+                    p->move_y = e.y[y - top];
+                    cvni_warp_checked(p, left, right, out + p->plane + (size_t)y * (size_t)w);
+                }
+            }
+        }
+    }
+}
+
+/* The geometry of a draw, by the one bilinear warp. */
+static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
+                          const cvni_augment_key *key, const cvni_image *in, float *out)
+{
+    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
+    cvni_warp p;
+    memset(&p, 0, sizeof p);
+    p.in = in;
+    p.outside = in->bytes ? a->fill * 255.0f : a->fill;
+    p.to_edge = d->cropped;
+    if (a->elastic != 0) cvni_warp_elastic(d, a, key, &p, out);
+    else cvni_warp_image(d, &p, out);
+    for (size_t i = 0; in->bytes && i < n; i++) out[i] *= 1.0f / 255.0f;
+}
+
+/* Saturation and hue of the pixels of three planes. In the hexcone channel c of a pixel at the
+ * angle a (in sixths of a turn) is M - (M - m)*clamp(min(t, 4 - t), 0, 1), t = (5 - 2c + a) mod
+ * 6:  A. R. Smith, Color Gamut Transform Pairs, SIGGRAPH 1978. */
+static void cvni_colour(float saturation, float turn, size_t plane, float *y)
+{
+    for (size_t i = 0; i < plane; i++) {
+        const float r = y[i], g = y[i + plane], b = y[i + 2 * plane];
+        const float top = r > g ? (r > b ? r : b) : (g > b ? g : b);
+        const float bottom = r < g ? (r < b ? r : b) : (g < b ? g : b);
+        const float span = top - bottom;
+        float angle, chroma;
+        if (!(span > 0)) continue;
+        chroma = saturation * span;
+        if (saturation > 1 && chroma > top) chroma = top > span ? top : span;
+        if (top == r) angle = (g - b) / span;
+        else angle = top == g ? 2 + (b - r) / span : 4 + (r - g) / span;
+        angle += 6 * turn;
+        for (int c = 0; c < 3; c++) {
+            float t = (float)(5 - 2 * c) + angle;           /* in [-3, 13] */
+            t -= t >= 12 ? 12.0f : t >= 6 ? 6.0f : t < 0 ? -6.0f : 0.0f;
+            t = t < 4 - t ? t : 4 - t;
+            y[i + (size_t)c * plane] = top - chroma * (t < 0 ? 0 : t > 1 ? 1 : t);
         }
     }
 }
@@ -11722,13 +18214,12 @@ static void cvni_contrast_brightness(float contrast, float brightness, size_t n,
     for (size_t i = 0; i < n; i++) y[i] = mean + contrast * (y[i] - mean) + brightness;
 }
 
-static void cvni_add_noise(float noise, uint64_t seed, uint64_t epoch, uint32_t sample, size_t n,
-                           float *y)
+static void cvni_add_noise(float noise, const cvni_augment_key *key, size_t n, float *y)
 {
     for (size_t i = 0; i < n; i += 4) {
         uint32_t w[4];
         float normal[4];
-        cvni_random4(seed, CVNI_STREAM_AUGMENT, epoch, sample, (uint32_t)(3 + i / 4), w);
+        cvni_augment_words(key, (uint32_t)(3 + i / 4), w);
         for (int j = 0; j < 4; j += 2) {
             const double radius = sqrt(-2.0 * log(((double)w[j] + 1.0) / 4294967296.0));
             const double angle = 6.283185307179586 / 4294967296.0 * (double)w[j + 1];
@@ -11752,17 +18243,49 @@ static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const
             cvni_set_pixels(out + (size_t)y * (size_t)in->width + left, right - left, fill);
 }
 
+static void cvni_erase(const cvni_box *box, const cvn_augment *a, const cvni_augment_key *key,
+                       const cvni_image *in, float *out)
+{
+    for (int c = 0; c < in->channels; c++) {
+        for (int y = box->top; y < box->top + box->height; y++) {
+            const size_t begin = ((size_t)c * (size_t)in->height + (size_t)y) * (size_t)in->width +
+                                 (size_t)box->left;
+            uint32_t w[4];
+            if (!a->erase_noise) {
+                cvni_set_pixels(out + begin, box->width, a->fill);
+                continue;
+            }
+            for (size_t i = begin; i < begin + (size_t)box->width; i++) {
+                if (i == begin || i % 4 == 0)
+                    cvni_augment_words(key, CVNI_AUGMENT_ERASE_NOISE + (uint32_t)(i / 4), w);
+                out[i] = cvni_to_uniform(w[i % 4]);
+            }
+        }
+    }
+}
+
 /* One image, [C, H, W] as floats (bytes as bytes/255), into out; `a` is valid. */
 static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
                          const cvni_image *in, float *out)
 {
-    const size_t n = (size_t)in->channels * (size_t)in->height * (size_t)in->width;
-    const cvni_augment_draw d = cvni_draw_augment(a, seed, epoch, sample, in->height, in->width);
-    if (a->rotate != 0 || a->scale != 0) cvni_warp_image(&d, a->fill, in, out);
+    const size_t plane = (size_t)in->height * (size_t)in->width;
+    const size_t n = (size_t)in->channels * plane;
+    cvni_augment_draw d;
+    cvni_augment_key key;
+    key.seed = seed;
+    key.epoch = epoch;
+    key.sample = sample;
+    d = cvni_draw_augment(a, &key, in->height, in->width);
+    if (a->rotate != 0 || a->scale != 0 || a->shear != 0 || a->translate != 0 || d.cropped ||
+        a->elastic != 0)
+        cvni_warp_any(&d, a, &key, in, out);
     else cvni_shift_image(&d, a->fill, in, out);
+    if (in->channels == 3 && (a->saturation != 0 || a->hue != 0))
+        cvni_colour(d.saturation, d.turn, plane, out);
     if (a->contrast != 0 || a->brightness != 0)
         cvni_contrast_brightness(d.contrast, d.brightness, n, out);
-    if (a->noise != 0) cvni_add_noise(a->noise, seed, epoch, sample, n, out);
+    if (a->noise != 0) cvni_add_noise(a->noise, &key, n, out);
+    if (d.erase.height > 0) cvni_erase(&d.erase, a, &key, in, out);
     if (a->cutout != 0) cvni_cut_out(&d, a->cutout, a->fill, in, out);
 }
 
@@ -11790,7 +18313,8 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
  *     SGD [v] with momentum; ADAM, ADAMW [m, v, largest v with amsgrad]; ADAGRAD [v];
  *     ADADELTA, ADAMAX, NADAM, LAMB [m, v]; LION [m];
  *     RMSPROP [v], with momentum [v, m], centred [v, m, mean]: the number tells the kind
- *                                             tested: tests/test_golden.c, tests/test_optim.c */
+ *   Averages of the weights (cvn_set_ema) are one array over all parameters and running statistics.
+ *                             tested: tests/test_golden.c, tests/test_optim.c, tests/test_fit.c */
 
 #define CVNI_MAX_SLOTS 3        /* state arrays */
 
@@ -12078,8 +18602,7 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
-        result = cvni_rebuild(net, net->max_batch, net->mode,
-                              net->arena_owned ? NULL : net->arena_block, net->arena_bytes);
+        result = cvni_plan_anew(net);
     if (result == CVN_OK) cvni_reset_optimizer(net);
     else net->optimizer = before;
     return result;
@@ -12096,6 +18619,74 @@ cvn_result cvn_set_lr(cvn_net *net, float lr)
 }
 
 float cvn_get_lr(const cvn_net *net) { return net ? net->optimizer.lr : 0; }
+
+cvn_result cvn_set_ema(cvn_net *net, float decay)
+{
+    const float before = net ? net->ema_decay : 0;
+    cvn_result result = CVN_OK;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!(decay >= 0 && decay < 1))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_ema: a decay of %g is not in [0, 1)",
+                         (double)decay);
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_set_ema: a shared net does not own its parameters");
+    net->ema_decay = decay;
+    if (net->mode == CVN_TRAIN && net->plan.averages != (decay > 0)) result = cvni_plan_anew(net);
+    if (result != CVN_OK) net->ema_decay = before;
+    return result;
+}
+
+/* Weights and averages change places. */
+static void cvni_exchange_ema(cvn_net *net)
+{
+    for (size_t i = 0; i < net->trainable + net->running; i++) {
+        const float w = net->weights[i];
+        net->weights[i] = net->ema[i];
+        net->ema[i] = w;
+    }
+    net->weights_version++;
+    net->forward_done = 0;
+}
+
+cvn_result cvn_swap_ema(cvn_net *net)
+{
+    cvn_result result = cvni_needs_build(net, "cvn_swap_ema", 1);
+    if (result != CVN_OK) return result;
+    if (!net->ema || !net->ema_started)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_swap_ema: there are no averages: cvn_set_ema, then a step");
+    cvni_exchange_ema(net);
+    net->ema_swapped = !net->ema_swapped;
+    return CVN_OK;
+}
+
+/* The averages take in what a step has made of the weights. */
+static void cvni_ema_part(void *context, int begin, int end, int worker)
+{
+    cvn_net *net = (cvn_net *)context;
+    const float decay = net->ema_decay;
+    const float part = 1 - decay;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_chunk_end(net->trainable, t);
+        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
+            net->ema[i] = decay * net->ema[i] + part * net->weights[i];
+    }
+}
+
+static void cvni_update_ema(cvn_net *net)
+{
+    const size_t first = net->ema_started ? net->trainable : 0;     /* copied from here on */
+    if (!net->ema) return;
+    if (net->ema_started)
+        cvni_parallel_for(net, cvni_chunks(net->trainable), 3.0 * (double)net->trainable,
+                          cvni_ema_part, net);
+    memcpy(net->ema + first, net->weights + first,
+           (net->trainable + net->running - first) * sizeof(float));
+    net->ema_started = 1;
+}
 
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
@@ -12230,17 +18821,29 @@ static void cvni_step(cvn_net *net, float lr)
     }
     cvni_zero(net->grads, net->trainable);
     net->weights_version++;
+    cvni_update_ema(net);
+}
+
+/* The net may change its parameters. */
+static cvn_result cvni_needs_own(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    if (net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: a shared net does not own its parameters",
+                         call);
+    if (net->ema_swapped)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "%s: the net holds its averages; cvn_swap_ema brings the weights back",
+                         call);
+    return CVN_OK;
 }
 
 cvn_result cvn_step(cvn_net *net)
 {
-    const cvn_result result = cvni_needs_build(net, "cvn_step", 1);
-    if (result != CVN_OK) return result;
-    if (net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_step: a shared net does not own its parameters");
-    cvni_step(net, net->optimizer.lr);
-    return CVN_OK;
+    const cvn_result result = cvni_needs_own(net, "cvn_step");
+    if (result == CVN_OK) cvni_step(net, net->optimizer.lr);
+    return result;
 }
 
 cvn_result cvn_zero_grad(cvn_net *net)
@@ -12370,6 +18973,257 @@ float cvn_schedule_lr(const cvn_schedule *schedule, float lr, long step, long st
 }
 
 /* ================================================================================================
+ * >>mix   mixup and cutmix: samples of a batch blended with each other
+ * ==============================================================================================
+ *   y[i] = keep*x[i] + (1 - keep)*x[partner[i]], in place. A permutation falls into cycles: along a
+ *   cycle each row is read by the one before it alone, so only the first row of a cycle is kept
+ *   aside, block by block.
+ *   draws     words of the dropout stream at (seed, training passes, layer 0, which is none): coin
+ *             of options.mixup and cutmix; lambda; permutation (Fisher and Yates); the box's centre
+ *   lambda    a/(a + b) of two draws from Gamma(alpha), by logarithms, as they may underflow
+ *             G. Marsaglia, W. Tsang, A Simple Method for Generating Gamma Variables, 2000
+ *   source    arXiv:1710.09412, arXiv:1905.04899                      tested: tests/test_fit.c */
+
+/* ln of a draw from Gamma(alpha, 1). */
+static double cvni_log_gamma_draw(cvni_rng *r, double alpha)
+{
+    const double d = (alpha < 1 ? alpha + 1 : alpha) - 1.0 / 3.0;
+    const double c = 1 / sqrt(9 * d);
+    for (;;) {
+        const double x = (double)cvni_normal(r);
+        const double root = 1 + c * x;
+        const double u = ((double)cvni_next(r) + 1.0) / 4294967296.0;
+        double boost = 0;
+        if (root <= 0) continue;
+        if (log(u) >= 0.5 * x * x + d - d * root * root * root + 3 * d * log(root)) continue;
+        if (alpha < 1) boost = log(((double)cvni_next(r) + 1.0) / 4294967296.0) / alpha;
+        return log(d) + 3 * log(root) + boost;
+    }
+}
+
+static double cvni_beta_draw(cvni_rng *r, double alpha)
+{
+    const double a = cvni_log_gamma_draw(r, alpha);
+    return 1 / (1 + exp(cvni_log_gamma_draw(r, alpha) - a));
+}
+
+/* A part of every sample: in each plane `rows` runs of `length` floats, `step` apart from `first`
+ * on. length 0: all of it, a plane a block. */
+typedef struct cvni_mix_job {
+    float *x;
+    const int *partner;                 /* ~partner where it is not the first of a cycle */
+    int n;
+    size_t sample, plane, first, step;  /* floats */
+    int rows, length;
+    float keep;
+} cvni_mix_job;
+
+enum { CVNI_MIX_BLOCK = 256 };          /* floats of a row that are kept aside */
+
+static void cvni_mix_row(float keep, int count, const float *partner, float *x)
+{
+    if (keep == 0) memcpy(x, partner, (size_t)count * sizeof *x);
+    else for (int i = 0; i < count; i++) x[i] = keep * x[i] + (1 - keep) * partner[i];
+}
+
+/* The floats at..at + count of all samples. */
+static void cvni_mix_block(const cvni_mix_job *j, size_t at, int count)
+{
+    float first[CVNI_MIX_BLOCK];
+    float *x = j->x + at;
+    for (int s = 0; s < j->n; s++) {
+        int i = s;
+        if (j->partner[s] < 0 || j->partner[s] == s) continue;
+        memcpy(first, x + (size_t)s * j->sample, (size_t)count * sizeof *first);
+        do {
+            const int next = j->partner[i] < 0 ? ~j->partner[i] : j->partner[i];
+            cvni_mix_row(j->keep, count, next == s ? first : x + (size_t)next * j->sample,
+                         x + (size_t)i * j->sample);
+            i = next;
+        } while (i != s);
+    }
+}
+
+static void cvni_mix_part(void *context, int begin, int end, int worker)
+{
+    const cvni_mix_job *j = (const cvni_mix_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const size_t at = (size_t)(t / j->rows) * j->plane + j->first +
+                          (size_t)(t % j->rows) * j->step;
+        const int length = j->length ? j->length
+                                     : (int)cvni_min_size(j->sample - at, CVNI_MIX_BLOCK);
+        for (int done = 0; done < length; done += CVNI_MIX_BLOCK)
+            cvni_mix_block(j, at + (size_t)done, cvni_min(length - done, CVNI_MIX_BLOCK));
+    }
+}
+
+/* A permutation of n into partner, its cycles marked as cvni_mix_job has them. */
+static void cvni_draw_partners(cvni_rng *r, int *partner, int n)
+{
+    for (int i = 0; i < n; i++) partner[i] = i;
+    for (int i = n - 1; i > 0; i--) {
+        const int k = (int)cvni_below(r, (uint32_t)i + 1);
+        const int t = partner[i];
+        partner[i] = partner[k];
+        partner[k] = t;
+    }
+    for (int s = 0; s < n; s++) {
+        int i = partner[s];
+        while (i >= 0 && i != s) {
+            const int next = partner[i];
+            partner[i] = ~next;
+            i = next;
+        }
+    }
+}
+
+typedef struct cvni_mix_box { int x0, y0, x1, y1, height, width; } cvni_mix_box;
+
+static int cvni_in_box(const cvni_layer *l, const cvni_mix_box *box)
+{
+    return box->width > 0 && l->shape.rank == 4 && l->shape.dim[2] == box->height &&
+           l->shape.dim[3] == box->width;
+}
+
+/* All float inputs and targets of the batch; net->partner holds the permutation, net->mix lambda.
+ * box->width 0: no box. */
+static void cvni_mix_inputs(cvn_net *net, const cvni_mix_box *box)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        const int boxed = cvni_in_box(l, box);
+        const size_t sample = cvni_elements(l->shape) / (size_t)net->batch;
+        cvni_mix_job j;
+        int tasks;
+        if (!(l->op->flags & CVNI_SOURCE) || l->is_int || !l->y) continue;
+        if (boxed && (box->x0 == box->x1 || box->y0 == box->y1)) continue;
+        memset(&j, 0, sizeof j);
+        j.x = l->y;
+        j.partner = net->partner;
+        j.n = net->batch;
+        j.sample = sample;
+        j.keep = boxed ? 0 : net->mix;
+        if (boxed) {
+            j.plane = (size_t)box->height * (size_t)box->width;
+            j.step = (size_t)box->width;
+            j.first = (size_t)box->y0 * j.step + (size_t)box->x0;
+            j.rows = box->y1 - box->y0;
+            j.length = box->x1 - box->x0;
+            tasks = (int)(sample / j.plane) * j.rows;
+        } else {
+            j.plane = j.step = CVNI_MIX_BLOCK;
+            j.rows = 1;
+            tasks = (int)((sample + j.plane - 1) / j.plane);
+        }
+        cvni_parallel_for(net, tasks, 3.0 * (double)sample * j.n, cvni_mix_part, &j);
+    }
+}
+
+/* The batch can be mixed; *image receives the first input of images, or NULL. */
+static cvn_result cvni_check_mix(cvn_net *net, const char *call, float alpha,
+                                 const cvni_layer **image)
+{
+    cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    if (!cvni_at_least(alpha, 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: alpha is %g", call, (double)alpha);
+    if (net->mixed)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the batch is mixed already", call);
+    *image = NULL;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_op_input && l->shape.rank == 4 && !*image) *image = l;
+        for (int i = 0; i < l->inputs && !(l->op->flags & CVNI_LOSS); i++)
+            if (cvni_in(net, l, i)->is_int)
+                return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                                 "%s: '%s' are ints that '%s' reads; they cannot be mixed", call,
+                                 cvni_in(net, l, i)->name, l->name);
+    }
+    return cvni_check_filled(net, 1);
+}
+
+static cvni_rng cvni_mix_draws(const cvn_net *net)
+{
+    return cvni_rng_start(net->desc.seed, CVNI_STREAM_DROPOUT, net->tick, 0);
+}
+
+static cvn_result cvni_mix(cvn_net *net, const cvni_mix_box *box)
+{
+    cvni_mix_inputs(net, box);
+    for (int i = 0; i < net->batch; i++)
+        if (net->partner[i] < 0) net->partner[i] = ~net->partner[i];
+    net->mixed = net->batch;
+    net->forward_done = 0;
+    return CVN_OK;
+}
+
+cvn_result cvn_mixup(cvn_net *net, float alpha)
+{
+    const cvni_layer *image;
+    cvni_mix_box none;
+    cvni_rng r;
+    const cvn_result result = cvni_check_mix(net, "cvn_mixup", alpha, &image);
+    if (result != CVN_OK || alpha == 0) return result;
+    memset(&none, 0, sizeof none);
+    r = cvni_mix_draws(net);
+    cvni_next(&r);
+    net->mix = (float)cvni_beta_draw(&r, (double)alpha);
+    cvni_draw_partners(&r, net->partner, net->batch);
+    return cvni_mix(net, &none);
+}
+
+/* The range of a box's side about a centre, cut off at the border. */
+static void cvni_box_side(cvni_rng *r, int size, double share, int *begin, int *end)
+{
+    const int half = (int)(size * share) / 2;
+    const int centre = (int)cvni_below(r, (uint32_t)size);
+    *begin = cvni_max(centre - half, 0);
+    *end = cvni_min(centre + half, size);
+}
+
+cvn_result cvn_cutmix(cvn_net *net, float alpha)
+{
+    const cvni_layer *image;
+    cvni_mix_box box;
+    cvni_rng r;
+    double share;
+    const cvn_result result = cvni_check_mix(net, "cvn_cutmix", alpha, &image);
+    if (result != CVN_OK || alpha == 0) return result;
+    if (!image)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_cutmix: the net has no input of images");
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op->flags & CVNI_SOURCE && l->is_int && cvni_elements(l->shape) !=
+                                                           (size_t)net->batch)
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "cvn_cutmix: '%s' has more than one label a sample; cvn_mixup takes "
+                             "them", l->name);
+    }
+    r = cvni_mix_draws(net);
+    cvni_next(&r);
+    share = sqrt(1 - cvni_beta_draw(&r, (double)alpha));
+    cvni_draw_partners(&r, net->partner, net->batch);
+    box.height = image->shape.dim[2];
+    box.width = image->shape.dim[3];
+    cvni_box_side(&r, box.height, share, &box.y0, &box.y1);
+    cvni_box_side(&r, box.width, share, &box.x0, &box.x1);
+    net->mix = (float)(1 - (double)(box.y1 - box.y0) * (box.x1 - box.x0) /
+                               ((double)box.height * box.width));
+    return cvni_mix(net, &box);
+}
+
+/* By a coin where both are wanted. */
+static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
+{
+    cvni_rng r = cvni_mix_draws(net);
+    const int coin = (int)(cvni_next(&r) >> 31);
+    if (mixup == 0 && cutmix == 0) return CVN_OK;
+    if (mixup != 0 && (cutmix == 0 || coin)) return cvn_mixup(net, mixup);
+    return cvn_cutmix(net, cutmix);
+}
+
+/* ================================================================================================
  * >>train   a batch, an evaluation, a whole training
  * ============================================================================================== */
 
@@ -12403,10 +19257,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
-    cvn_result result = cvni_needs_build(net, "cvn_train_batch", 1);
-    if (result == CVN_OK && net->parent)
-        result = cvni_fail(net, CVN_ERROR_STATE,
-                           "cvn_train_batch: a shared net does not own its parameters");
+    cvn_result result = cvni_needs_own(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -12528,7 +19379,7 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
                                        (size_t)out->shape.dim[cvni_class_axis(out->shape)];
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (!labels && l->is_int && l->y && cvni_elements(l->shape) == positions)
+        if (!labels && l->op == &cvni_op_labels && l->y && cvni_elements(l->shape) == positions)
             labels = (const int *)(const void *)l->y;
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
             continue;
@@ -12546,17 +19397,30 @@ static cvn_result cvni_gather_range(cvn_net *net, const cvn_data *data, int firs
     b.first = first;
     b.n = n;
     b.work = work;
+    net->weighted = net->mixed = 0;
     return cvni_gather(net, data, &b);
 }
 
-/* The labels of sample `first` on, for a plan without label inputs; NULL: look into the net. */
-static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first)
+/* Labels of a sample that a plan without label inputs is compared with; 0: look into the net. */
+static size_t cvni_labels_each(const cvn_net *net, const cvn_data *data)
 {
     const cvn_shape s = net->layers[net->output].shape;
-    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return NULL;
-    return data->labels + cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
-                              (size_t)net->layers[net->output].samples *
-                              ((size_t)data->first + (size_t)first);
+    if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return 0;
+    return cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
+           (size_t)net->layers[net->output].samples;
+}
+
+/* The labels of the batch of sample `first` on, for a plan without label inputs; NULL: look into
+ * the net. work: room for the labels of a batch when data->index is set. */
+static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int first, int *work)
+{
+    const size_t each = cvni_labels_each(net, data);
+    if (!each) return NULL;
+    if (!data->index) return data->labels + each * ((size_t)data->first + (size_t)first);
+    for (int i = 0; i < net->batch; i++)
+        memcpy(work + (size_t)i * each, data->labels + cvni_data_number(data, first + i) * each,
+               each * sizeof *work);
+    return work;
 }
 
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
@@ -12564,6 +19428,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     cvn_metrics m;
     cvni_score s = { 0, 0, 0 };
     double loss = 0;
+    size_t ints;
     int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
@@ -12573,18 +19438,22 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     m = *metrics;
     if (m.confusion && m.classes > 0)
         memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
-    work = data->fill ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
-                      : NULL;
-    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    ints = data->index ? cvni_labels_each(net, data) : 0;
+    if (data->fill && !ints) ints = 1;
+    ints = cvni_mul_size(ints, (size_t)net->max_batch);
+    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
     for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
         if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
         if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done), &s, &m);
+        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
     }
+    net->weighted = 0;
     cvni_free(net, work);
+    net->weighted = 0;
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
@@ -12617,7 +19486,7 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward && l->op->forward(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (l->op->forward && cvni_forward_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
                              when, l->name, l->op->type,
@@ -12653,7 +19522,8 @@ typedef struct cvni_fit_run {
     cvn_net *net;
     const cvn_data *train, *valid;
     cvn_fit_options o;
-    int batch, batches;                 /* samples of a batch, batches of an epoch */
+    int batch;                          /* samples of a batch */
+    int group, steps;                   /* samples of a step, steps of an epoch */
     int *order;                         /* samples of the epoch, shuffled; then room for a batch
                                          * (cvni_batch.work) */
     double started, epoch_started;
@@ -12690,8 +19560,8 @@ static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, fl
     p.event = event;
     p.epoch = event == CVN_EVENT_BATCH ? f->epoch + 1 : cvni_max(f->epoch, 1);
     p.epochs = r->o.epochs;
-    p.batches = r->batches;
-    p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->batch) : r->batches;
+    p.batches = r->steps;
+    p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->group) : r->steps;
     if (event == CVN_EVENT_BATCH || r->net->history_count == 0) {
         p.loss = f->position ? f->loss_sum / f->position : NAN;
         p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN;
@@ -12730,23 +19600,32 @@ static cvn_result cvni_fit_checkpoint(const cvni_fit_run *r)
     return CVN_OK;
 }
 
-/* One batch from the current position of the epoch. */
-static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
+/* The inputs of n samples from the current position of the epoch on, as they train. */
+static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
 {
     cvn_net *net = r->net;
-    cvni_fit_state *f = &net->fit;
-    cvni_score s = { 0, 0, 0 };
     cvni_batch b;
-    char when[64];
     cvn_result result;
     memset(&b, 0, sizeof b);
-    b.index = r->order + f->position;
+    b.index = r->order + net->fit.position;
     b.n = n;
     b.work = r->order + r->train->count;
     b.training = 1;
     b.seed = r->o.shuffle_seed;
-    b.epoch = (uint64_t)f->epoch;
+    b.epoch = (uint64_t)net->fit.epoch;
+    net->weighted = net->mixed = 0;
     result = cvni_gather(net, r->train, &b);
+    return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
+}
+
+/* Adds a batch of n samples to the gradients, as its share of the step. */
+static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
+{
+    cvn_net *net = r->net;
+    cvni_fit_state *f = &net->fit;
+    cvni_score s = { 0, 0, 0 };
+    char when[64];
+    cvn_result result = cvni_fit_gather(r, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
@@ -12755,17 +19634,61 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float *lr)
         return cvni_find_nonfinite(net, when);
     }
     cvni_score_batch(net, NULL, &s, NULL);
-    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)f->step, r->batches,
-                          r->o.epochs);
-    *lr = cvni_plateau_lr(&r->o.schedule, f, *lr);
-    cvn_backward(net);
-    cvni_step(net, *lr);
+    cvni_backward(net, share);
     f->position += n;
-    f->step++;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
     f->weight_sum += s.counted;
     return CVN_OK;
+}
+
+/* Samples of the batch at a position of the epoch; 0 at its end. */
+static int cvni_fit_count(const cvni_fit_run *r, int position)
+{
+    const int n = cvni_min(r->batch, r->train->count - position);
+    return r->o.drop_last && n < r->batch ? 0 : n;
+}
+
+/* One step: the mean over up to options.accumulate batches. A batch that fails leaves no trace of
+ * those before it. */
+static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
+{
+    cvn_net *net = r->net;
+    const cvni_fit_state before = net->fit;
+    const int end = cvni_min(r->train->count - before.position, r->group) + before.position;
+    int samples = 0;
+    for (int at = before.position, n; at < end && (n = cvni_fit_count(r, at)) > 0; at += n)
+        samples += n;
+    for (int done = 0; done < samples;) {
+        const int n = cvni_fit_count(r, net->fit.position);
+        const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
+        if (result != CVN_OK) {
+            net->fit = before;
+            if (done) cvni_zero(net->grads, net->trainable);
+            return result;
+        }
+        done += n;
+    }
+    *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)before.step, r->steps,
+                          r->o.epochs);
+    *lr = cvni_plateau_lr(&r->o.schedule, &before, *lr);
+    cvni_step(net, *lr);
+    net->fit.step++;
+    return CVN_OK;
+}
+
+/* The set in validation, with the averages where there are any. */
+static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
+{
+    cvn_net *net = r->net;
+    cvn_result result;
+    memset(m, 0, sizeof *m);
+    m->loss = m->accuracy = NAN;
+    if (!r->valid) return CVN_OK;
+    if (net->ema) cvni_exchange_ema(net);
+    result = cvn_evaluate(net, r->valid, m);
+    if (net->ema) cvni_exchange_ema(net);
+    return result;
 }
 
 /* Validation, history, best weights; returns CVN_STOPPED when patience is at its end. */
@@ -12776,13 +19699,9 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     cvn_history *h;
     cvn_metrics m;
     double judged = f->position ? f->loss_sum / f->position : NAN;
-    memset(&m, 0, sizeof m);
-    m.loss = m.accuracy = NAN;
-    if (r->valid) {
-        const cvn_result result = cvn_evaluate(net, r->valid, &m);
-        if (result != CVN_OK) return result;
-        judged = m.loss;
-    }
+    const cvn_result result = cvni_fit_validate(r, &m);
+    if (result != CVN_OK) return result;
+    if (r->valid) judged = m.loss;
     if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count,
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
@@ -12803,11 +19722,29 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
         f->best_epoch = f->epoch;
         f->bad_epochs = 0;
         if (net->best)
-            memcpy(net->best, net->weights, (net->trainable + net->running) * sizeof(float));
+            memcpy(net->best, net->ema ? net->ema : net->weights,
+                   (net->trainable + net->running) * sizeof(float));
     }
     f->position = 0;
     f->loss_sum = f->correct_sum = f->weight_sum = 0;
     return r->o.patience > 0 && f->bad_epochs >= r->o.patience ? CVN_STOPPED : CVN_OK;
+}
+
+/* The samples of the current epoch in their order. */
+static cvn_result cvni_fit_order(const cvni_fit_run *r)
+{
+    const uint64_t epoch = (uint64_t)r->net->fit.epoch;
+    if (r->o.balanced) {
+        const cvn_result result = cvn_data_balanced_order(r->train, r->o.shuffle_seed, epoch,
+                                                          r->order);
+        return result == CVN_OK
+                   ? result
+                   : cvni_fail(r->net, result, "cvn_fit: no balanced order: one label a sample, "
+                                               "0 or more, is needed");
+    }
+    if (!r->o.no_shuffle) cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, epoch);
+    else for (int i = 0; i < r->train->count; i++) r->order[i] = i;
+    return CVN_OK;
 }
 
 static cvn_result cvni_fit_epochs(cvni_fit_run *r)
@@ -12815,17 +19752,15 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
     cvn_net *net = r->net;
     cvni_fit_state *f = &net->fit;
     float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0,
-                               r->batches, r->o.epochs);
+                               r->steps, r->o.epochs);
     while (f->epoch < r->o.epochs) {
         cvn_result result, saved;
-        if (r->o.no_shuffle) for (int i = 0; i < r->train->count; i++) r->order[i] = i;
-        else cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, (uint64_t)f->epoch);
+        result = cvni_fit_order(r);
+        if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
         r->epoch_first = f->position;
-        while (f->position < r->train->count) {
-            const int n = cvni_min(r->batch, r->train->count - f->position);
-            if (r->o.drop_last && n < r->batch) break;
-            result = cvni_fit_batch(r, n, &lr);
+        while (cvni_fit_count(r, f->position) > 0) {
+            result = cvni_fit_step(r, &lr);
             if (result != CVN_OK) return result;
             if (cvni_fit_tell(r, CVN_EVENT_BATCH, lr, CVN_OK)) {
                 result = cvni_fit_checkpoint(r);
@@ -12849,6 +19784,7 @@ static void cvni_fit_restart(cvn_net *net)
     cvni_zero(net->grads, net->trainable);
     memset(&net->fit, 0, sizeof net->fit);
     net->history_count = 0;
+    net->ema_started = 0;
     cvni_free(net, net->best);
     net->best = NULL;
 }
@@ -12885,12 +19821,47 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
                                 "cvn_fit: no memory for the order of %d samples", r->train->count);
 }
 
+/* What is left of a run that is complete: the best weights, or the averages. */
+static void cvni_fit_finish(cvn_net *net)
+{
+    const size_t bytes = (net->trainable + net->running) * sizeof(float);
+    const float *last = net->best ? net->best : net->ema;
+    if (!last) return;
+    memcpy(net->weights, last, bytes);
+    if (net->ema && last != net->ema) memcpy(net->ema, last, bytes);
+    net->weights_version++;
+    cvni_free(net, net->best);
+    net->best = NULL;
+}
+
+/* Options and sets of a run. */
+static cvn_result cvni_fit_check(const cvni_fit_run *r)
+{
+    cvn_net *net = r->net;
+    cvn_result result = cvni_check_data(net, r->train);
+    if (result == CVN_OK && r->valid) result = cvni_check_data(net, r->valid);
+    if (result != CVN_OK) return result;
+    if (r->o.epochs < 0 || r->batch < 1 || r->batch > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r->o.epochs,
+                         r->batch, net->max_batch);
+    if (r->o.accumulate < 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: a step every %d batches",
+                         r->o.accumulate);
+    if (r->o.drop_last && r->train->count < r->batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
+                         r->train->count, r->batch);
+    if (r->o.balanced && !r->train->labels)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: options.balanced needs the labels of the set");
+    return CVN_OK;
+}
+
 cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    int finished;
-    cvn_result result = cvni_needs_build(net, "cvn_fit", 1);
+    cvn_result result = cvni_needs_own(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -12901,31 +19872,21 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     r.batch = r.o.batch ? r.o.batch : net->max_batch;
     if (!r.o.shuffle_seed) r.o.shuffle_seed = net->desc.seed;
     r.valid_loss = r.valid_accuracy = NAN;
-    result = cvni_check_data(net, train);
-    if (result == CVN_OK && valid) result = cvni_check_data(net, valid);
+    result = cvni_fit_check(&r);
     if (result != CVN_OK) return result;
-    if (net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "cvn_fit: a shared net does not own its parameters");
-    if (r.o.epochs < 0 || r.batch < 1 || r.batch > net->max_batch)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_fit: %d epochs, batch %d; the net was built for 1 to %d", r.o.epochs,
-                         r.batch, net->max_batch);
-    r.batches = r.o.drop_last ? train->count / r.batch : cvni_ceil_div(train->count, r.batch);
-    if (r.batches < 1)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
-                         train->count, r.batch);
+    r.group = cvni_max(r.o.accumulate, 1) > INT_MAX / r.batch
+                  ? INT_MAX
+                  : r.batch * cvni_max(r.o.accumulate, 1);
+    r.steps = r.o.drop_last ? train->count / r.batch * r.batch : train->count;
+    r.steps = cvni_ceil_div(r.steps, r.group);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
     if (result == CVN_OK) result = cvni_fit_epochs(&r);
     cvni_free(net, r.order);
-    finished = result == CVN_OK ||
-               (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience);
-    if (finished && net->best) {
-        memcpy(net->weights, net->best, (net->trainable + net->running) * sizeof(float));
-        net->weights_version++;
-        cvni_free(net, net->best);
-        net->best = NULL;
-    }
+    net->weighted = net->mixed = 0;
+    if (result == CVN_OK ||
+        (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience))
+        cvni_fit_finish(net);
     cvni_fit_tell(&r, CVN_EVENT_END, net->optimizer.lr, result);
     return result;
 }
@@ -12967,39 +19928,51 @@ static void cvni_check_input(const cvni_layer *in, cvni_text *t)
                    in->name, mean, std);
 }
 
+/* A loss over classes and their labels; *ignore receives the label that does not count. */
+static int cvni_is_label_loss(const cvni_layer *l, int *ignore)
+{
+    *ignore = CVNI_IGNORE_INDEX;
+    if (l->op == &cvni_op_softmax_loss) *ignore = ((const cvni_ce_desc *)l->desc)->ignore_index;
+    else if (l->op != &cvni_nll_loss.op && l->op != &cvni_multi_margin_loss.op) return 0;
+    return 1;
+}
+
+/* The labels of one loss; 0 when some are out of range. */
+static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ignore, cvni_text *t)
+{
+    const cvn_shape s = cvni_in(net, l, 0)->shape;
+    const int classes = s.dim[cvni_class_axis(s)];
+    const int *labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
+    const size_t n = cvni_elements(cvni_in(net, l, 1)->shape);
+    size_t outside = 0, same = 0;
+    int example = 0;
+    for (size_t i = 0; i < n; i++) {
+        same += labels[i] == labels[0];
+        if (labels[i] == ignore || (labels[i] >= 0 && labels[i] < classes)) continue;
+        outside++;
+        example = labels[i];
+    }
+    if (outside)
+        cvni_print(t,
+                   "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many "
+                   "units as there are classes?\n",
+                   (unsigned long)outside, (unsigned long)n, classes - 1, example);
+    else if (same == n && n > 1)
+        cvni_print(t,
+                   "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+                   (unsigned long)n, labels[0]);
+    return outside == 0;
+}
+
 /* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run
  * then. */
 static int cvni_check_labels(cvn_net *net, cvni_text *t)
 {
     int fine = 1;
     for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        const cvn_shape s = l->op == &cvni_op_softmax_loss ? cvni_in(net, l, 0)->shape : l->shape;
-        const int *labels;
-        size_t n, outside = 0, same = 0;
-        int classes, example = 0;
-        if (l->op != &cvni_op_softmax_loss) continue;
-        classes = s.dim[cvni_class_axis(s)];
-        labels = (const int *)(const void *)cvni_in(net, l, 1)->y;
-        n = cvni_elements(cvni_in(net, l, 1)->shape);
-        for (size_t i = 0; i < n; i++) {
-            same += labels[i] == labels[0];
-            if (labels[i] == ((const cvni_ce_desc *)l->desc)->ignore_index ||
-                (labels[i] >= 0 && labels[i] < classes))
-                continue;
-            outside++;
-            example = labels[i];
-        }
-        if (outside)
-            cvni_print(t,
-                       "%lu of %lu labels are not in 0..%d (one is %d); has the last layer as many "
-                       "units as there are classes?\n",
-                       (unsigned long)outside, (unsigned long)n, classes - 1, example);
-        else if (same == n && n > 1)
-            cvni_print(
-                t, "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
-                (unsigned long)n, labels[0]);
-        if (outside) fine = 0;
+        int ignore;
+        if (cvni_is_label_loss(&net->layers[id], &ignore))
+            fine &= cvni_check_labels_of(net, &net->layers[id], ignore, t);
     }
     return fine;
 }
@@ -13028,7 +20001,7 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
         if (!l->op->forward || l->place.skip) continue;
-        result = l->op->forward(net, l);
+        result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
@@ -13084,6 +20057,51 @@ static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
     return CVN_OK;
 }
 
+/* All that training changes, to be put back. */
+typedef struct cvni_snapshot {
+    size_t params, state, grads;        /* bytes */
+    char *copy;                         /* parameters, optimizer state, gradients */
+    float *ema;                         /* out of the net meanwhile: no step changes them */
+    uint64_t tick, step;
+    cvni_fit_state fit;
+} cvni_snapshot;
+
+/* Gradients are zero afterwards. */
+static cvn_result cvni_take_snapshot(cvn_net *net, cvni_snapshot *s, const char *call)
+{
+    s->params = (net->trainable + net->running) * sizeof(float);
+    s->grads = net->trainable * sizeof(float);
+    s->state = cvni_align(s->grads) * (size_t)net->plan.slots;
+    s->copy = (char *)cvni_alloc(net, cvni_add_size(s->params, cvni_add_size(s->state, s->grads)));
+    if (!s->copy)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: no memory for a copy of the parameters", call);
+    memcpy(s->copy, net->weights, s->params);
+    memcpy(s->copy + s->params, net->state, s->state);
+    memcpy(s->copy + s->params + s->state, net->grads, s->grads);
+    cvni_zero(net->grads, net->trainable);
+    s->ema = net->ema;
+    s->tick = net->tick;
+    s->step = net->optimizer_step;
+    s->fit = net->fit;
+    net->ema = NULL;
+    return CVN_OK;
+}
+
+static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
+{
+    memcpy(net->weights, s->copy, s->params);
+    memcpy(net->state, s->copy + s->params, s->state);
+    memcpy(net->grads, s->copy + s->params + s->state, s->grads);
+    net->ema = s->ema;
+    net->tick = s->tick;
+    net->optimizer_step = s->step;
+    net->fit = s->fit;
+    net->weights_version++;
+    net->forward_done = 0;
+    net->weighted = net->mixed = 0;
+    cvni_free(net, s->copy);
+}
+
 static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
 {
     int *work = data->fill
@@ -13104,43 +20122,193 @@ static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text
 
 int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
-    const size_t params = net ? (net->trainable + net->running) * sizeof(float) : 0;
     cvni_text t;
-    size_t state, grads;
-    uint64_t tick, step;
-    char *copy;
-    cvn_result result = cvni_needs_build(net, "cvn_check", 1);
-    if (result == CVN_OK && net->parent)
-        result = cvni_fail(net, CVN_ERROR_STATE,
-                           "cvn_check: a shared net does not own its parameters");
+    cvni_snapshot s;
+    cvn_result result = cvni_needs_own(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
+    if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
-    grads = net->trainable * sizeof(float);
-    state = cvni_align(grads) * (size_t)net->plan.slots;
-    copy = (char *)cvni_alloc(net, cvni_add_size(params, cvni_add_size(state, grads)));
-    if (!copy)
-        return (int)cvni_fail(net, CVN_ERROR_MEMORY,
-                              "cvn_check: no memory for a copy of the parameters");
     t.text = text;
     t.size = size;
     t.length = 0;
     if (size) text[0] = 0;
-    memcpy(copy, net->weights, params);
-    memcpy(copy + params, net->state, state);
-    memcpy(copy + params + state, net->grads, grads);
-    cvni_zero(net->grads, net->trainable);
-    tick = net->tick;
-    step = net->optimizer_step;
     result = cvni_check_batch(net, data, &t);
-    memcpy(net->weights, copy, params);
-    memcpy(net->state, copy + params, state);
-    memcpy(net->grads, copy + params + state, grads);
-    net->tick = tick;
-    net->optimizer_step = step;
-    net->weights_version++;
-    net->forward_done = 0;
-    cvni_free(net, copy);
+    net->weighted = 0;
+    cvni_put_back(net, &s);
     return result == CVN_OK ? (int)t.length : (int)result;
+}
+
+/* ================================================================================================
+ * >>lr-range   which learning rate: a short training with a rising one
+ * ==============================================================================================
+ *   rate      of batch i of n: low*(high/low)^(i/(n - 1))
+ *   loss      m = 0.98*m + 0.02*loss of the batch, m/(1 - 0.98^(i + 1)); the batch's own number is
+ *             found before the step with its rate
+ *   end       the loss exceeds 4 times the least so far (where that is not above 0, it by 3 times
+ *             the larger of its size and the first), or is not finite: that batch is not counted
+ *   steepest  the rate in the middle of the steepest fall of the loss over ln(rate): least squares
+ *             over 1/10 of the batches, at least 3, none behind the least loss
+ *   source    L. Smith, arXiv:1506.01186, section 3.3            tested: tests/test_fit.c */
+
+#define CVNI_RANGE_SMOOTH 0.98
+
+static double cvni_range_rate(const cvn_lr_range *o, int i)
+{
+    const double part = o->steps > 1 ? (double)i / (o->steps - 1) : 0;
+    return (double)o->low * pow((double)o->high / (double)o->low, part);
+}
+
+/* Slope of the loss over the number of the batch, batches first..first + n. */
+static double cvni_range_slope(const cvn_lr_range_result *r, int first, int n)
+{
+    double sum = 0;
+    double norm = 0;
+    for (int i = 0; i < n; i++) {
+        const double x = i - (n - 1) / 2.0;
+        sum += x * (double)r->loss[first + i];
+        norm += x * x;
+    }
+    return sum / norm;
+}
+
+static void cvni_range_suggest(cvn_lr_range_result *r)
+{
+    const int n = cvni_max(r->count / 10, 3);
+    int least = 0;
+    double steepest = 0;
+    for (int i = 1; i < r->count; i++) if (r->loss[i] < r->loss[least]) least = i;
+    r->suggested = least ? r->lr[least] / 10 : 0;
+    r->steepest = 0;
+    for (int first = 0; first + n <= least + 1; first++) {
+        const double slope = cvni_range_slope(r, first, n);
+        if (slope >= steepest) continue;
+        steepest = slope;
+        r->steepest = r->lr[first + n / 2];
+    }
+}
+
+/* Takes the loss of the next batch in; 0 when the test is at its end. */
+static int cvni_range_record(cvn_lr_range_result *r, double *mean, double *best, double lr,
+                             double loss)
+{
+    double smooth, limit;
+    if (!cvni_is_finite(loss)) return 0;
+    *mean = CVNI_RANGE_SMOOTH * *mean + (1 - CVNI_RANGE_SMOOTH) * loss;
+    smooth = *mean / (1 - pow(CVNI_RANGE_SMOOTH, r->count + 1));
+    if (r->count == 0 || smooth < *best) *best = smooth;
+    limit = *best > 0 ? 4 * *best
+                      : *best + 3 * fmax(fabs(*best), r->count ? fabs((double)r->loss[0]) : 0);
+    if (smooth > limit) return 0;
+    r->lr[r->count] = (float)lr;
+    r->loss[r->count++] = (float)smooth;
+    return 1;
+}
+
+static int cvni_range_tell(const cvni_fit_run *run, const cvn_lr_range *o, cvn_event event,
+                           const cvn_lr_range_result *r, cvn_result result)
+{
+    const double seconds = cvni_seconds() - run->started;
+    cvn_progress p;
+    if (!o->callback) return 0;
+    memset(&p, 0, sizeof p);
+    p.net = run->net;
+    p.event = event;
+    p.epoch = p.epochs = 1;
+    p.batch = r->count;
+    p.batches = o->steps;
+    p.loss = r->count ? (double)r->loss[r->count - 1] : NAN;
+    p.accuracy = p.valid_loss = p.valid_accuracy = NAN;
+    p.lr = r->count ? r->lr[r->count - 1] : o->low;
+    p.seconds = seconds;
+    if (r->count && seconds > 0) {
+        p.samples_per_second = (double)r->count * run->batch / seconds;
+        p.seconds_left = seconds / r->count * (o->steps - r->count);
+    }
+    p.result = result;
+    return o->callback(o->user, &p);
+}
+
+static cvn_result cvni_range_run(cvni_fit_run *run, const cvn_lr_range *o, cvn_lr_range_result *r)
+{
+    cvn_net *net = run->net;
+    cvni_fit_state *f = &net->fit;
+    double mean = 0;
+    double best = 0;
+    memset(f, 0, sizeof *f);
+    for (int i = 0; i < o->steps; i++) {
+        const double lr = cvni_range_rate(o, i);
+        int n = cvni_fit_count(run, f->position);
+        cvn_result result;
+        if (i == 0 || n == 0) {
+            f->epoch += i > 0;
+            f->position = 0;
+            n = cvni_fit_count(run, 0);
+            result = cvni_fit_order(run);
+            if (result != CVN_OK) return result;
+        }
+        result = cvni_fit_gather(run, n);
+        if (result == CVN_OK) result = cvni_run(net, 1, 1);
+        if (result != CVN_OK) return result;
+        if (!cvni_range_record(r, &mean, &best, lr, (double)net->loss)) return CVN_OK;
+        cvni_backward(net, 1);
+        cvni_step(net, (float)lr);
+        f->position += n;
+        if (cvni_range_tell(run, o, CVN_EVENT_BATCH, r, CVN_OK)) return CVN_STOPPED;
+    }
+    return CVN_OK;
+}
+
+static cvn_result cvni_range_check(cvn_net *net, const cvn_data *data, const cvn_lr_range *o,
+                                   int batch, cvn_lr_range_result *out)
+{
+    if (!out) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_test: no room for a result");
+    if (!cvni_at_least(o->low, 0) || !cvni_is_finite((double)o->high) || !(o->high > o->low) ||
+        o->low == 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_lr_range_test: rates from %g to %g do not rise", (double)o->low,
+                         (double)o->high);
+    if (o->steps < 2 || o->steps > CVN_MAX_RANGE_STEPS || batch < 1 || batch > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_lr_range_test: %d steps of 2 to %d, batch %d of 1 to %d", o->steps,
+                         CVN_MAX_RANGE_STEPS, batch, net->max_batch);
+    return cvni_check_data(net, data);
+}
+
+cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_range *options,
+                             cvn_lr_range_result *out)
+{
+    cvni_fit_run run;
+    cvni_snapshot s;
+    cvn_lr_range o;
+    cvn_result result = cvni_needs_own(net, "cvn_lr_range_test");
+    if (result != CVN_OK) return result;
+    memset(&o, 0, sizeof o);
+    if (options) o = *options;
+    if (o.low == 0) o.low = 1e-7f;
+    if (o.high == 0) o.high = 10;
+    if (o.steps == 0) o.steps = 100;
+    memset(&run, 0, sizeof run);
+    run.net = net;
+    run.train = data;
+    run.batch = o.batch ? o.batch : net->max_batch;
+    run.o.shuffle_seed = net->desc.seed;
+    result = cvni_range_check(net, data, &o, run.batch, out);
+    if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_lr_range_test");
+    if (result != CVN_OK) return result;
+    memset(out, 0, sizeof *out);
+    run.started = cvni_seconds();
+    run.order = (int *)cvni_alloc(net, cvni_mul_size((size_t)data->count + (size_t)run.batch,
+                                                     sizeof(int)));
+    cvni_reset_optimizer(net);
+    if (run.order) result = cvni_range_run(&run, &o, out);
+    else
+        result = cvni_fail(net, CVN_ERROR_MEMORY,
+                           "cvn_lr_range_test: no memory for the order of %d samples", data->count);
+    cvni_free(net, run.order);
+    cvni_put_back(net, &s);
+    if (result >= 0) cvni_range_suggest(out);
+    cvni_range_tell(&run, &o, CVN_EVENT_END, out, result);
+    return result;
 }
 
 /* ================================================================================================
@@ -13306,10 +20474,16 @@ static const char *cvni_float_text(float x, char *buffer)
     return buffer;
 }
 
+static FILE *cvni_picture_open(cvn_net *net, const char *path, cvn_result *result)
+{
+    FILE *f = fopen(path, "wb");
+    *result = f ? CVN_OK : cvni_fail(net, CVN_ERROR_FILE, "cannot open %s for writing", path);
+    return f;
+}
+
 /* A file for the history, or NULL with *result and the message set. */
 static FILE *cvni_history_open(cvn_net *net, const char *path, cvn_result *result)
 {
-    FILE *f;
     *result = CVN_ERROR_ARGUMENT;
     if (!net) return NULL;
     if (!path) {
@@ -13321,9 +20495,7 @@ static FILE *cvni_history_open(cvn_net *net, const char *path, cvn_result *resul
                             "there is no history: cvn_fit has not finished an epoch");
         return NULL;
     }
-    f = fopen(path, "wb");
-    *result = f ? CVN_OK : cvni_fail(net, CVN_ERROR_FILE, "cannot open %s for writing", path);
-    return f;
+    return cvni_picture_open(net, path, result);
 }
 
 static cvn_result cvni_history_close(cvn_net *net, const char *path, FILE *f)
@@ -13368,10 +20540,12 @@ enum {
 static const char *const cvni_curve_color[2] = { "#2563eb", "#ea580c" };
 static const char *const cvni_curve_name[2] = { "training", "validation" };
 
-/* One panel: curve 0 is of the training set, 1 of the validation set. */
+/* One panel: curve 0 is of the training set, 1 of the validation set; or, range given, the one
+ * curve of a range test. */
 typedef struct cvni_panel {
     FILE *f;
     const cvn_history *history;
+    const cvn_lr_range_result *range;
     int count;
     int accuracy;               /* 0: loss; 1: accuracy in percent */
     int left;                   /* of the plot area */
@@ -13380,7 +20554,8 @@ typedef struct cvni_panel {
 
 static float cvni_panel_value(const cvni_panel *p, int curve, int i)
 {
-    const cvn_history *h = &p->history[i];
+    const cvn_history *h = p->history + i;
+    if (p->range) return curve ? (float)NAN : p->range->loss[i];
     if (p->accuracy) return 100.0f * (curve ? h->valid_accuracy : h->accuracy);
     return curve ? h->valid_loss : h->loss;
 }
@@ -13418,8 +20593,12 @@ static int cvni_panel_range(cvni_panel *p)
     return 1;
 }
 
+static int cvni_panel_rate_x(const cvni_panel *p, double rate);
+
+/* Place of a point of a curve, from 1. */
 static int cvni_panel_x(const cvni_panel *p, int epoch)
 {
+    if (p->range) return cvni_panel_rate_x(p, (double)p->range->lr[epoch - 1]);
     if (p->count == 1) return p->left + CVNI_PANEL_W / 2;
     return p->left + (int)((double)CVNI_PANEL_W * (epoch - 1) / (p->count - 1) + 0.5);
 }
@@ -13444,14 +20623,14 @@ static void cvni_panel_line(const cvni_panel *p, int x1, int y1, int x2, int y2,
             x1, y1, x2, y2, color);
 }
 
-/* Grid, ticks and the frame's two axes. */
-static void cvni_panel_axes(const cvni_panel *p)
+static const int cvni_panel_bottom = CVNI_PANEL_Y + CVNI_PANEL_H;
+
+/* Grid and ticks of the values, the frame's left side and the name of the other axis. */
+static void cvni_panel_values(const cvni_panel *p, const char *name)
 {
     const int right = p->left + CVNI_PANEL_W;
-    const int bottom = CVNI_PANEL_Y + CVNI_PANEL_H;
     const int ticks = (int)((p->high - p->low) / p->step + 0.5);
     const int decimals = p->step < 1 ? (int)ceil(-log10(p->step) - 1e-9) : 0;
-    const int every = p->count > 10 ? (int)(cvni_nice_step(p->count / 10.0) + 0.5) : 1;
     char text[64];
     for (int i = 0; i <= ticks; i++) {
         const double value = p->low + i * p->step;
@@ -13462,15 +20641,57 @@ static void cvni_panel_axes(const cvni_panel *p)
         cvni_panel_line(p, p->left, y, right, y, i ? "#e5e7eb" : "#6b7280");
         cvni_panel_text(p, p->left - 80, y + 40, "end", "#4b5563", text);
     }
+    cvni_panel_line(p, p->left, CVNI_PANEL_Y, p->left, cvni_panel_bottom, "#6b7280");
+    cvni_panel_text(p, p->left + CVNI_PANEL_W / 2, cvni_panel_bottom + 390, "middle", "#4b5563",
+                    name);
+}
+
+static void cvni_panel_tick(const cvni_panel *p, int x, const char *text)
+{
+    cvni_panel_line(p, x, cvni_panel_bottom, x, cvni_panel_bottom + 50, "#6b7280");
+    cvni_panel_text(p, x, cvni_panel_bottom + 190, "middle", "#4b5563", text);
+}
+
+static void cvni_panel_epochs(const cvni_panel *p)
+{
+    const int every = p->count > 10 ? (int)(cvni_nice_step(p->count / 10.0) + 0.5) : 1;
+    char text[64];
     for (int epoch = every; epoch <= p->count; epoch += every) {
-        const int x = cvni_panel_x(p, epoch);
         snprintf(text, sizeof text, "%d", epoch);
-        cvni_panel_line(p, x, bottom, x, bottom + 50, "#6b7280");
-        cvni_panel_text(p, x, bottom + 190, "middle", "#4b5563", text);
+        cvni_panel_tick(p, cvni_panel_x(p, epoch), text);
         if (epoch > INT_MAX - every) break;
     }
-    cvni_panel_line(p, p->left, CVNI_PANEL_Y, p->left, bottom, "#6b7280");
-    cvni_panel_text(p, p->left + CVNI_PANEL_W / 2, bottom + 390, "middle", "#4b5563", "epoch");
+}
+
+/* Place of a rate: the logarithm from the first rate of the test to its last. */
+static int cvni_panel_rate_x(const cvni_panel *p, double rate)
+{
+    const double first = log10((double)p->range->lr[0]);
+    const double last = log10((double)p->range->lr[p->count - 1]);
+    double share = (log10(rate) - first) / (last - first);
+    if (!(share > 0)) share = 0;
+    if (share > 1) share = 1;
+    return p->left + (int)((double)CVNI_PANEL_W * share + 0.5);
+}
+
+/* A tick at each power of ten, or at every n-th, and the suggested rate. */
+static void cvni_panel_rates(const cvni_panel *p)
+{
+    const int first = (int)ceil(log10((double)p->range->lr[0]) - 1e-5);
+    const int last = (int)floor(log10((double)p->range->lr[p->count - 1]) + 1e-5);
+    char text[64], label[80];
+    for (int power = first; power <= last; power += 1 + (last - first) / 12) {
+        snprintf(text, sizeof text, "1e%d", power);
+        cvni_panel_tick(p, cvni_panel_rate_x(p, pow(10.0, power)), text);
+    }
+    if (p->range->suggested > p->range->lr[0]) {
+        const int x = cvni_panel_rate_x(p, (double)p->range->suggested);
+        cvni_panel_line(p, x, CVNI_PANEL_Y, x, cvni_panel_bottom, cvni_curve_color[1]);
+        snprintf(text, sizeof text, "%.2g", (double)p->range->suggested);
+        cvni_to_point(text);
+        snprintf(label, sizeof label, "suggested %s", text);
+        cvni_panel_text(p, p->left + CVNI_PANEL_W, 380, "end", cvni_curve_color[1], label);
+    }
 }
 
 /* A line through consecutive finite points; dots where they are few or alone. */
@@ -13533,9 +20754,22 @@ static void cvni_panel_draw(cvni_panel *p)
             "<text x=\"%d\" y=\"380\" font-size=\"170\" font-weight=\"bold\" "
             "fill=\"#111827\">%s</text>\n",
             p->left, p->accuracy ? "Accuracy, %" : "Loss");
-    cvni_panel_axes(p);
+    cvni_panel_values(p, p->range ? "learning rate" : "epoch");
+    if (p->range) cvni_panel_rates(p);
+    else cvni_panel_epochs(p);
     for (int curve = 0; curve < 2; curve++) cvni_panel_curve(p, curve);
-    cvni_panel_legend(p);
+    if (!p->range) cvni_panel_legend(p);
+}
+
+static void cvni_picture_begin(FILE *f, int width, const char *title)
+{
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
+            "%d\" "
+            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>%s"
+            "</title>\n",
+            width / 10, CVNI_PICTURE_H / 10, width, CVNI_PICTURE_H, title);
+    fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, CVNI_PICTURE_H);
 }
 
 /* errors   as cvn_history_save_csv */
@@ -13552,13 +20786,7 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
     p.count = net->history_count;
     p.accuracy = 1;
     if (cvni_panel_range(&p)) width += CVNI_PANEL_STEP;
-    fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
-            "%d\" "
-            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"120\">\n<title>training "
-            "history</title>\n",
-            width / 10, CVNI_PICTURE_H / 10, width, CVNI_PICTURE_H);
-    fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, CVNI_PICTURE_H);
+    cvni_picture_begin(f, width, "training history");
     for (int panel = 0; panel < width / CVNI_PANEL_STEP; panel++) {
         p.accuracy = panel;
         p.left = CVNI_PANEL_X + panel * CVNI_PANEL_STEP;
@@ -13566,6 +20794,32 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
     }
     fprintf(f, "</svg>\n");
     return cvni_history_close(net, path, f);
+}
+
+cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result, const char *path)
+{
+    cvni_panel p;
+    cvn_result r;
+    if (!net) return CVN_ERROR_ARGUMENT;
+    if (!result || !path)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_save_svg: no result or no path");
+    if (result->count < 2)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_lr_range_save_svg: %d batches make no curve",
+                         result->count);
+    if (result->count > CVN_MAX_RANGE_STEPS || !(result->lr[0] > 0) ||
+        !(result->lr[result->count - 1] > result->lr[0]) ||
+        !cvni_is_finite((double)result->lr[result->count - 1]))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_lr_range_save_svg: rates do not rise");
+    memset(&p, 0, sizeof p);
+    p.f = cvni_picture_open(net, path, &r);
+    if (!p.f) return r;
+    p.range = result;
+    p.count = result->count;
+    p.left = CVNI_PANEL_X;
+    cvni_picture_begin(p.f, CVNI_PANEL_STEP + CVNI_PANEL_MARGIN, "learning rate range test");
+    cvni_panel_draw(&p);
+    fprintf(p.f, "</svg>\n");
+    return cvni_history_close(net, path, p.f);
 }
 
 #endif /* CONVNET_NO_STDIO */
@@ -13584,6 +20838,8 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *                 cvn_flat_gradients, as many arrays as the optimizer has (>>optim)
  *                 cvn.best [P+R] parameters of the best epoch, as in cvn_flat_parameters; only
  *                                                    where cvn_fit keeps them
+ *                 cvn.ema [P+R] averages of the parameters, in the same order; only where there
+ *                                                    are any (cvn_set_ema)
  *                 cvn.history [E, 6] rows of cvn_history, in its order; only where E > 0
  *               and more metadata, all of it text:
  *                 cvn.version                1, this format's
@@ -13591,7 +20847,7 @@ cvn_result cvn_history_save_svg(cvn_net *net, const char *path)
  *                 cvn.optimizer_step         steps made (decimal, as all integers)
  *                 cvn.tick training forward passes made: the step of the dropout stream
  *                 cvn.seed                   cvn_desc.seed
- *                 cvn.epoch .position .step epochs done, samples of the current one done, batches
+ *                 cvn.epoch .position .step epochs done, samples of the current one done, steps
  *                 done in all
  *                 cvn.loss_sum .correct_sum .weight_sum      of the current epoch so far
  *                 cvn.best_loss .best_epoch .bad_epochs      early stopping
@@ -14296,8 +21552,10 @@ static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
     cvn_result r;
     cvni_match_tensors(f);
     r = cvni_require_all(f);
-    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
-    return r;
+    if (r != CVN_OK) return r;
+    *loaded = cvni_copy_weights(f);
+    f->net->ema_started = f->net->ema_swapped = 0;
+    return CVN_OK;
 }
 
 static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
@@ -14449,6 +21707,10 @@ static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
         c->dim[1] = sizeof(cvn_history) / sizeof(float);
         c->values = (const float *)net->history;       /* six floats a row */
         c->count = c->dim[0] * c->dim[1];
+    } else if (number == slots + best + (net->history_count > 0) && net->ema && net->ema_started) {
+        c->name = "cvn.ema";
+        c->values = net->ema;
+        c->count = c->dim[0] = net->trainable + net->running;
     } else {
         return 0;
     }
@@ -14679,6 +21941,7 @@ static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
 {
     cvni_match_tensors(f);
     *loaded = cvni_copy_weights(f);
+    f->net->ema_started = f->net->ema_swapped = 0;
     return CVN_OK;
 }
 
@@ -14790,7 +22053,7 @@ static cvn_result cvni_check_state_tensor(const cvni_weights_file *f, const cvni
 /* The tensors of a checkpoint; NULL where it has none. */
 typedef struct cvni_state_tensors {
     const cvni_tensor *slot[CVNI_MAX_SLOTS];
-    const cvni_tensor *best, *history;
+    const cvni_tensor *best, *history, *ema;
 } cvni_state_tensors;
 
 static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors *s)
@@ -14808,6 +22071,7 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     s->best = cvni_find_tensor(f, "cvn.best");
     s->history = cvni_find_tensor(f, "cvn.history");
+    s->ema = cvni_find_tensor(f, "cvn.ema");
     for (int i = 0; i < slots; i++) if (!s->slot[i]) slots = -1;    /* a gap */
     if (slots != net->plan.slots) {
         return cvni_fail(f->net, CVN_ERROR_FORMAT,
@@ -14817,6 +22081,8 @@ static cvn_result cvni_find_state(const cvni_weights_file *f, cvni_state_tensors
     }
     if (r == CVN_OK && s->best)
         r = cvni_check_state_tensor(f, s->best, net->trainable + net->running, 0);
+    if (r == CVN_OK && s->ema)
+        r = cvni_check_state_tensor(f, s->ema, net->trainable + net->running, 0);
     if (r == CVN_OK && s->history) {
         r = cvni_check_state_tensor(f, s->history, SIZE_MAX, sizeof(cvn_history) / sizeof(float));
         if (r == CVN_OK && s->history->dim[0] > INT_MAX)
@@ -14850,6 +22116,10 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
         cvni_read_floats(s->history->dtype, f->data + s->history->begin, s->history->count,
                          (float *)history);
     }
+    net->ema_swapped = 0;
+    net->ema_started = s->ema && net->ema;
+    if (net->ema_started)
+        cvni_read_floats(s->ema->dtype, f->data + s->ema->begin, s->ema->count, net->ema);
     /* a half-made step is not part of a checkpoint */
     memset(net->grads, 0, net->trainable * sizeof(float));
     cvni_free(net, net->best);
@@ -14885,6 +22155,9 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
+    if (r == CVN_OK && net->ema_swapped)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
     return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
 }
 
