@@ -350,6 +350,38 @@ static void errors(void)
     CHECK(cvn_inception(NULL, none, NULL).id == 0 && cvn_squeeze_excite(NULL, none, 1).id == 0);
 }
 
+/* The branch of a sample is dropped as a whole, or grows by 1/(1 - p); prediction has all of it. */
+static void drop_path(void)
+{
+    enum { SAMPLES = 64, COUNT = 3 * 4 * 4 };
+    cvn_residual_desc d = cvn_residual_defaults();
+    cvn_inverted_residual_desc v = cvn_inverted_residual_defaults();
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input(net, 3, 4, 4);
+    static float image[SAMPLES * COUNT];
+    cvn_node y, z;
+    int dropped = 0;
+    d.channels = v.filters = 3;
+    d.drop_path = v.drop_path = 0.5f;
+    d.preactivation = 1;
+    y = cvn_residual_ex(net, x, &d);
+    z = cvn_inverted_residual(net, x, &v);
+    cvn_keep(net, y);
+    cvn_keep(net, z);
+    for (int i = 0; i < SAMPLES * COUNT; i++) image[i] = (float)(i % 13 - 6);
+    if (CHECKF(cvn_build(net, SAMPLES) == CVN_OK, "%s", cvn_error(net))) {
+        CHECK(cvn_set_input(net, x, image, SAMPLES) == CVN_OK && cvn_forward(net) == CVN_OK);
+        for (int i = 0; i < SAMPLES; i++) {
+            const size_t bytes = COUNT * sizeof(float);
+            dropped += !memcmp(cvn_value(net, y) + i * COUNT, image + i * COUNT, bytes);
+            dropped += !memcmp(cvn_value(net, z) + i * COUNT, image + i * COUNT, bytes);
+        }
+        CHECKF(dropped > SAMPLES / 2 && dropped < 3 * SAMPLES / 2, "%d dropped", dropped);
+        CHECK(cvn_forward_eval(net) == CVN_OK && cvn_value(net, y)[0] != image[0]);
+    }
+    cvn_destroy(net);
+}
+
 /* A built net refuses blocks and goes on. */
 static void built_net(void)
 {
@@ -390,6 +422,7 @@ int main(void)
     RUN(taken_names);
     RUN(differences);
     RUN(errors);
+    RUN(drop_path);
     RUN(built_net);
     RUN(macs);
     return test_done();
