@@ -1109,6 +1109,7 @@ typedef struct cvn_residual_desc {
     int preactivation;
     int squeeze;                    /* channels between the two layers of squeeze and excitation;
                                      * 0: without */
+    float drop_path;                /* of f(x), in training: cvn_drop_path; [0, 1) */
     cvn_batchnorm_desc norm;
 } cvn_residual_desc;
 
@@ -1176,6 +1177,7 @@ typedef struct cvn_inverted_residual_desc {
     cvn_activation_kind activation;             /* 0: relu6 */
     cvn_activation_kind squeeze_activation;     /* 0: relu */
     cvn_activation_kind gate;                   /* 0: sigmoid */
+    float drop_path;                /* where x is added: of what it is added to, in training */
     cvn_batchnorm_desc norm;
     int v2_names;                   /* names as in torchvision's MobileNetV2 */
 } cvn_inverted_residual_desc;
@@ -13918,11 +13920,15 @@ cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
  *   functions add is the order of layers, and names as torchvision has them. Formulas and sources:
  *   >>layers-api.                                                    tested: tests/test_blocks.c */
 
-/* 1 when x is an image of a net that works; else 0 and, on a net that worked, the error. */
+/* 1 when x is an image of a net that takes layers; else 0 and, on a net that worked, the error. */
 static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
 {
     const cvn_shape s = cvn_node_shape(net, x);
     if (!net || net->failed) return 0;
+    if (net->mode || net->parent) {
+        cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; add layers before", call);
+        return 0;
+    }
     if (!cvni_valid(net, x))
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
     else if (s.rank != 4)
@@ -14094,6 +14100,7 @@ cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc *desc
         if (!d.preactivation)
             shortcut = cvni_add_block_norm(net, shortcut, &d.norm, "downsample.1");
     }
+    if (d.drop_path != 0) y = cvn_drop_path(net, y, d.drop_path);
     y = cvn_add(net, y, shortcut);
     return d.preactivation ? y : cvn_relu(net, y);
 }
@@ -14169,7 +14176,7 @@ cvn_node cvn_inception(cvn_net *net, cvn_node x, const int widths[6])
 {
     const cvn_node none = { 0 };
     cvn_inception_desc d = cvn_inception_defaults();
-    if (!net || net->failed) return none;
+    if (!cvni_block_image(net, x, "inception")) return none;
     if (!widths) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "inception: no widths");
         return none;
@@ -14258,7 +14265,9 @@ cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x, const cvn_inverted_resi
     }
     c = cvni_block_conv_of(d.filters, 1, 1, 1);
     y = cvni_inverted_conv(net, y, &d, &c, 1, &index);
-    return d.stride == 1 && d.filters == channels ? cvn_add(net, y, x) : y;
+    if (d.stride != 1 || d.filters != channels) return y;
+    if (d.drop_path != 0) y = cvn_drop_path(net, y, d.drop_path);
+    return cvn_add(net, y, x);
 }
 
 CVNI_COLD_END

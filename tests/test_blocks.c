@@ -319,7 +319,10 @@ static void refuse(int which, const char *text)
     case 6: cvn_inception(net, x, bad); break;
     case 7: cvn_inception(net, x, NULL); break;
     case 8: v.kernel = 2; cvn_inverted_residual(net, x, &v); break;
-    case 9: v.activation = (cvn_activation_kind)99; cvn_inverted_residual(net, x, &v); break;
+    case 9:
+        memset(&v.activation, 9, sizeof v.activation);         /* no C++ cast would do */
+        cvn_inverted_residual(net, x, &v);
+        break;
     case 10: cvn_fire(net, x, 2, 0, 2); break;
     case 11: cvn_inverted_residual(net, x, NULL); break;
     default: cvn_residual_basic(net, x, 4, -1); break;
@@ -337,13 +340,62 @@ static void errors(void)
     static const char *const texts[13] = {
         "residual: 'input1' has rank 2; [N, C, H, W] is needed", "channels 0", "groups 2",
         "groups 3", "squeeze_excite: the input is no node", "a kernel of 4; it must be odd",
-        "conv", "no widths", "kernel 2", "activation 99", "conv", "filters 0", "stride -1"
+        "conv", "no widths", "kernel 2", "is not one of cvn_activation_kind", "conv", "filters 0", "stride -1"
     };
     const cvn_node none = { 0 };
     for (int i = 0; i < 13; i++) refuse(i, texts[i]);
     CHECK(cvn_residual_basic(NULL, none, 4, 1).id == 0 && cvn_fire(NULL, none, 1, 1, 1).id == 0);
     CHECK(cvn_inverted_residual(NULL, none, NULL).id == 0);
     CHECK(cvn_inception(NULL, none, NULL).id == 0 && cvn_squeeze_excite(NULL, none, 1).id == 0);
+}
+
+/* The branch of a sample is dropped as a whole, or grows by 1/(1 - p); prediction has all of it. */
+static void drop_path(void)
+{
+    enum { SAMPLES = 64, COUNT = 3 * 4 * 4 };
+    cvn_residual_desc d = cvn_residual_defaults();
+    cvn_inverted_residual_desc v = cvn_inverted_residual_defaults();
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input(net, 3, 4, 4);
+    static float image[SAMPLES * COUNT];
+    cvn_node y, z;
+    int dropped = 0;
+    d.channels = v.filters = 3;
+    d.drop_path = v.drop_path = 0.5f;
+    d.preactivation = 1;
+    y = cvn_residual_ex(net, x, &d);
+    z = cvn_inverted_residual(net, x, &v);
+    cvn_keep(net, y);
+    cvn_keep(net, z);
+    for (int i = 0; i < SAMPLES * COUNT; i++) image[i] = (float)(i % 13 - 6);
+    if (CHECKF(cvn_build(net, SAMPLES) == CVN_OK, "%s", cvn_error(net))) {
+        CHECK(cvn_set_input(net, x, image, SAMPLES) == CVN_OK && cvn_forward(net) == CVN_OK);
+        for (int i = 0; i < SAMPLES; i++) {
+            const size_t bytes = COUNT * sizeof(float);
+            dropped += !memcmp(cvn_value(net, y) + i * COUNT, image + i * COUNT, bytes);
+            dropped += !memcmp(cvn_value(net, z) + i * COUNT, image + i * COUNT, bytes);
+        }
+        CHECKF(dropped > SAMPLES / 2 && dropped < 3 * SAMPLES / 2, "%d dropped", dropped);
+        CHECK(cvn_forward_eval(net) == CVN_OK && cvn_value(net, y)[0] != image[0]);
+    }
+    cvn_destroy(net);
+}
+
+/* A built net refuses blocks and goes on. */
+static void built_net(void)
+{
+    static const int widths[6] = { 1, 1, 1, 1, 1, 1 };
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input(net, 2, 3, 3);
+    const float image[18] = { 0 };
+    cvn_residual_basic(net, x, 2, 1);
+    CHECK(cvn_build(net, 1) == CVN_OK);
+    CHECK(cvn_residual_basic(net, x, 4, 1).id == 0 && cvn_inception(net, x, widths).id == 0);
+    CHECK(cvn_inception(net, x, NULL).id == 0 && cvn_fire(net, x, 1, 1, 1).id == 0);
+    CHECK(cvn_squeeze_excite(net, x, 1).id == 0 && cvn_inverted_residual(net, x, NULL).id == 0);
+    CHECK(strstr(cvn_error(net), "add layers before") != NULL);
+    CHECK(cvn_set_input(net, x, image, 1) == CVN_OK && cvn_forward_eval(net) == CVN_OK);
+    cvn_destroy(net);
 }
 
 /* Multiply-accumulates of a graph: convolutions, dense layers and matrix products alone. */
@@ -369,6 +421,8 @@ int main(void)
     RUN(taken_names);
     RUN(differences);
     RUN(errors);
+    RUN(drop_path);
+    RUN(built_net);
     RUN(macs);
     return test_done();
 }
