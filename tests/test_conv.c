@@ -2,6 +2,7 @@
  * reference and PyTorch (golden/conv.h): random sweeps over odd sizes, strides, pads, dilations
  * and groups, the shapes that have a kernel of their own, large ones that cross the blocks of the
  * matrix product, cases of textbooks, folded norms, errors. TEST_QUICK: fewer cases. */
+#define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
