@@ -1316,7 +1316,9 @@ CONVNET_API cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_v
  * that become the labels when repeats and then blanks are left out; the mean over the samples of
  * that divided by the number of labels (at least 1), as nn.CTCLoss.
  *   log_probabilities   [N, T, C], from cvn_log_softmax
- *   labels   int [N, S]: a label input, or (cvn_node){ 0 }: an own one, S = desc.max_labels
+ *   labels   int [N, S]: a label input, or (cvn_node){ 0 }: an own one, S = desc.max_labels.
+ *            With inputs of lengths set all of them by cvn_set_labels: cvn_train_batch and cvn_fit
+ *            give every label input the same labels
  *   gradient   exp(log p) - posterior, which holds behind a log softmax alone, as PyTorch's; where
  *            no path fits into the T steps the loss is Inf and the gradient NaN, or 0 both with
  *            zero_infinity
@@ -15089,11 +15091,13 @@ static void cvni_ce_back_part(void *context, int begin, int end, int worker)
         const float scale = j->scale * cvni_position_weight(j, i);
         const float own = (1 - j->d->smoothing) * t.weight[0];
         const float other = (1 - j->d->smoothing) * t.weight[1];
+        const float total = own + other + share * all;
+        const float smooth = share * e;
         for (int c = 0; c < j->classes; c++) {
             const ptrdiff_t k = at + (ptrdiff_t)c * j->inner;
             const float a = (c == t.label[0] ? own : 0) + (c == t.label[1] ? other : 0) +
-                            share * e * cvni_ce_weight(j->d, c);
-            const float g = share > 0 ? scale * (j->p[k] * (own + other + share * all) - a) : 0;
+                            smooth * cvni_ce_weight(j->d, c);
+            const float g = share > 0 ? scale * (j->p[k] * total - a) : 0;
             j->dx[k] = j->add ? j->dx[k] + g : g;
         }
     }

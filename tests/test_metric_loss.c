@@ -1,11 +1,17 @@
 /* test_metric_loss.c - rooms >>rowloss, >>ctc, >>penalty and >>features: boxes, embeddings, label
  * sequences, penalties on weights, another net as a layer; and all losses with sample weights and
- * mixed labels against PyTorch. */
+ * mixed labels against PyTorch. TEST_QUICK: fewer sizes. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
 #include "golden/loss.h"
+
+#ifdef TEST_QUICK
+    #define SIZES 3
+#else
+    #define SIZES 4
+#endif
 
 /* ================================================================================================
  * PyTorch: every loss, plain and with sample weights
@@ -216,7 +222,7 @@ static void rows(void)
                                  ref_shape(3, 4, 5, 4, 0), ref_shape(4, 40, 9, 5, 4) };
     const cvn_shape vectors[4] = { ref_shape(2, 1, 5, 0, 0), ref_shape(2, 7, 3, 0, 0),
                                    ref_shape(2, 12, 17, 0, 0), ref_shape(2, 300, 33, 0, 0) };
-    for (int k = 0; k < 8 * ROWS; k++) {
+    for (int k = 0; k < 2 * SIZES * ROWS; k++) {
         layer_case c;
         memset(&c, 0, sizeof c);
         c.kind = k % ROWS;
@@ -395,7 +401,7 @@ static void ctc(void)
 {
     static const int sizes[5][4] = { { 1, 1, 2, 1 },  { 3, 4, 3, 2 }, { 5, 5, 4, 3 },
                                      { 4, 12, 5, 5 }, { 9, 40, 15, 12 } };
-    for (int k = 0; k < 20; k++) {
+    for (int k = 0; k < 4 * SIZES + 4; k++) {
         const int *s = sizes[k / 4];
         layer_case c;
         memset(&c, 0, sizeof c);
@@ -602,7 +608,7 @@ static void penalty_case(int kind, int conv, int out, int threads, int hook)
 static void penalties(void)
 {
     for (int kind = 0; kind < PENALTIES; kind++)
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < 2 * SIZES; i++) {
             const int out = i / 2 == 0 ? 1 : i / 2 == 1 ? 5 : i / 2 == 2 ? 40 : 130;
             test_case("penalty %d, %s, %d units", kind, i % 2 ? "conv" : "dense", out);
             for (int k = 0; k < (i / 2 == 3 ? 3 : 1); k++)
