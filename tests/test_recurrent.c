@@ -241,7 +241,8 @@ static const setup setups[] = {
     { GRU, 4, 3, 2, 2, 2, 0, 0, 1, 1, STATE_FIRST },
     { GRU, 2, 2, 3, 2, 1, 0, 1, 1, 0, STEPS_FIRST },
     { RNN, 5, 4, 3, 2, 4, 0, 0, 1, 0, STEPS },   { LSTM, 4, 3, 2, 2, 3, 0, 0, 1, 1, STEPS },
-    { GRU, 4, 3, 2, 2, 4, 0, 0, 1, 1, STEPS }
+    { GRU, 4, 3, 2, 2, 4, 0, 0, 1, 1, STEPS },   { LSTM, 4, 3, 2, 2, 3, 1, 1, 0, 0, STEPS },
+    { RNN, 2, 3, 2, 2, 4, 1, 1, 0, 0, STEPS }
 };
 
 static void cases(void)
@@ -540,6 +541,17 @@ static void step_by_step(void)
         }
 }
 
+/* The last layer's W_ih has met what dropout left, which is y here. */
+static void check_last_weight(cvn_net *net, int layers, int width, const float *y, int count)
+{
+    const float *g = cvn_param_at(net, 2 * (layers - 1)).gradient;
+    for (int k = 0; k < width; k++) {
+        double sum = 0;
+        for (int i = k; i < count; i += width) sum += (double)y[i];
+        CHECK_NEAR(g[k * width + k], sum, 1e-4 * sum);
+    }
+}
+
 /* Layers that hand on what they get: W_ih one, all else zero, relu; what comes out is the product
  * of the masks, and the gradient of x too. */
 static cvn_net *dropout_net(int layers, int width, int threads, cvn_node *x, cvn_node *y)
@@ -592,6 +604,7 @@ static void dropout_layers(int layers)
         for (int i = 0; i < ALL; i++)
             wrong += fabs((double)(cvn_gradient(net, x)[i] - first[i])) > 1e-5;
         CHECKF(wrong == 0, "%d gradients under another mask", wrong);
+        check_last_weight(net, layers, WIDTH, first, ALL);
         CHECK(cvn_forward(net) == CVN_OK);
         CHECK((memcmp(first, cvn_value(net, y), sizeof(float) * ALL) != 0) == (layers > 1));
         CHECK(cvn_forward_eval(net) == CVN_OK);
