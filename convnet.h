@@ -848,7 +848,10 @@ typedef struct cvn_attention_desc {
     int no_bias;                    /* without in_proj_bias and out_proj.bias */
     cvn_node lengths;               /* labels [N] (cvn_input_labels(net, NULL, 0)): the keys that
                                      * each sample has, 1..S, those behind are not seen, as
-                                     * key_padding_mask; id 0: S for all */
+                                     * key_padding_mask; id 0: S for all. cvn_fit and the like
+                                     * would fill it with the labels of the data: such a net is
+                                     * trained with cvn_set_labels, cvn_forward, cvn_backward,
+                                     * cvn_step */
     cvn_init weight_init;           /* of both weights; default: each as above */
 } cvn_attention_desc;
 
@@ -12487,19 +12490,18 @@ static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
 
 /* ---- one sample, one step ---- */
 
-/* exp(x) - 1 without a branch, so that loops become vectors; exact to about an ulp also near 0, NaN
- * stays. x = n log 2 + r: 2^n (e^r - 1) + (2^n - 1), the series of e^r for |r| < 0.35. */
+/* e^x - 1 for |x| < 88, without a branch, so that loops become vectors; a few units in the last
+ * place, also near 0; NaN stays. x = n log 2 + r: 2^n (e^r - 1) + (2^n - 1), the series of e^r. */
 CVNI_HOT
 static float cvni_expm1(float x)
 {
-    const float v = x < -88 ? -88 : x > 88 ? 88 : x;
-    const float shifted = v * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
+    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
     uint32_t bits;
     float n, r, p, power;
     memcpy(&bits, &shifted, sizeof bits);
     bits -= 0x4B400000u;
     n = (float)(int32_t)bits;
-    r = (v - n * 0.693359375f) + n * 2.12194440e-4f;
+    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     p = 1.0f / 720 + r * (1.0f / 5040);
     p = 1.0f / 24 + r * (1.0f / 120 + r * p);
     p = r + r * r * (0.5f + r * (1.0f / 6 + r * p));
@@ -12508,15 +12510,24 @@ static float cvni_expm1(float x)
     return power * p + (power - 1);
 }
 
+/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
+CVNI_HOT
+static void cvni_rnn_clamp(int n, float limit, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+}
+
 CVNI_HOT
 static void cvni_rnn_sigmoid(int n, float *x)
 {
+    cvni_rnn_clamp(n, 87, x);
     for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
 }
 
 CVNI_HOT
 static void cvni_rnn_tanh(int n, float *x)
 {
+    cvni_rnn_clamp(n, 10, x);                   /* where it is 1 in float */
     for (int i = 0; i < n; i++) {
         const float e = cvni_expm1(2 * x[i]);
         x[i] = e / (e + 2);
