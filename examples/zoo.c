@@ -1223,7 +1223,7 @@ typedef struct zoo_net {
     int variant;
     zoo_size full, small;           /* small: for training */
     double parameters, macs;        /* as published */
-    const char *source;             /* of the figures; the parameters are exact ones */
+    const char *source;             /* of the figures; parameters that it rounds are counted */
 } zoo_net;
 
 #define TORCHVISION "torchvision 0.29, num_params and _ops of its weights"
