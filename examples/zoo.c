@@ -1077,20 +1077,21 @@ static void mask_rcnn_heads(cvn_net *net, const zoo_size *z, int variant)
     boxes = cvn_name(net, cvn_input_tensor(net, dims, 2), "boxes");
     roi.sampling_ratio = 2;
     x = cvn_flatten_batch(net, cvn_roi_align(net, map, boxes, 7, 7, &roi));     /* [N*R, C, 7, 7] */
-    x = cvn_relu(net, cvn_name(net, cvn_dense(net, x, wide(z, 1024)), "box_head.fc6"));
-    x = cvn_relu(net, cvn_name(net, cvn_dense(net, x, wide(z, 1024)), "box_head.fc7"));
-    cvn_softmax_loss(net, cvn_name(net, cvn_dense(net, x, z->classes), "box_predictor.cls_score"));
-    x = cvn_name(net, cvn_dense(net, x, 4 * z->classes), "box_predictor.bbox_pred");
+    x = cvn_relu(net, cvn_name(net, cvn_dense(net, x, wide(z, 1024)), "roi_heads.box_head.fc6"));
+    x = cvn_relu(net, cvn_name(net, cvn_dense(net, x, wide(z, 1024)), "roi_heads.box_head.fc7"));
+    y = cvn_name(net, cvn_dense(net, x, z->classes), "roi_heads.box_predictor.cls_score");
+    cvn_softmax_loss(net, y);
+    x = cvn_name(net, cvn_dense(net, x, 4 * z->classes), "roi_heads.box_predictor.bbox_pred");
     cvn_smooth_l1_loss(net, x, cvn_target(net, x), 1);
     y = cvn_flatten_batch(net, cvn_roi_align(net, map, boxes, 14, 14, &roi));
     for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "mask_head.%d.0", i);
+        snprintf(name, sizeof name, "roi_heads.mask_head.%d.0", i);
         y = cvn_relu(net, cvn_name(net, cvn_conv2d(net, y, wide(z, 256), 3, 1, 1), name));
     }
     y = cvn_name(net, cvn_conv_transpose2d(net, y, wide(z, 256), 2, 2, 0),
-                 "mask_predictor.conv5_mask");
+                 "roi_heads.mask_predictor.conv5_mask");
     y = cvn_conv2d(net, cvn_relu(net, y), z->classes, 1, 1, 0);
-    y = cvn_name(net, y, "mask_predictor.mask_fcn_logits");                     /* 28 x 28 */
+    y = cvn_name(net, y, "roi_heads.mask_predictor.mask_fcn_logits");       /* 28 x 28 */
     cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
 }
 
@@ -1222,7 +1223,7 @@ typedef struct zoo_net {
     int variant;
     zoo_size full, small;           /* small: for training */
     double parameters, macs;        /* as published */
-    const char *source;             /* of the figures; the parameters are exact ones */
+    const char *source;             /* of the figures; parameters that it rounds are counted */
 } zoo_net;
 
 #define TORCHVISION "torchvision 0.29, num_params and _ops of its weights"
@@ -1397,9 +1398,9 @@ static cvn_result fill_inputs(cvn_net *net, int classes)
     return result;
 }
 
-/* A few steps on one batch: a net whose gradients are right learns it by heart. The mean of the last
- * three losses counts, for dropout makes each of them a draw. One thread: nets as narrow as these
- * would rather wait for others than have work for them. */
+/* A few steps on one batch: a net whose gradients are right learns it by heart. The mean of the
+ * last three losses counts, for dropout makes each of them a draw. One thread: nets as narrow as
+ * these have no work for more. */
 static int train_net(const zoo_net *row)
 {
     cvn_desc desc = cvn_desc_defaults();
