@@ -178,6 +178,21 @@ printf '#include "../../convnet.h"\n#include "../../convnet.h"\n' >$out/plain.c
 cp $out/implementation.c $out/implementation.cc
 cp $out/plain.c $out/plain.cc
 
+# README.md names each function that makes a node, or the function whose _ex it is.
+readme_names_all() {
+    names_status=0
+    for name in $(sed -n 's/^CONVNET_API cvn_node \(cvn_[a-z0-9_]*\)(.*/\1/p' convnet.h | grep -vx 'cvn_find\|cvn_name'); do
+        grep -q "\`$name\`\|\`${name%_ex}\`" README.md && continue
+        echo "README.md does not name $name"
+        names_status=1
+    done
+    return $names_status
+}
+
+zoo() {                 # the nets of the papers: parameters and multiply-accumulates as published, and they train
+    $CC $CFLAGS $openmp -o $out/zoo examples/zoo.c -lm && $out/zoo --check && $out/zoo --train
+}
+
 # ---- 1: the test programs ----------------------------------------------------------------------------------------
 
 echo "== test programs: $CC $CFLAGS"
@@ -268,7 +283,9 @@ for file in examples/*.c; do
         if have clang; then step "$file, clang, warnings are errors" check clang "-std=c99 $cstrict" "$file"; fi
     fi
 done
+step "examples/zoo.c: counts as published, the losses fall" zoo
 if [ -f README.md ]; then
+    step "README.md names every layer, block and loss" readme_names_all
     readme_snippets
     for file in $out/readme_*.c $out/readme_*.cc; do
         case $file in *'*'*) continue ;; esac
