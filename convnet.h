@@ -18686,17 +18686,17 @@ cvn_result cvn_swap_ema(cvn_net *net)
     return CVN_OK;
 }
 
-/* The averages take in what a step has made of the weights. */
+/* The averages take in what a step has made of the weights; written so that the average of a weight
+ * that stays is that weight, bit for bit. */
 static void cvni_ema_part(void *context, int begin, int end, int worker)
 {
     cvn_net *net = (cvn_net *)context;
-    const float decay = net->ema_decay;
-    const float part = 1 - decay;
+    const float part = 1 - net->ema_decay;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const size_t stop = cvni_chunk_end(net->trainable, t);
         for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
-            net->ema[i] = decay * net->ema[i] + part * net->weights[i];
+            net->ema[i] += part * (net->weights[i] - net->ema[i]);
     }
 }
 

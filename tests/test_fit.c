@@ -389,6 +389,33 @@ static void resumes(void)
     resume(&o, &s.train, NULL, 0.9f, 4, 7);
 }
 
+/* ---- what is frozen, what has not begun ---- */
+
+/* A frozen layer's parameters stay, and so do their averages, which cvn_fit makes the weights. */
+static void averages_frozen(void)
+{
+    stripes s;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = convnet(1, 0.9f, 8);
+    float *start;
+    const size_t n = net->trainable + net->running;
+    cvn_param p;
+    make_stripes(&s);
+    CHECK(cvn_freeze_to(net, cvn_find(net, "bn1")) == CVN_OK);
+    start = copy_of(net->weights, n);
+    o.epochs = 20;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    for (int i = 0; i < cvn_param_count(net); i++) {
+        int frozen, same;
+        p = cvn_param_at(net, i);
+        frozen = !strncmp(p.name, "conv1", 5) || !strncmp(p.name, "bn1", 3);
+        same = !memcmp(p.value, start + (p.value - net->weights), p.count * sizeof(float));
+        CHECKF(same == frozen, "%s", p.name);
+    }
+    free(start);
+    cvn_destroy(net);
+}
+
 /* ---- accumulation ---- */
 
 /* 3 -> 5 tanh -> 2, mean squared error: no layer looks at the whole batch. */
@@ -1000,6 +1027,7 @@ int main(void)
     RUN(averages_refused);
     RUN(fit_averages);
     RUN(resumes);
+    RUN(averages_frozen);
     RUN(accumulate);
     RUN(accumulate_fails);
     RUN(beta);
