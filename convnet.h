@@ -19701,17 +19701,21 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
     return CVN_OK;
 }
 
+/* The averages, or NULL before the first step that made some. */
+static float *cvni_averages(const cvn_net *net) { return net->ema_started ? net->ema : NULL; }
+
 /* The set in validation, with the averages where there are any. */
 static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
 {
     cvn_net *net = r->net;
+    const int averages = cvni_averages(net) != NULL;
     cvn_result result;
     memset(m, 0, sizeof *m);
     m->loss = m->accuracy = NAN;
     if (!r->valid) return CVN_OK;
-    if (net->ema) cvni_exchange_ema(net);
+    if (averages) cvni_exchange_ema(net);
     result = cvn_evaluate(net, r->valid, m);
-    if (net->ema) cvni_exchange_ema(net);
+    if (averages) cvni_exchange_ema(net);
     return result;
 }
 
@@ -19746,7 +19750,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
         f->best_epoch = f->epoch;
         f->bad_epochs = 0;
         if (net->best)
-            memcpy(net->best, net->ema ? net->ema : net->weights,
+            memcpy(net->best, cvni_averages(net) ? net->ema : net->weights,
                    (net->trainable + net->running) * sizeof(float));
     }
     f->position = 0;
@@ -19849,10 +19853,11 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
 static void cvni_fit_finish(cvn_net *net)
 {
     const size_t bytes = (net->trainable + net->running) * sizeof(float);
-    const float *last = net->best ? net->best : net->ema;
+    float *const averages = cvni_averages(net);
+    const float *last = net->best ? net->best : averages;
     if (!last) return;
     memcpy(net->weights, last, bytes);
-    if (net->ema && last != net->ema) memcpy(net->ema, last, bytes);
+    if (averages && last != averages) memcpy(averages, last, bytes);
     net->weights_version++;
     cvni_free(net, net->best);
     net->best = NULL;

@@ -416,6 +416,44 @@ static void averages_frozen(void)
     cvn_destroy(net);
 }
 
+/* Averages switched on behind a run, which then has no step left to make. */
+static void averages_not_begun(void)
+{
+    stripes s;
+    watch w;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = convnet(1, 0, 8);
+    float *before;
+    const size_t n = net->trainable + net->running;
+    make_stripes(&s);
+    o.epochs = 2;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    before = copy_of(net->weights, n);
+    CHECK(cvn_set_ema(net, 0.9f) == CVN_OK);
+    o.resume = 1;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECK(!memcmp(before, net->weights, n * sizeof(float)));
+    free(before);
+    cvn_destroy(net);
+    /* stopped behind the last step of an epoch: the validation is to come */
+    net = convnet(1, 0, 8);
+    memset(&w, 0, sizeof w);
+    w.stop = 4;
+    o.resume = 0;
+    o.epochs = 1;
+    o.callback = on_event;
+    o.user = &w;
+    CHECK(cvn_fit(net, &s.train, &s.valid, &o) == CVN_STOPPED && net->fit.position == 32);
+    before = copy_of(net->weights, n);
+    CHECK(cvn_set_ema(net, 0.9f) == CVN_OK);
+    o.callback = NULL;
+    o.resume = 1;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECK(!memcmp(before, net->weights, n * sizeof(float)));
+    free(before);
+    cvn_destroy(net);
+}
+
 /* ---- accumulation ---- */
 
 /* 3 -> 5 tanh -> 2, mean squared error: no layer looks at the whole batch. */
@@ -1028,6 +1066,7 @@ int main(void)
     RUN(fit_averages);
     RUN(resumes);
     RUN(averages_frozen);
+    RUN(averages_not_begun);
     RUN(accumulate);
     RUN(accumulate_fails);
     RUN(beta);
