@@ -1656,7 +1656,8 @@ typedef struct cvn_fit_options {
     float mixup, cutmix;            /* alpha of cvn_mixup, cvn_cutmix; 0: none. Both: one of them
                                      * for each batch, by a coin */
     int patience;                   /* stop after so many epochs without a better validation loss;
-                                     * 0: never */
+                                     * 0: never. A run that it stopped makes no step when resumed,
+                                     * unless patience is larger then */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
                                      * validation loss) */
     int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands */
@@ -18601,14 +18602,8 @@ static void cvni_reset_optimizer(cvn_net *net)
         memset(net->state, 0, cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots);
 }
 
-cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
+static cvn_result cvni_check_optimizer(cvn_net *net, cvn_optimizer o)
 {
-    cvn_optimizer before, o;
-    cvn_result result = CVN_OK;
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
-    o = cvni_optimizer_completed(*optimizer);
     if (o.kind < CVN_ADAM || o.kind > CVN_LION || !cvni_at_least(o.lr, 0) ||
         !cvni_at_least(o.momentum, 0) || !cvni_at_least(o.beta1, 0) || !(o.beta1 < 1) ||
         !cvni_at_least(o.beta2, 0) || !(o.beta2 < 1) || !cvni_at_least(o.eps, 0) ||
@@ -18623,6 +18618,19 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_set_optimizer: a dampening of %g must be in 0..1, and 0 for Nesterov",
                          (double)o.dampening);
+    return CVN_OK;
+}
+
+cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
+{
+    cvn_optimizer before, o;
+    cvn_result result = CVN_OK;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
+    o = cvni_optimizer_completed(*optimizer);
+    result = cvni_check_optimizer(net, o);
+    if (result != CVN_OK) return result;
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
@@ -18923,16 +18931,16 @@ static double cvni_schedule_gamma(const cvn_schedule *s)
     return s->gamma > 0 ? (double)s->gamma : s->kind == CVN_SCHEDULE_EXPONENTIAL ? 0.95 : 0.1;
 }
 
-/* Rates of PLATEAU: what an epoch's loss changes, and the rate after the cuts so far. */
+/* Rates of PLATEAU: what an epoch's loss changes (under another schedule too: the run may be resumed
+ * with this one), and the rate after the cuts so far. */
 static void cvni_plateau(const cvn_schedule *s, cvni_fit_state *f, double loss)
 {
-    if (s->kind != CVN_SCHEDULE_PLATEAU) return;
     f->plateau_bad++;
-    if (f->epoch == 0 || loss < f->plateau_best * (1 - 1e-4)) {
+    if (f->epoch == 0 || loss < f->plateau_best * (1 - 1e-4) || f->plateau_best != f->plateau_best) {
         f->plateau_best = loss;
         f->plateau_bad = 0;
     }
-    if (f->plateau_bad <= (s->wait > 0 ? s->wait : 10)) return;
+    if (s->kind != CVN_SCHEDULE_PLATEAU || f->plateau_bad <= (s->wait > 0 ? s->wait : 10)) return;
     f->plateau_bad = 0;
     if (f->plateau_cuts < INT_MAX) f->plateau_cuts++;
 }
@@ -19719,7 +19727,7 @@ static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
     return result;
 }
 
-/* Validation, history, best weights; returns CVN_STOPPED when patience is at its end. */
+/* Validation, history, best weights. */
 static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
 {
     cvn_net *net = r->net;
@@ -19755,7 +19763,12 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     }
     f->position = 0;
     f->loss_sum = f->correct_sum = f->weight_sum = 0;
-    return r->o.patience > 0 && f->bad_epochs >= r->o.patience ? CVN_STOPPED : CVN_OK;
+    return CVN_OK;
+}
+
+static int cvni_fit_impatient(const cvni_fit_run *r)
+{
+    return r->o.patience > 0 && r->net->fit.bad_epochs >= r->o.patience;
 }
 
 /* The samples of the current epoch in their order. */
@@ -19782,7 +19795,8 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
     float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0,
                                r->steps, r->o.epochs);
     while (f->epoch < r->o.epochs) {
-        cvn_result result, saved;
+        cvn_result result;
+        if (f->position == 0 && cvni_fit_impatient(r)) return CVN_STOPPED;
         result = cvni_fit_order(r);
         if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
@@ -19796,13 +19810,18 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
             }
         }
         result = cvni_fit_end_epoch(r, lr);
-        if (result < 0) return result;
-        saved = cvni_fit_checkpoint(r);
-        if (saved != CVN_OK) return saved;
-        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || result == CVN_STOPPED)
+        if (result == CVN_OK) result = cvni_fit_checkpoint(r);
+        if (result != CVN_OK) return result;
+        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || cvni_fit_impatient(r))
             return CVN_STOPPED;
     }
     return CVN_OK;
+}
+
+static void cvni_drop_best(cvn_net *net)
+{
+    cvni_free(net, net->best);
+    net->best = NULL;
 }
 
 /* A training from the start: optimizer, position, history and best weights as new. */
@@ -19813,8 +19832,7 @@ static void cvni_fit_restart(cvn_net *net)
     memset(&net->fit, 0, sizeof net->fit);
     net->history_count = 0;
     net->ema_started = 0;
-    cvni_free(net, net->best);
-    net->best = NULL;
+    cvni_drop_best(net);
 }
 
 static cvn_result cvni_fit_prepare(cvni_fit_run *r)
@@ -19825,12 +19843,16 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
     if (r->o.optimizer) {
         cvn_optimizer same = cvni_optimizer_completed(*r->o.optimizer);
         if (r->o.resume && same.kind == net->optimizer.kind &&
-            cvni_optimizer_slots(&same) == net->plan.slots)
-            net->optimizer = same;
-        else result = cvn_set_optimizer(net, r->o.optimizer);
+            cvni_optimizer_slots(&same) == net->plan.slots) {
+            result = cvni_check_optimizer(net, same);
+            if (result == CVN_OK) net->optimizer = same;
+        } else {
+            result = cvn_set_optimizer(net, r->o.optimizer);
+        }
     }
     if (result != CVN_OK) return result;
     if (!r->o.resume) cvni_fit_restart(net);
+    if (!r->o.keep_best) cvni_drop_best(net);
     if (net->fit.position < 0 || net->fit.position > r->train->count || net->fit.epoch < 0)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_fit: resumes at sample %d of epoch %d; the set has %d samples",
@@ -19840,7 +19862,7 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
         if (!net->best)
             return cvni_fail(net, CVN_ERROR_MEMORY,
                              "cvn_fit: no memory for a copy of the parameters");
-        memcpy(net->best, net->weights, bytes);
+        memcpy(net->best, cvni_averages(net) ? net->ema : net->weights, bytes);
     }
     r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch,
                                                     sizeof(int)));
@@ -19859,8 +19881,7 @@ static void cvni_fit_finish(cvn_net *net)
     memcpy(net->weights, last, bytes);
     if (averages && last != averages) memcpy(averages, last, bytes);
     net->weights_version++;
-    cvni_free(net, net->best);
-    net->best = NULL;
+    cvni_drop_best(net);
 }
 
 /* Options and sets of a run. */
@@ -19913,8 +19934,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     if (result == CVN_OK) result = cvni_fit_epochs(&r);
     cvni_free(net, r.order);
     net->weighted = net->mixed = 0;
-    if (result == CVN_OK ||
-        (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience))
+    if (result == CVN_OK || (result == CVN_STOPPED && cvni_fit_impatient(&r)))
         cvni_fit_finish(net);
     cvni_fit_tell(&r, CVN_EVENT_END, net->optimizer.lr, result);
     return result;

@@ -454,6 +454,111 @@ static void averages_not_begun(void)
     cvn_destroy(net);
 }
 
+/* ---- resumed under other circumstances ---- */
+
+/* Labels of the validation that nothing in the training leads to: soon no epoch is better. */
+static void spoil(stripes *s)
+{
+    for (int i = 32; i < SAMPLES; i += 2) s->labels[i] ^= 1;
+}
+
+/* A run that patience has ended is at its end when it is resumed, too. */
+static void resumed_without_patience(void)
+{
+    for (int averages = 0; averages < 2; averages++) {
+        stripes s;
+        cvn_fit_options o = cvn_fit_defaults();
+        cvn_net *first = convnet(1, averages ? 0.8f : 0, 8);
+        cvn_net *second = convnet(1, averages ? 0.8f : 0, 8);
+        make_stripes(&s);
+        spoil(&s);
+        test_case("averages %d", averages);
+        o.epochs = 50;
+        o.patience = 2;
+        o.keep_best = 1;
+        o.checkpoint = checkpoint;
+        CHECKF(cvn_fit(first, &s.train, &s.valid, &o) == CVN_STOPPED, "%s", cvn_error(first));
+        CHECKF(cvn_load_checkpoint(second, checkpoint) == CVN_OK, "%s", cvn_error(second));
+        o.resume = 1;
+        CHECKF(cvn_fit(second, &s.train, &s.valid, &o) == CVN_STOPPED, "%s", cvn_error(second));
+        CHECK(first->fit.epoch < 50 && first->fit.epoch == second->fit.epoch);
+        CHECK(same_bits(first, second));
+        CHECK(cvn_fit(first, &s.train, &s.valid, &o) == CVN_STOPPED && same_bits(first, second));
+        o.patience = 3;
+        CHECK(cvn_fit(first, &s.train, &s.valid, &o) == CVN_STOPPED &&
+              first->fit.epoch > second->fit.epoch);
+        remove(checkpoint);
+        cvn_destroy(first);
+        cvn_destroy(second);
+    }
+}
+
+/* keep_best holds for the call that names it. */
+static void resumed_without_keep_best(void)
+{
+    stripes s;
+    watch w;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *whole = convnet(1, 0, 8);
+    cvn_net *net = convnet(1, 0, 8);
+    make_stripes(&s);
+    spoil(&s);
+    memset(&w, 0, sizeof w);
+    w.stop = 38;
+    o.epochs = 12;
+    CHECKF(cvn_fit(whole, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(whole));
+    CHECK(whole->fit.best_epoch < 12);
+    o.keep_best = 1;
+    o.callback = on_event;
+    o.user = &w;
+    CHECK(cvn_fit(net, &s.train, &s.valid, &o) == CVN_STOPPED && net->best);
+    o.keep_best = 0;
+    o.resume = 1;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECK(same_bits(whole, net) && !net->best);
+    cvn_destroy(whole);
+    cvn_destroy(net);
+}
+
+/* An optimizer of the same kind is looked at as any other. */
+static void resumed_with_nonsense(void)
+{
+    stripes s;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_optimizer bad = cvn_sgd(0.05f, 0.9f);
+    cvn_net *net = convnet(1, 0, 8);
+    make_stripes(&s);
+    o.epochs = 1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_OK);
+    bad.lr = (float)NAN;
+    o.optimizer = &bad;
+    o.resume = 1;
+    o.epochs = 2;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "out of range") != NULL, "%s", cvn_error(net));
+    CHECK(net->optimizer.lr == 0.05f);
+    cvn_destroy(net);
+}
+
+/* CVN_SCHEDULE_PLATEAU from the middle of a run on, and behind a loss that is no number. */
+static void plateau_begins_late(void)
+{
+    cvn_schedule s;
+    cvni_fit_state f;
+    memset(&s, 0, sizeof s);
+    memset(&f, 0, sizeof f);
+    s.wait = 2;
+    for (; f.epoch < 8; f.epoch++) {
+        if (f.epoch == 4) s.kind = CVN_SCHEDULE_PLATEAU;
+        cvni_plateau(&s, &f, 1 - 0.1 * f.epoch);
+    }
+    CHECK(f.plateau_cuts == 0);
+    memset(&f, 0, sizeof f);
+    for (; f.epoch < 8; f.epoch++)
+        cvni_plateau(&s, &f, f.epoch ? 1 - 0.1 * f.epoch : (double)NAN);
+    CHECK(f.plateau_cuts == 0);
+}
+
 /* ---- accumulation ---- */
 
 /* 3 -> 5 tanh -> 2, mean squared error: no layer looks at the whole batch. */
@@ -1067,6 +1172,10 @@ int main(void)
     RUN(resumes);
     RUN(averages_frozen);
     RUN(averages_not_begun);
+    RUN(resumed_without_patience);
+    RUN(resumed_without_keep_best);
+    RUN(resumed_with_nonsense);
+    RUN(plateau_begins_late);
     RUN(accumulate);
     RUN(accumulate_fails);
     RUN(beta);
