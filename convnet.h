@@ -19094,12 +19094,7 @@ static void cvni_mix_part(void *context, int begin, int end, int worker)
 static void cvni_draw_partners(cvni_rng *r, int *partner, int n)
 {
     for (int i = 0; i < n; i++) partner[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        const int k = (int)cvni_below(r, (uint32_t)i + 1);
-        const int t = partner[i];
-        partner[i] = partner[k];
-        partner[k] = t;
-    }
+    cvni_shuffle_ints(partner, n, r);
     for (int s = 0; s < n; s++) {
         int i = partner[s];
         while (i >= 0 && i != s) {
@@ -19564,18 +19559,13 @@ typedef struct cvni_fit_run {
     double valid_loss, valid_accuracy;
 } cvni_fit_run;
 
-/* Fisher and Yates with the words of (seed, epoch): any epoch's order can be made without the ones
+/* Shuffled with the words of (seed, epoch): any epoch's order can be made without the ones
  * before. */
 static void cvni_shuffle(int *order, int count, uint64_t seed, uint64_t epoch)
 {
     cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, 0);
     for (int i = 0; i < count; i++) order[i] = i;
-    for (int i = count - 1; i > 0; i--) {
-        const int j = (int)cvni_below(&r, (uint32_t)i + 1);
-        const int t = order[i];
-        order[i] = order[j];
-        order[j] = t;
-    }
+    cvni_shuffle_ints(order, count, &r);
 }
 
 static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, float lr,
