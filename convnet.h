@@ -19766,12 +19766,16 @@ static cvn_result cvni_fit_order(const cvni_fit_run *r)
 {
     const uint64_t epoch = (uint64_t)r->net->fit.epoch;
     if (r->o.balanced) {
-        const cvn_result result = cvn_data_balanced_order(r->train, r->o.shuffle_seed, epoch,
-                                                          r->order);
-        return result == CVN_OK
-                   ? result
-                   : cvni_fail(r->net, result, "cvn_fit: no balanced order: one label a sample, "
-                                               "0 or more, is needed");
+        const int classes = cvni_data_classes(r->train);
+        const size_t ints = cvni_balanced_work(r->train->count, classes);
+        int *work = (int *)cvni_alloc(r->net, cvni_mul_size(ints, sizeof(int)));
+        if (!work)
+            return cvni_fail(r->net, CVN_ERROR_MEMORY,
+                             "cvn_fit: no memory for a balanced order of %d samples",
+                             r->train->count);
+        cvni_balanced_order(r->train, classes, r->o.shuffle_seed, epoch, r->order, work);
+        cvni_free(r->net, work);
+        return CVN_OK;
     }
     if (!r->o.no_shuffle) cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, epoch);
     else for (int i = 0; i < r->train->count; i++) r->order[i] = i;
@@ -19874,6 +19878,26 @@ static void cvni_fit_finish(cvn_net *net)
     cvni_drop_best(net);
 }
 
+/* A set of which balanced epochs can be drawn. */
+static cvn_result cvni_check_balanced(cvn_net *net, const cvn_data *data)
+{
+    if (!data->labels)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: options.balanced needs the labels of the set");
+    for (int id = 1; id < net->layer_count && !data->fill; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_op_labels && cvni_batch_elements(l) != 1)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_fit: options.balanced needs one label a sample; '%s' takes %lu",
+                             l->name, (unsigned long)cvni_batch_elements(l));
+    }
+    if (cvni_data_classes(data) < 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: options.balanced needs labels of 0 or more, below %d",
+                         CVNI_MAX_CLASSES);
+    return CVN_OK;
+}
+
 /* Options and sets of a run. */
 static cvn_result cvni_fit_check(const cvni_fit_run *r)
 {
@@ -19891,10 +19915,7 @@ static cvn_result cvni_fit_check(const cvni_fit_run *r)
     if (r->o.drop_last && r->train->count < r->batch)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
                          r->train->count, r->batch);
-    if (r->o.balanced && !r->train->labels)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_fit: options.balanced needs the labels of the set");
-    return CVN_OK;
+    return r->o.balanced ? cvni_check_balanced(net, r->train) : CVN_OK;
 }
 
 cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,

@@ -974,6 +974,67 @@ static void balanced(void)
     s.train.labels = NULL;
     CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
     CHECK(strstr(cvn_error(net), "needs the labels") != NULL);
+    s.train.labels = s.labels;
+    for (int i = 0; i < 32; i++) s.labels[i] = -1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "labels of 0 or more") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+/* Labels of more than one position a sample tell no class of a sample. */
+static void balanced_pixels(void)
+{
+    stripes s;
+    static int labels[SAMPLES * PIXELS];
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = cvn_create(NULL);
+    cvn_softmax_loss(net, cvn_conv2d(net, cvn_input(net, 1, SIDE, SIDE), 2, 3, 1, 1));
+    CHECKF(cvn_build(net, 8) == CVN_OK, "%s", cvn_error(net));
+    make_stripes(&s);
+    s.train.labels = labels;
+    o.epochs = 1;
+    CHECKF(cvn_fit(net, &s.train, NULL, &o) == CVN_OK, "%s", cvn_error(net));
+    o.balanced = 1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "one label a sample") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+static int blocks_left;                 /* that limited_alloc gives */
+
+static void *limited_alloc(void *user, size_t size)
+{
+    (void)user;
+    return blocks_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void limited_free(void *user, void *pointer)
+{
+    (void)user;
+    free(pointer);
+}
+
+/* The memory of a balanced order comes from the net's allocator. */
+static void balanced_without_memory(void)
+{
+    stripes s;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_desc desc = cvn_desc_defaults();
+    cvn_net *net;
+    blocks_left = 1000;
+    desc.allocator.alloc = limited_alloc;
+    desc.allocator.free = limited_free;
+    net = cvn_create(&desc);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_input(net, 1, SIDE, SIDE), 2));
+    CHECKF(cvn_build(net, 8) == CVN_OK, "%s", cvn_error(net));
+    make_stripes(&s);
+    o.epochs = 1;
+    o.balanced = 1;
+    blocks_left = 1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_MEMORY);
+    CHECKF(strstr(cvn_error(net), "balanced order") != NULL, "%s", cvn_error(net));
+    blocks_left = 1000;
+    CHECKF(cvn_fit(net, &s.train, NULL, &o) == CVN_OK, "%s", cvn_error(net));
     cvn_destroy(net);
 }
 
@@ -1184,6 +1245,8 @@ int main(void)
     RUN(boxes);
     RUN(mix_refused);
     RUN(balanced);
+    RUN(balanced_pixels);
+    RUN(balanced_without_memory);
     RUN(range_restores);
     RUN(range_curve);
     RUN(range_suggests);
