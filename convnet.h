@@ -20478,27 +20478,34 @@ static int cvni_redraw(const cvn_progress *p)
     return p->batch == p->batches || floor(10 * p->seconds) > floor(10 * before);
 }
 
+/* What an event prints: over the bar, where there is a terminal; "" for nothing. A range test has no
+ * epochs, so its end prints the line of one. */
+static void cvni_print_event(cvni_text *t, const cvn_progress *p, int terminal)
+{
+    char line[256] = "";
+    cvni_text l = { line, sizeof line, 0 };
+    const int batch = p->event == CVN_EVENT_BATCH;
+    if (batch && (!terminal || !cvni_redraw(p))) return;
+    if (batch) {
+        cvni_print_bar(&l, p);
+    } else if (p->event == CVN_EVENT_EPOCH || (p->result == CVN_OK && p->best_epoch == 0)) {
+        cvni_print_epoch(&l, p);
+    } else if (p->result != CVN_OK) {
+        cvni_print(&l, "stopped in epoch %d", p->epoch);
+        if (p->best_epoch > 0) cvni_print(&l, ", best epoch %d", p->best_epoch);
+        if (p->result < 0) cvni_print(&l, ": %s", cvn_result_name(p->result));
+    }
+    if (line[0]) cvni_print(t, terminal ? "\r%-78s%s" : "%s%s", line, batch ? "" : "\n");
+}
+
 int cvn_print_progress(void *user, const cvn_progress *progress)
 {
-    char line[256];
-    cvni_text t = { line, sizeof line, 0 };
-    const int terminal = cvni_on_terminal();
+    char text[300] = "";
+    cvni_text t = { text, sizeof text, 0 };
     (void)user;
     if (!progress) return 0;
-    line[0] = 0;
-    if (progress->event == CVN_EVENT_BATCH) {
-        if (!terminal || !cvni_redraw(progress)) return 0;
-        cvni_print_bar(&t, progress);
-        fprintf(stderr, "\r%-78s", line);
-    } else if (progress->event == CVN_EVENT_EPOCH) {
-        cvni_print_epoch(&t, progress);
-        fprintf(stderr, terminal ? "\r%-78s\n" : "%s\n", line);
-    } else if (progress->result != CVN_OK) {
-        cvni_print(&t, "stopped in epoch %d", progress->epoch);
-        if (progress->best_epoch > 0) cvni_print(&t, ", best epoch %d", progress->best_epoch);
-        if (progress->result < 0) cvni_print(&t, ": %s", cvn_result_name(progress->result));
-        fprintf(stderr, terminal ? "\r%-78s\n" : "%s\n", line);
-    }
+    cvni_print_event(&t, progress, cvni_on_terminal());
+    fputs(text, stderr);
     fflush(stderr);
     return 0;
 }
