@@ -17140,27 +17140,34 @@ static void cvni_class_members(const cvn_data *data, int classes, cvni_rng *r, i
         cvni_shuffle_ints(members + start[c], start[c + 1] - start[c], r);
 }
 
-/* quota[c] = members of class c in valid, `count` in all: count[c]*share rounded down, and one more
- * for the largest remainders, of equal ones for the first. */
-static void cvni_quotas(const int *start, int classes, double share, int count, int *quota)
+/* A class of a stratified split: what rounding its share down leaves, and the rounded share. */
+typedef struct cvni_quota {
+    double rest;
+    int class_id, count;
+} cvni_quota;
+
+/* The largest rest first; of equal ones the first class. */
+static int cvni_by_rest(const void *a, const void *b)
+{
+    const cvni_quota *s = (const cvni_quota *)a, *t = (const cvni_quota *)b;
+    if (s->rest != t->rest) return s->rest > t->rest ? -1 : 1;
+    return s->class_id < t->class_id ? -1 : s->class_id > t->class_id;
+}
+
+/* Members of each class in valid, `count` in all: its members*share rounded down, and one more for
+ * the largest rests. */
+static void cvni_quotas(const int *start, int classes, double share, int count, cvni_quota *quota)
 {
     int given = 0;
     for (int c = 0; c < classes; c++) {
-        quota[c] = (int)((start[c + 1] - start[c]) * share);
-        given += quota[c];
+        const double part = (start[c + 1] - start[c]) * share;
+        quota[c].class_id = c;
+        quota[c].count = (int)part;
+        quota[c].rest = part - quota[c].count;
+        given += quota[c].count;
     }
-    for (; given < count; given++) {
-        double most = -1;
-        int best = 0;
-        for (int c = 0; c < classes; c++) {
-            const int members = start[c + 1] - start[c];
-            if (quota[c] < members && members * share - quota[c] > most) {
-                most = members * share - quota[c];
-                best = c;
-            }
-        }
-        quota[best]++;
-    }
+    qsort(quota, (size_t)classes, sizeof *quota, cvni_by_rest);
+    for (int k = 0; given < count; k++, given++) quota[k].count++;
 }
 
 cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
@@ -17169,7 +17176,9 @@ cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_
     cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_STRATIFIED);
     const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_split_stratified");
     int n, count, classes;
-    int *part, *members, *start, *quota;
+    int *part, *members, *start;
+    cvni_quota *quota;
+    size_t ints;
     if (result != CVN_OK) return result;
     n = data->count;
     count = share > 0 && share < 1 ? (int)(n * share + 0.5) : 0;
@@ -17184,17 +17193,25 @@ cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_
         return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
                                "cvn_data_split_stratified: needs a label from 0 to %d for each "
                                "sample", CVNI_MAX_CLASSES - 1);
-    part = cvni_take_ints(cvni_add_size(cvni_mul_size(2, (size_t)n), 2 * (size_t)classes + 1));
-    if (!part)
+    ints = cvni_add_size(cvni_mul_size(2, (size_t)n), (size_t)classes + 1);
+    part = cvni_take_ints(ints);
+    quota = (cvni_quota *)CONVNET_MALLOC((size_t)classes * sizeof *quota);
+    if (!part || !quota) {
+        if (part) CONVNET_FREE(part);
+        if (quota) CONVNET_FREE(quota);
         return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
                                "cvn_data_split_stratified: no memory for %d samples", n);
+    }
     members = part + n;
     start = members + n;
-    quota = start + classes + 1;
     cvni_class_members(data, classes, &r, start, members);
     cvni_quotas(start, classes, share, count, quota);
-    for (int c = 0; c < classes; c++)
-        for (int i = start[c]; i < start[c + 1]; i++) part[members[i]] = i - start[c] < quota[c];
+    for (int k = 0; k < classes; k++) {
+        const int c = quota[k].class_id;
+        for (int i = start[c]; i < start[c + 1]; i++)
+            part[members[i]] = i - start[c] < quota[k].count;
+    }
+    CONVNET_FREE(quota);
     return cvni_make_views(data, part, count, train, valid);
 }
 
