@@ -4646,6 +4646,13 @@ static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
+/* Recomputed layers work where a forward pass has them. */
+static void cvni_bind_first(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
@@ -4657,8 +4664,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
-    for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
@@ -17557,6 +17563,13 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
                              "the data set has the index %d for its sample %d, from number %d on",
                              data->index[i], i, data->first);
+    for (int i = 0; data->weights && i < data->count; i++) {
+        const float weight = data->weights[cvni_data_number(data, i)];
+        if (!cvni_at_least(weight, 0))
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "the weight of sample %d is %g; 0 or more is needed", i,
+                             (double)weight);
+    }
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -19497,7 +19510,6 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     }
     net->weighted = 0;
     cvni_free(net, work);
-    net->weighted = 0;
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
@@ -20074,6 +20086,7 @@ static int cvni_dead_channels(const cvni_layer *l)
 static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
 {
     net->training = 1;
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;

@@ -1038,6 +1038,32 @@ static void balanced_without_memory(void)
     cvn_destroy(net);
 }
 
+/* ---- weights of samples ---- */
+
+static void weights_refused(void)
+{
+    static const float bad[2] = { -1, (float)NAN };
+    float weights[44];
+    stripes s;
+    cvn_metrics m;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = convnet(1, 0, 8);
+    memset(&m, 0, sizeof m);
+    make_stripes(&s);
+    o.epochs = 1;
+    s.valid.weights = weights;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 44; i++) weights[i] = 1;
+        weights[34] = bad[k];
+        CHECK(cvn_fit(net, &s.train, &s.valid, &o) == CVN_ERROR_ARGUMENT);
+        CHECKF(strstr(cvn_error(net), "weight of sample 2 is") != NULL, "%s", cvn_error(net));
+        CHECK(cvn_evaluate(net, &s.valid, &m) == CVN_ERROR_ARGUMENT);
+        weights[34] = 0;
+        CHECK(cvn_evaluate(net, &s.valid, &m) == CVN_OK);
+    }
+    cvn_destroy(net);
+}
+
 /* ---- range test ---- */
 
 static int count_range(void *user, const cvn_progress *p)
@@ -1185,6 +1211,40 @@ static void range_refused(void)
     cvn_destroy(net);
 }
 
+/* ---- cvn_check ---- */
+
+/* Its forward pass behind a step, in nets that recompute some of their layers, is that of any other
+ * forward pass. */
+static void check_recomputed(void)
+{
+    float x[4 * 3 * 64];
+    const int labels[4] = { 0, 1, 2, 3 };
+    uint32_t state = 5;
+    fill_noise(x, 4 * 3 * 64, 9);
+    for (int trial = 0; trial < 60; trial++) {
+        cvn_net *net = cvn_create(NULL);
+        cvn_node node[9];
+        char text[256];
+        cvni_text t = { text, sizeof text, 0 };
+        float loss = 0;
+        node[0] = cvn_input(net, 3, 8, 8);
+        for (int i = 1; i < 9; i++) {
+            const int kind = (int)(4 * (noise(&state) + 1) / 2);
+            node[i] = kind < 2 ? cvn_conv2d(net, node[i - 1], 6, kind ? 3 : 1, 1, kind)
+                      : kind < 3 ? cvn_gelu(net, node[i - 1]) : cvn_batchnorm(net, node[i - 1]);
+        }
+        cvn_softmax_loss(net, cvn_dense(net, node[8], 4));
+        for (int i = 1; i < 7; i += 3)
+            if (noise(&state) > 0) cvn_recompute(net, node[i], node[i + 1 + (noise(&state) > 0)]);
+        CHECKF(cvn_build(net, 4) == CVN_OK && cvn_set_lr(net, 0) == CVN_OK, "%s", cvn_error(net));
+        CHECK(cvn_train_batch(net, x, labels, 4, &loss) == CVN_OK);
+        test_case("net %d", trial);
+        CHECK(cvni_check_forward(net, &t) == CVN_OK);
+        CHECK(net->layers[net->layer_count - 1].y[0] == loss);
+        cvn_destroy(net);
+    }
+}
+
 /* ---- freezing and plans ---- */
 
 static void freeze_after_build(void)
@@ -1247,11 +1307,13 @@ int main(void)
     RUN(balanced);
     RUN(balanced_pixels);
     RUN(balanced_without_memory);
+    RUN(weights_refused);
     RUN(range_restores);
     RUN(range_curve);
     RUN(range_suggests);
     RUN(range_ends);
     RUN(range_refused);
+    RUN(check_recomputed);
     RUN(freeze_after_build);
     return test_done();
 }
