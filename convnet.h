@@ -21252,7 +21252,7 @@ enum {
 typedef struct cvni_meta {
     const char *key;
     int form;                   /* 'd' decimal, 'x' 16 hex digits, 'o' an optimizer's name */
-    uint64_t limit;             /* largest value */
+    uint64_t limit;             /* largest value: what is counted on has room above it */
 } cvni_meta;
 
 static const cvni_meta cvni_metas[CVNI_METAS] = {
@@ -21261,17 +21261,17 @@ static const cvni_meta cvni_metas[CVNI_METAS] = {
     { "cvn.optimizer_step", 'd', UINT64_MAX },
     { "cvn.tick", 'd', UINT64_MAX },
     { "cvn.seed", 'd', UINT64_MAX },
-    { "cvn.epoch", 'd', INT_MAX },
+    { "cvn.epoch", 'd', INT_MAX / 2 },
     { "cvn.position", 'd', INT_MAX },
-    { "cvn.step", 'd', UINT64_MAX },
+    { "cvn.step", 'd', LONG_MAX / 2 },
     { "cvn.loss_sum", 'x', UINT64_MAX },
     { "cvn.correct_sum", 'x', UINT64_MAX },
     { "cvn.weight_sum", 'x', UINT64_MAX },
     { "cvn.best_loss", 'x', UINT64_MAX },
     { "cvn.best_epoch", 'd', INT_MAX },
-    { "cvn.bad_epochs", 'd', INT_MAX },
+    { "cvn.bad_epochs", 'd', INT_MAX / 2 },
     { "cvn.plateau_best", 'x', UINT64_MAX },
-    { "cvn.plateau_bad", 'd', INT_MAX },
+    { "cvn.plateau_bad", 'd', INT_MAX / 2 },
     { "cvn.plateau_cuts", 'd', INT_MAX }
 };
 

@@ -520,6 +520,27 @@ static void resumed_without_keep_best(void)
     cvn_destroy(net);
 }
 
+/* Counters that have no room to count on: no checkpoint that a run has written. */
+static void resumed_at_the_limit(void)
+{
+    cvn_net *net = convnet(1, 0.9f, 8);
+    cvn_net *other = convnet(1, 0.9f, 8);
+    cvni_fit_state *const f = &net->fit;
+    for (int k = 0; k < 4; k++) {
+        memset(f, 0, sizeof *f);
+        if (k == 0) f->bad_epochs = INT_MAX;
+        if (k == 1) f->plateau_bad = INT_MAX;
+        if (k == 2) f->step = LONG_MAX;
+        if (k == 3) f->epoch = INT_MAX;
+        CHECK(cvn_save_checkpoint(net, checkpoint) == CVN_OK);
+        CHECK(cvn_load_checkpoint(other, checkpoint) == CVN_ERROR_FORMAT);
+        CHECKF(strstr(cvn_error(other), "no value of its kind") != NULL, "%s", cvn_error(other));
+    }
+    remove(checkpoint);
+    cvn_destroy(net);
+    cvn_destroy(other);
+}
+
 /* An optimizer of the same kind is looked at as any other. */
 static void resumed_with_nonsense(void)
 {
@@ -1295,6 +1316,7 @@ int main(void)
     RUN(averages_not_begun);
     RUN(resumed_without_patience);
     RUN(resumed_without_keep_best);
+    RUN(resumed_at_the_limit);
     RUN(resumed_with_nonsense);
     RUN(plateau_begins_late);
     RUN(accumulate);
