@@ -357,10 +357,41 @@ static void resume(const cvn_fit_options *options, const cvn_data *train, const 
     CHECKF(cvn_fit(first, train, valid, &o) == CVN_OK, "%s", cvn_error(first));
     CHECK(same_bits(whole, first));
     CHECK(!whole->mixed && !whole->weighted);
+    if (o.schedule.kind == CVN_SCHEDULE_PLATEAU) CHECK(whole->fit.plateau_cuts > 0);
     remove(checkpoint);
     cvn_destroy(whole);
     cvn_destroy(first);
     cvn_destroy(second);
+}
+
+/* All at once: a view with weights, augmented, a plateau that is reached, patience that is not. */
+static void resume_all(stripes *s, cvn_fit_options o)
+{
+    float weights[SAMPLES];
+    int index[26];
+    cvn_augment a;
+    cvn_data view = s->train;
+    memset(&a, 0, sizeof a);
+    a.flip = 1;
+    a.shift = 1;
+    a.rotate = 10;
+    a.noise = 0.1f;
+    for (int i = 0; i < SAMPLES; i++) weights[i] = (float)(i % 3);
+    for (int i = 0; i < 26; i++) index[i] = (i * 7) % 30;
+    view.index = index;
+    view.count = 26;
+    view.augment = &a;
+    view.weights = weights;
+    s->valid.weights = weights;
+    o.epochs = 9;
+    o.patience = 9;
+    o.schedule.kind = CVN_SCHEDULE_PLATEAU;
+    o.schedule.wait = 1;
+    o.schedule.warmup = 0.5f;
+    for (int stop = 3; stop < 27; stop += 5) {
+        test_case("all at once, stopped behind step %d", stop);
+        resume(&o, &view, &s->valid, 0.9f, 4, stop);
+    }
 }
 
 static void resumes(void)
@@ -387,6 +418,7 @@ static void resumes(void)
     o.balanced = 1;
     test_case("balanced");
     resume(&o, &s.train, NULL, 0.9f, 4, 7);
+    resume_all(&s, o);
 }
 
 /* ---- what is frozen, what has not begun ---- */
