@@ -1656,7 +1656,8 @@ typedef struct cvn_fit_options {
     float mixup, cutmix;            /* alpha of cvn_mixup, cvn_cutmix; 0: none. Both: one of them
                                      * for each batch, by a coin */
     int patience;                   /* stop after so many epochs without a better validation loss;
-                                     * 0: never */
+                                     * 0: never. A run that it stopped makes no step when resumed,
+                                     * unless patience is larger then */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
                                      * validation loss) */
     int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands */
@@ -4645,6 +4646,13 @@ static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
+/* Recomputed layers work where a forward pass has them. */
+static void cvni_bind_first(cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
@@ -4656,8 +4664,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
-    for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
@@ -17139,27 +17146,34 @@ static void cvni_class_members(const cvn_data *data, int classes, cvni_rng *r, i
         cvni_shuffle_ints(members + start[c], start[c + 1] - start[c], r);
 }
 
-/* quota[c] = members of class c in valid, `count` in all: count[c]*share rounded down, and one more
- * for the largest remainders, of equal ones for the first. */
-static void cvni_quotas(const int *start, int classes, double share, int count, int *quota)
+/* A class of a stratified split: what rounding its share down leaves, and the rounded share. */
+typedef struct cvni_quota {
+    double rest;
+    int class_id, count;
+} cvni_quota;
+
+/* The largest rest first; of equal ones the first class. */
+static int cvni_by_rest(const void *a, const void *b)
+{
+    const cvni_quota *s = (const cvni_quota *)a, *t = (const cvni_quota *)b;
+    if (s->rest != t->rest) return s->rest > t->rest ? -1 : 1;
+    return s->class_id < t->class_id ? -1 : s->class_id > t->class_id;
+}
+
+/* Members of each class in valid, `count` in all: its members*share rounded down, and one more for
+ * the largest rests. */
+static void cvni_quotas(const int *start, int classes, double share, int count, cvni_quota *quota)
 {
     int given = 0;
     for (int c = 0; c < classes; c++) {
-        quota[c] = (int)((start[c + 1] - start[c]) * share);
-        given += quota[c];
+        const double part = (start[c + 1] - start[c]) * share;
+        quota[c].class_id = c;
+        quota[c].count = (int)part;
+        quota[c].rest = part - quota[c].count;
+        given += quota[c].count;
     }
-    for (; given < count; given++) {
-        double most = -1;
-        int best = 0;
-        for (int c = 0; c < classes; c++) {
-            const int members = start[c + 1] - start[c];
-            if (quota[c] < members && members * share - quota[c] > most) {
-                most = members * share - quota[c];
-                best = c;
-            }
-        }
-        quota[best]++;
-    }
+    qsort(quota, (size_t)classes, sizeof *quota, cvni_by_rest);
+    for (int k = 0; given < count; k++, given++) quota[k].count++;
 }
 
 cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_t seed,
@@ -17168,7 +17182,9 @@ cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_
     cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, 0, CVNI_SHUFFLE_STRATIFIED);
     const cvn_result result = cvni_split_check(data, train, valid, "cvn_data_split_stratified");
     int n, count, classes;
-    int *part, *members, *start, *quota;
+    int *part, *members, *start;
+    cvni_quota *quota;
+    size_t ints;
     if (result != CVN_OK) return result;
     n = data->count;
     count = share > 0 && share < 1 ? (int)(n * share + 0.5) : 0;
@@ -17183,17 +17199,25 @@ cvn_result cvn_data_split_stratified(const cvn_data *data, double share, uint64_
         return cvni_split_fail(train, valid, CVN_ERROR_ARGUMENT,
                                "cvn_data_split_stratified: needs a label from 0 to %d for each "
                                "sample", CVNI_MAX_CLASSES - 1);
-    part = cvni_take_ints(cvni_add_size(cvni_mul_size(2, (size_t)n), 2 * (size_t)classes + 1));
-    if (!part)
+    ints = cvni_add_size(cvni_mul_size(2, (size_t)n), (size_t)classes + 1);
+    part = cvni_take_ints(ints);
+    quota = (cvni_quota *)CONVNET_MALLOC((size_t)classes * sizeof *quota);
+    if (!part || !quota) {
+        if (part) CONVNET_FREE(part);
+        if (quota) CONVNET_FREE(quota);
         return cvni_split_fail(train, valid, CVN_ERROR_MEMORY,
                                "cvn_data_split_stratified: no memory for %d samples", n);
+    }
     members = part + n;
     start = members + n;
-    quota = start + classes + 1;
     cvni_class_members(data, classes, &r, start, members);
     cvni_quotas(start, classes, share, count, quota);
-    for (int c = 0; c < classes; c++)
-        for (int i = start[c]; i < start[c + 1]; i++) part[members[i]] = i - start[c] < quota[c];
+    for (int k = 0; k < classes; k++) {
+        const int c = quota[k].class_id;
+        for (int i = start[c]; i < start[c + 1]; i++)
+            part[members[i]] = i - start[c] < quota[k].count;
+    }
+    CONVNET_FREE(quota);
     return cvni_make_views(data, part, count, train, valid);
 }
 
@@ -17539,6 +17563,13 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
                              "the data set has the index %d for its sample %d, from number %d on",
                              data->index[i], i, data->first);
+    for (int i = 0; data->weights && i < data->count; i++) {
+        const float weight = data->weights[cvni_data_number(data, i)];
+        if (!cvni_at_least(weight, 0))
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "the weight of sample %d is %g; 0 or more is needed", i,
+                             (double)weight);
+    }
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -18601,14 +18632,8 @@ static void cvni_reset_optimizer(cvn_net *net)
         memset(net->state, 0, cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots);
 }
 
-cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
+static cvn_result cvni_check_optimizer(cvn_net *net, cvn_optimizer o)
 {
-    cvn_optimizer before, o;
-    cvn_result result = CVN_OK;
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
-    o = cvni_optimizer_completed(*optimizer);
     if (o.kind < CVN_ADAM || o.kind > CVN_LION || !cvni_at_least(o.lr, 0) ||
         !cvni_at_least(o.momentum, 0) || !cvni_at_least(o.beta1, 0) || !(o.beta1 < 1) ||
         !cvni_at_least(o.beta2, 0) || !(o.beta2 < 1) || !cvni_at_least(o.eps, 0) ||
@@ -18623,6 +18648,19 @@ cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_set_optimizer: a dampening of %g must be in 0..1, and 0 for Nesterov",
                          (double)o.dampening);
+    return CVN_OK;
+}
+
+cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer *optimizer)
+{
+    cvn_optimizer before, o;
+    cvn_result result = CVN_OK;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!optimizer) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_set_optimizer: no optimizer");
+    o = cvni_optimizer_completed(*optimizer);
+    result = cvni_check_optimizer(net, o);
+    if (result != CVN_OK) return result;
     before = net->optimizer;
     net->optimizer = o;
     if (net->mode == CVN_TRAIN && !net->parent && net->plan.slots != cvni_optimizer_slots(&o))
@@ -18686,17 +18724,17 @@ cvn_result cvn_swap_ema(cvn_net *net)
     return CVN_OK;
 }
 
-/* The averages take in what a step has made of the weights. */
+/* The averages take in what a step has made of the weights; written so that the average of a weight
+ * that stays is that weight, bit for bit. */
 static void cvni_ema_part(void *context, int begin, int end, int worker)
 {
     cvn_net *net = (cvn_net *)context;
-    const float decay = net->ema_decay;
-    const float part = 1 - decay;
+    const float part = 1 - net->ema_decay;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const size_t stop = cvni_chunk_end(net->trainable, t);
         for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
-            net->ema[i] = decay * net->ema[i] + part * net->weights[i];
+            net->ema[i] += part * (net->weights[i] - net->ema[i]);
     }
 }
 
@@ -18923,16 +18961,16 @@ static double cvni_schedule_gamma(const cvn_schedule *s)
     return s->gamma > 0 ? (double)s->gamma : s->kind == CVN_SCHEDULE_EXPONENTIAL ? 0.95 : 0.1;
 }
 
-/* Rates of PLATEAU: what an epoch's loss changes, and the rate after the cuts so far. */
+/* Rates of PLATEAU: what an epoch's loss changes (under another schedule too: the run may be resumed
+ * with this one), and the rate after the cuts so far. */
 static void cvni_plateau(const cvn_schedule *s, cvni_fit_state *f, double loss)
 {
-    if (s->kind != CVN_SCHEDULE_PLATEAU) return;
     f->plateau_bad++;
-    if (f->epoch == 0 || loss < f->plateau_best * (1 - 1e-4)) {
+    if (f->epoch == 0 || loss < f->plateau_best * (1 - 1e-4) || f->plateau_best != f->plateau_best) {
         f->plateau_best = loss;
         f->plateau_bad = 0;
     }
-    if (f->plateau_bad <= (s->wait > 0 ? s->wait : 10)) return;
+    if (s->kind != CVN_SCHEDULE_PLATEAU || f->plateau_bad <= (s->wait > 0 ? s->wait : 10)) return;
     f->plateau_bad = 0;
     if (f->plateau_cuts < INT_MAX) f->plateau_cuts++;
 }
@@ -19086,12 +19124,7 @@ static void cvni_mix_part(void *context, int begin, int end, int worker)
 static void cvni_draw_partners(cvni_rng *r, int *partner, int n)
 {
     for (int i = 0; i < n; i++) partner[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        const int k = (int)cvni_below(r, (uint32_t)i + 1);
-        const int t = partner[i];
-        partner[i] = partner[k];
-        partner[k] = t;
-    }
+    cvni_shuffle_ints(partner, n, r);
     for (int s = 0; s < n; s++) {
         int i = partner[s];
         while (i >= 0 && i != s) {
@@ -19477,7 +19510,6 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     }
     net->weighted = 0;
     cvni_free(net, work);
-    net->weighted = 0;
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
@@ -19556,18 +19588,13 @@ typedef struct cvni_fit_run {
     double valid_loss, valid_accuracy;
 } cvni_fit_run;
 
-/* Fisher and Yates with the words of (seed, epoch): any epoch's order can be made without the ones
+/* Shuffled with the words of (seed, epoch): any epoch's order can be made without the ones
  * before. */
 static void cvni_shuffle(int *order, int count, uint64_t seed, uint64_t epoch)
 {
     cvni_rng r = cvni_rng_start(seed, CVNI_STREAM_SHUFFLE, epoch, 0);
     for (int i = 0; i < count; i++) order[i] = i;
-    for (int i = count - 1; i > 0; i--) {
-        const int j = (int)cvni_below(&r, (uint32_t)i + 1);
-        const int t = order[i];
-        order[i] = order[j];
-        order[j] = t;
-    }
+    cvni_shuffle_ints(order, count, &r);
 }
 
 static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, float lr,
@@ -19701,21 +19728,25 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
     return CVN_OK;
 }
 
+/* The averages, or NULL before the first step that made some. */
+static float *cvni_averages(const cvn_net *net) { return net->ema_started ? net->ema : NULL; }
+
 /* The set in validation, with the averages where there are any. */
 static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
 {
     cvn_net *net = r->net;
+    const int averages = cvni_averages(net) != NULL;
     cvn_result result;
     memset(m, 0, sizeof *m);
     m->loss = m->accuracy = NAN;
     if (!r->valid) return CVN_OK;
-    if (net->ema) cvni_exchange_ema(net);
+    if (averages) cvni_exchange_ema(net);
     result = cvn_evaluate(net, r->valid, m);
-    if (net->ema) cvni_exchange_ema(net);
+    if (averages) cvni_exchange_ema(net);
     return result;
 }
 
-/* Validation, history, best weights; returns CVN_STOPPED when patience is at its end. */
+/* Validation, history, best weights. */
 static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
 {
     cvn_net *net = r->net;
@@ -19746,12 +19777,17 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
         f->best_epoch = f->epoch;
         f->bad_epochs = 0;
         if (net->best)
-            memcpy(net->best, net->ema ? net->ema : net->weights,
+            memcpy(net->best, cvni_averages(net) ? net->ema : net->weights,
                    (net->trainable + net->running) * sizeof(float));
     }
     f->position = 0;
     f->loss_sum = f->correct_sum = f->weight_sum = 0;
-    return r->o.patience > 0 && f->bad_epochs >= r->o.patience ? CVN_STOPPED : CVN_OK;
+    return CVN_OK;
+}
+
+static int cvni_fit_impatient(const cvni_fit_run *r)
+{
+    return r->o.patience > 0 && r->net->fit.bad_epochs >= r->o.patience;
 }
 
 /* The samples of the current epoch in their order. */
@@ -19759,12 +19795,16 @@ static cvn_result cvni_fit_order(const cvni_fit_run *r)
 {
     const uint64_t epoch = (uint64_t)r->net->fit.epoch;
     if (r->o.balanced) {
-        const cvn_result result = cvn_data_balanced_order(r->train, r->o.shuffle_seed, epoch,
-                                                          r->order);
-        return result == CVN_OK
-                   ? result
-                   : cvni_fail(r->net, result, "cvn_fit: no balanced order: one label a sample, "
-                                               "0 or more, is needed");
+        const int classes = cvni_data_classes(r->train);
+        const size_t ints = cvni_balanced_work(r->train->count, classes);
+        int *work = (int *)cvni_alloc(r->net, cvni_mul_size(ints, sizeof(int)));
+        if (!work)
+            return cvni_fail(r->net, CVN_ERROR_MEMORY,
+                             "cvn_fit: no memory for a balanced order of %d samples",
+                             r->train->count);
+        cvni_balanced_order(r->train, classes, r->o.shuffle_seed, epoch, r->order, work);
+        cvni_free(r->net, work);
+        return CVN_OK;
     }
     if (!r->o.no_shuffle) cvni_shuffle(r->order, r->train->count, r->o.shuffle_seed, epoch);
     else for (int i = 0; i < r->train->count; i++) r->order[i] = i;
@@ -19778,7 +19818,8 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
     float lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, f->step ? (long)f->step - 1 : 0,
                                r->steps, r->o.epochs);
     while (f->epoch < r->o.epochs) {
-        cvn_result result, saved;
+        cvn_result result;
+        if (f->position == 0 && cvni_fit_impatient(r)) return CVN_STOPPED;
         result = cvni_fit_order(r);
         if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
@@ -19792,13 +19833,18 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
             }
         }
         result = cvni_fit_end_epoch(r, lr);
-        if (result < 0) return result;
-        saved = cvni_fit_checkpoint(r);
-        if (saved != CVN_OK) return saved;
-        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || result == CVN_STOPPED)
+        if (result == CVN_OK) result = cvni_fit_checkpoint(r);
+        if (result != CVN_OK) return result;
+        if (cvni_fit_tell(r, CVN_EVENT_EPOCH, lr, CVN_OK) || cvni_fit_impatient(r))
             return CVN_STOPPED;
     }
     return CVN_OK;
+}
+
+static void cvni_drop_best(cvn_net *net)
+{
+    cvni_free(net, net->best);
+    net->best = NULL;
 }
 
 /* A training from the start: optimizer, position, history and best weights as new. */
@@ -19809,8 +19855,7 @@ static void cvni_fit_restart(cvn_net *net)
     memset(&net->fit, 0, sizeof net->fit);
     net->history_count = 0;
     net->ema_started = 0;
-    cvni_free(net, net->best);
-    net->best = NULL;
+    cvni_drop_best(net);
 }
 
 static cvn_result cvni_fit_prepare(cvni_fit_run *r)
@@ -19821,12 +19866,16 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
     if (r->o.optimizer) {
         cvn_optimizer same = cvni_optimizer_completed(*r->o.optimizer);
         if (r->o.resume && same.kind == net->optimizer.kind &&
-            cvni_optimizer_slots(&same) == net->plan.slots)
-            net->optimizer = same;
-        else result = cvn_set_optimizer(net, r->o.optimizer);
+            cvni_optimizer_slots(&same) == net->plan.slots) {
+            result = cvni_check_optimizer(net, same);
+            if (result == CVN_OK) net->optimizer = same;
+        } else {
+            result = cvn_set_optimizer(net, r->o.optimizer);
+        }
     }
     if (result != CVN_OK) return result;
     if (!r->o.resume) cvni_fit_restart(net);
+    if (!r->o.keep_best) cvni_drop_best(net);
     if (net->fit.position < 0 || net->fit.position > r->train->count || net->fit.epoch < 0)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_fit: resumes at sample %d of epoch %d; the set has %d samples",
@@ -19836,7 +19885,7 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
         if (!net->best)
             return cvni_fail(net, CVN_ERROR_MEMORY,
                              "cvn_fit: no memory for a copy of the parameters");
-        memcpy(net->best, net->weights, bytes);
+        memcpy(net->best, cvni_averages(net) ? net->ema : net->weights, bytes);
     }
     r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch,
                                                     sizeof(int)));
@@ -19849,13 +19898,33 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
 static void cvni_fit_finish(cvn_net *net)
 {
     const size_t bytes = (net->trainable + net->running) * sizeof(float);
-    const float *last = net->best ? net->best : net->ema;
+    float *const averages = cvni_averages(net);
+    const float *last = net->best ? net->best : averages;
     if (!last) return;
     memcpy(net->weights, last, bytes);
-    if (net->ema && last != net->ema) memcpy(net->ema, last, bytes);
+    if (averages && last != averages) memcpy(averages, last, bytes);
     net->weights_version++;
-    cvni_free(net, net->best);
-    net->best = NULL;
+    cvni_drop_best(net);
+}
+
+/* A set of which balanced epochs can be drawn. */
+static cvn_result cvni_check_balanced(cvn_net *net, const cvn_data *data)
+{
+    if (!data->labels)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: options.balanced needs the labels of the set");
+    for (int id = 1; id < net->layer_count && !data->fill; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_op_labels && cvni_batch_elements(l) != 1)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_fit: options.balanced needs one label a sample; '%s' takes %lu",
+                             l->name, (unsigned long)cvni_batch_elements(l));
+    }
+    if (cvni_data_classes(data) < 0)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_fit: options.balanced needs labels of 0 or more, below %d",
+                         CVNI_MAX_CLASSES);
+    return CVN_OK;
 }
 
 /* Options and sets of a run. */
@@ -19875,10 +19944,7 @@ static cvn_result cvni_fit_check(const cvni_fit_run *r)
     if (r->o.drop_last && r->train->count < r->batch)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_fit: %d samples make no batch of %d",
                          r->train->count, r->batch);
-    if (r->o.balanced && !r->train->labels)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_fit: options.balanced needs the labels of the set");
-    return CVN_OK;
+    return r->o.balanced ? cvni_check_balanced(net, r->train) : CVN_OK;
 }
 
 cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
@@ -19908,8 +19974,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     if (result == CVN_OK) result = cvni_fit_epochs(&r);
     cvni_free(net, r.order);
     net->weighted = net->mixed = 0;
-    if (result == CVN_OK ||
-        (result == CVN_STOPPED && r.o.patience > 0 && net->fit.bad_epochs >= r.o.patience))
+    if (result == CVN_OK || (result == CVN_STOPPED && cvni_fit_impatient(&r)))
         cvni_fit_finish(net);
     cvni_fit_tell(&r, CVN_EVENT_END, net->optimizer.lr, result);
     return result;
@@ -20021,6 +20086,7 @@ static int cvni_dead_channels(const cvni_layer *l)
 static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
 {
     net->training = 1;
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
@@ -20442,27 +20508,34 @@ static int cvni_redraw(const cvn_progress *p)
     return p->batch == p->batches || floor(10 * p->seconds) > floor(10 * before);
 }
 
+/* What an event prints: over the bar, where there is a terminal; "" for nothing. A range test has no
+ * epochs, so its end prints the line of one. */
+static void cvni_print_event(cvni_text *t, const cvn_progress *p, int terminal)
+{
+    char line[256] = "";
+    cvni_text l = { line, sizeof line, 0 };
+    const int batch = p->event == CVN_EVENT_BATCH;
+    if (batch && (!terminal || !cvni_redraw(p))) return;
+    if (batch) {
+        cvni_print_bar(&l, p);
+    } else if (p->event == CVN_EVENT_EPOCH || (p->result == CVN_OK && p->best_epoch == 0)) {
+        cvni_print_epoch(&l, p);
+    } else if (p->result != CVN_OK) {
+        cvni_print(&l, "stopped in epoch %d", p->epoch);
+        if (p->best_epoch > 0) cvni_print(&l, ", best epoch %d", p->best_epoch);
+        if (p->result < 0) cvni_print(&l, ": %s", cvn_result_name(p->result));
+    }
+    if (line[0]) cvni_print(t, terminal ? "\r%-78s%s" : "%s%s", line, batch ? "" : "\n");
+}
+
 int cvn_print_progress(void *user, const cvn_progress *progress)
 {
-    char line[256];
-    cvni_text t = { line, sizeof line, 0 };
-    const int terminal = cvni_on_terminal();
+    char text[300] = "";
+    cvni_text t = { text, sizeof text, 0 };
     (void)user;
     if (!progress) return 0;
-    line[0] = 0;
-    if (progress->event == CVN_EVENT_BATCH) {
-        if (!terminal || !cvni_redraw(progress)) return 0;
-        cvni_print_bar(&t, progress);
-        fprintf(stderr, "\r%-78s", line);
-    } else if (progress->event == CVN_EVENT_EPOCH) {
-        cvni_print_epoch(&t, progress);
-        fprintf(stderr, terminal ? "\r%-78s\n" : "%s\n", line);
-    } else if (progress->result != CVN_OK) {
-        cvni_print(&t, "stopped in epoch %d", progress->epoch);
-        if (progress->best_epoch > 0) cvni_print(&t, ", best epoch %d", progress->best_epoch);
-        if (progress->result < 0) cvni_print(&t, ": %s", cvn_result_name(progress->result));
-        fprintf(stderr, terminal ? "\r%-78s\n" : "%s\n", line);
-    }
+    cvni_print_event(&t, progress, cvni_on_terminal());
+    fputs(text, stderr);
     fflush(stderr);
     return 0;
 }
@@ -21179,7 +21252,7 @@ enum {
 typedef struct cvni_meta {
     const char *key;
     int form;                   /* 'd' decimal, 'x' 16 hex digits, 'o' an optimizer's name */
-    uint64_t limit;             /* largest value */
+    uint64_t limit;             /* largest value: what is counted on has room above it */
 } cvni_meta;
 
 static const cvni_meta cvni_metas[CVNI_METAS] = {
@@ -21188,17 +21261,17 @@ static const cvni_meta cvni_metas[CVNI_METAS] = {
     { "cvn.optimizer_step", 'd', UINT64_MAX },
     { "cvn.tick", 'd', UINT64_MAX },
     { "cvn.seed", 'd', UINT64_MAX },
-    { "cvn.epoch", 'd', INT_MAX },
+    { "cvn.epoch", 'd', INT_MAX / 2 },
     { "cvn.position", 'd', INT_MAX },
-    { "cvn.step", 'd', UINT64_MAX },
+    { "cvn.step", 'd', LONG_MAX / 2 },
     { "cvn.loss_sum", 'x', UINT64_MAX },
     { "cvn.correct_sum", 'x', UINT64_MAX },
     { "cvn.weight_sum", 'x', UINT64_MAX },
     { "cvn.best_loss", 'x', UINT64_MAX },
     { "cvn.best_epoch", 'd', INT_MAX },
-    { "cvn.bad_epochs", 'd', INT_MAX },
+    { "cvn.bad_epochs", 'd', INT_MAX / 2 },
     { "cvn.plateau_best", 'x', UINT64_MAX },
-    { "cvn.plateau_bad", 'd', INT_MAX },
+    { "cvn.plateau_bad", 'd', INT_MAX / 2 },
     { "cvn.plateau_cuts", 'd', INT_MAX }
 };
 

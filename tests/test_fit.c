@@ -357,10 +357,41 @@ static void resume(const cvn_fit_options *options, const cvn_data *train, const 
     CHECKF(cvn_fit(first, train, valid, &o) == CVN_OK, "%s", cvn_error(first));
     CHECK(same_bits(whole, first));
     CHECK(!whole->mixed && !whole->weighted);
+    if (o.schedule.kind == CVN_SCHEDULE_PLATEAU) CHECK(whole->fit.plateau_cuts > 0);
     remove(checkpoint);
     cvn_destroy(whole);
     cvn_destroy(first);
     cvn_destroy(second);
+}
+
+/* All at once: a view with weights, augmented, a plateau that is reached, patience that is not. */
+static void resume_all(stripes *s, cvn_fit_options o)
+{
+    float weights[SAMPLES];
+    int index[26];
+    cvn_augment a;
+    cvn_data view = s->train;
+    memset(&a, 0, sizeof a);
+    a.flip = 1;
+    a.shift = 1;
+    a.rotate = 10;
+    a.noise = 0.1f;
+    for (int i = 0; i < SAMPLES; i++) weights[i] = (float)(i % 3);
+    for (int i = 0; i < 26; i++) index[i] = (i * 7) % 30;
+    view.index = index;
+    view.count = 26;
+    view.augment = &a;
+    view.weights = weights;
+    s->valid.weights = weights;
+    o.epochs = 9;
+    o.patience = 9;
+    o.schedule.kind = CVN_SCHEDULE_PLATEAU;
+    o.schedule.wait = 1;
+    o.schedule.warmup = 0.5f;
+    for (int stop = 3; stop < 27; stop += 5) {
+        test_case("all at once, stopped behind step %d", stop);
+        resume(&o, &view, &s->valid, 0.9f, 4, stop);
+    }
 }
 
 static void resumes(void)
@@ -387,6 +418,198 @@ static void resumes(void)
     o.balanced = 1;
     test_case("balanced");
     resume(&o, &s.train, NULL, 0.9f, 4, 7);
+    resume_all(&s, o);
+}
+
+/* ---- what is frozen, what has not begun ---- */
+
+/* A frozen layer's parameters stay, and so do their averages, which cvn_fit makes the weights. */
+static void averages_frozen(void)
+{
+    stripes s;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = convnet(1, 0.9f, 8);
+    float *start;
+    const size_t n = net->trainable + net->running;
+    cvn_param p;
+    make_stripes(&s);
+    CHECK(cvn_freeze_to(net, cvn_find(net, "bn1")) == CVN_OK);
+    start = copy_of(net->weights, n);
+    o.epochs = 20;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    for (int i = 0; i < cvn_param_count(net); i++) {
+        int frozen, same;
+        p = cvn_param_at(net, i);
+        frozen = !strncmp(p.name, "conv1", 5) || !strncmp(p.name, "bn1", 3);
+        same = !memcmp(p.value, start + (p.value - net->weights), p.count * sizeof(float));
+        CHECKF(same == frozen, "%s", p.name);
+    }
+    free(start);
+    cvn_destroy(net);
+}
+
+/* Averages switched on behind a run, which then has no step left to make. */
+static void averages_not_begun(void)
+{
+    stripes s;
+    watch w;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = convnet(1, 0, 8);
+    float *before;
+    const size_t n = net->trainable + net->running;
+    make_stripes(&s);
+    o.epochs = 2;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    before = copy_of(net->weights, n);
+    CHECK(cvn_set_ema(net, 0.9f) == CVN_OK);
+    o.resume = 1;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECK(!memcmp(before, net->weights, n * sizeof(float)));
+    free(before);
+    cvn_destroy(net);
+    /* stopped behind the last step of an epoch: the validation is to come */
+    net = convnet(1, 0, 8);
+    memset(&w, 0, sizeof w);
+    w.stop = 4;
+    o.resume = 0;
+    o.epochs = 1;
+    o.callback = on_event;
+    o.user = &w;
+    CHECK(cvn_fit(net, &s.train, &s.valid, &o) == CVN_STOPPED && net->fit.position == 32);
+    before = copy_of(net->weights, n);
+    CHECK(cvn_set_ema(net, 0.9f) == CVN_OK);
+    o.callback = NULL;
+    o.resume = 1;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECK(!memcmp(before, net->weights, n * sizeof(float)));
+    free(before);
+    cvn_destroy(net);
+}
+
+/* ---- resumed under other circumstances ---- */
+
+/* Labels of the validation that nothing in the training leads to: soon no epoch is better. */
+static void spoil(stripes *s)
+{
+    for (int i = 32; i < SAMPLES; i += 2) s->labels[i] ^= 1;
+}
+
+/* A run that patience has ended is at its end when it is resumed, too. */
+static void resumed_without_patience(void)
+{
+    for (int averages = 0; averages < 2; averages++) {
+        stripes s;
+        cvn_fit_options o = cvn_fit_defaults();
+        cvn_net *first = convnet(1, averages ? 0.8f : 0, 8);
+        cvn_net *second = convnet(1, averages ? 0.8f : 0, 8);
+        make_stripes(&s);
+        spoil(&s);
+        test_case("averages %d", averages);
+        o.epochs = 50;
+        o.patience = 2;
+        o.keep_best = 1;
+        o.checkpoint = checkpoint;
+        CHECKF(cvn_fit(first, &s.train, &s.valid, &o) == CVN_STOPPED, "%s", cvn_error(first));
+        CHECKF(cvn_load_checkpoint(second, checkpoint) == CVN_OK, "%s", cvn_error(second));
+        o.resume = 1;
+        CHECKF(cvn_fit(second, &s.train, &s.valid, &o) == CVN_STOPPED, "%s", cvn_error(second));
+        CHECK(first->fit.epoch < 50 && first->fit.epoch == second->fit.epoch);
+        CHECK(same_bits(first, second));
+        CHECK(cvn_fit(first, &s.train, &s.valid, &o) == CVN_STOPPED && same_bits(first, second));
+        o.patience = 3;
+        CHECK(cvn_fit(first, &s.train, &s.valid, &o) == CVN_STOPPED &&
+              first->fit.epoch > second->fit.epoch);
+        remove(checkpoint);
+        cvn_destroy(first);
+        cvn_destroy(second);
+    }
+}
+
+/* keep_best holds for the call that names it. */
+static void resumed_without_keep_best(void)
+{
+    stripes s;
+    watch w;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *whole = convnet(1, 0, 8);
+    cvn_net *net = convnet(1, 0, 8);
+    make_stripes(&s);
+    spoil(&s);
+    memset(&w, 0, sizeof w);
+    w.stop = 38;
+    o.epochs = 12;
+    CHECKF(cvn_fit(whole, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(whole));
+    CHECK(whole->fit.best_epoch < 12);
+    o.keep_best = 1;
+    o.callback = on_event;
+    o.user = &w;
+    CHECK(cvn_fit(net, &s.train, &s.valid, &o) == CVN_STOPPED && net->best);
+    o.keep_best = 0;
+    o.resume = 1;
+    CHECKF(cvn_fit(net, &s.train, &s.valid, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECK(same_bits(whole, net) && !net->best);
+    cvn_destroy(whole);
+    cvn_destroy(net);
+}
+
+/* Counters that have no room to count on: no checkpoint that a run has written. */
+static void resumed_at_the_limit(void)
+{
+    cvn_net *net = convnet(1, 0.9f, 8);
+    cvn_net *other = convnet(1, 0.9f, 8);
+    cvni_fit_state *const f = &net->fit;
+    for (int k = 0; k < 4; k++) {
+        memset(f, 0, sizeof *f);
+        if (k == 0) f->bad_epochs = INT_MAX;
+        if (k == 1) f->plateau_bad = INT_MAX;
+        if (k == 2) f->step = LONG_MAX;
+        if (k == 3) f->epoch = INT_MAX;
+        CHECK(cvn_save_checkpoint(net, checkpoint) == CVN_OK);
+        CHECK(cvn_load_checkpoint(other, checkpoint) == CVN_ERROR_FORMAT);
+        CHECKF(strstr(cvn_error(other), "no value of its kind") != NULL, "%s", cvn_error(other));
+    }
+    remove(checkpoint);
+    cvn_destroy(net);
+    cvn_destroy(other);
+}
+
+/* An optimizer of the same kind is looked at as any other. */
+static void resumed_with_nonsense(void)
+{
+    stripes s;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_optimizer bad = cvn_sgd(0.05f, 0.9f);
+    cvn_net *net = convnet(1, 0, 8);
+    make_stripes(&s);
+    o.epochs = 1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_OK);
+    bad.lr = (float)NAN;
+    o.optimizer = &bad;
+    o.resume = 1;
+    o.epochs = 2;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "out of range") != NULL, "%s", cvn_error(net));
+    CHECK(net->optimizer.lr == 0.05f);
+    cvn_destroy(net);
+}
+
+/* CVN_SCHEDULE_PLATEAU from the middle of a run on, and behind a loss that is no number. */
+static void plateau_begins_late(void)
+{
+    cvn_schedule s;
+    cvni_fit_state f;
+    memset(&s, 0, sizeof s);
+    memset(&f, 0, sizeof f);
+    s.wait = 2;
+    for (; f.epoch < 8; f.epoch++) {
+        if (f.epoch == 4) s.kind = CVN_SCHEDULE_PLATEAU;
+        cvni_plateau(&s, &f, 1 - 0.1 * f.epoch);
+    }
+    CHECK(f.plateau_cuts == 0);
+    memset(&f, 0, sizeof f);
+    for (; f.epoch < 8; f.epoch++)
+        cvni_plateau(&s, &f, f.epoch ? 1 - 0.1 * f.epoch : (double)NAN);
+    CHECK(f.plateau_cuts == 0);
 }
 
 /* ---- accumulation ---- */
@@ -804,6 +1027,93 @@ static void balanced(void)
     s.train.labels = NULL;
     CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
     CHECK(strstr(cvn_error(net), "needs the labels") != NULL);
+    s.train.labels = s.labels;
+    for (int i = 0; i < 32; i++) s.labels[i] = -1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "labels of 0 or more") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+/* Labels of more than one position a sample tell no class of a sample. */
+static void balanced_pixels(void)
+{
+    stripes s;
+    static int labels[SAMPLES * PIXELS];
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = cvn_create(NULL);
+    cvn_softmax_loss(net, cvn_conv2d(net, cvn_input(net, 1, SIDE, SIDE), 2, 3, 1, 1));
+    CHECKF(cvn_build(net, 8) == CVN_OK, "%s", cvn_error(net));
+    make_stripes(&s);
+    s.train.labels = labels;
+    o.epochs = 1;
+    CHECKF(cvn_fit(net, &s.train, NULL, &o) == CVN_OK, "%s", cvn_error(net));
+    o.balanced = 1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "one label a sample") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+static int blocks_left;                 /* that limited_alloc gives */
+
+static void *limited_alloc(void *user, size_t size)
+{
+    (void)user;
+    return blocks_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void limited_free(void *user, void *pointer)
+{
+    (void)user;
+    free(pointer);
+}
+
+/* The memory of a balanced order comes from the net's allocator. */
+static void balanced_without_memory(void)
+{
+    stripes s;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_desc desc = cvn_desc_defaults();
+    cvn_net *net;
+    blocks_left = 1000;
+    desc.allocator.alloc = limited_alloc;
+    desc.allocator.free = limited_free;
+    net = cvn_create(&desc);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_input(net, 1, SIDE, SIDE), 2));
+    CHECKF(cvn_build(net, 8) == CVN_OK, "%s", cvn_error(net));
+    make_stripes(&s);
+    o.epochs = 1;
+    o.balanced = 1;
+    blocks_left = 1;
+    CHECK(cvn_fit(net, &s.train, NULL, &o) == CVN_ERROR_MEMORY);
+    CHECKF(strstr(cvn_error(net), "balanced order") != NULL, "%s", cvn_error(net));
+    blocks_left = 1000;
+    CHECKF(cvn_fit(net, &s.train, NULL, &o) == CVN_OK, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+/* ---- weights of samples ---- */
+
+static void weights_refused(void)
+{
+    static const float bad[2] = { -1, (float)NAN };
+    float weights[44];
+    stripes s;
+    cvn_metrics m;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = convnet(1, 0, 8);
+    memset(&m, 0, sizeof m);
+    make_stripes(&s);
+    o.epochs = 1;
+    s.valid.weights = weights;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 44; i++) weights[i] = 1;
+        weights[34] = bad[k];
+        CHECK(cvn_fit(net, &s.train, &s.valid, &o) == CVN_ERROR_ARGUMENT);
+        CHECKF(strstr(cvn_error(net), "weight of sample 2 is") != NULL, "%s", cvn_error(net));
+        CHECK(cvn_evaluate(net, &s.valid, &m) == CVN_ERROR_ARGUMENT);
+        weights[34] = 0;
+        CHECK(cvn_evaluate(net, &s.valid, &m) == CVN_OK);
+    }
     cvn_destroy(net);
 }
 
@@ -954,6 +1264,40 @@ static void range_refused(void)
     cvn_destroy(net);
 }
 
+/* ---- cvn_check ---- */
+
+/* Its forward pass behind a step, in nets that recompute some of their layers, is that of any other
+ * forward pass. */
+static void check_recomputed(void)
+{
+    float x[4 * 3 * 64];
+    const int labels[4] = { 0, 1, 2, 3 };
+    uint32_t state = 5;
+    fill_noise(x, 4 * 3 * 64, 9);
+    for (int trial = 0; trial < 60; trial++) {
+        cvn_net *net = cvn_create(NULL);
+        cvn_node node[9];
+        char text[256];
+        cvni_text t = { text, sizeof text, 0 };
+        float loss = 0;
+        node[0] = cvn_input(net, 3, 8, 8);
+        for (int i = 1; i < 9; i++) {
+            const int kind = (int)(4 * (noise(&state) + 1) / 2);
+            node[i] = kind < 2 ? cvn_conv2d(net, node[i - 1], 6, kind ? 3 : 1, 1, kind)
+                      : kind < 3 ? cvn_gelu(net, node[i - 1]) : cvn_batchnorm(net, node[i - 1]);
+        }
+        cvn_softmax_loss(net, cvn_dense(net, node[8], 4));
+        for (int i = 1; i < 7; i += 3)
+            if (noise(&state) > 0) cvn_recompute(net, node[i], node[i + 1 + (noise(&state) > 0)]);
+        CHECKF(cvn_build(net, 4) == CVN_OK && cvn_set_lr(net, 0) == CVN_OK, "%s", cvn_error(net));
+        CHECK(cvn_train_batch(net, x, labels, 4, &loss) == CVN_OK);
+        test_case("net %d", trial);
+        CHECK(cvni_check_forward(net, &t) == CVN_OK);
+        CHECK(net->layers[net->layer_count - 1].y[0] == loss);
+        cvn_destroy(net);
+    }
+}
+
 /* ---- freezing and plans ---- */
 
 static void freeze_after_build(void)
@@ -1000,6 +1344,13 @@ int main(void)
     RUN(averages_refused);
     RUN(fit_averages);
     RUN(resumes);
+    RUN(averages_frozen);
+    RUN(averages_not_begun);
+    RUN(resumed_without_patience);
+    RUN(resumed_without_keep_best);
+    RUN(resumed_at_the_limit);
+    RUN(resumed_with_nonsense);
+    RUN(plateau_begins_late);
     RUN(accumulate);
     RUN(accumulate_fails);
     RUN(beta);
@@ -1008,11 +1359,15 @@ int main(void)
     RUN(boxes);
     RUN(mix_refused);
     RUN(balanced);
+    RUN(balanced_pixels);
+    RUN(balanced_without_memory);
+    RUN(weights_refused);
     RUN(range_restores);
     RUN(range_curve);
     RUN(range_suggests);
     RUN(range_ends);
     RUN(range_refused);
+    RUN(check_recomputed);
     RUN(freeze_after_build);
     return test_done();
 }

@@ -206,6 +206,10 @@ static void folds_refused(void)
         CHECK(cvn_data_fold(&d, 2, 0, 1, &train, &valid) == CVN_ERROR_MEMORY);
         check_text(&train, "no memory");
         check_text(&valid, "no memory");
+        fail_after = INT_MAX;
+        CHECK(live_blocks == 0);
+    }
+    for (int k = 0; k < 4; k++) {
         fail_after = allocations + k;
         CHECK(cvn_data_split_stratified(&d, 0.5, 1, &train, &valid) == CVN_ERROR_MEMORY);
         check_text(&valid, "no memory");
@@ -259,6 +263,25 @@ static void stratified(void)
     cvn_data_free(&rest);
     cvn_data_free(&a);
     cvn_data_free(&b);
+    CHECK(live_blocks == 0);
+}
+
+/* As many classes as samples: 50000 of 200000 are rounded up, too many for a search for each. */
+static void stratified_many(void)
+{
+    enum { MANY = 200000 };
+    int *labels = (int *)malloc(MANY * sizeof *labels);
+    cvn_data d, train, valid;
+    memset(&d, 0, sizeof d);
+    d.count = MANY;
+    d.labels = labels;
+    for (int i = 0; labels && i < MANY; i++) labels[i] = i ^ 1;
+    CHECKF(cvn_data_split_stratified(&d, 0.25, 1, &train, &valid) == CVN_OK, "%s", train.error);
+    CHECK(train.count == MANY - MANY / 4 && valid.count == MANY / 4);
+    for (int i = 0; i < valid.count; i++) CHECK(valid.index[i] == i);   /* the first classes */
+    cvn_data_free(&train);
+    cvn_data_free(&valid);
+    free(labels);
     CHECK(live_blocks == 0);
 }
 
@@ -734,6 +757,7 @@ int main(void)
     RUN(folds_seeds);
     RUN(folds_refused);
     RUN(stratified);
+    RUN(stratified_many);
     RUN(stratified_refused);
     RUN(balanced);
     RUN(balanced_edges);

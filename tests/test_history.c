@@ -332,6 +332,42 @@ static void progress_lines(void)
     CHECK(cvn_print_progress(NULL, NULL) == 0);
 }
 
+/* A bar ends with a new line at the latest when the run does, whatever the run is. */
+static void progress_events(void)
+{
+    char text[300];
+    cvni_text t = { text, sizeof text, 0 };
+    cvn_progress p = some_progress();
+    p.batch = p.batches;
+    cvni_print_event(&t, &p, 0);
+    CHECK(t.length == 0);
+    cvni_print_event(&t, &p, 1);
+    CHECKF(strncmp(text, "\r 3/10 [=", 9) == 0 && t.length >= 79, "\"%s\"", text);
+    for (int terminal = 0; terminal < 2; terminal++) {
+        p = some_progress();
+        p.event = CVN_EVENT_EPOCH;
+        t.length = 0;
+        cvni_print_event(&t, &p, terminal);
+        CHECKF(strstr(text, "epoch  3/10") == text + terminal && text[t.length - 1] == '\n',
+               "\"%s\"", text);
+        p.event = CVN_EVENT_END;
+        t.length = 0;
+        cvni_print_event(&t, &p, terminal);
+        CHECK(t.length == 0);
+        p.result = CVN_STOPPED;
+        cvni_print_event(&t, &p, terminal);
+        CHECKF(strstr(text, "stopped in epoch 3, best epoch 3") && text[t.length - 1] == '\n',
+               "\"%s\"", text);
+        p.result = CVN_OK;              /* of a range test */
+        p.best_epoch = 0;
+        p.epoch = p.epochs = 1;
+        t.length = 0;
+        cvni_print_event(&t, &p, terminal);
+        CHECKF(t.length > 0 && strstr(text, "epoch 1/1  loss 0.2345") && text[t.length - 1] == '\n',
+               "\"%s\"", text);
+    }
+}
+
 /* Ten redraws a second, whatever a batch takes; the last batch of an epoch always. */
 static void redraws(void)
 {
@@ -358,6 +394,7 @@ int main(void)
     RUN(errors);
     RUN(decimal_points);
     RUN(progress_lines);
+    RUN(progress_events);
     RUN(redraws);
     return test_done();
 }
