@@ -13000,7 +13000,7 @@ static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
     const cvni_rnn r = cvni_rnn_of(net, l);
     const cvn_result result = cvni_rnn_check_lengths(net, l, &r);
     if (result != CVN_OK) return result;
-    memset(l->table, 0, l->table_bytes);
+    if (!net->again) memset(l->table, 0, l->table_bytes);   /* else gradients may stand there */
     cvni_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
     if (r.kind == CVNI_LSTM)
         cvni_rnn_set_state(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 2 * r.state_bytes));

@@ -614,10 +614,67 @@ static void random_inference(void)
     }
 }
 
+/* ---- what random graphs meet seldom ---- */
+
+static cvn_node none(void)
+{
+    const cvn_node n = { 0 };
+    return n;
+}
+
+/* Two nets of one seed, one with all values kept: their gradients after a step of training. */
+static void compare_pair(cvn_net *all, cvn_net *b, cvn_node input, int count, const char *what)
+{
+    float *x = (float *)malloc((size_t)(2 * count) * sizeof *x);
+    const float *flat;
+    size_t n;
+    test_case("%s", what);
+    for (int i = 0; x && i < 2 * count; i++) x[i] = (float)sin(i + 1.0);
+    CHECKF(cvn_build(all, 2) == CVN_OK, "%s", cvn_error(all));
+    CHECKF(cvn_build(b, 2) == CVN_OK, "%s", cvn_error(b));
+    CHECK(cvn_set_input(all, input, x, 2) == CVN_OK && cvn_set_input(b, input, x, 2) == CVN_OK);
+    CHECK(cvn_forward(all) == CVN_OK && cvn_forward(b) == CVN_OK);
+    CHECK(cvn_backward(all) == CVN_OK && cvn_backward(b) == CVN_OK);
+    flat = cvn_flat_gradients(all, &n);
+    CHECK(n > 0 && same_bits(flat, cvn_flat_gradients(b, NULL), n));
+    cvn_destroy(all);
+    cvn_destroy(b);
+    free(x);
+}
+
+static cvn_net *seeded(int keep_all)
+{
+    cvn_desc d = cvn_desc_defaults();
+    d.keep_all = keep_all;
+    return cvn_create(&d);
+}
+
+/* The gradients of the final states lie in the memory of a layer that is computed again. */
+static void recomputed_states(void)
+{
+    cvn_net *net[2];
+    cvn_node x = none();
+    for (int i = 0; i < 2; i++) {
+        const int dims[2] = { 4, 3 };
+        cvn_node y, state;
+        net[i] = seeded(!i);
+        x = cvn_input_tensor(net[i], dims, 2);
+        y = cvn_lstm(net[i], x, 5);
+        y = cvn_tanh(net[i], y);
+        cvn_recompute(net[i], cvn_find(net[i], "lstm1"), y);
+        state = cvn_concat(net[i], cvn_rnn_state(net[i], cvn_find(net[i], "lstm1"), 0),
+                           cvn_rnn_state(net[i], cvn_find(net[i], "lstm1"), 1));
+        cvn_mean_loss(net[i], cvn_square(net[i], state));
+        cvn_mean_loss(net[i], cvn_square(net[i], y));
+    }
+    compare_pair(net[0], net[1], x, 12, "states of a recomputed LSTM");
+}
+
 int main(void)
 {
     RUN(random_graphs);
     RUN(random_budgets);
     RUN(random_inference);
+    RUN(recomputed_states);
     return test_done();
 }
