@@ -3895,7 +3895,8 @@ static int cvni_plan_values(const cvni_planner *p)
         }
         if (l->spectral)
             place->normed = cvni_add_buffer(net, plan, cvni_spectral_bytes(net, l), step,
-                                            place->grad ? p->backward[id] : step);
+                                            place->grad ? p->backward[id]
+                                                        : cvni_max(step, p->again[id]));
         if (p->train || l->op->flags & CVNI_SAVED_EVAL)
             place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
                                            cvni_saved_stays(p, id) ? p->backward[id] : step);

@@ -670,11 +670,31 @@ static void recomputed_states(void)
     compare_pair(net[0], net[1], x, 12, "states of a recomputed LSTM");
 }
 
+/* A frozen layer without a gradient is computed again, with its normed weight. */
+static void recomputed_frozen_spectral(void)
+{
+    cvn_net *net[2];
+    cvn_node x = none();
+    for (int i = 0; i < 2; i++) {
+        cvn_node y;
+        net[i] = seeded(!i);
+        x = cvn_input(net[i], 2, 6, 6);
+        y = cvn_spectral_norm(net[i], cvn_conv2d(net[i], x, 8, 3, 1, 1));
+        cvn_freeze(net[i], y);
+        y = cvn_conv2d(net[i], cvn_tanh(net[i], y), 4, 3, 1, 1);
+        cvn_recompute(net[i], cvn_find(net[i], "conv1"), y);
+        y = cvn_dense(net[i], y, 2000);         /* its value fits where the weight lay */
+        cvn_mean_loss(net[i], cvn_square(net[i], y));
+    }
+    compare_pair(net[0], net[1], x, 72, "a frozen spectral norm computed again");
+}
+
 int main(void)
 {
     RUN(random_graphs);
     RUN(random_budgets);
     RUN(random_inference);
     RUN(recomputed_states);
+    RUN(recomputed_frozen_spectral);
     return test_done();
 }
