@@ -4697,8 +4697,9 @@ cvn_result cvn_forward_eval(cvn_net *net)
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
- * unless no gradient reaches it. */
-static void cvni_run_again(cvn_net *net, int segment)
+ * unless no gradient reaches it. predicted: the forward pass was a prediction, which has left the
+ * other layers out. */
+static void cvni_run_again(cvn_net *net, int segment, int predicted)
 {
     int reached = 0;
     for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment; id++)
@@ -4708,7 +4709,7 @@ static void cvni_run_again(cvn_net *net, int segment)
     for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment;
          id++) {
         cvni_layer *l = &net->layers[id];
-        if (!l->place.again) continue;
+        if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
         l->op->forward(net, l);         /* with the spectral norm of the first time */
     }
@@ -4718,13 +4719,14 @@ static void cvni_run_again(cvn_net *net, int segment)
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
 static void cvni_run_backward(cvn_net *net)
 {
+    const int predicted = net->forward_done == CVN_INFER;
     int segment = 0;
     if (!net->desc.keep_all) net->forward_done = 0;     /* gradients lie where values have lain */
     for (int id = net->layer_count - 1; id > 0; id--) {
         cvni_layer *l = &net->layers[id];
         if (l->place.segment != segment) {
             segment = l->place.segment;
-            if (segment) cvni_run_again(net, segment);
+            if (segment) cvni_run_again(net, segment, predicted);
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
         cvni_backward_layer(net, l);

@@ -689,6 +689,45 @@ static void recomputed_frozen_spectral(void)
     compare_pair(net[0], net[1], x, 72, "a frozen spectral norm computed again");
 }
 
+static int counted_calls;
+
+static void counted_forward(void *user, int n, const float *x, float *y)
+{
+    (void)user;
+    counted_calls++;
+    memcpy(y, x, (size_t)n * sizeof *y);
+}
+
+static void counted_backward(void *user, int n, const float *x, const float *y, const float *dy,
+                             float *dx)
+{
+    (void)user, (void)x, (void)y;
+    memcpy(dx, dy, (size_t)n * sizeof *dx);
+}
+
+/* What a prediction leaves out, its inputs may not be filled: no backward pass computes it. */
+static void prediction_again(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 4);
+    const cvn_node target = cvn_input_vector(net, 4);
+    const cvn_node y = cvn_tanh(net, cvn_dense(net, cvn_tanh(net, cvn_dense(net, x, 4)), 4));
+    cvn_node t = cvn_dense(net, cvn_activation(net, target, counted_forward, counted_backward,
+                                               NULL), 4);
+    float v[4] = { 1, 2, 3, 4 };
+    cvn_output(net, y);
+    cvn_want_grad(net, y);
+    cvn_want_grad(net, target);
+    cvn_mse_loss(net, y, t);
+    cvn_recompute(net, cvn_find(net, "fc1"), t);
+    CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_set_input(net, x, v, 1) == CVN_OK && cvn_forward_eval(net) == CVN_OK);
+    CHECK(cvn_backward_from(net, y, v) == CVN_OK && counted_calls == 0);
+    CHECK(cvn_set_input(net, target, v, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_OK && counted_calls == 2);
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(random_graphs);
@@ -696,5 +735,6 @@ int main(void)
     RUN(random_inference);
     RUN(recomputed_states);
     RUN(recomputed_frozen_spectral);
+    RUN(prediction_again);
     return test_done();
 }
