@@ -3680,7 +3680,9 @@ static void cvni_plan_gradients(const cvni_planner *p)
             grad |= net->params[l->param[i]].role != CVNI_RUNNING &&
                     !(net->replan ? l->left_out : l->frozen);
         for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
-        places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
+        places[id].grad = grad && !l->is_int &&
+                          (l->op->backward || l->op->flags & CVNI_SOURCE || l->want_grad ||
+                           net->desc.keep_all);         /* cvn_stop_gradient has one to be read */
     }
     /* here: a seed lies at or behind it */
     for (int id = 1; id < net->layer_count; id++) p->live[id] = 0;

@@ -728,6 +728,29 @@ static void prediction_again(void)
     cvn_destroy(net);
 }
 
+/* The gradient that is stopped can be read, and goes no further. */
+static void stopped_gradient(void)
+{
+    for (int keep_all = 0; keep_all < 2; keep_all++) {
+        cvn_net *net = seeded(keep_all);
+        const cvn_node x = cvn_input_vector(net, 2);
+        const cvn_node y = cvn_stop_gradient(net, cvn_scale(net, x, 2, 0));
+        float v[2] = { 1, 3 };
+        const float *g;
+        cvn_want_grad(net, x);
+        cvn_want_grad(net, y);
+        cvn_mean_loss(net, cvn_square(net, y));
+        CHECK(cvn_build(net, 1) == CVN_OK && cvn_set_input(net, x, v, 1) == CVN_OK);
+        CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+        g = cvn_gradient(net, y);
+        CHECK(g && g[0] == 2 && g[1] == 6);
+        g = cvn_gradient(net, x);
+        CHECK(g && g[0] == 0 && g[1] == 0);
+        CHECK(cvn_forward(net) == CVN_OK && cvn_backward_from(net, y, v) == CVN_OK);
+        cvn_destroy(net);
+    }
+}
+
 int main(void)
 {
     RUN(random_graphs);
@@ -736,5 +759,6 @@ int main(void)
     RUN(recomputed_states);
     RUN(recomputed_frozen_spectral);
     RUN(prediction_again);
+    RUN(stopped_gradient);
     return test_done();
 }
