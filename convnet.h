@@ -2775,6 +2775,12 @@ static cvni_layer *cvni_in(const cvn_net *net, const cvni_layer *l, int i)
 
 static int cvni_id(const cvn_net *net, const cvni_layer *l) { return (int)(l - net->layers); }
 
+/* Parameters of a built net; a shared one's lie where its owner, built anew, has them now. */
+static float *cvni_all_weights(const cvn_net *net)
+{
+    return net->parent && net->weights ? net->parent->weights : net->weights;
+}
+
 /* Pointer to a parameter of a layer, its gradient (NULL: none is wanted), and its running
  * statistics. */
 static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
@@ -3272,7 +3278,7 @@ static cvn_param cvni_param_info(const cvn_net *net, const cvni_param *p)
     info.name = p->name;
     info.shape = p->shape;
     info.count = p->count;
-    info.value = net->weights ? net->weights + p->offset : NULL;
+    info.value = net->weights ? cvni_all_weights(net) + p->offset : NULL;
     info.gradient = net->grads && p->role != CVNI_RUNNING ? net->grads + p->offset : NULL;
     info.trainable = p->role != CVNI_RUNNING && !net->layers[p->layer].frozen;
     return info;
@@ -3321,7 +3327,7 @@ double cvn_macs(const cvn_net *net)
 float *cvn_flat_parameters(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->mode ? net->trainable + net->running : 0;
-    return net ? net->weights : NULL;
+    return net ? cvni_all_weights(net) : NULL;
 }
 
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
@@ -4546,6 +4552,7 @@ static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "%s: call cvn_build first", call);
+    net->weights = cvni_all_weights(net);
     if (train && net->mode != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "%s: the net was built for inference; call cvn_build", call);

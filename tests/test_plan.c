@@ -751,6 +751,32 @@ static void stopped_gradient(void)
     }
 }
 
+/* A shared net follows when its owner is built anew in other memory. */
+static void shared_and_rebuilt(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 3);
+    const cvn_node y = cvn_batchnorm(net, cvn_dense(net, cvn_dense(net, x, 4), 2));
+    const size_t size = cvn_memory_needed(net, 2, CVN_INFER);
+    unsigned char *first = (unsigned char *)malloc(size);
+    unsigned char *second = (unsigned char *)malloc(size);
+    const float v[3] = { 1, 2, 3 };
+    float before[2], after[2];
+    cvn_net *other;
+    CHECK(y.id && cvn_build_in(net, 2, CVN_INFER, first, size) == CVN_OK);
+    other = cvn_share(net);
+    CHECK(cvn_build_infer(other, 1) == CVN_OK && cvn_predict(other, v, 1, before) == CVN_OK);
+    CHECK(cvn_build_in(net, 2, CVN_INFER, second, size) == CVN_OK);
+    memset(first, 0xFF, size);
+    CHECK(cvn_param_find(other, "fc1.weight").value == cvn_param_find(net, "fc1.weight").value);
+    CHECK(cvn_flat_parameters(other, NULL) == cvn_flat_parameters(net, NULL));
+    CHECK(cvn_predict(other, v, 1, after) == CVN_OK && same_bits(before, after, 2));
+    cvn_destroy(other);
+    cvn_destroy(net);
+    free(first);
+    free(second);
+}
+
 int main(void)
 {
     RUN(random_graphs);
@@ -760,5 +786,6 @@ int main(void)
     RUN(recomputed_frozen_spectral);
     RUN(prediction_again);
     RUN(stopped_gradient);
+    RUN(shared_and_rebuilt);
     return test_done();
 }
