@@ -4991,6 +4991,11 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
     cvni_layer *l = cvni_mark(net, node, "cvn_spectral_norm");
     int weight;
     if (!l) return none;
+    if (net->parent) {
+        cvni_fail(net, CVN_ERROR_STATE,
+                  "cvn_spectral_norm: a shared net does not own its parameters");
+        return none;
+    }
     if (!l->params || net->params[l->param[0]].shape.rank < 2) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
                         "cvn_spectral_norm: '%s' (%s) has no weight of two or more axes", l->name,

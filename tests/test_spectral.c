@@ -216,6 +216,27 @@ static void frozen_and_shared(void)
     cvn_destroy(net);
 }
 
+/* A shared net has no room for vectors of its own: refused, and it stays usable. */
+static void refused_on_shared(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 4);
+    const cvn_node y = cvn_batchnorm(net, cvn_dense(net, x, 3));
+    const float in[4] = { 1, 2, 3, 4 };
+    float out[3], other_out[3];
+    cvn_net *other;
+    CHECK(y.id && cvn_build_infer(net, 1) == CVN_OK);
+    other = cvn_share(net);
+    CHECK(cvn_spectral_norm(other, cvn_find(other, "fc1")).id == 0);
+    CHECKF(strstr(cvn_error(other), "shared") != NULL, "%s", cvn_error(other));
+    CHECK(cvn_param_count(other) == cvn_param_count(net));
+    CHECKF(cvn_build_infer(other, 1) == CVN_OK, "%s", cvn_error(other));
+    CHECK(cvn_predict(net, in, 1, out) == CVN_OK && cvn_predict(other, in, 1, other_out) == CVN_OK);
+    CHECK(!memcmp(out, other_out, sizeof out));
+    cvn_destroy(other);
+    cvn_destroy(net);
+}
+
 static void errors(void)
 {
     cvn_net *net = cvn_create(NULL);
@@ -234,6 +255,7 @@ int main(void)
     RUN(differences);
     RUN(recomputed);
     RUN(frozen_and_shared);
+    RUN(refused_on_shared);
     RUN(errors);
     return test_done();
 }
