@@ -3196,7 +3196,8 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
             for (int k = 0; k < net->layers[id].params; k++)
                 if (net->layers[id].param[k] == own) {
                     net->layers[id].param[k] = w->param[i];
-                    net->layers[id].spectral = w->spectral;
+                    if (!(net->layers[id].op->flags & CVNI_LOSS))
+                        net->layers[id].spectral = w->spectral;
                 }
     }
 }
@@ -4996,7 +4997,7 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
                   "cvn_spectral_norm: a shared net does not own its parameters");
         return none;
     }
-    if (!l->params || net->params[l->param[0]].shape.rank < 2) {
+    if (!l->params || net->params[l->param[0]].shape.rank < 2 || l->op->flags & CVNI_LOSS) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
                         "cvn_spectral_norm: '%s' (%s) has no weight of two or more axes", l->name,
                         l->op->type);
@@ -5006,7 +5007,8 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
     if (cvni_spectral_params(net, l) != CVN_OK) return none;
     weight = l->param[0];
     for (int id = 1; id < net->layer_count; id++)           /* with all that are tied to it */
-        if (net->layers[id].params && net->layers[id].param[0] == weight)
+        if (net->layers[id].params && net->layers[id].param[0] == weight &&
+            !(net->layers[id].op->flags & CVNI_LOSS))       /* a penalty is of the weight itself */
             net->layers[id].spectral = net->param_count - 1;
     return node;
 }
