@@ -5214,7 +5214,8 @@ static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
 {
-    return cvni_min(cvni_round_up(lines, panel), cvni_max(panel, aim / panel * panel));
+    const int most = cvni_max(panel, aim / panel * panel);
+    return lines < most ? cvni_round_up(lines, panel) : most;   /* lines may be INT_MAX */
 }
 
 /* Scratch of one worker for a product of this size, in bytes. */

@@ -1132,6 +1132,20 @@ static void shared_and_rebuilt(void)
     free(second);
 }
 
+/* As many units as an int holds: the plan says what they need. */
+static void largest_dense(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const size_t floats = ((size_t)1 << 31) - 1;
+    size_t bytes;
+    cvn_dense(net, cvn_input_vector(net, 1), 0x7FFFFFFF);
+    bytes = cvn_memory_needed(net, 1, CVN_INFER);
+    CHECKF(cvn_node_shape(net, cvn_find(net, "fc1")).dim[1] == 0x7FFFFFFF, "%s", cvn_error(net));
+    CHECKF(sizeof bytes < 8 || (bytes > 12 * floats && bytes < 13 * floats), "%lu bytes",
+           (unsigned long)bytes);
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(random_graphs);
@@ -1142,5 +1156,6 @@ int main(void)
     RUN(prediction_again);
     RUN(stopped_gradient);
     RUN(shared_and_rebuilt);
+    RUN(largest_dense);
     return test_done();
 }
