@@ -3209,7 +3209,7 @@ static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
     if (!cvni_valid(net, node))
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
     if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params &&
-        !net->layers[node.id].place.grad)
+        net->layers[node.id].left_out && !net->layers[node.id].place.grad)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_unfreeze: '%s' was frozen when the net was built; build it anew",
                          net->layers[node.id].name);

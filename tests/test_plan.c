@@ -853,6 +853,19 @@ static void both_train(graph *all, graph *b, int batch, uint64_t *random)
     }
 }
 
+/* Layers that are frozen once the nets are built stay in the plan: they may be thawed again. */
+static void freeze_some(graph *all, graph *b, int frozen)
+{
+    uint64_t random = all->random;
+    for (int i = 0; i < b->nodes; i++) {
+        if (!chance(&random, 20) || b->net->layers[b->node[i].id].left_out) continue;
+        CHECK((frozen ? cvn_freeze(all->net, all->node[i])
+                      : cvn_unfreeze(all->net, all->node[i])) == CVN_OK);
+        CHECKF((frozen ? cvn_freeze(b->net, b->node[i])
+                       : cvn_unfreeze(b->net, b->node[i])) == CVN_OK, "%s", cvn_error(b->net));
+    }
+}
+
 static void random_graphs(void)
 {
     for (int seed = 1; seed <= GRAPHS; seed++) {
@@ -874,8 +887,11 @@ static void random_graphs(void)
         both_train(&all, &b, batch + 1, &random);
 
         /* may not fit the buffer: all stays as it was */
+        freeze_some(&all, &b, 1);
         result = cvn_resize(b.net, height, width);
         if (result != CVN_ERROR_MEMORY) CHECK(cvn_resize(all.net, height, width) == result);
+        both_train(&all, &b, batch + 1, &random);
+        freeze_some(&all, &b, 0);
         both_train(&all, &b, batch + 1, &random);
 
         /* an arena of its own can grow */
