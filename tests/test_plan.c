@@ -953,6 +953,9 @@ static void compare_share(graph *all, graph *b, int batch, uint64_t *random)
     CHECK(cvn_init_parameters(all->net, 77) == CVN_OK && cvn_init_parameters(b->net, 77) == CVN_OK);
     compare_predictions(all, &other, batch, !b->norms, random);
     compare_predictions(all, b, batch, !b->norms, random);
+    CHECK(build_in(b, batch, CVN_INFER) == CVN_OK);             /* the old memory is gone */
+    CHECK(cvn_resize(other.net, 5, 4) == cvn_resize(all->net, 5, 4));
+    compare_predictions(all, &other, batch, !b->norms, random);
     cvn_destroy(other.net);
 }
 
