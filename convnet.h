@@ -1821,7 +1821,7 @@ typedef struct cvn_data {
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
     int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
-                                     * vector; loaders set it */
+                                     * vector; loaders set it. Where it is set it is checked */
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
     /* Own source instead of the pointers above: set every input of net for the n samples
@@ -17532,6 +17532,13 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
                              "channels, height, width must agree",
                              data->channels, data->height, data->width, l->name, text);
     }
+    if (data->images && data->channels > 0 && data->height > 0 && data->width > 0 &&
+        cvni_mul_size(cvni_mul_size((size_t)data->channels, (size_t)data->height),
+                      (size_t)data->width) != cvni_sample_elements(l->shape))
+        return cvni_fail(net, CVN_ERROR_SHAPE,
+                         "the set has images [%d, %d, %d], the input '%s' takes %s: they have not "
+                         "as many elements",
+                         data->channels, data->height, data->width, l->name, text);
     if (data->augment && !images)
         return cvni_fail(net, CVN_ERROR_SHAPE,
                          "augmentation needs images, the input '%s' takes %s: set channels, "
