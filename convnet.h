@@ -1822,7 +1822,7 @@ typedef struct cvn_data {
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
     int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
-                                     * vector; loaders set it */
+                                     * vector; loaders set it. Where it is set it is checked */
     int classes;                    /* largest label + 1; loaders set it */
     const cvn_augment *augment;     /* cvn_fit applies it to the training set; NULL: none */
     /* Own source instead of the pointers above: set every input of net for the n samples
@@ -2776,6 +2776,12 @@ static cvni_layer *cvni_in(const cvn_net *net, const cvni_layer *l, int i)
 
 static int cvni_id(const cvn_net *net, const cvni_layer *l) { return (int)(l - net->layers); }
 
+/* Parameters of a built net; a shared one's lie where its owner, built anew, has them now. */
+static float *cvni_all_weights(const cvn_net *net)
+{
+    return net->parent && net->weights ? net->parent->weights : net->weights;
+}
+
 /* Pointer to a parameter of a layer, its gradient (NULL: none is wanted), and its running
  * statistics. */
 static float *cvni_weights(const cvn_net *net, const cvni_layer *l, int slot)
@@ -3191,7 +3197,8 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
             for (int k = 0; k < net->layers[id].params; k++)
                 if (net->layers[id].param[k] == own) {
                     net->layers[id].param[k] = w->param[i];
-                    net->layers[id].spectral = w->spectral;
+                    if (!(net->layers[id].op->flags & CVNI_LOSS))
+                        net->layers[id].spectral = w->spectral;
                 }
     }
 }
@@ -3203,7 +3210,7 @@ static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
     if (!cvni_valid(net, node))
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
     if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params &&
-        !net->layers[node.id].place.grad)
+        net->layers[node.id].left_out && !net->layers[node.id].place.grad)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_unfreeze: '%s' was frozen when the net was built; build it anew",
                          net->layers[node.id].name);
@@ -3273,7 +3280,7 @@ static cvn_param cvni_param_info(const cvn_net *net, const cvni_param *p)
     info.name = p->name;
     info.shape = p->shape;
     info.count = p->count;
-    info.value = net->weights ? net->weights + p->offset : NULL;
+    info.value = net->weights ? cvni_all_weights(net) + p->offset : NULL;
     info.gradient = net->grads && p->role != CVNI_RUNNING ? net->grads + p->offset : NULL;
     info.trainable = p->role != CVNI_RUNNING && !net->layers[p->layer].frozen;
     return info;
@@ -3322,7 +3329,7 @@ double cvn_macs(const cvn_net *net)
 float *cvn_flat_parameters(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->mode ? net->trainable + net->running : 0;
-    return net ? net->weights : NULL;
+    return net ? cvni_all_weights(net) : NULL;
 }
 
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
@@ -3681,7 +3688,9 @@ static void cvni_plan_gradients(const cvni_planner *p)
             grad |= net->params[l->param[i]].role != CVNI_RUNNING &&
                     !(net->replan ? l->left_out : l->frozen);
         for (int i = 0; i < l->inputs; i++) grad |= places[l->input[i]].grad;
-        places[id].grad = grad && (l->op->backward || l->op->flags & CVNI_SOURCE) && !l->is_int;
+        places[id].grad = grad && !l->is_int &&
+                          (l->op->backward || l->op->flags & CVNI_SOURCE || l->want_grad ||
+                           net->desc.keep_all);         /* cvn_stop_gradient has one to be read */
     }
     /* here: a seed lies at or behind it */
     for (int id = 1; id < net->layer_count; id++) p->live[id] = 0;
@@ -3896,7 +3905,8 @@ static int cvni_plan_values(const cvni_planner *p)
         }
         if (l->spectral)
             place->normed = cvni_add_buffer(net, plan, cvni_spectral_bytes(net, l), step,
-                                            place->grad ? p->backward[id] : step);
+                                            place->grad ? p->backward[id]
+                                                        : cvni_max(step, p->again[id]));
         if (p->train || l->op->flags & CVNI_SAVED_EVAL)
             place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
                                            cvni_saved_stays(p, id) ? p->backward[id] : step);
@@ -4544,6 +4554,7 @@ static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!net->mode) return cvni_fail(net, CVN_ERROR_STATE, "%s: call cvn_build first", call);
+    net->weights = cvni_all_weights(net);
     if (train && net->mode != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "%s: the net was built for inference; call cvn_build", call);
@@ -4703,8 +4714,9 @@ cvn_result cvn_forward_eval(cvn_net *net)
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
- * unless no gradient reaches it. */
-static void cvni_run_again(cvn_net *net, int segment)
+ * unless no gradient reaches it. predicted: the forward pass was a prediction, which has left the
+ * other layers out. */
+static void cvni_run_again(cvn_net *net, int segment, int predicted)
 {
     int reached = 0;
     for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment; id++)
@@ -4714,7 +4726,7 @@ static void cvni_run_again(cvn_net *net, int segment)
     for (int id = segment; id < net->layer_count && net->layers[id].place.segment == segment;
          id++) {
         cvni_layer *l = &net->layers[id];
-        if (!l->place.again) continue;
+        if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
         l->op->forward(net, l);         /* with the spectral norm of the first time */
     }
@@ -4724,13 +4736,14 @@ static void cvni_run_again(cvn_net *net, int segment)
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
 static void cvni_run_backward(cvn_net *net)
 {
+    const int predicted = net->forward_done == CVN_INFER;
     int segment = 0;
     if (!net->desc.keep_all) net->forward_done = 0;     /* gradients lie where values have lain */
     for (int id = net->layer_count - 1; id > 0; id--) {
         cvni_layer *l = &net->layers[id];
         if (l->place.segment != segment) {
             segment = l->place.segment;
-            if (segment) cvni_run_again(net, segment);
+            if (segment) cvni_run_again(net, segment, predicted);
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
         cvni_backward_layer(net, l);
@@ -4986,7 +4999,12 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
     cvni_layer *l = cvni_mark(net, node, "cvn_spectral_norm");
     int weight;
     if (!l) return none;
-    if (!l->params || net->params[l->param[0]].shape.rank < 2) {
+    if (net->parent) {
+        cvni_fail(net, CVN_ERROR_STATE,
+                  "cvn_spectral_norm: a shared net does not own its parameters");
+        return none;
+    }
+    if (!l->params || net->params[l->param[0]].shape.rank < 2 || l->op->flags & CVNI_LOSS) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
                         "cvn_spectral_norm: '%s' (%s) has no weight of two or more axes", l->name,
                         l->op->type);
@@ -4996,7 +5014,8 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
     if (cvni_spectral_params(net, l) != CVN_OK) return none;
     weight = l->param[0];
     for (int id = 1; id < net->layer_count; id++)           /* with all that are tied to it */
-        if (net->layers[id].params && net->layers[id].param[0] == weight)
+        if (net->layers[id].params && net->layers[id].param[0] == weight &&
+            !(net->layers[id].op->flags & CVNI_LOSS))       /* a penalty is of the weight itself */
             net->layers[id].spectral = net->param_count - 1;
     return node;
 }
@@ -5202,7 +5221,8 @@ static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
 {
-    return cvni_min(cvni_round_up(lines, panel), cvni_max(panel, aim / panel * panel));
+    const int most = cvni_max(panel, aim / panel * panel);
+    return lines < most ? cvni_round_up(lines, panel) : most;   /* lines may be INT_MAX */
 }
 
 /* Scratch of one worker for a product of this size, in bytes. */
@@ -13007,7 +13027,7 @@ static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
     const cvni_rnn r = cvni_rnn_of(net, l);
     const cvn_result result = cvni_rnn_check_lengths(net, l, &r);
     if (result != CVN_OK) return result;
-    memset(l->table, 0, l->table_bytes);
+    if (!net->again) memset(l->table, 0, l->table_bytes);   /* else gradients may stand there */
     cvni_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
     if (r.kind == CVNI_LSTM)
         cvni_rnn_set_state(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 2 * r.state_bytes));
@@ -17536,6 +17556,13 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
                              "channels, height, width must agree",
                              data->channels, data->height, data->width, l->name, text);
     }
+    if (data->images && data->channels > 0 && data->height > 0 && data->width > 0 &&
+        cvni_mul_size(cvni_mul_size((size_t)data->channels, (size_t)data->height),
+                      (size_t)data->width) != cvni_sample_elements(l->shape))
+        return cvni_fail(net, CVN_ERROR_SHAPE,
+                         "the set has images [%d, %d, %d], the input '%s' takes %s: they have not "
+                         "as many elements",
+                         data->channels, data->height, data->width, l->name, text);
     if (data->augment && !images)
         return cvni_fail(net, CVN_ERROR_SHAPE,
                          "augmentation needs images, the input '%s' takes %s: set channels, "

@@ -1413,6 +1413,9 @@ static void refused_inputs(void)
     d.height = GH;
     d.width = GW;
     train_one_epoch(&t, &d, 8);
+    d.augment = NULL;                                       /* smaller images than the input's */
+    d.width = GW - 1;
+    check_refused(&t, &d, CVN_ERROR_SHAPE, "[3, 20, 15]");
     cvn_destroy(t.net);
     CHECK(live_blocks == 0);
 }

@@ -12,8 +12,13 @@
 #ifndef GRAPHS
     #define GRAPHS 1000                 /* -DGRAPHS=50000: a night's search */
 #endif
-#define MAX_NODES 40
+#ifndef OTHERS
+    #define OTHERS 45                   /* per cent of the layers: of add_other's kinds */
+#endif
+#define MAX_NODES 64
 #define MAX_LOSSES 3
+#define MAX_PENALTIES 2
+#define MAX_INTS 8                      /* label inputs: of losses, of embeddings, lengths */
 #define MAX_SAMPLE 2048                 /* floats of one sample in a node: larger ones are not built
                                          * upon */
 #define MAX_BATCH 4
@@ -27,9 +32,13 @@ typedef struct graph {
     int nodes, inputs, norms;
     int foldable;                       /* the newest node is a convolution or dense layer, or a
                                          * norm behind one */
-    cvn_node target[MAX_LOSSES], labels[MAX_LOSSES], loss[MAX_LOSSES];
-    int classes[MAX_LOSSES];            /* of labels[i] */
-    int targets, label_inputs, losses;
+    cvn_node target[MAX_LOSSES], labels[MAX_INTS], loss[MAX_LOSSES];
+    int lowest[MAX_INTS], classes[MAX_INTS];    /* labels[i] are from lowest to below classes */
+    int ignores[MAX_INTS];              /* may be -100 */
+    int targets, label_inputs, losses, penalties;
+    int recurrent[MAX_NODES];           /* 1: rnn or gru, 2: lstm */
+    cvn_node penalty[MAX_PENALTIES];
+    cvn_net *other;                     /* that features come from, or NULL */
     unsigned char *block;               /* the caller's buffer, or NULL */
 } graph;
 
@@ -145,6 +154,7 @@ static cvn_node add_view(graph *g, cvn_node x, cvn_shape s)
 static int fits(cvn_shape a, cvn_shape b, int concat)
 {
     if (a.rank != b.rank || a.rank < 2) return 0;
+    if (a.dim[0] != b.dim[0]) return 0;
     for (int i = concat ? 2 : 1; i < a.rank; i++)
         if (a.dim[i] != b.dim[i] && (concat || (a.dim[i] != 1 && b.dim[i] != 1))) return 0;
     return 1;
@@ -164,6 +174,324 @@ static cvn_node add_join(graph *g, int x)
     if (kind == 0) return cvn_mul(g->net, g->node[x], g->node[other]);
     if (kind == 1) return cvn_add(g->net, g->node[x], g->node[other]);
     return cvn_concat(g->net, g->node[other], g->node[x]);
+}
+
+/* ---- the same for the other layers: each adds a layer of its kind, or none where x does not
+ * suit it ---- */
+
+static cvn_node none(void)
+{
+    const cvn_node n = { 0 };
+    return n;
+}
+
+/* Another node of the shape of x, or x. */
+static cvn_node alike(graph *g, int x)
+{
+    const cvn_shape s = shape_of(g, x);
+    for (int tries = 0; tries < 10; tries++) {
+        const int i = below(&g->random, g->nodes);
+        const cvn_shape o = shape_of(g, i);
+        if (i != x && o.rank == s.rank && !memcmp(o.dim, s.dim, sizeof s.dim)) return g->node[i];
+    }
+    return g->node[x];
+}
+
+/* A label input whose values lie in [lowest, classes), filled with all others. */
+static cvn_node add_labels(graph *g, const int *dims, int count, int lowest, int classes)
+{
+    const cvn_node labels = cvn_input_labels(g->net, dims, count);
+    g->lowest[g->label_inputs] = lowest;
+    g->classes[g->label_inputs] = classes;
+    g->labels[g->label_inputs++] = labels;
+    return labels;
+}
+
+static int ints_left(const graph *g) { return g->label_inputs + MAX_LOSSES < MAX_INTS; }
+
+/* Lengths of the sequences of x: one for each sample of the batch. */
+static cvn_node add_lengths(graph *g, cvn_shape s)
+{
+    if (s.dim[0] != 1 || !ints_left(g) || chance(&g->random, 60)) return none();
+    return add_labels(g, NULL, 0, 1, s.dim[1] + 1);
+}
+
+static cvn_node add_unpool(graph *g, cvn_node x, cvn_shape s)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    cvn_node y, index;
+    d.kernel_h = s.dim[2] < 2 ? 1 : 2;
+    d.kernel_w = s.dim[3] < 2 ? 1 : 2;
+    d.stride_h = 1 + below(&g->random, 2);
+    y = cvn_maxpool_ex(g->net, x, &d);
+    if (chance(&g->random, 50)) y = cvn_tanh(g->net, y);
+    index = cvn_maxpool_indices(g->net, x, &d);
+    return cvn_maxunpool(g->net, y, index, s.dim[2], s.dim[3]);
+}
+
+static cvn_node add_roi(graph *g, cvn_node x, cvn_shape s)
+{
+    const int rows[2] = { -1, 4 };
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    for (int i = 0; i < g->nodes; i++) {
+        const cvn_shape b = shape_of(g, i);
+        const size_t n = elements(b, 1);
+        cvn_node boxes;
+        if (b.dim[0] != s.dim[0] || n % 4 || n > 32) continue;
+        d.sampling_ratio = 1 + below(&g->random, 2);
+        d.aligned = chance(&g->random, 50);
+        boxes = cvn_reshape(g->net, g->node[i], rows, 2);
+        boxes = cvn_scale(g->net, cvn_sigmoid(g->net, boxes), 4, 0);
+        return cvn_roi_align(g->net, x, boxes, 2, 2, &d);
+    }
+    return none();
+}
+
+/* Values of another net's layer. */
+static cvn_node add_features(graph *g, cvn_node x, cvn_shape s)
+{
+    cvn_desc d = cvn_desc_defaults();
+    cvn_node in, y;
+    if (g->other || s.dim[0] != 1) return none();
+    d.threads = 1;
+    g->other = cvn_create(&d);
+    in = cvn_input(g->other, s.dim[1], s.dim[2], s.dim[3]);
+    y = cvn_tanh(g->other, cvn_conv2d(g->other, in, 2, 3, 1, 1));
+    y = cvn_batchnorm(g->other, cvn_conv2d(g->other, y, 2, 1, 1, 0));
+    cvn_want_grad(g->other, in);
+    cvn_want_grad(g->other, y);
+    cvn_output(g->other, y);
+    CHECK(cvn_build(g->other, MAX_BATCH + 1) == CVN_OK);
+    return cvn_features(g->net, x, g->other, y);
+}
+
+/* x [N, C, H, W] */
+static cvn_node add_image_layer(graph *g, cvn_node x, cvn_shape s)
+{
+    cvn_conv_transpose2d_desc t = cvn_conv_transpose2d_defaults();
+    const int size = 1 + below(&g->random, 4);
+    const int width = 1 + below(&g->random, 4);
+    switch (below(&g->random, 18)) {
+    case 0: return cvn_depthwise(g->net, x, 3, 1, 1);
+    case 1: return cvn_separable_conv2d(g->net, x, size, 3, 1 + below(&g->random, 2), 1);
+    case 2:
+        t.filters = size;
+        t.kernel_h = 1 + below(&g->random, 3);
+        t.kernel_w = 1 + below(&g->random, 3);
+        t.stride_h = 1 + below(&g->random, 2);
+        t.no_bias = chance(&g->random, 30);
+        return cvn_conv_transpose2d_ex(g->net, x, &t);
+    case 3: return s.dim[2] * s.dim[3] > 1 ? cvn_instancenorm(g->net, x) : none();
+    case 4: return cvn_groupnorm(g->net, x, s.dim[1] % 2 ? s.dim[1] : s.dim[1] / 2);
+    case 5: return cvn_lrn(g->net, x, 3);
+    case 6: return cvn_adaptive_avgpool(g->net, x, size, width);
+    case 7: return cvn_adaptive_maxpool(g->net, x, size, 0);
+    case 8: return add_unpool(g, x, s);
+    case 9: return cvn_upsample_nearest(g->net, x, 2);
+    case 10: return cvn_upsample_bilinear_to(g->net, x, size + 2, width + 2, size % 2);
+    case 11: return s.dim[1] % 4 ? none() : cvn_pixel_shuffle(g->net, x, 2);
+    case 12: return cvn_pad(g->net, x, 1, 0, size, 1, chance(&g->random, 50) ? CVN_PAD_ZERO
+                                                                             : CVN_PAD_REPLICATE);
+    case 13: return cvn_crop(g->net, x, s.dim[2] / 2, 0, 1, (s.dim[3] + 1) / 2);
+    case 14: return add_roi(g, x, s);
+    case 15: return add_features(g, x, s);
+    case 16: return cvn_gram(g->net, x);
+    default: return cvn_squeeze_excite(g->net, x, 2);
+    }
+}
+
+static cvn_node add_recurrent(graph *g, cvn_node x, cvn_shape s)
+{
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    const int kind = below(&g->random, 3);
+    d.hidden = 1 + below(&g->random, 4);
+    d.layers = 1 + below(&g->random, 2);
+    d.bidirectional = chance(&g->random, 40);
+    d.relu = kind == 0 && chance(&g->random, 30);
+    d.dropout = chance(&g->random, 30) ? 0.3f : 0;
+    d.no_bias = chance(&g->random, 20);
+    for (int i = 0; i < g->nodes; i++) {                /* states that fit */
+        const cvn_shape h = shape_of(g, i);
+        if (h.rank != 3 || h.dim[0] != s.dim[0] || h.dim[1] != d.layers * (1 + d.bidirectional) ||
+            h.dim[2] != d.hidden)
+            continue;
+        if (chance(&g->random, 60)) d.h0 = g->node[i];
+        else if (kind == 1) d.c0 = g->node[i];
+    }
+    d.lengths = add_lengths(g, s);
+    g->recurrent[g->nodes] = kind == 1 ? 2 : 1;
+    if (kind == 0) return cvn_rnn_ex(g->net, x, &d);
+    return kind == 1 ? cvn_lstm_ex(g->net, x, &d) : cvn_gru_ex(g->net, x, &d);
+}
+
+static cvn_node add_attention(graph *g, int x, cvn_shape s)
+{
+    cvn_attention_desc d = cvn_attention_defaults();
+    const cvn_node key = alike(g, x);
+    d.heads = s.dim[2] % 2 ? 1 : 2;
+    d.causal = chance(&g->random, 40);
+    d.dropout = chance(&g->random, 40) ? 0.3f : 0;
+    d.no_bias = chance(&g->random, 20);
+    d.lengths = add_lengths(g, s);
+    if (chance(&g->random, 50))
+        return cvn_multihead_attention_ex(g->net, g->node[x], key, key, &d);
+    return cvn_scaled_dot_product_attention(g->net, g->node[x], key, alike(g, x), &d);
+}
+
+/* x [N, T, C] */
+static cvn_node add_sequence_layer(graph *g, int x, cvn_shape s)
+{
+    const cvn_node in = g->node[x];
+    cvn_transformer_desc t = cvn_transformer_defaults();
+    const int turned = chance(&g->random, 50);
+    switch (below(&g->random, 12)) {
+    case 0:
+    case 1:
+    case 2: return add_recurrent(g, in, s);
+    case 3:
+    case 4: return add_attention(g, x, s);
+    case 5: return cvn_positional_encoding(g->net, in);
+    case 6: return cvn_position_embedding(g->net, in);
+    case 7: return cvn_last_step(g->net, in);
+    case 8: return cvn_conv1d(g->net, in, 1 + below(&g->random, 3), 3, 1, 1);
+    case 9: return s.dim[2] > 1 ? cvn_maxpool(g->net, in, 2, 1) : none();
+    case 10:
+        t.feedforward = 3;
+        t.dropout = 0.2f;
+        t.norm_first = chance(&g->random, 50);
+        return cvn_transformer_encoder(g->net, in, &t);
+    default: return cvn_matmul(g->net, in, alike(g, x), turned, !turned);
+    }
+}
+
+/* A final state of one of the recurrent layers. */
+static cvn_node add_state(graph *g)
+{
+    for (int tries = 0; tries < 2 * g->nodes; tries++) {
+        const int i = below(&g->random, g->nodes);
+        if (g->recurrent[i])
+            return cvn_rnn_state(g->net, g->node[i], below(&g->random, g->recurrent[i]));
+    }
+    return none();
+}
+
+static void bent_forward(void *user, int n, const float *x, float *y)
+{
+    (void)user;
+    for (int i = 0; i < n; i++) y[i] = x[i] / (1 + x[i] * x[i]);
+}
+
+static void bent_backward(void *user, int n, const float *x, const float *y, const float *dy,
+                          float *dx)
+{
+    (void)user;
+    for (int i = 0; i < n; i++) dx[i] = dy[i] * (1 / (1 + x[i] * x[i]) - 2 * y[i] * y[i]);
+}
+
+/* Any tensor of rank 2 or more: functions of its elements. */
+static cvn_node add_function(graph *g, int x, cvn_shape s)
+{
+    const cvn_node in = g->node[x];
+    switch (below(&g->random, 20)) {
+    case 0: return cvn_square(g->net, in);
+    case 1: return cvn_abs(g->net, in);
+    case 2: return cvn_scale(g->net, in, 0.5f, 0.25f);
+    case 3: return cvn_clip(g->net, in, -0.5f, 0.5f);
+    case 4: return cvn_sub(g->net, in, alike(g, x));
+    case 5: return cvn_maximum(g->net, in, alike(g, x));
+    case 6: return cvn_div(g->net, in, cvn_softplus(g->net, alike(g, x), 0, 0));
+    case 7: return cvn_stop_gradient(g->net, in);
+    case 8: return cvn_gradient_reversal(g->net, in, 0.5f);
+    case 9: return cvn_prelu(g->net, in, chance(&g->random, 50) ? s.dim[1] : 1);
+    case 10: return cvn_gelu(g->net, in);
+    case 11: return cvn_silu(g->net, in);
+    case 12: return cvn_log_softmax(g->net, in);
+    case 13: return cvn_gaussian_noise(g->net, in, 0.1f);
+    case 14: return cvn_reparameterize(g->net, in, alike(g, x));
+    case 15: return cvn_spatial_dropout(g->net, in, 0.3f);
+    case 16: return cvn_drop_path(g->net, in, 0.3f);
+    case 17: return cvn_activation(g->net, in, bent_forward, bent_backward, NULL);
+    case 18: return cvn_l2norm(g->net, in, 1 + below(&g->random, s.rank - 1));
+    default: return cvn_layernorm(g->net, in);
+    }
+}
+
+/* Any tensor of rank 2 or more: other shapes, other axes, learned tensors. */
+static cvn_node add_shaping(graph *g, int x, cvn_shape s)
+{
+    const cvn_node in = g->node[x];
+    const int axis = 1 + below(&g->random, s.rank - 1);
+    int turned[CVN_MAX_RANK];
+    cvn_init init;
+    memset(&init, 0, sizeof init);
+    init.kind = CVN_INIT_NORMAL;
+    init.b = 1;
+    for (int i = 1; i < s.rank; i++) turned[i - 1] = s.rank - i;
+    switch (below(&g->random, 12)) {
+    case 0: return cvn_permute(g->net, in, turned, s.rank - 1);
+    case 1: return cvn_slice(g->net, in, axis, s.dim[axis] / 2, s.dim[axis]);
+    case 2: return cvn_reduce_mean(g->net, in, &axis, 1);
+    case 3: return cvn_reduce_max(g->net, in, &axis, 1);
+    case 4: return cvn_reduce_sum(g->net, in, NULL, 0);
+    case 5: return s.dim[axis] % 2 ? none() : cvn_glu(g->net, in, axis);
+    case 6: return s.dim[1] % 2 ? none() : cvn_maxout(g->net, in, 2);
+    case 7: return s.rank > 2 ? cvn_flatten_batch(g->net, in) : none();
+    case 8:
+        if (s.rank >= CVN_MAX_RANK || s.dim[0] < 2) return none();
+        return cvn_unflatten_batch(g->net, in, s.dim[0]);
+    case 9:
+        if (s.dim[0] != 1) return none();
+        return cvn_mul(g->net, in, cvn_parameter(g->net, s.dim + 1, s.rank - 1, init));
+    case 10:
+        if (s.dim[0] != 1 || !ints_left(g)) return none();
+        return cvn_embedding(g->net, add_labels(g, s.dim + 1, 1, 0, 5), 5, 3);
+    default: return cvn_concat_n(g->net, &g->node[x], 1, axis);
+    }
+}
+
+static cvn_node add_sequence(graph *g, cvn_node x, cvn_shape s)
+{
+    const int steps[2] = { s.dim[1], -1 };
+    const int volume[4] = { 1, s.dim[1], 1, -1 };
+    if (chance(&g->random, 20)) {
+        const cvn_node v = cvn_reshape(g->net, x, volume, 4);
+        return cvn_conv3d(g->net, v, 2, 1 + below(&g->random, 2) * 2, 1, 1);
+    }
+    return cvn_reshape(g->net, x, steps, 2);
+}
+
+/* One of the layers above, or node 0. */
+static cvn_node add_other(graph *g, int x)
+{
+    const cvn_shape s = shape_of(g, x);
+    const int kind = below(&g->random, 10);
+    if (kind < 4 && s.rank == 4) return add_image_layer(g, g->node[x], s);
+    if (kind < 4 && s.rank == 3) return add_sequence_layer(g, x, s);
+    if (kind == 4) return add_state(g);
+    if (s.rank < 2) return none();
+    if (kind < 7) return add_function(g, x, s);
+    if (kind == 7) return add_sequence(g, g->node[x], s);
+    return add_shaping(g, x, s);
+}
+
+static cvn_node penalty_of(graph *g, cvn_node node)
+{
+    switch (below(&g->random, 3)) {
+    case 0: return cvn_l1_penalty(g->net, node, 0.01f);
+    case 1: return cvn_l2_penalty(g->net, node, 0.01f);
+    default: return cvn_orthogonality_penalty(g->net, node, 0.01f);
+    }
+}
+
+/* The newest node has a weight: a penalty on it, a spectral norm. */
+static void add_on_weight(graph *g)
+{
+    const cvn_node newest = g->node[g->nodes - 1];
+    const int spectral = chance(&g->random, 15);
+    if (spectral && chance(&g->random, 50)) cvn_spectral_norm(g->net, newest);
+    if (g->penalties < MAX_PENALTIES && chance(&g->random, 10))
+        g->penalty[g->penalties++] = penalty_of(g, newest);
+    if (spectral) cvn_spectral_norm(g->net, newest);
 }
 
 /* Behind a foldable layer: what an inference plan takes into it. */
@@ -188,34 +516,45 @@ static void add_layer(graph *g)
     const int kind = below(&g->random, 12);
     int weights = 0;
     cvn_node y;
-    if (elements(s, 1) > MAX_SAMPLE) return;
+    if (elements(s, 0) > MAX_SAMPLE) return;
     if (g->foldable && chance(&g->random, 60)) {
         add_fused(g);
         return;
     }
+    g->recurrent[g->nodes] = 0;
+    if (chance(&g->random, OTHERS)) {
+        y = add_other(g, x);
+        if (!y.id) return;
+        g->node[g->nodes++] = y;
+        g->foldable = chance(&g->random, 20);
+        return;
+    }
     if (kind < 3 && s.rank == 4) y = add_conv(g, in, s);
     else if (kind == 3 && s.rank == 4) y = add_pool(g, in);
-    else if (kind == 4) y = cvn_dense(g->net, in, 1 + below(&g->random, 6));
+    else if (kind == 4 && s.rank < 5) y = cvn_dense(g->net, in, 1 + below(&g->random, 6));
     else if (kind == 5) y = add_view(g, in, s);
     else if (kind < 8) y = add_join(g, x);
     else if (kind == 8) y = cvn_batchnorm(g->net, in);
     else y = add_elementwise(g, in);
-    weights = (kind < 3 && s.rank == 4) || kind == 4;
+    weights = (kind < 3 && s.rank == 4) || (kind == 4 && s.rank < 5);
     g->norms += kind == 8;
     g->node[g->nodes++] = y;
     g->foldable = weights;
     if (weights && chance(&g->random, 40)) tie_newest(g);
+    if (weights) add_on_weight(g);
 }
 
 static void add_loss(graph *g)
 {
     const int x = below(&g->random, g->nodes);
-    const int kind = below(&g->random, 4);
     const int i = g->losses++;
     cvn_shape s = shape_of(g, x);
+    const int kind = below(&g->random, 4) + (s.rank < 2 || s.rank > 4);
     if (kind == 0) {
         g->loss[i] = cvn_softmax_loss(g->net, g->node[x]);
+        g->lowest[g->label_inputs] = 0;
         g->classes[g->label_inputs] = s.dim[s.rank == 3 ? 2 : 1];
+        g->ignores[g->label_inputs] = 1;
         /* the input that the call made */
         g->labels[g->label_inputs++].id = g->loss[i].id - 1;
     } else if (kind == 1) {
@@ -277,12 +616,13 @@ static graph make_graph(uint64_t seed, int keep_all, int threads)
         g.node[g.nodes++] = cvn_input(g.net, channels, height, 3 + below(&g.random, 5));
     }
     layers = 3 + below(&g.random, 22);
-    while (layers--) {
+    while (layers-- && g.nodes < MAX_NODES - 1) {
         add_layer(&g);
         /* some losses stand in the middle */
         if (g.losses + 1 < MAX_LOSSES && chance(&g.random, 6)) add_loss(&g);
     }
     add_loss(&g);
+    CHECKF(!g.net->failed, "graph %d: %s", (int)seed, cvn_error(g.net));
     add_marks(&g);
     add_segments(&g);
     cvn_set_optimizer(g.net, &sgd);
@@ -292,6 +632,7 @@ static graph make_graph(uint64_t seed, int keep_all, int threads)
 static void free_graph(graph *g)
 {
     cvn_destroy(g->net);
+    cvn_destroy(g->other);
     free(g->block);
 }
 
@@ -319,22 +660,32 @@ static float *random_values(uint64_t *random, size_t n)
     return v;
 }
 
+/* Elements for each sample of the batch: of several rows behind cvn_flatten_batch. */
+static size_t sample_elements(const graph *g, cvn_node node)
+{
+    const int batch = g->net->batch > 0 ? g->net->batch : 1;
+    return elements(cvn_node_shape(g->net, node), 0) / (size_t)batch;
+}
+
 static void fill_node(graph *a, graph *b, cvn_node node, int n, uint64_t *random)
 {
-    float *v = random_values(random, elements(cvn_node_shape(a->net, node), 1) * (size_t)n);
+    float *v = random_values(random, sample_elements(a, node) * (size_t)n);
     CHECK(cvn_set_input(a->net, node, v, n) == CVN_OK);
     CHECK(cvn_set_input(b->net, node, v, n) == CVN_OK);
     free(v);
 }
 
-static void fill_labels(graph *a, graph *b, int i, int n, uint64_t *random)
+/* all: an inference plan refuses what it does not need. */
+static void fill_labels(graph *a, graph *b, int i, int n, int all, uint64_t *random)
 {
-    const size_t count = elements(cvn_node_shape(a->net, a->labels[i]), 1) * (size_t)n;
+    const size_t count = sample_elements(a, a->labels[i]) * (size_t)n;
     int *v = (int *)malloc((count + 1) * sizeof *v);
-    for (size_t k = 0; v && k < count; k++)
-        v[k] = chance(random, 10) ? -100 : below(random, a->classes[i]);
+    for (size_t k = 0; v && k < count; k++) {
+        const int any = a->lowest[i] + below(random, a->classes[i] - a->lowest[i]);
+        v[k] = a->ignores[i] && chance(random, 10) ? -100 : any;
+    }
     CHECK(cvn_set_labels(a->net, a->labels[i], v, n) == CVN_OK);
-    CHECK(cvn_set_labels(b->net, b->labels[i], v, n) == CVN_OK);
+    CHECK(cvn_set_labels(b->net, b->labels[i], v, n) == CVN_OK || !all);
     free(v);
 }
 
@@ -342,12 +693,16 @@ static void fill_all(graph *a, graph *b, int n, uint64_t *random)
 {
     for (int i = 0; i < a->inputs; i++) fill_node(a, b, a->node[i], n, random);
     for (int i = 0; i < a->targets; i++) fill_node(a, b, a->target[i], n, random);
-    for (int i = 0; i < a->label_inputs; i++) fill_labels(a, b, i, n, random);
+    for (int i = 0; i < a->label_inputs; i++) fill_labels(a, b, i, n, 1, random);
 }
 
+/* Any NaN is as good as another. */
 static int same_bits(const float *a, const float *b, size_t n)
 {
-    return a && b && !memcmp(a, b, n * sizeof *a);
+    if (!a || !b) return 0;
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a) && (a[i] == a[i] || b[i] == b[i])) return 0;
+    return 1;
 }
 
 /* Close enough for folded weights; numbers that overflowed say nothing. */
@@ -374,6 +729,9 @@ static void compare_values(const graph *all, const graph *b, int losses, const c
     for (int i = 0; losses && i < b->losses; i++)
         CHECKF(same_bits(cvn_value(all->net, all->loss[i]), cvn_value(b->net, b->loss[i]), 1),
                "loss %d %s", i, when);
+    for (int i = 0; losses && i < b->penalties; i++)
+        CHECKF(same_bits(cvn_value(all->net, all->penalty[i]), cvn_value(b->net, b->penalty[i]), 1),
+               "penalty %d %s", i, when);
 }
 
 static void compare_gradients(const graph *all, const graph *b, const char *when)
@@ -416,17 +774,18 @@ static int compare_training(graph *all, graph *b, int n, uint64_t *random)
 }
 
 /* A gradient pushed in at each node that was asked to have one, after a forward pass of either
- * kind. */
+ * kind. (The net that keeps all predicts all: a layer that refuses its data may be one of them.) */
 static void compare_pushes(graph *all, graph *b, int n, uint64_t *random)
 {
     for (int i = 0; i < b->nodes; i++) {
         const int eval = b->kept[i] && chance(random, 50);
-        cvn_result result;
+        cvn_result result, mine;
         float *v;
         if (!b->wanted[i]) continue;
         fill_all(all, b, n, random);
         result = eval ? cvn_forward_eval(all->net) : cvn_forward(all->net);
-        CHECK((eval ? cvn_forward_eval(b->net) : cvn_forward(b->net)) == result);
+        mine = eval ? cvn_forward_eval(b->net) : cvn_forward(b->net);
+        CHECKF(mine == result || result != CVN_OK, "%s", cvn_error(b->net));
         if (result != CVN_OK) return;
         v = random_values(random, elements(shape_of(b, i), 0));
         CHECK(cvn_backward_from(all->net, all->node[i], v) == CVN_OK);
@@ -455,23 +814,24 @@ static void compare_kept(const graph *all, const graph *b, int exact)
  * was set. */
 static void compare_predictions(graph *all, graph *b, int batch, int exact, uint64_t *random)
 {
-    const int n = b->inputs > 1 ? batch : 2 * batch + 1;
+    const int n = b->inputs > 1 || b->label_inputs ? batch : 2 * batch + 1;
     const cvn_node output = { all->net->output };
-    const size_t count = elements(cvn_node_shape(all->net, output), 1) * (size_t)n;
-    float *x = random_values(random, elements(shape_of(all, 0), 1) * (size_t)n);
+    const size_t count = sample_elements(all, output) * (size_t)n;
+    float *x = random_values(random, sample_elements(all, all->node[0]) * (size_t)n);
     float *ya = random_values(random, count);
     float *yb = random_values(random, count);
     CHECK(all->net->output == b->net->output);
     for (int i = 1; i < b->inputs; i++) {
-        float *v = random_values(random, elements(shape_of(b, i), 1) * (size_t)n);
+        float *v = random_values(random, sample_elements(all, all->node[i]) * (size_t)n);
         CHECK(cvn_set_input(all->net, all->node[i], v, n) == CVN_OK);
         cvn_set_input(b->net, b->node[i], v, n);        /* refused where an inference plan does not
                                                          * need it */
         free(v);
     }
-    if (cvn_predict(b->net, x, n, yb) == CVN_OK) {      /* refused likewise when the first input is
-                                                         * not needed */
-        CHECK(cvn_predict(all->net, x, n, ya) == CVN_OK);
+    for (int i = 0; i < b->label_inputs; i++) fill_labels(all, b, i, n, 0, random);
+    /* refused likewise when the first input is not needed. The other net computes more layers: one
+     * of them may refuse its data after cvn_resize */
+    if (cvn_predict(b->net, x, n, yb) == CVN_OK && cvn_predict(all->net, x, n, ya) == CVN_OK) {
         CHECKF(exact ? same_bits(ya, yb, count) : close_to(ya, yb, count), "predictions, exact %d",
                exact);
         compare_kept(all, b, exact);
@@ -490,6 +850,19 @@ static void both_train(graph *all, graph *b, int batch, uint64_t *random)
         compare_pushes(all, b, 1 + below(random, batch), random);
         compare_predictions(all, b, batch, 1, random);
         compare_parameters(all, b, "after all");
+    }
+}
+
+/* Layers that are frozen once the nets are built stay in the plan: they may be thawed again. */
+static void freeze_some(graph *all, graph *b, int frozen)
+{
+    uint64_t random = all->random;
+    for (int i = 0; i < b->nodes; i++) {
+        if (!chance(&random, 20) || b->net->layers[b->node[i].id].left_out) continue;
+        CHECK((frozen ? cvn_freeze(all->net, all->node[i])
+                      : cvn_unfreeze(all->net, all->node[i])) == CVN_OK);
+        CHECKF((frozen ? cvn_freeze(b->net, b->node[i])
+                       : cvn_unfreeze(b->net, b->node[i])) == CVN_OK, "%s", cvn_error(b->net));
     }
 }
 
@@ -514,8 +887,11 @@ static void random_graphs(void)
         both_train(&all, &b, batch + 1, &random);
 
         /* may not fit the buffer: all stays as it was */
+        freeze_some(&all, &b, 1);
         result = cvn_resize(b.net, height, width);
         if (result != CVN_ERROR_MEMORY) CHECK(cvn_resize(all.net, height, width) == result);
+        both_train(&all, &b, batch + 1, &random);
+        freeze_some(&all, &b, 0);
         both_train(&all, &b, batch + 1, &random);
 
         /* an arena of its own can grow */
@@ -577,6 +953,9 @@ static void compare_share(graph *all, graph *b, int batch, uint64_t *random)
     CHECK(cvn_init_parameters(all->net, 77) == CVN_OK && cvn_init_parameters(b->net, 77) == CVN_OK);
     compare_predictions(all, &other, batch, !b->norms, random);
     compare_predictions(all, b, batch, !b->norms, random);
+    CHECK(build_in(b, batch, CVN_INFER) == CVN_OK);             /* the old memory is gone */
+    CHECK(cvn_resize(other.net, 5, 4) == cvn_resize(all->net, 5, 4));
+    compare_predictions(all, &other, batch, !b->norms, random);
     cvn_destroy(other.net);
 }
 
@@ -597,7 +976,8 @@ static void random_inference(void)
             for (int i = 0; i < all.inputs; i++) fill_node(&all, &all, all.node[i], batch, &random);
             for (int i = 0; i < all.targets; i++)
                 fill_node(&all, &all, all.target[i], batch, &random);
-            for (int i = 0; i < all.label_inputs; i++) fill_labels(&all, &all, i, batch, &random);
+            for (int i = 0; i < all.label_inputs; i++)
+                fill_labels(&all, &all, i, batch, 1, &random);
             if (cvn_forward(all.net) != CVN_OK) break;
             CHECK(cvn_backward(all.net) == CVN_OK && cvn_step(all.net) == CVN_OK);
         }
@@ -614,10 +994,187 @@ static void random_inference(void)
     }
 }
 
+/* ---- what random graphs meet seldom ---- */
+
+/* Two nets of one seed, one with all values kept: their gradients after a step of training. */
+static void compare_pair(cvn_net *all, cvn_net *b, cvn_node input, int count, const char *what)
+{
+    float *x = (float *)malloc((size_t)(2 * count) * sizeof *x);
+    const float *flat;
+    size_t n;
+    test_case("%s", what);
+    for (int i = 0; x && i < 2 * count; i++) x[i] = (float)sin(i + 1.0);
+    CHECKF(cvn_build(all, 2) == CVN_OK, "%s", cvn_error(all));
+    CHECKF(cvn_build(b, 2) == CVN_OK, "%s", cvn_error(b));
+    CHECK(cvn_set_input(all, input, x, 2) == CVN_OK && cvn_set_input(b, input, x, 2) == CVN_OK);
+    CHECK(cvn_forward(all) == CVN_OK && cvn_forward(b) == CVN_OK);
+    CHECK(cvn_backward(all) == CVN_OK && cvn_backward(b) == CVN_OK);
+    flat = cvn_flat_gradients(all, &n);
+    CHECK(n > 0 && same_bits(flat, cvn_flat_gradients(b, NULL), n));
+    cvn_destroy(all);
+    cvn_destroy(b);
+    free(x);
+}
+
+static cvn_net *seeded(int keep_all)
+{
+    cvn_desc d = cvn_desc_defaults();
+    d.keep_all = keep_all;
+    return cvn_create(&d);
+}
+
+/* The gradients of the final states lie in the memory of a layer that is computed again. */
+static void recomputed_states(void)
+{
+    cvn_net *net[2];
+    cvn_node x = none();
+    for (int i = 0; i < 2; i++) {
+        const int dims[2] = { 4, 3 };
+        cvn_node y, state;
+        net[i] = seeded(!i);
+        x = cvn_input_tensor(net[i], dims, 2);
+        y = cvn_lstm(net[i], x, 5);
+        y = cvn_tanh(net[i], y);
+        cvn_recompute(net[i], cvn_find(net[i], "lstm1"), y);
+        state = cvn_concat(net[i], cvn_rnn_state(net[i], cvn_find(net[i], "lstm1"), 0),
+                           cvn_rnn_state(net[i], cvn_find(net[i], "lstm1"), 1));
+        cvn_mean_loss(net[i], cvn_square(net[i], state));
+        cvn_mean_loss(net[i], cvn_square(net[i], y));
+    }
+    compare_pair(net[0], net[1], x, 12, "states of a recomputed LSTM");
+}
+
+/* A frozen layer without a gradient is computed again, with its normed weight. */
+static void recomputed_frozen_spectral(void)
+{
+    cvn_net *net[2];
+    cvn_node x = none();
+    for (int i = 0; i < 2; i++) {
+        cvn_node y;
+        net[i] = seeded(!i);
+        x = cvn_input(net[i], 2, 6, 6);
+        y = cvn_spectral_norm(net[i], cvn_conv2d(net[i], x, 8, 3, 1, 1));
+        cvn_freeze(net[i], y);
+        y = cvn_conv2d(net[i], cvn_tanh(net[i], y), 4, 3, 1, 1);
+        cvn_recompute(net[i], cvn_find(net[i], "conv1"), y);
+        y = cvn_dense(net[i], y, 2000);         /* its value fits where the weight lay */
+        cvn_mean_loss(net[i], cvn_square(net[i], y));
+    }
+    compare_pair(net[0], net[1], x, 72, "a frozen spectral norm computed again");
+}
+
+static int counted_calls;
+
+static void counted_forward(void *user, int n, const float *x, float *y)
+{
+    (void)user;
+    counted_calls++;
+    memcpy(y, x, (size_t)n * sizeof *y);
+}
+
+static void counted_backward(void *user, int n, const float *x, const float *y, const float *dy,
+                             float *dx)
+{
+    (void)user, (void)x, (void)y;
+    memcpy(dx, dy, (size_t)n * sizeof *dx);
+}
+
+/* What a prediction leaves out, its inputs may not be filled: no backward pass computes it. */
+static void prediction_again(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 4);
+    const cvn_node target = cvn_input_vector(net, 4);
+    const cvn_node y = cvn_tanh(net, cvn_dense(net, cvn_tanh(net, cvn_dense(net, x, 4)), 4));
+    cvn_node t = cvn_dense(net, cvn_activation(net, target, counted_forward, counted_backward,
+                                               NULL), 4);
+    float v[4] = { 1, 2, 3, 4 };
+    cvn_output(net, y);
+    cvn_want_grad(net, y);
+    cvn_want_grad(net, target);
+    cvn_mse_loss(net, y, t);
+    cvn_recompute(net, cvn_find(net, "fc1"), t);
+    CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_set_input(net, x, v, 1) == CVN_OK && cvn_forward_eval(net) == CVN_OK);
+    CHECK(cvn_backward_from(net, y, v) == CVN_OK && counted_calls == 0);
+    CHECK(cvn_set_input(net, target, v, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_OK && counted_calls == 2);
+    cvn_destroy(net);
+}
+
+/* The gradient that is stopped can be read, and goes no further. */
+static void stopped_gradient(void)
+{
+    for (int keep_all = 0; keep_all < 2; keep_all++) {
+        cvn_net *net = seeded(keep_all);
+        const cvn_node x = cvn_input_vector(net, 2);
+        const cvn_node y = cvn_stop_gradient(net, cvn_scale(net, x, 2, 0));
+        float v[2] = { 1, 3 };
+        const float *g;
+        cvn_want_grad(net, x);
+        cvn_want_grad(net, y);
+        cvn_mean_loss(net, cvn_square(net, y));
+        CHECK(cvn_build(net, 1) == CVN_OK && cvn_set_input(net, x, v, 1) == CVN_OK);
+        CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+        g = cvn_gradient(net, y);
+        CHECK(g && g[0] == 2 && g[1] == 6);
+        g = cvn_gradient(net, x);
+        CHECK(g && g[0] == 0 && g[1] == 0);
+        CHECK(cvn_forward(net) == CVN_OK && cvn_backward_from(net, y, v) == CVN_OK);
+        cvn_destroy(net);
+    }
+}
+
+/* A shared net follows when its owner is built anew in other memory. */
+static void shared_and_rebuilt(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 3);
+    const cvn_node y = cvn_batchnorm(net, cvn_dense(net, cvn_dense(net, x, 4), 2));
+    const size_t size = cvn_memory_needed(net, 2, CVN_INFER);
+    unsigned char *first = (unsigned char *)malloc(size);
+    unsigned char *second = (unsigned char *)malloc(size);
+    const float v[3] = { 1, 2, 3 };
+    float before[2], after[2];
+    cvn_net *other;
+    CHECK(y.id && cvn_build_in(net, 2, CVN_INFER, first, size) == CVN_OK);
+    other = cvn_share(net);
+    CHECK(cvn_build_infer(other, 1) == CVN_OK && cvn_predict(other, v, 1, before) == CVN_OK);
+    CHECK(cvn_build_in(net, 2, CVN_INFER, second, size) == CVN_OK);
+    memset(first, 0xFF, size);
+    CHECK(cvn_param_find(other, "fc1.weight").value == cvn_param_find(net, "fc1.weight").value);
+    CHECK(cvn_flat_parameters(other, NULL) == cvn_flat_parameters(net, NULL));
+    CHECK(cvn_predict(other, v, 1, after) == CVN_OK && same_bits(before, after, 2));
+    cvn_destroy(other);
+    cvn_destroy(net);
+    free(first);
+    free(second);
+}
+
+/* As many units as an int holds: the plan says what they need. */
+static void largest_dense(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const size_t floats = ((size_t)1 << 31) - 1;
+    size_t bytes;
+    cvn_dense(net, cvn_input_vector(net, 1), 0x7FFFFFFF);
+    bytes = cvn_memory_needed(net, 1, CVN_INFER);
+    CHECKF(cvn_node_shape(net, cvn_find(net, "fc1")).dim[1] == 0x7FFFFFFF, "%s", cvn_error(net));
+    CHECKF(sizeof bytes < 8 || (bytes > 12 * floats && bytes < 13 * floats), "%lu bytes",
+           (unsigned long)bytes);
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(random_graphs);
     RUN(random_budgets);
     RUN(random_inference);
+    RUN(recomputed_states);
+    RUN(recomputed_frozen_spectral);
+    RUN(prediction_again);
+    RUN(stopped_gradient);
+    RUN(shared_and_rebuilt);
+    RUN(largest_dense);
     return test_done();
 }

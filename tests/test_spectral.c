@@ -216,6 +216,69 @@ static void frozen_and_shared(void)
     cvn_destroy(net);
 }
 
+/* A shared net has no room for vectors of its own: refused, and it stays usable. */
+static void refused_on_shared(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 4);
+    const cvn_node y = cvn_batchnorm(net, cvn_dense(net, x, 3));
+    const float in[4] = { 1, 2, 3, 4 };
+    float out[3], other_out[3];
+    cvn_net *other;
+    CHECK(y.id && cvn_build_infer(net, 1) == CVN_OK);
+    other = cvn_share(net);
+    CHECK(cvn_spectral_norm(other, cvn_find(other, "fc1")).id == 0);
+    CHECKF(strstr(cvn_error(other), "shared") != NULL, "%s", cvn_error(other));
+    CHECK(cvn_param_count(other) == cvn_param_count(net));
+    CHECKF(cvn_build_infer(other, 1) == CVN_OK, "%s", cvn_error(other));
+    CHECK(cvn_predict(net, in, 1, out) == CVN_OK && cvn_predict(other, in, 1, other_out) == CVN_OK);
+    CHECK(!memcmp(out, other_out, sizeof out));
+    cvn_destroy(other);
+    cvn_destroy(net);
+}
+
+/* A penalty is of weight_orig, whichever of the two calls comes first, tied or not; and does not
+ * turn u and v a second time. */
+static void penalties(void)
+{
+    float values[4][2];
+    float u[4][3];
+    for (int i = 0; i < 4; i++) {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node x = cvn_input_vector(net, 4);
+        const cvn_node y = cvn_dense(net, x, 3);
+        const cvn_node z = i == 3 ? cvn_dense(net, x, 3) : y;
+        const float in[4] = { 1, 2, 3, 4 };
+        cvn_node penalty;
+        if (i == 1) cvn_spectral_norm(net, y);
+        penalty = cvn_l2_penalty(net, z, 1);
+        if (i != 1) cvn_spectral_norm(net, y);
+        if (i == 3) cvn_tie(net, z, y);
+        cvn_mean_loss(net, y);
+        CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
+        for (int pass = 0; pass < 2; pass++) {
+            const cvn_param w = cvn_param_find(net, "fc1.weight_orig");
+            double sum = 0;
+            for (size_t k = 0; k < w.count; k++) sum += (double)w.value[k] * (double)w.value[k];
+            CHECK(cvn_set_input(net, x, in, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+            values[i][pass] = cvn_value(net, penalty)[0];
+            CHECK_NEAR(values[i][pass], sum, 1e-5);
+        }
+        memcpy(u[i], cvn_param_find(net, "fc1.weight_u").value, sizeof u[i]);
+        CHECK(!memcmp(values[i], values[0], sizeof values[i]));
+        CHECK(i == 3 || !memcmp(u[i], u[0], sizeof u[i]));      /* tied layers turn them each */
+        CHECK(i > 0 || cvn_backward(net) == CVN_OK);
+        cvn_destroy(net);
+    }
+    {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node y = cvn_dense(net, cvn_input_vector(net, 4), 3);
+        CHECK(cvn_spectral_norm(net, cvn_l1_penalty(net, y, 1)).id == 0);
+        CHECKF(strstr(cvn_error(net), "no weight") != NULL, "%s", cvn_error(net));
+        cvn_destroy(net);
+    }
+}
+
 static void errors(void)
 {
     cvn_net *net = cvn_create(NULL);
@@ -234,6 +297,8 @@ int main(void)
     RUN(differences);
     RUN(recomputed);
     RUN(frozen_and_shared);
+    RUN(refused_on_shared);
+    RUN(penalties);
     RUN(errors);
     return test_done();
 }
