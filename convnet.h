@@ -1577,8 +1577,8 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
  * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
  *          training, an input is not set, mixed already); CVN_ERROR_UNSUPPORTED (an input of ints
- *          into another layer than a loss; cvn_cutmix without an input of images, or with labels
- *          of more than one position a sample) */
+ *          into another layer than a label loss, cvn_ctc_loss among them; cvn_cutmix without an
+ *          input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
 
@@ -5195,7 +5195,8 @@ static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
 {
-    return cvni_min(cvni_round_up(lines, panel), cvni_max(panel, aim / panel * panel));
+    const int most = cvni_max(panel, aim / panel * panel);
+    return lines > most ? most : cvni_round_up(lines, panel);
 }
 
 /* Scratch of one worker for a product of this size, in bytes. */
@@ -13000,7 +13001,8 @@ static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
     const cvni_rnn r = cvni_rnn_of(net, l);
     const cvn_result result = cvni_rnn_check_lengths(net, l, &r);
     if (result != CVN_OK) return result;
-    memset(l->table, 0, l->table_bytes);
+    /* the gradients of the states are there already when the layer is recomputed */
+    if (!net->again) memset(l->table, 0, l->table_bytes);
     cvni_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
     if (r.kind == CVNI_LSTM)
         cvni_rnn_set_state(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 2 * r.state_bytes));
@@ -19157,8 +19159,9 @@ static cvn_result cvni_check_mix(cvn_net *net, const char *call, float alpha,
     *image = NULL;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
+        const int mixes = l->op->flags & CVNI_LOSS && l->op != &cvni_op_ctc_loss;
         if (l->op == &cvni_op_input && l->shape.rank == 4 && !*image) *image = l;
-        for (int i = 0; i < l->inputs && !(l->op->flags & CVNI_LOSS); i++)
+        for (int i = 0; i < l->inputs && !mixes; i++)
             if (cvni_in(net, l, i)->is_int)
                 return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
                                  "%s: '%s' are ints that '%s' reads; they cannot be mixed", call,

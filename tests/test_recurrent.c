@@ -781,6 +781,35 @@ static void backward_twice(void)
     cvn_destroy(net);
 }
 
+/* A recomputed layer whose final states are read outside of its segment: the same gradients. */
+static void recomputed(void)
+{
+    const int dims[2] = { 5, 3 };
+    float in[30];
+    float g[8];
+    float plain[30];
+    ref_fill(in, 30, -1, 1, 1);
+    ref_fill(g, 8, -1, 1, 2);
+    for (int again = 0; again < 2; again++) {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node x = cvn_input_tensor(net, dims, 2);
+        const cvn_node a = cvn_dense(net, x, 3);
+        const cvn_node b = cvn_lstm(net, cvn_tanh(net, a), 4);
+        const cvn_node h = cvn_flatten(net, cvn_rnn_state(net, b, 0));
+        const cvn_node y = cvn_add(net, cvn_add(net, h, cvn_last_step(net, b)),
+                                   cvn_flatten(net, cvn_rnn_state(net, b, 1)));
+        if (again) cvn_recompute(net, a, b);
+        cvn_want_grad(net, x);
+        cvn_want_grad(net, y);
+        CHECKF(cvn_build(net, 2) == CVN_OK, "%s", cvn_error(net));
+        CHECK(cvn_set_input(net, x, in, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+        CHECK(cvn_backward_from(net, y, g) == CVN_OK);
+        if (again) CHECK(memcmp(plain, cvn_gradient(net, x), sizeof plain) == 0);
+        else memcpy(plain, cvn_gradient(net, x), sizeof plain);
+        cvn_destroy(net);
+    }
+}
+
 /* ================================================================================================
  * errors
  * ============================================================================================== */
@@ -942,6 +971,7 @@ int main(void)
     RUN(shared);
     RUN(frozen);
     RUN(backward_twice);
+    RUN(recomputed);
     RUN(errors);
     RUN(lengths_out_of_range);
     RUN(learns);
