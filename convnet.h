@@ -1604,7 +1604,9 @@ CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *la
 /* Level 3: a data set. */
 struct cvn_data;
 
-/* cvn_evaluate - loss and, with labels and an output [N, C], accuracy over a whole set.
+/* cvn_evaluate - loss and accuracy over a whole set: the largest of the output's classes ([N, C],
+ * [N, T, C], [N, C, H, W]) against the labels of the loss of classes, a label a sample, step or
+ * pixel (cvn_ctc_loss has none); of bce_with_logits the sides of 0 and of its targets.
  *   m->confusion  set by the caller before: int [classes*classes], row = true class, column =
  *                 predicted; or NULL (m->classes then too: 0). Start from cvn_metrics m = {0} (C++:
  *                 {}). */
@@ -19260,11 +19262,21 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
                                    const float *targets, int n)
 {
     cvni_layer *in = cvni_first_input(net);
+    size_t elements = 0;
     cvn_result result;
     if (!x || !in)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_op *op = net->layers[id].op;
+        const size_t own = cvni_batch_elements(&net->layers[id]);
+        if (op == (labels ? &cvni_op_labels : &cvni_op_target)) {
+            if (elements && own != elements)
+                return cvni_fail(net, CVN_ERROR_SHAPE,
+                                 "cvn_train_batch: the net has several inputs for %s, of different "
+                                 "sizes: use cvn_set_labels, cvn_set_input, cvn_forward, "
+                                 "cvn_backward, cvn_step", op->type);
+            elements = own;
+        }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
                              "cvn_train_batch: the net has an input '%s'; give it %s",
@@ -19395,25 +19407,45 @@ static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_sco
     }
 }
 
+/* Classes that the output gives: samples, pixels or steps of the batch. */
+static size_t cvni_positions(const cvn_net *net)
+{
+    const cvn_shape s = net->layers[net->output].shape;
+    return s.rank < 2 ? 0 : cvni_elements(s) / (size_t)s.dim[cvni_class_axis(s)];
+}
+
+/* The labels that the output's classes are compared with: those of a loss of classes, the output's
+ * own before others; NULL: none. Lengths and words are labels too, but of no such loss. */
+static const cvni_layer *cvni_true_labels(const cvn_net *net)
+{
+    const cvni_layer *found = NULL;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_layer *t = l->inputs > 1 ? cvni_in(net, l, 1) : NULL;
+        if (!(l->op->flags & CVNI_LOSS) || l->op == &cvni_op_ctc_loss || !t || !t->is_int ||
+            cvni_elements(t->shape) != cvni_positions(net))
+            continue;
+        if (l->input[0] == net->output) return t;
+        if (!found) found = t;
+    }
+    return found;
+}
+
 /* Scores the batch that was run. labels: [positions], or NULL for those in the net's label
  * input. */
 static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
 {
     const cvni_layer *out = &net->layers[net->output];
-    const size_t positions = out->shape.rank < 2
-                                 ? 0
-                                 : cvni_elements(out->shape) /
-                                       (size_t)out->shape.dim[cvni_class_axis(out->shape)];
+    const cvni_layer *own = labels ? NULL : cvni_true_labels(net);
+    if (own) labels = (const int *)(const void *)own->y;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (!labels && l->op == &cvni_op_labels && l->y && cvni_elements(l->shape) == positions)
-            labels = (const int *)(const void *)l->y;
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
             continue;
         cvni_score_binary(out, cvni_in(net, l, 1), s);
         return;
     }
-    if (labels && positions) cvni_score_labels(out, labels, s, m);
+    if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
 }
 
 /* Samples first to first + n - 1, as they are. work: room for n ints when data->fill is set. */
@@ -19433,6 +19465,8 @@ static size_t cvni_labels_each(const cvn_net *net, const cvn_data *data)
 {
     const cvn_shape s = net->layers[net->output].shape;
     if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return 0;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].op == &cvni_op_labels && !cvni_true_labels(net)) return 0;
     return cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
            (size_t)net->layers[net->output].samples;
 }
