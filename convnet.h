@@ -8476,6 +8476,73 @@ CVNI_COLD_END
 #define CVNI_SELU_SCALE 1.0507009873554804935f          /* arXiv:1706.02515 */
 #define CVNI_SELU_ALPHA 1.6732632423543772848f
 
+/* ---- exponentials of whole rows: without a branch or a call, so that loops become vectors ---- */
+
+/* e^r - 1 and 2^n of x = n log 2 + r, for |x| < 88: the series of e^r, a few units in the last
+ * place, also near 0; NaN stays. */
+CVNI_HOT
+static float cvni_exp_parts(float x, float *power)
+{
+    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
+    uint32_t bits;
+    float n, r, p;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits -= 0x4B400000u;
+    n = (float)(int32_t)bits;
+    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    p = 1.0f / 720 + r * (1.0f / 5040);
+    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
+    bits = (bits + 127) << 23;
+    memcpy(power, &bits, sizeof bits);
+    return r + r * r * (0.5f + r * (1.0f / 6 + r * p));
+}
+
+CVNI_HOT
+static float cvni_expm1(float x)
+{
+    float power;
+    const float p = cvni_exp_parts(x, &power);
+    return power * p + (power - 1);
+}
+
+/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
+CVNI_HOT
+static void cvni_clamp(int n, float limit, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+}
+
+/* exp(x - top), x at most top, as y; 0 below exp(-87). */
+CVNI_HOT
+static void cvni_exps(int n, float top, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = x[i] - top;
+    cvni_clamp(n, 87, y);
+    for (int i = 0; i < n; i++) {
+        float power;
+        const float p = cvni_exp_parts(y[i], &power);
+        y[i] = power * p + power;
+    }
+    for (int i = 0; i < n; i++) y[i] = y[i] < 1.7e-38f ? 0 : y[i];
+}
+
+CVNI_HOT
+static void cvni_sigmoids(int n, float *x)
+{
+    cvni_clamp(n, 87, x);
+    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
+}
+
+CVNI_HOT
+static void cvni_tanhs(int n, float *x)
+{
+    cvni_clamp(n, 10, x);                       /* where it is 1 in float */
+    for (int i = 0; i < n; i++) {
+        const float e = cvni_expm1(2 * x[i]);
+        x[i] = e / (e + 2);
+    }
+}
+
 /* One row an activation; p its parameters. Either n elements at a time, or one at a time by value
  * and slope. Backward is given v: the input's values when its op has CVNI_USES_X, else the own
  * ones. */
@@ -8568,7 +8635,8 @@ static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, const float *p
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = cvni_sigmoid(x[i]);
+    if (y != x) memcpy(y, x, (size_t)n * sizeof(float));
+    cvni_sigmoids(n, y);
 }
 
 static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
@@ -8587,7 +8655,8 @@ static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, c
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = tanhf(x[i]);
+    if (y != x) memcpy(y, x, (size_t)n * sizeof(float));
+    cvni_tanhs(n, y);
 }
 
 static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
@@ -9245,10 +9314,9 @@ static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
     float top = x[0];
     double sum = 0;
     for (int i = 1; i < n; i++) if (x[i * step] > top) top = x[i * step];
-    for (int i = 0; i < n; i++) {
-        y[i * step] = expf(x[i * step] - top);
-        sum += (double)y[i * step];
-    }
+    if (step == 1) cvni_exps(n, top, x, y);
+    else for (int i = 0; i < n; i++) y[i * step] = expf(x[i * step] - top);
+    for (int i = 0; i < n; i++) sum += (double)y[i * step];
     for (int i = 0; i < n; i++) y[i * step] *= (float)(1 / sum);
     return top + (float)log(sum);
 }
@@ -12495,50 +12563,6 @@ static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
 
 /* ---- one sample, one step ---- */
 
-/* e^x - 1 for |x| < 88, without a branch, so that loops become vectors; a few units in the last
- * place, also near 0; NaN stays. x = n log 2 + r: 2^n (e^r - 1) + (2^n - 1), the series of e^r. */
-CVNI_HOT
-static float cvni_expm1(float x)
-{
-    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
-    uint32_t bits;
-    float n, r, p, power;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits -= 0x4B400000u;
-    n = (float)(int32_t)bits;
-    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    p = 1.0f / 720 + r * (1.0f / 5040);
-    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
-    p = r + r * r * (0.5f + r * (1.0f / 6 + r * p));
-    bits = (bits + 127) << 23;
-    memcpy(&power, &bits, sizeof power);
-    return power * p + (power - 1);
-}
-
-/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
-CVNI_HOT
-static void cvni_rnn_clamp(int n, float limit, float *x)
-{
-    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
-}
-
-CVNI_HOT
-static void cvni_rnn_sigmoid(int n, float *x)
-{
-    cvni_rnn_clamp(n, 87, x);
-    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
-}
-
-CVNI_HOT
-static void cvni_rnn_tanh(int n, float *x)
-{
-    cvni_rnn_clamp(n, 10, x);                   /* where it is 1 in float */
-    for (int i = 0; i < n; i++) {
-        const float e = cvni_expm1(2 * x[i]);
-        x[i] = e / (e + 2);
-    }
-}
-
 /* Everything of one layer and direction; pointers to its first sample and step. */
 typedef struct cvni_rnn_job {
     cvn_net *net;
@@ -12564,12 +12588,12 @@ static void cvni_lstm_step(int h, float *CVNI_RESTRICT a, const float *CVNI_REST
                            float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < 4 * h; k++) a[k] += u[k];
-    cvni_rnn_sigmoid(2 * h, a);
-    cvni_rnn_tanh(h, a + 2 * h);
-    cvni_rnn_sigmoid(h, a + 3 * h);
+    cvni_sigmoids(2 * h, a);
+    cvni_tanhs(h, a + 2 * h);
+    cvni_sigmoids(h, a + 3 * h);
     for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
     memcpy(y, c, (size_t)h * sizeof(float));
-    cvni_rnn_tanh(h, y);
+    cvni_tanhs(h, y);
     for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
 }
 
@@ -12579,11 +12603,11 @@ static void cvni_gru_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTR
                           float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < 2 * h; k++) a[k] += u[k];
-    cvni_rnn_sigmoid(2 * h, a);
+    cvni_sigmoids(2 * h, a);
     memcpy(a + 3 * h, u + 2 * h, (size_t)h * sizeof(float));
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
     for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
-    cvni_rnn_tanh(h, a + 2 * h);
+    cvni_tanhs(h, a + 2 * h);
     for (int k = 0; k < h; k++) {
         const float n = a[2 * h + k];
         state[k] = y[k] = n + a[h + k] * (state[k] - n);
@@ -12595,7 +12619,7 @@ static void cvni_rnn_step(int h, int relu, float *CVNI_RESTRICT a, const float *
                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < h; k++) a[k] += u[k];
-    if (!relu) cvni_rnn_tanh(h, a);
+    if (!relu) cvni_tanhs(h, a);
     for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
 }
 
@@ -12626,7 +12650,7 @@ static void cvni_lstm_step_back(int h, const float *CVNI_RESTRICT a, const float
 {
     float *const top = d + 3 * h;
     memcpy(top, c, (size_t)h * sizeof(float));
-    cvni_rnn_tanh(h, top);
+    cvni_tanhs(h, top);
     for (int k = 0; k < h; k++) {
         const float i = a[k];
         const float f = a[h + k];

@@ -436,7 +436,7 @@ static void golden(void)
  * what else is promised
  * ============================================================================================== */
 
-/* The own sigmoid and tanh: to a few units in the last place, also near 0 and far out; NaN
+/* The own sigmoid, tanh and exponential: to a few units in the last place, also near 0 and far out; NaN
  * stays. */
 static void functions(void)
 {
@@ -446,8 +446,8 @@ static void functions(void)
         float v[2];
         double want, e;
         v[0] = v[1] = (float)x;
-        cvni_rnn_sigmoid(1, v);
-        cvni_rnn_tanh(1, v + 1);
+        cvni_sigmoids(1, v);
+        cvni_tanhs(1, v + 1);
         want = 1 / (1 + exp(-(double)(float)x));
         e = fabs((double)v[0] - want) / want;
         worst[0] = e > worst[0] ? e : worst[0];
@@ -456,12 +456,28 @@ static void functions(void)
         worst[1] = e > worst[1] ? e : worst[1];
     }
     CHECKF(worst[0] < 4e-7 && worst[1] < 4e-7, "off by %g and %g", worst[0], worst[1]);
+    worst[0] = 0;
+    for (int i = 0; i < 86000; i++) {
+        const float x = 3 - (float)i * 1e-3f;
+        float v[2];
+        double e;
+        cvni_exps(1, 3, &x, v);
+        e = fabs((double)v[0] / exp((double)(x - 3)) - 1);
+        worst[0] = e > worst[0] ? e : worst[0];
+    }
+    CHECKF(worst[0] < 4e-7, "off by %g", worst[0]);
+    {
+        const float far[4] = { -1e30f, -INFINITY, NAN, -88 };
+        float v[4];
+        cvni_exps(4, 0, far, v);
+        CHECK(v[0] == 0 && v[1] == 0 && v[2] != v[2] && v[3] == 0);
+    }
     {
         float far[6] = { 1e30f, -1e30f, INFINITY, -INFINITY, NAN, 0 };
         float same[6];
         memcpy(same, far, sizeof far);
-        cvni_rnn_sigmoid(6, far);
-        cvni_rnn_tanh(6, same);
+        cvni_sigmoids(6, far);
+        cvni_tanhs(6, same);
         for (int i = 0; i < 4; i++) {
             CHECK_NEAR(far[i], i % 2 ? 0 : 1, 1e-30);
             CHECK_NEAR(same[i], i % 2 ? -1 : 1, 0);
