@@ -436,8 +436,8 @@ static void golden(void)
  * what else is promised
  * ============================================================================================== */
 
-/* The own sigmoid, tanh and exponential: to a few units in the last place, also near 0 and far out; NaN
- * stays. */
+/* The own sigmoid, tanh and exponential: to a few units in the last place, also near 0 and far out;
+ * NaN stays. */
 static void functions(void)
 {
     double worst[2] = { 0, 0 };
