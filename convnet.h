@@ -2438,7 +2438,8 @@ static cvn_result cvni_fail(cvn_net *net, cvn_result result, const char *format,
     return result;
 }
 
-/* An error while the graph is built: kept. */
+/* An error while the graph is built: kept. On a net that is built or shared no layer can be added,
+ * and a mistake spoils nothing. */
 CVNI_PRINTF(3, 4)
 static cvn_result cvni_graph_fail(cvn_net *net, cvn_result result, const char *format, ...)
 {
@@ -2446,7 +2447,7 @@ static cvn_result cvni_graph_fail(cvn_net *net, cvn_result result, const char *f
     va_start(args, format);
     result = cvni_vfail(net, result, format, args);
     va_end(args);
-    net->failed = result;
+    if ((!net->mode && !net->parent) || result == CVN_ERROR_MEMORY) net->failed = result;
     return result;
 }
 
@@ -11073,16 +11074,23 @@ cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
     return cvni_add_layer(net, &cvni_op_permute, &x, 1, &d, sizeof d);
 }
 
-typedef struct cvni_slice_desc { int axis, begin, end; } cvni_slice_desc;
+typedef struct cvni_slice_desc {
+    int axis, begin, end;
+    int last;                           /* the last element, however many there are */
+} cvni_slice_desc;
 
 static cvn_result cvni_slice_shape(cvn_net *net, cvni_layer *l)
 {
-    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    cvni_slice_desc *d = (cvni_slice_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     if (d->axis < 1 || d->axis >= x.rank)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "axis %d; an input of rank %d has 1 to %d, and the batch stays",
                                d->axis, x.rank, x.rank - 1);
+    if (d->last) {
+        d->end = x.dim[d->axis];
+        d->begin = d->end - 1;
+    }
     if (d->begin < 0 || d->begin >= d->end || d->end > x.dim[d->axis])
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "[%d, %d) of axis %d; it has %d elements, and 1 or more must remain",
@@ -11153,6 +11161,7 @@ cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
     d.axis = axis;
     d.begin = begin;
     d.end = end;
+    d.last = 0;
     return cvni_add_layer(net, &cvni_op_slice, &x, 1, &d, sizeof d);
 }
 
@@ -13409,13 +13418,15 @@ cvn_node cvn_last_step(cvn_net *net, cvn_node x)
 {
     const cvn_node none = { 0 };
     const cvn_shape s = cvn_node_shape(net, x);
+    cvni_slice_desc d = { 1, 0, 0, 1 };
     if (!net || net->failed) return none;
     if (s.rank != 3) {
         cvni_graph_fail(net, CVN_ERROR_SHAPE,
                         "last_step: an input of rank %d; a sequence [N, T, C] is needed", s.rank);
         return none;
     }
-    return cvn_reshape(net, cvn_slice(net, x, 1, s.dim[1] - 1, s.dim[1]), &s.dim[2], 1);
+    x = cvni_add_layer(net, &cvni_op_slice, &x, 1, &d, sizeof d);
+    return cvn_reshape(net, x, &s.dim[2], 1);
 }
 
 /* ================================================================================================

@@ -698,6 +698,21 @@ static void last_step(void)
             CHECK_NEAR(cvn_gradient(net, x)[i], i % 6 < 4 ? 0 : g[i / 6 * 2 + i % 2], 0);
     }
     cvn_destroy(net);
+    /* of as many steps as there are after cvn_resize */
+    net = cvn_create(NULL);
+    {
+        float image[64];
+        float last[2];
+        const cvn_node image_in = cvn_input(net, 1, 4, 4);
+        const cvn_node steps = cvn_patch_embedding(net, image_in, 2, 2);
+        ref_fill(image, 64, -1, 1, 1);
+        cvn_output(net, cvn_last_step(net, steps));
+        cvn_keep(net, steps);
+        CHECK(cvn_build(net, 1) == CVN_OK && cvn_resize(net, 8, 8) == CVN_OK);
+        CHECK(cvn_predict(net, image, 1, last) == CVN_OK);
+        CHECK(memcmp(last, cvn_value(net, steps) + (ptrdiff_t)15 * 2, sizeof last) == 0);
+    }
+    cvn_destroy(net);
 }
 
 /* NaN stays in its sample; huge values saturate. */
