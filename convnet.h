@@ -3222,7 +3222,8 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
             for (int k = 0; k < net->layers[id].params; k++)
                 if (net->layers[id].param[k] == own) {
                     net->layers[id].param[k] = w->param[i];
-                    net->layers[id].spectral = w->spectral;
+                    if (!(net->layers[id].op->flags & CVNI_LOSS))   /* penalties read the weight */
+                        net->layers[id].spectral = w->spectral;     /* as it is */
                 }
     }
 }
@@ -13081,43 +13082,18 @@ static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
 
 /* ---- backward ---- */
 
-#define CVNI_RNN_SUM_PART 64        /* columns of a task */
-
-typedef struct cvni_rnn_sum_job {
-    const cvni_kernels *kern;
-    const float *d;
-    float *sums;
-    int rows, width;
-} cvni_rnn_sum_job;
-
-/* Sums of the columns of d, row by row. Tasks are parts of the columns. */
-static void cvni_rnn_sum_part(void *context, int begin, int end, int worker)
-{
-    const cvni_rnn_sum_job *j = (const cvni_rnn_sum_job *)context;
-    const int from = begin * CVNI_RNN_SUM_PART;
-    const int count = cvni_min(end * CVNI_RNN_SUM_PART, j->width) - from;
-    (void)worker;
-    cvni_zero(j->sums + from, (size_t)count);
-    for (int i = 0; i < j->rows; i++)
-        j->kern->add(count, j->sums + from, j->d + (ptrdiff_t)i * j->width + from, j->sums + from);
-}
-
+/* What the slots of d add to the biases: their sums over all steps. */
 static void cvni_rnn_bias_back(const cvni_rnn_job *j, float *db_ih, float *db_hh, float *sums)
 {
     const cvni_rnn *r = &j->r;
     const int shared = (r->kind == CVNI_GRU ? 2 : r->gates) * r->h;
-    cvni_rnn_sum_job s;
-    s.kern = j->net->k;
-    s.d = j->d;
-    s.sums = sums;
-    s.rows = r->n * r->t;
-    s.width = r->slots * r->h;
-    cvni_parallel_for(j->net, cvni_ceil_div(s.width, CVNI_RNN_SUM_PART), (double)s.rows * s.width,
-                      cvni_rnn_sum_part, &s);
-    s.kern->add(r->gates * r->h, db_ih, sums, db_ih);
-    s.kern->add(shared, db_hh, sums, db_hh);
+    const int width = r->slots * r->h;
+    cvni_zero(sums, (size_t)width);
+    cvni_add_rows(j->net, r->n * r->t, width, j->d, sums);
+    j->net->k->add(r->gates * r->h, db_ih, sums, db_ih);
+    j->net->k->add(shared, db_hh, sums, db_hh);
     if (r->kind == CVNI_GRU)
-        s.kern->add(r->h, db_hh + shared, sums + 3 * r->h, db_hh + shared);
+        j->net->k->add(r->h, db_hh + shared, sums + 3 * r->h, db_hh + shared);
 }
 
 /* dW_hh: rows [row, row + rows) from the slots at column `from`. Steps with one before them are one
