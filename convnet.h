@@ -1389,7 +1389,8 @@ CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, floa
  *   other    built with cvn_build for at least this batch, before this call; its first input and
  *            `node` marked with cvn_want_grad, `node` with cvn_output (nothing behind it is
  *            computed then) or cvn_keep. It must outlive this net, belongs to it while a pass runs,
- *            and may serve several such layers.
+ *            and may serve several such layers and nets (those of cvn_share too), but not two
+ *            threads at a time.
  *   errors   what is missing, when the layer is added and when the net is built
  * cvn_perceptual_loss - mean squared error between the features of x and of a target
  *                                                         J. Johnson et al., arXiv:1603.08155 */
