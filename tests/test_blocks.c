@@ -340,7 +340,8 @@ static void errors(void)
     static const char *const texts[13] = {
         "residual: 'input1' has rank 2; [N, C, H, W] is needed", "channels 0", "groups 2",
         "groups 3", "squeeze_excite: the input is no node", "a kernel of 4; it must be odd",
-        "conv", "no widths", "kernel 2", "is not one of cvn_activation_kind", "conv", "filters 0", "stride -1"
+        "conv", "no widths", "kernel 2", "is not one of cvn_activation_kind", "conv", "filters 0",
+        "stride -1"
     };
     const cvn_node none = { 0 };
     for (int i = 0; i < 13; i++) refuse(i, texts[i]);
