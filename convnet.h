@@ -371,8 +371,10 @@ CONVNET_API cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed);
 CONVNET_API const char *cvn_isa(const cvn_net *net);
 
 /* ================================================================================================
- * >>layers-api   inputs, layers, losses; each layer's full documentation stands in its room
+ * >>layers-api   inputs, layers, blocks, losses
  * ============================================================================================== */
+
+/* ---- inputs ---- */
 
 /* Inputs. The batch is implicit.
  *   cvn_input          images [N, C, H, W]
@@ -381,12 +383,17 @@ CONVNET_API const char *cvn_isa(const cvn_net *net);
  *   cvn_input_labels   the same for int values (class labels); no gradient
  *   cvn_target         a float input of the shape of `like`, for what a net is to produce
  * cvn_fit and the other functions with data fill inputs by their kind: the first float input takes
- * the images, every label input the labels, every target the targets. */
+ * the images, every label input the labels, every target the targets. Several inputs of a kind that
+ * take different things (images and masks, lengths and classes, words and their successors) are set
+ * by cvn_data.fill, or by hand: cvn_set_input, cvn_set_labels, cvn_forward, cvn_backward, cvn_step.
+ * Inputs that a loss makes are found by name: cvn_find(net, "labels1"). */
 CONVNET_API cvn_node cvn_input(cvn_net *net, int channels, int height, int width);
 CONVNET_API cvn_node cvn_input_vector(cvn_net *net, int features);
 CONVNET_API cvn_node cvn_input_tensor(cvn_net *net, const int *dims, int count);
 CONVNET_API cvn_node cvn_input_labels(cvn_net *net, const int *dims, int count);
 CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
+
+/* ---- convolution ---- */
 
 /* Convolution (cross-correlation: the kernel is not flipped). Weights He-normal, bias zero.
  *   cvn_conv1d  [N, C, L] -> [N, filters, OL]             weight [filters, C/groups, kernel]
@@ -519,6 +526,8 @@ CONVNET_API cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
 CONVNET_API cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose2d_desc *desc);
 
+/* ---- dense ---- */
+
 /* cvn_dense - fully connected: y = x W^T + b.
  *   x        [N, C], or [N, C, H, W] which is flattened to [N, C*H*W], or a sequence [N, T, C],
  *            each step by itself
@@ -534,6 +543,8 @@ typedef struct cvn_dense_desc {
 CONVNET_API cvn_dense_desc cvn_dense_defaults(void);
 CONVNET_API cvn_node cvn_dense(cvn_net *net, cvn_node x, int units);
 CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc *desc);
+
+/* ---- pooling ---- */
 
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
  * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
@@ -600,6 +611,8 @@ typedef struct cvn_roi_align_desc {
 CONVNET_API cvn_roi_align_desc cvn_roi_align_defaults(void);
 CONVNET_API cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int width,
                                    const cvn_roi_align_desc *desc);
+
+/* ---- normalisation ---- */
 
 /* cvn_batchnorm - y = (x - mean)/sqrt(var + eps) * weight + bias, statistics per channel.
  *   x        [N, C] or [N, C, ...]; training: mean and (biased) variance of the batch; prediction:
@@ -698,6 +711,8 @@ CONVNET_API cvn_lrn_desc cvn_lrn_defaults(void);
 CONVNET_API cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size);
 CONVNET_API cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc *desc);
 
+/* ---- regularisation and noise ---- */
+
 /* cvn_dropout - training: each value is zero with probability p, else divided by 1 - p; prediction:
  * y = x. 0 <= p < 1.
  * cvn_spatial_dropout - whole channels of [N, C, ...] are (nn.Dropout2d).
@@ -717,7 +732,12 @@ CONVNET_API cvn_node cvn_drop_path(cvn_net *net, cvn_node x, float p);
 CONVNET_API cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std);
 CONVNET_API cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance);
 
-/* cvn_flatten - [N, ...] -> [N, product]. cvn_reshape - [N, dims...], the same number of elements
+/* ---- shapes ---- */
+
+/* Shapes. Axes count from 0, the batch, which is never reduced, moved or cut; each axis that is
+ * named is from 1 to rank - 1.
+ *
+ * cvn_flatten - [N, ...] -> [N, product]. cvn_reshape - [N, dims...], the same number of elements
  * per sample; one of dims may be -1: what remains. Neither copies when x has no other reader. */
 CONVNET_API cvn_node cvn_flatten(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int count);
@@ -734,15 +754,49 @@ CONVNET_API cvn_node cvn_reshape(cvn_net *net, cvn_node x, const int *dims, int 
 CONVNET_API cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count);
 
+/* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
+ * 1 on. */
+CONVNET_API cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis);
+
+/* cvn_permute - axis k of the result is axis axes[k - 1] of x; axes names each axis but the batch
+ * once: { 2, 3, 1 } turns [N, C, H, W] into [N, H, W, C].
+ * cvn_slice - the elements [begin, end) of an axis.
+ * cvn_split - parts[i] are the next sizes[i] elements of an axis; the sizes add up to it. On an
+ * error all parts are invalid. */
+CONVNET_API cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end);
+CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
+                           cvn_node *parts);
+
+/* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
+ *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
+ *                           F.interpolate: output line h reads line floor(h * H/OH)
+ *   cvn_upsample_bilinear   between the four nearest pixels; align_corners: the centres of the
+ *                           corner pixels stay where they are, else the corners of the image do
+ *   cvn_pixel_shuffle       [N, C*factor^2, H, W] -> [N, C, H*factor, W*factor]
+ *   cvn_pad                 a border of zeros, of the mirrored image (pad < size) or of its
+ *                           outermost pixels
+ *   cvn_crop                height x width pixels from (top, left) on */
+CONVNET_API cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor);
+CONVNET_API cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width);
+CONVNET_API cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor,
+                                           int align_corners);
+CONVNET_API cvn_node cvn_upsample_bilinear_to(cvn_net *net, cvn_node x, int height, int width,
+                                              int align_corners);
+CONVNET_API cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor);
+CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bottom, int right,
+                             cvn_pad_mode mode);
+CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
+
+/* ---- arithmetic ---- */
+
 /* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W]
  * and [N, C, 1, 1]. Ranks must agree. errors: CVN_ERROR_SHAPE */
 CONVNET_API cvn_node cvn_add(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_mul(cvn_net *net, cvn_node a, cvn_node b);
 
-/* Tensor operations, all with gradients. Axes count from 0, the batch, which is never reduced,
- * moved or cut; each axis that is named is from 1 to rank - 1.
- *
- * cvn_sub, cvn_div, cvn_maximum, cvn_minimum - elementwise, broadcasting as cvn_add. Where the two
+/* cvn_sub, cvn_div, cvn_maximum, cvn_minimum - elementwise, broadcasting as cvn_add. Where the two
  * are equal, maximum and minimum give each half of the gradient; NaN wins. */
 CONVNET_API cvn_node cvn_sub(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_div(cvn_net *net, cvn_node a, cvn_node b);
@@ -771,16 +825,6 @@ CONVNET_API cvn_node cvn_reduce_sum(cvn_net *net, cvn_node x, const int *axes, i
 CONVNET_API cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count);
 
-/* cvn_permute - axis k of the result is axis axes[k - 1] of x; axes names each axis but the batch
- * once: { 2, 3, 1 } turns [N, C, H, W] into [N, H, W, C].
- * cvn_slice - the elements [begin, end) of an axis.
- * cvn_split - parts[i] are the next sizes[i] elements of an axis; the sizes add up to it. On an
- * error all parts are invalid. */
-CONVNET_API cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count);
-CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end);
-CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
-                           cvn_node *parts);
-
 /* cvn_matmul - a matrix product for each index of the axes before the last two.
  *   a        [N, ..., T, K], or [N, ..., K, T] with transpose_a
  *   b        [N, ..., K, S], or [N, ..., S, K] with transpose_b
@@ -799,189 +843,7 @@ CONVNET_API cvn_node cvn_gram(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale);
 
-/* cvn_embedding - a row of a table for each label.
- *   labels   int [N, ...] (cvn_input_labels)
- *   returns  [N, ..., dim]
- *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
- *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
-CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim);
-
-/* cvn_parameter - a learned tensor that is the same for every sample: class tokens, queries, an
- * image that is optimised.
- *   dims     `count` axes, 1 to CVN_MAX_RANK - 1
- *   returns  [N, dims[0], ..., dims[count - 1]], the tensor once for each sample; its gradient is
- *            the sum over the samples
- *   weights  one of shape dims with the layer's name alone ("parameter1"); zero unless init says
- *            more; for init fan_in is the product of dims[1], ..., fan_out dims[0]*dims[2]*...
- * A net without any input runs the batch it was built for.
- * cvn_positional_encoding - x [N, T, C] plus fixed waves: for t from 0 and even c
- * sin(t/10000^(c/C)), and cos of the same at c + 1.
- *   source   A. Vaswani et al., arXiv:1706.03762, section 3.5
- * cvn_position_embedding - x [N, T, C] plus learned positions.
- *   weights  weight [T, C], normal with mean 0 and deviation 0.02
- *   errors   CVN_ERROR_SHAPE when x is no sequence, CVN_ERROR_ARGUMENT for an axis below 1 */
-CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init);
-CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
-CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
-
-/* cvn_multihead_attention - nn.MultiheadAttention(batch_first=True): each query is answered by a
- * mean of the values, weighted by how well it fits their keys.
- *   query    [N, T, E]
- *   key      [N, S, E], value [N, S, E]; query, key and value may be one node (self-attention)
- *   returns  [N, T, E]: Q, K, V = query, key, value times their part of in_proj_weight, plus its
- *            bias, cut into `heads` parts of d = E/heads columns; softmax(Q K^T/sqrt(d)) V of each
- *            part; side by side times out_proj
- *   weights  in_proj_weight [3E, E] (for query, key, value), Xavier-uniform; in_proj_bias [3E],
- *            zero; out_proj.weight [E, E], uniform in +-1/sqrt(E); out_proj.bias [E], zero
- *   memory   for backward Q, K, V and what out_proj reads; the weights of the mean, [N, heads, T,
- *            S], are never stored
- *   errors   CVN_ERROR_SHAPE when the shapes do not fit, CVN_ERROR_ARGUMENT when heads do not
- *            divide E or for a dropout outside [0, 1); a length outside 1..S is
- *            CVN_ERROR_ARGUMENT from the call that runs the net
- *   source   A. Vaswani et al., arXiv:1706.03762, section 3.2
- * cvn_scaled_dot_product_attention - the same without in_proj and out_proj: Q, K, V are the nodes
- * themselves (F.scaled_dot_product_attention). desc NULL: one head. */
-typedef struct cvn_attention_desc {
-    int heads;                      /* 0: 1 */
-    int causal;                     /* query t sees the keys 0 to t alone */
-    float dropout;                  /* of the weights of the mean, in training; [0, 1) */
-    int no_bias;                    /* without in_proj_bias and out_proj.bias */
-    cvn_node lengths;               /* labels [N] (cvn_input_labels(net, NULL, 0)): the keys that
-                                     * each sample has, 1..S, those behind are not seen, as
-                                     * key_padding_mask; id 0: S for all. cvn_fit and the like
-                                     * would fill it with the labels of the data: such a net is
-                                     * trained with cvn_set_labels, cvn_forward, cvn_backward,
-                                     * cvn_step */
-    cvn_init weight_init;           /* of both weights; default: each as above */
-} cvn_attention_desc;
-
-CONVNET_API cvn_attention_desc cvn_attention_defaults(void);
-CONVNET_API cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key,
-                                             cvn_node value, int heads);
-CONVNET_API cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
-                                                cvn_node value, const cvn_attention_desc *desc);
-CONVNET_API cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
-                                                      cvn_node value,
-                                                      const cvn_attention_desc *desc);
-
-/* Transformer layers, made of the layers above; one call is one layer, a stack is a loop with a
- * cvn_scope each ("encoder.layers.0"), which gives the parts the names that PyTorch's have. Where
- * such a name is taken (two layers in one scope) a part keeps its automatic one.
- *   cvn_transformer_encoder   nn.TransformerEncoderLayer: x [N, T, E] -> [N, T, E];
- *                             x = norm1(x + self_attn(x)); x = norm2(x + linear2(act(linear1(x))))
- *   cvn_transformer_decoder   nn.TransformerDecoderLayer: x [N, T, E], memory [N, S, E] ->
- *                             [N, T, E]; x = norm1(x + self_attn(x)), causal;
- *                             x = norm2(x + multihead_attn(x, memory));
- *                             x = norm3(x + linear2(act(linear1(x))))
- *   norm_first                x = x + f(norm(x)) instead of norm(x + f(x)); PyTorch's stacks end
- *                             with one more norm then
- *   weights                   of all linear maps Xavier-uniform, as nn.Transformer has them
- *   errors                    those of the parts
- * cvn_patch_embedding - patches of an image as a sequence: x [N, C, H, W] -> [N, (H/patch)*
- * (W/patch), dim], a convolution (conv_proj, weight of deviation sqrt(1/fan_in)) with kernel and
- * stride `patch`, row by row.
- *   source   A. Vaswani et al., arXiv:1706.03762; R. Xiong et al., arXiv:2002.04745 (norm_first);
- *            A. Dosovitskiy et al., arXiv:2010.11929 (patches) */
-typedef struct cvn_transformer_desc {
-    int heads;                      /* 0: 1 */
-    int feedforward;                /* units of linear1; 0: 4*E */
-    float dropout;                  /* everywhere PyTorch has it, the attention weights too; its
-                                     * default there is 0.1, here 0 */
-    int norm_first;
-    int gelu;                       /* act: gelu instead of relu */
-    int causal;                     /* encoder; the decoder always is */
-    cvn_node lengths;               /* labels [N]: positions of x that each sample has; 0: all */
-    cvn_node memory_lengths;        /* decoder: the same of memory */
-    float eps;                      /* of the norms; 0: 1e-5 */
-} cvn_transformer_desc;
-
-CONVNET_API cvn_transformer_desc cvn_transformer_defaults(void);
-CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
-                                             const cvn_transformer_desc *desc);
-CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
-                                             const cvn_transformer_desc *desc);
-CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
-
-/* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
- * batch_first = True define them. With s(v) = 1/(1 + exp(-v)), h' and c' of the step before, one
- * line of W and b for each gate:
- *   rnn      h = tanh(W_ih x + b_ih + W_hh h' + b_hh)
- *   lstm     i, f, o = s(W_ih x + b_ih + W_hh h' + b_hh), g the same with tanh;
- *            c = f c' + i g;  h = o tanh(c)
- *   gru      r, z = s(W_ih x + b_ih + W_hh h' + b_hh);
- *            n = tanh(W_in x + b_in + r (W_hn h' + b_hn));  h = (1 - z) n + z h'
- *   x        [N, T, C]
- *   returns  [N, T, hidden], the h of each step; bidirectional [N, T, 2*hidden], the reverse
- *            direction behind the other one; of several layers, the last one's
- *   weights  weight_ih_l0 [G*hidden, C], weight_hh_l0 [G*hidden, hidden], bias_ih_l0, bias_hh_l0
- *            [G*hidden]; then those of ..._l0_reverse, ..._l1, ..., where weight_ih is
- *            [G*hidden, directions*hidden]. G gates: rnn 1; lstm 4, in the order i, f, g, o;
- *            gru 3, in the order r, z, n. Uniform in +-1/sqrt(hidden).
- *   lengths  one label a sample, the steps of it that count, 1 to T: behind them y is 0 and the
- *            state stays, and the reverse direction begins at the last one that counts, as with
- *            pack_padded_sequence. (cvn_fit gives labels to every label input: train such nets with
- *            cvn_set_labels, cvn_forward, cvn_backward, cvn_step.)
- *   errors   CVN_ERROR_SHAPE for inputs that do not fit; CVN_ERROR_ARGUMENT for a value out of
- *            range, and for a length outside 1 to T from the call that runs the net
- *   source   S. Hochreiter, J. Schmidhuber, Neural Computation 9(8), 1997; K. Cho et al.,
- *            arXiv:1406.1078
- *
- * cvn_rnn_state - the final state of such a layer: which 0 its h, which 1 the c of an LSTM.
- *   returns  [N, layers*directions, hidden], for each layer its directions, PyTorch's h_n and c_n
- *            with the batch first. It has a gradient, and fits h0 and c0 of another layer: encoder
- *            and decoder. To go on step by step, build a net of T = 1 whose h0 and c0 are inputs,
- *            and feed it these outputs.
- * cvn_last_step - [N, T, C] -> [N, C], step T. Of a reverse direction that is the one that has seen
- * least, and behind a sample's length it is 0: there read cvn_rnn_state. */
-typedef struct cvn_rnn_desc {
-    int hidden;
-    int layers;                     /* 0: 1 */
-    int bidirectional;
-    int no_bias;
-    int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
-    float dropout;                  /* on the steps that a layer hands to the next, in training;
-                                     * 0 <= dropout < 1 */
-    cvn_node h0, c0;                /* initial states [N, layers*directions, hidden]; id 0: zeros;
-                                     * c0: cvn_lstm alone */
-    cvn_node lengths;               /* label input [N] (cvn_input_labels(net, NULL, 0)); id 0: T */
-    cvn_init weight_init;           /* default uniform in +-1/sqrt(hidden) */
-    cvn_init bias_init;             /* the same */
-} cvn_rnn_desc;
-
-CONVNET_API cvn_rnn_desc cvn_rnn_defaults(void);
-CONVNET_API cvn_node cvn_rnn(cvn_net *net, cvn_node x, int hidden);
-CONVNET_API cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
-CONVNET_API cvn_node cvn_lstm(cvn_net *net, cvn_node x, int hidden);
-CONVNET_API cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
-CONVNET_API cvn_node cvn_gru(cvn_net *net, cvn_node x, int hidden);
-CONVNET_API cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
-CONVNET_API cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which);
-CONVNET_API cvn_node cvn_last_step(cvn_net *net, cvn_node x);
-
-/* cvn_concat - two nodes along the channels (axis 1); cvn_concat_n - any number along an axis from
- * 1 on. */
-CONVNET_API cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b);
-CONVNET_API cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis);
-
-/* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
- *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
- *                           F.interpolate: output line h reads line floor(h * H/OH)
- *   cvn_upsample_bilinear   between the four nearest pixels; align_corners: the centres of the
- *                           corner pixels stay where they are, else the corners of the image do
- *   cvn_pixel_shuffle       [N, C*factor^2, H, W] -> [N, C, H*factor, W*factor]
- *   cvn_pad                 a border of zeros, of the mirrored image (pad < size) or of its
- *                           outermost pixels
- *   cvn_crop                height x width pixels from (top, left) on */
-CONVNET_API cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor);
-CONVNET_API cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width);
-CONVNET_API cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor,
-                                           int align_corners);
-CONVNET_API cvn_node cvn_upsample_bilinear_to(cvn_net *net, cvn_node x, int height, int width,
-                                              int align_corners);
-CONVNET_API cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor);
-CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bottom, int right,
-                             cvn_pad_mode mode);
-CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
+/* ---- activations ---- */
 
 /* Activations, elementwise.
  *   relu         max(x, 0)
@@ -1065,6 +927,172 @@ typedef void (*cvn_activation_backward)(void *user, int n, const float *x, const
                                         const float *dy, float *dx);
 CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_forward forward,
                                     cvn_activation_backward backward, void *user);
+
+/* ---- learned tensors ---- */
+
+/* cvn_embedding - a row of a table for each label.
+ *   labels   int [N, ...] (cvn_input_labels)
+ *   returns  [N, ..., dim]
+ *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
+ *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
+CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim);
+
+/* cvn_parameter - a learned tensor that is the same for every sample: class tokens, queries, an
+ * image that is optimised.
+ *   dims     `count` axes, 1 to CVN_MAX_RANK - 1
+ *   returns  [N, dims[0], ..., dims[count - 1]], the tensor once for each sample; its gradient is
+ *            the sum over the samples
+ *   weights  one of shape dims with the layer's name alone ("parameter1"); zero unless init says
+ *            more; for init fan_in is the product of dims[1], ..., fan_out dims[0]*dims[2]*...
+ * A net without any input runs the batch it was built for.
+ * cvn_positional_encoding - x [N, T, C] plus fixed waves: for t from 0 and even c
+ * sin(t/10000^(c/C)), and cos of the same at c + 1.
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.5
+ * cvn_position_embedding - x [N, T, C] plus learned positions.
+ *   weights  weight [T, C], normal with mean 0 and deviation 0.02
+ *   errors   CVN_ERROR_SHAPE when x is no sequence, CVN_ERROR_ARGUMENT for an axis below 1 */
+CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init);
+CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
+
+/* ---- recurrent layers ---- */
+
+/* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
+ * batch_first = True define them. With s(v) = 1/(1 + exp(-v)), h' and c' of the step before, one
+ * line of W and b for each gate:
+ *   rnn      h = tanh(W_ih x + b_ih + W_hh h' + b_hh)
+ *   lstm     i, f, o = s(W_ih x + b_ih + W_hh h' + b_hh), g the same with tanh;
+ *            c = f c' + i g;  h = o tanh(c)
+ *   gru      r, z = s(W_ih x + b_ih + W_hh h' + b_hh);
+ *            n = tanh(W_in x + b_in + r (W_hn h' + b_hn));  h = (1 - z) n + z h'
+ *   x        [N, T, C]
+ *   returns  [N, T, hidden], the h of each step; bidirectional [N, T, 2*hidden], the reverse
+ *            direction behind the other one; of several layers, the last one's
+ *   weights  weight_ih_l0 [G*hidden, C], weight_hh_l0 [G*hidden, hidden], bias_ih_l0, bias_hh_l0
+ *            [G*hidden]; then those of ..._l0_reverse, ..._l1, ..., where weight_ih is
+ *            [G*hidden, directions*hidden]. G gates: rnn 1; lstm 4, in the order i, f, g, o;
+ *            gru 3, in the order r, z, n. Uniform in +-1/sqrt(hidden).
+ *   lengths  one label a sample, the steps of it that count, 1 to T: behind them y is 0 and the
+ *            state stays, and the reverse direction begins at the last one that counts, as with
+ *            pack_padded_sequence. With other labels in the net: cvn_data.fill
+ *   errors   CVN_ERROR_SHAPE for inputs that do not fit; CVN_ERROR_ARGUMENT for a value out of
+ *            range, and for a length outside 1 to T from the call that runs the net
+ *   source   S. Hochreiter, J. Schmidhuber, Neural Computation 9(8), 1997; K. Cho et al.,
+ *            arXiv:1406.1078
+ *
+ * cvn_rnn_state - the final state of such a layer: which 0 its h, which 1 the c of an LSTM.
+ *   returns  [N, layers*directions, hidden], for each layer its directions, PyTorch's h_n and c_n
+ *            with the batch first. It has a gradient, and fits h0 and c0 of another layer: encoder
+ *            and decoder. To go on step by step, build a net of T = 1 whose h0 and c0 are inputs
+ *            and whose states are marked with cvn_keep; after each cvn_forward_eval copy them back.
+ *            Its parameters have the names of the trained ones: cvn_save and cvn_load bring them
+ *            over, or a copy through cvn_param_find.
+ * cvn_last_step - [N, T, C] -> [N, C], step T. Of a reverse direction that is the one that has seen
+ * least, and behind a sample's length it is 0: there read cvn_rnn_state. */
+typedef struct cvn_rnn_desc {
+    int hidden;
+    int layers;                     /* 0: 1 */
+    int bidirectional;
+    int no_bias;
+    int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
+    float dropout;                  /* on the steps that a layer hands to the next, in training;
+                                     * 0 <= dropout < 1 */
+    cvn_node h0, c0;                /* initial states [N, layers*directions, hidden]; id 0: zeros;
+                                     * c0: cvn_lstm alone */
+    cvn_node lengths;               /* label input [N] (cvn_input_labels(net, NULL, 0)); id 0: T */
+    cvn_init weight_init;           /* default uniform in +-1/sqrt(hidden) */
+    cvn_init bias_init;             /* the same */
+} cvn_rnn_desc;
+
+CONVNET_API cvn_rnn_desc cvn_rnn_defaults(void);
+CONVNET_API cvn_node cvn_rnn(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_lstm(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_gru(cvn_net *net, cvn_node x, int hidden);
+CONVNET_API cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc *desc);
+CONVNET_API cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which);
+CONVNET_API cvn_node cvn_last_step(cvn_net *net, cvn_node x);
+
+/* ---- attention ---- */
+
+/* cvn_multihead_attention - nn.MultiheadAttention(batch_first=True): each query is answered by a
+ * mean of the values, weighted by how well it fits their keys.
+ *   query    [N, T, E]
+ *   key      [N, S, E], value [N, S, E]; query, key and value may be one node (self-attention)
+ *   returns  [N, T, E]: Q, K, V = query, key, value times their part of in_proj_weight, plus its
+ *            bias, cut into `heads` parts of d = E/heads columns; softmax(Q K^T/sqrt(d)) V of each
+ *            part; side by side times out_proj
+ *   weights  in_proj_weight [3E, E] (for query, key, value), Xavier-uniform; in_proj_bias [3E],
+ *            zero; out_proj.weight [E, E], uniform in +-1/sqrt(E); out_proj.bias [E], zero
+ *   memory   for backward Q, K, V and what out_proj reads; the weights of the mean, [N, heads, T,
+ *            S], are never stored
+ *   errors   CVN_ERROR_SHAPE when the shapes do not fit, CVN_ERROR_ARGUMENT when heads do not
+ *            divide E or for a dropout outside [0, 1); a length outside 1..S is
+ *            CVN_ERROR_ARGUMENT from the call that runs the net
+ *   source   A. Vaswani et al., arXiv:1706.03762, section 3.2
+ * cvn_scaled_dot_product_attention - the same without in_proj and out_proj: Q, K, V are the nodes
+ * themselves (F.scaled_dot_product_attention). desc NULL: one head. */
+typedef struct cvn_attention_desc {
+    int heads;                      /* 0: 1 */
+    int causal;                     /* query t sees the keys 0 to t alone */
+    float dropout;                  /* of the weights of the mean, in training; [0, 1) */
+    int no_bias;                    /* without in_proj_bias and out_proj.bias */
+    cvn_node lengths;               /* labels [N] (cvn_input_labels(net, NULL, 0)): the keys that
+                                     * each sample has, 1..S, those behind are not seen, as
+                                     * key_padding_mask; id 0: S for all.
+                                     * With other labels in the net: cvn_data.fill */
+    cvn_init weight_init;           /* of both weights; default: each as above */
+} cvn_attention_desc;
+
+CONVNET_API cvn_attention_desc cvn_attention_defaults(void);
+CONVNET_API cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                             cvn_node value, int heads);
+CONVNET_API cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
+                                                cvn_node value, const cvn_attention_desc *desc);
+CONVNET_API cvn_node cvn_scaled_dot_product_attention(cvn_net *net, cvn_node query, cvn_node key,
+                                                      cvn_node value,
+                                                      const cvn_attention_desc *desc);
+
+/* Transformer layers, made of the layers above; one call is one layer, a stack is a loop with a
+ * cvn_scope each ("encoder.layers.0"), which gives the parts the names that PyTorch's have. Where
+ * such a name is taken (two layers in one scope) a part keeps its automatic one.
+ *   cvn_transformer_encoder   nn.TransformerEncoderLayer: x [N, T, E] -> [N, T, E];
+ *                             x = norm1(x + self_attn(x)); x = norm2(x + linear2(act(linear1(x))))
+ *   cvn_transformer_decoder   nn.TransformerDecoderLayer: x [N, T, E], memory [N, S, E] ->
+ *                             [N, T, E]; x = norm1(x + self_attn(x)), causal;
+ *                             x = norm2(x + multihead_attn(x, memory));
+ *                             x = norm3(x + linear2(act(linear1(x))))
+ *   norm_first                x = x + f(norm(x)) instead of norm(x + f(x)); PyTorch's stacks end
+ *                             with one more norm then
+ *   weights                   of all linear maps Xavier-uniform, as nn.Transformer has them
+ *   errors                    those of the parts
+ * cvn_patch_embedding - patches of an image as a sequence: x [N, C, H, W] -> [N, (H/patch)*
+ * (W/patch), dim], a convolution (conv_proj, weight of deviation sqrt(1/fan_in)) with kernel and
+ * stride `patch`, row by row.
+ *   source   A. Vaswani et al., arXiv:1706.03762; R. Xiong et al., arXiv:2002.04745 (norm_first);
+ *            A. Dosovitskiy et al., arXiv:2010.11929 (patches) */
+typedef struct cvn_transformer_desc {
+    int heads;                      /* 0: 1 */
+    int feedforward;                /* units of linear1; 0: 4*E */
+    float dropout;                  /* everywhere PyTorch has it, the attention weights too; its
+                                     * default there is 0.1, here 0 */
+    int norm_first;
+    int gelu;                       /* act: gelu instead of relu */
+    int causal;                     /* encoder; the decoder always is */
+    cvn_node lengths;               /* labels [N]: positions of x that each sample has; 0: all */
+    cvn_node memory_lengths;        /* decoder: the same of memory */
+    float eps;                      /* of the norms; 0: 1e-5 */
+} cvn_transformer_desc;
+
+CONVNET_API cvn_transformer_desc cvn_transformer_defaults(void);
+CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
+                                             const cvn_transformer_desc *desc);
+CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
+                                             const cvn_transformer_desc *desc);
+CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
+
+/* ---- blocks ---- */
 
 /* Blocks: several of the layers above in one call. Each names its layers inside the current scope
  * as torchvision's modules are named (cvn_scope(net, "layer1.0") and a residual block give
@@ -1186,6 +1214,8 @@ CONVNET_API cvn_inverted_residual_desc cvn_inverted_residual_defaults(void);
 CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                            const cvn_inverted_residual_desc *desc);
 
+/* ---- losses ---- */
+
 /* Losses: scalar nodes, means over the batch, minimised by cvn_fit; several add up.
  *
  * cvn_set_sample_weights gives each sample of a batch a weight w in all losses: what the sample
@@ -1197,7 +1227,7 @@ CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
  *   labels   int [N], [N, H, W], [N, T]: an input made by the call unless desc.labels names one
  *   value    with weights w and smoothing e: sum_i w[t_i] l_i / sum_i w[t_i] over the labels not
  *            ignored, l = -(1-e) log p[t] - e/C sum_c w_c log p[c] (the second part under the same
- *            divisor), as PyTorch's CrossEntropyLoss
+ *            divisor), as PyTorch's CrossEntropyLoss; 0 where no label counts (there NaN)
  *   errors   a label outside [0, C) that is not ignore_index: CVN_ERROR_ARGUMENT from the call that
  *            runs the net */
 typedef struct cvn_softmax_loss_desc {
@@ -1317,8 +1347,7 @@ CONVNET_API cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_v
  * that divided by the number of labels (at least 1), as nn.CTCLoss.
  *   log_probabilities   [N, T, C], from cvn_log_softmax
  *   labels   int [N, S]: a label input, or (cvn_node){ 0 }: an own one, S = desc.max_labels.
- *            With inputs of lengths set all of them by cvn_set_labels: cvn_train_batch and cvn_fit
- *            give every label input the same labels
+ *            With inputs of lengths: cvn_data.fill, or cvn_set_labels for each
  *   gradient   exp(log p) - posterior, which holds behind a log softmax alone, as PyTorch's; where
  *            no path fits into the T steps the loss is Inf and the gradient NaN, or 0 both with
  *            zero_infinity
@@ -1360,7 +1389,8 @@ CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, floa
  *   other    built with cvn_build for at least this batch, before this call; its first input and
  *            `node` marked with cvn_want_grad, `node` with cvn_output (nothing behind it is
  *            computed then) or cvn_keep. It must outlive this net, belongs to it while a pass runs,
- *            and may serve several such layers.
+ *            and may serve several such layers and nets (those of cvn_share too), but not two
+ *            threads at a time.
  *   errors   what is missing, when the layer is added and when the net is built
  * cvn_perceptual_loss - mean squared error between the features of x and of a target
  *                                                         J. Johnson et al., arXiv:1603.08155 */
@@ -1577,14 +1607,14 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
  * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
  *          training, an input is not set, mixed already); CVN_ERROR_UNSUPPORTED (an input of ints
- *          into another layer than a loss; cvn_cutmix without an input of images, or with labels
- *          of more than one position a sample) */
+ *          into another layer than a label loss, cvn_ctc_loss among them; cvn_cutmix without an
+ *          input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
 
 /* Level 2: a batch.
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
- *                            inputs; *loss may be NULL
+ *                            inputs (CVN_ERROR_SHAPE where these differ in size); *loss may be NULL
  *   cvn_train_batch_target   the same with float targets
  *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the
  *                            logits)
@@ -1604,7 +1634,9 @@ CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *la
 /* Level 3: a data set. */
 struct cvn_data;
 
-/* cvn_evaluate - loss and, with labels and an output [N, C], accuracy over a whole set.
+/* cvn_evaluate - loss and accuracy over a whole set: the largest of the output's classes ([N, C],
+ * [N, T, C], [N, C, H, W]) against the labels of the loss of classes, a label a sample, step or
+ * pixel (cvn_ctc_loss has none); of bce_with_logits the sides of 0 and of its targets.
  *   m->confusion  set by the caller before: int [classes*classes], row = true class, column =
  *                 predicted; or NULL (m->classes then too: 0). Start from cvn_metrics m = {0} (C++:
  *                 {}). */
@@ -2408,7 +2440,8 @@ static cvn_result cvni_fail(cvn_net *net, cvn_result result, const char *format,
     return result;
 }
 
-/* An error while the graph is built: kept. */
+/* An error while the graph is built: kept. On a net that is built or shared no layer can be added,
+ * and a mistake spoils nothing. */
 CVNI_PRINTF(3, 4)
 static cvn_result cvni_graph_fail(cvn_net *net, cvn_result result, const char *format, ...)
 {
@@ -2416,7 +2449,7 @@ static cvn_result cvni_graph_fail(cvn_net *net, cvn_result result, const char *f
     va_start(args, format);
     result = cvni_vfail(net, result, format, args);
     va_end(args);
-    net->failed = result;
+    if ((!net->mode && !net->parent) || result == CVN_ERROR_MEMORY) net->failed = result;
     return result;
 }
 
@@ -3197,8 +3230,8 @@ void cvn_tie(cvn_net *net, cvn_node node, cvn_node with)
             for (int k = 0; k < net->layers[id].params; k++)
                 if (net->layers[id].param[k] == own) {
                     net->layers[id].param[k] = w->param[i];
-                    if (!(net->layers[id].op->flags & CVNI_LOSS))
-                        net->layers[id].spectral = w->spectral;
+                    if (!(net->layers[id].op->flags & CVNI_LOSS))   /* penalties read the weight */
+                        net->layers[id].spectral = w->spectral;     /* as it is */
                 }
     }
 }
@@ -8500,6 +8533,73 @@ CVNI_COLD_END
 #define CVNI_SELU_SCALE 1.0507009873554804935f          /* arXiv:1706.02515 */
 #define CVNI_SELU_ALPHA 1.6732632423543772848f
 
+/* ---- exponentials of whole rows: without a branch or a call, so that loops become vectors ---- */
+
+/* e^r - 1 and 2^n of x = n log 2 + r, for |x| < 88: the series of e^r, a few units in the last
+ * place, also near 0; NaN stays. */
+CVNI_HOT
+static float cvni_exp_parts(float x, float *power)
+{
+    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
+    uint32_t bits;
+    float n, r, p;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits -= 0x4B400000u;
+    n = (float)(int32_t)bits;
+    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    p = 1.0f / 720 + r * (1.0f / 5040);
+    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
+    bits = (bits + 127) << 23;
+    memcpy(power, &bits, sizeof bits);
+    return r + r * r * (0.5f + r * (1.0f / 6 + r * p));
+}
+
+CVNI_HOT
+static float cvni_expm1(float x)
+{
+    float power;
+    const float p = cvni_exp_parts(x, &power);
+    return power * p + (power - 1);
+}
+
+/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
+CVNI_HOT
+static void cvni_clamp(int n, float limit, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+}
+
+/* exp(x - top), x at most top, as y; 0 below exp(-87). */
+CVNI_HOT
+static void cvni_exps(int n, float top, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = x[i] - top;
+    cvni_clamp(n, 87, y);
+    for (int i = 0; i < n; i++) {
+        float power;
+        const float p = cvni_exp_parts(y[i], &power);
+        y[i] = power * p + power;
+    }
+    for (int i = 0; i < n; i++) y[i] = y[i] < 1.7e-38f ? 0 : y[i];
+}
+
+CVNI_HOT
+static void cvni_sigmoids(int n, float *x)
+{
+    cvni_clamp(n, 87, x);
+    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
+}
+
+CVNI_HOT
+static void cvni_tanhs(int n, float *x)
+{
+    cvni_clamp(n, 10, x);                       /* where it is 1 in float */
+    for (int i = 0; i < n; i++) {
+        const float e = cvni_expm1(2 * x[i]);
+        x[i] = e / (e + 2);
+    }
+}
+
 /* One row an activation; p its parameters. Either n elements at a time, or one at a time by value
  * and slope. Backward is given v: the input's values when its op has CVNI_USES_X, else the own
  * ones. */
@@ -8592,7 +8692,8 @@ static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, const float *p
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = cvni_sigmoid(x[i]);
+    if (y != x) memcpy(y, x, (size_t)n * sizeof(float));
+    cvni_sigmoids(n, y);
 }
 
 static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
@@ -8611,7 +8712,8 @@ static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, c
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = tanhf(x[i]);
+    if (y != x) memcpy(y, x, (size_t)n * sizeof(float));
+    cvni_tanhs(n, y);
 }
 
 static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
@@ -9269,10 +9371,9 @@ static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
     float top = x[0];
     double sum = 0;
     for (int i = 1; i < n; i++) if (x[i * step] > top) top = x[i * step];
-    for (int i = 0; i < n; i++) {
-        y[i * step] = expf(x[i * step] - top);
-        sum += (double)y[i * step];
-    }
+    if (step == 1) cvni_exps(n, top, x, y);
+    else for (int i = 0; i < n; i++) y[i * step] = expf(x[i * step] - top);
+    for (int i = 0; i < n; i++) sum += (double)y[i * step];
     for (int i = 0; i < n; i++) y[i * step] *= (float)(1 / sum);
     return top + (float)log(sum);
 }
@@ -11000,16 +11101,23 @@ cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
     return cvni_add_layer(net, &cvni_op_permute, &x, 1, &d, sizeof d);
 }
 
-typedef struct cvni_slice_desc { int axis, begin, end; } cvni_slice_desc;
+typedef struct cvni_slice_desc {
+    int axis, begin, end;
+    int last;                           /* the last element, however many there are */
+} cvni_slice_desc;
 
 static cvn_result cvni_slice_shape(cvn_net *net, cvni_layer *l)
 {
-    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    cvni_slice_desc *d = (cvni_slice_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     if (d->axis < 1 || d->axis >= x.rank)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "axis %d; an input of rank %d has 1 to %d, and the batch stays",
                                d->axis, x.rank, x.rank - 1);
+    if (d->last) {
+        d->end = x.dim[d->axis];
+        d->begin = d->end - 1;
+    }
     if (d->begin < 0 || d->begin >= d->end || d->end > x.dim[d->axis])
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "[%d, %d) of axis %d; it has %d elements, and 1 or more must remain",
@@ -11080,6 +11188,7 @@ cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
     d.axis = axis;
     d.begin = begin;
     d.end = end;
+    d.last = 0;
     return cvni_add_layer(net, &cvni_op_slice, &x, 1, &d, sizeof d);
 }
 
@@ -12519,50 +12628,6 @@ static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
 
 /* ---- one sample, one step ---- */
 
-/* e^x - 1 for |x| < 88, without a branch, so that loops become vectors; a few units in the last
- * place, also near 0; NaN stays. x = n log 2 + r: 2^n (e^r - 1) + (2^n - 1), the series of e^r. */
-CVNI_HOT
-static float cvni_expm1(float x)
-{
-    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
-    uint32_t bits;
-    float n, r, p, power;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits -= 0x4B400000u;
-    n = (float)(int32_t)bits;
-    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    p = 1.0f / 720 + r * (1.0f / 5040);
-    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
-    p = r + r * r * (0.5f + r * (1.0f / 6 + r * p));
-    bits = (bits + 127) << 23;
-    memcpy(&power, &bits, sizeof power);
-    return power * p + (power - 1);
-}
-
-/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
-CVNI_HOT
-static void cvni_rnn_clamp(int n, float limit, float *x)
-{
-    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
-}
-
-CVNI_HOT
-static void cvni_rnn_sigmoid(int n, float *x)
-{
-    cvni_rnn_clamp(n, 87, x);
-    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
-}
-
-CVNI_HOT
-static void cvni_rnn_tanh(int n, float *x)
-{
-    cvni_rnn_clamp(n, 10, x);                   /* where it is 1 in float */
-    for (int i = 0; i < n; i++) {
-        const float e = cvni_expm1(2 * x[i]);
-        x[i] = e / (e + 2);
-    }
-}
-
 /* Everything of one layer and direction; pointers to its first sample and step. */
 typedef struct cvni_rnn_job {
     cvn_net *net;
@@ -12588,12 +12653,12 @@ static void cvni_lstm_step(int h, float *CVNI_RESTRICT a, const float *CVNI_REST
                            float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < 4 * h; k++) a[k] += u[k];
-    cvni_rnn_sigmoid(2 * h, a);
-    cvni_rnn_tanh(h, a + 2 * h);
-    cvni_rnn_sigmoid(h, a + 3 * h);
+    cvni_sigmoids(2 * h, a);
+    cvni_tanhs(h, a + 2 * h);
+    cvni_sigmoids(h, a + 3 * h);
     for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
     memcpy(y, c, (size_t)h * sizeof(float));
-    cvni_rnn_tanh(h, y);
+    cvni_tanhs(h, y);
     for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
 }
 
@@ -12603,11 +12668,11 @@ static void cvni_gru_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTR
                           float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < 2 * h; k++) a[k] += u[k];
-    cvni_rnn_sigmoid(2 * h, a);
+    cvni_sigmoids(2 * h, a);
     memcpy(a + 3 * h, u + 2 * h, (size_t)h * sizeof(float));
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
     for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
-    cvni_rnn_tanh(h, a + 2 * h);
+    cvni_tanhs(h, a + 2 * h);
     for (int k = 0; k < h; k++) {
         const float n = a[2 * h + k];
         state[k] = y[k] = n + a[h + k] * (state[k] - n);
@@ -12619,7 +12684,7 @@ static void cvni_rnn_step(int h, int relu, float *CVNI_RESTRICT a, const float *
                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < h; k++) a[k] += u[k];
-    if (!relu) cvni_rnn_tanh(h, a);
+    if (!relu) cvni_tanhs(h, a);
     for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
 }
 
@@ -12650,7 +12715,7 @@ static void cvni_lstm_step_back(int h, const float *CVNI_RESTRICT a, const float
 {
     float *const top = d + 3 * h;
     memcpy(top, c, (size_t)h * sizeof(float));
-    cvni_rnn_tanh(h, top);
+    cvni_tanhs(h, top);
     for (int k = 0; k < h; k++) {
         const float i = a[k];
         const float f = a[h + k];
@@ -13027,7 +13092,8 @@ static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
     const cvni_rnn r = cvni_rnn_of(net, l);
     const cvn_result result = cvni_rnn_check_lengths(net, l, &r);
     if (result != CVN_OK) return result;
-    if (!net->again) memset(l->table, 0, l->table_bytes);   /* else gradients may stand there */
+    /* the gradients of the states are there already when the layer is recomputed */
+    if (!net->again) memset(l->table, 0, l->table_bytes);
     cvni_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
     if (r.kind == CVNI_LSTM)
         cvni_rnn_set_state(net, l, &r, r.desc->c0, cvni_floats_at(l->table, 2 * r.state_bytes));
@@ -13042,43 +13108,18 @@ static cvn_result cvni_rnn_forward(cvn_net *net, cvni_layer *l)
 
 /* ---- backward ---- */
 
-#define CVNI_RNN_SUM_PART 64        /* columns of a task */
-
-typedef struct cvni_rnn_sum_job {
-    const cvni_kernels *kern;
-    const float *d;
-    float *sums;
-    int rows, width;
-} cvni_rnn_sum_job;
-
-/* Sums of the columns of d, row by row. Tasks are parts of the columns. */
-static void cvni_rnn_sum_part(void *context, int begin, int end, int worker)
-{
-    const cvni_rnn_sum_job *j = (const cvni_rnn_sum_job *)context;
-    const int from = begin * CVNI_RNN_SUM_PART;
-    const int count = cvni_min(end * CVNI_RNN_SUM_PART, j->width) - from;
-    (void)worker;
-    cvni_zero(j->sums + from, (size_t)count);
-    for (int i = 0; i < j->rows; i++)
-        j->kern->add(count, j->sums + from, j->d + (ptrdiff_t)i * j->width + from, j->sums + from);
-}
-
+/* What the slots of d add to the biases: their sums over all steps. */
 static void cvni_rnn_bias_back(const cvni_rnn_job *j, float *db_ih, float *db_hh, float *sums)
 {
     const cvni_rnn *r = &j->r;
     const int shared = (r->kind == CVNI_GRU ? 2 : r->gates) * r->h;
-    cvni_rnn_sum_job s;
-    s.kern = j->net->k;
-    s.d = j->d;
-    s.sums = sums;
-    s.rows = r->n * r->t;
-    s.width = r->slots * r->h;
-    cvni_parallel_for(j->net, cvni_ceil_div(s.width, CVNI_RNN_SUM_PART), (double)s.rows * s.width,
-                      cvni_rnn_sum_part, &s);
-    s.kern->add(r->gates * r->h, db_ih, sums, db_ih);
-    s.kern->add(shared, db_hh, sums, db_hh);
+    const int width = r->slots * r->h;
+    cvni_zero(sums, (size_t)width);
+    cvni_add_rows(j->net, r->n * r->t, width, j->d, sums);
+    j->net->k->add(r->gates * r->h, db_ih, sums, db_ih);
+    j->net->k->add(shared, db_hh, sums, db_hh);
     if (r->kind == CVNI_GRU)
-        s.kern->add(r->h, db_hh + shared, sums + 3 * r->h, db_hh + shared);
+        j->net->k->add(r->h, db_hh + shared, sums + 3 * r->h, db_hh + shared);
 }
 
 /* dW_hh: rows [row, row + rows) from the slots at column `from`. Steps with one before them are one
@@ -13379,13 +13420,15 @@ cvn_node cvn_last_step(cvn_net *net, cvn_node x)
 {
     const cvn_node none = { 0 };
     const cvn_shape s = cvn_node_shape(net, x);
+    cvni_slice_desc d = { 1, 0, 0, 1 };
     if (!net || net->failed) return none;
     if (s.rank != 3) {
         cvni_graph_fail(net, CVN_ERROR_SHAPE,
                         "last_step: an input of rank %d; a sequence [N, T, C] is needed", s.rank);
         return none;
     }
-    return cvn_reshape(net, cvn_slice(net, x, 1, s.dim[1] - 1, s.dim[1]), &s.dim[2], 1);
+    x = cvni_add_layer(net, &cvni_op_slice, &x, 1, &d, sizeof d);
+    return cvn_reshape(net, x, &s.dim[2], 1);
 }
 
 /* ================================================================================================
@@ -19217,8 +19260,9 @@ static cvn_result cvni_check_mix(cvn_net *net, const char *call, float alpha,
     *image = NULL;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
+        const int mixes = l->op->flags & CVNI_LOSS && l->op != &cvni_op_ctc_loss;
         if (l->op == &cvni_op_input && l->shape.rank == 4 && !*image) *image = l;
-        for (int i = 0; i < l->inputs && !(l->op->flags & CVNI_LOSS); i++)
+        for (int i = 0; i < l->inputs && !mixes; i++)
             if (cvni_in(net, l, i)->is_int)
                 return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
                                  "%s: '%s' are ints that '%s' reads; they cannot be mixed", call,
@@ -19317,11 +19361,21 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
                                    const float *targets, int n)
 {
     cvni_layer *in = cvni_first_input(net);
+    size_t elements = 0;
     cvn_result result;
     if (!x || !in)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_op *op = net->layers[id].op;
+        const size_t own = cvni_batch_elements(&net->layers[id]);
+        if (op == (labels ? &cvni_op_labels : &cvni_op_target)) {
+            if (elements && own != elements)
+                return cvni_fail(net, CVN_ERROR_SHAPE,
+                                 "cvn_train_batch: the net has several inputs for %s, of different "
+                                 "sizes: use cvn_set_labels, cvn_set_input, cvn_forward, "
+                                 "cvn_backward, cvn_step", op->type);
+            elements = own;
+        }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
                              "cvn_train_batch: the net has an input '%s'; give it %s",
@@ -19452,25 +19506,45 @@ static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_sco
     }
 }
 
+/* Classes that the output gives: samples, pixels or steps of the batch. */
+static size_t cvni_positions(const cvn_net *net)
+{
+    const cvn_shape s = net->layers[net->output].shape;
+    return s.rank < 2 ? 0 : cvni_elements(s) / (size_t)s.dim[cvni_class_axis(s)];
+}
+
+/* The labels that the output's classes are compared with: those of a loss of classes, the output's
+ * own before others; NULL: none. Lengths and words are labels too, but of no such loss. */
+static const cvni_layer *cvni_true_labels(const cvn_net *net)
+{
+    const cvni_layer *found = NULL;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_layer *t = l->inputs > 1 ? cvni_in(net, l, 1) : NULL;
+        if (!(l->op->flags & CVNI_LOSS) || l->op == &cvni_op_ctc_loss || !t || !t->is_int ||
+            cvni_elements(t->shape) != cvni_positions(net))
+            continue;
+        if (l->input[0] == net->output) return t;
+        if (!found) found = t;
+    }
+    return found;
+}
+
 /* Scores the batch that was run. labels: [positions], or NULL for those in the net's label
  * input. */
 static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
 {
     const cvni_layer *out = &net->layers[net->output];
-    const size_t positions = out->shape.rank < 2
-                                 ? 0
-                                 : cvni_elements(out->shape) /
-                                       (size_t)out->shape.dim[cvni_class_axis(out->shape)];
+    const cvni_layer *own = labels ? NULL : cvni_true_labels(net);
+    if (own) labels = (const int *)(const void *)own->y;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (!labels && l->op == &cvni_op_labels && l->y && cvni_elements(l->shape) == positions)
-            labels = (const int *)(const void *)l->y;
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
             continue;
         cvni_score_binary(out, cvni_in(net, l, 1), s);
         return;
     }
-    if (labels && positions) cvni_score_labels(out, labels, s, m);
+    if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
 }
 
 /* Samples first to first + n - 1, as they are. work: room for n ints when data->fill is set. */
@@ -19490,6 +19564,8 @@ static size_t cvni_labels_each(const cvn_net *net, const cvn_data *data)
 {
     const cvn_shape s = net->layers[net->output].shape;
     if (net->mode == CVN_TRAIN || !data->labels || s.rank < 2) return 0;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].op == &cvni_op_labels && !cvni_true_labels(net)) return 0;
     return cvni_sample_elements(s) / (size_t)s.dim[cvni_class_axis(s)] *
            (size_t)net->layers[net->output].samples;
 }

@@ -1340,6 +1340,35 @@ static void scopes_count_for_themselves(void)
     cvn_destroy(net);
 }
 
+/* Layers with wrong arguments on a net that is built: refused, and the net goes on. */
+static void mistakes_on_a_built_net(void)
+{
+    const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
+    const cvn_node none = { 0 };
+    const float in[3] = { 1, 2, 3 };
+    float out[2];
+    cvn_net *net = cvn_create(NULL);
+    cvn_net *guest;
+    cvn_node x = cvn_input_vector(net, 3);
+    cvn_dense(net, x, 2);
+    CHECK(cvn_build(net, 1) == CVN_OK);
+    guest = cvn_share(net);
+    CHECK(cvn_build(guest, 1) == CVN_OK);
+    for (int i = 0; i < 2; i++) {
+        cvn_net *n = i ? guest : net;
+        CHECK(cvn_last_step(n, x).id == 0 && cvn_error(n)[0] != 0);
+        CHECK(cvn_parameter(n, NULL, 0, init).id == 0 && cvn_error(n)[0] != 0);
+        CHECK(cvn_reshape(n, x, NULL, 99).id == 0 && cvn_error(n)[0] != 0);
+        CHECK(cvn_triplet_loss(n, x, x, x, -1).id == 0 && cvn_error(n)[0] != 0);
+        CHECK(cvn_l1_penalty(n, none, 1).id == 0 && cvn_error(n)[0] != 0);
+        CHECK(cvn_huber_loss(n, x, x, -1).id == 0 && cvn_error(n)[0] != 0);
+        CHECK(cvn_gram(n, x).id == 0 && cvn_error(n)[0] != 0);
+        CHECKF(cvn_predict(n, in, 1, out) == CVN_OK, "%s", cvn_error(n));
+    }
+    cvn_destroy(guest);
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(philox_known_answers);
@@ -1379,5 +1408,6 @@ int main(void)
     RUN(share_is_a_guest);
     RUN(check_keeps_gradients);
     RUN(scopes_count_for_themselves);
+    RUN(mistakes_on_a_built_net);
     return test_done();
 }

@@ -946,6 +946,9 @@ static void mix_refused(void)
     cvn_net *net = cvn_create(NULL);
     cvn_node x = cvn_input_vector(net, 4);
     const int labels[8] = { 0, 1, 0, 1, 0, 1, 0, 1 };
+    const int steps[2] = { 2, 3 };
+    const cvn_node none = { 0 };
+    cvn_ctc_desc ctc = cvn_ctc_defaults();
     float value[8 * 4];
     memset(value, 0, sizeof value);
     CHECK(cvn_mixup(m.net, 1) == CVN_ERROR_STATE);
@@ -980,6 +983,15 @@ static void mix_refused(void)
     net = cvn_create(NULL);
     x = cvn_input_labels(net, labels + 1, 0);
     cvn_softmax_loss(net, cvn_embedding(net, x, 4, 3));
+    CHECKF(cvn_build(net, 2) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_mixup(net, 1) == CVN_ERROR_UNSUPPORTED);
+    CHECK(strstr(cvn_error(net), "they cannot be mixed") != NULL);
+    cvn_destroy(net);
+    /* a sequence of labels: its loss knows no shares */
+    net = cvn_create(NULL);
+    ctc.max_labels = 1;
+    x = cvn_input_tensor(net, steps, 2);
+    cvn_ctc_loss(net, cvn_log_softmax(net, x), none, &ctc);
     CHECKF(cvn_build(net, 2) == CVN_OK, "%s", cvn_error(net));
     CHECK(cvn_mixup(net, 1) == CVN_ERROR_UNSUPPORTED);
     CHECK(strstr(cvn_error(net), "they cannot be mixed") != NULL);

@@ -436,8 +436,8 @@ static void golden(void)
  * what else is promised
  * ============================================================================================== */
 
-/* The own sigmoid and tanh: to a few units in the last place, also near 0 and far out; NaN
- * stays. */
+/* The own sigmoid, tanh and exponential: to a few units in the last place, also near 0 and far out;
+ * NaN stays. */
 static void functions(void)
 {
     double worst[2] = { 0, 0 };
@@ -446,8 +446,8 @@ static void functions(void)
         float v[2];
         double want, e;
         v[0] = v[1] = (float)x;
-        cvni_rnn_sigmoid(1, v);
-        cvni_rnn_tanh(1, v + 1);
+        cvni_sigmoids(1, v);
+        cvni_tanhs(1, v + 1);
         want = 1 / (1 + exp(-(double)(float)x));
         e = fabs((double)v[0] - want) / want;
         worst[0] = e > worst[0] ? e : worst[0];
@@ -456,12 +456,28 @@ static void functions(void)
         worst[1] = e > worst[1] ? e : worst[1];
     }
     CHECKF(worst[0] < 4e-7 && worst[1] < 4e-7, "off by %g and %g", worst[0], worst[1]);
+    worst[0] = 0;
+    for (int i = 0; i < 86000; i++) {
+        const float x = 3 - (float)i * 1e-3f;
+        float v[2];
+        double e;
+        cvni_exps(1, 3, &x, v);
+        e = fabs((double)v[0] / exp((double)(x - 3)) - 1);
+        worst[0] = e > worst[0] ? e : worst[0];
+    }
+    CHECKF(worst[0] < 4e-7, "off by %g", worst[0]);
+    {
+        const float far[4] = { -1e30f, -INFINITY, NAN, -88 };
+        float v[4];
+        cvni_exps(4, 0, far, v);
+        CHECK(v[0] == 0 && v[1] == 0 && v[2] != v[2] && v[3] == 0);
+    }
     {
         float far[6] = { 1e30f, -1e30f, INFINITY, -INFINITY, NAN, 0 };
         float same[6];
         memcpy(same, far, sizeof far);
-        cvni_rnn_sigmoid(6, far);
-        cvni_rnn_tanh(6, same);
+        cvni_sigmoids(6, far);
+        cvni_tanhs(6, same);
         for (int i = 0; i < 4; i++) {
             CHECK_NEAR(far[i], i % 2 ? 0 : 1, 1e-30);
             CHECK_NEAR(same[i], i % 2 ? -1 : 1, 0);
@@ -682,6 +698,21 @@ static void last_step(void)
             CHECK_NEAR(cvn_gradient(net, x)[i], i % 6 < 4 ? 0 : g[i / 6 * 2 + i % 2], 0);
     }
     cvn_destroy(net);
+    /* of as many steps as there are after cvn_resize */
+    net = cvn_create(NULL);
+    {
+        float image[64];
+        float last[2];
+        const cvn_node image_in = cvn_input(net, 1, 4, 4);
+        const cvn_node steps = cvn_patch_embedding(net, image_in, 2, 2);
+        ref_fill(image, 64, -1, 1, 1);
+        cvn_output(net, cvn_last_step(net, steps));
+        cvn_keep(net, steps);
+        CHECK(cvn_build(net, 1) == CVN_OK && cvn_resize(net, 8, 8) == CVN_OK);
+        CHECK(cvn_predict(net, image, 1, last) == CVN_OK);
+        CHECK(memcmp(last, cvn_value(net, steps) + (ptrdiff_t)15 * 2, sizeof last) == 0);
+    }
+    cvn_destroy(net);
 }
 
 /* NaN stays in its sample; huge values saturate. */
@@ -779,6 +810,35 @@ static void backward_twice(void)
     CHECK(cvn_backward_from(net, h, g) == CVN_OK);
     CHECK(memcmp(once, cvn_gradient(net, x), sizeof once) == 0);
     cvn_destroy(net);
+}
+
+/* A recomputed layer whose final states are read outside of its segment: the same gradients. */
+static void recomputed(void)
+{
+    const int dims[2] = { 5, 3 };
+    float in[30];
+    float g[8];
+    float plain[30];
+    ref_fill(in, 30, -1, 1, 1);
+    ref_fill(g, 8, -1, 1, 2);
+    for (int again = 0; again < 2; again++) {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node x = cvn_input_tensor(net, dims, 2);
+        const cvn_node a = cvn_dense(net, x, 3);
+        const cvn_node b = cvn_lstm(net, cvn_tanh(net, a), 4);
+        const cvn_node h = cvn_flatten(net, cvn_rnn_state(net, b, 0));
+        const cvn_node y = cvn_add(net, cvn_add(net, h, cvn_last_step(net, b)),
+                                   cvn_flatten(net, cvn_rnn_state(net, b, 1)));
+        if (again) cvn_recompute(net, a, b);
+        cvn_want_grad(net, x);
+        cvn_want_grad(net, y);
+        CHECKF(cvn_build(net, 2) == CVN_OK, "%s", cvn_error(net));
+        CHECK(cvn_set_input(net, x, in, 2) == CVN_OK && cvn_forward(net) == CVN_OK);
+        CHECK(cvn_backward_from(net, y, g) == CVN_OK);
+        if (again) CHECK(memcmp(plain, cvn_gradient(net, x), sizeof plain) == 0);
+        else memcpy(plain, cvn_gradient(net, x), sizeof plain);
+        cvn_destroy(net);
+    }
 }
 
 /* ================================================================================================
@@ -942,6 +1002,7 @@ int main(void)
     RUN(shared);
     RUN(frozen);
     RUN(backward_twice);
+    RUN(recomputed);
     RUN(errors);
     RUN(lengths_out_of_range);
     RUN(learns);

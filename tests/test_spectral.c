@@ -191,6 +191,27 @@ static void recomputed(void)
     CHECK(!memcmp(result[0], result[1], sizeof result[0]));
 }
 
+/* A penalty is of the weight as it is, whether the layer is tied before or after it. */
+static void penalty_of_a_tied_layer(void)
+{
+    float loss[2];
+    for (int later = 0; later < 2; later++) {
+        const float in[3] = { 1, 2, 3 };
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node x = cvn_input_vector(net, 3);
+        const cvn_node a = cvn_spectral_norm(net, cvn_dense(net, x, 3));
+        const cvn_node b = cvn_dense(net, a, 3);
+        if (!later) cvn_tie(net, b, a);
+        cvn_l2_penalty(net, b, 1);
+        if (later) cvn_tie(net, b, a);
+        CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
+        CHECK(cvn_set_input(net, x, in, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+        loss[later] = cvn_loss(net);
+        cvn_destroy(net);
+    }
+    CHECK_NEAR(loss[0], loss[1], 0);
+}
+
 static void frozen_and_shared(void)
 {
     cvn_net *net = cvn_create(NULL);
@@ -296,6 +317,7 @@ int main(void)
     RUN(largest_singular_value);
     RUN(differences);
     RUN(recomputed);
+    RUN(penalty_of_a_tied_layer);
     RUN(frozen_and_shared);
     RUN(refused_on_shared);
     RUN(penalties);

@@ -1486,6 +1486,109 @@ static void test_dropout_only_in_training(void)
     cvn_destroy(net);
 }
 
+/* ================================================================================================
+ * several label inputs: cvn_data.fill sets them, and the accuracy is that of the loss's own
+ * ============================================================================================== */
+
+enum { FILL_T = 4, FILL_COUNT = 12, FILL_BATCH = 5 };
+
+typedef struct filled { cvn_node x, lengths, classes; } filled;
+
+/* The class is the sign of the first step; what lies behind the length is noise. */
+static cvn_result fill_sequences(void *user, cvn_net *net, const int *index, int n, int training)
+{
+    const filled *f = (const filled *)user;
+    float x[FILL_BATCH * FILL_T];
+    int lengths[FILL_BATCH];
+    int classes[FILL_BATCH];
+    (void)training;
+    for (int i = 0; i < n; i++) {
+        lengths[i] = 1 + index[i] % FILL_T;
+        classes[i] = index[i] / FILL_T % 2;
+        for (int t = 0; t < FILL_T; t++)
+            x[i * FILL_T + t] = t < lengths[i] ? (classes[i] ? 1.0f : -1.0f) : (float)index[i];
+    }
+    if (cvn_set_input(net, f->x, x, n) != CVN_OK) return CVN_ERROR_ARGUMENT;
+    if (cvn_set_labels(net, f->lengths, lengths, n) != CVN_OK) return CVN_ERROR_ARGUMENT;
+    return cvn_set_labels(net, f->classes, classes, n);
+}
+
+static void test_lengths_and_labels(void)
+{
+    const int dims[2] = { FILL_T, 1 };
+    cvn_net *net = cvn_create(NULL);
+    cvn_rnn_desc r = cvn_rnn_defaults();
+    cvn_softmax_loss_desc loss = cvn_softmax_loss_defaults();
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_metrics m;
+    cvn_data data;
+    filled f;
+    float value[FILL_BATCH * FILL_T] = { 0 };
+    const int labels[FILL_BATCH * FILL_T] = { 0 };
+    memset(&data, 0, sizeof data);
+    memset(&m, 0, sizeof m);
+    f.x = cvn_input_tensor(net, dims, 2);
+    f.lengths = r.lengths = cvn_input_labels(net, NULL, 0);
+    f.classes = loss.labels = cvn_input_labels(net, NULL, 0);
+    r.hidden = 6;
+    cvn_softmax_loss_ex(net,
+                        cvn_dense(net, cvn_flatten(net, cvn_rnn_state(net, cvn_gru_ex(net, f.x, &r),
+                                                                      0)), 2), &loss);
+    CHECKF(cvn_build(net, FILL_BATCH) == CVN_OK, "%s", cvn_error(net));
+    data.count = FILL_COUNT;
+    data.fill = fill_sequences;
+    data.user = &f;
+    o.epochs = 30;
+    CHECK(cvn_set_lr(net, 2e-2f) == CVN_OK);
+    CHECKF(cvn_fit(net, &data, &data, &o) == CVN_OK, "%s", cvn_error(net));
+    CHECKF(cvn_evaluate(net, &data, &m) == CVN_OK, "%s", cvn_error(net));
+    CHECKF(m.loss < 0.2 && m.accuracy == 1, "loss %g, accuracy %g", m.loss, m.accuracy);
+    CHECK_NEAR(cvn_history_at(net, 29).accuracy, 1, 0);
+    cvn_destroy(net);
+    /* one array cannot be the labels of inputs of several sizes */
+    net = cvn_create(NULL);
+    f.x = cvn_input_tensor(net, dims, 2);
+    r.lengths = cvn_input_labels(net, NULL, 0);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_gru_ex(net, f.x, &r), 2));
+    CHECKF(cvn_build(net, FILL_BATCH) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_train_batch(net, value, labels, FILL_BATCH, NULL) == CVN_ERROR_SHAPE);
+    CHECK(strstr(cvn_error(net), "of different sizes") != NULL);
+    cvn_destroy(net);
+}
+
+/* The labels of CTC are not compared step by step, in an inference plan either. */
+static void test_ctc_has_no_accuracy(void)
+{
+    const int dims[2] = { FILL_T, 3 };
+    const cvn_node none = { 0 };
+    for (int infer = 0; infer < 2; infer++) {
+        cvn_net *net = cvn_create(NULL);
+        cvn_ctc_desc d = cvn_ctc_defaults();
+        float *x = (float *)calloc(2 * FILL_T * 3, sizeof *x);
+        int *labels = (int *)calloc(2, sizeof *labels);
+        cvn_metrics m;
+        cvn_data data;
+        cvn_node y = cvn_input_tensor(net, dims, 2);
+        memset(&data, 0, sizeof data);
+        memset(&m, 0, sizeof m);
+        d.max_labels = 1;
+        y = cvn_log_softmax(net, cvn_dense(net, y, 3));
+        cvn_ctc_loss(net, y, none, &d);
+        CHECK((infer ? cvn_build_infer(net, 2) : cvn_build(net, 2)) == CVN_OK);
+        if (CHECK(x != NULL && labels != NULL)) {
+            labels[0] = labels[1] = 1;
+            data.count = 2;
+            data.images = x;
+            data.labels = labels;
+            CHECKF(cvn_evaluate(net, &data, &m) == CVN_OK, "%s", cvn_error(net));
+            CHECK(m.accuracy != m.accuracy && (infer || m.loss > 0));
+        }
+        free(x);
+        free(labels);
+        cvn_destroy(net);
+    }
+}
+
 int main(void)
 {
     RUN(test_loss_falls);
@@ -1525,5 +1628,7 @@ int main(void)
     RUN(test_predictions_follow_training);
     RUN(test_touch);
     RUN(test_dropout_only_in_training);
+    RUN(test_lengths_and_labels);
+    RUN(test_ctc_has_no_accuracy);
     return test_done();
 }
