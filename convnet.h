@@ -2131,14 +2131,17 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) || defined(__clang__)
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
+    #define CVNI_ALWAYS_INLINE inline __attribute__((always_inline))
     #define CVNI_VECTOR4 1                      /* 16-byte vector types: SSE2, NEON, WASM SIMD, or
                                                  * emulated */
 #elif defined(_MSC_VER)
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT __restrict
+    #define CVNI_ALWAYS_INLINE __forceinline
 #else
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT
+    #define CVNI_ALWAYS_INLINE
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
@@ -2330,12 +2333,27 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
+/* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
+ * mr rows of a are read, and columns of b up to a multiple of `unit`. */
+typedef struct cvni_tile {
+    int k, add;
+    int rows, cols;
+    const float *a, *b;
+    ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
+    ptrdiff_t b_k;              /* columns are neighbours */
+    float *c;
+    ptrdiff_t ldc;
+} cvni_tile;
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
-    int mr, nr;                 /* register tile of gemm */
-    /* c[mr x nr] (+)= a[k x mr]^T b[k x nr], packed panels; rows of c are ldc apart */
-    void (*gemm_tile)(int k, const float *a, const float *b, float *c, ptrdiff_t ldc, int add);
+    int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    void (*gemm_tile)(const cvni_tile *t);
+    /* out[k*width + i] = p[i*step + k], i < lines */
+    void (*pack_rows)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
+    /* out[k*width + i] = p[k*step + i] */
+    void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     float (*dot)(int n, const float *a, const float *b);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
@@ -5073,8 +5091,11 @@ CVNI_COLD_END
  *   ACM TOMS 34(3) */
 
 #define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
-#define CVNI_BLOCK_M 128        /* lines of A in a packed block, about: with KC in L2 */
-#define CVNI_BLOCK_N 256        /* lines of B */
+#define CVNI_BLOCK_M 512        /* rows of a block of C, about */
+#define CVNI_BLOCK_N 480        /* columns: so many lines of B are packed at once */
+#define CVNI_PART_M 96          /* lines of A that are packed at once; both in L2 */
+#define CVNI_NEAR 1024          /* floats from k to k of lines that are not packed, */
+#define CVNI_FEW 16             /* or tiles that read them */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 
 /* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and
@@ -5129,21 +5150,31 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
         const int kk = k0 + k;
         const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step +
                          (o->tap ? o->tap[kk % o->taps] : 0);
-        if (o->line_step == 1) for (int i = 0; i < lines; i++) out[i] = p[i];
-        else for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
+        for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
         for (int i = lines; i < width; i++) out[i] = 0;
     }
 }
 
-/* A plain matrix whose lines are contiguous along k: line by line. */
-CVNI_HOT
-static void cvni_pack_rows(const cvni_operand *o, int line0, int lines, int k0, int ks, int width,
-                           float *out)
+/* Zeros for the lines that a panel has too few. */
+static void cvni_pack_zeros(int lines, int ks, int width, float *out)
 {
-    for (int i = 0; i < width; i++) {
-        const float *p = o->p + (line0 + i) * o->line_step + k0;
-        if (i < lines) for (int k = 0; k < ks; k++) out[k * width + i] = p[k];
-        else for (int k = 0; k < ks; k++) out[k * width + i] = 0;
+    for (int k = 0; lines < width && k < ks; k++, out += width)
+        for (int i = lines; i < width; i++) out[i] = 0;
+}
+
+/* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
+ * contiguous. */
+static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t k_step, int lines,
+                            int ks, int width, float *out)
+{
+    for (int k = 0; k < ks; k += 8) {
+        const int some = cvni_min(8, ks - k);
+        float *to = out + (ptrdiff_t)k * width;
+        for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
+            const int n = cvni_min(width, lines - i);
+            kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
+            cvni_pack_zeros(n, some, width, to);
+        }
     }
 }
 
@@ -5207,45 +5238,65 @@ static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k
         for (int i = lines; i < width; i++) out[k * width + i] = 0;
 }
 
-/* Lines are taps, k runs over positions: a few positions at a time, so that what is written with a
- * stride stays in L1. */
+/* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
+ * stays in L1, then turned. */
+#define CVNI_TURN 32
+
 CVNI_HOT
-static void cvni_pack_taps(const cvni_operand *o, int line0, int lines, int k0, int ks, int width,
-                           float *out)
+static void cvni_gather_taps(const cvni_patches *g, int line, const cvni_run_of *run, int runs,
+                             float *to)
 {
-    const cvni_patches *g = o->patches;
     const int taps = g->taps_h * g->taps_w;
-    cvni_run_of run[CVNI_MAX_PANEL];
-    for (int k = 0; k < ks; k += 16) {
-        const int runs = cvni_split_runs(g->width, k0 + k, cvni_min(16, ks - k), run);
-        for (int i = 0; i < width; i++) {
-            const int channel = (line0 + i) / taps;
-            const int tap = (line0 + i) % taps;
-            for (int s = 0; s < runs; s++) {
-                const int *cols = g->cols + tap % g->taps_w * g->width + run[s].col;
-                const int r = i < lines ? g->rows[tap / g->taps_w * g->height + run[s].row] : -1;
-                const float *row = g->x + channel * g->plane + r * g->row;
-                float *to = out + (k + run[s].line) * width + i;
-                for (int j = 0; j < run[s].n; j++) {
-                    const int c = r < 0 ? -1 : cols[j];
-                    to[j * width] = c < 0 ? 0 : row[c];
-                }
-            }
-        }
+    const int tap = line % taps;
+    const float *plane = g->x + line / taps * g->plane;
+    for (int s = 0; s < runs; s++) {
+        const int *cols = g->cols + tap % g->taps_w * g->width + run[s].col;
+        const int r = g->rows[tap / g->taps_w * g->height + run[s].row];
+        const float *row = plane + r * g->row;
+        const int n = run[s].n;
+        float *out = to + run[s].line;
+        if (r < 0) for (int j = 0; j < n; j++) out[j] = 0;
+        else if (g->unit && cols[0] >= 0 && cols[n - 1] - cols[0] == n - 1)
+            for (int j = 0; j < n; j++) out[j] = row[cols[0] + j];
+        else for (int j = 0; j < n; j++) out[j] = cols[j] < 0 ? 0 : row[cols[j]];
     }
 }
 
-/* Packs lines [line0, line0 + lines) into panels of `width`, each ks x width. */
-static void cvni_pack(const cvni_operand *o, int line0, int lines, int k0, int ks, int width,
-                      float *out)
+static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int line0, int lines,
+                           int k0, int ks, int width, float *out)
 {
+    float part[CVNI_MAX_PANEL * CVNI_TURN];
+    cvni_run_of run[CVNI_TURN];
+    for (int k = 0; k < ks; k += CVNI_TURN, out += CVNI_TURN * width) {
+        const int n = cvni_min(CVNI_TURN, ks - k);
+        const int runs = cvni_split_runs(o->patches->width, k0 + k, n, run);
+        for (int i = 0; i < lines; i++)
+            cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
+        kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
+        cvni_pack_zeros(lines, n, width, out);
+    }
+}
+
+static int cvni_is_plain(const cvni_operand *o) { return !o->patches && o->taps == 1; }
+
+/* Packs lines [line0, line0 + lines) into panels of `width`, each ks x width. */
+static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0, int lines, int k0,
+                      int ks, int width, float *out)
+{
+    const float *p = o->p + line0 * o->line_step + k0 * o->k_step;
+    if (cvni_is_plain(o) && o->line_step == 1) {
+        cvni_pack_plain(kern, p, o->k_step, lines, ks, width, out);
+        return;
+    }
     for (int i = 0; i < lines; i += width, out += (ptrdiff_t)ks * width) {
         const int n = cvni_min(width, lines - i);
-        if (o->patches && o->lines_are_taps) cvni_pack_taps(o, line0 + i, n, k0, ks, width, out);
+        if (o->patches && o->lines_are_taps)
+            cvni_pack_taps(kern, o, line0 + i, n, k0, ks, width, out);
         else if (o->patches) cvni_pack_patches(o, line0 + i, n, k0, ks, width, out);
-        else if (o->k_step == 1 && o->taps == 1 && o->line_step != 1)
-            cvni_pack_rows(o, line0 + i, n, k0, ks, width, out);
-        else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
+        else if (cvni_is_plain(o) && o->k_step == 1) {
+            kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
+            cvni_pack_zeros(n, ks, width, out);
+        } else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
 
@@ -5261,34 +5312,94 @@ static int cvni_block(int lines, int aim, int panel)
 /* Scratch of one worker for a product of this size, in bytes. */
 static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 {
-    const size_t lines = (size_t)cvni_block(m, CVNI_BLOCK_M, kern->mr) +
+    const size_t lines = (size_t)cvni_block(m, CVNI_PART_M, kern->mr) +
                          (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    const size_t tile = (size_t)(kern->mr * kern->nr);
-    return cvni_align((lines * (size_t)cvni_min(k, CVNI_KC) + tile) * sizeof(float));
+    return cvni_align(lines * (size_t)cvni_min(k, CVNI_KC) * sizeof(float));
 }
 
-/* The tiles of two packed blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. Tiles over the
- * edge go through a buffer. */
-CVNI_HOT
-static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns, int ks, int add, const float *a, const float *b, float *tile)
+/* Lines of an operand as the tiles read them, panel by panel: packed, or where they lie. */
+typedef struct cvni_panels {
+    const float *p;
+    int width;                  /* lines of a panel */
+    ptrdiff_t next;             /* floats from panel to panel */
+    ptrdiff_t line, k;          /* inside a panel */
+    int edge;                   /* from this line on: packed, one panel */
+    const float *packed;
+} cvni_panels;
+
+static cvni_panels cvni_packed_panels(const float *p, int ks, int width)
 {
-    const int mr = kern->mr;
-    const int nr = kern->nr;
-    for (int j = 0; j < ns; j += nr) {
-        for (int i = 0; i < ms; i += mr) {
-            float *c = g->c + (m0 + i) * g->ldc + n0 + j;
-            const int rows = cvni_min(mr, ms - i);
-            const int cols = cvni_min(nr, ns - j);
-            if (rows == mr && cols == nr) {
-                kern->gemm_tile(ks, a + (ptrdiff_t)i * ks, b + (ptrdiff_t)j * ks, c, g->ldc, add);
-                continue;
-            }
-            kern->gemm_tile(ks, a + (ptrdiff_t)i * ks, b + (ptrdiff_t)j * ks, tile, nr, 0);
-            for (int r = 0; r < rows; r++)
-                for (int s = 0; s < cols; s++)
-                    c[r * g->ldc + s] = add ? c[r * g->ldc + s] + tile[r * nr + s]
-                                            : tile[r * nr + s];
+    cvni_panels s;
+    s.p = s.packed = p;
+    s.width = width;
+    s.next = (ptrdiff_t)ks * width;
+    s.line = 1;
+    s.k = width;
+    s.edge = INT_MAX;
+    return s;
+}
+
+/* Lines that the last of `lines` have for themselves when tiles of `width` take them in place: not
+ * only one vector when the tile before can spare some. */
+static int cvni_last_lines(int lines, int width, int unit)
+{
+    const int last = lines % width;
+    return last > 0 && last <= unit && unit < width && lines > width ? last + unit : last;
+}
+
+static cvni_panels cvni_pack_panels(const cvni_kernels *kern, const cvni_operand *o, int line0,
+                                    int lines, int k0, int ks, int width, float *packed)
+{
+    cvni_pack(kern, o, line0, lines, k0, ks, width, packed);
+    return cvni_packed_panels(packed, ks, width);
+}
+
+/* A plain matrix in place; the last lines are packed if tiles would read beyond them. unit: tiles
+ * read multiples of that. */
+static cvni_panels cvni_place_panels(const cvni_kernels *kern, const cvni_operand *o, int line0,
+                                     int lines, int k0, int ks, int width, int unit, float *packed)
+{
+    const int last = cvni_last_lines(lines, width, unit);
+    cvni_panels s;
+    s.p = o->p + line0 * o->line_step + k0 * o->k_step;
+    s.width = width;
+    s.next = width * o->line_step;
+    s.line = o->line_step;
+    s.k = o->k_step;
+    s.edge = last % unit ? lines - last : INT_MAX;
+    s.packed = packed;
+    if (last % unit) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
+    return s;
+}
+
+/* Where line i and those behind it lie. */
+static const float *cvni_panel_at(const cvni_panels *s, int i, ptrdiff_t *line, ptrdiff_t *k)
+{
+    *line = i < s->edge ? s->line : 1;
+    *k = i < s->edge ? s->k : s->width;
+    if (i >= s->edge) return s->packed;
+    return s->p + i / s->width * s->next + i % s->width * s->line;
+}
+
+/* The tiles of two blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. */
+static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, int ks, int add, const cvni_panels *a, const cvni_panels *b)
+{
+    const int in_place = b->p != b->packed;
+    const int last = in_place ? cvni_last_lines(ns, kern->nr, kern->unit) : ns % kern->nr;
+    ptrdiff_t b_line;
+    cvni_tile t;
+    t.k = ks;
+    t.add = add;
+    t.ldc = g->ldc;
+    for (int j = 0; j < ns; j += t.cols) {
+        t.cols = ns - j == last ? last : cvni_min(kern->nr, ns - last - j);
+        t.b = cvni_panel_at(b, j, &b_line, &t.b_k);
+        t.c = g->c + m0 * g->ldc + n0 + j;
+        for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
+            t.rows = cvni_min(kern->mr, ms - i);
+            t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
+            kern->gemm_tile(&t);
         }
     }
 }
@@ -5305,21 +5416,42 @@ static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0
     }
 }
 
+/* Whether neighbouring lines are read where they lie: `uses` tiles read each; where k is a page
+ * further each time, packing costs less than the pages. */
+static int cvni_in_place(const cvni_operand *o, int uses)
+{
+    return cvni_is_plain(o) && o->line_step == 1 && (o->k_step <= CVNI_NEAR || uses <= CVNI_FEW);
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
                             int ns, void *scratch)
 {
-    float *a = (float *)scratch;
-    float *b = a + (ptrdiff_t)cvni_round_up(ms, kern->mr) * cvni_min(g->k, CVNI_KC);
-    float *tile = b + (ptrdiff_t)cvni_round_up(ns, kern->nr) * cvni_min(g->k, CVNI_KC);
+    const int part = cvni_block(ms, CVNI_PART_M, kern->mr);
+    const int depth = cvni_min(g->k, CVNI_KC);
+    const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
+                           cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
+    const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
+    float *packed_a = (float *)scratch;
+    float *packed_b = packed_a + (ptrdiff_t)part * depth;
     for (int k0 = 0; k0 < g->k; k0 += CVNI_KC) {
         const int ks = cvni_min(CVNI_KC, g->k - k0);
-        cvni_pack(&g->a, m0, ms, k0, ks, kern->mr, a);
-        cvni_pack(&g->b, n0, ns, k0, ks, kern->nr, b);
-        cvni_gemm_tiles(kern, g, m0, ms, n0, ns, ks, g->add || k0 > 0, a, b, tile);
+        const cvni_panels b =
+            b_in_place
+                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->unit, packed_b)
+                : cvni_pack_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, packed_b);
+        for (int i = m0; i < m0 + ms; i += part) {
+            const int rows = cvni_min(part, m0 + ms - i);
+            const cvni_panels a =
+                a_in_place
+                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr, packed_a)
+                    : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
+            cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
+            if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
+                cvni_gemm_store(kern, g, i, rows, n0, ns);
+        }
     }
-    if (g->row_bias || g->col_bias || g->activate) cvni_gemm_store(kern, g, m0, ms, n0, ns);
 }
 
 /* Division of one product into blocks: as few as the caches allow, more when `want` tasks are
@@ -5329,13 +5461,14 @@ typedef struct cvni_blocks { int ms, ns, rows, cols; } cvni_blocks;
 static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int want)
 {
     cvni_blocks b;
-    b.ms = cvni_block(m, CVNI_BLOCK_M, kern->mr);
-    b.ns = cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    while (cvni_ceil_div(m, b.ms) * cvni_ceil_div(n, b.ns) < want &&
-           (b.ns > 2 * kern->nr || b.ms > 4 * kern->mr)) {
-        if (b.ns > 2 * kern->nr && b.ns >= b.ms / 2) b.ns = cvni_round_up(b.ns / 2, kern->nr);
-        else if (b.ms > 4 * kern->mr) b.ms = cvni_round_up(b.ms / 2, kern->mr);
-        else b.ns = cvni_round_up(b.ns / 2, kern->nr);
+    b.rows = cvni_ceil_div(m, CVNI_BLOCK_M);
+    b.cols = cvni_ceil_div(n, cvni_block(n, CVNI_BLOCK_N, kern->nr));
+    for (;;) {
+        b.ms = cvni_round_up(cvni_ceil_div(m, b.rows), kern->mr);
+        b.ns = cvni_round_up(cvni_ceil_div(n, b.cols), kern->nr);
+        if (b.rows * b.cols >= want || (b.ns <= 2 * kern->nr && b.ms <= 4 * kern->mr)) break;
+        if (b.ms > 4 * kern->mr && (b.ms >= b.ns / 2 || b.ns <= 2 * kern->nr)) b.rows++;
+        else b.cols++;
     }
     b.rows = cvni_ceil_div(m, b.ms);
     b.cols = cvni_ceil_div(n, b.ns);
@@ -12556,7 +12689,7 @@ static size_t cvni_rnn_scratch(const cvn_net *net, const cvni_rnn *r)
 {
     const int rows = cvni_rnn_task_rows(net, r);
     const int panel = cvni_round_up(rows, net->k->mr) * CVNI_KC;
-    return cvni_add_size(cvni_rnn_bytes(panel + net->k->mr * net->k->nr, 1, 1, 1),
+    return cvni_add_size(cvni_rnn_bytes(panel, 1, 1, 1),
                          cvni_rnn_bytes(rows, r->gates, r->h, 1));
 }
 
@@ -12812,7 +12945,7 @@ static void cvni_rnn_pack_part(void *context, int begin, int end, int worker)
     for (int i = begin; i < end; i++) {
         for (int k0 = 0; k0 < p->k; k0 += CVNI_KC) {
             const int ks = cvni_min(CVNI_KC, p->k - k0);
-            cvni_pack(&p->o, i * nr, cvni_min(nr, p->lines - i * nr), k0, ks, nr,
+            cvni_pack(p->kern, &p->o, i * nr, cvni_min(nr, p->lines - i * nr), k0, ks, nr,
                       p->out + all * k0 + (ptrdiff_t)i * nr * ks);
         }
     }
@@ -12836,15 +12969,15 @@ static void cvni_rnn_product(const cvni_rnn_job *j, cvni_operand a, int m, int n
 {
     const cvni_kernels *kern = j->net->k;
     const ptrdiff_t all = cvni_round_up(n, kern->nr);
-    float *tile = scratch + (ptrdiff_t)cvni_round_up(m, kern->mr) * CVNI_KC;
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.c = c;
     g.ldc = ldc;
     for (int k0 = 0; k0 < k; k0 += CVNI_KC) {
         const int ks = cvni_min(CVNI_KC, k - k0);
-        cvni_pack(&a, 0, m, k0, ks, kern->mr, scratch);
-        cvni_gemm_tiles(kern, &g, 0, m, 0, n, ks, add || k0, scratch, j->packed + all * k0, tile);
+        const cvni_panels rows = cvni_pack_panels(kern, &a, 0, m, k0, ks, kern->mr, scratch);
+        const cvni_panels cols = cvni_packed_panels(j->packed + all * k0, ks, kern->nr);
+        cvni_gemm_tiles(kern, &g, 0, m, 0, n, ks, add || k0, &rows, &cols);
     }
 }
 
@@ -12853,8 +12986,7 @@ static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
 {
     const cvni_kernels *kern = j->net->k;
     const int rows = cvni_round_up(j->rows, kern->mr);
-    return cvni_floats_at(scratch,
-                          cvni_rnn_bytes(rows * CVNI_KC + kern->mr * kern->nr, 1, 1, 1));
+    return cvni_floats_at(scratch, cvni_rnn_bytes(rows * CVNI_KC, 1, 1, 1));
 }
 
 /* Tasks are groups of samples. */
@@ -22385,8 +22517,7 @@ typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in
  * registers at -O2. */
-static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
-                             int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
 {
     const cvni_v4 zero = { 0, 0, 0, 0 };
     cvni_v4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
@@ -22395,13 +22526,16 @@ static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, pt
     cvni_v4 *r1 = (cvni_v4 *)(void *)(c + ldc);
     cvni_v4 *r2 = (cvni_v4 *)(void *)(c + 2 * ldc);
     cvni_v4 *r3 = (cvni_v4 *)(void *)(c + 3 * ldc);
-    for (; k > 0; k--, a += 4, b += 8) {
+    const float *a = t->a;
+    const float *b = t->b;
+    const ptrdiff_t line = t->a_line;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
         const cvni_v4 b0 = *(const cvni_v4 *)(const void *)b;
         const cvni_v4 b1 = *(const cvni_v4 *)(const void *)(b + 4);
         const cvni_v4 a0 = { a[0], a[0], a[0], a[0] };
-        const cvni_v4 a1 = { a[1], a[1], a[1], a[1] };
-        const cvni_v4 a2 = { a[2], a[2], a[2], a[2] };
-        const cvni_v4 a3 = { a[3], a[3], a[3], a[3] };
+        const cvni_v4 a1 = { a[line], a[line], a[line], a[line] };
+        const cvni_v4 a2 = { a[2 * line], a[2 * line], a[2 * line], a[2 * line] };
+        const cvni_v4 a3 = { a[3 * line], a[3 * line], a[3 * line], a[3 * line] };
         c00 += a0 * b0;
         c01 += a0 * b1;
         c10 += a1 * b0;
@@ -22431,18 +22565,50 @@ static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, pt
     r3[1] = c31;
 }
 #else
-static void cvni_gemm_tile_c(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
-                             int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
 {
-    float t[4][8];
-    memset(t, 0, sizeof t);
-    for (; k > 0; k--, a += 4, b += 8)
+    float sum[4][8];
+    memset(sum, 0, sizeof sum);
+    for (int k = 0; k < t->k; k++)
         for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 8; j++) t[i][j] += a[i] * b[j];
+            for (int j = 0; j < 8; j++)
+                sum[i][j] += t->a[i * t->a_line + k * t->a_k] * t->b[k * t->b_k + j];
     for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 8; j++) c[i * ldc + j] = add ? c[i * ldc + j] + t[i][j] : t[i][j];
+        for (int j = 0; j < 8; j++) c[i * ldc + j] = add ? c[i * ldc + j] + sum[i][j] : sum[i][j];
 }
 #endif
+
+/* What lies over the edge of c goes through a tile of its own. */
+static void cvni_gemm_tile_c(const cvni_tile *t)
+{
+    float whole[4 * 8];
+    if (t->rows == 4 && t->cols == 8) {
+        cvni_gemm_whole_c(t, t->c, t->ldc, t->add);
+        return;
+    }
+    cvni_gemm_whole_c(t, whole, 8, 0);
+    for (int i = 0; i < t->rows; i++) {
+        float *c = t->c + i * t->ldc;
+        for (int j = 0; j < t->cols; j++)
+            c[j] = t->add ? c[j] + whole[i * 8 + j] : whole[i * 8 + j];
+    }
+}
+
+CVNI_HOT
+static void cvni_pack_rows_c(int lines, int k, const float *p, ptrdiff_t step, int width,
+                             float *out)
+{
+    for (int i = 0; i < lines; i++, p += step)
+        for (int j = 0; j < k; j++) out[j * width + i] = p[j];
+}
+
+CVNI_HOT
+static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                float *out)
+{
+    for (; k > 0; k--, p += step, out += width)
+        for (int i = 0; i < lines; i++) out[i] = p[i];
+}
 
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
@@ -22530,7 +22696,10 @@ static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
+                                             8,
                                              cvni_gemm_tile_c,
+                                             cvni_pack_rows_c,
+                                             cvni_pack_columns_c,
                                              cvni_dot_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
@@ -22546,54 +22715,151 @@ static const cvni_kernels cvni_kernels_c = { "c",
  * >>kernels-avx2   256-bit vectors with FMA
  * ============================================================================================== */
 
+/* v of lanes below n into c, the rest stays as it is. */
 CVNI_TARGET("avx2,fma")
-static void cvni_store_avx2(float *c, int add, __m256 v0, __m256 v1)
+static void cvni_store_avx2(float *c, int n, int add, __m256 v)
 {
-    _mm256_storeu_ps(c, add ? _mm256_add_ps(_mm256_loadu_ps(c), v0) : v0);
-    _mm256_storeu_ps(c + 8, add ? _mm256_add_ps(_mm256_loadu_ps(c + 8), v1) : v1);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+    if (n >= 8) {
+        _mm256_storeu_ps(c, add ? _mm256_add_ps(_mm256_loadu_ps(c), v) : v);
+    } else if (n > 0) {
+        if (add) v = _mm256_add_ps(_mm256_maskload_ps(c, mask), v);
+        _mm256_maskstore_ps(c, mask, v);
+    }
 }
 
-/* 6 x 16: twelve accumulators, two of b, one of a. */
+/* Row i of the tile t. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_tile_avx2(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
-                                int add)
+static void cvni_store_row_avx2(const cvni_tile *t, int i, __m256 v0, __m256 v1, __m256 v2)
 {
-    __m256 c00 = _mm256_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
-    __m256 c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
-    for (; k > 0; k--, a += 6, b += 16) {
+    float *c = t->c + i * t->ldc;
+    if (i >= t->rows) return;
+    cvni_store_avx2(c, t->cols, t->add, v0);
+    cvni_store_avx2(c + 8, t->cols - 8, t->add, v1);
+    cvni_store_avx2(c + 16, t->cols - 16, t->add, v2);
+}
+
+#define CVNI_FMA3_AVX2(i) v = _mm256_broadcast_ss(a + i * line); \
+    c##i##0 = _mm256_fmadd_ps(v, b0, c##i##0); \
+    c##i##1 = _mm256_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm256_fmadd_ps(v, b2, c##i##2)
+#define CVNI_FMA2_AVX2(i) v = _mm256_broadcast_ss(a + i * line); \
+    c##i##0 = _mm256_fmadd_ps(v, b0, c##i##0); c##i##1 = _mm256_fmadd_ps(v, b1, c##i##1)
+
+/* 4 x 16, for the last columns. */
+CVNI_TARGET("avx2,fma")
+static void cvni_gemm_narrow_avx2(const cvni_tile *t)
+{
+    const ptrdiff_t line = t->a_line;
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+    __m256 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 8 ? 8 : 0;     /* a vector beyond the columns is not read */
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = _mm256_loadu_ps(b + second);
+        __m256 v;
+        CVNI_FMA2_AVX2(0);
+        CVNI_FMA2_AVX2(1);
+        CVNI_FMA2_AVX2(2);
+        CVNI_FMA2_AVX2(3);
+    }
+    cvni_store_row_avx2(t, 0, c00, c01, zero);
+    cvni_store_row_avx2(t, 1, c10, c11, zero);
+    cvni_store_row_avx2(t, 2, c20, c21, zero);
+    cvni_store_row_avx2(t, 3, c30, c31, zero);
+}
+
+/* 4 x 24: twelve accumulators, three of b, one of a: 7 loads for 12 products. */
+CVNI_TARGET("avx2,fma")
+static void cvni_gemm_tile_avx2(const cvni_tile *t)
+{
+    const ptrdiff_t line = t->a_line;
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
+    __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    if (t->cols <= 16) {
+        cvni_gemm_narrow_avx2(t);
+        return;
+    }
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + 8);
-        __m256 v = _mm256_broadcast_ss(a);
-        c00 = _mm256_fmadd_ps(v, b0, c00);
-        c01 = _mm256_fmadd_ps(v, b1, c01);
-        v = _mm256_broadcast_ss(a + 1);
-        c10 = _mm256_fmadd_ps(v, b0, c10);
-        c11 = _mm256_fmadd_ps(v, b1, c11);
-        v = _mm256_broadcast_ss(a + 2);
-        c20 = _mm256_fmadd_ps(v, b0, c20);
-        c21 = _mm256_fmadd_ps(v, b1, c21);
-        v = _mm256_broadcast_ss(a + 3);
-        c30 = _mm256_fmadd_ps(v, b0, c30);
-        c31 = _mm256_fmadd_ps(v, b1, c31);
-        v = _mm256_broadcast_ss(a + 4);
-        c40 = _mm256_fmadd_ps(v, b0, c40);
-        c41 = _mm256_fmadd_ps(v, b1, c41);
-        v = _mm256_broadcast_ss(a + 5);
-        c50 = _mm256_fmadd_ps(v, b0, c50);
-        c51 = _mm256_fmadd_ps(v, b1, c51);
+        const __m256 b2 = _mm256_loadu_ps(b + 16);
+        __m256 v;
+        CVNI_FMA3_AVX2(0);
+        CVNI_FMA3_AVX2(1);
+        CVNI_FMA3_AVX2(2);
+        CVNI_FMA3_AVX2(3);
     }
-    cvni_store_avx2(c, add, c00, c01);
-    cvni_store_avx2(c + ldc, add, c10, c11);
-    cvni_store_avx2(c + 2 * ldc, add, c20, c21);
-    cvni_store_avx2(c + 3 * ldc, add, c30, c31);
-    cvni_store_avx2(c + 4 * ldc, add, c40, c41);
-    cvni_store_avx2(c + 5 * ldc, add, c50, c51);
+    cvni_store_row_avx2(t, 0, c00, c01, c02);
+    cvni_store_row_avx2(t, 1, c10, c11, c12);
+    cvni_store_row_avx2(t, 2, c20, c21, c22);
+    cvni_store_row_avx2(t, 3, c30, c31, c32);
+}
+
+/* Four floats of row i and of row i + 4. */
+CVNI_TARGET("avx2,fma")
+static __m256 cvni_two_rows_avx2(const float *p, ptrdiff_t step)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
+                                _mm_loadu_ps(p + 4 * step), 1);
+}
+
+/* Eight lines times four k at a time, turned in registers; four lines; one. */
+CVNI_TARGET("avx2,fma")
+static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                float *out)
+{
+    int i = 0;
+    const int whole = k & ~3;
+    for (; i + 8 <= lines; i += 8) {
+        const float *q = p + i * step;
+        float *to = out + i;
+        for (int j = 0; j < whole; j += 4, q += 4, to += 4 * width) {
+            const __m256 r0 = cvni_two_rows_avx2(q, step);
+            const __m256 r1 = cvni_two_rows_avx2(q + step, step);
+            const __m256 r2 = cvni_two_rows_avx2(q + 2 * step, step);
+            const __m256 r3 = cvni_two_rows_avx2(q + 3 * step, step);
+            const __m256 t0 = _mm256_unpacklo_ps(r0, r1);
+            const __m256 t1 = _mm256_unpackhi_ps(r0, r1);
+            const __m256 t2 = _mm256_unpacklo_ps(r2, r3);
+            const __m256 t3 = _mm256_unpackhi_ps(r2, r3);
+            _mm256_storeu_ps(to, _mm256_shuffle_ps(t0, t2, 0x44));
+            _mm256_storeu_ps(to + width, _mm256_shuffle_ps(t0, t2, 0xee));
+            _mm256_storeu_ps(to + 2 * width, _mm256_shuffle_ps(t1, t3, 0x44));
+            _mm256_storeu_ps(to + 3 * width, _mm256_shuffle_ps(t1, t3, 0xee));
+        }
+    }
+    for (; i + 4 <= lines; i += 4) {
+        const float *q = p + i * step;
+        float *to = out + i;
+        for (int j = 0; j < whole; j += 4, q += 4, to += 4 * width) {
+            __m128 r0 = _mm_loadu_ps(q), r1 = _mm_loadu_ps(q + step);
+            __m128 r2 = _mm_loadu_ps(q + 2 * step), r3 = _mm_loadu_ps(q + 3 * step);
+            _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+            _mm_storeu_ps(to, r0);
+            _mm_storeu_ps(to + width, r1);
+            _mm_storeu_ps(to + 2 * width, r2);
+            _mm_storeu_ps(to + 3 * width, r3);
+        }
+    }
+    if (i < lines) cvni_pack_rows_c(lines - i, whole, p + i * step, step, width, out + i);
+    if (whole < k)
+        cvni_pack_rows_c(lines, k - whole, p + whole, step, width, out + whole * width);
 }
 
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
-                                                6,
-                                                16,
+                                                4,
+                                                24,
+                                                8,
                                                 cvni_gemm_tile_avx2,
+                                                cvni_pack_rows_avx2,
+                                                cvni_pack_columns_c,
                                                 cvni_dot_c,
                                                 cvni_axpy_c,
                                                 cvni_sum_c,
@@ -22608,63 +22874,209 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
 
+/* Row i of the tile t. */
 CVNI_TARGET("avx512f")
-static void cvni_store_avx512(float *c, int add, __m512 v0, __m512 v1)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0, __m512 v1, __m512 v2)
 {
-    _mm512_storeu_ps(c, add ? _mm512_add_ps(_mm512_loadu_ps(c), v0) : v0);
-    _mm512_storeu_ps(c + 16, add ? _mm512_add_ps(_mm512_loadu_ps(c + 16), v1) : v1);
+    float *c = t->c + i * t->ldc;
+    const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
+    const __mmask16 m0 = (__mmask16)lanes;
+    const __mmask16 m1 = (__mmask16)(lanes >> 16);
+    const __mmask16 m2 = (__mmask16)(lanes >> 32);
+    if (i >= t->rows) return;
+    if (t->add) {
+        v0 = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, c), v0);
+        v1 = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m2, c + 32), v2);
+    }
+    _mm512_mask_storeu_ps(c, m0, v0);
+    _mm512_mask_storeu_ps(c + 16, m1, v1);
+    _mm512_mask_storeu_ps(c + 32, m2, v2);
 }
 
-/* 8 x 32: sixteen accumulators, two of b, one of a. */
+#define CVNI_FMA1_AVX512(i) c##i##0 = _mm512_fmadd_ps(_mm512_set1_ps(a[i * line]), b0, c##i##0)
+#define CVNI_FMA2_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
+    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1)
+#define CVNI_FMA3_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
+    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
+    c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
+
+/* The last columns. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(int k, const float *a, const float *b, float *c, ptrdiff_t ldc,
-                                  int add)
+static void cvni_gemm_8x16_avx512(const cvni_tile *t)
 {
-    __m512 c00 = _mm512_setzero_ps(), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00,
-           c30 = c00, c31 = c00;
-    __m512 c40 = c00, c41 = c00, c50 = c00, c51 = c00, c60 = c00, c61 = c00, c70 = c00, c71 = c00;
-    for (; k > 0; k--, a += 8, b += 32) {
+    const ptrdiff_t line = t->a_line;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 c00 = zero;
+    __m512 c10 = zero;
+    __m512 c20 = zero;
+    __m512 c30 = zero;
+    __m512 c40 = zero;
+    __m512 c50 = zero;
+    __m512 c60 = zero;
+    __m512 c70 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        CVNI_FMA1_AVX512(0);
+        CVNI_FMA1_AVX512(1);
+        CVNI_FMA1_AVX512(2);
+        CVNI_FMA1_AVX512(3);
+        CVNI_FMA1_AVX512(4);
+        CVNI_FMA1_AVX512(5);
+        CVNI_FMA1_AVX512(6);
+        CVNI_FMA1_AVX512(7);
+    }
+    cvni_store_row_avx512(t, 0, c00, zero, zero);
+    cvni_store_row_avx512(t, 1, c10, zero, zero);
+    cvni_store_row_avx512(t, 2, c20, zero, zero);
+    cvni_store_row_avx512(t, 3, c30, zero, zero);
+    cvni_store_row_avx512(t, 4, c40, zero, zero);
+    cvni_store_row_avx512(t, 5, c50, zero, zero);
+    cvni_store_row_avx512(t, 6, c60, zero, zero);
+    cvni_store_row_avx512(t, 7, c70, zero, zero);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_gemm_8x32_avx512(const cvni_tile *t)
+{
+    const ptrdiff_t line = t->a_line;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 c00 = zero, c01 = zero;
+    __m512 c10 = zero, c11 = zero;
+    __m512 c20 = zero, c21 = zero;
+    __m512 c30 = zero, c31 = zero;
+    __m512 c40 = zero, c41 = zero;
+    __m512 c50 = zero, c51 = zero;
+    __m512 c60 = zero, c61 = zero;
+    __m512 c70 = zero, c71 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
-        __m512 v = _mm512_set1_ps(a[0]);
-        c00 = _mm512_fmadd_ps(v, b0, c00);
-        c01 = _mm512_fmadd_ps(v, b1, c01);
-        v = _mm512_set1_ps(a[1]);
-        c10 = _mm512_fmadd_ps(v, b0, c10);
-        c11 = _mm512_fmadd_ps(v, b1, c11);
-        v = _mm512_set1_ps(a[2]);
-        c20 = _mm512_fmadd_ps(v, b0, c20);
-        c21 = _mm512_fmadd_ps(v, b1, c21);
-        v = _mm512_set1_ps(a[3]);
-        c30 = _mm512_fmadd_ps(v, b0, c30);
-        c31 = _mm512_fmadd_ps(v, b1, c31);
-        v = _mm512_set1_ps(a[4]);
-        c40 = _mm512_fmadd_ps(v, b0, c40);
-        c41 = _mm512_fmadd_ps(v, b1, c41);
-        v = _mm512_set1_ps(a[5]);
-        c50 = _mm512_fmadd_ps(v, b0, c50);
-        c51 = _mm512_fmadd_ps(v, b1, c51);
-        v = _mm512_set1_ps(a[6]);
-        c60 = _mm512_fmadd_ps(v, b0, c60);
-        c61 = _mm512_fmadd_ps(v, b1, c61);
-        v = _mm512_set1_ps(a[7]);
-        c70 = _mm512_fmadd_ps(v, b0, c70);
-        c71 = _mm512_fmadd_ps(v, b1, c71);
+        __m512 v;
+        CVNI_FMA2_AVX512(0);
+        CVNI_FMA2_AVX512(1);
+        CVNI_FMA2_AVX512(2);
+        CVNI_FMA2_AVX512(3);
+        CVNI_FMA2_AVX512(4);
+        CVNI_FMA2_AVX512(5);
+        CVNI_FMA2_AVX512(6);
+        CVNI_FMA2_AVX512(7);
     }
-    cvni_store_avx512(c, add, c00, c01);
-    cvni_store_avx512(c + ldc, add, c10, c11);
-    cvni_store_avx512(c + 2 * ldc, add, c20, c21);
-    cvni_store_avx512(c + 3 * ldc, add, c30, c31);
-    cvni_store_avx512(c + 4 * ldc, add, c40, c41);
-    cvni_store_avx512(c + 5 * ldc, add, c50, c51);
-    cvni_store_avx512(c + 6 * ldc, add, c60, c61);
-    cvni_store_avx512(c + 7 * ldc, add, c70, c71);
+    cvni_store_row_avx512(t, 0, c00, c01, zero);
+    cvni_store_row_avx512(t, 1, c10, c11, zero);
+    cvni_store_row_avx512(t, 2, c20, c21, zero);
+    cvni_store_row_avx512(t, 3, c30, c31, zero);
+    cvni_store_row_avx512(t, 4, c40, c41, zero);
+    cvni_store_row_avx512(t, 5, c50, c51, zero);
+    cvni_store_row_avx512(t, 6, c60, c61, zero);
+    cvni_store_row_avx512(t, 7, c70, c71, zero);
+}
+
+/* The last rows, of any width: a vector beyond the columns is not read. */
+CVNI_TARGET("avx512f")
+static void cvni_gemm_4x48_avx512(const cvni_tile *t)
+{
+    const ptrdiff_t line = t->a_line;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 c00 = zero, c01 = zero, c02 = zero;
+    __m512 c10 = zero, c11 = zero, c12 = zero;
+    __m512 c20 = zero, c21 = zero, c22 = zero;
+    __m512 c30 = zero, c31 = zero, c32 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 16 ? 16 : 0;
+    const int third = t->cols > 32 ? 32 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        const __m512 b1 = _mm512_loadu_ps(b + second);
+        const __m512 b2 = _mm512_loadu_ps(b + third);
+        __m512 v;
+        CVNI_FMA3_AVX512(0);
+        CVNI_FMA3_AVX512(1);
+        CVNI_FMA3_AVX512(2);
+        CVNI_FMA3_AVX512(3);
+    }
+    cvni_store_row_avx512(t, 0, c00, c01, c02);
+    cvni_store_row_avx512(t, 1, c10, c11, c12);
+    cvni_store_row_avx512(t, 2, c20, c21, c22);
+    cvni_store_row_avx512(t, 3, c30, c31, c32);
+}
+
+/* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t)
+{
+    const ptrdiff_t line = t->a_line;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 c00 = zero, c01 = zero, c02 = zero;
+    __m512 c10 = zero, c11 = zero, c12 = zero;
+    __m512 c20 = zero, c21 = zero, c22 = zero;
+    __m512 c30 = zero, c31 = zero, c32 = zero;
+    __m512 c40 = zero, c41 = zero, c42 = zero;
+    __m512 c50 = zero, c51 = zero, c52 = zero;
+    __m512 c60 = zero, c61 = zero, c62 = zero;
+    __m512 c70 = zero, c71 = zero, c72 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    if (t->rows <= 4 || t->cols <= 32) {
+        if (t->rows <= 4) cvni_gemm_4x48_avx512(t);
+        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t);
+        else cvni_gemm_8x32_avx512(t);
+        return;
+    }
+    for (int i = 0; i < t->rows; i++)
+        for (int j = 0; j < 48; j += 16)
+            _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        const __m512 b1 = _mm512_loadu_ps(b + 16);
+        const __m512 b2 = _mm512_loadu_ps(b + 32);
+        __m512 v;
+        CVNI_FMA3_AVX512(0);
+        CVNI_FMA3_AVX512(1);
+        CVNI_FMA3_AVX512(2);
+        CVNI_FMA3_AVX512(3);
+        CVNI_FMA3_AVX512(4);
+        CVNI_FMA3_AVX512(5);
+        CVNI_FMA3_AVX512(6);
+        CVNI_FMA3_AVX512(7);
+    }
+    cvni_store_row_avx512(t, 0, c00, c01, c02);
+    cvni_store_row_avx512(t, 1, c10, c11, c12);
+    cvni_store_row_avx512(t, 2, c20, c21, c22);
+    cvni_store_row_avx512(t, 3, c30, c31, c32);
+    cvni_store_row_avx512(t, 4, c40, c41, c42);
+    cvni_store_row_avx512(t, 5, c50, c51, c52);
+    cvni_store_row_avx512(t, 6, c60, c61, c62);
+    cvni_store_row_avx512(t, 7, c70, c71, c72);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                     float *out)
+{
+    const int wide = lines & ~15;
+    const int rest = lines - wide;
+    const __mmask16 m = (__mmask16)((1u << rest) - 1);
+    for (; k > 0; k--, p += step, out += width) {
+        for (int i = 0; i < wide; i += 16) _mm512_storeu_ps(out + i, _mm512_loadu_ps(p + i));
+        if (rest == 8) _mm256_storeu_ps(out + wide, _mm256_loadu_ps(p + wide));
+        else if (rest)
+            _mm512_mask_storeu_ps(out + wide, m, _mm512_maskz_loadu_ps(m, p + wide));
+    }
 }
 
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
-                                                  32,
+                                                  48,
+                                                  16,
                                                   cvni_gemm_tile_avx512,
+                                                  cvni_pack_rows_avx2,
+                                                  cvni_pack_columns_avx512,
                                                   cvni_dot_c,
                                                   cvni_axpy_c,
                                                   cvni_sum_c,
