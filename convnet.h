@@ -2368,6 +2368,13 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    /* y = e^(x - shift) to 2 units in the last place; also where it is subnormal, 0 or Inf */
+    void (*exp)(int n, float shift, const float *x, float *y);
+    /* y = 1/(1 + e^-x) to 3 units in the last place; 0 below -88.8 */
+    void (*sigmoid)(int n, const float *x, float *y);
+    void (*tanh)(int n, const float *x, float *y);      /* to 3 units in the last place */
+    /* dx = f[0]*dy + f[1]*(x - f[2]) + f[3] */
+    void (*norm_grad)(int n, const float f[4], const float *x, const float *dy, float *dx, int add);
 } cvni_kernels;
 
 struct cvn_net {
@@ -8666,73 +8673,6 @@ CVNI_COLD_END
 #define CVNI_SELU_SCALE 1.0507009873554804935f          /* arXiv:1706.02515 */
 #define CVNI_SELU_ALPHA 1.6732632423543772848f
 
-/* ---- exponentials of whole rows: without a branch or a call, so that loops become vectors ---- */
-
-/* e^r - 1 and 2^n of x = n log 2 + r, for |x| < 88: the series of e^r, a few units in the last
- * place, also near 0; NaN stays. */
-CVNI_HOT
-static float cvni_exp_parts(float x, float *power)
-{
-    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole n */
-    uint32_t bits;
-    float n, r, p;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits -= 0x4B400000u;
-    n = (float)(int32_t)bits;
-    r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    p = 1.0f / 720 + r * (1.0f / 5040);
-    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
-    bits = (bits + 127) << 23;
-    memcpy(power, &bits, sizeof bits);
-    return r + r * r * (0.5f + r * (1.0f / 6 + r * p));
-}
-
-CVNI_HOT
-static float cvni_expm1(float x)
-{
-    float power;
-    const float p = cvni_exp_parts(x, &power);
-    return power * p + (power - 1);
-}
-
-/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
-CVNI_HOT
-static void cvni_clamp(int n, float limit, float *x)
-{
-    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
-}
-
-/* exp(x - top), x at most top, as y; 0 below exp(-87). */
-CVNI_HOT
-static void cvni_exps(int n, float top, const float *x, float *y)
-{
-    for (int i = 0; i < n; i++) y[i] = x[i] - top;
-    cvni_clamp(n, 87, y);
-    for (int i = 0; i < n; i++) {
-        float power;
-        const float p = cvni_exp_parts(y[i], &power);
-        y[i] = power * p + power;
-    }
-    for (int i = 0; i < n; i++) y[i] = y[i] < 1.7e-38f ? 0 : y[i];
-}
-
-CVNI_HOT
-static void cvni_sigmoids(int n, float *x)
-{
-    cvni_clamp(n, 87, x);
-    for (int i = 0; i < n; i++) x[i] = 1 / (2 + cvni_expm1(-x[i]));
-}
-
-CVNI_HOT
-static void cvni_tanhs(int n, float *x)
-{
-    cvni_clamp(n, 10, x);                       /* where it is 1 in float */
-    for (int i = 0; i < n; i++) {
-        const float e = cvni_expm1(2 * x[i]);
-        x[i] = e / (e + 2);
-    }
-}
-
 /* One row an activation; p its parameters. Either n elements at a time, or one at a time by value
  * and slope. Backward is given v: the input's values when its op has CVNI_USES_X, else the own
  * ones. */
@@ -8781,16 +8721,50 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
     (void)kern;
     (void)p;
     for (int i = 0; i < n; i++) {
-        const float g = y[i] > 0 && y[i] < 6 ? dy[i] : 0;
+        const float d = dy[i];
+        const float g = ((y[i] > 0) & (y[i] < 6)) ? d : 0;
         dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+#define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
+
+/* y = scale*x for x > 0, else scale*alpha*(e^(x/beta) - 1) = scale*alpha*2t/(1 - t) with
+ * t = tanh(x/2/beta), which keeps the digits of small x. */
+CVNI_HOT
+static void cvni_elu_blocks(const cvni_kernels *kern, int n, float scale, float alpha, float beta,
+                            const float *x, float *y)
+{
+    float t[CVNI_ACT_BLOCK];
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        kern->scale_shift(count, 0.5f / beta, 0, x + at, t);
+        kern->tanh(count, t, t);
+        for (int i = 0; i < count; i++) {
+            const float v = x[at + i];
+            t[i] = alpha * (2 * t[i] / (1 - t[i]));
+            y[at + i] = scale * (v > 0 ? v : t[i]);
+        }
     }
 }
 
 static void cvni_elu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
                              float *y)
 {
-    (void)kern;
-    for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : p[0] * expm1f(x[i]);
+    cvni_elu_blocks(kern, n, 1, p[0], 1, x, y);
+}
+
+static void cvni_selu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
+{
+    (void)p;
+    cvni_elu_blocks(kern, n, CVNI_SELU_SCALE, CVNI_SELU_ALPHA, 1, x, y);
+}
+
+static void cvni_celu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
+{
+    cvni_elu_blocks(kern, n, 1, p[0], p[0], x, y);
 }
 
 static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
@@ -8803,19 +8777,12 @@ static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, c
     }
 }
 
-static float cvni_selu(float x, const float *p)
-{
-    (void)p;
-    return x > 0 ? CVNI_SELU_SCALE * x : CVNI_SELU_SCALE * CVNI_SELU_ALPHA * expm1f(x);
-}
-
 static float cvni_selu_slope(float y, const float *p)
 {
     (void)p;
     return y > 0 ? CVNI_SELU_SCALE : y + CVNI_SELU_SCALE * CVNI_SELU_ALPHA;
 }
 
-static float cvni_celu(float x, const float *p) { return x > 0 ? x : p[0] * expm1f(x / p[0]); }
 static float cvni_celu_slope(float y, const float *p) { return y > 0 ? 1 : y / p[0] + 1; }
 
 static float cvni_sigmoid(float x) { return 1 / (1 + expf(-x)); }
@@ -8823,12 +8790,11 @@ static float cvni_sigmoid(float x) { return 1 / (1 + expf(-x)); }
 static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
                                  float *y)
 {
-    (void)kern;
     (void)p;
-    if (y != x) memcpy(y, x, (size_t)n * sizeof(float));
-    cvni_sigmoids(n, y);
+    kern->sigmoid(n, x, y);
 }
 
+CVNI_HOT
 static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                   const float *dy, float *dx, int add)
 {
@@ -8843,12 +8809,11 @@ static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *
 static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
                               float *y)
 {
-    (void)kern;
     (void)p;
-    if (y != x) memcpy(y, x, (size_t)n * sizeof(float));
-    cvni_tanhs(n, y);
+    kern->tanh(n, x, y);
 }
 
+CVNI_HOT
 static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                const float *dy, float *dx, int add)
 {
@@ -8870,78 +8835,243 @@ static float cvni_logistic(float v, float *other)
     return v < 0 ? small : large;
 }
 
-/* 0.5 erfc(-x/sqrt(2)) is P(x), and keeps its digits for negative x where 1 + erf would not. */
-static float cvni_gelu(float x, const float *p)
+/* s = s(x) and other = s(-x) of n <= CVNI_ACT_BLOCK elements. */
+CVNI_HOT
+static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x, float *s,
+                                float *other)
 {
-    (void)p;
-    return x < -15 ? 0 : x * 0.5f * erfcf(x * -0.70710678118654752f);
+    float e[CVNI_ACT_BLOCK];
+    e[0] = 0;
+    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    kern->exp(n, 0, e, e);
+    for (int i = 0; i < n; i++) {
+        const float large = 1 / (1 + e[i]);
+        const float small = e[i] * large;
+        s[i] = x[i] < 0 ? small : large;
+        other[i] = x[i] < 0 ? large : small;
+    }
 }
 
-static float cvni_gelu_slope(float x, const float *p)
+/* g[i] for x[i] between -limit and limit, else the slope of the asymptotes 0 and x. */
+CVNI_HOT
+static void cvni_end_slopes(int n, float limit, const float *x, float *g)
+{
+    for (int i = 0; i < n; i++) {
+        const float v = x[i] > limit ? 1 : g[i];
+        g[i] = x[i] < -limit ? 0 : v;
+    }
+}
+
+/* The slopes of n <= CVNI_ACT_BLOCK elements. */
+typedef void (*cvni_slopes)(const cvni_kernels *kern, int n, const float *x, float *slope);
+
+CVNI_HOT
+static void cvni_slope_blocks(const cvni_kernels *kern, int n, cvni_slopes slopes, const float *x,
+                              const float *dy, float *dx, int add)
+{
+    float g[CVNI_ACT_BLOCK];
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        slopes(kern, count, x + at, g);
+        for (int i = 0; i < count; i++) g[i] *= dy[at + i];
+        if (add) kern->add(count, dx + at, g, dx + at);
+        else memcpy(dx + at, g, (size_t)count * sizeof(float));
+    }
+}
+
+/* P(x) and e = exp(-x^2/2) of n <= CVNI_ACT_BLOCK elements; beyond 15 those of 15. For x < 0 P is
+ * e R(t)/2, t = 1/(1 + 0.4 |x|/sqrt(2)), so that it keeps its digits where 1 + erf would not; R a
+ * polynomial of 9th degree times t, fitted to exp(z^2) erfc(z) with a relative error of 1e-8.
+ * x^2/2 is split, for its rounding would be an error of the exponential: h has 12 bits, h^2 is
+ * exact, `rest` what the difference loses. */
+CVNI_HOT
+static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, float *below,
+                             float *e)
+{
+    float rest[CVNI_ACT_BLOCK];
+    for (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
+    for (int i = 0; i < n; i++) {
+        const float v = below[i];
+        uint32_t bits;
+        float h, high, low;
+        memcpy(&bits, &v, sizeof bits);
+        bits &= 0xFFFFF000u;
+        memcpy(&h, &bits, sizeof h);
+        high = -0.5f * h * h;
+        low = 0.5f * (v - h) * (v + h);
+        e[i] = high - low;
+        rest[i] = (high - e[i]) - low;
+    }
+    kern->exp(n, 0, e, e);
+    for (int i = 0; i < n; i++) {
+        const float t = 1 / (1 + 0.28284271f * fabsf(below[i]));
+        float r = 0.190824451f - 0.0282668413f * t;
+        r = 0.525054153f + t * (-0.481963525f + t * r);
+        r = 0.262171462f + t * (-0.265835679f + t * r);
+        r = 0.214195697f + t * (0.133079411f + t * r);
+        r = 0.225702509f + t * (0.225038372f + t * r);
+        e[i] += e[i] * rest[i];
+        r = 0.5f * e[i] * t * r;
+        below[i] = (x[i] > 0 ? 1.0f : 0.0f) + (x[i] > 0 ? -r : r);
+    }
+}
+
+CVNI_HOT
+static void cvni_gelu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
+{
+    float below[CVNI_ACT_BLOCK], e[CVNI_ACT_BLOCK];
+    (void)p;
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        cvni_gauss_block(kern, count, x + at, below, e);
+        for (int i = 0; i < count; i++) {
+            const float v = x[at + i];
+            y[at + i] = (v < -15 ? 0 : v) * below[i];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_gelu_slopes(const cvni_kernels *kern, int n, const float *x, float *slope)
+{
+    float e[CVNI_ACT_BLOCK];
+    cvni_gauss_block(kern, n, x, slope, e);
+    for (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
+    cvni_end_slopes(n, 15, x, slope);
+}
+
+static void cvni_gelu_backward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                               const float *dy, float *dx, int add)
 {
     (void)p;
-    if (x < -15 || x > 15) return x > 0 ? 1.0f : 0.0f;
-    return 0.5f * erfcf(x * -0.70710678118654752f) +
-           x * 0.39894228040143268f * expf(-0.5f * x * x);
+    cvni_slope_blocks(kern, n, cvni_gelu_slopes, x, dy, dx, add);
+}
+
+/* y = x s(v), 0 below -limit; `cube` 0 and factor 1: v = x, else v = factor (x + cube x^3) */
+CVNI_HOT
+static void cvni_swish_blocks(const cvni_kernels *kern, int n, float factor, float cube,
+                              float limit, const float *x, float *y)
+{
+    float v[CVNI_ACT_BLOCK];
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        for (int i = 0; i < count; i++) {
+            const float u = x[at + i];
+            v[i] = factor * (u + cube * u * u * u);
+        }
+        kern->sigmoid(count, cube != 0 ? v : x + at, v);
+        for (int i = 0; i < count; i++) {
+            const float u = x[at + i];
+            y[at + i] = (u < -limit ? 0 : u) * v[i];
+        }
+    }
 }
 
 /* 0.5 x (1 + tanh(v/2)) = x s(v) */
-static float cvni_gelu_tanh(float x, const float *p)
+static void cvni_gelu_tanh_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                   float *y)
 {
     (void)p;
-    return x < -12 ? 0 : x * cvni_sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
+    cvni_swish_blocks(kern, n, 1.5957691216057308f, 0.044715f, 12, x, y);
 }
 
-static float cvni_gelu_tanh_slope(float x, const float *p)
+CVNI_HOT
+static void cvni_gelu_tanh_slopes(const cvni_kernels *kern, int n, const float *x, float *slope)
 {
-    const float dv = 1.5957691216057308f * (1 + 3 * 0.044715f * x * x);
-    float s, other;
+    float v[CVNI_ACT_BLOCK], other[CVNI_ACT_BLOCK];
+    v[0] = 0;
+    for (int i = 0; i < n; i++)
+        v[i] = 1.5957691216057308f * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+    cvni_logistic_block(kern, n, v, slope, other);
+    for (int i = 0; i < n; i++) {
+        const float dv = 1.5957691216057308f * (1 + 3 * 0.044715f * x[i] * x[i]);
+        slope[i] += x[i] * slope[i] * other[i] * dv;
+    }
+    cvni_end_slopes(n, 12, x, slope);
+}
+
+static void cvni_gelu_tanh_backward(const cvni_kernels *kern, int n, const float *p,
+                                    const float *x, const float *dy, float *dx, int add)
+{
     (void)p;
-    if (x < -12 || x > 12) return x > 0 ? 1.0f : 0.0f;
-    s = cvni_logistic(1.5957691216057308f * (x + 0.044715f * x * x * x), &other);
-    return s + x * s * other * dv;
+    cvni_slope_blocks(kern, n, cvni_gelu_tanh_slopes, x, dy, dx, add);
 }
 
-static float cvni_silu(float x, const float *p)
+static void cvni_silu_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
 {
     (void)p;
-    return x < -110 ? 0 : x * cvni_sigmoid(x);
+    cvni_swish_blocks(kern, n, 1, 0, 110, x, y);
 }
 
-static float cvni_silu_slope(float x, const float *p)
+CVNI_HOT
+static void cvni_silu_slopes(const cvni_kernels *kern, int n, const float *x, float *slope)
 {
-    float s, other;
+    float other[CVNI_ACT_BLOCK];
+    cvni_logistic_block(kern, n, x, slope, other);
+    for (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
+    cvni_end_slopes(n, 110, x, slope);
+}
+
+static void cvni_silu_backward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                               const float *dy, float *dx, int add)
+{
     (void)p;
-    if (x < -110 || x > 110) return x > 0 ? 1.0f : 0.0f;
-    s = cvni_logistic(x, &other);
-    return s + x * s * other;
+    cvni_slope_blocks(kern, n, cvni_silu_slopes, x, dy, dx, add);
 }
 
-/* tanh(log(1 + e^x)) and 1 minus it, with e = exp(-|x|): (1 + 2e)/(1 + 2e + 2e^2) for x > 0, else
- * e(e + 2)/(e(e + 2) + 2). */
-static float cvni_mish_factor(float x, float *other)
+/* t = tanh(log(1 + e^x)) and other = 1 - t, with e = exp(-|x|): (1 + 2e)/(1 + 2e + 2e^2) for x > 0,
+ * else e(e + 2)/(e(e + 2) + 2). */
+CVNI_HOT
+static void cvni_mish_block(const cvni_kernels *kern, int n, const float *x, float *t,
+                            float *other)
 {
-    const float e = expf(-fabsf(x));
-    const float top = x > 0 ? 1 + 2 * e : e * (e + 2);
-    const float rest = x > 0 ? 2 * e * e : 2;
-    *other = rest / (top + rest);
-    return top / (top + rest);
+    float e[CVNI_ACT_BLOCK];
+    e[0] = 0;
+    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    kern->exp(n, 0, e, e);
+    for (int i = 0; i < n; i++) {
+        const float a = x[i] > 0 ? 1 : e[i];
+        const float b = x[i] > 0 ? e[i] : 1;
+        const float top = 2 * e[i] + a * a;
+        const float rest = 2 * b * b;
+        other[i] = rest / (top + rest);
+        t[i] = top / (top + rest);
+    }
 }
 
-static float cvni_mish(float x, const float *p)
+CVNI_HOT
+static void cvni_mish_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                              float *y)
 {
-    float other;
+    float t[CVNI_ACT_BLOCK], other[CVNI_ACT_BLOCK];
     (void)p;
-    return x < -110 ? 0 : x * cvni_mish_factor(x, &other);
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        cvni_mish_block(kern, count, x + at, t, other);
+        for (int i = 0; i < count; i++) {
+            const float v = x[at + i];
+            y[at + i] = (v < -110 ? 0 : v) * t[i];
+        }
+    }
 }
 
-static float cvni_mish_slope(float x, const float *p)
+CVNI_HOT
+static void cvni_mish_slopes(const cvni_kernels *kern, int n, const float *x, float *slope)
 {
-    float t, other;
+    float other[CVNI_ACT_BLOCK], s[CVNI_ACT_BLOCK];
+    cvni_mish_block(kern, n, x, slope, other);
+    kern->sigmoid(n, x, s);
+    for (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
+    cvni_end_slopes(n, 110, x, slope);
+}
+
+static void cvni_mish_backward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                               const float *dy, float *dx, int add)
+{
     (void)p;
-    if (x < -110 || x > 110) return x > 0 ? 1.0f : 0.0f;
-    t = cvni_mish_factor(x, &other);
-    return t + x * other * (1 + t) * cvni_sigmoid(x);
+    cvni_slope_blocks(kern, n, cvni_mish_slopes, x, dy, dx, add);
 }
 
 CVNI_HOT
@@ -8951,8 +9081,10 @@ static void cvni_hardswish_forward(const cvni_kernels *kern, int n, const float 
     (void)kern;
     (void)p;
     for (int i = 0; i < n; i++) {
-        const float v = x[i] * (x[i] + 3) * (1.0f / 6);
-        y[i] = x[i] <= -3 ? 0 : x[i] >= 3 ? x[i] : v;
+        float v = (x[i] + 3) * (1.0f / 6);
+        v = v > 1 ? 1 : v;
+        v = v < 0 ? 0 : v;
+        y[i] = (x[i] <= -3 ? 0 : x[i]) * v;
     }
 }
 
@@ -8976,8 +9108,9 @@ static void cvni_hardsigmoid_forward(const cvni_kernels *kern, int n, const floa
     (void)kern;
     (void)p;
     for (int i = 0; i < n; i++) {
-        const float v = (x[i] + 3) * (1.0f / 6);
-        y[i] = x[i] <= -3 ? 0 : x[i] >= 3 ? 1 : v;
+        float v = (x[i] + 3) * (1.0f / 6);
+        v = v > 1 ? 1 : v;
+        y[i] = v < 0 ? 0 : v;
     }
 }
 
@@ -9035,15 +9168,16 @@ static float cvni_binary_step_slope(float x, const float *p)
 static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
 static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
 static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
-static const cvni_act cvni_act_selu = { 20, NULL, NULL, cvni_selu, cvni_selu_slope };
-static const cvni_act cvni_act_celu = { 20, NULL, NULL, cvni_celu, cvni_celu_slope };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL, cvni_selu_slope };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL, cvni_celu_slope };
 static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
                                            NULL };
 static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu = { 40, NULL, NULL, cvni_gelu, cvni_gelu_slope };
-static const cvni_act cvni_act_gelu_tanh = { 25, NULL, NULL, cvni_gelu_tanh, cvni_gelu_tanh_slope };
-static const cvni_act cvni_act_silu = { 20, NULL, NULL, cvni_silu, cvni_silu_slope };
-static const cvni_act cvni_act_mish = { 25, NULL, NULL, cvni_mish, cvni_mish_slope };
+static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, cvni_gelu_backward, NULL, NULL };
+static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward, cvni_gelu_tanh_backward,
+                                             NULL, NULL };
+static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, cvni_silu_backward, NULL, NULL };
+static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, cvni_mish_backward, NULL, NULL };
 static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
                                              NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
@@ -9497,29 +9631,75 @@ static cvn_result cvni_softmax_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+#define CVNI_EXP_BLOCK 256
+
+/* A largest term of 1 must not cost the small ones their digits: the sum is one of doubles. */
+CVNI_HOT
+static double cvni_sum_double(int n, const float *x)
+{
+    double s[4] = { 0 };
+    int i = 0;
+    for (; n - i >= 4; i += 4) for (int k = 0; k < 4; k++) s[k] += (double)x[i + k];
+    for (; i < n; i++) s[0] += (double)x[i];
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+/* The largest of n numbers `step` apart. A NaN may get lost here; the exponentials show it. */
+CVNI_HOT
+static float cvni_largest(int n, ptrdiff_t step, const float *x)
+{
+    float most[8];
+    float top = x[0];
+    int i = 0;
+    if (step == 1 && n >= 16) {
+        memcpy(most, x, sizeof most);
+        for (i = 8; n - i >= 8; i += 8)
+            for (int k = 0; k < 8; k++) most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+        for (int k = 0; k < 8; k++) if (most[k] > top) top = most[k];
+    }
+    for (; i < n; i++) if (x[i * step] > top) top = x[i * step];
+    return top;
+}
+
+/* y = e^(x - top) of n numbers `step` apart, y NULL: not wanted. Returns the sum. */
+static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, float top,
+                           const float *x, float *y)
+{
+    float block[CVNI_EXP_BLOCK];
+    double sum = 0;
+    for (int at = 0; at < n; at += CVNI_EXP_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_EXP_BLOCK);
+        const float *from = x + at * step;
+        float *to = y && step == 1 ? y + at : block;
+        if (step != 1) {
+            for (int i = 0; i < count; i++) block[i] = from[i * step];
+            from = block;
+        }
+        kern->exp(count, top, from, to);
+        sum += cvni_sum_double(count, to);
+        for (int i = 0; y && step != 1 && i < count; i++) y[(at + i) * step] = block[i];
+    }
+    return sum;
+}
+
 /* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x -
  * max), plus max. */
-static float cvni_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
+static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
+                               float *y)
 {
-    float top = x[0];
-    double sum = 0;
-    for (int i = 1; i < n; i++) if (x[i * step] > top) top = x[i * step];
-    if (step == 1) cvni_exps(n, top, x, y);
-    else for (int i = 0; i < n; i++) y[i * step] = expf(x[i * step] - top);
-    for (int i = 0; i < n; i++) sum += (double)y[i * step];
-    for (int i = 0; i < n; i++) y[i * step] *= (float)(1 / sum);
+    const float top = cvni_largest(n, step, x);
+    const double sum = cvni_exp_row(kern, n, step, top, x, y);
+    if (step == 1) kern->scale_shift(n, (float)(1 / sum), 0, y, y);
+    else for (int i = 0; i < n; i++) y[i * step] *= (float)(1 / sum);
     return top + (float)log(sum);
 }
 
 /* The same of y = log(softmax(x)); no exponential is above 1. */
-static void cvni_log_softmax_line(int n, ptrdiff_t step, const float *x, float *y)
+static void cvni_log_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
+                                  float *y)
 {
-    float top = x[0];
-    double sum = 0;
-    float rest;
-    for (int i = 1; i < n; i++) if (x[i * step] > top) top = x[i * step];
-    for (int i = 0; i < n; i++) sum += (double)expf(x[i * step] - top);
-    rest = (float)log(sum);
+    const float top = cvni_largest(n, step, x);
+    const float rest = (float)log(cvni_exp_row(kern, n, step, top, x, NULL));
     for (int i = 0; i < n; i++) y[i * step] = x[i * step] - top - rest;
 }
 
@@ -9535,12 +9715,13 @@ typedef struct cvni_softmax_job {
 static void cvni_softmax_part(void *context, int begin, int end, int worker)
 {
     const cvni_softmax_job *j = (const cvni_softmax_job *)context;
+    const cvni_kernels *k = j->net->k;
     const float *x = cvni_in(j->net, j->l, 0)->y;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const ptrdiff_t at = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
-        if (j->log) cvni_log_softmax_line(j->length, j->inner, x + at, j->l->y + at);
-        else cvni_softmax_line(j->length, j->inner, x + at, j->l->y + at);
+        if (j->log) cvni_log_softmax_line(k, j->length, j->inner, x + at, j->l->y + at);
+        else cvni_softmax_line(k, j->length, j->inner, x + at, j->l->y + at);
     }
 }
 
@@ -11999,7 +12180,7 @@ static int cvni_attention_weights(const cvni_heads *a, int n, int head, int t, i
         const int seen = cvni_keys_seen(a, n, t + r);
         float *row = p + (ptrdiff_t)r * a->S;
         a->net->k->scale_shift(seen, scale, 0, row, row);
-        cvni_softmax_line(seen, 1, row, row);
+        cvni_softmax_line(a->net->k, seen, 1, row, row);
         cvni_zero(row + seen, (size_t)(keys - seen));
     }
     return keys;
@@ -12781,31 +12962,30 @@ typedef struct cvni_rnn_job {
 } cvni_rnn_job;
 
 CVNI_HOT
-static void cvni_lstm_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
-                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT c,
-                           float *CVNI_RESTRICT y)
+static void cvni_lstm_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT a,
+                           const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
+                           float *CVNI_RESTRICT c, float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < 4 * h; k++) a[k] += u[k];
-    cvni_sigmoids(2 * h, a);
-    cvni_tanhs(h, a + 2 * h);
-    cvni_sigmoids(h, a + 3 * h);
+    kern->sigmoid(2 * h, a, a);
+    kern->tanh(h, a + 2 * h, a + 2 * h);
+    kern->sigmoid(h, a + 3 * h, a + 3 * h);
     for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
-    memcpy(y, c, (size_t)h * sizeof(float));
-    cvni_tanhs(h, y);
+    kern->tanh(h, c, y);
     for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
 }
 
 CVNI_HOT
-static void cvni_gru_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
-                          const float *CVNI_RESTRICT bias, float *CVNI_RESTRICT state,
-                          float *CVNI_RESTRICT y)
+static void cvni_gru_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT a,
+                          const float *CVNI_RESTRICT u, const float *CVNI_RESTRICT bias,
+                          float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < 2 * h; k++) a[k] += u[k];
-    cvni_sigmoids(2 * h, a);
+    kern->sigmoid(2 * h, a, a);
     memcpy(a + 3 * h, u + 2 * h, (size_t)h * sizeof(float));
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
     for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
-    cvni_tanhs(h, a + 2 * h);
+    kern->tanh(h, a + 2 * h, a + 2 * h);
     for (int k = 0; k < h; k++) {
         const float n = a[2 * h + k];
         state[k] = y[k] = n + a[h + k] * (state[k] - n);
@@ -12813,11 +12993,12 @@ static void cvni_gru_step(int h, float *CVNI_RESTRICT a, const float *CVNI_RESTR
 }
 
 CVNI_HOT
-static void cvni_rnn_step(int h, int relu, float *CVNI_RESTRICT a, const float *CVNI_RESTRICT u,
-                          float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
+static void cvni_rnn_step(const cvni_kernels *kern, int h, int relu, float *CVNI_RESTRICT a,
+                          const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
+                          float *CVNI_RESTRICT y)
 {
     for (int k = 0; k < h; k++) a[k] += u[k];
-    if (!relu) cvni_tanhs(h, a);
+    if (!relu) kern->tanh(h, a, a);
     for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
 }
 
@@ -12832,23 +13013,23 @@ static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
     if (j->lengths && t >= j->lengths[n]) {
         cvni_zero(y, (size_t)r->h);
     } else if (r->kind == CVNI_LSTM) {
-        cvni_lstm_step(r->h, a, u, h, c, y);
+        cvni_lstm_step(j->net->k, r->h, a, u, h, c, y);
         if (j->cells) memcpy(j->cells + at * r->h, c, (size_t)r->h * sizeof(float));
     } else if (r->kind == CVNI_GRU) {
-        cvni_gru_step(r->h, a, u, j->bias, h, y);
+        cvni_gru_step(j->net->k, r->h, a, u, j->bias, h, y);
     } else {
-        cvni_rnn_step(r->h, r->desc->d.relu, a, u, h, y);
+        cvni_rnn_step(j->net->k, r->h, r->desc->d.relu, a, u, h, y);
     }
 }
 
 CVNI_HOT
-static void cvni_lstm_step_back(int h, const float *CVNI_RESTRICT a, const float *CVNI_RESTRICT c,
-                                const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
-                                float *CVNI_RESTRICT dh, float *CVNI_RESTRICT dc)
+static void cvni_lstm_step_back(const cvni_kernels *kern, int h, const float *CVNI_RESTRICT a,
+                                const float *CVNI_RESTRICT c, const float *CVNI_RESTRICT before,
+                                float *CVNI_RESTRICT d, float *CVNI_RESTRICT dh,
+                                float *CVNI_RESTRICT dc)
 {
     float *const top = d + 3 * h;
-    memcpy(top, c, (size_t)h * sizeof(float));
-    cvni_tanhs(h, top);
+    kern->tanh(h, c, top);
     for (int k = 0; k < h; k++) {
         const float i = a[k];
         const float f = a[h + k];
@@ -12915,8 +13096,8 @@ static void cvni_rnn_cell_back(const cvni_rnn_job *j, int n, int t, float *u)
     }
     j->net->k->add(h, j->dh + state, j->dsteps + at * r->dirs * h, j->dh + state);
     if (r->kind == CVNI_LSTM)
-        cvni_lstm_step_back(h, a, j->cells + at * h, first ? c0 : j->cells + before * h, d,
-                            j->dh + state, j->dc + state);
+        cvni_lstm_step_back(j->net->k, h, a, j->cells + at * h,
+                            first ? c0 : j->cells + before * h, d, j->dh + state, j->dc + state);
     else if (r->kind == CVNI_GRU)
         cvni_gru_step_back(h, a, first ? h0 : j->steps + before * r->dirs * h, d, j->dh + state);
     else cvni_rnn_step_back(h, r->desc->d.relu, y, d, j->dh + state);
@@ -15233,7 +15414,7 @@ static double cvni_ce_value(const cvni_label_job *j, ptrdiff_t at, const cvni_la
     const double e = (double)j->d->smoothing;
     const double smooth = e / j->classes * (double)(t->share[0] + t->share[1]);
     const float *x = j->x + at;
-    const double log_sum = (double)cvni_softmax_line(j->classes, j->inner, x, j->p + at);
+    const double log_sum = (double)cvni_softmax_line(j->net->k, j->classes, j->inner, x, j->p + at);
     double loss = 0;
     for (int k = 0; k < 2; k++)
         if (t->share[k] > 0)
@@ -22689,8 +22870,86 @@ CVNI_HOT
 static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx,
                              int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : slope * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : slope * dy[i];
+    if (add) for (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
+    else for (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
+}
+
+/* x = k log 2 + r, |r| <= log(2)/2, k whole. Returns e^r - 1 from its series to r^7 (the rest is
+ * below 6e-9), and k + 512. No branch, so that loops become vectors; a NaN stays one. |x| < 150. */
+CVNI_HOT
+static inline float cvni_exp_parts(float x, uint32_t *k)
+{
+    const float shifted = x * 1.44269504f + 12582912.0f;        /* 1.5*2^23: rounds to a whole k */
+    float whole, r, p;
+    memcpy(k, &shifted, sizeof *k);
+    *k -= 0x4B400000u - 512;
+    whole = (float)(int32_t)(*k - 512);
+    r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+    p = 1.0f / 720 + r * (1.0f / 5040);
+    p = 1.0f / 24 + r * (1.0f / 120 + r * p);
+    return r + r * r * (0.5f + r * (1.0f / 6 + r * p));
+}
+
+/* 2^(k - 256), k in 130..383. */
+CVNI_HOT
+static inline float cvni_power2(uint32_t k)
+{
+    float power;
+    k = (k - 129) << 23;
+    memcpy(&power, &k, sizeof power);
+    return power;
+}
+
+/* To [-limit, limit]; a loop of its own, for in one with what follows gcc keeps a branch. */
+CVNI_HOT
+static void cvni_clamp_c(int n, float limit, float *x)
+{
+    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+}
+
+/* 2^k in two factors, for neither overflows nor is subnormal. */
+CVNI_HOT
+static void cvni_exp_c(int n, float shift, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = x[i] - shift;
+    cvni_clamp_c(n, 104, y);
+    for (int i = 0; i < n; i++) {
+        uint32_t k;
+        const float p = 1 + cvni_exp_parts(y[i], &k);
+        y[i] = p * cvni_power2(k / 2) * cvni_power2(k - k / 2);
+    }
+}
+
+CVNI_HOT
+static void cvni_sigmoid_c(int n, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = -x[i];
+    cvni_exp_c(n, 0, y, y);
+    for (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
+}
+
+/* e/(e + 2), e = e^2x - 1 = 2^k (e^r - 1) + (2^k - 1): small x keep their digits. From 10 on it is
+ * 1. */
+CVNI_HOT
+static void cvni_tanh_c(int n, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = 2 * x[i];
+    cvni_clamp_c(n, 20, y);
+    for (int i = 0; i < n; i++) {
+        uint32_t k;
+        const float p = cvni_exp_parts(y[i], &k);
+        const float e = cvni_power2(k - 256) * p + (cvni_power2(k - 256) - 1);
+        y[i] = e / (e + 2);
+    }
+}
+
+CVNI_HOT
+static void cvni_norm_grad_c(int n, const float f[4], const float *x, const float *dy, float *dx,
+                             int add)
+{
+    const float scale = f[0], slope = f[1], mean = f[2], shift = f[3];
+    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
+    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
 static const cvni_kernels cvni_kernels_c = { "c",
@@ -22708,7 +22967,11 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_scale_shift_c,
                                              cvni_add_c,
                                              cvni_relu_c,
-                                             cvni_relu_grad_c };
+                                             cvni_relu_grad_c,
+                                             cvni_exp_c,
+                                             cvni_sigmoid_c,
+                                             cvni_tanh_c,
+                                             cvni_norm_grad_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -22853,6 +23116,331 @@ static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step
         cvni_pack_rows_c(lines, k - whole, p + whole, step, width, out + whole * width);
 }
 
+/* The first n of eight lanes. */
+CVNI_TARGET("avx2,fma")
+static inline __m256i cvni_tail_avx2(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* The sum of all lanes of four vectors. */
+CVNI_TARGET("avx2,fma")
+static inline float cvni_total_avx2(__m256 s0, __m256 s1, __m256 s2, __m256 s3)
+{
+    const __m256 s = _mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3));
+    __m128 t = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+    t = _mm_add_ps(t, _mm_movehl_ps(t, t));
+    return _mm_cvtss_f32(_mm_add_ss(t, _mm_movehdup_ps(t)));
+}
+
+CVNI_TARGET("avx2,fma")
+static float cvni_dot_avx2(int n, const float *a, const float *b)
+{
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
+        s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16), s2);
+        s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24), s3);
+    }
+    for (; n - i >= 8; i += 8)
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        s1 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), s1);
+    }
+    return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx2,fma")
+static float cvni_sum_avx2(int n, const float *x)
+{
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        s0 = _mm256_add_ps(s0, _mm256_loadu_ps(x + i));
+        s1 = _mm256_add_ps(s1, _mm256_loadu_ps(x + i + 8));
+        s2 = _mm256_add_ps(s2, _mm256_loadu_ps(x + i + 16));
+        s3 = _mm256_add_ps(s3, _mm256_loadu_ps(x + i + 24));
+    }
+    for (; n - i >= 8; i += 8) s0 = _mm256_add_ps(s0, _mm256_loadu_ps(x + i));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        s1 = _mm256_add_ps(s1, _mm256_maskload_ps(x + i, mask));
+    }
+    return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx2,fma")
+static float cvni_sum_square_diff_avx2(int n, const float *x, float mean)
+{
+    const __m256 m = _mm256_set1_ps(mean);
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(x + i), m);
+        s0 = _mm256_fmadd_ps(d0, d0, s0);
+        const __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8), m);
+        s1 = _mm256_fmadd_ps(d1, d1, s1);
+        const __m256 d2 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 16), m);
+        s2 = _mm256_fmadd_ps(d2, d2, s2);
+        const __m256 d3 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 24), m);
+        s3 = _mm256_fmadd_ps(d3, d3, s3);
+    }
+    for (; n - i >= 8; i += 8) {
+        const __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(x + i), m);
+        s0 = _mm256_fmadd_ps(d0, d0, s0);
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        const __m256 all = _mm256_sub_ps(_mm256_maskload_ps(x + i, mask), m);
+        const __m256 d = _mm256_and_ps(all, _mm256_castsi256_ps(mask));
+        s1 = _mm256_fmadd_ps(d, d, s1);
+    }
+    return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx2,fma")
+static float cvni_dot_diff_avx2(int n, const float *a, const float *x, float mean)
+{
+    const __m256 m = _mm256_set1_ps(mean);
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(x + i), m);
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), d0, s0);
+        const __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8), m);
+        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), d1, s1);
+        const __m256 d2 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 16), m);
+        s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), d2, s2);
+        const __m256 d3 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 24), m);
+        s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), d3, s3);
+    }
+    for (; n - i >= 8; i += 8) {
+        const __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(x + i), m);
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), d0, s0);
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        const __m256 d = _mm256_sub_ps(_mm256_maskload_ps(x + i, mask), m);
+        s1 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), d, s1);
+    }
+    return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+/* No masks: rows are short and added to many times; a load behind a masked store waits for it. */
+CVNI_TARGET("avx2,fma")
+static void cvni_axpy_avx2(int n, float alpha, const float *x, float *y)
+{
+    const __m256 a = _mm256_set1_ps(alpha);
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_fmadd_ps(a, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+    for (; n - i >= 4; i += 4)
+        _mm_storeu_ps(y + i, _mm_fmadd_ps(_mm256_castps256_ps128(a), _mm_loadu_ps(x + i),
+                                          _mm_loadu_ps(y + i)));
+    for (; i < n; i++)
+        _mm_store_ss(y + i, _mm_fmadd_ss(_mm256_castps256_ps128(a), _mm_load_ss(x + i),
+                                         _mm_load_ss(y + i)));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_scale_shift_avx2(int n, float scale, float shift, const float *x, float *y)
+{
+    const __m256 a = _mm256_set1_ps(scale);
+    const __m256 b = _mm256_set1_ps(shift);
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_fmadd_ps(a, _mm256_loadu_ps(x + i), b));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        _mm256_maskstore_ps(y + i, mask, _mm256_fmadd_ps(a, _mm256_maskload_ps(x + i, mask), b));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_add_avx2(int n, const float *a, const float *b, float *y)
+{
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        _mm256_maskstore_ps(y + i, mask,
+                            _mm256_add_ps(_mm256_maskload_ps(a + i, mask),
+                                          _mm256_maskload_ps(b + i, mask)));
+    }
+}
+
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
+{
+    const __m256 low = _mm256_and_ps(_mm256_mul_ps(slope, x), keep);
+    return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_relu_avx2(int n, float slope, const float *x, float *y)
+{
+    const __m256 s = _mm256_set1_ps(slope);
+    const __m256 keep = _mm256_cmp_ps(s, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, cvni_relu1_avx2(_mm256_loadu_ps(x + i), s, keep));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        _mm256_maskstore_ps(y + i, mask, cvni_relu1_avx2(_mm256_maskload_ps(x + i, mask), s, keep));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_relu_grad1_avx2(__m256 y, __m256 dy, __m256 slope)
+{
+    const __m256 high = _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ);
+    return _mm256_mul_ps(_mm256_blendv_ps(slope, _mm256_set1_ps(1), high), dy);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_relu_grad_avx2(int n, float slope, const float *y, const float *dy, float *dx,
+                                int add)
+{
+    const __m256 s = _mm256_set1_ps(slope);
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 g = cvni_relu_grad1_avx2(_mm256_loadu_ps(y + i), _mm256_loadu_ps(dy + i), s);
+        _mm256_storeu_ps(dx + i, add ? _mm256_add_ps(g, _mm256_loadu_ps(dx + i)) : g);
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        const __m256 g = cvni_relu_grad1_avx2(_mm256_maskload_ps(y + i, mask),
+                                              _mm256_maskload_ps(dy + i, mask), s);
+        _mm256_maskstore_ps(dx + i, mask,
+                            add ? _mm256_add_ps(g, _mm256_maskload_ps(dx + i, mask)) : g);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_grad_avx2(int n, const float f[4], const float *x, const float *dy,
+                                float *dx, int add)
+{
+    const __m256 scale = _mm256_set1_ps(f[0]);
+    const __m256 slope = _mm256_set1_ps(f[1]);
+    const __m256 mean = _mm256_set1_ps(f[2]);
+    const __m256 shift = _mm256_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 d = _mm256_sub_ps(_mm256_loadu_ps(x + i), mean);
+        __m256 g = _mm256_fmadd_ps(slope, d, shift);
+        g = _mm256_fmadd_ps(scale, _mm256_loadu_ps(dy + i), g);
+        _mm256_storeu_ps(dx + i, add ? _mm256_add_ps(g, _mm256_loadu_ps(dx + i)) : g);
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        const __m256 d = _mm256_sub_ps(_mm256_maskload_ps(x + i, mask), mean);
+        __m256 g = _mm256_fmadd_ps(slope, d, shift);
+        g = _mm256_fmadd_ps(scale, _mm256_maskload_ps(dy + i, mask), g);
+        if (add) g = _mm256_add_ps(g, _mm256_maskload_ps(dx + i, mask));
+        _mm256_maskstore_ps(dx + i, mask, g);
+    }
+}
+
+/* cvni_exp_parts; k itself. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_exp_parts_avx2(__m256 x, __m256 *k)
+{
+    const __m256 whole = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), 8);
+    __m256 r = _mm256_fnmadd_ps(whole, _mm256_set1_ps(0.693359375f), x);
+    __m256 p = _mm256_set1_ps(1.0f / 5040);
+    r = _mm256_fmadd_ps(whole, _mm256_set1_ps(2.12194440e-4f), r);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 720));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
+    *k = whole;
+    return _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, r);
+}
+
+/* x to [-limit, limit]; a NaN stays one. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_clamp_avx2(__m256 x, float limit)
+{
+    return _mm256_min_ps(_mm256_set1_ps(limit), _mm256_max_ps(_mm256_set1_ps(-limit), x));
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_power2_avx2(__m256i k)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_exp1_avx2(__m256 x)
+{
+    __m256 whole;
+    const __m256 p = cvni_exp_parts_avx2(cvni_clamp_avx2(x, 104), &whole);
+    const __m256i k = _mm256_cvtps_epi32(whole);
+    const __m256i half = _mm256_srai_epi32(k, 1);
+    const __m256 one = cvni_power2_avx2(half);
+    return _mm256_mul_ps(_mm256_fmadd_ps(p, one, one), cvni_power2_avx2(_mm256_sub_epi32(k, half)));
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_sigmoid1_avx2(__m256 x)
+{
+    const __m256 one = _mm256_set1_ps(1);
+    const __m256 e = cvni_exp1_avx2(_mm256_sub_ps(_mm256_setzero_ps(), x));
+    return _mm256_div_ps(one, _mm256_add_ps(one, e));
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_tanh1_avx2(__m256 x)
+{
+    __m256 whole, power, e;
+    const __m256 p = cvni_exp_parts_avx2(cvni_clamp_avx2(_mm256_add_ps(x, x), 20), &whole);
+    power = cvni_power2_avx2(_mm256_cvtps_epi32(whole));
+    e = _mm256_fmadd_ps(power, p, _mm256_sub_ps(power, _mm256_set1_ps(1)));
+    return _mm256_div_ps(e, _mm256_add_ps(e, _mm256_set1_ps(2)));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_exp_avx2(int n, float shift, const float *x, float *y)
+{
+    const __m256 s = _mm256_set1_ps(shift);
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        _mm256_storeu_ps(y + i, cvni_exp1_avx2(_mm256_sub_ps(_mm256_loadu_ps(x + i), s)));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        _mm256_maskstore_ps(y + i, mask,
+                            cvni_exp1_avx2(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), s)));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_sigmoid_avx2(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 8; i += 8) _mm256_storeu_ps(y + i, cvni_sigmoid1_avx2(_mm256_loadu_ps(x + i)));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        _mm256_maskstore_ps(y + i, mask, cvni_sigmoid1_avx2(_mm256_maskload_ps(x + i, mask)));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_tanh_avx2(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 8; i += 8) _mm256_storeu_ps(y + i, cvni_tanh1_avx2(_mm256_loadu_ps(x + i)));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        _mm256_maskstore_ps(y + i, mask, cvni_tanh1_avx2(_mm256_maskload_ps(x + i, mask)));
+    }
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
@@ -22860,15 +23448,19 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_gemm_tile_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
-                                                cvni_dot_c,
-                                                cvni_axpy_c,
-                                                cvni_sum_c,
-                                                cvni_sum_square_diff_c,
-                                                cvni_dot_diff_c,
-                                                cvni_scale_shift_c,
-                                                cvni_add_c,
-                                                cvni_relu_c,
-                                                cvni_relu_grad_c };
+                                                cvni_dot_avx2,
+                                                cvni_axpy_avx2,
+                                                cvni_sum_avx2,
+                                                cvni_sum_square_diff_avx2,
+                                                cvni_dot_diff_avx2,
+                                                cvni_scale_shift_avx2,
+                                                cvni_add_avx2,
+                                                cvni_relu_avx2,
+                                                cvni_relu_grad_avx2,
+                                                cvni_exp_avx2,
+                                                cvni_sigmoid_avx2,
+                                                cvni_tanh_avx2,
+                                                cvni_norm_grad_avx2 };
 
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
@@ -23070,6 +23662,316 @@ static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t
     }
 }
 
+/* The first n of sixteen lanes. */
+static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+
+/* The sum of all lanes of four vectors. */
+CVNI_TARGET("avx512f")
+static inline float cvni_total_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
+}
+
+CVNI_TARGET("avx512f")
+static float cvni_dot_avx512(int n, const float *a, const float *b)
+{
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 64; i += 64) {
+        s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s0);
+        s1 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16), s1);
+        s2 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 32), _mm512_loadu_ps(b + i + 32), s2);
+        s3 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 48), _mm512_loadu_ps(b + i + 48), s3);
+    }
+    for (; n - i >= 16; i += 16)
+        s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s0);
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        s1 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, a + i),
+                             _mm512_maskz_loadu_ps(mask, b + i), s1);
+    }
+    return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx512f")
+static float cvni_sum_avx512(int n, const float *x)
+{
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 64; i += 64) {
+        s0 = _mm512_add_ps(s0, _mm512_loadu_ps(x + i));
+        s1 = _mm512_add_ps(s1, _mm512_loadu_ps(x + i + 16));
+        s2 = _mm512_add_ps(s2, _mm512_loadu_ps(x + i + 32));
+        s3 = _mm512_add_ps(s3, _mm512_loadu_ps(x + i + 48));
+    }
+    for (; n - i >= 16; i += 16) s0 = _mm512_add_ps(s0, _mm512_loadu_ps(x + i));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        s1 = _mm512_add_ps(s1, _mm512_maskz_loadu_ps(mask, x + i));
+    }
+    return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx512f")
+static float cvni_sum_square_diff_avx512(int n, const float *x, float mean)
+{
+    const __m512 m = _mm512_set1_ps(mean);
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 64; i += 64) {
+        const __m512 d0 = _mm512_sub_ps(_mm512_loadu_ps(x + i), m);
+        s0 = _mm512_fmadd_ps(d0, d0, s0);
+        const __m512 d1 = _mm512_sub_ps(_mm512_loadu_ps(x + i + 16), m);
+        s1 = _mm512_fmadd_ps(d1, d1, s1);
+        const __m512 d2 = _mm512_sub_ps(_mm512_loadu_ps(x + i + 32), m);
+        s2 = _mm512_fmadd_ps(d2, d2, s2);
+        const __m512 d3 = _mm512_sub_ps(_mm512_loadu_ps(x + i + 48), m);
+        s3 = _mm512_fmadd_ps(d3, d3, s3);
+    }
+    for (; n - i >= 16; i += 16) {
+        const __m512 d0 = _mm512_sub_ps(_mm512_loadu_ps(x + i), m);
+        s0 = _mm512_fmadd_ps(d0, d0, s0);
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        const __m512 d = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, x + i), m);
+        s1 = _mm512_fmadd_ps(d, d, s1);
+    }
+    return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx512f")
+static float cvni_dot_diff_avx512(int n, const float *a, const float *x, float mean)
+{
+    const __m512 m = _mm512_set1_ps(mean);
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 64; i += 64) {
+        const __m512 d0 = _mm512_sub_ps(_mm512_loadu_ps(x + i), m);
+        s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), d0, s0);
+        const __m512 d1 = _mm512_sub_ps(_mm512_loadu_ps(x + i + 16), m);
+        s1 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16), d1, s1);
+        const __m512 d2 = _mm512_sub_ps(_mm512_loadu_ps(x + i + 32), m);
+        s2 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 32), d2, s2);
+        const __m512 d3 = _mm512_sub_ps(_mm512_loadu_ps(x + i + 48), m);
+        s3 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 48), d3, s3);
+    }
+    for (; n - i >= 16; i += 16) {
+        const __m512 d0 = _mm512_sub_ps(_mm512_loadu_ps(x + i), m);
+        s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), d0, s0);
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        const __m512 d = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, x + i), m);
+        s1 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, a + i), d, s1);
+    }
+    return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_axpy_avx512(int n, float alpha, const float *x, float *y)
+{
+    const __m512 a = _mm512_set1_ps(alpha);
+    int i = 0;
+    for (; n - i >= 16; i += 16)
+        _mm512_storeu_ps(y + i, _mm512_fmadd_ps(a, _mm512_loadu_ps(x + i), _mm512_loadu_ps(y + i)));
+    cvni_axpy_avx2(n - i, alpha, x + i, y + i);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_scale_shift_avx512(int n, float scale, float shift, const float *x, float *y)
+{
+    const __m512 a = _mm512_set1_ps(scale);
+    const __m512 b = _mm512_set1_ps(shift);
+    int i = 0;
+    for (; n - i >= 16; i += 16)
+        _mm512_storeu_ps(y + i, _mm512_fmadd_ps(a, _mm512_loadu_ps(x + i), b));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, mask,
+                              _mm512_fmadd_ps(a, _mm512_maskz_loadu_ps(mask, x + i), b));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_add_avx512(int n, const float *a, const float *b, float *y)
+{
+    int i = 0;
+    for (; n - i >= 16; i += 16)
+        _mm512_storeu_ps(y + i, _mm512_add_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i)));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, mask,
+                              _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i),
+                                            _mm512_maskz_loadu_ps(mask, b + i)));
+    }
+}
+
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
+{
+    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
+    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_relu_avx512(int n, float slope, const float *x, float *y)
+{
+    const __m512 s = _mm512_set1_ps(slope);
+    const __mmask16 keep = slope == 0 ? 0 : 0xFFFF;
+    int i = 0;
+    for (; n - i >= 16; i += 16)
+        _mm512_storeu_ps(y + i, cvni_relu1_avx512(_mm512_loadu_ps(x + i), s, keep));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, mask,
+                              cvni_relu1_avx512(_mm512_maskz_loadu_ps(mask, x + i), s, keep));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_relu_grad1_avx512(__m512 y, __m512 dy, __m512 slope)
+{
+    const __mmask16 low = _mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_NGT_UQ);
+    return _mm512_mask_mul_ps(dy, low, slope, dy);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_relu_grad_avx512(int n, float slope, const float *y, const float *dy, float *dx,
+                                  int add)
+{
+    const __m512 s = _mm512_set1_ps(slope);
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        const __m512 g = cvni_relu_grad1_avx512(_mm512_loadu_ps(y + i), _mm512_loadu_ps(dy + i), s);
+        _mm512_storeu_ps(dx + i, add ? _mm512_add_ps(g, _mm512_loadu_ps(dx + i)) : g);
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        const __m512 g = cvni_relu_grad1_avx512(_mm512_maskz_loadu_ps(mask, y + i),
+                                                _mm512_maskz_loadu_ps(mask, dy + i), s);
+        _mm512_mask_storeu_ps(dx + i, mask,
+                              add ? _mm512_add_ps(g, _mm512_maskz_loadu_ps(mask, dx + i)) : g);
+    }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_grad_avx512(int n, const float f[4], const float *x, const float *dy,
+                                  float *dx, int add)
+{
+    const __m512 scale = _mm512_set1_ps(f[0]);
+    const __m512 slope = _mm512_set1_ps(f[1]);
+    const __m512 mean = _mm512_set1_ps(f[2]);
+    const __m512 shift = _mm512_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        const __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + i), mean);
+        __m512 g = _mm512_fmadd_ps(slope, d, shift);
+        g = _mm512_fmadd_ps(scale, _mm512_loadu_ps(dy + i), g);
+        _mm512_storeu_ps(dx + i, add ? _mm512_add_ps(g, _mm512_loadu_ps(dx + i)) : g);
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        const __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), mean);
+        __m512 g = _mm512_fmadd_ps(slope, d, shift);
+        g = _mm512_fmadd_ps(scale, _mm512_maskz_loadu_ps(mask, dy + i), g);
+        if (add) g = _mm512_add_ps(g, _mm512_maskz_loadu_ps(mask, dx + i));
+        _mm512_mask_storeu_ps(dx + i, mask, g);
+    }
+}
+
+/* cvni_exp_parts; k itself. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_exp_parts_avx512(__m512 x, __m512 *k)
+{
+    const __m512 v = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
+    const __m512 whole = _mm512_cvtepi32_ps(_mm512_cvtps_epi32(v));
+    __m512 r = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693359375f), x);
+    __m512 p = _mm512_set1_ps(1.0f / 5040);
+    r = _mm512_fmadd_ps(whole, _mm512_set1_ps(2.12194440e-4f), r);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+    *k = whole;
+    return _mm512_fmadd_ps(_mm512_mul_ps(r, r), p, r);
+}
+
+/* x to [-limit, limit]; a NaN stays one. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_clamp_avx512(__m512 x, float limit)
+{
+    return _mm512_min_ps(_mm512_set1_ps(limit), _mm512_max_ps(_mm512_set1_ps(-limit), x));
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_exp1_avx512(__m512 x)
+{
+    __m512 k;
+    const __m512 p = cvni_exp_parts_avx512(cvni_clamp_avx512(x, 104), &k);
+    return _mm512_scalef_ps(_mm512_add_ps(p, _mm512_set1_ps(1)), k);
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_sigmoid1_avx512(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1);
+    const __m512 e = cvni_exp1_avx512(_mm512_sub_ps(_mm512_setzero_ps(), x));
+    return _mm512_div_ps(one, _mm512_add_ps(one, e));
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_tanh1_avx512(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1);
+    __m512 k, power, e;
+    const __m512 p = cvni_exp_parts_avx512(cvni_clamp_avx512(_mm512_add_ps(x, x), 20), &k);
+    power = _mm512_scalef_ps(one, k);
+    e = _mm512_fmadd_ps(power, p, _mm512_sub_ps(power, one));
+    return _mm512_div_ps(e, _mm512_add_ps(e, _mm512_set1_ps(2)));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_exp_avx512(int n, float shift, const float *x, float *y)
+{
+    const __m512 s = _mm512_set1_ps(shift);
+    int i = 0;
+    for (; n - i >= 16; i += 16)
+        _mm512_storeu_ps(y + i, cvni_exp1_avx512(_mm512_sub_ps(_mm512_loadu_ps(x + i), s)));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, mask,
+                              cvni_exp1_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i),
+                                                             s)));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_sigmoid_avx512(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 16; i += 16)
+        _mm512_storeu_ps(y + i, cvni_sigmoid1_avx512(_mm512_loadu_ps(x + i)));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, mask,
+                              cvni_sigmoid1_avx512(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tanh_avx512(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 16; i += 16) _mm512_storeu_ps(y + i, cvni_tanh1_avx512(_mm512_loadu_ps(x + i)));
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, mask, cvni_tanh1_avx512(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
@@ -23077,15 +23979,19 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_gemm_tile_avx512,
                                                   cvni_pack_rows_avx2,
                                                   cvni_pack_columns_avx512,
-                                                  cvni_dot_c,
-                                                  cvni_axpy_c,
-                                                  cvni_sum_c,
-                                                  cvni_sum_square_diff_c,
-                                                  cvni_dot_diff_c,
-                                                  cvni_scale_shift_c,
-                                                  cvni_add_c,
-                                                  cvni_relu_c,
-                                                  cvni_relu_grad_c };
+                                                  cvni_dot_avx512,
+                                                  cvni_axpy_avx512,
+                                                  cvni_sum_avx512,
+                                                  cvni_sum_square_diff_avx512,
+                                                  cvni_dot_diff_avx512,
+                                                  cvni_scale_shift_avx512,
+                                                  cvni_add_avx512,
+                                                  cvni_relu_avx512,
+                                                  cvni_relu_grad_avx512,
+                                                  cvni_exp_avx512,
+                                                  cvni_sigmoid_avx512,
+                                                  cvni_tanh_avx512,
+                                                  cvni_norm_grad_avx512 };
 #endif
 
 /* ================================================================================================
