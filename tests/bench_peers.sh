@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
     --threads) threads=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --rounds) rounds=$2; shift 2 ;;
-    --*) sed -n '2,21s/^# \{0,1\}//p' "tests/bench_peers.sh"; exit 1 ;;
+    --*) sed -n '2,19s/^# \{0,1\}//p' "tests/bench_peers.sh"; exit 1 ;;
     *) break ;;
     esac
 done
