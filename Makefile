@@ -25,6 +25,7 @@ help:
 	@echo 'make examples    all programs of examples/'
 	@echo 'make build/NAME  one program: build/02_mnist_lenet from examples/, build/test_conv from tests/'
 	@echo 'make test        all tests'
+	@echo 'make bench       how fast it is: products, convolutions, training, prediction (6 minutes)'
 	@echo 'make clean       remove build/'
 
 demo: build/demo
@@ -37,6 +38,9 @@ endif
 
 test:
 	CC='$(CC)' sh tests/run.sh
+
+bench: build/bench
+	build/bench all
 
 clean:
 	rm -rf build
@@ -52,4 +56,4 @@ build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
 
 build/05_own_images: LIBS = -lstb
 
-.PHONY: help demo examples test clean
+.PHONY: help demo examples test bench clean
