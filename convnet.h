@@ -18901,6 +18901,16 @@ static cvn_result cvni_needs_own(cvn_net *net, const char *call)
     return CVN_OK;
 }
 
+/* The same, and there is something to minimise. */
+static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_own(net, call);
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+}
+
 cvn_result cvn_step(cvn_net *net)
 {
     const cvn_result result = cvni_needs_own(net, "cvn_step");
@@ -19951,7 +19961,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    cvn_result result = cvni_needs_own(net, "cvn_fit");
+    cvn_result result = cvni_needs_loss(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -20214,7 +20224,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
     cvni_text t;
     cvni_snapshot s;
-    cvn_result result = cvni_needs_own(net, "cvn_check");
+    cvn_result result = cvni_needs_loss(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
@@ -20370,7 +20380,7 @@ cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_ra
     cvni_fit_run run;
     cvni_snapshot s;
     cvn_lr_range o;
-    cvn_result result = cvni_needs_own(net, "cvn_lr_range_test");
+    cvn_result result = cvni_needs_loss(net, "cvn_lr_range_test");
     if (result != CVN_OK) return result;
     memset(&o, 0, sizeof o);
     if (options) o = *options;
