@@ -1565,7 +1565,8 @@ CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
  *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
  *                      forward pass until changed; n is that of the batches. NULL (or a new
- *                      cvn_build): all 1. Definition: head of the losses
+ *                      cvn_build, or a call with a cvn_data): all 1. Definition: head of the
+ *                      losses
  *   cvn_forward        runs the whole graph in training mode over the n samples set last (all
  *                      inputs: the same n)
  *   cvn_forward_eval   the same in prediction mode (no dropout, running statistics), up to the
@@ -1708,8 +1709,10 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
  * checkpoint. Takes memory for the order of the samples and, with keep_best, one copy of the
  * parameters; gives it back at the end.
  *   accumulate  k batches of b act as one batch of k*b in the memory of b (but for batch norm,
- *               which sees b samples): what a schedule, a callback and progress->batch call a batch
- *               is a step then. The rest at the end of an epoch makes a step too.
+ *               which sees b samples, and for means over labels that class weights or ignored
+ *               labels make uneven: each batch has its own): what a schedule, a callback and
+ *               progress->batch call a batch is a step then. The rest at the end of an epoch makes
+ *               a step too.
  *   averages    (cvn_set_ema) begin anew unless options.resume. The validation judges them and
  *               keep_best keeps them; at the end of a run, as above, they become the weights. A
  *               callback finds the weights in the net: cvn_swap_ema, twice, shows it the averages.
@@ -1849,8 +1852,9 @@ typedef struct cvn_data {
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
     const float *targets;           /* [count, ...] for the targets, or NULL */
-    const float *weights;           /* [count] weights of the samples in the losses, for cvn_fit and
-                                     * cvn_evaluate; NULL: all 1; used beside fill too */
+    const float *weights;           /* [count] weights of the samples in the losses, 0 or more, for
+                                     * cvn_fit and cvn_evaluate; NULL: all 1; used beside fill
+                                     * too */
     float mean[CVN_MAX_CHANNELS];   /* of bytes/255 */
     float std[CVN_MAX_CHANNELS];    /* 0: 1 */
     int channels, height, width;    /* of an image: for bytes, and to augment what goes into a
@@ -19284,6 +19288,16 @@ static cvn_result cvni_needs_own(cvn_net *net, const char *call)
     return CVN_OK;
 }
 
+/* The same, and there is something to minimise. */
+static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_own(net, call);
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+}
+
 cvn_result cvn_step(cvn_net *net)
 {
     const cvn_result result = cvni_needs_own(net, "cvn_step");
@@ -19344,12 +19358,13 @@ static double cvni_schedule_gamma(const cvn_schedule *s)
     return s->gamma > 0 ? (double)s->gamma : s->kind == CVN_SCHEDULE_EXPONENTIAL ? 0.95 : 0.1;
 }
 
-/* Rates of PLATEAU: what an epoch's loss changes (under another schedule too: the run may be resumed
- * with this one), and the rate after the cuts so far. */
+/* Rates of PLATEAU: what an epoch's loss changes (under another schedule too: the run may be
+ * resumed with this one), and the rate after the cuts so far. */
 static void cvni_plateau(const cvn_schedule *s, cvni_fit_state *f, double loss)
 {
+    const double best = f->plateau_best;
     f->plateau_bad++;
-    if (f->epoch == 0 || loss < f->plateau_best * (1 - 1e-4) || f->plateau_best != f->plateau_best) {
+    if (f->epoch == 0 || loss < best * (1 - 1e-4) || best != best) {
         f->plateau_best = loss;
         f->plateau_bad = 0;
     }
@@ -20367,7 +20382,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    cvn_result result = cvni_needs_own(net, "cvn_fit");
+    cvn_result result = cvni_needs_loss(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -20630,7 +20645,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
     cvni_text t;
     cvni_snapshot s;
-    cvn_result result = cvni_needs_own(net, "cvn_check");
+    cvn_result result = cvni_needs_loss(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
@@ -20786,7 +20801,7 @@ cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_ra
     cvni_fit_run run;
     cvni_snapshot s;
     cvn_lr_range o;
-    cvn_result result = cvni_needs_own(net, "cvn_lr_range_test");
+    cvn_result result = cvni_needs_loss(net, "cvn_lr_range_test");
     if (result != CVN_OK) return result;
     memset(&o, 0, sizeof o);
     if (options) o = *options;
@@ -20924,8 +20939,8 @@ static int cvni_redraw(const cvn_progress *p)
     return p->batch == p->batches || floor(10 * p->seconds) > floor(10 * before);
 }
 
-/* What an event prints: over the bar, where there is a terminal; "" for nothing. A range test has no
- * epochs, so its end prints the line of one. */
+/* What an event prints: over the bar, where there is a terminal; "" for nothing. A range test has
+ * no epochs, so its end prints the line of one. */
 static void cvni_print_event(cvni_text *t, const cvn_progress *p, int terminal)
 {
     char line[256] = "";

@@ -1310,6 +1310,22 @@ static void check_recomputed(void)
     }
 }
 
+static void without_a_loss(void)
+{
+    cvn_data data = plain_set(12);
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *net = cvn_create(NULL);
+    char text[256];
+    cvn_dense(net, cvn_input_vector(net, 3), 2);
+    CHECKF(cvn_build(net, 4) == CVN_OK, "%s", cvn_error(net));
+    o.epochs = 1;
+    CHECK(cvn_fit(net, &data, NULL, &o) == CVN_ERROR_STATE);
+    CHECKF(strstr(cvn_error(net), "no loss") != NULL, "%s", cvn_error(net));
+    CHECK(cvn_check(net, &data, text, sizeof text) == CVN_ERROR_STATE);
+    CHECK(cvn_lr_range_test(net, &data, NULL, &range) == CVN_ERROR_STATE);
+    cvn_destroy(net);
+}
+
 /* ---- freezing and plans ---- */
 
 static void freeze_after_build(void)
@@ -1380,6 +1396,7 @@ int main(void)
     RUN(range_ends);
     RUN(range_refused);
     RUN(check_recomputed);
+    RUN(without_a_loss);
     RUN(freeze_after_build);
     return test_done();
 }

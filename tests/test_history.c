@@ -335,36 +335,36 @@ static void progress_lines(void)
 /* A bar ends with a new line at the latest when the run does, whatever the run is. */
 static void progress_events(void)
 {
-    char text[300];
-    cvni_text t = { text, sizeof text, 0 };
+    char out[300];
+    cvni_text t = { out, sizeof out, 0 };
     cvn_progress p = some_progress();
     p.batch = p.batches;
     cvni_print_event(&t, &p, 0);
     CHECK(t.length == 0);
     cvni_print_event(&t, &p, 1);
-    CHECKF(strncmp(text, "\r 3/10 [=", 9) == 0 && t.length >= 79, "\"%s\"", text);
+    CHECKF(strncmp(out, "\r 3/10 [=", 9) == 0 && t.length >= 79, "\"%s\"", out);
     for (int terminal = 0; terminal < 2; terminal++) {
         p = some_progress();
         p.event = CVN_EVENT_EPOCH;
         t.length = 0;
         cvni_print_event(&t, &p, terminal);
-        CHECKF(strstr(text, "epoch  3/10") == text + terminal && text[t.length - 1] == '\n',
-               "\"%s\"", text);
+        CHECKF(strstr(out, "epoch  3/10") == out + terminal && out[t.length - 1] == '\n',
+               "\"%s\"", out);
         p.event = CVN_EVENT_END;
         t.length = 0;
         cvni_print_event(&t, &p, terminal);
         CHECK(t.length == 0);
         p.result = CVN_STOPPED;
         cvni_print_event(&t, &p, terminal);
-        CHECKF(strstr(text, "stopped in epoch 3, best epoch 3") && text[t.length - 1] == '\n',
-               "\"%s\"", text);
+        CHECKF(strstr(out, "stopped in epoch 3, best epoch 3") && out[t.length - 1] == '\n',
+               "\"%s\"", out);
         p.result = CVN_OK;              /* of a range test */
         p.best_epoch = 0;
         p.epoch = p.epochs = 1;
         t.length = 0;
         cvni_print_event(&t, &p, terminal);
-        CHECKF(t.length > 0 && strstr(text, "epoch 1/1  loss 0.2345") && text[t.length - 1] == '\n',
-               "\"%s\"", text);
+        CHECKF(t.length > 0 && strstr(out, "epoch 1/1  loss 0.2345") && out[t.length - 1] == '\n',
+               "\"%s\"", out);
     }
 }
 
