@@ -685,7 +685,8 @@ CONVNET_API cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupn
  * as a matrix with the outputs as rows; returns the node. u, v follow the singular vectors by one
  * power iteration a training forward pass; predictions use them as they stand. Parameters are named
  * as by torch.nn.utils.spectral_norm: weight_orig, and among the running statistics weight_u and
- * weight_v. Tied layers share it. A batch norm behind the layer is not folded.
+ * weight_v (behind another name of the weight: in_proj_weight_orig, ...). Tied layers share it. A
+ * batch norm behind the layer is not folded.
  *   errors   CVN_ERROR_ARGUMENT when the node has no weight of two or more axes
  *   source   T. Miyato et al., arXiv:1802.05957 */
 CONVNET_API cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node);
@@ -5028,30 +5029,37 @@ static void cvni_spectral_init(cvn_net *net)
     }
 }
 
+/* The parameter is from now on called as its name in PyTorch with this ending. */
+static void cvni_spectral_name(cvn_net *net, cvni_param *p, const char *weight, const char *ending)
+{
+    char suffix[CVN_MAX_NAME];
+    snprintf(suffix, sizeof suffix, "%s_%s", weight, ending);
+    p->suffix = cvni_copy_text(net, suffix);
+    if (p->suffix) p->name = cvni_param_name(net, net->layers[p->layer].name, p->suffix);
+}
+
 /* The two vectors behind a weight, normal draws; the weight's name says what it is now. */
 static cvn_result cvni_spectral_params(cvn_net *net, cvni_layer *l)
 {
     const cvni_spectral d = cvni_spectral_of(net, l);
-    const char *const suffix[2] = { "weight_u", "weight_v" };
-    const char *owner = net->layers[net->params[l->param[0]].layer].name;
+    const int weight = l->param[0];
+    const char *suffix = net->params[weight].suffix;
     for (int i = 0; i < 2; i++) {
         cvni_param *p;
         if (!cvni_grow(net, (void **)&net->params, &net->param_capacity, net->param_count + 1,
                        sizeof *net->params))
             return cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
         p = &net->params[net->param_count++];
-        *p = net->params[l->param[0]];
-        p->suffix = suffix[i];
+        *p = net->params[weight];
         p->shape = cvni_shape(1, i ? d.cols : d.rows, 0, 0, 0);
         p->count = (size_t)p->shape.dim[0];
         p->init.kind = CVN_INIT_NORMAL;
         p->init.a = 0;
         p->init.b = 1;
         p->role = CVNI_RUNNING;
-        p->name = cvni_param_name(net, owner, suffix[i]);
+        cvni_spectral_name(net, p, suffix, i ? "v" : "u");
     }
-    net->params[l->param[0]].suffix = "weight_orig";
-    net->params[l->param[0]].name = cvni_param_name(net, owner, "weight_orig");
+    cvni_spectral_name(net, &net->params[weight], suffix, "orig");
     return net->failed;
 }
 
