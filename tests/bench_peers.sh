@@ -1,10 +1,10 @@
 #!/bin/sh
 # bench_peers.sh - this library beside PyTorch, oneDNN and OpenBLAS on the CPU, each row interleaved:
 #
-#     sh tests/bench_peers.sh [--threads N] [--seconds S] [--rounds R] [NAME...]
+#     sh tests/bench_peers.sh [--threads N] [--seconds S] [--rounds R] [--cpu] [NAME...]
 #
 # NAME as for build/bench (tests/bench.c); without one, all rows. Peers that are not installed are skipped:
-#   torch      train, infer, conv: peers_torch.py, by the first python of $PYTHON, python3, /usr/bin/python3 that has torch
+#   torch      train, infer, conv: peers_torch.py, by the first of $PYTHON, python3, /usr/bin/python3 that has torch
 #   onednn     conv: peers_onednn.c (C API of version 2); gemm: dnnl_sgemm
 #   openblas   gemm: cblas_sgemm
 # The peers_ files are looked for in $CONVNET_PEERS, then in ../shared/bench.
@@ -15,21 +15,25 @@
 # rounds, S (2) seconds each. Printed: the median of the rounds of both, and how many times faster ours is (ratio of the
 # medians), the memory at its peak where the peer tells it. PyTorch keeps freed memory (glibc's MALLOC_ variables), else
 # it faults in each large activation anew; with a BLAS of its own threads set OPENBLAS_NUM_THREADS=1 for small nets.
-# Other work on the machine spoils it: a row whose rounds differ by more than a tenth ends with "unsteady".
+# Other work on the machine spoils it: a row whose rounds differ by more than a tenth ends with "unsteady". --cpu: one
+# thread, and instead of the clock on the wall the time that a process had a processor, on both sides (the peers' files
+# are copied with another clock): ratios that hold on a busy machine to about a tenth.
 
 cd "$(dirname "$0")/.." || exit 1
 threads=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-seconds=2 rounds=3
+seconds=2 rounds=3 cpu=
 while [ $# -gt 0 ]; do
     case $1 in
     --threads) threads=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --rounds) rounds=$2; shift 2 ;;
-    --*) sed -n '2,19s/^# \{0,1\}//p' "tests/bench_peers.sh"; exit 1 ;;
+    --cpu) cpu=--cpu; shift ;;
+    --*) sed -n '2,21s/^# \{0,1\}//p' "tests/bench_peers.sh"; exit 1 ;;
     *) break ;;
     esac
 done
 POLICIES=${POLICIES:-default passive}
+[ -z "$cpu" ] || threads=1 POLICIES=passive
 CC=${CC:-cc}
 out=build/peers
 mkdir -p $out
@@ -57,8 +61,18 @@ cat >$out/product.c <<'END'
 #include <cblas.h>
 #endif
 
-static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
-static int compare(const void *a, const void *b) { double x = *(double *)a, y = *(double *)b; return (x > y) - (x < y); }
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
 
 static float *filled(size_t n)
 {
@@ -92,11 +106,21 @@ int main(int argc, char **argv)
 }
 END
 build() { $CC -O2 -fopenmp "$@" -lm >/dev/null 2>&1; }
-openblas= onednn= onednn_conv=
-build -o $out/openblas $out/product.c -lopenblas && openblas=yes
-build -DUSE_ONEDNN -o $out/onednn $out/product.c -ldnnl && onednn=yes
+clock=CLOCK_MONOTONIC
+[ -z "$cpu" ] || clock=CLOCK_PROCESS_CPUTIME_ID
+if [ -n "$peers" ] && [ -n "$cpu" ]; then
+    { echo '#include <time.h>'
+      echo "static double now(void) { struct timespec t; clock_gettime($clock, &t);"
+      echo "    return t.tv_sec + 1e-9 * t.tv_nsec; }"
+      sed 's/omp_get_wtime()/now()/g' "$peers/peers_onednn.c"; } >$out/peers_onednn.c
+    sed 's/time\.perf_counter/time.process_time/g' "$peers/peers_torch.py" >$out/peers_torch.py
+    peers=$out
+fi
+openblas='' onednn='' onednn_conv=''
+build -DCLOCK=$clock -o $out/openblas $out/product.c -lopenblas && openblas=yes
+build -DCLOCK=$clock -DUSE_ONEDNN -o $out/onednn $out/product.c -ldnnl && onednn=yes
 [ -n "$peers" ] && build -o $out/onednn_conv "$peers/peers_onednn.c" -ldnnl && onednn_conv=yes
-[ -n "$peers" ] && [ -n "$python" ] || { echo "# skipped: PyTorch (train, infer, conv)"; python=; }
+[ -n "$peers" ] && [ -n "$python" ] || { echo "# skipped: PyTorch (train, infer, conv)"; python=''; }
 [ -n "$onednn_conv" ] || echo "# skipped: oneDNN (conv)"
 [ -n "$onednn" ] || echo "# skipped: oneDNN (gemm)"
 [ -n "$openblas" ] || echo "# skipped: OpenBLAS (gemm)"
@@ -115,7 +139,7 @@ measure() {             # library, configuration, policy, row, seconds
     row=$4
     kind=${row%%:*} rest=${row#*:}
     case $1 in
-    ours) under "$3" build/bench --threads "$threads" --seconds "$5" "$row" |
+    ours) under "$3" build/bench $cpu --threads "$threads" --seconds "$5" "$row" |
         awk -F, -v row="$row" '$1 == row && $4 + 0 > 0 { print $4, $6 }' ;;
     torch)
         case $kind in conv) name=${row%:*} ;; *) name=$row ;; esac
@@ -125,7 +149,8 @@ measure() {             # library, configuration, policy, row, seconds
     onednn_conv)
         layer=${rest%%:*} batch=${rest#*:}
         under "$3" $out/onednn_conv "$layer" "${batch#*:}" "$2" |
-            awk -F, -v layer="$layer" -v batch="${batch%:*}" '$1 == layer && $2 == batch && $6 + 0 > 0 { print $6, "-" }' ;;
+            awk -F, -v layer="$layer" -v batch="${batch%:*}" '
+                $1 == layer && $2 == batch && $6 + 0 > 0 { print $6, "-" }' ;;
     *)
         under "$3" env OPENBLAS_NUM_THREADS="$threads" $out/"$1" $(echo "$rest" | tr x ' ') "$5" ;;
     esac
@@ -151,7 +176,9 @@ best() {                # library, row
     done | sort -n | awk 'NR == 1 { print $3, $4 }'
 }
 
-median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+median() {
+    sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
 
 compare() {             # row, library
     row=$1 library=$2
@@ -166,23 +193,29 @@ compare() {             # row, library
         measure "$library" ${theirs% *} "${theirs#* }" "$1" "$seconds" >>$out/theirs
     done
     [ -s $out/mine ] && [ -s $out/theirs ] || { printf '%-36s failed\n' "$1"; return; }
-    spread=$(for f in mine theirs; do sort -n $out/$f | awk 'NR == 1 { a = $1 } END { if ($1 > 1.1 * a) print "unsteady" }'
-        done | head -1)
+    spread=$(for f in mine theirs; do
+        sort -n $out/$f | awk 'NR == 1 { a = $1 } END { if ($1 > 1.1 * a) print "unsteady" }'
+    done | head -1)
     a=$(median $out/mine) b=$(median $out/theirs)
     echo "$1 $a $b ${mine#* } $library ${theirs#* } ${theirs% *} $(awk 'END { print $2 }' $out/mine) \
 $(awk 'END { print $2 }' $out/theirs) $spread" | tee -a $out/rows | awk '{
-        printf "%-36s %11.4f %11.4f %7.2f  %-8s %s %s %s  %s %s  %s\n", $1, $2, $3, $3 / $2, $4, $5, $7, $6, $8, $9, $10 }'
+        printf "%-36s %11.4f %11.4f %7.2f  ", $1, $2, $3, $3 / $2
+        printf "%-8s %s %s %s  %s %s  %s\n", $4, $5, $7, $6, $8, $9, $10 }'
 }
 
 # ---- rows --------------------------------------------------------------------------------------------------------
 
 [ $# -gt 0 ] || set -- all
-printf '%-36s %11s %11s %7s  %s\n' row ours_ms peer_ms ratio "ours: policy  peer: library configuration policy  MB: ours peer"
+printf '%-36s %11s %11s %7s  %s\n' row ours_ms peer_ms ratio \
+    "ours: policy  peer: library configuration policy  MB: ours peer"
 : >$out/rows
 for wanted in "$@"; do
     build/bench list | awk -v wanted="$wanted" '
         { kind = $0; sub(/:.*/, "", kind) }
-        wanted == "all" || wanted == kind ":all" || $0 == wanted || (kind == "conv" && index($0, wanted) == 1) { print; n++ }
+        wanted == "all" || wanted == kind ":all" || $0 == wanted || (kind == "conv" && index($0, wanted) == 1) {
+            print
+            n++
+        }
         END { if (!n && wanted ~ /^gemm:[0-9]+x[0-9]+x[0-9]+$/) print wanted }'
 done >$out/names
 while read -r row; do
