@@ -2380,6 +2380,9 @@ typedef struct cvni_kernels {
     void (*tanh)(int n, const float *x, float *y);      /* to 3 units in the last place */
     /* dx = f[0]*dy + f[1]*(x - f[2]) + f[3] */
     void (*norm_grad)(int n, const float f[4], const float *x, const float *dy, float *dx, int add);
+    /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
+    void (*adam)(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                 float *most);
 } cvni_kernels;
 
 struct cvn_net {
@@ -7067,11 +7070,10 @@ typedef struct cvni_pool_job {
     int add;
 } cvni_pool_job;
 
-static void cvni_maxpool_part(void *context, int begin, int end, int worker)
+/* Window by window; of equal values the first one wins, and a NaN against all numbers. */
+static void cvni_maxpool_windows(const cvni_pool_job *j, int begin, int end)
 {
-    const cvni_pool_job *j = (const cvni_pool_job *)context;
     const int W = j->w.n;
-    (void)worker;
     for (int t = begin; t < end; t++) {
         const float *plane = j->x + t * j->plane;
         float *y = j->y ? j->y + t * j->outputs : NULL;
@@ -7091,6 +7093,72 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
             }
         }
     }
+}
+
+#define CVNI_POOL_BLOCK 256
+
+/* The same of one element that n windows side by side meet, `stride` apart in a row; `at`: place of
+ * the first one. Masks instead of branches, so that the loop becomes vectors. */
+CVNI_HOT
+static void cvni_maxpool_tap(int n, int stride, const float *CVNI_RESTRICT x, int at,
+                             float *CVNI_RESTRICT y, int *CVNI_RESTRICT winner)
+{
+    float v[CVNI_POOL_BLOCK];
+    if (stride == 2) for (int i = 0; i < n; i++) v[i] = x[2 * i];
+    else for (int i = 0; i < n && stride > 2; i++) v[i] = x[i * stride];
+    if (stride != 1) x = v;
+    for (int i = 0; i < n; i++) {
+        const int take = -((x[i] > y[i]) | ((x[i] != x[i]) & (y[i] == y[i])));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &x[i], sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+        winner[i] ^= (winner[i] ^ (at + i * stride)) & take;
+    }
+}
+
+/* Results [from, to) of row oh of a plane, tap by tap: what is below all values wins against
+ * nothing but itself, at the window's first place. */
+static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh, int from, int to,
+                             float *y, int *winner)
+{
+    const cvni_pool_axis *w = &j->w;
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    for (int i = from; i < to; i++) {
+        y[i - from] = -HUGE_VALF;
+        winner[i - from] = rows.begin * w->n + cvni_max(i * w->stride - w->pad0, 0);
+    }
+    for (int h = rows.begin; h < rows.end; h++)
+        for (int k = 0; k < w->kernel; k++) {
+            const int first = k - w->pad0;              /* of window 0 */
+            const int low = cvni_max(from, first < 0 ? cvni_ceil_div(-first, w->stride) : 0);
+            const int high = cvni_min(to, w->n > first ? (w->n - 1 - first) / w->stride + 1 : 0);
+            const int at = h * w->n + first + low * w->stride;
+            if (low < high)
+                cvni_maxpool_tap(high - low, w->stride, plane + at, at, y + (low - from),
+                                 winner + (low - from));
+        }
+}
+
+static void cvni_maxpool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    float values[CVNI_POOL_BLOCK];      /* where they are not wanted */
+    int places[CVNI_POOL_BLOCK];
+    (void)worker;
+    if (!j->w.kernel) {
+        cvni_maxpool_windows(j, begin, end);
+        return;
+    }
+    for (int t = begin; t < end; t++)
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
+                const ptrdiff_t at = t * j->outputs + (ptrdiff_t)oh * j->w.out + ow;
+                cvni_maxpool_row(j, j->x + t * j->plane, oh, ow,
+                                 cvni_min(ow + CVNI_POOL_BLOCK, j->w.out),
+                                 j->y ? j->y + at : values, j->winner ? j->winner + at : places);
+            }
 }
 
 static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
@@ -7800,7 +7868,6 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_HOT
 static void cvni_norm_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
@@ -7821,7 +7888,7 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
         const float w = d->no_affine ? 1 : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c];
         double db = 0;
         double dw = 0;
-        float a, b;
+        float f[4];
         for (int n = 0; n < j->N; n++) {
             const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
             db += (double)j->net->k->sum(j->S, j->l->dy + at);
@@ -7831,17 +7898,13 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
         if (dweight) dweight[c] += (float)dw;
         if (dbias) dbias[c] += (float)db;
         if (!j->dx) continue;
-        /* factor of x - mean */
-        a = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;
-        b = batch ? (float)(-(double)(w * s) * db / m) : 0;
+        f[0] = w * s;
+        f[1] = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;
+        f[2] = mean;
+        f[3] = batch ? (float)(-(double)(w * s) * db / m) : 0;
         for (int n = 0; n < j->N; n++) {
             const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            const float *x = j->x->y + at;
-            const float *dy = j->l->dy + at;
-            float *dx = j->dx + at;
-            if (j->add)
-                for (int i = 0; i < j->S; i++) dx[i] += w * s * dy[i] + a * (x[i] - mean) + b;
-            else for (int i = 0; i < j->S; i++) dx[i] = w * s * dy[i] + a * (x[i] - mean) + b;
+            j->net->k->norm_grad(j->S, f, j->x->y + at, j->l->dy + at, j->dx + at, j->add);
         }
     }
 }
@@ -18771,6 +18834,7 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
 /* One parameter's share of a step. */
 typedef struct cvni_update {
     const cvn_optimizer *o;
+    const cvni_kernels *kern;
     float *w, *g;
     float *s[CVNI_MAX_SLOTS];           /* state; NULL where the optimizer has none */
     size_t count;
@@ -18781,42 +18845,44 @@ typedef struct cvni_update {
     int first;                          /* t = 1 */
 } cvni_update;
 
+/* What the loops read of u is copied, for a store of a float might change it: they would not become
+ * vectors. */
 CVNI_HOT
 static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float momentum = u->o->momentum;
-    const float part = 1 - u->o->dampening;
-    float *v = u->s[0];
+    const float momentum = u->o->momentum, part = 1 - u->o->dampening;
+    const float lr = u->lr, decay = u->decay;
+    const int first = u->first, nesterov = u->o->nesterov;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
+    if (momentum == 0) {
+        for (size_t i = begin; i < end; i++) w[i] -= lr * (grad[i] + decay * w[i]);
+        return;
+    }
     for (size_t i = begin; i < end; i++) {
-        float g = u->g[i] + u->decay * u->w[i];
-        if (momentum != 0) {
-            v[i] = u->first ? g : momentum * v[i] + part * g;
-            g = u->o->nesterov ? g + momentum * v[i] : v[i];
-        }
-        u->w[i] -= u->lr * g;
+        float g = grad[i] + decay * w[i];
+        v[i] = first ? g : momentum * v[i] + part * g;
+        g = nesterov ? g + momentum * v[i] : v[i];
+        w[i] -= lr * g;
     }
 }
 
 /* Adam and AdamW. */
-CVNI_HOT
 static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
     const int decoupled = u->o->kind == CVN_ADAMW;
-    float *m = u->s[0];
-    float *v = u->s[1];
-    float *most = u->o->amsgrad ? u->s[2] : NULL;
-    for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + (decoupled ? 0 : u->decay * u->w[i]);
-        const float w = decoupled ? u->w[i] - u->lr * u->decay * u->w[i] : u->w[i];
-        float second;
-        m[i] = b1 * m[i] + (1 - b1) * g;
-        v[i] = b2 * v[i] + (1 - b2) * g * g;
-        if (most && !(most[i] >= v[i])) most[i] = v[i];
-        second = most ? most[i] : v[i];
-        u->w[i] = w - u->lr * (m[i] * u->correct1) / (sqrtf(second * u->correct2) + u->o->eps);
-    }
+    float f[8];
+    f[0] = u->o->beta1;
+    f[1] = u->o->beta2;
+    f[2] = u->o->eps;
+    f[3] = u->lr;
+    f[4] = u->correct1;
+    f[5] = u->correct2;
+    f[6] = decoupled ? 0 : u->decay;            /* to g */
+    f[7] = decoupled ? u->lr * u->decay : 0;    /* from w */
+    u->kern->adam((int)(end - begin), f, u->g + begin, u->w + begin, u->s[0] + begin,
+                  u->s[1] + begin, u->o->amsgrad ? u->s[2] + begin : NULL);
 }
 
 CVNI_HOT
@@ -19258,6 +19324,7 @@ static void cvni_step(cvn_net *net, float lr)
     net->optimizer_step++;
     memset(&u, 0, sizeof u);
     u.o = o;
+    u.kern = net->k;
     u.first = net->optimizer_step == 1;
     u.correct1 = (float)(1 / (1 - pow((double)o->beta1, (double)net->optimizer_step)));
     u.correct2 = (float)(1 / (1 - pow((double)o->beta2, (double)net->optimizer_step)));
@@ -22712,7 +22779,9 @@ CVNI_COLD_END
  * >>kernels-c   the plain kernels: portable, and the reference of all others
  * ==============================================================================================
  *   Sums run in eight lanes, so that a compiler may vectorise them without reordering what the code
- *   says. */
+ *   says. Loops that select do so between numbers that are there already, for gcc turns a selected
+ *   operation into a branch. y may be x in all elementwise kernels.
+ *                                                                   tested: tests/test_kernels.c */
 
 #define CVNI_LANES 8
 
@@ -22975,6 +23044,23 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
     else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
+CVNI_HOT
+static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                        float *most)
+{
+    const float b1 = f[0], b2 = f[1], eps = f[2], lr = f[3];
+    const float correct1 = f[4], correct2 = f[5], decay = f[6], shrink = f[7];
+    for (int i = 0; i < n; i++) {
+        const float d = g[i] + decay * w[i];
+        float second;
+        m[i] = b1 * m[i] + (1 - b1) * d;
+        v[i] = b2 * v[i] + (1 - b2) * d * d;
+        if (most && !(most[i] >= v[i])) most[i] = v[i];
+        second = most ? most[i] : v[i];
+        w[i] = w[i] - shrink * w[i] - lr * (m[i] * correct1) / (sqrtf(second * correct2) + eps);
+    }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
@@ -22994,7 +23080,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_exp_c,
                                              cvni_sigmoid_c,
                                              cvni_tanh_c,
-                                             cvni_norm_grad_c };
+                                             cvni_norm_grad_c,
+                                             cvni_adam_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -23464,6 +23551,34 @@ static void cvni_tanh_avx2(int n, const float *x, float *y)
     }
 }
 
+CVNI_TARGET("avx2,fma")
+static void cvni_adam_avx2(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                           float *most)
+{
+    const __m256 b1 = _mm256_set1_ps(f[0]), b2 = _mm256_set1_ps(f[1]), eps = _mm256_set1_ps(f[2]);
+    const __m256 c1 = _mm256_set1_ps(1 - f[0]), c2 = _mm256_set1_ps(1 - f[1]);
+    const __m256 rate = _mm256_set1_ps(f[3] * f[4]), correct2 = _mm256_set1_ps(f[5]);
+    const __m256 decay = _mm256_set1_ps(f[6]), shrink = _mm256_set1_ps(f[7]);
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 x = _mm256_loadu_ps(w + i);
+        const __m256 d = _mm256_fmadd_ps(decay, x, _mm256_loadu_ps(g + i));
+        const __m256 first = _mm256_fmadd_ps(b1, _mm256_loadu_ps(m + i), _mm256_mul_ps(c1, d));
+        __m256 second = _mm256_mul_ps(_mm256_mul_ps(c2, d), d);
+        second = _mm256_fmadd_ps(b2, _mm256_loadu_ps(v + i), second);
+        _mm256_storeu_ps(m + i, first);
+        _mm256_storeu_ps(v + i, second);
+        if (most) {
+            second = _mm256_max_ps(_mm256_loadu_ps(most + i), second);
+            _mm256_storeu_ps(most + i, second);
+        }
+        second = _mm256_add_ps(_mm256_sqrt_ps(_mm256_mul_ps(second, correct2)), eps);
+        second = _mm256_div_ps(_mm256_mul_ps(rate, first), second);
+        _mm256_storeu_ps(w + i, _mm256_sub_ps(_mm256_fnmadd_ps(shrink, x, x), second));
+    }
+    cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
@@ -23483,7 +23598,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_exp_avx2,
                                                 cvni_sigmoid_avx2,
                                                 cvni_tanh_avx2,
-                                                cvni_norm_grad_avx2 };
+                                                cvni_norm_grad_avx2,
+                                                cvni_adam_avx2 };
 
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
@@ -23995,6 +24111,34 @@ static void cvni_tanh_avx512(int n, const float *x, float *y)
     }
 }
 
+CVNI_TARGET("avx512f")
+static void cvni_adam_avx512(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                             float *most)
+{
+    const __m512 b1 = _mm512_set1_ps(f[0]), b2 = _mm512_set1_ps(f[1]), eps = _mm512_set1_ps(f[2]);
+    const __m512 c1 = _mm512_set1_ps(1 - f[0]), c2 = _mm512_set1_ps(1 - f[1]);
+    const __m512 rate = _mm512_set1_ps(f[3] * f[4]), correct2 = _mm512_set1_ps(f[5]);
+    const __m512 decay = _mm512_set1_ps(f[6]), shrink = _mm512_set1_ps(f[7]);
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        const __m512 x = _mm512_loadu_ps(w + i);
+        const __m512 d = _mm512_fmadd_ps(decay, x, _mm512_loadu_ps(g + i));
+        const __m512 first = _mm512_fmadd_ps(b1, _mm512_loadu_ps(m + i), _mm512_mul_ps(c1, d));
+        __m512 second = _mm512_mul_ps(_mm512_mul_ps(c2, d), d);
+        second = _mm512_fmadd_ps(b2, _mm512_loadu_ps(v + i), second);
+        _mm512_storeu_ps(m + i, first);
+        _mm512_storeu_ps(v + i, second);
+        if (most) {
+            second = _mm512_max_ps(_mm512_loadu_ps(most + i), second);
+            _mm512_storeu_ps(most + i, second);
+        }
+        second = _mm512_add_ps(_mm512_sqrt_ps(_mm512_mul_ps(second, correct2)), eps);
+        second = _mm512_div_ps(_mm512_mul_ps(rate, first), second);
+        _mm512_storeu_ps(w + i, _mm512_sub_ps(_mm512_fnmadd_ps(shrink, x, x), second));
+    }
+    cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
@@ -24014,7 +24158,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_exp_avx512,
                                                   cvni_sigmoid_avx512,
                                                   cvni_tanh_avx512,
-                                                  cvni_norm_grad_avx512 };
+                                                  cvni_norm_grad_avx512,
+                                                  cvni_adam_avx512 };
 #endif
 
 /* ================================================================================================

@@ -1,0 +1,317 @@
+/* test_kernels.c - each kernel of each table that this CPU has against the plain C one, on every
+ * length from 0 to twice the widest vector and one more, and on some long ones; elementwise ones
+ * also in place and at odd addresses. Nothing behind the last element is touched. What sums and
+ * exponentials promise is checked against double precision, the plain ones included. */
+#define CONVNET_IMPLEMENTATION
+#include "../convnet.h"
+#include "test.h"
+
+enum { WIDEST = 16, LONGEST = 10007, ROOM = LONGEST + 64 };
+
+static const cvni_kernels *k;           /* the table under test */
+static const cvni_kernels *plain;
+static float a[ROOM], b[ROOM], x[ROOM], y[ROOM], want[ROOM];
+
+static const int lengths[] = { 63, 64, 65, 127, 129, 1000, 4096, LONGEST };
+
+/* Length number i, or -1. */
+static int length_of(int i)
+{
+    const int count = (int)(sizeof lengths / sizeof lengths[0]);
+    if (i <= 2 * WIDEST + 1) return i;
+    i -= 2 * WIDEST + 2;
+    return i < count ? lengths[i] : -1;
+}
+
+static float draw(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(int32_t)*state / 1073741824.0f;      /* -2..2 */
+}
+
+static void fill(int seed)
+{
+    uint32_t state = (uint32_t)seed * 2654435761u + 1;
+    for (int i = 0; i < ROOM; i++) {
+        a[i] = draw(&state);
+        b[i] = i % 7 == 3 ? 0 : draw(&state);
+        x[i] = draw(&state);
+        y[i] = want[i] = draw(&state);
+    }
+}
+
+/* Of y: n elements within `bound`, relative above 1 and absolute below; all behind as before. */
+static void same(const char *what, int n, double bound)
+{
+    int worst = 0;
+    double most = bound;
+    for (int i = 0; i < n; i++) {
+        const double size = fabs((double)want[i]) > 1 ? fabs((double)want[i]) : 1;
+        const double error = fabs((double)y[i] - (double)want[i]) / size;
+        if (error <= most) continue;
+        most = error;
+        worst = i;
+    }
+    CHECKF(most <= bound, "%s of %d: [%d] is %.9g, not %.9g", what, n, worst, (double)y[worst],
+           (double)want[worst]);
+    CHECKF(memcmp(y + n, want + n, sizeof(float) * (size_t)(ROOM - n)) == 0,
+           "%s of %d writes behind its end", what, n);
+}
+
+/* ---- sums: error below 1e-6 of the sum of the sizes of the terms ---- */
+
+static void sums(void)
+{
+    for (int l = 0; length_of(l) >= 0; l++) {
+        const int n = length_of(l);
+        const float mean = 0.25f;
+        double s[4] = { 0, 0, 0, 0 };
+        double size[4] = { 1e-30, 1e-30, 1e-30, 1e-30 };
+        float got[4];
+        fill(l);
+        for (int i = 0; i < n; i++) {
+            const double d = (double)x[i] - (double)mean;
+            const double term[4] = { (double)a[i] * (double)b[i], (double)x[i], d * d,
+                                     (double)a[i] * d };
+            for (int t = 0; t < 4; t++) {
+                s[t] += term[t];
+                size[t] += fabs(term[t]);
+            }
+        }
+        x[n] = a[n] = b[n] = NAN;                       /* not to be read */
+        got[0] = k->dot(n, a, b);
+        got[1] = k->sum(n, x);
+        got[2] = k->sum_square_diff(n, x, mean);
+        got[3] = k->dot_diff(n, a, x, mean);
+        for (int t = 0; t < 4; t++)
+            CHECKF(fabs((double)got[t] - s[t]) <= 1e-6 * size[t], "sum %d of %d: %.9g, not %.9g",
+                   t, n, (double)got[t], s[t]);
+    }
+}
+
+/* Values of one sign round one way: eight accumulators and more lose at most 1e-5 of 10000. One
+ * would lose 1e-4. */
+static void long_sums(void)
+{
+    double sum = 0;
+    for (int i = 0; i < LONGEST; i++) {
+        x[i] = 1 + (float)(i % 3) * 0.1f;
+        sum += (double)x[i];
+    }
+    CHECK_NEAR(k->sum(LONGEST, x), sum, 1e-5 * sum);
+}
+
+/* ---- elementwise: the plain kernel's values, to the rounding that a fused product saves ---- */
+
+static void rows(void)
+{
+    for (int l = 0; length_of(l) >= 0; l++) {
+        const int n = length_of(l);
+        fill(l);
+        plain->axpy(n, 0.3f, x, want);
+        k->axpy(n, 0.3f, x, y);
+        same("axpy", n, 3e-7);
+        plain->scale_shift(n, 1.7f, -0.3f, x, want);
+        k->scale_shift(n, 1.7f, -0.3f, x, y);
+        same("scale_shift", n, 3e-7);
+        plain->add(n, a, b, want);
+        k->add(n, a, b, y);
+        same("add", n, 0);
+        for (int s = 0; s < 2; s++) {
+            plain->relu(n, 0.2f * (float)s, b, want);
+            k->relu(n, 0.2f * (float)s, b, y);
+            same("relu", n, 0);
+            for (int add = 0; add < 2; add++) {
+                plain->relu_grad(n, 0.2f * (float)s, b, a, want, add);
+                k->relu_grad(n, 0.2f * (float)s, b, a, y, add);
+                same("relu_grad", n, 3e-7);
+            }
+        }
+        memcpy(y, x, sizeof y);                         /* in place */
+        memcpy(want, x, sizeof want);
+        plain->relu(n, 0, want, want);
+        k->relu(n, 0, y, y);
+        same("relu in place", n, 0);
+        plain->scale_shift(n, 2, 1, want + 1, want + 1);
+        k->scale_shift(n, 2, 1, y + 1, y + 1);
+        same("scale_shift in place", n + 1, 3e-7);
+    }
+}
+
+static void gradients(void)
+{
+    const float f[4] = { 1.3f, -0.4f, 0.2f, 0.05f };
+    const float adam[8] = { 0.9f, 0.99f, 1e-8f, 0.01f, 1.5f, 1.25f, 0.1f, 0.001f };
+    static float m[2][ROOM], v[2][ROOM], most[2][ROOM];
+    for (int l = 0; length_of(l) >= 0; l++) {
+        const int n = length_of(l);
+        fill(l);
+        for (int add = 0; add < 2; add++) {
+            plain->norm_grad(n, f, x, a, want, add);
+            k->norm_grad(n, f, x, a, y, add);
+            same("norm_grad", n, 5e-7);
+        }
+        for (int amsgrad = 0; amsgrad < 2; amsgrad++) {
+            for (int t = 0; t < 2; t++)
+                for (int i = 0; i < ROOM; i++) {
+                    m[t][i] = b[i];
+                    v[t][i] = fabsf(x[i]);
+                    most[t][i] = fabsf(a[i]);
+                }
+            plain->adam(n, adam, a, want, m[0], v[0], amsgrad ? most[0] : NULL);
+            k->adam(n, adam, a, y, m[1], v[1], amsgrad ? most[1] : NULL);
+            same("adam, w", n, 3e-6);                   /* a small root divides */
+            memcpy(want, m[0], sizeof want);
+            memcpy(y, m[1], sizeof y);
+            same("adam, m", n, 3e-7);
+            memcpy(want, v[0], sizeof want);
+            memcpy(y, v[1], sizeof y);
+            same("adam, v", n, 3e-7);
+            memcpy(want, most[0], sizeof want);
+            memcpy(y, most[1], sizeof y);
+            same("adam, most", n, 3e-7);
+        }
+    }
+}
+
+/* ---- exponentials: units in the last place, over all sizes of numbers ---- */
+
+static double units(float got, double value)
+{
+    int exponent;
+    if (value > (double)FLT_MAX) return isinf(got) ? 0 : 1e9;
+    frexp(value, &exponent);
+    return fabs((double)got - value) / ldexp(1, (exponent < -125 ? -125 : exponent) - 24);
+}
+
+static void exponentials(void)
+{
+    double worst[3] = { 0, 0, 0 };
+    uint32_t bits = 0;
+    for (int round = 0; round < 40; round++) {
+        for (int i = 0; i < 4096; i++) {
+            bits += 26199u;
+            if (round % 2) x[i] = (float)(i - 2048) * (0.055f * (float)(round + 1) / 40);
+            else memcpy(&x[i], &bits, sizeof(float));
+            if (x[i] != x[i]) x[i] = 0;
+        }
+        bits += 0x06000000u;
+        k->exp(4096, 0, x, y);
+        k->sigmoid(4096, x, a);
+        k->tanh(4096, x, b);
+        for (int i = 0; i < 4096; i++) {
+            const double v = (double)x[i];
+            const double sigmoid = v < -88.7 ? (double)a[i] : 1 / (1 + exp(-v));
+            worst[0] = fmax(worst[0], units(y[i], exp(v)));
+            worst[1] = fmax(worst[1], units(a[i], sigmoid));
+            worst[2] = fmax(worst[2], units(b[i], tanh(v)));
+            if (v < -88.7) CHECK(a[i] >= 0 && a[i] < 1.2e-38f);
+        }
+    }
+    CHECKF(worst[0] <= 2 && worst[1] <= 3 && worst[2] <= 3, "off by %g, %g, %g units", worst[0],
+           worst[1], worst[2]);
+}
+
+static void exponential_rows(void)
+{
+    for (int l = 0; length_of(l) >= 0; l++) {
+        const int n = length_of(l);
+        fill(l);
+        plain->exp(n, 0.5f, x, want);
+        k->exp(n, 0.5f, x, y);
+        same("exp", n, 5e-7);
+        plain->sigmoid(n, x, want);
+        k->sigmoid(n, x, y);
+        same("sigmoid", n, 5e-7);
+        plain->tanh(n, x, want);
+        k->tanh(n, x, y);
+        same("tanh", n, 5e-7);
+        memcpy(y, want, sizeof y);
+        plain->exp(n, 0, want, want);
+        k->exp(n, 0, y, y);
+        same("exp in place", n, 5e-7);
+    }
+}
+
+/* ---- NaN, infinities, zeros: at each place of a vector ---- */
+
+static void special(void)
+{
+    const float list[6] = { NAN, INFINITY, -INFINITY, 0, 1e30f, -1e30f };
+    const float exps[6] = { NAN, INFINITY, 0, 1, INFINITY, 0 };
+    const float sigmoids[6] = { NAN, 1, 0, 0.5f, 1, 0 };
+    const float tanhs[6] = { NAN, 1, -1, 0, 1, -1 };
+    const float relus[6] = { NAN, INFINITY, 0, 0, 1e30f, 0 };
+    for (int n = 1; n <= 2 * WIDEST + 1; n++)
+        for (int c = 0; c < 6; c++) {
+            float got[4];
+            for (int i = 0; i < n; i++) x[i] = list[c];
+            k->exp(n, 0, x, y);
+            got[0] = y[n - 1];
+            k->sigmoid(n, x, y);
+            got[1] = y[n - 1];
+            k->tanh(n, x, y);
+            got[2] = y[n - 1];
+            k->relu(n, 0, x, y);
+            got[3] = y[n - 1];
+            if (!c) {
+                for (int t = 0; t < 4; t++) CHECKF(got[t] != got[t], "%d loses a NaN", t);
+                continue;
+            }
+            CHECKF(got[0] >= exps[c] && got[0] <= exps[c], "exp(%g) = %g", (double)list[c],
+                   (double)got[0]);
+            CHECKF(got[1] >= sigmoids[c] && got[1] <= sigmoids[c], "sigmoid(%g) = %g",
+                   (double)list[c], (double)got[1]);
+            CHECKF(got[2] >= tanhs[c] && got[2] <= tanhs[c], "tanh(%g) = %g", (double)list[c],
+                   (double)got[2]);
+            CHECKF(got[3] >= relus[c] && got[3] <= relus[c], "relu(%g) = %g", (double)list[c],
+                   (double)got[3]);
+        }
+}
+
+/* ---- the tile of the matrix product ---- */
+
+static void tile(void)
+{
+    enum { MOST = 64 };
+    static float c[2][MOST * MOST];
+    const int ks[5] = { 0, 1, 2, 7, 100 };
+    CHECK(k->mr <= MOST && k->nr <= MOST);
+    fill(1);
+    for (int t = 0; t < 10; t++) {
+        const int depth = ks[t / 2], add = t % 2;
+        for (int i = 0; i < MOST * MOST; i++) c[0][i] = c[1][i] = x[i % ROOM];
+        for (int i = 0; i < k->mr; i++)
+            for (int j = 0; j < k->nr; j++) {
+                double sum = add ? (double)c[0][i * MOST + j] : 0;
+                for (int p = 0; p < depth; p++)
+                    sum += (double)a[p * k->mr + i] * (double)b[p * k->nr + j];
+                c[0][i * MOST + j] = (float)sum;
+            }
+        k->gemm_tile(depth, a, b, c[1], MOST, add);
+        for (int i = 0; i < MOST * MOST; i++)
+            CHECKF(fabs((double)c[0][i] - (double)c[1][i]) <= 2e-6 * (depth + 1),
+                   "depth %d, add %d: [%d][%d] is %.9g, not %.9g", depth, add, i / MOST, i % MOST,
+                   (double)c[1][i], (double)c[0][i]);
+    }
+}
+
+int main(void)
+{
+    static const char *const isa[] = { "c", "avx2", "avx512" };
+    plain = cvni_find_kernels("c");
+    for (int i = 0; i < 3; i++) {
+        k = cvni_find_kernels(isa[i]);
+        if (!k) continue;
+        printf("  %s\n", isa[i]);
+        RUN(sums);
+        RUN(long_sums);
+        RUN(rows);
+        RUN(gradients);
+        RUN(exponentials);
+        RUN(exponential_rows);
+        RUN(special);
+        RUN(tile);
+    }
+    return test_done();
+}
