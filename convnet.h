@@ -5918,6 +5918,7 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     char text[96];
     size_t scratch;
     int slices;
+    int rows;                   /* of a block of the product up */
     cvni_conv c;
     cvn_result result;
     if (!d->filters && x.rank == d->axes + 2) d->filters = d->groups = x.dim[1];
@@ -5938,15 +5939,16 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M,
                                                                      (size_t)c.K * sizeof(float))
                                                      : 0;
+    rows = cvni_block(c.CG, CVNI_BLOCK_M, net->k->mr);
     scratch = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
     scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
     scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
     if (c.row_phases * c.col_phases > 1)
-        scratch += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
-                              (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float));
+        scratch += cvni_align((size_t)rows * (size_t)cvni_block(c.BH * c.BW, CVNI_BLOCK_N,
+                                                                net->k->nr) * sizeof(float));
     if (d->pad_mode != CVN_PAD_ZERO)
         scratch = cvni_add_size(scratch,
-                                cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
+                                cvni_mul_size((size_t)rows,
                                               cvni_mul_size((size_t)c.BH,
                                                             (size_t)c.BW * sizeof(float))));
     l->scratch_bytes = scratch;
@@ -22744,7 +22746,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
 
 /* Row i of the tile t. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0, __m512 v1, __m512 v2)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
+                                                     __m512 v1, __m512 v2)
 {
     float *c = t->c + i * t->ldc;
     const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
