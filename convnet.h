@@ -2308,6 +2308,7 @@ typedef struct cvni_tile {
     const float *a, *b;
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
+    ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
@@ -5358,6 +5359,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
                             int ns, int ks, int add, const cvni_panels *a, const cvni_panels *b)
 {
     const int in_place = b->p != b->packed;
+    const int far = in_place && b->k > CVNI_NEAR;   /* no prefetcher follows such steps */
     const int last = in_place ? cvni_last_lines(ns, kern->nr, kern->unit) : ns % kern->nr;
     ptrdiff_t b_line;
     cvni_tile t;
@@ -5371,6 +5373,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
+            t.ahead = i == 0 && far && ns - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
     }
@@ -22893,6 +22896,7 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     __m512 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
     const float *b = t->b;
+    const ptrdiff_t ahead = t->ahead;
     if (t->rows <= 4 || t->cols <= 32) {
         if (t->rows <= 4) cvni_gemm_4x48_avx512(t);
         else if (t->cols <= 16) cvni_gemm_8x16_avx512(t);
@@ -22905,6 +22909,9 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
+        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
         const __m512 b2 = _mm512_loadu_ps(b + 32);
         __m512 v;
         CVNI_FMA3_AVX512(0);
