@@ -2346,6 +2346,7 @@ typedef struct cvni_tile {
     const float *a, *b;
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
+    ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
@@ -5119,6 +5120,7 @@ CVNI_COLD_END
 #define CVNI_NEAR 1024          /* floats from k to k of lines that are not packed, */
 #define CVNI_FEW 16             /* or tiles that read them */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
+#define CVNI_TURN 32            /* k that are turned through a buffer */
 
 /* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and
  * column of positions reads: -1 is padding that reads 0. */
@@ -5184,6 +5186,34 @@ static void cvni_pack_zeros(int lines, int ks, int width, float *out)
         for (int i = lines; i < width; i++) out[i] = 0;
 }
 
+/* The same where taps stand next to each other, up or down: such runs are turned. */
+static int cvni_tap_run(const int *tap, int n, int *down)
+{
+    int i = 1;
+    *down = n > 1 && tap[1] == tap[0] - 1;
+    while (i < n && tap[i] == tap[i - 1] + (*down ? -1 : 1)) i++;
+    return i;
+}
+
+static void cvni_pack_runs(const cvni_kernels *kern, const cvni_operand *o, int line0, int lines,
+                           int k0, int ks, int width, float *out)
+{
+    for (int k = 0; k < ks;) {
+        const int tap = (k0 + k) % o->taps;
+        int down;
+        const int n = cvni_tap_run(o->tap + tap, cvni_min(o->taps - tap, ks - k), &down);
+        const float *p = o->p + line0 * o->line_step + (k0 + k) / o->taps * o->k_step +
+                         o->tap[down ? tap + n - 1 : tap];
+        float *to = out + (ptrdiff_t)(down ? k + n - 1 : k) * width;
+        for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width)
+            kern->pack_rows(cvni_min(width, lines - i), n, p + i * o->line_step, o->line_step,
+                            down ? -width : width, to);
+        k += n;
+    }
+    if (lines % width == 0) return;
+    cvni_pack_zeros(lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
+}
+
 /* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
  * contiguous. */
 static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t k_step, int lines,
@@ -5216,34 +5246,35 @@ static int cvni_split_runs(int width, int first, int n, cvni_run_of *run)
     return runs;
 }
 
-/* One run under one tap for the channels [c0, c1): all read the same places of their planes. What
- * lies in the padding is at the ends; between them neighbours read neighbours, or places of their
- * own (a stride, mirrored padding). */
+/* One run under one tap for `channels` channels, `step` floats apart in `out`: all read the same
+ * places of their planes. What lies in the padding is at the ends; between them neighbours read
+ * neighbours, or places of their own (a stride, mirrored padding). */
 CVNI_HOT
-static void cvni_pack_run(const cvni_patches *g, const cvni_run_of *run, int tap, int c0, int c1,
-                          ptrdiff_t step, float *out)
+static void cvni_pack_run(const cvni_kernels *kern, const cvni_patches *g, const cvni_run_of *run,
+                          int tap, const float *x, int channels, int step, float *out)
 {
     const int *cols = g->cols + tap % g->taps_w * g->width + run->col;
     const int r = g->rows[tap / g->taps_w * g->height + run->row];
-    const float *row = g->x + c0 * g->plane + r * g->row;
     int begin = 0;
     int end = r < 0 ? 0 : run->n;
     int unit;
     while (begin < end && cols[begin] < 0) begin++;
     while (end > begin && cols[end - 1] < 0) end--;
     unit = g->unit && begin < end && cols[end - 1] - cols[begin] == end - begin - 1;
-    for (int c = c0; c < c1; c++, out += step, row += g->plane) {
+    x += r * g->row;
+    if (unit)
+        kern->pack_columns(end - begin, channels, x + cols[begin], g->plane, step, out + begin);
+    for (int c = 0; c < channels && (!unit || begin > 0 || end < run->n); c++) {
         for (int i = 0; i < begin; i++) out[i] = 0;
-        if (unit)
-            for (int i = begin; i < end; i++) out[i] = row[cols[begin] + i - begin];
-        else
-            for (int i = begin; i < end; i++) out[i] = cols[i] < 0 ? 0 : row[cols[i]];
+        if (!unit) for (int i = begin; i < end; i++) out[i] = cols[i] < 0 ? 0 : x[cols[i]];
         for (int i = end; i < run->n; i++) out[i] = 0;
+        x += g->plane;
+        out += step;
     }
 }
 
-static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k0, int ks,
-                              int width, float *out)
+static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, int line0, int lines,
+                              int k0, int ks, int width, float *out)
 {
     const cvni_patches *g = o->patches;
     const int taps = g->taps_h * g->taps_w;
@@ -5254,16 +5285,14 @@ static void cvni_pack_patches(const cvni_operand *o, int line0, int lines, int k
         const int c1 = k0 + ks > tap ? cvni_ceil_div(k0 + ks - tap, taps) : 0;
         float *to = out + (ptrdiff_t)(c0 * taps + tap - k0) * width;
         for (int s = 0; s < runs && c0 < c1; s++)
-            cvni_pack_run(g, &run[s], tap, c0, c1, (ptrdiff_t)taps * width, to + run[s].line);
+            cvni_pack_run(kern, g, &run[s], tap, g->x + c0 * g->plane, c1 - c0, taps * width,
+                          to + run[s].line);
     }
-    for (int k = 0; lines < width && k < ks; k++)
-        for (int i = lines; i < width; i++) out[k * width + i] = 0;
+    cvni_pack_zeros(lines, ks, width, out);
 }
 
 /* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
  * stays in L1, then turned. */
-#define CVNI_TURN 32
-
 CVNI_HOT
 static void cvni_gather_taps(const cvni_patches *g, int line, const cvni_run_of *run, int runs,
                              float *to)
@@ -5310,11 +5339,15 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
         cvni_pack_plain(kern, p, o->k_step, lines, ks, width, out);
         return;
     }
+    if (o->tap && o->line_step != 1) {
+        cvni_pack_runs(kern, o, line0, lines, k0, ks, width, out);
+        return;
+    }
     for (int i = 0; i < lines; i += width, out += (ptrdiff_t)ks * width) {
         const int n = cvni_min(width, lines - i);
         if (o->patches && o->lines_are_taps)
             cvni_pack_taps(kern, o, line0 + i, n, k0, ks, width, out);
-        else if (o->patches) cvni_pack_patches(o, line0 + i, n, k0, ks, width, out);
+        else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
             cvni_pack_zeros(n, ks, width, out);
@@ -5408,6 +5441,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
                             int ns, int ks, int add, const cvni_panels *a, const cvni_panels *b)
 {
     const int in_place = b->p != b->packed;
+    const int far = in_place && b->k > CVNI_NEAR;   /* no prefetcher follows such steps */
     const int last = in_place ? cvni_last_lines(ns, kern->nr, kern->unit) : ns % kern->nr;
     ptrdiff_t b_line;
     cvni_tile t;
@@ -5421,6 +5455,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
+            t.ahead = i == 0 && far && ns - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
     }
@@ -5968,6 +6003,7 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     char text[96];
     size_t scratch;
     int slices;
+    int rows;                   /* of a block of the product up */
     cvni_conv c;
     cvn_result result;
     if (!d->filters && x.rank == d->axes + 2) d->filters = d->groups = x.dim[1];
@@ -5988,15 +6024,16 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M,
                                                                      (size_t)c.K * sizeof(float))
                                                      : 0;
+    rows = cvni_block(c.CG, CVNI_BLOCK_M, net->k->mr);
     scratch = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
     scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
     scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
     if (c.row_phases * c.col_phases > 1)
-        scratch += cvni_align((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL) *
-                              (CVNI_BLOCK_N + CVNI_MAX_PANEL) * sizeof(float));
+        scratch += cvni_align((size_t)rows * (size_t)cvni_block(c.BH * c.BW, CVNI_BLOCK_N,
+                                                                net->k->nr) * sizeof(float));
     if (d->pad_mode != CVN_PAD_ZERO)
         scratch = cvni_add_size(scratch,
-                                cvni_mul_size((size_t)(CVNI_BLOCK_M + CVNI_MAX_PANEL),
+                                cvni_mul_size((size_t)rows,
                                               cvni_mul_size((size_t)c.BH,
                                                             (size_t)c.BW * sizeof(float))));
     l->scratch_bytes = scratch;
@@ -23177,53 +23214,65 @@ static void cvni_gemm_tile_avx2(const cvni_tile *t)
 
 /* Four floats of row i and of row i + 4. */
 CVNI_TARGET("avx2,fma")
-static __m256 cvni_two_rows_avx2(const float *p, ptrdiff_t step)
+static CVNI_ALWAYS_INLINE __m256 cvni_two_rows_avx2(const float *p, ptrdiff_t step)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
                                 _mm_loadu_ps(p + 4 * step), 1);
 }
 
-/* Eight lines times four k at a time, turned in registers; four lines; one. */
+/* Eight lines times four k, turned in registers. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_turn_8x4_avx2(const float *p, ptrdiff_t step, int width,
+                                                  float *out)
+{
+    const __m256 r0 = cvni_two_rows_avx2(p, step);
+    const __m256 r1 = cvni_two_rows_avx2(p + step, step);
+    const __m256 r2 = cvni_two_rows_avx2(p + 2 * step, step);
+    const __m256 r3 = cvni_two_rows_avx2(p + 3 * step, step);
+    const __m256 t0 = _mm256_unpacklo_ps(r0, r1);
+    const __m256 t1 = _mm256_unpackhi_ps(r0, r1);
+    const __m256 t2 = _mm256_unpacklo_ps(r2, r3);
+    const __m256 t3 = _mm256_unpackhi_ps(r2, r3);
+    _mm256_storeu_ps(out, _mm256_shuffle_ps(t0, t2, 0x44));
+    _mm256_storeu_ps(out + width, _mm256_shuffle_ps(t0, t2, 0xee));
+    _mm256_storeu_ps(out + 2 * width, _mm256_shuffle_ps(t1, t3, 0x44));
+    _mm256_storeu_ps(out + 3 * width, _mm256_shuffle_ps(t1, t3, 0xee));
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_avx2(const float *p, ptrdiff_t step, int width,
+                                                  float *out)
+{
+    __m128 r0 = _mm_loadu_ps(p);
+    __m128 r1 = _mm_loadu_ps(p + step);
+    __m128 r2 = _mm_loadu_ps(p + 2 * step);
+    __m128 r3 = _mm_loadu_ps(p + 3 * step);
+    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+    _mm_storeu_ps(out, r0);
+    _mm_storeu_ps(out + width, r1);
+    _mm_storeu_ps(out + 2 * width, r2);
+    _mm_storeu_ps(out + 3 * width, r3);
+}
+
+/* What is left over at the ends is done again with what stands before it. */
 CVNI_TARGET("avx2,fma")
 static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step, int width,
                                 float *out)
 {
-    int i = 0;
-    const int whole = k & ~3;
-    for (; i + 8 <= lines; i += 8) {
-        const float *q = p + i * step;
-        float *to = out + i;
-        for (int j = 0; j < whole; j += 4, q += 4, to += 4 * width) {
-            const __m256 r0 = cvni_two_rows_avx2(q, step);
-            const __m256 r1 = cvni_two_rows_avx2(q + step, step);
-            const __m256 r2 = cvni_two_rows_avx2(q + 2 * step, step);
-            const __m256 r3 = cvni_two_rows_avx2(q + 3 * step, step);
-            const __m256 t0 = _mm256_unpacklo_ps(r0, r1);
-            const __m256 t1 = _mm256_unpackhi_ps(r0, r1);
-            const __m256 t2 = _mm256_unpacklo_ps(r2, r3);
-            const __m256 t3 = _mm256_unpackhi_ps(r2, r3);
-            _mm256_storeu_ps(to, _mm256_shuffle_ps(t0, t2, 0x44));
-            _mm256_storeu_ps(to + width, _mm256_shuffle_ps(t0, t2, 0xee));
-            _mm256_storeu_ps(to + 2 * width, _mm256_shuffle_ps(t1, t3, 0x44));
-            _mm256_storeu_ps(to + 3 * width, _mm256_shuffle_ps(t1, t3, 0xee));
+    const int some = lines < 8 ? 4 : 8;
+    if (lines < 4 || k < 4) {
+        cvni_pack_rows_c(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += some) {
+        const int line = cvni_min(i, lines - some);
+        const float *from = p + line * step;
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            if (some == 8) cvni_turn_8x4_avx2(from + at, step, width, out + at * width + line);
+            else cvni_turn_4x4_avx2(from + at, step, width, out + at * width + line);
         }
     }
-    for (; i + 4 <= lines; i += 4) {
-        const float *q = p + i * step;
-        float *to = out + i;
-        for (int j = 0; j < whole; j += 4, q += 4, to += 4 * width) {
-            __m128 r0 = _mm_loadu_ps(q), r1 = _mm_loadu_ps(q + step);
-            __m128 r2 = _mm_loadu_ps(q + 2 * step), r3 = _mm_loadu_ps(q + 3 * step);
-            _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-            _mm_storeu_ps(to, r0);
-            _mm_storeu_ps(to + width, r1);
-            _mm_storeu_ps(to + 2 * width, r2);
-            _mm_storeu_ps(to + 3 * width, r3);
-        }
-    }
-    if (i < lines) cvni_pack_rows_c(lines - i, whole, p + i * step, step, width, out + i);
-    if (whole < k)
-        cvni_pack_rows_c(lines, k - whole, p + whole, step, width, out + whole * width);
 }
 
 /* The first n of eight lanes. */
@@ -23607,7 +23656,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
 
 /* Row i of the tile t. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0, __m512 v1, __m512 v2)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
+                                                     __m512 v1, __m512 v2)
 {
     float *c = t->c + i * t->ldc;
     const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
@@ -23753,6 +23803,7 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     __m512 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
     const float *b = t->b;
+    const ptrdiff_t ahead = t->ahead;
     if (t->rows <= 4 || t->cols <= 32) {
         if (t->rows <= 4) cvni_gemm_4x48_avx512(t);
         else if (t->cols <= 16) cvni_gemm_8x16_avx512(t);
@@ -23765,6 +23816,9 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
+        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
         const __m512 b2 = _mm512_loadu_ps(b + 32);
         __m512 v;
         CVNI_FMA3_AVX512(0);
