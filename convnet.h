@@ -5522,11 +5522,14 @@ static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int 
     b.cols = cvni_ceil_div(n, cvni_block(n, CVNI_BLOCK_N, kern->nr));
     for (;;) {
         b.ms = cvni_round_up(cvni_ceil_div(m, b.rows), kern->mr);
-        b.ns = cvni_round_up(cvni_ceil_div(n, b.cols), kern->nr);
+        b.ns = cvni_round_up(cvni_ceil_div(n, b.cols), kern->unit);
         if (b.rows * b.cols >= want || (b.ns <= 2 * kern->nr && b.ms <= 4 * kern->mr)) break;
         if (b.ms > 4 * kern->mr && (b.ms >= b.ns / 2 || b.ns <= 2 * kern->nr)) b.rows++;
         else b.cols++;
     }
+    if (b.rows * b.cols < 4 * want && b.ns > 2 * kern->nr)      /* each thread as many */
+        b.cols = cvni_round_up(b.rows * b.cols, want) / b.rows;
+    b.ns = cvni_round_up(cvni_ceil_div(n, b.cols), kern->unit);
     b.rows = cvni_ceil_div(m, b.ms);
     b.cols = cvni_ceil_div(n, b.ns);
     return b;
