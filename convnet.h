@@ -23657,6 +23657,12 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
 
+#if defined(__GNUC__) && !defined(__clang__)    /* gcc's own bug 105593: __Y of its intrinsics */
+    #pragma GCC diagnostic push
+    #pragma GCC diagnostic ignored "-Wuninitialized"
+    #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 /* Row i of the tile t. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
@@ -24217,6 +24223,10 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_tanh_avx512,
                                                   cvni_norm_grad_avx512,
                                                   cvni_adam_avx512 };
+
+#if defined(__GNUC__) && !defined(__clang__)
+    #pragma GCC diagnostic pop
+#endif
 #endif
 
 /* ================================================================================================

@@ -269,33 +269,6 @@ static void special(void)
         }
 }
 
-/* ---- the tile of the matrix product ---- */
-
-static void tile(void)
-{
-    enum { MOST = 64 };
-    static float c[2][MOST * MOST];
-    const int ks[5] = { 0, 1, 2, 7, 100 };
-    CHECK(k->mr <= MOST && k->nr <= MOST);
-    fill(1);
-    for (int t = 0; t < 10; t++) {
-        const int depth = ks[t / 2], add = t % 2;
-        for (int i = 0; i < MOST * MOST; i++) c[0][i] = c[1][i] = x[i % ROOM];
-        for (int i = 0; i < k->mr; i++)
-            for (int j = 0; j < k->nr; j++) {
-                double sum = add ? (double)c[0][i * MOST + j] : 0;
-                for (int p = 0; p < depth; p++)
-                    sum += (double)a[p * k->mr + i] * (double)b[p * k->nr + j];
-                c[0][i * MOST + j] = (float)sum;
-            }
-        k->gemm_tile(depth, a, b, c[1], MOST, add);
-        for (int i = 0; i < MOST * MOST; i++)
-            CHECKF(fabs((double)c[0][i] - (double)c[1][i]) <= 2e-6 * (depth + 1),
-                   "depth %d, add %d: [%d][%d] is %.9g, not %.9g", depth, add, i / MOST, i % MOST,
-                   (double)c[1][i], (double)c[0][i]);
-    }
-}
-
 int main(void)
 {
     static const char *const isa[] = { "c", "avx2", "avx512" };
@@ -311,7 +284,6 @@ int main(void)
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
-        RUN(tile);
     }
     return test_done();
 }
