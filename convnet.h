@@ -20130,7 +20130,6 @@ typedef struct cvni_fit_run {
                                          * (cvni_batch.work) */
     double started, epoch_started;
     int epoch_first;                    /* samples of this epoch done before this call */
-    double epoch_seconds_before;
     double valid_loss, valid_accuracy;
 } cvni_fit_run;
 
