@@ -62,9 +62,10 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     layers          >>conv >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated
- *                     >>dropout >>view >>binary >>concat >>unary >>reduce >>permute >>matmul
- *                     >>embedding >>parameter >>attention >>recurrent >>resize
+ *     convolution     >>conv >>conv-gemm >>depthwise >>conv-layer
+ *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
+ *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
+ *                     >>parameter >>attention >>recurrent >>resize
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
@@ -2244,6 +2245,7 @@ typedef struct cvni_place {
     int grad;                   /* takes part in backward */
     int folded;                 /* id of the batch norm folded into this layer's weights, or 0 */
     int fold;                   /* buffer of the folded weights and bias */
+    int packed;                 /* inference: of the weights as the kernels read them */
     int activation;             /* id of the activation done on this layer's store, or 0 */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
@@ -2275,13 +2277,16 @@ struct cvni_layer {
                                  * matrices */
     /* shape() sets them; whole layer */
     size_t saved_bytes, work_forward_bytes, work_backward_bytes, table_bytes;
+    size_t packed_bytes;        /* weights as the kernels read them: kept by an inference plan, for
+                                 * training at the beginning of work_forward */
     size_t scratch_bytes;       /* per worker, any pass */
     cvni_place place;
     /* bound to memory: */
     float *y, *dy;
     void *saved, *table;
     void *work_forward, *work_backward;
-    float *fold;
+    float *fold, *packed;
+    uint64_t packed_version;    /* of the weights that packed was made from */
     float *normed, *normed_grad;
     const char *scope;          /* the net's when it was added */
     int grad_written;           /* this backward pass has written dy */
@@ -2389,6 +2394,7 @@ typedef struct cvni_kernels {
 struct cvn_net {
     cvn_desc desc;
     const cvni_kernels *k;
+    const char *conv_way;       /* tests: the way of convolution to take where it can; or NULL */
     int threads;
     cvni_record *records;
     const char *scope;          /* prefix of names, a record; "" outside of all */
@@ -3405,6 +3411,12 @@ float *cvn_flat_gradients(cvn_net *net, size_t *count)
     return net ? net->grads : NULL;
 }
 
+/* Changes whenever the weights do; never 0 in a net that is built. */
+static uint64_t cvni_weights_version(const cvn_net *net)
+{
+    return net->weights_version + (net->parent ? net->parent->weights_version : 0);
+}
+
 void cvn_touch(cvn_net *net)
 {
     if (net) (net->parent ? net->parent : net)->weights_version++;
@@ -3931,6 +3943,12 @@ static int cvni_plan_value(const cvni_planner *p, int id, int again)
                            begin, end);
 }
 
+/* For training the packed weights are work of the step. */
+static size_t cvni_work_forward(const cvni_planner *p, const cvni_layer *l)
+{
+    return p->train ? cvni_add_size(l->packed_bytes, l->work_forward_bytes) : l->work_forward_bytes;
+}
+
 /* The buffers of a layer that runs again, beside those of the first time. */
 static int cvni_plan_layer_again(const cvni_planner *p, int id)
 {
@@ -3938,7 +3956,7 @@ static int cvni_plan_layer_again(const cvni_planner *p, int id)
     cvni_place *place = &p->plan->places[id];
     const int step = p->again[id];
     place->y_again = cvni_plan_value(p, id, 1);
-    place->work_again = cvni_add_buffer(p->net, p->plan, l->work_forward_bytes, step, step);
+    place->work_again = cvni_add_buffer(p->net, p->plan, cvni_work_forward(p, l), step, step);
     if (cvni_saved_stays(p, id)) place->saved_again = place->saved;
     else
         place->saved_again = cvni_add_buffer(p->net, p->plan, l->saved_bytes, step,
@@ -3962,7 +3980,9 @@ static int cvni_plan_values(const cvni_planner *p)
             (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
             p->alias[id] = l->input[0];
         place->y = cvni_plan_value(p, id, 0);
-        place->work_forward = cvni_add_buffer(net, plan, l->work_forward_bytes, step, step);
+        place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
+        if (!p->train)
+            place->packed = cvni_add_buffer(net, plan, l->packed_bytes, 0, CVNI_FOREVER);
         place->table = cvni_add_buffer(net, plan, l->table_bytes, 0, CVNI_FOREVER);
         if (place->folded) {
             const cvni_param *w = &net->params[l->param[0]];
@@ -3978,7 +3998,7 @@ static int cvni_plan_values(const cvni_planner *p)
             place->saved = cvni_add_buffer(net, plan, l->saved_bytes, step,
                                            cvni_saved_stays(p, id) ? p->backward[id] : step);
         if (place->y == -2 || place->work_forward == -2 || place->table == -2 ||
-            place->saved == -2 || place->fold == -2 || place->normed == -2 ||
+            place->saved == -2 || place->fold == -2 || place->packed == -2 || place->normed == -2 ||
             (place->again && !cvni_plan_layer_again(p, id)))
             return 0;
     }
@@ -4182,7 +4202,7 @@ static cvn_result cvni_plan_with(cvn_net *net, int batch, int mode, const int *s
     memset(memory, 0, layers * CVNI_PLANNER_INTS * sizeof(int));
     for (int id = 0; id < net->layer_count; id++) {
         cvni_place *place = &plan->places[id];
-        place->y = place->dy = place->saved = place->fold = -1;
+        place->y = place->dy = place->saved = place->fold = place->packed = -1;
         place->work_forward = place->work_backward = place->table = -1;
         place->y_again = place->saved_again = place->work_again = -1;
         place->normed = place->normed_grad = -1;
@@ -4313,6 +4333,8 @@ static void cvni_bind(cvn_net *net)
         l->work_backward = cvni_bound(net, l->place.work_backward);
         l->table = cvni_bound(net, l->place.table);
         l->fold = (float *)cvni_bound(net, l->place.fold);
+        l->packed = (float *)cvni_bound(net, l->place.packed);
+        l->packed_version = 0;
         l->normed = (float *)cvni_bound(net, l->place.normed);
         l->normed_grad = (float *)cvni_bound(net, l->place.normed_grad);
         if (l->op->prepare && l->table) l->op->prepare(net, l);
@@ -5568,7 +5590,7 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
 }
 
 /* ================================================================================================
- * >>conv   convolution in 1, 2, 3 dimensions and transposed: implicit GEMM; direct for depthwise
+ * >>conv   convolution in 1, 2, 3 dimensions and transposed: geometry, tables, parameters
  * ==============================================================================================
  *   One geometry for all: a convolution leads from a big image B [N, C, D, H, W] to a small one
  *   S [N, M, OD, OH, OW]; an axis that a layer does not have has size 1, kernel 1.
@@ -5597,9 +5619,6 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
  *             M. D. Zeiler et al., Deconvolutional networks, CVPR 2010 (transposed)
  *             M. Lin et al., arXiv:1312.4400 (1x1); F. Chollet, arXiv:1610.02357 (separable)
  *                                                                      tested: tests/test_conv.c */
-
-/* Few filters a channel: packing patches would cost more than the products. */
-#define CVNI_DIRECT_FILTERS 2
 
 #define CVNI_MAX_AXIS (1 << 30)         /* depth, height, width; windows below: their sums fit an
                                          * int */
@@ -5643,7 +5662,6 @@ typedef struct cvni_conv {
     int H, W, OH, OW, BH, BW, KH, KW;   /* rows and columns of the big image, the small one, the
                                          * back image, the kernel: rows are depth*height */
     int taps, K;                        /* KH*KW, CG*taps */
-    int direct;                         /* no GEMM */
     int unit;                           /* stride 1 along the row */
     int plain;                          /* 1x1, stride 1, no padding: patches are the image */
     int row_phases, col_phases;         /* no more than the back image has rows, columns */
@@ -5653,6 +5671,31 @@ typedef struct cvni_conv {
                                          * small image that lies inside */
     const int *tap;                     /* taps of the phases, one phase behind the other */
 } cvni_conv;
+
+/* The three products; which of them is forward: the table above. */
+typedef enum cvni_pass { CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS } cvni_pass;
+
+typedef struct cvni_conv_job cvni_conv_job;
+
+typedef struct cvni_conv_needs {        /* bytes */
+    size_t scratch;                     /* of each worker */
+    size_t packed;                      /* the weights as run() reads them */
+    size_t work;                        /* shared by the workers, during run() */
+} cvni_conv_needs;
+
+enum { CVNI_CANNOT, CVNI_CAN, CVNI_CHOSEN };
+
+/* One way to compute the products. >>conv-layer: which takes what. */
+typedef struct cvni_conv_way {
+    const char *name;
+    int (*takes)(const cvn_net *net, const cvni_conv *c, cvni_pass pass);
+    void (*needs)(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_conv_needs *n);
+    void (*pack)(cvni_conv_job *j, cvni_pass pass, float *packed);  /* NULL: nothing to pack */
+    void (*run)(cvni_conv_job *j, cvni_pass pass, double cost);
+} cvni_conv_way;
+
+static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c,
+                                             cvni_pass pass);   /* >>conv-layer */
 
 CVNI_COLD_BEGIN
 
@@ -5731,7 +5774,6 @@ static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
     c.KW = a[2].kernel;
     c.taps = c.KH * c.KW;
     c.K = c.CG * c.taps;
-    c.direct = c.CG == 1 && c.MG <= CVNI_DIRECT_FILTERS;
     c.unit = a[2].stride == 1;
     c.plain = c.taps == 1;
     for (int i = 0; i < 3; i++)
@@ -5837,15 +5879,6 @@ static void cvni_conv_prepare(cvn_net *net, cvni_layer *l)
         for (runs[0] = 0; runs[0] < c.OW && cols[k * c.OW + runs[0]] < 0;) runs[0]++;
         for (runs[1] = runs[0]; runs[1] < c.OW && cols[k * c.OW + runs[1]] >= 0;) runs[1]++;
     }
-}
-
-/* Slices of the batch in the product of the weights: enough for a few threads where the product
- * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
- * threads. */
-static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
-{
-    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
-    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
 }
 
 /* "3 x 5": the axes that the layer has. */
@@ -5999,14 +6032,21 @@ static cvn_result cvni_conv_params(cvn_net *net, cvni_layer *l, int in)
     return result;
 }
 
+static cvni_conv_needs cvni_conv_needs_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    cvni_conv_needs n;
+    memset(&n, 0, sizeof n);
+    cvni_conv_way_of(net, c, pass)->needs(net, c, pass, &n);
+    n.packed = cvni_align(n.packed);
+    return n;
+}
+
 static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
 {
     cvni_conv_desc *d = (cvni_conv_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     char text[96];
-    size_t scratch;
-    int slices;
-    int rows;                   /* of a block of the product up */
+    cvni_conv_needs forward, dx, dw;
     cvni_conv c;
     cvn_result result;
     if (!d->filters && x.rank == d->axes + 2) d->filters = d->groups = x.dim[1];
@@ -6023,23 +6063,13 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
                                cvni_shape_text(l->shape, text));
     l->macs = (double)c.M * c.K * c.OH * c.OW;
     l->table_bytes = cvni_conv_table_bytes(&c);
-    slices = cvni_conv_slices(net, &c);
-    l->work_backward_bytes = slices > 1 && !c.direct ? cvni_mul_size((size_t)slices * (size_t)c.M,
-                                                                     (size_t)c.K * sizeof(float))
-                                                     : 0;
-    rows = cvni_block(c.CG, CVNI_BLOCK_M, net->k->mr);
-    scratch = cvni_gemm_scratch(net->k, c.MG, c.OH * c.OW, c.K);
-    scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.MG, c.K, c.OH * c.OW));
-    scratch = cvni_max_size(scratch, cvni_gemm_scratch(net->k, c.CG, c.BH * c.BW, c.MG * c.taps));
-    if (c.row_phases * c.col_phases > 1)
-        scratch += cvni_align((size_t)rows * (size_t)cvni_block(c.BH * c.BW, CVNI_BLOCK_N,
-                                                                net->k->nr) * sizeof(float));
-    if (d->pad_mode != CVN_PAD_ZERO)
-        scratch = cvni_add_size(scratch,
-                                cvni_mul_size((size_t)rows,
-                                              cvni_mul_size((size_t)c.BH,
-                                                            (size_t)c.BW * sizeof(float))));
-    l->scratch_bytes = scratch;
+    forward = cvni_conv_needs_of(net, &c, d->transposed ? CVNI_UP : CVNI_DOWN);
+    dx = cvni_conv_needs_of(net, &c, d->transposed ? CVNI_DOWN : CVNI_UP);
+    dw = cvni_conv_needs_of(net, &c, CVNI_WEIGHTS);
+    l->packed_bytes = forward.packed;
+    l->work_forward_bytes = forward.work;
+    l->work_backward_bytes = cvni_max_size(cvni_add_size(dx.packed, dx.work), dw.work);
+    l->scratch_bytes = cvni_max_size(forward.scratch, cvni_max_size(dx.scratch, dw.scratch));
     return CVN_OK;
 }
 
@@ -6062,18 +6092,20 @@ static const float *cvni_run_bias(const cvn_net *net, const cvni_layer *l)
 }
 
 /* One of the three products. */
-typedef struct cvni_conv_job {
+struct cvni_conv_job {
     cvn_net *net;
     cvni_layer *l;
     cvni_conv c;
     cvni_blocks blocks;
     int slices;
+    const float *packed;                /* what pack() made, or NULL */
+    void *work;                         /* as many bytes as needs() said */
     const float *big, *small;           /* images that it reads: one, the weights' product both */
     float *to;                          /* image or weights that it makes */
     int add;                            /* to += instead of to = */
     const float *weight, *bias;         /* bias: NULL for none */
     const cvni_layer *act;              /* activation on the store, or NULL; down alone */
-} cvni_conv_job;
+};
 
 /* First channel of a group in both images. */
 static ptrdiff_t cvni_conv_big_at(const cvni_conv *c, int n, int g)
@@ -6085,6 +6117,12 @@ static ptrdiff_t cvni_conv_small_at(const cvni_conv *c, int n, int g)
 {
     return ((ptrdiff_t)n * c->M + (ptrdiff_t)g * c->MG) * c->OH * c->OW;
 }
+
+/* ================================================================================================
+ * >>conv-gemm   implicit GEMM: takes every convolution
+ * ==============================================================================================
+ *   Patches and taps are packed into the panels of >>gemm, a block at a time; no matrix of them is
+ *   stored.                                                          tested: tests/test_conv.c */
 
 static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *big)
 {
@@ -6141,61 +6179,10 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_HOT
-static void cvni_conv_fill(float *to, int n, float value)
-{
-    for (int i = 0; i < n; i++) to[i] = value;
-}
-
-/* Direct: one small plane of a group with one channel, from its bias or (add) what stands there. */
-static void cvni_conv_direct_down_plane(const cvni_kernels *kern, const cvni_conv *c,
-                                        const float *big, const float *w, float bias, int add,
-                                        float *small)
-{
-    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
-        if (!add) cvni_conv_fill(small, c->OW, bias);
-        for (int t = 0; t < c->taps; t++) {
-            const int r = c->rows[t / c->KW * c->OH + oh];
-            const int *cols = c->cols + t % c->KW * c->OW;
-            const int *run = c->runs + 2 * (t % c->KW);
-            const float *row = big + (ptrdiff_t)r * c->W;
-            if (r < 0) continue;
-            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], small + run[0]);
-            } else {
-                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) small[i] += w[t] * row[cols[i]];
-            }
-        }
-    }
-}
-
-/* Tasks are small planes of the batch. */
-static void cvni_conv_direct_down_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    const cvni_kernels *kern = j->net->k;
-    const int positions = c->OH * c->OW;
-    (void)worker;
-    for (int t = begin; t < end; t++) {
-        const int f = t % c->M;
-        const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
-        float *to = j->to + (ptrdiff_t)t * positions;
-        cvni_conv_direct_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
-                                    j->bias ? j->bias[f] : 0, j->add, to);
-        if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
-    }
-}
-
 static void cvni_conv_down(cvni_conv_job *j, double cost)
 {
     const cvni_conv *c = &j->c;
     cvn_net *net = j->net;
-    if (c->direct) {
-        cvni_parallel_for(net, c->N * c->M, cost, cvni_conv_direct_down_part, j);
-        return;
-    }
     j->blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
                                  cvni_ceil_div(2 * net->threads, c->N * c->G));
     cvni_parallel_for(net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost, cvni_conv_down_part,
@@ -6248,10 +6235,9 @@ static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase 
 }
 
 /* Scratch of the product up before the block that a phase is computed in. */
-static size_t cvni_conv_up_scratch(const cvni_conv_job *j)
+static size_t cvni_conv_up_scratch(const cvni_kernels *kern, const cvni_conv *c)
 {
-    const cvni_conv *c = &j->c;
-    return cvni_gemm_scratch(j->net->k, c->CG, c->BH * c->BW, c->MG * c->taps);
+    return cvni_gemm_scratch(kern, c->CG, c->BH * c->BW, c->MG * c->taps);
 }
 
 /* One phase of channels [m0, m0 + ms) of one image and group; p: what does not depend on it. The
@@ -6262,7 +6248,7 @@ static void cvni_conv_up_phase(const cvni_conv_job *j, const cvni_gemm *product,
 {
     const cvni_conv *c = &j->c;
     const int single = c->row_phases * c->col_phases == 1;
-    float *block = (float *)(void *)((char *)scratch + cvni_conv_up_scratch(j));
+    float *block = (float *)(void *)((char *)scratch + cvni_conv_up_scratch(j->net->k, c));
     cvni_gemm p = *product;
     p.n = rows->n * cols->n;
     p.add = single && add;
@@ -6346,59 +6332,25 @@ static void cvni_conv_up_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* A big plane += what one small plane gives back. */
-static void cvni_conv_direct_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
-                                      const float *small, float *big)
-{
-    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
-        for (int t = 0; t < c->taps; t++) {
-            const int r = c->rows[t / c->KW * c->OH + oh];
-            const int *cols = c->cols + t % c->KW * c->OW;
-            const int *run = c->runs + 2 * (t % c->KW);
-            float *row = big + (ptrdiff_t)r * c->W;
-            if (r < 0) continue;
-            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
-                if (run[0] < run[1])
-                    kern->axpy(run[1] - run[0], w[t], small + run[0], row + cols[run[0]]);
-            } else {
-                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * small[q];
-            }
-        }
-    }
-}
-
-/* Tasks are big planes of the batch, each from all small planes of its group. */
-static void cvni_conv_direct_up_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    (void)worker;
-    for (int t = begin; t < end; t++) {
-        const int g = t % c->C;
-        const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
-        float *to = j->to + (ptrdiff_t)t * c->H * c->W;
-        if (!j->add) cvni_conv_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
-        for (int k = 0; k < c->MG; k++)
-            cvni_conv_direct_up_plane(j->net->k, c,
-                                      j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
-                                      small + (ptrdiff_t)k * c->OH * c->OW, to);
-    }
-}
-
 static void cvni_conv_up(cvni_conv_job *j, double cost)
 {
     const cvni_conv *c = &j->c;
     cvn_net *net = j->net;
-    if (c->direct) {
-        cvni_parallel_for(net, c->N * c->C, cost, cvni_conv_direct_up_part, j);
-        return;
-    }
     j->blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
     while (c->N * c->G * cvni_ceil_div(c->CG, j->blocks.ms) < 2 * net->threads &&
            j->blocks.ms > 4 * net->k->mr)
         j->blocks.ms = cvni_round_up(j->blocks.ms / 2, net->k->mr);
     j->blocks.rows = cvni_ceil_div(c->CG, j->blocks.ms);
     cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
+}
+
+/* Slices of the batch in the product of the weights: enough for a few threads where the product
+ * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
+ * threads. */
+static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
+{
+    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
+    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
 }
 
 static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
@@ -6418,7 +6370,7 @@ static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
         p.n = c->K;
         p.k = positions;
         p.ldc = c->K;
-        p.c = (j->slices > 1 ? (float *)j->l->work_backward + (ptrdiff_t)slice * c->M * c->K
+        p.c = (j->slices > 1 ? (float *)j->work + (ptrdiff_t)slice * c->M * c->K
                              : j->to) +
               (ptrdiff_t)g * c->MG * c->K;
         for (int n = n0; n < n1; n++) {
@@ -6441,12 +6393,162 @@ static void cvni_conv_add_slices_part(void *context, int begin, int end, int wor
         float *dw = j->to + (ptrdiff_t)f * K;
         for (int s = 0; s < j->slices; s++)
             j->net->k->add(K, dw,
-                           (const float *)j->l->work_backward + ((ptrdiff_t)s * j->c.M + f) * K,
+                           (const float *)j->work + ((ptrdiff_t)s * j->c.M + f) * K,
                            dw);
     }
 }
 
-static float cvni_conv_direct_tap(const cvni_conv_job *j, int f, int tap)
+static void cvni_conv_weight(cvni_conv_job *j, double cost)
+{
+    const cvni_conv *c = &j->c;
+    cvn_net *net = j->net;
+    j->slices = cvni_conv_slices(net, c);
+    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
+                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
+    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
+                      cvni_conv_weight_part, j);
+    if (j->slices > 1)
+        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
+}
+
+static int cvni_conv_gemm_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    (void)net;
+    (void)c;
+    (void)pass;
+    return CVNI_CHOSEN;
+}
+
+static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                 cvni_conv_needs *n)
+{
+    const cvni_kernels *kern = net->k;
+    const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
+    if (pass == CVNI_DOWN) {
+        n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
+    } else if (pass == CVNI_WEIGHTS) {
+        const int slices = cvni_conv_slices(net, c);
+        n->scratch = cvni_gemm_scratch(kern, c->MG, c->K, c->OH * c->OW);
+        if (slices > 1)
+            n->work = cvni_mul_size((size_t)slices * (size_t)c->M, (size_t)c->K * sizeof(float));
+    } else {
+        n->scratch = cvni_conv_up_scratch(kern, c);
+        if (c->row_phases * c->col_phases > 1)
+            n->scratch += cvni_align((size_t)rows * (size_t)cvni_block(c->BH * c->BW, CVNI_BLOCK_N,
+                                                                       kern->nr) * sizeof(float));
+        if (c->d->pad_mode != CVN_PAD_ZERO)
+            n->scratch = cvni_add_size(n->scratch,
+                                       cvni_mul_size((size_t)rows,
+                                                     cvni_mul_size((size_t)c->BH,
+                                                                   (size_t)c->BW * sizeof(float))));
+    }
+}
+
+static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
+    else if (pass == CVNI_UP) cvni_conv_up(j, cost);
+    else cvni_conv_weight(j, cost);
+}
+
+static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
+                                             NULL, cvni_conv_gemm_run };
+
+/* ================================================================================================
+ * >>depthwise   convolution of each channel for itself
+ * ==============================================================================================
+ *   A plane at a time: the taps of a row are added one by one.      tested: tests/test_conv.c */
+
+/* Few filters a channel: packing patches would cost more than the products. */
+#define CVNI_DEPTHWISE_FILTERS 2
+
+CVNI_HOT
+static void cvni_depthwise_fill(float *to, int n, float value)
+{
+    for (int i = 0; i < n; i++) to[i] = value;
+}
+
+/* One small plane of a group with one channel, from its bias or (add) what stands there. */
+static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv *c,
+                                        const float *big, const float *w, float bias, int add,
+                                        float *small)
+{
+    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+        if (!add) cvni_depthwise_fill(small, c->OW, bias);
+        for (int t = 0; t < c->taps; t++) {
+            const int r = c->rows[t / c->KW * c->OH + oh];
+            const int *cols = c->cols + t % c->KW * c->OW;
+            const int *run = c->runs + 2 * (t % c->KW);
+            const float *row = big + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w[t], row + cols[run[0]], small + run[0]);
+            } else {
+                for (int i = 0; i < c->OW; i++) if (cols[i] >= 0) small[i] += w[t] * row[cols[i]];
+            }
+        }
+    }
+}
+
+/* Tasks are small planes of the batch. */
+static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int positions = c->OH * c->OW;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int f = t % c->M;
+        const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
+        float *to = j->to + (ptrdiff_t)t * positions;
+        cvni_depthwise_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
+                                    j->bias ? j->bias[f] : 0, j->add, to);
+        if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
+    }
+}
+
+/* A big plane += what one small plane gives back. */
+static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+                                      const float *small, float *big)
+{
+    for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
+        for (int t = 0; t < c->taps; t++) {
+            const int r = c->rows[t / c->KW * c->OH + oh];
+            const int *cols = c->cols + t % c->KW * c->OW;
+            const int *run = c->runs + 2 * (t % c->KW);
+            float *row = big + (ptrdiff_t)r * c->W;
+            if (r < 0) continue;
+            if (c->unit && c->d->pad_mode == CVN_PAD_ZERO) {
+                if (run[0] < run[1])
+                    kern->axpy(run[1] - run[0], w[t], small + run[0], row + cols[run[0]]);
+            } else {
+                for (int q = 0; q < c->OW; q++) if (cols[q] >= 0) row[cols[q]] += w[t] * small[q];
+            }
+        }
+    }
+}
+
+/* Tasks are big planes of the batch, each from all small planes of its group. */
+static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t % c->C;
+        const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
+        float *to = j->to + (ptrdiff_t)t * c->H * c->W;
+        if (!j->add) cvni_depthwise_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
+        for (int k = 0; k < c->MG; k++)
+            cvni_depthwise_up_plane(j->net->k, c,
+                                      j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
+                                      small + (ptrdiff_t)k * c->OH * c->OW, to);
+    }
+}
+
+static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
 {
     const cvni_conv *c = &j->c;
     const int *cols = c->cols + tap % c->KW * c->OW;
@@ -6469,29 +6571,83 @@ static float cvni_conv_direct_tap(const cvni_conv_job *j, int f, int tap)
     return (float)sum;
 }
 
-static void cvni_conv_direct_weight_part(void *context, int begin, int end, int worker)
+static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++)
-        j->to[t] += cvni_conv_direct_tap(j, t / j->c.taps, t % j->c.taps);
+        j->to[t] += cvni_depthwise_tap(j, t / j->c.taps, t % j->c.taps);
 }
 
-static void cvni_conv_weight(cvni_conv_job *j, double cost)
+static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    (void)net;
+    (void)pass;
+    return c->CG == 1 && c->MG <= CVNI_DEPTHWISE_FILTERS ? CVNI_CHOSEN : CVNI_CANNOT;
+}
+
+static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                 cvni_conv_needs *n)
+{
+    (void)net;
+    (void)c;
+    (void)pass;
+    (void)n;
+}
+
+static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    if (c->direct) {
-        cvni_parallel_for(net, c->M * c->taps, cost, cvni_conv_direct_weight_part, j);
-        return;
+    if (pass == CVNI_DOWN)
+        cvni_parallel_for(j->net, c->N * c->M, cost, cvni_depthwise_down_part, j);
+    else if (pass == CVNI_UP)
+        cvni_parallel_for(j->net, c->N * c->C, cost, cvni_depthwise_up_part, j);
+    else cvni_parallel_for(j->net, c->M * c->taps, cost, cvni_depthwise_weight_part, j);
+}
+
+static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
+                                                  cvni_depthwise_needs, NULL, cvni_depthwise_run };
+
+/* ================================================================================================
+ * >>conv-layer   which way a convolution goes; the layer and its calls
+ * ==============================================================================================
+ *                                                                  tested: tests/test_conv.c */
+
+/* In order: the first that is the choice for a pass takes it; the last takes everything. */
+static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_gemm };
+
+static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    const int count = (int)(sizeof cvni_conv_ways / sizeof cvni_conv_ways[0]);
+    int i;
+    for (i = 0; net->conv_way && i < count; i++)
+        if (!strcmp(cvni_conv_ways[i]->name, net->conv_way) &&
+            cvni_conv_ways[i]->takes(net, c, pass) != CVNI_CANNOT)
+            return cvni_conv_ways[i];
+    for (i = 0; i < count - 1; i++)
+        if (cvni_conv_ways[i]->takes(net, c, pass) == CVNI_CHOSEN) break;
+    return cvni_conv_ways[i];
+}
+
+/* One pass. work: shared memory that the plan gave it, with room for the packed weights unless the
+ * plan keeps those. */
+static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double cost)
+{
+    const cvni_conv_way *way = cvni_conv_way_of(j->net, &j->c, pass);
+    const uint64_t version = cvni_weights_version(j->net);
+    cvni_layer *l = j->l;
+    j->work = work;
+    if (way->pack && pass != CVNI_WEIGHTS && l->packed) {
+        if (l->packed_version != version) way->pack(j, pass, l->packed);
+        l->packed_version = version;
+        j->packed = l->packed;
+    } else if (way->pack && pass != CVNI_WEIGHTS) {
+        const size_t bytes = cvni_conv_needs_of(j->net, &j->c, pass).packed;
+        way->pack(j, pass, (float *)work);
+        j->packed = (const float *)work;
+        j->work = (char *)work + bytes;
     }
-    j->slices = cvni_conv_slices(net, c);
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
-                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
-    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_weight_part, j);
-    if (j->slices > 1)
-        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
+    way->run(j, pass, cost);
 }
 
 /* db += the sums of dy over the batch and the positions; tasks are channels of y. */
@@ -6529,8 +6685,7 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     j.bias = cvni_run_bias(net, l);
     j.act = cvni_activation(net, l);
     j.big = j.small = cvni_in(net, l, 0)->y;
-    if (j.c.d->transposed) cvni_conv_up(&j, cost);
-    else cvni_conv_down(&j, cost);
+    cvni_conv_run(&j, j.c.d->transposed ? CVNI_UP : CVNI_DOWN, l->work_forward, cost);
     return CVN_OK;
 }
 
@@ -6547,12 +6702,11 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     j.big = transposed ? l->dy : x->y;
     j.small = transposed ? x->y : l->dy;
     j.to = cvni_weights_grad(net, l, 0);
-    if (j.to) cvni_conv_weight(&j, cost);
+    if (j.to) cvni_conv_run(&j, CVNI_WEIGHTS, l->work_backward, cost);
     j.to = cvni_gradient_for(x, &j.add);
     if (!j.to) return;
     j.weight = cvni_weights(net, l, 0);
-    if (transposed) cvni_conv_down(&j, cost);
-    else cvni_conv_up(&j, cost);
+    cvni_conv_run(&j, transposed ? CVNI_DOWN : CVNI_UP, l->work_backward, cost);
 }
 
 CVNI_COLD_BEGIN
@@ -7985,8 +8139,7 @@ static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_bat
 /* Makes the folded weights of an inference plan anew when the parameters have changed since. */
 static void cvni_refold(cvn_net *net)
 {
-    const uint64_t version = net->parent ? net->parent->weights_version + net->weights_version
-                                         : net->weights_version;
+    const uint64_t version = cvni_weights_version(net);
     if (net->folded_version == version) return;
     net->folded_version = version;
     for (int id = 1; id < net->layer_count; id++) {
