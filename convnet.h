@@ -62,7 +62,7 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>depthwise >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -6453,6 +6453,203 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
                                              NULL, cvni_conv_gemm_run };
+
+/* ================================================================================================
+ * >>frames   padded copies of images in which every tap finds its positions side by side
+ * ==============================================================================================
+ *   A frame holds channels of some images, padded and split by the phases (a, b) of the stride:
+ *
+ *     frame[c][a][b][n][i][j] = x[n][c][(row0 + i)*stride_h + a - pad_h]
+ *                                      [(col0 + j)*stride_w + b - pad_w]      0 outside of x
+ *
+ *   Position (n, row0 + i, col0 + j) of the small image is the flat index p = (n*rows + i)*cols + j
+ *   (rows, cols: the pitches), and what it reads at a displacement (dh, dw) = (kh, kw)*dilation of
+ *   channel c is frame[at + p] with
+ *
+ *     at = ((c*phases_h + dh % stride_h)*phases_w + dw % stride_w)*plane
+ *          + dh/stride_h*cols + dw/stride_w                            plane = images*rows*cols
+ *
+ *   So vectors run along positions, over the ends of rows and images, and nothing is packed tap by
+ *   tap. Between the positions lie some that do not exist (i or j beyond the small image): what is
+ *   computed there is left out on the store.
+ *
+ *   With zero padding the zeros in front of a row (or an image) are also those behind the one
+ *   before: 8x8 under a 3x3 kernel with a pad of 1 has pitches 9 and 9. A frame ends with what the
+ *   last image shares with no other and CVNI_FRAME_SLACK zeros for vectors that read over the end.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_FRAME_SLACK 64
+
+/* One axis: what the convolution says, and the cut that cvni_frame_cut made. */
+typedef struct cvni_frame_axis {
+    int stride, phases;         /* phases that some tap reaches */
+    int size, pad;              /* of the image; in front of it, may be negative */
+    int reach;                  /* largest displacement of a tap */
+    int positions;              /* of the small image */
+    int first, count;           /* the cut: positions [first, first + count) */
+    int pitch;                  /* entries from row to row, image to image */
+    int shared;                 /* entries that a row (image) reads of the next one */
+} cvni_frame_axis;
+
+typedef struct cvni_frame {
+    cvni_frame_axis h, w;
+    cvn_pad_mode mode;
+    int images;
+    ptrdiff_t plane;            /* floats of one phase of one channel */
+} cvni_frame;
+
+static cvni_frame_axis cvni_frame_axis_of(const cvni_axis *a)
+{
+    cvni_frame_axis f;
+    memset(&f, 0, sizeof f);
+    f.stride = a->stride;
+    f.reach = (a->kernel - 1) * a->dilation;
+    f.phases = cvni_min(a->stride, f.reach + 1);
+    f.size = a->big;
+    f.pad = a->pad;
+    f.positions = a->small;
+    return f;
+}
+
+/* Frames of the big image of a convolution without depth; not cut yet. */
+static cvni_frame cvni_frame_of(const cvni_conv *c)
+{
+    cvni_frame f;
+    memset(&f, 0, sizeof f);
+    f.h = cvni_frame_axis_of(&c->axis[1]);
+    f.w = cvni_frame_axis_of(&c->axis[2]);
+    f.mode = c->d->pad_mode;
+    return f;
+}
+
+static void cvni_frame_cut_axis(cvni_frame_axis *a, int first, int count, int share)
+{
+    const int need = count + a->reach / a->stride;
+    int shared = share && count == a->positions ? need : 0;
+    for (int p = 0; p < a->phases; p++) {
+        const int last = a->size - 1 + a->pad - p;
+        const int inside = last < 0 ? 0 : last / a->stride + 1;
+        const int lead = cvni_ceil_div(cvni_max(a->pad - p, 0), a->stride);
+        shared = cvni_min(shared, cvni_min(lead, need - inside));
+    }
+    a->first = first;
+    a->count = count;
+    a->pitch = cvni_max(count, need - cvni_max(shared, 0));
+    a->shared = need - a->pitch;
+}
+
+/* Frames for these positions of so many images. */
+static void cvni_frame_cut(cvni_frame *f, int images, int row0, int rows, int col0, int cols)
+{
+    const int share = f->mode == CVN_PAD_ZERO;
+    cvni_frame_cut_axis(&f->h, row0, rows, share);
+    cvni_frame_cut_axis(&f->w, col0, cols, share);
+    f->images = images;
+    f->plane = (ptrdiff_t)images * f->h.pitch * f->w.pitch;
+}
+
+/* Floats from channel to channel. */
+static ptrdiff_t cvni_frame_channel(const cvni_frame *f)
+{
+    return f->h.phases * f->w.phases * f->plane;
+}
+
+/* What a displaced position reads, from the first float of its channel. */
+static ptrdiff_t cvni_frame_at(const cvni_frame *f, int dh, int dw)
+{
+    const int phase = dh % f->h.stride * f->w.phases + dw % f->w.stride;
+    return phase * f->plane + (ptrdiff_t)(dh / f->h.stride) * f->w.pitch + dw / f->w.stride;
+}
+
+/* Flat positions from the first to the last one that exists. */
+static ptrdiff_t cvni_frame_positions(const cvni_frame *f)
+{
+    return ((ptrdiff_t)(f->images - 1) * f->h.pitch + f->h.count - 1) * f->w.pitch + f->w.count;
+}
+
+/* Floats behind the channels. */
+static ptrdiff_t cvni_frame_tail(const cvni_frame *f)
+{
+    return (ptrdiff_t)f->h.shared * f->w.pitch + f->w.shared + CVNI_FRAME_SLACK;
+}
+
+/* Coordinate in the image of entry 0 of a phase; entries [*begin, *end) lie inside. */
+static int cvni_frame_inside(const cvni_frame_axis *a, int phase, int *begin, int *end)
+{
+    const int at = a->first * a->stride + phase - a->pad;
+    const int last = a->size - 1 - at;
+    *begin = cvni_min(a->pitch, at < 0 ? cvni_ceil_div(-at, a->stride) : 0);
+    *end = cvni_max(*begin, cvni_min(a->pitch, last < 0 ? 0 : last / a->stride + 1));
+    return at;
+}
+
+CVNI_HOT
+static void cvni_frame_pick(int rows, int n, const float *x, ptrdiff_t row_step, int stride,
+                            int pitch, float *out)
+{
+    for (int i = 0; i < rows; i++, x += row_step, out += pitch) {
+        if (stride == 2) for (int j = 0; j < n; j++) out[j] = x[2 * j];
+        else for (int j = 0; j < n; j++) out[j] = x[(ptrdiff_t)j * stride];
+    }
+}
+
+/* Mirrored or repeated padding of one phase of an image: all entries outside of rows [i0, i1),
+ * columns [j0, j1), whose coordinates begin at (y0, x0). */
+static void cvni_frame_mirror(const cvni_frame *f, int y0, int i0, int i1, int x0, int j0, int j1,
+                              const float *x, ptrdiff_t row_step, float *out)
+{
+    for (int i = 0; i < f->h.pitch; i++, out += f->w.pitch) {
+        const int r = cvni_pad_index(y0 + i * f->h.stride, f->h.size, f->mode);
+        if (r < 0 || r >= f->h.size) continue;
+        for (int j = 0; j < f->w.pitch; j++) {
+            const int k = cvni_pad_index(x0 + j * f->w.stride, f->w.size, f->mode);
+            if (i >= i0 && i < i1 && j >= j0 && j < j1) j = j1 - 1;
+            else if (k >= 0 && k < f->w.size) out[j] = x[r * row_step + k];
+        }
+    }
+}
+
+/* One phase of one image of one channel. */
+static void cvni_frame_phase(const cvni_kernels *kern, const cvni_frame *f, int a, int b,
+                             const float *x, ptrdiff_t row_step, float *out)
+{
+    const int pitch = f->w.pitch;
+    int i0, i1, j0, j1;
+    const int y0 = cvni_frame_inside(&f->h, a, &i0, &i1);
+    const int x0 = cvni_frame_inside(&f->w, b, &j0, &j1);
+    const float *from = x + (y0 + (ptrdiff_t)i0 * f->h.stride) * row_step + x0 + j0 * f->w.stride;
+    float *to = out + (ptrdiff_t)i0 * pitch + j0;
+    float *end = out + (ptrdiff_t)f->h.pitch * pitch;
+    if (i0 == i1 || j0 == j1) {
+        cvni_zero(out, (size_t)(end - out));
+    } else {
+        cvni_zero(out, (size_t)(to - out));
+        for (int i = i0; j1 - j0 < pitch && i < i1 - 1; i++)    /* to the next row's first inside */
+            for (int j = j1; j < pitch + j0; j++) out[(ptrdiff_t)i * pitch + j] = 0;
+        cvni_zero(out + (ptrdiff_t)(i1 - 1) * pitch + j1,
+                  (size_t)(end - out - (ptrdiff_t)(i1 - 1) * pitch - j1));
+        if (f->w.stride == 1)
+            kern->pack_columns(j1 - j0, i1 - i0, from, row_step * f->h.stride, pitch, to);
+        else cvni_frame_pick(i1 - i0, j1 - j0, from, row_step * f->h.stride, f->w.stride, pitch, to);
+    }
+    if (f->mode != CVN_PAD_ZERO)
+        cvni_frame_mirror(f, y0, i0, i1, x0, j0, j1, x, row_step, out);
+}
+
+/* x: the first channel of the first image; steps in floats. out has room for `channels` times
+ * cvni_frame_channel and cvni_frame_tail. */
+static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const float *x,
+                            ptrdiff_t image_step, ptrdiff_t channel_step, ptrdiff_t row_step,
+                            int channels, float *out)
+{
+    const ptrdiff_t image = (ptrdiff_t)f->h.pitch * f->w.pitch;
+    for (int c = 0; c < channels; c++, x += channel_step)
+        for (int a = 0; a < f->h.phases; a++)
+            for (int b = 0; b < f->w.phases; b++, out += f->plane)
+                for (int n = 0; n < f->images; n++)
+                    cvni_frame_phase(kern, f, a, b, x + n * image_step, row_step, out + n * image);
+    cvni_zero(out, (size_t)cvni_frame_tail(f));
+}
 
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
