@@ -62,7 +62,7 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>depthwise
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>winograd >>depthwise
  *                     >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
@@ -2368,6 +2368,21 @@ typedef struct cvni_store {
     ptrdiff_t y_step;
 } cvni_store;
 
+/* One factor of a transform of >>winograd on lines of CVNI_LINE floats, `count` times: line i of the
+ * result = sum over j of M[i][j] times line j. Steps in floats. */
+#define CVNI_LINE 16
+
+typedef struct cvni_lines {
+    int count;
+    const float *x;
+    ptrdiff_t step, next;       /* to the next line, to the next time */
+    float *y;
+    ptrdiff_t to, y_next;
+} cvni_lines;
+
+/* M: B^T, A^T, A, G, G^T. */
+enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_WINO_TAPS_GRAD };
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
@@ -2381,6 +2396,7 @@ typedef struct cvni_kernels {
     void (*pack_rows)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
+    void (*wino[5])(const cvni_lines *s);
     float (*dot)(int n, const float *a, const float *b);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
@@ -5673,6 +5689,7 @@ typedef struct cvni_phase {
 typedef struct cvni_conv {
     const cvni_conv_desc *d;
     int N, C, M;
+    int most;                           /* images of a full batch: what needs() and takes() go by */
     int G, CG, MG;                      /* groups, channels and filters of one */
     cvni_axis axis[3];
     int H, W, OH, OW, BH, BW, KH, KW;   /* rows and columns of the big image, the small one, the
@@ -5763,6 +5780,12 @@ static cvni_axis cvni_conv_axis_of(const cvni_conv_desc *d, int i, cvn_shape big
     return a;
 }
 
+/* First axis of a value when the batch is as large as planned. */
+static int cvni_most_images(const cvn_net *net, const cvni_layer *x)
+{
+    return x->per_batch ? x->shape.dim[0] : x->samples * net->shape_batch;
+}
+
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
@@ -5774,6 +5797,7 @@ static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
     memset(&c, 0, sizeof c);
     c.d = d;
     c.N = x.dim[0];
+    c.most = cvni_most_images(net, cvni_in(net, l, 0));
     c.C = big.dim[1];
     c.M = small.dim[1];
     c.G = d->groups;
@@ -7094,6 +7118,547 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
                                                cvni_direct_pack, cvni_direct_run };
 
 /* ================================================================================================
+ * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
+ * ==============================================================================================
+ *   F(4x4, 3x3): a tile of 6x6 of the image read, 4 apart, becomes one of 4x4 of the image made.
+ *
+ *     V = B^T d B     of each tile and channel read         U = G g G^T   of each filter and channel
+ *     M = sum over channels of U V, point by point          y = A^T M A   of each tile and filter
+ *
+ *         | 4  0 -5  0 1 0 |         |  1/4     0    0  |
+ *         | 0 -4 -4  1 1 0 |         | -1/6  -1/6  -1/6 |         | 1 1  1 1  1 0 |
+ *   B^T = | 0  4 -4 -1 1 0 |     G = | -1/6   1/6  -1/6 |   A^T = | 0 1 -1 2 -2 0 |
+ *         | 0 -2 -1  2 1 0 |         | 1/24  1/12   1/6 |         | 0 1  1 4  4 0 |
+ *         | 0  2 -1 -2 1 0 |         | 1/24 -1/12   1/6 |         | 0 1 -1 8 -8 1 |
+ *         | 0  4  0 -5 0 1 |         |   0     0     1  |
+ *
+ *     down      reads B, makes S                     up        reads S with a pad of 2 - pad and the
+ *     weights   dU = sum over tiles of                         taps turned round, makes B
+ *               (A dy A^T) V;  dw += G^T dU G
+ *
+ *   Vectors run along 16 channels: some rows of tiles are turned from planes into channels side by
+ *   side, transformed line by line, multiplied ([tiles x C] [C x M], a product for each of the 36
+ *   points), transformed and turned back. So images of any width, and several of a batch, fill the
+ *   tiles of the product. A task is as many tiles as leave V and M in the cache; a filter's bias is
+ *   what M begins with at point (1, 1), for A^T M A takes that into every output.
+ *
+ *   source    A. Lavin, S. Gray, arXiv:1509.09308, section 4         tested: tests/test_winograd.c */
+
+#define CVNI_WINO_POINTS 36
+#define CVNI_WINO_BIAS 7                /* point (1, 1) */
+#define CVNI_WINO_STRIP 16              /* neighbouring tiles that are transformed at once */
+#define CVNI_WINO_ROW ((4 * CVNI_WINO_STRIP + 2) * CVNI_LINE)   /* floats of a row of them */
+#define CVNI_WINO_SCRATCH (12 * CVNI_WINO_ROW)
+#define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
+#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about */
+#define CVNI_WINO_BATCH 6000000         /* bytes of V and A dy A^T of a pass over the weights */
+
+/* The image that a pass reads, or the one that it makes. */
+typedef struct cvni_wino_image {
+    int channels;                       /* of a group */
+    int H, W, pad_h, pad_w;             /* tile (0, 0) begins at (-pad_h, -pad_w) */
+    int span;                           /* rows and columns of a tile */
+    int pitch;                          /* floats from tile to tile of its transform */
+} cvni_wino_image;
+
+typedef struct cvni_wino {
+    cvni_wino_image in, out;
+    int rows, cols, tiles;              /* of tiles: in an image; in all */
+    ptrdiff_t point;                    /* floats from point to point of U */
+    cvni_pass pass;
+    const cvni_conv_job *job;
+    float *packed;                      /* what pack() writes */
+    int group;                          /* tiles of a task, or of a round over the weights */
+    int g, first, count;                /* weights: the group of this round, its tiles */
+    float *v, *d, *u;                   /* weights: the transforms */
+    ptrdiff_t v_point, d_point;
+} cvni_wino;
+
+/* Neighbours in a row of tiles. */
+typedef struct cvni_wino_strip { int n, row, col, tiles; } cvni_wino_strip;
+
+static cvni_wino_image cvni_wino_image_of(int channels, int H, int W, int span)
+{
+    cvni_wino_image im;
+    memset(&im, 0, sizeof im);
+    im.channels = channels;
+    im.H = H;
+    im.W = W;
+    im.span = span;
+    im.pitch = (cvni_ceil_div(channels, CVNI_LINE) | 1) * CVNI_LINE;    /* odd: no power of 2 */
+    return im;
+}
+
+static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
+{
+    const int up = pass == CVNI_UP;
+    cvni_wino w;
+    memset(&w, 0, sizeof w);
+    w.in = up ? cvni_wino_image_of(c->MG, c->OH, c->OW, 6)
+              : cvni_wino_image_of(c->CG, c->H, c->W, 6);
+    w.out = up ? cvni_wino_image_of(c->CG, c->H, c->W, 4)
+               : cvni_wino_image_of(c->MG, c->OH, c->OW, 4);
+    w.in.pad_h = up ? 2 - c->axis[1].pad : c->axis[1].pad;
+    w.in.pad_w = up ? 2 - c->axis[2].pad : c->axis[2].pad;
+    w.rows = cvni_ceil_div(w.out.H, 4);
+    w.cols = cvni_ceil_div(w.out.W, 4);
+    w.tiles = c->N * w.rows * w.cols;
+    w.point = CVNI_LINE +
+              (pass == CVNI_WEIGHTS
+                   ? (ptrdiff_t)w.out.channels * cvni_round_up(w.in.channels, CVNI_LINE)
+                   : (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE));
+    w.pass = pass;
+    return w;
+}
+
+static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdiff_t next, float *y,
+                                ptrdiff_t to, ptrdiff_t y_next)
+{
+    cvni_lines s;
+    s.count = count;
+    s.x = x;
+    s.step = step;
+    s.next = next;
+    s.y = y;
+    s.to = to;
+    s.y_next = y_next;
+    return s;
+}
+
+/* Tiles of a task at most: fewer where there are many channels. */
+static int cvni_wino_most(const cvni_wino *w, int cache, int most)
+{
+    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float)) / (w->in.pitch + w->out.pitch);
+    return cvni_min(cvni_max(fit / 8 * 8, 32), most);
+}
+
+/* Floats from point to point of the transforms of so many tiles; tiles of a product read whole
+ * panels of them. */
+static ptrdiff_t cvni_wino_plane(int tiles, int pitch)
+{
+    return (ptrdiff_t)cvni_round_up(tiles, 8) * pitch + CVNI_LINE;
+}
+
+static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
+{
+    cvni_wino_strip s;
+    s.n = tile / (w->rows * w->cols);
+    s.row = tile / w->cols % w->rows;
+    s.col = tile % w->cols;
+    s.tiles = cvni_min(cvni_min(w->cols - s.col, CVNI_WINO_STRIP), end - tile);
+    return s;
+}
+
+/* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
+                           int channels, int row, int col, int n, float *out)
+{
+    const int inside = row >= 0 && row < im->H;
+    const int begin = inside ? cvni_min(cvni_max(-col, 0), n) : n;
+    const int end = inside ? cvni_max(cvni_min(im->W - col, n), begin) : n;
+    cvni_zero(out, (size_t)((channels < CVNI_LINE ? n : begin) * CVNI_LINE));
+    cvni_zero(out + end * CVNI_LINE, (size_t)((n - end) * CVNI_LINE));
+    if (begin < end)
+        kern->pack_rows(channels, end - begin, x + (ptrdiff_t)row * im->W + col + begin,
+                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + begin * CVNI_LINE);
+}
+
+/* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
+ * point. x: the group's first channel in the first image. */
+static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_image *im,
+                           const float *x, ptrdiff_t image_step, int c0, int first, int tiles,
+                           float *to, ptrdiff_t point, float *scratch)
+{
+    const int channels = cvni_min(CVNI_LINE, im->channels - c0);
+    const int kind = im->span == 6 ? CVNI_WINO_INPUT : CVNI_WINO_GRAD;
+    const int shared = im->span - 4;            /* rows with the tiles below */
+    float *half = scratch + 6 * CVNI_WINO_ROW;
+    cvni_wino_strip last = { -1, 0, 0, 0 };
+    cvni_wino_strip s;
+    cvni_lines v;
+    x += (ptrdiff_t)c0 * im->H * im->W;
+    for (int t = 0; t < tiles; t += s.tiles, last = s) {
+        s = cvni_wino_strip_at(w, first + t, first + tiles);
+        const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
+                          s.tiles == last.tiles;
+        const int cols = 4 * s.tiles + shared;
+        if (below)
+            memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
+                   sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
+        for (int i = below ? shared : 0; i < im->span; i++)
+            cvni_wino_turn(kern, im, x + s.n * image_step, channels, 4 * s.row - im->pad_h + i,
+                           4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
+        v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
+        kern->wino[kind](&v);
+        for (int i = 0; i < 6; i++) {
+            v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
+                              to + 6 * i * point + (ptrdiff_t)t * im->pitch + c0, point, im->pitch);
+            kern->wino[kind](&v);
+        }
+    }
+}
+
+/* Turns rows of outputs of up to 16 filters back into planes. */
+static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
+                            int filters, const float *lines, int add, float *y, float *scratch)
+{
+    const int plane = w->out.H * w->out.W;
+    const int n = cvni_min(4 * s->tiles, w->out.W - 4 * s->col);
+    for (int i = 0; i < 4 && 4 * s->row + i < w->out.H; i++, lines += CVNI_WINO_ROW) {
+        float *to = y + (ptrdiff_t)(4 * s->row + i) * w->out.W + 4 * s->col;
+        if (!add) {
+            kern->pack_rows(n, filters, lines, CVNI_LINE, plane, to);
+            continue;
+        }
+        kern->pack_rows(n, filters, lines, CVNI_LINE, n, scratch);
+        for (int f = 0; f < filters; f++, to += plane) kern->add(n, to, scratch + f * n, to);
+    }
+}
+
+/* The outputs of 16 filters from f0 on. y: the group's first filter in the first image. */
+static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const float *m,
+                            ptrdiff_t point, int f0, int first, int tiles, float *y,
+                            ptrdiff_t image_step, float *scratch)
+{
+    const cvni_conv_job *j = w->job;
+    const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
+    float *lines = scratch + 6 * CVNI_WINO_ROW;
+    cvni_wino_strip s;
+    cvni_lines v;
+    y += (ptrdiff_t)f0 * w->out.H * w->out.W;
+    for (int t = 0; t < tiles; t += s.tiles) {
+        s = cvni_wino_strip_at(w, first + t, first + tiles);
+        for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
+            v = cvni_lines_of(s.tiles, m + i * point + (ptrdiff_t)t * w->out.pitch + f0, 6 * point,
+                              w->out.pitch, scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
+            kern->wino[CVNI_WINO_OUTPUT](&v);
+        }
+        for (int i = 0; i < 4; i++) {
+            float *row = lines + i * CVNI_WINO_ROW;
+            v = cvni_lines_of(s.tiles, scratch + 6 * i * CVNI_LINE, CVNI_LINE, 24 * CVNI_LINE,
+                              row, CVNI_LINE, 4 * CVNI_LINE);
+            kern->wino[CVNI_WINO_OUTPUT](&v);
+            if (j->act)
+                kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
+        }
+        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image_step, scratch);
+    }
+}
+
+/* U of a point is cut into chunks of CVNI_WINO_KC channels, these into panels of at most 48
+ * filters, k-major: in the order in which they are read. First filter of panel q. */
+static int cvni_wino_panel(const cvni_wino *w, int q)
+{
+    const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    return units * q / cvni_ceil_div(units, 3) * CVNI_LINE;
+}
+
+/* Channels [c0, c0 + cs) of up to 16 filters from f0 on, as nine taps of lines: [c][9][16]. */
+static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, float *out)
+{
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
+    const float *from = w->job->weight + (ptrdiff_t)g * c->MG * c->K;
+    if (filters < CVNI_LINE) cvni_zero(out, (size_t)(cs * 9 * CVNI_LINE));
+    if (w->pass == CVNI_DOWN) {
+        kern->pack_rows(filters, 9 * cs, from + (ptrdiff_t)f0 * c->K + c0 * 9, c->K, CVNI_LINE,
+                        out);
+        return;
+    }
+    for (int k = 0; k < cs; k++)                /* backwards */
+        kern->pack_rows(filters, 9, from + (ptrdiff_t)(c0 + k) * c->K + f0 * 9, 9, -CVNI_LINE,
+                        out + (9 * k + 8) * CVNI_LINE);
+}
+
+/* U = G g G^T; tasks are 16 filters of a group. */
+static void cvni_wino_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_kernels *kern = w->job->net->k;
+    const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    float *taps = (float *)cvni_scratch(w->job->net, worker);
+    float *half = taps + CVNI_LINE * 9 * CVNI_LINE;             /* [c][6][3] lines */
+    cvni_lines v;
+    for (int t = begin; t < end; t++) {
+        const int f0 = t % units * CVNI_LINE;
+        int q = 0;
+        while (cvni_wino_panel(w, q + 1) <= f0) q++;
+        const int first = cvni_wino_panel(w, q);
+        const int width = cvni_wino_panel(w, q + 1) - first;
+        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_LINE) {
+            const int cs = cvni_min(CVNI_LINE, w->in.channels - c0);
+            const int k0 = c0 / CVNI_WINO_KC * CVNI_WINO_KC;
+            const int ks = cvni_min(CVNI_WINO_KC, w->in.channels - k0);
+            float *to = w->packed + t / units * CVNI_WINO_POINTS * w->point +
+                        (ptrdiff_t)k0 * units * CVNI_LINE + (ptrdiff_t)ks * first +
+                        (ptrdiff_t)(c0 - k0) * width + f0 - first;
+            cvni_wino_taps(w, t / units, c0, cs, f0, taps);
+            for (int i = 0; i < 3; i++) {
+                v = cvni_lines_of(cs, taps + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
+                                  half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
+                kern->wino[CVNI_WINO_TAPS](&v);
+            }
+            for (int i = 0; i < 6; i++) {
+                v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                                  to + 6 * i * w->point, w->point, width);
+                kern->wino[CVNI_WINO_TAPS](&v);
+            }
+        }
+    }
+}
+
+static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_wino w = cvni_wino_of(&j->c, pass);
+    const int units = cvni_ceil_div(w.out.channels, CVNI_LINE);
+    w.job = j;
+    w.packed = packed;
+    cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
+}
+
+/* Columns of a panel in tiles of the product, as even as they come. */
+static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
+                            const float *a, const float *b, float *c)
+{
+    const int parts = cvni_ceil_div(cols, kern->nr);
+    const int units = cols / kern->unit;
+    const ptrdiff_t next = t->ahead;
+    for (int p = 0; p < parts; p++) {
+        const int j = units * p / parts * kern->unit;
+        t->cols = units * (p + 1) / parts * kern->unit - j;
+        t->b = b + j;
+        for (int i = 0; i < rows; i += kern->mr) {
+            t->rows = cvni_min(kern->mr, rows - i);
+            t->a = a + i * t->a_line;
+            t->c = c + i * t->ldc + j;
+            t->ahead = i == 0 ? next : 0;
+            kern->gemm_tile(t);
+        }
+    }
+}
+
+/* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
+static void cvni_wino_products(const cvni_wino *w, const float *u, const float *v,
+                               ptrdiff_t v_point, const float *bias, int tiles, float *m,
+                               ptrdiff_t m_point)
+{
+    const int C = w->in.channels;
+    const int panels = cvni_ceil_div(cvni_ceil_div(w->out.channels, CVNI_LINE), 3);
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = w->in.pitch;
+    t.a_k = 1;
+    t.ldc = w->out.pitch;
+    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
+        const int begin = bias && i == CVNI_WINO_BIAS;
+        const float *b = u;
+        for (int k = 0; begin && k < tiles; k++)
+            memcpy(m + (ptrdiff_t)k * t.ldc, bias, sizeof(float) * (size_t)w->out.channels);
+        for (int k = 0; k < C; k += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, C - k);
+            t.add = begin || k > 0;
+            for (int q = 0; q < panels; q++) {
+                const int f = cvni_wino_panel(w, q);
+                t.b_k = cvni_wino_panel(w, q + 1) - f;
+                t.ahead = t.k * t.b_k;
+                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f);
+                b += t.k * t.b_k;
+            }
+        }
+    }
+}
+
+/* Images of a pass down or up; tasks are tiles of a group. */
+static void cvni_wino_image_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv_job *j = w->job;
+    const cvni_kernels *kern = j->net->k;
+    const int groups = cvni_ceil_div(w->tiles, w->group);
+    const int up = w->pass == CVNI_UP;
+    const ptrdiff_t in_plane = (ptrdiff_t)w->in.H * w->in.W;
+    const ptrdiff_t out_plane = (ptrdiff_t)w->out.H * w->out.W;
+    const ptrdiff_t v_point = cvni_wino_plane(w->group, w->in.pitch);
+    const ptrdiff_t m_point = cvni_wino_plane(w->group, w->out.pitch);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *v = scratch + CVNI_WINO_SCRATCH;
+    float *m = v + CVNI_WINO_POINTS * v_point;
+    for (int t = begin; t < end; t++) {
+        const int g = t / groups;
+        const int first = t % groups * w->group;
+        const int tiles = cvni_min(w->group, w->tiles - first);
+        const float *x = (up ? j->small : j->big) + g * w->in.channels * in_plane;
+        float *y = j->to + g * w->out.channels * out_plane;
+        for (int c = 0; c < w->in.channels; c += CVNI_LINE)
+            cvni_wino_read(kern, w, &w->in, x, j->c.G * w->in.channels * in_plane, c, first, tiles,
+                           v, v_point, scratch);
+        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
+                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
+        for (int f = 0; f < w->out.channels; f += CVNI_LINE)
+            cvni_wino_write(kern, w, m, m_point, f, first, tiles, y,
+                            j->c.G * w->out.channels * out_plane, scratch);
+    }
+}
+
+/* V of the image read and A dy A^T of the other; tasks are 16 channels of either. */
+static void cvni_wino_both_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv_job *j = w->job;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    for (int t = begin; t < end; t++) {
+        const cvni_wino_image *im = t < units ? &w->in : &w->out;
+        const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+        const float *x = (t < units ? j->big : j->small) + w->g * im->channels * plane;
+        cvni_wino_read(j->net->k, w, im, x, j->c.G * im->channels * plane,
+                       (t < units ? t : t - units) * CVNI_LINE, w->first, w->count,
+                       t < units ? w->v : w->d, t < units ? w->v_point : w->d_point, scratch);
+    }
+}
+
+/* dU (+)= (A dy A^T) V over the tiles of this round; tasks are points. */
+static void cvni_wino_point_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    cvni_tile t;
+    (void)worker;
+    memset(&t, 0, sizeof t);
+    t.a_line = 1;
+    t.a_k = w->out.pitch;
+    t.b_k = w->in.pitch;
+    t.ldc = cvni_round_up(w->in.channels, CVNI_LINE);
+    for (int i = begin; i < end; i++) {
+        for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, w->count - k);
+            t.add = w->first > 0 || k > 0;
+            for (int c = 0; c < t.ldc; c += 48)
+                cvni_wino_tiles(w->job->net->k, &t, w->out.channels,
+                                cvni_min(48, (int)t.ldc - c), w->d + i * w->d_point + k * t.a_k,
+                                w->v + i * w->v_point + k * t.b_k + c, w->u + i * w->point + c);
+        }
+    }
+}
+
+/* dw += G^T dU G; tasks are filters. */
+static void cvni_wino_taps_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const ptrdiff_t line = cvni_round_up(w->in.channels, CVNI_LINE);
+    float *half = (float *)cvni_scratch(w->job->net, worker);   /* [16 channels][3][6] lines */
+    float *taps = half + CVNI_LINE * 18 * CVNI_LINE;            /* [16 channels][9] lines */
+    float *part = taps + CVNI_LINE * 9 * CVNI_LINE;
+    cvni_lines v;
+    for (int f = begin; f < end; f++) {
+        float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K;
+        for (int c0 = 0; c0 < c->CG; c0 += CVNI_LINE * CVNI_LINE) {
+            const int cs = cvni_min(CVNI_LINE * CVNI_LINE, c->CG - c0);
+            const int n = cvni_ceil_div(cs, CVNI_LINE);
+            for (int i = 0; i < 6; i++) {
+                v = cvni_lines_of(n, w->u + i * w->point + f * line + c0, 6 * w->point, CVNI_LINE,
+                                  half + i * CVNI_LINE, 6 * CVNI_LINE, 18 * CVNI_LINE);
+                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+            }
+            for (int i = 0; i < 3; i++) {
+                v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                                  taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
+                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+            }
+            for (int i = 0; i < n; i++)
+                kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE),
+                                taps + i * 9 * CVNI_LINE, CVNI_LINE, 9,
+                                part + i * 9 * CVNI_LINE);
+            kern->add(9 * cs, dw + 9 * c0, part, dw + 9 * c0);
+        }
+    }
+}
+
+/* Rounds over some tiles each, as many as the shape says. */
+static void cvni_wino_weights(cvni_wino *w, double cost)
+{
+    const cvni_conv_job *j = w->job;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE) +
+                      cvni_ceil_div(w->out.channels, CVNI_LINE);
+    w->v_point = cvni_wino_plane(w->group, w->in.pitch);
+    w->d_point = cvni_wino_plane(w->group, w->out.pitch);
+    w->v = (float *)j->work;
+    w->d = w->v + CVNI_WINO_POINTS * w->v_point;
+    w->u = w->d + CVNI_WINO_POINTS * w->d_point;
+    for (w->g = 0; w->g < j->c.G; w->g++) {
+        for (w->first = 0; w->first < w->tiles; w->first += w->group) {
+            const double part = cost * w->group / w->tiles / j->c.G;
+            w->count = cvni_min(w->group, w->tiles - w->first);
+            cvni_parallel_for(j->net, units, part, cvni_wino_both_part, w);
+            cvni_parallel_for(j->net, CVNI_WINO_POINTS, part, cvni_wino_point_part, w);
+        }
+        cvni_parallel_for(j->net, j->c.MG, 100.0 * j->c.MG * j->c.CG, cvni_wino_taps_part, w);
+    }
+}
+
+static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    int can = c->axis[0].kernel == 1 && c->axis[0].big == 1 && c->axis[0].small == 1 &&
+              c->d->pad_mode == CVN_PAD_ZERO;
+    cvni_wino w;
+    (void)net;
+    for (int i = 1; i < 3; i++)
+        can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
+    if (!can) return CVNI_CANNOT;
+    w = cvni_wino_of(c, pass);
+    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(48, c->most)
+               ? CVNI_CHOSEN : CVNI_CAN;
+}
+
+/* Tiles of a task or a round at most. */
+static int cvni_wino_group(const cvni_wino *w)
+{
+    const int most = w->pass == CVNI_WEIGHTS ? cvni_wino_most(w, CVNI_WINO_BATCH, 512)
+                                             : cvni_wino_most(w, CVNI_WINO_CACHE, 96);
+    return cvni_min(most, w->tiles);
+}
+
+static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                            cvni_conv_needs *n)
+{
+    const cvni_wino w = cvni_wino_of(c, pass);
+    const int group = cvni_wino_group(&w);
+    const size_t tiles = sizeof(float) * CVNI_WINO_POINTS *
+                         (size_t)(cvni_wino_plane(group, w.in.pitch) +
+                                  cvni_wino_plane(group, w.out.pitch));
+    const size_t u = cvni_mul_size((size_t)w.point, CVNI_WINO_POINTS * sizeof(float));
+    (void)net;
+    n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
+    if (pass == CVNI_WEIGHTS) {
+        n->work = cvni_add_size(tiles, u);
+    } else {
+        n->scratch += tiles;
+        n->packed = cvni_mul_size(u, (size_t)c->G);
+    }
+}
+
+static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_wino w = cvni_wino_of(&j->c, pass);
+    w.job = j;
+    w.group = cvni_wino_group(&w);
+    if (pass == CVNI_WEIGHTS) {
+        cvni_wino_weights(&w, cost);
+    } else {
+        const int want = cvni_ceil_div(j->net->threads, j->c.G);
+        const int groups = cvni_round_up(cvni_ceil_div(w.tiles, w.group), want);
+        w.group = cvni_ceil_div(w.tiles, groups);
+        cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
+                          cvni_wino_image_part, &w);
+    }
+}
+
+static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cvni_wino_needs,
+                                                 cvni_wino_pack, cvni_wino_run };
+
+/* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
  *   A plane at a time: the taps of a row are added one by one.      tested: tests/test_conv.c */
@@ -7253,8 +7818,8 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
  *                                                                  tested: tests/test_conv.c */
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
-static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_direct,
-                                                      &cvni_way_gemm };
+static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
+                                                      &cvni_way_direct, &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -23741,6 +24306,129 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
         for (int i = 0; i < lines; i++) out[i] = p[i];
 }
 
+/* The rows of the five matrices of >>winograd, lane by lane. */
+#if defined(__clang__)
+    #define CVNI_LANES_APART _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+    #define CVNI_LANES_APART _Pragma("GCC ivdep")
+#else
+    #define CVNI_LANES_APART
+#endif
+
+static CVNI_ALWAYS_INLINE void cvni_wino_input(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step], x5 = x[i + 5 * step];
+            const float a = x4 - 4 * x2, b = x3 - 4 * x1, c = x4 - x2, d = 2 * (x3 - x1);
+            y[i] = 4 * x0 - 5 * x2 + x4;
+            y[i + to] = a + b;
+            y[i + 2 * to] = a - b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = 4 * x1 - 5 * x3 + x5;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_output(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step];
+            const float a = x1 + x2, b = x1 - x2, c = x3 + x4, d = x3 - x4;
+            y[i] = x[i] + a + c;
+            y[i + to] = b + 2 * d;
+            y[i + 2 * to] = a + 4 * c;
+            y[i + 3 * to] = b + 8 * d + x[i + 5 * step];
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_grad(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step], x3 = x[i + 3 * step];
+            const float a = x0 + x2, b = x1 + x3, c = x0 + 4 * x2, d = 2 * x1 + 8 * x3;
+            y[i] = x0;
+            y[i + to] = a + b;
+            y[i + 2 * to] = a - b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = x3;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_taps_of(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step];
+            const float a = (x0 + x2) * (-1.0f / 6), b = x1 * (1.0f / 6);
+            const float c = x0 * (1.0f / 24) + x2 * (1.0f / 6), d = x1 * (1.0f / 12);
+            y[i] = x0 * 0.25f;
+            y[i + to] = a - b;
+            y[i + 2 * to] = a + b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = x2;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_taps_grad(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step];
+            const float a = (x1 + x2) * (1.0f / 6), b = x2 - x1, c = x3 + x4, d = x3 - x4;
+            y[i] = x[i] * 0.25f - a + c * (1.0f / 24);
+            y[i + to] = b * (1.0f / 6) + d * (1.0f / 12);
+            y[i + 2 * to] = c * (1.0f / 6) - a + x[i + 5 * step];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_wino_input_c(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_HOT
+static void cvni_wino_output_c(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_HOT
+static void cvni_wino_grad_c(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_HOT
+static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_HOT
+static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
+
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
@@ -23928,6 +24616,11 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_store_rows_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
+                                             { cvni_wino_input_c,
+                                               cvni_wino_output_c,
+                                               cvni_wino_grad_c,
+                                               cvni_wino_taps_c,
+                                               cvni_wino_taps_grad_c },
                                              cvni_dot_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
@@ -24127,6 +24820,21 @@ static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step
         }
     }
 }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_input_avx2(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_output_avx2(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_grad_avx2(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 /* The first n of eight lanes. */
 CVNI_TARGET("avx2,fma")
@@ -24490,6 +25198,11 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_store_rows_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
+                                                { cvni_wino_input_avx2,
+                                                  cvni_wino_output_avx2,
+                                                  cvni_wino_grad_avx2,
+                                                  cvni_wino_taps_avx2,
+                                                  cvni_wino_taps_grad_avx2 },
                                                 cvni_dot_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
@@ -24745,6 +25458,21 @@ static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t
             _mm512_mask_storeu_ps(out + wide, m, _mm512_maskz_loadu_ps(m, p + wide));
     }
 }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_input_avx512(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_output_avx512(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_grad_avx512(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 /* The first n of sixteen lanes. */
 static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
@@ -25093,6 +25821,11 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_store_rows_avx512,
                                                   cvni_pack_rows_avx2,
                                                   cvni_pack_columns_avx512,
+                                                  { cvni_wino_input_avx512,
+                                                    cvni_wino_output_avx512,
+                                                    cvni_wino_grad_avx512,
+                                                    cvni_wino_taps_avx512,
+                                                    cvni_wino_taps_grad_avx512 },
                                                   cvni_dot_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
