@@ -90,9 +90,9 @@
  * beforehand; the caller may supply it (cvn_build_in). Forward, backward and step allocate nothing.
  *
  * Threads. A net may be used by one thread at a time; two threads may use two nets. cvn_share()
- * gives a second thread its own activations over the same weights. Inside, work is spread with
- * OpenMP or with your own job system (cvn_desc.parallel_for). The same seed gives the same bits for
- * any number of threads.
+ * gives a second thread its own activations over the same weights. Inside, work is spread over
+ * helpers that -fopenmp allows, or by your own job system (cvn_desc.parallel_for). The same seed
+ * gives the same bits for any number of threads.
  */
 #ifndef CONVNET_H
 #define CONVNET_H
@@ -173,7 +173,8 @@ typedef struct cvn_desc {
                                      * of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
     /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and
-     * return when all are done. count never exceeds `threads`. NULL: OpenMP, or a plain loop. */
+     * return when all are done. count never exceeds `threads`. NULL: own threads under -fopenmp,
+     * else a plain loop. */
     void (*parallel_for)(void *user, int count, void (*run)(void *context, int index),
                          void *context);
     void *parallel_user;
@@ -2133,6 +2134,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(_OPENMP) && !defined(CONVNET_NO_OPENMP)
     #define CVNI_OPENMP 1
     #include <omp.h>
+    #if (defined(__unix__) || defined(__APPLE__)) && (defined(__GNUC__) || defined(__clang__))
+        #define CVNI_CREW 1                     /* -fopenmp links these threads, too */
+        #include <pthread.h>
+        #include <sched.h>
+        #include <unistd.h>
+    #endif
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -2428,6 +2435,7 @@ struct cvn_net {
     const cvni_kernels *k;
     const char *conv_way;       /* tests: the way of convolution to take where it can; or NULL */
     int threads;
+    struct cvni_crew *crew;     /* >>threads; or NULL */
     cvni_record *records;
     const char *scope;          /* prefix of names, a record; "" outside of all */
     cvn_net *parent;            /* cvn_share: owner of the weights */
@@ -2758,7 +2766,16 @@ static float cvni_normal(cvni_rng *r)
  * ==============================================================================================
  *   A job is a number of independent tasks; each task's result depends on the task alone, never on
  *   who runs it, so the number of threads does not change a bit. `cost` is the whole job in
- *   floating-point operations: a job that is cheaper than waking a thread stays on this one. */
+ *   floating-point operations: a job that is cheaper than waking a thread stays on this one.
+ *
+ *   With OpenMP on Unix a net has a crew: threads - 1 helpers, started by the first job that pays.
+ *   Worker w has the tasks [w/workers, (w + 1)/workers), the same ones in each layer, so that its
+ *   caches hold them, in CVNI_PIECES pieces; who is done with his takes pieces of the others. The
+ *   caller waits for pieces that helpers have begun, never for a helper that has not come: where
+ *   other processes have the processors, it does the work itself. A helper looks out for work for
+ *   CVNI_LOOKS pauses, then sleeps. libgomp's barrier instead, each layer's end, waits for threads
+ *   that have no processor, or, passive, lets them fall asleep between two layers.
+ *                                                                      tested: tests/test_core.c */
 
 #define CVNI_COST_PER_WORKER 100000.0
 
@@ -2768,12 +2785,194 @@ typedef struct cvni_spread {
     int tasks, workers;
 } cvni_spread;
 
+/* Part `part` of `parts` of the tasks. */
+static void cvni_run_range(const cvni_spread *s, int64_t part, int64_t parts, int worker)
+{
+    const int begin = (int)(s->tasks * part / parts);
+    const int end = (int)(s->tasks * (part + 1) / parts);
+    if (begin < end) s->job(s->context, begin, end, worker);
+}
+
+#ifdef CVNI_CREW
+
+#define CVNI_PIECES 4
+#define CVNI_LOOKS 4000         /* 65 us on Zen 5; more than lies between two layers */
+
+typedef struct cvni_helper {
+    struct cvni_crew *pool;
+    pthread_t thread;
+    int number;                 /* as worker; the caller is 0 */
+    int next;                   /* piece of worker number - 1 that is not taken yet */
+    char apart[104];            /* the counters lie on cache lines of their own */
+} cvni_helper;
+
+/* Words that several threads write are read and written by __atomic_ functions. */
+typedef struct cvni_crew {
+    const cvni_spread *spread;  /* the job; valid for helpers that are inside */
+    int door;                   /* 1: open; + 2 for each helper inside */
+    unsigned jobs;              /* opened so far */
+    int sleeping;               /* helpers that wait for `work` and that nobody woke */
+    int quit;
+    int helpers;                /* started */
+    long process;               /* that started them, or 0: a fork of it has none */
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    cvni_helper helper[1];      /* one more than helpers: [w].next belongs to worker w */
+} cvni_crew;
+
+static void cvni_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb");
+#endif
+}
+
+static void cvni_take_pieces(cvni_crew *p, const cvni_spread *s, int worker)
+{
+    for (int k = 0; k < s->workers; k++) {
+        const int64_t owner = (worker + k) % s->workers;
+        int *next = &p->helper[owner].next;
+        int piece;
+        while ((piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < CVNI_PIECES)
+            cvni_run_range(s, owner * CVNI_PIECES + piece, (int64_t)s->workers * CVNI_PIECES,
+                           worker);
+    }
+}
+
+/* Waits for a job other than the one seen; 0 when the crew is dismissed. */
+static int cvni_await_job(cvni_crew *p, unsigned *seen)
+{
+    for (int look = 0; look < CVNI_LOOKS; look++) {
+        if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) != *seen) break;
+        cvni_pause();
+    }
+    if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) == *seen) {
+        pthread_mutex_lock(&p->mutex);
+        __atomic_fetch_add(&p->sleeping, 1, __ATOMIC_SEQ_CST);      /* then jobs: cvni_open_job */
+        while (__atomic_load_n(&p->jobs, __ATOMIC_SEQ_CST) == *seen)
+            pthread_cond_wait(&p->work, &p->mutex);
+        pthread_mutex_unlock(&p->mutex);
+    }
+    *seen = __atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE);
+    return !__atomic_load_n(&p->quit, __ATOMIC_ACQUIRE);
+}
+
+static void *cvni_help(void *argument)
+{
+    const cvni_helper *self = (const cvni_helper *)argument;
+    cvni_crew *p = self->pool;
+    unsigned seen = 0;
+    while (cvni_await_job(p, &seen)) {
+        int door = __atomic_load_n(&p->door, __ATOMIC_RELAXED);
+        while (door & 1) {      /* through it, unless it closes meanwhile */
+            if (!__atomic_compare_exchange_n(&p->door, &door, door + 2, 1, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_RELAXED))
+                continue;
+            if (self->number < p->spread->workers) cvni_take_pieces(p, p->spread, self->number);
+            __atomic_fetch_sub(&p->door, 2, __ATOMIC_RELEASE);
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* Tells the helpers of a job; the sleeping ones hear it before or after they lie down. */
+static void cvni_open_job(cvni_crew *p)
+{
+    __atomic_fetch_add(&p->jobs, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&p->sleeping, __ATOMIC_SEQ_CST)) return;
+    pthread_mutex_lock(&p->mutex);
+    __atomic_store_n(&p->sleeping, 0, __ATOMIC_RELAXED);
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void cvni_crew_run(cvni_crew *p, const cvni_spread *s)
+{
+    p->spread = s;
+    for (int w = 0; w < s->workers; w++) __atomic_store_n(&p->helper[w].next, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->door, 1, __ATOMIC_RELEASE);
+    cvni_open_job(p);
+    cvni_take_pieces(p, s, 0);
+    __atomic_fetch_sub(&p->door, 1, __ATOMIC_RELAXED);
+    for (int look = 0; __atomic_load_n(&p->door, __ATOMIC_ACQUIRE); look++) {
+        if (look < CVNI_LOOKS) cvni_pause();
+        else sched_yield();     /* they may need this processor */
+    }
+}
+
+static void cvni_start_helpers(cvni_crew *p, int count)
+{
+    p->process = (long)getpid();
+    for (int i = 0; i < count; i++) {
+        cvni_helper *h = &p->helper[i];
+        h->pool = p;
+        h->number = i + 1;
+        if (pthread_create(&h->thread, NULL, cvni_help, h)) return;
+        p->helpers++;
+    }
+}
+
+static void cvni_new_crew(cvn_net *net)
+{
+    const size_t bytes = sizeof(cvni_crew) + (size_t)(net->threads - 1) * sizeof(cvni_helper);
+    if (net->threads < 2 || net->desc.parallel_for) return;
+    net->crew = (cvni_crew *)cvni_alloc(net, bytes);
+    if (!net->crew) {
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads", net->threads);
+        return;
+    }
+    memset(net->crew, 0, bytes);
+    pthread_mutex_init(&net->crew->mutex, NULL);
+    pthread_cond_init(&net->crew->work, NULL);
+}
+
+static void cvni_free_crew(cvn_net *net)
+{
+    cvni_crew *p = net->crew;
+    if (!p) return;
+    if (!p->process || p->process == (long)getpid()) {
+        __atomic_store_n(&p->quit, 1, __ATOMIC_RELEASE);
+        cvni_open_job(p);
+        for (int i = 0; i < p->helpers; i++) pthread_join(p->helper[i].thread, NULL);
+        pthread_cond_destroy(&p->work);
+        pthread_mutex_destroy(&p->mutex);
+    }
+    cvni_free(net, p);
+}
+
+/* Inside a parallel region of the caller all processors have work already. */
+static void cvni_spread_out(cvn_net *net, cvni_spread *s)
+{
+    cvni_crew *p = net->crew;
+    if (p && !p->process) cvni_start_helpers(p, net->threads - 1);
+    if (p && p->helpers && !omp_in_parallel()) cvni_crew_run(p, s);
+    else s->job(s->context, 0, s->tasks, 0);
+}
+
+#else
+
+static void cvni_new_crew(cvn_net *net) { (void)net; }
+static void cvni_free_crew(cvn_net *net) { (void)net; }
+
+static void cvni_spread_out(cvn_net *net, cvni_spread *s)
+{
+    int w;
+    (void)net;
+#ifdef CVNI_OPENMP
+    #pragma omp parallel for schedule(static) num_threads(s->workers)
+#endif
+    for (w = 0; w < s->workers; w++) cvni_run_range(s, w, s->workers, w);
+}
+
+#endif
+
 static void cvni_run_part(void *context, int w)
 {
     const cvni_spread *s = (const cvni_spread *)context;
-    const int begin = (int)((int64_t)s->tasks * w / s->workers);
-    const int end = (int)((int64_t)s->tasks * (w + 1) / s->workers);
-    s->job(s->context, begin, end, w);
+    cvni_run_range(s, w, s->workers, w);
 }
 
 static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job, void *context)
@@ -2786,19 +2985,10 @@ static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job
     if (cost < CVNI_COST_PER_WORKER * s.workers)
         s.workers = cvni_max(1, (int)(cost / CVNI_COST_PER_WORKER));
     if (tasks <= 0) return;
-    if (s.workers == 1) {
-        job(context, 0, tasks, 0);
-    } else if (net->desc.parallel_for) {
+    if (s.workers == 1) job(context, 0, tasks, 0);
+    else if (net->desc.parallel_for)
         net->desc.parallel_for(net->desc.parallel_user, s.workers, cvni_run_part, &s);
-    } else {
-#ifdef CVNI_OPENMP
-        int w;
-        #pragma omp parallel for schedule(static) num_threads(s.workers)
-        for (w = 0; w < s.workers; w++) cvni_run_part(&s, w);
-#else
-        for (int w = 0; w < s.workers; w++) cvni_run_part(&s, w);
-#endif
-    }
+    else cvni_spread_out(net, &s);
 }
 
 static int cvni_default_threads(const cvn_desc *desc)
@@ -2932,6 +3122,7 @@ cvn_net *cvn_create(const cvn_desc *desc)
         cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED,
                         "cvn_create: this CPU or build has no kernels \"%s\"", d.isa ? d.isa : "");
     }
+    cvni_new_crew(net);
     return net;
 }
 
@@ -2949,6 +3140,7 @@ void cvn_destroy(cvn_net *net)
 {
     cvni_record *r;
     if (!net) return;
+    cvni_free_crew(net);
     cvni_release_arena(net);
     cvni_free(net, net->best);
     cvni_free(net, net->history);
