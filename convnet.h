@@ -71,7 +71,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors
- *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
+ *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
+ *                     >>kernels-128 >>dispatch
  *     end             >>license
  *
  * Conventions. Tensors are float, row-major, batch first: images [N, C, H, W], sequences [N, T, C],
@@ -168,8 +169,8 @@ typedef struct cvn_desc {
     int threads;                    /* 0: OpenMP's number, or 1 */
     int keep_all;                   /* every node's value and gradient stay readable (tests,
                                      * pictures; an input's gradient: cvn_want_grad); more memory */
-    const char *isa;                /* force a kernel table: "c", "avx2", "avx512"; NULL: the best
-                                     * of this CPU */
+    const char *isa;                /* force a kernel table: "c", "avx2", "avx512", "neon",
+                                     * "wasm"; NULL: the best of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
     /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and
      * return when all are done. count never exceeds `threads`. NULL: OpenMP, or a plain loop. */
@@ -368,7 +369,7 @@ CONVNET_API void cvn_touch(cvn_net *net);
 /* cvn_init_parameters - draws all initial values anew from a seed (0: the net's). */
 CONVNET_API cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed);
 
-/* cvn_isa - name of the kernels in use: "c", "avx2", "avx512". */
+/* cvn_isa - name of the kernels in use: "c", "avx2", "avx512", "neon", "wasm". */
 CONVNET_API const char *cvn_isa(const cvn_net *net);
 
 /* ================================================================================================
@@ -2178,6 +2179,13 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
         #include <intrin.h>
     #endif
     #include <immintrin.h>
+#elif !defined(CONVNET_NO_SIMD) && \
+    ((defined(__aarch64__) && defined(__ARM_NEON)) || defined(_M_ARM64))
+    #define CVNI_NEON 1
+    #include <arm_neon.h>
+#elif !defined(CONVNET_NO_SIMD) && defined(__wasm_simd128__)
+    #define CVNI_WASM 1
+    #include <wasm_simd128.h>
 #endif
 
 #if defined(CONVNET_MALLOC) != defined(CONVNET_FREE)
@@ -24381,6 +24389,619 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
 #endif
 #endif
 
+#if defined(CVNI_NEON)
+/* ================================================================================================
+ * >>kernels-neon   AArch64 Advanced SIMD: operations on four floats, and the tile
+ * ==============================================================================================
+ *   Every AArch64 CPU has these; >>kernels-128 is written in them. A product and a sum are rounded
+ *   once. CVNI_MAX4 and CVNI_MIN4 keep a NaN, CVNI_PICK4(m, a, b) is a where m is set, else b. */
+
+typedef float32x4_t cvni_f4;
+typedef int32x4_t cvni_i4;
+typedef uint32x4_t cvni_m4;                     /* a mask: all ones or zero */
+
+#define CVNI_NAME4 "neon"
+#define CVNI_TILE4 8, 12
+#define CVNI_ALL4(x) vdupq_n_f32(x)
+#define CVNI_LOAD4(p) vld1q_f32(p)
+#define CVNI_STORE4(p, v) vst1q_f32(p, v)
+#define CVNI_ADD4(a, b) vaddq_f32(a, b)
+#define CVNI_SUB4(a, b) vsubq_f32(a, b)
+#define CVNI_MUL4(a, b) vmulq_f32(a, b)
+#define CVNI_DIV4(a, b) vdivq_f32(a, b)
+#define CVNI_FMA4(a, b, c) vfmaq_f32(c, a, b)   /* a*b + c */
+#define CVNI_SQRT4(a) vsqrtq_f32(a)
+#define CVNI_MAX4(a, b) vmaxq_f32(a, b)
+#define CVNI_MIN4(a, b) vminq_f32(a, b)
+#define CVNI_LE4(a, b) vcleq_f32(a, b)
+#define CVNI_GT4(a, b) vcgtq_f32(a, b)
+#define CVNI_PICK4(m, a, b) vbslq_f32(m, a, b)
+#define CVNI_ROUND4(a) vrndnq_f32(a)            /* to the nearest whole number, half to even */
+#define CVNI_WHOLE4(a) vcvtq_s32_f32(a)
+#define CVNI_HALF4(k) vshrq_n_s32(k, 1)         /* rounded down */
+#define CVNI_LESS4(k, j) vsubq_s32(k, j)
+/* 2^k, k in -126..127 */
+#define CVNI_POWER4(k) vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23))
+#define CVNI_TOTAL4(v) vaddvq_f32(v)
+
+/* Four lines times four k, turned. */
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, ptrdiff_t width,
+                                                float *out)
+{
+    const cvni_f4 r0 = vld1q_f32(p);
+    const cvni_f4 r1 = vld1q_f32(p + step);
+    const cvni_f4 r2 = vld1q_f32(p + 2 * step);
+    const cvni_f4 r3 = vld1q_f32(p + 3 * step);
+    const float32x4x2_t even = vzipq_f32(r0, r2);
+    const float32x4x2_t odd = vzipq_f32(r1, r3);
+    const float32x4x2_t low = vzipq_f32(even.val[0], odd.val[0]);
+    const float32x4x2_t high = vzipq_f32(even.val[1], odd.val[1]);
+    vst1q_f32(out, low.val[0]);
+    vst1q_f32(out + width, low.val[1]);
+    vst1q_f32(out + 2 * width, high.val[0]);
+    vst1q_f32(out + 3 * width, high.val[1]);
+}
+#endif
+
+#if defined(CVNI_WASM)
+/* ================================================================================================
+ * >>kernels-wasm   WebAssembly SIMD: operations on four floats, and the tile
+ * ==============================================================================================
+ *   Built by -msimd128. Products and sums are rounded each, but with -mrelaxed-simd the engine may
+ *   fuse them. The operations as in >>kernels-neon. */
+
+typedef v128_t cvni_f4;
+typedef v128_t cvni_i4;
+typedef v128_t cvni_m4;
+
+#define CVNI_NAME4 "wasm"
+#define CVNI_TILE4 4, 8
+#define CVNI_ALL4(x) wasm_f32x4_splat(x)
+#define CVNI_LOAD4(p) wasm_v128_load(p)
+#define CVNI_STORE4(p, v) wasm_v128_store(p, v)
+#define CVNI_ADD4(a, b) wasm_f32x4_add(a, b)
+#define CVNI_SUB4(a, b) wasm_f32x4_sub(a, b)
+#define CVNI_MUL4(a, b) wasm_f32x4_mul(a, b)
+#define CVNI_DIV4(a, b) wasm_f32x4_div(a, b)
+#if defined(__wasm_relaxed_simd__) && __clang_major__ >= 16
+    #define CVNI_FMA4(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#else
+    #define CVNI_FMA4(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#endif
+#define CVNI_SQRT4(a) wasm_f32x4_sqrt(a)
+#define CVNI_MAX4(a, b) wasm_f32x4_max(a, b)
+#define CVNI_MIN4(a, b) wasm_f32x4_min(a, b)
+#define CVNI_LE4(a, b) wasm_f32x4_le(a, b)
+#define CVNI_GT4(a, b) wasm_f32x4_gt(a, b)
+#define CVNI_PICK4(m, a, b) wasm_v128_bitselect(a, b, m)
+#define CVNI_ROUND4(a) wasm_f32x4_nearest(a)
+#define CVNI_WHOLE4(a) wasm_i32x4_trunc_sat_f32x4(a)
+#define CVNI_HALF4(k) wasm_i32x4_shr(k, 1)
+#define CVNI_LESS4(k, j) wasm_i32x4_sub(k, j)
+#define CVNI_POWER4(k) wasm_i32x4_shl(wasm_i32x4_add(k, wasm_i32x4_splat(127)), 23)
+#define CVNI_TOTAL4(v) cvni_total_wasm(v)
+
+static CVNI_ALWAYS_INLINE float cvni_total_wasm(v128_t v)
+{
+    return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
+           (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
+}
+
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, ptrdiff_t width,
+                                                float *out)
+{
+    const cvni_f4 r0 = wasm_v128_load(p);
+    const cvni_f4 r1 = wasm_v128_load(p + step);
+    const cvni_f4 r2 = wasm_v128_load(p + 2 * step);
+    const cvni_f4 r3 = wasm_v128_load(p + 3 * step);
+    const cvni_f4 t0 = wasm_i32x4_shuffle(r0, r2, 0, 4, 1, 5);
+    const cvni_f4 t1 = wasm_i32x4_shuffle(r1, r3, 0, 4, 1, 5);
+    const cvni_f4 t2 = wasm_i32x4_shuffle(r0, r2, 2, 6, 3, 7);
+    const cvni_f4 t3 = wasm_i32x4_shuffle(r1, r3, 2, 6, 3, 7);
+    wasm_v128_store(out, wasm_i32x4_shuffle(t0, t1, 0, 4, 1, 5));
+    wasm_v128_store(out + width, wasm_i32x4_shuffle(t0, t1, 2, 6, 3, 7));
+    wasm_v128_store(out + 2 * width, wasm_i32x4_shuffle(t2, t3, 0, 4, 1, 5));
+    wasm_v128_store(out + 3 * width, wasm_i32x4_shuffle(t2, t3, 2, 6, 3, 7));
+}
+#endif
+
+#if defined(CVNI_NEON) || defined(CVNI_WASM)
+/* ================================================================================================
+ * >>kernels-128   the kernels of NEON and WebAssembly, written once
+ * ==============================================================================================
+ *   The last one to three elements go through a vector of their own, so that a value does not
+ *   depend on where it stands. */
+
+/* The first n lanes, 1 to 3; 0 in the others. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
+{
+    float part[4] = { 0, 0, 0, 0 };
+    for (int i = 0; i < n; i++) part[i] = p[i];
+    return CVNI_LOAD4(part);
+}
+
+static CVNI_ALWAYS_INLINE void cvni_store_some4(float *p, int n, cvni_f4 v)
+{
+    float part[4];
+    CVNI_STORE4(part, v);
+    for (int i = 0; i < n; i++) p[i] = part[i];
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2, cvni_f4 s3)
+{
+    return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
+}
+
+/* ---- products of matrices ---- */
+
+/* The tile t from sums that lie in rows of `width`. */
+static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
+{
+    for (int i = 0; i < t->rows; i++, sums += width) {
+        float *c = t->c + i * t->ldc;
+        int j = 0;
+        for (; t->cols - j >= 4; j += 4) {
+            const cvni_f4 v = CVNI_LOAD4(sums + j);
+            CVNI_STORE4(c + j, t->add ? CVNI_ADD4(CVNI_LOAD4(c + j), v) : v);
+        }
+        for (; j < t->cols; j++) c[j] = t->add ? c[j] + sums[j] : sums[j];
+    }
+}
+
+#define CVNI_ROW2_F4(i) v = CVNI_ALL4(a[i * line]); \
+    c##i##0 = CVNI_FMA4(v, b0, c##i##0); c##i##1 = CVNI_FMA4(v, b1, c##i##1)
+#define CVNI_ROW3_F4(i) v = CVNI_ALL4(a[i * line]); c##i##0 = CVNI_FMA4(v, b0, c##i##0); \
+    c##i##1 = CVNI_FMA4(v, b1, c##i##1); c##i##2 = CVNI_FMA4(v, b2, c##i##2)
+#define CVNI_PUT2_F4(i) CVNI_STORE4(sums + i * 8, c##i##0); CVNI_STORE4(sums + i * 8 + 4, c##i##1)
+#define CVNI_PUT3_F4(i) CVNI_STORE4(sums + i * 12, c##i##0); \
+    CVNI_STORE4(sums + i * 12 + 4, c##i##1); CVNI_STORE4(sums + i * 12 + 8, c##i##2)
+
+#if defined(CVNI_NEON)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+    #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))     /* gcc loads all of a
+                                                                 * first and runs out of registers */
+#else
+    #define CVNI_TILE_F4
+#endif
+
+/* 8 x 8, for the last columns: a vector beyond them is not read. */
+CVNI_TILE_F4
+static void cvni_gemm_8x8_f4(const cvni_tile *t)
+{
+    float sums[8 * 8];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero;
+    cvni_f4 c10 = zero, c11 = zero;
+    cvni_f4 c20 = zero, c21 = zero;
+    cvni_f4 c30 = zero, c31 = zero;
+    cvni_f4 c40 = zero, c41 = zero;
+    cvni_f4 c50 = zero, c51 = zero;
+    cvni_f4 c60 = zero, c61 = zero;
+    cvni_f4 c70 = zero, c71 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        cvni_f4 v;
+        CVNI_ROW2_F4(0);
+        CVNI_ROW2_F4(1);
+        CVNI_ROW2_F4(2);
+        CVNI_ROW2_F4(3);
+        CVNI_ROW2_F4(4);
+        CVNI_ROW2_F4(5);
+        CVNI_ROW2_F4(6);
+        CVNI_ROW2_F4(7);
+    }
+    CVNI_PUT2_F4(0);
+    CVNI_PUT2_F4(1);
+    CVNI_PUT2_F4(2);
+    CVNI_PUT2_F4(3);
+    CVNI_PUT2_F4(4);
+    CVNI_PUT2_F4(5);
+    CVNI_PUT2_F4(6);
+    CVNI_PUT2_F4(7);
+    cvni_store_tile_f4(t, sums, 8);
+}
+
+/* 4 x 12, for the last rows of any width. */
+CVNI_TILE_F4
+static void cvni_gemm_4x12_f4(const cvni_tile *t)
+{
+    float sums[4 * 12];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c02 = zero;
+    cvni_f4 c10 = zero, c11 = zero, c12 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c22 = zero;
+    cvni_f4 c30 = zero, c31 = zero, c32 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    const int third = t->cols > 8 ? 8 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        const cvni_f4 b2 = CVNI_LOAD4(b + third);
+        cvni_f4 v;
+        CVNI_ROW3_F4(0);
+        CVNI_ROW3_F4(1);
+        CVNI_ROW3_F4(2);
+        CVNI_ROW3_F4(3);
+    }
+    CVNI_PUT3_F4(0);
+    CVNI_PUT3_F4(1);
+    CVNI_PUT3_F4(2);
+    CVNI_PUT3_F4(3);
+    cvni_store_tile_f4(t, sums, 12);
+}
+
+/* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
+CVNI_TILE_F4
+static void cvni_gemm_tile_f4(const cvni_tile *t)
+{
+    float sums[8 * 12];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c02 = zero;
+    cvni_f4 c10 = zero, c11 = zero, c12 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c22 = zero;
+    cvni_f4 c30 = zero, c31 = zero, c32 = zero;
+    cvni_f4 c40 = zero, c41 = zero, c42 = zero;
+    cvni_f4 c50 = zero, c51 = zero, c52 = zero;
+    cvni_f4 c60 = zero, c61 = zero, c62 = zero;
+    cvni_f4 c70 = zero, c71 = zero, c72 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    if (t->rows <= 4 || t->cols <= 8) {
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t);
+        else cvni_gemm_8x8_f4(t);
+        return;
+    }
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + 4);
+        const cvni_f4 b2 = CVNI_LOAD4(b + 8);
+        cvni_f4 v;
+        CVNI_ROW3_F4(0);
+        CVNI_ROW3_F4(1);
+        CVNI_ROW3_F4(2);
+        CVNI_ROW3_F4(3);
+        CVNI_ROW3_F4(4);
+        CVNI_ROW3_F4(5);
+        CVNI_ROW3_F4(6);
+        CVNI_ROW3_F4(7);
+    }
+    CVNI_PUT3_F4(0);
+    CVNI_PUT3_F4(1);
+    CVNI_PUT3_F4(2);
+    CVNI_PUT3_F4(3);
+    CVNI_PUT3_F4(4);
+    CVNI_PUT3_F4(5);
+    CVNI_PUT3_F4(6);
+    CVNI_PUT3_F4(7);
+    cvni_store_tile_f4(t, sums, 12);
+}
+#else
+/* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
+ * registers. A vector beyond the columns is not read. */
+static void cvni_gemm_tile_f4(const cvni_tile *t)
+{
+    float sums[4 * 8];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        cvni_f4 v;
+        CVNI_ROW2_F4(0);
+        CVNI_ROW2_F4(1);
+        CVNI_ROW2_F4(2);
+        CVNI_ROW2_F4(3);
+    }
+    CVNI_PUT2_F4(0);
+    CVNI_PUT2_F4(1);
+    CVNI_PUT2_F4(2);
+    CVNI_PUT2_F4(3);
+    cvni_store_tile_f4(t, sums, 8);
+}
+#endif
+
+/* What is left over at the ends is done again with what stands before it. */
+static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
+                              float *out)
+{
+    if (lines < 4 || k < 4) {
+        cvni_pack_rows_c(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 4) {
+        const int line = cvni_min(i, lines - 4);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_4x4_f4(p + line * step + at, step, width, out + (ptrdiff_t)at * width + line);
+        }
+    }
+}
+
+static void cvni_pack_columns_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                 float *out)
+{
+    for (; k > 0; k--, p += step, out += width) {
+        int i = 0;
+        for (; lines - i >= 4; i += 4) CVNI_STORE4(out + i, CVNI_LOAD4(p + i));
+        for (; i < lines; i++) out[i] = p[i];
+    }
+}
+
+/* ---- sums: four accumulators ---- */
+
+static float cvni_dot_f4(int n, const float *a, const float *b)
+{
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
+        s1 = CVNI_FMA4(CVNI_LOAD4(a + i + 4), CVNI_LOAD4(b + i + 4), s1);
+        s2 = CVNI_FMA4(CVNI_LOAD4(a + i + 8), CVNI_LOAD4(b + i + 8), s2);
+        s3 = CVNI_FMA4(CVNI_LOAD4(a + i + 12), CVNI_LOAD4(b + i + 12), s3);
+    }
+    for (; n - i >= 4; i += 4) s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
+    if (i < n) s1 = CVNI_FMA4(cvni_load_some4(a + i, n - i), cvni_load_some4(b + i, n - i), s1);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+static float cvni_sum_f4(int n, const float *x)
+{
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_ADD4(s0, CVNI_LOAD4(x + i));
+        s1 = CVNI_ADD4(s1, CVNI_LOAD4(x + i + 4));
+        s2 = CVNI_ADD4(s2, CVNI_LOAD4(x + i + 8));
+        s3 = CVNI_ADD4(s3, CVNI_LOAD4(x + i + 12));
+    }
+    for (; n - i >= 4; i += 4) s0 = CVNI_ADD4(s0, CVNI_LOAD4(x + i));
+    if (i < n) s1 = CVNI_ADD4(s1, cvni_load_some4(x + i, n - i));
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+/* s + (x - mean)^2 */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_add_square4(cvni_f4 s, cvni_f4 x, cvni_f4 mean)
+{
+    const cvni_f4 d = CVNI_SUB4(x, mean);
+    return CVNI_FMA4(d, d, s);
+}
+
+static float cvni_sum_square_diff_f4(int n, const float *x, float mean)
+{
+    const cvni_f4 m = CVNI_ALL4(mean);
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    float rest = 0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = cvni_add_square4(s0, CVNI_LOAD4(x + i), m);
+        s1 = cvni_add_square4(s1, CVNI_LOAD4(x + i + 4), m);
+        s2 = cvni_add_square4(s2, CVNI_LOAD4(x + i + 8), m);
+        s3 = cvni_add_square4(s3, CVNI_LOAD4(x + i + 12), m);
+    }
+    for (; n - i >= 4; i += 4) s0 = cvni_add_square4(s0, CVNI_LOAD4(x + i), m);
+    for (; i < n; i++) rest += (x[i] - mean) * (x[i] - mean);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3)) + rest;
+}
+
+static float cvni_dot_diff_f4(int n, const float *a, const float *x, float mean)
+{
+    const cvni_f4 m = CVNI_ALL4(mean);
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    float rest = 0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_SUB4(CVNI_LOAD4(x + i), m), s0);
+        s1 = CVNI_FMA4(CVNI_LOAD4(a + i + 4), CVNI_SUB4(CVNI_LOAD4(x + i + 4), m), s1);
+        s2 = CVNI_FMA4(CVNI_LOAD4(a + i + 8), CVNI_SUB4(CVNI_LOAD4(x + i + 8), m), s2);
+        s3 = CVNI_FMA4(CVNI_LOAD4(a + i + 12), CVNI_SUB4(CVNI_LOAD4(x + i + 12), m), s3);
+    }
+    for (; n - i >= 4; i += 4)
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_SUB4(CVNI_LOAD4(x + i), m), s0);
+    for (; i < n; i++) rest += a[i] * (x[i] - mean);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3)) + rest;
+}
+
+/* ---- elementwise ---- */
+
+static void cvni_axpy_f4(int n, float alpha, const float *x, float *y)
+{
+    const cvni_f4 a = CVNI_ALL4(alpha);
+    int i = 0;
+    for (; n - i >= 4; i += 4)
+        CVNI_STORE4(y + i, CVNI_FMA4(a, CVNI_LOAD4(x + i), CVNI_LOAD4(y + i)));
+    if (i < n)
+        cvni_store_some4(y + i, n - i, CVNI_FMA4(a, cvni_load_some4(x + i, n - i),
+                                                 cvni_load_some4(y + i, n - i)));
+}
+
+static void cvni_scale_shift_f4(int n, float scale, float shift, const float *x, float *y)
+{
+    const cvni_f4 a = CVNI_ALL4(scale);
+    const cvni_f4 b = CVNI_ALL4(shift);
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, CVNI_FMA4(a, CVNI_LOAD4(x + i), b));
+    if (i < n) cvni_store_some4(y + i, n - i, CVNI_FMA4(a, cvni_load_some4(x + i, n - i), b));
+}
+
+static void cvni_add_f4(int n, const float *a, const float *b, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, CVNI_ADD4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i)));
+    for (; i < n; i++) y[i] = a[i] + b[i];
+}
+
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
+}
+
+static void cvni_relu_f4(int n, float slope, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_relu4(CVNI_LOAD4(x + i), slope));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_relu4(cvni_load_some4(x + i, n - i), slope));
+}
+
+static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *dy, float *dx,
+                              int add)
+{
+    const cvni_f4 s = CVNI_ALL4(slope), one = CVNI_ALL4(1), zero = CVNI_ALL4(0);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        const cvni_f4 factor = CVNI_PICK4(CVNI_GT4(CVNI_LOAD4(y + i), zero), one, s);
+        const cvni_f4 g = CVNI_MUL4(factor, CVNI_LOAD4(dy + i));
+        CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
+    }
+    cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
+}
+
+static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
+                              int add)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), slope = CVNI_ALL4(f[1]);
+    const cvni_f4 mean = CVNI_ALL4(f[2]), shift = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 g = CVNI_FMA4(slope, CVNI_SUB4(CVNI_LOAD4(x + i), mean), shift);
+        g = CVNI_FMA4(scale, CVNI_LOAD4(dy + i), g);
+        CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
+    }
+    cvni_norm_grad_c(n - i, f, x + i, dy + i, dx + i, add);
+}
+
+/* cvni_exp_parts; k itself. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_exp_parts4(cvni_f4 x, cvni_f4 *k)
+{
+    const cvni_f4 whole = CVNI_ROUND4(CVNI_MUL4(x, CVNI_ALL4(1.44269504f)));
+    cvni_f4 r = CVNI_FMA4(whole, CVNI_ALL4(-0.693359375f), x);
+    cvni_f4 p = CVNI_ALL4(1.0f / 5040);
+    r = CVNI_FMA4(whole, CVNI_ALL4(2.12194440e-4f), r);
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 720));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 120));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 24));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 6));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(0.5f));
+    *k = whole;
+    return CVNI_FMA4(CVNI_MUL4(r, r), p, r);
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_clamp4(cvni_f4 x, float limit)
+{
+    return CVNI_MIN4(CVNI_ALL4(limit), CVNI_MAX4(CVNI_ALL4(-limit), x));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_exp4(cvni_f4 x)
+{
+    cvni_f4 whole;
+    const cvni_f4 p = cvni_exp_parts4(cvni_clamp4(x, 104), &whole);
+    const cvni_i4 k = CVNI_WHOLE4(whole);
+    const cvni_i4 half = CVNI_HALF4(k);
+    const cvni_f4 one = CVNI_POWER4(half);
+    return CVNI_MUL4(CVNI_FMA4(p, one, one), CVNI_POWER4(CVNI_LESS4(k, half)));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_sigmoid4(cvni_f4 x)
+{
+    const cvni_f4 one = CVNI_ALL4(1);
+    return CVNI_DIV4(one, CVNI_ADD4(one, cvni_exp4(CVNI_SUB4(CVNI_ALL4(0), x))));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_tanh4(cvni_f4 x)
+{
+    cvni_f4 whole, power, e;
+    const cvni_f4 p = cvni_exp_parts4(cvni_clamp4(CVNI_ADD4(x, x), 20), &whole);
+    power = CVNI_POWER4(CVNI_WHOLE4(whole));
+    e = CVNI_FMA4(power, p, CVNI_SUB4(power, CVNI_ALL4(1)));
+    return CVNI_DIV4(e, CVNI_ADD4(e, CVNI_ALL4(2)));
+}
+
+static void cvni_exp_f4(int n, float shift, const float *x, float *y)
+{
+    const cvni_f4 s = CVNI_ALL4(shift);
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_exp4(CVNI_SUB4(CVNI_LOAD4(x + i), s)));
+    if (i < n)
+        cvni_store_some4(y + i, n - i, cvni_exp4(CVNI_SUB4(cvni_load_some4(x + i, n - i), s)));
+}
+
+static void cvni_sigmoid_f4(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_sigmoid4(CVNI_LOAD4(x + i)));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_sigmoid4(cvni_load_some4(x + i, n - i)));
+}
+
+static void cvni_tanh_f4(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_tanh4(CVNI_LOAD4(x + i)));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_tanh4(cvni_load_some4(x + i, n - i)));
+}
+
+static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                         float *most)
+{
+    const cvni_f4 b1 = CVNI_ALL4(f[0]), b2 = CVNI_ALL4(f[1]), eps = CVNI_ALL4(f[2]);
+    const cvni_f4 c1 = CVNI_ALL4(1 - f[0]), c2 = CVNI_ALL4(1 - f[1]);
+    const cvni_f4 rate = CVNI_ALL4(f[3] * f[4]), correct2 = CVNI_ALL4(f[5]);
+    const cvni_f4 decay = CVNI_ALL4(f[6]), shrink = CVNI_ALL4(f[7]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        const cvni_f4 x = CVNI_LOAD4(w + i);
+        const cvni_f4 d = CVNI_FMA4(decay, x, CVNI_LOAD4(g + i));
+        const cvni_f4 first = CVNI_FMA4(b1, CVNI_LOAD4(m + i), CVNI_MUL4(c1, d));
+        cvni_f4 second = CVNI_FMA4(b2, CVNI_LOAD4(v + i), CVNI_MUL4(CVNI_MUL4(c2, d), d));
+        CVNI_STORE4(m + i, first);
+        CVNI_STORE4(v + i, second);
+        if (most) {
+            second = CVNI_MAX4(CVNI_LOAD4(most + i), second);
+            CVNI_STORE4(most + i, second);
+        }
+        second = CVNI_ADD4(CVNI_SQRT4(CVNI_MUL4(second, correct2)), eps);
+        second = CVNI_DIV4(CVNI_MUL4(rate, first), second);
+        CVNI_STORE4(w + i, CVNI_SUB4(CVNI_SUB4(x, CVNI_MUL4(shrink, x)), second));
+    }
+    cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
+}
+
+static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
+                                              CVNI_TILE4,
+                                              4,
+                                              cvni_gemm_tile_f4,
+                                              cvni_pack_rows_f4,
+                                              cvni_pack_columns_f4,
+                                              cvni_dot_f4,
+                                              cvni_axpy_f4,
+                                              cvni_sum_f4,
+                                              cvni_sum_square_diff_f4,
+                                              cvni_dot_diff_f4,
+                                              cvni_scale_shift_f4,
+                                              cvni_add_f4,
+                                              cvni_relu_f4,
+                                              cvni_relu_grad_f4,
+                                              cvni_exp_f4,
+                                              cvni_sigmoid_f4,
+                                              cvni_tanh_f4,
+                                              cvni_norm_grad_f4,
+                                              cvni_adam_f4 };
+#endif
+
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have
  * ==============================================================================================
@@ -24431,6 +25052,8 @@ static const cvni_kernels *cvni_find_kernels(const char *isa)
     const int level = cvni_x86_level();
     if (level >= 2 && (!isa || !strcmp(isa, "avx512"))) return &cvni_kernels_avx512;
     if (level >= 1 && (!isa || !strcmp(isa, "avx2"))) return &cvni_kernels_avx2;
+#elif defined(CVNI_NEON) || defined(CVNI_WASM)
+    if (!isa || !strcmp(isa, CVNI_NAME4)) return &cvni_kernels_f4;
 #endif
     return !isa || !strcmp(isa, "c") ? &cvni_kernels_c : NULL;
 }
