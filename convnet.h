@@ -13,6 +13,9 @@
  *          CONVNET_NO_STDIO                leaves out everything that opens files or prints
  *          CONVNET_NO_OPENMP               one thread even under -fopenmp
  *          CONVNET_NO_SIMD                 only the plain C kernels
+ *          CONVNET_NO_AVX512               of the others no AVX-512
+ *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
+ *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -285,7 +288,9 @@ CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor
  * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
  *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
  *          (the net stays as it was) */
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_build(cvn_net *net, int max_batch);
+#endif
 CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
@@ -330,7 +335,9 @@ CONVNET_API int cvn_summary(const cvn_net *net, char *text, size_t size);
  * in place. NULL (and CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node
  * with cvn_keep or cvn_want_grad before cvn_build. */
 CONVNET_API float *cvn_value(cvn_net *net, cvn_node node);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_gradient(cvn_net *net, cvn_node node);
+#endif
 
 /* Parameters: trainable ones and the running statistics of batch norm, in the order of the
  * layers. */
@@ -360,7 +367,9 @@ CONVNET_API double cvn_macs(const cvn_net *net);
  * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
  * be NULL) receives the elements. */
 CONVNET_API float *cvn_flat_parameters(cvn_net *net, size_t *count);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_flat_gradients(cvn_net *net, size_t *count);
+#endif
 
 /* cvn_touch - tells the net that parameters were written from outside (folded weights are made
  * anew). */
@@ -958,6 +967,7 @@ CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn
 CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
 
+#ifndef CONVNET_NO_SEQUENCES
 /* ---- recurrent layers ---- */
 
 /* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
@@ -1094,6 +1104,8 @@ CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
 CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
                                              const cvn_transformer_desc *desc);
 CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ---- blocks ---- */
 
@@ -1386,6 +1398,7 @@ CONVNET_API cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor);
 
+#ifndef CONVNET_NO_TRAIN
 /* cvn_features - what another net makes of x: the value of `node` there, in prediction mode.
  * Gradients go through it to x, never to the other net's parameters.
  *   x        of the shape of the other net's first input
@@ -1400,6 +1413,7 @@ CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, floa
 CONVNET_API cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node);
 CONVNET_API cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target,
                                          cvn_net *other, cvn_node node);
+#endif /* CONVNET_NO_TRAIN */
 
 /* ================================================================================================
  * >>train-api   optimizers, schedules, one step, a whole training
@@ -1468,6 +1482,7 @@ typedef struct cvn_optimizer {
     float momentum_decay;           /* NAdam; 0: 4e-3 */
 } cvn_optimizer;
 
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_optimizer cvn_sgd(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_nesterov(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_adam(float lr);
@@ -1563,6 +1578,7 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
  * errors   CVN_ERROR_STATE: no averages, as no step was made with cvn_set_ema */
 CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
+#endif /* CONVNET_NO_TRAIN */
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
@@ -1588,9 +1604,10 @@ CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
  *          finite) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
+CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
-CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
 CONVNET_API cvn_result cvn_backward(cvn_net *net);
 CONVNET_API cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient);
@@ -1615,6 +1632,7 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  *          input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
+#endif /* CONVNET_NO_TRAIN */
 
 /* Level 2: a batch.
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
@@ -1627,14 +1645,17 @@ CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
  *                            softmax or sigmoid layer is taken as it is; a single output means two
  *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
  * None of them takes memory. */
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
                                        float *loss);
 CONVNET_API cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets,
                                               int n, float *loss);
+#endif
 CONVNET_API cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out);
 CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels,
                                     float *probabilities);
 
+#ifndef CONVNET_NO_TRAIN
 /* Level 3: a data set. */
 struct cvn_data;
 
@@ -1940,6 +1961,8 @@ CONVNET_API cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, 
 CONVNET_API cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch,
                                                int *order);
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
  * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
  * order of the first three channels (BGR). mean[c] and std[c] belong to the channel c of the
@@ -1948,11 +1971,13 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
                                            int channels, const float *mean, const float *std,
                                            int swap_rb, float *out);
 
+#ifndef CONVNET_NO_TRAIN
 /* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
  * differs from in. */
 CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
                                    const float *in, int channels, int height, int width,
                                    float *out);
+#endif
 
 /* cvn_predict_crops - the mean of the net's output over crops of images that are at least as large
  * as its first input [C, h, w]. For a mean of probabilities put a softmax into the net; otherwise
@@ -1991,8 +2016,10 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_save_checkpoint(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
+#endif
 #endif
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
@@ -2051,6 +2078,7 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
 {
@@ -2070,6 +2098,7 @@ inline cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memor
 {
     return cvn_transformer_decoder(net, x, memory, &d);
 }
+#endif
 inline cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc &d)
 {
     return cvn_residual_ex(net, x, &d);
@@ -2095,6 +2124,7 @@ inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cv
 {
     return cvn_ctc_loss(net, x, labels, &d);
 }
+#ifndef CONVNET_NO_TRAIN
 inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o)
 {
     return cvn_set_optimizer(net, &o);
@@ -2104,6 +2134,7 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 {
     return cvn_fit(net, &train, &valid, &o);
 }
+#endif
 #endif
 
 #endif /* CONVNET_H */
@@ -2186,6 +2217,23 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #elif !defined(CONVNET_NO_SIMD) && defined(__wasm_simd128__)
     #define CVNI_WASM 1
     #include <wasm_simd128.h>
+#endif
+
+/* A function that only training calls, in a table; NULL without training. The compiler drops what is
+ * left without a caller. */
+#ifdef CONVNET_NO_TRAIN
+    #define CVNI_TRAIN(function) NULL
+#else
+    #define CVNI_TRAIN(function) function
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic push
+    #ifdef CONVNET_NO_TRAIN
+        #pragma GCC diagnostic ignored "-Wunused-function"
+    #endif
+    #if defined(CONVNET_NO_TRAIN) && defined(__clang__)
+        #pragma GCC diagnostic ignored "-Wunneeded-internal-declaration"
+    #endif
 #endif
 
 #if defined(CONVNET_MALLOC) != defined(CONVNET_FREE)
@@ -2460,7 +2508,7 @@ struct cvn_net {
     uint64_t optimizer_step;
     cvni_fit_state fit;
     float *best;                /* parameters of the best epoch while cvn_fit keeps them */
-    cvn_history *history;
+    struct cvn_history *history;
     int history_count, history_capacity;
 };
 
@@ -2901,7 +2949,9 @@ cvn_net *cvn_create(const cvn_desc *desc)
     net->scope = "";
     net->shape_batch = 1;
     net->loss = NAN;
+#ifndef CONVNET_NO_TRAIN
     net->optimizer = cvn_adam(1e-3f);
+#endif
     net->k = cvni_find_kernels(d.isa);
     if (!net->k) {
         net->k = cvni_find_kernels("c");
@@ -3413,11 +3463,13 @@ float *cvn_flat_parameters(cvn_net *net, size_t *count)
     return net ? cvni_all_weights(net) : NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->grads ? net->trainable : 0;
     return net ? net->grads : NULL;
 }
+#endif
 
 /* Changes whenever the weights do; never 0 in a net that is built. */
 static uint64_t cvni_weights_version(const cvn_net *net)
@@ -3690,7 +3742,11 @@ static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
     return net->layers[p->layer].frozen;
 }
 
+#ifdef CONVNET_NO_TRAIN
+static int cvni_optimizer_slots(const cvn_optimizer *o) { return o ? 0 : 0; }
+#else
 static int cvni_optimizer_slots(const cvn_optimizer *o);    /* >>optim: state arrays */
+#endif
 static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l);     /* >>spectral */
 
 static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
@@ -4440,6 +4496,11 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
     if (mode < 1 || mode > 3)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_build: mode %d is not CVN_TRAIN or CVN_INFER", mode);
+#ifdef CONVNET_NO_TRAIN
+    if (mode & CVN_TRAIN)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                         "no plan for training: convnet.h was compiled with CONVNET_NO_TRAIN");
+#endif
     if (net->layer_count < 2)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
     if (net->parent && !net->parent->mode)
@@ -4481,6 +4542,7 @@ static cvn_result cvni_plan_anew(cvn_net *net)
 
 static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_build(cvn_net *net, int max_batch)
 {
     cvn_result result;
@@ -4493,6 +4555,7 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
                        "that is not frozen");
     return result;
 }
+#endif
 
 cvn_result cvn_build_infer(cvn_net *net, int max_batch)
 {
@@ -4601,6 +4664,7 @@ float *cvn_value(cvn_net *net, cvn_node node)
     return NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float *cvn_gradient(cvn_net *net, cvn_node node)
 {
     const cvni_layer *l;
@@ -4616,6 +4680,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
               l->name);
     return NULL;
 }
+#endif
 
 CVNI_COLD_END
 
@@ -4696,6 +4761,7 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
     return cvni_write_input(net, input, labels, n, 1, "cvn_set_labels");
 }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_set_sample_weights", 1);
@@ -4716,6 +4782,7 @@ cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
     net->forward_done = 0;
     return CVN_OK;
 }
+#endif
 
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
@@ -4796,11 +4863,13 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_forward(cvn_net *net)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_forward", 1);
     return result == CVN_OK ? cvni_run(net, 1, 1) : result;
 }
+#endif
 
 cvn_result cvn_forward_eval(cvn_net *net)
 {
@@ -4808,6 +4877,7 @@ cvn_result cvn_forward_eval(cvn_net *net)
     return result == CVN_OK ? cvni_run(net, 0, 0) : result;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
@@ -4903,6 +4973,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     cvni_run_backward(net);
     return CVN_OK;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
 {
@@ -12343,6 +12414,7 @@ cvn_node cvn_position_embedding(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_posemb, &x, 1, NULL, 0);
 }
 
+#ifndef CONVNET_NO_SEQUENCES
 /* ================================================================================================
  * >>attention   softmax(Q K^T/sqrt(d)) V, head by head; with the projections around it
  * ==============================================================================================
@@ -14020,6 +14092,8 @@ cvn_node cvn_last_step(cvn_net *net, cvn_node x)
     return cvn_reshape(net, x, &s.dim[2], 1);
 }
 
+#endif /* CONVNET_NO_SEQUENCES */
+
 /* ================================================================================================
  * >>resize   images of another size: upsampling, pixel shuffle, pad, crop
  * ==============================================================================================
@@ -14467,6 +14541,7 @@ static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
     return cvn_name(net, node, name);
 }
 
+#ifndef CONVNET_NO_SEQUENCES
 static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
                                 const char *part)
 {
@@ -14573,6 +14648,8 @@ cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
     x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
     return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
 }
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ================================================================================================
  * >>blocks   several layers in one call: residual, inception, fire, inverted residual
@@ -17031,6 +17108,7 @@ cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor)
     return cvni_add_penalty(net, &cvni_op_orthogonality, node, factor);
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>features   another net as a layer
  * ==============================================================================================
@@ -17174,10 +17252,6 @@ cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target, cvn_net 
     const cvn_node b = cvn_features(net, target, other, node);
     return cvn_mse_loss(net, a, b);
 }
-
-CVNI_COLD_END
-
-CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>data   sets of samples: loaders, statistics, the batch that a net is given
@@ -17930,6 +18004,8 @@ cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t
     return CVN_OK;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* The one place of the formula, so that all ways to a tensor give the same bits. */
 static float cvni_normalized(float value, float mean, float std)
 {
@@ -17962,6 +18038,7 @@ cvn_result cvn_image_to_tensor(const unsigned char *pixels, int height, int widt
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* ---- the batch that a net is given ---- */
 
 /* One image [channels, height, width], as bytes or as floats. */
@@ -18259,6 +18336,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     return CVN_OK;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* ---- crops at prediction ---- */
 
 /* Half of d, halves rounded to the even number: Python's round, by which torchvision finds the
@@ -18353,6 +18432,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
 
 CVNI_COLD_END
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>augment   changed copies of training images
  * ==============================================================================================
@@ -19588,8 +19668,11 @@ cvn_result cvn_zero_grad(cvn_net *net)
     return result;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 CVNI_COLD_BEGIN
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>schedule   the learning rate over a run
  * ============================================================================================== */
@@ -20020,6 +20103,8 @@ cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *tar
     return cvni_train_batch(net, x, NULL, targets, n, loss);
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* The class of one position of the output: the largest of `classes` values `step` apart; of a
  * single one, 1 where it is above 0 (a logit), or above 1/2 behind a sigmoid. */
 static int cvni_winner(const float *y, int classes, ptrdiff_t step, int is_sigmoid)
@@ -20074,6 +20159,7 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* What a batch scored: positions that count, right ones, ones with the true class among the best
  * five. */
 typedef struct cvni_score { double counted, right, top5; } cvni_score;
@@ -21627,6 +21713,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 
 #endif /* CONVNET_NO_STDIO */
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* ================================================================================================
  * >>safetensors   weights and checkpoints: hostile files in, atomic files out
  * ==============================================================================================
@@ -22482,6 +22570,7 @@ typedef struct cvni_chunk {
     size_t count;
 } cvni_chunk;
 
+#ifndef CONVNET_NO_TRAIN
 /* An array of the optimizer's state; each begins on a cache line. */
 static float *cvni_state_slot(const cvn_net *net, int slot)
 {
@@ -22519,6 +22608,7 @@ static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
     }
     return 1;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 /* Walks the tensors of the file in their order; *next starts at 0. */
 static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_chunk *c)
@@ -22533,9 +22623,14 @@ static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_c
         c->count = p->count;
         return 1;
     }
+#ifdef CONVNET_NO_TRAIN
+    return checkpoint;
+#else
     return checkpoint && cvni_state_chunk(net, (*next)++ - net->param_count, c);
+#endif
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* All of the net's training state that is no tensor, as words by CVNI_META_..., and back. */
 static void cvni_pack_state(const cvn_net *net, uint64_t *w)
 {
@@ -22572,13 +22667,16 @@ static void cvni_put_state(cvni_sink *s, const cvn_net *net)
         cvni_put_text(s, "\"");
     }
 }
+#endif /* CONVNET_NO_TRAIN */
 
 static void cvni_put_header(cvni_sink *s, const cvn_net *net, int checkpoint)
 {
     cvni_chunk c;
     size_t offset = 0;
     cvni_put_text(s, "{\"__metadata__\":{\"format\":\"pt\"");
+#ifndef CONVNET_NO_TRAIN
     if (checkpoint) cvni_put_state(s, net);
+#endif
     cvni_put_text(s, "}");
     for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);) {
         cvni_put_text(s, ",");
@@ -22766,6 +22864,7 @@ cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
 
 /* ---- checkpoints ---- */
 
+#ifndef CONVNET_NO_TRAIN
 static void cvni_unpack_state(cvn_net *net, const uint64_t *w)
 {
     net->optimizer_step = w[CVNI_META_OPTIMIZER_STEP];
@@ -22970,6 +23069,7 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
     const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
     return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 #endif /* CONVNET_NO_STDIO */
 
@@ -23813,6 +23913,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_norm_grad_avx2,
                                                 cvni_adam_avx2 };
 
+#ifndef CONVNET_NO_AVX512
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
@@ -24387,7 +24488,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
 #endif
-#endif
+#endif /* CONVNET_NO_AVX512 */
+#endif /* CVNI_X86 */
 
 #if defined(CVNI_NEON)
 /* ================================================================================================
@@ -24557,9 +24659,9 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
     CVNI_STORE4(sums + i * 12 + 4, c##i##1); CVNI_STORE4(sums + i * 12 + 8, c##i##2)
 
 #if defined(CVNI_NEON)
+/* gcc loads all of a first and runs out of registers. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))     /* gcc loads all of a
-                                                                 * first and runs out of registers */
+    #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
 #else
     #define CVNI_TILE_F4
 #endif
@@ -25050,13 +25152,19 @@ static const cvni_kernels *cvni_find_kernels(const char *isa)
 {
 #if defined(CVNI_X86)
     const int level = cvni_x86_level();
+#ifndef CONVNET_NO_AVX512
     if (level >= 2 && (!isa || !strcmp(isa, "avx512"))) return &cvni_kernels_avx512;
+#endif
     if (level >= 1 && (!isa || !strcmp(isa, "avx2"))) return &cvni_kernels_avx2;
 #elif defined(CVNI_NEON) || defined(CVNI_WASM)
     if (!isa || !strcmp(isa, CVNI_NAME4)) return &cvni_kernels_f4;
 #endif
     return !isa || !strcmp(isa, "c") ? &cvni_kernels_c : NULL;
 }
+
+#if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 } /* extern "C" */
