@@ -13,6 +13,9 @@
  *          CONVNET_NO_STDIO                leaves out everything that opens files or prints
  *          CONVNET_NO_OPENMP               one thread even under -fopenmp
  *          CONVNET_NO_SIMD                 only the plain C kernels
+ *          CONVNET_NO_AVX512               of the others no AVX-512
+ *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
+ *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -72,7 +75,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors
- *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
+ *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
+ *                     >>kernels-128 >>dispatch
  *     end             >>license
  *
  * Conventions. Tensors are float, row-major, batch first: images [N, C, H, W], sequences [N, T, C],
@@ -169,8 +173,8 @@ typedef struct cvn_desc {
     int threads;                    /* 0: OpenMP's number, or 1 */
     int keep_all;                   /* every node's value and gradient stay readable (tests,
                                      * pictures; an input's gradient: cvn_want_grad); more memory */
-    const char *isa;                /* force a kernel table: "c", "avx2", "avx512"; NULL: the best
-                                     * of this CPU */
+    const char *isa;                /* force a kernel table: "c", "avx2", "avx512", "neon",
+                                     * "wasm"; NULL: the best of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
     /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and
      * return when all are done. count never exceeds `threads`. NULL: own threads under -fopenmp,
@@ -286,7 +290,9 @@ CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor
  * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
  *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
  *          (the net stays as it was) */
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_build(cvn_net *net, int max_batch);
+#endif
 CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
@@ -331,7 +337,9 @@ CONVNET_API int cvn_summary(const cvn_net *net, char *text, size_t size);
  * in place. NULL (and CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node
  * with cvn_keep or cvn_want_grad before cvn_build. */
 CONVNET_API float *cvn_value(cvn_net *net, cvn_node node);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_gradient(cvn_net *net, cvn_node node);
+#endif
 
 /* Parameters: trainable ones and the running statistics of batch norm, in the order of the
  * layers. */
@@ -361,7 +369,9 @@ CONVNET_API double cvn_macs(const cvn_net *net);
  * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
  * be NULL) receives the elements. */
 CONVNET_API float *cvn_flat_parameters(cvn_net *net, size_t *count);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_flat_gradients(cvn_net *net, size_t *count);
+#endif
 
 /* cvn_touch - tells the net that parameters were written from outside (folded weights are made
  * anew). */
@@ -370,7 +380,7 @@ CONVNET_API void cvn_touch(cvn_net *net);
 /* cvn_init_parameters - draws all initial values anew from a seed (0: the net's). */
 CONVNET_API cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed);
 
-/* cvn_isa - name of the kernels in use: "c", "avx2", "avx512". */
+/* cvn_isa - name of the kernels in use: "c", "avx2", "avx512", "neon", "wasm". */
 CONVNET_API const char *cvn_isa(const cvn_net *net);
 
 /* ================================================================================================
@@ -959,6 +969,7 @@ CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn
 CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
 
+#ifndef CONVNET_NO_SEQUENCES
 /* ---- recurrent layers ---- */
 
 /* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
@@ -1095,6 +1106,8 @@ CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
 CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
                                              const cvn_transformer_desc *desc);
 CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ---- blocks ---- */
 
@@ -1387,6 +1400,7 @@ CONVNET_API cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor);
 
+#ifndef CONVNET_NO_TRAIN
 /* cvn_features - what another net makes of x: the value of `node` there, in prediction mode.
  * Gradients go through it to x, never to the other net's parameters.
  *   x        of the shape of the other net's first input
@@ -1401,6 +1415,7 @@ CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, floa
 CONVNET_API cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node);
 CONVNET_API cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target,
                                          cvn_net *other, cvn_node node);
+#endif /* CONVNET_NO_TRAIN */
 
 /* ================================================================================================
  * >>train-api   optimizers, schedules, one step, a whole training
@@ -1469,6 +1484,7 @@ typedef struct cvn_optimizer {
     float momentum_decay;           /* NAdam; 0: 4e-3 */
 } cvn_optimizer;
 
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_optimizer cvn_sgd(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_nesterov(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_adam(float lr);
@@ -1564,6 +1580,7 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
  * errors   CVN_ERROR_STATE: no averages, as no step was made with cvn_set_ema */
 CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
+#endif /* CONVNET_NO_TRAIN */
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
@@ -1589,9 +1606,10 @@ CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
  *          finite) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
+CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
-CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
 CONVNET_API cvn_result cvn_backward(cvn_net *net);
 CONVNET_API cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient);
@@ -1616,6 +1634,7 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  *          input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
+#endif /* CONVNET_NO_TRAIN */
 
 /* Level 2: a batch.
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
@@ -1628,14 +1647,17 @@ CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
  *                            softmax or sigmoid layer is taken as it is; a single output means two
  *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
  * None of them takes memory. */
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
                                        float *loss);
 CONVNET_API cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets,
                                               int n, float *loss);
+#endif
 CONVNET_API cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out);
 CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels,
                                     float *probabilities);
 
+#ifndef CONVNET_NO_TRAIN
 /* Level 3: a data set. */
 struct cvn_data;
 
@@ -1941,6 +1963,8 @@ CONVNET_API cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, 
 CONVNET_API cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch,
                                                int *order);
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
  * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
  * order of the first three channels (BGR). mean[c] and std[c] belong to the channel c of the
@@ -1949,11 +1973,13 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
                                            int channels, const float *mean, const float *std,
                                            int swap_rb, float *out);
 
+#ifndef CONVNET_NO_TRAIN
 /* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
  * differs from in. */
 CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
                                    const float *in, int channels, int height, int width,
                                    float *out);
+#endif
 
 /* cvn_predict_crops - the mean of the net's output over crops of images that are at least as large
  * as its first input [C, h, w]. For a mean of probabilities put a softmax into the net; otherwise
@@ -1992,8 +2018,10 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_save_checkpoint(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
+#endif
 #endif
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
@@ -2052,6 +2080,7 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
 {
@@ -2071,6 +2100,7 @@ inline cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memor
 {
     return cvn_transformer_decoder(net, x, memory, &d);
 }
+#endif
 inline cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc &d)
 {
     return cvn_residual_ex(net, x, &d);
@@ -2096,6 +2126,7 @@ inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cv
 {
     return cvn_ctc_loss(net, x, labels, &d);
 }
+#ifndef CONVNET_NO_TRAIN
 inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o)
 {
     return cvn_set_optimizer(net, &o);
@@ -2105,6 +2136,7 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 {
     return cvn_fit(net, &train, &valid, &o);
 }
+#endif
 #endif
 
 #endif /* CONVNET_H */
@@ -2186,6 +2218,30 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
         #include <intrin.h>
     #endif
     #include <immintrin.h>
+#elif !defined(CONVNET_NO_SIMD) && \
+    ((defined(__aarch64__) && defined(__ARM_NEON)) || defined(_M_ARM64))
+    #define CVNI_NEON 1
+    #include <arm_neon.h>
+#elif !defined(CONVNET_NO_SIMD) && defined(__wasm_simd128__)
+    #define CVNI_WASM 1
+    #include <wasm_simd128.h>
+#endif
+
+/* A function that only training calls, in a table; NULL without training. The compiler drops what is
+ * left without a caller. */
+#ifdef CONVNET_NO_TRAIN
+    #define CVNI_TRAIN(function) NULL
+#else
+    #define CVNI_TRAIN(function) function
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic push
+    #ifdef CONVNET_NO_TRAIN
+        #pragma GCC diagnostic ignored "-Wunused-function"
+    #endif
+    #if defined(CONVNET_NO_TRAIN) && defined(__clang__)
+        #pragma GCC diagnostic ignored "-Wunneeded-internal-declaration"
+    #endif
 #endif
 
 #if defined(CONVNET_MALLOC) != defined(CONVNET_FREE)
@@ -2492,7 +2548,7 @@ struct cvn_net {
     uint64_t optimizer_step;
     cvni_fit_state fit;
     float *best;                /* parameters of the best epoch while cvn_fit keeps them */
-    cvn_history *history;
+    struct cvn_history *history;
     int history_count, history_capacity;
 };
 
@@ -3115,7 +3171,9 @@ cvn_net *cvn_create(const cvn_desc *desc)
     net->scope = "";
     net->shape_batch = 1;
     net->loss = NAN;
+#ifndef CONVNET_NO_TRAIN
     net->optimizer = cvn_adam(1e-3f);
+#endif
     net->k = cvni_find_kernels(d.isa);
     if (!net->k) {
         net->k = cvni_find_kernels("c");
@@ -3629,11 +3687,13 @@ float *cvn_flat_parameters(cvn_net *net, size_t *count)
     return net ? cvni_all_weights(net) : NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->grads ? net->trainable : 0;
     return net ? net->grads : NULL;
 }
+#endif
 
 /* Changes whenever the weights do; never 0 in a net that is built. */
 static uint64_t cvni_weights_version(const cvn_net *net)
@@ -3906,7 +3966,11 @@ static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
     return net->layers[p->layer].frozen;
 }
 
+#ifdef CONVNET_NO_TRAIN
+static int cvni_optimizer_slots(const cvn_optimizer *o) { return o ? 0 : 0; }
+#else
 static int cvni_optimizer_slots(const cvn_optimizer *o);    /* >>optim: state arrays */
+#endif
 static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l);     /* >>spectral */
 
 static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
@@ -4656,6 +4720,11 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
     if (mode < 1 || mode > 3)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_build: mode %d is not CVN_TRAIN or CVN_INFER", mode);
+#ifdef CONVNET_NO_TRAIN
+    if (mode & CVN_TRAIN)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                         "no plan for training: convnet.h was compiled with CONVNET_NO_TRAIN");
+#endif
     if (net->layer_count < 2)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
     if (net->parent && !net->parent->mode)
@@ -4697,6 +4766,7 @@ static cvn_result cvni_plan_anew(cvn_net *net)
 
 static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_build(cvn_net *net, int max_batch)
 {
     cvn_result result;
@@ -4709,6 +4779,7 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
                        "that is not frozen");
     return result;
 }
+#endif
 
 cvn_result cvn_build_infer(cvn_net *net, int max_batch)
 {
@@ -4817,6 +4888,7 @@ float *cvn_value(cvn_net *net, cvn_node node)
     return NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float *cvn_gradient(cvn_net *net, cvn_node node)
 {
     const cvni_layer *l;
@@ -4832,6 +4904,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
               l->name);
     return NULL;
 }
+#endif
 
 CVNI_COLD_END
 
@@ -4912,6 +4985,7 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
     return cvni_write_input(net, input, labels, n, 1, "cvn_set_labels");
 }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_set_sample_weights", 1);
@@ -4932,6 +5006,7 @@ cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
     net->forward_done = 0;
     return CVN_OK;
 }
+#endif
 
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
@@ -5012,11 +5087,13 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_forward(cvn_net *net)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_forward", 1);
     return result == CVN_OK ? cvni_run(net, 1, 1) : result;
 }
+#endif
 
 cvn_result cvn_forward_eval(cvn_net *net)
 {
@@ -5024,6 +5101,7 @@ cvn_result cvn_forward_eval(cvn_net *net)
     return result == CVN_OK ? cvni_run(net, 0, 0) : result;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
@@ -5119,6 +5197,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     cvni_run_backward(net);
     return CVN_OK;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
 {
@@ -13732,6 +13811,7 @@ cvn_node cvn_position_embedding(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_posemb, &x, 1, NULL, 0);
 }
 
+#ifndef CONVNET_NO_SEQUENCES
 /* ================================================================================================
  * >>attention   softmax(Q K^T/sqrt(d)) V, head by head; with the projections around it
  * ==============================================================================================
@@ -15409,6 +15489,8 @@ cvn_node cvn_last_step(cvn_net *net, cvn_node x)
     return cvn_reshape(net, x, &s.dim[2], 1);
 }
 
+#endif /* CONVNET_NO_SEQUENCES */
+
 /* ================================================================================================
  * >>resize   images of another size: upsampling, pixel shuffle, pad, crop
  * ==============================================================================================
@@ -15856,6 +15938,7 @@ static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
     return cvn_name(net, node, name);
 }
 
+#ifndef CONVNET_NO_SEQUENCES
 static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
                                 const char *part)
 {
@@ -15962,6 +16045,8 @@ cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
     x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
     return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
 }
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ================================================================================================
  * >>blocks   several layers in one call: residual, inception, fire, inverted residual
@@ -18420,6 +18505,7 @@ cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor)
     return cvni_add_penalty(net, &cvni_op_orthogonality, node, factor);
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>features   another net as a layer
  * ==============================================================================================
@@ -18563,10 +18649,6 @@ cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target, cvn_net 
     const cvn_node b = cvn_features(net, target, other, node);
     return cvn_mse_loss(net, a, b);
 }
-
-CVNI_COLD_END
-
-CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>data   sets of samples: loaders, statistics, the batch that a net is given
@@ -19319,6 +19401,8 @@ cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t
     return CVN_OK;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* The one place of the formula, so that all ways to a tensor give the same bits. */
 static float cvni_normalized(float value, float mean, float std)
 {
@@ -19351,6 +19435,7 @@ cvn_result cvn_image_to_tensor(const unsigned char *pixels, int height, int widt
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* ---- the batch that a net is given ---- */
 
 /* One image [channels, height, width], as bytes or as floats. */
@@ -19648,6 +19733,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     return CVN_OK;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* ---- crops at prediction ---- */
 
 /* Half of d, halves rounded to the even number: Python's round, by which torchvision finds the
@@ -19742,6 +19829,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
 
 CVNI_COLD_END
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>augment   changed copies of training images
  * ==============================================================================================
@@ -20977,8 +21065,11 @@ cvn_result cvn_zero_grad(cvn_net *net)
     return result;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 CVNI_COLD_BEGIN
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>schedule   the learning rate over a run
  * ============================================================================================== */
@@ -21409,6 +21500,8 @@ cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *tar
     return cvni_train_batch(net, x, NULL, targets, n, loss);
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* The class of one position of the output: the largest of `classes` values `step` apart; of a
  * single one, 1 where it is above 0 (a logit), or above 1/2 behind a sigmoid. */
 static int cvni_winner(const float *y, int classes, ptrdiff_t step, int is_sigmoid)
@@ -21463,6 +21556,7 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* What a batch scored: positions that count, right ones, ones with the true class among the best
  * five. */
 typedef struct cvni_score { double counted, right, top5; } cvni_score;
@@ -23016,6 +23110,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 
 #endif /* CONVNET_NO_STDIO */
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* ================================================================================================
  * >>safetensors   weights and checkpoints: hostile files in, atomic files out
  * ==============================================================================================
@@ -23871,6 +23967,7 @@ typedef struct cvni_chunk {
     size_t count;
 } cvni_chunk;
 
+#ifndef CONVNET_NO_TRAIN
 /* An array of the optimizer's state; each begins on a cache line. */
 static float *cvni_state_slot(const cvn_net *net, int slot)
 {
@@ -23908,6 +24005,7 @@ static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
     }
     return 1;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 /* Walks the tensors of the file in their order; *next starts at 0. */
 static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_chunk *c)
@@ -23922,9 +24020,14 @@ static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_c
         c->count = p->count;
         return 1;
     }
+#ifdef CONVNET_NO_TRAIN
+    return checkpoint;
+#else
     return checkpoint && cvni_state_chunk(net, (*next)++ - net->param_count, c);
+#endif
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* All of the net's training state that is no tensor, as words by CVNI_META_..., and back. */
 static void cvni_pack_state(const cvn_net *net, uint64_t *w)
 {
@@ -23961,13 +24064,16 @@ static void cvni_put_state(cvni_sink *s, const cvn_net *net)
         cvni_put_text(s, "\"");
     }
 }
+#endif /* CONVNET_NO_TRAIN */
 
 static void cvni_put_header(cvni_sink *s, const cvn_net *net, int checkpoint)
 {
     cvni_chunk c;
     size_t offset = 0;
     cvni_put_text(s, "{\"__metadata__\":{\"format\":\"pt\"");
+#ifndef CONVNET_NO_TRAIN
     if (checkpoint) cvni_put_state(s, net);
+#endif
     cvni_put_text(s, "}");
     for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);) {
         cvni_put_text(s, ",");
@@ -24155,6 +24261,7 @@ cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
 
 /* ---- checkpoints ---- */
 
+#ifndef CONVNET_NO_TRAIN
 static void cvni_unpack_state(cvn_net *net, const uint64_t *w)
 {
     net->optimizer_step = w[CVNI_META_OPTIMIZER_STEP];
@@ -24359,6 +24466,7 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
     const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
     return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 #endif /* CONVNET_NO_STDIO */
 
@@ -25410,6 +25518,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_norm_grad_avx2,
                                                 cvni_adam_avx2 };
 
+#ifndef CONVNET_NO_AVX512
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
@@ -26036,6 +26145,620 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
 #endif
+#endif /* CONVNET_NO_AVX512 */
+#endif /* CVNI_X86 */
+
+#if defined(CVNI_NEON)
+/* ================================================================================================
+ * >>kernels-neon   AArch64 Advanced SIMD: operations on four floats, and the tile
+ * ==============================================================================================
+ *   Every AArch64 CPU has these; >>kernels-128 is written in them. A product and a sum are rounded
+ *   once. CVNI_MAX4 and CVNI_MIN4 keep a NaN, CVNI_PICK4(m, a, b) is a where m is set, else b. */
+
+typedef float32x4_t cvni_f4;
+typedef int32x4_t cvni_i4;
+typedef uint32x4_t cvni_m4;                     /* a mask: all ones or zero */
+
+#define CVNI_NAME4 "neon"
+#define CVNI_TILE4 8, 12
+#define CVNI_ALL4(x) vdupq_n_f32(x)
+#define CVNI_LOAD4(p) vld1q_f32(p)
+#define CVNI_STORE4(p, v) vst1q_f32(p, v)
+#define CVNI_ADD4(a, b) vaddq_f32(a, b)
+#define CVNI_SUB4(a, b) vsubq_f32(a, b)
+#define CVNI_MUL4(a, b) vmulq_f32(a, b)
+#define CVNI_DIV4(a, b) vdivq_f32(a, b)
+#define CVNI_FMA4(a, b, c) vfmaq_f32(c, a, b)   /* a*b + c */
+#define CVNI_SQRT4(a) vsqrtq_f32(a)
+#define CVNI_MAX4(a, b) vmaxq_f32(a, b)
+#define CVNI_MIN4(a, b) vminq_f32(a, b)
+#define CVNI_LE4(a, b) vcleq_f32(a, b)
+#define CVNI_GT4(a, b) vcgtq_f32(a, b)
+#define CVNI_PICK4(m, a, b) vbslq_f32(m, a, b)
+#define CVNI_ROUND4(a) vrndnq_f32(a)            /* to the nearest whole number, half to even */
+#define CVNI_WHOLE4(a) vcvtq_s32_f32(a)
+#define CVNI_HALF4(k) vshrq_n_s32(k, 1)         /* rounded down */
+#define CVNI_LESS4(k, j) vsubq_s32(k, j)
+/* 2^k, k in -126..127 */
+#define CVNI_POWER4(k) vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23))
+#define CVNI_TOTAL4(v) vaddvq_f32(v)
+
+/* Four lines times four k, turned. */
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, ptrdiff_t width,
+                                                float *out)
+{
+    const cvni_f4 r0 = vld1q_f32(p);
+    const cvni_f4 r1 = vld1q_f32(p + step);
+    const cvni_f4 r2 = vld1q_f32(p + 2 * step);
+    const cvni_f4 r3 = vld1q_f32(p + 3 * step);
+    const float32x4x2_t even = vzipq_f32(r0, r2);
+    const float32x4x2_t odd = vzipq_f32(r1, r3);
+    const float32x4x2_t low = vzipq_f32(even.val[0], odd.val[0]);
+    const float32x4x2_t high = vzipq_f32(even.val[1], odd.val[1]);
+    vst1q_f32(out, low.val[0]);
+    vst1q_f32(out + width, low.val[1]);
+    vst1q_f32(out + 2 * width, high.val[0]);
+    vst1q_f32(out + 3 * width, high.val[1]);
+}
+#endif
+
+#if defined(CVNI_WASM)
+/* ================================================================================================
+ * >>kernels-wasm   WebAssembly SIMD: operations on four floats, and the tile
+ * ==============================================================================================
+ *   Built by -msimd128. Products and sums are rounded each, but with -mrelaxed-simd the engine may
+ *   fuse them. The operations as in >>kernels-neon. */
+
+typedef v128_t cvni_f4;
+typedef v128_t cvni_i4;
+typedef v128_t cvni_m4;
+
+#define CVNI_NAME4 "wasm"
+#define CVNI_TILE4 4, 8
+#define CVNI_ALL4(x) wasm_f32x4_splat(x)
+#define CVNI_LOAD4(p) wasm_v128_load(p)
+#define CVNI_STORE4(p, v) wasm_v128_store(p, v)
+#define CVNI_ADD4(a, b) wasm_f32x4_add(a, b)
+#define CVNI_SUB4(a, b) wasm_f32x4_sub(a, b)
+#define CVNI_MUL4(a, b) wasm_f32x4_mul(a, b)
+#define CVNI_DIV4(a, b) wasm_f32x4_div(a, b)
+#if defined(__wasm_relaxed_simd__) && __clang_major__ >= 16
+    #define CVNI_FMA4(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#else
+    #define CVNI_FMA4(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#endif
+#define CVNI_SQRT4(a) wasm_f32x4_sqrt(a)
+#define CVNI_MAX4(a, b) wasm_f32x4_max(a, b)
+#define CVNI_MIN4(a, b) wasm_f32x4_min(a, b)
+#define CVNI_LE4(a, b) wasm_f32x4_le(a, b)
+#define CVNI_GT4(a, b) wasm_f32x4_gt(a, b)
+#define CVNI_PICK4(m, a, b) wasm_v128_bitselect(a, b, m)
+#define CVNI_ROUND4(a) wasm_f32x4_nearest(a)
+#define CVNI_WHOLE4(a) wasm_i32x4_trunc_sat_f32x4(a)
+#define CVNI_HALF4(k) wasm_i32x4_shr(k, 1)
+#define CVNI_LESS4(k, j) wasm_i32x4_sub(k, j)
+#define CVNI_POWER4(k) wasm_i32x4_shl(wasm_i32x4_add(k, wasm_i32x4_splat(127)), 23)
+#define CVNI_TOTAL4(v) cvni_total_wasm(v)
+
+static CVNI_ALWAYS_INLINE float cvni_total_wasm(v128_t v)
+{
+    return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
+           (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
+}
+
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, ptrdiff_t width,
+                                                float *out)
+{
+    const cvni_f4 r0 = wasm_v128_load(p);
+    const cvni_f4 r1 = wasm_v128_load(p + step);
+    const cvni_f4 r2 = wasm_v128_load(p + 2 * step);
+    const cvni_f4 r3 = wasm_v128_load(p + 3 * step);
+    const cvni_f4 t0 = wasm_i32x4_shuffle(r0, r2, 0, 4, 1, 5);
+    const cvni_f4 t1 = wasm_i32x4_shuffle(r1, r3, 0, 4, 1, 5);
+    const cvni_f4 t2 = wasm_i32x4_shuffle(r0, r2, 2, 6, 3, 7);
+    const cvni_f4 t3 = wasm_i32x4_shuffle(r1, r3, 2, 6, 3, 7);
+    wasm_v128_store(out, wasm_i32x4_shuffle(t0, t1, 0, 4, 1, 5));
+    wasm_v128_store(out + width, wasm_i32x4_shuffle(t0, t1, 2, 6, 3, 7));
+    wasm_v128_store(out + 2 * width, wasm_i32x4_shuffle(t2, t3, 0, 4, 1, 5));
+    wasm_v128_store(out + 3 * width, wasm_i32x4_shuffle(t2, t3, 2, 6, 3, 7));
+}
+#endif
+
+#if defined(CVNI_NEON) || defined(CVNI_WASM)
+/* ================================================================================================
+ * >>kernels-128   the kernels of NEON and WebAssembly, written once
+ * ==============================================================================================
+ *   The last one to three elements go through a vector of their own, so that a value does not
+ *   depend on where it stands. */
+
+/* The first n lanes, 1 to 3; 0 in the others. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
+{
+    float part[4] = { 0, 0, 0, 0 };
+    for (int i = 0; i < n; i++) part[i] = p[i];
+    return CVNI_LOAD4(part);
+}
+
+static CVNI_ALWAYS_INLINE void cvni_store_some4(float *p, int n, cvni_f4 v)
+{
+    float part[4];
+    CVNI_STORE4(part, v);
+    for (int i = 0; i < n; i++) p[i] = part[i];
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2, cvni_f4 s3)
+{
+    return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
+}
+
+/* ---- products of matrices ---- */
+
+/* The tile t from sums that lie in rows of `width`. */
+static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
+{
+    for (int i = 0; i < t->rows; i++, sums += width) {
+        float *c = t->c + i * t->ldc;
+        int j = 0;
+        for (; t->cols - j >= 4; j += 4) {
+            const cvni_f4 v = CVNI_LOAD4(sums + j);
+            CVNI_STORE4(c + j, t->add ? CVNI_ADD4(CVNI_LOAD4(c + j), v) : v);
+        }
+        for (; j < t->cols; j++) c[j] = t->add ? c[j] + sums[j] : sums[j];
+    }
+}
+
+#define CVNI_ROW2_F4(i) v = CVNI_ALL4(a[i * line]); \
+    c##i##0 = CVNI_FMA4(v, b0, c##i##0); c##i##1 = CVNI_FMA4(v, b1, c##i##1)
+#define CVNI_ROW3_F4(i) v = CVNI_ALL4(a[i * line]); c##i##0 = CVNI_FMA4(v, b0, c##i##0); \
+    c##i##1 = CVNI_FMA4(v, b1, c##i##1); c##i##2 = CVNI_FMA4(v, b2, c##i##2)
+#define CVNI_PUT2_F4(i) CVNI_STORE4(sums + i * 8, c##i##0); CVNI_STORE4(sums + i * 8 + 4, c##i##1)
+#define CVNI_PUT3_F4(i) CVNI_STORE4(sums + i * 12, c##i##0); \
+    CVNI_STORE4(sums + i * 12 + 4, c##i##1); CVNI_STORE4(sums + i * 12 + 8, c##i##2)
+
+#if defined(CVNI_NEON)
+/* gcc loads all of a first and runs out of registers. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+    #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
+#else
+    #define CVNI_TILE_F4
+#endif
+
+/* 8 x 8, for the last columns: a vector beyond them is not read. */
+CVNI_TILE_F4
+static void cvni_gemm_8x8_f4(const cvni_tile *t)
+{
+    float sums[8 * 8];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero;
+    cvni_f4 c10 = zero, c11 = zero;
+    cvni_f4 c20 = zero, c21 = zero;
+    cvni_f4 c30 = zero, c31 = zero;
+    cvni_f4 c40 = zero, c41 = zero;
+    cvni_f4 c50 = zero, c51 = zero;
+    cvni_f4 c60 = zero, c61 = zero;
+    cvni_f4 c70 = zero, c71 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        cvni_f4 v;
+        CVNI_ROW2_F4(0);
+        CVNI_ROW2_F4(1);
+        CVNI_ROW2_F4(2);
+        CVNI_ROW2_F4(3);
+        CVNI_ROW2_F4(4);
+        CVNI_ROW2_F4(5);
+        CVNI_ROW2_F4(6);
+        CVNI_ROW2_F4(7);
+    }
+    CVNI_PUT2_F4(0);
+    CVNI_PUT2_F4(1);
+    CVNI_PUT2_F4(2);
+    CVNI_PUT2_F4(3);
+    CVNI_PUT2_F4(4);
+    CVNI_PUT2_F4(5);
+    CVNI_PUT2_F4(6);
+    CVNI_PUT2_F4(7);
+    cvni_store_tile_f4(t, sums, 8);
+}
+
+/* 4 x 12, for the last rows of any width. */
+CVNI_TILE_F4
+static void cvni_gemm_4x12_f4(const cvni_tile *t)
+{
+    float sums[4 * 12];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c02 = zero;
+    cvni_f4 c10 = zero, c11 = zero, c12 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c22 = zero;
+    cvni_f4 c30 = zero, c31 = zero, c32 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    const int third = t->cols > 8 ? 8 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        const cvni_f4 b2 = CVNI_LOAD4(b + third);
+        cvni_f4 v;
+        CVNI_ROW3_F4(0);
+        CVNI_ROW3_F4(1);
+        CVNI_ROW3_F4(2);
+        CVNI_ROW3_F4(3);
+    }
+    CVNI_PUT3_F4(0);
+    CVNI_PUT3_F4(1);
+    CVNI_PUT3_F4(2);
+    CVNI_PUT3_F4(3);
+    cvni_store_tile_f4(t, sums, 12);
+}
+
+/* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
+CVNI_TILE_F4
+static void cvni_gemm_tile_f4(const cvni_tile *t)
+{
+    float sums[8 * 12];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c02 = zero;
+    cvni_f4 c10 = zero, c11 = zero, c12 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c22 = zero;
+    cvni_f4 c30 = zero, c31 = zero, c32 = zero;
+    cvni_f4 c40 = zero, c41 = zero, c42 = zero;
+    cvni_f4 c50 = zero, c51 = zero, c52 = zero;
+    cvni_f4 c60 = zero, c61 = zero, c62 = zero;
+    cvni_f4 c70 = zero, c71 = zero, c72 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    if (t->rows <= 4 || t->cols <= 8) {
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t);
+        else cvni_gemm_8x8_f4(t);
+        return;
+    }
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + 4);
+        const cvni_f4 b2 = CVNI_LOAD4(b + 8);
+        cvni_f4 v;
+        CVNI_ROW3_F4(0);
+        CVNI_ROW3_F4(1);
+        CVNI_ROW3_F4(2);
+        CVNI_ROW3_F4(3);
+        CVNI_ROW3_F4(4);
+        CVNI_ROW3_F4(5);
+        CVNI_ROW3_F4(6);
+        CVNI_ROW3_F4(7);
+    }
+    CVNI_PUT3_F4(0);
+    CVNI_PUT3_F4(1);
+    CVNI_PUT3_F4(2);
+    CVNI_PUT3_F4(3);
+    CVNI_PUT3_F4(4);
+    CVNI_PUT3_F4(5);
+    CVNI_PUT3_F4(6);
+    CVNI_PUT3_F4(7);
+    cvni_store_tile_f4(t, sums, 12);
+}
+#else
+/* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
+ * registers. A vector beyond the columns is not read. */
+static void cvni_gemm_tile_f4(const cvni_tile *t)
+{
+    float sums[4 * 8];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+    const float *a = t->a;
+    const float *b = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        cvni_f4 v;
+        CVNI_ROW2_F4(0);
+        CVNI_ROW2_F4(1);
+        CVNI_ROW2_F4(2);
+        CVNI_ROW2_F4(3);
+    }
+    CVNI_PUT2_F4(0);
+    CVNI_PUT2_F4(1);
+    CVNI_PUT2_F4(2);
+    CVNI_PUT2_F4(3);
+    cvni_store_tile_f4(t, sums, 8);
+}
+#endif
+
+/* What is left over at the ends is done again with what stands before it. */
+static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
+                              float *out)
+{
+    if (lines < 4 || k < 4) {
+        cvni_pack_rows_c(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 4) {
+        const int line = cvni_min(i, lines - 4);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_4x4_f4(p + line * step + at, step, width, out + (ptrdiff_t)at * width + line);
+        }
+    }
+}
+
+static void cvni_pack_columns_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                 float *out)
+{
+    for (; k > 0; k--, p += step, out += width) {
+        int i = 0;
+        for (; lines - i >= 4; i += 4) CVNI_STORE4(out + i, CVNI_LOAD4(p + i));
+        for (; i < lines; i++) out[i] = p[i];
+    }
+}
+
+/* ---- sums: four accumulators ---- */
+
+static float cvni_dot_f4(int n, const float *a, const float *b)
+{
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
+        s1 = CVNI_FMA4(CVNI_LOAD4(a + i + 4), CVNI_LOAD4(b + i + 4), s1);
+        s2 = CVNI_FMA4(CVNI_LOAD4(a + i + 8), CVNI_LOAD4(b + i + 8), s2);
+        s3 = CVNI_FMA4(CVNI_LOAD4(a + i + 12), CVNI_LOAD4(b + i + 12), s3);
+    }
+    for (; n - i >= 4; i += 4) s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
+    if (i < n) s1 = CVNI_FMA4(cvni_load_some4(a + i, n - i), cvni_load_some4(b + i, n - i), s1);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+static float cvni_sum_f4(int n, const float *x)
+{
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_ADD4(s0, CVNI_LOAD4(x + i));
+        s1 = CVNI_ADD4(s1, CVNI_LOAD4(x + i + 4));
+        s2 = CVNI_ADD4(s2, CVNI_LOAD4(x + i + 8));
+        s3 = CVNI_ADD4(s3, CVNI_LOAD4(x + i + 12));
+    }
+    for (; n - i >= 4; i += 4) s0 = CVNI_ADD4(s0, CVNI_LOAD4(x + i));
+    if (i < n) s1 = CVNI_ADD4(s1, cvni_load_some4(x + i, n - i));
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+/* s + (x - mean)^2 */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_add_square4(cvni_f4 s, cvni_f4 x, cvni_f4 mean)
+{
+    const cvni_f4 d = CVNI_SUB4(x, mean);
+    return CVNI_FMA4(d, d, s);
+}
+
+static float cvni_sum_square_diff_f4(int n, const float *x, float mean)
+{
+    const cvni_f4 m = CVNI_ALL4(mean);
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    float rest = 0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = cvni_add_square4(s0, CVNI_LOAD4(x + i), m);
+        s1 = cvni_add_square4(s1, CVNI_LOAD4(x + i + 4), m);
+        s2 = cvni_add_square4(s2, CVNI_LOAD4(x + i + 8), m);
+        s3 = cvni_add_square4(s3, CVNI_LOAD4(x + i + 12), m);
+    }
+    for (; n - i >= 4; i += 4) s0 = cvni_add_square4(s0, CVNI_LOAD4(x + i), m);
+    for (; i < n; i++) rest += (x[i] - mean) * (x[i] - mean);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3)) + rest;
+}
+
+static float cvni_dot_diff_f4(int n, const float *a, const float *x, float mean)
+{
+    const cvni_f4 m = CVNI_ALL4(mean);
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    float rest = 0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_SUB4(CVNI_LOAD4(x + i), m), s0);
+        s1 = CVNI_FMA4(CVNI_LOAD4(a + i + 4), CVNI_SUB4(CVNI_LOAD4(x + i + 4), m), s1);
+        s2 = CVNI_FMA4(CVNI_LOAD4(a + i + 8), CVNI_SUB4(CVNI_LOAD4(x + i + 8), m), s2);
+        s3 = CVNI_FMA4(CVNI_LOAD4(a + i + 12), CVNI_SUB4(CVNI_LOAD4(x + i + 12), m), s3);
+    }
+    for (; n - i >= 4; i += 4)
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_SUB4(CVNI_LOAD4(x + i), m), s0);
+    for (; i < n; i++) rest += a[i] * (x[i] - mean);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3)) + rest;
+}
+
+/* ---- elementwise ---- */
+
+static void cvni_axpy_f4(int n, float alpha, const float *x, float *y)
+{
+    const cvni_f4 a = CVNI_ALL4(alpha);
+    int i = 0;
+    for (; n - i >= 4; i += 4)
+        CVNI_STORE4(y + i, CVNI_FMA4(a, CVNI_LOAD4(x + i), CVNI_LOAD4(y + i)));
+    if (i < n)
+        cvni_store_some4(y + i, n - i, CVNI_FMA4(a, cvni_load_some4(x + i, n - i),
+                                                 cvni_load_some4(y + i, n - i)));
+}
+
+static void cvni_scale_shift_f4(int n, float scale, float shift, const float *x, float *y)
+{
+    const cvni_f4 a = CVNI_ALL4(scale);
+    const cvni_f4 b = CVNI_ALL4(shift);
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, CVNI_FMA4(a, CVNI_LOAD4(x + i), b));
+    if (i < n) cvni_store_some4(y + i, n - i, CVNI_FMA4(a, cvni_load_some4(x + i, n - i), b));
+}
+
+static void cvni_add_f4(int n, const float *a, const float *b, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, CVNI_ADD4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i)));
+    for (; i < n; i++) y[i] = a[i] + b[i];
+}
+
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
+}
+
+static void cvni_relu_f4(int n, float slope, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_relu4(CVNI_LOAD4(x + i), slope));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_relu4(cvni_load_some4(x + i, n - i), slope));
+}
+
+static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *dy, float *dx,
+                              int add)
+{
+    const cvni_f4 s = CVNI_ALL4(slope), one = CVNI_ALL4(1), zero = CVNI_ALL4(0);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        const cvni_f4 factor = CVNI_PICK4(CVNI_GT4(CVNI_LOAD4(y + i), zero), one, s);
+        const cvni_f4 g = CVNI_MUL4(factor, CVNI_LOAD4(dy + i));
+        CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
+    }
+    cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
+}
+
+static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
+                              int add)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), slope = CVNI_ALL4(f[1]);
+    const cvni_f4 mean = CVNI_ALL4(f[2]), shift = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 g = CVNI_FMA4(slope, CVNI_SUB4(CVNI_LOAD4(x + i), mean), shift);
+        g = CVNI_FMA4(scale, CVNI_LOAD4(dy + i), g);
+        CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
+    }
+    cvni_norm_grad_c(n - i, f, x + i, dy + i, dx + i, add);
+}
+
+/* cvni_exp_parts; k itself. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_exp_parts4(cvni_f4 x, cvni_f4 *k)
+{
+    const cvni_f4 whole = CVNI_ROUND4(CVNI_MUL4(x, CVNI_ALL4(1.44269504f)));
+    cvni_f4 r = CVNI_FMA4(whole, CVNI_ALL4(-0.693359375f), x);
+    cvni_f4 p = CVNI_ALL4(1.0f / 5040);
+    r = CVNI_FMA4(whole, CVNI_ALL4(2.12194440e-4f), r);
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 720));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 120));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 24));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 6));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(0.5f));
+    *k = whole;
+    return CVNI_FMA4(CVNI_MUL4(r, r), p, r);
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_clamp4(cvni_f4 x, float limit)
+{
+    return CVNI_MIN4(CVNI_ALL4(limit), CVNI_MAX4(CVNI_ALL4(-limit), x));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_exp4(cvni_f4 x)
+{
+    cvni_f4 whole;
+    const cvni_f4 p = cvni_exp_parts4(cvni_clamp4(x, 104), &whole);
+    const cvni_i4 k = CVNI_WHOLE4(whole);
+    const cvni_i4 half = CVNI_HALF4(k);
+    const cvni_f4 one = CVNI_POWER4(half);
+    return CVNI_MUL4(CVNI_FMA4(p, one, one), CVNI_POWER4(CVNI_LESS4(k, half)));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_sigmoid4(cvni_f4 x)
+{
+    const cvni_f4 one = CVNI_ALL4(1);
+    return CVNI_DIV4(one, CVNI_ADD4(one, cvni_exp4(CVNI_SUB4(CVNI_ALL4(0), x))));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_tanh4(cvni_f4 x)
+{
+    cvni_f4 whole, power, e;
+    const cvni_f4 p = cvni_exp_parts4(cvni_clamp4(CVNI_ADD4(x, x), 20), &whole);
+    power = CVNI_POWER4(CVNI_WHOLE4(whole));
+    e = CVNI_FMA4(power, p, CVNI_SUB4(power, CVNI_ALL4(1)));
+    return CVNI_DIV4(e, CVNI_ADD4(e, CVNI_ALL4(2)));
+}
+
+static void cvni_exp_f4(int n, float shift, const float *x, float *y)
+{
+    const cvni_f4 s = CVNI_ALL4(shift);
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_exp4(CVNI_SUB4(CVNI_LOAD4(x + i), s)));
+    if (i < n)
+        cvni_store_some4(y + i, n - i, cvni_exp4(CVNI_SUB4(cvni_load_some4(x + i, n - i), s)));
+}
+
+static void cvni_sigmoid_f4(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_sigmoid4(CVNI_LOAD4(x + i)));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_sigmoid4(cvni_load_some4(x + i, n - i)));
+}
+
+static void cvni_tanh_f4(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_tanh4(CVNI_LOAD4(x + i)));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_tanh4(cvni_load_some4(x + i, n - i)));
+}
+
+static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                         float *most)
+{
+    const cvni_f4 b1 = CVNI_ALL4(f[0]), b2 = CVNI_ALL4(f[1]), eps = CVNI_ALL4(f[2]);
+    const cvni_f4 c1 = CVNI_ALL4(1 - f[0]), c2 = CVNI_ALL4(1 - f[1]);
+    const cvni_f4 rate = CVNI_ALL4(f[3] * f[4]), correct2 = CVNI_ALL4(f[5]);
+    const cvni_f4 decay = CVNI_ALL4(f[6]), shrink = CVNI_ALL4(f[7]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        const cvni_f4 x = CVNI_LOAD4(w + i);
+        const cvni_f4 d = CVNI_FMA4(decay, x, CVNI_LOAD4(g + i));
+        const cvni_f4 first = CVNI_FMA4(b1, CVNI_LOAD4(m + i), CVNI_MUL4(c1, d));
+        cvni_f4 second = CVNI_FMA4(b2, CVNI_LOAD4(v + i), CVNI_MUL4(CVNI_MUL4(c2, d), d));
+        CVNI_STORE4(m + i, first);
+        CVNI_STORE4(v + i, second);
+        if (most) {
+            second = CVNI_MAX4(CVNI_LOAD4(most + i), second);
+            CVNI_STORE4(most + i, second);
+        }
+        second = CVNI_ADD4(CVNI_SQRT4(CVNI_MUL4(second, correct2)), eps);
+        second = CVNI_DIV4(CVNI_MUL4(rate, first), second);
+        CVNI_STORE4(w + i, CVNI_SUB4(CVNI_SUB4(x, CVNI_MUL4(shrink, x)), second));
+    }
+    cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
+}
+
+static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
+                                              CVNI_TILE4,
+                                              4,
+                                              cvni_gemm_tile_f4,
+                                              cvni_pack_rows_f4,
+                                              cvni_pack_columns_f4,
+                                              cvni_dot_f4,
+                                              cvni_axpy_f4,
+                                              cvni_sum_f4,
+                                              cvni_sum_square_diff_f4,
+                                              cvni_dot_diff_f4,
+                                              cvni_scale_shift_f4,
+                                              cvni_add_f4,
+                                              cvni_relu_f4,
+                                              cvni_relu_grad_f4,
+                                              cvni_exp_f4,
+                                              cvni_sigmoid_f4,
+                                              cvni_tanh_f4,
+                                              cvni_norm_grad_f4,
+                                              cvni_adam_f4 };
 #endif
 
 /* ================================================================================================
@@ -26086,11 +26809,19 @@ static const cvni_kernels *cvni_find_kernels(const char *isa)
 {
 #if defined(CVNI_X86)
     const int level = cvni_x86_level();
+#ifndef CONVNET_NO_AVX512
     if (level >= 2 && (!isa || !strcmp(isa, "avx512"))) return &cvni_kernels_avx512;
+#endif
     if (level >= 1 && (!isa || !strcmp(isa, "avx2"))) return &cvni_kernels_avx2;
+#elif defined(CVNI_NEON) || defined(CVNI_WASM)
+    if (!isa || !strcmp(isa, CVNI_NAME4)) return &cvni_kernels_f4;
 #endif
     return !isa || !strcmp(isa, "c") ? &cvni_kernels_c : NULL;
 }
+
+#if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 } /* extern "C" */

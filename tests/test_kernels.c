@@ -271,9 +271,9 @@ static void special(void)
 
 int main(void)
 {
-    static const char *const isa[] = { "c", "avx2", "avx512" };
+    static const char *const isa[] = { "c", "avx2", "avx512", "neon", "wasm" };
     plain = cvni_find_kernels("c");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         k = cvni_find_kernels(isa[i]);
         if (!k) continue;
         printf("  %s\n", isa[i]);
