@@ -2446,6 +2446,23 @@ typedef struct cvni_lines {
 /* M: B^T, A^T, A, G, G^T. */
 enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_WINO_TAPS_GRAD };
 
+/* One filter over a plane, from a frame of it (>>depthwise):
+ *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
+ * Of a row of x, columns up to a multiple of a vector are read. */
+typedef struct cvni_stencil {
+    int rows, cols;             /* of y */
+    int taps;
+    int dense;                  /* side of a square of taps, at[t] = at[t % dense] +
+                                 * t/dense*pitch; or 0 */
+    int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
+    const float *x, *w;         /* w: [taps] */
+    const int *at;              /* [taps] */
+    ptrdiff_t pitch, ldy;
+    float *y;
+    int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
+    float bias, slope, ceiling;
+} cvni_stencil;
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
@@ -2474,6 +2491,9 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    void (*stencil)(const cvni_stencil *s);
+    /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
+    void (*stencil_sums)(const cvni_stencil *s, float *sums);
     /* y = e^(x - shift) to 2 units in the last place; also where it is subnormal, 0 or Inf */
     void (*exp)(int n, float shift, const float *x, float *y);
     /* y = 1/(1 + e^-x) to 3 units in the last place; 0 below -88.8 */
@@ -7932,24 +7952,436 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   A plane at a time: the taps of a row are added one by one.      tested: tests/test_conv.c */
+ *   A plane goes through a frame in the L1 cache, a strip of rows at a time: a copy with its pads,
+ *   rows `pitch` floats apart, split by row and column modulo the stride of the windows. There each
+ *   tap is an offset, the same for all positions, and kern->stencil adds all taps in registers:
+ *
+ *     down      y[r][c] = sum over t of w[t]*frame[at[t] + r*pitch + c]
+ *     up        the same with a frame of the small plane, for each phase of the big one (>>conv),
+ *               the taps in reverse order; columns of two phases are shuffled together
+ *     weights   dw[t] += sum over r, c of dy[r][c]*frame[at[t] + r*pitch + c], in the lanes of a
+ *               vector over planes, then in double
+ *
+ *   With zero pads the pads in front of a row serve the row before it as well. Rows that fill no
+ *   more than half a vector lie at a power of two, several in a vector (`fold`).
+ *   Tasks are channels of the batch; of the whole batch for the weights.
+ *
+ *   What a frame does not serve (3-D, up with another padding than zeros, more than 64 taps, long
+ *   rows) goes tap by tap and row by row through memory.             tested: tests/test_conv.c */
 
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DEPTHWISE_FILTERS 2
 
+#define CVNI_PLANE_TAPS 64
+#define CVNI_PLANE_STRIDE 4             /* up: most, on each axis */
+#define CVNI_PLANE_FLOATS 6144          /* to aim at: half an L1 cache */
+#define CVNI_PLANE_MOST 32768
+#define CVNI_PLANE_ROUNDS 1024          /* vectors that a lane adds up in float */
+
+typedef struct cvni_plane {
+    int H, W;                           /* of the plane */
+    int sh, sw;                         /* phases */
+    int top, left;                      /* of the frame's element 0 before the plane; or -inside */
+    cvn_pad_mode mode;
+    int low[2], reach[2];               /* up: of the small plane relative to the place / stride;
+                                         * rows and columns that a result reads, less 1 */
+    int out_rows, out_cols;             /* positions of the result, of a phase for up */
+    int strip;                          /* rows of the result made at a time */
+    int rows, cols;                     /* of each phase: copied */
+    int fold;
+    int lead;                           /* floats before the frame: its data lie aligned */
+    ptrdiff_t pitch, phase;
+    ptrdiff_t floats;
+} cvni_plane;
+
+static int cvni_floor_div(int a, int b) { return a / b - (a % b < 0); }
+
+/* First column of phase b that lies inside, and the one behind the last. */
+static int cvni_plane_begin(const cvni_plane *f, int b)
+{
+    return cvni_min(f->cols, cvni_max(0, cvni_ceil_div(f->left - b, f->sw)));
+}
+
+static int cvni_plane_end(const cvni_plane *f, int b)
+{
+    const int end = cvni_min(f->cols, cvni_ceil_div(f->W + f->left - b, f->sw));
+    return cvni_max(cvni_plane_begin(f, b), end);
+}
+
+static void cvni_plane_sizes(cvni_plane *f, int unit)
+{
+    int first, last = 0, need, pitch;
+    double strip;
+    f->cols = f->out_cols + f->reach[1];
+    first = f->cols;
+    for (int b = 0; b < f->sw; b++) {
+        first = cvni_min(first, cvni_plane_begin(f, b));
+        last = cvni_max(last, cvni_plane_end(f, b));
+    }
+    need = f->mode == CVN_PAD_ZERO ? cvni_max(last, f->cols - first) : f->cols;
+    need = cvni_max(need, f->out_cols);
+    for (pitch = 1; pitch < need && pitch < unit; pitch *= 2) continue;
+    f->pitch = pitch < unit ? pitch : cvni_round_up(need, unit);
+    f->fold = cvni_max(1, unit / (int)f->pitch);
+    f->lead = (unit - first % unit) % unit;
+    strip = (double)CVNI_PLANE_FLOATS / ((double)f->sh * f->sw * (double)f->pitch) - f->reach[0];
+    f->strip = strip < 4 ? 4 : strip < f->out_rows ? (int)strip & ~3 : f->out_rows;
+    f->strip = cvni_min(f->strip, f->out_rows);
+    f->rows = f->strip + f->reach[0];
+    f->phase = f->rows * f->pitch;
+    f->floats = f->lead + f->sh * f->sw * f->phase + f->cols + 3 * unit;
+}
+
+/* The frame that a pass reads: of the big plane, or for up of the small one. */
+static cvni_plane cvni_plane_of(const cvni_conv *c, cvni_pass pass, int unit)
+{
+    const cvni_axis *a = c->axis + 1;
+    cvni_plane f;
+    memset(&f, 0, sizeof f);
+    f.mode = c->d->pad_mode;
+    f.sh = f.sw = 1;
+    f.out_rows = c->OH;
+    f.out_cols = c->OW;
+    f.H = c->H;
+    f.W = c->W;
+    f.top = a[0].pad;
+    f.left = a[1].pad;
+    for (int i = 0; i < 2; i++) {
+        const int window = (a[i].kernel - 1) * a[i].dilation;
+        f.low[i] = cvni_floor_div(a[i].pad - window, a[i].stride);
+        f.reach[i] = pass == CVNI_UP
+                         ? cvni_floor_div(a[i].stride - 1 + a[i].pad, a[i].stride) - f.low[i]
+                         : window / a[i].stride;
+    }
+    if (pass == CVNI_UP) {
+        f.out_rows = cvni_ceil_div(c->BH, a[0].stride);
+        f.out_cols = cvni_ceil_div(c->BW, a[1].stride);
+        f.H = c->OH;
+        f.W = c->OW;
+        f.top = -f.low[0];
+        f.left = -f.low[1];
+    } else {
+        f.sh = a[0].stride;
+        f.sw = a[1].stride;
+    }
+    cvni_plane_sizes(&f, unit);
+    return f;
+}
+
+/* Overflow is out of the question where this says yes: each factor is looked at first. */
+static int cvni_plane_serves(const cvni_conv *c, cvni_pass pass, int unit)
+{
+    const cvni_axis *a = c->axis;
+    cvni_plane f;
+    if (a[0].big != 1 || a[0].small != 1 || a[0].kernel != 1 || c->taps > CVNI_PLANE_TAPS ||
+        c->KH > CVNI_PLANE_TAPS || (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO))
+        return 0;
+    for (int i = 1; i < 3; i++)
+        if (a[i].pad > CVNI_PLANE_MOST || a[i].dilation > CVNI_PLANE_MOST / CVNI_PLANE_TAPS ||
+            a[i].stride > CVNI_PLANE_STRIDE || cvni_max(a[i].big, a[i].small) > CVNI_MAX_AXIS / 4)
+            return 0;
+    if (cvni_max(a[2].big, a[2].small) > CVNI_PLANE_MOST) return 0;
+    f = cvni_plane_of(c, pass, unit);
+    return (double)f.rows * (double)f.pitch * f.sh * f.sw <= CVNI_PLANE_MOST;
+}
+
 CVNI_HOT
-static void cvni_depthwise_fill(float *to, int n, float value)
+static void cvni_take_every(int n, int stride, const float *CVNI_RESTRICT x,
+                            float *CVNI_RESTRICT y)
+{
+    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    else for (int i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];
+}
+
+/* Row `from` of the plane, or NULL for zeros, to one row of the column phases at `to`. */
+static void cvni_plane_row(const cvni_plane *f, const float *from, float *to)
+{
+    for (int b = 0; b < f->sw; b++, to += f->phase) {
+        const int begin = cvni_plane_begin(f, b);
+        const int end = cvni_plane_end(f, b);
+        if (!from) {
+            cvni_zero(to, (size_t)f->pitch);
+            continue;
+        }
+        cvni_take_every(end - begin, f->sw, from + (begin * f->sw + b - f->left), to + begin);
+        for (int i = 0; i < f->cols && f->mode != CVN_PAD_ZERO; i++) {
+            const int at = cvni_pad_index(i * f->sw + b - f->left, f->W, f->mode);
+            if (i < begin || i >= end) to[i] = from[cvni_max(0, cvni_min(at, f->W - 1))];
+        }
+    }
+}
+
+/* Rows first.. of each phase: the pads beside them are 0 from the beginning. */
+static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const float *plane,
+                            int first, int rows, float *to)
+{
+    const int begin = cvni_plane_begin(f, 0);
+    const int width = cvni_plane_end(f, 0) - begin;
+    for (int a = 0; a < f->sh; a++, to += f->sw * f->phase) {
+        const int above = cvni_ceil_div(f->top - a, f->sh) - first;
+        const int r0 = cvni_max(0, cvni_min(above, rows));
+        const int r1 = cvni_max(r0, cvni_min(cvni_ceil_div(f->H + f->top - a, f->sh) - first, rows));
+        const float *from = plane + ((ptrdiff_t)(first + r0) * f->sh + a - f->top) * f->W;
+        if (f->sw == 1 && f->mode == CVN_PAD_ZERO) {
+            cvni_zero(to, (size_t)(r0 * f->pitch));
+            if (width > 0)
+                kern->pack_columns(width, r1 - r0, from + begin - f->left, (ptrdiff_t)f->sh * f->W,
+                                   (int)f->pitch, to + r0 * f->pitch + begin);
+            cvni_zero(to + r1 * f->pitch, (size_t)((rows - r1) * f->pitch));
+            continue;
+        }
+        for (int r = 0; r < rows; r++) {
+            const int at = cvni_pad_index((first + r) * f->sh + a - f->top, f->H, f->mode);
+            const int row = f->mode == CVN_PAD_ZERO ? at : cvni_max(0, cvni_min(at, f->H - 1));
+            cvni_plane_row(f, row < 0 ? NULL : plane + (ptrdiff_t)row * f->W, to + r * f->pitch);
+        }
+    }
+}
+
+/* The taps, and where each reads in the frame; for up by phase: first[p].. are those of phase p. */
+typedef struct cvni_plane_taps {
+    int dense;
+    int first[CVNI_PLANE_STRIDE * CVNI_PLANE_STRIDE + 1];
+    int tap[CVNI_PLANE_TAPS], at[CVNI_PLANE_TAPS];
+} cvni_plane_taps;
+
+static cvni_plane_taps cvni_taps_down(const cvni_conv *c, const cvni_plane *f)
+{
+    const cvni_axis *a = c->axis + 1;
+    cvni_plane_taps t;
+    t.dense = c->KH == c->KW && f->sh == 1 && a[0].dilation == 1 ? c->KW : 0;
+    t.first[0] = 0;
+    t.first[1] = c->taps;
+    for (int k = 0; k < c->taps; k++) {
+        const int h = k / c->KW * a[0].dilation;
+        const int w = k % c->KW * a[1].dilation;
+        t.tap[k] = k;
+        t.at[k] = (int)((h % f->sh * f->sw + w % f->sw) * f->phase + h / f->sh * f->pitch) +
+                  w / f->sw;
+    }
+    return t;
+}
+
+static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
+{
+    const cvni_axis *a = c->axis + 1;
+    const int sh = a[0].stride, sw = a[1].stride;
+    int n = 0;
+    cvni_plane_taps t;
+    t.dense = c->KH == c->KW && sh == 1 && sw == 1 && a[0].dilation == 1 ? c->KW : 0;
+    for (int p = 0; p < sh * sw; p++) {
+        t.first[p] = n;
+        for (int k = c->taps - 1; k >= 0; k--) {
+            const int h = p / sw + a[0].pad - k / c->KW * a[0].dilation;
+            const int w = p % sw + a[1].pad - k % c->KW * a[1].dilation;
+            if (h % sh || w % sw) continue;
+            t.tap[n] = k;
+            t.at[n++] = (int)((h / sh - f->low[0]) * f->pitch) + w / sw - f->low[1];
+        }
+    }
+    t.first[sh * sw] = n;
+    return t;
+}
+
+/* The stencil of phase p but for its rows and y; w: room for its weights. */
+static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p, const float *weight,
+                               float *w)
+{
+    s->taps = t->first[p + 1] - t->first[p];
+    s->dense = t->dense;
+    s->at = t->at + t->first[p];
+    s->w = w;
+    for (int i = 0; i < s->taps; i++) w[i] = weight[t->tap[t->first[p] + i]];
+}
+
+/* The frame of a worker: its pads are 0 once and for all. */
+static float *cvni_plane_start(const cvn_net *net, const cvni_plane *f, int worker, cvni_stencil *s)
+{
+    float *frame = (float *)cvni_scratch(net, worker);
+    cvni_zero(frame, (size_t)f->floats);
+    memset(s, 0, sizeof *s);
+    s->x = frame + f->lead;
+    s->pitch = f->pitch;
+    s->cols = f->out_cols;
+    s->fold = f->fold;
+    s->ldy = f->out_cols;
+    return frame + f->lead;
+}
+
+/* Tasks are channels of the batch. */
+static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_plane f = cvni_plane_of(c, CVNI_DOWN, j->net->k->unit);
+    const cvni_plane_taps taps = cvni_taps_down(c, &f);
+    const ptrdiff_t plane = (ptrdiff_t)c->OH * c->OW;
+    float w[CVNI_PLANE_TAPS];
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    s.add = j->add;
+    s.act = j->act != NULL;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    s.ceiling = HUGE_VALF;
+    for (int t = begin; t < end; t++)
+        for (int row = 0; row < c->OH; row += f.strip) {
+            s.rows = cvni_min(f.strip, c->OH - row);
+            cvni_plane_fill(j->net->k, &f, j->big + (ptrdiff_t)t * c->H * c->W, row,
+                            s.rows + f.reach[0], frame);
+            for (int k = 0; k < c->MG; k++) {
+                const int m = t % c->C * c->MG + k;
+                cvni_stencil_phase(&s, &taps, 0, j->weight + (ptrdiff_t)m * c->taps, w);
+                s.bias = j->bias ? j->bias[m] : 0;
+                s.y = j->to + ((ptrdiff_t)t * c->MG + k) * plane + (ptrdiff_t)row * c->OW;
+                j->net->k->stencil(&s);
+            }
+        }
+}
+
+/* to[i*stride + b] (+)= x[b*step + i], b < stride: n elements of `to`. */
+CVNI_HOT
+static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x, ptrdiff_t step,
+                                int add, float *CVNI_RESTRICT to)
+{
+    const float *x1 = x + step;
+    if (stride == 2 && !add)
+        for (int i = 0; i < n / 2; i++) {
+            to[2 * i] = x[i];
+            to[2 * i + 1] = x1[i];
+        }
+    else if (stride == 2)
+        for (int i = 0; i < n / 2; i++) {
+            to[2 * i] += x[i];
+            to[2 * i + 1] += x1[i];
+        }
+    for (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
+        const float v = x[i % stride * step + i / stride];
+        to[i] = add ? to[i] + v : v;
+    }
+}
+
+/* Rows row, row + stride, ... of a big plane: += or = what a frame of a small plane gives. */
+static void cvni_depthwise_up_rows(const cvni_conv_job *j, const cvni_plane *f,
+                                   const cvni_plane_taps *taps, const float *weight, int row,
+                                   cvni_stencil *s, float *to)
+{
+    const cvni_conv *c = &j->c;
+    const int sh = c->axis[1].stride, sw = c->axis[2].stride;
+    const ptrdiff_t step = (ptrdiff_t)f->strip * f->out_cols;
+    float *phases = (float *)(void *)s->x - f->lead + f->floats;
+    const int add = s->add;
+    float w[CVNI_PLANE_TAPS];
+    for (int p = row % sh * sw; p < (row % sh + 1) * sw; p++) {
+        cvni_stencil_phase(s, taps, p, weight, w);
+        if (sw > 1) {
+            s->add = 0;
+            s->y = phases + p % sw * step;
+        } else {
+            s->y = to + (ptrdiff_t)row * c->BW;
+            s->ldy = (ptrdiff_t)sh * c->BW;
+            s->fold = sh > 1 ? 1 : f->fold;
+        }
+        j->net->k->stencil(s);
+    }
+    s->add = add;
+    for (int r = 0; r < s->rows && sw > 1; r++)
+        cvni_shuffle_phases(c->BW, sw, phases + (ptrdiff_t)r * f->out_cols, step, add,
+                            to + ((ptrdiff_t)row + (ptrdiff_t)r * sh) * c->BW);
+}
+
+/* Tasks are channels of the batch. */
+static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_plane f = cvni_plane_of(c, CVNI_UP, j->net->k->unit);
+    const cvni_plane_taps taps = cvni_taps_up(c, &f);
+    const int sh = c->axis[1].stride;
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    for (int t = begin; t < end; t++)
+        for (int k = 0; k < c->MG; k++) {
+            const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
+            const float *weight = j->weight + m % c->M * c->taps;
+            s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
+            s.add = j->add || k;
+            for (int row = 0; row < f.out_rows; row += f.strip) {
+                const int rows = cvni_min(f.strip, f.out_rows - row);
+                cvni_plane_fill(j->net->k, &f, j->small + m * c->OH * c->OW, row,
+                                rows + f.reach[0], frame);
+                for (int a = 0; a < cvni_min(sh, c->BH - row * sh); a++) {
+                    s.rows = cvni_min(rows, cvni_ceil_div(c->BH - a, sh) - row);
+                    cvni_depthwise_up_rows(j, &f, &taps, weight, row * sh + a, &s,
+                                           j->to + (ptrdiff_t)t * c->BH * c->BW);
+                }
+            }
+        }
+}
+
+/* dw += the lanes' sums, which become 0. */
+static void cvni_depthwise_flush(int n, int unit, float *lanes, double *dw)
+{
+    for (int i = 0; i < n; i++)
+        for (int lane = 0; lane < unit; lane++) dw[i] += (double)lanes[i * unit + lane];
+    cvni_zero(lanes, (size_t)n * (size_t)unit);
+}
+
+/* Tasks are channels. */
+static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const int unit = j->net->k->unit;
+    const cvni_plane f = cvni_plane_of(c, CVNI_WEIGHTS, unit);
+    const cvni_plane_taps taps = cvni_taps_down(c, &f);
+    const int n = c->MG * c->taps;
+    double dw[CVNI_DEPTHWISE_FILTERS * CVNI_PLANE_TAPS];
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    float *lanes = frame - f.lead + f.floats;
+    cvni_zero(lanes, (size_t)n * (size_t)unit);
+    s.taps = c->taps;
+    s.at = taps.at;
+    s.dense = taps.dense;
+    for (int t = begin; t < end; t++) {
+        double rounds = 0;
+        memset(dw, 0, sizeof dw);
+        for (int i = 0; i < c->N; i++)
+            for (int row = 0; row < c->OH; row += f.strip) {
+                const ptrdiff_t plane = (ptrdiff_t)i * c->C + t;
+                s.rows = cvni_min(f.strip, c->OH - row);
+                cvni_plane_fill(j->net->k, &f, j->big + plane * c->H * c->W, row,
+                                s.rows + f.reach[0], frame);
+                for (int k = 0; k < c->MG; k++) {
+                    s.y = (float *)(void *)j->small +
+                          ((plane * c->MG + k) * c->OH + row) * c->OW;
+                    j->net->k->stencil_sums(&s, lanes + k * c->taps * unit);
+                }
+                rounds += (double)s.rows * cvni_ceil_div(c->OW, unit) / f.fold;
+                if (rounds < CVNI_PLANE_ROUNDS) continue;
+                cvni_depthwise_flush(n, unit, lanes, dw);
+                rounds = 0;
+            }
+        cvni_depthwise_flush(n, unit, lanes, dw);
+        for (int i = 0; i < n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+    }
+}
+
+/* ---- tap by tap ---- */
+
+CVNI_HOT
+static void cvni_by_tap_fill(float *to, int n, float value)
 {
     for (int i = 0; i < n; i++) to[i] = value;
 }
 
 /* One small plane of a group with one channel, from its bias or (add) what stands there. */
-static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv *c,
+static void cvni_by_tap_down_plane(const cvni_kernels *kern, const cvni_conv *c,
                                         const float *big, const float *w, float bias, int add,
                                         float *small)
 {
     for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
-        if (!add) cvni_depthwise_fill(small, c->OW, bias);
+        if (!add) cvni_by_tap_fill(small, c->OW, bias);
         for (int t = 0; t < c->taps; t++) {
             const int r = c->rows[t / c->KW * c->OH + oh];
             const int *cols = c->cols + t % c->KW * c->OW;
@@ -7967,7 +8399,7 @@ static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv 
 }
 
 /* Tasks are small planes of the batch. */
-static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -7978,14 +8410,14 @@ static void cvni_depthwise_down_part(void *context, int begin, int end, int work
         const int f = t % c->M;
         const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
         float *to = j->to + (ptrdiff_t)t * positions;
-        cvni_depthwise_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
+        cvni_by_tap_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
                                     j->bias ? j->bias[f] : 0, j->add, to);
         if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
     }
 }
 
 /* A big plane += what one small plane gives back. */
-static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+static void cvni_by_tap_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
                                       const float *small, float *big)
 {
     for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
@@ -8006,7 +8438,7 @@ static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c
 }
 
 /* Tasks are big planes of the batch, each from all small planes of its group. */
-static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8015,15 +8447,15 @@ static void cvni_depthwise_up_part(void *context, int begin, int end, int worker
         const int g = t % c->C;
         const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
         float *to = j->to + (ptrdiff_t)t * c->H * c->W;
-        if (!j->add) cvni_depthwise_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
+        if (!j->add) cvni_by_tap_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
         for (int k = 0; k < c->MG; k++)
-            cvni_depthwise_up_plane(j->net->k, c,
+            cvni_by_tap_up_plane(j->net->k, c,
                                       j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
                                       small + (ptrdiff_t)k * c->OH * c->OW, to);
     }
 }
 
-static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
+static float cvni_by_tap_tap(const cvni_conv_job *j, int f, int tap)
 {
     const cvni_conv *c = &j->c;
     const int *cols = c->cols + tap % c->KW * c->OW;
@@ -8046,13 +8478,14 @@ static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
     return (float)sum;
 }
 
-static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++)
-        j->to[t] += cvni_depthwise_tap(j, t / j->c.taps, t % j->c.taps);
+        j->to[t] += cvni_by_tap_tap(j, t / j->c.taps, t % j->c.taps);
 }
+
 
 static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -8061,23 +8494,32 @@ static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pas
     return c->CG == 1 && c->MG <= CVNI_DEPTHWISE_FILTERS ? CVNI_CHOSEN : CVNI_CANNOT;
 }
 
+/* The frame, and behind it the phases of a strip or the lanes of the sums. */
 static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                                  cvni_conv_needs *n)
 {
-    (void)net;
-    (void)c;
-    (void)pass;
-    (void)n;
+    cvni_plane f;
+    ptrdiff_t floats = 0;
+    if (!cvni_plane_serves(c, pass, net->k->unit)) return;
+    f = cvni_plane_of(c, pass, net->k->unit);
+    if (pass == CVNI_UP) floats = (ptrdiff_t)c->axis[2].stride * f.strip * f.out_cols;
+    else if (pass == CVNI_WEIGHTS) floats = (ptrdiff_t)c->MG * c->taps * net->k->unit;
+    n->scratch = (size_t)(f.floats + floats) * sizeof(float);
 }
 
 static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     const cvni_conv *c = &j->c;
+    const int frame = cvni_plane_serves(c, pass, j->net->k->unit);
     if (pass == CVNI_DOWN)
-        cvni_parallel_for(j->net, c->N * c->M, cost, cvni_depthwise_down_part, j);
+        cvni_parallel_for(j->net, c->N * (frame ? c->C : c->M), cost,
+                          frame ? cvni_depthwise_down_part : cvni_by_tap_down_part, j);
     else if (pass == CVNI_UP)
-        cvni_parallel_for(j->net, c->N * c->C, cost, cvni_depthwise_up_part, j);
-    else cvni_parallel_for(j->net, c->M * c->taps, cost, cvni_depthwise_weight_part, j);
+        cvni_parallel_for(j->net, c->N * c->C, cost,
+                          frame ? cvni_depthwise_up_part : cvni_by_tap_up_part, j);
+    else
+        cvni_parallel_for(j->net, frame ? c->C : c->M * c->taps, cost,
+                          frame ? cvni_depthwise_weight_part : cvni_by_tap_weight_part, j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -24907,6 +25349,40 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+/* Eight columns at a time: c + 8 may be more than cols. */
+CVNI_HOT
+static void cvni_stencil_c(const cvni_stencil *s)
+{
+    for (int r = 0; r < s->rows; r++)
+        for (int c = 0; c < s->cols; c += CVNI_LANES) {
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(CVNI_LANES, s->cols - c);
+            float sum[CVNI_LANES];
+            for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
+            for (int t = 0; t < s->taps; t++) {
+                const float *x = s->x + s->at[t] + r * s->pitch + c;
+                for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
+            }
+            for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
+            if (s->act) cvni_relu_c(n, s->slope, sum, sum);
+            for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+        }
+}
+
+CVNI_HOT
+static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
+{
+    for (int t = 0; t < s->taps; t++, sums += CVNI_LANES)
+        for (int r = 0; r < s->rows; r++) {
+            const float *x = s->x + s->at[t] + r * s->pitch;
+            const float *y = s->y + r * s->ldy;
+            int c = 0;
+            for (; c + CVNI_LANES <= s->cols; c += CVNI_LANES)
+                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[c + j] * x[c + j];
+            for (int j = 0; c + j < s->cols; j++) sums[j] += y[c + j] * x[c + j];
+        }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
@@ -24930,6 +25406,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             cvni_stencil_c,
+                                             cvni_stencil_sums_c,
                                              cvni_exp_c,
                                              cvni_sigmoid_c,
                                              cvni_tanh_c,
@@ -25489,6 +25967,225 @@ static void cvni_adam_avx2(int n, const float f[8], const float *g, float *w, fl
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
+ * with the last lane for the gaps, which is 0 where there is a gap. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256i cvni_fold_lanes_avx2(const cvni_stencil *s, int back)
+{
+    int lane[8];
+    for (int i = 0; i < 8; i++) lane[i] = 8 - 1;
+    for (int r = 0; r < s->fold; r++)
+        for (int c = 0; c < s->cols; c++)
+            if (back) lane[r * s->pitch + c] = r * s->cols + c;
+            else lane[r * s->cols + c] = (int)(r * s->pitch) + c;
+    return _mm256_loadu_si256((const __m256i *)(const void *)lane);
+}
+
+/* The first n lanes of v to y. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n, __m256 v)
+{
+    const __m256i m = cvni_tail_avx2(n);
+    if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y, m), v);
+    if (s->act) {
+        const __m256 slope = _mm256_set1_ps(s->slope);
+        v = cvni_relu1_avx2(v, slope, _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+        v = _mm256_min_ps(_mm256_set1_ps(s->ceiling), v);
+    }
+    if (n == 8) _mm256_storeu_ps(y, v);
+    else _mm256_maskstore_ps(y, m, v);
+}
+
+typedef struct cvni_three_avx2 { __m256 a, b, c; } cvni_three_avx2;
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_set3_avx2(const float *w)
+{
+    cvni_three_avx2 v;
+    v.a = _mm256_set1_ps(w[0]);
+    v.b = _mm256_set1_ps(w[1]);
+    v.c = _mm256_set1_ps(w[2]);
+    return v;
+}
+
+/* sum + three taps of a row. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_row3_avx2(const float *x, ptrdiff_t at1, ptrdiff_t at2,
+                                             cvni_three_avx2 w, __m256 sum)
+{
+    sum = _mm256_fmadd_ps(w.a, _mm256_loadu_ps(x), sum);
+    sum = _mm256_fmadd_ps(w.b, _mm256_loadu_ps(x + at1), sum);
+    return _mm256_fmadd_ps(w.c, _mm256_loadu_ps(x + at2), sum);
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+CVNI_TARGET("avx2,fma")
+static int cvni_stencil3_avx2(const cvni_stencil *s)
+{
+    const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
+    const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
+    const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
+    const __m256 bias = _mm256_set1_ps(s->bias);
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
+    int r = 0;
+    for (; r + 4 <= s->rows; r += 4)
+        for (int c = 0; c < s->cols; c += 8) {
+            const float *x = s->x + s->at[0] + r * pitch + c;
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(8, s->cols - c);
+            __m256 s0 = cvni_row3_avx2(x, at1, at2, w0, bias);
+            __m256 s1 = cvni_row3_avx2(x + pitch, at1, at2, w0, bias);
+            __m256 s2 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w0, bias);
+            __m256 s3 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w0, bias);
+            s0 = cvni_row3_avx2(x + pitch, at1, at2, w1, s0);
+            s1 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w1, s1);
+            s2 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w1, s2);
+            s3 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w1, s3);
+            s0 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w2, s0);
+            s1 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w2, s1);
+            s2 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w2, s2);
+            s3 = cvni_row3_avx2(x + 5 * pitch, at1, at2, w2, s3);
+            cvni_stencil_store_avx2(s, y, n, s0);
+            cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
+            cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
+            cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
+        }
+    return r;
+}
+
+/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
+ * lanes to store. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_avx2(const cvni_stencil *s)
+{
+    const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
+    int r = 0, c = 0;
+    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx2(s);
+    while (r < s->rows) {
+        const float *x[4] = { s->x, s->x, s->x, s->x };
+        float *y[4] = { s->y, s->y, s->y, s->y };
+        int n[4] = { 0, 0, 0, 0 };
+        const __m256 bias = _mm256_set1_ps(s->bias);
+        __m256 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        for (int i = 0; i < 4 && r < s->rows; i++) {
+            x[i] = s->x + r * s->pitch + c;
+            y[i] = s->y + r * s->ldy + c;
+            n[i] = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                               : cvni_min(8, s->cols - c);
+            c += 8;
+            if (c >= s->cols) {
+                c = 0;
+                r += s->fold;
+            }
+        }
+        for (int t = 0; t < s->taps; t++) {
+            const __m256 w = _mm256_set1_ps(s->w[t]);
+            const ptrdiff_t at = s->at[t];
+            s0 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[0] + at), s0);
+            s1 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[1] + at), s1);
+            s2 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[2] + at), s2);
+            s3 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[3] + at), s3);
+        }
+        if (s->fold > 1) {
+            s0 = _mm256_permutevar8x32_ps(s0, lanes);
+            s1 = _mm256_permutevar8x32_ps(s1, lanes);
+            s2 = _mm256_permutevar8x32_ps(s2, lanes);
+            s3 = _mm256_permutevar8x32_ps(s3, lanes);
+        }
+        cvni_stencil_store_avx2(s, y[0], n[0], s0);
+        cvni_stencil_store_avx2(s, y[1], n[1], s1);
+        cvni_stencil_store_avx2(s, y[2], n[2], s2);
+        cvni_stencil_store_avx2(s, y[3], n[3], s3);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_add_to_avx2(float *to, __m256 v)
+{
+    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), v));
+}
+
+/* 3 x 3: three rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
+    __m256 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
+    __m256 c0 = zero, c1 = zero, c2 = zero;
+    for (int c = 0; c < s->cols; c += 8) {
+        const float *x = s->x + s->at[0] + c;
+        const float *y = s->y + c;
+        const __m256i m = cvni_tail_avx2(cvni_min(8, s->cols - c));
+        __m256 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
+        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
+            const __m256 x0 = _mm256_loadu_ps(x);
+            const __m256 x1 = _mm256_loadu_ps(x + at1);
+            const __m256 x2 = _mm256_loadu_ps(x + at2);
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm256_maskload_ps(y, m) : zero;
+            a0 = _mm256_fmadd_ps(d0, x0, a0);
+            a1 = _mm256_fmadd_ps(d0, x1, a1);
+            a2 = _mm256_fmadd_ps(d0, x2, a2);
+            b0 = _mm256_fmadd_ps(d1, x0, b0);
+            b1 = _mm256_fmadd_ps(d1, x1, b1);
+            b2 = _mm256_fmadd_ps(d1, x2, b2);
+            c0 = _mm256_fmadd_ps(d2, x0, c0);
+            c1 = _mm256_fmadd_ps(d2, x1, c1);
+            c2 = _mm256_fmadd_ps(d2, x2, c2);
+        }
+    }
+    cvni_add_to_avx2(sums, a0);
+    cvni_add_to_avx2(sums + 8, a1);
+    cvni_add_to_avx2(sums + 2 * 8, a2);
+    cvni_add_to_avx2(sums + 3 * 8, b0);
+    cvni_add_to_avx2(sums + 4 * 8, b1);
+    cvni_add_to_avx2(sums + 5 * 8, b2);
+    cvni_add_to_avx2(sums + 6 * 8, c0);
+    cvni_add_to_avx2(sums + 7 * 8, c1);
+    cvni_add_to_avx2(sums + 8 * 8, c2);
+}
+
+/* Any taps: five at a time, the last one again where there are fewer. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
+{
+    const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 1) : _mm256_setzero_si256();
+    const __m256 zero = _mm256_setzero_ps();
+    const int last = s->taps - 1;
+    if (s->dense == 3 && s->fold == 1) {
+        cvni_stencil_sums3_avx2(s, sums);
+        return;
+    }
+    for (int t = 0; t <= last; t += 5, sums += 5 * 8) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        __m256 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r += s->fold)
+            for (int c = 0; c < s->cols; c += 8) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                                          : cvni_min(8, s->cols - c);
+                const __m256i m = cvni_tail_avx2(n);
+                __m256 d = _mm256_maskload_ps(y, m);
+                if (s->fold > 1) d = _mm256_permutevar8x32_ps(d, lanes);
+                s0 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at0), s0);
+                s1 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at1), s1);
+                s2 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at2), s2);
+                s3 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at3), s3);
+                s4 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at4), s4);
+            }
+        cvni_add_to_avx2(sums, s0);
+        if (t + 1 <= last) cvni_add_to_avx2(sums + 8, s1);
+        if (t + 2 <= last) cvni_add_to_avx2(sums + 2 * 8, s2);
+        if (t + 3 <= last) cvni_add_to_avx2(sums + 3 * 8, s3);
+        if (t + 4 <= last) cvni_add_to_avx2(sums + 4 * 8, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
@@ -25512,6 +26209,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                cvni_stencil_avx2,
+                                                cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
                                                 cvni_sigmoid_avx2,
                                                 cvni_tanh_avx2,
@@ -26113,6 +26812,285 @@ static void cvni_adam_avx512(int n, const float f[8], const float *g, float *w, 
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
+ * with the last lane for the gaps, which is 0 where there is a gap. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512i cvni_fold_lanes_avx512(const cvni_stencil *s, int back)
+{
+    int lane[16];
+    for (int i = 0; i < 16; i++) lane[i] = 16 - 1;
+    for (int r = 0; r < s->fold; r++)
+        for (int c = 0; c < s->cols; c++)
+            if (back) lane[r * s->pitch + c] = r * s->cols + c;
+            else lane[r * s->cols + c] = (int)(r * s->pitch) + c;
+    return _mm512_loadu_si512(lane);
+}
+
+/* The first n lanes of v to y. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n, __m512 v)
+{
+    const __mmask16 m = cvni_tail_avx512(n);
+    if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
+    if (s->act) {
+        v = cvni_relu1_avx512(v, _mm512_set1_ps(s->slope), s->slope == 0 ? 0 : 0xFFFF);
+        v = _mm512_min_ps(_mm512_set1_ps(s->ceiling), v);
+    }
+    _mm512_mask_storeu_ps(y, m, v);
+}
+
+typedef struct cvni_three_avx512 { __m512 a, b, c; } cvni_three_avx512;
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_set3_avx512(const float *w)
+{
+    cvni_three_avx512 v;
+    v.a = _mm512_set1_ps(w[0]);
+    v.b = _mm512_set1_ps(w[1]);
+    v.c = _mm512_set1_ps(w[2]);
+    return v;
+}
+
+/* sum + three taps of a row. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_row3_avx512(const float *x, ptrdiff_t at1, ptrdiff_t at2,
+                                             cvni_three_avx512 w, __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
+    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at1), sum);
+    return _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at2), sum);
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+CVNI_TARGET("avx512f")
+static int cvni_stencil3_avx512(const cvni_stencil *s)
+{
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
+    int r = 0;
+    for (; r + 4 <= s->rows; r += 4)
+        for (int c = 0; c < s->cols; c += 16) {
+            const float *x = s->x + s->at[0] + r * pitch + c;
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(16, s->cols - c);
+            __m512 s0 = cvni_row3_avx512(x, at1, at2, w0, bias);
+            __m512 s1 = cvni_row3_avx512(x + pitch, at1, at2, w0, bias);
+            __m512 s2 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w0, bias);
+            __m512 s3 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w0, bias);
+            s0 = cvni_row3_avx512(x + pitch, at1, at2, w1, s0);
+            s1 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w1, s1);
+            s2 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w1, s2);
+            s3 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w1, s3);
+            s0 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w2, s0);
+            s1 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w2, s1);
+            s2 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w2, s2);
+            s3 = cvni_row3_avx512(x + 5 * pitch, at1, at2, w2, s3);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+            cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
+            cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+        }
+    return r;
+}
+
+typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
+{
+    cvni_five_avx512 v;
+    v.a = _mm512_set1_ps(w[0]);
+    v.b = _mm512_set1_ps(w[1]);
+    v.c = _mm512_set1_ps(w[2]);
+    v.d = _mm512_set1_ps(w[3]);
+    v.e = _mm512_set1_ps(w[4]);
+    return v;
+}
+
+/* sum + five taps of a row, at[1..4] behind x. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_row5_avx512(const float *x, const ptrdiff_t at[4],
+                                                  cvni_five_avx512 w, __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
+    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at[0]), sum);
+    sum = _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at[1]), sum);
+    sum = _mm512_fmadd_ps(w.d, _mm512_loadu_ps(x + at[2]), sum);
+    return _mm512_fmadd_ps(w.e, _mm512_loadu_ps(x + at[3]), sum);
+}
+
+/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. Returns the rows done. */
+CVNI_TARGET("avx512f")
+static int cvni_stencil5_avx512(const cvni_stencil *s)
+{
+    const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
+    const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
+    const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
+    const cvni_five_avx512 w3 = cvni_set5_avx512(s->w + 15);
+    const cvni_five_avx512 w4 = cvni_set5_avx512(s->w + 20);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const ptrdiff_t pitch = s->pitch;
+    const ptrdiff_t at[4] = { s->at[1] - s->at[0], s->at[2] - s->at[0], s->at[3] - s->at[0],
+                              s->at[4] - s->at[0] };
+    int r = 0;
+    for (; r + 2 <= s->rows; r += 2)
+        for (int c = 0; c < s->cols; c += 16) {
+            const float *x = s->x + s->at[0] + r * pitch + c;
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(16, s->cols - c);
+            __m512 s0 = cvni_row5_avx512(x, at, w0, bias);
+            __m512 s1 = cvni_row5_avx512(x + pitch, at, w0, bias);
+            s0 = cvni_row5_avx512(x + pitch, at, w1, s0);
+            s1 = cvni_row5_avx512(x + 2 * pitch, at, w1, s1);
+            s0 = cvni_row5_avx512(x + 2 * pitch, at, w2, s0);
+            s1 = cvni_row5_avx512(x + 3 * pitch, at, w2, s1);
+            s0 = cvni_row5_avx512(x + 3 * pitch, at, w3, s0);
+            s1 = cvni_row5_avx512(x + 4 * pitch, at, w3, s1);
+            s0 = cvni_row5_avx512(x + 4 * pitch, at, w4, s0);
+            s1 = cvni_row5_avx512(x + 5 * pitch, at, w4, s1);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+        }
+    return r;
+}
+
+/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
+ * lanes to store. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_avx512(const cvni_stencil *s)
+{
+    const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
+    int r = 0, c = 0;
+    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx512(s);
+    else if (s->dense == 5 && s->fold == 1) r = cvni_stencil5_avx512(s);
+    while (r < s->rows) {
+        const float *x[4] = { s->x, s->x, s->x, s->x };
+        float *y[4] = { s->y, s->y, s->y, s->y };
+        int n[4] = { 0, 0, 0, 0 };
+        const __m512 bias = _mm512_set1_ps(s->bias);
+        __m512 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        for (int i = 0; i < 4 && r < s->rows; i++) {
+            x[i] = s->x + r * s->pitch + c;
+            y[i] = s->y + r * s->ldy + c;
+            n[i] = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                               : cvni_min(16, s->cols - c);
+            c += 16;
+            if (c >= s->cols) {
+                c = 0;
+                r += s->fold;
+            }
+        }
+        for (int t = 0; t < s->taps; t++) {
+            const __m512 w = _mm512_set1_ps(s->w[t]);
+            const ptrdiff_t at = s->at[t];
+            s0 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[0] + at), s0);
+            s1 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[1] + at), s1);
+            s2 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[2] + at), s2);
+            s3 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[3] + at), s3);
+        }
+        if (s->fold > 1) {
+            s0 = _mm512_permutexvar_ps(lanes, s0);
+            s1 = _mm512_permutexvar_ps(lanes, s1);
+            s2 = _mm512_permutexvar_ps(lanes, s2);
+            s3 = _mm512_permutexvar_ps(lanes, s3);
+        }
+        cvni_stencil_store_avx512(s, y[0], n[0], s0);
+        cvni_stencil_store_avx512(s, y[1], n[1], s1);
+        cvni_stencil_store_avx512(s, y[2], n[2], s2);
+        cvni_stencil_store_avx512(s, y[3], n[3], s3);
+    }
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add_to_avx512(float *to, __m512 v)
+{
+    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), v));
+}
+
+/* 3 x 3: three rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
+    __m512 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
+    __m512 c0 = zero, c1 = zero, c2 = zero;
+    for (int c = 0; c < s->cols; c += 16) {
+        const float *x = s->x + s->at[0] + c;
+        const float *y = s->y + c;
+        const __mmask16 m = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
+        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
+            const __m512 x0 = _mm512_loadu_ps(x);
+            const __m512 x1 = _mm512_loadu_ps(x + at1);
+            const __m512 x2 = _mm512_loadu_ps(x + at2);
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(m, y) : zero;
+            a0 = _mm512_fmadd_ps(d0, x0, a0);
+            a1 = _mm512_fmadd_ps(d0, x1, a1);
+            a2 = _mm512_fmadd_ps(d0, x2, a2);
+            b0 = _mm512_fmadd_ps(d1, x0, b0);
+            b1 = _mm512_fmadd_ps(d1, x1, b1);
+            b2 = _mm512_fmadd_ps(d1, x2, b2);
+            c0 = _mm512_fmadd_ps(d2, x0, c0);
+            c1 = _mm512_fmadd_ps(d2, x1, c1);
+            c2 = _mm512_fmadd_ps(d2, x2, c2);
+        }
+    }
+    cvni_add_to_avx512(sums, a0);
+    cvni_add_to_avx512(sums + 16, a1);
+    cvni_add_to_avx512(sums + 2 * 16, a2);
+    cvni_add_to_avx512(sums + 3 * 16, b0);
+    cvni_add_to_avx512(sums + 4 * 16, b1);
+    cvni_add_to_avx512(sums + 5 * 16, b2);
+    cvni_add_to_avx512(sums + 6 * 16, c0);
+    cvni_add_to_avx512(sums + 7 * 16, c1);
+    cvni_add_to_avx512(sums + 8 * 16, c2);
+}
+
+/* Any taps: five at a time, the last one again where there are fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 1) : _mm512_setzero_si512();
+    const __m512 zero = _mm512_setzero_ps();
+    const int last = s->taps - 1;
+    if (s->dense == 3 && s->fold == 1) {
+        cvni_stencil_sums3_avx512(s, sums);
+        return;
+    }
+    for (int t = 0; t <= last; t += 5, sums += 5 * 16) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        __m512 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r += s->fold)
+            for (int c = 0; c < s->cols; c += 16) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                                          : cvni_min(16, s->cols - c);
+                const __mmask16 m = cvni_tail_avx512(n);
+                __m512 d = _mm512_maskz_loadu_ps(m, y);
+                if (s->fold > 1) d = _mm512_permutexvar_ps(lanes, d);
+                s0 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at0), s0);
+                s1 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at1), s1);
+                s2 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at2), s2);
+                s3 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at3), s3);
+                s4 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at4), s4);
+            }
+        cvni_add_to_avx512(sums, s0);
+        if (t + 1 <= last) cvni_add_to_avx512(sums + 16, s1);
+        if (t + 2 <= last) cvni_add_to_avx512(sums + 2 * 16, s2);
+        if (t + 3 <= last) cvni_add_to_avx512(sums + 3 * 16, s3);
+        if (t + 4 <= last) cvni_add_to_avx512(sums + 4 * 16, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
@@ -26136,6 +27114,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  cvni_stencil_avx512,
+                                                  cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,
                                                   cvni_sigmoid_avx512,
                                                   cvni_tanh_avx512,
