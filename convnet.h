@@ -2311,6 +2311,8 @@ typedef struct cvni_place {
     int fold;                   /* buffer of the folded weights and bias */
     int packed;                 /* inference: of the weights as the kernels read them */
     int activation;             /* id of the activation done on this layer's store, or 0 */
+    int residual;               /* id of the layer added on this batch norm's store, or 0 */
+    int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -2499,6 +2501,13 @@ typedef struct cvni_kernels {
     /* y = 1/(1 + e^-x) to 3 units in the last place; 0 below -88.8 */
     void (*sigmoid)(int n, const float *x, float *y);
     void (*tanh)(int n, const float *x, float *y);      /* to 3 units in the last place */
+    /* v = f[0]*x + f[1] + more, more NULL: none; y = v, but slope*v where v <= 0, f[3] where v > f[3];
+     * slope = f[2] */
+    void (*norm_act)(int n, const float f[4], const float *x, const float *more, float *y);
+    /* g = dy where 0 < v < f[3], else f[2]*dy; v as above, or y where that is not NULL. g NULL: not
+     * stored. sum[0] = sum of g, sum[1] = sum of g*(x - mean) */
+    void (*norm_sums)(int n, const float f[4], float mean, const float *x, const float *y,
+                      const float *dy, float *g, float sum[2]);
     /* dx = f[0]*dy + f[1]*(x - f[2]) + f[3] */
     void (*norm_grad)(int n, const float f[4], const float *x, const float *dy, float *dx, int add);
     /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
@@ -3965,6 +3974,9 @@ static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: 
 static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
 static float cvni_relu_slope(const cvni_layer *l);
+static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu6 */
+static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -4120,6 +4132,55 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
+/* May the layer that computes x do layer `id`, which reads x, as well? */
+static int cvni_may_join(const cvni_planner *p, int id, int x)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    return p->readers[x] == 1 && !cvni_is_kept(net, x) && !net->layers[x].want_grad &&
+           !net->layers[id].want_grad && places[id].grad == places[x].grad &&
+           places[id].segment == places[x].segment && places[id].again == places[x].again;
+}
+
+/* Does a layer between `first` and `last` read x? */
+static int cvni_read_between(const cvni_planner *p, int x, int first, int last)
+{
+    const cvn_net *net = p->net;
+    for (int c = first + 1; c < last; c++)
+        for (int i = 0; i < net->layers[c].inputs; i++)
+            if (net->layers[c].input[i] == x) return 1;
+    return 0;
+}
+
+/* A batch norm does what follows it, both passes: + residual, then relu, leaky relu or relu6, where
+ * nobody else reads what lies between. The residual must be there when the norm runs, and no
+ * gradient may reach it between the turn of the sum and that of the norm. */
+static void cvni_plan_norms(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int sum = cvni_is_add(net, l);
+        int x, norm;
+        if (places[id].skip || !p->live[id] || (!sum && !cvni_is_clamp(l))) continue;
+        x = sum ? cvni_max(l->input[0], l->input[1]) : l->input[0];
+        norm = places[x].by ? places[x].by : x;
+        if (!cvni_is_batchnorm(&net->layers[norm]) || places[norm].skip ||
+            places[norm].activation || !cvni_may_join(p, id, x))
+            continue;
+        if (sum) {
+            const int residual = cvni_min(l->input[0], l->input[1]);
+            if (places[norm].residual || cvni_read_between(p, residual, norm, id)) continue;
+            places[norm].residual = residual;
+        } else {
+            places[norm].activation = id;
+        }
+        places[id].by = norm;
+        places[id].skip = 1;
+    }
+}
+
 /* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the
  * backward pass. */
 static int cvni_may_overwrite(const cvni_planner *p, int id)
@@ -4147,8 +4208,10 @@ static int cvni_last_use(const cvni_planner *p, int id, int again)
     const cvni_layer *l = &net->layers[id];
     const int backward = p->train && (again || !p->dropped[id]);
     int last = again ? p->again[id] : p->forward[id];
+    const int by = places[id].by;
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y) last = p->backward[id];
+    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y)
+        last = p->backward[by ? by : id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -4272,6 +4335,19 @@ static int cvni_plan_layer_again(const cvni_planner *p, int id)
     return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
+/* A convolution or dense layer of a training plan applies the relu behind it when it stores its
+ * value, if that one works in place anyway; the backward pass is the relu's own. */
+static void cvni_plan_store(const cvni_planner *p, int id)
+{
+    const int x = p->net->layers[id].input[0];
+    cvni_place *places = p->plan->places;
+    if (places[id].skip || !cvni_can_fold(&p->net->layers[x]) ||
+        places[id].again != places[x].again)
+        return;
+    places[x].activation = id;
+    places[id].skip = 1;
+}
+
 static int cvni_plan_values(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -4286,7 +4362,8 @@ static int cvni_plan_values(const cvni_planner *p)
         }
         if (place->skip || l->op->flags & CVNI_VIEW ||
             (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
-            p->alias[id] = l->input[0];
+            p->alias[id] = place->by ? place->by : l->input[0];
+        if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
         if (!p->train)
@@ -4335,6 +4412,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
         const int wanted = l->want_grad || net->desc.keep_all;
         const int step = p->backward[id];
         if (!place->grad) continue;
+        if (place->by && place->dy < 0) place->dy = plan->places[place->by].dy;
         if (place->dy < 0)
             place->dy = cvni_add_buffer(net, plan,
                                         cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
@@ -4347,6 +4425,10 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
                                                  net->params[l->param[0]].count * sizeof(float),
                                                  step, step);
         if (place->dy == -2 || place->work_backward == -2 || place->normed_grad == -2) return 0;
+        if (place->by) {
+            plan->places[place->by].dy = place->dy;
+            continue;
+        }
         /* the gradient of x may lie in the same memory */
         if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
             const int x = l->input[0];
@@ -4484,6 +4566,7 @@ static int cvni_plan_layers(cvni_planner *p)
             p->readers[net->layers[id].input[i]]++;
     if (p->train) cvni_plan_again(p);
     else cvni_plan_fusion(p);
+    cvni_plan_norms(p);
     cvni_plan_steps(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
@@ -5139,7 +5222,8 @@ static void cvni_run_again(cvn_net *net, int segment, int predicted)
         cvni_layer *l = &net->layers[id];
         if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
-        l->op->forward(net, l);         /* with the spectral norm of the first time */
+        if (!l->place.skip) l->op->forward(net, l);     /* with the spectral norm of the first
+                                                         * time */
     }
     net->again = 0;
 }
@@ -5157,7 +5241,8 @@ static void cvni_run_backward(cvn_net *net)
             if (segment) cvni_run_again(net, segment, predicted);
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
-        cvni_backward_layer(net, l);
+        if (l->place.by) net->layers[l->place.by].grad_written = 1;
+        else cvni_backward_layer(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -9861,6 +9946,16 @@ CVNI_COLD_END
  *                                  dx = w s (dy - db/m - (x - mean) s dw/m)
  *   backward, running statistics   (prediction, frozen)  dx = w s dy
  *   saved     mean and s of the batch [2, C]
+ *   A training plan lets the norm do what follows it where nobody else reads what lies between
+ *   (>>plan): y = act(norm(x) + r), with relu, leaky relu or relu6, with or without r. Then
+ *   g = dy act'(y) stands for dy above, and r receives it too. Without r the sign of y is found
+ *   from x again, which is read anyway.
+ *   Memory is what costs: each pass goes through it in the order in which it lies, for planes of
+ *   one channel, some KiB apart, come at two thirds of that speed. Tasks are slices of the batch,
+ *   and blocks of channels where the batch is small. Each has sums of its own for each channel; the
+ *   statistics of a plane are taken while it is in L1 and merged as in T. Chan et al., "Updating
+ *   formulae and a pairwise algorithm for computing sample variances", 1979, (2.1). The pass that
+ *   writes goes backwards: what was read last is still in the cache.
  *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3         tested: tests/test_layers.c
  *
  *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' =
@@ -9875,6 +9970,23 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
     return cvni_weights(net, l,
                         ((const cvn_batchnorm_desc *)l->desc)->no_affine ? which - CVNI_NORM_MEAN
                                                                          : which);
+}
+
+enum { CVNI_NORM_TASKS = 16 };
+
+/* What is done with the values of one channel. */
+typedef struct cvni_norm_channel {
+    double sum[2];                      /* mean, sum (x - mean)^2; backward: the sums of g and of
+                                         * g (x - mean) */
+    float f[4];                         /* scale and shift of x, slope, most */
+    float back[4];                      /* of kern->norm_grad */
+    float center, s;                    /* the mean; 1/sqrt(var + eps) */
+} cvni_norm_channel;
+
+static size_t cvni_norm_work(int C)
+{
+    return cvni_mul_size((size_t)C, sizeof(cvni_norm_channel) +
+                                        2 * CVNI_NORM_TASKS * sizeof(double));
 }
 
 static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
@@ -9892,6 +10004,7 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
                                (double)d->eps, (double)d->momentum);
     l->shape = x;
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
+    l->work_forward_bytes = l->work_backward_bytes = cvni_norm_work(x.dim[1]);
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
     if (!d->no_affine)
@@ -9913,9 +10026,33 @@ typedef struct cvni_norm_job {
     cvn_net *net;
     cvni_layer *l, *x;
     int N, C, S;                        /* samples, channels, values of a channel of one sample */
-    float *dx;
+    int slices, blocks;                 /* of the batch, of the channels */
+    float slope, most;                  /* of the activation: 1, INFINITY for none */
+    const float *more;                  /* r, or NULL */
+    const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
+    float *dx, *g;                      /* gradient of x, or NULL; where g stays */
+    float *dmore;                       /* gradient of r, where it holds something already */
     int add;
+    cvni_norm_channel *channel;         /* [C] */
+    double *part;                       /* [slices, C, 2]: the two sums of each slice */
 } cvni_norm_job;
+
+/* First sample of a slice, first channel of a block. */
+static int cvni_norm_sample(const cvni_norm_job *j, int slice)
+{
+    return (int)((int64_t)j->N * slice / j->slices);
+}
+
+static int cvni_norm_block(const cvni_norm_job *j, int block)
+{
+    return (int)((int64_t)j->C * block / j->blocks);
+}
+
+/* Channel c of sample n. */
+static ptrdiff_t cvni_norm_at(const cvni_norm_job *j, int n, int c)
+{
+    return ((ptrdiff_t)n * j->C + c) * j->S;
+}
 
 static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l)
 {
@@ -9934,9 +10071,56 @@ static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, fl
              cvni_norm_param(net, l, CVNI_NORM_MEAN)[c] * *scale;
 }
 
-/* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of
- * y. */
-static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *shift)
+/* Mean and sum of squares s[2] of `before` samples take in those of `count` more. */
+static void cvni_norm_join(const cvni_norm_job *j, double s[2], const double more[2], int before,
+                           double share)
+{
+    const double d = more[0] - s[0];
+    s[0] += d * share;
+    s[1] += more[1] + d * d * share * before * j->S;
+}
+
+static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvni_kernels *kern = j->net->k;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / j->blocks;
+        const int first = cvni_norm_sample(j, slice);
+        const int stop = cvni_norm_block(j, t % j->blocks + 1);
+        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
+        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
+            const double share = 1.0 / (n - first + 1);
+            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
+                const float *x = j->x->y + cvni_norm_at(j, n, c);
+                double *s = part + 2 * c;
+                double own[2];
+                own[0] = (double)kern->sum(j->S, x) / j->S;
+                own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                if (n == first) s[0] = s[1] = 0;
+                cvni_norm_join(j, s, own, n - first, share);
+            }
+        }
+    }
+}
+
+/* The statistics of all slices. */
+static void cvni_norm_moments(const cvni_norm_job *j)
+{
+    for (int c = 0; c < j->C; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+    for (int slice = 0; slice < j->slices; slice++) {
+        const int before = cvni_norm_sample(j, slice);
+        const int end = cvni_norm_sample(j, slice + 1);
+        const double share = (double)(end - before) / end;
+        for (int c = 0; c < j->C; c++)
+            cvni_norm_join(j, j->channel[c].sum, j->part + 2 * ((size_t)j->C * (size_t)slice +
+                                                                  (size_t)c), before, share);
+    }
+}
+
+/* Statistics of the batch for channel c into the running ones and l->saved. */
+static void cvni_norm_learn(const cvni_norm_job *j, int c, const cvni_norm_channel *channel)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
     const double m = (double)j->N * j->S;
@@ -9944,111 +10128,205 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
     float *saved = (float *)j->l->saved;
     float *running_mean = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN) + c;
     float *running_var = cvni_norm_param(j->net, j->l, CVNI_NORM_VAR) + c;
-    double mean = 0;
-    double var = 0;
-    for (int n = 0; n < j->N; n++)
-        mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
-    mean /= m;
-    for (int n = 0; n < j->N; n++)
-        var += (double)j->net->k->sum_square_diff(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S,
-                                                  (float)mean);
-    saved[c] = (float)mean;
-    saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
-    if (!j->net->parent && !j->net->again) {    /* a shared net leaves the owner's alone */
-        *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
-        *running_var = (float)(keep * (double)*running_var +
-                               (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    saved[c] = (float)channel->sum[0];
+    saved[j->C + c] = (float)(1 / sqrt(channel->sum[1] / m + (double)d->eps));
+    if (j->net->parent || j->net->again) return;        /* a shared net leaves the owner's alone */
+    *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * channel->sum[0]);
+    *running_var = (float)(keep * (double)*running_var +
+                           (double)d->momentum * channel->sum[1] / (m > 1 ? m - 1 : 1));
+}
+
+/* How channel c is normalised: with what the forward pass has saved, or the running statistics. */
+static void cvni_norm_factors(const cvni_norm_job *j, int c, cvni_norm_channel *channel)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
+    const float *saved = (const float *)j->l->saved;
+    float *f = channel->f;
+    f[2] = j->slope;
+    f[3] = j->most;
+    if (!cvni_norm_uses_batch(j->net, j->l)) {
+        channel->center = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
+        channel->s = (float)(1 / sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
+                                      (double)d->eps));
+        cvni_norm_running(j->net, j->l, c, &f[0], &f[1]);
+        return;
     }
-    *scale = d->no_affine ? saved[j->C + c]
-                          : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
-    *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
-             (float)mean * *scale;
+    channel->center = saved[c];
+    channel->s = saved[j->C + c];
+    f[0] = d->no_affine ? channel->s
+                        : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * channel->s;
+    f[1] = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
+           channel->center * f[0];
 }
 
 static void cvni_norm_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
     (void)worker;
-    for (int c = begin; c < end; c++) {
-        float scale, shift;
-        if (cvni_norm_uses_batch(j->net, j->l)) cvni_norm_batch(j, c, &scale, &shift);
-        else cvni_norm_running(j->net, j->l, c, &scale, &shift);
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            j->net->k->scale_shift(j->S, scale, shift, j->x->y + at, j->l->y + at);
+    for (int t = begin; t < end; t++) {
+        const int task = j->slices * j->blocks - 1 - t;
+        const int slice = task / j->blocks;
+        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at,
+                                    j->more ? j->more + at : NULL, j->l->y + at);
+            }
         }
+    }
+}
+
+/* The sums of g and g (x - mean); g where it stays. */
+static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvni_kernels *kern = j->net->k;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / j->blocks;
+        const int first = cvni_norm_sample(j, slice);
+        const int stop = cvni_norm_block(j, t % j->blocks + 1);
+        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
+        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
+            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                float *g = j->g ? j->g + at : NULL;
+                const float *dy = j->l->dy + at;
+                float sum[2];
+                kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                j->sign ? j->sign + at : NULL, dy, g, sum);
+                if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
+                for (int i = 0; i < 2; i++)
+                    part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
+            }
+        }
+    }
+}
+
+static void cvni_norm_sums(const cvni_norm_job *j)
+{
+    for (int c = 0; c < j->C; c++) {
+        j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+        for (int slice = 0; slice < j->slices; slice++) {
+            const double *part = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)c);
+            j->channel[c].sum[0] += part[0];
+            j->channel[c].sum[1] += part[1];
+        }
+    }
+}
+
+/* The gradients of weight and bias, and the factors of kern->norm_grad. */
+static void cvni_norm_back_factors(const cvni_norm_job *j)
+{
+    const int affine = !((const cvn_batchnorm_desc *)j->l->desc)->no_affine;
+    float *dweight = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT) : NULL;
+    float *dbias = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS) : NULL;
+    const double m = (double)j->N * j->S;
+    const int batch = cvni_norm_uses_batch(j->net, j->l);
+    for (int c = 0; c < j->C; c++) {
+        cvni_norm_channel *channel = &j->channel[c];
+        const float ws = channel->f[0];
+        const double db = channel->sum[0];
+        const double dw = channel->sum[1] * (double)channel->s;
+        if (dweight) dweight[c] += (float)dw;
+        if (dbias) dbias[c] += (float)db;
+        channel->back[0] = ws;
+        channel->back[1] = batch ? (float)(-(double)ws * (double)channel->s * dw / m) : 0;
+        channel->back[2] = channel->center;
+        channel->back[3] = batch ? (float)(-(double)ws * db / m) : 0;
     }
 }
 
 static void cvni_norm_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
-    const int batch = cvni_norm_uses_batch(j->net, j->l);
-    const double m = (double)j->N * j->S;
-    float *dweight = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT);
-    float *dbias = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
+    const float *g = j->g ? j->g : j->l->dy;
     (void)worker;
-    for (int c = begin; c < end; c++) {
-        const float mean = batch ? ((float *)j->l->saved)[c]
-                                 : cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
-        const float s = batch
-                            ? ((float *)j->l->saved)[j->C + c]
-                            : (float)(1 /
-                                      sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
-                                           (double)d->eps));
-        const float w = d->no_affine ? 1 : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c];
-        double db = 0;
-        double dw = 0;
-        float f[4];
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            db += (double)j->net->k->sum(j->S, j->l->dy + at);
-            dw += (double)j->net->k->dot_diff(j->S, j->l->dy + at, j->x->y + at, mean);
-        }
-        dw *= (double)s;
-        if (dweight) dweight[c] += (float)dw;
-        if (dbias) dbias[c] += (float)db;
-        if (!j->dx) continue;
-        f[0] = w * s;
-        f[1] = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;
-        f[2] = mean;
-        f[3] = batch ? (float)(-(double)(w * s) * db / m) : 0;
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            j->net->k->norm_grad(j->S, f, j->x->y + at, j->l->dy + at, j->dx + at, j->add);
+    for (int t = begin; t < end; t++) {
+        const int task = j->slices * j->blocks - 1 - t;
+        const int slice = task / j->blocks;
+        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
+                                     j->add);
+            }
         }
     }
 }
 
-static void cvni_norm_run(cvn_net *net, cvni_layer *l, int backward)
+/* Where the gradients go: g to that of r where nothing stands there yet, else over dy. */
+static void cvni_norm_begin_backward(cvni_norm_job *j)
 {
+    const cvni_place *place = &j->l->place;
+    int add = 0;
+    float *dmore = place->residual ? cvni_gradient_for(&j->net->layers[place->residual], &add)
+                                   : NULL;
+    j->dx = cvni_gradient_for(j->x, &j->add);
+    if (place->activation) j->g = j->l->dy;
+    if (dmore && add) j->dmore = dmore;
+    else if (dmore) j->g = dmore;
+    if (place->residual && place->activation) j->sign = j->net->layers[place->activation].y;
+}
+
+static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
+{
+    const cvni_place *place = &l->place;
     cvni_norm_job j;
+    memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
     j.x = cvni_in(net, l, 0);
     j.N = l->shape.dim[0];
     j.C = l->shape.dim[1];
     j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
-    j.dx = backward ? cvni_gradient_for(j.x, &j.add) : NULL;
-    cvni_parallel_for(net, j.C, 4.0 * j.N * j.C * j.S,
-                      backward ? cvni_norm_back_part : cvni_norm_part, &j);
+    j.slices = cvni_min(j.N, CVNI_NORM_TASKS);
+    j.blocks = cvni_min(j.C, CVNI_NORM_TASKS / j.slices);
+    j.slope = 1;
+    j.most = INFINITY;
+    if (place->activation) cvni_clamp_of(&net->layers[place->activation], &j.slope, &j.most);
+    if (place->residual) j.more = net->layers[place->residual].y;
+    j.channel = (cvni_norm_channel *)work;
+    j.part = (double *)(void *)(j.channel + j.C);
+    return j;
 }
 
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
-    if (cvni_norm_uses_batch(net, l) && cvni_elements(l->shape) == (size_t)l->shape.dim[1])
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "one value a channel has no variance; train with larger batches "
-                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
-    cvni_norm_run(net, l, 0);
+    cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
+    const double cost = 2.0 * (double)cvni_elements(l->shape);
+    if (cvni_norm_uses_batch(net, l)) {
+        if ((double)j.N * j.S < 2)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "one value a channel has no variance; train with larger batches "
+                                   "(cvn_fit_options.drop_last leaves out a last batch of one "
+                                   "sample)");
+        cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_moments_part, &j);
+        cvni_norm_moments(&j);
+        for (int c = 0; c < j.C; c++) cvni_norm_learn(&j, c, &j.channel[c]);
+    }
+    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_part, &j);
     return CVN_OK;
 }
 
-static void cvni_norm_backward(cvn_net *net, cvni_layer *l) { cvni_norm_run(net, l, 1); }
+static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
+    const double cost = 2.0 * (double)cvni_elements(l->shape);
+    cvni_norm_begin_backward(&j);
+    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_sums_part, &j);
+    cvni_norm_sums(&j);
+    cvni_norm_back_factors(&j);
+    if (j.dx) cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_back_part, &j);
+}
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
-                                           "BatchNormalization", CVNI_USES_X | CVNI_INPLACE,
+                                           "BatchNormalization",
+                                           CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
                                            cvni_norm_forward,    cvni_norm_backward };
 
@@ -10891,13 +11169,12 @@ static void cvni_relu_backward(const cvni_kernels *kern, int n, const float *p, 
     kern->relu_grad(n, p[0], y, dy, dx, add);
 }
 
-CVNI_HOT
 static void cvni_relu6_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
                                float *y)
 {
-    (void)kern;
+    static const float f[4] = { 1, 0, 0, 6 };
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i] > 6 ? 6 : x[i];
+    kern->norm_act(n, f, x, NULL, y);
 }
 
 CVNI_HOT
@@ -10906,11 +11183,8 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float d = dy[i];
-        const float g = ((y[i] > 0) & (y[i] < 6)) ? d : 0;
-        dx[i] = add ? dx[i] + g : g;
-    }
+    if (add) for (int i = 0; i < n; i++) dx[i] += ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
+    else for (int i = 0; i < n; i++) dx[i] = ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -11564,6 +11838,14 @@ static int cvni_is_relu(const cvni_layer *l)
 static float cvni_relu_slope(const cvni_layer *l)
 {
     return ((const cvni_act_desc *)l->desc)->p[0];
+}
+
+static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
+
+static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most)
+{
+    *slope = cvni_is_relu(l) ? cvni_relu_slope(l) : 0;
+    *most = cvni_is_relu(l) ? INFINITY : 6;
 }
 
 static cvn_node cvni_add_act2(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
@@ -12951,6 +13233,12 @@ CVNI_BINARY_OP(mul, "Mul", CVNI_USES_X)
 CVNI_BINARY_OP(div, "Div", CVNI_USES_X)
 CVNI_BINARY_OP(maximum, "Max", CVNI_USES_X)
 CVNI_BINARY_OP(minimum, "Min", CVNI_USES_X)
+
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
+{
+    return l->op == &cvni_op_add &&
+           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
+}
 
 /* A layer of two inputs; row: of the table above, or NULL for losses. */
 static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arith *row,
@@ -22721,8 +23009,8 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
-        if (!l->op->forward || l->place.skip) continue;
-        result = cvni_forward_layer(net, l);
+        if (!l->op->forward) continue;
+        if (!l->place.skip) result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
@@ -25324,6 +25612,40 @@ static void cvni_tanh_c(int n, const float *x, float *y)
 }
 
 CVNI_HOT
+static void cvni_norm_act_c(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
+    if (more) for (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
+    else for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    if (slope != 1) cvni_relu_c(n, slope, y, y);
+    for (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
+}
+
+CVNI_HOT
+static void cvni_norm_sums_c(int n, const float f[4], float mean, const float *x, const float *y,
+                             const float *dy, float *g, float sum[2])
+{
+    const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
+    float s[CVNI_LANES] = { 0 };
+    float t[CVNI_LANES] = { 0 };
+    for (int i = 0; i < n; i += CVNI_LANES) {
+        float part[CVNI_LANES] = { 0 };
+        float part_x[CVNI_LANES] = { 0 };
+        const int count = n - i < CVNI_LANES ? n - i : CVNI_LANES;
+        for (int j = 0; j < count; j++) {
+            const float v = y ? y[i + j] : scale * x[i + j] + shift;
+            part[j] = (((v > 0) & (v < most)) ? 1 : slope) * dy[i + j];
+            part_x[j] = x[i + j] - mean;
+        }
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += part[j];
+        for (int j = 0; j < CVNI_LANES; j++) t[j] += part[j] * part_x[j];
+        for (int j = 0; g && j < count; j++) g[i + j] = part[j];
+    }
+    sum[0] = cvni_add_lanes(s);
+    sum[1] = cvni_add_lanes(t);
+}
+
+CVNI_HOT
 static void cvni_norm_grad_c(int n, const float f[4], const float *x, const float *dy, float *dx,
                              int add)
 {
@@ -25411,6 +25733,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_exp_c,
                                              cvni_sigmoid_c,
                                              cvni_tanh_c,
+                                             cvni_norm_act_c,
+                                             cvni_norm_sums_c,
                                              cvni_norm_grad_c,
                                              cvni_adam_c };
 
@@ -25819,6 +26143,84 @@ static void cvni_relu_grad_avx2(int n, float slope, const float *y, const float 
     }
 }
 
+/* v of cvni_norm_act, then what cvni_relu1_avx2 makes of it; a slope of 1 leaves v as it is. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_norm_act1_avx2(__m256 v, __m256 slope, __m256 keep, __m256 most)
+{
+    v = cvni_relu1_avx2(v, slope, keep);
+    return _mm256_blendv_ps(v, most, _mm256_cmp_ps(v, most, _CMP_GT_OQ));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_act_avx2(int n, const float f[4], const float *x, const float *more,
+                               float *y)
+{
+    const __m256 scale = _mm256_set1_ps(f[0]);
+    const __m256 shift = _mm256_set1_ps(f[1]);
+    const __m256 slope = _mm256_set1_ps(f[2]);
+    const __m256 keep = _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    const __m256 most = _mm256_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        __m256 v = _mm256_fmadd_ps(scale, _mm256_loadu_ps(x + i), shift);
+        if (more) v = _mm256_add_ps(v, _mm256_loadu_ps(more + i));
+        _mm256_storeu_ps(y + i, cvni_norm_act1_avx2(v, slope, keep, most));
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        __m256 v = _mm256_fmadd_ps(scale, _mm256_maskload_ps(x + i, mask), shift);
+        if (more) v = _mm256_add_ps(v, _mm256_maskload_ps(more + i, mask));
+        _mm256_maskstore_ps(y + i, mask, cvni_norm_act1_avx2(v, slope, keep, most));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_norm_masked_avx2(__m256 v, __m256 dy, __m256 slope, __m256 most)
+{
+    const __m256 above = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
+    const __m256 inside = _mm256_and_ps(above, _mm256_cmp_ps(v, most, _CMP_LT_OQ));
+    return _mm256_mul_ps(_mm256_blendv_ps(slope, _mm256_set1_ps(1), inside), dy);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_sums_avx2(int n, const float f[4], float mean, const float *x,
+                                const float *y, const float *dy, float *g, float sum[2])
+{
+    const __m256 scale = _mm256_set1_ps(f[0]), shift = _mm256_set1_ps(f[1]);
+    const __m256 slope = _mm256_set1_ps(f[2]), most = _mm256_set1_ps(f[3]);
+    const __m256 m = _mm256_set1_ps(mean);
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[2], t[2];
+    int i = 0;
+    s[0] = s[1] = t[0] = t[1] = zero;
+    for (; n - i >= 16; i += 16) {
+        const __m256 x0 = _mm256_loadu_ps(x + i);
+        const __m256 x1 = _mm256_loadu_ps(x + i + 8);
+        const __m256 v0 = y ? _mm256_loadu_ps(y + i) : _mm256_fmadd_ps(scale, x0, shift);
+        const __m256 v1 = y ? _mm256_loadu_ps(y + i + 8) : _mm256_fmadd_ps(scale, x1, shift);
+        const __m256 g0 = cvni_norm_masked_avx2(v0, _mm256_loadu_ps(dy + i), slope, most);
+        const __m256 g1 = cvni_norm_masked_avx2(v1, _mm256_loadu_ps(dy + i + 8), slope, most);
+        s[0] = _mm256_add_ps(s[0], g0);
+        s[1] = _mm256_add_ps(s[1], g1);
+        t[0] = _mm256_fmadd_ps(g0, _mm256_sub_ps(x0, m), t[0]);
+        t[1] = _mm256_fmadd_ps(g1, _mm256_sub_ps(x1, m), t[1]);
+        if (!g) continue;
+        _mm256_storeu_ps(g + i, g0);
+        _mm256_storeu_ps(g + i + 8, g1);
+    }
+    for (; i < n; i += 8) {
+        const __m256i mask = cvni_tail_avx2(cvni_min(n - i, 8));
+        const __m256 x0 = _mm256_maskload_ps(x + i, mask);
+        const __m256 v0 = y ? _mm256_maskload_ps(y + i, mask) : _mm256_fmadd_ps(scale, x0, shift);
+        const __m256 g0 = cvni_norm_masked_avx2(v0, _mm256_maskload_ps(dy + i, mask), slope, most);
+        s[0] = _mm256_add_ps(s[0], g0);         /* 0 in the lanes behind the end */
+        t[0] = _mm256_fmadd_ps(g0, _mm256_sub_ps(x0, m), t[0]);
+        if (g) _mm256_maskstore_ps(g + i, mask, g0);
+    }
+    sum[0] = cvni_total_avx2(s[0], s[1], zero, zero);
+    sum[1] = cvni_total_avx2(t[0], t[1], zero, zero);
+}
+
 CVNI_TARGET("avx2,fma")
 static void cvni_norm_grad_avx2(int n, const float f[4], const float *x, const float *dy,
                                 float *dx, int add)
@@ -26214,6 +26616,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_exp_avx2,
                                                 cvni_sigmoid_avx2,
                                                 cvni_tanh_avx2,
+                                                cvni_norm_act_avx2,
+                                                cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
                                                 cvni_adam_avx2 };
 
@@ -26668,6 +27072,85 @@ static void cvni_relu_grad_avx512(int n, float slope, const float *y, const floa
     }
 }
 
+/* As cvni_norm_act1_avx2. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_norm_act1_avx512(__m512 v, __m512 slope, __mmask16 keep, __m512 most)
+{
+    v = cvni_relu1_avx512(v, slope, keep);
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, most, _CMP_GT_OQ), v, most);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_act_avx512(int n, const float f[4], const float *x, const float *more,
+                                 float *y)
+{
+    const __m512 scale = _mm512_set1_ps(f[0]);
+    const __m512 shift = _mm512_set1_ps(f[1]);
+    const __m512 slope = _mm512_set1_ps(f[2]);
+    const __mmask16 keep = f[2] == 0 ? 0 : 0xFFFF;
+    const __m512 most = _mm512_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        __m512 v = _mm512_fmadd_ps(scale, _mm512_loadu_ps(x + i), shift);
+        if (more) v = _mm512_add_ps(v, _mm512_loadu_ps(more + i));
+        _mm512_storeu_ps(y + i, cvni_norm_act1_avx512(v, slope, keep, most));
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        __m512 v = _mm512_fmadd_ps(scale, _mm512_maskz_loadu_ps(mask, x + i), shift);
+        if (more) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, more + i));
+        _mm512_mask_storeu_ps(y + i, mask, cvni_norm_act1_avx512(v, slope, keep, most));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_norm_masked_avx512(__m512 v, __m512 dy, __m512 slope, __m512 most)
+{
+    const __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    const __mmask16 inside = _mm512_mask_cmp_ps_mask(above, v, most, _CMP_LT_OQ);
+    return _mm512_mask_mul_ps(dy, _mm512_knot(inside), slope, dy);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_sums_avx512(int n, const float f[4], float mean, const float *x,
+                                  const float *y, const float *dy, float *g, float sum[2])
+{
+    const __m512 scale = _mm512_set1_ps(f[0]), shift = _mm512_set1_ps(f[1]);
+    const __m512 slope = _mm512_set1_ps(f[2]), most = _mm512_set1_ps(f[3]);
+    const __m512 m = _mm512_set1_ps(mean);
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m512 x0 = _mm512_loadu_ps(x + i);
+        const __m512 x1 = _mm512_loadu_ps(x + i + 16);
+        const __m512 v0 = y ? _mm512_loadu_ps(y + i) : _mm512_fmadd_ps(scale, x0, shift);
+        const __m512 v1 = y ? _mm512_loadu_ps(y + i + 16) : _mm512_fmadd_ps(scale, x1, shift);
+        const __m512 g0 = cvni_norm_masked_avx512(v0, _mm512_loadu_ps(dy + i), slope, most);
+        const __m512 g1 = cvni_norm_masked_avx512(v1, _mm512_loadu_ps(dy + i + 16), slope, most);
+        s0 = _mm512_add_ps(s0, g0);
+        s1 = _mm512_add_ps(s1, g1);
+        t0 = _mm512_fmadd_ps(g0, _mm512_sub_ps(x0, m), t0);
+        t1 = _mm512_fmadd_ps(g1, _mm512_sub_ps(x1, m), t1);
+        if (!g) continue;
+        _mm512_storeu_ps(g + i, g0);
+        _mm512_storeu_ps(g + i + 16, g1);
+    }
+    for (; i < n; i += 16) {
+        const __mmask16 mask = cvni_tail_avx512(cvni_min(n - i, 16));
+        const __m512 x0 = _mm512_maskz_loadu_ps(mask, x + i);
+        const __m512 v0 = y ? _mm512_maskz_loadu_ps(mask, y + i)
+                            : _mm512_fmadd_ps(scale, x0, shift);
+        const __m512 g0 = cvni_norm_masked_avx512(v0, _mm512_maskz_loadu_ps(mask, dy + i), slope,
+                                                  most);
+        s0 = _mm512_add_ps(s0, g0);             /* 0 in the lanes behind the end */
+        t0 = _mm512_fmadd_ps(g0, _mm512_sub_ps(x0, m), t0);
+        if (g) _mm512_mask_storeu_ps(g + i, mask, g0);
+    }
+    sum[0] = cvni_total_avx512(s0, s1, zero, zero);
+    sum[1] = cvni_total_avx512(t0, t1, zero, zero);
+}
+
 CVNI_TARGET("avx512f")
 static void cvni_norm_grad_avx512(int n, const float f[4], const float *x, const float *dy,
                                   float *dx, int add)
@@ -27119,6 +27602,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_exp_avx512,
                                                   cvni_sigmoid_avx512,
                                                   cvni_tanh_avx512,
+                                                  cvni_norm_act_avx512,
+                                                  cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
                                                   cvni_adam_avx512 };
 
