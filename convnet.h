@@ -6660,13 +6660,15 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
                             ptrdiff_t image_step, ptrdiff_t channel_step, ptrdiff_t row_step,
                             int channels, float *out)
 {
-    const ptrdiff_t image = (ptrdiff_t)f->h.pitch * f->w.pitch;
-    for (int c = 0; c < channels; c++, x += channel_step)
-        for (int a = 0; a < f->h.phases; a++)
-            for (int b = 0; b < f->w.phases; b++, out += f->plane)
-                for (int n = 0; n < f->images; n++)
-                    cvni_frame_phase(kern, f, a, b, x + n * image_step, row_step, out + n * image);
-    cvni_zero(out, (size_t)cvni_frame_tail(f));
+    const int phases = f->h.phases * f->w.phases;
+    for (int n = 0; n < f->images; n++) {
+        float *to = out + (ptrdiff_t)n * f->h.pitch * f->w.pitch;
+        for (int c = 0; c < channels; c++)
+            for (int i = 0; i < phases; i++, to += f->plane)
+                cvni_frame_phase(kern, f, i / f->w.phases, i % f->w.phases,
+                                 x + n * image_step + c * channel_step, row_step, to);
+    }
+    cvni_zero(out + channels * phases * f->plane, (size_t)cvni_frame_tail(f));
 }
 
 /* ================================================================================================
@@ -6690,8 +6692,10 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
 
 #define CVNI_DIRECT_K 384               /* k of a block: b of a tile stays in L1 */
 #define CVNI_DIRECT_K_TURNED 192
-#define CVNI_DIRECT_FRAME (1 << 16)     /* floats of a frame */
+#define CVNI_DIRECT_FRAME (1 << 15)     /* floats of a frame */
 #define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums, about, */
+#define CVNI_DIRECT_PACK 16             /* channels whose weights are packed together */
+#define CVNI_DIRECT_WEIGHTS (1 << 15)   /* floats of the weights */
 #define CVNI_DIRECT_MOST (1 << 18)      /* and of many lines */
 
 typedef struct cvni_direct {
@@ -6744,7 +6748,7 @@ static int cvni_direct_depth(const cvni_direct *d, int taps)
  * of a tile are read often enough. */
 static void cvni_direct_positions(cvni_direct *d)
 {
-    const int aim = cvni_min(1024, cvni_max(128, CVNI_DIRECT_SUMS / d->lines));
+    const int aim = cvni_min(1024, cvni_max(256, CVNI_DIRECT_SUMS / d->lines));
     const int height = d->f.h.positions;
     const int width = d->f.w.positions;
     d->blocks_w = cvni_ceil_div(width, cvni_max(aim, 2 * d->f.w.reach / d->f.w.stride));
@@ -6855,34 +6859,36 @@ static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const 
     for (int t = taps; t < channels * taps; t++) at[t] = at[t - taps] + (int)cvni_frame_channel(f);
 }
 
-/* Weights: [group][phase][panel][k][line of the panel]. Tasks are groups times panels. */
+/* Weights: [group][phase][panel][k][line of the panel]. Tasks are groups times blocks of channels,
+ * for up reads the weights of a channel that it packs in one piece. */
 static void cvni_direct_pack_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const cvni_direct *d = (const cvni_direct *)j->work;
-    const int width = d->panel;
-    const int panels = cvni_ceil_div(d->lines, width);
+    const int lines = cvni_round_up(d->lines, d->panel);
+    const int blocks = cvni_ceil_div(d->channels, CVNI_DIRECT_PACK);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const int g = t / panels;
-        const int line = t % panels * width;
+        const int g = t / blocks;
+        const int c0 = t % blocks * CVNI_DIRECT_PACK;
+        const int channels = cvni_min(CVNI_DIRECT_PACK, d->channels - c0);
         const int *tap = c->tap;
-        float *to = j->to + (ptrdiff_t)g * panels * width * d->channels * c->taps;
+        float *to = j->to + (ptrdiff_t)g * lines * d->channels * c->taps;
         cvni_operand o = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
         for (int i = 0; i < d->phases_h * d->phases_w; i++) {
             const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
-            const int ks = d->channels * taps;
+            const ptrdiff_t ks = (ptrdiff_t)d->channels * taps;
             if (d->up) {
                 o.line_step = c->taps;
                 o.k_step = c->K;
                 o.taps = taps;
                 o.tap = tap;
             }
-            if (taps)
-                cvni_pack(j->net->k, &o, line, cvni_min(width, d->lines - line), 0, ks, width,
-                          to + (ptrdiff_t)line * ks);
-            to += (ptrdiff_t)panels * width * ks;
+            for (int line = 0; line < d->lines && taps; line += d->panel)
+                cvni_pack(j->net->k, &o, line, cvni_min(d->panel, d->lines - line), c0 * taps,
+                          channels * taps, d->panel, to + line * ks + c0 * taps * d->panel);
+            to += lines * ks;
             tap += taps;
         }
     }
@@ -6895,7 +6901,7 @@ static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     cvni_direct_plan(j->net, &j->c, pass, &d);
     p.work = &d;
     p.to = packed;
-    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.lines, d.panel),
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.channels, CVNI_DIRECT_PACK),
                       4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
 }
 
@@ -6911,12 +6917,14 @@ typedef struct cvni_direct_task {
     float *frame, *sums;                /* sums: [phase][line][position], turned [position][line] */
 } cvni_direct_task;
 
-/* sums (+)= the product of one block of k and the frame from b on. */
+/* sums (+)= the product of one block of k and the frame from b on. The weights of some lines stay in L2
+ * while all positions go over them. */
 static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
                               const float *b, int ks, int add, float *sums)
 {
     const cvni_kernels *kern = t->j->net->k;
     const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
+    const int step = cvni_max(1, CVNI_DIRECT_WEIGHTS / (ks * kern->mr)) * kern->mr;
     cvni_tile tile;
     memset(&tile, 0, sizeof tile);
     tile.k = ks;
@@ -6924,18 +6932,19 @@ static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff
     tile.a_line = 1;
     tile.a_k = kern->mr;
     tile.ldc = t->d->ld;
-    for (int p = 0; p < t->positions; p += tile.cols) {
-        const int left = t->positions - p;
-        tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
-        tile.b = b + p;
-        for (int i = 0; i < t->lines; i += kern->mr) {
-            tile.rows = cvni_min(kern->mr, t->lines - i);
-            tile.a = a + i / kern->mr * a_panel;
-            tile.c = sums + (ptrdiff_t)i * tile.ldc + p;
-            tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
-            kern->tile_at(&tile, t->at);
+    for (int line = 0; line < t->lines; line += step)
+        for (int p = 0; p < t->positions; p += tile.cols) {
+            const int left = t->positions - p;
+            tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
+            tile.b = b + p;
+            for (int i = line; i < t->lines && i < line + step; i += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->lines - i);
+                tile.a = a + i / kern->mr * a_panel;
+                tile.c = sums + i * tile.ldc + p;
+                tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+                kern->tile_at(&tile, t->at);
+            }
         }
-    }
 }
 
 /* Turned: rows of a tile are positions, columns are lines. */
@@ -24749,11 +24758,13 @@ static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step
     __m512 c70 = zero, c71 = zero;
     const float *a = t->a;
     const float *row = t->b;
+    const ptrdiff_t far = 32 * t->a_k;
     for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
         const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
         __m512 v;
+        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
         CVNI_FMA2_AVX512(0);
         CVNI_FMA2_AVX512(1);
         CVNI_FMA2_AVX512(2);
@@ -24821,6 +24832,7 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
     const float *a = t->a;
     const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
+    const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
     if (t->rows <= 4 || t->cols <= 32) {
         if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
         else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
@@ -24834,6 +24846,7 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
         const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
+        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
