@@ -2472,6 +2472,8 @@ typedef struct cvni_kernels {
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
+    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j], i < mr; cols: multiple of unit */
+    void (*tile_turned)(const cvni_tile *t, const int *row, const int *at);
     /* bias, sum and activation on the way to an image */
     void (*store_rows)(const cvni_store *s);
     /* out[k*width + i] = p[i*step + k], i < lines */
@@ -7058,13 +7060,15 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
                             ptrdiff_t image_step, ptrdiff_t channel_step, ptrdiff_t row_step,
                             int channels, float *out)
 {
-    const ptrdiff_t image = (ptrdiff_t)f->h.pitch * f->w.pitch;
-    for (int c = 0; c < channels; c++, x += channel_step)
-        for (int a = 0; a < f->h.phases; a++)
-            for (int b = 0; b < f->w.phases; b++, out += f->plane)
-                for (int n = 0; n < f->images; n++)
-                    cvni_frame_phase(kern, f, a, b, x + n * image_step, row_step, out + n * image);
-    cvni_zero(out, (size_t)cvni_frame_tail(f));
+    const int phases = f->h.phases * f->w.phases;
+    for (int n = 0; n < f->images; n++) {
+        float *to = out + (ptrdiff_t)n * f->h.pitch * f->w.pitch;
+        for (int c = 0; c < channels; c++)
+            for (int i = 0; i < phases; i++, to += f->plane)
+                cvni_frame_phase(kern, f, i / f->w.phases, i % f->w.phases,
+                                 x + n * image_step + c * channel_step, row_step, to);
+    }
+    cvni_zero(out + channels * phases * f->plane, (size_t)cvni_frame_tail(f));
 }
 
 /* ================================================================================================
@@ -7087,8 +7091,12 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *                                                              tested: tests/test_conv_direct.c */
 
 #define CVNI_DIRECT_K 384               /* k of a block: b of a tile stays in L1 */
-#define CVNI_DIRECT_FRAME (1 << 16)     /* floats of a frame */
-#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums */
+#define CVNI_DIRECT_K_TURNED 192
+#define CVNI_DIRECT_FRAME (1 << 15)     /* floats of a frame */
+#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums, about, */
+#define CVNI_DIRECT_PACK 16             /* channels whose weights are packed together */
+#define CVNI_DIRECT_WEIGHTS (1 << 15)   /* floats of the weights */
+#define CVNI_DIRECT_MOST (1 << 18)      /* and of many lines */
 
 typedef struct cvni_direct {
     cvni_frame f;                       /* not cut */
@@ -7100,6 +7108,10 @@ typedef struct cvni_direct {
     int images, rows, cols;             /* most of a block of positions */
     int positions;                      /* flat ones of a block, at most */
     int chunk;                          /* channels of a frame, at most */
+    int turned;                         /* sums are [position][line] */
+    int panel;                          /* lines that the weights are packed by */
+    ptrdiff_t ld;                       /* floats from line to line of the sums, or position to
+                                         * position */
     int part, parts;                    /* lines of a task; tasks for all of them */
     int blocks_n, blocks_h, blocks_w;
 } cvni_direct;
@@ -7127,13 +7139,16 @@ static cvni_frame_axis cvni_direct_back_axis(const cvni_axis *a)
 }
 
 /* Channels of a block of k. */
-static int cvni_direct_depth(int taps) { return cvni_max(1, CVNI_DIRECT_K / taps); }
+static int cvni_direct_depth(const cvni_direct *d, int taps)
+{
+    return cvni_max(1, (d->turned ? CVNI_DIRECT_K_TURNED : CVNI_DIRECT_K) / cvni_max(1, taps));
+}
 
 /* Positions of a task: whole images, rows, or parts of rows; about so many that weights and sums
  * of a tile are read often enough. */
 static void cvni_direct_positions(cvni_direct *d)
 {
-    const int aim = cvni_min(1024, cvni_max(256, 32768 / d->lines));
+    const int aim = cvni_min(1024, cvni_max(256, CVNI_DIRECT_SUMS / d->lines));
     const int height = d->f.h.positions;
     const int width = d->f.w.positions;
     d->blocks_w = cvni_ceil_div(width, cvni_max(aim, 2 * d->f.w.reach / d->f.w.stride));
@@ -7148,12 +7163,29 @@ static void cvni_direct_positions(cvni_direct *d)
     cvni_frame_cut(&d->f, d->images, 0, d->rows, 0, d->cols);
 }
 
+/* Vectors along positions compute those between the rows and images too; turned, with vectors
+ * along lines, only what exists. Whichever has less to compute. */
+static void cvni_direct_turn(const cvni_kernels *kern, cvni_direct *d)
+{
+    const double flat = (double)cvni_round_up((int)cvni_frame_positions(&d->f), kern->unit) *
+                        cvni_round_up(d->lines, cvni_min(kern->mr, 4));
+    const int positions = cvni_round_up(d->images * d->rows * d->cols, kern->mr);
+    double least = 0.95 * flat;
+    d->panel = kern->mr;
+    if (d->stride_h > 1 || d->stride_w > 1 || d->blocks_w > 1) return;
+    for (int n = kern->nr; n > 0; n -= kern->unit) {
+        const double lines = (double)cvni_round_up(d->lines, n) * (n == kern->unit ? 1.3 : 1);
+        if (lines * positions >= least) continue;
+        least = lines * positions;
+        d->turned = 1;
+        d->panel = n;
+    }
+}
+
 /* 0 where it does not fit. Nothing that is planned depends on the batch. */
 static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_direct *d)
 {
-    const int mr = net->k->mr;
-    const int depth = cvni_direct_depth(c->taps);
-    ptrdiff_t channel;
+    int channel, depth, part;
     memset(d, 0, sizeof *d);
     if (c->d->axes > 2 || pass == CVNI_WEIGHTS) return 0;
     if (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO) return 0;
@@ -7173,20 +7205,24 @@ static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pa
     }
     if ((double)(d->f.h.reach + 1) * (d->f.w.reach + 1) > CVNI_DIRECT_FRAME) return 0;
     cvni_direct_positions(d);
-    channel = cvni_frame_channel(&d->f);
-    if (channel > CVNI_DIRECT_FRAME) return 0;
-    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / (int)channel);
+    if (cvni_frame_channel(&d->f) > CVNI_DIRECT_FRAME) return 0;
+    cvni_direct_turn(net->k, d);
+    channel = (int)cvni_frame_channel(&d->f);
+    depth = cvni_direct_depth(d, c->taps);
+    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / channel);
     if (d->chunk > depth) d->chunk -= d->chunk % depth;
-    d->positions = cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
-    d->part = CVNI_DIRECT_SUMS / (d->phases_h * d->phases_w * d->positions) / mr * mr;
-    d->part = cvni_min(cvni_max(d->part, mr), cvni_round_up(d->lines, mr));
+    d->positions = d->turned ? cvni_round_up(d->images * d->rows * d->cols, net->k->mr)
+                             : cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
+    part = CVNI_DIRECT_MOST / (d->phases_h * d->phases_w * d->positions) / d->panel * d->panel;
+    d->part = cvni_min(cvni_max(part, d->panel), cvni_round_up(d->lines, d->panel));
+    d->ld = d->turned ? d->part + 16 : d->positions;
     return 1;
 }
 
 /* Tasks of a run with this batch: no more images each than planned. */
 static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_direct *d)
 {
-    const int panels = cvni_ceil_div(d->lines, net->k->mr);
+    const int panels = cvni_ceil_div(d->lines, d->panel);
     int tasks;
     d->blocks_n = cvni_ceil_div(c->N, d->images);
     d->images = cvni_ceil_div(c->N, d->blocks_n);
@@ -7195,7 +7231,7 @@ static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_dire
     while (d->parts < panels && tasks * d->parts < 8 * net->threads &&
            tasks * d->parts % net->threads)
         d->parts++;
-    d->part = cvni_ceil_div(panels, d->parts) * net->k->mr;
+    d->part = cvni_ceil_div(panels, d->parts) * d->panel;
     d->parts = cvni_ceil_div(d->lines, d->part);
 }
 
@@ -7223,34 +7259,36 @@ static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const 
     for (int t = taps; t < channels * taps; t++) at[t] = at[t - taps] + (int)cvni_frame_channel(f);
 }
 
-/* Weights: [group][phase][panel of mr lines][k][mr]. Tasks are groups times panels. */
+/* Weights: [group][phase][panel][k][line of the panel]. Tasks are groups times blocks of channels,
+ * for up reads the weights of a channel that it packs in one piece. */
 static void cvni_direct_pack_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const cvni_direct *d = (const cvni_direct *)j->work;
-    const int mr = j->net->k->mr;
-    const int panels = cvni_ceil_div(d->lines, mr);
+    const int lines = cvni_round_up(d->lines, d->panel);
+    const int blocks = cvni_ceil_div(d->channels, CVNI_DIRECT_PACK);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const int g = t / panels;
-        const int line = t % panels * mr;
+        const int g = t / blocks;
+        const int c0 = t % blocks * CVNI_DIRECT_PACK;
+        const int channels = cvni_min(CVNI_DIRECT_PACK, d->channels - c0);
         const int *tap = c->tap;
-        float *to = j->to + (ptrdiff_t)g * panels * mr * d->channels * c->taps;
+        float *to = j->to + (ptrdiff_t)g * lines * d->channels * c->taps;
         cvni_operand o = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
         for (int i = 0; i < d->phases_h * d->phases_w; i++) {
             const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
-            const int ks = d->channels * taps;
+            const ptrdiff_t ks = (ptrdiff_t)d->channels * taps;
             if (d->up) {
                 o.line_step = c->taps;
                 o.k_step = c->K;
                 o.taps = taps;
                 o.tap = tap;
             }
-            if (taps)
-                cvni_pack(j->net->k, &o, line, cvni_min(mr, d->lines - line), 0, ks, mr,
-                          to + (ptrdiff_t)line * ks);
-            to += (ptrdiff_t)panels * mr * ks;
+            for (int line = 0; line < d->lines && taps; line += d->panel)
+                cvni_pack(j->net->k, &o, line, cvni_min(d->panel, d->lines - line), c0 * taps,
+                          channels * taps, d->panel, to + line * ks + c0 * taps * d->panel);
+            to += lines * ks;
             tap += taps;
         }
     }
@@ -7263,7 +7301,7 @@ static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     cvni_direct_plan(j->net, &j->c, pass, &d);
     p.work = &d;
     p.to = packed;
-    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.lines, j->net->k->mr),
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.channels, CVNI_DIRECT_PACK),
                       4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
 }
 
@@ -7275,35 +7313,73 @@ typedef struct cvni_direct_task {
     int n0, g;
     int line0, lines;
     int positions;                      /* flat ones */
-    int *at;
-    float *frame, *sums;                /* sums: [phase][line][d->positions] */
+    int *at, *place;                    /* turned: of each position, its flat one */
+    float *frame, *sums;                /* sums: [phase][line][position], turned [position][line] */
 } cvni_direct_task;
 
-/* sums (+)= the product of one block of k and the frame from b on. */
+/* sums (+)= the product of one block of k and the frame from b on. The weights of some lines stay in L2
+ * while all positions go over them. */
 static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
                               const float *b, int ks, int add, float *sums)
 {
     const cvni_kernels *kern = t->j->net->k;
     const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
+    const int step = cvni_max(1, CVNI_DIRECT_WEIGHTS / (ks * kern->mr)) * kern->mr;
     cvni_tile tile;
     memset(&tile, 0, sizeof tile);
     tile.k = ks;
     tile.add = add;
     tile.a_line = 1;
     tile.a_k = kern->mr;
-    tile.ldc = t->d->positions;
-    for (int p = 0; p < t->positions; p += tile.cols) {
-        const int left = t->positions - p;
-        tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
-        tile.b = b + p;
-        for (int i = 0; i < t->lines; i += kern->mr) {
-            tile.rows = cvni_min(kern->mr, t->lines - i);
-            tile.a = a + i / kern->mr * a_panel;
-            tile.c = sums + (ptrdiff_t)i * tile.ldc + p;
-            tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
-            kern->tile_at(&tile, t->at);
+    tile.ldc = t->d->ld;
+    for (int line = 0; line < t->lines; line += step)
+        for (int p = 0; p < t->positions; p += tile.cols) {
+            const int left = t->positions - p;
+            tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
+            tile.b = b + p;
+            for (int i = line; i < t->lines && i < line + step; i += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->lines - i);
+                tile.a = a + i / kern->mr * a_panel;
+                tile.c = sums + i * tile.ldc + p;
+                tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+                kern->tile_at(&tile, t->at);
+            }
+        }
+}
+
+/* Turned: rows of a tile are positions, columns are lines. */
+static void cvni_direct_turned(const cvni_direct_task *t, const float *weights, ptrdiff_t panel,
+                               const float *frame, int ks, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.k = ks;
+    tile.add = add;
+    tile.rows = kern->mr;
+    tile.cols = t->d->panel;
+    tile.a = frame;
+    tile.b_k = t->d->panel;
+    tile.ldc = t->d->ld;
+    for (int i = 0; i < t->lines; i += t->d->panel, weights += panel) {
+        tile.b = weights;
+        for (int p = 0; p < t->positions; p += kern->mr) {
+            tile.c = t->sums + p * tile.ldc + i;
+            kern->tile_turned(&tile, t->place + p, t->at);
         }
     }
+}
+
+/* Flat positions of those that exist; the last one again up to whole tiles. */
+static void cvni_direct_places(const cvni_direct_task *t)
+{
+    const cvni_frame *f = &t->f;
+    int *place = t->place;
+    for (int n = 0; n < f->images; n++)
+        for (int i = 0; i < f->h.count; i++)
+            for (int k = 0; k < f->w.count; k++)
+                *place++ = (n * f->h.pitch + i) * f->w.pitch + k;
+    for (int p = t->positions; p % t->j->net->k->mr; p++, place++) *place = place[-1];
 }
 
 /* All phases over the channels [c0, c0 + channels), whose frame is there. */
@@ -7311,20 +7387,23 @@ static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels
 {
     const cvni_direct *d = t->d;
     const cvni_conv *c = &t->j->c;
-    const int lines = cvni_round_up(d->lines, t->j->net->k->mr);
+    const int lines = cvni_round_up(d->lines, d->panel);
     const float *packed = t->j->packed + (ptrdiff_t)t->g * lines * d->channels * c->taps;
     float *sums = t->sums;
     for (int i = 0; i < d->phases_h * d->phases_w; i++) {
         const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
-        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * t->j->net->k->mr;
-        const int depth = cvni_min(channels, cvni_direct_depth(cvni_max(taps, 1)));
+        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * d->panel;
+        const int depth = cvni_min(channels, cvni_direct_depth(d, taps));
         cvni_direct_offsets(d, c, &t->f, i / d->phases_w, i % d->phases_w, depth, t->at);
         if (!taps && c0 == 0) cvni_zero(sums, (size_t)d->part * (size_t)d->positions);
-        for (int k = 0; k < channels && taps; k += depth)
-            cvni_direct_tiles(t, packed + t->line0 / t->j->net->k->mr * panel +
-                                     (ptrdiff_t)(c0 + k) * taps * t->j->net->k->mr, panel,
-                              t->frame + k * cvni_frame_channel(&t->f),
-                              cvni_min(depth, channels - k) * taps, c0 + k > 0, sums);
+        for (int k = 0; k < channels && taps; k += depth) {
+            const float *weights = packed + t->line0 / d->panel * panel +
+                                   (ptrdiff_t)(c0 + k) * taps * d->panel;
+            const float *frame = t->frame + k * cvni_frame_channel(&t->f);
+            const int ks = cvni_min(depth, channels - k) * taps;
+            if (d->turned) cvni_direct_turned(t, weights, panel, frame, ks, c0 + k > 0);
+            else cvni_direct_tiles(t, weights, panel, frame, ks, c0 + k > 0, sums);
+        }
         packed += (ptrdiff_t)lines * d->channels * taps;
         sums += (ptrdiff_t)d->part * d->positions;
     }
@@ -7357,7 +7436,7 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
     const int y0 = h->first * d->stride_h + a;
     const int x0 = w->first * d->stride_w;
     const int f = t->g * d->lines + t->line0 + line;
-    const float *p = t->sums + a * d->phases_w * phase + (ptrdiff_t)line * d->positions +
+    const float *p = t->sums + a * d->phases_w * phase + line * d->ld +
                      (ptrdiff_t)n * h->pitch * w->pitch;
     float *row = t->sums + d->phases_h * d->phases_w * phase;
     cvni_store s;
@@ -7383,6 +7462,34 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
     }
 }
 
+/* Turned sums: eight lines at a time, turned back behind the sums. */
+static void cvni_direct_store_turned(const cvni_direct_task *t)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const int count = t->f.h.count * t->f.w.count;
+    float *buffer = t->sums + d->ld * d->positions;
+    cvni_store s;
+    memset(&s, 0, sizeof s);
+    s.rows = 1;
+    s.n = count;
+    s.add = j->add;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    for (int line = 0; line < t->lines; line += 8)
+        for (int n = 0; n < t->f.images; n++) {
+            j->net->k->pack_rows(count, 8, t->sums + (ptrdiff_t)n * count * d->ld + line, d->ld,
+                                 count, buffer);
+            for (int i = 0; i < 8 && line + i < t->lines; i++) {
+                const int f = t->g * d->lines + t->line0 + line + i;
+                s.bias = j->bias ? j->bias[f] : 0;
+                s.p = buffer + (ptrdiff_t)i * count;
+                s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height +
+                               t->f.h.first) * d->width;
+                j->net->k->store_rows(&s);
+            }
+        }
+}
+
 static void cvni_direct_store(const cvni_direct_task *t)
 {
     for (int a = 0; a < t->d->phases_h; a++) {
@@ -7395,17 +7502,20 @@ static void cvni_direct_store(const cvni_direct_task *t)
     }
 }
 
-/* Bytes of the parts of the scratch: offsets, frame, sums and a row of the image. */
-static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[3])
+/* Bytes of the parts of the scratch: offsets, places, frame, sums and what a store needs. */
+static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[4])
 {
-    const size_t taps = (size_t)c->taps;
     const size_t frame = (size_t)d->chunk * (size_t)cvni_frame_channel(&d->f) +
                          (size_t)cvni_frame_tail(&d->f);
-    const size_t sums = (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
-                        (size_t)d->positions;
-    bytes[0] = cvni_align((taps + CVNI_DIRECT_K) * sizeof(int));
-    bytes[1] = cvni_align(frame * sizeof(float));
-    bytes[2] = cvni_align((sums + (size_t)d->cols * (size_t)d->stride_w) * sizeof(float));
+    const size_t sums = d->turned ? (size_t)d->ld * (size_t)d->positions
+                                  : (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
+                                        (size_t)d->positions;
+    const size_t behind = d->turned ? 8 * (size_t)d->rows * (size_t)d->cols
+                                    : (size_t)d->cols * (size_t)d->stride_w;
+    bytes[0] = cvni_align(((size_t)c->taps + CVNI_DIRECT_K) * sizeof(int));
+    bytes[1] = d->turned ? cvni_align((size_t)d->positions * sizeof(int)) : 0;
+    bytes[2] = cvni_align(frame * sizeof(float));
+    bytes[3] = cvni_align((sums + behind) * sizeof(float));
 }
 
 static void cvni_direct_run_task(cvni_direct_task *t, int worker)
@@ -7418,18 +7528,21 @@ static void cvni_direct_run_task(cvni_direct_task *t, int worker)
     const ptrdiff_t plane = (ptrdiff_t)rows * cols;
     const float *x = d->up ? j->small + cvni_conv_small_at(c, t->n0, t->g)
                            : j->big + cvni_conv_big_at(c, t->n0, t->g);
-    size_t bytes[3];
-    cvni_direct_scratch((const cvni_direct *)j->work, c, bytes);
+    size_t bytes[4];
+    cvni_direct_scratch(d, c, bytes);
     t->at = (int *)cvni_scratch(j->net, worker);
-    t->frame = (float *)(void *)((char *)t->at + bytes[0]);
-    t->sums = (float *)(void *)((char *)t->frame + bytes[1]);
+    t->place = (int *)(void *)((char *)t->at + bytes[0]);
+    t->frame = (float *)(void *)((char *)t->place + bytes[1]);
+    t->sums = (float *)(void *)((char *)t->frame + bytes[2]);
+    if (d->turned) cvni_direct_places(t);
     for (int k = 0; k < d->channels; k += d->chunk) {
         const int channels = cvni_min(d->chunk, d->channels - k);
         cvni_frame_fill(j->net->k, &t->f, x + k * plane, c->G * d->channels * plane, plane, cols,
                         channels, t->frame);
         cvni_direct_channels(t, k, channels);
     }
-    cvni_direct_store(t);
+    if (d->turned) cvni_direct_store_turned(t);
+    else cvni_direct_store(t);
 }
 
 static void cvni_direct_part(void *context, int begin, int end, int worker)
@@ -7454,7 +7567,8 @@ static void cvni_direct_part(void *context, int begin, int end, int worker)
         cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
                        cvni_min(d->rows, d->f.h.positions - row), col,
                        cvni_min(d->cols, d->f.w.positions - col));
-        t.positions = (int)cvni_frame_positions(&t.f);
+        t.positions = d->turned ? t.f.images * t.f.h.count * t.f.w.count
+                                : (int)cvni_frame_positions(&t.f);
         cvni_direct_run_task(&t, worker);
     }
 }
@@ -7469,13 +7583,12 @@ static int cvni_direct_takes(const cvn_net *net, const cvni_conv *c, cvni_pass p
 static void cvni_direct_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                               cvni_conv_needs *n)
 {
-    const int mr = net->k->mr;
     cvni_direct d;
-    size_t bytes[3];
+    size_t bytes[4];
     cvni_direct_plan(net, c, pass, &d);
     cvni_direct_scratch(&d, c, bytes);
-    n->scratch = bytes[0] + bytes[1] + bytes[2];
-    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, mr),
+    n->scratch = bytes[0] + bytes[1] + bytes[2] + bytes[3];
+    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, d.panel),
                               (size_t)d.channels * (size_t)c->taps * sizeof(float));
 }
 
@@ -25306,6 +25419,21 @@ static void cvni_gemm_tile_c(const cvni_tile *t) { cvni_tile_c(t, &cvni_nowhere,
 static void cvni_tile_at_c(const cvni_tile *t, const int *at) { cvni_tile_c(t, at, 1); }
 
 CVNI_HOT
+static void cvni_tile_turned_c(const cvni_tile *t, const int *row, const int *at)
+{
+    for (int i = 0; i < 4; i++) {
+        float sum[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+        float *c = t->c + i * t->ldc;
+        for (int k = 0; k < t->k; k++) {
+            const float v = t->a[row[i] + at[k]];
+            const float *b = t->b + k * t->b_k;
+            for (int j = 0; j < 8; j++) sum[j] += v * b[j];
+        }
+        for (int j = 0; j < 8; j++) c[j] = t->add ? c[j] + sum[j] : sum[j];
+    }
+}
+
+CVNI_HOT
 static void cvni_store_rows_c(const cvni_store *s)
 {
     const float bias = s->bias;
@@ -25712,6 +25840,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              8,
                                              cvni_gemm_tile_c,
                                              cvni_tile_at_c,
+                                             cvni_tile_turned_c,
                                              cvni_store_rows_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
@@ -25845,6 +25974,38 @@ static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
 {
     const __m256 low = _mm256_and_ps(_mm256_mul_ps(slope, x), keep);
     return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
+}
+
+#define CVNI_TURNED_AVX2(i) v = _mm256_broadcast_ss(a##i + *at); \
+    c##i##0 = _mm256_fmadd_ps(v, b0, c##i##0); \
+    c##i##1 = _mm256_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm256_fmadd_ps(v, b2, c##i##2)
+
+/* Vectors beyond the columns do twice what the first does. */
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_turned_avx2(const cvni_tile *t, const int *row, const int *at)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
+    __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
+    const float *a0 = t->a + row[0], *a1 = t->a + row[1];
+    const float *a2 = t->a + row[2], *a3 = t->a + row[3];
+    const float *b = t->b;
+    const int second = t->cols > 8 ? 8 : 0;
+    const int third = t->cols > 16 ? 16 : 0;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = _mm256_loadu_ps(b + second);
+        const __m256 b2 = _mm256_loadu_ps(b + third);
+        __m256 v;
+        CVNI_TURNED_AVX2(0);
+        CVNI_TURNED_AVX2(1);
+        CVNI_TURNED_AVX2(2);
+        CVNI_TURNED_AVX2(3);
+    }
+    cvni_store_row_avx2(t, 0, c00, c01, c02);
+    cvni_store_row_avx2(t, 1, c10, c11, c12);
+    cvni_store_row_avx2(t, 2, c20, c21, c22);
+    cvni_store_row_avx2(t, 3, c30, c31, c32);
 }
 
 CVNI_TARGET("avx2,fma")
@@ -26594,6 +26755,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 8,
                                                 cvni_gemm_tile_avx2,
                                                 cvni_tile_at_avx2,
+                                                cvni_tile_turned_avx2,
                                                 cvni_store_rows_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
@@ -26713,11 +26875,13 @@ static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step
     __m512 c70 = zero, c71 = zero;
     const float *a = t->a;
     const float *row = t->b;
+    const ptrdiff_t far = 32 * t->a_k;
     for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
         const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
         __m512 v;
+        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
         CVNI_FMA2_AVX512(0);
         CVNI_FMA2_AVX512(1);
         CVNI_FMA2_AVX512(2);
@@ -26785,6 +26949,7 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
     const float *a = t->a;
     const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
+    const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
     if (t->rows <= 4 || t->cols <= 32) {
         if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
         else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
@@ -26798,6 +26963,7 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
         const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
+        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
@@ -26834,6 +27000,62 @@ static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
 {
     const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
     return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
+}
+
+#define CVNI_TURNED_AVX512(i) v = _mm512_set1_ps(a##i[*at]); \
+    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
+    if (vectors > 1) c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); \
+    if (vectors > 2) c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
+
+/* vectors: a constant, the vectors of a row. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
+                                                  int vectors)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 c00 = zero, c01 = zero, c02 = zero;
+    __m512 c10 = zero, c11 = zero, c12 = zero;
+    __m512 c20 = zero, c21 = zero, c22 = zero;
+    __m512 c30 = zero, c31 = zero, c32 = zero;
+    __m512 c40 = zero, c41 = zero, c42 = zero;
+    __m512 c50 = zero, c51 = zero, c52 = zero;
+    __m512 c60 = zero, c61 = zero, c62 = zero;
+    __m512 c70 = zero, c71 = zero, c72 = zero;
+    const float *a0 = t->a + row[0], *a1 = t->a + row[1];
+    const float *a2 = t->a + row[2], *a3 = t->a + row[3];
+    const float *a4 = t->a + row[4], *a5 = t->a + row[5];
+    const float *a6 = t->a + row[6], *a7 = t->a + row[7];
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
+        const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
+        __m512 v;
+        CVNI_TURNED_AVX512(0);
+        CVNI_TURNED_AVX512(1);
+        CVNI_TURNED_AVX512(2);
+        CVNI_TURNED_AVX512(3);
+        CVNI_TURNED_AVX512(4);
+        CVNI_TURNED_AVX512(5);
+        CVNI_TURNED_AVX512(6);
+        CVNI_TURNED_AVX512(7);
+    }
+    cvni_store_row_avx512(t, 0, c00, c01, c02);
+    cvni_store_row_avx512(t, 1, c10, c11, c12);
+    cvni_store_row_avx512(t, 2, c20, c21, c22);
+    cvni_store_row_avx512(t, 3, c30, c31, c32);
+    cvni_store_row_avx512(t, 4, c40, c41, c42);
+    cvni_store_row_avx512(t, 5, c50, c51, c52);
+    cvni_store_row_avx512(t, 6, c60, c61, c62);
+    cvni_store_row_avx512(t, 7, c70, c71, c72);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_turned_avx512(const cvni_tile *t, const int *row, const int *at)
+{
+    if (t->cols <= 16) cvni_turned_avx512(t, row, at, 1);
+    else if (t->cols <= 32) cvni_turned_avx512(t, row, at, 2);
+    else cvni_turned_avx512(t, row, at, 3);
 }
 
 CVNI_TARGET("avx512f")
@@ -27578,6 +27800,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   16,
                                                   cvni_gemm_tile_avx512,
                                                   cvni_tile_at_avx512,
+                                                  cvni_tile_turned_avx512,
                                                   cvni_store_rows_avx512,
                                                   cvni_pack_rows_avx2,
                                                   cvni_pack_columns_avx512,
