@@ -2178,16 +2178,19 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
     #define CVNI_ALWAYS_INLINE inline __attribute__((always_inline))
+    #define CVNI_FETCH(p) __builtin_prefetch(p)
     #define CVNI_VECTOR4 1                      /* 16-byte vector types: SSE2, NEON, WASM SIMD, or
                                                  * emulated */
 #elif defined(_MSC_VER)
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT __restrict
     #define CVNI_ALWAYS_INLINE __forceinline
+    #define CVNI_FETCH(p) ((void)(p))
 #else
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT
     #define CVNI_ALWAYS_INLINE
+    #define CVNI_FETCH(p) ((void)(p))
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
@@ -7639,8 +7642,13 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
 #define CVNI_WINO_ROW ((4 * CVNI_WINO_STRIP + 2) * CVNI_LINE)   /* floats of a row of them */
 #define CVNI_WINO_SCRATCH (12 * CVNI_WINO_ROW)
 #define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
-#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about */
-#define CVNI_WINO_BATCH 6000000         /* bytes of V and A dy A^T of a pass over the weights */
+#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
+#define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
+#define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
+#define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
+#define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
+#define CVNI_WINO_TALL 32               /* for the weights: filters, */
+#define CVNI_WINO_DEEP 96               /* and channels */
 
 /* The image that a pass reads, or the one that it makes. */
 typedef struct cvni_wino_image {
@@ -7655,11 +7663,13 @@ typedef struct cvni_wino {
     int rows, cols, tiles;              /* of tiles: in an image; in all */
     ptrdiff_t point;                    /* floats from point to point of U */
     cvni_pass pass;
+    int by_filters;                     /* how the work is divided */
     const cvni_conv_job *job;
     float *packed;                      /* what pack() writes */
-    int group;                          /* tiles of a task, or of a round over the weights */
-    int g, first, count;                /* weights: the group of this round, its tiles */
-    float *v, *d, *u;                   /* weights: the transforms */
+    int group;                          /* tiles of a task, or of a round */
+    int g, first, count;                /* of a round: group of channels, tiles */
+    int row_tasks, col_tasks;           /* of a round: by filters, by channels */
+    float *v, *d;                       /* of a round: the transforms */
     ptrdiff_t v_point, d_point;
 } cvni_wino;
 
@@ -7692,10 +7702,8 @@ static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
     w.rows = cvni_ceil_div(w.out.H, 4);
     w.cols = cvni_ceil_div(w.out.W, 4);
     w.tiles = c->N * w.rows * w.cols;
-    w.point = CVNI_LINE +
-              (pass == CVNI_WEIGHTS
-                   ? (ptrdiff_t)w.out.channels * cvni_round_up(w.in.channels, CVNI_LINE)
-                   : (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE));
+    w.point = (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE) + CVNI_LINE;
+    w.by_filters = pass == CVNI_WEIGHTS || w.point > CVNI_WINO_KEPT;
     w.pass = pass;
     return w;
 }
@@ -7712,13 +7720,6 @@ static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdi
     s.to = to;
     s.y_next = y_next;
     return s;
-}
-
-/* Tiles of a task at most: fewer where there are many channels. */
-static int cvni_wino_most(const cvni_wino *w, int cache, int most)
-{
-    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float)) / (w->in.pitch + w->out.pitch);
-    return cvni_min(cvni_max(fit / 8 * 8, 32), most);
 }
 
 /* Floats from point to point of the transforms of so many tiles; tiles of a product read whole
@@ -7755,9 +7756,11 @@ static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, 
 /* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
  * point. x: the group's first channel in the first image. */
 static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_image *im,
-                           const float *x, ptrdiff_t image_step, int c0, int first, int tiles,
-                           float *to, ptrdiff_t point, float *scratch)
+                           const float *x, int c0, int first, int tiles, float *to,
+                           ptrdiff_t point, float *scratch)
 {
+    const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+    const ptrdiff_t image = w->job->c.G * im->channels * plane;
     const int channels = cvni_min(CVNI_LINE, im->channels - c0);
     const int kind = im->span == 6 ? CVNI_WINO_INPUT : CVNI_WINO_GRAD;
     const int shared = im->span - 4;            /* rows with the tiles below */
@@ -7765,7 +7768,7 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     cvni_wino_strip last = { -1, 0, 0, 0 };
     cvni_wino_strip s;
     cvni_lines v;
-    x += (ptrdiff_t)c0 * im->H * im->W;
+    x += c0 * plane;
     for (int t = 0; t < tiles; t += s.tiles, last = s) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
         const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
@@ -7775,13 +7778,13 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
             memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
                    sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
         for (int i = below ? shared : 0; i < im->span; i++)
-            cvni_wino_turn(kern, im, x + s.n * image_step, channels, 4 * s.row - im->pad_h + i,
+            cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h + i,
                            4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
         v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
         kern->wino[kind](&v);
         for (int i = 0; i < 6; i++) {
             v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
-                              to + 6 * i * point + (ptrdiff_t)t * im->pitch + c0, point, im->pitch);
+                              to + 6 * i * point + (ptrdiff_t)t * im->pitch, point, im->pitch);
             kern->wino[kind](&v);
         }
     }
@@ -7804,22 +7807,25 @@ static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const 
     }
 }
 
-/* The outputs of 16 filters from f0 on. y: the group's first filter in the first image. */
+/* The outputs of 16 filters from f0 on, whose M is m, `pitch` floats from tile to tile. y: the
+ * group's first filter in the first image. */
 static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const float *m,
-                            ptrdiff_t point, int f0, int first, int tiles, float *y,
-                            ptrdiff_t image_step, float *scratch)
+                            ptrdiff_t point, ptrdiff_t pitch, int f0, int first, int tiles,
+                            float *y, float *scratch)
 {
     const cvni_conv_job *j = w->job;
+    const ptrdiff_t plane = (ptrdiff_t)w->out.H * w->out.W;
+    const ptrdiff_t image = j->c.G * w->out.channels * plane;
     const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
     float *lines = scratch + 6 * CVNI_WINO_ROW;
     cvni_wino_strip s;
     cvni_lines v;
-    y += (ptrdiff_t)f0 * w->out.H * w->out.W;
+    y += f0 * plane;
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
-            v = cvni_lines_of(s.tiles, m + i * point + (ptrdiff_t)t * w->out.pitch + f0, 6 * point,
-                              w->out.pitch, scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
+            v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
+                              scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
         }
         for (int i = 0; i < 4; i++) {
@@ -7830,7 +7836,7 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
             if (j->act)
                 kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
         }
-        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image_step, scratch);
+        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image, scratch);
     }
 }
 
@@ -7860,39 +7866,47 @@ static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, fl
                         out + (9 * k + 8) * CVNI_LINE);
 }
 
-/* U = G g G^T; tasks are 16 filters of a group. */
+/* U = G g G^T of up to 16 channels from c0 on, 16 filters from f0 on; to: `width` floats from
+ * channel to channel. */
+static void cvni_wino_weight(const cvni_wino *w, int g, int c0, int cs, int f0, float *to,
+                             ptrdiff_t point, int width, float *scratch)
+{
+    const cvni_kernels *kern = w->job->net->k;
+    float *half = scratch + CVNI_LINE * 9 * CVNI_LINE;          /* [c][6][3] lines */
+    cvni_lines v;
+    cvni_wino_taps(w, g, c0, cs, f0, scratch);
+    for (int i = 0; i < 3; i++) {
+        v = cvni_lines_of(cs, scratch + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
+                          half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS](&v);
+    }
+    for (int i = 0; i < 6; i++) {
+        v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                          to + 6 * i * point, point, width);
+        kern->wino[CVNI_WINO_TAPS](&v);
+    }
+}
+
+/* Tasks are 16 filters of a group. */
 static void cvni_wino_pack_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
-    const cvni_kernels *kern = w->job->net->k;
     const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
-    float *taps = (float *)cvni_scratch(w->job->net, worker);
-    float *half = taps + CVNI_LINE * 9 * CVNI_LINE;             /* [c][6][3] lines */
-    cvni_lines v;
     for (int t = begin; t < end; t++) {
         const int f0 = t % units * CVNI_LINE;
         int q = 0;
+        int first, width;
         while (cvni_wino_panel(w, q + 1) <= f0) q++;
-        const int first = cvni_wino_panel(w, q);
-        const int width = cvni_wino_panel(w, q + 1) - first;
-        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_LINE) {
-            const int cs = cvni_min(CVNI_LINE, w->in.channels - c0);
-            const int k0 = c0 / CVNI_WINO_KC * CVNI_WINO_KC;
+        first = cvni_wino_panel(w, q);
+        width = cvni_wino_panel(w, q + 1) - first;
+        for (int c = 0; c < w->in.channels; c += CVNI_LINE) {
+            const int k0 = c / CVNI_WINO_KC * CVNI_WINO_KC;
             const int ks = cvni_min(CVNI_WINO_KC, w->in.channels - k0);
             float *to = w->packed + t / units * CVNI_WINO_POINTS * w->point +
                         (ptrdiff_t)k0 * units * CVNI_LINE + (ptrdiff_t)ks * first +
-                        (ptrdiff_t)(c0 - k0) * width + f0 - first;
-            cvni_wino_taps(w, t / units, c0, cs, f0, taps);
-            for (int i = 0; i < 3; i++) {
-                v = cvni_lines_of(cs, taps + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
-                                  half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
-                kern->wino[CVNI_WINO_TAPS](&v);
-            }
-            for (int i = 0; i < 6; i++) {
-                v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
-                                  to + 6 * i * w->point, w->point, width);
-                kern->wino[CVNI_WINO_TAPS](&v);
-            }
+                        (ptrdiff_t)(c - k0) * width + f0 - first;
+            cvni_wino_weight(w, t / units, c, cvni_min(CVNI_LINE, w->in.channels - c), f0, to,
+                             w->point, width, (float *)cvni_scratch(w->job->net, worker));
         }
     }
 }
@@ -7903,28 +7917,49 @@ static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     const int units = cvni_ceil_div(w.out.channels, CVNI_LINE);
     w.job = j;
     w.packed = packed;
+    if (w.by_filters) return;
     cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
 }
 
-/* Columns of a panel in tiles of the product, as even as they come. */
+/* Into the cache. */
+static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
+{
+    for (int i = 0; i < rows; i++, p += step)
+        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
+}
+
+/* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
+ * the next call reads; that, and the rows that come next, are fetched meanwhile. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
-                            const float *a, const float *b, float *c)
+                            const float *a, const float *b, float *c, ptrdiff_t a_next,
+                            ptrdiff_t b_next)
 {
     const int parts = cvni_ceil_div(cols, kern->nr);
     const int units = cols / kern->unit;
-    const ptrdiff_t next = t->ahead;
     for (int p = 0; p < parts; p++) {
         const int j = units * p / parts * kern->unit;
-        t->cols = units * (p + 1) / parts * kern->unit - j;
+        const int next = units * (p + 1) / parts * kern->unit;
+        t->cols = next - j;
         t->b = b + j;
         for (int i = 0; i < rows; i += kern->mr) {
             t->rows = cvni_min(kern->mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
-            t->ahead = i == 0 ? next : 0;
+            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
+            if (p == 0 && a_next) {
+                const float *soon = i + kern->mr < rows ? t->a + kern->mr * t->a_line : a + a_next;
+                if (t->a_k == 1) cvni_wino_fetch(soon, kern->mr, t->a_line, t->k);
+                else cvni_wino_fetch(soon, t->k, t->a_k, kern->mr);
+            }
             kern->gemm_tile(t);
         }
     }
+}
+
+static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
+{
+    for (int i = 0; i < tiles; i++)
+        memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
 }
 
 /* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
@@ -7942,32 +7977,43 @@ static void cvni_wino_products(const cvni_wino *w, const float *u, const float *
     for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
         const int begin = bias && i == CVNI_WINO_BIAS;
         const float *b = u;
-        for (int k = 0; begin && k < tiles; k++)
-            memcpy(m + (ptrdiff_t)k * t.ldc, bias, sizeof(float) * (size_t)w->out.channels);
+        if (begin) cvni_wino_begin(bias, w->out.channels, tiles, m, t.ldc);
         for (int k = 0; k < C; k += CVNI_WINO_KC) {
             t.k = cvni_min(CVNI_WINO_KC, C - k);
             t.add = begin || k > 0;
             for (int q = 0; q < panels; q++) {
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
-                t.ahead = t.k * t.b_k;
-                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f);
+                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
+                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
     }
 }
 
+/* First channel of a group of the image read, of the one made. */
+static const float *cvni_wino_from(const cvni_wino *w, int g)
+{
+    const cvni_conv_job *j = w->job;
+    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
+                              : j->big + cvni_conv_big_at(&j->c, 0, g);
+}
+
+static float *cvni_wino_to(const cvni_wino *w, int g)
+{
+    const cvni_conv *c = &w->job->c;
+    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
+                                            : cvni_conv_small_at(c, 0, g));
+}
+
 /* Images of a pass down or up; tasks are tiles of a group. */
-static void cvni_wino_image_part(void *context, int begin, int end, int worker)
+static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv_job *j = w->job;
     const cvni_kernels *kern = j->net->k;
     const int groups = cvni_ceil_div(w->tiles, w->group);
-    const int up = w->pass == CVNI_UP;
-    const ptrdiff_t in_plane = (ptrdiff_t)w->in.H * w->in.W;
-    const ptrdiff_t out_plane = (ptrdiff_t)w->out.H * w->out.W;
     const ptrdiff_t v_point = cvni_wino_plane(w->group, w->in.pitch);
     const ptrdiff_t m_point = cvni_wino_plane(w->group, w->out.pitch);
     float *scratch = (float *)cvni_scratch(j->net, worker);
@@ -7977,113 +8023,191 @@ static void cvni_wino_image_part(void *context, int begin, int end, int worker)
         const int g = t / groups;
         const int first = t % groups * w->group;
         const int tiles = cvni_min(w->group, w->tiles - first);
-        const float *x = (up ? j->small : j->big) + g * w->in.channels * in_plane;
-        float *y = j->to + g * w->out.channels * out_plane;
         for (int c = 0; c < w->in.channels; c += CVNI_LINE)
-            cvni_wino_read(kern, w, &w->in, x, j->c.G * w->in.channels * in_plane, c, first, tiles,
-                           v, v_point, scratch);
+            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
+                           scratch);
         cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
                            j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
         for (int f = 0; f < w->out.channels; f += CVNI_LINE)
-            cvni_wino_write(kern, w, m, m_point, f, first, tiles, y,
-                            j->c.G * w->out.channels * out_plane, scratch);
+            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
+                            cvni_wino_to(w, g), scratch);
     }
 }
 
-/* V of the image read and A dy A^T of the other; tasks are 16 channels of either. */
-static void cvni_wino_both_part(void *context, int begin, int end, int worker)
+/* V of the image read and, for the weights, A dy A^T of the other; tasks are 16 channels of
+ * either. */
+static void cvni_wino_read_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    for (int t = begin; t < end; t++) {
+        const int second = t >= units;
+        const int c = (second ? t - units : t) * CVNI_LINE;
+        cvni_wino_read(w->job->net->k, w, second ? &w->out : &w->in,
+                       second ? w->job->small + cvni_conv_small_at(&w->job->c, 0, w->g)
+                              : cvni_wino_from(w, w->g),
+                       c, w->first, w->count, (second ? w->d : w->v) + c,
+                       second ? w->d_point : w->v_point, scratch);
+    }
+}
+
+/* Share t of `tasks` of so many lines. */
+static int cvni_wino_share(int channels, int t, int tasks)
+{
+    return (int)((int64_t)cvni_ceil_div(channels, CVNI_LINE) * t / tasks) * CVNI_LINE;
+}
+
+/* One of CVNI_WINO_POINTS shares of the weights of the channels that come next, from c0 on. */
+static void cvni_wino_fetch_weights(const cvni_wino *w, int c0, int f0, int filters, int share)
+{
+    const cvni_conv *c = &w->job->c;
+    const int up = w->pass == CVNI_UP;
+    const int channels = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
+    const int lines = up ? channels : cvni_min(filters, w->out.channels - f0);
+    const int begin = lines * share / CVNI_WINO_POINTS;
+    const int end = lines * (share + 1) / CVNI_WINO_POINTS;
+    const float *p = w->job->weight + (ptrdiff_t)w->g * c->MG * c->K;
+    p += up ? (ptrdiff_t)(c0 + begin) * c->K + 9 * f0 : (ptrdiff_t)(f0 + begin) * c->K + 9 * c0;
+    if (channels > 0) cvni_wino_fetch(p, end - begin, c->K, 9 * (up ? filters : channels));
+}
+
+/* Images of a pass down or up, the tiles of a round; tasks are up to 48 filters, whose U is made,
+ * some channels at a time, and used at once. */
+static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv_job *j = w->job;
-    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    const ptrdiff_t u_point = CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE;
+    const ptrdiff_t m_point = cvni_wino_plane(w->group, CVNI_WINO_WIDE);
     float *scratch = (float *)cvni_scratch(j->net, worker);
-    for (int t = begin; t < end; t++) {
-        const cvni_wino_image *im = t < units ? &w->in : &w->out;
-        const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
-        const float *x = (t < units ? j->big : j->small) + w->g * im->channels * plane;
-        cvni_wino_read(j->net->k, w, im, x, j->c.G * im->channels * plane,
-                       (t < units ? t : t - units) * CVNI_LINE, w->first, w->count,
-                       t < units ? w->v : w->d, t < units ? w->v_point : w->d_point, scratch);
-    }
-}
-
-/* dU (+)= (A dy A^T) V over the tiles of this round; tasks are points. */
-static void cvni_wino_point_part(void *context, int begin, int end, int worker)
-{
-    const cvni_wino *w = (const cvni_wino *)context;
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    float *m = u + CVNI_WINO_POINTS * u_point;
     cvni_tile t;
-    (void)worker;
     memset(&t, 0, sizeof t);
-    t.a_line = 1;
-    t.a_k = w->out.pitch;
-    t.b_k = w->in.pitch;
-    t.ldc = cvni_round_up(w->in.channels, CVNI_LINE);
-    for (int i = begin; i < end; i++) {
-        for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
-            t.k = cvni_min(CVNI_WINO_KC, w->count - k);
-            t.add = w->first > 0 || k > 0;
-            for (int c = 0; c < t.ldc; c += 48)
-                cvni_wino_tiles(w->job->net->k, &t, w->out.channels,
-                                cvni_min(48, (int)t.ldc - c), w->d + i * w->d_point + k * t.a_k,
-                                w->v + i * w->v_point + k * t.b_k + c, w->u + i * w->point + c);
+    t.a_line = w->in.pitch;
+    t.a_k = 1;
+    t.ldc = CVNI_WINO_WIDE;
+    for (int q = begin; q < end; q++) {
+        const int f0 = cvni_wino_share(w->out.channels, q, w->row_tasks);
+        const int width = cvni_wino_share(w->out.channels, q + 1, w->row_tasks) - f0;
+        t.b_k = width;
+        if (j->bias)
+            cvni_wino_begin(j->bias + w->g * w->out.channels + f0,
+                            cvni_min(width, w->out.channels - f0), w->count,
+                            m + CVNI_WINO_BIAS * m_point, CVNI_WINO_WIDE);
+        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
+            for (int c = 0; c < t.k; c += CVNI_LINE)
+                for (int f = 0; f < width; f += CVNI_LINE)
+                    cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
+                                     u + c * width + f, u_point, width, scratch);
+            for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+                cvni_wino_fetch_weights(w, c0 + t.k, f0, width, i);
+                t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
+                cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
+                                u + i * u_point, m + i * m_point, w->v_point, u_point);
+            }
         }
+        for (int f = 0; f < width; f += CVNI_LINE)
+            cvni_wino_write(j->net->k, w, m + f, m_point, CVNI_WINO_WIDE, f0 + f, w->first,
+                            w->count, cvni_wino_to(w, w->g), scratch);
     }
 }
 
-/* dw += G^T dU G; tasks are filters. */
-static void cvni_wino_taps_part(void *context, int begin, int end, int worker)
+/* dw += G^T dU G of one filter, channels [c0, c0 + cs); u: its lines. */
+static void cvni_wino_unweight(const cvni_wino *w, int f, int c0, int cs, const float *u,
+                               ptrdiff_t point, float *half)
+{
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const int n = cvni_ceil_div(cs, CVNI_LINE);
+    float *taps = half + CVNI_WINO_DEEP * 18;                   /* half: [lines][3][6] */
+    float *part = taps + CVNI_WINO_DEEP * 9;
+    float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K + 9 * c0;
+    cvni_lines v;
+    for (int i = 0; i < 6; i++) {
+        v = cvni_lines_of(n, u + i * point, 6 * point, CVNI_LINE, half + i * CVNI_LINE,
+                          6 * CVNI_LINE, 18 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    }
+    for (int i = 0; i < 3; i++) {
+        v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                          taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    }
+    for (int i = 0; i < n; i++)
+        kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE), taps + i * 9 * CVNI_LINE,
+                        CVNI_LINE, 9, part + i * 9 * CVNI_LINE);
+    kern->add(9 * cs, dw, part, dw);
+}
+
+/* dw += G^T dU G, dU = (A dy A^T) V over the tiles of a round; tasks are some filters times some
+ * channels. */
+static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv *c = &w->job->c;
     const cvni_kernels *kern = w->job->net->k;
-    const ptrdiff_t line = cvni_round_up(w->in.channels, CVNI_LINE);
-    float *half = (float *)cvni_scratch(w->job->net, worker);   /* [16 channels][3][6] lines */
-    float *taps = half + CVNI_LINE * 18 * CVNI_LINE;            /* [16 channels][9] lines */
-    float *part = taps + CVNI_LINE * 9 * CVNI_LINE;
-    cvni_lines v;
-    for (int f = begin; f < end; f++) {
-        float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K;
-        for (int c0 = 0; c0 < c->CG; c0 += CVNI_LINE * CVNI_LINE) {
-            const int cs = cvni_min(CVNI_LINE * CVNI_LINE, c->CG - c0);
-            const int n = cvni_ceil_div(cs, CVNI_LINE);
-            for (int i = 0; i < 6; i++) {
-                v = cvni_lines_of(n, w->u + i * w->point + f * line + c0, 6 * w->point, CVNI_LINE,
-                                  half + i * CVNI_LINE, 6 * CVNI_LINE, 18 * CVNI_LINE);
-                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    const ptrdiff_t point = CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE;
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = 1;
+    t.a_k = w->out.pitch;
+    t.b_k = w->in.pitch;
+    t.ldc = CVNI_WINO_DEEP;
+    for (int q = begin; q < end; q++) {
+        const int row = q / w->col_tasks;
+        const int col = q % w->col_tasks;
+        const int f0 = cvni_wino_share(w->out.channels, row, w->row_tasks);
+        const int f1 = cvni_wino_share(w->out.channels, row + 1, w->row_tasks);
+        const int c0 = cvni_wino_share(w->in.channels, col, w->col_tasks);
+        const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
+        const int filters = cvni_min(f1, w->out.channels) - f0;
+        for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+            if (i < filters)                    /* added to soon */
+                cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
+                                0, 9 * (c1 - c0));
+            for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
+                t.k = cvni_min(CVNI_WINO_KC, w->count - k);
+                t.add = k > 0;
+                cvni_wino_tiles(kern, &t, filters, c1 - c0, w->d + i * w->d_point + k * t.a_k + f0,
+                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->d_point,
+                                w->v_point);
             }
-            for (int i = 0; i < 3; i++) {
-                v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
-                                  taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
-                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
-            }
-            for (int i = 0; i < n; i++)
-                kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE),
-                                taps + i * 9 * CVNI_LINE, CVNI_LINE, 9,
-                                part + i * 9 * CVNI_LINE);
-            kern->add(9 * cs, dw + 9 * c0, part, dw + 9 * c0);
         }
+        for (int f = 0; f < filters; f++)
+            cvni_wino_unweight(w, f0 + f, c0, cvni_min(c1, w->in.channels) - c0,
+                               u + f * CVNI_WINO_DEEP, point, scratch);
     }
 }
 
-/* Rounds over some tiles each, as many as the shape says. */
-static void cvni_wino_weights(cvni_wino *w, double cost)
+/* Rounds over some tiles each, as many as the shape says: V (and A dy A^T) of all channels, then
+ * the products. */
+static void cvni_wino_rounds(cvni_wino *w, double cost)
 {
     const cvni_conv_job *j = w->job;
-    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE) +
-                      cvni_ceil_div(w->out.channels, CVNI_LINE);
+    const int weights = w->pass == CVNI_WEIGHTS;
+    const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    const double part = cost * w->group / w->tiles / j->c.G;
     w->v_point = cvni_wino_plane(w->group, w->in.pitch);
     w->d_point = cvni_wino_plane(w->group, w->out.pitch);
     w->v = (float *)j->work;
     w->d = w->v + CVNI_WINO_POINTS * w->v_point;
-    w->u = w->d + CVNI_WINO_POINTS * w->d_point;
+    w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
+    w->col_tasks = weights ? cvni_ceil_div(cols * CVNI_LINE, CVNI_WINO_DEEP) : 1;
+    if (w->row_tasks * w->col_tasks < 4 * j->net->threads)          /* each thread as many */
+        w->row_tasks = cvni_min(cvni_round_up(w->row_tasks, j->net->threads), rows);
     for (w->g = 0; w->g < j->c.G; w->g++) {
         for (w->first = 0; w->first < w->tiles; w->first += w->group) {
-            const double part = cost * w->group / w->tiles / j->c.G;
             w->count = cvni_min(w->group, w->tiles - w->first);
-            cvni_parallel_for(j->net, units, part, cvni_wino_both_part, w);
-            cvni_parallel_for(j->net, CVNI_WINO_POINTS, part, cvni_wino_point_part, w);
+            cvni_parallel_for(j->net, cols + (weights ? rows : 0), part, cvni_wino_read_part, w);
+            cvni_parallel_for(j->net, w->row_tasks * w->col_tasks, part,
+                              weights ? cvni_wino_weight_part : cvni_wino_filter_part, w);
         }
-        cvni_parallel_for(j->net, j->c.MG, 100.0 * j->c.MG * j->c.CG, cvni_wino_taps_part, w);
     }
 }
 
@@ -8095,18 +8219,21 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
     (void)net;
     for (int i = 1; i < 3; i++)
         can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
-    if (!can) return CVNI_CANNOT;
+    if (!can || cvni_max(c->CG, c->MG) > CVNI_WINO_CHANNELS) return CVNI_CANNOT;
     w = cvni_wino_of(c, pass);
-    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(48, c->most)
+    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(8, c->most)
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
-/* Tiles of a task or a round at most. */
+/* Tiles of a task or a round: as many in each, fewer where there are many channels. */
 static int cvni_wino_group(const cvni_wino *w)
 {
-    const int most = w->pass == CVNI_WEIGHTS ? cvni_wino_most(w, CVNI_WINO_BATCH, 512)
-                                             : cvni_wino_most(w, CVNI_WINO_CACHE, 96);
-    return cvni_min(most, w->tiles);
+    const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
+    const int cache = w->by_filters ? CVNI_WINO_ROUND : CVNI_WINO_CACHE;
+    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
+    const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
+                                   : cvni_min(cvni_max(fit, 32), 96);
+    return cvni_ceil_div(w->tiles, cvni_ceil_div(w->tiles, most));
 }
 
 static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -8114,17 +8241,20 @@ static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pa
 {
     const cvni_wino w = cvni_wino_of(c, pass);
     const int group = cvni_wino_group(&w);
-    const size_t tiles = sizeof(float) * CVNI_WINO_POINTS *
-                         (size_t)(cvni_wino_plane(group, w.in.pitch) +
-                                  cvni_wino_plane(group, w.out.pitch));
-    const size_t u = cvni_mul_size((size_t)w.point, CVNI_WINO_POINTS * sizeof(float));
+    const ptrdiff_t v = cvni_wino_plane(group, w.in.pitch);
+    const ptrdiff_t m = cvni_wino_plane(group, w.by_filters ? CVNI_WINO_WIDE : w.out.pitch);
+    const size_t points = CVNI_WINO_POINTS * sizeof(float);
     (void)net;
     n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
     if (pass == CVNI_WEIGHTS) {
-        n->work = cvni_add_size(tiles, u);
+        n->scratch += points * (CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE);
+        n->work = points * (size_t)(v + cvni_wino_plane(group, w.out.pitch));
+    } else if (w.by_filters) {
+        n->scratch += points * ((size_t)m + CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE);
+        n->work = points * (size_t)v;
     } else {
-        n->scratch += tiles;
-        n->packed = cvni_mul_size(u, (size_t)c->G);
+        n->scratch += points * (size_t)(v + m);
+        n->packed = points * (size_t)w.point * (size_t)c->G;
     }
 }
 
@@ -8133,14 +8263,14 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     cvni_wino w = cvni_wino_of(&j->c, pass);
     w.job = j;
     w.group = cvni_wino_group(&w);
-    if (pass == CVNI_WEIGHTS) {
-        cvni_wino_weights(&w, cost);
+    if (w.by_filters) {
+        cvni_wino_rounds(&w, cost);
     } else {
         const int want = cvni_ceil_div(j->net->threads, j->c.G);
         const int groups = cvni_round_up(cvni_ceil_div(w.tiles, w.group), want);
         w.group = cvni_ceil_div(w.tiles, groups);
         cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
-                          cvni_wino_image_part, &w);
+                          cvni_wino_tile_part, &w);
     }
 }
 
