@@ -2360,7 +2360,7 @@ typedef struct cvni_tile {
  *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
  * where of a row of x columns up to a multiple of a vector are read. Or, `side` not 0, from the
  * plane x [H, W] itself, which zeros surround:
- *   y[r*ldy + c] (+)= act(bias + sum over i, k < side of w[i*side + k]*x[r + i - top][c + k - left]) */
+ *   y[r*ldy + c] (+)= act(bias + sum over i, k of w[i*side + k]*x[r + i - top][c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
     int side;
@@ -6653,7 +6653,8 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     for (int a = 0; a < f->sh; a++, to += f->sw * f->phase) {
         const int above = cvni_ceil_div(f->top - a, f->sh) - first;
         const int r0 = cvni_max(0, cvni_min(above, rows));
-        const int r1 = cvni_max(r0, cvni_min(cvni_ceil_div(f->H + f->top - a, f->sh) - first, rows));
+        const int below = cvni_ceil_div(f->H + f->top - a, f->sh) - first;
+        const int r1 = cvni_max(r0, cvni_min(below, rows));
         const float *from = plane + ((ptrdiff_t)(first + r0) * f->sh + a - f->top) * f->W;
         if (f->sw == 1 && f->mode == CVN_PAD_ZERO) {
             cvni_zero(to, (size_t)(r0 * f->pitch));
@@ -6825,8 +6826,8 @@ static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
 }
 
 /* The stencil of phase p but for its rows and y; w: room for its weights. */
-static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p, const float *weight,
-                               float *w)
+static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p,
+                               const float *weight, float *w)
 {
     s->taps = t->first[p + 1] - t->first[p];
     s->at = t->at + t->first[p];
@@ -24444,7 +24445,8 @@ static CVNI_ALWAYS_INLINE __m256i cvni_fold_lanes_avx2(const cvni_stencil *s, in
 
 /* The first n lanes of v to y. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n, __m256 v)
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n,
+                                                       __m256 v)
 {
     const __m256i m = cvni_tail_avx2(n);
     if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y, m), v);
@@ -24488,7 +24490,8 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, const 
 }
 
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE __m256 cvni_dot3_avx2(cvni_three_avx2 x, cvni_three_avx2 w, __m256 sum)
+static CVNI_ALWAYS_INLINE __m256 cvni_dot3_avx2(cvni_three_avx2 x, cvni_three_avx2 w,
+                                                __m256 sum)
 {
     sum = _mm256_fmadd_ps(w.a, x.a, sum);
     sum = _mm256_fmadd_ps(w.b, x.b, sum);
@@ -24496,7 +24499,8 @@ static CVNI_ALWAYS_INLINE __m256 cvni_dot3_avx2(cvni_three_avx2 x, cvni_three_av
 }
 
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_avx2 x, cvni_three_avx2 a)
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_avx2 x,
+                                                          cvni_three_avx2 a)
 {
     a.a = _mm256_fmadd_ps(d, x.a, a.a);
     a.b = _mm256_fmadd_ps(d, x.b, a.b);
@@ -24553,8 +24557,8 @@ static void cvni_stencil3_avx2(const cvni_stencil *s)
         }
 }
 
-/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
- * lanes to store. */
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
 CVNI_TARGET("avx2,fma")
 static void cvni_stencil_avx2(const cvni_stencil *s)
 {
@@ -25276,7 +25280,8 @@ static CVNI_ALWAYS_INLINE __m512i cvni_fold_lanes_avx512(const cvni_stencil *s, 
 
 /* The first n lanes of v to y. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n, __m512 v)
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n,
+                                                         __m512 v)
 {
     const __mmask16 m = cvni_tail_avx512(n);
     if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
@@ -25320,7 +25325,8 @@ static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, co
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_dot3_avx512(cvni_three_avx512 x, cvni_three_avx512 w, __m512 sum)
+static CVNI_ALWAYS_INLINE __m512 cvni_dot3_avx512(cvni_three_avx512 x, cvni_three_avx512 w,
+                                                  __m512 sum)
 {
     sum = _mm512_fmadd_ps(w.a, x.a, sum);
     sum = _mm512_fmadd_ps(w.b, x.b, sum);
@@ -25328,7 +25334,8 @@ static CVNI_ALWAYS_INLINE __m512 cvni_dot3_avx512(cvni_three_avx512 x, cvni_thre
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_axpy3_avx512(__m512 d, cvni_three_avx512 x, cvni_three_avx512 a)
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_axpy3_avx512(__m512 d, cvni_three_avx512 x,
+                                                              cvni_three_avx512 a)
 {
     a.a = _mm512_fmadd_ps(d, x.a, a.a);
     a.b = _mm512_fmadd_ps(d, x.b, a.b);
@@ -25430,7 +25437,8 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, con
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_dot5_avx512(cvni_five_avx512 x, cvni_five_avx512 w, __m512 sum)
+static CVNI_ALWAYS_INLINE __m512 cvni_dot5_avx512(cvni_five_avx512 x, cvni_five_avx512 w,
+                                                  __m512 sum)
 {
     sum = _mm512_fmadd_ps(w.a, x.a, sum);
     sum = _mm512_fmadd_ps(w.b, x.b, sum);
@@ -25440,7 +25448,8 @@ static CVNI_ALWAYS_INLINE __m512 cvni_dot5_avx512(cvni_five_avx512 x, cvni_five_
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five_avx512 x, cvni_five_avx512 a)
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five_avx512 x,
+                                                             cvni_five_avx512 a)
 {
     a.a = _mm512_fmadd_ps(d, x.a, a.a);
     a.b = _mm512_fmadd_ps(d, x.b, a.b);
@@ -25497,8 +25506,8 @@ static void cvni_stencil5_avx512(const cvni_stencil *s)
         }
 }
 
-/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
- * lanes to store. */
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
 CVNI_TARGET("avx512f")
 static void cvni_stencil_avx512(const cvni_stencil *s)
 {
@@ -25618,7 +25627,7 @@ static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
         const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
         const float *y = s->y + c;
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
-        __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... of y */
+        __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... */
         __mmask16 m[5];
         for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
         for (int r = 0; r < s->rows + 4; r++, x += s->W, y += s->ldy) {
