@@ -2451,14 +2451,16 @@ typedef struct cvni_lines {
 /* M: B^T, A^T, A, G, G^T. */
 enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_WINO_TAPS_GRAD };
 
-/* One filter over a plane, from a frame of it (>>depthwise):
+/* One filter over a plane (>>depthwise). In general from a frame of it:
  *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
- * Of a row of x, columns up to a multiple of a vector are read. */
+ * where of a row of x columns up to a multiple of a vector are read. Or, `side` not 0, from the
+ * plane x [H, W] itself, which zeros surround:
+ *   y[r*ldy + c] (+)= act(bias + sum over i, k of w[i*side + k]*x[r + i - top][c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int taps;
-    int dense;                  /* side of a square of taps, at[t] = at[t % dense] +
-                                 * t/dense*pitch; or 0 */
+    int side;
+    int H, W, top, left;
+    int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
     const float *x, *w;         /* w: [taps] */
     const int *at;              /* [taps] */
@@ -2498,6 +2500,7 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    int side;                   /* largest one that both of these take */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -8280,9 +8283,12 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   A plane goes through a frame in the L1 cache, a strip of rows at a time: a copy with its pads,
- *   rows `pitch` floats apart, split by row and column modulo the stride of the windows. There each
- *   tap is an offset, the same for all positions, and kern->stencil adds all taps in registers:
+ *   3 x 3 and 5 x 5 with stride 1 and zeros around read the planes as they are: kern->stencil
+ *   keeps the weights in registers and makes several rows of y from each row of x; up is down with
+ *   the taps in reverse order and pads of kernel - 1 - pad. Others go through a frame in the L1
+ *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
+ *   and column modulo the stride of the windows. There each tap is an offset, the same for all
+ *   positions:
  *
  *     down      y[r][c] = sum over t of w[t]*frame[at[t] + r*pitch + c]
  *     up        the same with a frame of the small plane, for each phase of the big one (>>conv),
@@ -8305,6 +8311,8 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 #define CVNI_PLANE_FLOATS 6144          /* to aim at: half an L1 cache */
 #define CVNI_PLANE_MOST 32768
 #define CVNI_PLANE_ROUNDS 1024          /* vectors that a lane adds up in float */
+#define CVNI_PLANE_GROUP 8              /* channels whose dw are in the making: planes of an image
+                                         * that are read one after the other */
 
 typedef struct cvni_plane {
     int H, W;                           /* of the plane */
@@ -8448,7 +8456,8 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     for (int a = 0; a < f->sh; a++, to += f->sw * f->phase) {
         const int above = cvni_ceil_div(f->top - a, f->sh) - first;
         const int r0 = cvni_max(0, cvni_min(above, rows));
-        const int r1 = cvni_max(r0, cvni_min(cvni_ceil_div(f->H + f->top - a, f->sh) - first, rows));
+        const int below = cvni_ceil_div(f->H + f->top - a, f->sh) - first;
+        const int r1 = cvni_max(r0, cvni_min(below, rows));
         const float *from = plane + ((ptrdiff_t)(first + r0) * f->sh + a - f->top) * f->W;
         if (f->sw == 1 && f->mode == CVN_PAD_ZERO) {
             cvni_zero(to, (size_t)(r0 * f->pitch));
@@ -8466,9 +8475,119 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     }
 }
 
+/* Does the kernel read the planes themselves? */
+static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    int side = (c->KW == 3 || c->KW == 5) && c->KW <= kern->side && a[0].big == 1 &&
+               a[0].small == 1 && c->KH == c->KW && a[0].kernel == 1 &&
+               c->d->pad_mode == CVN_PAD_ZERO;
+    for (int i = 1; i < 3; i++) side = side && a[i].stride == 1 && a[i].dilation == 1;
+    return side ? c->KW : 0;
+}
+
+/* Such a stencil, but for x, w and y; up: from small planes to big ones. */
+static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
+{
+    const cvni_conv *c = &j->c;
+    cvni_stencil s;
+    memset(&s, 0, sizeof s);
+    s.side = c->KW;
+    s.taps = c->taps;
+    s.fold = 1;
+    s.rows = up ? c->H : c->OH;
+    s.cols = up ? c->W : c->OW;
+    s.H = up ? c->OH : c->H;
+    s.W = up ? c->OW : c->W;
+    s.top = up ? c->KH - 1 - c->axis[1].pad : c->axis[1].pad;
+    s.left = up ? c->KW - 1 - c->axis[2].pad : c->axis[2].pad;
+    s.ldy = s.cols;
+    s.add = j->add;
+    s.act = j->act != NULL;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    s.ceiling = HUGE_VALF;
+    return s;
+}
+
+/* Tasks are small planes of the batch. */
+static void cvni_side_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_stencil s = cvni_stencil_of(j, 0);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int m = t % c->M;
+        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
+        s.w = j->weight + (ptrdiff_t)m * c->taps;
+        s.bias = j->bias ? j->bias[m] : 0;
+        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
+        j->net->k->stencil(&s);
+    }
+}
+
+/* Tasks are big planes of the batch. */
+static void cvni_side_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_stencil s = cvni_stencil_of(j, 1);
+    float w[25];
+    (void)worker;
+    s.w = w;
+    for (int t = begin; t < end; t++)
+        for (int k = 0; k < c->MG; k++) {
+            const float *weight = j->weight + ((ptrdiff_t)(t % c->C) * c->MG + k) * c->taps;
+            for (int i = 0; i < c->taps; i++) w[i] = weight[c->taps - 1 - i];
+            s.x = j->small + ((ptrdiff_t)t * c->MG + k) * c->OH * c->OW;
+            s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
+            s.add = j->add || k;
+            s.y = j->to + (ptrdiff_t)t * c->H * c->W;
+            j->net->k->stencil(&s);
+        }
+}
+
+/* dw += the sums of the lanes, which become 0. */
+static void cvni_depthwise_flush(const cvni_kernels *kern, int n, float *lanes, double *dw)
+{
+    for (int i = 0; i < n; i++) dw[i] += (double)kern->sum(kern->unit, lanes + i * kern->unit);
+    cvni_zero(lanes, (size_t)n * (size_t)kern->unit);
+}
+
+/* Tasks are channels. */
+static void cvni_side_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int n = c->MG * c->taps;
+    float *lanes = (float *)cvni_scratch(j->net, worker);
+    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
+    cvni_stencil s = cvni_stencil_of(j, 0);
+    const double plane = (double)s.rows * cvni_ceil_div(s.cols, kern->unit);
+    cvni_zero(lanes, (size_t)CVNI_PLANE_GROUP * (size_t)n * (size_t)kern->unit);
+    for (int t = begin; t < end; t += CVNI_PLANE_GROUP) {
+        const int group = cvni_min(CVNI_PLANE_GROUP, end - t);
+        double rounds = 0;
+        memset(dw, 0, sizeof dw);
+        for (int i = 0; i < c->N; i++) {
+            for (int k = 0; k < group * c->MG; k++) {
+                const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
+                s.x = j->big + ((ptrdiff_t)i * c->C + m / c->MG) * c->H * c->W;
+                s.y = (float *)(void *)j->small + ((ptrdiff_t)i * c->M + m) * c->OH * c->OW;
+                kern->stencil_sums(&s, lanes + k * c->taps * kern->unit);
+            }
+            rounds += plane;
+            if (rounds < CVNI_PLANE_ROUNDS && i + 1 < c->N) continue;
+            cvni_depthwise_flush(kern, group * n, lanes, dw);
+            rounds = 0;
+        }
+        for (int i = 0; i < group * n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+    }
+}
+
 /* The taps, and where each reads in the frame; for up by phase: first[p].. are those of phase p. */
 typedef struct cvni_plane_taps {
-    int dense;
     int first[CVNI_PLANE_STRIDE * CVNI_PLANE_STRIDE + 1];
     int tap[CVNI_PLANE_TAPS], at[CVNI_PLANE_TAPS];
 } cvni_plane_taps;
@@ -8477,7 +8596,6 @@ static cvni_plane_taps cvni_taps_down(const cvni_conv *c, const cvni_plane *f)
 {
     const cvni_axis *a = c->axis + 1;
     cvni_plane_taps t;
-    t.dense = c->KH == c->KW && f->sh == 1 && a[0].dilation == 1 ? c->KW : 0;
     t.first[0] = 0;
     t.first[1] = c->taps;
     for (int k = 0; k < c->taps; k++) {
@@ -8496,7 +8614,6 @@ static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
     const int sh = a[0].stride, sw = a[1].stride;
     int n = 0;
     cvni_plane_taps t;
-    t.dense = c->KH == c->KW && sh == 1 && sw == 1 && a[0].dilation == 1 ? c->KW : 0;
     for (int p = 0; p < sh * sw; p++) {
         t.first[p] = n;
         for (int k = c->taps - 1; k >= 0; k--) {
@@ -8512,11 +8629,10 @@ static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
 }
 
 /* The stencil of phase p but for its rows and y; w: room for its weights. */
-static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p, const float *weight,
-                               float *w)
+static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p,
+                               const float *weight, float *w)
 {
     s->taps = t->first[p + 1] - t->first[p];
-    s->dense = t->dense;
     s->at = t->at + t->first[p];
     s->w = w;
     for (int i = 0; i < s->taps; i++) w[i] = weight[t->tap[t->first[p] + i]];
@@ -8537,7 +8653,7 @@ static float *cvni_plane_start(const cvn_net *net, const cvni_plane *f, int work
 }
 
 /* Tasks are channels of the batch. */
-static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+static void cvni_plane_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8589,7 +8705,7 @@ static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x,
 }
 
 /* Rows row, row + stride, ... of a big plane: += or = what a frame of a small plane gives. */
-static void cvni_depthwise_up_rows(const cvni_conv_job *j, const cvni_plane *f,
+static void cvni_plane_up_rows(const cvni_conv_job *j, const cvni_plane *f,
                                    const cvni_plane_taps *taps, const float *weight, int row,
                                    cvni_stencil *s, float *to)
 {
@@ -8618,7 +8734,7 @@ static void cvni_depthwise_up_rows(const cvni_conv_job *j, const cvni_plane *f,
 }
 
 /* Tasks are channels of the batch. */
-static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+static void cvni_plane_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8639,23 +8755,15 @@ static void cvni_depthwise_up_part(void *context, int begin, int end, int worker
                                 rows + f.reach[0], frame);
                 for (int a = 0; a < cvni_min(sh, c->BH - row * sh); a++) {
                     s.rows = cvni_min(rows, cvni_ceil_div(c->BH - a, sh) - row);
-                    cvni_depthwise_up_rows(j, &f, &taps, weight, row * sh + a, &s,
+                    cvni_plane_up_rows(j, &f, &taps, weight, row * sh + a, &s,
                                            j->to + (ptrdiff_t)t * c->BH * c->BW);
                 }
             }
         }
 }
 
-/* dw += the lanes' sums, which become 0. */
-static void cvni_depthwise_flush(int n, int unit, float *lanes, double *dw)
-{
-    for (int i = 0; i < n; i++)
-        for (int lane = 0; lane < unit; lane++) dw[i] += (double)lanes[i * unit + lane];
-    cvni_zero(lanes, (size_t)n * (size_t)unit);
-}
-
 /* Tasks are channels. */
-static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+static void cvni_plane_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8670,7 +8778,6 @@ static void cvni_depthwise_weight_part(void *context, int begin, int end, int wo
     cvni_zero(lanes, (size_t)n * (size_t)unit);
     s.taps = c->taps;
     s.at = taps.at;
-    s.dense = taps.dense;
     for (int t = begin; t < end; t++) {
         double rounds = 0;
         memset(dw, 0, sizeof dw);
@@ -8687,10 +8794,10 @@ static void cvni_depthwise_weight_part(void *context, int begin, int end, int wo
                 }
                 rounds += (double)s.rows * cvni_ceil_div(c->OW, unit) / f.fold;
                 if (rounds < CVNI_PLANE_ROUNDS) continue;
-                cvni_depthwise_flush(n, unit, lanes, dw);
+                cvni_depthwise_flush(j->net->k, n, lanes, dw);
                 rounds = 0;
             }
-        cvni_depthwise_flush(n, unit, lanes, dw);
+        cvni_depthwise_flush(j->net->k, n, lanes, dw);
         for (int i = 0; i < n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
     }
 }
@@ -8828,6 +8935,12 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 {
     cvni_plane f;
     ptrdiff_t floats = 0;
+    if (cvni_stencil_side(net->k, c)) {
+        if (pass == CVNI_WEIGHTS)
+            n->scratch = CVNI_PLANE_GROUP * (size_t)c->MG * (size_t)c->taps *
+                         (size_t)net->k->unit * sizeof(float);
+        return;
+    }
     if (!cvni_plane_serves(c, pass, net->k->unit)) return;
     f = cvni_plane_of(c, pass, net->k->unit);
     if (pass == CVNI_UP) floats = (ptrdiff_t)c->axis[2].stride * f.strip * f.out_cols;
@@ -8837,17 +8950,19 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 
 static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
+    static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
+        { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
+        { cvni_plane_down_part, cvni_plane_up_part, cvni_plane_weight_part },
+        { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
+    };
     const cvni_conv *c = &j->c;
-    const int frame = cvni_plane_serves(c, pass, j->net->k->unit);
-    if (pass == CVNI_DOWN)
-        cvni_parallel_for(j->net, c->N * (frame ? c->C : c->M), cost,
-                          frame ? cvni_depthwise_down_part : cvni_by_tap_down_part, j);
-    else if (pass == CVNI_UP)
-        cvni_parallel_for(j->net, c->N * c->C, cost,
-                          frame ? cvni_depthwise_up_part : cvni_by_tap_up_part, j);
-    else
-        cvni_parallel_for(j->net, frame ? c->C : c->M * c->taps, cost,
-                          frame ? cvni_depthwise_weight_part : cvni_by_tap_weight_part, j);
+    const int how = cvni_stencil_side(j->net->k, c)                  ? 0
+                    : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
+                                                                  : 2;
+    int tasks = c->N * c->C;
+    if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
+    if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
+    cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -25454,6 +25569,7 @@ CVNI_COLD_END
  *                                                                   tested: tests/test_kernels.c */
 
 #define CVNI_LANES 8
+#define CVNI_STENCIL_AHEAD 1024         /* floats from what a stencil reads to what it fetches */
 
 #if defined(CVNI_VECTOR4)
 typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
@@ -25930,23 +26046,67 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+/* Does row h of the plane exist? */
+static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
+{
+    return h >= 0 && h < s->H;
+}
+
+/* n sums to row r of y from column c. */
+CVNI_HOT
+static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, float *sum)
+{
+    float *y = s->y + r * s->ldy + c;
+    for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
+    if (s->act) cvni_relu_c(n, s->slope, sum, sum);
+    for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+}
+
+/* The tap k of a side, of columns c.. of y, inside the plane: lanes from and to. */
+static void cvni_stencil_inside(const cvni_stencil *s, int k, int c, int *from, int *to)
+{
+    *from = cvni_max(0, s->left - k - c);
+    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c), s->W + s->left - k - c);
+}
+
+CVNI_HOT
+static void cvni_stencil_side_c(const cvni_stencil *s)
+{
+    for (int r = 0; r < s->rows; r++)
+        for (int c = 0; c < s->cols; c += CVNI_LANES) {
+            float sum[CVNI_LANES];
+            for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
+            for (int t = 0; t < s->taps; t++) {
+                const int h = r + t / s->side - s->top;
+                const float *x = s->x + (ptrdiff_t)h * s->W + (c + t % s->side - s->left);
+                int from, to;
+                cvni_stencil_inside(s, t % s->side, c, &from, &to);
+                if (!cvni_row_inside(s, h)) continue;
+                if (to - from == CVNI_LANES)
+                    for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
+                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j];
+            }
+            cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
+        }
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
 {
+    if (s->side) {
+        cvni_stencil_side_c(s);
+        return;
+    }
     for (int r = 0; r < s->rows; r++)
         for (int c = 0; c < s->cols; c += CVNI_LANES) {
-            float *y = s->y + r * s->ldy + c;
-            const int n = cvni_min(CVNI_LANES, s->cols - c);
             float sum[CVNI_LANES];
             for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
             for (int t = 0; t < s->taps; t++) {
                 const float *x = s->x + s->at[t] + r * s->pitch + c;
                 for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
             }
-            for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
-            if (s->act) cvni_relu_c(n, s->slope, sum, sum);
-            for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+            cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
         }
 }
 
@@ -25955,12 +26115,19 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
 {
     for (int t = 0; t < s->taps; t++, sums += CVNI_LANES)
         for (int r = 0; r < s->rows; r++) {
-            const float *x = s->x + s->at[t] + r * s->pitch;
             const float *y = s->y + r * s->ldy;
-            int c = 0;
-            for (; c + CVNI_LANES <= s->cols; c += CVNI_LANES)
-                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[c + j] * x[c + j];
-            for (int j = 0; c + j < s->cols; j++) sums[j] += y[c + j] * x[c + j];
+            const float *x = s->x + r * s->pitch;
+            const int h = s->side ? r + t / s->side - s->top : 0;
+            int from = 0, to = s->cols;
+            if (s->side) {
+                from = cvni_max(0, s->left - t % s->side);
+                to = cvni_min(to, s->W + s->left - t % s->side);
+                x = s->x + (ptrdiff_t)h * s->W + (t % s->side - s->left);
+                if (!cvni_row_inside(s, h)) continue;
+            } else x += s->at[t];
+            for (; from + CVNI_LANES <= to; from += CVNI_LANES)
+                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[from + j] * x[from + j];
+            for (int j = 0; from + j < to; j++) sums[j] += y[from + j] * x[from + j];
         }
 }
 
@@ -25988,6 +26155,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             5,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
                                              cvni_exp_c,
@@ -26676,7 +26844,8 @@ static CVNI_ALWAYS_INLINE __m256i cvni_fold_lanes_avx2(const cvni_stencil *s, in
 
 /* The first n lanes of v to y. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n, __m256 v)
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n,
+                                                       __m256 v)
 {
     const __m256i m = cvni_tail_avx2(n);
     if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y, m), v);
@@ -26701,59 +26870,103 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_set3_avx2(const float *w)
     return v;
 }
 
-/* sum + three taps of a row. */
+/* Lanes whose column, `first` in lane 0, lies inside the plane. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE __m256 cvni_row3_avx2(const float *x, ptrdiff_t at1, ptrdiff_t at2,
-                                             cvni_three_avx2 w, __m256 sum)
+static CVNI_ALWAYS_INLINE __m256i cvni_inside_avx2(const cvni_stencil *s, int first)
 {
-    sum = _mm256_fmadd_ps(w.a, _mm256_loadu_ps(x), sum);
-    sum = _mm256_fmadd_ps(w.b, _mm256_loadu_ps(x + at1), sum);
-    return _mm256_fmadd_ps(w.c, _mm256_loadu_ps(x + at2), sum);
+    return _mm256_andnot_si256(cvni_tail_avx2(-first), cvni_tail_avx2(s->W - first));
 }
 
-/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+/* Columns that taps 0..2 of a row read, m[k] those inside. */
 CVNI_TARGET("avx2,fma")
-static int cvni_stencil3_avx2(const cvni_stencil *s)
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, const __m256i m[3])
+{
+    cvni_three_avx2 v;
+    v.a = _mm256_maskload_ps(x, m[0]);
+    v.b = _mm256_maskload_ps(x + 1, m[1]);
+    v.c = _mm256_maskload_ps(x + 2, m[2]);
+    return v;
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_dot3_avx2(cvni_three_avx2 x, cvni_three_avx2 w,
+                                                __m256 sum)
+{
+    sum = _mm256_fmadd_ps(w.a, x.a, sum);
+    sum = _mm256_fmadd_ps(w.b, x.b, sum);
+    return _mm256_fmadd_ps(w.c, x.c, sum);
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_avx2 x,
+                                                          cvni_three_avx2 a)
+{
+    a.a = _mm256_fmadd_ps(d, x.a, a.a);
+    a.b = _mm256_fmadd_ps(d, x.b, a.b);
+    a.c = _mm256_fmadd_ps(d, x.c, a.c);
+    return a;
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil3_avx2(const cvni_stencil *s)
 {
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
-    const __m256 bias = _mm256_set1_ps(s->bias);
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
-    int r = 0;
-    for (; r + 4 <= s->rows; r += 4)
+    const ptrdiff_t W = s->W;
+    for (int r = 0; r < s->rows; r += 4)
         for (int c = 0; c < s->cols; c += 8) {
-            const float *x = s->x + s->at[0] + r * pitch + c;
+            const int h = r - s->top;
+            const float *x = s->x + h * W + (c - s->left);
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(8, s->cols - c);
-            __m256 s0 = cvni_row3_avx2(x, at1, at2, w0, bias);
-            __m256 s1 = cvni_row3_avx2(x + pitch, at1, at2, w0, bias);
-            __m256 s2 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w0, bias);
-            __m256 s3 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w0, bias);
-            s0 = cvni_row3_avx2(x + pitch, at1, at2, w1, s0);
-            s1 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w1, s1);
-            s2 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w1, s2);
-            s3 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w1, s3);
-            s0 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w2, s0);
-            s1 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w2, s1);
-            s2 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w2, s2);
-            s3 = cvni_row3_avx2(x + 5 * pitch, at1, at2, w2, s3);
+            __m256 s0 = _mm256_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
+            __m256i m[3];
+            for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+            if (cvni_row_inside(s, h)) s0 = cvni_dot3_avx2(cvni_load3_avx2(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + W, m);
+                s0 = cvni_dot3_avx2(v, w1, s0);
+                s1 = cvni_dot3_avx2(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 2 * W, m);
+                s0 = cvni_dot3_avx2(v, w2, s0);
+                s1 = cvni_dot3_avx2(v, w1, s1);
+                s2 = cvni_dot3_avx2(v, w0, s2);
+            }
+            if (cvni_row_inside(s, h + 3)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 3 * W, m);
+                s1 = cvni_dot3_avx2(v, w2, s1);
+                s2 = cvni_dot3_avx2(v, w1, s2);
+                s3 = cvni_dot3_avx2(v, w0, s3);
+            }
+            if (cvni_row_inside(s, h + 4)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 4 * W, m);
+                s2 = cvni_dot3_avx2(v, w2, s2);
+                s3 = cvni_dot3_avx2(v, w1, s3);
+            }
+            if (cvni_row_inside(s, h + 5))
+                s3 = cvni_dot3_avx2(cvni_load3_avx2(x + 5 * W, m), w2, s3);
             cvni_stencil_store_avx2(s, y, n, s0);
-            cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
-            cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
-            cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
+            if (r + 1 < s->rows) cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
+            if (r + 2 < s->rows) cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
+            if (r + 3 < s->rows) cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
         }
-    return r;
 }
 
-/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
- * lanes to store. */
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
 CVNI_TARGET("avx2,fma")
 static void cvni_stencil_avx2(const cvni_stencil *s)
 {
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
     int r = 0, c = 0;
-    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx2(s);
+    if (s->side == 3) {
+        cvni_stencil3_avx2(s);
+        return;
+    }
     while (r < s->rows) {
         const float *x[4] = { s->x, s->x, s->x, s->x };
         float *y[4] = { s->y, s->y, s->y, s->y };
@@ -26798,46 +27011,43 @@ static CVNI_ALWAYS_INLINE void cvni_add_to_avx2(float *to, __m256 v)
     _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), v));
 }
 
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_add3_avx2(float *to, cvni_three_avx2 v)
+{
+    cvni_add_to_avx2(to, v.a);
+    cvni_add_to_avx2(to + 8, v.b);
+    cvni_add_to_avx2(to + 2 * 8, v.c);
+}
+
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx2,fma")
 static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
 {
     const __m256 zero = _mm256_setzero_ps();
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
-    __m256 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
-    __m256 c0 = zero, c1 = zero, c2 = zero;
+    cvni_three_avx2 a0 = { zero, zero, zero };
+    cvni_three_avx2 a1 = a0, a2 = a0;
     for (int c = 0; c < s->cols; c += 8) {
-        const float *x = s->x + s->at[0] + c;
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
         const float *y = s->y + c;
-        const __m256i m = cvni_tail_avx2(cvni_min(8, s->cols - c));
-        __m256 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
-        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
-            const __m256 x0 = _mm256_loadu_ps(x);
-            const __m256 x1 = _mm256_loadu_ps(x + at1);
-            const __m256 x2 = _mm256_loadu_ps(x + at2);
+        const __m256i n = cvni_tail_avx2(cvni_min(8, s->cols - c));
+        __m256 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
+        __m256i m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
             d2 = d1;
             d1 = d0;
-            d0 = r < s->rows ? _mm256_maskload_ps(y, m) : zero;
-            a0 = _mm256_fmadd_ps(d0, x0, a0);
-            a1 = _mm256_fmadd_ps(d0, x1, a1);
-            a2 = _mm256_fmadd_ps(d0, x2, a2);
-            b0 = _mm256_fmadd_ps(d1, x0, b0);
-            b1 = _mm256_fmadd_ps(d1, x1, b1);
-            b2 = _mm256_fmadd_ps(d1, x2, b2);
-            c0 = _mm256_fmadd_ps(d2, x0, c0);
-            c1 = _mm256_fmadd_ps(d2, x1, c1);
-            c2 = _mm256_fmadd_ps(d2, x2, c2);
+            d0 = r < s->rows ? _mm256_maskload_ps(y, n) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x, m);
+                a0 = cvni_axpy3_avx2(d0, v, a0);
+                a1 = cvni_axpy3_avx2(d1, v, a1);
+                a2 = cvni_axpy3_avx2(d2, v, a2);
+            }
         }
     }
-    cvni_add_to_avx2(sums, a0);
-    cvni_add_to_avx2(sums + 8, a1);
-    cvni_add_to_avx2(sums + 2 * 8, a2);
-    cvni_add_to_avx2(sums + 3 * 8, b0);
-    cvni_add_to_avx2(sums + 4 * 8, b1);
-    cvni_add_to_avx2(sums + 5 * 8, b2);
-    cvni_add_to_avx2(sums + 6 * 8, c0);
-    cvni_add_to_avx2(sums + 7 * 8, c1);
-    cvni_add_to_avx2(sums + 8 * 8, c2);
+    cvni_add3_avx2(sums, a0);
+    cvni_add3_avx2(sums + 3 * 8, a1);
+    cvni_add3_avx2(sums + 6 * 8, a2);
 }
 
 /* Any taps: five at a time, the last one again where there are fewer. */
@@ -26847,7 +27057,7 @@ static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 1) : _mm256_setzero_si256();
     const __m256 zero = _mm256_setzero_ps();
     const int last = s->taps - 1;
-    if (s->dense == 3 && s->fold == 1) {
+    if (s->side == 3) {
         cvni_stencil_sums3_avx2(s, sums);
         return;
     }
@@ -26903,6 +27113,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                3,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
@@ -27661,7 +27872,8 @@ static CVNI_ALWAYS_INLINE __m512i cvni_fold_lanes_avx512(const cvni_stencil *s, 
 
 /* The first n lanes of v to y. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n, __m512 v)
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n,
+                                                         __m512 v)
 {
     const __mmask16 m = cvni_tail_avx512(n);
     if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
@@ -27684,49 +27896,109 @@ static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_set3_avx512(const float *w)
     return v;
 }
 
-/* sum + three taps of a row. */
+/* Lanes whose column, `first` in lane 0, lies inside the plane. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_row3_avx512(const float *x, ptrdiff_t at1, ptrdiff_t at2,
-                                             cvni_three_avx512 w, __m512 sum)
+static CVNI_ALWAYS_INLINE __mmask16 cvni_inside_avx512(const cvni_stencil *s, int first)
 {
-    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
-    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at1), sum);
-    return _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at2), sum);
+    const int end = s->W - first;
+    const unsigned below = end >= 16 ? 0xFFFFu : (1u << cvni_max(0, end)) - 1;
+    return (__mmask16)(first < 0 ? below >> cvni_min(-first, 16) << cvni_min(-first, 16) : below);
 }
 
-/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+/* Columns that taps 0..2 of a row read, m[k] those inside. */
 CVNI_TARGET("avx512f")
-static int cvni_stencil3_avx512(const cvni_stencil *s)
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, const __mmask16 m[3])
 {
-    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
-    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
-    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
-    const __m512 bias = _mm512_set1_ps(s->bias);
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
-    int r = 0;
-    for (; r + 4 <= s->rows; r += 4)
-        for (int c = 0; c < s->cols; c += 16) {
-            const float *x = s->x + s->at[0] + r * pitch + c;
-            float *y = s->y + r * s->ldy + c;
-            const int n = cvni_min(16, s->cols - c);
-            __m512 s0 = cvni_row3_avx512(x, at1, at2, w0, bias);
-            __m512 s1 = cvni_row3_avx512(x + pitch, at1, at2, w0, bias);
-            __m512 s2 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w0, bias);
-            __m512 s3 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w0, bias);
-            s0 = cvni_row3_avx512(x + pitch, at1, at2, w1, s0);
-            s1 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w1, s1);
-            s2 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w1, s2);
-            s3 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w1, s3);
-            s0 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w2, s0);
-            s1 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w2, s1);
-            s2 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w2, s2);
-            s3 = cvni_row3_avx512(x + 5 * pitch, at1, at2, w2, s3);
-            cvni_stencil_store_avx512(s, y, n, s0);
-            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
-            cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
-            cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+    cvni_three_avx512 v;
+    v.a = _mm512_maskz_loadu_ps(m[0], x);
+    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
+    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    return v;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_dot3_avx512(cvni_three_avx512 x, cvni_three_avx512 w,
+                                                  __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, x.a, sum);
+    sum = _mm512_fmadd_ps(w.b, x.b, sum);
+    return _mm512_fmadd_ps(w.c, x.c, sum);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_axpy3_avx512(__m512 d, cvni_three_avx512 x,
+                                                              cvni_three_avx512 a)
+{
+    a.a = _mm512_fmadd_ps(d, x.a, a.a);
+    a.b = _mm512_fmadd_ps(d, x.b, a.b);
+    a.c = _mm512_fmadd_ps(d, x.c, a.c);
+    return a;
+}
+
+typedef struct cvni_nine_avx512 { cvni_three_avx512 a, b, c; } cvni_nine_avx512;
+
+/* 3 x 3: four rows of y from the rows h.. of x, each read once; all: each of them is inside. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, int all, int h,
+                                                         const float *x, const __mmask16 m[3],
+                                                         cvni_nine_avx512 w, int rows, int n,
+                                                         float *y)
+{
+    const ptrdiff_t W = s->W;
+    __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
+    cvni_three_avx512 v;
+    for (int i = 1; i < 5; i++)
+        _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+    if (all || cvni_row_inside(s, h)) s0 = cvni_dot3_avx512(cvni_load3_avx512(x, m), w.a, s0);
+    if (all || cvni_row_inside(s, h + 1)) {
+        v = cvni_load3_avx512(x + W, m);
+        s0 = cvni_dot3_avx512(v, w.b, s0);
+        s1 = cvni_dot3_avx512(v, w.a, s1);
+    }
+    if (all || cvni_row_inside(s, h + 2)) {
+        v = cvni_load3_avx512(x + 2 * W, m);
+        s0 = cvni_dot3_avx512(v, w.c, s0);
+        s1 = cvni_dot3_avx512(v, w.b, s1);
+        s2 = cvni_dot3_avx512(v, w.a, s2);
+    }
+    if (all || cvni_row_inside(s, h + 3)) {
+        v = cvni_load3_avx512(x + 3 * W, m);
+        s1 = cvni_dot3_avx512(v, w.c, s1);
+        s2 = cvni_dot3_avx512(v, w.b, s2);
+        s3 = cvni_dot3_avx512(v, w.a, s3);
+    }
+    if (all || cvni_row_inside(s, h + 4)) {
+        v = cvni_load3_avx512(x + 4 * W, m);
+        s2 = cvni_dot3_avx512(v, w.c, s2);
+        s3 = cvni_dot3_avx512(v, w.b, s3);
+    }
+    if (all || cvni_row_inside(s, h + 5))
+        s3 = cvni_dot3_avx512(cvni_load3_avx512(x + 5 * W, m), w.c, s3);
+    cvni_stencil_store_avx512(s, y, n, s0);
+    if (all || rows > 1) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+    if (all || rows > 2) cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
+    if (all || rows > 3) cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_avx512(const cvni_stencil *s)
+{
+    const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
+                                 cvni_set3_avx512(s->w + 6) };
+    const ptrdiff_t W = s->W;
+    for (int c = 0; c < s->cols; c += 16) {
+        const int n = cvni_min(16, s->cols - c);
+        const float *x = s->x - s->top * W + (c - s->left);
+        float *y = s->y + c;
+        __mmask16 m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows; r += 4, x += 4 * W, y += 4 * s->ldy) {
+            const int h = r - s->top;
+            if (h >= 0 && h + 5 < s->H && r + 4 <= s->rows)
+                cvni_stencil3_rows_avx512(s, 1, h, x, m, w, 4, n, y);
+            else cvni_stencil3_rows_avx512(s, 0, h, x, m, w, s->rows - r, n, y);
         }
-    return r;
+    }
 }
 
 typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
@@ -27743,62 +28015,104 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
     return v;
 }
 
-/* sum + five taps of a row, at[1..4] behind x. */
+/* Columns that taps 0..4 of a row read, m[k] those inside. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_row5_avx512(const float *x, const ptrdiff_t at[4],
-                                                  cvni_five_avx512 w, __m512 sum)
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, const __mmask16 m[5])
 {
-    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
-    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at[0]), sum);
-    sum = _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at[1]), sum);
-    sum = _mm512_fmadd_ps(w.d, _mm512_loadu_ps(x + at[2]), sum);
-    return _mm512_fmadd_ps(w.e, _mm512_loadu_ps(x + at[3]), sum);
+    cvni_five_avx512 v;
+    v.a = _mm512_maskz_loadu_ps(m[0], x);
+    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
+    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    v.d = _mm512_maskz_loadu_ps(m[3], x + 3);
+    v.e = _mm512_maskz_loadu_ps(m[4], x + 4);
+    return v;
 }
 
-/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. Returns the rows done. */
 CVNI_TARGET("avx512f")
-static int cvni_stencil5_avx512(const cvni_stencil *s)
+static CVNI_ALWAYS_INLINE __m512 cvni_dot5_avx512(cvni_five_avx512 x, cvni_five_avx512 w,
+                                                  __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, x.a, sum);
+    sum = _mm512_fmadd_ps(w.b, x.b, sum);
+    sum = _mm512_fmadd_ps(w.c, x.c, sum);
+    sum = _mm512_fmadd_ps(w.d, x.d, sum);
+    return _mm512_fmadd_ps(w.e, x.e, sum);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five_avx512 x,
+                                                             cvni_five_avx512 a)
+{
+    a.a = _mm512_fmadd_ps(d, x.a, a.a);
+    a.b = _mm512_fmadd_ps(d, x.b, a.b);
+    a.c = _mm512_fmadd_ps(d, x.c, a.c);
+    a.d = _mm512_fmadd_ps(d, x.d, a.d);
+    a.e = _mm512_fmadd_ps(d, x.e, a.e);
+    return a;
+}
+
+/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil5_avx512(const cvni_stencil *s)
 {
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
     const cvni_five_avx512 w3 = cvni_set5_avx512(s->w + 15);
     const cvni_five_avx512 w4 = cvni_set5_avx512(s->w + 20);
-    const __m512 bias = _mm512_set1_ps(s->bias);
-    const ptrdiff_t pitch = s->pitch;
-    const ptrdiff_t at[4] = { s->at[1] - s->at[0], s->at[2] - s->at[0], s->at[3] - s->at[0],
-                              s->at[4] - s->at[0] };
-    int r = 0;
-    for (; r + 2 <= s->rows; r += 2)
+    const ptrdiff_t W = s->W;
+    for (int r = 0; r < s->rows; r += 2)
         for (int c = 0; c < s->cols; c += 16) {
-            const float *x = s->x + s->at[0] + r * pitch + c;
+            const int h = r - s->top;
+            const float *x = s->x + h * W + (c - s->left);
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(16, s->cols - c);
-            __m512 s0 = cvni_row5_avx512(x, at, w0, bias);
-            __m512 s1 = cvni_row5_avx512(x + pitch, at, w0, bias);
-            s0 = cvni_row5_avx512(x + pitch, at, w1, s0);
-            s1 = cvni_row5_avx512(x + 2 * pitch, at, w1, s1);
-            s0 = cvni_row5_avx512(x + 2 * pitch, at, w2, s0);
-            s1 = cvni_row5_avx512(x + 3 * pitch, at, w2, s1);
-            s0 = cvni_row5_avx512(x + 3 * pitch, at, w3, s0);
-            s1 = cvni_row5_avx512(x + 4 * pitch, at, w3, s1);
-            s0 = cvni_row5_avx512(x + 4 * pitch, at, w4, s0);
-            s1 = cvni_row5_avx512(x + 5 * pitch, at, w4, s1);
+            __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
+            __mmask16 m[5];
+            for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+            if (cvni_row_inside(s, h)) s0 = cvni_dot5_avx512(cvni_load5_avx512(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + W, m);
+                s0 = cvni_dot5_avx512(v, w1, s0);
+                s1 = cvni_dot5_avx512(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 2 * W, m);
+                s0 = cvni_dot5_avx512(v, w2, s0);
+                s1 = cvni_dot5_avx512(v, w1, s1);
+            }
+            if (cvni_row_inside(s, h + 3)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 3 * W, m);
+                s0 = cvni_dot5_avx512(v, w3, s0);
+                s1 = cvni_dot5_avx512(v, w2, s1);
+            }
+            if (cvni_row_inside(s, h + 4)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 4 * W, m);
+                s0 = cvni_dot5_avx512(v, w4, s0);
+                s1 = cvni_dot5_avx512(v, w3, s1);
+            }
+            if (cvni_row_inside(s, h + 5))
+                s1 = cvni_dot5_avx512(cvni_load5_avx512(x + 5 * W, m), w4, s1);
             cvni_stencil_store_avx512(s, y, n, s0);
-            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+            if (r + 1 < s->rows) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
         }
-    return r;
 }
 
-/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
- * lanes to store. */
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
 CVNI_TARGET("avx512f")
 static void cvni_stencil_avx512(const cvni_stencil *s)
 {
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
-    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx512(s);
-    else if (s->dense == 5 && s->fold == 1) r = cvni_stencil5_avx512(s);
+    if (s->side == 3) {
+        cvni_stencil3_avx512(s);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil5_avx512(s);
+        return;
+    }
     while (r < s->rows) {
         const float *x[4] = { s->x, s->x, s->x, s->x };
         float *y[4] = { s->y, s->y, s->y, s->y };
@@ -27843,46 +28157,92 @@ static CVNI_ALWAYS_INLINE void cvni_add_to_avx512(float *to, __m512 v)
     _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), v));
 }
 
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add3_avx512(float *to, cvni_three_avx512 v)
+{
+    cvni_add_to_avx512(to, v.a);
+    cvni_add_to_avx512(to + 16, v.b);
+    cvni_add_to_avx512(to + 2 * 16, v.c);
+}
+
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx512f")
 static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
 {
     const __m512 zero = _mm512_setzero_ps();
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
-    __m512 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
-    __m512 c0 = zero, c1 = zero, c2 = zero;
+    cvni_three_avx512 a0 = { zero, zero, zero };
+    cvni_three_avx512 a1 = a0, a2 = a0;
     for (int c = 0; c < s->cols; c += 16) {
-        const float *x = s->x + s->at[0] + c;
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
         const float *y = s->y + c;
-        const __mmask16 m = cvni_tail_avx512(cvni_min(16, s->cols - c));
-        __m512 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
-        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
-            const __m512 x0 = _mm512_loadu_ps(x);
-            const __m512 x1 = _mm512_loadu_ps(x + at1);
-            const __m512 x2 = _mm512_loadu_ps(x + at2);
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
+        __mmask16 m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
+            _mm_prefetch((const char *)(x + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+            _mm_prefetch((const char *)(y + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
             d2 = d1;
             d1 = d0;
-            d0 = r < s->rows ? _mm512_maskz_loadu_ps(m, y) : zero;
-            a0 = _mm512_fmadd_ps(d0, x0, a0);
-            a1 = _mm512_fmadd_ps(d0, x1, a1);
-            a2 = _mm512_fmadd_ps(d0, x2, a2);
-            b0 = _mm512_fmadd_ps(d1, x0, b0);
-            b1 = _mm512_fmadd_ps(d1, x1, b1);
-            b2 = _mm512_fmadd_ps(d1, x2, b2);
-            c0 = _mm512_fmadd_ps(d2, x0, c0);
-            c1 = _mm512_fmadd_ps(d2, x1, c1);
-            c2 = _mm512_fmadd_ps(d2, x2, c2);
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(n, y) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_three_avx512 v = cvni_load3_avx512(x, m);
+                a0 = cvni_axpy3_avx512(d0, v, a0);
+                a1 = cvni_axpy3_avx512(d1, v, a1);
+                a2 = cvni_axpy3_avx512(d2, v, a2);
+            }
         }
     }
-    cvni_add_to_avx512(sums, a0);
-    cvni_add_to_avx512(sums + 16, a1);
-    cvni_add_to_avx512(sums + 2 * 16, a2);
-    cvni_add_to_avx512(sums + 3 * 16, b0);
-    cvni_add_to_avx512(sums + 4 * 16, b1);
-    cvni_add_to_avx512(sums + 5 * 16, b2);
-    cvni_add_to_avx512(sums + 6 * 16, c0);
-    cvni_add_to_avx512(sums + 7 * 16, c1);
-    cvni_add_to_avx512(sums + 8 * 16, c2);
+    cvni_add3_avx512(sums, a0);
+    cvni_add3_avx512(sums + 3 * 16, a1);
+    cvni_add3_avx512(sums + 6 * 16, a2);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
+{
+    cvni_add_to_avx512(to, v.a);
+    cvni_add_to_avx512(to + 16, v.b);
+    cvni_add_to_avx512(to + 2 * 16, v.c);
+    cvni_add_to_avx512(to + 3 * 16, v.d);
+    cvni_add_to_avx512(to + 4 * 16, v.e);
+}
+
+/* 5 x 5: five rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    cvni_five_avx512 a0 = { zero, zero, zero, zero, zero };
+    cvni_five_avx512 a1 = a0, a2 = a0, a3 = a0, a4 = a0;
+    for (int c = 0; c < s->cols; c += 16) {
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
+        const float *y = s->y + c;
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... */
+        __mmask16 m[5];
+        for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 4; r++, x += s->W, y += s->ldy) {
+            d4 = d3;
+            d3 = d2;
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(n, y) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x, m);
+                a0 = cvni_axpy5_avx512(d0, v, a0);
+                a1 = cvni_axpy5_avx512(d1, v, a1);
+                a2 = cvni_axpy5_avx512(d2, v, a2);
+                a3 = cvni_axpy5_avx512(d3, v, a3);
+                a4 = cvni_axpy5_avx512(d4, v, a4);
+            }
+        }
+    }
+    cvni_add5_avx512(sums, a0);
+    cvni_add5_avx512(sums + 5 * 16, a1);
+    cvni_add5_avx512(sums + 10 * 16, a2);
+    cvni_add5_avx512(sums + 15 * 16, a3);
+    cvni_add5_avx512(sums + 20 * 16, a4);
 }
 
 /* Any taps: five at a time, the last one again where there are fewer. */
@@ -27892,8 +28252,12 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 1) : _mm512_setzero_si512();
     const __m512 zero = _mm512_setzero_ps();
     const int last = s->taps - 1;
-    if (s->dense == 3 && s->fold == 1) {
+    if (s->side == 3) {
         cvni_stencil_sums3_avx512(s, sums);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil_sums5_avx512(s, sums);
         return;
     }
     for (int t = 0; t <= last; t += 5, sums += 5 * 16) {
@@ -27948,6 +28312,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  5,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,
