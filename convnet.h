@@ -4189,13 +4189,12 @@ static void cvni_plan_norms(const cvni_planner *p)
     }
 }
 
-/* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the
- * backward pass. */
-static int cvni_may_overwrite(const cvni_planner *p, int id)
+/* May layer `id` write its value where its input x lies? Nobody else reads that value, now or in
+ * the backward pass. */
+static int cvni_may_overwrite(const cvni_planner *p, int id, int x)
 {
     const cvn_net *net = p->net;
     const cvni_place *places = p->plan->places;
-    int x = net->layers[id].input[0];
     if (p->train && places[id].grad && net->layers[id].op->flags & CVNI_USES_X) return 0;
     for (;;) {
         const cvni_layer *l = &net->layers[x];
@@ -4343,6 +4342,16 @@ static int cvni_plan_layer_again(const cvni_planner *p, int id)
     return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
+/* The input that layer `id` overwrites, or 0; a sum either of its two. */
+static int cvni_plan_in_place(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    const int sum = cvni_is_add(p->net, l);
+    for (int i = 0; (sum || l->op->flags & CVNI_INPLACE) && i < 1 + sum; i++)
+        if (cvni_may_overwrite(p, id, l->input[i])) return l->input[i];
+    return 0;
+}
+
 /* A convolution or dense layer of a training plan applies the relu behind it when it stores its
  * value, if that one works in place anyway; the backward pass is the relu's own. */
 static void cvni_plan_store(const cvni_planner *p, int id)
@@ -4368,9 +4377,9 @@ static int cvni_plan_values(const cvni_planner *p)
             place->skip = 1;
             continue;
         }
-        if (place->skip || l->op->flags & CVNI_VIEW ||
-            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
-            p->alias[id] = place->by ? place->by : l->input[0];
+        if (place->by) p->alias[id] = place->by;
+        else if (place->skip || l->op->flags & CVNI_VIEW) p->alias[id] = l->input[0];
+        else p->alias[id] = cvni_plan_in_place(p, id);
         if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
@@ -4410,6 +4419,23 @@ static int cvni_first_gradient(const cvni_planner *p, int id)
     return p->backward[id];
 }
 
+/* The gradient of an input of `id` may lie in the same memory; of a sum that of either one. */
+static void cvni_share_gradient(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_layer *l = &net->layers[id];
+    cvni_place *places = p->plan->places;
+    const int sum = cvni_is_add(net, l);
+    for (int i = 0; (sum || l->op->flags & CVNI_INPLACE_GRAD) && i < 1 + sum; i++) {
+        const int x = l->input[i];
+        if (!places[x].grad || p->readers[x] != 1 || net->layers[x].want_grad ||
+            net->layers[x].loss_weight != 0)
+            continue;
+        places[x].dy = places[id].dy;
+        return;
+    }
+}
+
 static int cvni_plan_node_gradients(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -4437,13 +4463,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
             plan->places[place->by].dy = place->dy;
             continue;
         }
-        /* the gradient of x may lie in the same memory */
-        if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
-            const int x = l->input[0];
-            if (plan->places[x].grad && p->readers[x] == 1 && !net->layers[x].want_grad &&
-                net->layers[x].loss_weight == 0)
-                plan->places[x].dy = place->dy;
-        }
+        if (!wanted) cvni_share_gradient(p, id);
     }
     return 1;
 }
@@ -10309,11 +10329,12 @@ CVNI_COLD_END
  *   g = dy act'(y) stands for dy above, and r receives it too. Without r the sign of y is found
  *   from x again, which is read anyway.
  *   Memory is what costs: each pass goes through it in the order in which it lies, for planes of
- *   one channel, some KiB apart, come at two thirds of that speed. Tasks are slices of the batch,
- *   and blocks of channels where the batch is small. Each has sums of its own for each channel; the
- *   statistics of a plane are taken while it is in L1 and merged as in T. Chan et al., "Updating
- *   formulae and a pairwise algorithm for computing sample variances", 1979, (2.1). The pass that
- *   writes goes backwards: what was read last is still in the cache.
+ *   one channel, some KiB apart, come at two thirds of that speed. Large tensors go through in
+ *   groups of channels, so that what the first pass has read is in a cache for the second, which
+ *   goes backwards. Tasks are slices of the batch, and blocks of a group where the batch is small.
+ *   Each has sums of its own for each channel; the statistics of a plane are taken while it is in
+ *   L1 and merged as in T. Chan et al., "Updating formulae and a pairwise algorithm for computing
+ *   sample variances", 1979, (2.1).
  *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3         tested: tests/test_layers.c
  *
  *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' =
@@ -10330,7 +10351,11 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
                                                                          : which);
 }
 
-enum { CVNI_NORM_TASKS = 16 };
+enum {
+    CVNI_NORM_TASKS = 16,
+    CVNI_NORM_GROUP = 1 << 19,          /* floats of a group of channels: 2 MiB, */
+    CVNI_NORM_RUN = 1 << 14             /* but at least so many side by side */
+};
 
 /* What is done with the values of one channel. */
 typedef struct cvni_norm_channel {
@@ -10384,7 +10409,8 @@ typedef struct cvni_norm_job {
     cvn_net *net;
     cvni_layer *l, *x;
     int N, C, S;                        /* samples, channels, values of a channel of one sample */
-    int slices, blocks;                 /* of the batch, of the channels */
+    int begin, end;                     /* channels of the group */
+    int slices, blocks;                 /* of the batch, of the group */
     float slope, most;                  /* of the activation: 1, INFINITY for none */
     const float *more;                  /* r, or NULL */
     const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
@@ -10403,7 +10429,7 @@ static int cvni_norm_sample(const cvni_norm_job *j, int slice)
 
 static int cvni_norm_block(const cvni_norm_job *j, int block)
 {
-    return (int)((int64_t)j->C * block / j->blocks);
+    return j->begin + (int)((int64_t)(j->end - j->begin) * block / j->blocks);
 }
 
 /* Channel c of sample n. */
@@ -10466,12 +10492,12 @@ static void cvni_norm_moments_part(void *context, int begin, int end, int worker
 /* The statistics of all slices. */
 static void cvni_norm_moments(const cvni_norm_job *j)
 {
-    for (int c = 0; c < j->C; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+    for (int c = j->begin; c < j->end; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
     for (int slice = 0; slice < j->slices; slice++) {
         const int before = cvni_norm_sample(j, slice);
         const int end = cvni_norm_sample(j, slice + 1);
         const double share = (double)(end - before) / end;
-        for (int c = 0; c < j->C; c++)
+        for (int c = j->begin; c < j->end; c++)
             cvni_norm_join(j, j->channel[c].sum, j->part + 2 * ((size_t)j->C * (size_t)slice +
                                                                   (size_t)c), before, share);
     }
@@ -10564,7 +10590,7 @@ static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
 
 static void cvni_norm_sums(const cvni_norm_job *j)
 {
-    for (int c = 0; c < j->C; c++) {
+    for (int c = j->begin; c < j->end; c++) {
         j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
         for (int slice = 0; slice < j->slices; slice++) {
             const double *part = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)c);
@@ -10582,7 +10608,7 @@ static void cvni_norm_back_factors(const cvni_norm_job *j)
     float *dbias = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS) : NULL;
     const double m = (double)j->N * j->S;
     const int batch = cvni_norm_uses_batch(j->net, j->l);
-    for (int c = 0; c < j->C; c++) {
+    for (int c = j->begin; c < j->end; c++) {
         cvni_norm_channel *channel = &j->channel[c];
         const float ws = channel->f[0];
         const double db = channel->sum[0];
@@ -10641,7 +10667,6 @@ static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
     j.C = l->shape.dim[1];
     j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
     j.slices = cvni_min(j.N, CVNI_NORM_TASKS);
-    j.blocks = cvni_min(j.C, CVNI_NORM_TASKS / j.slices);
     j.slope = 1;
     j.most = INFINITY;
     if (place->activation) cvni_clamp_of(&net->layers[place->activation], &j.slope, &j.most);
@@ -10651,35 +10676,55 @@ static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
     return j;
 }
 
+/* The next group of channels; 0 when there is none. */
+static int cvni_norm_next(cvni_norm_job *j)
+{
+    const int some = cvni_max(CVNI_NORM_GROUP / j->N, CVNI_NORM_RUN) / j->S + 1;
+    j->begin = j->end;
+    j->end = cvni_min(j->C, j->begin + cvni_min(some, j->C));
+    j->blocks = cvni_min(j->end - j->begin, CVNI_NORM_TASKS / j->slices);
+    return j->begin < j->end;
+}
+
+static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
+{
+    cvni_parallel_for(j->net, j->slices * j->blocks, 2.0 * (j->end - j->begin) * j->N * j->S, job,
+                      j);
+}
+
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
-    const double cost = 2.0 * (double)cvni_elements(l->shape);
-    if (cvni_norm_uses_batch(net, l)) {
-        if ((double)j.N * j.S < 2)
-            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                                   "one value a channel has no variance; train with larger batches "
-                                   "(cvn_fit_options.drop_last leaves out a last batch of one "
-                                   "sample)");
-        cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_moments_part, &j);
-        cvni_norm_moments(&j);
-        for (int c = 0; c < j.C; c++) cvni_norm_learn(&j, c, &j.channel[c]);
+    const int learns = cvni_norm_uses_batch(net, l);
+    if (learns && (double)j.N * j.S < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "one value a channel has no variance; train with larger batches "
+                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+    while (cvni_norm_next(&j)) {
+        if (learns) {
+            cvni_norm_spread(&j, cvni_norm_moments_part);
+            cvni_norm_moments(&j);
+        }
+        for (int c = j.begin; c < j.end; c++) {
+            if (learns) cvni_norm_learn(&j, c, &j.channel[c]);
+            cvni_norm_factors(&j, c, &j.channel[c]);
+        }
+        cvni_norm_spread(&j, cvni_norm_part);
     }
-    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
-    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_part, &j);
     return CVN_OK;
 }
 
 static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
-    const double cost = 2.0 * (double)cvni_elements(l->shape);
     cvni_norm_begin_backward(&j);
-    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
-    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_sums_part, &j);
-    cvni_norm_sums(&j);
-    cvni_norm_back_factors(&j);
-    if (j.dx) cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_back_part, &j);
+    while (cvni_norm_next(&j)) {
+        for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+        cvni_norm_spread(&j, cvni_norm_sums_part);
+        cvni_norm_sums(&j);
+        cvni_norm_back_factors(&j);
+        if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
+    }
 }
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
@@ -13405,6 +13450,7 @@ typedef struct cvni_binary_job {
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
+    int copies;                                 /* that is dy itself */
 } cvni_binary_job;
 
 /* Offsets of line `line` (all merged axes but the last) in a, b and the output. */
@@ -13541,6 +13587,10 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
     const ptrdiff_t sample = j->m.sample[j->side];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        if (j->copies) {
+            memcpy(j->dx + t * sample, j->l->dy + t * sample, (size_t)sample * sizeof(float));
+            continue;
+        }
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
@@ -13569,12 +13619,20 @@ static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
+{
+    return l->op->forward == cvni_binary_forward &&
+           ((const cvni_binary_desc *)l->desc)->row == &cvni_arith_add &&
+           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
+}
+
 static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
-        if (j.dx)
+        j.copies = !j.add && cvni_is_add(net, l);
+        if (j.dx && j.dx != l->dy)              /* a sum's may lie where its own lies */
             cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
                               cvni_binary_back_part, &j);
     }
@@ -13591,12 +13649,6 @@ CVNI_BINARY_OP(mul, "Mul", CVNI_USES_X)
 CVNI_BINARY_OP(div, "Div", CVNI_USES_X)
 CVNI_BINARY_OP(maximum, "Max", CVNI_USES_X)
 CVNI_BINARY_OP(minimum, "Min", CVNI_USES_X)
-
-static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
-{
-    return l->op == &cvni_op_add &&
-           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
-}
 
 /* A layer of two inputs; row: of the table above, or NULL for losses. */
 static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arith *row,
