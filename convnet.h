@@ -62,7 +62,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>frames >>conv-weights >>depthwise >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights
+ *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -2369,11 +2370,26 @@ typedef struct cvni_dots {
     ptrdiff_t ld;
 } cvni_dots;
 
+/* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
+ * f(x) = x > 0 ? x : slope*x, or x where slope is 1. */
+typedef struct cvni_store {
+    int rows, n, add;
+    float bias, slope;
+    const float *p;
+    ptrdiff_t p_step;
+    float *y;
+    ptrdiff_t y_step;
+} cvni_store;
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
     void (*gemm_tile)(const cvni_tile *t);
+    /* the same where row k of b lies at b + k*b_k + at[k] */
+    void (*tile_at)(const cvni_tile *t, const int *at);
+    /* bias, sum and activation on the way to an image */
+    void (*store_rows)(const cvni_store *s);
     /* out[k*width + i] = p[i*step + k], i < lines */
     void (*pack_rows)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     /* out[k*width + i] = p[k*step + i] */
@@ -6594,6 +6610,431 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
 }
 
 /* ================================================================================================
+ * >>conv-direct   direct convolution from frames: down and up, one dimension or two
+ * ==============================================================================================
+ *   Both are one product of packed weights and a frame, for each phase of the image that is made:
+ *
+ *     y[line][p] = sum over k = (channel, tap) of weights[line][k] * frame[at(k) + p]
+ *
+ *   down   the big image's frame, all taps, one phase
+ *   up     the small image's frame with stride 1. Places of the big image that are congruent modulo
+ *          the stride (a phase: place = i*stride + a) meet the taps k with
+ *          (a + pad - k*dilation) % stride == 0, which read the small image at i + (a + pad -
+ *          k*dilation)/stride; so a phase is a convolution with stride 1 and some of the taps
+ *
+ *   A task is a block of positions (some images, or rows and columns of one) of some lines. Its
+ *   frame is made in chunks of channels that stay in L2, its sums grow in a buffer beside it and
+ *   go to their places once, with bias and activation. Sums over k run in blocks of channels that
+ *   depend on the shapes alone: neither tasks nor batch change a bit.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_DIRECT_K 384               /* k of a block: b of a tile stays in L1 */
+#define CVNI_DIRECT_FRAME (1 << 16)     /* floats of a frame */
+#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums */
+
+typedef struct cvni_direct {
+    cvni_frame f;                       /* not cut */
+    int up;
+    int lines, channels;                /* of a group, made and read */
+    int height, width;                  /* of the image that is made */
+    int stride_h, stride_w;             /* its phases: places of one are so far from each other, */
+    int phases_h, phases_w;             /* of which some exist */
+    int images, rows, cols;             /* most of a block of positions */
+    int positions;                      /* flat ones of a block, at most */
+    int chunk;                          /* channels of a frame, at most */
+    int part, parts;                    /* lines of a task; tasks for all of them */
+    int blocks_n, blocks_h, blocks_w;
+} cvni_direct;
+
+/* Rounded up, also below 0. */
+static int cvni_ceil_any(int a, int b) { return a >= 0 ? cvni_ceil_div(a, b) : -(-a / b); }
+
+/* Place of the small image that tap k reads for position 0 of its phase. */
+static int cvni_direct_reads(const cvni_axis *a, int k)
+{
+    return cvni_ceil_any(a->offset - k * a->dilation, a->stride);
+}
+
+/* The small image as the big one reads it back. */
+static cvni_frame_axis cvni_direct_back_axis(const cvni_axis *a)
+{
+    cvni_frame_axis f;
+    memset(&f, 0, sizeof f);
+    f.stride = f.phases = 1;
+    f.size = a->small;
+    f.pad = -cvni_direct_reads(a, a->kernel - 1);
+    f.reach = cvni_direct_reads(a, 0) + f.pad;
+    f.positions = cvni_ceil_div(a->back, a->stride);
+    return f;
+}
+
+/* Channels of a block of k. */
+static int cvni_direct_depth(int taps) { return cvni_max(1, CVNI_DIRECT_K / taps); }
+
+/* Positions of a task: whole images, rows, or parts of rows; about so many that weights and sums
+ * of a tile are read often enough. */
+static void cvni_direct_positions(cvni_direct *d)
+{
+    const int aim = cvni_min(1024, cvni_max(256, 32768 / d->lines));
+    const int height = d->f.h.positions;
+    const int width = d->f.w.positions;
+    d->blocks_w = cvni_ceil_div(width, cvni_max(aim, 2 * d->f.w.reach / d->f.w.stride));
+    d->cols = cvni_ceil_div(width, d->blocks_w);
+    d->rows = cvni_max(1, cvni_min(height, aim / d->cols));
+    d->blocks_h = cvni_ceil_div(height, d->rows);
+    d->rows = cvni_ceil_div(height, d->blocks_h);
+    d->images = 1;
+    cvni_frame_cut(&d->f, 1, 0, d->rows, 0, d->cols);
+    if (d->blocks_h * d->blocks_w == 1)
+        d->images = cvni_max(1, aim / (int)d->f.plane);
+    cvni_frame_cut(&d->f, d->images, 0, d->rows, 0, d->cols);
+}
+
+/* 0 where it does not fit. Nothing that is planned depends on the batch. */
+static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_direct *d)
+{
+    const int mr = net->k->mr;
+    const int depth = cvni_direct_depth(c->taps);
+    ptrdiff_t channel;
+    memset(d, 0, sizeof *d);
+    if (c->d->axes > 2 || pass == CVNI_WEIGHTS) return 0;
+    if (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO) return 0;
+    d->up = pass == CVNI_UP;
+    d->f = cvni_frame_of(c);
+    d->lines = d->up ? c->CG : c->MG;
+    d->channels = d->up ? c->MG : c->CG;
+    d->height = d->up ? c->H : c->OH;
+    d->width = d->up ? c->W : c->OW;
+    d->stride_h = d->up ? c->axis[1].stride : 1;
+    d->stride_w = d->up ? c->axis[2].stride : 1;
+    d->phases_h = d->up ? c->row_phases : 1;
+    d->phases_w = d->up ? c->col_phases : 1;
+    if (d->up) {
+        d->f.h = cvni_direct_back_axis(&c->axis[1]);
+        d->f.w = cvni_direct_back_axis(&c->axis[2]);
+    }
+    if ((double)(d->f.h.reach + 1) * (d->f.w.reach + 1) > CVNI_DIRECT_FRAME) return 0;
+    cvni_direct_positions(d);
+    channel = cvni_frame_channel(&d->f);
+    if (channel > CVNI_DIRECT_FRAME) return 0;
+    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / (int)channel);
+    if (d->chunk > depth) d->chunk -= d->chunk % depth;
+    d->positions = cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
+    d->part = CVNI_DIRECT_SUMS / (d->phases_h * d->phases_w * d->positions) / mr * mr;
+    d->part = cvni_min(cvni_max(d->part, mr), cvni_round_up(d->lines, mr));
+    return 1;
+}
+
+/* Tasks of a run with this batch: no more images each than planned. */
+static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_direct *d)
+{
+    const int panels = cvni_ceil_div(d->lines, net->k->mr);
+    int tasks;
+    d->blocks_n = cvni_ceil_div(c->N, d->images);
+    d->images = cvni_ceil_div(c->N, d->blocks_n);
+    d->parts = cvni_ceil_div(d->lines, d->part);
+    tasks = d->blocks_n * d->blocks_h * d->blocks_w * c->G;
+    while (d->parts < panels && tasks * d->parts < 8 * net->threads &&
+           tasks * d->parts % net->threads)
+        d->parts++;
+    d->part = cvni_ceil_div(panels, d->parts) * net->k->mr;
+    d->parts = cvni_ceil_div(d->lines, d->part);
+}
+
+/* Taps of phase (a, b). */
+static int cvni_direct_taps(const cvni_direct *d, const cvni_conv *c, int a, int b)
+{
+    return d->up ? c->row_phase[a].taps * c->col_phase[b].taps : c->taps;
+}
+
+/* Where the taps of phase (a, b) read in the frame of `channels` channels. */
+static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const cvni_frame *f, int a,
+                                int b, int channels, int *at)
+{
+    const cvni_axis *h = &c->axis[1], *w = &c->axis[2];
+    const int cols = d->up ? c->col_phase[b].taps : c->KW;
+    const int taps = cvni_direct_taps(d, c, a, b);
+    for (int t = 0; t < taps; t++) {
+        const int i = t / cols, k = t % cols;
+        const int dh = d->up ? cvni_direct_reads(h, c->row_phase[a].tap[i]) + f->h.pad
+                             : i * h->dilation;
+        const int dw = d->up ? cvni_direct_reads(w, c->col_phase[b].tap[k]) + f->w.pad
+                             : k * w->dilation;
+        at[t] = (int)cvni_frame_at(f, dh, dw);
+    }
+    for (int t = taps; t < channels * taps; t++) at[t] = at[t - taps] + (int)cvni_frame_channel(f);
+}
+
+/* Weights: [group][phase][panel of mr lines][k][mr]. Tasks are groups times panels. */
+static void cvni_direct_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    const int mr = j->net->k->mr;
+    const int panels = cvni_ceil_div(d->lines, mr);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t / panels;
+        const int line = t % panels * mr;
+        const int *tap = c->tap;
+        float *to = j->to + (ptrdiff_t)g * panels * mr * d->channels * c->taps;
+        cvni_operand o = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        for (int i = 0; i < d->phases_h * d->phases_w; i++) {
+            const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
+            const int ks = d->channels * taps;
+            if (d->up) {
+                o.line_step = c->taps;
+                o.k_step = c->K;
+                o.taps = taps;
+                o.tap = tap;
+            }
+            if (taps)
+                cvni_pack(j->net->k, &o, line, cvni_min(mr, d->lines - line), 0, ks, mr,
+                          to + (ptrdiff_t)line * ks);
+            to += (ptrdiff_t)panels * mr * ks;
+            tap += taps;
+        }
+    }
+}
+
+static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_conv_job p = *j;
+    cvni_direct d;
+    cvni_direct_plan(j->net, &j->c, pass, &d);
+    p.work = &d;
+    p.to = packed;
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.lines, j->net->k->mr),
+                      4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
+}
+
+/* What a task works with. */
+typedef struct cvni_direct_task {
+    const cvni_conv_job *j;
+    const cvni_direct *d;
+    cvni_frame f;                       /* cut */
+    int n0, g;
+    int line0, lines;
+    int positions;                      /* flat ones */
+    int *at;
+    float *frame, *sums;                /* sums: [phase][line][d->positions] */
+} cvni_direct_task;
+
+/* sums (+)= the product of one block of k and the frame from b on. */
+static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
+                              const float *b, int ks, int add, float *sums)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.k = ks;
+    tile.add = add;
+    tile.a_line = 1;
+    tile.a_k = kern->mr;
+    tile.ldc = t->d->positions;
+    for (int p = 0; p < t->positions; p += tile.cols) {
+        const int left = t->positions - p;
+        tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
+        tile.b = b + p;
+        for (int i = 0; i < t->lines; i += kern->mr) {
+            tile.rows = cvni_min(kern->mr, t->lines - i);
+            tile.a = a + i / kern->mr * a_panel;
+            tile.c = sums + (ptrdiff_t)i * tile.ldc + p;
+            tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+            kern->tile_at(&tile, t->at);
+        }
+    }
+}
+
+/* All phases over the channels [c0, c0 + channels), whose frame is there. */
+static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv *c = &t->j->c;
+    const int lines = cvni_round_up(d->lines, t->j->net->k->mr);
+    const float *packed = t->j->packed + (ptrdiff_t)t->g * lines * d->channels * c->taps;
+    float *sums = t->sums;
+    for (int i = 0; i < d->phases_h * d->phases_w; i++) {
+        const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
+        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * t->j->net->k->mr;
+        const int depth = cvni_min(channels, cvni_direct_depth(cvni_max(taps, 1)));
+        cvni_direct_offsets(d, c, &t->f, i / d->phases_w, i % d->phases_w, depth, t->at);
+        if (!taps && c0 == 0) cvni_zero(sums, (size_t)d->part * (size_t)d->positions);
+        for (int k = 0; k < channels && taps; k += depth)
+            cvni_direct_tiles(t, packed + t->line0 / t->j->net->k->mr * panel +
+                                     (ptrdiff_t)(c0 + k) * taps * t->j->net->k->mr, panel,
+                              t->frame + k * cvni_frame_channel(&t->f),
+                              cvni_min(depth, channels - k) * taps, c0 + k > 0, sums);
+        packed += (ptrdiff_t)lines * d->channels * taps;
+        sums += (ptrdiff_t)d->part * d->positions;
+    }
+}
+
+/* One row from its column phases, `step` floats apart: out[j*stride + b] = p_b[j]. */
+CVNI_HOT
+static void cvni_direct_weave(int n, int phases, int stride, const float *p, ptrdiff_t step,
+                              float *out)
+{
+    if (phases == 2 && stride == 2) {
+        const float *q = p + step;
+        for (int j = 0; j < n; j++) {
+            out[2 * j] = p[j];
+            out[2 * j + 1] = q[j];
+        }
+        return;
+    }
+    for (int b = 0; b < phases; b++, p += step)
+        for (int j = 0; j < n; j++) out[(ptrdiff_t)j * stride + b] = p[j];
+}
+
+/* The rows of phase a of one line of image n. */
+static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, int n)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const cvni_frame_axis *h = &t->f.h, *w = &t->f.w;
+    const ptrdiff_t phase = (ptrdiff_t)d->part * d->positions;
+    const int y0 = h->first * d->stride_h + a;
+    const int x0 = w->first * d->stride_w;
+    const int f = t->g * d->lines + t->line0 + line;
+    const float *p = t->sums + a * d->phases_w * phase + (ptrdiff_t)line * d->positions +
+                     (ptrdiff_t)n * h->pitch * w->pitch;
+    float *row = t->sums + d->phases_h * d->phases_w * phase;
+    cvni_store s;
+    s.rows = y0 < d->height ? cvni_min(h->count, (d->height - 1 - y0) / d->stride_h + 1) : 0;
+    s.n = cvni_min(w->count * d->stride_w, d->width - x0);
+    s.add = j->add;
+    s.bias = j->bias ? j->bias[f] : 0;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    s.p = p;
+    s.p_step = w->pitch;
+    s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height + y0) * d->width +
+          x0;
+    s.y_step = (ptrdiff_t)d->stride_h * d->width;
+    if (d->stride_w == 1) {
+        j->net->k->store_rows(&s);
+        return;
+    }
+    for (int i = s.rows; i > 0; i--, p += w->pitch, s.y += s.y_step) {
+        cvni_direct_weave(w->count, d->phases_w, d->stride_w, p, phase, row);
+        s.rows = 1;
+        s.p = row;
+        j->net->k->store_rows(&s);
+    }
+}
+
+static void cvni_direct_store(const cvni_direct_task *t)
+{
+    for (int a = 0; a < t->d->phases_h; a++) {
+        int taps = 0;
+        for (int b = 0; b < t->d->phases_w; b++)
+            taps += cvni_direct_taps(t->d, &t->j->c, a, b);
+        if (!taps && t->j->add && !t->j->bias) continue;
+        for (int line = 0; line < t->lines; line++)
+            for (int n = 0; n < t->f.images; n++) cvni_direct_store_plane(t, a, line, n);
+    }
+}
+
+/* Bytes of the parts of the scratch: offsets, frame, sums and a row of the image. */
+static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[3])
+{
+    const size_t taps = (size_t)c->taps;
+    const size_t frame = (size_t)d->chunk * (size_t)cvni_frame_channel(&d->f) +
+                         (size_t)cvni_frame_tail(&d->f);
+    const size_t sums = (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
+                        (size_t)d->positions;
+    bytes[0] = cvni_align((taps + CVNI_DIRECT_K) * sizeof(int));
+    bytes[1] = cvni_align(frame * sizeof(float));
+    bytes[2] = cvni_align((sums + (size_t)d->cols * (size_t)d->stride_w) * sizeof(float));
+}
+
+static void cvni_direct_run_task(cvni_direct_task *t, int worker)
+{
+    const cvni_conv_job *j = t->j;
+    const cvni_direct *d = t->d;
+    const cvni_conv *c = &j->c;
+    const int rows = d->up ? c->OH : c->H;
+    const int cols = d->up ? c->OW : c->W;
+    const ptrdiff_t plane = (ptrdiff_t)rows * cols;
+    const float *x = d->up ? j->small + cvni_conv_small_at(c, t->n0, t->g)
+                           : j->big + cvni_conv_big_at(c, t->n0, t->g);
+    size_t bytes[3];
+    cvni_direct_scratch((const cvni_direct *)j->work, c, bytes);
+    t->at = (int *)cvni_scratch(j->net, worker);
+    t->frame = (float *)(void *)((char *)t->at + bytes[0]);
+    t->sums = (float *)(void *)((char *)t->frame + bytes[1]);
+    for (int k = 0; k < d->channels; k += d->chunk) {
+        const int channels = cvni_min(d->chunk, d->channels - k);
+        cvni_frame_fill(j->net->k, &t->f, x + k * plane, c->G * d->channels * plane, plane, cols,
+                        channels, t->frame);
+        cvni_direct_channels(t, k, channels);
+    }
+    cvni_direct_store(t);
+}
+
+static void cvni_direct_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    for (int i = begin; i < end; i++) {
+        const int part = i % d->parts;
+        const int block = i / d->parts % (d->blocks_h * d->blocks_w);
+        const int rest = i / d->parts / (d->blocks_h * d->blocks_w);
+        const int row = block / d->blocks_w * d->rows;
+        const int col = block % d->blocks_w * d->cols;
+        cvni_direct_task t;
+        memset(&t, 0, sizeof t);
+        t.j = j;
+        t.d = d;
+        t.f = d->f;
+        t.g = rest % j->c.G;
+        t.n0 = rest / j->c.G * d->images;
+        t.line0 = part * d->part;
+        t.lines = cvni_min(d->part, d->lines - t.line0);
+        cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
+                       cvni_min(d->rows, d->f.h.positions - row), col,
+                       cvni_min(d->cols, d->f.w.positions - col));
+        t.positions = (int)cvni_frame_positions(&t.f);
+        cvni_direct_run_task(&t, worker);
+    }
+}
+
+static int cvni_direct_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    cvni_direct d;
+    if (!cvni_direct_plan(net, c, pass, &d)) return CVNI_CANNOT;
+    return c->plain ? CVNI_CAN : CVNI_CHOSEN;
+}
+
+static void cvni_direct_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                              cvni_conv_needs *n)
+{
+    const int mr = net->k->mr;
+    cvni_direct d;
+    size_t bytes[3];
+    cvni_direct_plan(net, c, pass, &d);
+    cvni_direct_scratch(&d, c, bytes);
+    n->scratch = bytes[0] + bytes[1] + bytes[2];
+    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, mr),
+                              (size_t)d.channels * (size_t)c->taps * sizeof(float));
+}
+
+static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_direct d;
+    cvni_direct_plan(j->net, &j->c, pass, &d);
+    cvni_direct_divide(j->net, &j->c, &d);
+    j->work = &d;
+    cvni_parallel_for(j->net,
+                      d.blocks_n * j->c.G * d.blocks_h * d.blocks_w * d.parts, cost,
+                      cvni_direct_part, j);
+}
+
+static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
+                                               cvni_direct_pack, cvni_direct_run };
+/* ================================================================================================
  * >>conv-weights   gradient of the weights and the bias, without patches
  * ==============================================================================================
  *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
@@ -7259,7 +7700,7 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
 static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_weights,
-                                                      &cvni_way_gemm };
+                                                      &cvni_way_direct, &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -23630,7 +24071,8 @@ typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in
  * registers at -O2. */
-static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, float *c,
+                              ptrdiff_t ldc, int add)
 {
     const cvni_v4 zero = { 0, 0, 0, 0 };
     cvni_v4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
@@ -23640,9 +24082,10 @@ static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int a
     cvni_v4 *r2 = (cvni_v4 *)(void *)(c + 2 * ldc);
     cvni_v4 *r3 = (cvni_v4 *)(void *)(c + 3 * ldc);
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const ptrdiff_t line = t->a_line;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_v4 b0 = *(const cvni_v4 *)(const void *)b;
         const cvni_v4 b1 = *(const cvni_v4 *)(const void *)(b + 4);
         const cvni_v4 a0 = { a[0], a[0], a[0], a[0] };
@@ -23678,32 +24121,56 @@ static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int a
     r3[1] = c31;
 }
 #else
-static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, float *c,
+                              ptrdiff_t ldc, int add)
 {
     float sum[4][8];
     memset(sum, 0, sizeof sum);
     for (int k = 0; k < t->k; k++)
         for (int i = 0; i < 4; i++)
             for (int j = 0; j < 8; j++)
-                sum[i][j] += t->a[i * t->a_line + k * t->a_k] * t->b[k * t->b_k + j];
+                sum[i][j] += t->a[i * t->a_line + k * t->a_k] *
+                             t->b[k * t->b_k + at[k * at_step] + j];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 8; j++) c[i * ldc + j] = add ? c[i * ldc + j] + sum[i][j] : sum[i][j];
 }
 #endif
 
 /* What lies over the edge of c goes through a tile of its own. */
-static void cvni_gemm_tile_c(const cvni_tile *t)
+static void cvni_tile_c(const cvni_tile *t, const int *at, int at_step)
 {
     float whole[4 * 8];
     if (t->rows == 4 && t->cols == 8) {
-        cvni_gemm_whole_c(t, t->c, t->ldc, t->add);
+        cvni_gemm_whole_c(t, at, at_step, t->c, t->ldc, t->add);
         return;
     }
-    cvni_gemm_whole_c(t, whole, 8, 0);
+    cvni_gemm_whole_c(t, at, at_step, whole, 8, 0);
     for (int i = 0; i < t->rows; i++) {
         float *c = t->c + i * t->ldc;
         for (int j = 0; j < t->cols; j++)
             c[j] = t->add ? c[j] + whole[i * 8 + j] : whole[i * 8 + j];
+    }
+}
+
+/* Offsets of a b without any: at[k*at_step]. */
+static const int cvni_nowhere = 0;
+
+static void cvni_gemm_tile_c(const cvni_tile *t) { cvni_tile_c(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_c(const cvni_tile *t, const int *at) { cvni_tile_c(t, at, 1); }
+
+CVNI_HOT
+static void cvni_store_rows_c(const cvni_store *s)
+{
+    const float bias = s->bias;
+    const float slope = s->slope;
+    const int n = s->n;
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
+        else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
+        if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] > 0 ? y[j] : slope * y[j];
     }
 }
 
@@ -23920,6 +24387,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              8,
                                              8,
                                              cvni_gemm_tile_c,
+                                             cvni_tile_at_c,
+                                             cvni_store_rows_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
                                              cvni_dot_c,
@@ -23976,16 +24445,17 @@ static void cvni_store_row_avx2(const cvni_tile *t, int i, __m256 v0, __m256 v1,
 
 /* 4 x 16, for the last columns. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_narrow_avx2(const cvni_tile *t)
+static void cvni_gemm_narrow_avx2(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m256 zero = _mm256_setzero_ps();
     __m256 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     __m256 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 8 ? 8 : 0;     /* a vector beyond the columns is not read */
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + second);
         __m256 v;
@@ -24002,19 +24472,20 @@ static void cvni_gemm_narrow_avx2(const cvni_tile *t)
 
 /* 4 x 24: twelve accumulators, three of b, one of a: 7 loads for 12 products. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_tile_avx2(const cvni_tile *t)
+static void cvni_tile_avx2(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m256 zero = _mm256_setzero_ps();
     __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
     __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->cols <= 16) {
-        cvni_gemm_narrow_avx2(t);
+        cvni_gemm_narrow_avx2(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + 8);
         const __m256 b2 = _mm256_loadu_ps(b + 16);
@@ -24028,6 +24499,34 @@ static void cvni_gemm_tile_avx2(const cvni_tile *t)
     cvni_store_row_avx2(t, 1, c10, c11, c12);
     cvni_store_row_avx2(t, 2, c20, c21, c22);
     cvni_store_row_avx2(t, 3, c30, c31, c32);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_gemm_tile_avx2(const cvni_tile *t) { cvni_tile_avx2(t, &cvni_nowhere, 0); }
+
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_at_avx2(const cvni_tile *t, const int *at) { cvni_tile_avx2(t, at, 1); }
+
+CVNI_TARGET("avx2,fma")
+static void cvni_store_rows_avx2(const cvni_store *s)
+{
+    const __m256 bias = _mm256_set1_ps(s->bias);
+    const __m256 slope = _mm256_set1_ps(s->slope);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        for (int j = 0; j < s->n; j += 8) {
+            const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(s->n - j), lane);
+            __m256 v = _mm256_add_ps(_mm256_maskload_ps(p + j, mask), bias);
+            if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y + j, mask), v);
+            if (s->slope != 1)
+                v = _mm256_blendv_ps(_mm256_mul_ps(slope, v), v,
+                                     _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ));
+            if (s->n - j >= 8) _mm256_storeu_ps(y + j, v);
+            else _mm256_maskstore_ps(y + j, mask, v);
+        }
+    }
 }
 
 /* Four floats of row i and of row i + 4. */
@@ -24508,6 +25007,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 24,
                                                 8,
                                                 cvni_gemm_tile_avx2,
+                                                cvni_tile_at_avx2,
+                                                cvni_store_rows_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
                                                 cvni_dot_avx2,
@@ -24566,7 +25067,7 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
 
 /* The last columns. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x16_avx512(const cvni_tile *t)
+static void cvni_gemm_8x16_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24579,8 +25080,9 @@ static void cvni_gemm_8x16_avx512(const cvni_tile *t)
     __m512 c60 = zero;
     __m512 c70 = zero;
     const float *a = t->a;
-    const float *b = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    const float *row = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         CVNI_FMA1_AVX512(0);
         CVNI_FMA1_AVX512(1);
@@ -24602,7 +25104,7 @@ static void cvni_gemm_8x16_avx512(const cvni_tile *t)
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x32_avx512(const cvni_tile *t)
+static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24615,8 +25117,9 @@ static void cvni_gemm_8x32_avx512(const cvni_tile *t)
     __m512 c60 = zero, c61 = zero;
     __m512 c70 = zero, c71 = zero;
     const float *a = t->a;
-    const float *b = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    const float *row = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
         __m512 v;
@@ -24641,7 +25144,7 @@ static void cvni_gemm_8x32_avx512(const cvni_tile *t)
 
 /* The last rows, of any width: a vector beyond the columns is not read. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_4x48_avx512(const cvni_tile *t)
+static void cvni_gemm_4x48_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24650,10 +25153,11 @@ static void cvni_gemm_4x48_avx512(const cvni_tile *t)
     __m512 c20 = zero, c21 = zero, c22 = zero;
     __m512 c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 16 ? 16 : 0;
     const int third = t->cols > 32 ? 32 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + second);
         const __m512 b2 = _mm512_loadu_ps(b + third);
@@ -24671,7 +25175,7 @@ static void cvni_gemm_4x48_avx512(const cvni_tile *t)
 
 /* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(const cvni_tile *t)
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24684,18 +25188,19 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     __m512 c60 = zero, c61 = zero, c62 = zero;
     __m512 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
     if (t->rows <= 4 || t->cols <= 32) {
-        if (t->rows <= 4) cvni_gemm_4x48_avx512(t);
-        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t);
-        else cvni_gemm_8x32_avx512(t);
+        if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
+        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
+        else cvni_gemm_8x32_avx512(t, at, at_step);
         return;
     }
     for (int i = 0; i < t->rows; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
         _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
@@ -24720,6 +25225,32 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     cvni_store_row_avx512(t, 5, c50, c51, c52);
     cvni_store_row_avx512(t, 6, c60, c61, c62);
     cvni_store_row_avx512(t, 7, c70, c71, c72);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvni_nowhere, 0); }
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
+
+CVNI_TARGET("avx512f")
+static void cvni_store_rows_avx512(const cvni_store *s)
+{
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const __m512 slope = _mm512_set1_ps(s->slope);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        for (int j = 0; j < s->n; j += 16) {
+            const __mmask16 m = (__mmask16)(s->n - j >= 16 ? 0xFFFF : (1 << (s->n - j)) - 1);
+            __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, p + j), bias);
+            if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y + j), v);
+            if (s->slope != 1)
+                v = _mm512_mask_mul_ps(v, (__mmask16)~_mm512_cmp_ps_mask(v, _mm512_setzero_ps(),
+                                                                         _CMP_GT_OQ), slope, v);
+            _mm512_mask_storeu_ps(y + j, m, v);
+        }
+    }
 }
 
 CVNI_TARGET("avx512f")
@@ -25246,6 +25777,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   48,
                                                   16,
                                                   cvni_gemm_tile_avx512,
+                                                  cvni_tile_at_avx512,
+                                                  cvni_store_rows_avx512,
                                                   cvni_pack_rows_avx2,
                                                   cvni_pack_columns_avx512,
                                                   cvni_dot_avx512,
