@@ -7047,6 +7047,8 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
  *                    >>gemm, told where each position reads. S lies in place, or, for
  *                    positions of several images or an odd number of filters, in a copy
  *                    [M][row][image][column]. Rows of S that read padding are left out.
+ *     patches        [position][channel][tap], made from that for a single image with few positions
+ *                    and many filters: the tiles then add to dW itself, which is the larger work
  *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
  *                    dW is dot products of rows of S, in place, with rows of the frame.
  *
@@ -7059,7 +7061,8 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
 #define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
 
 typedef struct cvni_dw_cut {
-    int planes;                         /* the layout */
+    int planes, patches;                /* the layout; neither: channels last */
+    int direct;                         /* tiles write weights, not sums of another order */
     int channels, channel_blocks;       /* of a block, of a group */
     int filters, filter_blocks;
     int rows, cols;                     /* positions of a strip */
@@ -7149,9 +7152,17 @@ static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
     f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
     f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
     cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
+        f.channels = cvni_round_up(f.channels / 2, 16);
+        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
+    }
     strips = f.row_strips * f.col_strips;
-    f.filters = (c->N == 1 && strips == 1 ? CVNI_DW_SUMS / 4 : CVNI_DW_SUMS) / (f.channels * c->taps);
-    f.filters = f.planes ? c->MG : cvni_min(c->MG, cvni_max(f.filters / mr * mr, mr));
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
+                2 * f.rows * f.cols <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
+    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
     f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
     f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
     f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
@@ -7183,10 +7194,10 @@ typedef struct cvni_dw_task {
     int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
     const float *big, *small;                   /* of image n0: first channel, first filter */
     ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
-    int *at;                                    /* [positions]: where they read in the frame */
+    int *at;                                    /* [KH][positions]: where they read in the frame */
     ptrdiff_t *tap;                             /* planes, [K]: what the first position reads */
     int *row_of;                                /* [H]: rows of the frame, 0 is a row of zeros */
-    float *frame, *copy, *sums;
+    float *frame, *copy, *patches, *sums;
 } cvni_dw_task;
 
 /* Gives the task its part of the scratch, or with NULL tells its size. */
@@ -7199,10 +7210,11 @@ static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
     const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
     const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
                                         (size_t)f->line : 0;
-    const size_t sums = f->planes ? 0 : (size_t)f->filters * turned;
+    const size_t patches = f->patches ? positions * turned : 0;
+    const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
     size_t n = 0;
     t->at = (int *)(void *)(scratch + n);
-    n += cvni_align(f->planes ? 0 : positions * sizeof(int));
+    n += cvni_align(f->planes ? 0 : (size_t)c->KH * positions * sizeof(int));
     t->tap = (ptrdiff_t *)(void *)(scratch + n);
     n += cvni_align(f->planes ? (size_t)c->K * sizeof(ptrdiff_t) : 0);
     t->row_of = (int *)(void *)(scratch + n);
@@ -7211,6 +7223,8 @@ static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
     n += cvni_align(cvni_max_size(frame, turned) * sizeof(float));
     t->copy = (float *)(void *)(scratch + n);
     n += cvni_align(copy * sizeof(float));
+    t->patches = (float *)(void *)(scratch + n);
+    n += cvni_align(patches * sizeof(float));
     t->sums = (float *)(void *)(scratch + n);
     return n + cvni_align(sums * sizeof(float));
 }
@@ -7250,12 +7264,9 @@ static void cvni_last_row(const cvni_dw_task *t, const float *x, float *out)
     }
 }
 
-static void cvni_make_last(cvni_dw_task *t)
+static void cvni_make_last(const cvni_dw_task *t)
 {
     const cvni_conv *c = t->c;
-    const int rows = cvni_number_rows(t);
-    t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
-    t->image = (rows - 1) * t->pitch;
     cvni_zero(t->frame, (size_t)t->pitch);
     for (int n = 0; n < t->images; n++)
         for (int r = 0; r < c->H; r++)
@@ -7279,72 +7290,94 @@ static void cvni_copy_small(cvni_dw_task *t)
         cvni_zero(t->copy + m * t->f.line, (size_t)t->f.line);
 }
 
-/* For rows [begin, end) of the frame's positions and kernel row k: where each position reads. */
-static void cvni_last_steps(cvni_dw_task *t, int k, int begin, int end)
+/* Where each position reads through each kernel row. */
+static void cvni_last_table(cvni_dw_task *t)
 {
     const cvni_conv *c = t->c;
-    const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
     const int step = c->axis[2].stride * t->channels;
     int *to = t->at;
-    for (int i = begin; i < end; i++) {
-        for (int n = 0; n < t->images; n++) {
-            int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
-            for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
-        }
-    }
-}
-
-/* Columns [at, at + n) of the run of a kernel row, all filters: sums += S^T F, k positions from
- * `first` on. */
-static void cvni_last_tiles(const cvni_dw_task *t, int first, int k, int at, int n,
-                            float *sums)
-{
-    const cvni_kernels *kern = t->j->net->k;
-    const cvni_conv *c = t->c;
-    const int depth = cvni_ceil_div(k, cvni_ceil_div(k, CVNI_DW_DEPTH));
-    const float *a = t->f.copies ? t->copy : t->small;
-    const int last = cvni_last_lines(n, kern->nr, kern->unit);
-    cvni_tile tile;
-    tile.add = 1;
-    tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)c->OH * c->OW;
-    tile.a_k = 1;
-    tile.b_k = 0;
-    tile.ahead = 0;
-    tile.ldc = (ptrdiff_t)t->channels * c->taps;
-    for (int j = 0; j < n; j += tile.cols) {
-        tile.cols = n - j == last ? last : cvni_min(kern->nr, n - last - j);
-        for (int p = 0; p < k; p += depth) {
-            tile.k = cvni_min(depth, k - p);
-            tile.b = t->frame + at + j;
-            for (int m = 0; m < t->filters; m += kern->mr) {
-                tile.rows = cvni_min(kern->mr, t->filters - m);
-                tile.a = a + m * tile.a_line + first + p;
-                tile.c = sums + m * tile.ldc + j;
-                kern->tile_at(&tile, t->at + p);
+    t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
+    t->image = (cvni_number_rows(t) - 1) * t->pitch;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) {
+            for (int n = 0; n < t->images; n++) {
+                int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
+                for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
             }
         }
     }
 }
 
-static void cvni_last_products(cvni_dw_task *t)
+/* A product: to[filter*ld + i] += sum over k positions from `first` on of S[filter][p] *
+ * b[at[p] + i], i < n. */
+static void cvni_dw_tiles(const cvni_dw_task *t, int first, int k, const float *b, const int *at,
+                          int n, float *to, ptrdiff_t ld)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int depth = cvni_ceil_div(k, cvni_ceil_div(k, CVNI_DW_DEPTH));
+    const float *a = t->f.copies ? t->copy : t->small;
+    const int last = cvni_last_lines(n, kern->nr, kern->unit);
+    cvni_tile tile;
+    tile.add = 1;
+    tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)t->c->OH * t->c->OW;
+    tile.a_k = 1;
+    tile.b_k = 0;
+    tile.ahead = 0;
+    tile.ldc = ld;
+    for (int p = 0; p < k; p += depth) {
+        tile.k = cvni_min(depth, k - p);
+        for (int j = 0; j < n; j += tile.cols) {
+            tile.cols = n - j == last ? last : cvni_min(kern->nr, n - last - j);
+            tile.b = b + j;
+            for (int m = 0; m < t->filters; m += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->filters - m);
+                tile.a = a + m * tile.a_line + first + p;
+                tile.c = to + m * ld + j;
+                kern->tile_at(&tile, at + p);
+            }
+        }
+    }
+}
+
+/* Kernel row by kernel row; where the kernel is dilated, tap by tap. */
+static void cvni_last_products(const cvni_dw_task *t, float *to, ptrdiff_t ld)
 {
     const cvni_conv *c = t->c;
     const int dilation = c->axis[2].dilation;
     const int runs = dilation == 1 ? 1 : c->KW;
     const int run = c->KW / runs * t->channels;
-    for (int k = 0; k < c->KH; k++) {
+    const int width = t->images * t->cols;              /* positions of a row */
+    for (int k = 0; k < c->KH; k++, to += c->KW * t->channels) {
         const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
-        const int width = t->images * t->cols;          /* positions of a row */
+        const int *at = t->at + (ptrdiff_t)k * t->rows * width;
         int begin = 0;
         int end = t->rows;
         while (begin < end && rows[begin] < 0) begin++;
         while (end > begin && rows[end - 1] < 0) end--;
-        if (begin == end) continue;
-        cvni_last_steps(t, k, begin, end);
-        for (int i = 0; i < runs; i++)
-            cvni_last_tiles(t, begin * width, (end - begin) * width, i * dilation * run, run,
-                            t->sums + ((ptrdiff_t)k * c->KW * t->channels + i * run));
+        for (int i = 0; i < runs && begin < end; i++)
+            cvni_dw_tiles(t, begin * width, (end - begin) * width, t->frame + i * dilation * run,
+                          at + begin * width, run, to + i * run, ld);
     }
+}
+
+/* The frame with each patch for itself, in the order of the weights. */
+static void cvni_patches_products(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    const int positions = t->rows * t->cols;
+    const int step = c->axis[2].dilation * t->channels;
+    for (int p = 0; p < positions; p++) {
+        for (int k = 0; k < c->taps; k++) {
+            const float *from = t->frame + t->at[(ptrdiff_t)(k / c->KW) * positions + p] +
+                                k % c->KW * step;
+            float *out = t->patches + (ptrdiff_t)p * count + k;
+            for (int i = 0; i < t->channels; i++) out[(ptrdiff_t)i * c->taps] = from[i];
+        }
+    }
+    for (int p = 0; p < positions; p++) t->at[p] = p * count;
+    cvni_dw_tiles(t, 0, positions, t->patches, t->at, count, to, c->K);
 }
 
 /* Sums [filter][tap][channel] to weights [filter][channel][tap]. */
@@ -7353,16 +7386,11 @@ static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
     const cvni_kernels *kern = t->j->net->k;
     const cvni_conv *c = t->c;
     const int count = t->channels * c->taps;
-    to += (ptrdiff_t)t->c0 * c->taps;
     for (int m = 0; m < t->filters; m++, to += c->K) {
-        const float *sums = t->sums + (ptrdiff_t)m * count;
-        if (add && c->taps == 1) {
-            kern->add(count, to, sums, to);
-        } else {
-            float *turned = add ? t->frame : to;
-            kern->pack_rows(c->taps, t->channels, sums, t->channels, c->taps, turned);
-            if (add) kern->add(count, to, turned, to);
-        }
+        float *turned = add ? t->frame : to;
+        kern->pack_rows(c->taps, t->channels, t->sums + (ptrdiff_t)m * count, t->channels, c->taps,
+                        turned);
+        if (add) kern->add(count, to, turned, to);
     }
 }
 
@@ -7432,26 +7460,42 @@ static void cvni_dw_place(cvni_dw_task *t, int i)
                ((ptrdiff_t)t->m0 * c->OH + t->row0) * c->OW + t->col0;
 }
 
+/* The frame that the task stands at. */
+static void cvni_dw_frame(cvni_dw_task *t, float *to)
+{
+    if (t->f.planes) {
+        cvni_planes_products(t, to);
+        return;
+    }
+    cvni_make_last(t);
+    if (t->f.copies) cvni_copy_small(t);
+    if (t->f.patches) cvni_patches_products(t, to);
+    else if (t->f.direct) cvni_last_products(t, to, t->c->K);
+    else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
 /* The frames of slice s for one block of channels and one of filters, to += or = . */
 static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int add)
 {
     const cvni_dw_cut *f = &t->f;
+    const int begin = (int)((int64_t)f->frames * s / f->slices);
     const int end = (int)((int64_t)f->frames * (s + 1) / f->slices);
+    const int count = t->channels * t->c->taps;
+    to += (ptrdiff_t)t->c0 * t->c->taps;
     if (bias && !add) cvni_zero(bias, (size_t)t->filters);
-    if (f->planes && !add) cvni_zero(to, (size_t)t->filters * (size_t)t->c->K);
-    if (!f->planes) cvni_zero(t->sums, (size_t)t->filters * (size_t)(t->channels * t->c->taps));
-    for (int i = (int)((int64_t)f->frames * s / f->slices); i < end; i++) {
+    for (int m = 0; f->direct && !add && m < t->filters; m++)
+        cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
+    if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
+    for (int i = begin; i < end; i++) {
+        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
         cvni_dw_place(t, i);
+        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
+                           rows != t->rows || cols != t->cols))
+            cvni_last_table(t);
         if (bias) cvni_dw_bias(t, bias);
-        if (f->planes) {
-            cvni_planes_products(t, to);
-        } else {
-            cvni_make_last(t);
-            if (f->copies) cvni_copy_small(t);
-            cvni_last_products(t);
-        }
+        cvni_dw_frame(t, to);
     }
-    if (!f->planes) cvni_last_store(t, to, add);
+    if (!f->direct) cvni_last_store(t, to, add);
 }
 
 /* Sums of a slice: weights [M][K], bias [M]. The only slice adds to the gradients themselves. */
@@ -7460,6 +7504,7 @@ static void cvni_conv_weights_part(void *context, int begin, int end, int worker
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     cvni_dw_task t;
+    memset(&t, 0, sizeof t);
     t.j = j;
     t.c = c;
     t.f = cvni_dw_cut_of(j->net, c);
@@ -7507,6 +7552,7 @@ static int cvni_conv_weights_takes(const cvn_net *net, const cvni_conv *c, cvni_
 static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                                     cvni_conv_needs *n)
 {
+    cvni_conv one = *c;
     cvni_dw_task t;
     cvni_conv_job j;
     (void)pass;
@@ -7516,6 +7562,11 @@ static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni
     t.c = c;
     t.f = cvni_dw_cut_of(net, c);
     n->scratch = cvni_dw_scratch(&t, NULL);
+    one.N = 1;                                  /* patches */
+    t.c = &one;
+    t.f = cvni_dw_cut_of(net, &one);
+    n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
+    t.f = cvni_dw_cut_of(net, c);
     if (t.f.slices > 1)
         n->work = cvni_mul_size((size_t)t.f.slices * (size_t)c->M,
                                 ((size_t)c->K + 1) * sizeof(float));
@@ -24655,10 +24706,16 @@ static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
     __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
     __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
     float sum[16];
-    for (int r = 0; r < t->images * t->rows; r++) {
-        const float *a = t->a + line * t->a_line + r / t->rows * t->a_image +
-                         r % t->rows * t->a_row;
-        const float *b = t->b + r / t->rows * t->b_image + r % t->rows * t->b_row;
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a + line * t->a_line;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
         for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
             const __m256i m = cvni_tail_avx2(p);
             const __m256 a0 = _mm256_maskload_ps(a, m);
@@ -25253,6 +25310,43 @@ static void cvni_store_rows_avx512(const cvni_store *s)
     }
 }
 
+/* Four floats of lines i, i + 4, i + 8, i + 12. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+/* Sixteen lines times four k at a time, turned in registers; the last four may overlap those
+ * before. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    for (; lines >= 16 && k >= 4; lines -= 16, p += 16 * step, out += 16) {
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            float *to = out + at * width;
+            const __m512 r0 = cvni_four_rows_avx512(p + at, step);
+            const __m512 r1 = cvni_four_rows_avx512(p + at + step, step);
+            const __m512 r2 = cvni_four_rows_avx512(p + at + 2 * step, step);
+            const __m512 r3 = cvni_four_rows_avx512(p + at + 3 * step, step);
+            const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+            const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+            const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+            const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+            _mm512_storeu_ps(to, _mm512_shuffle_ps(t0, t2, 0x44));
+            _mm512_storeu_ps(to + width, _mm512_shuffle_ps(t0, t2, 0xee));
+            _mm512_storeu_ps(to + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+            _mm512_storeu_ps(to + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+        }
+    }
+    if (lines > 0) cvni_pack_rows_avx2(lines, k, p, step, width, out);
+}
+
 CVNI_TARGET("avx512f")
 static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
                                      float *out)
@@ -25350,9 +25444,16 @@ static void cvni_dots_4x3_avx512(const cvni_dots *t)
     const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
     const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
     const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
-    for (int r = 0; r < t->images * t->rows; r++) {
-        const float *a = t->a + r / t->rows * t->a_image + r % t->rows * t->a_row;
-        const float *b = t->b + r / t->rows * t->b_image + r % t->rows * t->b_row;
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
         for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
             const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
             const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
@@ -25387,9 +25488,16 @@ static void cvni_dots_3x6_avx512(const cvni_dots *t)
     const ptrdiff_t at3 = t->at[3];
     const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
     const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
-    for (int r = 0; r < t->images * t->rows; r++) {
-        const float *a = t->a + r / t->rows * t->a_image + r % t->rows * t->a_row;
-        const float *b = t->b + r / t->rows * t->b_image + r % t->rows * t->b_row;
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
         for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
             const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
             const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
@@ -25437,9 +25545,16 @@ static void cvni_dots_avx512(const cvni_dots *t)
         else cvni_dots_3x6_avx512(t);
         return;
     }
-    for (int r = 0; r < t->images * t->rows; r++) {
-        const float *a = t->a + r / t->rows * t->a_image + r % t->rows * t->a_row;
-        const float *b = t->b + r / t->rows * t->b_image + r % t->rows * t->b_row;
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
         for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
             const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
             const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
@@ -25779,7 +25894,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_gemm_tile_avx512,
                                                   cvni_tile_at_avx512,
                                                   cvni_store_rows_avx512,
-                                                  cvni_pack_rows_avx2,
+                                                  cvni_pack_rows_avx512,
                                                   cvni_pack_columns_avx512,
                                                   cvni_dot_avx512,
                                                   cvni_dots_avx512,
