@@ -65,8 +65,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>winograd >>depthwise
- *                     >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
+ *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -2425,6 +2425,19 @@ typedef struct cvni_tile {
     ptrdiff_t ldc;
 } cvni_tile;
 
+/* Products of rows of two images: out[i*ld + j] += sum over n, r, p of
+ * a[i*a_line + n*a_image + r*a_row + p] * b[at[j] + n*b_image + r*b_row + p],
+ * i < lines <= 4, j < count <= 6, n < images, r < rows, p < width. Nothing else is read. */
+typedef struct cvni_dots {
+    int lines, count;
+    int images, rows, width;
+    const float *a, *b;
+    ptrdiff_t a_line, a_image, a_row, b_image, b_row;
+    const ptrdiff_t *at;
+    float *out;
+    ptrdiff_t ld;
+} cvni_dots;
+
 /* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
  * f: relu below, or x where slope is 1. */
 typedef struct cvni_store {
@@ -2487,6 +2500,7 @@ typedef struct cvni_kernels {
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     void (*wino[5])(const cvni_lines *s);
     float (*dot)(int n, const float *a, const float *b);
+    void (*dots)(const cvni_dots *t);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
     float (*sum)(int n, const float *x);
@@ -6548,6 +6562,8 @@ struct cvni_conv_job {
     float *to;                          /* image or weights that it makes */
     int add;                            /* to += instead of to = */
     const float *weight, *bias;         /* bias: NULL for none */
+    float *bias_to;                     /* gradient of the bias that is still to be added to, or
+                                         * NULL */
     const cvni_layer *act;              /* activation on the store, or NULL; down alone */
 };
 
@@ -6788,79 +6804,11 @@ static void cvni_conv_up(cvni_conv_job *j, double cost)
     cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
 }
 
-/* Slices of the batch in the product of the weights: enough for a few threads where the product
- * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
- * threads. */
-static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
-{
-    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
-    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
-}
-
-static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    const int blocks = j->blocks.rows * j->blocks.cols;
-    const int positions = c->OH * c->OW;
-    for (int t = begin; t < end; t++) {
-        const int slice = t / blocks / c->G;
-        const int g = t / blocks % c->G;
-        const int n0 = (int)((int64_t)c->N * slice / j->slices);
-        const int n1 = (int)((int64_t)c->N * (slice + 1) / j->slices);
-        cvni_gemm p;
-        memset(&p, 0, sizeof p);
-        p.m = c->MG;
-        p.n = c->K;
-        p.k = positions;
-        p.ldc = c->K;
-        p.c = (j->slices > 1 ? (float *)j->work + (ptrdiff_t)slice * c->M * c->K
-                             : j->to) +
-              (ptrdiff_t)g * c->MG * c->K;
-        for (int n = n0; n < n1; n++) {
-            const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
-            p.a = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), positions, 1);
-            p.b = cvni_conv_operand(c, &patches, 1);
-            p.add = n > n0 || j->slices == 1;
-            cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
-        }
-    }
-}
-
-/* to += the slices, in order; tasks are filters. */
-static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const int K = j->c.K;
-    (void)worker;
-    for (int f = begin; f < end; f++) {
-        float *dw = j->to + (ptrdiff_t)f * K;
-        for (int s = 0; s < j->slices; s++)
-            j->net->k->add(K, dw,
-                           (const float *)j->work + ((ptrdiff_t)s * j->c.M + f) * K,
-                           dw);
-    }
-}
-
-static void cvni_conv_weight(cvni_conv_job *j, double cost)
-{
-    const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    j->slices = cvni_conv_slices(net, c);
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
-                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
-    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_weight_part, j);
-    if (j->slices > 1)
-        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
-}
-
 static int cvni_conv_gemm_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
     (void)net;
     (void)c;
-    (void)pass;
-    return CVNI_CHOSEN;
+    return pass == CVNI_WEIGHTS ? CVNI_CANNOT : CVNI_CHOSEN;
 }
 
 static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -6870,11 +6818,6 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
-    } else if (pass == CVNI_WEIGHTS) {
-        const int slices = cvni_conv_slices(net, c);
-        n->scratch = cvni_gemm_scratch(kern, c->MG, c->K, c->OH * c->OW);
-        if (slices > 1)
-            n->work = cvni_mul_size((size_t)slices * (size_t)c->M, (size_t)c->K * sizeof(float));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -6891,8 +6834,7 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
-    else if (pass == CVNI_UP) cvni_conv_up(j, cost);
-    else cvni_conv_weight(j, cost);
+    else cvni_conv_up(j, cost);
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
@@ -7631,6 +7573,561 @@ static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
                                                cvni_direct_pack, cvni_direct_run };
+/* ================================================================================================
+ * >>conv-weights   gradient of the weights and the bias, without patches
+ * ==============================================================================================
+ *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
+ *   cut into frames: some whole images, or a strip of one. A frame holds what they read of B in a
+ *   layout in which taps need no copies of their own; both it and the part of S stay in L2.
+ *
+ *     channels last  [row][column][channel]: what a position reads through a kernel row is one run
+ *                    of KW*channels floats. For each kernel row dW[M x KW*channels] +=
+ *                    S[M x positions] F[positions x KW*channels] is a matrix product: the tile of
+ *                    >>gemm, told where each position reads. S lies in place, or, for
+ *                    positions of several images or an odd number of filters, in a copy
+ *                    [M][row][image][column]. Rows of S that read padding are left out.
+ *     patches        [position][channel][tap], made from that for a single image with few positions
+ *                    and many filters: the tiles then add to dW itself, which is the larger work
+ *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
+ *                    dW is dot products of rows of S, in place, with rows of the frame.
+ *
+ *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
+ *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
+
+#define CVNI_DW_FRAME 65536                /* floats of a frame, about */
+#define CVNI_DW_POSITIONS 1024       /* of whole images in a frame, about */
+#define CVNI_DW_SUMS 262144                /* floats of sums that a task keeps */
+#define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
+
+typedef struct cvni_dw_cut {
+    int planes, patches;                /* the layout; neither: channels last */
+    int direct;                         /* tiles write weights, not sums of another order */
+    int channels, channel_blocks;       /* of a block, of a group */
+    int filters, filter_blocks;
+    int rows, cols;                     /* positions of a strip */
+    int row_strips, col_strips;
+    int images;                         /* of a frame: 1 if images are cut into strips */
+    int frames, slices;                 /* of the batch */
+    ptrdiff_t image, tail;              /* floats of an image in the frame, at most; of the rest */
+    int copies;                         /* S is copied */
+    ptrdiff_t line;                     /* of a filter in the copy */
+} cvni_dw_cut;
+
+/* Elements of an axis that n neighbouring positions read, at most. */
+static int cvni_axis_span(const cvni_axis *a, int n)
+{
+    const int64_t reach = ((int64_t)n - 1) * a->stride + (int64_t)(a->kernel - 1) * a->dilation + 1;
+    const int64_t reads = (int64_t)n * a->kernel;
+    return (int)(reach < a->big || reads < a->big ? (reach < reads ? reach : reads) : a->big);
+}
+
+/* Columns between the first and the last that n positions read, both included. */
+static int cvni_axis_reach(const cvni_axis *a, int n)
+{
+    return (n - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
+}
+
+/* Sizes for strips of f->rows x f->cols. Returns the floats of an image. */
+static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
+{
+    const cvni_axis *a = c->axis;
+    if (f->planes) {
+        cvni_frame planes = cvni_frame_of(c);
+        cvni_frame_cut(&planes, 1, 0, f->rows, 0, f->cols);
+        f->image = c->CG * cvni_frame_channel(&planes);
+        f->tail = cvni_frame_tail(&planes);
+    } else {
+        const int height = cvni_axis_span(&a[0], cvni_max(1, f->rows / a[1].small)) *
+                           cvni_axis_span(&a[1], cvni_min(f->rows, a[1].small));
+        const ptrdiff_t row = (ptrdiff_t)cvni_axis_reach(&a[2], f->cols) * f->channels;
+        f->image = height * row;
+        f->tail = row + CVNI_FRAME_SLACK;
+    }
+    return f->image;
+}
+
+/* The share of a tile's lanes that n floats fill. */
+static double cvni_lanes_used(int n, int unit) { return (double)n / cvni_round_up(n, unit); }
+
+/* Whether dot products of planes waste fewer lanes than channels last. */
+static int cvni_planes_win(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    const int run = a[2].dilation == 1 ? c->KW * c->CG : c->CG;
+    return a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1 && c->CG <= 16 &&
+           cvni_lanes_used(c->OW, kern->unit) * 0.85 >
+               cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+}
+
+/* Cuts images into strips until one fits. Rows of a volume are cut between its planes alone. */
+static void cvni_dw_strips(const cvni_conv *c, cvni_dw_cut *f, int positions)
+{
+    const int unit = c->axis[0].small > 1 ? c->axis[1].small : 1;
+    f->rows = c->OH;
+    f->cols = c->OW;
+    while ((f->rows > unit || f->cols > 64) &&
+           (cvni_dw_size(c, f) > CVNI_DW_FRAME || (double)f->rows * f->cols > positions)) {
+        if (f->rows > unit) f->rows = cvni_ceil_div(f->rows / unit, 2) * unit;
+        else f->cols = cvni_ceil_div(f->cols, 2);
+    }
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->rows = cvni_round_up(cvni_ceil_div(c->OH, f->row_strips), unit);
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    f->cols = cvni_ceil_div(c->OW, f->col_strips);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    cvni_dw_size(c, f);
+}
+
+/* The division of the work; it grows with the batch in all its parts. */
+static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
+{
+    const int mr = net->k->mr;
+    cvni_dw_cut f;
+    int strips, want, positions;
+    memset(&f, 0, sizeof f);
+    f.planes = cvni_planes_win(net->k, c);
+    f.channel_blocks = f.planes ? 1 : cvni_ceil_div(c->CG, c->KW == 1 ? 192 : 96);
+    f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
+    f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+    cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
+        f.channels = cvni_round_up(f.channels / 2, 16);
+        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
+    }
+    strips = f.row_strips * f.col_strips;
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
+                2 * f.rows * f.cols <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
+    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    want = cvni_max(1, 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks));
+    positions = f.rows * f.cols;
+    f.images = 1;
+    if (strips == 1) {
+        f.images = (int)cvni_min(CVNI_DW_FRAME / (int)cvni_min(CVNI_DW_FRAME, (int)f.image),
+                                 cvni_ceil_div(f.planes ? 2 * CVNI_DW_POSITIONS
+                                                        : CVNI_DW_POSITIONS, positions));
+        f.images = cvni_max(1, cvni_min(f.images, c->N / want));
+    }
+    f.frames = cvni_ceil_div(c->N, f.images) * strips;
+    f.slices = cvni_min(want, f.frames);
+    f.copies = !f.planes && (f.images > 1 || f.col_strips > 1 || c->MG % mr != 0);
+    f.line = cvni_round_up(f.images * positions, 16) + 16;
+    return f;
+}
+
+/* Lines of the next dots of `left`: 3 and 3 rather than 4 and 2. */
+static int cvni_dots_lines(int left) { return left == 6 || left == 5 || left <= 3 ? cvni_min(left, 3) : 4; }
+
+/* One task at work: its part of the scratch and what its frame holds. */
+typedef struct cvni_dw_task {
+    const cvni_conv_job *j;
+    const cvni_conv *c;
+    cvni_dw_cut f;
+    int g, c0, channels, m0, filters;
+    int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
+    const float *big, *small;                   /* of image n0: first channel, first filter */
+    ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
+    int *at;                                    /* [KH][positions]: where they read in the frame */
+    ptrdiff_t *tap;                             /* planes, [K]: what the first position reads */
+    int *row_of;                                /* [H]: rows of the frame, 0 is a row of zeros */
+    float *frame, *copy, *patches, *sums;
+} cvni_dw_task;
+
+/* Gives the task its part of the scratch, or with NULL tells its size. */
+static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const size_t positions = (size_t)f->images * (size_t)f->rows * (size_t)f->cols;
+    const size_t frame = (size_t)f->images * (size_t)f->image + (size_t)f->tail;
+    const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
+    const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
+                                        (size_t)f->line : 0;
+    const size_t patches = f->patches ? positions * turned : 0;
+    const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
+    size_t n = 0;
+    t->at = (int *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? 0 : (size_t)c->KH * positions * sizeof(int));
+    t->tap = (ptrdiff_t *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? (size_t)c->K * sizeof(ptrdiff_t) : 0);
+    t->row_of = (int *)(void *)(scratch + n);
+    n += cvni_align((size_t)c->H * sizeof(int));
+    t->frame = (float *)(void *)(scratch + n);
+    n += cvni_align(cvni_max_size(frame, turned) * sizeof(float));
+    t->copy = (float *)(void *)(scratch + n);
+    n += cvni_align(copy * sizeof(float));
+    t->patches = (float *)(void *)(scratch + n);
+    n += cvni_align(patches * sizeof(float));
+    t->sums = (float *)(void *)(scratch + n);
+    return n + cvni_align(sums * sizeof(float));
+}
+
+/* Which rows of B the frame holds, and in which order. Returns how many, the zeros included. */
+static int cvni_number_rows(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    int count = 1;
+    for (int r = 0; r < c->H; r++) t->row_of[r] = -1;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) if (rows[i] >= 0) t->row_of[rows[i]] = 0;
+    }
+    for (int r = 0; r < c->H; r++) if (t->row_of[r] == 0) t->row_of[r] = count++;
+    return count;
+}
+
+/* One row of one image, channels last. */
+static void cvni_last_row(const cvni_dw_task *t, const float *x, float *out)
+{
+    const cvni_conv *c = t->c;
+    const cvni_axis *a = &c->axis[2];
+    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
+    const int first = t->col0 * a->stride - a->pad;     /* column of B that column 0 is */
+    const int width = cvni_axis_reach(a, t->cols);
+    const int begin = cvni_min(width, cvni_max(0, -first));
+    const int end = cvni_max(begin, cvni_min(width, c->W - first));
+    if (begin < end)
+        t->j->net->k->pack_rows(t->channels, end - begin, x + first + begin, plane, t->channels,
+                                out + (ptrdiff_t)begin * t->channels);
+    for (int i = begin > 0 ? 0 : end; i < width; i = i + 1 == begin ? end : i + 1) {
+        const int from = cvni_pad_index(first + i, c->W, c->d->pad_mode);
+        float *to = out + (ptrdiff_t)i * t->channels;
+        if (from < 0) cvni_zero(to, (size_t)t->channels);
+        else for (int k = 0; k < t->channels; k++) to[k] = x[k * plane + from];
+    }
+}
+
+static void cvni_make_last(const cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    cvni_zero(t->frame, (size_t)t->pitch);
+    for (int n = 0; n < t->images; n++)
+        for (int r = 0; r < c->H; r++)
+            if (t->row_of[r] > 0)
+                cvni_last_row(t, t->big + (ptrdiff_t)n * c->C * c->H * c->W + (ptrdiff_t)r * c->W,
+                              t->frame + n * t->image + t->row_of[r] * t->pitch);
+}
+
+/* S of the frame as [filter][row][image][column]; filters that a tile reads too many are 0. */
+static void cvni_copy_small(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int mr = kern->mr;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            kern->pack_columns(t->cols, t->rows,
+                               t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW, c->OW,
+                               t->images * t->cols, t->copy + m * t->f.line + n * t->cols);
+    for (int m = t->filters; m < cvni_round_up(t->filters, mr); m++)
+        cvni_zero(t->copy + m * t->f.line, (size_t)t->f.line);
+}
+
+/* Where each position reads through each kernel row. */
+static void cvni_last_table(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const int step = c->axis[2].stride * t->channels;
+    int *to = t->at;
+    t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
+    t->image = (cvni_number_rows(t) - 1) * t->pitch;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) {
+            for (int n = 0; n < t->images; n++) {
+                int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
+                for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
+            }
+        }
+    }
+}
+
+/* A product: to[filter*ld + i] += sum over k positions from `first` on of S[filter][p] *
+ * b[at[p] + i], i < n. */
+static void cvni_dw_tiles(const cvni_dw_task *t, int first, int k, const float *b, const int *at,
+                          int n, float *to, ptrdiff_t ld)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int depth = cvni_ceil_div(k, cvni_ceil_div(k, CVNI_DW_DEPTH));
+    const float *a = t->f.copies ? t->copy : t->small;
+    const int last = cvni_last_lines(n, kern->nr, kern->unit);
+    cvni_tile tile;
+    tile.add = 1;
+    tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)t->c->OH * t->c->OW;
+    tile.a_k = 1;
+    tile.b_k = 0;
+    tile.ahead = 0;
+    tile.ldc = ld;
+    for (int p = 0; p < k; p += depth) {
+        tile.k = cvni_min(depth, k - p);
+        for (int j = 0; j < n; j += tile.cols) {
+            tile.cols = n - j == last ? last : cvni_min(kern->nr, n - last - j);
+            tile.b = b + j;
+            for (int m = 0; m < t->filters; m += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->filters - m);
+                tile.a = a + m * tile.a_line + first + p;
+                tile.c = to + m * ld + j;
+                kern->tile_at(&tile, at + p);
+            }
+        }
+    }
+}
+
+/* Kernel row by kernel row; where the kernel is dilated, tap by tap. */
+static void cvni_last_products(const cvni_dw_task *t, float *to, ptrdiff_t ld)
+{
+    const cvni_conv *c = t->c;
+    const int dilation = c->axis[2].dilation;
+    const int runs = dilation == 1 ? 1 : c->KW;
+    const int run = c->KW / runs * t->channels;
+    const int width = t->images * t->cols;              /* positions of a row */
+    for (int k = 0; k < c->KH; k++, to += c->KW * t->channels) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        const int *at = t->at + (ptrdiff_t)k * t->rows * width;
+        int begin = 0;
+        int end = t->rows;
+        while (begin < end && rows[begin] < 0) begin++;
+        while (end > begin && rows[end - 1] < 0) end--;
+        for (int i = 0; i < runs && begin < end; i++)
+            cvni_dw_tiles(t, begin * width, (end - begin) * width, t->frame + i * dilation * run,
+                          at + begin * width, run, to + i * run, ld);
+    }
+}
+
+/* The frame with each patch for itself, in the order of the weights. */
+static void cvni_patches_products(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    const int positions = t->rows * t->cols;
+    const int step = c->axis[2].dilation * t->channels;
+    for (int p = 0; p < positions; p++) {
+        for (int k = 0; k < c->taps; k++) {
+            const float *from = t->frame + t->at[(ptrdiff_t)(k / c->KW) * positions + p] +
+                                k % c->KW * step;
+            float *out = t->patches + (ptrdiff_t)p * count + k;
+            for (int i = 0; i < t->channels; i++) out[(ptrdiff_t)i * c->taps] = from[i];
+        }
+    }
+    for (int p = 0; p < positions; p++) t->at[p] = p * count;
+    cvni_dw_tiles(t, 0, positions, t->patches, t->at, count, to, c->K);
+}
+
+/* Sums [filter][tap][channel] to weights [filter][channel][tap]. */
+static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    for (int m = 0; m < t->filters; m++, to += c->K) {
+        float *turned = add ? t->frame : to;
+        kern->pack_rows(c->taps, t->channels, t->sums + (ptrdiff_t)m * count, t->channels, c->taps,
+                        turned);
+        if (add) kern->add(count, to, turned, to);
+    }
+}
+
+static void cvni_planes_products(cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int n = t->images;
+    cvni_frame f = cvni_frame_of(c);
+    cvni_dots dots;
+    cvni_frame_cut(&f, n, t->row0, t->rows, t->col0, t->cols);
+    cvni_frame_fill(t->j->net->k, &f, t->big, (ptrdiff_t)c->C * c->H * c->W,
+                    (ptrdiff_t)c->H * c->W, c->W, c->CG, t->frame);
+    for (int k = 0; k < c->K; k++)
+        t->tap[k] = k / c->taps * cvni_frame_channel(&f) +
+                    cvni_frame_at(&f, k % c->taps / c->KW * c->axis[1].dilation,
+                                  k % c->KW * c->axis[2].dilation);
+    dots.images = n;
+    dots.rows = t->rows;
+    dots.width = t->cols;
+    dots.a_line = (ptrdiff_t)c->OH * c->OW;
+    dots.a_image = c->M * dots.a_line;
+    dots.a_row = c->OW;
+    dots.b = t->frame;
+    dots.b_image = (ptrdiff_t)f.h.pitch * f.w.pitch;
+    dots.b_row = f.w.pitch;
+    dots.ld = c->K;
+    for (int m = 0; m < t->filters; m += dots.lines) {
+        dots.lines = cvni_dots_lines(t->filters - m);
+        dots.a = t->small + m * dots.a_line;
+        for (int k = 0; k < c->K; k += dots.count) {
+            dots.count = cvni_min(6, c->K - k);
+            dots.at = t->tap + k;
+            dots.out = to + (ptrdiff_t)m * c->K + k;
+            t->j->net->k->dots(&dots);
+        }
+    }
+}
+
+/* Bias += sums of S over the frame. */
+static void cvni_dw_bias(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int whole = t->cols == c->OW;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < (whole ? 1 : t->rows); r++)
+                to[m] += kern->sum(whole ? t->rows * t->cols : t->cols,
+                                   t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW +
+                                       (ptrdiff_t)r * c->OW);
+}
+
+/* Frame i of the batch. */
+static void cvni_dw_place(cvni_dw_task *t, int i)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const int strip = i % (f->row_strips * f->col_strips);
+    t->n0 = i / (f->row_strips * f->col_strips) * f->images;
+    t->images = cvni_min(f->images, c->N - t->n0);
+    t->row0 = strip / f->col_strips * f->rows;
+    t->rows = cvni_min(f->rows, c->OH - t->row0);
+    t->col0 = strip % f->col_strips * f->cols;
+    t->cols = cvni_min(f->cols, c->OW - t->col0);
+    t->big = t->j->big + cvni_conv_big_at(c, t->n0, t->g) + (ptrdiff_t)t->c0 * c->H * c->W;
+    t->small = t->j->small + cvni_conv_small_at(c, t->n0, t->g) +
+               ((ptrdiff_t)t->m0 * c->OH + t->row0) * c->OW + t->col0;
+}
+
+/* The frame that the task stands at. */
+static void cvni_dw_frame(cvni_dw_task *t, float *to)
+{
+    if (t->f.planes) {
+        cvni_planes_products(t, to);
+        return;
+    }
+    cvni_make_last(t);
+    if (t->f.copies) cvni_copy_small(t);
+    if (t->f.patches) cvni_patches_products(t, to);
+    else if (t->f.direct) cvni_last_products(t, to, t->c->K);
+    else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
+/* The frames of slice s for one block of channels and one of filters, to += or = . */
+static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int add)
+{
+    const cvni_dw_cut *f = &t->f;
+    const int begin = (int)((int64_t)f->frames * s / f->slices);
+    const int end = (int)((int64_t)f->frames * (s + 1) / f->slices);
+    const int count = t->channels * t->c->taps;
+    to += (ptrdiff_t)t->c0 * t->c->taps;
+    if (bias && !add) cvni_zero(bias, (size_t)t->filters);
+    for (int m = 0; f->direct && !add && m < t->filters; m++)
+        cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
+    if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
+    for (int i = begin; i < end; i++) {
+        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
+        cvni_dw_place(t, i);
+        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
+                           rows != t->rows || cols != t->cols))
+            cvni_last_table(t);
+        if (bias) cvni_dw_bias(t, bias);
+        cvni_dw_frame(t, to);
+    }
+    if (!f->direct) cvni_last_store(t, to, add);
+}
+
+/* Sums of a slice: weights [M][K], bias [M]. The only slice adds to the gradients themselves. */
+static void cvni_conv_weights_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_dw_task t;
+    memset(&t, 0, sizeof t);
+    t.j = j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(j->net, c);
+    cvni_dw_scratch(&t, (char *)cvni_scratch(j->net, worker));
+    for (int i = begin; i < end; i++) {
+        const int block = i / t.f.slices;
+        const int s = i % t.f.slices;
+        const int single = t.f.slices == 1;
+        float *to = single ? j->to : (float *)j->work + (ptrdiff_t)s * c->M * (c->K + 1);
+        float *bias = single ? j->bias_to : to + (ptrdiff_t)c->M * c->K;
+        t.g = block / (t.f.channel_blocks * t.f.filter_blocks);
+        t.c0 = block / t.f.filter_blocks % t.f.channel_blocks * t.f.channels;
+        t.channels = cvni_min(t.f.channels, c->CG - t.c0);
+        t.m0 = block % t.f.filter_blocks * t.f.filters;
+        t.filters = cvni_min(t.f.filters, c->MG - t.m0);
+        to += ((ptrdiff_t)t.g * c->MG + t.m0) * c->K;
+        if (!j->bias_to || t.c0 > 0) bias = NULL;
+        if (bias) bias += t.g * c->MG + t.m0;
+        cvni_dw_slice(&t, s, to, bias, single);
+    }
+}
+
+/* The gradients += the slices, in order; tasks are filters. */
+static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const int M = j->c.M, K = j->c.K;
+    (void)worker;
+    for (int s = 0; s < j->slices; s++) {
+        const float *from = (const float *)j->work + (ptrdiff_t)s * M * (K + 1);
+        j->net->k->add((end - begin) * K, j->to + (ptrdiff_t)begin * K,
+                       from + (ptrdiff_t)begin * K, j->to + (ptrdiff_t)begin * K);
+        from += (ptrdiff_t)M * K;
+        for (int m = begin; j->bias_to && m < end; m++) j->bias_to[m] += from[m];
+    }
+}
+
+static int cvni_conv_weights_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    (void)net;
+    (void)c;
+    return pass == CVNI_WEIGHTS ? CVNI_CHOSEN : CVNI_CANNOT;
+}
+
+static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                    cvni_conv_needs *n)
+{
+    cvni_conv one = *c;
+    cvni_dw_task t;
+    cvni_conv_job j;
+    (void)pass;
+    memset(&j, 0, sizeof j);
+    j.net = (cvn_net *)net;
+    t.j = &j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(net, c);
+    n->scratch = cvni_dw_scratch(&t, NULL);
+    one.N = 1;                                  /* patches */
+    t.c = &one;
+    t.f = cvni_dw_cut_of(net, &one);
+    n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
+    t.f = cvni_dw_cut_of(net, c);
+    if (t.f.slices > 1)
+        n->work = cvni_mul_size((size_t)t.f.slices * (size_t)c->M,
+                                ((size_t)c->K + 1) * sizeof(float));
+}
+
+static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_dw_cut f = cvni_dw_cut_of(j->net, c);
+    (void)pass;
+    j->slices = f.slices;
+    cvni_parallel_for(j->net, c->G * f.channel_blocks * f.filter_blocks * f.slices, cost,
+                      cvni_conv_weights_part, j);
+    if (f.slices > 1)
+        cvni_parallel_for(j->net, c->M, (double)f.slices * c->M * c->K, cvni_conv_add_slices_part,
+                          j);
+    j->bias_to = NULL;
+}
+
+static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
+                                                cvni_conv_weights_needs, NULL,
+                                                cvni_conv_weights_run };
 
 /* ================================================================================================
  * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
@@ -8995,7 +9492,8 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
 static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
-                                                      &cvni_way_direct, &cvni_way_gemm };
+                                                      &cvni_way_weights, &cvni_way_direct,
+                                                      &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -9031,7 +9529,8 @@ static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double c
     way->run(j, pass, cost);
 }
 
-/* db += the sums of dy over the batch and the positions; tasks are channels of y. */
+/* db += the sums of dy over the batch and the positions; tasks are channels of y. The ways of a
+ * convolution that is not transposed do that themselves as they read dy, or leave it to this. */
 static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
@@ -9043,7 +9542,7 @@ static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
         for (int n = 0; n < y.dim[0]; n++)
             sum += (double)j->net->k->sum(positions,
                                           j->l->dy + ((ptrdiff_t)n * y.dim[1] + f) * positions);
-        j->to[f] += (float)sum;
+        j->bias_to[f] += (float)sum;
     }
 }
 
@@ -9076,14 +9575,16 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     const double cost = 2 * l->macs * j.c.N;
     cvni_layer *x = cvni_in(net, l, 0);
     const int transposed = j.c.d->transposed;
-    j.to = cvni_weights_grad(net, l, 1);
-    if (j.to)
-        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
-                          cvni_conv_bias_part, &j);
+    float *bias = cvni_weights_grad(net, l, 1);
     j.big = transposed ? l->dy : x->y;
     j.small = transposed ? x->y : l->dy;
+    j.bias_to = transposed ? NULL : bias;
     j.to = cvni_weights_grad(net, l, 0);
     if (j.to) cvni_conv_run(&j, CVNI_WEIGHTS, l->work_backward, cost);
+    if (transposed) j.bias_to = bias;
+    if (j.bias_to)
+        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
+                          cvni_conv_bias_part, &j);
     j.to = cvni_gradient_for(x, &j.add);
     if (!j.to) return;
     j.weight = cvni_weights(net, l, 0);
@@ -25902,6 +26403,20 @@ static float cvni_dot_c(int n, const float *a, const float *b)
     return cvni_add_lanes(s);
 }
 
+static void cvni_dots_c(const cvni_dots *t)
+{
+    for (int k = 0; k < t->lines * t->count; k++) {
+        const float *a = t->a + k / t->count * t->a_line;
+        const float *b = t->b + t->at[k % t->count];
+        float sum = 0;
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < t->rows; r++)
+                sum += cvni_dot_c(t->width, a + n * t->a_image + r * t->a_row,
+                                  b + n * t->b_image + r * t->b_row);
+        t->out[k / t->count * t->ld + k % t->count] += sum;
+    }
+}
+
 CVNI_HOT
 static float cvni_sum_c(int n, const float *x)
 {
@@ -26199,6 +26714,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                                cvni_wino_taps_c,
                                                cvni_wino_taps_grad_c },
                                              cvni_dot_c,
+                                             cvni_dots_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
                                              cvni_sum_square_diff_c,
@@ -26492,6 +27008,69 @@ static float cvni_dot_avx2(int n, const float *a, const float *b)
         s1 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), s1);
     }
     return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+/* Lanes of four vectors added up: one sum each. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx2(__m256 s0, __m256 s1, __m256 s2, __m256 s3)
+{
+    const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(s0, s1), _mm256_hadd_ps(s2, s3));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+#define CVNI_DOTS_AVX2(j) x = _mm256_maskload_ps(b + at##j, m); \
+    s0##j = _mm256_fmadd_ps(a0, x, s0##j); s1##j = _mm256_fmadd_ps(a1, x, s1##j)
+
+/* Two lines, or the last one: twelve accumulators, 8 loads for 12 products. */
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
+{
+    const ptrdiff_t second = line + 1 < t->lines ? t->a_line : 0;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t at3 = t->at[t->count > 3 ? 3 : 0];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    float sum[16];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a + line * t->a_line;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
+            const __m256i m = cvni_tail_avx2(p);
+            const __m256 a0 = _mm256_maskload_ps(a, m);
+            const __m256 a1 = _mm256_maskload_ps(a + second, m);
+            __m256 x;
+            CVNI_DOTS_AVX2(0);
+            CVNI_DOTS_AVX2(1);
+            CVNI_DOTS_AVX2(2);
+            CVNI_DOTS_AVX2(3);
+            CVNI_DOTS_AVX2(4);
+            CVNI_DOTS_AVX2(5);
+        }
+    }
+    _mm_storeu_ps(sum, cvni_totals_avx2(s00, s01, s02, s03));
+    _mm_storeu_ps(sum + 4, cvni_totals_avx2(s04, s05, zero, zero));
+    _mm_storeu_ps(sum + 8, cvni_totals_avx2(s10, s11, s12, s13));
+    _mm_storeu_ps(sum + 12, cvni_totals_avx2(s14, s15, zero, zero));
+    for (int i = line; i < t->lines && i < line + 2; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[(i - line) * 8 + j];
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_avx2(const cvni_dots *t)
+{
+    for (int i = 0; i < t->lines; i += 2) cvni_dots_2x6_avx2(t, i);
 }
 
 CVNI_TARGET("avx2,fma")
@@ -27157,6 +27736,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                   cvni_wino_taps_avx2,
                                                   cvni_wino_taps_grad_avx2 },
                                                 cvni_dot_avx2,
+                                                cvni_dots_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
                                                 cvni_sum_square_diff_avx2,
@@ -27469,6 +28049,43 @@ static void cvni_store_rows_avx512(const cvni_store *s)
     }
 }
 
+/* Four floats of lines i, i + 4, i + 8, i + 12. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+/* Sixteen lines times four k at a time, turned in registers; the last four may overlap those
+ * before. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    for (; lines >= 16 && k >= 4; lines -= 16, p += 16 * step, out += 16) {
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            float *to = out + at * width;
+            const __m512 r0 = cvni_four_rows_avx512(p + at, step);
+            const __m512 r1 = cvni_four_rows_avx512(p + at + step, step);
+            const __m512 r2 = cvni_four_rows_avx512(p + at + 2 * step, step);
+            const __m512 r3 = cvni_four_rows_avx512(p + at + 3 * step, step);
+            const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+            const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+            const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+            const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+            _mm512_storeu_ps(to, _mm512_shuffle_ps(t0, t2, 0x44));
+            _mm512_storeu_ps(to + width, _mm512_shuffle_ps(t0, t2, 0xee));
+            _mm512_storeu_ps(to + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+            _mm512_storeu_ps(to + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+        }
+    }
+    if (lines > 0) cvni_pack_rows_avx2(lines, k, p, step, width, out);
+}
+
 CVNI_TARGET("avx512f")
 static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
                                      float *out)
@@ -27528,6 +28145,193 @@ static float cvni_dot_avx512(int n, const float *a, const float *b)
                              _mm512_maskz_loadu_ps(mask, b + i), s1);
     }
     return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+/* Quarters of four vectors added up: one quarter each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_quarters_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_shuffle_f32x4(s0, s1, 0x44),
+                                     _mm512_shuffle_f32x4(s0, s1, 0xee));
+    const __m512 high = _mm512_add_ps(_mm512_shuffle_f32x4(s2, s3, 0x44),
+                                      _mm512_shuffle_f32x4(s2, s3, 0xee));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
+                         _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+/* The four lanes of each quarter added up: one lane each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_lanes_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_unpacklo_ps(s0, s1), _mm512_unpackhi_ps(s0, s1));
+    const __m512 high = _mm512_add_ps(_mm512_unpacklo_ps(s2, s3), _mm512_unpackhi_ps(s2, s3));
+    return _mm512_add_ps(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_store_dots_avx512(const cvni_dots *t, __m512 first, __m512 second)
+{
+    float sum[32];
+    _mm512_storeu_ps(sum, first);
+    _mm512_storeu_ps(sum + 16, second);
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[j / 4 * 16 + i * 4 + j % 4];
+}
+
+#define CVNI_DOTS3_AVX512(j) x = _mm512_maskz_loadu_ps(m, b + at##j); \
+    s0##j = _mm512_fmadd_ps(a0, x, s0##j); \
+    s1##j = _mm512_fmadd_ps(a1, x, s1##j); s2##j = _mm512_fmadd_ps(a2, x, s2##j)
+#define CVNI_DOTS4_AVX512(j) CVNI_DOTS3_AVX512(j); s3##j = _mm512_fmadd_ps(a3, x, s3##j)
+
+/* Three columns or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_4x3_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, zero), zero);
+}
+
+/* Three lines or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_3x6_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            __m512 x;
+            CVNI_DOTS3_AVX512(0);
+            CVNI_DOTS3_AVX512(1);
+            CVNI_DOTS3_AVX512(2);
+            CVNI_DOTS3_AVX512(3);
+            CVNI_DOTS3_AVX512(4);
+            CVNI_DOTS3_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, zero);
+    s01 = cvni_quarters_avx512(s01, s11, s21, zero);
+    s02 = cvni_quarters_avx512(s02, s12, s22, zero);
+    s03 = cvni_quarters_avx512(s03, s13, s23, zero);
+    s04 = cvni_quarters_avx512(s04, s14, s24, zero);
+    s05 = cvni_quarters_avx512(s05, s15, s25, zero);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* 4 x 6: 24 accumulators, 10 loads for 24 products. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero, s33 = zero, s34 = zero, s35 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    if (t->count <= 3 || t->lines <= 3) {
+        if (t->count <= 3) cvni_dots_4x3_avx512(t);
+        else cvni_dots_3x6_avx512(t);
+        return;
+    }
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+            CVNI_DOTS4_AVX512(3);
+            CVNI_DOTS4_AVX512(4);
+            CVNI_DOTS4_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    s03 = cvni_quarters_avx512(s03, s13, s23, s33);
+    s04 = cvni_quarters_avx512(s04, s14, s24, s34);
+    s05 = cvni_quarters_avx512(s05, s15, s25, s35);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
 }
 
 CVNI_TARGET("avx512f")
@@ -28348,7 +29152,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_tile_at_avx512,
                                                   cvni_tile_turned_avx512,
                                                   cvni_store_rows_avx512,
-                                                  cvni_pack_rows_avx2,
+                                                  cvni_pack_rows_avx512,
                                                   cvni_pack_columns_avx512,
                                                   { cvni_wino_input_avx512,
                                                     cvni_wino_output_avx512,
@@ -28356,6 +29160,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                     cvni_wino_taps_avx512,
                                                     cvni_wino_taps_grad_avx512 },
                                                   cvni_dot_avx512,
+                                                  cvni_dots_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
                                                   cvni_sum_square_diff_avx512,
