@@ -24099,7 +24099,8 @@ static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
 {
     const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(s[0], s[1]), _mm512_unpackhi_ps(s[0], s[1]));
     const __m512 t1 = _mm512_add_ps(_mm512_unpacklo_ps(s[2], s[3]), _mm512_unpackhi_ps(s[2], s[3]));
-    const __m512 t = _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44), _mm512_shuffle_ps(t0, t1, 0xee));
+    const __m512 t = _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44),
+                                   _mm512_shuffle_ps(t0, t1, 0xee));
     const __m128 low = _mm_add_ps(_mm512_castps512_ps128(t), _mm512_extractf32x4_ps(t, 1));
     return _mm_add_ps(low, _mm_add_ps(_mm512_extractf32x4_ps(t, 2), _mm512_extractf32x4_ps(t, 3)));
 }
