@@ -2370,6 +2370,9 @@ typedef struct cvni_kernels {
     void (*pack_rows)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
+    /* c[rows x cols] += row_bias, col_bias (or NULL); then leaky relu where activate */
+    void (*finish)(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                   const float *col_bias, int activate, float slope);
     float (*dot)(int n, const float *a, const float *b);
     /* out[c*CVNI_DOTS_ROWS + r] = dot of a + r*a_step, b + c*b_step; r < rows <= CVNI_DOTS_ROWS,
      * c < cols <= dots_cols */
@@ -5218,11 +5221,14 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
     }
 }
 
-/* Zeros for the lines that a panel has too few. */
-static void cvni_pack_zeros(int lines, int ks, int width, float *out)
+static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
+
+/* Zeros for the lines that a panel has too few, as far as tiles read them. */
+static void cvni_pack_zeros(const cvni_kernels *kern, int lines, int ks, int width, float *out)
 {
-    for (int k = 0; lines < width && k < ks; k++, out += width)
-        for (int i = lines; i < width; i++) out[i] = 0;
+    const int end = width == kern->nr ? cvni_round_up(lines, kern->reads) : width;
+    for (int k = 0; lines < end && k < ks; k++, out += width)
+        for (int i = lines; i < end; i++) out[i] = 0;
 }
 
 /* The same where taps stand next to each other, up or down: such runs are turned. */
@@ -5250,7 +5256,7 @@ static void cvni_pack_runs(const cvni_kernels *kern, const cvni_operand *o, int 
         k += n;
     }
     if (lines % width == 0) return;
-    cvni_pack_zeros(lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
+    cvni_pack_zeros(kern, lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
 }
 
 /* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
@@ -5264,7 +5270,7 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
-            cvni_pack_zeros(n, some, width, to);
+            cvni_pack_zeros(kern, n, some, width, to);
         }
     }
 }
@@ -5327,7 +5333,7 @@ static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, i
             cvni_pack_run(kern, g, &run[s], tap, g->x + c0 * g->plane, c1 - c0, taps * width,
                           to + run[s].line);
     }
-    cvni_pack_zeros(lines, ks, width, out);
+    cvni_pack_zeros(kern, lines, ks, width, out);
 }
 
 /* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
@@ -5363,7 +5369,7 @@ static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int 
         for (int i = 0; i < lines; i++)
             cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
         kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
-        cvni_pack_zeros(lines, n, width, out);
+        cvni_pack_zeros(kern, lines, n, width, out);
     }
 }
 
@@ -5389,12 +5395,10 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
         else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
-            cvni_pack_zeros(n, ks, width, out);
+            cvni_pack_zeros(kern, n, ks, width, out);
         } else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
-
-static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
 
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
@@ -5501,18 +5505,6 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
             t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
-    }
-}
-
-/* Bias and activation on a finished block, still in the cache. */
-static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns)
-{
-    for (int i = 0; i < ms; i++) {
-        float *c = g->c + (m0 + i) * g->ldc + n0;
-        if (g->row_bias) kern->scale_shift(ns, 1, g->row_bias[m0 + i], c, c);
-        if (g->col_bias) kern->add(ns, c, g->col_bias + n0, c);
-        if (g->activate) kern->relu(ns, g->slope, c, c);
     }
 }
 
@@ -5640,7 +5632,9 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
             if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                cvni_gemm_store(kern, g, i, rows, n0, ns);
+                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
+                             g->row_bias ? g->row_bias + i : NULL,
+                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
         }
     }
 }
@@ -23151,6 +23145,35 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
         for (int i = 0; i < lines; i++) out[i] = p[i];
 }
 
+/* Bias and activation of a part of C that is still in the cache. NaN stays NaN, and a slope of 0
+ * times -Inf would be one. */
+static CVNI_ALWAYS_INLINE void cvni_finish(int rows, int cols, float *CVNI_RESTRICT c,
+                                           ptrdiff_t ldc, const float *CVNI_RESTRICT row_bias,
+                                           const float *CVNI_RESTRICT col_bias, int activate,
+                                           float slope)
+{
+    for (int i = 0; i < rows; i++, c += ldc) {
+        if (row_bias) {
+            const float bias = row_bias[i];
+            for (int j = 0; j < cols; j++) c[j] += bias;
+        }
+        if (col_bias) for (int j = 0; j < cols; j++) c[j] += col_bias[j];
+        if (activate && slope == 0) for (int j = 0; j < cols; j++) c[j] = c[j] <= 0 ? 0 : c[j];
+        if (!activate || slope == 0) continue;
+        for (int j = 0; j < cols; j++) {
+            const float low = slope * c[j];
+            c[j] = c[j] <= 0 ? low : c[j];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_finish_c(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                          const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
@@ -23346,6 +23369,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_gemm_tile_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
+                                             cvni_finish_c,
                                              cvni_dot_c,
                                              cvni_dots_c,
                                              cvni_axpy_c,
@@ -23515,6 +23539,13 @@ static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step
             else cvni_turn_4x4_avx2(from + at, step, width, out + at * width + line);
         }
     }
+}
+
+CVNI_HOT CVNI_TARGET("avx2,fma")
+static void cvni_finish_avx2(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                             const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
 }
 
 /* The first n of eight lanes. */
@@ -23928,6 +23959,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_gemm_tile_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
+                                                cvni_finish_avx2,
                                                 cvni_dot_avx2,
                                                 cvni_dots_avx2,
                                                 cvni_axpy_avx2,
@@ -24063,6 +24095,59 @@ static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t
         else if (rest)
             _mm512_mask_storeu_ps(out + wide, m, _mm512_maskz_loadu_ps(m, p + wide));
     }
+}
+
+/* Sixteen lines times four k: four lines in the quarters of a vector, turned in each quarter. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turn_16x4_avx512(const float *p, ptrdiff_t step, int width,
+                                                     float *out)
+{
+    const __m512 r0 = cvni_four_rows_avx512(p, step);
+    const __m512 r1 = cvni_four_rows_avx512(p + step, step);
+    const __m512 r2 = cvni_four_rows_avx512(p + 2 * step, step);
+    const __m512 r3 = cvni_four_rows_avx512(p + 3 * step, step);
+    const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+    const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+    const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+    const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+    _mm512_storeu_ps(out, _mm512_shuffle_ps(t0, t2, 0x44));
+    _mm512_storeu_ps(out + width, _mm512_shuffle_ps(t0, t2, 0xee));
+    _mm512_storeu_ps(out + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+    _mm512_storeu_ps(out + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+}
+
+/* What is left over at the ends is done again with what stands before it. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    if (lines < 16 || k < 4) {
+        cvni_pack_rows_avx2(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 16) {
+        const int line = cvni_min(i, lines - 16);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_16x4_avx512(p + line * step + at, step, width, out + at * width + line);
+        }
+    }
+}
+
+CVNI_HOT CVNI_TARGET("avx512f")
+static void cvni_finish_avx512(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                               const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
 }
 
 /* The sum of all lanes of four vectors. */
@@ -24488,8 +24573,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   1,
                                                   6,
                                                   cvni_gemm_tile_avx512,
-                                                  cvni_pack_rows_avx2,
+                                                  cvni_pack_rows_avx512,
                                                   cvni_pack_columns_avx512,
+                                                  cvni_finish_avx512,
                                                   cvni_dot_avx512,
                                                   cvni_dots_avx512,
                                                   cvni_axpy_avx512,
