@@ -2413,7 +2413,7 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `unit`. */
+ * mr rows of a are read, and columns of b up to a multiple of `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -2483,10 +2483,15 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+#define CVNI_DOTS_ROWS 4
+#define CVNI_DOTS_COLS 6
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
+    int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
@@ -2499,8 +2504,15 @@ typedef struct cvni_kernels {
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     void (*wino[5])(const cvni_lines *s);
+    /* c[rows x cols] += row_bias, col_bias (or NULL); then leaky relu where activate */
+    void (*finish)(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                   const float *col_bias, int activate, float slope);
     float (*dot)(int n, const float *a, const float *b);
     void (*dots)(const cvni_dots *t);
+    /* out[c*CVNI_DOTS_ROWS + r] = dot of a + r*a_step, b + c*b_step; r < rows <= CVNI_DOTS_ROWS,
+     * c < cols <= dots_cols */
+    void (*line_dots)(int rows, int cols, int n, const float *a, ptrdiff_t a_step, const float *b,
+                 ptrdiff_t b_step, float *out);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
     float (*sum)(int n, const float *x);
@@ -5580,17 +5592,25 @@ CVNI_COLD_END
  *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
  *     taps      line = (channel, tap), k = output position: its transpose
  *
- *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the
- *   blocking: the division into
- *   blocks, and so the number of threads, does not change a bit. source: K. Goto, R. van de Geijn,
- *   ACM TOMS 34(3) */
+ *   Where both operands lie along k and one has few lines, elements are dots instead: tiles of
+ *   lines times lines, vectors along k, nothing packed (a matrix times a vector is the case of one
+ *   line).
+ *
+ *   Every element of C is summed over k in the same order, in chunks that follow from the shape of
+ *   the whole product: the division into blocks, and so the number of threads, does not change a
+ *   bit.       source: K. Goto, R. van de Geijn, ACM TOMS 34(3)      tested: tests/test_gemm.c */
 
-#define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
-#define CVNI_BLOCK_M 512        /* rows of a block of C, about */
-#define CVNI_BLOCK_N 480        /* columns: so many lines of B are packed at once */
-#define CVNI_PART_M 96          /* lines of A that are packed at once; both in L2 */
-#define CVNI_NEAR 1024          /* floats from k to k of lines that are not packed, */
+#define CVNI_KC 512             /* k of a packed panel: those of A stay in L1 */
+#define CVNI_BLOCK_M 1024       /* rows of a block of C, about */
+#define CVNI_BLOCK_N 240        /* columns: so many lines of B are packed at once, */
+#define CVNI_PART_M 96          /* lines of A that are packed at once, */
+#define CVNI_PLACE_M 256        /* or read where they lie: with those of B in L2 */
+#define CVNI_NEAR 512           /* floats from k to k of lines that are not packed, */
 #define CVNI_FEW 16             /* or tiles that read them */
+#define CVNI_DOTS_KC 1024       /* k of products of lines that both lie along k, */
+#define CVNI_DOTS_FLOATS 16384  /* or more, as long as the shorter operand is no larger */
+#define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
+#define CVNI_DOTS_FEW 32        /* lines of the shorter one at most */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 #define CVNI_TURN 32            /* k that are turned through a buffer */
 
@@ -5651,11 +5671,14 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
     }
 }
 
-/* Zeros for the lines that a panel has too few. */
-static void cvni_pack_zeros(int lines, int ks, int width, float *out)
+static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
+
+/* Zeros for the lines that a panel has too few, as far as tiles read them. */
+static void cvni_pack_zeros(const cvni_kernels *kern, int lines, int ks, int width, float *out)
 {
-    for (int k = 0; lines < width && k < ks; k++, out += width)
-        for (int i = lines; i < width; i++) out[i] = 0;
+    const int end = width == kern->nr ? cvni_round_up(lines, kern->reads) : width;
+    for (int k = 0; lines < end && k < ks; k++, out += width)
+        for (int i = lines; i < end; i++) out[i] = 0;
 }
 
 /* The same where taps stand next to each other, up or down: such runs are turned. */
@@ -5683,7 +5706,7 @@ static void cvni_pack_runs(const cvni_kernels *kern, const cvni_operand *o, int 
         k += n;
     }
     if (lines % width == 0) return;
-    cvni_pack_zeros(lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
+    cvni_pack_zeros(kern, lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
 }
 
 /* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
@@ -5697,7 +5720,7 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
-            cvni_pack_zeros(n, some, width, to);
+            cvni_pack_zeros(kern, n, some, width, to);
         }
     }
 }
@@ -5760,7 +5783,7 @@ static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, i
             cvni_pack_run(kern, g, &run[s], tap, g->x + c0 * g->plane, c1 - c0, taps * width,
                           to + run[s].line);
     }
-    cvni_pack_zeros(lines, ks, width, out);
+    cvni_pack_zeros(kern, lines, ks, width, out);
 }
 
 /* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
@@ -5796,7 +5819,7 @@ static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int 
         for (int i = 0; i < lines; i++)
             cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
         kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
-        cvni_pack_zeros(lines, n, width, out);
+        cvni_pack_zeros(kern, lines, n, width, out);
     }
 }
 
@@ -5822,12 +5845,10 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
         else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
-            cvni_pack_zeros(n, ks, width, out);
+            cvni_pack_zeros(kern, n, ks, width, out);
         } else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
-
-static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
 
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
@@ -5841,7 +5862,11 @@ static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 {
     const size_t lines = (size_t)cvni_block(m, CVNI_PART_M, kern->mr) +
                          (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    return cvni_align(lines * (size_t)cvni_min(k, CVNI_KC) * sizeof(float));
+    const int few = cvni_min(cvni_min(m, n), CVNI_DOTS_FEW);
+    const int most = cvni_max(few * CVNI_DOTS_KC, CVNI_DOTS_FLOATS);
+    const size_t turned = (size_t)(k < most / few ? few * k : most);
+    return cvni_align(cvni_max_size(lines * (size_t)cvni_min(k, CVNI_KC), turned) *
+                      sizeof(float));
 }
 
 /* Lines of an operand as the tiles read them, panel by panel: packed, or where they lie. */
@@ -5881,21 +5906,21 @@ static cvni_panels cvni_pack_panels(const cvni_kernels *kern, const cvni_operand
     return cvni_packed_panels(packed, ks, width);
 }
 
-/* A plain matrix in place; the last lines are packed if tiles would read beyond them. unit: tiles
- * read multiples of that. */
+/* A plain matrix in place; the last lines are packed if tiles would read beyond them. reads: tiles
+ * read multiples of that; last: lines of the last panel. */
 static cvni_panels cvni_place_panels(const cvni_kernels *kern, const cvni_operand *o, int line0,
-                                     int lines, int k0, int ks, int width, int unit, float *packed)
+                                     int lines, int k0, int ks, int width, int reads, int last,
+                                     float *packed)
 {
-    const int last = cvni_last_lines(lines, width, unit);
     cvni_panels s;
     s.p = o->p + line0 * o->line_step + k0 * o->k_step;
     s.width = width;
     s.next = width * o->line_step;
     s.line = o->line_step;
     s.k = o->k_step;
-    s.edge = last % unit ? lines - last : INT_MAX;
+    s.edge = last % reads ? lines - last : INT_MAX;
     s.packed = packed;
-    if (last % unit) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
+    if (last % reads) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
     return s;
 }
 
@@ -5927,21 +5952,9 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = i == 0 && far && ns - j >= 2 * kern->nr ? kern->nr : 0;
+            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
-    }
-}
-
-/* Bias and activation on a finished block, still in the cache. */
-static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns)
-{
-    for (int i = 0; i < ms; i++) {
-        float *c = g->c + (m0 + i) * g->ldc + n0;
-        if (g->row_bias) kern->scale_shift(ns, 1, g->row_bias[m0 + i], c, c);
-        if (g->col_bias) kern->add(ns, c, g->col_bias + n0, c);
-        if (g->activate) kern->relu(ns, g->slope, c, c);
     }
 }
 
@@ -5952,33 +5965,126 @@ static int cvni_in_place(const cvni_operand *o, int uses)
     return cvni_is_plain(o) && o->line_step == 1 && (o->k_step <= CVNI_NEAR || uses <= CVNI_FEW);
 }
 
+/* ---- dots: both operands lie along k, one has few lines ---- */
+
+/* Whether each element is computed as the product of two lines, in vectors along k: the longer
+ * operand is then read once and in place, and no lane is wasted; what it costs is a sum over lanes
+ * for each element. Both costs are in multiply-adds of vectors; packing and summing as measured. */
+static int cvni_is_dots(const cvni_kernels *kern, const cvni_gemm *g)
+{
+    const cvni_operand *many = g->n > g->m ? &g->b : &g->a;
+    const cvni_operand *few = g->n > g->m ? &g->a : &g->b;
+    const double sums = (double)g->m * g->n;
+    const double dots = sums * g->k / kern->unit * (kern->dots_cols > 1 ? 1 : 2) + 6 * sums;
+    const double tiles = (double)cvni_round_up(g->m, 4) * cvni_ceil_div(g->n, kern->unit) * g->k +
+                         (g->b.k_step == 1 ? 0.8 * g->n * g->k : 0);
+    return cvni_min(g->m, g->n) <= CVNI_DOTS_FEW && cvni_is_plain(many) && many->k_step == 1 &&
+           cvni_is_plain(few) && (few->k_step == 1 || few->line_step == 1) && dots < tiles;
+}
+
+/* A tile of dots into C from row i, column j on; turned: the dots' rows are columns of C. */
+static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols, int turned,
+                            int add, int last, const float *dots)
+{
+    const ptrdiff_t r_step = turned ? 1 : g->ldc;
+    const ptrdiff_t c_step = turned ? g->ldc : 1;
+    const float *m_bias = last && g->row_bias ? g->row_bias + i : NULL;
+    const float *n_bias = last && g->col_bias ? g->col_bias + j : NULL;
+    const float *r_bias = turned ? n_bias : m_bias;
+    const float *c_bias = turned ? m_bias : n_bias;
+    float *to = g->c + i * g->ldc + j;
+    for (int c = 0; c < cols; c++, to += c_step, dots += CVNI_DOTS_ROWS) {
+        for (int r = 0; r < rows; r++) {
+            float v = dots[r];
+            if (add) v += to[r * r_step];
+            if (r_bias) v += r_bias[r];
+            if (c_bias) v += c_bias[c];
+            if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
+            to[r * r_step] = v;
+        }
+    }
+}
+
+/* One block of C. Sums are over chunks of k that depend on the whole product alone. */
+static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, float *scratch)
+{
+    const int turned = g->n > g->m;
+    const cvni_operand *many = turned ? &g->b : &g->a;
+    const cvni_operand *few = turned ? &g->a : &g->b;
+    const int i0 = turned ? n0 : m0;
+    const int i1 = i0 + (turned ? ns : ms);
+    const int j0 = turned ? m0 : n0;
+    const int count = turned ? ms : ns;
+    const int cols = cvni_ceil_div(count, cvni_ceil_div(count, kern->dots_cols));
+    const int depth = cvni_max(CVNI_DOTS_KC, CVNI_DOTS_FLOATS / cvni_min(g->m, g->n));
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < g->k; k += depth) {
+        const int ks = cvni_min(depth, g->k - k);
+        const float *b = few->p + j0 * few->line_step + k * few->k_step;
+        ptrdiff_t b_step = few->line_step;
+        if (few->k_step != 1) {
+            kern->pack_rows(ks, count, b, few->k_step, ks, scratch);
+            b = scratch;
+            b_step = ks;
+        }
+        for (int part = i0; part < i1; part += CVNI_DOTS_M) {
+            const int end = cvni_min(i1, part + CVNI_DOTS_M);
+            for (int j = 0; j < count; j += cols) {
+                const int c = cvni_min(cols, count - j);
+                for (int i = part; i < end; i += CVNI_DOTS_ROWS) {
+                    const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
+                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
+                               b + j * b_step, b_step, dots);
+                    cvni_dots_store(g, turned ? j0 + j : i, turned ? i : j0 + j, rows, c, turned,
+                                    g->add || k > 0, k + ks == g->k, dots);
+                }
+            }
+        }
+    }
+}
+
+/* k of a chunk: equal ones of at most CVNI_KC. */
+static int cvni_gemm_depth(int k)
+{
+    return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
                             int ns, void *scratch)
 {
-    const int part = cvni_block(ms, CVNI_PART_M, kern->mr);
-    const int depth = cvni_min(g->k, CVNI_KC);
+    const int depth = cvni_gemm_depth(g->k);
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
+    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
     float *packed_a = (float *)scratch;
-    float *packed_b = packed_a + (ptrdiff_t)part * depth;
-    for (int k0 = 0; k0 < g->k; k0 += CVNI_KC) {
-        const int ks = cvni_min(CVNI_KC, g->k - k0);
+    float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
+    if (cvni_is_dots(kern, g)) {
+        cvni_dots_block(kern, g, m0, ms, n0, ns, packed_a);
+        return;
+    }
+    for (int k0 = 0; k0 < g->k; k0 += depth) {
+        const int ks = cvni_min(depth, g->k - k0);
         const cvni_panels b =
             b_in_place
-                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->unit, packed_b)
+                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->reads,
+                                    cvni_last_lines(ns, kern->nr, kern->unit), packed_b)
                 : cvni_pack_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, packed_b);
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
                 a_in_place
-                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr, packed_a)
+                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
+                                        rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
             if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                cvni_gemm_store(kern, g, i, rows, n0, ns);
+                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
+                             g->row_bias ? g->row_bias + i : NULL,
+                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
         }
     }
 }
@@ -9870,41 +9976,19 @@ static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
-typedef struct cvni_dense_job { cvn_net *net; cvni_layer *l; cvni_dense d; } cvni_dense_job;
-
-/* One row: packing would cost as much as the product. Tasks are units. */
-static void cvni_dense_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_dense_job *j = (const cvni_dense_job *)context;
-    const float *w = cvni_run_weight(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
-    const float *x = cvni_in(j->net, j->l, 0)->y;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->l->y[u] = j->net->k->dot(j->d.in, w + (ptrdiff_t)u * j->d.in, x) + (bias ? bias[u] : 0);
-}
-
 static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *act = cvni_activation(net, l);
-    cvni_dense_job j;
+    const cvni_dense d = cvni_dense_of(net, l);
     cvni_gemm g;
-    j.net = net;
-    j.l = l;
-    j.d = cvni_dense_of(net, l);
-    if (j.d.rows == 1) {
-        cvni_parallel_for(net, j.d.units, 2.0 * j.d.units * j.d.in, cvni_dense_row_part, &j);
-        if (act) net->k->relu(j.d.units, cvni_relu_slope(act), l->y, l->y);
-        return CVN_OK;
-    }
     memset(&g, 0, sizeof g);
-    g.m = j.d.rows;
-    g.n = j.d.units;
-    g.k = j.d.in;
-    g.a = cvni_matrix(cvni_in(net, l, 0)->y, j.d.in, 1);
-    g.b = cvni_matrix(cvni_run_weight(net, l), j.d.in, 1);
+    g.m = d.rows;
+    g.n = d.units;
+    g.k = d.in;
+    g.a = cvni_matrix(cvni_in(net, l, 0)->y, d.in, 1);
+    g.b = cvni_matrix(cvni_run_weight(net, l), d.in, 1);
     g.c = l->y;
-    g.ldc = j.d.units;
+    g.ldc = d.units;
     g.col_bias = cvni_run_bias(net, l);
     g.activate = act != NULL;
     g.slope = act ? cvni_relu_slope(act) : 0;
@@ -16556,6 +16640,24 @@ static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
     return cvni_floats_at(scratch, cvni_rnn_bytes(rows * CVNI_KC, 1, 1, 1));
 }
 
+/* u = h W_hh^T for a few samples. */
+static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width, float *u)
+{
+    const cvni_kernels *kern = j->net->k;
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < width; k += CVNI_DOTS_ROWS) {
+        const int rows = cvni_min(CVNI_DOTS_ROWS, width - k);
+        for (int i = 0; i < m; i += kern->dots_cols) {
+            const int cols = cvni_min(kern->dots_cols, m - i);
+            kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
+                       h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
+            for (int c = 0; c < cols; c++)
+                memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
+                       (size_t)rows * sizeof(float));
+        }
+    }
+}
+
 /* Tasks are groups of samples. */
 static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
 {
@@ -16573,12 +16675,8 @@ static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
             if (!r->few)
                 cvni_rnn_product(j, cvni_matrix(h, r->state, 1), m, width, r->h, u, width, 0,
                                  scratch);
-            for (int i = 0; i < m; i++) {
-                for (int k = 0; r->few && k < width; k++)
-                    u[i * width + k] = j->net->k->dot(r->h, j->weight + (ptrdiff_t)k * r->h,
-                                                      h + (ptrdiff_t)i * r->state);
-                cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
-            }
+            else cvni_rnn_few(j, h, m, width, u);
+            for (int i = 0; i < m; i++) cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
         }
     }
 }
@@ -16650,43 +16748,15 @@ static double cvni_rnn_cost(const cvni_rnn *r)
 
 /* ---- forward ---- */
 
-typedef struct cvni_rnn_row_job {
-    const cvni_kernels *kern;
-    const float *x, *weight, *bias;
-    float *y;
-    int in;
-} cvni_rnn_row_job;
-
-/* One step of one sample: packing would cost as much as the product. Tasks are rows of W_ih. */
-static void cvni_rnn_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_rnn_row_job *j = (const cvni_rnn_row_job *)context;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->y[u] = j->kern->dot(j->in, j->weight + (ptrdiff_t)u * j->in, j->x) +
-                  (j->bias ? j->bias[u] : 0);
-}
-
 /* a of all steps: x W_ih^T and what biases may be added here. */
 static void cvni_rnn_input_product(cvn_net *net, const cvni_rnn *r, const float *x, int in,
                                    const float *weight, const float *bias, float *slots)
 {
-    cvni_rnn_row_job j;
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.m = r->n * r->t;
     g.n = r->gates * r->h;
     g.k = in;
-    if (g.m == 1) {
-        j.kern = net->k;
-        j.x = x;
-        j.weight = weight;
-        j.bias = bias;
-        j.y = slots;
-        j.in = in;
-        cvni_parallel_for(net, g.n, 2.0 * g.n * in, cvni_rnn_row_part, &j);
-        return;
-    }
     g.a = cvni_matrix(x, in, 1);
     g.b = cvni_matrix(weight, in, 1);
     g.c = slots;
@@ -26387,6 +26457,35 @@ static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_HOT
 static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+/* Bias and activation of a part of C that is still in the cache. NaN stays NaN, and a slope of 0
+ * times -Inf would be one. */
+static CVNI_ALWAYS_INLINE void cvni_finish(int rows, int cols, float *CVNI_RESTRICT c,
+                                           ptrdiff_t ldc, const float *CVNI_RESTRICT row_bias,
+                                           const float *CVNI_RESTRICT col_bias, int activate,
+                                           float slope)
+{
+    for (int i = 0; i < rows; i++, c += ldc) {
+        if (row_bias) {
+            const float bias = row_bias[i];
+            for (int j = 0; j < cols; j++) c[j] += bias;
+        }
+        if (col_bias) for (int j = 0; j < cols; j++) c[j] += col_bias[j];
+        if (activate && slope == 0) for (int j = 0; j < cols; j++) c[j] = c[j] <= 0 ? 0 : c[j];
+        if (!activate || slope == 0) continue;
+        for (int j = 0; j < cols; j++) {
+            const float low = slope * c[j];
+            c[j] = c[j] <= 0 ? low : c[j];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_finish_c(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                          const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
@@ -26415,6 +26514,14 @@ static void cvni_dots_c(const cvni_dots *t)
                                   b + n * t->b_image + r * t->b_row);
         t->out[k / t->count * t->ld + k % t->count] += sum;
     }
+}
+
+static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                        const float *b, ptrdiff_t b_step, float *out)
+{
+    for (int c = 0; c < cols; c++)
+        for (int r = 0; r < rows; r++)
+            out[c * CVNI_DOTS_ROWS + r] = cvni_dot_c(n, a + r * a_step, b + c * b_step);
 }
 
 CVNI_HOT
@@ -26702,6 +26809,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             8,
+                                             1,
                                              cvni_gemm_tile_c,
                                              cvni_tile_at_c,
                                              cvni_tile_turned_c,
@@ -26713,8 +26822,10 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                                cvni_wino_grad_c,
                                                cvni_wino_taps_c,
                                                cvni_wino_taps_grad_c },
+                                             cvni_finish_c,
                                              cvni_dot_c,
                                              cvni_dots_c,
+                                             cvni_line_dots_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
                                              cvni_sum_square_diff_c,
@@ -26973,6 +27084,13 @@ static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx2,fma") CVNI_HOT
 static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+CVNI_HOT CVNI_TARGET("avx2,fma")
+static void cvni_finish_avx2(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                             const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 /* The first n of eight lanes. */
 CVNI_TARGET("avx2,fma")
 static inline __m256i cvni_tail_avx2(int n)
@@ -27071,6 +27189,47 @@ CVNI_TARGET("avx2,fma")
 static void cvni_dots_avx2(const cvni_dots *t)
 {
     for (int i = 0; i < t->lines; i += 2) cvni_dots_2x6_avx2(t, i);
+}
+
+/* Eight k of four lines times two; s[4*column + row]. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1, __m256 a2,
+                                                   __m256 a3, __m256 b0, __m256 b1)
+{
+    s[0] = _mm256_fmadd_ps(a0, b0, s[0]);
+    s[1] = _mm256_fmadd_ps(a1, b0, s[1]);
+    s[2] = _mm256_fmadd_ps(a2, b0, s[2]);
+    s[3] = _mm256_fmadd_ps(a3, b0, s[3]);
+    s[4] = _mm256_fmadd_ps(a0, b1, s[4]);
+    s[5] = _mm256_fmadd_ps(a1, b1, s[5]);
+    s[6] = _mm256_fmadd_ps(a2, b1, s[6]);
+    s[7] = _mm256_fmadd_ps(a3, b1, s[7]);
+}
+
+/* Lines that are missing are others again. */
+CVNI_TARGET("avx2,fma")
+static void cvni_line_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                           const float *b, ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = cols > 1 ? b + b_step : b;
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[8] = { zero, zero, zero, zero, zero, zero, zero, zero };
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        cvni_line_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
+                            _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
+                            _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(p1 + i, mask),
+                            _mm256_maskload_ps(p2 + i, mask), _mm256_maskload_ps(p3 + i, mask),
+                            _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -27724,6 +27883,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                8,
+                                                2,
                                                 cvni_gemm_tile_avx2,
                                                 cvni_tile_at_avx2,
                                                 cvni_tile_turned_avx2,
@@ -27735,8 +27896,10 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                   cvni_wino_grad_avx2,
                                                   cvni_wino_taps_avx2,
                                                   cvni_wino_taps_grad_avx2 },
+                                                cvni_finish_avx2,
                                                 cvni_dot_avx2,
                                                 cvni_dots_avx2,
+                                                cvni_line_dots_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
                                                 cvni_sum_square_diff_avx2,
@@ -27767,198 +27930,104 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
     #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-/* Row i of the tile t. */
+/* The first n of sixteen lanes. */
+static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+
+/* One k of a row of a tile: a times up to three vectors of b. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
-                                                     __m512 v1, __m512 v2)
+static CVNI_ALWAYS_INLINE void cvni_tile_row_avx512(int vectors, const float *a, __m512 b0,
+                                                    __m512 b1, __m512 b2, __m512 *s)
+{
+    const __m512 v = _mm512_set1_ps(*a);
+    s[0] = _mm512_fmadd_ps(v, b0, s[0]);
+    if (vectors > 1) s[1] = _mm512_fmadd_ps(v, b1, s[1]);
+    if (vectors > 2) s[2] = _mm512_fmadd_ps(v, b2, s[2]);
+}
+
+/* Row i of the tile t; m: lanes of the last vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
+                                                     __mmask16 m, const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
-    const __mmask16 m0 = (__mmask16)lanes;
-    const __mmask16 m1 = (__mmask16)(lanes >> 16);
-    const __mmask16 m2 = (__mmask16)(lanes >> 32);
+    float *last = c + 16 * (vectors - 1);
+    __m512 v0 = s[0];
+    __m512 v1 = s[vectors > 2 ? 1 : 0];
+    __m512 v2 = s[vectors - 1];
     if (i >= t->rows) return;
     if (t->add) {
-        v0 = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, c), v0);
-        v1 = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m2, c + 32), v2);
+        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
     }
-    _mm512_mask_storeu_ps(c, m0, v0);
-    _mm512_mask_storeu_ps(c + 16, m1, v1);
-    _mm512_mask_storeu_ps(c + 32, m2, v2);
+    if (vectors > 1) _mm512_storeu_ps(c, v0);
+    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(last, m, v2);
 }
 
-#define CVNI_FMA1_AVX512(i) c##i##0 = _mm512_fmadd_ps(_mm512_set1_ps(a[i * line]), b0, c##i##0)
-#define CVNI_FMA2_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1)
-#define CVNI_FMA3_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
-/* The last columns. */
+/* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
+ * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x16_avx512(const cvni_tile *t, const int *at, int at_step)
+static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int *at, int at_step,
+                                                   int rows, int vectors)
 {
-    const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero;
-    __m512 c10 = zero;
-    __m512 c20 = zero;
-    __m512 c30 = zero;
-    __m512 c40 = zero;
-    __m512 c50 = zero;
-    __m512 c60 = zero;
-    __m512 c70 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        CVNI_FMA1_AVX512(0);
-        CVNI_FMA1_AVX512(1);
-        CVNI_FMA1_AVX512(2);
-        CVNI_FMA1_AVX512(3);
-        CVNI_FMA1_AVX512(4);
-        CVNI_FMA1_AVX512(5);
-        CVNI_FMA1_AVX512(6);
-        CVNI_FMA1_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, zero, zero);
-    cvni_store_row_avx512(t, 1, c10, zero, zero);
-    cvni_store_row_avx512(t, 2, c20, zero, zero);
-    cvni_store_row_avx512(t, 3, c30, zero, zero);
-    cvni_store_row_avx512(t, 4, c40, zero, zero);
-    cvni_store_row_avx512(t, 5, c50, zero, zero);
-    cvni_store_row_avx512(t, 6, c60, zero, zero);
-    cvni_store_row_avx512(t, 7, c70, zero, zero);
-}
-
-CVNI_TARGET("avx512f")
-static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step)
-{
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero;
-    __m512 c10 = zero, c11 = zero;
-    __m512 c20 = zero, c21 = zero;
-    __m512 c30 = zero, c31 = zero;
-    __m512 c40 = zero, c41 = zero;
-    __m512 c50 = zero, c51 = zero;
-    __m512 c60 = zero, c61 = zero;
-    __m512 c70 = zero, c71 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const ptrdiff_t far = 32 * t->a_k;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        __m512 v;
-        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        CVNI_FMA2_AVX512(0);
-        CVNI_FMA2_AVX512(1);
-        CVNI_FMA2_AVX512(2);
-        CVNI_FMA2_AVX512(3);
-        CVNI_FMA2_AVX512(4);
-        CVNI_FMA2_AVX512(5);
-        CVNI_FMA2_AVX512(6);
-        CVNI_FMA2_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, zero);
-    cvni_store_row_avx512(t, 1, c10, c11, zero);
-    cvni_store_row_avx512(t, 2, c20, c21, zero);
-    cvni_store_row_avx512(t, 3, c30, c31, zero);
-    cvni_store_row_avx512(t, 4, c40, c41, zero);
-    cvni_store_row_avx512(t, 5, c50, c51, zero);
-    cvni_store_row_avx512(t, 6, c60, c61, zero);
-    cvni_store_row_avx512(t, 7, c70, c71, zero);
-}
-
-/* The last rows, of any width: a vector beyond the columns is not read. */
-CVNI_TARGET("avx512f")
-static void cvni_gemm_4x48_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const int second = t->cols > 16 ? 16 : 0;
-    const int third = t->cols > 32 ? 32 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + second);
-        const __m512 b2 = _mm512_loadu_ps(b + third);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-}
-
-/* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
-CVNI_TARGET("avx512f")
-static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
+    const float *a = t->a;
+    const float *row = t->b;
     const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
-    if (t->rows <= 4 || t->cols <= 32) {
-        if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
-        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
-        else cvni_gemm_8x32_avx512(t, at, at_step);
-        return;
-    }
-    for (int i = 0; i < t->rows; i++)
+    for (int i = 0; i < t->rows && vectors == 3; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
     for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
         const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
-        const __m512 b2 = _mm512_loadu_ps(b + 32);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-        CVNI_FMA3_AVX512(4);
-        CVNI_FMA3_AVX512(5);
-        CVNI_FMA3_AVX512(6);
-        CVNI_FMA3_AVX512(7);
+        const float *a4 = rows > 4 ? a + 4 * line : a;
+        const __m512 last = _mm512_maskz_loadu_ps(m, b + 16 * (vectors - 1));
+        const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
+        const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
+        if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
+        if (vectors > 2) {
+            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
+        }
+        cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
+        cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
+        cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a + 3 * line, b0, b1, last, s + 3 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4, b0, b1, last, s + 4 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4 + line, b0, b1, last, s + 5 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
+{
+    if (t->cols > 32) {
+        if (t->rows > 6) cvni_tile_of_avx512(t, at, at_step, 8, 3);
+        else if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 6, 3);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 3);
+    } else if (t->cols > 16) {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 2);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 2);
+    } else {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 1);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 1);
+    }
 }
 
 CVNI_TARGET("avx512f")
@@ -27975,25 +28044,15 @@ static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
     return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
 }
 
-#define CVNI_TURNED_AVX512(i) v = _mm512_set1_ps(a##i[*at]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    if (vectors > 1) c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); \
-    if (vectors > 2) c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
 /* vectors: a constant, the vectors of a row. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
                                                   int vectors)
 {
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -28003,24 +28062,23 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
         const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
-        __m512 v;
-        CVNI_TURNED_AVX512(0);
-        CVNI_TURNED_AVX512(1);
-        CVNI_TURNED_AVX512(2);
-        CVNI_TURNED_AVX512(3);
-        CVNI_TURNED_AVX512(4);
-        CVNI_TURNED_AVX512(5);
-        CVNI_TURNED_AVX512(6);
-        CVNI_TURNED_AVX512(7);
+        cvni_tile_row_avx512(vectors, a0 + *at, b0, b1, b2, s);
+        cvni_tile_row_avx512(vectors, a1 + *at, b0, b1, b2, s + vectors);
+        cvni_tile_row_avx512(vectors, a2 + *at, b0, b1, b2, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a3 + *at, b0, b1, b2, s + 3 * vectors);
+        cvni_tile_row_avx512(vectors, a4 + *at, b0, b1, b2, s + 4 * vectors);
+        cvni_tile_row_avx512(vectors, a5 + *at, b0, b1, b2, s + 5 * vectors);
+        cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
+        cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
 }
 
 CVNI_TARGET("avx512f")
@@ -28047,43 +28105,6 @@ static void cvni_store_rows_avx512(const cvni_store *s)
             _mm512_mask_storeu_ps(y + j, m, v);
         }
     }
-}
-
-/* Four floats of lines i, i + 4, i + 8, i + 12. */
-CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
-{
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
-}
-
-/* Sixteen lines times four k at a time, turned in registers; the last four may overlap those
- * before. */
-CVNI_TARGET("avx512f")
-static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
-                                  float *out)
-{
-    for (; lines >= 16 && k >= 4; lines -= 16, p += 16 * step, out += 16) {
-        for (int j = 0; j < k; j += 4) {
-            const int at = cvni_min(j, k - 4);
-            float *to = out + at * width;
-            const __m512 r0 = cvni_four_rows_avx512(p + at, step);
-            const __m512 r1 = cvni_four_rows_avx512(p + at + step, step);
-            const __m512 r2 = cvni_four_rows_avx512(p + at + 2 * step, step);
-            const __m512 r3 = cvni_four_rows_avx512(p + at + 3 * step, step);
-            const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
-            const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
-            const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
-            const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
-            _mm512_storeu_ps(to, _mm512_shuffle_ps(t0, t2, 0x44));
-            _mm512_storeu_ps(to + width, _mm512_shuffle_ps(t0, t2, 0xee));
-            _mm512_storeu_ps(to + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
-            _mm512_storeu_ps(to + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
-        }
-    }
-    if (lines > 0) cvni_pack_rows_avx2(lines, k, p, step, width, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -28116,8 +28137,58 @@ static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx512f") CVNI_HOT
 static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
-/* The first n of sixteen lanes. */
-static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+/* Sixteen lines times four k: four lines in the quarters of a vector, turned in each quarter. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turn_16x4_avx512(const float *p, ptrdiff_t step, int width,
+                                                     float *out)
+{
+    const __m512 r0 = cvni_four_rows_avx512(p, step);
+    const __m512 r1 = cvni_four_rows_avx512(p + step, step);
+    const __m512 r2 = cvni_four_rows_avx512(p + 2 * step, step);
+    const __m512 r3 = cvni_four_rows_avx512(p + 3 * step, step);
+    const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+    const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+    const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+    const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+    _mm512_storeu_ps(out, _mm512_shuffle_ps(t0, t2, 0x44));
+    _mm512_storeu_ps(out + width, _mm512_shuffle_ps(t0, t2, 0xee));
+    _mm512_storeu_ps(out + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+    _mm512_storeu_ps(out + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+}
+
+/* What is left over at the ends is done again with what stands before it. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    if (lines < 16 || k < 4) {
+        cvni_pack_rows_avx2(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 16) {
+        const int line = cvni_min(i, lines - 16);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_16x4_avx512(p + line * step + at, step, width, out + at * width + line);
+        }
+    }
+}
+
+CVNI_HOT CVNI_TARGET("avx512f")
+static void cvni_finish_avx512(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                               const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
 
 /* The sum of all lanes of four vectors. */
 CVNI_TARGET("avx512f")
@@ -28332,6 +28403,87 @@ static void cvni_dots_avx512(const cvni_dots *t)
     s05 = cvni_quarters_avx512(s05, s15, s25, s35);
     cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
                            cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* The sum of the lanes of each of four vectors. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
+{
+    const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(s[0], s[1]), _mm512_unpackhi_ps(s[0], s[1]));
+    const __m512 t1 = _mm512_add_ps(_mm512_unpacklo_ps(s[2], s[3]), _mm512_unpackhi_ps(s[2], s[3]));
+    const __m512 t = _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44),
+                                   _mm512_shuffle_ps(t0, t1, 0xee));
+    const __m128 low = _mm_add_ps(_mm512_castps512_ps128(t), _mm512_extractf32x4_ps(t, 1));
+    return _mm_add_ps(low, _mm_add_ps(_mm512_extractf32x4_ps(t, 2), _mm512_extractf32x4_ps(t, 3)));
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_column_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
+                                                       __m512 a3, __m512 b)
+{
+    s[0] = _mm512_fmadd_ps(a0, b, s[0]);
+    s[1] = _mm512_fmadd_ps(a1, b, s[1]);
+    s[2] = _mm512_fmadd_ps(a2, b, s[2]);
+    s[3] = _mm512_fmadd_ps(a3, b, s[3]);
+}
+
+/* 4 x cols, a constant where this is inlined: up to 24 accumulators, four of a, one of b. Lines of
+ * a that are missing are others again. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, int n, const float *a,
+                                                     ptrdiff_t a_step, const float *b,
+                                                     ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = b + 3 * b_step;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    for (; n > 0; n -= 16, a += 16, p1 += 16, p2 += 16, p3 += 16, b += 16, q += 16) {
+        const __mmask16 m = n < 16 ? cvni_tail_avx512(n) : (__mmask16)0xffff;
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, p1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, p2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, p3);
+        if (cols <= 4) {        /* the lines come from far away */
+            _mm_prefetch((const char *)(a + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p1 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p2 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p3 + 256), _MM_HINT_T0);
+        }
+        cvni_line_dots_column_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
+        if (cols > 1)
+            cvni_line_dots_column_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
+        if (cols > 2)
+            cvni_line_dots_column_avx512(s + 8, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, b + 2 * b_step));
+        if (cols > 3) cvni_line_dots_column_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
+        if (cols > 4)
+            cvni_line_dots_column_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
+        if (cols > 5)
+            cvni_line_dots_column_avx512(s + 20, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, q + 2 * b_step));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx512(s));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx512(s + 4));
+    if (cols > 2) _mm_storeu_ps(out + 8, cvni_totals_avx512(s + 8));
+    if (cols > 3) _mm_storeu_ps(out + 12, cvni_totals_avx512(s + 12));
+    if (cols > 4) _mm_storeu_ps(out + 16, cvni_totals_avx512(s + 16));
+    if (cols > 5) _mm_storeu_ps(out + 20, cvni_totals_avx512(s + 20));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_line_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                             const float *b, ptrdiff_t b_step, float *out)
+{
+    if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    else if (cols == 2) cvni_line_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
+    else if (cols == 3) cvni_line_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
+    else if (cols == 4) cvni_line_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
+    else if (cols == 5) cvni_line_dots_cols_avx512(rows, 5, n, a, a_step, b, b_step, out);
+    else cvni_line_dots_cols_avx512(rows, 6, n, a, a_step, b, b_step, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -29148,6 +29300,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
+                                                  1,
+                                                  6,
                                                   cvni_gemm_tile_avx512,
                                                   cvni_tile_at_avx512,
                                                   cvni_tile_turned_avx512,
@@ -29159,8 +29313,10 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                     cvni_wino_grad_avx512,
                                                     cvni_wino_taps_avx512,
                                                     cvni_wino_taps_grad_avx512 },
+                                                  cvni_finish_avx512,
                                                   cvni_dot_avx512,
                                                   cvni_dots_avx512,
+                                                  cvni_line_dots_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
                                                   cvni_sum_square_diff_avx512,
