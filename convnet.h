@@ -2182,11 +2182,20 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_ALWAYS_INLINE
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length
-                                                         * scalar */
+/* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
+ * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
+ * kernels. clang has nothing of the kind. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_HOT __attribute__((optimize("O3")))
 #else
     #define CVNI_HOT
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
+    #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
+    #define CVNI_KERNELS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_KERNELS_BEGIN
+    #define CVNI_KERNELS_END
 #endif
 
 /* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
@@ -2219,8 +2228,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #include <wasm_simd128.h>
 #endif
 
-/* A function that only training calls, in a table; NULL without training. The compiler drops what is
- * left without a caller. */
+/* A function that only training calls, in a table; NULL without training. The compiler drops what
+ * is left without a caller. */
 #ifdef CONVNET_NO_TRAIN
     #define CVNI_TRAIN(function) NULL
 #else
@@ -23075,6 +23084,8 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 
 CVNI_COLD_END
 
+CVNI_KERNELS_BEGIN
+
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others
  * ==============================================================================================
@@ -24660,7 +24671,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 #if defined(CVNI_NEON)
 /* gcc loads all of a first and runs out of registers. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
 #else
     #define CVNI_TILE_F4
@@ -25103,6 +25114,8 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_norm_grad_f4,
                                               cvni_adam_f4 };
 #endif
+
+CVNI_KERNELS_END
 
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have
