@@ -65,7 +65,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>depthwise >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>winograd >>depthwise
+ *                     >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -93,9 +94,9 @@
  * beforehand; the caller may supply it (cvn_build_in). Forward, backward and step allocate nothing.
  *
  * Threads. A net may be used by one thread at a time; two threads may use two nets. cvn_share()
- * gives a second thread its own activations over the same weights. Inside, work is spread with
- * OpenMP or with your own job system (cvn_desc.parallel_for). The same seed gives the same bits for
- * any number of threads.
+ * gives a second thread its own activations over the same weights. Inside, work is spread over
+ * helpers that -fopenmp allows, or by your own job system (cvn_desc.parallel_for). The same seed
+ * gives the same bits for any number of threads.
  */
 #ifndef CONVNET_H
 #define CONVNET_H
@@ -176,7 +177,8 @@ typedef struct cvn_desc {
                                      * "wasm"; NULL: the best of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
     /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and
-     * return when all are done. count never exceeds `threads`. NULL: OpenMP, or a plain loop. */
+     * return when all are done. count never exceeds `threads`. NULL: own threads under -fopenmp,
+     * else a plain loop. */
     void (*parallel_for)(void *user, int count, void (*run)(void *context, int index),
                          void *context);
     void *parallel_user;
@@ -2164,6 +2166,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(_OPENMP) && !defined(CONVNET_NO_OPENMP)
     #define CVNI_OPENMP 1
     #include <omp.h>
+    #if (defined(__unix__) || defined(__APPLE__)) && (defined(__GNUC__) || defined(__clang__))
+        #define CVNI_CREW 1                     /* -fopenmp links these threads, too */
+        #include <pthread.h>
+        #include <sched.h>
+        #include <unistd.h>
+    #endif
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -2312,6 +2320,8 @@ typedef struct cvni_place {
     int fold;                   /* buffer of the folded weights and bias */
     int packed;                 /* inference: of the weights as the kernels read them */
     int activation;             /* id of the activation done on this layer's store, or 0 */
+    int residual;               /* id of the layer added on this batch norm's store, or 0 */
+    int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -2421,15 +2431,63 @@ typedef struct cvni_tile {
     ptrdiff_t ldc;
 } cvni_tile;
 
+/* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
+ * f(x) = x > 0 ? x : slope*x, or x where slope is 1. */
+typedef struct cvni_store {
+    int rows, n, add;
+    float bias, slope;
+    const float *p;
+    ptrdiff_t p_step;
+    float *y;
+    ptrdiff_t y_step;
+} cvni_store;
+
+/* One factor of a transform of >>winograd on lines of CVNI_LINE floats, `count` times: line i of the
+ * result = sum over j of M[i][j] times line j. Steps in floats. */
+#define CVNI_LINE 16
+
+typedef struct cvni_lines {
+    int count;
+    const float *x;
+    ptrdiff_t step, next;       /* to the next line, to the next time */
+    float *y;
+    ptrdiff_t to, y_next;
+} cvni_lines;
+
+/* M: B^T, A^T, A, G, G^T. */
+enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_WINO_TAPS_GRAD };
+
+/* One filter over a plane, from a frame of it (>>depthwise):
+ *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
+ * Of a row of x, columns up to a multiple of a vector are read. */
+typedef struct cvni_stencil {
+    int rows, cols;             /* of y */
+    int taps;
+    int dense;                  /* side of a square of taps, at[t] = at[t % dense] +
+                                 * t/dense*pitch; or 0 */
+    int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
+    const float *x, *w;         /* w: [taps] */
+    const int *at;              /* [taps] */
+    ptrdiff_t pitch, ldy;
+    float *y;
+    int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
+    float bias, slope, ceiling;
+} cvni_stencil;
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
     void (*gemm_tile)(const cvni_tile *t);
+    /* the same where row k of b lies at b + k*b_k + at[k] */
+    void (*tile_at)(const cvni_tile *t, const int *at);
+    /* bias, sum and activation on the way to an image */
+    void (*store_rows)(const cvni_store *s);
     /* out[k*width + i] = p[i*step + k], i < lines */
     void (*pack_rows)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
+    void (*wino[5])(const cvni_lines *s);
     float (*dot)(int n, const float *a, const float *b);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
@@ -2444,11 +2502,21 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    void (*stencil)(const cvni_stencil *s);
+    /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
+    void (*stencil_sums)(const cvni_stencil *s, float *sums);
     /* y = e^(x - shift) to 2 units in the last place; also where it is subnormal, 0 or Inf */
     void (*exp)(int n, float shift, const float *x, float *y);
     /* y = 1/(1 + e^-x) to 3 units in the last place; 0 below -88.8 */
     void (*sigmoid)(int n, const float *x, float *y);
     void (*tanh)(int n, const float *x, float *y);      /* to 3 units in the last place */
+    /* v = f[0]*x + f[1] + more, more NULL: none; y = v, but slope*v where v <= 0, f[3] where v > f[3];
+     * slope = f[2] */
+    void (*norm_act)(int n, const float f[4], const float *x, const float *more, float *y);
+    /* g = dy where 0 < v < f[3], else f[2]*dy; v as above, or y where that is not NULL. g NULL: not
+     * stored. sum[0] = sum of g, sum[1] = sum of g*(x - mean) */
+    void (*norm_sums)(int n, const float f[4], float mean, const float *x, const float *y,
+                      const float *dy, float *g, float sum[2]);
     /* dx = f[0]*dy + f[1]*(x - f[2]) + f[3] */
     void (*norm_grad)(int n, const float f[4], const float *x, const float *dy, float *dx, int add);
     /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
@@ -2461,6 +2529,7 @@ struct cvn_net {
     const cvni_kernels *k;
     const char *conv_way;       /* tests: the way of convolution to take where it can; or NULL */
     int threads;
+    struct cvni_crew *crew;     /* >>threads; or NULL */
     cvni_record *records;
     const char *scope;          /* prefix of names, a record; "" outside of all */
     cvn_net *parent;            /* cvn_share: owner of the weights */
@@ -2791,7 +2860,16 @@ static float cvni_normal(cvni_rng *r)
  * ==============================================================================================
  *   A job is a number of independent tasks; each task's result depends on the task alone, never on
  *   who runs it, so the number of threads does not change a bit. `cost` is the whole job in
- *   floating-point operations: a job that is cheaper than waking a thread stays on this one. */
+ *   floating-point operations: a job that is cheaper than waking a thread stays on this one.
+ *
+ *   With OpenMP on Unix a net has a crew: threads - 1 helpers, started by the first job that pays.
+ *   Worker w has the tasks [w/workers, (w + 1)/workers), the same ones in each layer, so that its
+ *   caches hold them, in CVNI_PIECES pieces; who is done with his takes pieces of the others. The
+ *   caller waits for pieces that helpers have begun, never for a helper that has not come: where
+ *   other processes have the processors, it does the work itself. A helper looks out for work for
+ *   CVNI_LOOKS pauses, then sleeps. libgomp's barrier instead, each layer's end, waits for threads
+ *   that have no processor, or, passive, lets them fall asleep between two layers.
+ *                                                                      tested: tests/test_core.c */
 
 #define CVNI_COST_PER_WORKER 100000.0
 
@@ -2801,12 +2879,194 @@ typedef struct cvni_spread {
     int tasks, workers;
 } cvni_spread;
 
+/* Part `part` of `parts` of the tasks. */
+static void cvni_run_range(const cvni_spread *s, int64_t part, int64_t parts, int worker)
+{
+    const int begin = (int)(s->tasks * part / parts);
+    const int end = (int)(s->tasks * (part + 1) / parts);
+    if (begin < end) s->job(s->context, begin, end, worker);
+}
+
+#ifdef CVNI_CREW
+
+#define CVNI_PIECES 4
+#define CVNI_LOOKS 4000         /* 65 us on Zen 5; more than lies between two layers */
+
+typedef struct cvni_helper {
+    struct cvni_crew *pool;
+    pthread_t thread;
+    int number;                 /* as worker; the caller is 0 */
+    int next;                   /* piece of worker number - 1 that is not taken yet */
+    char apart[104];            /* the counters lie on cache lines of their own */
+} cvni_helper;
+
+/* Words that several threads write are read and written by __atomic_ functions. */
+typedef struct cvni_crew {
+    const cvni_spread *spread;  /* the job; valid for helpers that are inside */
+    int door;                   /* 1: open; + 2 for each helper inside */
+    unsigned jobs;              /* opened so far */
+    int sleeping;               /* helpers that wait for `work` and that nobody woke */
+    int quit;
+    int helpers;                /* started */
+    long process;               /* that started them, or 0: a fork of it has none */
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    cvni_helper helper[1];      /* one more than helpers: [w].next belongs to worker w */
+} cvni_crew;
+
+static void cvni_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb");
+#endif
+}
+
+static void cvni_take_pieces(cvni_crew *p, const cvni_spread *s, int worker)
+{
+    for (int k = 0; k < s->workers; k++) {
+        const int64_t owner = (worker + k) % s->workers;
+        int *next = &p->helper[owner].next;
+        int piece;
+        while ((piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < CVNI_PIECES)
+            cvni_run_range(s, owner * CVNI_PIECES + piece, (int64_t)s->workers * CVNI_PIECES,
+                           worker);
+    }
+}
+
+/* Waits for a job other than the one seen; 0 when the crew is dismissed. */
+static int cvni_await_job(cvni_crew *p, unsigned *seen)
+{
+    for (int look = 0; look < CVNI_LOOKS; look++) {
+        if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) != *seen) break;
+        cvni_pause();
+    }
+    if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) == *seen) {
+        pthread_mutex_lock(&p->mutex);
+        __atomic_fetch_add(&p->sleeping, 1, __ATOMIC_SEQ_CST);      /* then jobs: cvni_open_job */
+        while (__atomic_load_n(&p->jobs, __ATOMIC_SEQ_CST) == *seen)
+            pthread_cond_wait(&p->work, &p->mutex);
+        pthread_mutex_unlock(&p->mutex);
+    }
+    *seen = __atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE);
+    return !__atomic_load_n(&p->quit, __ATOMIC_ACQUIRE);
+}
+
+static void *cvni_help(void *argument)
+{
+    const cvni_helper *self = (const cvni_helper *)argument;
+    cvni_crew *p = self->pool;
+    unsigned seen = 0;
+    while (cvni_await_job(p, &seen)) {
+        int door = __atomic_load_n(&p->door, __ATOMIC_RELAXED);
+        while (door & 1) {      /* through it, unless it closes meanwhile */
+            if (!__atomic_compare_exchange_n(&p->door, &door, door + 2, 1, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_RELAXED))
+                continue;
+            if (self->number < p->spread->workers) cvni_take_pieces(p, p->spread, self->number);
+            __atomic_fetch_sub(&p->door, 2, __ATOMIC_RELEASE);
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* Tells the helpers of a job; the sleeping ones hear it before or after they lie down. */
+static void cvni_open_job(cvni_crew *p)
+{
+    __atomic_fetch_add(&p->jobs, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&p->sleeping, __ATOMIC_SEQ_CST)) return;
+    pthread_mutex_lock(&p->mutex);
+    __atomic_store_n(&p->sleeping, 0, __ATOMIC_RELAXED);
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void cvni_crew_run(cvni_crew *p, const cvni_spread *s)
+{
+    p->spread = s;
+    for (int w = 0; w < s->workers; w++) __atomic_store_n(&p->helper[w].next, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->door, 1, __ATOMIC_RELEASE);
+    cvni_open_job(p);
+    cvni_take_pieces(p, s, 0);
+    __atomic_fetch_sub(&p->door, 1, __ATOMIC_RELAXED);
+    for (int look = 0; __atomic_load_n(&p->door, __ATOMIC_ACQUIRE); look++) {
+        if (look < CVNI_LOOKS) cvni_pause();
+        else sched_yield();     /* they may need this processor */
+    }
+}
+
+static void cvni_start_helpers(cvni_crew *p, int count)
+{
+    p->process = (long)getpid();
+    for (int i = 0; i < count; i++) {
+        cvni_helper *h = &p->helper[i];
+        h->pool = p;
+        h->number = i + 1;
+        if (pthread_create(&h->thread, NULL, cvni_help, h)) return;
+        p->helpers++;
+    }
+}
+
+static void cvni_new_crew(cvn_net *net)
+{
+    const size_t bytes = sizeof(cvni_crew) + (size_t)(net->threads - 1) * sizeof(cvni_helper);
+    if (net->threads < 2 || net->desc.parallel_for) return;
+    net->crew = (cvni_crew *)cvni_alloc(net, bytes);
+    if (!net->crew) {
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads", net->threads);
+        return;
+    }
+    memset(net->crew, 0, bytes);
+    pthread_mutex_init(&net->crew->mutex, NULL);
+    pthread_cond_init(&net->crew->work, NULL);
+}
+
+static void cvni_free_crew(cvn_net *net)
+{
+    cvni_crew *p = net->crew;
+    if (!p) return;
+    if (!p->process || p->process == (long)getpid()) {
+        __atomic_store_n(&p->quit, 1, __ATOMIC_RELEASE);
+        cvni_open_job(p);
+        for (int i = 0; i < p->helpers; i++) pthread_join(p->helper[i].thread, NULL);
+        pthread_cond_destroy(&p->work);
+        pthread_mutex_destroy(&p->mutex);
+    }
+    cvni_free(net, p);
+}
+
+/* Inside a parallel region of the caller all processors have work already. */
+static void cvni_spread_out(cvn_net *net, cvni_spread *s)
+{
+    cvni_crew *p = net->crew;
+    if (p && !p->process) cvni_start_helpers(p, net->threads - 1);
+    if (p && p->helpers && !omp_in_parallel()) cvni_crew_run(p, s);
+    else s->job(s->context, 0, s->tasks, 0);
+}
+
+#else
+
+static void cvni_new_crew(cvn_net *net) { (void)net; }
+static void cvni_free_crew(cvn_net *net) { (void)net; }
+
+static void cvni_spread_out(cvn_net *net, cvni_spread *s)
+{
+    int w;
+    (void)net;
+#ifdef CVNI_OPENMP
+    #pragma omp parallel for schedule(static) num_threads(s->workers)
+#endif
+    for (w = 0; w < s->workers; w++) cvni_run_range(s, w, s->workers, w);
+}
+
+#endif
+
 static void cvni_run_part(void *context, int w)
 {
     const cvni_spread *s = (const cvni_spread *)context;
-    const int begin = (int)((int64_t)s->tasks * w / s->workers);
-    const int end = (int)((int64_t)s->tasks * (w + 1) / s->workers);
-    s->job(s->context, begin, end, w);
+    cvni_run_range(s, w, s->workers, w);
 }
 
 static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job, void *context)
@@ -2819,19 +3079,10 @@ static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job
     if (cost < CVNI_COST_PER_WORKER * s.workers)
         s.workers = cvni_max(1, (int)(cost / CVNI_COST_PER_WORKER));
     if (tasks <= 0) return;
-    if (s.workers == 1) {
-        job(context, 0, tasks, 0);
-    } else if (net->desc.parallel_for) {
+    if (s.workers == 1) job(context, 0, tasks, 0);
+    else if (net->desc.parallel_for)
         net->desc.parallel_for(net->desc.parallel_user, s.workers, cvni_run_part, &s);
-    } else {
-#ifdef CVNI_OPENMP
-        int w;
-        #pragma omp parallel for schedule(static) num_threads(s.workers)
-        for (w = 0; w < s.workers; w++) cvni_run_part(&s, w);
-#else
-        for (int w = 0; w < s.workers; w++) cvni_run_part(&s, w);
-#endif
-    }
+    else cvni_spread_out(net, &s);
 }
 
 static int cvni_default_threads(const cvn_desc *desc)
@@ -2967,6 +3218,7 @@ cvn_net *cvn_create(const cvn_desc *desc)
         cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED,
                         "cvn_create: this CPU or build has no kernels \"%s\"", d.isa ? d.isa : "");
     }
+    cvni_new_crew(net);
     return net;
 }
 
@@ -2984,6 +3236,7 @@ void cvn_destroy(cvn_net *net)
 {
     cvni_record *r;
     if (!net) return;
+    cvni_free_crew(net);
     cvni_release_arena(net);
     cvni_free(net, net->best);
     cvni_free(net, net->history);
@@ -3730,6 +3983,9 @@ static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: 
 static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
 static float cvni_relu_slope(const cvni_layer *l);
+static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu6 */
+static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -3885,6 +4141,55 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
+/* May the layer that computes x do layer `id`, which reads x, as well? */
+static int cvni_may_join(const cvni_planner *p, int id, int x)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    return p->readers[x] == 1 && !cvni_is_kept(net, x) && !net->layers[x].want_grad &&
+           !net->layers[id].want_grad && places[id].grad == places[x].grad &&
+           places[id].segment == places[x].segment && places[id].again == places[x].again;
+}
+
+/* Does a layer between `first` and `last` read x? */
+static int cvni_read_between(const cvni_planner *p, int x, int first, int last)
+{
+    const cvn_net *net = p->net;
+    for (int c = first + 1; c < last; c++)
+        for (int i = 0; i < net->layers[c].inputs; i++)
+            if (net->layers[c].input[i] == x) return 1;
+    return 0;
+}
+
+/* A batch norm does what follows it, both passes: + residual, then relu, leaky relu or relu6, where
+ * nobody else reads what lies between. The residual must be there when the norm runs, and no
+ * gradient may reach it between the turn of the sum and that of the norm. */
+static void cvni_plan_norms(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int sum = cvni_is_add(net, l);
+        int x, norm;
+        if (places[id].skip || !p->live[id] || (!sum && !cvni_is_clamp(l))) continue;
+        x = sum ? cvni_max(l->input[0], l->input[1]) : l->input[0];
+        norm = places[x].by ? places[x].by : x;
+        if (!cvni_is_batchnorm(&net->layers[norm]) || places[norm].skip ||
+            places[norm].activation || !cvni_may_join(p, id, x))
+            continue;
+        if (sum) {
+            const int residual = cvni_min(l->input[0], l->input[1]);
+            if (places[norm].residual || cvni_read_between(p, residual, norm, id)) continue;
+            places[norm].residual = residual;
+        } else {
+            places[norm].activation = id;
+        }
+        places[id].by = norm;
+        places[id].skip = 1;
+    }
+}
+
 /* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the
  * backward pass. */
 static int cvni_may_overwrite(const cvni_planner *p, int id)
@@ -3912,8 +4217,10 @@ static int cvni_last_use(const cvni_planner *p, int id, int again)
     const cvni_layer *l = &net->layers[id];
     const int backward = p->train && (again || !p->dropped[id]);
     int last = again ? p->again[id] : p->forward[id];
+    const int by = places[id].by;
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y) last = p->backward[id];
+    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y)
+        last = p->backward[by ? by : id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -4037,6 +4344,19 @@ static int cvni_plan_layer_again(const cvni_planner *p, int id)
     return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
+/* A convolution or dense layer of a training plan applies the relu behind it when it stores its
+ * value, if that one works in place anyway; the backward pass is the relu's own. */
+static void cvni_plan_store(const cvni_planner *p, int id)
+{
+    const int x = p->net->layers[id].input[0];
+    cvni_place *places = p->plan->places;
+    if (places[id].skip || !cvni_can_fold(&p->net->layers[x]) ||
+        places[id].again != places[x].again)
+        return;
+    places[x].activation = id;
+    places[id].skip = 1;
+}
+
 static int cvni_plan_values(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -4051,7 +4371,8 @@ static int cvni_plan_values(const cvni_planner *p)
         }
         if (place->skip || l->op->flags & CVNI_VIEW ||
             (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
-            p->alias[id] = l->input[0];
+            p->alias[id] = place->by ? place->by : l->input[0];
+        if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
         if (!p->train)
@@ -4100,6 +4421,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
         const int wanted = l->want_grad || net->desc.keep_all;
         const int step = p->backward[id];
         if (!place->grad) continue;
+        if (place->by && place->dy < 0) place->dy = plan->places[place->by].dy;
         if (place->dy < 0)
             place->dy = cvni_add_buffer(net, plan,
                                         cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
@@ -4112,6 +4434,10 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
                                                  net->params[l->param[0]].count * sizeof(float),
                                                  step, step);
         if (place->dy == -2 || place->work_backward == -2 || place->normed_grad == -2) return 0;
+        if (place->by) {
+            plan->places[place->by].dy = place->dy;
+            continue;
+        }
         /* the gradient of x may lie in the same memory */
         if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
             const int x = l->input[0];
@@ -4249,6 +4575,7 @@ static int cvni_plan_layers(cvni_planner *p)
             p->readers[net->layers[id].input[i]]++;
     if (p->train) cvni_plan_again(p);
     else cvni_plan_fusion(p);
+    cvni_plan_norms(p);
     cvni_plan_steps(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
@@ -4904,7 +5231,8 @@ static void cvni_run_again(cvn_net *net, int segment, int predicted)
         cvni_layer *l = &net->layers[id];
         if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
-        l->op->forward(net, l);         /* with the spectral norm of the first time */
+        if (!l->place.skip) l->op->forward(net, l);     /* with the spectral norm of the first
+                                                         * time */
     }
     net->again = 0;
 }
@@ -4922,7 +5250,8 @@ static void cvni_run_backward(cvn_net *net)
             if (segment) cvni_run_again(net, segment, predicted);
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
-        cvni_backward_layer(net, l);
+        if (l->place.by) net->layers[l->place.by].grad_written = 1;
+        else cvni_backward_layer(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -5745,6 +6074,7 @@ typedef struct cvni_phase {
 typedef struct cvni_conv {
     const cvni_conv_desc *d;
     int N, C, M;
+    int most;                           /* images of a full batch: what needs() and takes() go by */
     int G, CG, MG;                      /* groups, channels and filters of one */
     cvni_axis axis[3];
     int H, W, OH, OW, BH, BW, KH, KW;   /* rows and columns of the big image, the small one, the
@@ -5835,6 +6165,12 @@ static cvni_axis cvni_conv_axis_of(const cvni_conv_desc *d, int i, cvn_shape big
     return a;
 }
 
+/* First axis of a value when the batch is as large as planned. */
+static int cvni_most_images(const cvn_net *net, const cvni_layer *x)
+{
+    return x->per_batch ? x->shape.dim[0] : x->samples * net->shape_batch;
+}
+
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
@@ -5846,6 +6182,7 @@ static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
     memset(&c, 0, sizeof c);
     c.d = d;
     c.N = x.dim[0];
+    c.most = cvni_most_images(net, cvni_in(net, l, 0));
     c.C = big.dim[1];
     c.M = small.dim[1];
     c.G = d->groups;
@@ -6543,26 +6880,1602 @@ static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_
                                              NULL, cvni_conv_gemm_run };
 
 /* ================================================================================================
+ * >>frames   padded copies of images in which every tap finds its positions side by side
+ * ==============================================================================================
+ *   A frame holds channels of some images, padded and split by the phases (a, b) of the stride:
+ *
+ *     frame[c][a][b][n][i][j] = x[n][c][(row0 + i)*stride_h + a - pad_h]
+ *                                      [(col0 + j)*stride_w + b - pad_w]      0 outside of x
+ *
+ *   Position (n, row0 + i, col0 + j) of the small image is the flat index p = (n*rows + i)*cols + j
+ *   (rows, cols: the pitches), and what it reads at a displacement (dh, dw) = (kh, kw)*dilation of
+ *   channel c is frame[at + p] with
+ *
+ *     at = ((c*phases_h + dh % stride_h)*phases_w + dw % stride_w)*plane
+ *          + dh/stride_h*cols + dw/stride_w                            plane = images*rows*cols
+ *
+ *   So vectors run along positions, over the ends of rows and images, and nothing is packed tap by
+ *   tap. Between the positions lie some that do not exist (i or j beyond the small image): what is
+ *   computed there is left out on the store.
+ *
+ *   With zero padding the zeros in front of a row (or an image) are also those behind the one
+ *   before: 8x8 under a 3x3 kernel with a pad of 1 has pitches 9 and 9. A frame ends with what the
+ *   last image shares with no other and CVNI_FRAME_SLACK zeros for vectors that read over the end.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_FRAME_SLACK 64
+
+/* One axis: what the convolution says, and the cut that cvni_frame_cut made. */
+typedef struct cvni_frame_axis {
+    int stride, phases;         /* phases that some tap reaches */
+    int size, pad;              /* of the image; in front of it, may be negative */
+    int reach;                  /* largest displacement of a tap */
+    int positions;              /* of the small image */
+    int first, count;           /* the cut: positions [first, first + count) */
+    int pitch;                  /* entries from row to row, image to image */
+    int shared;                 /* entries that a row (image) reads of the next one */
+} cvni_frame_axis;
+
+typedef struct cvni_frame {
+    cvni_frame_axis h, w;
+    cvn_pad_mode mode;
+    int images;
+    ptrdiff_t plane;            /* floats of one phase of one channel */
+} cvni_frame;
+
+static cvni_frame_axis cvni_frame_axis_of(const cvni_axis *a)
+{
+    cvni_frame_axis f;
+    memset(&f, 0, sizeof f);
+    f.stride = a->stride;
+    f.reach = (a->kernel - 1) * a->dilation;
+    f.phases = cvni_min(a->stride, f.reach + 1);
+    f.size = a->big;
+    f.pad = a->pad;
+    f.positions = a->small;
+    return f;
+}
+
+/* Frames of the big image of a convolution without depth; not cut yet. */
+static cvni_frame cvni_frame_of(const cvni_conv *c)
+{
+    cvni_frame f;
+    memset(&f, 0, sizeof f);
+    f.h = cvni_frame_axis_of(&c->axis[1]);
+    f.w = cvni_frame_axis_of(&c->axis[2]);
+    f.mode = c->d->pad_mode;
+    return f;
+}
+
+static void cvni_frame_cut_axis(cvni_frame_axis *a, int first, int count, int share)
+{
+    const int need = count + a->reach / a->stride;
+    int shared = share && count == a->positions ? need : 0;
+    for (int p = 0; p < a->phases; p++) {
+        const int last = a->size - 1 + a->pad - p;
+        const int inside = last < 0 ? 0 : last / a->stride + 1;
+        const int lead = cvni_ceil_div(cvni_max(a->pad - p, 0), a->stride);
+        shared = cvni_min(shared, cvni_min(lead, need - inside));
+    }
+    a->first = first;
+    a->count = count;
+    a->pitch = cvni_max(count, need - cvni_max(shared, 0));
+    a->shared = need - a->pitch;
+}
+
+/* Frames for these positions of so many images. */
+static void cvni_frame_cut(cvni_frame *f, int images, int row0, int rows, int col0, int cols)
+{
+    const int share = f->mode == CVN_PAD_ZERO;
+    cvni_frame_cut_axis(&f->h, row0, rows, share);
+    cvni_frame_cut_axis(&f->w, col0, cols, share);
+    f->images = images;
+    f->plane = (ptrdiff_t)images * f->h.pitch * f->w.pitch;
+}
+
+/* Floats from channel to channel. */
+static ptrdiff_t cvni_frame_channel(const cvni_frame *f)
+{
+    return f->h.phases * f->w.phases * f->plane;
+}
+
+/* What a displaced position reads, from the first float of its channel. */
+static ptrdiff_t cvni_frame_at(const cvni_frame *f, int dh, int dw)
+{
+    const int phase = dh % f->h.stride * f->w.phases + dw % f->w.stride;
+    return phase * f->plane + (ptrdiff_t)(dh / f->h.stride) * f->w.pitch + dw / f->w.stride;
+}
+
+/* Flat positions from the first to the last one that exists. */
+static ptrdiff_t cvni_frame_positions(const cvni_frame *f)
+{
+    return ((ptrdiff_t)(f->images - 1) * f->h.pitch + f->h.count - 1) * f->w.pitch + f->w.count;
+}
+
+/* Floats behind the channels. */
+static ptrdiff_t cvni_frame_tail(const cvni_frame *f)
+{
+    return (ptrdiff_t)f->h.shared * f->w.pitch + f->w.shared + CVNI_FRAME_SLACK;
+}
+
+/* Coordinate in the image of entry 0 of a phase; entries [*begin, *end) lie inside. */
+static int cvni_frame_inside(const cvni_frame_axis *a, int phase, int *begin, int *end)
+{
+    const int at = a->first * a->stride + phase - a->pad;
+    const int last = a->size - 1 - at;
+    *begin = cvni_min(a->pitch, at < 0 ? cvni_ceil_div(-at, a->stride) : 0);
+    *end = cvni_max(*begin, cvni_min(a->pitch, last < 0 ? 0 : last / a->stride + 1));
+    return at;
+}
+
+CVNI_HOT
+static void cvni_frame_pick(int rows, int n, const float *x, ptrdiff_t row_step, int stride,
+                            int pitch, float *out)
+{
+    for (int i = 0; i < rows; i++, x += row_step, out += pitch) {
+        if (stride == 2) for (int j = 0; j < n; j++) out[j] = x[2 * j];
+        else for (int j = 0; j < n; j++) out[j] = x[(ptrdiff_t)j * stride];
+    }
+}
+
+/* Mirrored or repeated padding of one phase of an image: all entries outside of rows [i0, i1),
+ * columns [j0, j1), whose coordinates begin at (y0, x0). */
+static void cvni_frame_mirror(const cvni_frame *f, int y0, int i0, int i1, int x0, int j0, int j1,
+                              const float *x, ptrdiff_t row_step, float *out)
+{
+    for (int i = 0; i < f->h.pitch; i++, out += f->w.pitch) {
+        const int r = cvni_pad_index(y0 + i * f->h.stride, f->h.size, f->mode);
+        if (r < 0 || r >= f->h.size) continue;
+        for (int j = 0; j < f->w.pitch; j++) {
+            const int k = cvni_pad_index(x0 + j * f->w.stride, f->w.size, f->mode);
+            if (i >= i0 && i < i1 && j >= j0 && j < j1) j = j1 - 1;
+            else if (k >= 0 && k < f->w.size) out[j] = x[r * row_step + k];
+        }
+    }
+}
+
+/* One phase of one image of one channel. */
+static void cvni_frame_phase(const cvni_kernels *kern, const cvni_frame *f, int a, int b,
+                             const float *x, ptrdiff_t row_step, float *out)
+{
+    const int pitch = f->w.pitch;
+    int i0, i1, j0, j1;
+    const int y0 = cvni_frame_inside(&f->h, a, &i0, &i1);
+    const int x0 = cvni_frame_inside(&f->w, b, &j0, &j1);
+    const float *from = x + (y0 + (ptrdiff_t)i0 * f->h.stride) * row_step + x0 + j0 * f->w.stride;
+    float *to = out + (ptrdiff_t)i0 * pitch + j0;
+    float *end = out + (ptrdiff_t)f->h.pitch * pitch;
+    if (i0 == i1 || j0 == j1) {
+        cvni_zero(out, (size_t)(end - out));
+    } else {
+        cvni_zero(out, (size_t)(to - out));
+        for (int i = i0; j1 - j0 < pitch && i < i1 - 1; i++)    /* to the next row's first inside */
+            for (int j = j1; j < pitch + j0; j++) out[(ptrdiff_t)i * pitch + j] = 0;
+        cvni_zero(out + (ptrdiff_t)(i1 - 1) * pitch + j1,
+                  (size_t)(end - out - (ptrdiff_t)(i1 - 1) * pitch - j1));
+        if (f->w.stride == 1)
+            kern->pack_columns(j1 - j0, i1 - i0, from, row_step * f->h.stride, pitch, to);
+        else cvni_frame_pick(i1 - i0, j1 - j0, from, row_step * f->h.stride, f->w.stride, pitch, to);
+    }
+    if (f->mode != CVN_PAD_ZERO)
+        cvni_frame_mirror(f, y0, i0, i1, x0, j0, j1, x, row_step, out);
+}
+
+/* x: the first channel of the first image; steps in floats. out has room for `channels` times
+ * cvni_frame_channel and cvni_frame_tail. */
+static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const float *x,
+                            ptrdiff_t image_step, ptrdiff_t channel_step, ptrdiff_t row_step,
+                            int channels, float *out)
+{
+    const ptrdiff_t image = (ptrdiff_t)f->h.pitch * f->w.pitch;
+    for (int c = 0; c < channels; c++, x += channel_step)
+        for (int a = 0; a < f->h.phases; a++)
+            for (int b = 0; b < f->w.phases; b++, out += f->plane)
+                for (int n = 0; n < f->images; n++)
+                    cvni_frame_phase(kern, f, a, b, x + n * image_step, row_step, out + n * image);
+    cvni_zero(out, (size_t)cvni_frame_tail(f));
+}
+
+/* ================================================================================================
+ * >>conv-direct   direct convolution from frames: down and up, one dimension or two
+ * ==============================================================================================
+ *   Both are one product of packed weights and a frame, for each phase of the image that is made:
+ *
+ *     y[line][p] = sum over k = (channel, tap) of weights[line][k] * frame[at(k) + p]
+ *
+ *   down   the big image's frame, all taps, one phase
+ *   up     the small image's frame with stride 1. Places of the big image that are congruent modulo
+ *          the stride (a phase: place = i*stride + a) meet the taps k with
+ *          (a + pad - k*dilation) % stride == 0, which read the small image at i + (a + pad -
+ *          k*dilation)/stride; so a phase is a convolution with stride 1 and some of the taps
+ *
+ *   A task is a block of positions (some images, or rows and columns of one) of some lines. Its
+ *   frame is made in chunks of channels that stay in L2, its sums grow in a buffer beside it and
+ *   go to their places once, with bias and activation. Sums over k run in blocks of channels that
+ *   depend on the shapes alone: neither tasks nor batch change a bit.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_DIRECT_K 384               /* k of a block: b of a tile stays in L1 */
+#define CVNI_DIRECT_FRAME (1 << 16)     /* floats of a frame */
+#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums */
+
+typedef struct cvni_direct {
+    cvni_frame f;                       /* not cut */
+    int up;
+    int lines, channels;                /* of a group, made and read */
+    int height, width;                  /* of the image that is made */
+    int stride_h, stride_w;             /* its phases: places of one are so far from each other, */
+    int phases_h, phases_w;             /* of which some exist */
+    int images, rows, cols;             /* most of a block of positions */
+    int positions;                      /* flat ones of a block, at most */
+    int chunk;                          /* channels of a frame, at most */
+    int part, parts;                    /* lines of a task; tasks for all of them */
+    int blocks_n, blocks_h, blocks_w;
+} cvni_direct;
+
+/* Rounded up, also below 0. */
+static int cvni_ceil_any(int a, int b) { return a >= 0 ? cvni_ceil_div(a, b) : -(-a / b); }
+
+/* Place of the small image that tap k reads for position 0 of its phase. */
+static int cvni_direct_reads(const cvni_axis *a, int k)
+{
+    return cvni_ceil_any(a->offset - k * a->dilation, a->stride);
+}
+
+/* The small image as the big one reads it back. */
+static cvni_frame_axis cvni_direct_back_axis(const cvni_axis *a)
+{
+    cvni_frame_axis f;
+    memset(&f, 0, sizeof f);
+    f.stride = f.phases = 1;
+    f.size = a->small;
+    f.pad = -cvni_direct_reads(a, a->kernel - 1);
+    f.reach = cvni_direct_reads(a, 0) + f.pad;
+    f.positions = cvni_ceil_div(a->back, a->stride);
+    return f;
+}
+
+/* Channels of a block of k. */
+static int cvni_direct_depth(int taps) { return cvni_max(1, CVNI_DIRECT_K / taps); }
+
+/* Positions of a task: whole images, rows, or parts of rows; about so many that weights and sums
+ * of a tile are read often enough. */
+static void cvni_direct_positions(cvni_direct *d)
+{
+    const int aim = cvni_min(1024, cvni_max(256, 32768 / d->lines));
+    const int height = d->f.h.positions;
+    const int width = d->f.w.positions;
+    d->blocks_w = cvni_ceil_div(width, cvni_max(aim, 2 * d->f.w.reach / d->f.w.stride));
+    d->cols = cvni_ceil_div(width, d->blocks_w);
+    d->rows = cvni_max(1, cvni_min(height, aim / d->cols));
+    d->blocks_h = cvni_ceil_div(height, d->rows);
+    d->rows = cvni_ceil_div(height, d->blocks_h);
+    d->images = 1;
+    cvni_frame_cut(&d->f, 1, 0, d->rows, 0, d->cols);
+    if (d->blocks_h * d->blocks_w == 1)
+        d->images = cvni_max(1, aim / (int)d->f.plane);
+    cvni_frame_cut(&d->f, d->images, 0, d->rows, 0, d->cols);
+}
+
+/* 0 where it does not fit. Nothing that is planned depends on the batch. */
+static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_direct *d)
+{
+    const int mr = net->k->mr;
+    const int depth = cvni_direct_depth(c->taps);
+    ptrdiff_t channel;
+    memset(d, 0, sizeof *d);
+    if (c->d->axes > 2 || pass == CVNI_WEIGHTS) return 0;
+    if (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO) return 0;
+    d->up = pass == CVNI_UP;
+    d->f = cvni_frame_of(c);
+    d->lines = d->up ? c->CG : c->MG;
+    d->channels = d->up ? c->MG : c->CG;
+    d->height = d->up ? c->H : c->OH;
+    d->width = d->up ? c->W : c->OW;
+    d->stride_h = d->up ? c->axis[1].stride : 1;
+    d->stride_w = d->up ? c->axis[2].stride : 1;
+    d->phases_h = d->up ? c->row_phases : 1;
+    d->phases_w = d->up ? c->col_phases : 1;
+    if (d->up) {
+        d->f.h = cvni_direct_back_axis(&c->axis[1]);
+        d->f.w = cvni_direct_back_axis(&c->axis[2]);
+    }
+    if ((double)(d->f.h.reach + 1) * (d->f.w.reach + 1) > CVNI_DIRECT_FRAME) return 0;
+    cvni_direct_positions(d);
+    channel = cvni_frame_channel(&d->f);
+    if (channel > CVNI_DIRECT_FRAME) return 0;
+    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / (int)channel);
+    if (d->chunk > depth) d->chunk -= d->chunk % depth;
+    d->positions = cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
+    d->part = CVNI_DIRECT_SUMS / (d->phases_h * d->phases_w * d->positions) / mr * mr;
+    d->part = cvni_min(cvni_max(d->part, mr), cvni_round_up(d->lines, mr));
+    return 1;
+}
+
+/* Tasks of a run with this batch: no more images each than planned. */
+static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_direct *d)
+{
+    const int panels = cvni_ceil_div(d->lines, net->k->mr);
+    int tasks;
+    d->blocks_n = cvni_ceil_div(c->N, d->images);
+    d->images = cvni_ceil_div(c->N, d->blocks_n);
+    d->parts = cvni_ceil_div(d->lines, d->part);
+    tasks = d->blocks_n * d->blocks_h * d->blocks_w * c->G;
+    while (d->parts < panels && tasks * d->parts < 8 * net->threads &&
+           tasks * d->parts % net->threads)
+        d->parts++;
+    d->part = cvni_ceil_div(panels, d->parts) * net->k->mr;
+    d->parts = cvni_ceil_div(d->lines, d->part);
+}
+
+/* Taps of phase (a, b). */
+static int cvni_direct_taps(const cvni_direct *d, const cvni_conv *c, int a, int b)
+{
+    return d->up ? c->row_phase[a].taps * c->col_phase[b].taps : c->taps;
+}
+
+/* Where the taps of phase (a, b) read in the frame of `channels` channels. */
+static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const cvni_frame *f, int a,
+                                int b, int channels, int *at)
+{
+    const cvni_axis *h = &c->axis[1], *w = &c->axis[2];
+    const int cols = d->up ? c->col_phase[b].taps : c->KW;
+    const int taps = cvni_direct_taps(d, c, a, b);
+    for (int t = 0; t < taps; t++) {
+        const int i = t / cols, k = t % cols;
+        const int dh = d->up ? cvni_direct_reads(h, c->row_phase[a].tap[i]) + f->h.pad
+                             : i * h->dilation;
+        const int dw = d->up ? cvni_direct_reads(w, c->col_phase[b].tap[k]) + f->w.pad
+                             : k * w->dilation;
+        at[t] = (int)cvni_frame_at(f, dh, dw);
+    }
+    for (int t = taps; t < channels * taps; t++) at[t] = at[t - taps] + (int)cvni_frame_channel(f);
+}
+
+/* Weights: [group][phase][panel of mr lines][k][mr]. Tasks are groups times panels. */
+static void cvni_direct_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    const int mr = j->net->k->mr;
+    const int panels = cvni_ceil_div(d->lines, mr);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t / panels;
+        const int line = t % panels * mr;
+        const int *tap = c->tap;
+        float *to = j->to + (ptrdiff_t)g * panels * mr * d->channels * c->taps;
+        cvni_operand o = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        for (int i = 0; i < d->phases_h * d->phases_w; i++) {
+            const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
+            const int ks = d->channels * taps;
+            if (d->up) {
+                o.line_step = c->taps;
+                o.k_step = c->K;
+                o.taps = taps;
+                o.tap = tap;
+            }
+            if (taps)
+                cvni_pack(j->net->k, &o, line, cvni_min(mr, d->lines - line), 0, ks, mr,
+                          to + (ptrdiff_t)line * ks);
+            to += (ptrdiff_t)panels * mr * ks;
+            tap += taps;
+        }
+    }
+}
+
+static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_conv_job p = *j;
+    cvni_direct d;
+    cvni_direct_plan(j->net, &j->c, pass, &d);
+    p.work = &d;
+    p.to = packed;
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.lines, j->net->k->mr),
+                      4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
+}
+
+/* What a task works with. */
+typedef struct cvni_direct_task {
+    const cvni_conv_job *j;
+    const cvni_direct *d;
+    cvni_frame f;                       /* cut */
+    int n0, g;
+    int line0, lines;
+    int positions;                      /* flat ones */
+    int *at;
+    float *frame, *sums;                /* sums: [phase][line][d->positions] */
+} cvni_direct_task;
+
+/* sums (+)= the product of one block of k and the frame from b on. */
+static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
+                              const float *b, int ks, int add, float *sums)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.k = ks;
+    tile.add = add;
+    tile.a_line = 1;
+    tile.a_k = kern->mr;
+    tile.ldc = t->d->positions;
+    for (int p = 0; p < t->positions; p += tile.cols) {
+        const int left = t->positions - p;
+        tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
+        tile.b = b + p;
+        for (int i = 0; i < t->lines; i += kern->mr) {
+            tile.rows = cvni_min(kern->mr, t->lines - i);
+            tile.a = a + i / kern->mr * a_panel;
+            tile.c = sums + (ptrdiff_t)i * tile.ldc + p;
+            tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+            kern->tile_at(&tile, t->at);
+        }
+    }
+}
+
+/* All phases over the channels [c0, c0 + channels), whose frame is there. */
+static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv *c = &t->j->c;
+    const int lines = cvni_round_up(d->lines, t->j->net->k->mr);
+    const float *packed = t->j->packed + (ptrdiff_t)t->g * lines * d->channels * c->taps;
+    float *sums = t->sums;
+    for (int i = 0; i < d->phases_h * d->phases_w; i++) {
+        const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
+        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * t->j->net->k->mr;
+        const int depth = cvni_min(channels, cvni_direct_depth(cvni_max(taps, 1)));
+        cvni_direct_offsets(d, c, &t->f, i / d->phases_w, i % d->phases_w, depth, t->at);
+        if (!taps && c0 == 0) cvni_zero(sums, (size_t)d->part * (size_t)d->positions);
+        for (int k = 0; k < channels && taps; k += depth)
+            cvni_direct_tiles(t, packed + t->line0 / t->j->net->k->mr * panel +
+                                     (ptrdiff_t)(c0 + k) * taps * t->j->net->k->mr, panel,
+                              t->frame + k * cvni_frame_channel(&t->f),
+                              cvni_min(depth, channels - k) * taps, c0 + k > 0, sums);
+        packed += (ptrdiff_t)lines * d->channels * taps;
+        sums += (ptrdiff_t)d->part * d->positions;
+    }
+}
+
+/* One row from its column phases, `step` floats apart: out[j*stride + b] = p_b[j]. */
+CVNI_HOT
+static void cvni_direct_weave(int n, int phases, int stride, const float *p, ptrdiff_t step,
+                              float *out)
+{
+    if (phases == 2 && stride == 2) {
+        const float *q = p + step;
+        for (int j = 0; j < n; j++) {
+            out[2 * j] = p[j];
+            out[2 * j + 1] = q[j];
+        }
+        return;
+    }
+    for (int b = 0; b < phases; b++, p += step)
+        for (int j = 0; j < n; j++) out[(ptrdiff_t)j * stride + b] = p[j];
+}
+
+/* The rows of phase a of one line of image n. */
+static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, int n)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const cvni_frame_axis *h = &t->f.h, *w = &t->f.w;
+    const ptrdiff_t phase = (ptrdiff_t)d->part * d->positions;
+    const int y0 = h->first * d->stride_h + a;
+    const int x0 = w->first * d->stride_w;
+    const int f = t->g * d->lines + t->line0 + line;
+    const float *p = t->sums + a * d->phases_w * phase + (ptrdiff_t)line * d->positions +
+                     (ptrdiff_t)n * h->pitch * w->pitch;
+    float *row = t->sums + d->phases_h * d->phases_w * phase;
+    cvni_store s;
+    s.rows = y0 < d->height ? cvni_min(h->count, (d->height - 1 - y0) / d->stride_h + 1) : 0;
+    s.n = cvni_min(w->count * d->stride_w, d->width - x0);
+    s.add = j->add;
+    s.bias = j->bias ? j->bias[f] : 0;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    s.p = p;
+    s.p_step = w->pitch;
+    s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height + y0) * d->width +
+          x0;
+    s.y_step = (ptrdiff_t)d->stride_h * d->width;
+    if (d->stride_w == 1) {
+        j->net->k->store_rows(&s);
+        return;
+    }
+    for (int i = s.rows; i > 0; i--, p += w->pitch, s.y += s.y_step) {
+        cvni_direct_weave(w->count, d->phases_w, d->stride_w, p, phase, row);
+        s.rows = 1;
+        s.p = row;
+        j->net->k->store_rows(&s);
+    }
+}
+
+static void cvni_direct_store(const cvni_direct_task *t)
+{
+    for (int a = 0; a < t->d->phases_h; a++) {
+        int taps = 0;
+        for (int b = 0; b < t->d->phases_w; b++)
+            taps += cvni_direct_taps(t->d, &t->j->c, a, b);
+        if (!taps && t->j->add && !t->j->bias) continue;
+        for (int line = 0; line < t->lines; line++)
+            for (int n = 0; n < t->f.images; n++) cvni_direct_store_plane(t, a, line, n);
+    }
+}
+
+/* Bytes of the parts of the scratch: offsets, frame, sums and a row of the image. */
+static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[3])
+{
+    const size_t taps = (size_t)c->taps;
+    const size_t frame = (size_t)d->chunk * (size_t)cvni_frame_channel(&d->f) +
+                         (size_t)cvni_frame_tail(&d->f);
+    const size_t sums = (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
+                        (size_t)d->positions;
+    bytes[0] = cvni_align((taps + CVNI_DIRECT_K) * sizeof(int));
+    bytes[1] = cvni_align(frame * sizeof(float));
+    bytes[2] = cvni_align((sums + (size_t)d->cols * (size_t)d->stride_w) * sizeof(float));
+}
+
+static void cvni_direct_run_task(cvni_direct_task *t, int worker)
+{
+    const cvni_conv_job *j = t->j;
+    const cvni_direct *d = t->d;
+    const cvni_conv *c = &j->c;
+    const int rows = d->up ? c->OH : c->H;
+    const int cols = d->up ? c->OW : c->W;
+    const ptrdiff_t plane = (ptrdiff_t)rows * cols;
+    const float *x = d->up ? j->small + cvni_conv_small_at(c, t->n0, t->g)
+                           : j->big + cvni_conv_big_at(c, t->n0, t->g);
+    size_t bytes[3];
+    cvni_direct_scratch((const cvni_direct *)j->work, c, bytes);
+    t->at = (int *)cvni_scratch(j->net, worker);
+    t->frame = (float *)(void *)((char *)t->at + bytes[0]);
+    t->sums = (float *)(void *)((char *)t->frame + bytes[1]);
+    for (int k = 0; k < d->channels; k += d->chunk) {
+        const int channels = cvni_min(d->chunk, d->channels - k);
+        cvni_frame_fill(j->net->k, &t->f, x + k * plane, c->G * d->channels * plane, plane, cols,
+                        channels, t->frame);
+        cvni_direct_channels(t, k, channels);
+    }
+    cvni_direct_store(t);
+}
+
+static void cvni_direct_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    for (int i = begin; i < end; i++) {
+        const int part = i % d->parts;
+        const int block = i / d->parts % (d->blocks_h * d->blocks_w);
+        const int rest = i / d->parts / (d->blocks_h * d->blocks_w);
+        const int row = block / d->blocks_w * d->rows;
+        const int col = block % d->blocks_w * d->cols;
+        cvni_direct_task t;
+        memset(&t, 0, sizeof t);
+        t.j = j;
+        t.d = d;
+        t.f = d->f;
+        t.g = rest % j->c.G;
+        t.n0 = rest / j->c.G * d->images;
+        t.line0 = part * d->part;
+        t.lines = cvni_min(d->part, d->lines - t.line0);
+        cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
+                       cvni_min(d->rows, d->f.h.positions - row), col,
+                       cvni_min(d->cols, d->f.w.positions - col));
+        t.positions = (int)cvni_frame_positions(&t.f);
+        cvni_direct_run_task(&t, worker);
+    }
+}
+
+static int cvni_direct_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    cvni_direct d;
+    if (!cvni_direct_plan(net, c, pass, &d)) return CVNI_CANNOT;
+    return c->plain ? CVNI_CAN : CVNI_CHOSEN;
+}
+
+static void cvni_direct_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                              cvni_conv_needs *n)
+{
+    const int mr = net->k->mr;
+    cvni_direct d;
+    size_t bytes[3];
+    cvni_direct_plan(net, c, pass, &d);
+    cvni_direct_scratch(&d, c, bytes);
+    n->scratch = bytes[0] + bytes[1] + bytes[2];
+    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, mr),
+                              (size_t)d.channels * (size_t)c->taps * sizeof(float));
+}
+
+static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_direct d;
+    cvni_direct_plan(j->net, &j->c, pass, &d);
+    cvni_direct_divide(j->net, &j->c, &d);
+    j->work = &d;
+    cvni_parallel_for(j->net,
+                      d.blocks_n * j->c.G * d.blocks_h * d.blocks_w * d.parts, cost,
+                      cvni_direct_part, j);
+}
+
+static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
+                                               cvni_direct_pack, cvni_direct_run };
+
+/* ================================================================================================
+ * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
+ * ==============================================================================================
+ *   F(4x4, 3x3): a tile of 6x6 of the image read, 4 apart, becomes one of 4x4 of the image made.
+ *
+ *     V = B^T d B     of each tile and channel read         U = G g G^T   of each filter and channel
+ *     M = sum over channels of U V, point by point          y = A^T M A   of each tile and filter
+ *
+ *         | 4  0 -5  0 1 0 |         |  1/4     0    0  |
+ *         | 0 -4 -4  1 1 0 |         | -1/6  -1/6  -1/6 |         | 1 1  1 1  1 0 |
+ *   B^T = | 0  4 -4 -1 1 0 |     G = | -1/6   1/6  -1/6 |   A^T = | 0 1 -1 2 -2 0 |
+ *         | 0 -2 -1  2 1 0 |         | 1/24  1/12   1/6 |         | 0 1  1 4  4 0 |
+ *         | 0  2 -1 -2 1 0 |         | 1/24 -1/12   1/6 |         | 0 1 -1 8 -8 1 |
+ *         | 0  4  0 -5 0 1 |         |   0     0     1  |
+ *
+ *     down      reads B, makes S                     up        reads S with a pad of 2 - pad and the
+ *     weights   dU = sum over tiles of                         taps turned round, makes B
+ *               (A dy A^T) V;  dw += G^T dU G
+ *
+ *   Vectors run along 16 channels: some rows of tiles are turned from planes into channels side by
+ *   side, transformed line by line, multiplied ([tiles x C] [C x M], a product for each of the 36
+ *   points), transformed and turned back. So images of any width, and several of a batch, fill the
+ *   tiles of the product. A task is as many tiles as leave V and M in the cache; a filter's bias is
+ *   what M begins with at point (1, 1), for A^T M A takes that into every output.
+ *
+ *   source    A. Lavin, S. Gray, arXiv:1509.09308, section 4         tested: tests/test_winograd.c */
+
+#define CVNI_WINO_POINTS 36
+#define CVNI_WINO_BIAS 7                /* point (1, 1) */
+#define CVNI_WINO_STRIP 16              /* neighbouring tiles that are transformed at once */
+#define CVNI_WINO_ROW ((4 * CVNI_WINO_STRIP + 2) * CVNI_LINE)   /* floats of a row of them */
+#define CVNI_WINO_SCRATCH (12 * CVNI_WINO_ROW)
+#define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
+#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about */
+#define CVNI_WINO_BATCH 6000000         /* bytes of V and A dy A^T of a pass over the weights */
+
+/* The image that a pass reads, or the one that it makes. */
+typedef struct cvni_wino_image {
+    int channels;                       /* of a group */
+    int H, W, pad_h, pad_w;             /* tile (0, 0) begins at (-pad_h, -pad_w) */
+    int span;                           /* rows and columns of a tile */
+    int pitch;                          /* floats from tile to tile of its transform */
+} cvni_wino_image;
+
+typedef struct cvni_wino {
+    cvni_wino_image in, out;
+    int rows, cols, tiles;              /* of tiles: in an image; in all */
+    ptrdiff_t point;                    /* floats from point to point of U */
+    cvni_pass pass;
+    const cvni_conv_job *job;
+    float *packed;                      /* what pack() writes */
+    int group;                          /* tiles of a task, or of a round over the weights */
+    int g, first, count;                /* weights: the group of this round, its tiles */
+    float *v, *d, *u;                   /* weights: the transforms */
+    ptrdiff_t v_point, d_point;
+} cvni_wino;
+
+/* Neighbours in a row of tiles. */
+typedef struct cvni_wino_strip { int n, row, col, tiles; } cvni_wino_strip;
+
+static cvni_wino_image cvni_wino_image_of(int channels, int H, int W, int span)
+{
+    cvni_wino_image im;
+    memset(&im, 0, sizeof im);
+    im.channels = channels;
+    im.H = H;
+    im.W = W;
+    im.span = span;
+    im.pitch = (cvni_ceil_div(channels, CVNI_LINE) | 1) * CVNI_LINE;    /* odd: no power of 2 */
+    return im;
+}
+
+static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
+{
+    const int up = pass == CVNI_UP;
+    cvni_wino w;
+    memset(&w, 0, sizeof w);
+    w.in = up ? cvni_wino_image_of(c->MG, c->OH, c->OW, 6)
+              : cvni_wino_image_of(c->CG, c->H, c->W, 6);
+    w.out = up ? cvni_wino_image_of(c->CG, c->H, c->W, 4)
+               : cvni_wino_image_of(c->MG, c->OH, c->OW, 4);
+    w.in.pad_h = up ? 2 - c->axis[1].pad : c->axis[1].pad;
+    w.in.pad_w = up ? 2 - c->axis[2].pad : c->axis[2].pad;
+    w.rows = cvni_ceil_div(w.out.H, 4);
+    w.cols = cvni_ceil_div(w.out.W, 4);
+    w.tiles = c->N * w.rows * w.cols;
+    w.point = CVNI_LINE +
+              (pass == CVNI_WEIGHTS
+                   ? (ptrdiff_t)w.out.channels * cvni_round_up(w.in.channels, CVNI_LINE)
+                   : (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE));
+    w.pass = pass;
+    return w;
+}
+
+static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdiff_t next, float *y,
+                                ptrdiff_t to, ptrdiff_t y_next)
+{
+    cvni_lines s;
+    s.count = count;
+    s.x = x;
+    s.step = step;
+    s.next = next;
+    s.y = y;
+    s.to = to;
+    s.y_next = y_next;
+    return s;
+}
+
+/* Tiles of a task at most: fewer where there are many channels. */
+static int cvni_wino_most(const cvni_wino *w, int cache, int most)
+{
+    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float)) / (w->in.pitch + w->out.pitch);
+    return cvni_min(cvni_max(fit / 8 * 8, 32), most);
+}
+
+/* Floats from point to point of the transforms of so many tiles; tiles of a product read whole
+ * panels of them. */
+static ptrdiff_t cvni_wino_plane(int tiles, int pitch)
+{
+    return (ptrdiff_t)cvni_round_up(tiles, 8) * pitch + CVNI_LINE;
+}
+
+static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
+{
+    cvni_wino_strip s;
+    s.n = tile / (w->rows * w->cols);
+    s.row = tile / w->cols % w->rows;
+    s.col = tile % w->cols;
+    s.tiles = cvni_min(cvni_min(w->cols - s.col, CVNI_WINO_STRIP), end - tile);
+    return s;
+}
+
+/* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
+                           int channels, int row, int col, int n, float *out)
+{
+    const int inside = row >= 0 && row < im->H;
+    const int begin = inside ? cvni_min(cvni_max(-col, 0), n) : n;
+    const int end = inside ? cvni_max(cvni_min(im->W - col, n), begin) : n;
+    cvni_zero(out, (size_t)((channels < CVNI_LINE ? n : begin) * CVNI_LINE));
+    cvni_zero(out + end * CVNI_LINE, (size_t)((n - end) * CVNI_LINE));
+    if (begin < end)
+        kern->pack_rows(channels, end - begin, x + (ptrdiff_t)row * im->W + col + begin,
+                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + begin * CVNI_LINE);
+}
+
+/* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
+ * point. x: the group's first channel in the first image. */
+static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_image *im,
+                           const float *x, ptrdiff_t image_step, int c0, int first, int tiles,
+                           float *to, ptrdiff_t point, float *scratch)
+{
+    const int channels = cvni_min(CVNI_LINE, im->channels - c0);
+    const int kind = im->span == 6 ? CVNI_WINO_INPUT : CVNI_WINO_GRAD;
+    const int shared = im->span - 4;            /* rows with the tiles below */
+    float *half = scratch + 6 * CVNI_WINO_ROW;
+    cvni_wino_strip last = { -1, 0, 0, 0 };
+    cvni_wino_strip s;
+    cvni_lines v;
+    x += (ptrdiff_t)c0 * im->H * im->W;
+    for (int t = 0; t < tiles; t += s.tiles, last = s) {
+        s = cvni_wino_strip_at(w, first + t, first + tiles);
+        const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
+                          s.tiles == last.tiles;
+        const int cols = 4 * s.tiles + shared;
+        if (below)
+            memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
+                   sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
+        for (int i = below ? shared : 0; i < im->span; i++)
+            cvni_wino_turn(kern, im, x + s.n * image_step, channels, 4 * s.row - im->pad_h + i,
+                           4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
+        v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
+        kern->wino[kind](&v);
+        for (int i = 0; i < 6; i++) {
+            v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
+                              to + 6 * i * point + (ptrdiff_t)t * im->pitch + c0, point, im->pitch);
+            kern->wino[kind](&v);
+        }
+    }
+}
+
+/* Turns rows of outputs of up to 16 filters back into planes. */
+static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
+                            int filters, const float *lines, int add, float *y, float *scratch)
+{
+    const int plane = w->out.H * w->out.W;
+    const int n = cvni_min(4 * s->tiles, w->out.W - 4 * s->col);
+    for (int i = 0; i < 4 && 4 * s->row + i < w->out.H; i++, lines += CVNI_WINO_ROW) {
+        float *to = y + (ptrdiff_t)(4 * s->row + i) * w->out.W + 4 * s->col;
+        if (!add) {
+            kern->pack_rows(n, filters, lines, CVNI_LINE, plane, to);
+            continue;
+        }
+        kern->pack_rows(n, filters, lines, CVNI_LINE, n, scratch);
+        for (int f = 0; f < filters; f++, to += plane) kern->add(n, to, scratch + f * n, to);
+    }
+}
+
+/* The outputs of 16 filters from f0 on. y: the group's first filter in the first image. */
+static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const float *m,
+                            ptrdiff_t point, int f0, int first, int tiles, float *y,
+                            ptrdiff_t image_step, float *scratch)
+{
+    const cvni_conv_job *j = w->job;
+    const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
+    float *lines = scratch + 6 * CVNI_WINO_ROW;
+    cvni_wino_strip s;
+    cvni_lines v;
+    y += (ptrdiff_t)f0 * w->out.H * w->out.W;
+    for (int t = 0; t < tiles; t += s.tiles) {
+        s = cvni_wino_strip_at(w, first + t, first + tiles);
+        for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
+            v = cvni_lines_of(s.tiles, m + i * point + (ptrdiff_t)t * w->out.pitch + f0, 6 * point,
+                              w->out.pitch, scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
+            kern->wino[CVNI_WINO_OUTPUT](&v);
+        }
+        for (int i = 0; i < 4; i++) {
+            float *row = lines + i * CVNI_WINO_ROW;
+            v = cvni_lines_of(s.tiles, scratch + 6 * i * CVNI_LINE, CVNI_LINE, 24 * CVNI_LINE,
+                              row, CVNI_LINE, 4 * CVNI_LINE);
+            kern->wino[CVNI_WINO_OUTPUT](&v);
+            if (j->act)
+                kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
+        }
+        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image_step, scratch);
+    }
+}
+
+/* U of a point is cut into chunks of CVNI_WINO_KC channels, these into panels of at most 48
+ * filters, k-major: in the order in which they are read. First filter of panel q. */
+static int cvni_wino_panel(const cvni_wino *w, int q)
+{
+    const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    return units * q / cvni_ceil_div(units, 3) * CVNI_LINE;
+}
+
+/* Channels [c0, c0 + cs) of up to 16 filters from f0 on, as nine taps of lines: [c][9][16]. */
+static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, float *out)
+{
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
+    const float *from = w->job->weight + (ptrdiff_t)g * c->MG * c->K;
+    if (filters < CVNI_LINE) cvni_zero(out, (size_t)(cs * 9 * CVNI_LINE));
+    if (w->pass == CVNI_DOWN) {
+        kern->pack_rows(filters, 9 * cs, from + (ptrdiff_t)f0 * c->K + c0 * 9, c->K, CVNI_LINE,
+                        out);
+        return;
+    }
+    for (int k = 0; k < cs; k++)                /* backwards */
+        kern->pack_rows(filters, 9, from + (ptrdiff_t)(c0 + k) * c->K + f0 * 9, 9, -CVNI_LINE,
+                        out + (9 * k + 8) * CVNI_LINE);
+}
+
+/* U = G g G^T; tasks are 16 filters of a group. */
+static void cvni_wino_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_kernels *kern = w->job->net->k;
+    const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    float *taps = (float *)cvni_scratch(w->job->net, worker);
+    float *half = taps + CVNI_LINE * 9 * CVNI_LINE;             /* [c][6][3] lines */
+    cvni_lines v;
+    for (int t = begin; t < end; t++) {
+        const int f0 = t % units * CVNI_LINE;
+        int q = 0;
+        while (cvni_wino_panel(w, q + 1) <= f0) q++;
+        const int first = cvni_wino_panel(w, q);
+        const int width = cvni_wino_panel(w, q + 1) - first;
+        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_LINE) {
+            const int cs = cvni_min(CVNI_LINE, w->in.channels - c0);
+            const int k0 = c0 / CVNI_WINO_KC * CVNI_WINO_KC;
+            const int ks = cvni_min(CVNI_WINO_KC, w->in.channels - k0);
+            float *to = w->packed + t / units * CVNI_WINO_POINTS * w->point +
+                        (ptrdiff_t)k0 * units * CVNI_LINE + (ptrdiff_t)ks * first +
+                        (ptrdiff_t)(c0 - k0) * width + f0 - first;
+            cvni_wino_taps(w, t / units, c0, cs, f0, taps);
+            for (int i = 0; i < 3; i++) {
+                v = cvni_lines_of(cs, taps + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
+                                  half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
+                kern->wino[CVNI_WINO_TAPS](&v);
+            }
+            for (int i = 0; i < 6; i++) {
+                v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                                  to + 6 * i * w->point, w->point, width);
+                kern->wino[CVNI_WINO_TAPS](&v);
+            }
+        }
+    }
+}
+
+static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_wino w = cvni_wino_of(&j->c, pass);
+    const int units = cvni_ceil_div(w.out.channels, CVNI_LINE);
+    w.job = j;
+    w.packed = packed;
+    cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
+}
+
+/* Columns of a panel in tiles of the product, as even as they come. */
+static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
+                            const float *a, const float *b, float *c)
+{
+    const int parts = cvni_ceil_div(cols, kern->nr);
+    const int units = cols / kern->unit;
+    const ptrdiff_t next = t->ahead;
+    for (int p = 0; p < parts; p++) {
+        const int j = units * p / parts * kern->unit;
+        t->cols = units * (p + 1) / parts * kern->unit - j;
+        t->b = b + j;
+        for (int i = 0; i < rows; i += kern->mr) {
+            t->rows = cvni_min(kern->mr, rows - i);
+            t->a = a + i * t->a_line;
+            t->c = c + i * t->ldc + j;
+            t->ahead = i == 0 ? next : 0;
+            kern->gemm_tile(t);
+        }
+    }
+}
+
+/* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
+static void cvni_wino_products(const cvni_wino *w, const float *u, const float *v,
+                               ptrdiff_t v_point, const float *bias, int tiles, float *m,
+                               ptrdiff_t m_point)
+{
+    const int C = w->in.channels;
+    const int panels = cvni_ceil_div(cvni_ceil_div(w->out.channels, CVNI_LINE), 3);
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = w->in.pitch;
+    t.a_k = 1;
+    t.ldc = w->out.pitch;
+    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
+        const int begin = bias && i == CVNI_WINO_BIAS;
+        const float *b = u;
+        for (int k = 0; begin && k < tiles; k++)
+            memcpy(m + (ptrdiff_t)k * t.ldc, bias, sizeof(float) * (size_t)w->out.channels);
+        for (int k = 0; k < C; k += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, C - k);
+            t.add = begin || k > 0;
+            for (int q = 0; q < panels; q++) {
+                const int f = cvni_wino_panel(w, q);
+                t.b_k = cvni_wino_panel(w, q + 1) - f;
+                t.ahead = t.k * t.b_k;
+                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f);
+                b += t.k * t.b_k;
+            }
+        }
+    }
+}
+
+/* Images of a pass down or up; tasks are tiles of a group. */
+static void cvni_wino_image_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv_job *j = w->job;
+    const cvni_kernels *kern = j->net->k;
+    const int groups = cvni_ceil_div(w->tiles, w->group);
+    const int up = w->pass == CVNI_UP;
+    const ptrdiff_t in_plane = (ptrdiff_t)w->in.H * w->in.W;
+    const ptrdiff_t out_plane = (ptrdiff_t)w->out.H * w->out.W;
+    const ptrdiff_t v_point = cvni_wino_plane(w->group, w->in.pitch);
+    const ptrdiff_t m_point = cvni_wino_plane(w->group, w->out.pitch);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *v = scratch + CVNI_WINO_SCRATCH;
+    float *m = v + CVNI_WINO_POINTS * v_point;
+    for (int t = begin; t < end; t++) {
+        const int g = t / groups;
+        const int first = t % groups * w->group;
+        const int tiles = cvni_min(w->group, w->tiles - first);
+        const float *x = (up ? j->small : j->big) + g * w->in.channels * in_plane;
+        float *y = j->to + g * w->out.channels * out_plane;
+        for (int c = 0; c < w->in.channels; c += CVNI_LINE)
+            cvni_wino_read(kern, w, &w->in, x, j->c.G * w->in.channels * in_plane, c, first, tiles,
+                           v, v_point, scratch);
+        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
+                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
+        for (int f = 0; f < w->out.channels; f += CVNI_LINE)
+            cvni_wino_write(kern, w, m, m_point, f, first, tiles, y,
+                            j->c.G * w->out.channels * out_plane, scratch);
+    }
+}
+
+/* V of the image read and A dy A^T of the other; tasks are 16 channels of either. */
+static void cvni_wino_both_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv_job *j = w->job;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    for (int t = begin; t < end; t++) {
+        const cvni_wino_image *im = t < units ? &w->in : &w->out;
+        const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+        const float *x = (t < units ? j->big : j->small) + w->g * im->channels * plane;
+        cvni_wino_read(j->net->k, w, im, x, j->c.G * im->channels * plane,
+                       (t < units ? t : t - units) * CVNI_LINE, w->first, w->count,
+                       t < units ? w->v : w->d, t < units ? w->v_point : w->d_point, scratch);
+    }
+}
+
+/* dU (+)= (A dy A^T) V over the tiles of this round; tasks are points. */
+static void cvni_wino_point_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    cvni_tile t;
+    (void)worker;
+    memset(&t, 0, sizeof t);
+    t.a_line = 1;
+    t.a_k = w->out.pitch;
+    t.b_k = w->in.pitch;
+    t.ldc = cvni_round_up(w->in.channels, CVNI_LINE);
+    for (int i = begin; i < end; i++) {
+        for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, w->count - k);
+            t.add = w->first > 0 || k > 0;
+            for (int c = 0; c < t.ldc; c += 48)
+                cvni_wino_tiles(w->job->net->k, &t, w->out.channels,
+                                cvni_min(48, (int)t.ldc - c), w->d + i * w->d_point + k * t.a_k,
+                                w->v + i * w->v_point + k * t.b_k + c, w->u + i * w->point + c);
+        }
+    }
+}
+
+/* dw += G^T dU G; tasks are filters. */
+static void cvni_wino_taps_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const ptrdiff_t line = cvni_round_up(w->in.channels, CVNI_LINE);
+    float *half = (float *)cvni_scratch(w->job->net, worker);   /* [16 channels][3][6] lines */
+    float *taps = half + CVNI_LINE * 18 * CVNI_LINE;            /* [16 channels][9] lines */
+    float *part = taps + CVNI_LINE * 9 * CVNI_LINE;
+    cvni_lines v;
+    for (int f = begin; f < end; f++) {
+        float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K;
+        for (int c0 = 0; c0 < c->CG; c0 += CVNI_LINE * CVNI_LINE) {
+            const int cs = cvni_min(CVNI_LINE * CVNI_LINE, c->CG - c0);
+            const int n = cvni_ceil_div(cs, CVNI_LINE);
+            for (int i = 0; i < 6; i++) {
+                v = cvni_lines_of(n, w->u + i * w->point + f * line + c0, 6 * w->point, CVNI_LINE,
+                                  half + i * CVNI_LINE, 6 * CVNI_LINE, 18 * CVNI_LINE);
+                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+            }
+            for (int i = 0; i < 3; i++) {
+                v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                                  taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
+                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+            }
+            for (int i = 0; i < n; i++)
+                kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE),
+                                taps + i * 9 * CVNI_LINE, CVNI_LINE, 9,
+                                part + i * 9 * CVNI_LINE);
+            kern->add(9 * cs, dw + 9 * c0, part, dw + 9 * c0);
+        }
+    }
+}
+
+/* Rounds over some tiles each, as many as the shape says. */
+static void cvni_wino_weights(cvni_wino *w, double cost)
+{
+    const cvni_conv_job *j = w->job;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE) +
+                      cvni_ceil_div(w->out.channels, CVNI_LINE);
+    w->v_point = cvni_wino_plane(w->group, w->in.pitch);
+    w->d_point = cvni_wino_plane(w->group, w->out.pitch);
+    w->v = (float *)j->work;
+    w->d = w->v + CVNI_WINO_POINTS * w->v_point;
+    w->u = w->d + CVNI_WINO_POINTS * w->d_point;
+    for (w->g = 0; w->g < j->c.G; w->g++) {
+        for (w->first = 0; w->first < w->tiles; w->first += w->group) {
+            const double part = cost * w->group / w->tiles / j->c.G;
+            w->count = cvni_min(w->group, w->tiles - w->first);
+            cvni_parallel_for(j->net, units, part, cvni_wino_both_part, w);
+            cvni_parallel_for(j->net, CVNI_WINO_POINTS, part, cvni_wino_point_part, w);
+        }
+        cvni_parallel_for(j->net, j->c.MG, 100.0 * j->c.MG * j->c.CG, cvni_wino_taps_part, w);
+    }
+}
+
+static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    int can = c->axis[0].kernel == 1 && c->axis[0].big == 1 && c->axis[0].small == 1 &&
+              c->d->pad_mode == CVN_PAD_ZERO;
+    cvni_wino w;
+    (void)net;
+    for (int i = 1; i < 3; i++)
+        can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
+    if (!can) return CVNI_CANNOT;
+    w = cvni_wino_of(c, pass);
+    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(48, c->most)
+               ? CVNI_CHOSEN : CVNI_CAN;
+}
+
+/* Tiles of a task or a round at most. */
+static int cvni_wino_group(const cvni_wino *w)
+{
+    const int most = w->pass == CVNI_WEIGHTS ? cvni_wino_most(w, CVNI_WINO_BATCH, 512)
+                                             : cvni_wino_most(w, CVNI_WINO_CACHE, 96);
+    return cvni_min(most, w->tiles);
+}
+
+static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                            cvni_conv_needs *n)
+{
+    const cvni_wino w = cvni_wino_of(c, pass);
+    const int group = cvni_wino_group(&w);
+    const size_t tiles = sizeof(float) * CVNI_WINO_POINTS *
+                         (size_t)(cvni_wino_plane(group, w.in.pitch) +
+                                  cvni_wino_plane(group, w.out.pitch));
+    const size_t u = cvni_mul_size((size_t)w.point, CVNI_WINO_POINTS * sizeof(float));
+    (void)net;
+    n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
+    if (pass == CVNI_WEIGHTS) {
+        n->work = cvni_add_size(tiles, u);
+    } else {
+        n->scratch += tiles;
+        n->packed = cvni_mul_size(u, (size_t)c->G);
+    }
+}
+
+static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_wino w = cvni_wino_of(&j->c, pass);
+    w.job = j;
+    w.group = cvni_wino_group(&w);
+    if (pass == CVNI_WEIGHTS) {
+        cvni_wino_weights(&w, cost);
+    } else {
+        const int want = cvni_ceil_div(j->net->threads, j->c.G);
+        const int groups = cvni_round_up(cvni_ceil_div(w.tiles, w.group), want);
+        w.group = cvni_ceil_div(w.tiles, groups);
+        cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
+                          cvni_wino_image_part, &w);
+    }
+}
+
+static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cvni_wino_needs,
+                                                 cvni_wino_pack, cvni_wino_run };
+
+/* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   A plane at a time: the taps of a row are added one by one.      tested: tests/test_conv.c */
+ *   A plane goes through a frame in the L1 cache, a strip of rows at a time: a copy with its pads,
+ *   rows `pitch` floats apart, split by row and column modulo the stride of the windows. There each
+ *   tap is an offset, the same for all positions, and kern->stencil adds all taps in registers:
+ *
+ *     down      y[r][c] = sum over t of w[t]*frame[at[t] + r*pitch + c]
+ *     up        the same with a frame of the small plane, for each phase of the big one (>>conv),
+ *               the taps in reverse order; columns of two phases are shuffled together
+ *     weights   dw[t] += sum over r, c of dy[r][c]*frame[at[t] + r*pitch + c], in the lanes of a
+ *               vector over planes, then in double
+ *
+ *   With zero pads the pads in front of a row serve the row before it as well. Rows that fill no
+ *   more than half a vector lie at a power of two, several in a vector (`fold`).
+ *   Tasks are channels of the batch; of the whole batch for the weights.
+ *
+ *   What a frame does not serve (3-D, up with another padding than zeros, more than 64 taps, long
+ *   rows) goes tap by tap and row by row through memory.             tested: tests/test_conv.c */
 
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DEPTHWISE_FILTERS 2
 
+#define CVNI_PLANE_TAPS 64
+#define CVNI_PLANE_STRIDE 4             /* up: most, on each axis */
+#define CVNI_PLANE_FLOATS 6144          /* to aim at: half an L1 cache */
+#define CVNI_PLANE_MOST 32768
+#define CVNI_PLANE_ROUNDS 1024          /* vectors that a lane adds up in float */
+
+typedef struct cvni_plane {
+    int H, W;                           /* of the plane */
+    int sh, sw;                         /* phases */
+    int top, left;                      /* of the frame's element 0 before the plane; or -inside */
+    cvn_pad_mode mode;
+    int low[2], reach[2];               /* up: of the small plane relative to the place / stride;
+                                         * rows and columns that a result reads, less 1 */
+    int out_rows, out_cols;             /* positions of the result, of a phase for up */
+    int strip;                          /* rows of the result made at a time */
+    int rows, cols;                     /* of each phase: copied */
+    int fold;
+    int lead;                           /* floats before the frame: its data lie aligned */
+    ptrdiff_t pitch, phase;
+    ptrdiff_t floats;
+} cvni_plane;
+
+static int cvni_floor_div(int a, int b) { return a / b - (a % b < 0); }
+
+/* First column of phase b that lies inside, and the one behind the last. */
+static int cvni_plane_begin(const cvni_plane *f, int b)
+{
+    return cvni_min(f->cols, cvni_max(0, cvni_ceil_div(f->left - b, f->sw)));
+}
+
+static int cvni_plane_end(const cvni_plane *f, int b)
+{
+    const int end = cvni_min(f->cols, cvni_ceil_div(f->W + f->left - b, f->sw));
+    return cvni_max(cvni_plane_begin(f, b), end);
+}
+
+static void cvni_plane_sizes(cvni_plane *f, int unit)
+{
+    int first, last = 0, need, pitch;
+    double strip;
+    f->cols = f->out_cols + f->reach[1];
+    first = f->cols;
+    for (int b = 0; b < f->sw; b++) {
+        first = cvni_min(first, cvni_plane_begin(f, b));
+        last = cvni_max(last, cvni_plane_end(f, b));
+    }
+    need = f->mode == CVN_PAD_ZERO ? cvni_max(last, f->cols - first) : f->cols;
+    need = cvni_max(need, f->out_cols);
+    for (pitch = 1; pitch < need && pitch < unit; pitch *= 2) continue;
+    f->pitch = pitch < unit ? pitch : cvni_round_up(need, unit);
+    f->fold = cvni_max(1, unit / (int)f->pitch);
+    f->lead = (unit - first % unit) % unit;
+    strip = (double)CVNI_PLANE_FLOATS / ((double)f->sh * f->sw * (double)f->pitch) - f->reach[0];
+    f->strip = strip < 4 ? 4 : strip < f->out_rows ? (int)strip & ~3 : f->out_rows;
+    f->strip = cvni_min(f->strip, f->out_rows);
+    f->rows = f->strip + f->reach[0];
+    f->phase = f->rows * f->pitch;
+    f->floats = f->lead + f->sh * f->sw * f->phase + f->cols + 3 * unit;
+}
+
+/* The frame that a pass reads: of the big plane, or for up of the small one. */
+static cvni_plane cvni_plane_of(const cvni_conv *c, cvni_pass pass, int unit)
+{
+    const cvni_axis *a = c->axis + 1;
+    cvni_plane f;
+    memset(&f, 0, sizeof f);
+    f.mode = c->d->pad_mode;
+    f.sh = f.sw = 1;
+    f.out_rows = c->OH;
+    f.out_cols = c->OW;
+    f.H = c->H;
+    f.W = c->W;
+    f.top = a[0].pad;
+    f.left = a[1].pad;
+    for (int i = 0; i < 2; i++) {
+        const int window = (a[i].kernel - 1) * a[i].dilation;
+        f.low[i] = cvni_floor_div(a[i].pad - window, a[i].stride);
+        f.reach[i] = pass == CVNI_UP
+                         ? cvni_floor_div(a[i].stride - 1 + a[i].pad, a[i].stride) - f.low[i]
+                         : window / a[i].stride;
+    }
+    if (pass == CVNI_UP) {
+        f.out_rows = cvni_ceil_div(c->BH, a[0].stride);
+        f.out_cols = cvni_ceil_div(c->BW, a[1].stride);
+        f.H = c->OH;
+        f.W = c->OW;
+        f.top = -f.low[0];
+        f.left = -f.low[1];
+    } else {
+        f.sh = a[0].stride;
+        f.sw = a[1].stride;
+    }
+    cvni_plane_sizes(&f, unit);
+    return f;
+}
+
+/* Overflow is out of the question where this says yes: each factor is looked at first. */
+static int cvni_plane_serves(const cvni_conv *c, cvni_pass pass, int unit)
+{
+    const cvni_axis *a = c->axis;
+    cvni_plane f;
+    if (a[0].big != 1 || a[0].small != 1 || a[0].kernel != 1 || c->taps > CVNI_PLANE_TAPS ||
+        c->KH > CVNI_PLANE_TAPS || (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO))
+        return 0;
+    for (int i = 1; i < 3; i++)
+        if (a[i].pad > CVNI_PLANE_MOST || a[i].dilation > CVNI_PLANE_MOST / CVNI_PLANE_TAPS ||
+            a[i].stride > CVNI_PLANE_STRIDE || cvni_max(a[i].big, a[i].small) > CVNI_MAX_AXIS / 4)
+            return 0;
+    if (cvni_max(a[2].big, a[2].small) > CVNI_PLANE_MOST) return 0;
+    f = cvni_plane_of(c, pass, unit);
+    return (double)f.rows * (double)f.pitch * f.sh * f.sw <= CVNI_PLANE_MOST;
+}
+
 CVNI_HOT
-static void cvni_depthwise_fill(float *to, int n, float value)
+static void cvni_take_every(int n, int stride, const float *CVNI_RESTRICT x,
+                            float *CVNI_RESTRICT y)
+{
+    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    else for (int i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];
+}
+
+/* Row `from` of the plane, or NULL for zeros, to one row of the column phases at `to`. */
+static void cvni_plane_row(const cvni_plane *f, const float *from, float *to)
+{
+    for (int b = 0; b < f->sw; b++, to += f->phase) {
+        const int begin = cvni_plane_begin(f, b);
+        const int end = cvni_plane_end(f, b);
+        if (!from) {
+            cvni_zero(to, (size_t)f->pitch);
+            continue;
+        }
+        cvni_take_every(end - begin, f->sw, from + (begin * f->sw + b - f->left), to + begin);
+        for (int i = 0; i < f->cols && f->mode != CVN_PAD_ZERO; i++) {
+            const int at = cvni_pad_index(i * f->sw + b - f->left, f->W, f->mode);
+            if (i < begin || i >= end) to[i] = from[cvni_max(0, cvni_min(at, f->W - 1))];
+        }
+    }
+}
+
+/* Rows first.. of each phase: the pads beside them are 0 from the beginning. */
+static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const float *plane,
+                            int first, int rows, float *to)
+{
+    const int begin = cvni_plane_begin(f, 0);
+    const int width = cvni_plane_end(f, 0) - begin;
+    for (int a = 0; a < f->sh; a++, to += f->sw * f->phase) {
+        const int above = cvni_ceil_div(f->top - a, f->sh) - first;
+        const int r0 = cvni_max(0, cvni_min(above, rows));
+        const int r1 = cvni_max(r0, cvni_min(cvni_ceil_div(f->H + f->top - a, f->sh) - first, rows));
+        const float *from = plane + ((ptrdiff_t)(first + r0) * f->sh + a - f->top) * f->W;
+        if (f->sw == 1 && f->mode == CVN_PAD_ZERO) {
+            cvni_zero(to, (size_t)(r0 * f->pitch));
+            if (width > 0)
+                kern->pack_columns(width, r1 - r0, from + begin - f->left, (ptrdiff_t)f->sh * f->W,
+                                   (int)f->pitch, to + r0 * f->pitch + begin);
+            cvni_zero(to + r1 * f->pitch, (size_t)((rows - r1) * f->pitch));
+            continue;
+        }
+        for (int r = 0; r < rows; r++) {
+            const int at = cvni_pad_index((first + r) * f->sh + a - f->top, f->H, f->mode);
+            const int row = f->mode == CVN_PAD_ZERO ? at : cvni_max(0, cvni_min(at, f->H - 1));
+            cvni_plane_row(f, row < 0 ? NULL : plane + (ptrdiff_t)row * f->W, to + r * f->pitch);
+        }
+    }
+}
+
+/* The taps, and where each reads in the frame; for up by phase: first[p].. are those of phase p. */
+typedef struct cvni_plane_taps {
+    int dense;
+    int first[CVNI_PLANE_STRIDE * CVNI_PLANE_STRIDE + 1];
+    int tap[CVNI_PLANE_TAPS], at[CVNI_PLANE_TAPS];
+} cvni_plane_taps;
+
+static cvni_plane_taps cvni_taps_down(const cvni_conv *c, const cvni_plane *f)
+{
+    const cvni_axis *a = c->axis + 1;
+    cvni_plane_taps t;
+    t.dense = c->KH == c->KW && f->sh == 1 && a[0].dilation == 1 ? c->KW : 0;
+    t.first[0] = 0;
+    t.first[1] = c->taps;
+    for (int k = 0; k < c->taps; k++) {
+        const int h = k / c->KW * a[0].dilation;
+        const int w = k % c->KW * a[1].dilation;
+        t.tap[k] = k;
+        t.at[k] = (int)((h % f->sh * f->sw + w % f->sw) * f->phase + h / f->sh * f->pitch) +
+                  w / f->sw;
+    }
+    return t;
+}
+
+static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
+{
+    const cvni_axis *a = c->axis + 1;
+    const int sh = a[0].stride, sw = a[1].stride;
+    int n = 0;
+    cvni_plane_taps t;
+    t.dense = c->KH == c->KW && sh == 1 && sw == 1 && a[0].dilation == 1 ? c->KW : 0;
+    for (int p = 0; p < sh * sw; p++) {
+        t.first[p] = n;
+        for (int k = c->taps - 1; k >= 0; k--) {
+            const int h = p / sw + a[0].pad - k / c->KW * a[0].dilation;
+            const int w = p % sw + a[1].pad - k % c->KW * a[1].dilation;
+            if (h % sh || w % sw) continue;
+            t.tap[n] = k;
+            t.at[n++] = (int)((h / sh - f->low[0]) * f->pitch) + w / sw - f->low[1];
+        }
+    }
+    t.first[sh * sw] = n;
+    return t;
+}
+
+/* The stencil of phase p but for its rows and y; w: room for its weights. */
+static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p, const float *weight,
+                               float *w)
+{
+    s->taps = t->first[p + 1] - t->first[p];
+    s->dense = t->dense;
+    s->at = t->at + t->first[p];
+    s->w = w;
+    for (int i = 0; i < s->taps; i++) w[i] = weight[t->tap[t->first[p] + i]];
+}
+
+/* The frame of a worker: its pads are 0 once and for all. */
+static float *cvni_plane_start(const cvn_net *net, const cvni_plane *f, int worker, cvni_stencil *s)
+{
+    float *frame = (float *)cvni_scratch(net, worker);
+    cvni_zero(frame, (size_t)f->floats);
+    memset(s, 0, sizeof *s);
+    s->x = frame + f->lead;
+    s->pitch = f->pitch;
+    s->cols = f->out_cols;
+    s->fold = f->fold;
+    s->ldy = f->out_cols;
+    return frame + f->lead;
+}
+
+/* Tasks are channels of the batch. */
+static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_plane f = cvni_plane_of(c, CVNI_DOWN, j->net->k->unit);
+    const cvni_plane_taps taps = cvni_taps_down(c, &f);
+    const ptrdiff_t plane = (ptrdiff_t)c->OH * c->OW;
+    float w[CVNI_PLANE_TAPS];
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    s.add = j->add;
+    s.act = j->act != NULL;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    s.ceiling = HUGE_VALF;
+    for (int t = begin; t < end; t++)
+        for (int row = 0; row < c->OH; row += f.strip) {
+            s.rows = cvni_min(f.strip, c->OH - row);
+            cvni_plane_fill(j->net->k, &f, j->big + (ptrdiff_t)t * c->H * c->W, row,
+                            s.rows + f.reach[0], frame);
+            for (int k = 0; k < c->MG; k++) {
+                const int m = t % c->C * c->MG + k;
+                cvni_stencil_phase(&s, &taps, 0, j->weight + (ptrdiff_t)m * c->taps, w);
+                s.bias = j->bias ? j->bias[m] : 0;
+                s.y = j->to + ((ptrdiff_t)t * c->MG + k) * plane + (ptrdiff_t)row * c->OW;
+                j->net->k->stencil(&s);
+            }
+        }
+}
+
+/* to[i*stride + b] (+)= x[b*step + i], b < stride: n elements of `to`. */
+CVNI_HOT
+static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x, ptrdiff_t step,
+                                int add, float *CVNI_RESTRICT to)
+{
+    const float *x1 = x + step;
+    if (stride == 2 && !add)
+        for (int i = 0; i < n / 2; i++) {
+            to[2 * i] = x[i];
+            to[2 * i + 1] = x1[i];
+        }
+    else if (stride == 2)
+        for (int i = 0; i < n / 2; i++) {
+            to[2 * i] += x[i];
+            to[2 * i + 1] += x1[i];
+        }
+    for (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
+        const float v = x[i % stride * step + i / stride];
+        to[i] = add ? to[i] + v : v;
+    }
+}
+
+/* Rows row, row + stride, ... of a big plane: += or = what a frame of a small plane gives. */
+static void cvni_depthwise_up_rows(const cvni_conv_job *j, const cvni_plane *f,
+                                   const cvni_plane_taps *taps, const float *weight, int row,
+                                   cvni_stencil *s, float *to)
+{
+    const cvni_conv *c = &j->c;
+    const int sh = c->axis[1].stride, sw = c->axis[2].stride;
+    const ptrdiff_t step = (ptrdiff_t)f->strip * f->out_cols;
+    float *phases = (float *)(void *)s->x - f->lead + f->floats;
+    const int add = s->add;
+    float w[CVNI_PLANE_TAPS];
+    for (int p = row % sh * sw; p < (row % sh + 1) * sw; p++) {
+        cvni_stencil_phase(s, taps, p, weight, w);
+        if (sw > 1) {
+            s->add = 0;
+            s->y = phases + p % sw * step;
+        } else {
+            s->y = to + (ptrdiff_t)row * c->BW;
+            s->ldy = (ptrdiff_t)sh * c->BW;
+            s->fold = sh > 1 ? 1 : f->fold;
+        }
+        j->net->k->stencil(s);
+    }
+    s->add = add;
+    for (int r = 0; r < s->rows && sw > 1; r++)
+        cvni_shuffle_phases(c->BW, sw, phases + (ptrdiff_t)r * f->out_cols, step, add,
+                            to + ((ptrdiff_t)row + (ptrdiff_t)r * sh) * c->BW);
+}
+
+/* Tasks are channels of the batch. */
+static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_plane f = cvni_plane_of(c, CVNI_UP, j->net->k->unit);
+    const cvni_plane_taps taps = cvni_taps_up(c, &f);
+    const int sh = c->axis[1].stride;
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    for (int t = begin; t < end; t++)
+        for (int k = 0; k < c->MG; k++) {
+            const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
+            const float *weight = j->weight + m % c->M * c->taps;
+            s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
+            s.add = j->add || k;
+            for (int row = 0; row < f.out_rows; row += f.strip) {
+                const int rows = cvni_min(f.strip, f.out_rows - row);
+                cvni_plane_fill(j->net->k, &f, j->small + m * c->OH * c->OW, row,
+                                rows + f.reach[0], frame);
+                for (int a = 0; a < cvni_min(sh, c->BH - row * sh); a++) {
+                    s.rows = cvni_min(rows, cvni_ceil_div(c->BH - a, sh) - row);
+                    cvni_depthwise_up_rows(j, &f, &taps, weight, row * sh + a, &s,
+                                           j->to + (ptrdiff_t)t * c->BH * c->BW);
+                }
+            }
+        }
+}
+
+/* dw += the lanes' sums, which become 0. */
+static void cvni_depthwise_flush(int n, int unit, float *lanes, double *dw)
+{
+    for (int i = 0; i < n; i++)
+        for (int lane = 0; lane < unit; lane++) dw[i] += (double)lanes[i * unit + lane];
+    cvni_zero(lanes, (size_t)n * (size_t)unit);
+}
+
+/* Tasks are channels. */
+static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const int unit = j->net->k->unit;
+    const cvni_plane f = cvni_plane_of(c, CVNI_WEIGHTS, unit);
+    const cvni_plane_taps taps = cvni_taps_down(c, &f);
+    const int n = c->MG * c->taps;
+    double dw[CVNI_DEPTHWISE_FILTERS * CVNI_PLANE_TAPS];
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    float *lanes = frame - f.lead + f.floats;
+    cvni_zero(lanes, (size_t)n * (size_t)unit);
+    s.taps = c->taps;
+    s.at = taps.at;
+    s.dense = taps.dense;
+    for (int t = begin; t < end; t++) {
+        double rounds = 0;
+        memset(dw, 0, sizeof dw);
+        for (int i = 0; i < c->N; i++)
+            for (int row = 0; row < c->OH; row += f.strip) {
+                const ptrdiff_t plane = (ptrdiff_t)i * c->C + t;
+                s.rows = cvni_min(f.strip, c->OH - row);
+                cvni_plane_fill(j->net->k, &f, j->big + plane * c->H * c->W, row,
+                                s.rows + f.reach[0], frame);
+                for (int k = 0; k < c->MG; k++) {
+                    s.y = (float *)(void *)j->small +
+                          ((plane * c->MG + k) * c->OH + row) * c->OW;
+                    j->net->k->stencil_sums(&s, lanes + k * c->taps * unit);
+                }
+                rounds += (double)s.rows * cvni_ceil_div(c->OW, unit) / f.fold;
+                if (rounds < CVNI_PLANE_ROUNDS) continue;
+                cvni_depthwise_flush(n, unit, lanes, dw);
+                rounds = 0;
+            }
+        cvni_depthwise_flush(n, unit, lanes, dw);
+        for (int i = 0; i < n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+    }
+}
+
+/* ---- tap by tap ---- */
+
+CVNI_HOT
+static void cvni_by_tap_fill(float *to, int n, float value)
 {
     for (int i = 0; i < n; i++) to[i] = value;
 }
 
 /* One small plane of a group with one channel, from its bias or (add) what stands there. */
-static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv *c,
+static void cvni_by_tap_down_plane(const cvni_kernels *kern, const cvni_conv *c,
                                         const float *big, const float *w, float bias, int add,
                                         float *small)
 {
     for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
-        if (!add) cvni_depthwise_fill(small, c->OW, bias);
+        if (!add) cvni_by_tap_fill(small, c->OW, bias);
         for (int t = 0; t < c->taps; t++) {
             const int r = c->rows[t / c->KW * c->OH + oh];
             const int *cols = c->cols + t % c->KW * c->OW;
@@ -6580,7 +8493,7 @@ static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv 
 }
 
 /* Tasks are small planes of the batch. */
-static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -6591,14 +8504,14 @@ static void cvni_depthwise_down_part(void *context, int begin, int end, int work
         const int f = t % c->M;
         const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
         float *to = j->to + (ptrdiff_t)t * positions;
-        cvni_depthwise_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
+        cvni_by_tap_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
                                     j->bias ? j->bias[f] : 0, j->add, to);
         if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
     }
 }
 
 /* A big plane += what one small plane gives back. */
-static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+static void cvni_by_tap_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
                                       const float *small, float *big)
 {
     for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
@@ -6619,7 +8532,7 @@ static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c
 }
 
 /* Tasks are big planes of the batch, each from all small planes of its group. */
-static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -6628,15 +8541,15 @@ static void cvni_depthwise_up_part(void *context, int begin, int end, int worker
         const int g = t % c->C;
         const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
         float *to = j->to + (ptrdiff_t)t * c->H * c->W;
-        if (!j->add) cvni_depthwise_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
+        if (!j->add) cvni_by_tap_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
         for (int k = 0; k < c->MG; k++)
-            cvni_depthwise_up_plane(j->net->k, c,
+            cvni_by_tap_up_plane(j->net->k, c,
                                       j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
                                       small + (ptrdiff_t)k * c->OH * c->OW, to);
     }
 }
 
-static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
+static float cvni_by_tap_tap(const cvni_conv_job *j, int f, int tap)
 {
     const cvni_conv *c = &j->c;
     const int *cols = c->cols + tap % c->KW * c->OW;
@@ -6659,13 +8572,14 @@ static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
     return (float)sum;
 }
 
-static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++)
-        j->to[t] += cvni_depthwise_tap(j, t / j->c.taps, t % j->c.taps);
+        j->to[t] += cvni_by_tap_tap(j, t / j->c.taps, t % j->c.taps);
 }
+
 
 static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -6674,23 +8588,32 @@ static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pas
     return c->CG == 1 && c->MG <= CVNI_DEPTHWISE_FILTERS ? CVNI_CHOSEN : CVNI_CANNOT;
 }
 
+/* The frame, and behind it the phases of a strip or the lanes of the sums. */
 static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                                  cvni_conv_needs *n)
 {
-    (void)net;
-    (void)c;
-    (void)pass;
-    (void)n;
+    cvni_plane f;
+    ptrdiff_t floats = 0;
+    if (!cvni_plane_serves(c, pass, net->k->unit)) return;
+    f = cvni_plane_of(c, pass, net->k->unit);
+    if (pass == CVNI_UP) floats = (ptrdiff_t)c->axis[2].stride * f.strip * f.out_cols;
+    else if (pass == CVNI_WEIGHTS) floats = (ptrdiff_t)c->MG * c->taps * net->k->unit;
+    n->scratch = (size_t)(f.floats + floats) * sizeof(float);
 }
 
 static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     const cvni_conv *c = &j->c;
+    const int frame = cvni_plane_serves(c, pass, j->net->k->unit);
     if (pass == CVNI_DOWN)
-        cvni_parallel_for(j->net, c->N * c->M, cost, cvni_depthwise_down_part, j);
+        cvni_parallel_for(j->net, c->N * (frame ? c->C : c->M), cost,
+                          frame ? cvni_depthwise_down_part : cvni_by_tap_down_part, j);
     else if (pass == CVNI_UP)
-        cvni_parallel_for(j->net, c->N * c->C, cost, cvni_depthwise_up_part, j);
-    else cvni_parallel_for(j->net, c->M * c->taps, cost, cvni_depthwise_weight_part, j);
+        cvni_parallel_for(j->net, c->N * c->C, cost,
+                          frame ? cvni_depthwise_up_part : cvni_by_tap_up_part, j);
+    else
+        cvni_parallel_for(j->net, frame ? c->C : c->M * c->taps, cost,
+                          frame ? cvni_depthwise_weight_part : cvni_by_tap_weight_part, j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -6702,7 +8625,8 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
  *                                                                  tested: tests/test_conv.c */
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
-static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_gemm };
+static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
+                                                      &cvni_way_direct, &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -8031,6 +9955,16 @@ CVNI_COLD_END
  *                                  dx = w s (dy - db/m - (x - mean) s dw/m)
  *   backward, running statistics   (prediction, frozen)  dx = w s dy
  *   saved     mean and s of the batch [2, C]
+ *   A training plan lets the norm do what follows it where nobody else reads what lies between
+ *   (>>plan): y = act(norm(x) + r), with relu, leaky relu or relu6, with or without r. Then
+ *   g = dy act'(y) stands for dy above, and r receives it too. Without r the sign of y is found
+ *   from x again, which is read anyway.
+ *   Memory is what costs: each pass goes through it in the order in which it lies, for planes of
+ *   one channel, some KiB apart, come at two thirds of that speed. Tasks are slices of the batch,
+ *   and blocks of channels where the batch is small. Each has sums of its own for each channel; the
+ *   statistics of a plane are taken while it is in L1 and merged as in T. Chan et al., "Updating
+ *   formulae and a pairwise algorithm for computing sample variances", 1979, (2.1). The pass that
+ *   writes goes backwards: what was read last is still in the cache.
  *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3         tested: tests/test_layers.c
  *
  *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' =
@@ -8045,6 +9979,23 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
     return cvni_weights(net, l,
                         ((const cvn_batchnorm_desc *)l->desc)->no_affine ? which - CVNI_NORM_MEAN
                                                                          : which);
+}
+
+enum { CVNI_NORM_TASKS = 16 };
+
+/* What is done with the values of one channel. */
+typedef struct cvni_norm_channel {
+    double sum[2];                      /* mean, sum (x - mean)^2; backward: the sums of g and of
+                                         * g (x - mean) */
+    float f[4];                         /* scale and shift of x, slope, most */
+    float back[4];                      /* of kern->norm_grad */
+    float center, s;                    /* the mean; 1/sqrt(var + eps) */
+} cvni_norm_channel;
+
+static size_t cvni_norm_work(int C)
+{
+    return cvni_mul_size((size_t)C, sizeof(cvni_norm_channel) +
+                                        2 * CVNI_NORM_TASKS * sizeof(double));
 }
 
 static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
@@ -8062,6 +10013,7 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
                                (double)d->eps, (double)d->momentum);
     l->shape = x;
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
+    l->work_forward_bytes = l->work_backward_bytes = cvni_norm_work(x.dim[1]);
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
     if (!d->no_affine)
@@ -8083,9 +10035,33 @@ typedef struct cvni_norm_job {
     cvn_net *net;
     cvni_layer *l, *x;
     int N, C, S;                        /* samples, channels, values of a channel of one sample */
-    float *dx;
+    int slices, blocks;                 /* of the batch, of the channels */
+    float slope, most;                  /* of the activation: 1, INFINITY for none */
+    const float *more;                  /* r, or NULL */
+    const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
+    float *dx, *g;                      /* gradient of x, or NULL; where g stays */
+    float *dmore;                       /* gradient of r, where it holds something already */
     int add;
+    cvni_norm_channel *channel;         /* [C] */
+    double *part;                       /* [slices, C, 2]: the two sums of each slice */
 } cvni_norm_job;
+
+/* First sample of a slice, first channel of a block. */
+static int cvni_norm_sample(const cvni_norm_job *j, int slice)
+{
+    return (int)((int64_t)j->N * slice / j->slices);
+}
+
+static int cvni_norm_block(const cvni_norm_job *j, int block)
+{
+    return (int)((int64_t)j->C * block / j->blocks);
+}
+
+/* Channel c of sample n. */
+static ptrdiff_t cvni_norm_at(const cvni_norm_job *j, int n, int c)
+{
+    return ((ptrdiff_t)n * j->C + c) * j->S;
+}
 
 static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l)
 {
@@ -8104,9 +10080,56 @@ static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, fl
              cvni_norm_param(net, l, CVNI_NORM_MEAN)[c] * *scale;
 }
 
-/* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of
- * y. */
-static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *shift)
+/* Mean and sum of squares s[2] of `before` samples take in those of `count` more. */
+static void cvni_norm_join(const cvni_norm_job *j, double s[2], const double more[2], int before,
+                           double share)
+{
+    const double d = more[0] - s[0];
+    s[0] += d * share;
+    s[1] += more[1] + d * d * share * before * j->S;
+}
+
+static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvni_kernels *kern = j->net->k;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / j->blocks;
+        const int first = cvni_norm_sample(j, slice);
+        const int stop = cvni_norm_block(j, t % j->blocks + 1);
+        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
+        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
+            const double share = 1.0 / (n - first + 1);
+            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
+                const float *x = j->x->y + cvni_norm_at(j, n, c);
+                double *s = part + 2 * c;
+                double own[2];
+                own[0] = (double)kern->sum(j->S, x) / j->S;
+                own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                if (n == first) s[0] = s[1] = 0;
+                cvni_norm_join(j, s, own, n - first, share);
+            }
+        }
+    }
+}
+
+/* The statistics of all slices. */
+static void cvni_norm_moments(const cvni_norm_job *j)
+{
+    for (int c = 0; c < j->C; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+    for (int slice = 0; slice < j->slices; slice++) {
+        const int before = cvni_norm_sample(j, slice);
+        const int end = cvni_norm_sample(j, slice + 1);
+        const double share = (double)(end - before) / end;
+        for (int c = 0; c < j->C; c++)
+            cvni_norm_join(j, j->channel[c].sum, j->part + 2 * ((size_t)j->C * (size_t)slice +
+                                                                  (size_t)c), before, share);
+    }
+}
+
+/* Statistics of the batch for channel c into the running ones and l->saved. */
+static void cvni_norm_learn(const cvni_norm_job *j, int c, const cvni_norm_channel *channel)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
     const double m = (double)j->N * j->S;
@@ -8114,111 +10137,205 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
     float *saved = (float *)j->l->saved;
     float *running_mean = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN) + c;
     float *running_var = cvni_norm_param(j->net, j->l, CVNI_NORM_VAR) + c;
-    double mean = 0;
-    double var = 0;
-    for (int n = 0; n < j->N; n++)
-        mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
-    mean /= m;
-    for (int n = 0; n < j->N; n++)
-        var += (double)j->net->k->sum_square_diff(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S,
-                                                  (float)mean);
-    saved[c] = (float)mean;
-    saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
-    if (!j->net->parent && !j->net->again) {    /* a shared net leaves the owner's alone */
-        *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
-        *running_var = (float)(keep * (double)*running_var +
-                               (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    saved[c] = (float)channel->sum[0];
+    saved[j->C + c] = (float)(1 / sqrt(channel->sum[1] / m + (double)d->eps));
+    if (j->net->parent || j->net->again) return;        /* a shared net leaves the owner's alone */
+    *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * channel->sum[0]);
+    *running_var = (float)(keep * (double)*running_var +
+                           (double)d->momentum * channel->sum[1] / (m > 1 ? m - 1 : 1));
+}
+
+/* How channel c is normalised: with what the forward pass has saved, or the running statistics. */
+static void cvni_norm_factors(const cvni_norm_job *j, int c, cvni_norm_channel *channel)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
+    const float *saved = (const float *)j->l->saved;
+    float *f = channel->f;
+    f[2] = j->slope;
+    f[3] = j->most;
+    if (!cvni_norm_uses_batch(j->net, j->l)) {
+        channel->center = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
+        channel->s = (float)(1 / sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
+                                      (double)d->eps));
+        cvni_norm_running(j->net, j->l, c, &f[0], &f[1]);
+        return;
     }
-    *scale = d->no_affine ? saved[j->C + c]
-                          : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
-    *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
-             (float)mean * *scale;
+    channel->center = saved[c];
+    channel->s = saved[j->C + c];
+    f[0] = d->no_affine ? channel->s
+                        : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * channel->s;
+    f[1] = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
+           channel->center * f[0];
 }
 
 static void cvni_norm_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
     (void)worker;
-    for (int c = begin; c < end; c++) {
-        float scale, shift;
-        if (cvni_norm_uses_batch(j->net, j->l)) cvni_norm_batch(j, c, &scale, &shift);
-        else cvni_norm_running(j->net, j->l, c, &scale, &shift);
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            j->net->k->scale_shift(j->S, scale, shift, j->x->y + at, j->l->y + at);
+    for (int t = begin; t < end; t++) {
+        const int task = j->slices * j->blocks - 1 - t;
+        const int slice = task / j->blocks;
+        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at,
+                                    j->more ? j->more + at : NULL, j->l->y + at);
+            }
         }
+    }
+}
+
+/* The sums of g and g (x - mean); g where it stays. */
+static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvni_kernels *kern = j->net->k;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / j->blocks;
+        const int first = cvni_norm_sample(j, slice);
+        const int stop = cvni_norm_block(j, t % j->blocks + 1);
+        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
+        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
+            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                float *g = j->g ? j->g + at : NULL;
+                const float *dy = j->l->dy + at;
+                float sum[2];
+                kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                j->sign ? j->sign + at : NULL, dy, g, sum);
+                if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
+                for (int i = 0; i < 2; i++)
+                    part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
+            }
+        }
+    }
+}
+
+static void cvni_norm_sums(const cvni_norm_job *j)
+{
+    for (int c = 0; c < j->C; c++) {
+        j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+        for (int slice = 0; slice < j->slices; slice++) {
+            const double *part = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)c);
+            j->channel[c].sum[0] += part[0];
+            j->channel[c].sum[1] += part[1];
+        }
+    }
+}
+
+/* The gradients of weight and bias, and the factors of kern->norm_grad. */
+static void cvni_norm_back_factors(const cvni_norm_job *j)
+{
+    const int affine = !((const cvn_batchnorm_desc *)j->l->desc)->no_affine;
+    float *dweight = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT) : NULL;
+    float *dbias = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS) : NULL;
+    const double m = (double)j->N * j->S;
+    const int batch = cvni_norm_uses_batch(j->net, j->l);
+    for (int c = 0; c < j->C; c++) {
+        cvni_norm_channel *channel = &j->channel[c];
+        const float ws = channel->f[0];
+        const double db = channel->sum[0];
+        const double dw = channel->sum[1] * (double)channel->s;
+        if (dweight) dweight[c] += (float)dw;
+        if (dbias) dbias[c] += (float)db;
+        channel->back[0] = ws;
+        channel->back[1] = batch ? (float)(-(double)ws * (double)channel->s * dw / m) : 0;
+        channel->back[2] = channel->center;
+        channel->back[3] = batch ? (float)(-(double)ws * db / m) : 0;
     }
 }
 
 static void cvni_norm_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
-    const int batch = cvni_norm_uses_batch(j->net, j->l);
-    const double m = (double)j->N * j->S;
-    float *dweight = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT);
-    float *dbias = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
+    const float *g = j->g ? j->g : j->l->dy;
     (void)worker;
-    for (int c = begin; c < end; c++) {
-        const float mean = batch ? ((float *)j->l->saved)[c]
-                                 : cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
-        const float s = batch
-                            ? ((float *)j->l->saved)[j->C + c]
-                            : (float)(1 /
-                                      sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
-                                           (double)d->eps));
-        const float w = d->no_affine ? 1 : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c];
-        double db = 0;
-        double dw = 0;
-        float f[4];
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            db += (double)j->net->k->sum(j->S, j->l->dy + at);
-            dw += (double)j->net->k->dot_diff(j->S, j->l->dy + at, j->x->y + at, mean);
-        }
-        dw *= (double)s;
-        if (dweight) dweight[c] += (float)dw;
-        if (dbias) dbias[c] += (float)db;
-        if (!j->dx) continue;
-        f[0] = w * s;
-        f[1] = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;
-        f[2] = mean;
-        f[3] = batch ? (float)(-(double)(w * s) * db / m) : 0;
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            j->net->k->norm_grad(j->S, f, j->x->y + at, j->l->dy + at, j->dx + at, j->add);
+    for (int t = begin; t < end; t++) {
+        const int task = j->slices * j->blocks - 1 - t;
+        const int slice = task / j->blocks;
+        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
+                                     j->add);
+            }
         }
     }
 }
 
-static void cvni_norm_run(cvn_net *net, cvni_layer *l, int backward)
+/* Where the gradients go: g to that of r where nothing stands there yet, else over dy. */
+static void cvni_norm_begin_backward(cvni_norm_job *j)
 {
+    const cvni_place *place = &j->l->place;
+    int add = 0;
+    float *dmore = place->residual ? cvni_gradient_for(&j->net->layers[place->residual], &add)
+                                   : NULL;
+    j->dx = cvni_gradient_for(j->x, &j->add);
+    if (place->activation) j->g = j->l->dy;
+    if (dmore && add) j->dmore = dmore;
+    else if (dmore) j->g = dmore;
+    if (place->residual && place->activation) j->sign = j->net->layers[place->activation].y;
+}
+
+static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
+{
+    const cvni_place *place = &l->place;
     cvni_norm_job j;
+    memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
     j.x = cvni_in(net, l, 0);
     j.N = l->shape.dim[0];
     j.C = l->shape.dim[1];
     j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
-    j.dx = backward ? cvni_gradient_for(j.x, &j.add) : NULL;
-    cvni_parallel_for(net, j.C, 4.0 * j.N * j.C * j.S,
-                      backward ? cvni_norm_back_part : cvni_norm_part, &j);
+    j.slices = cvni_min(j.N, CVNI_NORM_TASKS);
+    j.blocks = cvni_min(j.C, CVNI_NORM_TASKS / j.slices);
+    j.slope = 1;
+    j.most = INFINITY;
+    if (place->activation) cvni_clamp_of(&net->layers[place->activation], &j.slope, &j.most);
+    if (place->residual) j.more = net->layers[place->residual].y;
+    j.channel = (cvni_norm_channel *)work;
+    j.part = (double *)(void *)(j.channel + j.C);
+    return j;
 }
 
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
-    if (cvni_norm_uses_batch(net, l) && cvni_elements(l->shape) == (size_t)l->shape.dim[1])
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "one value a channel has no variance; train with larger batches "
-                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
-    cvni_norm_run(net, l, 0);
+    cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
+    const double cost = 2.0 * (double)cvni_elements(l->shape);
+    if (cvni_norm_uses_batch(net, l)) {
+        if ((double)j.N * j.S < 2)
+            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                                   "one value a channel has no variance; train with larger batches "
+                                   "(cvn_fit_options.drop_last leaves out a last batch of one "
+                                   "sample)");
+        cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_moments_part, &j);
+        cvni_norm_moments(&j);
+        for (int c = 0; c < j.C; c++) cvni_norm_learn(&j, c, &j.channel[c]);
+    }
+    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_part, &j);
     return CVN_OK;
 }
 
-static void cvni_norm_backward(cvn_net *net, cvni_layer *l) { cvni_norm_run(net, l, 1); }
+static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
+    const double cost = 2.0 * (double)cvni_elements(l->shape);
+    cvni_norm_begin_backward(&j);
+    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_sums_part, &j);
+    cvni_norm_sums(&j);
+    cvni_norm_back_factors(&j);
+    if (j.dx) cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_back_part, &j);
+}
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
-                                           "BatchNormalization", CVNI_USES_X | CVNI_INPLACE,
+                                           "BatchNormalization",
+                                           CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
                                            cvni_norm_forward,    cvni_norm_backward };
 
@@ -9061,13 +11178,12 @@ static void cvni_relu_backward(const cvni_kernels *kern, int n, const float *p, 
     kern->relu_grad(n, p[0], y, dy, dx, add);
 }
 
-CVNI_HOT
 static void cvni_relu6_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
                                float *y)
 {
-    (void)kern;
+    static const float f[4] = { 1, 0, 0, 6 };
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i] > 6 ? 6 : x[i];
+    kern->norm_act(n, f, x, NULL, y);
 }
 
 CVNI_HOT
@@ -9076,11 +11192,8 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float d = dy[i];
-        const float g = ((y[i] > 0) & (y[i] < 6)) ? d : 0;
-        dx[i] = add ? dx[i] + g : g;
-    }
+    if (add) for (int i = 0; i < n; i++) dx[i] += ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
+    else for (int i = 0; i < n; i++) dx[i] = ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -9734,6 +11847,14 @@ static int cvni_is_relu(const cvni_layer *l)
 static float cvni_relu_slope(const cvni_layer *l)
 {
     return ((const cvni_act_desc *)l->desc)->p[0];
+}
+
+static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
+
+static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most)
+{
+    *slope = cvni_is_relu(l) ? cvni_relu_slope(l) : 0;
+    *most = cvni_is_relu(l) ? INFINITY : 6;
 }
 
 static cvn_node cvni_add_act2(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
@@ -11121,6 +13242,12 @@ CVNI_BINARY_OP(mul, "Mul", CVNI_USES_X)
 CVNI_BINARY_OP(div, "Div", CVNI_USES_X)
 CVNI_BINARY_OP(maximum, "Max", CVNI_USES_X)
 CVNI_BINARY_OP(minimum, "Min", CVNI_USES_X)
+
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
+{
+    return l->op == &cvni_op_add &&
+           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
+}
 
 /* A layer of two inputs; row: of the table above, or NULL for losses. */
 static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arith *row,
@@ -20891,8 +23018,8 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
-        if (!l->op->forward || l->place.skip) continue;
-        result = cvni_forward_layer(net, l);
+        if (!l->op->forward) continue;
+        if (!l->place.skip) result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
@@ -23101,7 +25228,8 @@ typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in
  * registers at -O2. */
-static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, float *c,
+                              ptrdiff_t ldc, int add)
 {
     const cvni_v4 zero = { 0, 0, 0, 0 };
     cvni_v4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
@@ -23111,9 +25239,10 @@ static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int a
     cvni_v4 *r2 = (cvni_v4 *)(void *)(c + 2 * ldc);
     cvni_v4 *r3 = (cvni_v4 *)(void *)(c + 3 * ldc);
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const ptrdiff_t line = t->a_line;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_v4 b0 = *(const cvni_v4 *)(const void *)b;
         const cvni_v4 b1 = *(const cvni_v4 *)(const void *)(b + 4);
         const cvni_v4 a0 = { a[0], a[0], a[0], a[0] };
@@ -23149,32 +25278,56 @@ static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int a
     r3[1] = c31;
 }
 #else
-static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, float *c,
+                              ptrdiff_t ldc, int add)
 {
     float sum[4][8];
     memset(sum, 0, sizeof sum);
     for (int k = 0; k < t->k; k++)
         for (int i = 0; i < 4; i++)
             for (int j = 0; j < 8; j++)
-                sum[i][j] += t->a[i * t->a_line + k * t->a_k] * t->b[k * t->b_k + j];
+                sum[i][j] += t->a[i * t->a_line + k * t->a_k] *
+                             t->b[k * t->b_k + at[k * at_step] + j];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 8; j++) c[i * ldc + j] = add ? c[i * ldc + j] + sum[i][j] : sum[i][j];
 }
 #endif
 
 /* What lies over the edge of c goes through a tile of its own. */
-static void cvni_gemm_tile_c(const cvni_tile *t)
+static void cvni_tile_c(const cvni_tile *t, const int *at, int at_step)
 {
     float whole[4 * 8];
     if (t->rows == 4 && t->cols == 8) {
-        cvni_gemm_whole_c(t, t->c, t->ldc, t->add);
+        cvni_gemm_whole_c(t, at, at_step, t->c, t->ldc, t->add);
         return;
     }
-    cvni_gemm_whole_c(t, whole, 8, 0);
+    cvni_gemm_whole_c(t, at, at_step, whole, 8, 0);
     for (int i = 0; i < t->rows; i++) {
         float *c = t->c + i * t->ldc;
         for (int j = 0; j < t->cols; j++)
             c[j] = t->add ? c[j] + whole[i * 8 + j] : whole[i * 8 + j];
+    }
+}
+
+/* Offsets of a b without any: at[k*at_step]. */
+static const int cvni_nowhere = 0;
+
+static void cvni_gemm_tile_c(const cvni_tile *t) { cvni_tile_c(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_c(const cvni_tile *t, const int *at) { cvni_tile_c(t, at, 1); }
+
+CVNI_HOT
+static void cvni_store_rows_c(const cvni_store *s)
+{
+    const float bias = s->bias;
+    const float slope = s->slope;
+    const int n = s->n;
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
+        else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
+        if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] > 0 ? y[j] : slope * y[j];
     }
 }
 
@@ -23193,6 +25346,129 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
     for (; k > 0; k--, p += step, out += width)
         for (int i = 0; i < lines; i++) out[i] = p[i];
 }
+
+/* The rows of the five matrices of >>winograd, lane by lane. */
+#if defined(__clang__)
+    #define CVNI_LANES_APART _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+    #define CVNI_LANES_APART _Pragma("GCC ivdep")
+#else
+    #define CVNI_LANES_APART
+#endif
+
+static CVNI_ALWAYS_INLINE void cvni_wino_input(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step], x5 = x[i + 5 * step];
+            const float a = x4 - 4 * x2, b = x3 - 4 * x1, c = x4 - x2, d = 2 * (x3 - x1);
+            y[i] = 4 * x0 - 5 * x2 + x4;
+            y[i + to] = a + b;
+            y[i + 2 * to] = a - b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = 4 * x1 - 5 * x3 + x5;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_output(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step];
+            const float a = x1 + x2, b = x1 - x2, c = x3 + x4, d = x3 - x4;
+            y[i] = x[i] + a + c;
+            y[i + to] = b + 2 * d;
+            y[i + 2 * to] = a + 4 * c;
+            y[i + 3 * to] = b + 8 * d + x[i + 5 * step];
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_grad(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step], x3 = x[i + 3 * step];
+            const float a = x0 + x2, b = x1 + x3, c = x0 + 4 * x2, d = 2 * x1 + 8 * x3;
+            y[i] = x0;
+            y[i + to] = a + b;
+            y[i + 2 * to] = a - b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = x3;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_taps_of(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step];
+            const float a = (x0 + x2) * (-1.0f / 6), b = x1 * (1.0f / 6);
+            const float c = x0 * (1.0f / 24) + x2 * (1.0f / 6), d = x1 * (1.0f / 12);
+            y[i] = x0 * 0.25f;
+            y[i + to] = a - b;
+            y[i + 2 * to] = a + b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = x2;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_taps_grad(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step];
+            const float a = (x1 + x2) * (1.0f / 6), b = x2 - x1, c = x3 + x4, d = x3 - x4;
+            y[i] = x[i] * 0.25f - a + c * (1.0f / 24);
+            y[i + to] = b * (1.0f / 6) + d * (1.0f / 12);
+            y[i + 2 * to] = c * (1.0f / 6) - a + x[i + 5 * step];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_wino_input_c(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_HOT
+static void cvni_wino_output_c(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_HOT
+static void cvni_wino_grad_c(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_HOT
+static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_HOT
+static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
@@ -23347,6 +25623,40 @@ static void cvni_tanh_c(int n, const float *x, float *y)
 }
 
 CVNI_HOT
+static void cvni_norm_act_c(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
+    if (more) for (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
+    else for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    if (slope != 1) cvni_relu_c(n, slope, y, y);
+    for (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
+}
+
+CVNI_HOT
+static void cvni_norm_sums_c(int n, const float f[4], float mean, const float *x, const float *y,
+                             const float *dy, float *g, float sum[2])
+{
+    const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
+    float s[CVNI_LANES] = { 0 };
+    float t[CVNI_LANES] = { 0 };
+    for (int i = 0; i < n; i += CVNI_LANES) {
+        float part[CVNI_LANES] = { 0 };
+        float part_x[CVNI_LANES] = { 0 };
+        const int count = n - i < CVNI_LANES ? n - i : CVNI_LANES;
+        for (int j = 0; j < count; j++) {
+            const float v = y ? y[i + j] : scale * x[i + j] + shift;
+            part[j] = (((v > 0) & (v < most)) ? 1 : slope) * dy[i + j];
+            part_x[j] = x[i + j] - mean;
+        }
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += part[j];
+        for (int j = 0; j < CVNI_LANES; j++) t[j] += part[j] * part_x[j];
+        for (int j = 0; g && j < count; j++) g[i + j] = part[j];
+    }
+    sum[0] = cvni_add_lanes(s);
+    sum[1] = cvni_add_lanes(t);
+}
+
+CVNI_HOT
 static void cvni_norm_grad_c(int n, const float f[4], const float *x, const float *dy, float *dx,
                              int add)
 {
@@ -23372,13 +25682,54 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+/* Eight columns at a time: c + 8 may be more than cols. */
+CVNI_HOT
+static void cvni_stencil_c(const cvni_stencil *s)
+{
+    for (int r = 0; r < s->rows; r++)
+        for (int c = 0; c < s->cols; c += CVNI_LANES) {
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(CVNI_LANES, s->cols - c);
+            float sum[CVNI_LANES];
+            for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
+            for (int t = 0; t < s->taps; t++) {
+                const float *x = s->x + s->at[t] + r * s->pitch + c;
+                for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
+            }
+            for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
+            if (s->act) cvni_relu_c(n, s->slope, sum, sum);
+            for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+        }
+}
+
+CVNI_HOT
+static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
+{
+    for (int t = 0; t < s->taps; t++, sums += CVNI_LANES)
+        for (int r = 0; r < s->rows; r++) {
+            const float *x = s->x + s->at[t] + r * s->pitch;
+            const float *y = s->y + r * s->ldy;
+            int c = 0;
+            for (; c + CVNI_LANES <= s->cols; c += CVNI_LANES)
+                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[c + j] * x[c + j];
+            for (int j = 0; c + j < s->cols; j++) sums[j] += y[c + j] * x[c + j];
+        }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
                                              cvni_gemm_tile_c,
+                                             cvni_tile_at_c,
+                                             cvni_store_rows_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
+                                             { cvni_wino_input_c,
+                                               cvni_wino_output_c,
+                                               cvni_wino_grad_c,
+                                               cvni_wino_taps_c,
+                                               cvni_wino_taps_grad_c },
                                              cvni_dot_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
@@ -23388,9 +25739,13 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             cvni_stencil_c,
+                                             cvni_stencil_sums_c,
                                              cvni_exp_c,
                                              cvni_sigmoid_c,
                                              cvni_tanh_c,
+                                             cvni_norm_act_c,
+                                             cvni_norm_sums_c,
                                              cvni_norm_grad_c,
                                              cvni_adam_c };
 
@@ -23432,16 +25787,17 @@ static void cvni_store_row_avx2(const cvni_tile *t, int i, __m256 v0, __m256 v1,
 
 /* 4 x 16, for the last columns. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_narrow_avx2(const cvni_tile *t)
+static void cvni_gemm_narrow_avx2(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m256 zero = _mm256_setzero_ps();
     __m256 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     __m256 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 8 ? 8 : 0;     /* a vector beyond the columns is not read */
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + second);
         __m256 v;
@@ -23458,19 +25814,20 @@ static void cvni_gemm_narrow_avx2(const cvni_tile *t)
 
 /* 4 x 24: twelve accumulators, three of b, one of a: 7 loads for 12 products. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_tile_avx2(const cvni_tile *t)
+static void cvni_tile_avx2(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m256 zero = _mm256_setzero_ps();
     __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
     __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->cols <= 16) {
-        cvni_gemm_narrow_avx2(t);
+        cvni_gemm_narrow_avx2(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + 8);
         const __m256 b2 = _mm256_loadu_ps(b + 16);
@@ -23484,6 +25841,34 @@ static void cvni_gemm_tile_avx2(const cvni_tile *t)
     cvni_store_row_avx2(t, 1, c10, c11, c12);
     cvni_store_row_avx2(t, 2, c20, c21, c22);
     cvni_store_row_avx2(t, 3, c30, c31, c32);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_gemm_tile_avx2(const cvni_tile *t) { cvni_tile_avx2(t, &cvni_nowhere, 0); }
+
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_at_avx2(const cvni_tile *t, const int *at) { cvni_tile_avx2(t, at, 1); }
+
+CVNI_TARGET("avx2,fma")
+static void cvni_store_rows_avx2(const cvni_store *s)
+{
+    const __m256 bias = _mm256_set1_ps(s->bias);
+    const __m256 slope = _mm256_set1_ps(s->slope);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        for (int j = 0; j < s->n; j += 8) {
+            const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(s->n - j), lane);
+            __m256 v = _mm256_add_ps(_mm256_maskload_ps(p + j, mask), bias);
+            if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y + j, mask), v);
+            if (s->slope != 1)
+                v = _mm256_blendv_ps(_mm256_mul_ps(slope, v), v,
+                                     _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ));
+            if (s->n - j >= 8) _mm256_storeu_ps(y + j, v);
+            else _mm256_maskstore_ps(y + j, mask, v);
+        }
+    }
 }
 
 /* Four floats of row i and of row i + 4. */
@@ -23548,6 +25933,21 @@ static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step
         }
     }
 }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_input_avx2(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_output_avx2(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_grad_avx2(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 /* The first n of eight lanes. */
 CVNI_TARGET("avx2,fma")
@@ -23754,6 +26154,84 @@ static void cvni_relu_grad_avx2(int n, float slope, const float *y, const float 
     }
 }
 
+/* v of cvni_norm_act, then what cvni_relu1_avx2 makes of it; a slope of 1 leaves v as it is. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_norm_act1_avx2(__m256 v, __m256 slope, __m256 keep, __m256 most)
+{
+    v = cvni_relu1_avx2(v, slope, keep);
+    return _mm256_blendv_ps(v, most, _mm256_cmp_ps(v, most, _CMP_GT_OQ));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_act_avx2(int n, const float f[4], const float *x, const float *more,
+                               float *y)
+{
+    const __m256 scale = _mm256_set1_ps(f[0]);
+    const __m256 shift = _mm256_set1_ps(f[1]);
+    const __m256 slope = _mm256_set1_ps(f[2]);
+    const __m256 keep = _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    const __m256 most = _mm256_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        __m256 v = _mm256_fmadd_ps(scale, _mm256_loadu_ps(x + i), shift);
+        if (more) v = _mm256_add_ps(v, _mm256_loadu_ps(more + i));
+        _mm256_storeu_ps(y + i, cvni_norm_act1_avx2(v, slope, keep, most));
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        __m256 v = _mm256_fmadd_ps(scale, _mm256_maskload_ps(x + i, mask), shift);
+        if (more) v = _mm256_add_ps(v, _mm256_maskload_ps(more + i, mask));
+        _mm256_maskstore_ps(y + i, mask, cvni_norm_act1_avx2(v, slope, keep, most));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_norm_masked_avx2(__m256 v, __m256 dy, __m256 slope, __m256 most)
+{
+    const __m256 above = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
+    const __m256 inside = _mm256_and_ps(above, _mm256_cmp_ps(v, most, _CMP_LT_OQ));
+    return _mm256_mul_ps(_mm256_blendv_ps(slope, _mm256_set1_ps(1), inside), dy);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_sums_avx2(int n, const float f[4], float mean, const float *x,
+                                const float *y, const float *dy, float *g, float sum[2])
+{
+    const __m256 scale = _mm256_set1_ps(f[0]), shift = _mm256_set1_ps(f[1]);
+    const __m256 slope = _mm256_set1_ps(f[2]), most = _mm256_set1_ps(f[3]);
+    const __m256 m = _mm256_set1_ps(mean);
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[2], t[2];
+    int i = 0;
+    s[0] = s[1] = t[0] = t[1] = zero;
+    for (; n - i >= 16; i += 16) {
+        const __m256 x0 = _mm256_loadu_ps(x + i);
+        const __m256 x1 = _mm256_loadu_ps(x + i + 8);
+        const __m256 v0 = y ? _mm256_loadu_ps(y + i) : _mm256_fmadd_ps(scale, x0, shift);
+        const __m256 v1 = y ? _mm256_loadu_ps(y + i + 8) : _mm256_fmadd_ps(scale, x1, shift);
+        const __m256 g0 = cvni_norm_masked_avx2(v0, _mm256_loadu_ps(dy + i), slope, most);
+        const __m256 g1 = cvni_norm_masked_avx2(v1, _mm256_loadu_ps(dy + i + 8), slope, most);
+        s[0] = _mm256_add_ps(s[0], g0);
+        s[1] = _mm256_add_ps(s[1], g1);
+        t[0] = _mm256_fmadd_ps(g0, _mm256_sub_ps(x0, m), t[0]);
+        t[1] = _mm256_fmadd_ps(g1, _mm256_sub_ps(x1, m), t[1]);
+        if (!g) continue;
+        _mm256_storeu_ps(g + i, g0);
+        _mm256_storeu_ps(g + i + 8, g1);
+    }
+    for (; i < n; i += 8) {
+        const __m256i mask = cvni_tail_avx2(cvni_min(n - i, 8));
+        const __m256 x0 = _mm256_maskload_ps(x + i, mask);
+        const __m256 v0 = y ? _mm256_maskload_ps(y + i, mask) : _mm256_fmadd_ps(scale, x0, shift);
+        const __m256 g0 = cvni_norm_masked_avx2(v0, _mm256_maskload_ps(dy + i, mask), slope, most);
+        s[0] = _mm256_add_ps(s[0], g0);         /* 0 in the lanes behind the end */
+        t[0] = _mm256_fmadd_ps(g0, _mm256_sub_ps(x0, m), t[0]);
+        if (g) _mm256_maskstore_ps(g + i, mask, g0);
+    }
+    sum[0] = cvni_total_avx2(s[0], s[1], zero, zero);
+    sum[1] = cvni_total_avx2(t[0], t[1], zero, zero);
+}
+
 CVNI_TARGET("avx2,fma")
 static void cvni_norm_grad_avx2(int n, const float f[4], const float *x, const float *dy,
                                 float *dx, int add)
@@ -23902,13 +26380,239 @@ static void cvni_adam_avx2(int n, const float f[8], const float *g, float *w, fl
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
+ * with the last lane for the gaps, which is 0 where there is a gap. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256i cvni_fold_lanes_avx2(const cvni_stencil *s, int back)
+{
+    int lane[8];
+    for (int i = 0; i < 8; i++) lane[i] = 8 - 1;
+    for (int r = 0; r < s->fold; r++)
+        for (int c = 0; c < s->cols; c++)
+            if (back) lane[r * s->pitch + c] = r * s->cols + c;
+            else lane[r * s->cols + c] = (int)(r * s->pitch) + c;
+    return _mm256_loadu_si256((const __m256i *)(const void *)lane);
+}
+
+/* The first n lanes of v to y. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n, __m256 v)
+{
+    const __m256i m = cvni_tail_avx2(n);
+    if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y, m), v);
+    if (s->act) {
+        const __m256 slope = _mm256_set1_ps(s->slope);
+        v = cvni_relu1_avx2(v, slope, _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+        v = _mm256_min_ps(_mm256_set1_ps(s->ceiling), v);
+    }
+    if (n == 8) _mm256_storeu_ps(y, v);
+    else _mm256_maskstore_ps(y, m, v);
+}
+
+typedef struct cvni_three_avx2 { __m256 a, b, c; } cvni_three_avx2;
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_set3_avx2(const float *w)
+{
+    cvni_three_avx2 v;
+    v.a = _mm256_set1_ps(w[0]);
+    v.b = _mm256_set1_ps(w[1]);
+    v.c = _mm256_set1_ps(w[2]);
+    return v;
+}
+
+/* sum + three taps of a row. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_row3_avx2(const float *x, ptrdiff_t at1, ptrdiff_t at2,
+                                             cvni_three_avx2 w, __m256 sum)
+{
+    sum = _mm256_fmadd_ps(w.a, _mm256_loadu_ps(x), sum);
+    sum = _mm256_fmadd_ps(w.b, _mm256_loadu_ps(x + at1), sum);
+    return _mm256_fmadd_ps(w.c, _mm256_loadu_ps(x + at2), sum);
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+CVNI_TARGET("avx2,fma")
+static int cvni_stencil3_avx2(const cvni_stencil *s)
+{
+    const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
+    const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
+    const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
+    const __m256 bias = _mm256_set1_ps(s->bias);
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
+    int r = 0;
+    for (; r + 4 <= s->rows; r += 4)
+        for (int c = 0; c < s->cols; c += 8) {
+            const float *x = s->x + s->at[0] + r * pitch + c;
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(8, s->cols - c);
+            __m256 s0 = cvni_row3_avx2(x, at1, at2, w0, bias);
+            __m256 s1 = cvni_row3_avx2(x + pitch, at1, at2, w0, bias);
+            __m256 s2 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w0, bias);
+            __m256 s3 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w0, bias);
+            s0 = cvni_row3_avx2(x + pitch, at1, at2, w1, s0);
+            s1 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w1, s1);
+            s2 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w1, s2);
+            s3 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w1, s3);
+            s0 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w2, s0);
+            s1 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w2, s1);
+            s2 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w2, s2);
+            s3 = cvni_row3_avx2(x + 5 * pitch, at1, at2, w2, s3);
+            cvni_stencil_store_avx2(s, y, n, s0);
+            cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
+            cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
+            cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
+        }
+    return r;
+}
+
+/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
+ * lanes to store. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_avx2(const cvni_stencil *s)
+{
+    const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
+    int r = 0, c = 0;
+    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx2(s);
+    while (r < s->rows) {
+        const float *x[4] = { s->x, s->x, s->x, s->x };
+        float *y[4] = { s->y, s->y, s->y, s->y };
+        int n[4] = { 0, 0, 0, 0 };
+        const __m256 bias = _mm256_set1_ps(s->bias);
+        __m256 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        for (int i = 0; i < 4 && r < s->rows; i++) {
+            x[i] = s->x + r * s->pitch + c;
+            y[i] = s->y + r * s->ldy + c;
+            n[i] = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                               : cvni_min(8, s->cols - c);
+            c += 8;
+            if (c >= s->cols) {
+                c = 0;
+                r += s->fold;
+            }
+        }
+        for (int t = 0; t < s->taps; t++) {
+            const __m256 w = _mm256_set1_ps(s->w[t]);
+            const ptrdiff_t at = s->at[t];
+            s0 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[0] + at), s0);
+            s1 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[1] + at), s1);
+            s2 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[2] + at), s2);
+            s3 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[3] + at), s3);
+        }
+        if (s->fold > 1) {
+            s0 = _mm256_permutevar8x32_ps(s0, lanes);
+            s1 = _mm256_permutevar8x32_ps(s1, lanes);
+            s2 = _mm256_permutevar8x32_ps(s2, lanes);
+            s3 = _mm256_permutevar8x32_ps(s3, lanes);
+        }
+        cvni_stencil_store_avx2(s, y[0], n[0], s0);
+        cvni_stencil_store_avx2(s, y[1], n[1], s1);
+        cvni_stencil_store_avx2(s, y[2], n[2], s2);
+        cvni_stencil_store_avx2(s, y[3], n[3], s3);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_add_to_avx2(float *to, __m256 v)
+{
+    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), v));
+}
+
+/* 3 x 3: three rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
+    __m256 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
+    __m256 c0 = zero, c1 = zero, c2 = zero;
+    for (int c = 0; c < s->cols; c += 8) {
+        const float *x = s->x + s->at[0] + c;
+        const float *y = s->y + c;
+        const __m256i m = cvni_tail_avx2(cvni_min(8, s->cols - c));
+        __m256 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
+        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
+            const __m256 x0 = _mm256_loadu_ps(x);
+            const __m256 x1 = _mm256_loadu_ps(x + at1);
+            const __m256 x2 = _mm256_loadu_ps(x + at2);
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm256_maskload_ps(y, m) : zero;
+            a0 = _mm256_fmadd_ps(d0, x0, a0);
+            a1 = _mm256_fmadd_ps(d0, x1, a1);
+            a2 = _mm256_fmadd_ps(d0, x2, a2);
+            b0 = _mm256_fmadd_ps(d1, x0, b0);
+            b1 = _mm256_fmadd_ps(d1, x1, b1);
+            b2 = _mm256_fmadd_ps(d1, x2, b2);
+            c0 = _mm256_fmadd_ps(d2, x0, c0);
+            c1 = _mm256_fmadd_ps(d2, x1, c1);
+            c2 = _mm256_fmadd_ps(d2, x2, c2);
+        }
+    }
+    cvni_add_to_avx2(sums, a0);
+    cvni_add_to_avx2(sums + 8, a1);
+    cvni_add_to_avx2(sums + 2 * 8, a2);
+    cvni_add_to_avx2(sums + 3 * 8, b0);
+    cvni_add_to_avx2(sums + 4 * 8, b1);
+    cvni_add_to_avx2(sums + 5 * 8, b2);
+    cvni_add_to_avx2(sums + 6 * 8, c0);
+    cvni_add_to_avx2(sums + 7 * 8, c1);
+    cvni_add_to_avx2(sums + 8 * 8, c2);
+}
+
+/* Any taps: five at a time, the last one again where there are fewer. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
+{
+    const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 1) : _mm256_setzero_si256();
+    const __m256 zero = _mm256_setzero_ps();
+    const int last = s->taps - 1;
+    if (s->dense == 3 && s->fold == 1) {
+        cvni_stencil_sums3_avx2(s, sums);
+        return;
+    }
+    for (int t = 0; t <= last; t += 5, sums += 5 * 8) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        __m256 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r += s->fold)
+            for (int c = 0; c < s->cols; c += 8) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                                          : cvni_min(8, s->cols - c);
+                const __m256i m = cvni_tail_avx2(n);
+                __m256 d = _mm256_maskload_ps(y, m);
+                if (s->fold > 1) d = _mm256_permutevar8x32_ps(d, lanes);
+                s0 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at0), s0);
+                s1 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at1), s1);
+                s2 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at2), s2);
+                s3 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at3), s3);
+                s4 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at4), s4);
+            }
+        cvni_add_to_avx2(sums, s0);
+        if (t + 1 <= last) cvni_add_to_avx2(sums + 8, s1);
+        if (t + 2 <= last) cvni_add_to_avx2(sums + 2 * 8, s2);
+        if (t + 3 <= last) cvni_add_to_avx2(sums + 3 * 8, s3);
+        if (t + 4 <= last) cvni_add_to_avx2(sums + 4 * 8, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
                                                 cvni_gemm_tile_avx2,
+                                                cvni_tile_at_avx2,
+                                                cvni_store_rows_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
+                                                { cvni_wino_input_avx2,
+                                                  cvni_wino_output_avx2,
+                                                  cvni_wino_grad_avx2,
+                                                  cvni_wino_taps_avx2,
+                                                  cvni_wino_taps_grad_avx2 },
                                                 cvni_dot_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
@@ -23918,9 +26622,13 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                cvni_stencil_avx2,
+                                                cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
                                                 cvni_sigmoid_avx2,
                                                 cvni_tanh_avx2,
+                                                cvni_norm_act_avx2,
+                                                cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
                                                 cvni_adam_avx2 };
 
@@ -23965,7 +26673,7 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
 
 /* The last columns. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x16_avx512(const cvni_tile *t)
+static void cvni_gemm_8x16_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -23978,8 +26686,9 @@ static void cvni_gemm_8x16_avx512(const cvni_tile *t)
     __m512 c60 = zero;
     __m512 c70 = zero;
     const float *a = t->a;
-    const float *b = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    const float *row = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         CVNI_FMA1_AVX512(0);
         CVNI_FMA1_AVX512(1);
@@ -24001,7 +26710,7 @@ static void cvni_gemm_8x16_avx512(const cvni_tile *t)
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x32_avx512(const cvni_tile *t)
+static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24014,8 +26723,9 @@ static void cvni_gemm_8x32_avx512(const cvni_tile *t)
     __m512 c60 = zero, c61 = zero;
     __m512 c70 = zero, c71 = zero;
     const float *a = t->a;
-    const float *b = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    const float *row = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
         __m512 v;
@@ -24040,7 +26750,7 @@ static void cvni_gemm_8x32_avx512(const cvni_tile *t)
 
 /* The last rows, of any width: a vector beyond the columns is not read. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_4x48_avx512(const cvni_tile *t)
+static void cvni_gemm_4x48_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24049,10 +26759,11 @@ static void cvni_gemm_4x48_avx512(const cvni_tile *t)
     __m512 c20 = zero, c21 = zero, c22 = zero;
     __m512 c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 16 ? 16 : 0;
     const int third = t->cols > 32 ? 32 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + second);
         const __m512 b2 = _mm512_loadu_ps(b + third);
@@ -24070,7 +26781,7 @@ static void cvni_gemm_4x48_avx512(const cvni_tile *t)
 
 /* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(const cvni_tile *t)
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
@@ -24083,18 +26794,19 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
     __m512 c60 = zero, c61 = zero, c62 = zero;
     __m512 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
     if (t->rows <= 4 || t->cols <= 32) {
-        if (t->rows <= 4) cvni_gemm_4x48_avx512(t);
-        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t);
-        else cvni_gemm_8x32_avx512(t);
+        if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
+        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
+        else cvni_gemm_8x32_avx512(t, at, at_step);
         return;
     }
     for (int i = 0; i < t->rows; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = _mm512_loadu_ps(b + 16);
         _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
@@ -24122,6 +26834,32 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t)
 }
 
 CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvni_nowhere, 0); }
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
+
+CVNI_TARGET("avx512f")
+static void cvni_store_rows_avx512(const cvni_store *s)
+{
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const __m512 slope = _mm512_set1_ps(s->slope);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        for (int j = 0; j < s->n; j += 16) {
+            const __mmask16 m = (__mmask16)(s->n - j >= 16 ? 0xFFFF : (1 << (s->n - j)) - 1);
+            __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, p + j), bias);
+            if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y + j), v);
+            if (s->slope != 1)
+                v = _mm512_mask_mul_ps(v, (__mmask16)~_mm512_cmp_ps_mask(v, _mm512_setzero_ps(),
+                                                                         _CMP_GT_OQ), slope, v);
+            _mm512_mask_storeu_ps(y + j, m, v);
+        }
+    }
+}
+
+CVNI_TARGET("avx512f")
 static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
                                      float *out)
 {
@@ -24135,6 +26873,21 @@ static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t
             _mm512_mask_storeu_ps(out + wide, m, _mm512_maskz_loadu_ps(m, p + wide));
     }
 }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_input_avx512(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_output_avx512(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_grad_avx512(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 /* The first n of sixteen lanes. */
 static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
@@ -24330,6 +27083,85 @@ static void cvni_relu_grad_avx512(int n, float slope, const float *y, const floa
     }
 }
 
+/* As cvni_norm_act1_avx2. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_norm_act1_avx512(__m512 v, __m512 slope, __mmask16 keep, __m512 most)
+{
+    v = cvni_relu1_avx512(v, slope, keep);
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, most, _CMP_GT_OQ), v, most);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_act_avx512(int n, const float f[4], const float *x, const float *more,
+                                 float *y)
+{
+    const __m512 scale = _mm512_set1_ps(f[0]);
+    const __m512 shift = _mm512_set1_ps(f[1]);
+    const __m512 slope = _mm512_set1_ps(f[2]);
+    const __mmask16 keep = f[2] == 0 ? 0 : 0xFFFF;
+    const __m512 most = _mm512_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        __m512 v = _mm512_fmadd_ps(scale, _mm512_loadu_ps(x + i), shift);
+        if (more) v = _mm512_add_ps(v, _mm512_loadu_ps(more + i));
+        _mm512_storeu_ps(y + i, cvni_norm_act1_avx512(v, slope, keep, most));
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        __m512 v = _mm512_fmadd_ps(scale, _mm512_maskz_loadu_ps(mask, x + i), shift);
+        if (more) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, more + i));
+        _mm512_mask_storeu_ps(y + i, mask, cvni_norm_act1_avx512(v, slope, keep, most));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_norm_masked_avx512(__m512 v, __m512 dy, __m512 slope, __m512 most)
+{
+    const __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    const __mmask16 inside = _mm512_mask_cmp_ps_mask(above, v, most, _CMP_LT_OQ);
+    return _mm512_mask_mul_ps(dy, _mm512_knot(inside), slope, dy);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_sums_avx512(int n, const float f[4], float mean, const float *x,
+                                  const float *y, const float *dy, float *g, float sum[2])
+{
+    const __m512 scale = _mm512_set1_ps(f[0]), shift = _mm512_set1_ps(f[1]);
+    const __m512 slope = _mm512_set1_ps(f[2]), most = _mm512_set1_ps(f[3]);
+    const __m512 m = _mm512_set1_ps(mean);
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m512 x0 = _mm512_loadu_ps(x + i);
+        const __m512 x1 = _mm512_loadu_ps(x + i + 16);
+        const __m512 v0 = y ? _mm512_loadu_ps(y + i) : _mm512_fmadd_ps(scale, x0, shift);
+        const __m512 v1 = y ? _mm512_loadu_ps(y + i + 16) : _mm512_fmadd_ps(scale, x1, shift);
+        const __m512 g0 = cvni_norm_masked_avx512(v0, _mm512_loadu_ps(dy + i), slope, most);
+        const __m512 g1 = cvni_norm_masked_avx512(v1, _mm512_loadu_ps(dy + i + 16), slope, most);
+        s0 = _mm512_add_ps(s0, g0);
+        s1 = _mm512_add_ps(s1, g1);
+        t0 = _mm512_fmadd_ps(g0, _mm512_sub_ps(x0, m), t0);
+        t1 = _mm512_fmadd_ps(g1, _mm512_sub_ps(x1, m), t1);
+        if (!g) continue;
+        _mm512_storeu_ps(g + i, g0);
+        _mm512_storeu_ps(g + i + 16, g1);
+    }
+    for (; i < n; i += 16) {
+        const __mmask16 mask = cvni_tail_avx512(cvni_min(n - i, 16));
+        const __m512 x0 = _mm512_maskz_loadu_ps(mask, x + i);
+        const __m512 v0 = y ? _mm512_maskz_loadu_ps(mask, y + i)
+                            : _mm512_fmadd_ps(scale, x0, shift);
+        const __m512 g0 = cvni_norm_masked_avx512(v0, _mm512_maskz_loadu_ps(mask, dy + i), slope,
+                                                  most);
+        s0 = _mm512_add_ps(s0, g0);             /* 0 in the lanes behind the end */
+        t0 = _mm512_fmadd_ps(g0, _mm512_sub_ps(x0, m), t0);
+        if (g) _mm512_mask_storeu_ps(g + i, mask, g0);
+    }
+    sum[0] = cvni_total_avx512(s0, s1, zero, zero);
+    sum[1] = cvni_total_avx512(t0, t1, zero, zero);
+}
+
 CVNI_TARGET("avx512f")
 static void cvni_norm_grad_avx512(int n, const float f[4], const float *x, const float *dy,
                                   float *dx, int add)
@@ -24474,13 +27306,299 @@ static void cvni_adam_avx512(int n, const float f[8], const float *g, float *w, 
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
+ * with the last lane for the gaps, which is 0 where there is a gap. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512i cvni_fold_lanes_avx512(const cvni_stencil *s, int back)
+{
+    int lane[16];
+    for (int i = 0; i < 16; i++) lane[i] = 16 - 1;
+    for (int r = 0; r < s->fold; r++)
+        for (int c = 0; c < s->cols; c++)
+            if (back) lane[r * s->pitch + c] = r * s->cols + c;
+            else lane[r * s->cols + c] = (int)(r * s->pitch) + c;
+    return _mm512_loadu_si512(lane);
+}
+
+/* The first n lanes of v to y. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n, __m512 v)
+{
+    const __mmask16 m = cvni_tail_avx512(n);
+    if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
+    if (s->act) {
+        v = cvni_relu1_avx512(v, _mm512_set1_ps(s->slope), s->slope == 0 ? 0 : 0xFFFF);
+        v = _mm512_min_ps(_mm512_set1_ps(s->ceiling), v);
+    }
+    _mm512_mask_storeu_ps(y, m, v);
+}
+
+typedef struct cvni_three_avx512 { __m512 a, b, c; } cvni_three_avx512;
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_set3_avx512(const float *w)
+{
+    cvni_three_avx512 v;
+    v.a = _mm512_set1_ps(w[0]);
+    v.b = _mm512_set1_ps(w[1]);
+    v.c = _mm512_set1_ps(w[2]);
+    return v;
+}
+
+/* sum + three taps of a row. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_row3_avx512(const float *x, ptrdiff_t at1, ptrdiff_t at2,
+                                             cvni_three_avx512 w, __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
+    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at1), sum);
+    return _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at2), sum);
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+CVNI_TARGET("avx512f")
+static int cvni_stencil3_avx512(const cvni_stencil *s)
+{
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
+    int r = 0;
+    for (; r + 4 <= s->rows; r += 4)
+        for (int c = 0; c < s->cols; c += 16) {
+            const float *x = s->x + s->at[0] + r * pitch + c;
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(16, s->cols - c);
+            __m512 s0 = cvni_row3_avx512(x, at1, at2, w0, bias);
+            __m512 s1 = cvni_row3_avx512(x + pitch, at1, at2, w0, bias);
+            __m512 s2 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w0, bias);
+            __m512 s3 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w0, bias);
+            s0 = cvni_row3_avx512(x + pitch, at1, at2, w1, s0);
+            s1 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w1, s1);
+            s2 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w1, s2);
+            s3 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w1, s3);
+            s0 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w2, s0);
+            s1 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w2, s1);
+            s2 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w2, s2);
+            s3 = cvni_row3_avx512(x + 5 * pitch, at1, at2, w2, s3);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+            cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
+            cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+        }
+    return r;
+}
+
+typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
+{
+    cvni_five_avx512 v;
+    v.a = _mm512_set1_ps(w[0]);
+    v.b = _mm512_set1_ps(w[1]);
+    v.c = _mm512_set1_ps(w[2]);
+    v.d = _mm512_set1_ps(w[3]);
+    v.e = _mm512_set1_ps(w[4]);
+    return v;
+}
+
+/* sum + five taps of a row, at[1..4] behind x. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_row5_avx512(const float *x, const ptrdiff_t at[4],
+                                                  cvni_five_avx512 w, __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
+    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at[0]), sum);
+    sum = _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at[1]), sum);
+    sum = _mm512_fmadd_ps(w.d, _mm512_loadu_ps(x + at[2]), sum);
+    return _mm512_fmadd_ps(w.e, _mm512_loadu_ps(x + at[3]), sum);
+}
+
+/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. Returns the rows done. */
+CVNI_TARGET("avx512f")
+static int cvni_stencil5_avx512(const cvni_stencil *s)
+{
+    const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
+    const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
+    const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
+    const cvni_five_avx512 w3 = cvni_set5_avx512(s->w + 15);
+    const cvni_five_avx512 w4 = cvni_set5_avx512(s->w + 20);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const ptrdiff_t pitch = s->pitch;
+    const ptrdiff_t at[4] = { s->at[1] - s->at[0], s->at[2] - s->at[0], s->at[3] - s->at[0],
+                              s->at[4] - s->at[0] };
+    int r = 0;
+    for (; r + 2 <= s->rows; r += 2)
+        for (int c = 0; c < s->cols; c += 16) {
+            const float *x = s->x + s->at[0] + r * pitch + c;
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(16, s->cols - c);
+            __m512 s0 = cvni_row5_avx512(x, at, w0, bias);
+            __m512 s1 = cvni_row5_avx512(x + pitch, at, w0, bias);
+            s0 = cvni_row5_avx512(x + pitch, at, w1, s0);
+            s1 = cvni_row5_avx512(x + 2 * pitch, at, w1, s1);
+            s0 = cvni_row5_avx512(x + 2 * pitch, at, w2, s0);
+            s1 = cvni_row5_avx512(x + 3 * pitch, at, w2, s1);
+            s0 = cvni_row5_avx512(x + 3 * pitch, at, w3, s0);
+            s1 = cvni_row5_avx512(x + 4 * pitch, at, w3, s1);
+            s0 = cvni_row5_avx512(x + 4 * pitch, at, w4, s0);
+            s1 = cvni_row5_avx512(x + 5 * pitch, at, w4, s1);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+        }
+    return r;
+}
+
+/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
+ * lanes to store. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_avx512(const cvni_stencil *s)
+{
+    const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
+    int r = 0, c = 0;
+    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx512(s);
+    else if (s->dense == 5 && s->fold == 1) r = cvni_stencil5_avx512(s);
+    while (r < s->rows) {
+        const float *x[4] = { s->x, s->x, s->x, s->x };
+        float *y[4] = { s->y, s->y, s->y, s->y };
+        int n[4] = { 0, 0, 0, 0 };
+        const __m512 bias = _mm512_set1_ps(s->bias);
+        __m512 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        for (int i = 0; i < 4 && r < s->rows; i++) {
+            x[i] = s->x + r * s->pitch + c;
+            y[i] = s->y + r * s->ldy + c;
+            n[i] = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                               : cvni_min(16, s->cols - c);
+            c += 16;
+            if (c >= s->cols) {
+                c = 0;
+                r += s->fold;
+            }
+        }
+        for (int t = 0; t < s->taps; t++) {
+            const __m512 w = _mm512_set1_ps(s->w[t]);
+            const ptrdiff_t at = s->at[t];
+            s0 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[0] + at), s0);
+            s1 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[1] + at), s1);
+            s2 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[2] + at), s2);
+            s3 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[3] + at), s3);
+        }
+        if (s->fold > 1) {
+            s0 = _mm512_permutexvar_ps(lanes, s0);
+            s1 = _mm512_permutexvar_ps(lanes, s1);
+            s2 = _mm512_permutexvar_ps(lanes, s2);
+            s3 = _mm512_permutexvar_ps(lanes, s3);
+        }
+        cvni_stencil_store_avx512(s, y[0], n[0], s0);
+        cvni_stencil_store_avx512(s, y[1], n[1], s1);
+        cvni_stencil_store_avx512(s, y[2], n[2], s2);
+        cvni_stencil_store_avx512(s, y[3], n[3], s3);
+    }
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add_to_avx512(float *to, __m512 v)
+{
+    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), v));
+}
+
+/* 3 x 3: three rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
+    __m512 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
+    __m512 c0 = zero, c1 = zero, c2 = zero;
+    for (int c = 0; c < s->cols; c += 16) {
+        const float *x = s->x + s->at[0] + c;
+        const float *y = s->y + c;
+        const __mmask16 m = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
+        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
+            const __m512 x0 = _mm512_loadu_ps(x);
+            const __m512 x1 = _mm512_loadu_ps(x + at1);
+            const __m512 x2 = _mm512_loadu_ps(x + at2);
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(m, y) : zero;
+            a0 = _mm512_fmadd_ps(d0, x0, a0);
+            a1 = _mm512_fmadd_ps(d0, x1, a1);
+            a2 = _mm512_fmadd_ps(d0, x2, a2);
+            b0 = _mm512_fmadd_ps(d1, x0, b0);
+            b1 = _mm512_fmadd_ps(d1, x1, b1);
+            b2 = _mm512_fmadd_ps(d1, x2, b2);
+            c0 = _mm512_fmadd_ps(d2, x0, c0);
+            c1 = _mm512_fmadd_ps(d2, x1, c1);
+            c2 = _mm512_fmadd_ps(d2, x2, c2);
+        }
+    }
+    cvni_add_to_avx512(sums, a0);
+    cvni_add_to_avx512(sums + 16, a1);
+    cvni_add_to_avx512(sums + 2 * 16, a2);
+    cvni_add_to_avx512(sums + 3 * 16, b0);
+    cvni_add_to_avx512(sums + 4 * 16, b1);
+    cvni_add_to_avx512(sums + 5 * 16, b2);
+    cvni_add_to_avx512(sums + 6 * 16, c0);
+    cvni_add_to_avx512(sums + 7 * 16, c1);
+    cvni_add_to_avx512(sums + 8 * 16, c2);
+}
+
+/* Any taps: five at a time, the last one again where there are fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 1) : _mm512_setzero_si512();
+    const __m512 zero = _mm512_setzero_ps();
+    const int last = s->taps - 1;
+    if (s->dense == 3 && s->fold == 1) {
+        cvni_stencil_sums3_avx512(s, sums);
+        return;
+    }
+    for (int t = 0; t <= last; t += 5, sums += 5 * 16) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        __m512 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r += s->fold)
+            for (int c = 0; c < s->cols; c += 16) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                                          : cvni_min(16, s->cols - c);
+                const __mmask16 m = cvni_tail_avx512(n);
+                __m512 d = _mm512_maskz_loadu_ps(m, y);
+                if (s->fold > 1) d = _mm512_permutexvar_ps(lanes, d);
+                s0 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at0), s0);
+                s1 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at1), s1);
+                s2 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at2), s2);
+                s3 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at3), s3);
+                s4 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at4), s4);
+            }
+        cvni_add_to_avx512(sums, s0);
+        if (t + 1 <= last) cvni_add_to_avx512(sums + 16, s1);
+        if (t + 2 <= last) cvni_add_to_avx512(sums + 2 * 16, s2);
+        if (t + 3 <= last) cvni_add_to_avx512(sums + 3 * 16, s3);
+        if (t + 4 <= last) cvni_add_to_avx512(sums + 4 * 16, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
                                                   cvni_gemm_tile_avx512,
+                                                  cvni_tile_at_avx512,
+                                                  cvni_store_rows_avx512,
                                                   cvni_pack_rows_avx2,
                                                   cvni_pack_columns_avx512,
+                                                  { cvni_wino_input_avx512,
+                                                    cvni_wino_output_avx512,
+                                                    cvni_wino_grad_avx512,
+                                                    cvni_wino_taps_avx512,
+                                                    cvni_wino_taps_grad_avx512 },
                                                   cvni_dot_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
@@ -24490,9 +27608,13 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  cvni_stencil_avx512,
+                                                  cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,
                                                   cvni_sigmoid_avx512,
                                                   cvni_tanh_avx512,
+                                                  cvni_norm_act_avx512,
+                                                  cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
                                                   cvni_adam_avx512 };
 
