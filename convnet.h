@@ -27747,7 +27747,7 @@ static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, 
  *   The last one to three elements go through a vector of their own, so that a value does not
  *   depend on where it stands. */
 
-/* The first n lanes, 1 to 3; 0 in the others. */
+/* The first n lanes, 1 to 4; 0 in the others. */
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
 {
     float part[4] = { 0, 0, 0, 0 };
@@ -27801,7 +27801,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 /* 8 x 8, for the last columns: a vector beyond them is not read. */
 CVNI_TILE_F4
-static void cvni_gemm_8x8_f4(const cvni_tile *t)
+static void cvni_gemm_8x8_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 8];
     const ptrdiff_t line = t->a_line;
@@ -27815,9 +27815,10 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero;
     cvni_f4 c70 = zero, c71 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -27843,7 +27844,7 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
 
 /* 4 x 12, for the last rows of any width. */
 CVNI_TILE_F4
-static void cvni_gemm_4x12_f4(const cvni_tile *t)
+static void cvni_gemm_4x12_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 12];
     const ptrdiff_t line = t->a_line;
@@ -27853,10 +27854,11 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
     cvni_f4 c20 = zero, c21 = zero, c22 = zero;
     cvni_f4 c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
     const int third = t->cols > 8 ? 8 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         const cvni_f4 b2 = CVNI_LOAD4(b + third);
@@ -27875,7 +27877,7 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
 
 /* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
 CVNI_TILE_F4
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 12];
     const ptrdiff_t line = t->a_line;
@@ -27889,13 +27891,14 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero, c62 = zero;
     cvni_f4 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->rows <= 4 || t->cols <= 8) {
-        if (t->rows <= 4) cvni_gemm_4x12_f4(t);
-        else cvni_gemm_8x8_f4(t);
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t, at, at_step);
+        else cvni_gemm_8x8_f4(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + 4);
         const cvni_f4 b2 = CVNI_LOAD4(b + 8);
@@ -27922,7 +27925,7 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
 #else
 /* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
  * registers. A vector beyond the columns is not read. */
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 8];
     const ptrdiff_t line = t->a_line;
@@ -27930,9 +27933,10 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -27948,6 +27952,36 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_store_tile_f4(t, sums, 8);
 }
 #endif
+
+static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_store_act4(cvni_f4 v, float slope)
+{
+    const cvni_f4 low = CVNI_MUL4(CVNI_ALL4(slope), v);
+    return slope != 1 ? CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), v, low) : v;
+}
+
+static void cvni_store_rows_f4(const cvni_store *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        int j = 0;
+        for (; s->n - j >= 4; j += 4) {
+            cvni_f4 v = CVNI_ADD4(CVNI_LOAD4(p + j), bias);
+            if (s->add) v = CVNI_ADD4(CVNI_LOAD4(y + j), v);
+            CVNI_STORE4(y + j, cvni_store_act4(v, s->slope));
+        }
+        if (j < s->n) {
+            cvni_f4 v = CVNI_ADD4(cvni_load_some4(p + j, s->n - j), bias);
+            if (s->add) v = CVNI_ADD4(cvni_load_some4(y + j, s->n - j), v);
+            cvni_store_some4(y + j, s->n - j, cvni_store_act4(v, s->slope));
+        }
+    }
+}
 
 /* What is left over at the ends is done again with what stands before it. */
 static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
@@ -28106,6 +28140,73 @@ static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *d
     cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
 }
 
+/* cvni_norm_act of v, scaled and shifted. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_act4(cvni_f4 v, float slope, cvni_f4 most)
+{
+    if (slope != 1) v = cvni_relu4(v, slope);
+    return CVNI_PICK4(CVNI_GT4(v, most), most, v);
+}
+
+static void cvni_norm_act_f4(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]), most = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 v = CVNI_FMA4(scale, CVNI_LOAD4(x + i), shift);
+        if (more) v = CVNI_ADD4(v, CVNI_LOAD4(more + i));
+        CVNI_STORE4(y + i, cvni_norm_act4(v, f[2], most));
+    }
+    if (i < n) {
+        cvni_f4 v = CVNI_FMA4(scale, cvni_load_some4(x + i, n - i), shift);
+        if (more) v = CVNI_ADD4(v, cvni_load_some4(more + i, n - i));
+        cvni_store_some4(y + i, n - i, cvni_norm_act4(v, f[2], most));
+    }
+}
+
+/* dy where 0 < v < most, else slope*dy. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_masked4(cvni_f4 v, cvni_f4 dy, cvni_f4 slope,
+                                                    cvni_f4 most)
+{
+    const cvni_f4 low = CVNI_MUL4(slope, dy);
+    const cvni_f4 inside = CVNI_PICK4(CVNI_GT4(most, v), dy, low);
+    return CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), inside, low);
+}
+
+static void cvni_norm_sums_f4(int n, const float f[4], float mean, const float *x, const float *y,
+                              const float *dy, float *g, float sum[2])
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]);
+    const cvni_f4 slope = CVNI_ALL4(f[2]), most = CVNI_ALL4(f[3]);
+    const cvni_f4 m = CVNI_ALL4(mean), zero = CVNI_ALL4(0);
+    cvni_f4 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const cvni_f4 x0 = CVNI_LOAD4(x + i), x1 = CVNI_LOAD4(x + i + 4);
+        const cvni_f4 v0 = y ? CVNI_LOAD4(y + i) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 v1 = y ? CVNI_LOAD4(y + i + 4) : CVNI_FMA4(scale, x1, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, CVNI_LOAD4(dy + i), slope, most);
+        const cvni_f4 g1 = cvni_norm_masked4(v1, CVNI_LOAD4(dy + i + 4), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        s1 = CVNI_ADD4(s1, g1);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        t1 = CVNI_FMA4(g1, CVNI_SUB4(x1, m), t1);
+        if (!g) continue;
+        CVNI_STORE4(g + i, g0);
+        CVNI_STORE4(g + i + 4, g1);
+    }
+    for (; i < n; i += 4) {                     /* dy, and so g, is 0 behind the end */
+        const int some = cvni_min(n - i, 4);
+        const cvni_f4 x0 = cvni_load_some4(x + i, some);
+        const cvni_f4 v0 = y ? cvni_load_some4(y + i, some) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, cvni_load_some4(dy + i, some), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        if (g) cvni_store_some4(g + i, some, g0);
+    }
+    sum[0] = CVNI_TOTAL4(CVNI_ADD4(s0, s1));
+    sum[1] = CVNI_TOTAL4(CVNI_ADD4(t0, t1));
+}
+
 static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
                               int add)
 {
@@ -28215,12 +28316,97 @@ static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, floa
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* ---- depthwise ---- */
+
+static CVNI_ALWAYS_INLINE void cvni_stencil_store4(const cvni_stencil *s, float *y, int n,
+                                                   cvni_f4 v)
+{
+    if (s->add) v = CVNI_ADD4(n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n), v);
+    if (s->act) v = CVNI_MIN4(CVNI_ALL4(s->ceiling), cvni_relu4(v, s->slope));
+    if (n >= 4) CVNI_STORE4(y, v);
+    else cvni_store_some4(y, n, v);
+}
+
+/* Four vectors of a row at a time, then one; rows that share a vector elsewhere have one each. */
+static void cvni_stencil_f4(const cvni_stencil *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int r = 0; r < s->rows; r++) {
+        const float *row = s->x + r * s->pitch;
+        float *y = s->y + r * s->ldy;
+        int c = 0;
+        for (; s->cols - c >= 16; c += 16) {
+            cvni_f4 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+            for (int t = 0; t < s->taps; t++) {
+                const cvni_f4 w = CVNI_ALL4(s->w[t]);
+                const float *x = row + s->at[t] + c;
+                s0 = CVNI_FMA4(w, CVNI_LOAD4(x), s0);
+                s1 = CVNI_FMA4(w, CVNI_LOAD4(x + 4), s1);
+                s2 = CVNI_FMA4(w, CVNI_LOAD4(x + 8), s2);
+                s3 = CVNI_FMA4(w, CVNI_LOAD4(x + 12), s3);
+            }
+            cvni_stencil_store4(s, y + c, 4, s0);
+            cvni_stencil_store4(s, y + c + 4, 4, s1);
+            cvni_stencil_store4(s, y + c + 8, 4, s2);
+            cvni_stencil_store4(s, y + c + 12, 4, s3);
+        }
+        for (; c < s->cols; c += 4) {
+            cvni_f4 sum = bias;
+            for (int t = 0; t < s->taps; t++)
+                sum = CVNI_FMA4(CVNI_ALL4(s->w[t]), CVNI_LOAD4(row + s->at[t] + c), sum);
+            cvni_stencil_store4(s, y + c, s->cols - c, sum);
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_add_to4(float *to, cvni_f4 v)
+{
+    CVNI_STORE4(to, CVNI_ADD4(CVNI_LOAD4(to), v));
+}
+
+/* Five taps at a time, the last one again where there are fewer. */
+static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
+{
+    const int last = s->taps - 1;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    for (int t = 0; t <= last; t += 5, sums += 5 * 4) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r++)
+            for (int c = 0; c < s->cols; c += 4) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->cols - c;
+                const cvni_f4 d = n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n);
+                s0 = CVNI_FMA4(d, CVNI_LOAD4(x + at0), s0);
+                s1 = CVNI_FMA4(d, CVNI_LOAD4(x + at1), s1);
+                s2 = CVNI_FMA4(d, CVNI_LOAD4(x + at2), s2);
+                s3 = CVNI_FMA4(d, CVNI_LOAD4(x + at3), s3);
+                s4 = CVNI_FMA4(d, CVNI_LOAD4(x + at4), s4);
+            }
+        cvni_add_to4(sums, s0);
+        if (t + 1 <= last) cvni_add_to4(sums + 4, s1);
+        if (t + 2 <= last) cvni_add_to4(sums + 2 * 4, s2);
+        if (t + 3 <= last) cvni_add_to4(sums + 3 * 4, s3);
+        if (t + 4 <= last) cvni_add_to4(sums + 4 * 4, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
                                               cvni_gemm_tile_f4,
+                                              cvni_tile_at_f4,
+                                              cvni_store_rows_f4,
                                               cvni_pack_rows_f4,
                                               cvni_pack_columns_f4,
+                                              { cvni_wino_input_c,
+                                                cvni_wino_output_c,
+                                                cvni_wino_grad_c,
+                                                cvni_wino_taps_c,
+                                                cvni_wino_taps_grad_c },
                                               cvni_dot_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
@@ -28230,9 +28416,13 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_add_f4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
+                                              cvni_stencil_f4,
+                                              cvni_stencil_sums_f4,
                                               cvni_exp_f4,
                                               cvni_sigmoid_f4,
                                               cvni_tanh_f4,
+                                              cvni_norm_act_f4,
+                                              cvni_norm_sums_f4,
                                               cvni_norm_grad_f4,
                                               cvni_adam_f4 };
 #endif
