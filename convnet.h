@@ -8726,15 +8726,15 @@ CVNI_COLD_BEGIN
 /* By axes; the transposed ones behind. */
 static const cvni_op cvni_op_conv[5] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
 /* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
@@ -9081,7 +9081,7 @@ static const cvni_op cvni_op_dense = { "dense",
                                        cvni_dense_shape,
                                        NULL,
                                        cvni_dense_forward,
-                                       cvni_dense_backward };
+                                       CVNI_TRAIN(cvni_dense_backward) };
 
 static int cvni_can_fold(const cvni_layer *l)
 {
@@ -9474,25 +9474,21 @@ static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l)
 }
 
 static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
-                                         cvni_maxpool_forward, cvni_maxpool_backward };
+                                         cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
-                                         cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_global_maxpool = { "global_maxpool",     "pool",
-                                                "GlobalMaxPool",      0,
-                                                cvni_maxpool_shape,   NULL,
-                                                cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
-                                                "GlobalAveragePool",  0,
-                                                cvni_pool_shape,      NULL,
-                                                cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_maxpool_shape,   NULL,
-                                                  cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_pool_shape,      NULL,
-                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+                                         cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
+                                                cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0,
+                                                cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NULL, 0,
+                                                  cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                  CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
+                                                  cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                  CVNI_TRAIN(cvni_avgpool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
@@ -9594,7 +9590,7 @@ static const cvni_op cvni_op_maxunpool = { "maxunpool",
                                            cvni_unpool_shape,
                                            NULL,
                                            cvni_unpool_forward,
-                                           cvni_unpool_backward };
+                                           CVNI_TRAIN(cvni_unpool_backward) };
 
 /* ---- builders ---- */
 
@@ -9920,7 +9916,7 @@ static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
                                            cvni_roi_shape, NULL,  cvni_roi_forward,
-                                           cvni_roi_backward };
+                                           CVNI_TRAIN(cvni_roi_backward) };
 
 cvn_roi_align_desc cvn_roi_align_defaults(void)
 {
@@ -10337,7 +10333,7 @@ static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
                                            "BatchNormalization",
                                            CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
-                                           cvni_norm_forward,    cvni_norm_backward };
+                                           cvni_norm_forward,    CVNI_TRAIN(cvni_norm_backward) };
 
 static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
 
@@ -10735,15 +10731,14 @@ enum { CVNI_GNORM_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD };
 static const cvni_op cvni_op_layernorm = { "layernorm",          "ln",
                                            "LayerNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
-static const cvni_op cvni_op_instancenorm = { "instancenorm",          "in",
-                                              "InstanceNormalization", CVNI_GNORM_FLAGS,
-                                              cvni_gnorm_shape,        NULL,
-                                              cvni_gnorm_forward,      cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
+static const cvni_op cvni_op_instancenorm = { "instancenorm", "in", "InstanceNormalization",
+                                              CVNI_GNORM_FLAGS, cvni_gnorm_shape, NULL,
+                                              cvni_gnorm_forward, CVNI_TRAIN(cvni_gnorm_backward) };
 static const cvni_op cvni_op_groupnorm = { "groupnorm",          "gn",
                                            "GroupNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
 
 cvn_layernorm_desc cvn_layernorm_defaults(void)
 {
@@ -10948,7 +10943,7 @@ static void cvni_l2norm_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_l2norm = { "l2norm",            "l2norm",
                                         "LpNormalization",   CVNI_GNORM_FLAGS,
                                         cvni_l2norm_shape,   NULL,
-                                        cvni_l2norm_forward, cvni_l2norm_backward };
+                                        cvni_l2norm_forward, CVNI_TRAIN(cvni_l2norm_backward) };
 
 cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis)
 {
@@ -11084,7 +11079,7 @@ static void cvni_lrn_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_lrn = { "lrn",            "lrn",
                                      "LRN",            CVNI_USES_X | CVNI_INPLACE_GRAD,
                                      cvni_lrn_shape,   NULL,
-                                     cvni_lrn_forward, cvni_lrn_backward };
+                                     cvni_lrn_forward, CVNI_TRAIN(cvni_lrn_backward) };
 
 cvn_lrn_desc cvn_lrn_defaults(void)
 {
@@ -11192,8 +11187,10 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    if (add) for (int i = 0; i < n; i++) dx[i] += ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
+    if (add)
+        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+    else
+        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -11634,27 +11631,38 @@ static float cvni_binary_step_slope(float x, const float *p)
     return fabsf(x) <= 1 ? 1.0f : 0.0f;
 }
 
-static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
-static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
-static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL, cvni_selu_slope };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL, cvni_celu_slope };
-static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
-                                           NULL };
-static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, cvni_gelu_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward, cvni_gelu_tanh_backward,
-                                             NULL, NULL };
-static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, cvni_silu_backward, NULL, NULL };
-static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, cvni_mish_backward, NULL, NULL };
-static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
-                                             NULL, NULL };
+static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, CVNI_TRAIN(cvni_relu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_relu6_backward),
+                                         NULL, NULL };
+static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
+                                       NULL };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_selu_slope) };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
+                                           CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, CVNI_TRAIN(cvni_gelu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward,
+                                             CVNI_TRAIN(cvni_gelu_tanh_backward), NULL, NULL };
+static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, CVNI_TRAIN(cvni_silu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, CVNI_TRAIN(cvni_mish_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
+                                             CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
-                                               cvni_hardsigmoid_backward, NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus, cvni_softplus_slope };
-static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign, cvni_softsign_slope };
+                                               CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
+                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
+                                            CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
-                                               cvni_binary_step_slope };
+                                               CVNI_TRAIN(cvni_binary_step_slope) };
 
 static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
@@ -11786,59 +11794,58 @@ enum {
     CVNI_ACT_USER_FLAGS = CVNI_USES_X | CVNI_USES_Y     /* the user's arrays never overlap */
 };
 
-static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_leaky_relu = { "leaky_relu",     "leaky_relu",     "LeakyRelu",
                                             CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                            cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_elu = {
-    "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward
-};
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                     cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Sigmoid",
                                          CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                         cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+                                         cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_relu6 = { "relu6", "relu6_", "Clip", CVNI_ACT_FLAGS,
                                        cvni_act_shape, NULL,
-                                       cvni_act_forward, cvni_act_backward };
+                                       cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_selu = { "selu", "selu", "Selu", CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_celu = { "celu", "celu", "Celu", CVNI_ACT_FLAGS,
                                       cvni_act_shape_positive, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardsigmoid = { "hardsigmoid", "hardsigmoid", "HardSigmoid",
                                              CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu = { "gelu", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu_tanh = { "gelu_tanh", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_silu = { "silu", "silu", "Swish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_mish = { "mish", "mish", "Mish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardswish = { "hardswish", "hardswish", "HardSwish", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softplus = { "softplus", "softplus", "Softplus", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape_positive, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softsign = { "softsign", "softsign", "Softsign", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_binary_step = { "binary_step", "binary_step", NULL, CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_activation = { "activation", "activation", NULL, CVNI_ACT_USER_FLAGS,
                                             cvni_act_shape_user, NULL,
-                                            cvni_act_forward, cvni_act_backward };
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 
 static int cvni_is_relu(const cvni_layer *l)
 {
@@ -12075,7 +12082,7 @@ static const cvni_op cvni_op_prelu = { "prelu",
                                        cvni_prelu_shape,
                                        NULL,
                                        cvni_prelu_forward,
-                                       cvni_prelu_backward };
+                                       CVNI_TRAIN(cvni_prelu_backward) };
 
 cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters)
 {
@@ -12252,7 +12259,7 @@ static const cvni_op cvni_op_softmax = { "softmax",
                                          cvni_softmax_shape,
                                          NULL,
                                          cvni_softmax_forward,
-                                         cvni_softmax_backward };
+                                         CVNI_TRAIN(cvni_softmax_backward) };
 
 static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              "log_softmax",
@@ -12261,7 +12268,7 @@ static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              cvni_softmax_shape,
                                              NULL,
                                              cvni_softmax_forward,
-                                             cvni_softmax_backward };
+                                             CVNI_TRAIN(cvni_softmax_backward) };
 
 static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 {
@@ -12427,10 +12434,10 @@ static const cvni_op cvni_op_glu = { "glu",
                                      cvni_glu_shape,
                                      NULL,
                                      cvni_gated_forward,
-                                     cvni_gated_backward };
+                                     CVNI_TRAIN(cvni_gated_backward) };
 static const cvni_op cvni_op_maxout = { "maxout",           "maxout",           NULL,
                                         CVNI_USES_X,        cvni_maxout_shape,  NULL,
-                                        cvni_gated_forward, cvni_gated_backward };
+                                        cvni_gated_forward, CVNI_TRAIN(cvni_gated_backward) };
 
 cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis)
 {
@@ -12571,18 +12578,18 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          cvni_dropout_shape,
                                          NULL,
                                          cvni_dropout_forward,
-                                         cvni_dropout_backward };
+                                         CVNI_TRAIN(cvni_dropout_backward) };
 static const cvni_op cvni_op_spatial_dropout = {
     "spatial_dropout",    "dropout",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 static const cvni_op cvni_op_drop_path = {
     "drop_path",          "drop_path",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 
 static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
@@ -12737,13 +12744,13 @@ static const cvni_op cvni_op_gaussian_noise = {
     "gaussian_noise",   "noise",
     "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_noise_shape,   NULL,
-    cvni_gauss_forward, cvni_noise_backward
+    cvni_gauss_forward, CVNI_TRAIN(cvni_noise_backward)
 };
 static const cvni_op cvni_op_reparameterize = {
     "reparameterize",          "sample",
     NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
     cvni_reparameterize_shape, NULL,
-    cvni_gauss_forward,        cvni_reparameterize_backward
+    cvni_gauss_forward,        CVNI_TRAIN(cvni_reparameterize_backward)
 };
 
 cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
@@ -12818,11 +12825,11 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
                                          "Flatten",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 static const cvni_op cvni_op_reshape = { "reshape",         "reshape",
                                          "Reshape",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 
 cvn_node cvn_flatten(cvn_net *net, cvn_node x)
 {
@@ -12883,13 +12890,13 @@ static const cvni_op cvni_op_flatten_batch = {
     "flatten_batch",       "flatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 static const cvni_op cvni_op_unflatten_batch = {
     "unflatten_batch",     "unflatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 
 cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
@@ -12948,7 +12955,7 @@ static const cvni_op cvni_op_gradient_reversal = { "gradient_reversal",
                                                    cvni_reversal_shape,
                                                    NULL,
                                                    cvni_view_forward,
-                                                   cvni_reversal_backward };
+                                                   CVNI_TRAIN(cvni_reversal_backward) };
 
 cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x)
 {
@@ -13163,12 +13170,12 @@ CVNI_ARITH(max, a > b || a != a ? a : b, a > b ? 1.0f : a < b ? 0.0f : 0.5f,
 CVNI_ARITH(min, a < b || a != a ? a : b, a < b ? 1.0f : a > b ? 0.0f : 0.5f,
            a > b ? 1.0f : a < b ? 0.0f : 0.5f)
 
-static const cvni_arith cvni_arith_add = { cvni_add_line, cvni_add_back_line };
-static const cvni_arith cvni_arith_sub = { cvni_sub_line, cvni_sub_back_line };
-static const cvni_arith cvni_arith_mul = { cvni_mul_line, cvni_mul_back_line };
-static const cvni_arith cvni_arith_div = { cvni_div_line, cvni_div_back_line };
-static const cvni_arith cvni_arith_max = { cvni_max_line, cvni_max_back_line };
-static const cvni_arith cvni_arith_min = { cvni_min_line, cvni_min_back_line };
+static const cvni_arith cvni_arith_add = { cvni_add_line, CVNI_TRAIN(cvni_add_back_line) };
+static const cvni_arith cvni_arith_sub = { cvni_sub_line, CVNI_TRAIN(cvni_sub_back_line) };
+static const cvni_arith cvni_arith_mul = { cvni_mul_line, CVNI_TRAIN(cvni_mul_back_line) };
+static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_back_line) };
+static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
+static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
@@ -13234,7 +13241,7 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 #define CVNI_BINARY_OP(name, onnx, flags)                                                          \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,                flags,              \
                                             cvni_binary_shape, NULL, cvni_binary_forward,          \
-                                            cvni_binary_backward };
+                                            CVNI_TRAIN(cvni_binary_backward) };
 
 CVNI_BINARY_OP(add, "Add", 0)
 CVNI_BINARY_OP(sub, "Sub", 0)
@@ -13362,7 +13369,7 @@ static const cvni_op cvni_op_concat = { "concat",
                                         cvni_concat_shape,
                                         NULL,
                                         cvni_concat_forward,
-                                        cvni_concat_backward };
+                                        CVNI_TRAIN(cvni_concat_backward) };
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -13423,7 +13430,8 @@ typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, 
             dx[i] = add ? dx[i] + g : g;                                                           \
         }                                                                                          \
     }                                                                                              \
-    static const cvni_unary cvni_unary_##name = { cvni_##name##_line, cvni_##name##_back_line };
+    static const cvni_unary cvni_unary_##name = { cvni_##name##_line,                              \
+                                                  CVNI_TRAIN(cvni_##name##_back_line) };
 
 CVNI_UNARY(exp, expf(x), v)
 CVNI_UNARY(log, logf(x), 1 / v)
@@ -13504,7 +13512,7 @@ enum {
 #define CVNI_UNARY_OP(name, onnx, flags)                                                           \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,               flags,               \
                                             cvni_unary_shape, NULL, cvni_unary_forward,            \
-                                            cvni_unary_backward };
+                                            CVNI_TRAIN(cvni_unary_backward) };
 
 CVNI_UNARY_OP(exp, "Exp", CVNI_UNARY_Y)
 CVNI_UNARY_OP(log, "Log", CVNI_UNARY_X)
@@ -13734,10 +13742,10 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_reduce_sum = { "reduce_sum",        "sum", "ReduceSum", 0,
                                             cvni_reduce_shape,   NULL,
-                                            cvni_reduce_forward, cvni_reduce_backward };
-static const cvni_op cvni_op_reduce_mean = { "reduce_mean",       "mean", "ReduceMean", 0,
-                                             cvni_reduce_shape,   NULL,
-                                             cvni_reduce_forward, cvni_reduce_backward };
+                                            cvni_reduce_forward, CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_mean = { "reduce_mean", "mean", "ReduceMean", 0,
+                                             cvni_reduce_shape, NULL, cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             "max",
                                             "ReduceMax",
@@ -13745,7 +13753,7 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             cvni_reduce_shape,
                                             NULL,
                                             cvni_reduce_forward,
-                                            cvni_reduce_backward };
+                                            CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -13885,7 +13893,7 @@ static const cvni_op cvni_op_permute = { "permute",
                                          cvni_permute_shape,
                                          NULL,
                                          cvni_permute_forward,
-                                         cvni_permute_backward };
+                                         CVNI_TRAIN(cvni_permute_backward) };
 
 cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
 {
@@ -13977,7 +13985,7 @@ static void cvni_slice_backward(cvn_net *net, cvni_layer *l) { cvni_slice_run(ne
 
 static const cvni_op cvni_op_slice = { "slice",          "slice", "Slice",            0,
                                        cvni_slice_shape, NULL,    cvni_slice_forward,
-                                       cvni_slice_backward };
+                                       CVNI_TRAIN(cvni_slice_backward) };
 
 cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
 {
@@ -14162,7 +14170,7 @@ static const cvni_op cvni_op_matmul = { "matmul",
                                         cvni_matmul_shape,
                                         NULL,
                                         cvni_matmul_forward,
-                                        cvni_matmul_backward };
+                                        CVNI_TRAIN(cvni_matmul_backward) };
 
 cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a, int transpose_b)
 {
@@ -14299,7 +14307,7 @@ static const cvni_op cvni_op_embedding = { "embedding",
                                            cvni_embedding_shape,
                                            NULL,
                                            cvni_embedding_forward,
-                                           cvni_embedding_backward };
+                                           CVNI_TRAIN(cvni_embedding_backward) };
 
 cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
 {
@@ -14416,7 +14424,7 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_shape,
                                            NULL,
                                            cvni_parameter_forward,
-                                           cvni_parameter_backward };
+                                           CVNI_TRAIN(cvni_parameter_backward) };
 
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
@@ -14534,11 +14542,11 @@ static void cvni_position_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posenc_shape,     cvni_posenc_prepare,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posemb_shape,     NULL,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 
 cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
 {
@@ -15080,7 +15088,7 @@ static const cvni_op cvni_op_attention = { "attention",
                                            cvni_attention_shape,
                                            NULL,
                                            cvni_attention_forward,
-                                           cvni_attention_backward };
+                                           CVNI_TRAIN(cvni_attention_backward) };
 static const cvni_op cvni_op_mha = { "multihead_attention",
                                      "mha",
                                      NULL,
@@ -15088,7 +15096,7 @@ static const cvni_op cvni_op_mha = { "multihead_attention",
                                      cvni_mha_shape,
                                      NULL,
                                      cvni_mha_forward,
-                                     cvni_mha_backward };
+                                     CVNI_TRAIN(cvni_mha_backward) };
 
 cvn_attention_desc cvn_attention_defaults(void)
 {
@@ -16062,7 +16070,7 @@ static const cvni_op cvni_op_rnn = { "rnn",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_lstm = { "lstm",
                                       "lstm",
                                       "LSTM",
@@ -16070,7 +16078,7 @@ static const cvni_op cvni_op_lstm = { "lstm",
                                       cvni_rnn_shape,
                                       NULL,
                                       cvni_rnn_forward,
-                                      cvni_rnn_backward };
+                                      CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_gru = { "gru",
                                      "gru",
                                      "GRU",
@@ -16078,7 +16086,7 @@ static const cvni_op cvni_op_gru = { "gru",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 
 cvn_rnn_desc cvn_rnn_defaults(void)
 {
@@ -16204,7 +16212,7 @@ static const cvni_op cvni_op_rnn_state = { "rnn_state",
                                            cvni_rnn_state_shape,
                                            NULL,
                                            cvni_rnn_state_forward,
-                                           cvni_rnn_state_backward };
+                                           CVNI_TRAIN(cvni_rnn_state_backward) };
 
 cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
 {
@@ -16502,22 +16510,22 @@ static void cvni_bilinear_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_bilinear_back_part, 1);
 }
 
-static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample",
-                                                  "Resize",           0,
-                                                  cvni_resize_shape,  cvni_resize_prepare,
-                                                  cvni_pick_forward,  cvni_pick_backward };
-static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear",   "upsample",
-                                                   "Resize",              0,
-                                                   cvni_resize_shape,     cvni_resize_prepare,
-                                                   cvni_bilinear_forward, cvni_bilinear_backward };
+static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample", "Resize", 0,
+                                                  cvni_resize_shape, cvni_resize_prepare,
+                                                  cvni_pick_forward,
+                                                  CVNI_TRAIN(cvni_pick_backward) };
+static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear", "upsample", "Resize", 0,
+                                                   cvni_resize_shape, cvni_resize_prepare,
+                                                   cvni_bilinear_forward,
+                                                   CVNI_TRAIN(cvni_bilinear_backward) };
 static const cvni_op cvni_op_pad = { "pad",             "pad",
                                      "Pad",             0,
                                      cvni_resize_shape, cvni_resize_prepare,
-                                     cvni_pick_forward, cvni_pick_backward };
+                                     cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 static const cvni_op cvni_op_crop = { "crop",            "crop",
                                       "Slice",           0,
                                       cvni_resize_shape, cvni_resize_prepare,
-                                      cvni_pick_forward, cvni_pick_backward };
+                                      cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 
 static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int height, int width,
                                   cvni_resize_kind kind, int align_corners)
@@ -16650,10 +16658,9 @@ static void cvni_shuffle_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_shuffle_back_part, 1);
 }
 
-static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle",      "shuffle",
-                                               "DepthToSpace",       0,
-                                               cvni_shuffle_shape,   NULL,
-                                               cvni_shuffle_forward, cvni_shuffle_backward };
+static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle", "shuffle", "DepthToSpace", 0,
+                                               cvni_shuffle_shape, NULL, cvni_shuffle_forward,
+                                               CVNI_TRAIN(cvni_shuffle_backward) };
 
 cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 {
@@ -17426,26 +17433,32 @@ static double cvni_focal_slope(const float *p, float x, float t, int side)
 }
 
 #define CVNI_PAIR_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, \
-                             cvni_pair_forward, cvni_pair_backward }
+                             CVNI_TRAIN(cvni_pair_forward), CVNI_TRAIN(cvni_pair_backward) }
 
-static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), cvni_mse_value,
-                                              cvni_mse_slope, 0 };
-static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"), cvni_bce_value,
-                                              cvni_bce_slope, 0 };
-static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), cvni_mae_value,
-                                              cvni_mae_slope, 0 };
-static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"), cvni_huber_value,
-                                                cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), CVNI_TRAIN(cvni_mse_value),
+                                              CVNI_TRAIN(cvni_mse_slope), 0 };
+static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"),
+                                              CVNI_TRAIN(cvni_bce_value),
+                                              CVNI_TRAIN(cvni_bce_slope), 0 };
+static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), CVNI_TRAIN(cvni_mae_value),
+                                              CVNI_TRAIN(cvni_mae_slope), 0 };
+static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"),
+                                                CVNI_TRAIN(cvni_huber_value),
+                                                CVNI_TRAIN(cvni_huber_slope), 0 };
 static const cvni_pair_loss cvni_smooth_l1_loss = { CVNI_PAIR_OP("smooth_l1_loss"),
-                                                    cvni_huber_value, cvni_huber_slope, 0 };
-static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"), cvni_msle_value,
-                                               cvni_msle_slope, 0 };
-static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"), cvni_hinge_value,
-                                                cvni_hinge_slope, 0 };
-static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), cvni_kl_value,
-                                             cvni_kl_slope, 1 };
+                                                    CVNI_TRAIN(cvni_huber_value),
+                                                    CVNI_TRAIN(cvni_huber_slope), 0 };
+static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"),
+                                               CVNI_TRAIN(cvni_msle_value),
+                                               CVNI_TRAIN(cvni_msle_slope), 0 };
+static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"),
+                                                CVNI_TRAIN(cvni_hinge_value),
+                                                CVNI_TRAIN(cvni_hinge_slope), 0 };
+static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), CVNI_TRAIN(cvni_kl_value),
+                                             CVNI_TRAIN(cvni_kl_slope), 1 };
 static const cvni_pair_loss cvni_focal_loss = { CVNI_PAIR_OP("focal_with_logits"),
-                                                cvni_focal_value, cvni_focal_slope, 0 };
+                                                CVNI_TRAIN(cvni_focal_value),
+                                                CVNI_TRAIN(cvni_focal_slope), 0 };
 
 /* A loss with two parameters in its description. */
 static cvn_node cvni_add_pair(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t, float p0,
@@ -17597,9 +17610,9 @@ static void cvni_dice_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_dice_loss = { "dice_loss",       "loss",            NULL,
-                                           CVNI_LOSS_FLAGS,   cvni_dice_shape,   NULL,
-                                           cvni_dice_forward, cvni_dice_backward };
+static const cvni_op cvni_op_dice_loss = { "dice_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_dice_shape, NULL, CVNI_TRAIN(cvni_dice_forward),
+                                           CVNI_TRAIN(cvni_dice_backward) };
 
 cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target, float smooth)
 {
@@ -17743,16 +17756,16 @@ static const cvni_op cvni_op_mean_loss = { "mean_loss",
                                            CVNI_LOSS,
                                            cvni_mean_loss_shape,
                                            NULL,
-                                           cvni_mean_loss_forward,
-                                           cvni_mean_loss_backward };
+                                           CVNI_TRAIN(cvni_mean_loss_forward),
+                                           CVNI_TRAIN(cvni_mean_loss_backward) };
 static const cvni_op cvni_op_total_variation = { "total_variation",
                                                  "loss",
                                                  NULL,
                                                  CVNI_LOSS_FLAGS,
                                                  cvni_variation_shape,
                                                  NULL,
-                                                 cvni_variation_forward,
-                                                 cvni_variation_backward };
+                                                 CVNI_TRAIN(cvni_variation_forward),
+                                                 CVNI_TRAIN(cvni_variation_backward) };
 
 cvn_node cvn_mean_loss(cvn_net *net, cvn_node x)
 {
@@ -17985,9 +17998,9 @@ static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
-static const cvni_op cvni_op_softmax_loss = { "softmax_loss",  "loss",          NULL,
-                                              CVNI_LOSS,       cvni_ce_shape,   NULL,
-                                              cvni_ce_forward, cvni_ce_backward };
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS,
+                                              cvni_ce_shape, NULL, CVNI_TRAIN(cvni_ce_forward),
+                                              CVNI_TRAIN(cvni_ce_backward) };
 
 cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 {
@@ -18189,12 +18202,14 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
 }
 
 #define CVNI_LABEL_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_label_shape, NULL, \
-                              cvni_label_forward, cvni_label_backward }
+                              CVNI_TRAIN(cvni_label_forward), CVNI_TRAIN(cvni_label_backward) }
 
-static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_nll_value,
-                                               cvni_nll_back };
+static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"),
+                                               CVNI_TRAIN(cvni_nll_value),
+                                               CVNI_TRAIN(cvni_nll_back) };
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
-                                                        cvni_margin_value, cvni_margin_back };
+                                                        CVNI_TRAIN(cvni_margin_value),
+                                                        CVNI_TRAIN(cvni_margin_back) };
 
 cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
@@ -18329,10 +18344,10 @@ static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
-                                                    NULL,                 CVNI_LOSS_FLAGS,
-                                                    cvni_soft_shape,      NULL,
-                                                    cvni_soft_forward,    cvni_soft_backward };
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss", NULL,
+                                                    CVNI_LOSS_FLAGS, cvni_soft_shape, NULL,
+                                                    CVNI_TRAIN(cvni_soft_forward),
+                                                    CVNI_TRAIN(cvni_soft_backward) };
 
 cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
 {
@@ -18655,19 +18670,23 @@ static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, 
 }
 
 #define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
-                            cvni_row_forward, cvni_row_backward }
+                            CVNI_TRAIN(cvni_row_forward), CVNI_TRAIN(cvni_row_backward) }
 
-static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
-                                             cvni_iou_slope };
-static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
-                                              cvni_giou_slope };
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4,
+                                             CVNI_TRAIN(cvni_iou_value),
+                                             CVNI_TRAIN(cvni_iou_slope) };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4,
+                                              CVNI_TRAIN(cvni_giou_value),
+                                              CVNI_TRAIN(cvni_giou_slope) };
 static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
-                                                 cvni_triplet_value, cvni_triplet_slope };
+                                                 CVNI_TRAIN(cvni_triplet_value),
+                                                 CVNI_TRAIN(cvni_triplet_slope) };
 static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
-                                                     cvni_contrastive_value,
-                                                     cvni_contrastive_slope };
-static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
-                                             cvni_vae_slope };
+                                                     CVNI_TRAIN(cvni_contrastive_value),
+                                                     CVNI_TRAIN(cvni_contrastive_slope) };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0,
+                                             CVNI_TRAIN(cvni_vae_value),
+                                             CVNI_TRAIN(cvni_vae_slope) };
 
 cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
@@ -18982,9 +19001,9 @@ static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
                           cvni_ctc_back_part, &j);
 }
 
-static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
-                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
-                                          cvni_ctc_forward, cvni_ctc_backward };
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_ctc_shape,
+                                          NULL, CVNI_TRAIN(cvni_ctc_forward),
+                                          CVNI_TRAIN(cvni_ctc_backward) };
 
 cvn_ctc_desc cvn_ctc_defaults(void)
 {
@@ -19199,20 +19218,20 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
 }
 
-static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l1_forward, cvni_l1_backward };
-static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l1_forward),
+                                            CVNI_TRAIN(cvni_l1_backward) };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l2_forward),
+                                            CVNI_TRAIN(cvni_l2_backward) };
 static const cvni_op cvni_op_orthogonality = { "orthogonality",
                                                "penalty",
                                                NULL,
                                                CVNI_LOSS,
                                                cvni_orthogonality_shape,
                                                NULL,
-                                               cvni_orthogonality_forward,
-                                               cvni_orthogonality_backward };
+                                               CVNI_TRAIN(cvni_orthogonality_forward),
+                                               CVNI_TRAIN(cvni_orthogonality_backward) };
 
 static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
 {
@@ -19370,7 +19389,7 @@ static const cvni_op cvni_op_features = { "features",
                                           cvni_features_shape,
                                           NULL,
                                           cvni_features_forward,
-                                          cvni_features_backward };
+                                          CVNI_TRAIN(cvni_features_backward) };
 
 cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
 {
@@ -27765,6 +27784,14 @@ static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2
     return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
 }
 
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x, one of 1 gives x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    if (slope == 1) return x;
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
+}
+
 /* ---- products of matrices ---- */
 
 /* The tile t from sums that lie in rows of `width`. */
@@ -27955,12 +27982,6 @@ static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowher
 
 static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
 
-static CVNI_ALWAYS_INLINE cvni_f4 cvni_store_act4(cvni_f4 v, float slope)
-{
-    const cvni_f4 low = CVNI_MUL4(CVNI_ALL4(slope), v);
-    return slope != 1 ? CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), v, low) : v;
-}
-
 static void cvni_store_rows_f4(const cvni_store *s)
 {
     const cvni_f4 bias = CVNI_ALL4(s->bias);
@@ -27971,12 +27992,12 @@ static void cvni_store_rows_f4(const cvni_store *s)
         for (; s->n - j >= 4; j += 4) {
             cvni_f4 v = CVNI_ADD4(CVNI_LOAD4(p + j), bias);
             if (s->add) v = CVNI_ADD4(CVNI_LOAD4(y + j), v);
-            CVNI_STORE4(y + j, cvni_store_act4(v, s->slope));
+            CVNI_STORE4(y + j, cvni_relu4(v, s->slope));
         }
         if (j < s->n) {
             cvni_f4 v = CVNI_ADD4(cvni_load_some4(p + j, s->n - j), bias);
             if (s->add) v = CVNI_ADD4(cvni_load_some4(y + j, s->n - j), v);
-            cvni_store_some4(y + j, s->n - j, cvni_store_act4(v, s->slope));
+            cvni_store_some4(y + j, s->n - j, cvni_relu4(v, s->slope));
         }
     }
 }
@@ -28111,13 +28132,6 @@ static void cvni_add_f4(int n, const float *a, const float *b, float *y)
     for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* As cvni_relu_c; a slope of 0 gives 0, whatever x. */
-static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
-{
-    const cvni_f4 zero = CVNI_ALL4(0);
-    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
-}
-
 static void cvni_relu_f4(int n, float slope, const float *x, float *y)
 {
     int i = 0;
@@ -28141,7 +28155,7 @@ static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *d
 /* cvni_norm_act of v, scaled and shifted. */
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_act4(cvni_f4 v, float slope, cvni_f4 most)
 {
-    if (slope != 1) v = cvni_relu4(v, slope);
+    v = cvni_relu4(v, slope);
     return CVNI_PICK4(CVNI_GT4(v, most), most, v);
 }
 
