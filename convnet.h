@@ -2193,11 +2193,20 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_FETCH(p) ((void)(p))
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length
-                                                         * scalar */
+/* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
+ * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
+ * kernels. clang has nothing of the kind. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_HOT __attribute__((optimize("O3")))
 #else
     #define CVNI_HOT
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
+    #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
+    #define CVNI_KERNELS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_KERNELS_BEGIN
+    #define CVNI_KERNELS_END
 #endif
 
 /* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
@@ -2230,8 +2239,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #include <wasm_simd128.h>
 #endif
 
-/* A function that only training calls, in a table; NULL without training. The compiler drops what is
- * left without a caller. */
+/* A function that only training calls, in a table; NULL without training. The compiler drops what
+ * is left without a caller. */
 #ifdef CONVNET_NO_TRAIN
     #define CVNI_TRAIN(function) NULL
 #else
@@ -9702,15 +9711,15 @@ CVNI_COLD_BEGIN
 /* By axes; the transposed ones behind. */
 static const cvni_op cvni_op_conv[5] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
 /* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
@@ -10035,7 +10044,7 @@ static const cvni_op cvni_op_dense = { "dense",
                                        cvni_dense_shape,
                                        NULL,
                                        cvni_dense_forward,
-                                       cvni_dense_backward };
+                                       CVNI_TRAIN(cvni_dense_backward) };
 
 static int cvni_can_fold(const cvni_layer *l)
 {
@@ -10428,25 +10437,21 @@ static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l)
 }
 
 static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
-                                         cvni_maxpool_forward, cvni_maxpool_backward };
+                                         cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
-                                         cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_global_maxpool = { "global_maxpool",     "pool",
-                                                "GlobalMaxPool",      0,
-                                                cvni_maxpool_shape,   NULL,
-                                                cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
-                                                "GlobalAveragePool",  0,
-                                                cvni_pool_shape,      NULL,
-                                                cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_maxpool_shape,   NULL,
-                                                  cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_pool_shape,      NULL,
-                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+                                         cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
+                                                cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0,
+                                                cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NULL, 0,
+                                                  cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                  CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
+                                                  cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                  CVNI_TRAIN(cvni_avgpool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
@@ -10548,7 +10553,7 @@ static const cvni_op cvni_op_maxunpool = { "maxunpool",
                                            cvni_unpool_shape,
                                            NULL,
                                            cvni_unpool_forward,
-                                           cvni_unpool_backward };
+                                           CVNI_TRAIN(cvni_unpool_backward) };
 
 /* ---- builders ---- */
 
@@ -10874,7 +10879,7 @@ static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
                                            cvni_roi_shape, NULL,  cvni_roi_forward,
-                                           cvni_roi_backward };
+                                           CVNI_TRAIN(cvni_roi_backward) };
 
 cvn_roi_align_desc cvn_roi_align_defaults(void)
 {
@@ -11316,7 +11321,7 @@ static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
                                            "BatchNormalization",
                                            CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
-                                           cvni_norm_forward,    cvni_norm_backward };
+                                           cvni_norm_forward,    CVNI_TRAIN(cvni_norm_backward) };
 
 static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
 
@@ -11714,15 +11719,14 @@ enum { CVNI_GNORM_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD };
 static const cvni_op cvni_op_layernorm = { "layernorm",          "ln",
                                            "LayerNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
-static const cvni_op cvni_op_instancenorm = { "instancenorm",          "in",
-                                              "InstanceNormalization", CVNI_GNORM_FLAGS,
-                                              cvni_gnorm_shape,        NULL,
-                                              cvni_gnorm_forward,      cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
+static const cvni_op cvni_op_instancenorm = { "instancenorm", "in", "InstanceNormalization",
+                                              CVNI_GNORM_FLAGS, cvni_gnorm_shape, NULL,
+                                              cvni_gnorm_forward, CVNI_TRAIN(cvni_gnorm_backward) };
 static const cvni_op cvni_op_groupnorm = { "groupnorm",          "gn",
                                            "GroupNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
 
 cvn_layernorm_desc cvn_layernorm_defaults(void)
 {
@@ -11927,7 +11931,7 @@ static void cvni_l2norm_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_l2norm = { "l2norm",            "l2norm",
                                         "LpNormalization",   CVNI_GNORM_FLAGS,
                                         cvni_l2norm_shape,   NULL,
-                                        cvni_l2norm_forward, cvni_l2norm_backward };
+                                        cvni_l2norm_forward, CVNI_TRAIN(cvni_l2norm_backward) };
 
 cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis)
 {
@@ -12063,7 +12067,7 @@ static void cvni_lrn_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_lrn = { "lrn",            "lrn",
                                      "LRN",            CVNI_USES_X | CVNI_INPLACE_GRAD,
                                      cvni_lrn_shape,   NULL,
-                                     cvni_lrn_forward, cvni_lrn_backward };
+                                     cvni_lrn_forward, CVNI_TRAIN(cvni_lrn_backward) };
 
 cvn_lrn_desc cvn_lrn_defaults(void)
 {
@@ -12171,8 +12175,10 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    if (add) for (int i = 0; i < n; i++) dx[i] += ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
+    if (add)
+        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+    else
+        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -12613,27 +12619,38 @@ static float cvni_binary_step_slope(float x, const float *p)
     return fabsf(x) <= 1 ? 1.0f : 0.0f;
 }
 
-static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
-static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
-static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL, cvni_selu_slope };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL, cvni_celu_slope };
-static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
-                                           NULL };
-static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, cvni_gelu_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward, cvni_gelu_tanh_backward,
-                                             NULL, NULL };
-static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, cvni_silu_backward, NULL, NULL };
-static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, cvni_mish_backward, NULL, NULL };
-static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
-                                             NULL, NULL };
+static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, CVNI_TRAIN(cvni_relu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_relu6_backward),
+                                         NULL, NULL };
+static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
+                                       NULL };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_selu_slope) };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
+                                           CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, CVNI_TRAIN(cvni_gelu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward,
+                                             CVNI_TRAIN(cvni_gelu_tanh_backward), NULL, NULL };
+static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, CVNI_TRAIN(cvni_silu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, CVNI_TRAIN(cvni_mish_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
+                                             CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
-                                               cvni_hardsigmoid_backward, NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus, cvni_softplus_slope };
-static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign, cvni_softsign_slope };
+                                               CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
+                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
+                                            CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
-                                               cvni_binary_step_slope };
+                                               CVNI_TRAIN(cvni_binary_step_slope) };
 
 static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
@@ -12765,59 +12782,58 @@ enum {
     CVNI_ACT_USER_FLAGS = CVNI_USES_X | CVNI_USES_Y     /* the user's arrays never overlap */
 };
 
-static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_leaky_relu = { "leaky_relu",     "leaky_relu",     "LeakyRelu",
                                             CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                            cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_elu = {
-    "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward
-};
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                     cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Sigmoid",
                                          CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                         cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+                                         cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_relu6 = { "relu6", "relu6_", "Clip", CVNI_ACT_FLAGS,
                                        cvni_act_shape, NULL,
-                                       cvni_act_forward, cvni_act_backward };
+                                       cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_selu = { "selu", "selu", "Selu", CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_celu = { "celu", "celu", "Celu", CVNI_ACT_FLAGS,
                                       cvni_act_shape_positive, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardsigmoid = { "hardsigmoid", "hardsigmoid", "HardSigmoid",
                                              CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu = { "gelu", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu_tanh = { "gelu_tanh", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_silu = { "silu", "silu", "Swish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_mish = { "mish", "mish", "Mish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardswish = { "hardswish", "hardswish", "HardSwish", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softplus = { "softplus", "softplus", "Softplus", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape_positive, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softsign = { "softsign", "softsign", "Softsign", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_binary_step = { "binary_step", "binary_step", NULL, CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_activation = { "activation", "activation", NULL, CVNI_ACT_USER_FLAGS,
                                             cvni_act_shape_user, NULL,
-                                            cvni_act_forward, cvni_act_backward };
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 
 static int cvni_is_relu(const cvni_layer *l)
 {
@@ -13054,7 +13070,7 @@ static const cvni_op cvni_op_prelu = { "prelu",
                                        cvni_prelu_shape,
                                        NULL,
                                        cvni_prelu_forward,
-                                       cvni_prelu_backward };
+                                       CVNI_TRAIN(cvni_prelu_backward) };
 
 cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters)
 {
@@ -13231,7 +13247,7 @@ static const cvni_op cvni_op_softmax = { "softmax",
                                          cvni_softmax_shape,
                                          NULL,
                                          cvni_softmax_forward,
-                                         cvni_softmax_backward };
+                                         CVNI_TRAIN(cvni_softmax_backward) };
 
 static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              "log_softmax",
@@ -13240,7 +13256,7 @@ static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              cvni_softmax_shape,
                                              NULL,
                                              cvni_softmax_forward,
-                                             cvni_softmax_backward };
+                                             CVNI_TRAIN(cvni_softmax_backward) };
 
 static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 {
@@ -13406,10 +13422,10 @@ static const cvni_op cvni_op_glu = { "glu",
                                      cvni_glu_shape,
                                      NULL,
                                      cvni_gated_forward,
-                                     cvni_gated_backward };
+                                     CVNI_TRAIN(cvni_gated_backward) };
 static const cvni_op cvni_op_maxout = { "maxout",           "maxout",           NULL,
                                         CVNI_USES_X,        cvni_maxout_shape,  NULL,
-                                        cvni_gated_forward, cvni_gated_backward };
+                                        cvni_gated_forward, CVNI_TRAIN(cvni_gated_backward) };
 
 cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis)
 {
@@ -13550,18 +13566,18 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          cvni_dropout_shape,
                                          NULL,
                                          cvni_dropout_forward,
-                                         cvni_dropout_backward };
+                                         CVNI_TRAIN(cvni_dropout_backward) };
 static const cvni_op cvni_op_spatial_dropout = {
     "spatial_dropout",    "dropout",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 static const cvni_op cvni_op_drop_path = {
     "drop_path",          "drop_path",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 
 static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
@@ -13716,13 +13732,13 @@ static const cvni_op cvni_op_gaussian_noise = {
     "gaussian_noise",   "noise",
     "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_noise_shape,   NULL,
-    cvni_gauss_forward, cvni_noise_backward
+    cvni_gauss_forward, CVNI_TRAIN(cvni_noise_backward)
 };
 static const cvni_op cvni_op_reparameterize = {
     "reparameterize",          "sample",
     NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
     cvni_reparameterize_shape, NULL,
-    cvni_gauss_forward,        cvni_reparameterize_backward
+    cvni_gauss_forward,        CVNI_TRAIN(cvni_reparameterize_backward)
 };
 
 cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
@@ -13797,11 +13813,11 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
                                          "Flatten",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 static const cvni_op cvni_op_reshape = { "reshape",         "reshape",
                                          "Reshape",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 
 cvn_node cvn_flatten(cvn_net *net, cvn_node x)
 {
@@ -13862,13 +13878,13 @@ static const cvni_op cvni_op_flatten_batch = {
     "flatten_batch",       "flatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 static const cvni_op cvni_op_unflatten_batch = {
     "unflatten_batch",     "unflatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 
 cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
@@ -13927,7 +13943,7 @@ static const cvni_op cvni_op_gradient_reversal = { "gradient_reversal",
                                                    cvni_reversal_shape,
                                                    NULL,
                                                    cvni_view_forward,
-                                                   cvni_reversal_backward };
+                                                   CVNI_TRAIN(cvni_reversal_backward) };
 
 cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x)
 {
@@ -14143,12 +14159,12 @@ CVNI_ARITH(max, a > b || a != a ? a : b, a > b ? 1.0f : a < b ? 0.0f : 0.5f,
 CVNI_ARITH(min, a < b || a != a ? a : b, a < b ? 1.0f : a > b ? 0.0f : 0.5f,
            a > b ? 1.0f : a < b ? 0.0f : 0.5f)
 
-static const cvni_arith cvni_arith_add = { cvni_add_line, cvni_add_back_line };
-static const cvni_arith cvni_arith_sub = { cvni_sub_line, cvni_sub_back_line };
-static const cvni_arith cvni_arith_mul = { cvni_mul_line, cvni_mul_back_line };
-static const cvni_arith cvni_arith_div = { cvni_div_line, cvni_div_back_line };
-static const cvni_arith cvni_arith_max = { cvni_max_line, cvni_max_back_line };
-static const cvni_arith cvni_arith_min = { cvni_min_line, cvni_min_back_line };
+static const cvni_arith cvni_arith_add = { cvni_add_line, CVNI_TRAIN(cvni_add_back_line) };
+static const cvni_arith cvni_arith_sub = { cvni_sub_line, CVNI_TRAIN(cvni_sub_back_line) };
+static const cvni_arith cvni_arith_mul = { cvni_mul_line, CVNI_TRAIN(cvni_mul_back_line) };
+static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_back_line) };
+static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
+static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
@@ -14226,7 +14242,7 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 #define CVNI_BINARY_OP(name, onnx, flags)                                                          \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,                flags,              \
                                             cvni_binary_shape, NULL, cvni_binary_forward,          \
-                                            cvni_binary_backward };
+                                            CVNI_TRAIN(cvni_binary_backward) };
 
 CVNI_BINARY_OP(add, "Add", 0)
 CVNI_BINARY_OP(sub, "Sub", 0)
@@ -14348,7 +14364,7 @@ static const cvni_op cvni_op_concat = { "concat",
                                         cvni_concat_shape,
                                         NULL,
                                         cvni_concat_forward,
-                                        cvni_concat_backward };
+                                        CVNI_TRAIN(cvni_concat_backward) };
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -14409,7 +14425,8 @@ typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, 
             dx[i] = add ? dx[i] + g : g;                                                           \
         }                                                                                          \
     }                                                                                              \
-    static const cvni_unary cvni_unary_##name = { cvni_##name##_line, cvni_##name##_back_line };
+    static const cvni_unary cvni_unary_##name = { cvni_##name##_line,                              \
+                                                  CVNI_TRAIN(cvni_##name##_back_line) };
 
 CVNI_UNARY(exp, expf(x), v)
 CVNI_UNARY(log, logf(x), 1 / v)
@@ -14490,7 +14507,7 @@ enum {
 #define CVNI_UNARY_OP(name, onnx, flags)                                                           \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,               flags,               \
                                             cvni_unary_shape, NULL, cvni_unary_forward,            \
-                                            cvni_unary_backward };
+                                            CVNI_TRAIN(cvni_unary_backward) };
 
 CVNI_UNARY_OP(exp, "Exp", CVNI_UNARY_Y)
 CVNI_UNARY_OP(log, "Log", CVNI_UNARY_X)
@@ -14720,10 +14737,10 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_reduce_sum = { "reduce_sum",        "sum", "ReduceSum", 0,
                                             cvni_reduce_shape,   NULL,
-                                            cvni_reduce_forward, cvni_reduce_backward };
-static const cvni_op cvni_op_reduce_mean = { "reduce_mean",       "mean", "ReduceMean", 0,
-                                             cvni_reduce_shape,   NULL,
-                                             cvni_reduce_forward, cvni_reduce_backward };
+                                            cvni_reduce_forward, CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_mean = { "reduce_mean", "mean", "ReduceMean", 0,
+                                             cvni_reduce_shape, NULL, cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             "max",
                                             "ReduceMax",
@@ -14731,7 +14748,7 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             cvni_reduce_shape,
                                             NULL,
                                             cvni_reduce_forward,
-                                            cvni_reduce_backward };
+                                            CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -14871,7 +14888,7 @@ static const cvni_op cvni_op_permute = { "permute",
                                          cvni_permute_shape,
                                          NULL,
                                          cvni_permute_forward,
-                                         cvni_permute_backward };
+                                         CVNI_TRAIN(cvni_permute_backward) };
 
 cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
 {
@@ -14963,7 +14980,7 @@ static void cvni_slice_backward(cvn_net *net, cvni_layer *l) { cvni_slice_run(ne
 
 static const cvni_op cvni_op_slice = { "slice",          "slice", "Slice",            0,
                                        cvni_slice_shape, NULL,    cvni_slice_forward,
-                                       cvni_slice_backward };
+                                       CVNI_TRAIN(cvni_slice_backward) };
 
 cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
 {
@@ -15148,7 +15165,7 @@ static const cvni_op cvni_op_matmul = { "matmul",
                                         cvni_matmul_shape,
                                         NULL,
                                         cvni_matmul_forward,
-                                        cvni_matmul_backward };
+                                        CVNI_TRAIN(cvni_matmul_backward) };
 
 cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a, int transpose_b)
 {
@@ -15285,7 +15302,7 @@ static const cvni_op cvni_op_embedding = { "embedding",
                                            cvni_embedding_shape,
                                            NULL,
                                            cvni_embedding_forward,
-                                           cvni_embedding_backward };
+                                           CVNI_TRAIN(cvni_embedding_backward) };
 
 cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
 {
@@ -15402,7 +15419,7 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_shape,
                                            NULL,
                                            cvni_parameter_forward,
-                                           cvni_parameter_backward };
+                                           CVNI_TRAIN(cvni_parameter_backward) };
 
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
@@ -15520,11 +15537,11 @@ static void cvni_position_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posenc_shape,     cvni_posenc_prepare,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posemb_shape,     NULL,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 
 cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
 {
@@ -16066,7 +16083,7 @@ static const cvni_op cvni_op_attention = { "attention",
                                            cvni_attention_shape,
                                            NULL,
                                            cvni_attention_forward,
-                                           cvni_attention_backward };
+                                           CVNI_TRAIN(cvni_attention_backward) };
 static const cvni_op cvni_op_mha = { "multihead_attention",
                                      "mha",
                                      NULL,
@@ -16074,7 +16091,7 @@ static const cvni_op cvni_op_mha = { "multihead_attention",
                                      cvni_mha_shape,
                                      NULL,
                                      cvni_mha_forward,
-                                     cvni_mha_backward };
+                                     CVNI_TRAIN(cvni_mha_backward) };
 
 cvn_attention_desc cvn_attention_defaults(void)
 {
@@ -17034,7 +17051,7 @@ static const cvni_op cvni_op_rnn = { "rnn",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_lstm = { "lstm",
                                       "lstm",
                                       "LSTM",
@@ -17042,7 +17059,7 @@ static const cvni_op cvni_op_lstm = { "lstm",
                                       cvni_rnn_shape,
                                       NULL,
                                       cvni_rnn_forward,
-                                      cvni_rnn_backward };
+                                      CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_gru = { "gru",
                                      "gru",
                                      "GRU",
@@ -17050,7 +17067,7 @@ static const cvni_op cvni_op_gru = { "gru",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 
 cvn_rnn_desc cvn_rnn_defaults(void)
 {
@@ -17176,7 +17193,7 @@ static const cvni_op cvni_op_rnn_state = { "rnn_state",
                                            cvni_rnn_state_shape,
                                            NULL,
                                            cvni_rnn_state_forward,
-                                           cvni_rnn_state_backward };
+                                           CVNI_TRAIN(cvni_rnn_state_backward) };
 
 cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
 {
@@ -17474,22 +17491,22 @@ static void cvni_bilinear_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_bilinear_back_part, 1);
 }
 
-static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample",
-                                                  "Resize",           0,
-                                                  cvni_resize_shape,  cvni_resize_prepare,
-                                                  cvni_pick_forward,  cvni_pick_backward };
-static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear",   "upsample",
-                                                   "Resize",              0,
-                                                   cvni_resize_shape,     cvni_resize_prepare,
-                                                   cvni_bilinear_forward, cvni_bilinear_backward };
+static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample", "Resize", 0,
+                                                  cvni_resize_shape, cvni_resize_prepare,
+                                                  cvni_pick_forward,
+                                                  CVNI_TRAIN(cvni_pick_backward) };
+static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear", "upsample", "Resize", 0,
+                                                   cvni_resize_shape, cvni_resize_prepare,
+                                                   cvni_bilinear_forward,
+                                                   CVNI_TRAIN(cvni_bilinear_backward) };
 static const cvni_op cvni_op_pad = { "pad",             "pad",
                                      "Pad",             0,
                                      cvni_resize_shape, cvni_resize_prepare,
-                                     cvni_pick_forward, cvni_pick_backward };
+                                     cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 static const cvni_op cvni_op_crop = { "crop",            "crop",
                                       "Slice",           0,
                                       cvni_resize_shape, cvni_resize_prepare,
-                                      cvni_pick_forward, cvni_pick_backward };
+                                      cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 
 static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int height, int width,
                                   cvni_resize_kind kind, int align_corners)
@@ -17622,10 +17639,9 @@ static void cvni_shuffle_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_shuffle_back_part, 1);
 }
 
-static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle",      "shuffle",
-                                               "DepthToSpace",       0,
-                                               cvni_shuffle_shape,   NULL,
-                                               cvni_shuffle_forward, cvni_shuffle_backward };
+static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle", "shuffle", "DepthToSpace", 0,
+                                               cvni_shuffle_shape, NULL, cvni_shuffle_forward,
+                                               CVNI_TRAIN(cvni_shuffle_backward) };
 
 cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 {
@@ -18398,26 +18414,32 @@ static double cvni_focal_slope(const float *p, float x, float t, int side)
 }
 
 #define CVNI_PAIR_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, \
-                             cvni_pair_forward, cvni_pair_backward }
+                             CVNI_TRAIN(cvni_pair_forward), CVNI_TRAIN(cvni_pair_backward) }
 
-static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), cvni_mse_value,
-                                              cvni_mse_slope, 0 };
-static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"), cvni_bce_value,
-                                              cvni_bce_slope, 0 };
-static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), cvni_mae_value,
-                                              cvni_mae_slope, 0 };
-static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"), cvni_huber_value,
-                                                cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), CVNI_TRAIN(cvni_mse_value),
+                                              CVNI_TRAIN(cvni_mse_slope), 0 };
+static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"),
+                                              CVNI_TRAIN(cvni_bce_value),
+                                              CVNI_TRAIN(cvni_bce_slope), 0 };
+static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), CVNI_TRAIN(cvni_mae_value),
+                                              CVNI_TRAIN(cvni_mae_slope), 0 };
+static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"),
+                                                CVNI_TRAIN(cvni_huber_value),
+                                                CVNI_TRAIN(cvni_huber_slope), 0 };
 static const cvni_pair_loss cvni_smooth_l1_loss = { CVNI_PAIR_OP("smooth_l1_loss"),
-                                                    cvni_huber_value, cvni_huber_slope, 0 };
-static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"), cvni_msle_value,
-                                               cvni_msle_slope, 0 };
-static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"), cvni_hinge_value,
-                                                cvni_hinge_slope, 0 };
-static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), cvni_kl_value,
-                                             cvni_kl_slope, 1 };
+                                                    CVNI_TRAIN(cvni_huber_value),
+                                                    CVNI_TRAIN(cvni_huber_slope), 0 };
+static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"),
+                                               CVNI_TRAIN(cvni_msle_value),
+                                               CVNI_TRAIN(cvni_msle_slope), 0 };
+static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"),
+                                                CVNI_TRAIN(cvni_hinge_value),
+                                                CVNI_TRAIN(cvni_hinge_slope), 0 };
+static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), CVNI_TRAIN(cvni_kl_value),
+                                             CVNI_TRAIN(cvni_kl_slope), 1 };
 static const cvni_pair_loss cvni_focal_loss = { CVNI_PAIR_OP("focal_with_logits"),
-                                                cvni_focal_value, cvni_focal_slope, 0 };
+                                                CVNI_TRAIN(cvni_focal_value),
+                                                CVNI_TRAIN(cvni_focal_slope), 0 };
 
 /* A loss with two parameters in its description. */
 static cvn_node cvni_add_pair(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t, float p0,
@@ -18569,9 +18591,9 @@ static void cvni_dice_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_dice_loss = { "dice_loss",       "loss",            NULL,
-                                           CVNI_LOSS_FLAGS,   cvni_dice_shape,   NULL,
-                                           cvni_dice_forward, cvni_dice_backward };
+static const cvni_op cvni_op_dice_loss = { "dice_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_dice_shape, NULL, CVNI_TRAIN(cvni_dice_forward),
+                                           CVNI_TRAIN(cvni_dice_backward) };
 
 cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target, float smooth)
 {
@@ -18715,16 +18737,16 @@ static const cvni_op cvni_op_mean_loss = { "mean_loss",
                                            CVNI_LOSS,
                                            cvni_mean_loss_shape,
                                            NULL,
-                                           cvni_mean_loss_forward,
-                                           cvni_mean_loss_backward };
+                                           CVNI_TRAIN(cvni_mean_loss_forward),
+                                           CVNI_TRAIN(cvni_mean_loss_backward) };
 static const cvni_op cvni_op_total_variation = { "total_variation",
                                                  "loss",
                                                  NULL,
                                                  CVNI_LOSS_FLAGS,
                                                  cvni_variation_shape,
                                                  NULL,
-                                                 cvni_variation_forward,
-                                                 cvni_variation_backward };
+                                                 CVNI_TRAIN(cvni_variation_forward),
+                                                 CVNI_TRAIN(cvni_variation_backward) };
 
 cvn_node cvn_mean_loss(cvn_net *net, cvn_node x)
 {
@@ -18957,9 +18979,9 @@ static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
-static const cvni_op cvni_op_softmax_loss = { "softmax_loss",  "loss",          NULL,
-                                              CVNI_LOSS,       cvni_ce_shape,   NULL,
-                                              cvni_ce_forward, cvni_ce_backward };
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS,
+                                              cvni_ce_shape, NULL, CVNI_TRAIN(cvni_ce_forward),
+                                              CVNI_TRAIN(cvni_ce_backward) };
 
 cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 {
@@ -19161,12 +19183,14 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
 }
 
 #define CVNI_LABEL_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_label_shape, NULL, \
-                              cvni_label_forward, cvni_label_backward }
+                              CVNI_TRAIN(cvni_label_forward), CVNI_TRAIN(cvni_label_backward) }
 
-static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_nll_value,
-                                               cvni_nll_back };
+static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"),
+                                               CVNI_TRAIN(cvni_nll_value),
+                                               CVNI_TRAIN(cvni_nll_back) };
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
-                                                        cvni_margin_value, cvni_margin_back };
+                                                        CVNI_TRAIN(cvni_margin_value),
+                                                        CVNI_TRAIN(cvni_margin_back) };
 
 cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
@@ -19301,10 +19325,10 @@ static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
-                                                    NULL,                 CVNI_LOSS_FLAGS,
-                                                    cvni_soft_shape,      NULL,
-                                                    cvni_soft_forward,    cvni_soft_backward };
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss", NULL,
+                                                    CVNI_LOSS_FLAGS, cvni_soft_shape, NULL,
+                                                    CVNI_TRAIN(cvni_soft_forward),
+                                                    CVNI_TRAIN(cvni_soft_backward) };
 
 cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
 {
@@ -19627,19 +19651,23 @@ static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, 
 }
 
 #define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
-                            cvni_row_forward, cvni_row_backward }
+                            CVNI_TRAIN(cvni_row_forward), CVNI_TRAIN(cvni_row_backward) }
 
-static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
-                                             cvni_iou_slope };
-static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
-                                              cvni_giou_slope };
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4,
+                                             CVNI_TRAIN(cvni_iou_value),
+                                             CVNI_TRAIN(cvni_iou_slope) };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4,
+                                              CVNI_TRAIN(cvni_giou_value),
+                                              CVNI_TRAIN(cvni_giou_slope) };
 static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
-                                                 cvni_triplet_value, cvni_triplet_slope };
+                                                 CVNI_TRAIN(cvni_triplet_value),
+                                                 CVNI_TRAIN(cvni_triplet_slope) };
 static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
-                                                     cvni_contrastive_value,
-                                                     cvni_contrastive_slope };
-static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
-                                             cvni_vae_slope };
+                                                     CVNI_TRAIN(cvni_contrastive_value),
+                                                     CVNI_TRAIN(cvni_contrastive_slope) };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0,
+                                             CVNI_TRAIN(cvni_vae_value),
+                                             CVNI_TRAIN(cvni_vae_slope) };
 
 cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
@@ -19954,9 +19982,9 @@ static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
                           cvni_ctc_back_part, &j);
 }
 
-static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
-                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
-                                          cvni_ctc_forward, cvni_ctc_backward };
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_ctc_shape,
+                                          NULL, CVNI_TRAIN(cvni_ctc_forward),
+                                          CVNI_TRAIN(cvni_ctc_backward) };
 
 cvn_ctc_desc cvn_ctc_defaults(void)
 {
@@ -20171,20 +20199,20 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
 }
 
-static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l1_forward, cvni_l1_backward };
-static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l1_forward),
+                                            CVNI_TRAIN(cvni_l1_backward) };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l2_forward),
+                                            CVNI_TRAIN(cvni_l2_backward) };
 static const cvni_op cvni_op_orthogonality = { "orthogonality",
                                                "penalty",
                                                NULL,
                                                CVNI_LOSS,
                                                cvni_orthogonality_shape,
                                                NULL,
-                                               cvni_orthogonality_forward,
-                                               cvni_orthogonality_backward };
+                                               CVNI_TRAIN(cvni_orthogonality_forward),
+                                               CVNI_TRAIN(cvni_orthogonality_backward) };
 
 static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
 {
@@ -20342,7 +20370,7 @@ static const cvni_op cvni_op_features = { "features",
                                           cvni_features_shape,
                                           NULL,
                                           cvni_features_forward,
-                                          cvni_features_backward };
+                                          CVNI_TRAIN(cvni_features_backward) };
 
 cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
 {
@@ -26183,6 +26211,8 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 
 CVNI_COLD_END
 
+CVNI_KERNELS_BEGIN
+
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others
  * ==============================================================================================
@@ -29465,7 +29495,7 @@ static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, 
  *   The last one to three elements go through a vector of their own, so that a value does not
  *   depend on where it stands. */
 
-/* The first n lanes, 1 to 3; 0 in the others. */
+/* The first n lanes, 1 to 4; 0 in the others. */
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
 {
     float part[4] = { 0, 0, 0, 0 };
@@ -29483,6 +29513,14 @@ static CVNI_ALWAYS_INLINE void cvni_store_some4(float *p, int n, cvni_f4 v)
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2, cvni_f4 s3)
 {
     return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
+}
+
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x, one of 1 gives x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    if (slope == 1) return x;
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
 }
 
 /* ---- products of matrices ---- */
@@ -29511,7 +29549,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 #if defined(CVNI_NEON)
 /* gcc loads all of a first and runs out of registers. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
 #else
     #define CVNI_TILE_F4
@@ -29519,7 +29557,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 /* 8 x 8, for the last columns: a vector beyond them is not read. */
 CVNI_TILE_F4
-static void cvni_gemm_8x8_f4(const cvni_tile *t)
+static void cvni_gemm_8x8_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 8];
     const ptrdiff_t line = t->a_line;
@@ -29533,9 +29571,10 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero;
     cvni_f4 c70 = zero, c71 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -29561,7 +29600,7 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
 
 /* 4 x 12, for the last rows of any width. */
 CVNI_TILE_F4
-static void cvni_gemm_4x12_f4(const cvni_tile *t)
+static void cvni_gemm_4x12_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 12];
     const ptrdiff_t line = t->a_line;
@@ -29571,10 +29610,11 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
     cvni_f4 c20 = zero, c21 = zero, c22 = zero;
     cvni_f4 c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
     const int third = t->cols > 8 ? 8 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         const cvni_f4 b2 = CVNI_LOAD4(b + third);
@@ -29593,7 +29633,7 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
 
 /* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
 CVNI_TILE_F4
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 12];
     const ptrdiff_t line = t->a_line;
@@ -29607,13 +29647,14 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero, c62 = zero;
     cvni_f4 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->rows <= 4 || t->cols <= 8) {
-        if (t->rows <= 4) cvni_gemm_4x12_f4(t);
-        else cvni_gemm_8x8_f4(t);
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t, at, at_step);
+        else cvni_gemm_8x8_f4(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + 4);
         const cvni_f4 b2 = CVNI_LOAD4(b + 8);
@@ -29640,7 +29681,7 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
 #else
 /* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
  * registers. A vector beyond the columns is not read. */
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 8];
     const ptrdiff_t line = t->a_line;
@@ -29648,9 +29689,10 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -29666,6 +29708,30 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_store_tile_f4(t, sums, 8);
 }
 #endif
+
+static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
+
+static void cvni_store_rows_f4(const cvni_store *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        int j = 0;
+        for (; s->n - j >= 4; j += 4) {
+            cvni_f4 v = CVNI_ADD4(CVNI_LOAD4(p + j), bias);
+            if (s->add) v = CVNI_ADD4(CVNI_LOAD4(y + j), v);
+            CVNI_STORE4(y + j, cvni_relu4(v, s->slope));
+        }
+        if (j < s->n) {
+            cvni_f4 v = CVNI_ADD4(cvni_load_some4(p + j, s->n - j), bias);
+            if (s->add) v = CVNI_ADD4(cvni_load_some4(y + j, s->n - j), v);
+            cvni_store_some4(y + j, s->n - j, cvni_relu4(v, s->slope));
+        }
+    }
+}
 
 /* What is left over at the ends is done again with what stands before it. */
 static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
@@ -29797,13 +29863,6 @@ static void cvni_add_f4(int n, const float *a, const float *b, float *y)
     for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* As cvni_relu_c; a slope of 0 gives 0, whatever x. */
-static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
-{
-    const cvni_f4 zero = CVNI_ALL4(0);
-    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
-}
-
 static void cvni_relu_f4(int n, float slope, const float *x, float *y)
 {
     int i = 0;
@@ -29822,6 +29881,73 @@ static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *d
         CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
     }
     cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
+}
+
+/* cvni_norm_act of v, scaled and shifted. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_act4(cvni_f4 v, float slope, cvni_f4 most)
+{
+    v = cvni_relu4(v, slope);
+    return CVNI_PICK4(CVNI_GT4(v, most), most, v);
+}
+
+static void cvni_norm_act_f4(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]), most = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 v = CVNI_FMA4(scale, CVNI_LOAD4(x + i), shift);
+        if (more) v = CVNI_ADD4(v, CVNI_LOAD4(more + i));
+        CVNI_STORE4(y + i, cvni_norm_act4(v, f[2], most));
+    }
+    if (i < n) {
+        cvni_f4 v = CVNI_FMA4(scale, cvni_load_some4(x + i, n - i), shift);
+        if (more) v = CVNI_ADD4(v, cvni_load_some4(more + i, n - i));
+        cvni_store_some4(y + i, n - i, cvni_norm_act4(v, f[2], most));
+    }
+}
+
+/* dy where 0 < v < most, else slope*dy. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_masked4(cvni_f4 v, cvni_f4 dy, cvni_f4 slope,
+                                                    cvni_f4 most)
+{
+    const cvni_f4 low = CVNI_MUL4(slope, dy);
+    const cvni_f4 inside = CVNI_PICK4(CVNI_GT4(most, v), dy, low);
+    return CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), inside, low);
+}
+
+static void cvni_norm_sums_f4(int n, const float f[4], float mean, const float *x, const float *y,
+                              const float *dy, float *g, float sum[2])
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]);
+    const cvni_f4 slope = CVNI_ALL4(f[2]), most = CVNI_ALL4(f[3]);
+    const cvni_f4 m = CVNI_ALL4(mean), zero = CVNI_ALL4(0);
+    cvni_f4 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const cvni_f4 x0 = CVNI_LOAD4(x + i), x1 = CVNI_LOAD4(x + i + 4);
+        const cvni_f4 v0 = y ? CVNI_LOAD4(y + i) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 v1 = y ? CVNI_LOAD4(y + i + 4) : CVNI_FMA4(scale, x1, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, CVNI_LOAD4(dy + i), slope, most);
+        const cvni_f4 g1 = cvni_norm_masked4(v1, CVNI_LOAD4(dy + i + 4), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        s1 = CVNI_ADD4(s1, g1);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        t1 = CVNI_FMA4(g1, CVNI_SUB4(x1, m), t1);
+        if (!g) continue;
+        CVNI_STORE4(g + i, g0);
+        CVNI_STORE4(g + i + 4, g1);
+    }
+    for (; i < n; i += 4) {                     /* dy, and so g, is 0 behind the end */
+        const int some = cvni_min(n - i, 4);
+        const cvni_f4 x0 = cvni_load_some4(x + i, some);
+        const cvni_f4 v0 = y ? cvni_load_some4(y + i, some) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, cvni_load_some4(dy + i, some), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        if (g) cvni_store_some4(g + i, some, g0);
+    }
+    sum[0] = CVNI_TOTAL4(CVNI_ADD4(s0, s1));
+    sum[1] = CVNI_TOTAL4(CVNI_ADD4(t0, t1));
 }
 
 static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
@@ -29933,12 +30059,97 @@ static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, floa
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* ---- depthwise ---- */
+
+static CVNI_ALWAYS_INLINE void cvni_stencil_store4(const cvni_stencil *s, float *y, int n,
+                                                   cvni_f4 v)
+{
+    if (s->add) v = CVNI_ADD4(n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n), v);
+    if (s->act) v = CVNI_MIN4(CVNI_ALL4(s->ceiling), cvni_relu4(v, s->slope));
+    if (n >= 4) CVNI_STORE4(y, v);
+    else cvni_store_some4(y, n, v);
+}
+
+/* Four vectors of a row at a time, then one; rows that share a vector elsewhere have one each. */
+static void cvni_stencil_f4(const cvni_stencil *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int r = 0; r < s->rows; r++) {
+        const float *row = s->x + r * s->pitch;
+        float *y = s->y + r * s->ldy;
+        int c = 0;
+        for (; s->cols - c >= 16; c += 16) {
+            cvni_f4 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+            for (int t = 0; t < s->taps; t++) {
+                const cvni_f4 w = CVNI_ALL4(s->w[t]);
+                const float *x = row + s->at[t] + c;
+                s0 = CVNI_FMA4(w, CVNI_LOAD4(x), s0);
+                s1 = CVNI_FMA4(w, CVNI_LOAD4(x + 4), s1);
+                s2 = CVNI_FMA4(w, CVNI_LOAD4(x + 8), s2);
+                s3 = CVNI_FMA4(w, CVNI_LOAD4(x + 12), s3);
+            }
+            cvni_stencil_store4(s, y + c, 4, s0);
+            cvni_stencil_store4(s, y + c + 4, 4, s1);
+            cvni_stencil_store4(s, y + c + 8, 4, s2);
+            cvni_stencil_store4(s, y + c + 12, 4, s3);
+        }
+        for (; c < s->cols; c += 4) {
+            cvni_f4 sum = bias;
+            for (int t = 0; t < s->taps; t++)
+                sum = CVNI_FMA4(CVNI_ALL4(s->w[t]), CVNI_LOAD4(row + s->at[t] + c), sum);
+            cvni_stencil_store4(s, y + c, s->cols - c, sum);
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_add_to4(float *to, cvni_f4 v)
+{
+    CVNI_STORE4(to, CVNI_ADD4(CVNI_LOAD4(to), v));
+}
+
+/* Five taps at a time, the last one again where there are fewer. */
+static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
+{
+    const int last = s->taps - 1;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    for (int t = 0; t <= last; t += 5, sums += 5 * 4) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r++)
+            for (int c = 0; c < s->cols; c += 4) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->cols - c;
+                const cvni_f4 d = n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n);
+                s0 = CVNI_FMA4(d, CVNI_LOAD4(x + at0), s0);
+                s1 = CVNI_FMA4(d, CVNI_LOAD4(x + at1), s1);
+                s2 = CVNI_FMA4(d, CVNI_LOAD4(x + at2), s2);
+                s3 = CVNI_FMA4(d, CVNI_LOAD4(x + at3), s3);
+                s4 = CVNI_FMA4(d, CVNI_LOAD4(x + at4), s4);
+            }
+        cvni_add_to4(sums, s0);
+        if (t + 1 <= last) cvni_add_to4(sums + 4, s1);
+        if (t + 2 <= last) cvni_add_to4(sums + 2 * 4, s2);
+        if (t + 3 <= last) cvni_add_to4(sums + 3 * 4, s3);
+        if (t + 4 <= last) cvni_add_to4(sums + 4 * 4, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
                                               cvni_gemm_tile_f4,
+                                              cvni_tile_at_f4,
+                                              cvni_store_rows_f4,
                                               cvni_pack_rows_f4,
                                               cvni_pack_columns_f4,
+                                              { cvni_wino_input_c,
+                                                cvni_wino_output_c,
+                                                cvni_wino_grad_c,
+                                                cvni_wino_taps_c,
+                                                cvni_wino_taps_grad_c },
                                               cvni_dot_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
@@ -29948,12 +30159,18 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_add_f4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
+                                              cvni_stencil_f4,
+                                              cvni_stencil_sums_f4,
                                               cvni_exp_f4,
                                               cvni_sigmoid_f4,
                                               cvni_tanh_f4,
+                                              cvni_norm_act_f4,
+                                              cvni_norm_sums_f4,
                                               cvni_norm_grad_f4,
                                               cvni_adam_f4 };
 #endif
+
+CVNI_KERNELS_END
 
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have
