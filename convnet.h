@@ -65,8 +65,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>winograd >>depthwise
- *                     >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
+ *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -2193,11 +2193,20 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_FETCH(p) ((void)(p))
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length
-                                                         * scalar */
+/* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
+ * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
+ * kernels. clang has nothing of the kind. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_HOT __attribute__((optimize("O3")))
 #else
     #define CVNI_HOT
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
+    #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
+    #define CVNI_KERNELS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_KERNELS_BEGIN
+    #define CVNI_KERNELS_END
 #endif
 
 /* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
@@ -2230,8 +2239,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #include <wasm_simd128.h>
 #endif
 
-/* A function that only training calls, in a table; NULL without training. The compiler drops what is
- * left without a caller. */
+/* A function that only training calls, in a table; NULL without training. The compiler drops what
+ * is left without a caller. */
 #ifdef CONVNET_NO_TRAIN
     #define CVNI_TRAIN(function) NULL
 #else
@@ -2413,7 +2422,7 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `unit`. */
+ * mr rows of a are read, and columns of b up to a multiple of `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -2424,6 +2433,19 @@ typedef struct cvni_tile {
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
+
+/* Products of rows of two images: out[i*ld + j] += sum over n, r, p of
+ * a[i*a_line + n*a_image + r*a_row + p] * b[at[j] + n*b_image + r*b_row + p],
+ * i < lines <= 4, j < count <= 6, n < images, r < rows, p < width. Nothing else is read. */
+typedef struct cvni_dots {
+    int lines, count;
+    int images, rows, width;
+    const float *a, *b;
+    ptrdiff_t a_line, a_image, a_row, b_image, b_row;
+    const ptrdiff_t *at;
+    float *out;
+    ptrdiff_t ld;
+} cvni_dots;
 
 /* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
  * f: relu below, or x where slope is 1. */
@@ -2470,10 +2492,15 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+#define CVNI_DOTS_ROWS 4
+#define CVNI_DOTS_COLS 6
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
+    int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
@@ -2486,7 +2513,15 @@ typedef struct cvni_kernels {
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     void (*wino[5])(const cvni_lines *s);
+    /* c[rows x cols] += row_bias, col_bias (or NULL); then leaky relu where activate */
+    void (*finish)(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                   const float *col_bias, int activate, float slope);
     float (*dot)(int n, const float *a, const float *b);
+    void (*dots)(const cvni_dots *t);
+    /* out[c*CVNI_DOTS_ROWS + r] = dot of a + r*a_step, b + c*b_step; r < rows <= CVNI_DOTS_ROWS,
+     * c < cols <= dots_cols */
+    void (*line_dots)(int rows, int cols, int n, const float *a, ptrdiff_t a_step, const float *b,
+                 ptrdiff_t b_step, float *out);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
     float (*sum)(int n, const float *x);
@@ -5566,17 +5601,25 @@ CVNI_COLD_END
  *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
  *     taps      line = (channel, tap), k = output position: its transpose
  *
- *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the
- *   blocking: the division into
- *   blocks, and so the number of threads, does not change a bit. source: K. Goto, R. van de Geijn,
- *   ACM TOMS 34(3) */
+ *   Where both operands lie along k and one has few lines, elements are dots instead: tiles of
+ *   lines times lines, vectors along k, nothing packed (a matrix times a vector is the case of one
+ *   line).
+ *
+ *   Every element of C is summed over k in the same order, in chunks that follow from the shape of
+ *   the whole product: the division into blocks, and so the number of threads, does not change a
+ *   bit.       source: K. Goto, R. van de Geijn, ACM TOMS 34(3)      tested: tests/test_gemm.c */
 
-#define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
-#define CVNI_BLOCK_M 512        /* rows of a block of C, about */
-#define CVNI_BLOCK_N 480        /* columns: so many lines of B are packed at once */
-#define CVNI_PART_M 96          /* lines of A that are packed at once; both in L2 */
-#define CVNI_NEAR 1024          /* floats from k to k of lines that are not packed, */
+#define CVNI_KC 512             /* k of a packed panel: those of A stay in L1 */
+#define CVNI_BLOCK_M 1024       /* rows of a block of C, about */
+#define CVNI_BLOCK_N 240        /* columns: so many lines of B are packed at once, */
+#define CVNI_PART_M 96          /* lines of A that are packed at once, */
+#define CVNI_PLACE_M 256        /* or read where they lie: with those of B in L2 */
+#define CVNI_NEAR 512           /* floats from k to k of lines that are not packed, */
 #define CVNI_FEW 16             /* or tiles that read them */
+#define CVNI_DOTS_KC 1024       /* k of products of lines that both lie along k, */
+#define CVNI_DOTS_FLOATS 16384  /* or more, as long as the shorter operand is no larger */
+#define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
+#define CVNI_DOTS_FEW 32        /* lines of the shorter one at most */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 #define CVNI_TURN 32            /* k that are turned through a buffer */
 
@@ -5637,11 +5680,14 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
     }
 }
 
-/* Zeros for the lines that a panel has too few. */
-static void cvni_pack_zeros(int lines, int ks, int width, float *out)
+static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
+
+/* Zeros for the lines that a panel has too few, as far as tiles read them. */
+static void cvni_pack_zeros(const cvni_kernels *kern, int lines, int ks, int width, float *out)
 {
-    for (int k = 0; lines < width && k < ks; k++, out += width)
-        for (int i = lines; i < width; i++) out[i] = 0;
+    const int end = width == kern->nr ? cvni_round_up(lines, kern->reads) : width;
+    for (int k = 0; lines < end && k < ks; k++, out += width)
+        for (int i = lines; i < end; i++) out[i] = 0;
 }
 
 /* The same where taps stand next to each other, up or down: such runs are turned. */
@@ -5669,7 +5715,7 @@ static void cvni_pack_runs(const cvni_kernels *kern, const cvni_operand *o, int 
         k += n;
     }
     if (lines % width == 0) return;
-    cvni_pack_zeros(lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
+    cvni_pack_zeros(kern, lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
 }
 
 /* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
@@ -5683,7 +5729,7 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
-            cvni_pack_zeros(n, some, width, to);
+            cvni_pack_zeros(kern, n, some, width, to);
         }
     }
 }
@@ -5746,7 +5792,7 @@ static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, i
             cvni_pack_run(kern, g, &run[s], tap, g->x + c0 * g->plane, c1 - c0, taps * width,
                           to + run[s].line);
     }
-    cvni_pack_zeros(lines, ks, width, out);
+    cvni_pack_zeros(kern, lines, ks, width, out);
 }
 
 /* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
@@ -5782,7 +5828,7 @@ static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int 
         for (int i = 0; i < lines; i++)
             cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
         kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
-        cvni_pack_zeros(lines, n, width, out);
+        cvni_pack_zeros(kern, lines, n, width, out);
     }
 }
 
@@ -5808,12 +5854,10 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
         else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
-            cvni_pack_zeros(n, ks, width, out);
+            cvni_pack_zeros(kern, n, ks, width, out);
         } else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
-
-static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
 
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
@@ -5827,7 +5871,11 @@ static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 {
     const size_t lines = (size_t)cvni_block(m, CVNI_PART_M, kern->mr) +
                          (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    return cvni_align(lines * (size_t)cvni_min(k, CVNI_KC) * sizeof(float));
+    const int few = cvni_min(cvni_min(m, n), CVNI_DOTS_FEW);
+    const int most = cvni_max(few * CVNI_DOTS_KC, CVNI_DOTS_FLOATS);
+    const size_t turned = (size_t)(k < most / few ? few * k : most);
+    return cvni_align(cvni_max_size(lines * (size_t)cvni_min(k, CVNI_KC), turned) *
+                      sizeof(float));
 }
 
 /* Lines of an operand as the tiles read them, panel by panel: packed, or where they lie. */
@@ -5867,21 +5915,21 @@ static cvni_panels cvni_pack_panels(const cvni_kernels *kern, const cvni_operand
     return cvni_packed_panels(packed, ks, width);
 }
 
-/* A plain matrix in place; the last lines are packed if tiles would read beyond them. unit: tiles
- * read multiples of that. */
+/* A plain matrix in place; the last lines are packed if tiles would read beyond them. reads: tiles
+ * read multiples of that; last: lines of the last panel. */
 static cvni_panels cvni_place_panels(const cvni_kernels *kern, const cvni_operand *o, int line0,
-                                     int lines, int k0, int ks, int width, int unit, float *packed)
+                                     int lines, int k0, int ks, int width, int reads, int last,
+                                     float *packed)
 {
-    const int last = cvni_last_lines(lines, width, unit);
     cvni_panels s;
     s.p = o->p + line0 * o->line_step + k0 * o->k_step;
     s.width = width;
     s.next = width * o->line_step;
     s.line = o->line_step;
     s.k = o->k_step;
-    s.edge = last % unit ? lines - last : INT_MAX;
+    s.edge = last % reads ? lines - last : INT_MAX;
     s.packed = packed;
-    if (last % unit) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
+    if (last % reads) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
     return s;
 }
 
@@ -5913,21 +5961,9 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = i == 0 && far && ns - j >= 2 * kern->nr ? kern->nr : 0;
+            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
-    }
-}
-
-/* Bias and activation on a finished block, still in the cache. */
-static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns)
-{
-    for (int i = 0; i < ms; i++) {
-        float *c = g->c + (m0 + i) * g->ldc + n0;
-        if (g->row_bias) kern->scale_shift(ns, 1, g->row_bias[m0 + i], c, c);
-        if (g->col_bias) kern->add(ns, c, g->col_bias + n0, c);
-        if (g->activate) kern->relu(ns, g->slope, c, c);
     }
 }
 
@@ -5938,33 +5974,126 @@ static int cvni_in_place(const cvni_operand *o, int uses)
     return cvni_is_plain(o) && o->line_step == 1 && (o->k_step <= CVNI_NEAR || uses <= CVNI_FEW);
 }
 
+/* ---- dots: both operands lie along k, one has few lines ---- */
+
+/* Whether each element is computed as the product of two lines, in vectors along k: the longer
+ * operand is then read once and in place, and no lane is wasted; what it costs is a sum over lanes
+ * for each element. Both costs are in multiply-adds of vectors; packing and summing as measured. */
+static int cvni_is_dots(const cvni_kernels *kern, const cvni_gemm *g)
+{
+    const cvni_operand *many = g->n > g->m ? &g->b : &g->a;
+    const cvni_operand *few = g->n > g->m ? &g->a : &g->b;
+    const double sums = (double)g->m * g->n;
+    const double dots = sums * g->k / kern->unit * (kern->dots_cols > 1 ? 1 : 2) + 6 * sums;
+    const double tiles = (double)cvni_round_up(g->m, 4) * cvni_ceil_div(g->n, kern->unit) * g->k +
+                         (g->b.k_step == 1 ? 0.8 * g->n * g->k : 0);
+    return cvni_min(g->m, g->n) <= CVNI_DOTS_FEW && cvni_is_plain(many) && many->k_step == 1 &&
+           cvni_is_plain(few) && (few->k_step == 1 || few->line_step == 1) && dots < tiles;
+}
+
+/* A tile of dots into C from row i, column j on; turned: the dots' rows are columns of C. */
+static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols, int turned,
+                            int add, int last, const float *dots)
+{
+    const ptrdiff_t r_step = turned ? 1 : g->ldc;
+    const ptrdiff_t c_step = turned ? g->ldc : 1;
+    const float *m_bias = last && g->row_bias ? g->row_bias + i : NULL;
+    const float *n_bias = last && g->col_bias ? g->col_bias + j : NULL;
+    const float *r_bias = turned ? n_bias : m_bias;
+    const float *c_bias = turned ? m_bias : n_bias;
+    float *to = g->c + i * g->ldc + j;
+    for (int c = 0; c < cols; c++, to += c_step, dots += CVNI_DOTS_ROWS) {
+        for (int r = 0; r < rows; r++) {
+            float v = dots[r];
+            if (add) v += to[r * r_step];
+            if (r_bias) v += r_bias[r];
+            if (c_bias) v += c_bias[c];
+            if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
+            to[r * r_step] = v;
+        }
+    }
+}
+
+/* One block of C. Sums are over chunks of k that depend on the whole product alone. */
+static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, float *scratch)
+{
+    const int turned = g->n > g->m;
+    const cvni_operand *many = turned ? &g->b : &g->a;
+    const cvni_operand *few = turned ? &g->a : &g->b;
+    const int i0 = turned ? n0 : m0;
+    const int i1 = i0 + (turned ? ns : ms);
+    const int j0 = turned ? m0 : n0;
+    const int count = turned ? ms : ns;
+    const int cols = cvni_ceil_div(count, cvni_ceil_div(count, kern->dots_cols));
+    const int depth = cvni_max(CVNI_DOTS_KC, CVNI_DOTS_FLOATS / cvni_min(g->m, g->n));
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < g->k; k += depth) {
+        const int ks = cvni_min(depth, g->k - k);
+        const float *b = few->p + j0 * few->line_step + k * few->k_step;
+        ptrdiff_t b_step = few->line_step;
+        if (few->k_step != 1) {
+            kern->pack_rows(ks, count, b, few->k_step, ks, scratch);
+            b = scratch;
+            b_step = ks;
+        }
+        for (int part = i0; part < i1; part += CVNI_DOTS_M) {
+            const int end = cvni_min(i1, part + CVNI_DOTS_M);
+            for (int j = 0; j < count; j += cols) {
+                const int c = cvni_min(cols, count - j);
+                for (int i = part; i < end; i += CVNI_DOTS_ROWS) {
+                    const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
+                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
+                               b + j * b_step, b_step, dots);
+                    cvni_dots_store(g, turned ? j0 + j : i, turned ? i : j0 + j, rows, c, turned,
+                                    g->add || k > 0, k + ks == g->k, dots);
+                }
+            }
+        }
+    }
+}
+
+/* k of a chunk: equal ones of at most CVNI_KC. */
+static int cvni_gemm_depth(int k)
+{
+    return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
                             int ns, void *scratch)
 {
-    const int part = cvni_block(ms, CVNI_PART_M, kern->mr);
-    const int depth = cvni_min(g->k, CVNI_KC);
+    const int depth = cvni_gemm_depth(g->k);
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
+    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
     float *packed_a = (float *)scratch;
-    float *packed_b = packed_a + (ptrdiff_t)part * depth;
-    for (int k0 = 0; k0 < g->k; k0 += CVNI_KC) {
-        const int ks = cvni_min(CVNI_KC, g->k - k0);
+    float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
+    if (cvni_is_dots(kern, g)) {
+        cvni_dots_block(kern, g, m0, ms, n0, ns, packed_a);
+        return;
+    }
+    for (int k0 = 0; k0 < g->k; k0 += depth) {
+        const int ks = cvni_min(depth, g->k - k0);
         const cvni_panels b =
             b_in_place
-                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->unit, packed_b)
+                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->reads,
+                                    cvni_last_lines(ns, kern->nr, kern->unit), packed_b)
                 : cvni_pack_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, packed_b);
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
                 a_in_place
-                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr, packed_a)
+                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
+                                        rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
             if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                cvni_gemm_store(kern, g, i, rows, n0, ns);
+                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
+                             g->row_bias ? g->row_bias + i : NULL,
+                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
         }
     }
 }
@@ -6548,6 +6677,8 @@ struct cvni_conv_job {
     float *to;                          /* image or weights that it makes */
     int add;                            /* to += instead of to = */
     const float *weight, *bias;         /* bias: NULL for none */
+    float *bias_to;                     /* gradient of the bias that is still to be added to, or
+                                         * NULL */
     const cvni_layer *act;              /* activation on the store, or NULL; down alone */
 };
 
@@ -6788,79 +6919,11 @@ static void cvni_conv_up(cvni_conv_job *j, double cost)
     cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
 }
 
-/* Slices of the batch in the product of the weights: enough for a few threads where the product
- * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
- * threads. */
-static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
-{
-    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
-    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
-}
-
-static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    const int blocks = j->blocks.rows * j->blocks.cols;
-    const int positions = c->OH * c->OW;
-    for (int t = begin; t < end; t++) {
-        const int slice = t / blocks / c->G;
-        const int g = t / blocks % c->G;
-        const int n0 = (int)((int64_t)c->N * slice / j->slices);
-        const int n1 = (int)((int64_t)c->N * (slice + 1) / j->slices);
-        cvni_gemm p;
-        memset(&p, 0, sizeof p);
-        p.m = c->MG;
-        p.n = c->K;
-        p.k = positions;
-        p.ldc = c->K;
-        p.c = (j->slices > 1 ? (float *)j->work + (ptrdiff_t)slice * c->M * c->K
-                             : j->to) +
-              (ptrdiff_t)g * c->MG * c->K;
-        for (int n = n0; n < n1; n++) {
-            const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
-            p.a = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), positions, 1);
-            p.b = cvni_conv_operand(c, &patches, 1);
-            p.add = n > n0 || j->slices == 1;
-            cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
-        }
-    }
-}
-
-/* to += the slices, in order; tasks are filters. */
-static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const int K = j->c.K;
-    (void)worker;
-    for (int f = begin; f < end; f++) {
-        float *dw = j->to + (ptrdiff_t)f * K;
-        for (int s = 0; s < j->slices; s++)
-            j->net->k->add(K, dw,
-                           (const float *)j->work + ((ptrdiff_t)s * j->c.M + f) * K,
-                           dw);
-    }
-}
-
-static void cvni_conv_weight(cvni_conv_job *j, double cost)
-{
-    const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    j->slices = cvni_conv_slices(net, c);
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
-                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
-    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_weight_part, j);
-    if (j->slices > 1)
-        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
-}
-
 static int cvni_conv_gemm_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
     (void)net;
     (void)c;
-    (void)pass;
-    return CVNI_CHOSEN;
+    return pass == CVNI_WEIGHTS ? CVNI_CANNOT : CVNI_CHOSEN;
 }
 
 static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -6870,11 +6933,6 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
-    } else if (pass == CVNI_WEIGHTS) {
-        const int slices = cvni_conv_slices(net, c);
-        n->scratch = cvni_gemm_scratch(kern, c->MG, c->K, c->OH * c->OW);
-        if (slices > 1)
-            n->work = cvni_mul_size((size_t)slices * (size_t)c->M, (size_t)c->K * sizeof(float));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -6891,8 +6949,7 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
-    else if (pass == CVNI_UP) cvni_conv_up(j, cost);
-    else cvni_conv_weight(j, cost);
+    else cvni_conv_up(j, cost);
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
@@ -7631,6 +7688,561 @@ static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
                                                cvni_direct_pack, cvni_direct_run };
+/* ================================================================================================
+ * >>conv-weights   gradient of the weights and the bias, without patches
+ * ==============================================================================================
+ *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
+ *   cut into frames: some whole images, or a strip of one. A frame holds what they read of B in a
+ *   layout in which taps need no copies of their own; both it and the part of S stay in L2.
+ *
+ *     channels last  [row][column][channel]: what a position reads through a kernel row is one run
+ *                    of KW*channels floats. For each kernel row dW[M x KW*channels] +=
+ *                    S[M x positions] F[positions x KW*channels] is a matrix product: the tile of
+ *                    >>gemm, told where each position reads. S lies in place, or, for
+ *                    positions of several images or an odd number of filters, in a copy
+ *                    [M][row][image][column]. Rows of S that read padding are left out.
+ *     patches        [position][channel][tap], made from that for a single image with few positions
+ *                    and many filters: the tiles then add to dW itself, which is the larger work
+ *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
+ *                    dW is dot products of rows of S, in place, with rows of the frame.
+ *
+ *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
+ *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
+
+#define CVNI_DW_FRAME 65536                /* floats of a frame, about */
+#define CVNI_DW_POSITIONS 1024       /* of whole images in a frame, about */
+#define CVNI_DW_SUMS 262144                /* floats of sums that a task keeps */
+#define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
+
+typedef struct cvni_dw_cut {
+    int planes, patches;                /* the layout; neither: channels last */
+    int direct;                         /* tiles write weights, not sums of another order */
+    int channels, channel_blocks;       /* of a block, of a group */
+    int filters, filter_blocks;
+    int rows, cols;                     /* positions of a strip */
+    int row_strips, col_strips;
+    int images;                         /* of a frame: 1 if images are cut into strips */
+    int frames, slices;                 /* of the batch */
+    ptrdiff_t image, tail;              /* floats of an image in the frame, at most; of the rest */
+    int copies;                         /* S is copied */
+    ptrdiff_t line;                     /* of a filter in the copy */
+} cvni_dw_cut;
+
+/* Elements of an axis that n neighbouring positions read, at most. */
+static int cvni_axis_span(const cvni_axis *a, int n)
+{
+    const int64_t reach = ((int64_t)n - 1) * a->stride + (int64_t)(a->kernel - 1) * a->dilation + 1;
+    const int64_t reads = (int64_t)n * a->kernel;
+    return (int)(reach < a->big || reads < a->big ? (reach < reads ? reach : reads) : a->big);
+}
+
+/* Columns between the first and the last that n positions read, both included. */
+static int cvni_axis_reach(const cvni_axis *a, int n)
+{
+    return (n - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
+}
+
+/* Sizes for strips of f->rows x f->cols. Returns the floats of an image. */
+static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
+{
+    const cvni_axis *a = c->axis;
+    if (f->planes) {
+        cvni_frame planes = cvni_frame_of(c);
+        cvni_frame_cut(&planes, 1, 0, f->rows, 0, f->cols);
+        f->image = c->CG * cvni_frame_channel(&planes);
+        f->tail = cvni_frame_tail(&planes);
+    } else {
+        const int height = cvni_axis_span(&a[0], cvni_max(1, f->rows / a[1].small)) *
+                           cvni_axis_span(&a[1], cvni_min(f->rows, a[1].small));
+        const ptrdiff_t row = (ptrdiff_t)cvni_axis_reach(&a[2], f->cols) * f->channels;
+        f->image = height * row;
+        f->tail = row + CVNI_FRAME_SLACK;
+    }
+    return f->image;
+}
+
+/* The share of a tile's lanes that n floats fill. */
+static double cvni_lanes_used(int n, int unit) { return (double)n / cvni_round_up(n, unit); }
+
+/* Whether dot products of planes waste fewer lanes than channels last. */
+static int cvni_planes_win(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    const int run = a[2].dilation == 1 ? c->KW * c->CG : c->CG;
+    return a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1 && c->CG <= 16 &&
+           cvni_lanes_used(c->OW, kern->unit) * 0.85 >
+               cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+}
+
+/* Cuts images into strips until one fits. Rows of a volume are cut between its planes alone. */
+static void cvni_dw_strips(const cvni_conv *c, cvni_dw_cut *f, int positions)
+{
+    const int unit = c->axis[0].small > 1 ? c->axis[1].small : 1;
+    f->rows = c->OH;
+    f->cols = c->OW;
+    while ((f->rows > unit || f->cols > 64) &&
+           (cvni_dw_size(c, f) > CVNI_DW_FRAME || (double)f->rows * f->cols > positions)) {
+        if (f->rows > unit) f->rows = cvni_ceil_div(f->rows / unit, 2) * unit;
+        else f->cols = cvni_ceil_div(f->cols, 2);
+    }
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->rows = cvni_round_up(cvni_ceil_div(c->OH, f->row_strips), unit);
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    f->cols = cvni_ceil_div(c->OW, f->col_strips);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    cvni_dw_size(c, f);
+}
+
+/* The division of the work; it grows with the batch in all its parts. */
+static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
+{
+    const int mr = net->k->mr;
+    cvni_dw_cut f;
+    int strips, want, positions;
+    memset(&f, 0, sizeof f);
+    f.planes = cvni_planes_win(net->k, c);
+    f.channel_blocks = f.planes ? 1 : cvni_ceil_div(c->CG, c->KW == 1 ? 192 : 96);
+    f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
+    f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+    cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
+        f.channels = cvni_round_up(f.channels / 2, 16);
+        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
+    }
+    strips = f.row_strips * f.col_strips;
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
+                2 * f.rows * f.cols <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
+    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    want = cvni_max(1, 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks));
+    positions = f.rows * f.cols;
+    f.images = 1;
+    if (strips == 1) {
+        f.images = (int)cvni_min(CVNI_DW_FRAME / (int)cvni_min(CVNI_DW_FRAME, (int)f.image),
+                                 cvni_ceil_div(f.planes ? 2 * CVNI_DW_POSITIONS
+                                                        : CVNI_DW_POSITIONS, positions));
+        f.images = cvni_max(1, cvni_min(f.images, c->N / want));
+    }
+    f.frames = cvni_ceil_div(c->N, f.images) * strips;
+    f.slices = cvni_min(want, f.frames);
+    f.copies = !f.planes && (f.images > 1 || f.col_strips > 1 || c->MG % mr != 0);
+    f.line = cvni_round_up(f.images * positions, 16) + 16;
+    return f;
+}
+
+/* Lines of the next dots of `left`: 3 and 3 rather than 4 and 2. */
+static int cvni_dots_lines(int left) { return left == 6 || left == 5 || left <= 3 ? cvni_min(left, 3) : 4; }
+
+/* One task at work: its part of the scratch and what its frame holds. */
+typedef struct cvni_dw_task {
+    const cvni_conv_job *j;
+    const cvni_conv *c;
+    cvni_dw_cut f;
+    int g, c0, channels, m0, filters;
+    int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
+    const float *big, *small;                   /* of image n0: first channel, first filter */
+    ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
+    int *at;                                    /* [KH][positions]: where they read in the frame */
+    ptrdiff_t *tap;                             /* planes, [K]: what the first position reads */
+    int *row_of;                                /* [H]: rows of the frame, 0 is a row of zeros */
+    float *frame, *copy, *patches, *sums;
+} cvni_dw_task;
+
+/* Gives the task its part of the scratch, or with NULL tells its size. */
+static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const size_t positions = (size_t)f->images * (size_t)f->rows * (size_t)f->cols;
+    const size_t frame = (size_t)f->images * (size_t)f->image + (size_t)f->tail;
+    const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
+    const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
+                                        (size_t)f->line : 0;
+    const size_t patches = f->patches ? positions * turned : 0;
+    const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
+    size_t n = 0;
+    t->at = (int *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? 0 : (size_t)c->KH * positions * sizeof(int));
+    t->tap = (ptrdiff_t *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? (size_t)c->K * sizeof(ptrdiff_t) : 0);
+    t->row_of = (int *)(void *)(scratch + n);
+    n += cvni_align((size_t)c->H * sizeof(int));
+    t->frame = (float *)(void *)(scratch + n);
+    n += cvni_align(cvni_max_size(frame, turned) * sizeof(float));
+    t->copy = (float *)(void *)(scratch + n);
+    n += cvni_align(copy * sizeof(float));
+    t->patches = (float *)(void *)(scratch + n);
+    n += cvni_align(patches * sizeof(float));
+    t->sums = (float *)(void *)(scratch + n);
+    return n + cvni_align(sums * sizeof(float));
+}
+
+/* Which rows of B the frame holds, and in which order. Returns how many, the zeros included. */
+static int cvni_number_rows(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    int count = 1;
+    for (int r = 0; r < c->H; r++) t->row_of[r] = -1;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) if (rows[i] >= 0) t->row_of[rows[i]] = 0;
+    }
+    for (int r = 0; r < c->H; r++) if (t->row_of[r] == 0) t->row_of[r] = count++;
+    return count;
+}
+
+/* One row of one image, channels last. */
+static void cvni_last_row(const cvni_dw_task *t, const float *x, float *out)
+{
+    const cvni_conv *c = t->c;
+    const cvni_axis *a = &c->axis[2];
+    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
+    const int first = t->col0 * a->stride - a->pad;     /* column of B that column 0 is */
+    const int width = cvni_axis_reach(a, t->cols);
+    const int begin = cvni_min(width, cvni_max(0, -first));
+    const int end = cvni_max(begin, cvni_min(width, c->W - first));
+    if (begin < end)
+        t->j->net->k->pack_rows(t->channels, end - begin, x + first + begin, plane, t->channels,
+                                out + (ptrdiff_t)begin * t->channels);
+    for (int i = begin > 0 ? 0 : end; i < width; i = i + 1 == begin ? end : i + 1) {
+        const int from = cvni_pad_index(first + i, c->W, c->d->pad_mode);
+        float *to = out + (ptrdiff_t)i * t->channels;
+        if (from < 0) cvni_zero(to, (size_t)t->channels);
+        else for (int k = 0; k < t->channels; k++) to[k] = x[k * plane + from];
+    }
+}
+
+static void cvni_make_last(const cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    cvni_zero(t->frame, (size_t)t->pitch);
+    for (int n = 0; n < t->images; n++)
+        for (int r = 0; r < c->H; r++)
+            if (t->row_of[r] > 0)
+                cvni_last_row(t, t->big + (ptrdiff_t)n * c->C * c->H * c->W + (ptrdiff_t)r * c->W,
+                              t->frame + n * t->image + t->row_of[r] * t->pitch);
+}
+
+/* S of the frame as [filter][row][image][column]; filters that a tile reads too many are 0. */
+static void cvni_copy_small(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int mr = kern->mr;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            kern->pack_columns(t->cols, t->rows,
+                               t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW, c->OW,
+                               t->images * t->cols, t->copy + m * t->f.line + n * t->cols);
+    for (int m = t->filters; m < cvni_round_up(t->filters, mr); m++)
+        cvni_zero(t->copy + m * t->f.line, (size_t)t->f.line);
+}
+
+/* Where each position reads through each kernel row. */
+static void cvni_last_table(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const int step = c->axis[2].stride * t->channels;
+    int *to = t->at;
+    t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
+    t->image = (cvni_number_rows(t) - 1) * t->pitch;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) {
+            for (int n = 0; n < t->images; n++) {
+                int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
+                for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
+            }
+        }
+    }
+}
+
+/* A product: to[filter*ld + i] += sum over k positions from `first` on of S[filter][p] *
+ * b[at[p] + i], i < n. */
+static void cvni_dw_tiles(const cvni_dw_task *t, int first, int k, const float *b, const int *at,
+                          int n, float *to, ptrdiff_t ld)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int depth = cvni_ceil_div(k, cvni_ceil_div(k, CVNI_DW_DEPTH));
+    const float *a = t->f.copies ? t->copy : t->small;
+    const int last = cvni_last_lines(n, kern->nr, kern->unit);
+    cvni_tile tile;
+    tile.add = 1;
+    tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)t->c->OH * t->c->OW;
+    tile.a_k = 1;
+    tile.b_k = 0;
+    tile.ahead = 0;
+    tile.ldc = ld;
+    for (int p = 0; p < k; p += depth) {
+        tile.k = cvni_min(depth, k - p);
+        for (int j = 0; j < n; j += tile.cols) {
+            tile.cols = n - j == last ? last : cvni_min(kern->nr, n - last - j);
+            tile.b = b + j;
+            for (int m = 0; m < t->filters; m += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->filters - m);
+                tile.a = a + m * tile.a_line + first + p;
+                tile.c = to + m * ld + j;
+                kern->tile_at(&tile, at + p);
+            }
+        }
+    }
+}
+
+/* Kernel row by kernel row; where the kernel is dilated, tap by tap. */
+static void cvni_last_products(const cvni_dw_task *t, float *to, ptrdiff_t ld)
+{
+    const cvni_conv *c = t->c;
+    const int dilation = c->axis[2].dilation;
+    const int runs = dilation == 1 ? 1 : c->KW;
+    const int run = c->KW / runs * t->channels;
+    const int width = t->images * t->cols;              /* positions of a row */
+    for (int k = 0; k < c->KH; k++, to += c->KW * t->channels) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        const int *at = t->at + (ptrdiff_t)k * t->rows * width;
+        int begin = 0;
+        int end = t->rows;
+        while (begin < end && rows[begin] < 0) begin++;
+        while (end > begin && rows[end - 1] < 0) end--;
+        for (int i = 0; i < runs && begin < end; i++)
+            cvni_dw_tiles(t, begin * width, (end - begin) * width, t->frame + i * dilation * run,
+                          at + begin * width, run, to + i * run, ld);
+    }
+}
+
+/* The frame with each patch for itself, in the order of the weights. */
+static void cvni_patches_products(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    const int positions = t->rows * t->cols;
+    const int step = c->axis[2].dilation * t->channels;
+    for (int p = 0; p < positions; p++) {
+        for (int k = 0; k < c->taps; k++) {
+            const float *from = t->frame + t->at[(ptrdiff_t)(k / c->KW) * positions + p] +
+                                k % c->KW * step;
+            float *out = t->patches + (ptrdiff_t)p * count + k;
+            for (int i = 0; i < t->channels; i++) out[(ptrdiff_t)i * c->taps] = from[i];
+        }
+    }
+    for (int p = 0; p < positions; p++) t->at[p] = p * count;
+    cvni_dw_tiles(t, 0, positions, t->patches, t->at, count, to, c->K);
+}
+
+/* Sums [filter][tap][channel] to weights [filter][channel][tap]. */
+static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    for (int m = 0; m < t->filters; m++, to += c->K) {
+        float *turned = add ? t->frame : to;
+        kern->pack_rows(c->taps, t->channels, t->sums + (ptrdiff_t)m * count, t->channels, c->taps,
+                        turned);
+        if (add) kern->add(count, to, turned, to);
+    }
+}
+
+static void cvni_planes_products(cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int n = t->images;
+    cvni_frame f = cvni_frame_of(c);
+    cvni_dots dots;
+    cvni_frame_cut(&f, n, t->row0, t->rows, t->col0, t->cols);
+    cvni_frame_fill(t->j->net->k, &f, t->big, (ptrdiff_t)c->C * c->H * c->W,
+                    (ptrdiff_t)c->H * c->W, c->W, c->CG, t->frame);
+    for (int k = 0; k < c->K; k++)
+        t->tap[k] = k / c->taps * cvni_frame_channel(&f) +
+                    cvni_frame_at(&f, k % c->taps / c->KW * c->axis[1].dilation,
+                                  k % c->KW * c->axis[2].dilation);
+    dots.images = n;
+    dots.rows = t->rows;
+    dots.width = t->cols;
+    dots.a_line = (ptrdiff_t)c->OH * c->OW;
+    dots.a_image = c->M * dots.a_line;
+    dots.a_row = c->OW;
+    dots.b = t->frame;
+    dots.b_image = (ptrdiff_t)f.h.pitch * f.w.pitch;
+    dots.b_row = f.w.pitch;
+    dots.ld = c->K;
+    for (int m = 0; m < t->filters; m += dots.lines) {
+        dots.lines = cvni_dots_lines(t->filters - m);
+        dots.a = t->small + m * dots.a_line;
+        for (int k = 0; k < c->K; k += dots.count) {
+            dots.count = cvni_min(6, c->K - k);
+            dots.at = t->tap + k;
+            dots.out = to + (ptrdiff_t)m * c->K + k;
+            t->j->net->k->dots(&dots);
+        }
+    }
+}
+
+/* Bias += sums of S over the frame. */
+static void cvni_dw_bias(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int whole = t->cols == c->OW;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < (whole ? 1 : t->rows); r++)
+                to[m] += kern->sum(whole ? t->rows * t->cols : t->cols,
+                                   t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW +
+                                       (ptrdiff_t)r * c->OW);
+}
+
+/* Frame i of the batch. */
+static void cvni_dw_place(cvni_dw_task *t, int i)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const int strip = i % (f->row_strips * f->col_strips);
+    t->n0 = i / (f->row_strips * f->col_strips) * f->images;
+    t->images = cvni_min(f->images, c->N - t->n0);
+    t->row0 = strip / f->col_strips * f->rows;
+    t->rows = cvni_min(f->rows, c->OH - t->row0);
+    t->col0 = strip % f->col_strips * f->cols;
+    t->cols = cvni_min(f->cols, c->OW - t->col0);
+    t->big = t->j->big + cvni_conv_big_at(c, t->n0, t->g) + (ptrdiff_t)t->c0 * c->H * c->W;
+    t->small = t->j->small + cvni_conv_small_at(c, t->n0, t->g) +
+               ((ptrdiff_t)t->m0 * c->OH + t->row0) * c->OW + t->col0;
+}
+
+/* The frame that the task stands at. */
+static void cvni_dw_frame(cvni_dw_task *t, float *to)
+{
+    if (t->f.planes) {
+        cvni_planes_products(t, to);
+        return;
+    }
+    cvni_make_last(t);
+    if (t->f.copies) cvni_copy_small(t);
+    if (t->f.patches) cvni_patches_products(t, to);
+    else if (t->f.direct) cvni_last_products(t, to, t->c->K);
+    else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
+/* The frames of slice s for one block of channels and one of filters, to += or = . */
+static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int add)
+{
+    const cvni_dw_cut *f = &t->f;
+    const int begin = (int)((int64_t)f->frames * s / f->slices);
+    const int end = (int)((int64_t)f->frames * (s + 1) / f->slices);
+    const int count = t->channels * t->c->taps;
+    to += (ptrdiff_t)t->c0 * t->c->taps;
+    if (bias && !add) cvni_zero(bias, (size_t)t->filters);
+    for (int m = 0; f->direct && !add && m < t->filters; m++)
+        cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
+    if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
+    for (int i = begin; i < end; i++) {
+        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
+        cvni_dw_place(t, i);
+        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
+                           rows != t->rows || cols != t->cols))
+            cvni_last_table(t);
+        if (bias) cvni_dw_bias(t, bias);
+        cvni_dw_frame(t, to);
+    }
+    if (!f->direct) cvni_last_store(t, to, add);
+}
+
+/* Sums of a slice: weights [M][K], bias [M]. The only slice adds to the gradients themselves. */
+static void cvni_conv_weights_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_dw_task t;
+    memset(&t, 0, sizeof t);
+    t.j = j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(j->net, c);
+    cvni_dw_scratch(&t, (char *)cvni_scratch(j->net, worker));
+    for (int i = begin; i < end; i++) {
+        const int block = i / t.f.slices;
+        const int s = i % t.f.slices;
+        const int single = t.f.slices == 1;
+        float *to = single ? j->to : (float *)j->work + (ptrdiff_t)s * c->M * (c->K + 1);
+        float *bias = single ? j->bias_to : to + (ptrdiff_t)c->M * c->K;
+        t.g = block / (t.f.channel_blocks * t.f.filter_blocks);
+        t.c0 = block / t.f.filter_blocks % t.f.channel_blocks * t.f.channels;
+        t.channels = cvni_min(t.f.channels, c->CG - t.c0);
+        t.m0 = block % t.f.filter_blocks * t.f.filters;
+        t.filters = cvni_min(t.f.filters, c->MG - t.m0);
+        to += ((ptrdiff_t)t.g * c->MG + t.m0) * c->K;
+        if (!j->bias_to || t.c0 > 0) bias = NULL;
+        if (bias) bias += t.g * c->MG + t.m0;
+        cvni_dw_slice(&t, s, to, bias, single);
+    }
+}
+
+/* The gradients += the slices, in order; tasks are filters. */
+static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const int M = j->c.M, K = j->c.K;
+    (void)worker;
+    for (int s = 0; s < j->slices; s++) {
+        const float *from = (const float *)j->work + (ptrdiff_t)s * M * (K + 1);
+        j->net->k->add((end - begin) * K, j->to + (ptrdiff_t)begin * K,
+                       from + (ptrdiff_t)begin * K, j->to + (ptrdiff_t)begin * K);
+        from += (ptrdiff_t)M * K;
+        for (int m = begin; j->bias_to && m < end; m++) j->bias_to[m] += from[m];
+    }
+}
+
+static int cvni_conv_weights_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    (void)net;
+    (void)c;
+    return pass == CVNI_WEIGHTS ? CVNI_CHOSEN : CVNI_CANNOT;
+}
+
+static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                    cvni_conv_needs *n)
+{
+    cvni_conv one = *c;
+    cvni_dw_task t;
+    cvni_conv_job j;
+    (void)pass;
+    memset(&j, 0, sizeof j);
+    j.net = (cvn_net *)net;
+    t.j = &j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(net, c);
+    n->scratch = cvni_dw_scratch(&t, NULL);
+    one.N = 1;                                  /* patches */
+    t.c = &one;
+    t.f = cvni_dw_cut_of(net, &one);
+    n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
+    t.f = cvni_dw_cut_of(net, c);
+    if (t.f.slices > 1)
+        n->work = cvni_mul_size((size_t)t.f.slices * (size_t)c->M,
+                                ((size_t)c->K + 1) * sizeof(float));
+}
+
+static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_dw_cut f = cvni_dw_cut_of(j->net, c);
+    (void)pass;
+    j->slices = f.slices;
+    cvni_parallel_for(j->net, c->G * f.channel_blocks * f.filter_blocks * f.slices, cost,
+                      cvni_conv_weights_part, j);
+    if (f.slices > 1)
+        cvni_parallel_for(j->net, c->M, (double)f.slices * c->M * c->K, cvni_conv_add_slices_part,
+                          j);
+    j->bias_to = NULL;
+}
+
+static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
+                                                cvni_conv_weights_needs, NULL,
+                                                cvni_conv_weights_run };
 
 /* ================================================================================================
  * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
@@ -8995,7 +9607,8 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
 static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
-                                                      &cvni_way_direct, &cvni_way_gemm };
+                                                      &cvni_way_weights, &cvni_way_direct,
+                                                      &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -9031,7 +9644,8 @@ static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double c
     way->run(j, pass, cost);
 }
 
-/* db += the sums of dy over the batch and the positions; tasks are channels of y. */
+/* db += the sums of dy over the batch and the positions; tasks are channels of y. The ways of a
+ * convolution that is not transposed do that themselves as they read dy, or leave it to this. */
 static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
@@ -9043,7 +9657,7 @@ static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
         for (int n = 0; n < y.dim[0]; n++)
             sum += (double)j->net->k->sum(positions,
                                           j->l->dy + ((ptrdiff_t)n * y.dim[1] + f) * positions);
-        j->to[f] += (float)sum;
+        j->bias_to[f] += (float)sum;
     }
 }
 
@@ -9076,14 +9690,16 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     const double cost = 2 * l->macs * j.c.N;
     cvni_layer *x = cvni_in(net, l, 0);
     const int transposed = j.c.d->transposed;
-    j.to = cvni_weights_grad(net, l, 1);
-    if (j.to)
-        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
-                          cvni_conv_bias_part, &j);
+    float *bias = cvni_weights_grad(net, l, 1);
     j.big = transposed ? l->dy : x->y;
     j.small = transposed ? x->y : l->dy;
+    j.bias_to = transposed ? NULL : bias;
     j.to = cvni_weights_grad(net, l, 0);
     if (j.to) cvni_conv_run(&j, CVNI_WEIGHTS, l->work_backward, cost);
+    if (transposed) j.bias_to = bias;
+    if (j.bias_to)
+        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
+                          cvni_conv_bias_part, &j);
     j.to = cvni_gradient_for(x, &j.add);
     if (!j.to) return;
     j.weight = cvni_weights(net, l, 0);
@@ -9095,15 +9711,15 @@ CVNI_COLD_BEGIN
 /* By axes; the transposed ones behind. */
 static const cvni_op cvni_op_conv[5] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
 /* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
@@ -9369,41 +9985,19 @@ static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
-typedef struct cvni_dense_job { cvn_net *net; cvni_layer *l; cvni_dense d; } cvni_dense_job;
-
-/* One row: packing would cost as much as the product. Tasks are units. */
-static void cvni_dense_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_dense_job *j = (const cvni_dense_job *)context;
-    const float *w = cvni_run_weight(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
-    const float *x = cvni_in(j->net, j->l, 0)->y;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->l->y[u] = j->net->k->dot(j->d.in, w + (ptrdiff_t)u * j->d.in, x) + (bias ? bias[u] : 0);
-}
-
 static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *act = cvni_activation(net, l);
-    cvni_dense_job j;
+    const cvni_dense d = cvni_dense_of(net, l);
     cvni_gemm g;
-    j.net = net;
-    j.l = l;
-    j.d = cvni_dense_of(net, l);
-    if (j.d.rows == 1) {
-        cvni_parallel_for(net, j.d.units, 2.0 * j.d.units * j.d.in, cvni_dense_row_part, &j);
-        if (act) net->k->relu(j.d.units, cvni_relu_slope(act), l->y, l->y);
-        return CVN_OK;
-    }
     memset(&g, 0, sizeof g);
-    g.m = j.d.rows;
-    g.n = j.d.units;
-    g.k = j.d.in;
-    g.a = cvni_matrix(cvni_in(net, l, 0)->y, j.d.in, 1);
-    g.b = cvni_matrix(cvni_run_weight(net, l), j.d.in, 1);
+    g.m = d.rows;
+    g.n = d.units;
+    g.k = d.in;
+    g.a = cvni_matrix(cvni_in(net, l, 0)->y, d.in, 1);
+    g.b = cvni_matrix(cvni_run_weight(net, l), d.in, 1);
     g.c = l->y;
-    g.ldc = j.d.units;
+    g.ldc = d.units;
     g.col_bias = cvni_run_bias(net, l);
     g.activate = act != NULL;
     g.slope = act ? cvni_relu_slope(act) : 0;
@@ -9450,7 +10044,7 @@ static const cvni_op cvni_op_dense = { "dense",
                                        cvni_dense_shape,
                                        NULL,
                                        cvni_dense_forward,
-                                       cvni_dense_backward };
+                                       CVNI_TRAIN(cvni_dense_backward) };
 
 static int cvni_can_fold(const cvni_layer *l)
 {
@@ -9843,25 +10437,21 @@ static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l)
 }
 
 static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
-                                         cvni_maxpool_forward, cvni_maxpool_backward };
+                                         cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
-                                         cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_global_maxpool = { "global_maxpool",     "pool",
-                                                "GlobalMaxPool",      0,
-                                                cvni_maxpool_shape,   NULL,
-                                                cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
-                                                "GlobalAveragePool",  0,
-                                                cvni_pool_shape,      NULL,
-                                                cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_maxpool_shape,   NULL,
-                                                  cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_pool_shape,      NULL,
-                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+                                         cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
+                                                cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0,
+                                                cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NULL, 0,
+                                                  cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                  CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
+                                                  cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                  CVNI_TRAIN(cvni_avgpool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
@@ -9963,7 +10553,7 @@ static const cvni_op cvni_op_maxunpool = { "maxunpool",
                                            cvni_unpool_shape,
                                            NULL,
                                            cvni_unpool_forward,
-                                           cvni_unpool_backward };
+                                           CVNI_TRAIN(cvni_unpool_backward) };
 
 /* ---- builders ---- */
 
@@ -10289,7 +10879,7 @@ static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
                                            cvni_roi_shape, NULL,  cvni_roi_forward,
-                                           cvni_roi_backward };
+                                           CVNI_TRAIN(cvni_roi_backward) };
 
 cvn_roi_align_desc cvn_roi_align_defaults(void)
 {
@@ -10731,7 +11321,7 @@ static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
                                            "BatchNormalization",
                                            CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
-                                           cvni_norm_forward,    cvni_norm_backward };
+                                           cvni_norm_forward,    CVNI_TRAIN(cvni_norm_backward) };
 
 static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
 
@@ -11129,15 +11719,14 @@ enum { CVNI_GNORM_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD };
 static const cvni_op cvni_op_layernorm = { "layernorm",          "ln",
                                            "LayerNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
-static const cvni_op cvni_op_instancenorm = { "instancenorm",          "in",
-                                              "InstanceNormalization", CVNI_GNORM_FLAGS,
-                                              cvni_gnorm_shape,        NULL,
-                                              cvni_gnorm_forward,      cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
+static const cvni_op cvni_op_instancenorm = { "instancenorm", "in", "InstanceNormalization",
+                                              CVNI_GNORM_FLAGS, cvni_gnorm_shape, NULL,
+                                              cvni_gnorm_forward, CVNI_TRAIN(cvni_gnorm_backward) };
 static const cvni_op cvni_op_groupnorm = { "groupnorm",          "gn",
                                            "GroupNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
 
 cvn_layernorm_desc cvn_layernorm_defaults(void)
 {
@@ -11342,7 +11931,7 @@ static void cvni_l2norm_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_l2norm = { "l2norm",            "l2norm",
                                         "LpNormalization",   CVNI_GNORM_FLAGS,
                                         cvni_l2norm_shape,   NULL,
-                                        cvni_l2norm_forward, cvni_l2norm_backward };
+                                        cvni_l2norm_forward, CVNI_TRAIN(cvni_l2norm_backward) };
 
 cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis)
 {
@@ -11478,7 +12067,7 @@ static void cvni_lrn_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_lrn = { "lrn",            "lrn",
                                      "LRN",            CVNI_USES_X | CVNI_INPLACE_GRAD,
                                      cvni_lrn_shape,   NULL,
-                                     cvni_lrn_forward, cvni_lrn_backward };
+                                     cvni_lrn_forward, CVNI_TRAIN(cvni_lrn_backward) };
 
 cvn_lrn_desc cvn_lrn_defaults(void)
 {
@@ -11586,8 +12175,10 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    if (add) for (int i = 0; i < n; i++) dx[i] += ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
+    if (add)
+        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+    else
+        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -12028,27 +12619,38 @@ static float cvni_binary_step_slope(float x, const float *p)
     return fabsf(x) <= 1 ? 1.0f : 0.0f;
 }
 
-static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
-static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
-static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL, cvni_selu_slope };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL, cvni_celu_slope };
-static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
-                                           NULL };
-static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, cvni_gelu_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward, cvni_gelu_tanh_backward,
-                                             NULL, NULL };
-static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, cvni_silu_backward, NULL, NULL };
-static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, cvni_mish_backward, NULL, NULL };
-static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
-                                             NULL, NULL };
+static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, CVNI_TRAIN(cvni_relu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_relu6_backward),
+                                         NULL, NULL };
+static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
+                                       NULL };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_selu_slope) };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
+                                           CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, CVNI_TRAIN(cvni_gelu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward,
+                                             CVNI_TRAIN(cvni_gelu_tanh_backward), NULL, NULL };
+static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, CVNI_TRAIN(cvni_silu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, CVNI_TRAIN(cvni_mish_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
+                                             CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
-                                               cvni_hardsigmoid_backward, NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus, cvni_softplus_slope };
-static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign, cvni_softsign_slope };
+                                               CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
+                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
+                                            CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
-                                               cvni_binary_step_slope };
+                                               CVNI_TRAIN(cvni_binary_step_slope) };
 
 static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
@@ -12180,59 +12782,58 @@ enum {
     CVNI_ACT_USER_FLAGS = CVNI_USES_X | CVNI_USES_Y     /* the user's arrays never overlap */
 };
 
-static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_leaky_relu = { "leaky_relu",     "leaky_relu",     "LeakyRelu",
                                             CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                            cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_elu = {
-    "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward
-};
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                     cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Sigmoid",
                                          CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                         cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+                                         cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_relu6 = { "relu6", "relu6_", "Clip", CVNI_ACT_FLAGS,
                                        cvni_act_shape, NULL,
-                                       cvni_act_forward, cvni_act_backward };
+                                       cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_selu = { "selu", "selu", "Selu", CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_celu = { "celu", "celu", "Celu", CVNI_ACT_FLAGS,
                                       cvni_act_shape_positive, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardsigmoid = { "hardsigmoid", "hardsigmoid", "HardSigmoid",
                                              CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu = { "gelu", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu_tanh = { "gelu_tanh", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_silu = { "silu", "silu", "Swish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_mish = { "mish", "mish", "Mish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardswish = { "hardswish", "hardswish", "HardSwish", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softplus = { "softplus", "softplus", "Softplus", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape_positive, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softsign = { "softsign", "softsign", "Softsign", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_binary_step = { "binary_step", "binary_step", NULL, CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_activation = { "activation", "activation", NULL, CVNI_ACT_USER_FLAGS,
                                             cvni_act_shape_user, NULL,
-                                            cvni_act_forward, cvni_act_backward };
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 
 static int cvni_is_relu(const cvni_layer *l)
 {
@@ -12469,7 +13070,7 @@ static const cvni_op cvni_op_prelu = { "prelu",
                                        cvni_prelu_shape,
                                        NULL,
                                        cvni_prelu_forward,
-                                       cvni_prelu_backward };
+                                       CVNI_TRAIN(cvni_prelu_backward) };
 
 cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters)
 {
@@ -12646,7 +13247,7 @@ static const cvni_op cvni_op_softmax = { "softmax",
                                          cvni_softmax_shape,
                                          NULL,
                                          cvni_softmax_forward,
-                                         cvni_softmax_backward };
+                                         CVNI_TRAIN(cvni_softmax_backward) };
 
 static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              "log_softmax",
@@ -12655,7 +13256,7 @@ static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              cvni_softmax_shape,
                                              NULL,
                                              cvni_softmax_forward,
-                                             cvni_softmax_backward };
+                                             CVNI_TRAIN(cvni_softmax_backward) };
 
 static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 {
@@ -12821,10 +13422,10 @@ static const cvni_op cvni_op_glu = { "glu",
                                      cvni_glu_shape,
                                      NULL,
                                      cvni_gated_forward,
-                                     cvni_gated_backward };
+                                     CVNI_TRAIN(cvni_gated_backward) };
 static const cvni_op cvni_op_maxout = { "maxout",           "maxout",           NULL,
                                         CVNI_USES_X,        cvni_maxout_shape,  NULL,
-                                        cvni_gated_forward, cvni_gated_backward };
+                                        cvni_gated_forward, CVNI_TRAIN(cvni_gated_backward) };
 
 cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis)
 {
@@ -12965,18 +13566,18 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          cvni_dropout_shape,
                                          NULL,
                                          cvni_dropout_forward,
-                                         cvni_dropout_backward };
+                                         CVNI_TRAIN(cvni_dropout_backward) };
 static const cvni_op cvni_op_spatial_dropout = {
     "spatial_dropout",    "dropout",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 static const cvni_op cvni_op_drop_path = {
     "drop_path",          "drop_path",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 
 static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
@@ -13131,13 +13732,13 @@ static const cvni_op cvni_op_gaussian_noise = {
     "gaussian_noise",   "noise",
     "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_noise_shape,   NULL,
-    cvni_gauss_forward, cvni_noise_backward
+    cvni_gauss_forward, CVNI_TRAIN(cvni_noise_backward)
 };
 static const cvni_op cvni_op_reparameterize = {
     "reparameterize",          "sample",
     NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
     cvni_reparameterize_shape, NULL,
-    cvni_gauss_forward,        cvni_reparameterize_backward
+    cvni_gauss_forward,        CVNI_TRAIN(cvni_reparameterize_backward)
 };
 
 cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
@@ -13212,11 +13813,11 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
                                          "Flatten",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 static const cvni_op cvni_op_reshape = { "reshape",         "reshape",
                                          "Reshape",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 
 cvn_node cvn_flatten(cvn_net *net, cvn_node x)
 {
@@ -13277,13 +13878,13 @@ static const cvni_op cvni_op_flatten_batch = {
     "flatten_batch",       "flatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 static const cvni_op cvni_op_unflatten_batch = {
     "unflatten_batch",     "unflatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 
 cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
@@ -13342,7 +13943,7 @@ static const cvni_op cvni_op_gradient_reversal = { "gradient_reversal",
                                                    cvni_reversal_shape,
                                                    NULL,
                                                    cvni_view_forward,
-                                                   cvni_reversal_backward };
+                                                   CVNI_TRAIN(cvni_reversal_backward) };
 
 cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x)
 {
@@ -13558,12 +14159,12 @@ CVNI_ARITH(max, a > b || a != a ? a : b, a > b ? 1.0f : a < b ? 0.0f : 0.5f,
 CVNI_ARITH(min, a < b || a != a ? a : b, a < b ? 1.0f : a > b ? 0.0f : 0.5f,
            a > b ? 1.0f : a < b ? 0.0f : 0.5f)
 
-static const cvni_arith cvni_arith_add = { cvni_add_line, cvni_add_back_line };
-static const cvni_arith cvni_arith_sub = { cvni_sub_line, cvni_sub_back_line };
-static const cvni_arith cvni_arith_mul = { cvni_mul_line, cvni_mul_back_line };
-static const cvni_arith cvni_arith_div = { cvni_div_line, cvni_div_back_line };
-static const cvni_arith cvni_arith_max = { cvni_max_line, cvni_max_back_line };
-static const cvni_arith cvni_arith_min = { cvni_min_line, cvni_min_back_line };
+static const cvni_arith cvni_arith_add = { cvni_add_line, CVNI_TRAIN(cvni_add_back_line) };
+static const cvni_arith cvni_arith_sub = { cvni_sub_line, CVNI_TRAIN(cvni_sub_back_line) };
+static const cvni_arith cvni_arith_mul = { cvni_mul_line, CVNI_TRAIN(cvni_mul_back_line) };
+static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_back_line) };
+static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
+static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
@@ -13641,7 +14242,7 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 #define CVNI_BINARY_OP(name, onnx, flags)                                                          \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,                flags,              \
                                             cvni_binary_shape, NULL, cvni_binary_forward,          \
-                                            cvni_binary_backward };
+                                            CVNI_TRAIN(cvni_binary_backward) };
 
 CVNI_BINARY_OP(add, "Add", 0)
 CVNI_BINARY_OP(sub, "Sub", 0)
@@ -13763,7 +14364,7 @@ static const cvni_op cvni_op_concat = { "concat",
                                         cvni_concat_shape,
                                         NULL,
                                         cvni_concat_forward,
-                                        cvni_concat_backward };
+                                        CVNI_TRAIN(cvni_concat_backward) };
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -13824,7 +14425,8 @@ typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, 
             dx[i] = add ? dx[i] + g : g;                                                           \
         }                                                                                          \
     }                                                                                              \
-    static const cvni_unary cvni_unary_##name = { cvni_##name##_line, cvni_##name##_back_line };
+    static const cvni_unary cvni_unary_##name = { cvni_##name##_line,                              \
+                                                  CVNI_TRAIN(cvni_##name##_back_line) };
 
 CVNI_UNARY(exp, expf(x), v)
 CVNI_UNARY(log, logf(x), 1 / v)
@@ -13905,7 +14507,7 @@ enum {
 #define CVNI_UNARY_OP(name, onnx, flags)                                                           \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,               flags,               \
                                             cvni_unary_shape, NULL, cvni_unary_forward,            \
-                                            cvni_unary_backward };
+                                            CVNI_TRAIN(cvni_unary_backward) };
 
 CVNI_UNARY_OP(exp, "Exp", CVNI_UNARY_Y)
 CVNI_UNARY_OP(log, "Log", CVNI_UNARY_X)
@@ -14135,10 +14737,10 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_reduce_sum = { "reduce_sum",        "sum", "ReduceSum", 0,
                                             cvni_reduce_shape,   NULL,
-                                            cvni_reduce_forward, cvni_reduce_backward };
-static const cvni_op cvni_op_reduce_mean = { "reduce_mean",       "mean", "ReduceMean", 0,
-                                             cvni_reduce_shape,   NULL,
-                                             cvni_reduce_forward, cvni_reduce_backward };
+                                            cvni_reduce_forward, CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_mean = { "reduce_mean", "mean", "ReduceMean", 0,
+                                             cvni_reduce_shape, NULL, cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             "max",
                                             "ReduceMax",
@@ -14146,7 +14748,7 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             cvni_reduce_shape,
                                             NULL,
                                             cvni_reduce_forward,
-                                            cvni_reduce_backward };
+                                            CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -14286,7 +14888,7 @@ static const cvni_op cvni_op_permute = { "permute",
                                          cvni_permute_shape,
                                          NULL,
                                          cvni_permute_forward,
-                                         cvni_permute_backward };
+                                         CVNI_TRAIN(cvni_permute_backward) };
 
 cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
 {
@@ -14378,7 +14980,7 @@ static void cvni_slice_backward(cvn_net *net, cvni_layer *l) { cvni_slice_run(ne
 
 static const cvni_op cvni_op_slice = { "slice",          "slice", "Slice",            0,
                                        cvni_slice_shape, NULL,    cvni_slice_forward,
-                                       cvni_slice_backward };
+                                       CVNI_TRAIN(cvni_slice_backward) };
 
 cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
 {
@@ -14563,7 +15165,7 @@ static const cvni_op cvni_op_matmul = { "matmul",
                                         cvni_matmul_shape,
                                         NULL,
                                         cvni_matmul_forward,
-                                        cvni_matmul_backward };
+                                        CVNI_TRAIN(cvni_matmul_backward) };
 
 cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a, int transpose_b)
 {
@@ -14700,7 +15302,7 @@ static const cvni_op cvni_op_embedding = { "embedding",
                                            cvni_embedding_shape,
                                            NULL,
                                            cvni_embedding_forward,
-                                           cvni_embedding_backward };
+                                           CVNI_TRAIN(cvni_embedding_backward) };
 
 cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
 {
@@ -14817,7 +15419,7 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_shape,
                                            NULL,
                                            cvni_parameter_forward,
-                                           cvni_parameter_backward };
+                                           CVNI_TRAIN(cvni_parameter_backward) };
 
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
@@ -14935,11 +15537,11 @@ static void cvni_position_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posenc_shape,     cvni_posenc_prepare,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posemb_shape,     NULL,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 
 cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
 {
@@ -15481,7 +16083,7 @@ static const cvni_op cvni_op_attention = { "attention",
                                            cvni_attention_shape,
                                            NULL,
                                            cvni_attention_forward,
-                                           cvni_attention_backward };
+                                           CVNI_TRAIN(cvni_attention_backward) };
 static const cvni_op cvni_op_mha = { "multihead_attention",
                                      "mha",
                                      NULL,
@@ -15489,7 +16091,7 @@ static const cvni_op cvni_op_mha = { "multihead_attention",
                                      cvni_mha_shape,
                                      NULL,
                                      cvni_mha_forward,
-                                     cvni_mha_backward };
+                                     CVNI_TRAIN(cvni_mha_backward) };
 
 cvn_attention_desc cvn_attention_defaults(void)
 {
@@ -16055,6 +16657,24 @@ static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
     return cvni_floats_at(scratch, cvni_rnn_bytes(rows * CVNI_KC, 1, 1, 1));
 }
 
+/* u = h W_hh^T for a few samples. */
+static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width, float *u)
+{
+    const cvni_kernels *kern = j->net->k;
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < width; k += CVNI_DOTS_ROWS) {
+        const int rows = cvni_min(CVNI_DOTS_ROWS, width - k);
+        for (int i = 0; i < m; i += kern->dots_cols) {
+            const int cols = cvni_min(kern->dots_cols, m - i);
+            kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
+                       h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
+            for (int c = 0; c < cols; c++)
+                memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
+                       (size_t)rows * sizeof(float));
+        }
+    }
+}
+
 /* Tasks are groups of samples. */
 static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
 {
@@ -16072,12 +16692,8 @@ static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
             if (!r->few)
                 cvni_rnn_product(j, cvni_matrix(h, r->state, 1), m, width, r->h, u, width, 0,
                                  scratch);
-            for (int i = 0; i < m; i++) {
-                for (int k = 0; r->few && k < width; k++)
-                    u[i * width + k] = j->net->k->dot(r->h, j->weight + (ptrdiff_t)k * r->h,
-                                                      h + (ptrdiff_t)i * r->state);
-                cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
-            }
+            else cvni_rnn_few(j, h, m, width, u);
+            for (int i = 0; i < m; i++) cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
         }
     }
 }
@@ -16149,43 +16765,15 @@ static double cvni_rnn_cost(const cvni_rnn *r)
 
 /* ---- forward ---- */
 
-typedef struct cvni_rnn_row_job {
-    const cvni_kernels *kern;
-    const float *x, *weight, *bias;
-    float *y;
-    int in;
-} cvni_rnn_row_job;
-
-/* One step of one sample: packing would cost as much as the product. Tasks are rows of W_ih. */
-static void cvni_rnn_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_rnn_row_job *j = (const cvni_rnn_row_job *)context;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->y[u] = j->kern->dot(j->in, j->weight + (ptrdiff_t)u * j->in, j->x) +
-                  (j->bias ? j->bias[u] : 0);
-}
-
 /* a of all steps: x W_ih^T and what biases may be added here. */
 static void cvni_rnn_input_product(cvn_net *net, const cvni_rnn *r, const float *x, int in,
                                    const float *weight, const float *bias, float *slots)
 {
-    cvni_rnn_row_job j;
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.m = r->n * r->t;
     g.n = r->gates * r->h;
     g.k = in;
-    if (g.m == 1) {
-        j.kern = net->k;
-        j.x = x;
-        j.weight = weight;
-        j.bias = bias;
-        j.y = slots;
-        j.in = in;
-        cvni_parallel_for(net, g.n, 2.0 * g.n * in, cvni_rnn_row_part, &j);
-        return;
-    }
     g.a = cvni_matrix(x, in, 1);
     g.b = cvni_matrix(weight, in, 1);
     g.c = slots;
@@ -16463,7 +17051,7 @@ static const cvni_op cvni_op_rnn = { "rnn",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_lstm = { "lstm",
                                       "lstm",
                                       "LSTM",
@@ -16471,7 +17059,7 @@ static const cvni_op cvni_op_lstm = { "lstm",
                                       cvni_rnn_shape,
                                       NULL,
                                       cvni_rnn_forward,
-                                      cvni_rnn_backward };
+                                      CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_gru = { "gru",
                                      "gru",
                                      "GRU",
@@ -16479,7 +17067,7 @@ static const cvni_op cvni_op_gru = { "gru",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 
 cvn_rnn_desc cvn_rnn_defaults(void)
 {
@@ -16605,7 +17193,7 @@ static const cvni_op cvni_op_rnn_state = { "rnn_state",
                                            cvni_rnn_state_shape,
                                            NULL,
                                            cvni_rnn_state_forward,
-                                           cvni_rnn_state_backward };
+                                           CVNI_TRAIN(cvni_rnn_state_backward) };
 
 cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
 {
@@ -16903,22 +17491,22 @@ static void cvni_bilinear_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_bilinear_back_part, 1);
 }
 
-static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample",
-                                                  "Resize",           0,
-                                                  cvni_resize_shape,  cvni_resize_prepare,
-                                                  cvni_pick_forward,  cvni_pick_backward };
-static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear",   "upsample",
-                                                   "Resize",              0,
-                                                   cvni_resize_shape,     cvni_resize_prepare,
-                                                   cvni_bilinear_forward, cvni_bilinear_backward };
+static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample", "Resize", 0,
+                                                  cvni_resize_shape, cvni_resize_prepare,
+                                                  cvni_pick_forward,
+                                                  CVNI_TRAIN(cvni_pick_backward) };
+static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear", "upsample", "Resize", 0,
+                                                   cvni_resize_shape, cvni_resize_prepare,
+                                                   cvni_bilinear_forward,
+                                                   CVNI_TRAIN(cvni_bilinear_backward) };
 static const cvni_op cvni_op_pad = { "pad",             "pad",
                                      "Pad",             0,
                                      cvni_resize_shape, cvni_resize_prepare,
-                                     cvni_pick_forward, cvni_pick_backward };
+                                     cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 static const cvni_op cvni_op_crop = { "crop",            "crop",
                                       "Slice",           0,
                                       cvni_resize_shape, cvni_resize_prepare,
-                                      cvni_pick_forward, cvni_pick_backward };
+                                      cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 
 static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int height, int width,
                                   cvni_resize_kind kind, int align_corners)
@@ -17051,10 +17639,9 @@ static void cvni_shuffle_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_shuffle_back_part, 1);
 }
 
-static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle",      "shuffle",
-                                               "DepthToSpace",       0,
-                                               cvni_shuffle_shape,   NULL,
-                                               cvni_shuffle_forward, cvni_shuffle_backward };
+static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle", "shuffle", "DepthToSpace", 0,
+                                               cvni_shuffle_shape, NULL, cvni_shuffle_forward,
+                                               CVNI_TRAIN(cvni_shuffle_backward) };
 
 cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 {
@@ -17827,26 +18414,32 @@ static double cvni_focal_slope(const float *p, float x, float t, int side)
 }
 
 #define CVNI_PAIR_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, \
-                             cvni_pair_forward, cvni_pair_backward }
+                             CVNI_TRAIN(cvni_pair_forward), CVNI_TRAIN(cvni_pair_backward) }
 
-static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), cvni_mse_value,
-                                              cvni_mse_slope, 0 };
-static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"), cvni_bce_value,
-                                              cvni_bce_slope, 0 };
-static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), cvni_mae_value,
-                                              cvni_mae_slope, 0 };
-static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"), cvni_huber_value,
-                                                cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), CVNI_TRAIN(cvni_mse_value),
+                                              CVNI_TRAIN(cvni_mse_slope), 0 };
+static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"),
+                                              CVNI_TRAIN(cvni_bce_value),
+                                              CVNI_TRAIN(cvni_bce_slope), 0 };
+static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), CVNI_TRAIN(cvni_mae_value),
+                                              CVNI_TRAIN(cvni_mae_slope), 0 };
+static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"),
+                                                CVNI_TRAIN(cvni_huber_value),
+                                                CVNI_TRAIN(cvni_huber_slope), 0 };
 static const cvni_pair_loss cvni_smooth_l1_loss = { CVNI_PAIR_OP("smooth_l1_loss"),
-                                                    cvni_huber_value, cvni_huber_slope, 0 };
-static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"), cvni_msle_value,
-                                               cvni_msle_slope, 0 };
-static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"), cvni_hinge_value,
-                                                cvni_hinge_slope, 0 };
-static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), cvni_kl_value,
-                                             cvni_kl_slope, 1 };
+                                                    CVNI_TRAIN(cvni_huber_value),
+                                                    CVNI_TRAIN(cvni_huber_slope), 0 };
+static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"),
+                                               CVNI_TRAIN(cvni_msle_value),
+                                               CVNI_TRAIN(cvni_msle_slope), 0 };
+static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"),
+                                                CVNI_TRAIN(cvni_hinge_value),
+                                                CVNI_TRAIN(cvni_hinge_slope), 0 };
+static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), CVNI_TRAIN(cvni_kl_value),
+                                             CVNI_TRAIN(cvni_kl_slope), 1 };
 static const cvni_pair_loss cvni_focal_loss = { CVNI_PAIR_OP("focal_with_logits"),
-                                                cvni_focal_value, cvni_focal_slope, 0 };
+                                                CVNI_TRAIN(cvni_focal_value),
+                                                CVNI_TRAIN(cvni_focal_slope), 0 };
 
 /* A loss with two parameters in its description. */
 static cvn_node cvni_add_pair(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t, float p0,
@@ -17998,9 +18591,9 @@ static void cvni_dice_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_dice_loss = { "dice_loss",       "loss",            NULL,
-                                           CVNI_LOSS_FLAGS,   cvni_dice_shape,   NULL,
-                                           cvni_dice_forward, cvni_dice_backward };
+static const cvni_op cvni_op_dice_loss = { "dice_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_dice_shape, NULL, CVNI_TRAIN(cvni_dice_forward),
+                                           CVNI_TRAIN(cvni_dice_backward) };
 
 cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target, float smooth)
 {
@@ -18144,16 +18737,16 @@ static const cvni_op cvni_op_mean_loss = { "mean_loss",
                                            CVNI_LOSS,
                                            cvni_mean_loss_shape,
                                            NULL,
-                                           cvni_mean_loss_forward,
-                                           cvni_mean_loss_backward };
+                                           CVNI_TRAIN(cvni_mean_loss_forward),
+                                           CVNI_TRAIN(cvni_mean_loss_backward) };
 static const cvni_op cvni_op_total_variation = { "total_variation",
                                                  "loss",
                                                  NULL,
                                                  CVNI_LOSS_FLAGS,
                                                  cvni_variation_shape,
                                                  NULL,
-                                                 cvni_variation_forward,
-                                                 cvni_variation_backward };
+                                                 CVNI_TRAIN(cvni_variation_forward),
+                                                 CVNI_TRAIN(cvni_variation_backward) };
 
 cvn_node cvn_mean_loss(cvn_net *net, cvn_node x)
 {
@@ -18386,9 +18979,9 @@ static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
-static const cvni_op cvni_op_softmax_loss = { "softmax_loss",  "loss",          NULL,
-                                              CVNI_LOSS,       cvni_ce_shape,   NULL,
-                                              cvni_ce_forward, cvni_ce_backward };
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS,
+                                              cvni_ce_shape, NULL, CVNI_TRAIN(cvni_ce_forward),
+                                              CVNI_TRAIN(cvni_ce_backward) };
 
 cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 {
@@ -18590,12 +19183,14 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
 }
 
 #define CVNI_LABEL_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_label_shape, NULL, \
-                              cvni_label_forward, cvni_label_backward }
+                              CVNI_TRAIN(cvni_label_forward), CVNI_TRAIN(cvni_label_backward) }
 
-static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_nll_value,
-                                               cvni_nll_back };
+static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"),
+                                               CVNI_TRAIN(cvni_nll_value),
+                                               CVNI_TRAIN(cvni_nll_back) };
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
-                                                        cvni_margin_value, cvni_margin_back };
+                                                        CVNI_TRAIN(cvni_margin_value),
+                                                        CVNI_TRAIN(cvni_margin_back) };
 
 cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
@@ -18730,10 +19325,10 @@ static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
-                                                    NULL,                 CVNI_LOSS_FLAGS,
-                                                    cvni_soft_shape,      NULL,
-                                                    cvni_soft_forward,    cvni_soft_backward };
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss", NULL,
+                                                    CVNI_LOSS_FLAGS, cvni_soft_shape, NULL,
+                                                    CVNI_TRAIN(cvni_soft_forward),
+                                                    CVNI_TRAIN(cvni_soft_backward) };
 
 cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
 {
@@ -19056,19 +19651,23 @@ static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, 
 }
 
 #define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
-                            cvni_row_forward, cvni_row_backward }
+                            CVNI_TRAIN(cvni_row_forward), CVNI_TRAIN(cvni_row_backward) }
 
-static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
-                                             cvni_iou_slope };
-static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
-                                              cvni_giou_slope };
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4,
+                                             CVNI_TRAIN(cvni_iou_value),
+                                             CVNI_TRAIN(cvni_iou_slope) };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4,
+                                              CVNI_TRAIN(cvni_giou_value),
+                                              CVNI_TRAIN(cvni_giou_slope) };
 static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
-                                                 cvni_triplet_value, cvni_triplet_slope };
+                                                 CVNI_TRAIN(cvni_triplet_value),
+                                                 CVNI_TRAIN(cvni_triplet_slope) };
 static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
-                                                     cvni_contrastive_value,
-                                                     cvni_contrastive_slope };
-static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
-                                             cvni_vae_slope };
+                                                     CVNI_TRAIN(cvni_contrastive_value),
+                                                     CVNI_TRAIN(cvni_contrastive_slope) };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0,
+                                             CVNI_TRAIN(cvni_vae_value),
+                                             CVNI_TRAIN(cvni_vae_slope) };
 
 cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
@@ -19383,9 +19982,9 @@ static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
                           cvni_ctc_back_part, &j);
 }
 
-static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
-                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
-                                          cvni_ctc_forward, cvni_ctc_backward };
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_ctc_shape,
+                                          NULL, CVNI_TRAIN(cvni_ctc_forward),
+                                          CVNI_TRAIN(cvni_ctc_backward) };
 
 cvn_ctc_desc cvn_ctc_defaults(void)
 {
@@ -19600,20 +20199,20 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
 }
 
-static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l1_forward, cvni_l1_backward };
-static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l1_forward),
+                                            CVNI_TRAIN(cvni_l1_backward) };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l2_forward),
+                                            CVNI_TRAIN(cvni_l2_backward) };
 static const cvni_op cvni_op_orthogonality = { "orthogonality",
                                                "penalty",
                                                NULL,
                                                CVNI_LOSS,
                                                cvni_orthogonality_shape,
                                                NULL,
-                                               cvni_orthogonality_forward,
-                                               cvni_orthogonality_backward };
+                                               CVNI_TRAIN(cvni_orthogonality_forward),
+                                               CVNI_TRAIN(cvni_orthogonality_backward) };
 
 static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
 {
@@ -19771,7 +20370,7 @@ static const cvni_op cvni_op_features = { "features",
                                           cvni_features_shape,
                                           NULL,
                                           cvni_features_forward,
-                                          cvni_features_backward };
+                                          CVNI_TRAIN(cvni_features_backward) };
 
 cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
 {
@@ -25612,6 +26211,8 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 
 CVNI_COLD_END
 
+CVNI_KERNELS_BEGIN
+
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others
  * ==============================================================================================
@@ -25886,6 +26487,35 @@ static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_HOT
 static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+/* Bias and activation of a part of C that is still in the cache. NaN stays NaN, and a slope of 0
+ * times -Inf would be one. */
+static CVNI_ALWAYS_INLINE void cvni_finish(int rows, int cols, float *CVNI_RESTRICT c,
+                                           ptrdiff_t ldc, const float *CVNI_RESTRICT row_bias,
+                                           const float *CVNI_RESTRICT col_bias, int activate,
+                                           float slope)
+{
+    for (int i = 0; i < rows; i++, c += ldc) {
+        if (row_bias) {
+            const float bias = row_bias[i];
+            for (int j = 0; j < cols; j++) c[j] += bias;
+        }
+        if (col_bias) for (int j = 0; j < cols; j++) c[j] += col_bias[j];
+        if (activate && slope == 0) for (int j = 0; j < cols; j++) c[j] = c[j] <= 0 ? 0 : c[j];
+        if (!activate || slope == 0) continue;
+        for (int j = 0; j < cols; j++) {
+            const float low = slope * c[j];
+            c[j] = c[j] <= 0 ? low : c[j];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_finish_c(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                          const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
@@ -25900,6 +26530,28 @@ static float cvni_dot_c(int n, const float *a, const float *b)
         for (int j = 0; j < CVNI_LANES; j++) s[j] += a[i + j] * b[i + j];
     for (int j = 0; i < n; i++, j++) s[j] += a[i] * b[i];
     return cvni_add_lanes(s);
+}
+
+static void cvni_dots_c(const cvni_dots *t)
+{
+    for (int k = 0; k < t->lines * t->count; k++) {
+        const float *a = t->a + k / t->count * t->a_line;
+        const float *b = t->b + t->at[k % t->count];
+        float sum = 0;
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < t->rows; r++)
+                sum += cvni_dot_c(t->width, a + n * t->a_image + r * t->a_row,
+                                  b + n * t->b_image + r * t->b_row);
+        t->out[k / t->count * t->ld + k % t->count] += sum;
+    }
+}
+
+static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                        const float *b, ptrdiff_t b_step, float *out)
+{
+    for (int c = 0; c < cols; c++)
+        for (int r = 0; r < rows; r++)
+            out[c * CVNI_DOTS_ROWS + r] = cvni_dot_c(n, a + r * a_step, b + c * b_step);
 }
 
 CVNI_HOT
@@ -26187,6 +26839,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             8,
+                                             1,
                                              cvni_gemm_tile_c,
                                              cvni_tile_at_c,
                                              cvni_tile_turned_c,
@@ -26198,7 +26852,10 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                                cvni_wino_grad_c,
                                                cvni_wino_taps_c,
                                                cvni_wino_taps_grad_c },
+                                             cvni_finish_c,
                                              cvni_dot_c,
+                                             cvni_dots_c,
+                                             cvni_line_dots_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
                                              cvni_sum_square_diff_c,
@@ -26457,6 +27114,13 @@ static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx2,fma") CVNI_HOT
 static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+CVNI_HOT CVNI_TARGET("avx2,fma")
+static void cvni_finish_avx2(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                             const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 /* The first n of eight lanes. */
 CVNI_TARGET("avx2,fma")
 static inline __m256i cvni_tail_avx2(int n)
@@ -26492,6 +27156,110 @@ static float cvni_dot_avx2(int n, const float *a, const float *b)
         s1 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), s1);
     }
     return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+/* Lanes of four vectors added up: one sum each. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx2(__m256 s0, __m256 s1, __m256 s2, __m256 s3)
+{
+    const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(s0, s1), _mm256_hadd_ps(s2, s3));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+#define CVNI_DOTS_AVX2(j) x = _mm256_maskload_ps(b + at##j, m); \
+    s0##j = _mm256_fmadd_ps(a0, x, s0##j); s1##j = _mm256_fmadd_ps(a1, x, s1##j)
+
+/* Two lines, or the last one: twelve accumulators, 8 loads for 12 products. */
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
+{
+    const ptrdiff_t second = line + 1 < t->lines ? t->a_line : 0;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t at3 = t->at[t->count > 3 ? 3 : 0];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    float sum[16];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a + line * t->a_line;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
+            const __m256i m = cvni_tail_avx2(p);
+            const __m256 a0 = _mm256_maskload_ps(a, m);
+            const __m256 a1 = _mm256_maskload_ps(a + second, m);
+            __m256 x;
+            CVNI_DOTS_AVX2(0);
+            CVNI_DOTS_AVX2(1);
+            CVNI_DOTS_AVX2(2);
+            CVNI_DOTS_AVX2(3);
+            CVNI_DOTS_AVX2(4);
+            CVNI_DOTS_AVX2(5);
+        }
+    }
+    _mm_storeu_ps(sum, cvni_totals_avx2(s00, s01, s02, s03));
+    _mm_storeu_ps(sum + 4, cvni_totals_avx2(s04, s05, zero, zero));
+    _mm_storeu_ps(sum + 8, cvni_totals_avx2(s10, s11, s12, s13));
+    _mm_storeu_ps(sum + 12, cvni_totals_avx2(s14, s15, zero, zero));
+    for (int i = line; i < t->lines && i < line + 2; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[(i - line) * 8 + j];
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_avx2(const cvni_dots *t)
+{
+    for (int i = 0; i < t->lines; i += 2) cvni_dots_2x6_avx2(t, i);
+}
+
+/* Eight k of four lines times two; s[4*column + row]. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1, __m256 a2,
+                                                   __m256 a3, __m256 b0, __m256 b1)
+{
+    s[0] = _mm256_fmadd_ps(a0, b0, s[0]);
+    s[1] = _mm256_fmadd_ps(a1, b0, s[1]);
+    s[2] = _mm256_fmadd_ps(a2, b0, s[2]);
+    s[3] = _mm256_fmadd_ps(a3, b0, s[3]);
+    s[4] = _mm256_fmadd_ps(a0, b1, s[4]);
+    s[5] = _mm256_fmadd_ps(a1, b1, s[5]);
+    s[6] = _mm256_fmadd_ps(a2, b1, s[6]);
+    s[7] = _mm256_fmadd_ps(a3, b1, s[7]);
+}
+
+/* Lines that are missing are others again. */
+CVNI_TARGET("avx2,fma")
+static void cvni_line_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                           const float *b, ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = cols > 1 ? b + b_step : b;
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[8] = { zero, zero, zero, zero, zero, zero, zero, zero };
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        cvni_line_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
+                            _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
+                            _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(p1 + i, mask),
+                            _mm256_maskload_ps(p2 + i, mask), _mm256_maskload_ps(p3 + i, mask),
+                            _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -27145,6 +27913,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                8,
+                                                2,
                                                 cvni_gemm_tile_avx2,
                                                 cvni_tile_at_avx2,
                                                 cvni_tile_turned_avx2,
@@ -27156,7 +27926,10 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                   cvni_wino_grad_avx2,
                                                   cvni_wino_taps_avx2,
                                                   cvni_wino_taps_grad_avx2 },
+                                                cvni_finish_avx2,
                                                 cvni_dot_avx2,
+                                                cvni_dots_avx2,
+                                                cvni_line_dots_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
                                                 cvni_sum_square_diff_avx2,
@@ -27187,198 +27960,104 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
     #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-/* Row i of the tile t. */
+/* The first n of sixteen lanes. */
+static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+
+/* One k of a row of a tile: a times up to three vectors of b. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
-                                                     __m512 v1, __m512 v2)
+static CVNI_ALWAYS_INLINE void cvni_tile_row_avx512(int vectors, const float *a, __m512 b0,
+                                                    __m512 b1, __m512 b2, __m512 *s)
+{
+    const __m512 v = _mm512_set1_ps(*a);
+    s[0] = _mm512_fmadd_ps(v, b0, s[0]);
+    if (vectors > 1) s[1] = _mm512_fmadd_ps(v, b1, s[1]);
+    if (vectors > 2) s[2] = _mm512_fmadd_ps(v, b2, s[2]);
+}
+
+/* Row i of the tile t; m: lanes of the last vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
+                                                     __mmask16 m, const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
-    const __mmask16 m0 = (__mmask16)lanes;
-    const __mmask16 m1 = (__mmask16)(lanes >> 16);
-    const __mmask16 m2 = (__mmask16)(lanes >> 32);
+    float *last = c + 16 * (vectors - 1);
+    __m512 v0 = s[0];
+    __m512 v1 = s[vectors > 2 ? 1 : 0];
+    __m512 v2 = s[vectors - 1];
     if (i >= t->rows) return;
     if (t->add) {
-        v0 = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, c), v0);
-        v1 = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m2, c + 32), v2);
+        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
     }
-    _mm512_mask_storeu_ps(c, m0, v0);
-    _mm512_mask_storeu_ps(c + 16, m1, v1);
-    _mm512_mask_storeu_ps(c + 32, m2, v2);
+    if (vectors > 1) _mm512_storeu_ps(c, v0);
+    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(last, m, v2);
 }
 
-#define CVNI_FMA1_AVX512(i) c##i##0 = _mm512_fmadd_ps(_mm512_set1_ps(a[i * line]), b0, c##i##0)
-#define CVNI_FMA2_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1)
-#define CVNI_FMA3_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
-/* The last columns. */
+/* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
+ * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x16_avx512(const cvni_tile *t, const int *at, int at_step)
+static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int *at, int at_step,
+                                                   int rows, int vectors)
 {
-    const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero;
-    __m512 c10 = zero;
-    __m512 c20 = zero;
-    __m512 c30 = zero;
-    __m512 c40 = zero;
-    __m512 c50 = zero;
-    __m512 c60 = zero;
-    __m512 c70 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        CVNI_FMA1_AVX512(0);
-        CVNI_FMA1_AVX512(1);
-        CVNI_FMA1_AVX512(2);
-        CVNI_FMA1_AVX512(3);
-        CVNI_FMA1_AVX512(4);
-        CVNI_FMA1_AVX512(5);
-        CVNI_FMA1_AVX512(6);
-        CVNI_FMA1_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, zero, zero);
-    cvni_store_row_avx512(t, 1, c10, zero, zero);
-    cvni_store_row_avx512(t, 2, c20, zero, zero);
-    cvni_store_row_avx512(t, 3, c30, zero, zero);
-    cvni_store_row_avx512(t, 4, c40, zero, zero);
-    cvni_store_row_avx512(t, 5, c50, zero, zero);
-    cvni_store_row_avx512(t, 6, c60, zero, zero);
-    cvni_store_row_avx512(t, 7, c70, zero, zero);
-}
-
-CVNI_TARGET("avx512f")
-static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step)
-{
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero;
-    __m512 c10 = zero, c11 = zero;
-    __m512 c20 = zero, c21 = zero;
-    __m512 c30 = zero, c31 = zero;
-    __m512 c40 = zero, c41 = zero;
-    __m512 c50 = zero, c51 = zero;
-    __m512 c60 = zero, c61 = zero;
-    __m512 c70 = zero, c71 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const ptrdiff_t far = 32 * t->a_k;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        __m512 v;
-        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        CVNI_FMA2_AVX512(0);
-        CVNI_FMA2_AVX512(1);
-        CVNI_FMA2_AVX512(2);
-        CVNI_FMA2_AVX512(3);
-        CVNI_FMA2_AVX512(4);
-        CVNI_FMA2_AVX512(5);
-        CVNI_FMA2_AVX512(6);
-        CVNI_FMA2_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, zero);
-    cvni_store_row_avx512(t, 1, c10, c11, zero);
-    cvni_store_row_avx512(t, 2, c20, c21, zero);
-    cvni_store_row_avx512(t, 3, c30, c31, zero);
-    cvni_store_row_avx512(t, 4, c40, c41, zero);
-    cvni_store_row_avx512(t, 5, c50, c51, zero);
-    cvni_store_row_avx512(t, 6, c60, c61, zero);
-    cvni_store_row_avx512(t, 7, c70, c71, zero);
-}
-
-/* The last rows, of any width: a vector beyond the columns is not read. */
-CVNI_TARGET("avx512f")
-static void cvni_gemm_4x48_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const int second = t->cols > 16 ? 16 : 0;
-    const int third = t->cols > 32 ? 32 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + second);
-        const __m512 b2 = _mm512_loadu_ps(b + third);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-}
-
-/* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
-CVNI_TARGET("avx512f")
-static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
+    const float *a = t->a;
+    const float *row = t->b;
     const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
-    if (t->rows <= 4 || t->cols <= 32) {
-        if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
-        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
-        else cvni_gemm_8x32_avx512(t, at, at_step);
-        return;
-    }
-    for (int i = 0; i < t->rows; i++)
+    for (int i = 0; i < t->rows && vectors == 3; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
     for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
         const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
-        const __m512 b2 = _mm512_loadu_ps(b + 32);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-        CVNI_FMA3_AVX512(4);
-        CVNI_FMA3_AVX512(5);
-        CVNI_FMA3_AVX512(6);
-        CVNI_FMA3_AVX512(7);
+        const float *a4 = rows > 4 ? a + 4 * line : a;
+        const __m512 last = _mm512_maskz_loadu_ps(m, b + 16 * (vectors - 1));
+        const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
+        const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
+        if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
+        if (vectors > 2) {
+            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
+        }
+        cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
+        cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
+        cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a + 3 * line, b0, b1, last, s + 3 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4, b0, b1, last, s + 4 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4 + line, b0, b1, last, s + 5 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
+{
+    if (t->cols > 32) {
+        if (t->rows > 6) cvni_tile_of_avx512(t, at, at_step, 8, 3);
+        else if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 6, 3);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 3);
+    } else if (t->cols > 16) {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 2);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 2);
+    } else {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 1);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 1);
+    }
 }
 
 CVNI_TARGET("avx512f")
@@ -27395,25 +28074,15 @@ static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
     return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
 }
 
-#define CVNI_TURNED_AVX512(i) v = _mm512_set1_ps(a##i[*at]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    if (vectors > 1) c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); \
-    if (vectors > 2) c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
 /* vectors: a constant, the vectors of a row. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
                                                   int vectors)
 {
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -27423,24 +28092,23 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
         const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
-        __m512 v;
-        CVNI_TURNED_AVX512(0);
-        CVNI_TURNED_AVX512(1);
-        CVNI_TURNED_AVX512(2);
-        CVNI_TURNED_AVX512(3);
-        CVNI_TURNED_AVX512(4);
-        CVNI_TURNED_AVX512(5);
-        CVNI_TURNED_AVX512(6);
-        CVNI_TURNED_AVX512(7);
+        cvni_tile_row_avx512(vectors, a0 + *at, b0, b1, b2, s);
+        cvni_tile_row_avx512(vectors, a1 + *at, b0, b1, b2, s + vectors);
+        cvni_tile_row_avx512(vectors, a2 + *at, b0, b1, b2, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a3 + *at, b0, b1, b2, s + 3 * vectors);
+        cvni_tile_row_avx512(vectors, a4 + *at, b0, b1, b2, s + 4 * vectors);
+        cvni_tile_row_avx512(vectors, a5 + *at, b0, b1, b2, s + 5 * vectors);
+        cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
+        cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
 }
 
 CVNI_TARGET("avx512f")
@@ -27499,8 +28167,58 @@ static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx512f") CVNI_HOT
 static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
-/* The first n of sixteen lanes. */
-static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+/* Sixteen lines times four k: four lines in the quarters of a vector, turned in each quarter. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turn_16x4_avx512(const float *p, ptrdiff_t step, int width,
+                                                     float *out)
+{
+    const __m512 r0 = cvni_four_rows_avx512(p, step);
+    const __m512 r1 = cvni_four_rows_avx512(p + step, step);
+    const __m512 r2 = cvni_four_rows_avx512(p + 2 * step, step);
+    const __m512 r3 = cvni_four_rows_avx512(p + 3 * step, step);
+    const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+    const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+    const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+    const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+    _mm512_storeu_ps(out, _mm512_shuffle_ps(t0, t2, 0x44));
+    _mm512_storeu_ps(out + width, _mm512_shuffle_ps(t0, t2, 0xee));
+    _mm512_storeu_ps(out + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+    _mm512_storeu_ps(out + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+}
+
+/* What is left over at the ends is done again with what stands before it. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    if (lines < 16 || k < 4) {
+        cvni_pack_rows_avx2(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 16) {
+        const int line = cvni_min(i, lines - 16);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_16x4_avx512(p + line * step + at, step, width, out + at * width + line);
+        }
+    }
+}
+
+CVNI_HOT CVNI_TARGET("avx512f")
+static void cvni_finish_avx512(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                               const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
 
 /* The sum of all lanes of four vectors. */
 CVNI_TARGET("avx512f")
@@ -27528,6 +28246,274 @@ static float cvni_dot_avx512(int n, const float *a, const float *b)
                              _mm512_maskz_loadu_ps(mask, b + i), s1);
     }
     return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+/* Quarters of four vectors added up: one quarter each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_quarters_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_shuffle_f32x4(s0, s1, 0x44),
+                                     _mm512_shuffle_f32x4(s0, s1, 0xee));
+    const __m512 high = _mm512_add_ps(_mm512_shuffle_f32x4(s2, s3, 0x44),
+                                      _mm512_shuffle_f32x4(s2, s3, 0xee));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
+                         _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+/* The four lanes of each quarter added up: one lane each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_lanes_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_unpacklo_ps(s0, s1), _mm512_unpackhi_ps(s0, s1));
+    const __m512 high = _mm512_add_ps(_mm512_unpacklo_ps(s2, s3), _mm512_unpackhi_ps(s2, s3));
+    return _mm512_add_ps(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_store_dots_avx512(const cvni_dots *t, __m512 first, __m512 second)
+{
+    float sum[32];
+    _mm512_storeu_ps(sum, first);
+    _mm512_storeu_ps(sum + 16, second);
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[j / 4 * 16 + i * 4 + j % 4];
+}
+
+#define CVNI_DOTS3_AVX512(j) x = _mm512_maskz_loadu_ps(m, b + at##j); \
+    s0##j = _mm512_fmadd_ps(a0, x, s0##j); \
+    s1##j = _mm512_fmadd_ps(a1, x, s1##j); s2##j = _mm512_fmadd_ps(a2, x, s2##j)
+#define CVNI_DOTS4_AVX512(j) CVNI_DOTS3_AVX512(j); s3##j = _mm512_fmadd_ps(a3, x, s3##j)
+
+/* Three columns or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_4x3_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, zero), zero);
+}
+
+/* Three lines or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_3x6_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            __m512 x;
+            CVNI_DOTS3_AVX512(0);
+            CVNI_DOTS3_AVX512(1);
+            CVNI_DOTS3_AVX512(2);
+            CVNI_DOTS3_AVX512(3);
+            CVNI_DOTS3_AVX512(4);
+            CVNI_DOTS3_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, zero);
+    s01 = cvni_quarters_avx512(s01, s11, s21, zero);
+    s02 = cvni_quarters_avx512(s02, s12, s22, zero);
+    s03 = cvni_quarters_avx512(s03, s13, s23, zero);
+    s04 = cvni_quarters_avx512(s04, s14, s24, zero);
+    s05 = cvni_quarters_avx512(s05, s15, s25, zero);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* 4 x 6: 24 accumulators, 10 loads for 24 products. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero, s33 = zero, s34 = zero, s35 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    if (t->count <= 3 || t->lines <= 3) {
+        if (t->count <= 3) cvni_dots_4x3_avx512(t);
+        else cvni_dots_3x6_avx512(t);
+        return;
+    }
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+            CVNI_DOTS4_AVX512(3);
+            CVNI_DOTS4_AVX512(4);
+            CVNI_DOTS4_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    s03 = cvni_quarters_avx512(s03, s13, s23, s33);
+    s04 = cvni_quarters_avx512(s04, s14, s24, s34);
+    s05 = cvni_quarters_avx512(s05, s15, s25, s35);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* The sum of the lanes of each of four vectors. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
+{
+    const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(s[0], s[1]), _mm512_unpackhi_ps(s[0], s[1]));
+    const __m512 t1 = _mm512_add_ps(_mm512_unpacklo_ps(s[2], s[3]), _mm512_unpackhi_ps(s[2], s[3]));
+    const __m512 t = _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44),
+                                   _mm512_shuffle_ps(t0, t1, 0xee));
+    const __m128 low = _mm_add_ps(_mm512_castps512_ps128(t), _mm512_extractf32x4_ps(t, 1));
+    return _mm_add_ps(low, _mm_add_ps(_mm512_extractf32x4_ps(t, 2), _mm512_extractf32x4_ps(t, 3)));
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_column_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
+                                                       __m512 a3, __m512 b)
+{
+    s[0] = _mm512_fmadd_ps(a0, b, s[0]);
+    s[1] = _mm512_fmadd_ps(a1, b, s[1]);
+    s[2] = _mm512_fmadd_ps(a2, b, s[2]);
+    s[3] = _mm512_fmadd_ps(a3, b, s[3]);
+}
+
+/* 4 x cols, a constant where this is inlined: up to 24 accumulators, four of a, one of b. Lines of
+ * a that are missing are others again. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, int n, const float *a,
+                                                     ptrdiff_t a_step, const float *b,
+                                                     ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = b + 3 * b_step;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    for (; n > 0; n -= 16, a += 16, p1 += 16, p2 += 16, p3 += 16, b += 16, q += 16) {
+        const __mmask16 m = n < 16 ? cvni_tail_avx512(n) : (__mmask16)0xffff;
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, p1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, p2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, p3);
+        if (cols <= 4) {        /* the lines come from far away */
+            _mm_prefetch((const char *)(a + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p1 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p2 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p3 + 256), _MM_HINT_T0);
+        }
+        cvni_line_dots_column_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
+        if (cols > 1)
+            cvni_line_dots_column_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
+        if (cols > 2)
+            cvni_line_dots_column_avx512(s + 8, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, b + 2 * b_step));
+        if (cols > 3) cvni_line_dots_column_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
+        if (cols > 4)
+            cvni_line_dots_column_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
+        if (cols > 5)
+            cvni_line_dots_column_avx512(s + 20, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, q + 2 * b_step));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx512(s));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx512(s + 4));
+    if (cols > 2) _mm_storeu_ps(out + 8, cvni_totals_avx512(s + 8));
+    if (cols > 3) _mm_storeu_ps(out + 12, cvni_totals_avx512(s + 12));
+    if (cols > 4) _mm_storeu_ps(out + 16, cvni_totals_avx512(s + 16));
+    if (cols > 5) _mm_storeu_ps(out + 20, cvni_totals_avx512(s + 20));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_line_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                             const float *b, ptrdiff_t b_step, float *out)
+{
+    if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    else if (cols == 2) cvni_line_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
+    else if (cols == 3) cvni_line_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
+    else if (cols == 4) cvni_line_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
+    else if (cols == 5) cvni_line_dots_cols_avx512(rows, 5, n, a, a_step, b, b_step, out);
+    else cvni_line_dots_cols_avx512(rows, 6, n, a, a_step, b, b_step, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -28344,18 +29330,23 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
+                                                  1,
+                                                  6,
                                                   cvni_gemm_tile_avx512,
                                                   cvni_tile_at_avx512,
                                                   cvni_tile_turned_avx512,
                                                   cvni_store_rows_avx512,
-                                                  cvni_pack_rows_avx2,
+                                                  cvni_pack_rows_avx512,
                                                   cvni_pack_columns_avx512,
                                                   { cvni_wino_input_avx512,
                                                     cvni_wino_output_avx512,
                                                     cvni_wino_grad_avx512,
                                                     cvni_wino_taps_avx512,
                                                     cvni_wino_taps_grad_avx512 },
+                                                  cvni_finish_avx512,
                                                   cvni_dot_avx512,
+                                                  cvni_dots_avx512,
+                                                  cvni_line_dots_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
                                                   cvni_sum_square_diff_avx512,
@@ -28504,7 +29495,7 @@ static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, 
  *   The last one to three elements go through a vector of their own, so that a value does not
  *   depend on where it stands. */
 
-/* The first n lanes, 1 to 3; 0 in the others. */
+/* The first n lanes, 1 to 4; 0 in the others. */
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
 {
     float part[4] = { 0, 0, 0, 0 };
@@ -28522,6 +29513,14 @@ static CVNI_ALWAYS_INLINE void cvni_store_some4(float *p, int n, cvni_f4 v)
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2, cvni_f4 s3)
 {
     return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
+}
+
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x, one of 1 gives x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    if (slope == 1) return x;
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
 }
 
 /* ---- products of matrices ---- */
@@ -28550,7 +29549,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 #if defined(CVNI_NEON)
 /* gcc loads all of a first and runs out of registers. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
 #else
     #define CVNI_TILE_F4
@@ -28558,7 +29557,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 /* 8 x 8, for the last columns: a vector beyond them is not read. */
 CVNI_TILE_F4
-static void cvni_gemm_8x8_f4(const cvni_tile *t)
+static void cvni_gemm_8x8_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 8];
     const ptrdiff_t line = t->a_line;
@@ -28572,9 +29571,10 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero;
     cvni_f4 c70 = zero, c71 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -28600,7 +29600,7 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
 
 /* 4 x 12, for the last rows of any width. */
 CVNI_TILE_F4
-static void cvni_gemm_4x12_f4(const cvni_tile *t)
+static void cvni_gemm_4x12_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 12];
     const ptrdiff_t line = t->a_line;
@@ -28610,10 +29610,11 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
     cvni_f4 c20 = zero, c21 = zero, c22 = zero;
     cvni_f4 c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
     const int third = t->cols > 8 ? 8 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         const cvni_f4 b2 = CVNI_LOAD4(b + third);
@@ -28632,7 +29633,7 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
 
 /* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
 CVNI_TILE_F4
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 12];
     const ptrdiff_t line = t->a_line;
@@ -28646,13 +29647,14 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero, c62 = zero;
     cvni_f4 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->rows <= 4 || t->cols <= 8) {
-        if (t->rows <= 4) cvni_gemm_4x12_f4(t);
-        else cvni_gemm_8x8_f4(t);
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t, at, at_step);
+        else cvni_gemm_8x8_f4(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + 4);
         const cvni_f4 b2 = CVNI_LOAD4(b + 8);
@@ -28679,7 +29681,7 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
 #else
 /* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
  * registers. A vector beyond the columns is not read. */
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 8];
     const ptrdiff_t line = t->a_line;
@@ -28687,9 +29689,10 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -28705,6 +29708,30 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_store_tile_f4(t, sums, 8);
 }
 #endif
+
+static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
+
+static void cvni_store_rows_f4(const cvni_store *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        int j = 0;
+        for (; s->n - j >= 4; j += 4) {
+            cvni_f4 v = CVNI_ADD4(CVNI_LOAD4(p + j), bias);
+            if (s->add) v = CVNI_ADD4(CVNI_LOAD4(y + j), v);
+            CVNI_STORE4(y + j, cvni_relu4(v, s->slope));
+        }
+        if (j < s->n) {
+            cvni_f4 v = CVNI_ADD4(cvni_load_some4(p + j, s->n - j), bias);
+            if (s->add) v = CVNI_ADD4(cvni_load_some4(y + j, s->n - j), v);
+            cvni_store_some4(y + j, s->n - j, cvni_relu4(v, s->slope));
+        }
+    }
+}
 
 /* What is left over at the ends is done again with what stands before it. */
 static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
@@ -28836,13 +29863,6 @@ static void cvni_add_f4(int n, const float *a, const float *b, float *y)
     for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* As cvni_relu_c; a slope of 0 gives 0, whatever x. */
-static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
-{
-    const cvni_f4 zero = CVNI_ALL4(0);
-    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
-}
-
 static void cvni_relu_f4(int n, float slope, const float *x, float *y)
 {
     int i = 0;
@@ -28861,6 +29881,73 @@ static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *d
         CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
     }
     cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
+}
+
+/* cvni_norm_act of v, scaled and shifted. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_act4(cvni_f4 v, float slope, cvni_f4 most)
+{
+    v = cvni_relu4(v, slope);
+    return CVNI_PICK4(CVNI_GT4(v, most), most, v);
+}
+
+static void cvni_norm_act_f4(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]), most = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 v = CVNI_FMA4(scale, CVNI_LOAD4(x + i), shift);
+        if (more) v = CVNI_ADD4(v, CVNI_LOAD4(more + i));
+        CVNI_STORE4(y + i, cvni_norm_act4(v, f[2], most));
+    }
+    if (i < n) {
+        cvni_f4 v = CVNI_FMA4(scale, cvni_load_some4(x + i, n - i), shift);
+        if (more) v = CVNI_ADD4(v, cvni_load_some4(more + i, n - i));
+        cvni_store_some4(y + i, n - i, cvni_norm_act4(v, f[2], most));
+    }
+}
+
+/* dy where 0 < v < most, else slope*dy. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_masked4(cvni_f4 v, cvni_f4 dy, cvni_f4 slope,
+                                                    cvni_f4 most)
+{
+    const cvni_f4 low = CVNI_MUL4(slope, dy);
+    const cvni_f4 inside = CVNI_PICK4(CVNI_GT4(most, v), dy, low);
+    return CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), inside, low);
+}
+
+static void cvni_norm_sums_f4(int n, const float f[4], float mean, const float *x, const float *y,
+                              const float *dy, float *g, float sum[2])
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]);
+    const cvni_f4 slope = CVNI_ALL4(f[2]), most = CVNI_ALL4(f[3]);
+    const cvni_f4 m = CVNI_ALL4(mean), zero = CVNI_ALL4(0);
+    cvni_f4 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const cvni_f4 x0 = CVNI_LOAD4(x + i), x1 = CVNI_LOAD4(x + i + 4);
+        const cvni_f4 v0 = y ? CVNI_LOAD4(y + i) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 v1 = y ? CVNI_LOAD4(y + i + 4) : CVNI_FMA4(scale, x1, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, CVNI_LOAD4(dy + i), slope, most);
+        const cvni_f4 g1 = cvni_norm_masked4(v1, CVNI_LOAD4(dy + i + 4), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        s1 = CVNI_ADD4(s1, g1);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        t1 = CVNI_FMA4(g1, CVNI_SUB4(x1, m), t1);
+        if (!g) continue;
+        CVNI_STORE4(g + i, g0);
+        CVNI_STORE4(g + i + 4, g1);
+    }
+    for (; i < n; i += 4) {                     /* dy, and so g, is 0 behind the end */
+        const int some = cvni_min(n - i, 4);
+        const cvni_f4 x0 = cvni_load_some4(x + i, some);
+        const cvni_f4 v0 = y ? cvni_load_some4(y + i, some) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, cvni_load_some4(dy + i, some), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        if (g) cvni_store_some4(g + i, some, g0);
+    }
+    sum[0] = CVNI_TOTAL4(CVNI_ADD4(s0, s1));
+    sum[1] = CVNI_TOTAL4(CVNI_ADD4(t0, t1));
 }
 
 static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
@@ -28972,12 +30059,97 @@ static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, floa
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* ---- depthwise ---- */
+
+static CVNI_ALWAYS_INLINE void cvni_stencil_store4(const cvni_stencil *s, float *y, int n,
+                                                   cvni_f4 v)
+{
+    if (s->add) v = CVNI_ADD4(n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n), v);
+    if (s->act) v = CVNI_MIN4(CVNI_ALL4(s->ceiling), cvni_relu4(v, s->slope));
+    if (n >= 4) CVNI_STORE4(y, v);
+    else cvni_store_some4(y, n, v);
+}
+
+/* Four vectors of a row at a time, then one; rows that share a vector elsewhere have one each. */
+static void cvni_stencil_f4(const cvni_stencil *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int r = 0; r < s->rows; r++) {
+        const float *row = s->x + r * s->pitch;
+        float *y = s->y + r * s->ldy;
+        int c = 0;
+        for (; s->cols - c >= 16; c += 16) {
+            cvni_f4 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+            for (int t = 0; t < s->taps; t++) {
+                const cvni_f4 w = CVNI_ALL4(s->w[t]);
+                const float *x = row + s->at[t] + c;
+                s0 = CVNI_FMA4(w, CVNI_LOAD4(x), s0);
+                s1 = CVNI_FMA4(w, CVNI_LOAD4(x + 4), s1);
+                s2 = CVNI_FMA4(w, CVNI_LOAD4(x + 8), s2);
+                s3 = CVNI_FMA4(w, CVNI_LOAD4(x + 12), s3);
+            }
+            cvni_stencil_store4(s, y + c, 4, s0);
+            cvni_stencil_store4(s, y + c + 4, 4, s1);
+            cvni_stencil_store4(s, y + c + 8, 4, s2);
+            cvni_stencil_store4(s, y + c + 12, 4, s3);
+        }
+        for (; c < s->cols; c += 4) {
+            cvni_f4 sum = bias;
+            for (int t = 0; t < s->taps; t++)
+                sum = CVNI_FMA4(CVNI_ALL4(s->w[t]), CVNI_LOAD4(row + s->at[t] + c), sum);
+            cvni_stencil_store4(s, y + c, s->cols - c, sum);
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_add_to4(float *to, cvni_f4 v)
+{
+    CVNI_STORE4(to, CVNI_ADD4(CVNI_LOAD4(to), v));
+}
+
+/* Five taps at a time, the last one again where there are fewer. */
+static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
+{
+    const int last = s->taps - 1;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    for (int t = 0; t <= last; t += 5, sums += 5 * 4) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r++)
+            for (int c = 0; c < s->cols; c += 4) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->cols - c;
+                const cvni_f4 d = n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n);
+                s0 = CVNI_FMA4(d, CVNI_LOAD4(x + at0), s0);
+                s1 = CVNI_FMA4(d, CVNI_LOAD4(x + at1), s1);
+                s2 = CVNI_FMA4(d, CVNI_LOAD4(x + at2), s2);
+                s3 = CVNI_FMA4(d, CVNI_LOAD4(x + at3), s3);
+                s4 = CVNI_FMA4(d, CVNI_LOAD4(x + at4), s4);
+            }
+        cvni_add_to4(sums, s0);
+        if (t + 1 <= last) cvni_add_to4(sums + 4, s1);
+        if (t + 2 <= last) cvni_add_to4(sums + 2 * 4, s2);
+        if (t + 3 <= last) cvni_add_to4(sums + 3 * 4, s3);
+        if (t + 4 <= last) cvni_add_to4(sums + 4 * 4, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
                                               cvni_gemm_tile_f4,
+                                              cvni_tile_at_f4,
+                                              cvni_store_rows_f4,
                                               cvni_pack_rows_f4,
                                               cvni_pack_columns_f4,
+                                              { cvni_wino_input_c,
+                                                cvni_wino_output_c,
+                                                cvni_wino_grad_c,
+                                                cvni_wino_taps_c,
+                                                cvni_wino_taps_grad_c },
                                               cvni_dot_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
@@ -28987,12 +30159,18 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_add_f4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
+                                              cvni_stencil_f4,
+                                              cvni_stencil_sums_f4,
                                               cvni_exp_f4,
                                               cvni_sigmoid_f4,
                                               cvni_tanh_f4,
+                                              cvni_norm_act_f4,
+                                              cvni_norm_sums_f4,
                                               cvni_norm_grad_f4,
                                               cvni_adam_f4 };
 #endif
+
+CVNI_KERNELS_END
 
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have

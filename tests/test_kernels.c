@@ -192,6 +192,34 @@ static void rows(void)
     }
 }
 
+/* Two rows and a gap that stays as it is. */
+static void finishes(void)
+{
+    static float got[ROOM];
+    for (int l = 0; length_of(l) >= 0 && length_of(l) <= 1000; l++) {
+        const int n = length_of(l);
+        for (int how = 0; how < 12; how++) {
+            const float *rows = how & 1 ? a : NULL;
+            const float *cols = how & 2 ? b : NULL;
+            const float slope = how < 8 ? 0 : 0.2f;
+            fill(l);
+            plain->finish(2, n, want, n + 5, rows, cols, how >= 4, slope);
+            k->finish(2, n, y, n + 5, rows, cols, how >= 4, slope);
+            same("finish", 2 * n + 5, 3e-7);
+            memcpy(got, want, sizeof got);
+            fill(l);
+            for (int r = 0; r < 2; r++) {
+                for (int j = 0; j < n; j++) {
+                    const int i = r * (n + 5) + j;
+                    const double v = (double)y[i] + (rows ? (double)a[r] : 0) +
+                                     (cols ? (double)b[j] : 0);
+                    CHECK_NEAR(got[i], how >= 4 && v < 0 ? v * (double)slope : v, 2e-6);
+                }
+            }
+        }
+    }
+}
+
 static void gradients(void)
 {
     const float f[4] = { 1.3f, -0.4f, 0.2f, 0.05f };
@@ -413,6 +441,7 @@ int main(void)
         RUN(long_sums);
         RUN(norm_sums);
         RUN(rows);
+        RUN(finishes);
         RUN(gradients);
         RUN(exponentials);
         RUN(exponential_rows);
