@@ -7177,6 +7177,8 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
 #define CVNI_DIRECT_K_TURNED 192
 #define CVNI_DIRECT_FRAME (1 << 15)     /* floats of a frame */
 #define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums, about, */
+#define CVNI_DIRECT_FETCH (1 << 18)     /* bytes that are fetched ahead, at most, */
+#define CVNI_DIRECT_CACHED 1e6          /* where both images have more floats than that */
 #define CVNI_DIRECT_PACK 16             /* channels whose weights are packed together */
 #define CVNI_DIRECT_WEIGHTS (1 << 15)   /* floats of the weights */
 #define CVNI_DIRECT_MOST (1 << 18)      /* and of many lines */
@@ -7388,6 +7390,26 @@ static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
                       4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
 }
 
+/* Memory that the tiles fetch while they compute, some lines each: pieces of `bytes`, `step` apart. */
+typedef struct cvni_direct_fetch {
+    const char *p;
+    ptrdiff_t step, bytes, at;
+    int pieces;
+    int lines;                          /* of 64 bytes, for each tile */
+} cvni_direct_fetch;
+
+static void cvni_direct_fetch_some(cvni_direct_fetch *f)
+{
+    for (int i = 0; i < f->lines && f->pieces > 0; i++) {
+        CVNI_FETCH(f->p + f->at);
+        f->at += CVNI_ALIGN;
+        if (f->at < f->bytes) continue;
+        f->at = 0;
+        f->p += f->step;
+        f->pieces--;
+    }
+}
+
 /* What a task works with. */
 typedef struct cvni_direct_task {
     const cvni_conv_job *j;
@@ -7396,6 +7418,7 @@ typedef struct cvni_direct_task {
     int n0, g;
     int line0, lines;
     int positions;                      /* flat ones */
+    cvni_direct_fetch *to, *next;       /* places of the results; what the next frame is made of */
     int *at, *place;                    /* turned: of each position, its flat one */
     float *frame, *sums;                /* sums: [phase][line][position], turned [position][line] */
 } cvni_direct_task;
@@ -7425,6 +7448,8 @@ static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff
                 tile.a = a + i / kern->mr * a_panel;
                 tile.c = sums + i * tile.ldc + p;
                 tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+                cvni_direct_fetch_some(t->to);
+                cvni_direct_fetch_some(t->next);
                 kern->tile_at(&tile, t->at);
             }
         }
@@ -7448,6 +7473,8 @@ static void cvni_direct_turned(const cvni_direct_task *t, const float *weights, 
         tile.b = weights;
         for (int p = 0; p < t->positions; p += kern->mr) {
             tile.c = t->sums + p * tile.ldc + i;
+            cvni_direct_fetch_some(t->to);
+            cvni_direct_fetch_some(t->next);
             kern->tile_turned(&tile, t->place + p, t->at);
         }
     }
@@ -7490,6 +7517,15 @@ static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels
         packed += (ptrdiff_t)lines * d->channels * taps;
         sums += (ptrdiff_t)d->part * d->positions;
     }
+}
+
+/* First position of a line of image n of the task. */
+static float *cvni_direct_plane(const cvni_direct_task *t, int line, int n)
+{
+    const cvni_direct *d = t->d;
+    const ptrdiff_t plane = ((ptrdiff_t)(t->n0 + n) * t->j->c.G + t->g) * d->lines + t->line0 + line;
+    return t->j->to + (plane * d->height + (ptrdiff_t)t->f.h.first * d->stride_h) * d->width +
+           t->f.w.first * d->stride_w;
 }
 
 /* One row from its column phases, `step` floats apart: out[j*stride + b] = p_b[j]. */
@@ -7601,7 +7637,59 @@ static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t
     bytes[3] = cvni_align((sums + behind) * sizeof(float));
 }
 
-static void cvni_direct_run_task(cvni_direct_task *t, int worker)
+/* Task i: its block of positions and lines. */
+static cvni_direct_task cvni_direct_task_of(const cvni_conv_job *j, int i)
+{
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    const int part = i % d->parts;
+    const int block = i / d->parts % (d->blocks_h * d->blocks_w);
+    const int rest = i / d->parts / (d->blocks_h * d->blocks_w);
+    const int row = block / d->blocks_w * d->rows;
+    const int col = block % d->blocks_w * d->cols;
+    cvni_direct_task t;
+    memset(&t, 0, sizeof t);
+    t.j = j;
+    t.d = d;
+    t.f = d->f;
+    t.g = rest % j->c.G;
+    t.n0 = rest / j->c.G * d->images;
+    t.line0 = part * d->part;
+    t.lines = cvni_min(d->part, d->lines - t.line0);
+    cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
+                   cvni_min(d->rows, d->f.h.positions - row), col,
+                   cvni_min(d->cols, d->f.w.positions - col));
+    t.positions = d->turned ? t.f.images * t.f.h.count * t.f.w.count
+                            : (int)cvni_frame_positions(&t.f);
+    return t;
+}
+
+/* First channel of the task's images that are read. */
+static const float *cvni_direct_source(const cvni_direct_task *t)
+{
+    const cvni_conv *c = &t->j->c;
+    return t->d->up ? t->j->small + cvni_conv_small_at(c, t->n0, t->g)
+                    : t->j->big + cvni_conv_big_at(c, t->n0, t->g);
+}
+
+/* Rows [first, first + rows) of some channels of some images; `tiles` share it. */
+static cvni_direct_fetch cvni_direct_fetch_of(const float *p, ptrdiff_t image_step, int images,
+                                              int channels, int height, int width, int first,
+                                              int rows, int tiles)
+{
+    cvni_direct_fetch f;
+    const ptrdiff_t row = width * (ptrdiff_t)sizeof(float);
+    const int whole = rows >= height;
+    memset(&f, 0, sizeof f);
+    f.p = (const char *)p + (whole ? 0 : first * row);
+    f.step = whole ? image_step * (ptrdiff_t)sizeof(float) : height * row;
+    f.bytes = whole ? channels * height * row : rows * row;
+    f.pieces = whole ? images : channels;
+    if (f.pieces * (double)f.bytes > CVNI_DIRECT_FETCH) f.pieces = 0;
+    f.lines = cvni_min(16, f.pieces * ((int)f.bytes / CVNI_ALIGN + 1) / cvni_max(1, tiles) + 1);
+    return f;
+}
+
+static void cvni_direct_run_task(cvni_direct_task *t, const cvni_direct_task *next, int worker)
 {
     const cvni_conv_job *j = t->j;
     const cvni_direct *d = t->d;
@@ -7609,10 +7697,25 @@ static void cvni_direct_run_task(cvni_direct_task *t, int worker)
     const int rows = d->up ? c->OH : c->H;
     const int cols = d->up ? c->OW : c->W;
     const ptrdiff_t plane = (ptrdiff_t)rows * cols;
-    const float *x = d->up ? j->small + cvni_conv_small_at(c, t->n0, t->g)
-                           : j->big + cvni_conv_big_at(c, t->n0, t->g);
+    const ptrdiff_t image = c->G * d->channels * plane;
+    const float *x = cvni_direct_source(t);
+    const int tiles = d->turned ? cvni_ceil_div(t->lines, d->panel) * t->positions / j->net->k->mr
+                                : cvni_ceil_div(t->lines, d->panel) * t->positions / j->net->k->nr;
+    const int first = cvni_max(0, next->f.h.first * next->f.h.stride - next->f.h.pad);
+    const int count = next->f.h.count * next->f.h.stride + next->f.h.reach;
+    cvni_direct_fetch to = cvni_direct_fetch_of(
+        cvni_direct_plane(t, 0, 0), (ptrdiff_t)c->G * d->lines * d->height * d->width, t->f.images,
+        t->lines, d->height, d->width, 0, t->f.h.count * d->stride_h, tiles);
+    cvni_direct_fetch ahead = cvni_direct_fetch_of(cvni_direct_source(next), image, next->f.images,
+                                                   d->channels, rows, cols, first,
+                                                   cvni_min(count, rows - first), tiles);
     size_t bytes[4];
     cvni_direct_scratch(d, c, bytes);
+    if ((double)c->N * ((double)c->C * c->H * c->W + (double)c->M * c->OH * c->OW) <
+        CVNI_DIRECT_CACHED)
+        to.pieces = ahead.pieces = 0;
+    t->to = &to;
+    t->next = &ahead;
     t->at = (int *)cvni_scratch(j->net, worker);
     t->place = (int *)(void *)((char *)t->at + bytes[0]);
     t->frame = (float *)(void *)((char *)t->place + bytes[1]);
@@ -7620,8 +7723,7 @@ static void cvni_direct_run_task(cvni_direct_task *t, int worker)
     if (d->turned) cvni_direct_places(t);
     for (int k = 0; k < d->channels; k += d->chunk) {
         const int channels = cvni_min(d->chunk, d->channels - k);
-        cvni_frame_fill(j->net->k, &t->f, x + k * plane, c->G * d->channels * plane, plane, cols,
-                        channels, t->frame);
+        cvni_frame_fill(j->net->k, &t->f, x + k * plane, image, plane, cols, channels, t->frame);
         cvni_direct_channels(t, k, channels);
     }
     if (d->turned) cvni_direct_store_turned(t);
@@ -7631,28 +7733,10 @@ static void cvni_direct_run_task(cvni_direct_task *t, int worker)
 static void cvni_direct_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_direct *d = (const cvni_direct *)j->work;
     for (int i = begin; i < end; i++) {
-        const int part = i % d->parts;
-        const int block = i / d->parts % (d->blocks_h * d->blocks_w);
-        const int rest = i / d->parts / (d->blocks_h * d->blocks_w);
-        const int row = block / d->blocks_w * d->rows;
-        const int col = block % d->blocks_w * d->cols;
-        cvni_direct_task t;
-        memset(&t, 0, sizeof t);
-        t.j = j;
-        t.d = d;
-        t.f = d->f;
-        t.g = rest % j->c.G;
-        t.n0 = rest / j->c.G * d->images;
-        t.line0 = part * d->part;
-        t.lines = cvni_min(d->part, d->lines - t.line0);
-        cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
-                       cvni_min(d->rows, d->f.h.positions - row), col,
-                       cvni_min(d->cols, d->f.w.positions - col));
-        t.positions = d->turned ? t.f.images * t.f.h.count * t.f.w.count
-                                : (int)cvni_frame_positions(&t.f);
-        cvni_direct_run_task(&t, worker);
+        const cvni_direct_task next = cvni_direct_task_of(j, cvni_min(i + 1, end - 1));
+        cvni_direct_task t = cvni_direct_task_of(j, i);
+        cvni_direct_run_task(&t, &next, worker);
     }
 }
 
