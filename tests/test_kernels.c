@@ -171,6 +171,18 @@ static void gradients(void)
             memcpy(y, most[1], sizeof y);
             same("adam, most", n, 3e-7);
         }
+        for (int kind = 0; kind < 3; kind++) {      /* without momentum, with it, Nesterov */
+            const float sgd[5] = { 0.1f, 0.01f, 0.9f, 0.8f, kind == 2 ? 0.9f : 0 };
+            for (int t = 0; t < 2; t++) memcpy(m[t], b, sizeof m[t]);
+            memcpy(want, x, sizeof want);
+            memcpy(y, x, sizeof y);
+            plain->sgd(n, sgd, a, want, kind ? m[0] : NULL);
+            k->sgd(n, sgd, a, y, kind ? m[1] : NULL);
+            same("sgd, w", n, 5e-7);
+            memcpy(want, m[0], sizeof want);
+            memcpy(y, m[1], sizeof y);
+            same("sgd, v", n, 5e-7);
+        }
     }
 }
 
