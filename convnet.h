@@ -2426,7 +2426,7 @@ typedef struct cvni_tile {
 } cvni_tile;
 
 /* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
- * f(x) = x > 0 ? x : slope*x, or x where slope is 1. */
+ * f: relu below, or x where slope is 1. */
 typedef struct cvni_store {
     int rows, n, add;
     float bias, slope;
@@ -25393,7 +25393,8 @@ static void cvni_store_rows_c(const cvni_store *s)
         float *y = s->y + i * s->y_step;
         if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
         else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
-        if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] > 0 ? y[j] : slope * y[j];
+        if (slope == 0) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
+        else if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
     }
 }
 
@@ -25943,11 +25944,20 @@ static void cvni_gemm_tile_avx2(const cvni_tile *t) { cvni_tile_avx2(t, &cvni_no
 CVNI_TARGET("avx2,fma")
 static void cvni_tile_at_avx2(const cvni_tile *t, const int *at) { cvni_tile_avx2(t, at, 1); }
 
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
+{
+    const __m256 low = _mm256_and_ps(_mm256_mul_ps(slope, x), keep);
+    return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
+}
+
 CVNI_TARGET("avx2,fma")
 static void cvni_store_rows_avx2(const cvni_store *s)
 {
     const __m256 bias = _mm256_set1_ps(s->bias);
     const __m256 slope = _mm256_set1_ps(s->slope);
+    const __m256 keep = _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ);
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for (int i = 0; i < s->rows; i++) {
         const float *p = s->p + i * s->p_step;
@@ -25956,9 +25966,7 @@ static void cvni_store_rows_avx2(const cvni_store *s)
             const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(s->n - j), lane);
             __m256 v = _mm256_add_ps(_mm256_maskload_ps(p + j, mask), bias);
             if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y + j, mask), v);
-            if (s->slope != 1)
-                v = _mm256_blendv_ps(_mm256_mul_ps(slope, v), v,
-                                     _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ));
+            if (s->slope != 1) v = cvni_relu1_avx2(v, slope, keep);
             if (s->n - j >= 8) _mm256_storeu_ps(y + j, v);
             else _mm256_maskstore_ps(y + j, mask, v);
         }
@@ -26198,14 +26206,6 @@ static void cvni_add_avx2(int n, const float *a, const float *b, float *y)
                             _mm256_add_ps(_mm256_maskload_ps(a + i, mask),
                                           _mm256_maskload_ps(b + i, mask)));
     }
-}
-
-/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
-CVNI_TARGET("avx2,fma")
-static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
-{
-    const __m256 low = _mm256_and_ps(_mm256_mul_ps(slope, x), keep);
-    return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -26941,6 +26941,14 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvn
 CVNI_TARGET("avx512f")
 static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
 
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
+{
+    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
+    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
+}
+
 CVNI_TARGET("avx512f")
 static void cvni_store_rows_avx512(const cvni_store *s)
 {
@@ -26953,9 +26961,7 @@ static void cvni_store_rows_avx512(const cvni_store *s)
             const __mmask16 m = (__mmask16)(s->n - j >= 16 ? 0xFFFF : (1 << (s->n - j)) - 1);
             __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, p + j), bias);
             if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y + j), v);
-            if (s->slope != 1)
-                v = _mm512_mask_mul_ps(v, (__mmask16)~_mm512_cmp_ps_mask(v, _mm512_setzero_ps(),
-                                                                         _CMP_GT_OQ), slope, v);
+            if (s->slope != 1) v = cvni_relu1_avx512(v, slope, s->slope == 0 ? 0 : 0xFFFF);
             _mm512_mask_storeu_ps(y + j, m, v);
         }
     }
@@ -27134,14 +27140,6 @@ static void cvni_add_avx512(int n, const float *a, const float *b, float *y)
                               _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i),
                                             _mm512_maskz_loadu_ps(mask, b + i)));
     }
-}
-
-/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
-CVNI_TARGET("avx512f")
-static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
-{
-    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
-    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
 }
 
 CVNI_TARGET("avx512f")
