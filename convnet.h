@@ -2518,6 +2518,8 @@ typedef struct cvni_kernels {
                  float *most);
     /* one step of SGD; f: cvni_sgd_range. v: momentum, or NULL */
     void (*sgd)(int n, const float f[5], const float *g, float *w, float *v);
+    /* cvni_philox of 16 counters one after the other, the first word counting */
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64]);
 } cvni_kernels;
 
 struct cvn_net {
@@ -2792,15 +2794,21 @@ static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
+static void cvni_random_counter(unsigned stream, uint64_t step, uint32_t id, uint32_t index,
+                                uint32_t counter[4])
+{
+    counter[0] = index;
+    counter[1] = id;
+    counter[2] = (uint32_t)step;
+    counter[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+}
+
 /* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at
  * `step`. */
 static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index,
                          uint32_t out[4])
 {
-    out[0] = index;
-    out[1] = id;
-    out[2] = (uint32_t)step;
-    out[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+    cvni_random_counter(stream, step, id, index, out);
     cvni_philox(out, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
@@ -12503,6 +12511,38 @@ static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t en
     }
 }
 
+/* y = x*scale, but 0 where the uniform of the word is below p: 64 elements. */
+CVNI_HOT
+static void cvni_dropout64(const uint32_t word[64], float p, float scale, const float x[64],
+                           float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < 64; i++)
+        y[i] = (float)(int32_t)(word[i] >> 8) * (1.0f / 16777216.0f) < p ? 0 : x[i] * scale;
+}
+
+/* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
+                                  float scale)
+{
+    const cvni_kernels *kern = j->net->k;
+    const uint64_t seed = j->net->desc.seed;
+    uint32_t counter[4], key[2], word[64];
+    float x[64] = { 0 };
+    float y[64];
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    for (size_t i = begin; i < end; i += 64) {
+        const size_t n = cvni_min_size(64, end - i);
+        cvni_random_counter(CVNI_STREAM_DROPOUT, j->net->tick, (uint32_t)cvni_id(j->net, j->l),
+                            (uint32_t)(i / 4), counter);
+        kern->philox(counter, key, word);
+        memcpy(x, j->in + i, n * sizeof *x);
+        cvni_dropout64(word, p, scale, x, y);
+        if (j->add) kern->add((int)n, j->out + i, y, j->out + i);
+        else memcpy(j->out + i, y, n * sizeof *y);
+    }
+}
+
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
     const cvni_dropout_job *j = (const cvni_dropout_job *)context;
@@ -12512,6 +12552,10 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     size_t at = (size_t)begin * CVNI_CHUNK;
     const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
+    if (j->group == 1) {
+        cvni_dropout_elements(j, at, stop, p, scale);
+        return;
+    }
     while (at < stop) {
         const size_t first = at / j->group;
         uint32_t word[4];
@@ -25810,6 +25854,15 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
         }
 }
 
+static void cvni_philox_c(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (uint32_t b = 0; b < 16; b++, word += 4) {
+        memcpy(word, counter, 4 * sizeof *word);
+        word[0] += b;
+        cvni_philox(word, key[0], key[1]);
+    }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
@@ -25842,7 +25895,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_norm_sums_c,
                                              cvni_norm_grad_c,
                                              cvni_adam_c,
-                                             cvni_sgd_c };
+                                             cvni_sgd_c,
+                                             cvni_philox_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -26693,6 +26747,52 @@ static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
     }
 }
 
+/* A round of four counters; word i of each in the low halves of c[i], the high halves are left
+ * over. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx2(__m256i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m256i p0 = _mm256_mul_epu32(c[0], _mm256_set1_epi64x(0xD2511F53));
+    const __m256i p1 = _mm256_mul_epu32(c[2], _mm256_set1_epi64x(0xCD9E8D57));
+    c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), c[1]),
+                            _mm256_set1_epi64x(key0));
+    c[1] = p1;
+    c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c[3]),
+                            _mm256_set1_epi64x(key1));
+    c[3] = p0;
+}
+
+/* The four words of each counter one behind the other. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx2(const __m256i c[4], uint32_t word[16])
+{
+    const __m256i w01 = _mm256_blend_epi32(c[0], _mm256_slli_epi64(c[1], 32), 0xAA);
+    const __m256i w23 = _mm256_blend_epi32(c[2], _mm256_slli_epi64(c[3], 32), 0xAA);
+    const __m256i even = _mm256_unpacklo_epi64(w01, w23);
+    const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
+    _mm256_storeu_si256((__m256i *)(void *)word, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)(word + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
+/* Two groups of counters at a time: one waits for its products meanwhile. */
+CVNI_TARGET("avx2,fma")
+static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (int b = 0; b < 16; b += 8, word += 32) {
+        uint32_t key0 = key[0], key1 = key[1];
+        __m256i c[4], d[4];
+        for (int i = 0; i < 4; i++) c[i] = d[i] = _mm256_set1_epi64x(counter[i]);
+        c[0] = _mm256_add_epi64(c[0], _mm256_setr_epi64x(b, b + 1, b + 2, b + 3));
+        d[0] = _mm256_add_epi64(d[0], _mm256_setr_epi64x(b + 4, b + 5, b + 6, b + 7));
+        for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+            cvni_philox_round_avx2(c, key0, key1);
+            cvni_philox_round_avx2(d, key0, key1);
+        }
+        cvni_philox_store_avx2(c, word);
+        cvni_philox_store_avx2(d, word + 16);
+    }
+}
+
 CVNI_TARGET("avx2,fma")
 CVNI_HOT
 static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
@@ -26732,7 +26832,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
                                                 cvni_adam_avx2,
-                                                cvni_sgd_avx2 };
+                                                cvni_sgd_avx2,
+                                                cvni_philox_avx2 };
 
 #ifndef CONVNET_NO_AVX512
 /* ================================================================================================
@@ -27685,6 +27786,47 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     }
 }
 
+/* As cvni_philox_avx2, eight counters in a vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx512(__m512i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m512i p0 = _mm512_mul_epu32(c[0], _mm512_set1_epi64(0xD2511F53));
+    const __m512i p1 = _mm512_mul_epu32(c[2], _mm512_set1_epi64(0xCD9E8D57));
+    c[0] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c[1]),
+                            _mm512_set1_epi64(key0));
+    c[1] = p1;
+    c[2] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c[3]),
+                            _mm512_set1_epi64(key1));
+    c[3] = p0;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx512(const __m512i c[4], uint32_t word[32])
+{
+    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    const __m512i w01 = _mm512_mask_mov_epi32(c[0], 0xAAAA, _mm512_slli_epi64(c[1], 32));
+    const __m512i w23 = _mm512_mask_mov_epi32(c[2], 0xAAAA, _mm512_slli_epi64(c[3], 32));
+    _mm512_storeu_si512(word, _mm512_permutex2var_epi64(w01, low, w23));
+    _mm512_storeu_si512(word + 16, _mm512_permutex2var_epi64(w01, high, w23));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    uint32_t key0 = key[0], key1 = key[1];
+    __m512i c[4], d[4];
+    for (int i = 0; i < 4; i++) c[i] = d[i] = _mm512_set1_epi64(counter[i]);
+    c[0] = _mm512_add_epi64(c[0], _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    d[0] = _mm512_add_epi64(d[0], _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15));
+    for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+        cvni_philox_round_avx512(c, key0, key1);
+        cvni_philox_round_avx512(d, key0, key1);
+    }
+    cvni_philox_store_avx512(c, word);
+    cvni_philox_store_avx512(d, word + 32);
+}
+
 CVNI_TARGET("avx512f")
 CVNI_HOT
 static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, float *v)
@@ -27724,7 +27866,8 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
                                                   cvni_adam_avx512,
-                                                  cvni_sgd_avx512 };
+                                                  cvni_sgd_avx512,
+                                                  cvni_philox_avx512 };
 
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
@@ -28343,7 +28486,8 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_tanh_f4,
                                               cvni_norm_grad_f4,
                                               cvni_adam_f4,
-                                              cvni_sgd_c };
+                                              cvni_sgd_c,
+                                              cvni_philox_c };
 #endif
 
 /* ================================================================================================

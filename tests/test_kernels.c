@@ -186,6 +186,24 @@ static void gradients(void)
     }
 }
 
+/* Exact; counters that pass 2^32, too. */
+static void philox(void)
+{
+    static const uint32_t first[4] = { 0, 7, 0xFFFFFFF9u, 0xFFFFFFFFu };
+    const uint32_t key[2] = { 0xA4093822u, 0x299F31D0u };
+    for (int i = 0; i < 4; i++) {
+        const uint32_t counter[4] = { first[i], 0x85A308D3u, 0x13198A2Eu, 0x03707344u };
+        uint32_t word[64], one[4];
+        k->philox(counter, key, word);
+        for (uint32_t b = 0; b < 16; b++) {
+            memcpy(one, counter, sizeof one);
+            one[0] += b;
+            cvni_philox(one, key[0], key[1]);
+            CHECKF(memcmp(one, word + 4 * b, sizeof one) == 0, "counter %u + %u", first[i], b);
+        }
+    }
+}
+
 /* ---- exponentials: units in the last place, over all sizes of numbers ---- */
 
 static double units(float got, double value)
@@ -293,6 +311,7 @@ int main(void)
         RUN(long_sums);
         RUN(rows);
         RUN(gradients);
+        RUN(philox);
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
