@@ -3019,7 +3019,8 @@ static void cvni_new_crew(cvn_net *net)
     if (net->threads < 2 || net->desc.parallel_for) return;
     net->crew = (cvni_crew *)cvni_alloc(net, bytes);
     if (!net->crew) {
-        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads", net->threads);
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads",
+                        net->threads);
         return;
     }
     memset(net->crew, 0, bytes);
@@ -12511,13 +12512,18 @@ static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t en
     }
 }
 
-/* y = x*scale, but 0 where the uniform of the word is below p: 64 elements. */
+/* y = x*scale, but 0 where the uniform of the word, a multiple of 2^-24, is below limit/2^24: 64
+ * elements. On the bits, for compilers take no branch out of a choice between floats. */
 CVNI_HOT
-static void cvni_dropout64(const uint32_t word[64], float p, float scale, const float x[64],
-                           float *CVNI_RESTRICT y)
+static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, const float x[64],
+                           float y[64])
 {
-    for (int i = 0; i < 64; i++)
-        y[i] = (float)(int32_t)(word[i] >> 8) * (1.0f / 16777216.0f) < p ? 0 : x[i] * scale;
+    float scaled[64];
+    uint32_t bits[64];
+    for (int i = 0; i < 64; i++) scaled[i] = x[i] * scale;
+    memcpy(bits, scaled, sizeof bits);
+    for (int i = 0; i < 64; i++) bits[i] &= (int32_t)(word[i] >> 8) < limit ? 0 : 0xFFFFFFFFu;
+    memcpy(y, bits, sizeof bits);
 }
 
 /* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
@@ -12526,6 +12532,7 @@ static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_
 {
     const cvni_kernels *kern = j->net->k;
     const uint64_t seed = j->net->desc.seed;
+    const int32_t limit = (int32_t)ceilf(p * 16777216.0f);
     uint32_t counter[4], key[2], word[64];
     float x[64] = { 0 };
     float y[64];
@@ -12537,7 +12544,7 @@ static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_
                             (uint32_t)(i / 4), counter);
         kern->philox(counter, key, word);
         memcpy(x, j->in + i, n * sizeof *x);
-        cvni_dropout64(word, p, scale, x, y);
+        cvni_dropout64(word, limit, scale, x, y);
         if (j->add) kern->add((int)n, j->out + i, y, j->out + i);
         else memcpy(j->out + i, y, n * sizeof *y);
     }
