@@ -7144,7 +7144,8 @@ static void cvni_frame_phase(const cvni_kernels *kern, const cvni_frame *f, int 
                   (size_t)(end - out - (ptrdiff_t)(i1 - 1) * pitch - j1));
         if (f->w.stride == 1)
             kern->pack_columns(j1 - j0, i1 - i0, from, row_step * f->h.stride, pitch, to);
-        else cvni_frame_pick(i1 - i0, j1 - j0, from, row_step * f->h.stride, f->w.stride, pitch, to);
+        else
+            cvni_frame_pick(i1 - i0, j1 - j0, from, row_step * f->h.stride, f->w.stride, pitch, to);
     }
     if (f->mode != CVN_PAD_ZERO)
         cvni_frame_mirror(f, y0, i0, i1, x0, j0, j1, x, row_step, out);
@@ -7358,8 +7359,8 @@ static int cvni_direct_taps(const cvni_direct *d, const cvni_conv *c, int a, int
 }
 
 /* Where the taps of phase (a, b) read in the frame of `channels` channels. */
-static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const cvni_frame *f, int a,
-                                int b, int channels, int *at)
+static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const cvni_frame *f,
+                                int a, int b, int channels, int *at)
 {
     const cvni_axis *h = &c->axis[1], *w = &c->axis[2];
     const int cols = d->up ? c->col_phase[b].taps : c->KW;
