@@ -21,7 +21,8 @@ static cvn_node build_forced(cvn_net *net, const cvn_node *x, const layer_case *
 }
 
 /* Size, channels and pads as given; 0 when the convolution does not exist. */
-static int make_case(layer_case *c, int n, int channels, int h, int w, int filters, const int pad[4])
+static int make_case(layer_case *c, int n, int channels, int h, int w, int filters,
+                     const int pad[4])
 {
     cvn_conv2d_desc *const d = &c->conv;
     memset(c, 0, sizeof *c);
