@@ -8289,13 +8289,16 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  *                  would be 4 times the weights, and slower to read than to make
  *
  *   Taken from 16 channels and filters and 8 tiles a batch on. GFLOP/s of the direct count on one
- *   core of an AVX-512 machine whose FMA peak is 260, forward / dx / dw, before: the room
- *   >>conv-gemm:
+ *   core of an AVX-512 machine whose FMA peak is 260, forward / dx / dw; behind them >>conv-direct
+ *   and >>conv-weights:
  *
- *      64@56 batch 16   519 / 500 / 440   187 / 180 / 124       256@14 batch 1   366 / 320 / 333
- *     128@28 batch 16   576 / 570 / 457   204 / 197 / 150                        184 / 146 / 182
- *     256@14 batch 16   466 / 458 / 405   198 / 181 / 177       512@7  batch 1   153 /  88 / 129
- *     512@7  batch 16   485 / 437 / 407   158 /  92 / 170   (4 tiles: not taken) 148 /  74 / 160
+ *      64@56 batch 16   522 / 520 / 470     211 / 212 / 221
+ *     128@28 batch 16   634 / 609 / 535     218 / 217 / 226
+ *     256@14 batch 16   472 / 449 / 423     216 / 214 / 220
+ *     512@7  batch 16   472 / 403 / 409     209 / 187 / 207
+ *      16@32 batch 128  207 / 212 / 220     157 / 151 / 185
+ *     256@14 batch 1    389 / 350 / 322     215 / 182 / 191
+ *     512@7  batch 1    160 /  90 / 125     178 /  89 / 200    4 tiles: not taken
  *
  *   Results are within 1e-5 of the largest one (uniform images, 64 to 512 channels). F(6x6, 3x3)
  *   would save a tenth of the products on 56x56, none on 14x14, and be less exact.
