@@ -2460,8 +2460,8 @@ typedef struct cvni_store {
     ptrdiff_t y_step;
 } cvni_store;
 
-/* One factor of a transform of >>winograd on lines of CVNI_LINE floats, `count` times: line i of the
- * result = sum over j of M[i][j] times line j. Steps in floats. */
+/* One factor of a transform of >>winograd on lines of CVNI_LINE floats, `count` times: line i of
+ * the result = sum over j of M[i][j] times line j. Steps in floats. */
 #define CVNI_LINE 16
 
 typedef struct cvni_lines {
@@ -8380,8 +8380,8 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  * ==============================================================================================
  *   F(4x4, 3x3): a tile of 6x6 of the image read, 4 apart, becomes one of 4x4 of the image made.
  *
- *     V = B^T d B     of each tile and channel read         U = G g G^T   of each filter and channel
- *     M = sum over channels of U V, point by point          y = A^T M A   of each tile and filter
+ *     V = B^T d B     of each tile and channel read       U = G g G^T   of each filter and channel
+ *     M = sum over channels of U V, point by point        y = A^T M A   of each tile and filter
  *
  *         | 4  0 -5  0 1 0 |         |  1/4     0    0  |
  *         | 0 -4 -4  1 1 0 |         | -1/6  -1/6  -1/6 |         | 1 1  1 1  1 0 |
@@ -8390,17 +8390,38 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  *         | 0  2 -1 -2 1 0 |         | 1/24 -1/12   1/6 |         | 0 1 -1 8 -8 1 |
  *         | 0  4  0 -5 0 1 |         |   0     0     1  |
  *
- *     down      reads B, makes S                     up        reads S with a pad of 2 - pad and the
- *     weights   dU = sum over tiles of                         taps turned round, makes B
+ *     down      reads B, makes S                     up    reads S with a pad of 2 - pad and the
+ *     weights   dU = sum over tiles of                     taps turned round, makes B
  *               (A dy A^T) V;  dw += G^T dU G
  *
- *   Vectors run along 16 channels: some rows of tiles are turned from planes into channels side by
- *   side, transformed line by line, multiplied ([tiles x C] [C x M], a product for each of the 36
- *   points), transformed and turned back. So images of any width, and several of a batch, fill the
- *   tiles of the product. A task is as many tiles as leave V and M in the cache; a filter's bias is
- *   what M begins with at point (1, 1), for A^T M A takes that into every output.
+ *   Vectors run along 16 channels: rows of tiles are turned from planes into channels side by side
+ *   and transformed line by line; then a product [tiles x C] [C x M] for each of the 36 points; its
+ *   result is transformed and turned back. So images of any width, several of a batch one behind
+ *   the other, fill the tiles of the product. A bias is what M begins with at point (1, 1): A^T M A
+ *   takes that into every output. The work is divided
  *
- *   source    A. Lavin, S. Gray, arXiv:1509.09308, section 4         tested: tests/test_winograd.c */
+ *     by tiles     few weights: pack() makes U; a task is as many tiles as leave V and M in the
+ *                  cache
+ *     by filters   many, and the weights' gradient: rounds over some tiles. V of a round is made
+ *                  first; a task is some filters, whose U (or dU) never leaves the cache: U of all
+ *                  would be 4 times the weights, and slower to read than to make
+ *
+ *   Taken from 16 channels and filters and 8 tiles a batch on. GFLOP/s of the direct count on one
+ *   core of an AVX-512 machine whose FMA peak is 260, forward / dx / dw; behind them >>conv-direct
+ *   and >>conv-weights:
+ *
+ *      64@56 batch 16   522 / 520 / 470     211 / 212 / 221
+ *     128@28 batch 16   634 / 609 / 535     218 / 217 / 226
+ *     256@14 batch 16   472 / 449 / 423     216 / 214 / 220
+ *     512@7  batch 16   472 / 403 / 409     209 / 187 / 207
+ *      16@32 batch 128  207 / 212 / 220     157 / 151 / 185
+ *     256@14 batch 1    389 / 350 / 322     215 / 182 / 191
+ *     512@7  batch 1    160 /  90 / 125     178 /  89 / 200    4 tiles: not taken
+ *
+ *   Results are within 1e-5 of the largest one (uniform images, 64 to 512 channels). F(6x6, 3x3)
+ *   would save a tenth of the products on 56x56, none on 14x14, and be less exact.
+ *
+ *   source    A. Lavin, S. Gray, arXiv:1509.09308, section 4     tested: tests/test_winograd.c */
 
 #define CVNI_WINO_POINTS 36
 #define CVNI_WINO_BIAS 7                /* point (1, 1) */
@@ -8490,9 +8511,9 @@ static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdi
 
 /* Floats from point to point of the transforms of so many tiles; tiles of a product read whole
  * panels of them. */
-static ptrdiff_t cvni_wino_plane(int tiles, int pitch)
+static ptrdiff_t cvni_wino_plane(const cvni_kernels *kern, int tiles, int pitch)
 {
-    return (ptrdiff_t)cvni_round_up(tiles, 8) * pitch + CVNI_LINE;
+    return (ptrdiff_t)cvni_round_up(tiles, kern->mr) * pitch + CVNI_LINE;
 }
 
 static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
@@ -8614,21 +8635,29 @@ static int cvni_wino_panel(const cvni_wino *w, int q)
     return units * q / cvni_ceil_div(units, 3) * CVNI_LINE;
 }
 
+/* Taps of channel c and filter f, of the image read and the one made; the others are c->K floats
+ * further, or 9. */
+static const float *cvni_wino_weight_at(const cvni_wino *w, int g, int c, int f)
+{
+    const cvni_conv *v = &w->job->c;
+    const int row = w->pass == CVNI_UP ? c : f;
+    return w->job->weight + ((ptrdiff_t)g * v->MG + row) * v->K + 9 * (c + f - row);
+}
+
 /* Channels [c0, c0 + cs) of up to 16 filters from f0 on, as nine taps of lines: [c][9][16]. */
 static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, float *out)
 {
     const cvni_conv *c = &w->job->c;
     const cvni_kernels *kern = w->job->net->k;
     const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
-    const float *from = w->job->weight + (ptrdiff_t)g * c->MG * c->K;
+    const float *from = cvni_wino_weight_at(w, g, c0, f0);
     if (filters < CVNI_LINE) cvni_zero(out, (size_t)(cs * 9 * CVNI_LINE));
     if (w->pass == CVNI_DOWN) {
-        kern->pack_rows(filters, 9 * cs, from + (ptrdiff_t)f0 * c->K + c0 * 9, c->K, CVNI_LINE,
-                        out);
+        kern->pack_rows(filters, 9 * cs, from, c->K, CVNI_LINE, out);
         return;
     }
     for (int k = 0; k < cs; k++)                /* backwards */
-        kern->pack_rows(filters, 9, from + (ptrdiff_t)(c0 + k) * c->K + f0 * 9, 9, -CVNI_LINE,
+        kern->pack_rows(filters, 9, from + (ptrdiff_t)k * c->K, 9, -CVNI_LINE,
                         out + (9 * k + 8) * CVNI_LINE);
 }
 
@@ -8780,8 +8809,8 @@ static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
     const cvni_conv_job *j = w->job;
     const cvni_kernels *kern = j->net->k;
     const int groups = cvni_ceil_div(w->tiles, w->group);
-    const ptrdiff_t v_point = cvni_wino_plane(w->group, w->in.pitch);
-    const ptrdiff_t m_point = cvni_wino_plane(w->group, w->out.pitch);
+    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
+    const ptrdiff_t m_point = cvni_wino_plane(kern, w->group, w->out.pitch);
     float *scratch = (float *)cvni_scratch(j->net, worker);
     float *v = scratch + CVNI_WINO_SCRATCH;
     float *m = v + CVNI_WINO_POINTS * v_point;
@@ -8824,20 +8853,6 @@ static int cvni_wino_share(int channels, int t, int tasks)
     return (int)((int64_t)cvni_ceil_div(channels, CVNI_LINE) * t / tasks) * CVNI_LINE;
 }
 
-/* One of CVNI_WINO_POINTS shares of the weights of the channels that come next, from c0 on. */
-static void cvni_wino_fetch_weights(const cvni_wino *w, int c0, int f0, int filters, int share)
-{
-    const cvni_conv *c = &w->job->c;
-    const int up = w->pass == CVNI_UP;
-    const int channels = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
-    const int lines = up ? channels : cvni_min(filters, w->out.channels - f0);
-    const int begin = lines * share / CVNI_WINO_POINTS;
-    const int end = lines * (share + 1) / CVNI_WINO_POINTS;
-    const float *p = w->job->weight + (ptrdiff_t)w->g * c->MG * c->K;
-    p += up ? (ptrdiff_t)(c0 + begin) * c->K + 9 * f0 : (ptrdiff_t)(f0 + begin) * c->K + 9 * c0;
-    if (channels > 0) cvni_wino_fetch(p, end - begin, c->K, 9 * (up ? filters : channels));
-}
-
 /* Images of a pass down or up, the tiles of a round; tasks are up to 48 filters, whose U is made,
  * some channels at a time, and used at once. */
 static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
@@ -8845,7 +8860,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv_job *j = w->job;
     const ptrdiff_t u_point = CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE;
-    const ptrdiff_t m_point = cvni_wino_plane(w->group, CVNI_WINO_WIDE);
+    const ptrdiff_t m_point = cvni_wino_plane(j->net->k, w->group, CVNI_WINO_WIDE);
     float *scratch = (float *)cvni_scratch(j->net, worker);
     float *u = scratch + CVNI_WINO_SCRATCH;
     float *m = u + CVNI_WINO_POINTS * u_point;
@@ -8869,7 +8884,6 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
                     cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
                                      u + c * width + f, u_point, width, scratch);
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
-                cvni_wino_fetch_weights(w, c0 + t.k, f0, width, i);
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
                                 u + i * u_point, m + i * m_point, w->v_point, u_point);
@@ -8959,8 +8973,8 @@ static void cvni_wino_rounds(cvni_wino *w, double cost)
     const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
     const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
     const double part = cost * w->group / w->tiles / j->c.G;
-    w->v_point = cvni_wino_plane(w->group, w->in.pitch);
-    w->d_point = cvni_wino_plane(w->group, w->out.pitch);
+    w->v_point = cvni_wino_plane(j->net->k, w->group, w->in.pitch);
+    w->d_point = cvni_wino_plane(j->net->k, w->group, w->out.pitch);
     w->v = (float *)j->work;
     w->d = w->v + CVNI_WINO_POINTS * w->v_point;
     w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
@@ -8987,7 +9001,7 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
         can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
     if (!can || cvni_max(c->CG, c->MG) > CVNI_WINO_CHANNELS) return CVNI_CANNOT;
     w = cvni_wino_of(c, pass);
-    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(8, c->most)
+    return c->CG >= 16 && c->MG >= 16 && w.rows * w.cols >= cvni_ceil_div(8, c->most)
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
@@ -9007,14 +9021,14 @@ static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pa
 {
     const cvni_wino w = cvni_wino_of(c, pass);
     const int group = cvni_wino_group(&w);
-    const ptrdiff_t v = cvni_wino_plane(group, w.in.pitch);
-    const ptrdiff_t m = cvni_wino_plane(group, w.by_filters ? CVNI_WINO_WIDE : w.out.pitch);
+    const ptrdiff_t v = cvni_wino_plane(net->k, group, w.in.pitch);
+    const ptrdiff_t m = cvni_wino_plane(net->k, group, w.by_filters && pass != CVNI_WEIGHTS
+                                                           ? CVNI_WINO_WIDE : w.out.pitch);
     const size_t points = CVNI_WINO_POINTS * sizeof(float);
-    (void)net;
     n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
     if (pass == CVNI_WEIGHTS) {
         n->scratch += points * (CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE);
-        n->work = points * (size_t)(v + cvni_wino_plane(group, w.out.pitch));
+        n->work = points * (size_t)(v + m);
     } else if (w.by_filters) {
         n->scratch += points * ((size_t)m + CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE);
         n->work = points * (size_t)v;

@@ -459,6 +459,53 @@ static void special(void)
         }
 }
 
+/* ---- the transforms of Winograd's filtering: lines of 16 lanes, by the matrices ---- */
+
+static const struct {
+    int rows, cols;
+    double m[6][6];
+} winograd_of[5] = {
+    { 6, 6, { { 4, 0, -5, 0, 1, 0 }, { 0, -4, -4, 1, 1, 0 }, { 0, 4, -4, -1, 1, 0 },
+              { 0, -2, -1, 2, 1, 0 }, { 0, 2, -1, -2, 1, 0 }, { 0, 4, 0, -5, 0, 1 } } },
+    { 4, 6, { { 1, 1, 1, 1, 1, 0 }, { 0, 1, -1, 2, -2, 0 }, { 0, 1, 1, 4, 4, 0 },
+              { 0, 1, -1, 8, -8, 1 } } },
+    { 6, 4, { { 1, 0, 0, 0 }, { 1, 1, 1, 1 }, { 1, -1, 1, -1 }, { 1, 2, 4, 8 }, { 1, -2, 4, -8 },
+              { 0, 0, 0, 1 } } },
+    { 6, 3, { { 1.0 / 4, 0, 0 }, { -1.0 / 6, -1.0 / 6, -1.0 / 6 }, { -1.0 / 6, 1.0 / 6, -1.0 / 6 },
+              { 1.0 / 24, 1.0 / 12, 1.0 / 6 }, { 1.0 / 24, -1.0 / 12, 1.0 / 6 }, { 0, 0, 1 } } },
+    { 3, 6, { { 1.0 / 4, -1.0 / 6, -1.0 / 6, 1.0 / 24, 1.0 / 24, 0 },
+              { 0, -1.0 / 6, 1.0 / 6, 1.0 / 12, -1.0 / 12, 0 },
+              { 0, -1.0 / 6, -1.0 / 6, 1.0 / 6, 1.0 / 6, 1 } } }
+};
+
+static void winograd(void)
+{
+    for (int i = 0; i < 5; i++)
+        for (int count = 0; count <= 2 * WIDEST + 1; count++) {
+            const int in = CVNI_LINE + count % 3;       /* floats from line to line */
+            const int out = CVNI_LINE + count % 5;
+            cvni_lines s;
+            fill(count);
+            s.count = count;
+            s.x = a;
+            s.step = in;
+            s.next = 7 * in;
+            s.y = y;
+            s.to = out;
+            s.y_next = 6 * out;
+            for (int t = 0; t < count; t++)
+                for (int r = 0; r < winograd_of[i].rows; r++)
+                    for (int l = 0; l < CVNI_LINE; l++) {
+                        double sum = 0;
+                        for (int c = 0; c < winograd_of[i].cols; c++)
+                            sum += winograd_of[i].m[r][c] * (double)a[t * 7 * in + c * in + l];
+                        want[t * 6 * out + r * out + l] = (float)sum;
+                    }
+            k->wino[i](&s);
+            same("winograd", count * 6 * out, 2e-6);
+        }
+}
+
 int main(void)
 {
     static const char *const isa[] = { "c", "avx2", "avx512", "neon", "wasm" };
@@ -477,6 +524,7 @@ int main(void)
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
+        RUN(winograd);
         RUN(stencils);
     }
     return test_done();
