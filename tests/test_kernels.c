@@ -192,6 +192,34 @@ static void rows(void)
     }
 }
 
+/* Two rows and a gap that stays as it is. */
+static void finishes(void)
+{
+    static float got[ROOM];
+    for (int l = 0; length_of(l) >= 0 && length_of(l) <= 1000; l++) {
+        const int n = length_of(l);
+        for (int how = 0; how < 12; how++) {
+            const float *rows = how & 1 ? a : NULL;
+            const float *cols = how & 2 ? b : NULL;
+            const float slope = how < 8 ? 0 : 0.2f;
+            fill(l);
+            plain->finish(2, n, want, n + 5, rows, cols, how >= 4, slope);
+            k->finish(2, n, y, n + 5, rows, cols, how >= 4, slope);
+            same("finish", 2 * n + 5, 3e-7);
+            memcpy(got, want, sizeof got);
+            fill(l);
+            for (int r = 0; r < 2; r++) {
+                for (int j = 0; j < n; j++) {
+                    const int i = r * (n + 5) + j;
+                    const double v = (double)y[i] + (rows ? (double)a[r] : 0) +
+                                     (cols ? (double)b[j] : 0);
+                    CHECK_NEAR(got[i], how >= 4 && v < 0 ? v * (double)slope : v, 2e-6);
+                }
+            }
+        }
+    }
+}
+
 static void gradients(void)
 {
     const float f[4] = { 1.3f, -0.4f, 0.2f, 0.05f };
@@ -287,6 +315,81 @@ static void exponential_rows(void)
     }
 }
 
+/* ---- stencils: y to 1e-5, and no float beside its rows; sums of the lanes to 1e-5 of the sizes
+ * of their terms ---- */
+
+enum { PITCH = 3 * WIDEST };
+
+/* side 0: taps at random places of a frame, `fold` rows of it in a vector. */
+static cvni_stencil stencil_of(int side, int rows, int cols, int fold, uint32_t *state)
+{
+    static int at[9];
+    cvni_stencil s;
+    memset(&s, 0, sizeof s);
+    s.side = side;
+    s.rows = rows;
+    s.cols = cols;
+    s.taps = side ? side * side : 1 + (int)(*state >> 16) % 9;
+    s.fold = fold;
+    s.H = cvni_max(1, rows + (int)(*state >> 8) % 5 - 2);
+    s.W = cvni_max(1, cols + (int)(*state >> 12) % 5 - 2);
+    s.top = (int)(*state >> 20) % (side + 1) - (side == 3);
+    s.left = (int)(*state >> 24) % (side + 1) - (side == 3);
+    s.pitch = fold > 1 ? k->unit / fold : PITCH;
+    s.ldy = fold > 1 ? cols : cols + 3;
+    for (int t = 0; t < 9; t++) at[t] = (int)(fabsf(draw(state)) * 20);
+    s.x = a + 128;
+    s.w = b;
+    s.at = at;
+    s.bias = 0.5f;
+    s.add = (int)(*state >> 30 & 1);
+    s.act = (int)(*state >> 31);
+    s.slope = 0.25f;
+    s.ceiling = 1.5f;
+    return s;
+}
+
+static void check_stencil(cvni_stencil s)
+{
+    float lanes[25 * WIDEST], plain_lanes[25 * WIDEST];
+    const int unit = k->unit;
+    cvni_stencil p = s;
+    memcpy(y, want, sizeof y);
+    s.y = y;
+    p.y = want;
+    p.fold = 1;
+    k->stencil(&s);
+    plain->stencil(&p);
+    same("stencil", (s.rows - 1) * (int)s.ldy + s.cols, 1e-5);
+    memset(lanes, 0, sizeof lanes);
+    memset(plain_lanes, 0, sizeof plain_lanes);
+    s.y = p.y = x;
+    k->stencil_sums(&s, lanes);
+    plain->stencil_sums(&p, plain_lanes);
+    for (int t = 0; t < s.taps; t++) {
+        double got = 0, expected = 0;
+        for (int i = 0; i < unit; i++) got += (double)lanes[t * unit + i];
+        for (int i = 0; i < plain->unit; i++) expected += (double)plain_lanes[t * plain->unit + i];
+        CHECKF(fabs(got - expected) <= 4e-5 * s.rows * s.cols,
+               "tap %d of %d (side %d) of %d x %d sums to %g, not %g", t, s.taps, s.side, s.rows,
+               s.cols, got, expected);
+    }
+}
+
+static void stencils(void)
+{
+    uint32_t state = 5;
+    for (int cols = 1; cols <= 2 * WIDEST + 1; cols++)
+        for (int rows = 1; rows <= 9; rows++)
+            for (int side = 0; side <= k->side; side += side ? 2 : 3) {
+                fill(cols + rows);
+                draw(&state);
+                check_stencil(stencil_of(side, rows, cols, 1, &state));
+                for (int fold = 2; !side && fold * cols <= k->unit; fold *= 2)
+                    check_stencil(stencil_of(0, rows, cols, fold, &state));
+            }
+}
+
 /* ---- NaN, infinities, zeros: at each place of a vector ---- */
 
 static void special(void)
@@ -328,9 +431,9 @@ static void special(void)
 
 int main(void)
 {
-    static const char *const isa[] = { "c", "avx2", "avx512" };
+    static const char *const isa[] = { "c", "avx2", "avx512", "neon", "wasm" };
     plain = cvni_find_kernels("c");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         k = cvni_find_kernels(isa[i]);
         if (!k) continue;
         printf("  %s\n", isa[i]);
@@ -338,10 +441,12 @@ int main(void)
         RUN(long_sums);
         RUN(norm_sums);
         RUN(rows);
+        RUN(finishes);
         RUN(gradients);
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
+        RUN(stencils);
     }
     return test_done();
 }
