@@ -10944,7 +10944,8 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
 enum {
     CVNI_NORM_TASKS = 16,
     CVNI_NORM_GROUP = 1 << 19,          /* floats of a group of channels: 2 MiB, */
-    CVNI_NORM_RUN = 1 << 14             /* but at least so many side by side */
+    CVNI_NORM_RUN = 1 << 14,            /* but at least so many side by side */
+    CVNI_NORM_FEW = 4                   /* values of a plane that no kernel is called for */
 };
 
 /* What is done with the values of one channel. */
@@ -11054,6 +11055,55 @@ static void cvni_norm_join(const cvni_norm_job *j, double s[2], const double mor
     s[1] += more[1] + d * d * share * before * j->S;
 }
 
+/* The kernels' work on a plane of a few values, for which a call costs more than they do; written
+ * without branches on values. */
+
+static void cvni_norm_moments_few(int n, const float *x, double out[2])
+{
+    double sum = 0;
+    out[1] = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i];
+    out[0] = sum / n;
+    for (int i = 0; n > 1 && i < n; i++) {
+        const double d = (double)x[i] - out[0];
+        out[1] += d * d;
+    }
+}
+
+static void cvni_norm_act_few(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        float v = f[0] * x[i] + f[1];
+        if (more) v += more[i];
+        if (f[2] == 0) v = (0 > v ? 0 : v) + 0.0f;      /* 0 for -0 */
+        else if (f[2] != 1) v = v <= 0 ? f[2] * v : v;
+        y[i] = v > f[3] ? f[3] : v;
+    }
+}
+
+static void cvni_norm_sums_few(int n, const float f[4], float mean, const float *x, const float *y,
+                               const float *dy, float *g, float sum[2])
+{
+    const float factor[2] = { f[2], 1 };
+    sum[0] = sum[1] = 0;
+    for (int i = 0; i < n; i++) {
+        const float v = y ? y[i] : f[0] * x[i] + f[1];
+        const float d = factor[(v > 0) & (v < f[3])] * dy[i];
+        sum[0] += d;
+        sum[1] += d * (x[i] - mean);
+        if (g) g[i] = d;
+    }
+}
+
+static void cvni_norm_grad_few(int n, const float f[4], const float *x, const float *dy, float *dx,
+                               int add)
+{
+    for (int i = 0; i < n; i++) {
+        const float d = f[0] * dy[i] + (f[1] * (x[i] - f[2]) + f[3]);
+        dx[i] = add ? dx[i] + d : d;
+    }
+}
+
 static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
@@ -11070,8 +11120,12 @@ static void cvni_norm_moments_part(void *context, int begin, int end, int worker
                 const float *x = j->x->y + cvni_norm_at(j, n, c);
                 double *s = part + 2 * c;
                 double own[2];
-                own[0] = (double)kern->sum(j->S, x) / j->S;
-                own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                if (j->S <= CVNI_NORM_FEW) {
+                    cvni_norm_moments_few(j->S, x, own);
+                } else {
+                    own[0] = (double)kern->sum(j->S, x) / j->S;
+                    own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                }
                 if (n == first) s[0] = s[1] = 0;
                 cvni_norm_join(j, s, own, n - first, share);
             }
@@ -11141,11 +11195,14 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
         const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
             for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
                 const ptrdiff_t at = cvni_norm_at(j, n, c);
-                j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at,
-                                    j->more ? j->more + at : NULL, j->l->y + at);
+                const float *more = j->more ? j->more + at : NULL;
+                if (j->S <= CVNI_NORM_FEW)
+                    cvni_norm_act_few(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
+                else
+                    j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
             }
         }
     }
@@ -11168,8 +11225,13 @@ static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
                 float *g = j->g ? j->g + at : NULL;
                 const float *dy = j->l->dy + at;
                 float sum[2];
-                kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                j->sign ? j->sign + at : NULL, dy, g, sum);
+                const float *sign = j->sign ? j->sign + at : NULL;
+                if (j->S <= CVNI_NORM_FEW)
+                    cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                       sign, dy, g, sum);
+                else
+                    kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                    sign, dy, g, sum);
                 if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
                 for (int i = 0; i < 2; i++)
                     part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
@@ -11221,11 +11283,15 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
         const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
             for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
                 const ptrdiff_t at = cvni_norm_at(j, n, c);
-                j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
-                                     j->add);
+                if (j->S <= CVNI_NORM_FEW)
+                    cvni_norm_grad_few(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
+                                       j->add);
+                else
+                    j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at,
+                                         j->dx + at, j->add);
             }
         }
     }
