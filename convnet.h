@@ -11004,7 +11004,7 @@ typedef struct cvni_norm_job {
     int slices, blocks;                 /* of the batch, of the group */
     float slope, most;                  /* of the activation: 1, INFINITY for none */
     const float *more;                  /* r, or NULL */
-    const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
+    const float *sign;                  /* backward: act(norm(x) + r); NULL: norm(x) tells */
     float *dx, *g;                      /* gradient of x, or NULL; where g stays */
     float *dmore;                       /* gradient of r, where it holds something already */
     int add;
