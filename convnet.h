@@ -4388,13 +4388,16 @@ static int cvni_plan_in_place(const cvni_planner *p, int id)
 }
 
 /* A convolution or dense layer of a training plan applies the relu behind it when it stores its
- * value, if that one works in place anyway; the backward pass is the relu's own. */
+ * value, and a sum of any plan, where the relu works in place anyway; the backward pass is the
+ * relu's own. */
 static void cvni_plan_store(const cvni_planner *p, int id)
 {
-    const int x = p->net->layers[id].input[0];
+    const cvni_layer *l = &p->net->layers[id];
+    const int x = l->input[0];
     cvni_place *places = p->plan->places;
-    if (places[id].skip || !cvni_can_fold(&p->net->layers[x]) ||
-        places[id].again != places[x].again)
+    const int sum = cvni_is_add(p->net, &p->net->layers[x]) && cvni_relu_slope(l) == 0;
+    if (places[id].skip || places[x].skip || places[x].activation || places[x].folded ||
+        places[id].again != places[x].again || !(sum || cvni_can_fold(&p->net->layers[x])))
         return;
     places[x].activation = id;
     places[id].skip = 1;
@@ -4415,7 +4418,7 @@ static int cvni_plan_values(const cvni_planner *p)
         if (place->by) p->alias[id] = place->by;
         else if (place->skip || l->op->flags & CVNI_VIEW) p->alias[id] = l->input[0];
         else p->alias[id] = cvni_plan_in_place(p, id);
-        if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
+        if (p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
         if (!p->train)
@@ -14241,6 +14244,11 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
+            if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
+                static const float relu[4] = { 1, 0, 0, INFINITY };
+                j->net->k->norm_act(n, relu, o.x[0], o.x[1], j->l->y + t * j->m.out_sample);
+                continue;
+            }
             j->row->forward(j->net->k, &o, j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
         }
     }
