@@ -12290,23 +12290,39 @@ static void cvni_celu_forward(const cvni_kernels *kern, int n, const float *p, c
     cvni_elu_blocks(kern, n, 1, p[0], p[0], x, y);
 }
 
-static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
-                              const float *dy, float *dx, int add)
+/* dx = dy*high for y > 0, else dy*(y*slope + shift) */
+CVNI_HOT
+static void cvni_elu_slopes(int n, float high, float slope, float shift, const float *y,
+                            const float *dy, float *dx, int add)
 {
-    (void)kern;
     for (int i = 0; i < n; i++) {
-        const float g = y[i] > 0 ? dy[i] : dy[i] * (y[i] + p[0]);
+        const float low = y[i] * slope + shift;
+        const float g = dy[i] * (y[i] > 0 ? high : low);
         dx[i] = add ? dx[i] + g : g;
     }
 }
 
-static float cvni_selu_slope(float y, const float *p)
+static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                              const float *dy, float *dx, int add)
 {
-    (void)p;
-    return y > 0 ? CVNI_SELU_SCALE : y + CVNI_SELU_SCALE * CVNI_SELU_ALPHA;
+    (void)kern;
+    cvni_elu_slopes(n, 1, 1, p[0], y, dy, dx, add);
 }
 
-static float cvni_celu_slope(float y, const float *p) { return y > 0 ? 1 : y / p[0] + 1; }
+static void cvni_selu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                               const float *dy, float *dx, int add)
+{
+    (void)kern;
+    (void)p;
+    cvni_elu_slopes(n, CVNI_SELU_SCALE, 1, CVNI_SELU_SCALE * CVNI_SELU_ALPHA, y, dy, dx, add);
+}
+
+static void cvni_celu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                               const float *dy, float *dx, int add)
+{
+    (void)kern;
+    cvni_elu_slopes(n, 1, 1 / p[0], 1, y, dy, dx, add);
+}
 
 static float cvni_sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
@@ -12649,17 +12665,47 @@ static void cvni_hardsigmoid_backward(const cvni_kernels *kern, int n, const flo
     }
 }
 
-/* p: beta, threshold */
-static float cvni_softplus(float x, const float *p)
+/* p: beta, threshold. log(1 + e) = 2 artanh(t), t = e/(2 + e) <= 1/3, by its series to t^13 (the
+ * rest is below 3e-8 of it), e = exp(-|beta x|). */
+CVNI_HOT
+static void cvni_softplus_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                  float *y)
 {
-    const float v = x * p[0];
-    if (v > p[1]) return x;
-    return ((v > 0 ? v : 0) + log1pf(expf(-fabsf(v)))) / p[0];
+    const float beta = p[0], most = p[1], scale = 1 / p[0];
+    float e[CVNI_ACT_BLOCK];
+    e[0] = 0;
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        for (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
+        kern->exp(count, 0, e, e);
+        for (int i = 0; i < count; i++) {
+            const float v = beta * x[at + i];
+            const float t = e[i] / (2 + e[i]);
+            const float q = t * t;
+            float r = 1.0f / 9 + q * (1.0f / 11 + q * (1.0f / 13));
+            r = 1 + q * (1.0f / 3 + q * (1.0f / 5 + q * (1.0f / 7 + q * r)));
+            r = ((v > 0 ? v : 0) + 2 * t * r) * scale;
+            y[at + i] = v > most ? x[at + i] : r;
+        }
+    }
 }
 
-static float cvni_softplus_slope(float x, const float *p)
+CVNI_HOT
+static void cvni_softplus_backward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                   const float *dy, float *dx, int add)
 {
-    return x * p[0] > p[1] ? 1 : cvni_sigmoid(x * p[0]);
+    const float beta = p[0], most = p[1];
+    float s[CVNI_ACT_BLOCK];
+    s[0] = 0;
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        for (int i = 0; i < count; i++) s[i] = beta * x[at + i];
+        kern->sigmoid(count, s, s);
+        for (int i = 0; i < count; i++) {
+            const float g = dy[at + i] * (beta * x[at + i] > most ? 1 : s[i]);
+            dx[at + i] = add ? dx[at + i] + g : g;
+        }
+    }
 }
 
 static float cvni_softsign(float x, const float *p)
@@ -12694,10 +12740,10 @@ static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_
                                          NULL, NULL };
 static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
                                        NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
-                                        CVNI_TRAIN(cvni_selu_slope) };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
-                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward,
+                                        CVNI_TRAIN(cvni_selu_backward), NULL, NULL };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward,
+                                        CVNI_TRAIN(cvni_celu_backward), NULL, NULL };
 static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
                                            CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
 static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
@@ -12714,8 +12760,8 @@ static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
                                              CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
                                                CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
-                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softplus = { 40, cvni_softplus_forward,
+                                            CVNI_TRAIN(cvni_softplus_backward), NULL, NULL };
 static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
                                             CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
