@@ -2195,11 +2195,13 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
- * kernels. clang has nothing of the kind. */
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_HOT __attribute__((optimize("O3")))
+    #define CVNI_HOT_SQRT __attribute__((optimize("O3", "no-math-errno")))
 #else
     #define CVNI_HOT
+    #define CVNI_HOT_SQRT
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
@@ -2556,6 +2558,10 @@ typedef struct cvni_kernels {
     /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
     void (*adam)(int n, const float f[8], const float *g, float *w, float *m, float *v,
                  float *most);
+    /* one step of SGD; f: cvni_sgd_range. v: momentum, or NULL */
+    void (*sgd)(int n, const float f[5], const float *g, float *w, float *v);
+    /* cvni_philox of 16 counters one after the other, the first word counting */
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64]);
 } cvni_kernels;
 
 struct cvn_net {
@@ -2830,15 +2836,21 @@ static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
+static void cvni_random_counter(unsigned stream, uint64_t step, uint32_t id, uint32_t index,
+                                uint32_t counter[4])
+{
+    counter[0] = index;
+    counter[1] = id;
+    counter[2] = (uint32_t)step;
+    counter[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+}
+
 /* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at
  * `step`. */
 static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index,
                          uint32_t out[4])
 {
-    out[0] = index;
-    out[1] = id;
-    out[2] = (uint32_t)step;
-    out[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+    cvni_random_counter(stream, step, id, index, out);
     cvni_philox(out, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
@@ -3049,7 +3061,8 @@ static void cvni_new_crew(cvn_net *net)
     if (net->threads < 2 || net->desc.parallel_for) return;
     net->crew = (cvni_crew *)cvni_alloc(net, bytes);
     if (!net->crew) {
-        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads", net->threads);
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads",
+                        net->threads);
         return;
     }
     memset(net->crew, 0, bytes);
@@ -13617,6 +13630,44 @@ static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t en
     }
 }
 
+/* y = x*scale, but 0 where the uniform of the word, a multiple of 2^-24, is below limit/2^24: 64
+ * elements. On the bits, for compilers take no branch out of a choice between floats. */
+CVNI_HOT
+static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, const float x[64],
+                           float y[64])
+{
+    float scaled[64];
+    uint32_t bits[64];
+    for (int i = 0; i < 64; i++) scaled[i] = x[i] * scale;
+    memcpy(bits, scaled, sizeof bits);
+    for (int i = 0; i < 64; i++) bits[i] &= (int32_t)(word[i] >> 8) < limit ? 0 : 0xFFFFFFFFu;
+    memcpy(y, bits, sizeof bits);
+}
+
+/* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
+                                  float scale)
+{
+    const cvni_kernels *kern = j->net->k;
+    const uint64_t seed = j->net->desc.seed;
+    const int32_t limit = (int32_t)ceilf(p * 16777216.0f);
+    uint32_t counter[4], key[2], word[64];
+    float x[64] = { 0 };
+    float y[64];
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    for (size_t i = begin; i < end; i += 64) {
+        const size_t n = cvni_min_size(64, end - i);
+        cvni_random_counter(CVNI_STREAM_DROPOUT, j->net->tick, (uint32_t)cvni_id(j->net, j->l),
+                            (uint32_t)(i / 4), counter);
+        kern->philox(counter, key, word);
+        memcpy(x, j->in + i, n * sizeof *x);
+        cvni_dropout64(word, limit, scale, x, y);
+        if (j->add) kern->add((int)n, j->out + i, y, j->out + i);
+        else memcpy(j->out + i, y, n * sizeof *y);
+    }
+}
+
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
     const cvni_dropout_job *j = (const cvni_dropout_job *)context;
@@ -13626,6 +13677,10 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     size_t at = (size_t)begin * CVNI_CHUNK;
     const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
+    if (j->group == 1) {
+        cvni_dropout_elements(j, at, stop, p, scale);
+        return;
+    }
     while (at < stop) {
         const size_t first = at / j->group;
         uint32_t word[4];
@@ -22382,27 +22437,16 @@ typedef struct cvni_update {
     int first;                          /* t = 1 */
 } cvni_update;
 
-/* What the loops read of u is copied, for a store of a float might change it: they would not become
- * vectors. */
-CVNI_HOT
 static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float momentum = u->o->momentum, part = 1 - u->o->dampening;
-    const float lr = u->lr, decay = u->decay;
-    const int first = u->first, nesterov = u->o->nesterov;
-    const float *CVNI_RESTRICT grad = u->g;
-    float *CVNI_RESTRICT w = u->w;
-    float *CVNI_RESTRICT v = u->s[0];
-    if (momentum == 0) {
-        for (size_t i = begin; i < end; i++) w[i] -= lr * (grad[i] + decay * w[i]);
-        return;
-    }
-    for (size_t i = begin; i < end; i++) {
-        float g = grad[i] + decay * w[i];
-        v[i] = first ? g : momentum * v[i] + part * g;
-        g = nesterov ? g + momentum * v[i] : v[i];
-        w[i] -= lr * g;
-    }
+    float f[5];
+    f[0] = u->lr;
+    f[1] = u->decay;
+    f[2] = u->first ? 0 : u->o->momentum;       /* of v; v begins as the gradient */
+    f[3] = u->first ? 1 : 1 - u->o->dampening;
+    f[4] = u->o->nesterov ? u->o->momentum : 0;
+    u->kern->sgd((int)(end - begin), f, u->g + begin, u->w + begin,
+                 u->o->momentum != 0 ? u->s[0] + begin : NULL);
 }
 
 /* Adam and AdamW. */
@@ -22422,44 +22466,53 @@ static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
                   u->s[1] + begin, u->o->amsgrad ? u->s[2] + begin : NULL);
 }
 
-CVNI_HOT
+/* What the loops read of u is copied, for a store of a float might change it: they would not become
+ * vectors. */
+CVNI_HOT_SQRT
 static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
 {
-    float *v = u->s[0];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         v[i] += g * g;
-        u->w[i] -= u->lr * g / (sqrtf(v[i]) + u->o->eps);
+        w[i] -= lr * g / (sqrtf(v[i]) + eps);
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    const float eps = u->o->eps;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
         d = g * (sqrtf(m[i] + eps) / sqrtf(v[i] + eps));
         m[i] = b2 * m[i] + (1 - b2) * d * d;
-        u->w[i] -= u->lr * d;
+        w[i] -= lr * d;
     }
 }
 
 /* Rounding may leave v below mean^2: that is a variance of zero. */
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    float *v = u->s[0];
-    float *m = u->o->momentum != 0 ? u->s[1] : NULL;
-    float *mean = u->o->centered ? u->s[2] : NULL;
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float momentum = u->o->momentum;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
+    float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
+    float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
         if (mean) {
@@ -22467,69 +22520,85 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
             square -= mean[i] * mean[i];
             if (square < 0) square = 0;
         }
-        d = g / (sqrtf(square) + u->o->eps);
-        if (m) d = m[i] = u->o->momentum * m[i] + d;
-        u->w[i] -= u->lr * d;
+        d = g / (sqrtf(square) + eps);
+        if (m) d = m[i] = momentum * m[i] + d;
+        w[i] -= lr * d;
     }
 }
 
 CVNI_HOT
 static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float correct = u->correct1;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
-        const float size = fabsf(g) + u->o->eps;
+        const float g = grad[i] + decay * w[i];
+        const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] > size ? b2 * v[i] : size;
-        u->w[i] -= u->lr * (m[i] * u->correct1) / v[i];
+        w[i] -= lr * (m[i] * correct) / v[i];
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float now = u->now, next = u->next, correct = u->correct2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
-        u->w[i] -= u->lr * (u->now * g + u->next * m[i]) /
-                   (sqrtf(v[i] * u->correct2) + u->o->eps);
+        w[i] -= lr * (now * g + next * m[i]) / (sqrtf(v[i] * correct) + eps);
     }
 }
 
-static float cvni_lamb_direction(const cvni_update *u, size_t i)
+#define CVNI_LAMB_BLOCK 256
+
+/* d = m/(root of v + eps), both corrected, + decay*w, of n <= CVNI_LAMB_BLOCK elements from i on. */
+CVNI_HOT_SQRT
+static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float *CVNI_RESTRICT d)
 {
-    return u->s[0][i] * u->correct1 / (sqrtf(u->s[1][i] * u->correct2) + u->o->eps) +
-           u->decay * u->w[i];
+    const float decay = u->decay, eps = u->o->eps;
+    const float correct1 = u->correct1, correct2 = u->correct2;
+    const float *w = u->w + i;
+    const float *m = u->s[0] + i;
+    const float *v = u->s[1] + i;
+    for (size_t k = 0; k < n; k++)
+        d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
 /* The moments are new already: cvni_lamb_ratio. */
-CVNI_HOT
 static void cvni_lamb_range(const cvni_update *u, size_t begin, size_t end)
 {
-    for (size_t i = begin; i < end; i++)
-        u->w[i] -= u->lr * u->ratio * cvni_lamb_direction(u, i);
+    float d[CVNI_LAMB_BLOCK];
+    for (size_t i = begin; i < end; i += CVNI_LAMB_BLOCK) {
+        const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, end - i);
+        cvni_lamb_directions(u, i, n, d);
+        u->kern->axpy((int)n, -u->lr * u->ratio, d, u->w + i);
+    }
 }
 
 CVNI_HOT
 static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
+    const float lr = u->lr, decay = u->decay, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float c = b1 * m[i] + (1 - b1) * u->g[i];
+        const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
-        u->w[i] -= u->lr * (c != c ? c : sign + u->decay * u->w[i]);    /* a NaN shows */
-        m[i] = b2 * m[i] + (1 - b2) * u->g[i];
+        w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
+        m[i] = b2 * m[i] + (1 - b2) * g[i];
     }
 }
 
@@ -22724,16 +22793,16 @@ cvn_result cvn_swap_ema(cvn_net *net)
 
 /* The averages take in what a step has made of the weights; written so that the average of a weight
  * that stays is that weight, bit for bit. */
+CVNI_HOT
 static void cvni_ema_part(void *context, int begin, int end, int worker)
 {
-    cvn_net *net = (cvn_net *)context;
+    const cvn_net *net = (const cvn_net *)context;
     const float part = 1 - net->ema_decay;
+    const size_t stop = cvni_chunk_end(net->trainable, end - 1);
+    const float *CVNI_RESTRICT w = net->weights;
+    float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const size_t stop = cvni_chunk_end(net->trainable, t);
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
-            net->ema[i] += part * (net->weights[i] - net->ema[i]);
-    }
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -22748,54 +22817,97 @@ static void cvni_update_ema(cvn_net *net)
     net->ema_started = 1;
 }
 
+/* Steps weights and empties their gradients. */
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
     const cvni_update *u = (const cvni_update *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        cvni_optimizers[u->o->kind].range(u, (size_t)t * CVNI_CHUNK, cvni_chunk_end(u->count, t));
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        const size_t stop = cvni_chunk_end(u->count, t);
+        cvni_optimizers[u->o->kind].range(u, at, stop);
+        cvni_zero(u->g + at, stop - at);        /* while it is in the cache */
     }
 }
 
 #define CVNI_NORM_SLICES 64
 
-typedef struct cvni_norm_sum {
-    const float *g;
+/* Sum of squares, in 8 interleaved sums. */
+CVNI_HOT
+static double cvni_square_sum(const float *x, size_t n)
+{
+    double lane[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+    const size_t even = n / 8 * 8;
+    for (size_t i = 0; i < even; i += 8)
+        for (int k = 0; k < 8; k++) lane[k] += (double)x[i + (size_t)k] * (double)x[i + (size_t)k];
+    for (size_t i = even; i < n; i++) lane[i - even] += (double)x[i] * (double)x[i];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+typedef struct cvni_clip_job {
+    const cvni_kernels *kern;
+    float *g;
     size_t count;
+    float limit, factor;
     double partial[CVNI_NORM_SLICES];
-} cvni_norm_sum;
+} cvni_clip_job;
 
 static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
 {
-    cvni_norm_sum *s = (cvni_norm_sum *)context;
-    const size_t slice = (s->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    cvni_clip_job *j = (cvni_clip_job *)context;
+    const size_t slice = (j->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        double sum = 0;
-        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++)
-            sum += (double)s->g[i] * (double)s->g[i];
-        s->partial[t] = sum;
+        const size_t at = cvni_min_size(slice * (size_t)t, j->count);
+        j->partial[t] = cvni_square_sum(j->g + at, cvni_min_size(slice, j->count - at));
+    }
+}
+
+/* A NaN stays. */
+CVNI_HOT
+static void cvni_clip_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    const size_t stop = cvni_chunk_end(j->count, end - 1);
+    const float limit = j->limit;
+    float *g = j->g;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+        const float high = g[i] > limit ? limit : g[i];
+        g[i] = high < -limit ? -limit : high;
+    }
+}
+
+static void cvni_clip_scale_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *g = j->g + (size_t)t * CVNI_CHUNK;
+        j->kern->scale_shift((int)(cvni_chunk_end(j->count, t) - (size_t)t * CVNI_CHUNK), j->factor,
+                             0, g, g);
     }
 }
 
 /* Clips all gradients as the optimizer asks. */
 static void cvni_clip(cvn_net *net)
 {
-    const float limit = net->optimizer.clip_value;
-    cvni_norm_sum s;
+    const cvn_optimizer *o = &net->optimizer;
+    const int chunks = cvni_chunks(net->trainable);
+    const double cost = 2.0 * (double)net->trainable;
+    cvni_clip_job j;
     double norm;
-    for (size_t i = 0; limit > 0 && i < net->trainable; i++)
-        net->grads[i] = net->grads[i] > limit    ? limit
-                        : net->grads[i] < -limit ? -limit
-                                                 : net->grads[i];
-    if (net->optimizer.clip_norm <= 0) return;
-    s.g = net->grads;
-    s.count = net->trainable;
-    cvni_parallel_for(net, CVNI_NORM_SLICES, 2.0 * (double)s.count, cvni_norm_sum_part, &s);
-    norm = sqrt(cvni_sum_partials(s.partial, CVNI_NORM_SLICES, 1));
-    if (norm <= (double)net->optimizer.clip_norm) return;
-    for (size_t i = 0; i < net->trainable; i++)
-        net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
+    j.kern = net->k;
+    j.g = net->grads;
+    j.count = net->trainable;
+    j.limit = o->clip_value;
+    if (j.limit > 0) cvni_parallel_for(net, chunks, cost, cvni_clip_part, &j);
+    if (o->clip_norm <= 0) return;
+    cvni_parallel_for(net, CVNI_NORM_SLICES, cost, cvni_norm_sum_part, &j);
+    norm = sqrt(cvni_sum_partials(j.partial, CVNI_NORM_SLICES, 1));
+    if (norm <= (double)o->clip_norm) return;
+    j.factor = (float)((double)o->clip_norm / (norm + 1e-6));
+    cvni_parallel_for(net, chunks, cost, cvni_clip_scale_part, &j);
 }
 
 typedef struct cvni_lamb_sums {
@@ -22804,23 +22916,35 @@ typedef struct cvni_lamb_sums {
     double d[CVNI_NORM_SLICES];
 } cvni_lamb_sums;
 
+CVNI_HOT
+static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
+{
+    const float b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g + begin;
+    float *CVNI_RESTRICT m = u->s[0] + begin;
+    float *CVNI_RESTRICT v = u->s[1] + begin;
+    for (size_t i = 0; i < n; i++) {
+        m[i] = b1 * m[i] + (1 - b1) * g[i];
+        v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
+    }
+}
+
 static void cvni_lamb_part(void *context, int begin, int end, int worker)
 {
     cvni_lamb_sums *s = (cvni_lamb_sums *)context;
     const cvni_update *u = s->u;
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
     const size_t slice = (u->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    float d[CVNI_LAMB_BLOCK];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_min_size(slice * (size_t)(t + 1), u->count);
         s->w[t] = s->d[t] = 0;
-        for (size_t i = slice * (size_t)t; i < u->count && i < slice * (size_t)(t + 1); i++) {
-            double d;
-            u->s[0][i] = b1 * u->s[0][i] + (1 - b1) * u->g[i];
-            u->s[1][i] = b2 * u->s[1][i] + (1 - b2) * u->g[i] * u->g[i];
-            d = (double)cvni_lamb_direction(u, i);
-            s->w[t] += (double)u->w[i] * (double)u->w[i];
-            s->d[t] += d * d;
+        for (size_t i = slice * (size_t)t; i < stop; i += CVNI_LAMB_BLOCK) {
+            const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, stop - i);
+            cvni_lamb_moments(u, i, n);
+            cvni_lamb_directions(u, i, n, d);
+            s->w[t] += cvni_square_sum(u->w + i, n);
+            s->d[t] += cvni_square_sum(d, n);
         }
     }
 }
@@ -22868,9 +22992,13 @@ static void cvni_step(cvn_net *net, float lr)
     if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
-        if (p->dead || p->role == CVNI_RUNNING || cvni_param_frozen(net, p)) continue;
+        if (p->dead || p->role == CVNI_RUNNING) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
+        if (cvni_param_frozen(net, p)) {
+            cvni_zero(u.g, p->count);
+            continue;
+        }
         for (int k = 0; k < net->plan.slots; k++)
             u.s[k] = (float *)(void *)((char *)net->state + state_bytes * (size_t)k) + p->offset;
         u.count = p->count;
@@ -22880,7 +23008,6 @@ static void cvni_step(cvn_net *net, float lr)
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
-    cvni_zero(net->grads, net->trainable);
     net->weights_version++;
     cvni_update_ema(net);
 }
@@ -26853,7 +26980,7 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
     else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float *m, float *v,
                         float *most)
 {
@@ -26914,6 +27041,33 @@ static void cvni_stencil_side_c(const cvni_stencil *s)
         }
 }
 
+static CVNI_ALWAYS_INLINE void cvni_sgd_body(int n, const float f[5],
+                                             const float *CVNI_RESTRICT g, float *CVNI_RESTRICT w,
+                                             float *CVNI_RESTRICT v)
+{
+    const float lr = f[0], decay = f[1], keep = f[2], part = f[3], ahead = f[4];
+    if (!v) {
+        for (int i = 0; i < n; i++) w[i] -= lr * (g[i] + decay * w[i]);
+    } else if (ahead == 0) {
+        for (int i = 0; i < n; i++) {
+            v[i] = keep * v[i] + part * (g[i] + decay * w[i]);
+            w[i] -= lr * v[i];
+        }
+    } else {
+        for (int i = 0; i < n; i++) {
+            const float d = g[i] + decay * w[i];
+            v[i] = keep * v[i] + part * d;
+            w[i] -= lr * (d + ahead * v[i]);
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
@@ -26955,6 +27109,15 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
         }
 }
 
+static void cvni_philox_c(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (uint32_t b = 0; b < 16; b++, word += 4) {
+        memcpy(word, counter, 4 * sizeof *word);
+        word[0] += b;
+        cvni_philox(word, key[0], key[1]);
+    }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
@@ -26993,7 +27156,9 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_norm_act_c,
                                              cvni_norm_sums_c,
                                              cvni_norm_grad_c,
-                                             cvni_adam_c };
+                                             cvni_adam_c,
+                                             cvni_sgd_c,
+                                             cvni_philox_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -28029,6 +28194,59 @@ static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
     }
 }
 
+/* A round of four counters; word i of each in the low halves of c[i], the high halves are left
+ * over. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx2(__m256i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m256i p0 = _mm256_mul_epu32(c[0], _mm256_set1_epi64x(0xD2511F53));
+    const __m256i p1 = _mm256_mul_epu32(c[2], _mm256_set1_epi64x(0xCD9E8D57));
+    c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), c[1]),
+                            _mm256_set1_epi64x(key0));
+    c[1] = p1;
+    c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c[3]),
+                            _mm256_set1_epi64x(key1));
+    c[3] = p0;
+}
+
+/* The four words of each counter one behind the other. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx2(const __m256i c[4], uint32_t word[16])
+{
+    const __m256i w01 = _mm256_blend_epi32(c[0], _mm256_slli_epi64(c[1], 32), 0xAA);
+    const __m256i w23 = _mm256_blend_epi32(c[2], _mm256_slli_epi64(c[3], 32), 0xAA);
+    const __m256i even = _mm256_unpacklo_epi64(w01, w23);
+    const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
+    _mm256_storeu_si256((__m256i *)(void *)word, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)(word + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
+/* Two groups of counters at a time: one waits for its products meanwhile. */
+CVNI_TARGET("avx2,fma")
+static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (int b = 0; b < 16; b += 8, word += 32) {
+        uint32_t key0 = key[0], key1 = key[1];
+        __m256i c[4], d[4];
+        for (int i = 0; i < 4; i++) c[i] = d[i] = _mm256_set1_epi64x(counter[i]);
+        c[0] = _mm256_add_epi64(c[0], _mm256_setr_epi64x(b, b + 1, b + 2, b + 3));
+        d[0] = _mm256_add_epi64(d[0], _mm256_setr_epi64x(b + 4, b + 5, b + 6, b + 7));
+        for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+            cvni_philox_round_avx2(c, key0, key1);
+            cvni_philox_round_avx2(d, key0, key1);
+        }
+        cvni_philox_store_avx2(c, word);
+        cvni_philox_store_avx2(d, word + 16);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+CVNI_HOT
+static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
@@ -28067,7 +28285,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_norm_act_avx2,
                                                 cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
-                                                cvni_adam_avx2 };
+                                                cvni_adam_avx2,
+                                                cvni_sgd_avx2,
+                                                cvni_philox_avx2 };
 
 #ifndef CONVNET_NO_AVX512
 /* ================================================================================================
@@ -29446,6 +29666,54 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     }
 }
 
+/* As cvni_philox_avx2, eight counters in a vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx512(__m512i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m512i p0 = _mm512_mul_epu32(c[0], _mm512_set1_epi64(0xD2511F53));
+    const __m512i p1 = _mm512_mul_epu32(c[2], _mm512_set1_epi64(0xCD9E8D57));
+    c[0] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c[1]),
+                            _mm512_set1_epi64(key0));
+    c[1] = p1;
+    c[2] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c[3]),
+                            _mm512_set1_epi64(key1));
+    c[3] = p0;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx512(const __m512i c[4], uint32_t word[32])
+{
+    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    const __m512i w01 = _mm512_mask_mov_epi32(c[0], 0xAAAA, _mm512_slli_epi64(c[1], 32));
+    const __m512i w23 = _mm512_mask_mov_epi32(c[2], 0xAAAA, _mm512_slli_epi64(c[3], 32));
+    _mm512_storeu_si512(word, _mm512_permutex2var_epi64(w01, low, w23));
+    _mm512_storeu_si512(word + 16, _mm512_permutex2var_epi64(w01, high, w23));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    uint32_t key0 = key[0], key1 = key[1];
+    __m512i c[4], d[4];
+    for (int i = 0; i < 4; i++) c[i] = d[i] = _mm512_set1_epi64(counter[i]);
+    c[0] = _mm512_add_epi64(c[0], _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    d[0] = _mm512_add_epi64(d[0], _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15));
+    for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+        cvni_philox_round_avx512(c, key0, key1);
+        cvni_philox_round_avx512(d, key0, key1);
+    }
+    cvni_philox_store_avx512(c, word);
+    cvni_philox_store_avx512(d, word + 32);
+}
+
+CVNI_TARGET("avx512f")
+CVNI_HOT
+static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
@@ -29484,7 +29752,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_norm_act_avx512,
                                                   cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
-                                                  cvni_adam_avx512 };
+                                                  cvni_adam_avx512,
+                                                  cvni_sgd_avx512,
+                                                  cvni_philox_avx512 };
 
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
@@ -30287,7 +30557,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_norm_act_f4,
                                               cvni_norm_sums_f4,
                                               cvni_norm_grad_f4,
-                                              cvni_adam_f4 };
+                                              cvni_adam_f4,
+                                              cvni_sgd_c,
+                                              cvni_philox_c };
 #endif
 
 CVNI_KERNELS_END

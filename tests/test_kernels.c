@@ -253,6 +253,36 @@ static void gradients(void)
             memcpy(y, most[1], sizeof y);
             same("adam, most", n, 3e-7);
         }
+        for (int kind = 0; kind < 3; kind++) {      /* without momentum, with it, Nesterov */
+            const float sgd[5] = { 0.1f, 0.01f, 0.9f, 0.8f, kind == 2 ? 0.9f : 0 };
+            for (int t = 0; t < 2; t++) memcpy(m[t], b, sizeof m[t]);
+            memcpy(want, x, sizeof want);
+            memcpy(y, x, sizeof y);
+            plain->sgd(n, sgd, a, want, kind ? m[0] : NULL);
+            k->sgd(n, sgd, a, y, kind ? m[1] : NULL);
+            same("sgd, w", n, 5e-7);
+            memcpy(want, m[0], sizeof want);
+            memcpy(y, m[1], sizeof y);
+            same("sgd, v", n, 5e-7);
+        }
+    }
+}
+
+/* Exact; counters that pass 2^32, too. */
+static void philox(void)
+{
+    static const uint32_t first[4] = { 0, 7, 0xFFFFFFF9u, 0xFFFFFFFFu };
+    const uint32_t key[2] = { 0xA4093822u, 0x299F31D0u };
+    for (int i = 0; i < 4; i++) {
+        const uint32_t counter[4] = { first[i], 0x85A308D3u, 0x13198A2Eu, 0x03707344u };
+        uint32_t word[64], one[4];
+        k->philox(counter, key, word);
+        for (uint32_t b = 0; b < 16; b++) {
+            memcpy(one, counter, sizeof one);
+            one[0] += b;
+            cvni_philox(one, key[0], key[1]);
+            CHECKF(memcmp(one, word + 4 * b, sizeof one) == 0, "counter %u + %u", first[i], b);
+        }
     }
 }
 
@@ -443,6 +473,7 @@ int main(void)
         RUN(rows);
         RUN(finishes);
         RUN(gradients);
+        RUN(philox);
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
