@@ -4401,13 +4401,16 @@ static int cvni_plan_in_place(const cvni_planner *p, int id)
 }
 
 /* A convolution or dense layer of a training plan applies the relu behind it when it stores its
- * value, if that one works in place anyway; the backward pass is the relu's own. */
+ * value, and a sum of any plan, where the relu works in place anyway; the backward pass is the
+ * relu's own. */
 static void cvni_plan_store(const cvni_planner *p, int id)
 {
-    const int x = p->net->layers[id].input[0];
+    const cvni_layer *l = &p->net->layers[id];
+    const int x = l->input[0];
     cvni_place *places = p->plan->places;
-    if (places[id].skip || !cvni_can_fold(&p->net->layers[x]) ||
-        places[id].again != places[x].again)
+    const int sum = cvni_is_add(p->net, &p->net->layers[x]) && cvni_relu_slope(l) == 0;
+    if (places[id].skip || places[x].skip || places[x].activation || places[x].folded ||
+        places[id].again != places[x].again || !(sum || cvni_can_fold(&p->net->layers[x])))
         return;
     places[x].activation = id;
     places[id].skip = 1;
@@ -4428,7 +4431,7 @@ static int cvni_plan_values(const cvni_planner *p)
         if (place->by) p->alias[id] = place->by;
         else if (place->skip || l->op->flags & CVNI_VIEW) p->alias[id] = l->input[0];
         else p->alias[id] = cvni_plan_in_place(p, id);
-        if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
+        if (p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
         if (!p->train)
@@ -11089,7 +11092,8 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
 enum {
     CVNI_NORM_TASKS = 16,
     CVNI_NORM_GROUP = 1 << 19,          /* floats of a group of channels: 2 MiB, */
-    CVNI_NORM_RUN = 1 << 14             /* but at least so many side by side */
+    CVNI_NORM_RUN = 1 << 14,            /* but at least so many side by side */
+    CVNI_NORM_FEW = 4                   /* values of a plane that no kernel is called for */
 };
 
 /* What is done with the values of one channel. */
@@ -11148,7 +11152,7 @@ typedef struct cvni_norm_job {
     int slices, blocks;                 /* of the batch, of the group */
     float slope, most;                  /* of the activation: 1, INFINITY for none */
     const float *more;                  /* r, or NULL */
-    const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
+    const float *sign;                  /* backward: act(norm(x) + r); NULL: norm(x) tells */
     float *dx, *g;                      /* gradient of x, or NULL; where g stays */
     float *dmore;                       /* gradient of r, where it holds something already */
     int add;
@@ -11199,6 +11203,55 @@ static void cvni_norm_join(const cvni_norm_job *j, double s[2], const double mor
     s[1] += more[1] + d * d * share * before * j->S;
 }
 
+/* The kernels' work on a plane of a few values, for which a call costs more than they do; written
+ * without branches on values. */
+
+static void cvni_norm_moments_few(int n, const float *x, double out[2])
+{
+    double sum = 0;
+    out[1] = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i];
+    out[0] = sum / n;
+    for (int i = 0; n > 1 && i < n; i++) {
+        const double d = (double)x[i] - out[0];
+        out[1] += d * d;
+    }
+}
+
+static void cvni_norm_act_few(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        float v = f[0] * x[i] + f[1];
+        if (more) v += more[i];
+        if (f[2] == 0) v = (0 > v ? 0 : v) + 0.0f;      /* 0 for -0 */
+        else if (f[2] != 1) v = v <= 0 ? f[2] * v : v;
+        y[i] = v > f[3] ? f[3] : v;
+    }
+}
+
+static void cvni_norm_sums_few(int n, const float f[4], float mean, const float *x, const float *y,
+                               const float *dy, float *g, float sum[2])
+{
+    const float factor[2] = { f[2], 1 };
+    sum[0] = sum[1] = 0;
+    for (int i = 0; i < n; i++) {
+        const float v = y ? y[i] : f[0] * x[i] + f[1];
+        const float d = factor[(v > 0) & (v < f[3])] * dy[i];
+        sum[0] += d;
+        sum[1] += d * (x[i] - mean);
+        if (g) g[i] = d;
+    }
+}
+
+static void cvni_norm_grad_few(int n, const float f[4], const float *x, const float *dy, float *dx,
+                               int add)
+{
+    for (int i = 0; i < n; i++) {
+        const float d = f[0] * dy[i] + (f[1] * (x[i] - f[2]) + f[3]);
+        dx[i] = add ? dx[i] + d : d;
+    }
+}
+
 static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
@@ -11215,8 +11268,12 @@ static void cvni_norm_moments_part(void *context, int begin, int end, int worker
                 const float *x = j->x->y + cvni_norm_at(j, n, c);
                 double *s = part + 2 * c;
                 double own[2];
-                own[0] = (double)kern->sum(j->S, x) / j->S;
-                own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                if (j->S <= CVNI_NORM_FEW) {
+                    cvni_norm_moments_few(j->S, x, own);
+                } else {
+                    own[0] = (double)kern->sum(j->S, x) / j->S;
+                    own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                }
                 if (n == first) s[0] = s[1] = 0;
                 cvni_norm_join(j, s, own, n - first, share);
             }
@@ -11286,11 +11343,14 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
         const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
             for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
                 const ptrdiff_t at = cvni_norm_at(j, n, c);
-                j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at,
-                                    j->more ? j->more + at : NULL, j->l->y + at);
+                const float *more = j->more ? j->more + at : NULL;
+                if (j->S <= CVNI_NORM_FEW)
+                    cvni_norm_act_few(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
+                else
+                    j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
             }
         }
     }
@@ -11313,8 +11373,13 @@ static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
                 float *g = j->g ? j->g + at : NULL;
                 const float *dy = j->l->dy + at;
                 float sum[2];
-                kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                j->sign ? j->sign + at : NULL, dy, g, sum);
+                const float *sign = j->sign ? j->sign + at : NULL;
+                if (j->S <= CVNI_NORM_FEW)
+                    cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                       sign, dy, g, sum);
+                else
+                    kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                    sign, dy, g, sum);
                 if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
                 for (int i = 0; i < 2; i++)
                     part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
@@ -11366,11 +11431,15 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
         const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
             for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
                 const ptrdiff_t at = cvni_norm_at(j, n, c);
-                j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
-                                     j->add);
+                if (j->S <= CVNI_NORM_FEW)
+                    cvni_norm_grad_few(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
+                                       j->add);
+                else
+                    j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at,
+                                         j->dx + at, j->add);
             }
         }
     }
@@ -12366,23 +12435,39 @@ static void cvni_celu_forward(const cvni_kernels *kern, int n, const float *p, c
     cvni_elu_blocks(kern, n, 1, p[0], p[0], x, y);
 }
 
-static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
-                              const float *dy, float *dx, int add)
+/* dx = dy*high for y > 0, else dy*(y*slope + shift) */
+CVNI_HOT
+static void cvni_elu_slopes(int n, float high, float slope, float shift, const float *y,
+                            const float *dy, float *dx, int add)
 {
-    (void)kern;
     for (int i = 0; i < n; i++) {
-        const float g = y[i] > 0 ? dy[i] : dy[i] * (y[i] + p[0]);
+        const float low = y[i] * slope + shift;
+        const float g = dy[i] * (y[i] > 0 ? high : low);
         dx[i] = add ? dx[i] + g : g;
     }
 }
 
-static float cvni_selu_slope(float y, const float *p)
+static void cvni_elu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                              const float *dy, float *dx, int add)
 {
-    (void)p;
-    return y > 0 ? CVNI_SELU_SCALE : y + CVNI_SELU_SCALE * CVNI_SELU_ALPHA;
+    (void)kern;
+    cvni_elu_slopes(n, 1, 1, p[0], y, dy, dx, add);
 }
 
-static float cvni_celu_slope(float y, const float *p) { return y > 0 ? 1 : y / p[0] + 1; }
+static void cvni_selu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                               const float *dy, float *dx, int add)
+{
+    (void)kern;
+    (void)p;
+    cvni_elu_slopes(n, CVNI_SELU_SCALE, 1, CVNI_SELU_SCALE * CVNI_SELU_ALPHA, y, dy, dx, add);
+}
+
+static void cvni_celu_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
+                               const float *dy, float *dx, int add)
+{
+    (void)kern;
+    cvni_elu_slopes(n, 1, 1 / p[0], 1, y, dy, dx, add);
+}
 
 static float cvni_sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
@@ -12725,17 +12810,47 @@ static void cvni_hardsigmoid_backward(const cvni_kernels *kern, int n, const flo
     }
 }
 
-/* p: beta, threshold */
-static float cvni_softplus(float x, const float *p)
+/* p: beta, threshold. log(1 + e) = 2 artanh(t), t = e/(2 + e) <= 1/3, by its series to t^13 (the
+ * rest is below 3e-8 of it), e = exp(-|beta x|). */
+CVNI_HOT
+static void cvni_softplus_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                  float *y)
 {
-    const float v = x * p[0];
-    if (v > p[1]) return x;
-    return ((v > 0 ? v : 0) + log1pf(expf(-fabsf(v)))) / p[0];
+    const float beta = p[0], most = p[1], scale = 1 / p[0];
+    float e[CVNI_ACT_BLOCK];
+    e[0] = 0;
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        for (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
+        kern->exp(count, 0, e, e);
+        for (int i = 0; i < count; i++) {
+            const float v = beta * x[at + i];
+            const float t = e[i] / (2 + e[i]);
+            const float q = t * t;
+            float r = 1.0f / 9 + q * (1.0f / 11 + q * (1.0f / 13));
+            r = 1 + q * (1.0f / 3 + q * (1.0f / 5 + q * (1.0f / 7 + q * r)));
+            r = ((v > 0 ? v : 0) + 2 * t * r) * scale;
+            y[at + i] = v > most ? x[at + i] : r;
+        }
+    }
 }
 
-static float cvni_softplus_slope(float x, const float *p)
+CVNI_HOT
+static void cvni_softplus_backward(const cvni_kernels *kern, int n, const float *p, const float *x,
+                                   const float *dy, float *dx, int add)
 {
-    return x * p[0] > p[1] ? 1 : cvni_sigmoid(x * p[0]);
+    const float beta = p[0], most = p[1];
+    float s[CVNI_ACT_BLOCK];
+    s[0] = 0;
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        for (int i = 0; i < count; i++) s[i] = beta * x[at + i];
+        kern->sigmoid(count, s, s);
+        for (int i = 0; i < count; i++) {
+            const float g = dy[at + i] * (beta * x[at + i] > most ? 1 : s[i]);
+            dx[at + i] = add ? dx[at + i] + g : g;
+        }
+    }
 }
 
 static float cvni_softsign(float x, const float *p)
@@ -12770,10 +12885,10 @@ static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_
                                          NULL, NULL };
 static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
                                        NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
-                                        CVNI_TRAIN(cvni_selu_slope) };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
-                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward,
+                                        CVNI_TRAIN(cvni_selu_backward), NULL, NULL };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward,
+                                        CVNI_TRAIN(cvni_celu_backward), NULL, NULL };
 static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
                                            CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
 static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
@@ -12790,8 +12905,8 @@ static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
                                              CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
                                                CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
-                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softplus = { 40, cvni_softplus_forward,
+                                            CVNI_TRAIN(cvni_softplus_backward), NULL, NULL };
 static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
                                             CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
@@ -14362,6 +14477,11 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
+            if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
+                static const float relu[4] = { 1, 0, 0, INFINITY };
+                j->net->k->norm_act(n, relu, o.x[0], o.x[1], j->l->y + t * j->m.out_sample);
+                continue;
+            }
             j->row->forward(j->net->k, &o, j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
         }
     }
