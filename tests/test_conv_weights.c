@@ -78,6 +78,7 @@ static weights_run start(const weights_case *w, const char *isa, int threads)
     desc.isa = isa;
     desc.threads = threads;
     r.net = cvn_create(&desc);
+    r.net->conv_way = "weights";
     d = cvni_conv_begin(axes, w->filters, w->groups, 0, init, init);
     for (int i = 3 - axes; i < 3; i++)
         cvni_conv_set_axis(&d, i, w->kernel[i], w->stride[i], w->dilation[i], w->pad[i], w->pad[i]);
