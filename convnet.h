@@ -2425,14 +2425,12 @@ typedef struct cvni_tile {
     ptrdiff_t ldc;
 } cvni_tile;
 
-/* Products of rows of two images: out[i*ld + j] += sum over n, r, p of
- * a[i*a_line + n*a_image + r*a_row + p] * b[at[j] + n*b_image + r*b_row + p],
- * i < lines <= 4, j < count <= 6, n < images, r < rows, p < width. Nothing else is read. */
+/* Dot products: out[i*ld + j] += sum over p of a[i*a_line + p] * b[at[j] + p], i < lines <= 4,
+ * j < count <= 6, p < n. */
 typedef struct cvni_dots {
-    int lines, count;
-    int images, rows, width;
+    int lines, count, n;
     const float *a, *b;
-    ptrdiff_t a_line, a_image, a_row, b_image, b_row;
+    ptrdiff_t a_line;
     const ptrdiff_t *at;
     float *out;
     ptrdiff_t ld;
@@ -7542,8 +7540,8 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
  *                    [M][row][image][column]. Rows of S that read padding are left out.
  *     patches        [position][channel][tap], made from that for a single image with few positions
  *                    and many filters: the tiles then add to dW itself, which is the larger work
- *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
- *                    dW is dot products of rows of S, in place, with rows of the frame.
+ *     planes         few channels, no depth: >>frames. With a few filters of S copied to the same
+ *                    pitches, zeros between, dW is dot products of long runs (kern->dots).
  *
  *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
  *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
@@ -7563,6 +7561,7 @@ typedef struct cvni_dw_cut {
     int images;                         /* of a frame: 1 if images are cut into strips */
     int frames, slices;                 /* of the batch */
     ptrdiff_t image, tail;              /* floats of an image in the frame, at most; of the rest */
+    ptrdiff_t plane;                    /* of a channel and phase of it */
     int copies;                         /* S is copied */
     ptrdiff_t line;                     /* of a filter in the copy */
 } cvni_dw_cut;
@@ -7590,6 +7589,7 @@ static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
         cvni_frame_cut(&planes, 1, 0, f->rows, 0, f->cols);
         f->image = c->CG * cvni_frame_channel(&planes);
         f->tail = cvni_frame_tail(&planes);
+        f->plane = planes.plane;
     } else {
         const int height = cvni_axis_span(&a[0], cvni_max(1, f->rows / a[1].small)) *
                            cvni_axis_span(&a[1], cvni_min(f->rows, a[1].small));
@@ -7670,13 +7670,13 @@ static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
     }
     f.frames = cvni_ceil_div(c->N, f.images) * strips;
     f.slices = cvni_min(want, f.frames);
-    f.copies = !f.planes && (f.images > 1 || f.col_strips > 1 || c->MG % mr != 0);
-    f.line = cvni_round_up(f.images * positions, 16) + 16;
+    f.copies = f.planes || f.images > 1 || f.col_strips > 1 || c->MG % mr != 0;
+    f.line = cvni_round_up(f.images * (f.planes ? (int)f.plane : positions), 16) + 16;
     return f;
 }
 
-/* Lines of the next dots of `left`: 3 and 3 rather than 4 and 2. */
-static int cvni_dots_lines(int left) { return left == 6 || left == 5 || left <= 3 ? cvni_min(left, 3) : 4; }
+/* Lines of the next dots of those left: 3 and 3 rather than 4 and 2. */
+static int cvni_dots_lines(int left) { return left < 4 ? left : left == 5 || left == 6 ? 3 : 4; }
 
 /* One task at work: its part of the scratch and what its frame holds. */
 typedef struct cvni_dw_task {
@@ -7685,6 +7685,7 @@ typedef struct cvni_dw_task {
     cvni_dw_cut f;
     int g, c0, channels, m0, filters;
     int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
+    int shape[6];                               /* that at[] and the zeros in copy[] are for */
     const float *big, *small;                   /* of image n0: first channel, first filter */
     ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
     int *at;                                    /* [KH][positions]: where they read in the frame */
@@ -7701,8 +7702,8 @@ static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
     const size_t positions = (size_t)f->images * (size_t)f->rows * (size_t)f->cols;
     const size_t frame = (size_t)f->images * (size_t)f->image + (size_t)f->tail;
     const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
-    const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
-                                        (size_t)f->line : 0;
+    const size_t lines = (size_t)(f->planes ? 4 : cvni_round_up(f->filters, t->j->net->k->mr));
+    const size_t copy = f->copies ? lines * (size_t)f->line : 0;
     const size_t patches = f->patches ? positions * turned : 0;
     const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
     size_t n = 0;
@@ -7887,37 +7888,47 @@ static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
     }
 }
 
-static void cvni_planes_products(cvni_dw_task *t, float *to)
+/* S of some filters as the frame has its positions. Zeros lie between them already. */
+static void cvni_copy_flat(const cvni_dw_task *t, const cvni_frame *f, int m, int lines)
 {
     const cvni_conv *c = t->c;
-    const int n = t->images;
+    for (int i = 0; i < lines; i++)
+        for (int n = 0; n < t->images; n++)
+            t->j->net->k->pack_columns(t->cols, t->rows,
+                                       t->small + ((ptrdiff_t)n * c->M + m + i) * c->OH * c->OW,
+                                       c->OW, f->w.pitch,
+                                       t->copy + i * t->f.line +
+                                           (ptrdiff_t)n * f->h.pitch * f->w.pitch);
+}
+
+static void cvni_planes_products(cvni_dw_task *t, float *to, float *bias)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
     cvni_frame f = cvni_frame_of(c);
     cvni_dots dots;
-    cvni_frame_cut(&f, n, t->row0, t->rows, t->col0, t->cols);
-    cvni_frame_fill(t->j->net->k, &f, t->big, (ptrdiff_t)c->C * c->H * c->W,
-                    (ptrdiff_t)c->H * c->W, c->W, c->CG, t->frame);
+    cvni_frame_cut(&f, t->images, t->row0, t->rows, t->col0, t->cols);
+    cvni_frame_fill(kern, &f, t->big, (ptrdiff_t)c->C * c->H * c->W, (ptrdiff_t)c->H * c->W, c->W,
+                    c->CG, t->frame);
     for (int k = 0; k < c->K; k++)
         t->tap[k] = k / c->taps * cvni_frame_channel(&f) +
                     cvni_frame_at(&f, k % c->taps / c->KW * c->axis[1].dilation,
                                   k % c->KW * c->axis[2].dilation);
-    dots.images = n;
-    dots.rows = t->rows;
-    dots.width = t->cols;
-    dots.a_line = (ptrdiff_t)c->OH * c->OW;
-    dots.a_image = c->M * dots.a_line;
-    dots.a_row = c->OW;
+    dots.n = (int)cvni_frame_positions(&f);
+    dots.a = t->copy;
+    dots.a_line = t->f.line;
     dots.b = t->frame;
-    dots.b_image = (ptrdiff_t)f.h.pitch * f.w.pitch;
-    dots.b_row = f.w.pitch;
     dots.ld = c->K;
     for (int m = 0; m < t->filters; m += dots.lines) {
         dots.lines = cvni_dots_lines(t->filters - m);
-        dots.a = t->small + m * dots.a_line;
+        cvni_copy_flat(t, &f, m, dots.lines);
+        for (int i = 0; bias && i < dots.lines; i++)
+            bias[m + i] += kern->sum(dots.n, t->copy + i * t->f.line);
         for (int k = 0; k < c->K; k += dots.count) {
             dots.count = cvni_min(6, c->K - k);
             dots.at = t->tap + k;
             dots.out = to + (ptrdiff_t)m * c->K + k;
-            t->j->net->k->dots(&dots);
+            kern->dots(&dots);
         }
     }
 }
@@ -7954,17 +7965,29 @@ static void cvni_dw_place(cvni_dw_task *t, int i)
 }
 
 /* The frame that the task stands at. */
-static void cvni_dw_frame(cvni_dw_task *t, float *to)
+static void cvni_dw_frame(cvni_dw_task *t, float *to, float *bias)
 {
     if (t->f.planes) {
-        cvni_planes_products(t, to);
+        cvni_planes_products(t, to, bias);
         return;
     }
+    if (bias) cvni_dw_bias(t, bias);
     cvni_make_last(t);
     if (t->f.copies) cvni_copy_small(t);
     if (t->f.patches) cvni_patches_products(t, to);
     else if (t->f.direct) cvni_last_products(t, to, t->c->K);
     else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
+/* What only changes with the shape of the frame. */
+static void cvni_dw_shape(cvni_dw_task *t)
+{
+    const int shape[6] = { t->images, t->row0, t->rows, t->col0, t->cols, t->channels };
+    if (!memcmp(shape, t->shape, sizeof shape)) return;
+    memcpy(t->shape, shape, sizeof shape);
+    if (t->f.planes) cvni_zero(t->copy, 4 * (size_t)t->f.line);
+    else cvni_last_table(t);
+    if (t->f.patches) t->shape[0] = 0;
 }
 
 /* The frames of slice s for one block of channels and one of filters, to += or = . */
@@ -7980,13 +8003,9 @@ static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int ad
         cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
     if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
     for (int i = begin; i < end; i++) {
-        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
         cvni_dw_place(t, i);
-        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
-                           rows != t->rows || cols != t->cols))
-            cvni_last_table(t);
-        if (bias) cvni_dw_bias(t, bias);
-        cvni_dw_frame(t, to);
+        cvni_dw_shape(t);
+        cvni_dw_frame(t, to, bias);
     }
     if (!f->direct) cvni_last_store(t, to, add);
 }
@@ -26359,16 +26378,9 @@ static float cvni_dot_c(int n, const float *a, const float *b)
 
 static void cvni_dots_c(const cvni_dots *t)
 {
-    for (int k = 0; k < t->lines * t->count; k++) {
-        const float *a = t->a + k / t->count * t->a_line;
-        const float *b = t->b + t->at[k % t->count];
-        float sum = 0;
-        for (int n = 0; n < t->images; n++)
-            for (int r = 0; r < t->rows; r++)
-                sum += cvni_dot_c(t->width, a + n * t->a_image + r * t->a_row,
-                                  b + n * t->b_image + r * t->b_row);
-        t->out[k / t->count * t->ld + k % t->count] += sum;
-    }
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++)
+            t->out[i * t->ld + j] += cvni_dot_c(t->n, t->a + i * t->a_line, t->b + t->at[j]);
 }
 
 CVNI_HOT
@@ -26990,28 +27002,19 @@ static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
     __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
     __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
     float sum[16];
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a + line * t->a_line;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
-            const __m256i m = cvni_tail_avx2(p);
-            const __m256 a0 = _mm256_maskload_ps(a, m);
-            const __m256 a1 = _mm256_maskload_ps(a + second, m);
-            __m256 x;
-            CVNI_DOTS_AVX2(0);
-            CVNI_DOTS_AVX2(1);
-            CVNI_DOTS_AVX2(2);
-            CVNI_DOTS_AVX2(3);
-            CVNI_DOTS_AVX2(4);
-            CVNI_DOTS_AVX2(5);
-        }
+    const float *a = t->a + line * t->a_line;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 8, a += 8, b += 8) {
+        const __m256i m = cvni_tail_avx2(p);
+        const __m256 a0 = _mm256_maskload_ps(a, m);
+        const __m256 a1 = _mm256_maskload_ps(a + second, m);
+        __m256 x;
+        CVNI_DOTS_AVX2(0);
+        CVNI_DOTS_AVX2(1);
+        CVNI_DOTS_AVX2(2);
+        CVNI_DOTS_AVX2(3);
+        CVNI_DOTS_AVX2(4);
+        CVNI_DOTS_AVX2(5);
     }
     _mm_storeu_ps(sum, cvni_totals_avx2(s00, s01, s02, s03));
     _mm_storeu_ps(sum + 4, cvni_totals_avx2(s04, s05, zero, zero));
@@ -28152,27 +28155,18 @@ static void cvni_dots_4x3_avx512(const cvni_dots *t)
     const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
     const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
     const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
-            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
-            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
-            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
-            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
-            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
-            __m512 x;
-            CVNI_DOTS4_AVX512(0);
-            CVNI_DOTS4_AVX512(1);
-            CVNI_DOTS4_AVX512(2);
-        }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 16, a += 16, b += 16) {
+        const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+        __m512 x;
+        CVNI_DOTS4_AVX512(0);
+        CVNI_DOTS4_AVX512(1);
+        CVNI_DOTS4_AVX512(2);
     }
     s00 = cvni_quarters_avx512(s00, s10, s20, s30);
     s01 = cvni_quarters_avx512(s01, s11, s21, s31);
@@ -28196,29 +28190,20 @@ static void cvni_dots_3x6_avx512(const cvni_dots *t)
     const ptrdiff_t at3 = t->at[3];
     const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
     const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
-            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
-            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
-            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
-            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
-            __m512 x;
-            CVNI_DOTS3_AVX512(0);
-            CVNI_DOTS3_AVX512(1);
-            CVNI_DOTS3_AVX512(2);
-            CVNI_DOTS3_AVX512(3);
-            CVNI_DOTS3_AVX512(4);
-            CVNI_DOTS3_AVX512(5);
-        }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 16, a += 16, b += 16) {
+        const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+        __m512 x;
+        CVNI_DOTS3_AVX512(0);
+        CVNI_DOTS3_AVX512(1);
+        CVNI_DOTS3_AVX512(2);
+        CVNI_DOTS3_AVX512(3);
+        CVNI_DOTS3_AVX512(4);
+        CVNI_DOTS3_AVX512(5);
     }
     s00 = cvni_quarters_avx512(s00, s10, s20, zero);
     s01 = cvni_quarters_avx512(s01, s11, s21, zero);
@@ -28253,30 +28238,21 @@ static void cvni_dots_avx512(const cvni_dots *t)
         else cvni_dots_3x6_avx512(t);
         return;
     }
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
-            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
-            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
-            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
-            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
-            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
-            __m512 x;
-            CVNI_DOTS4_AVX512(0);
-            CVNI_DOTS4_AVX512(1);
-            CVNI_DOTS4_AVX512(2);
-            CVNI_DOTS4_AVX512(3);
-            CVNI_DOTS4_AVX512(4);
-            CVNI_DOTS4_AVX512(5);
-        }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 16, a += 16, b += 16) {
+        const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+        __m512 x;
+        CVNI_DOTS4_AVX512(0);
+        CVNI_DOTS4_AVX512(1);
+        CVNI_DOTS4_AVX512(2);
+        CVNI_DOTS4_AVX512(3);
+        CVNI_DOTS4_AVX512(4);
+        CVNI_DOTS4_AVX512(5);
     }
     s00 = cvni_quarters_avx512(s00, s10, s20, s30);
     s01 = cvni_quarters_avx512(s01, s11, s21, s31);

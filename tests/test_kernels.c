@@ -145,50 +145,41 @@ static void long_sums(void)
     CHECK_NEAR(k->sum(LONGEST, x), sum, 1e-5 * sum);
 }
 
-/* Rows of two images; what lies between them and behind the last is not to be read. */
+/* What lies behind each line is not to be read. */
 static void dot_products(void)
 {
     static const ptrdiff_t at[6] = { 3, 0, 1001, 40, 1000, 7 };
-    for (int l = 0; l < 4 * 6 * (2 * WIDEST + 2); l++) {
-        const int width = l / 24;
-        const int step = width + 60;
+    for (int l = 0; l < 24 * (2 * WIDEST + 3); l++) {
+        const int n = l / 24 < 2 * WIDEST + 2 ? l / 24 : 1601;
         float out[4 * 9 + 1];
         cvni_dots t;
         fill(l);
         t.lines = 1 + l % 4;
         t.count = 1 + l / 4 % 6;
-        t.images = 1 + l % 2;
-        t.rows = 1 + l % 3;
-        t.width = width;
+        t.n = n;
         t.a = a;
         t.b = b;
-        t.a_row = step;
-        t.a_image = 3 * step;
-        t.a_line = 6 * step + 1;
-        t.b_row = step - 1;
-        t.b_image = 3 * step + 2;
+        t.a_line = n + 3;
         t.at = at;
         t.out = out;
         t.ld = 9;
-        for (int i = 0; i < ROOM; i++) if (i > 4 * 6 * step) a[i] = NAN;
-        for (int i = 0; i < 4 * 6 * step; i++)
-            if (i % t.a_line % t.a_image % t.a_row >= width) a[i] = NAN;
+        for (int i = 0; i < ROOM; i++) {
+            if (i % (n + 3) >= n || i >= t.lines * (n + 3)) a[i] = NAN;
+            if (i >= 1001 + n) b[i] = NAN;
+        }
         for (int i = 0; i < 37; i++) out[i] = (float)i;
         k->dots(&t);
         for (int i = 0; i < 37; i++) {
             const int inside = i / 9 < t.lines && i % 9 < t.count;
-            double sum = i, size = i + 1;
-            for (int n = 0; inside && n < t.images * t.rows * width; n++) {
-                const ptrdiff_t image = n / width / t.rows, row = n / width % t.rows;
-                const double term = (double)a[i / 9 * t.a_line + image * t.a_image + row * t.a_row +
-                                              n % width] *
-                                    (double)b[at[i % 9] + image * t.b_image + row * t.b_row +
-                                              n % width];
+            double sum = i;
+            double size = i + 1;
+            for (int q = 0; inside && q < n; q++) {
+                const double term = (double)a[i / 9 * (n + 3) + q] * (double)b[at[i % 9] + q];
                 sum += term;
                 size += fabs(term);
             }
             CHECKF(fabs((double)out[i] - sum) <= 1e-6 * size, "dots [%d] of %d: %.9g, not %.9g", i,
-                   width, (double)out[i], sum);
+                   n, (double)out[i], sum);
         }
     }
 }
