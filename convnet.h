@@ -7656,28 +7656,31 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
 /* ================================================================================================
  * >>conv-weights   gradient of the weights and the bias, without patches
  * ==============================================================================================
- *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
- *   cut into frames: some whole images, or a strip of one. A frame holds what they read of B in a
- *   layout in which taps need no copies of their own; both it and the part of S stay in L2.
+ *     dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]
  *
- *     channels last  [row][column][channel]: what a position reads through a kernel row is one run
- *                    of KW*channels floats. For each kernel row dW[M x KW*channels] +=
- *                    S[M x positions] F[positions x KW*channels] is a matrix product: the tile of
- *                    >>gemm, told where each position reads. S lies in place, or, for
- *                    positions of several images or an odd number of filters, in a copy
- *                    [M][row][image][column]. Rows of S that read padding are left out.
- *     patches        [position][channel][tap], made from that for a single image with few positions
- *                    and many filters: the tiles then add to dW itself, which is the larger work
+ *   The positions are cut into frames: some whole images, or a strip of one. A frame holds what
+ *   they read of B in a layout in which no tap needs a copy of its own; it stays in L2. Layouts:
+ *
+ *     channels last  [row][column][channel], padded columns included: what a position reads through
+ *                    a kernel row is one run of KW*channels floats. For each kernel row
+ *                    dW[M x KW*channels] += S[M x positions] F[positions x KW*channels] is a matrix
+ *                    product by the tiles of >>gemm, told where each position reads. S lies in
+ *                    place; for positions of several images, strips of columns, or filters that no
+ *                    tiles divide, in a copy [filter][row][image][column]. Rows of S that read
+ *                    padding alone are left out.
+ *     patches        [position][channel][tap], made from that for one image with few positions and
+ *                    many filters: the tiles then add to dW itself, which is the larger work
  *     planes         few channels, no depth: >>frames. With a few filters of S copied to the same
  *                    pitches, zeros between, dW is dot products of long runs (kern->dots).
  *
- *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
- *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
+ *   A task is a slice of the frames, a block of channels and one of filters; that of the first
+ *   channels adds up the bias. Slices depend on the shapes alone, their sums are added in order.
+ *                                                             tested: tests/test_conv_weights.c */
 
-#define CVNI_DW_FRAME 65536                /* floats of a frame, about */
-#define CVNI_DW_POSITIONS 1024       /* of whole images in a frame, about */
-#define CVNI_DW_SUMS 262144                /* floats of sums that a task keeps */
-#define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
+#define CVNI_DW_FRAME 65536             /* floats of a frame, about */
+#define CVNI_DW_POSITIONS 1024          /* of whole images in a frame, about; planes: twice that */
+#define CVNI_DW_SUMS 262144             /* floats of sums that a task keeps, about */
+#define CVNI_DW_DEPTH 160               /* positions of a tile: 160 x nr floats stay in L1 */
 
 typedef struct cvni_dw_cut {
     int planes, patches;                /* the layout; neither: channels last */
@@ -7731,14 +7734,16 @@ static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
 /* The share of a tile's lanes that n floats fill. */
 static double cvni_lanes_used(int n, int unit) { return (double)n / cvni_round_up(n, unit); }
 
-/* Whether dot products of planes waste fewer lanes than channels last. */
+/* Whether dot products of planes waste fewer lanes than channels last. They also copy S. AVX-512,
+ * one thread, ms, planes and last: LeNet's 1-6 0.12, 0.45 and 6-16 0.28, 0.18; 7x7 of stride 2 on 3
+ * channels 1.23, 1.70; 3x3 on 16 channels 4.0, 3.3. */
 static int cvni_planes_win(const cvni_kernels *kern, const cvni_conv *c)
 {
     const cvni_axis *a = c->axis;
     const int run = a[2].dilation == 1 ? c->KW * c->CG : c->CG;
-    return a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1 && c->CG <= 16 &&
-           cvni_lanes_used(c->OW, kern->unit) * 0.85 >
-               cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+    const double lanes = cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+    const int flat = a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1;
+    return flat && c->CG <= 16 && lanes < 0.85 * cvni_lanes_used(c->OW, kern->unit);
 }
 
 /* Cuts images into strips until one fits. Rows of a volume are cut between its planes alone. */
@@ -7761,7 +7766,31 @@ static void cvni_dw_strips(const cvni_conv *c, cvni_dw_cut *f, int positions)
     cvni_dw_size(c, f);
 }
 
-/* The division of the work; it grows with the batch in all its parts. */
+/* Blocks of channels, and the strips that their frames need. */
+static void cvni_dw_channels(const cvni_conv *c, cvni_dw_cut *f)
+{
+    int aim = f->planes ? c->CG : c->KW == 1 ? 192 : 96;
+    for (;;) {
+        aim = cvni_ceil_div(c->CG, cvni_ceil_div(c->CG, aim));
+        f->channels = cvni_min(c->CG, cvni_round_up(aim, 16));
+        f->channel_blocks = cvni_ceil_div(c->CG, f->channels);
+        cvni_dw_strips(c, f, f->planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+        if (f->planes || f->image <= 4 * CVNI_DW_FRAME || f->channels <= 16) break;
+        aim = f->channels / 2;
+    }
+}
+
+/* Blocks of filters: as many as sums that are kept allow. */
+static void cvni_dw_filters(const cvni_conv *c, int mr, cvni_dw_cut *f)
+{
+    const int most = CVNI_DW_SUMS / (f->channels * c->taps) / mr * mr;
+    f->filters = f->direct ? c->MG : cvni_min(c->MG, cvni_max(most, mr));
+    f->filter_blocks = cvni_ceil_div(c->MG, f->filters);
+    f->filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f->filter_blocks), mr));
+    f->filter_blocks = cvni_ceil_div(c->MG, f->filters);
+}
+
+/* The division of the work. Of a smaller batch no part is larger, but see patches. */
 static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
 {
     const int mr = net->k->mr;
@@ -7769,31 +7798,17 @@ static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
     int strips, want, positions;
     memset(&f, 0, sizeof f);
     f.planes = cvni_planes_win(net->k, c);
-    f.channel_blocks = f.planes ? 1 : cvni_ceil_div(c->CG, c->KW == 1 ? 192 : 96);
-    f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
-    f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
-    cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
-    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
-        f.channels = cvni_round_up(f.channels / 2, 16);
-        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
-        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
-    }
+    cvni_dw_channels(c, &f);
     strips = f.row_strips * f.col_strips;
-    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
-                2 * f.rows * f.cols <= c->MG;
-    f.direct = f.planes || f.patches || c->taps == 1;
-    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
-    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
-    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
-    f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
-    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
-    want = cvni_max(1, 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks));
     positions = f.rows * f.cols;
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 && 2 * positions <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    cvni_dw_filters(c, mr, &f);
+    want = 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks);
     f.images = 1;
     if (strips == 1) {
-        f.images = (int)cvni_min(CVNI_DW_FRAME / (int)cvni_min(CVNI_DW_FRAME, (int)f.image),
-                                 cvni_ceil_div(f.planes ? 2 * CVNI_DW_POSITIONS
-                                                        : CVNI_DW_POSITIONS, positions));
+        if (f.image < CVNI_DW_FRAME) f.images = CVNI_DW_FRAME / (int)f.image;
+        f.images = cvni_min(f.images, cvni_ceil_div((1 + f.planes) * CVNI_DW_POSITIONS, positions));
         f.images = cvni_max(1, cvni_min(f.images, c->N / want));
     }
     f.frames = cvni_ceil_div(c->N, f.images) * strips;
@@ -7897,7 +7912,7 @@ static void cvni_make_last(const cvni_dw_task *t)
                               t->frame + n * t->image + t->row_of[r] * t->pitch);
 }
 
-/* S of the frame as [filter][row][image][column]; filters that a tile reads too many are 0. */
+/* S of the frame as [filter][row][image][column]; filters that tiles read too many are 0. */
 static void cvni_copy_small(cvni_dw_task *t)
 {
     const cvni_conv *c = t->c;
@@ -8202,7 +8217,7 @@ static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni
     t.c = c;
     t.f = cvni_dw_cut_of(net, c);
     n->scratch = cvni_dw_scratch(&t, NULL);
-    one.N = 1;                                  /* patches */
+    one.N = 1;                                  /* has patches, which more images have not */
     t.c = &one;
     t.f = cvni_dw_cut_of(net, &one);
     n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
@@ -8228,7 +8243,7 @@ static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
                                                 cvni_conv_weights_needs, NULL,
-                                                cvni_conv_weights_run };
+                                                CVNI_TRAIN(cvni_conv_weights_run) };
 
 /* ================================================================================================
  * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
@@ -28425,7 +28440,7 @@ static float cvni_dot_avx512(int n, const float *a, const float *b)
     return cvni_total_avx512(s0, s1, s2, s3);
 }
 
-/* Quarters of four vectors added up: one quarter each. */
+/* The four quarters of each vector added up: one quarter each. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE __m512 cvni_quarters_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
 {
@@ -29977,6 +29992,13 @@ static float cvni_dot_f4(int n, const float *a, const float *b)
     return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
 }
 
+static void cvni_dots_f4(const cvni_dots *t)
+{
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++)
+            t->out[i * t->ld + j] += cvni_dot_f4(t->n, t->a + i * t->a_line, t->b + t->at[j]);
+}
+
 static float cvni_sum_f4(int n, const float *x)
 {
     cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
@@ -30351,6 +30373,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                                 cvni_wino_taps_c,
                                                 cvni_wino_taps_grad_c },
                                               cvni_dot_f4,
+                                              cvni_dots_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
                                               cvni_sum_square_diff_f4,
