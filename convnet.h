@@ -2436,14 +2436,12 @@ typedef struct cvni_tile {
     ptrdiff_t ldc;
 } cvni_tile;
 
-/* Products of rows of two images: out[i*ld + j] += sum over n, r, p of
- * a[i*a_line + n*a_image + r*a_row + p] * b[at[j] + n*b_image + r*b_row + p],
- * i < lines <= 4, j < count <= 6, n < images, r < rows, p < width. Nothing else is read. */
+/* Dot products: out[i*ld + j] += sum over p of a[i*a_line + p] * b[at[j] + p], i < lines <= 4,
+ * j < count <= 6, p < n. */
 typedef struct cvni_dots {
-    int lines, count;
-    int images, rows, width;
+    int lines, count, n;
     const float *a, *b;
-    ptrdiff_t a_line, a_image, a_row, b_image, b_row;
+    ptrdiff_t a_line;
     const ptrdiff_t *at;
     float *out;
     ptrdiff_t ld;
@@ -5615,7 +5613,6 @@ CVNI_COLD_END
  *     strided   p[line*line_step + (k / taps)*k_step + tap[k % taps]] (taps = 1, tap = NULL: a
  *               plain matrix)
  *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
- *     taps      line = (channel, tap), k = output position: its transpose
  *
  *   Where both operands lie along k and one has few lines, elements are dots instead: tiles of
  *   lines times lines, vectors along k, nothing packed (a matrix times a vector is the case of one
@@ -5637,7 +5634,6 @@ CVNI_COLD_END
 #define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
 #define CVNI_DOTS_FEW 32        /* lines of the shorter one at most */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
-#define CVNI_TURN 32            /* k that are turned through a buffer */
 
 /* Positions of an output (or of one phase of it) and, per tap of the kernel, where each row and
  * column of positions reads: -1 is padding that reads 0. */
@@ -5656,7 +5652,6 @@ typedef struct cvni_operand {
     int taps;
     const int *tap;
     const cvni_patches *patches;
-    int lines_are_taps;
 } cvni_operand;
 
 typedef struct cvni_gemm {
@@ -5811,43 +5806,6 @@ static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, i
     cvni_pack_zeros(kern, lines, ks, width, out);
 }
 
-/* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
- * stays in L1, then turned. */
-CVNI_HOT
-static void cvni_gather_taps(const cvni_patches *g, int line, const cvni_run_of *run, int runs,
-                             float *to)
-{
-    const int taps = g->taps_h * g->taps_w;
-    const int tap = line % taps;
-    const float *plane = g->x + line / taps * g->plane;
-    for (int s = 0; s < runs; s++) {
-        const int *cols = g->cols + tap % g->taps_w * g->width + run[s].col;
-        const int r = g->rows[tap / g->taps_w * g->height + run[s].row];
-        const float *row = plane + r * g->row;
-        const int n = run[s].n;
-        float *out = to + run[s].line;
-        if (r < 0) for (int j = 0; j < n; j++) out[j] = 0;
-        else if (g->unit && cols[0] >= 0 && cols[n - 1] - cols[0] == n - 1)
-            for (int j = 0; j < n; j++) out[j] = row[cols[0] + j];
-        else for (int j = 0; j < n; j++) out[j] = cols[j] < 0 ? 0 : row[cols[j]];
-    }
-}
-
-static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int line0, int lines,
-                           int k0, int ks, int width, float *out)
-{
-    float part[CVNI_MAX_PANEL * CVNI_TURN];
-    cvni_run_of run[CVNI_TURN];
-    for (int k = 0; k < ks; k += CVNI_TURN, out += CVNI_TURN * width) {
-        const int n = cvni_min(CVNI_TURN, ks - k);
-        const int runs = cvni_split_runs(o->patches->width, k0 + k, n, run);
-        for (int i = 0; i < lines; i++)
-            cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
-        kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
-        cvni_pack_zeros(kern, lines, n, width, out);
-    }
-}
-
 static int cvni_is_plain(const cvni_operand *o) { return !o->patches && o->taps == 1; }
 
 /* Packs lines [line0, line0 + lines) into panels of `width`, each ks x width. */
@@ -5865,9 +5823,7 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
     }
     for (int i = 0; i < lines; i += width, out += (ptrdiff_t)ks * width) {
         const int n = cvni_min(width, lines - i);
-        if (o->patches && o->lines_are_taps)
-            cvni_pack_taps(kern, o, line0 + i, n, k0, ks, width, out);
-        else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
+        if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
             cvni_pack_zeros(kern, n, ks, width, out);
@@ -6710,9 +6666,9 @@ static ptrdiff_t cvni_conv_small_at(const cvni_conv *c, int n, int g)
 }
 
 /* ================================================================================================
- * >>conv-gemm   implicit GEMM: takes every convolution
+ * >>conv-gemm   implicit GEMM: takes down and up of every convolution
  * ==============================================================================================
- *   Patches and taps are packed into the panels of >>gemm, a block at a time; no matrix of them is
+ *   Patches are packed into the panels of >>gemm, a block at a time; no matrix of them is
  *   stored.                                                          tested: tests/test_conv.c */
 
 static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *big)
@@ -6731,15 +6687,10 @@ static cvni_patches cvni_conv_patches(const cvni_conv *c, const float *big)
     return p;
 }
 
-static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches,
-                                      int lines_are_taps)
+static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *patches)
 {
-    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
-    cvni_operand o = cvni_matrix(patches->x, lines_are_taps ? plane : 1,
-                                 lines_are_taps ? 1 : plane);
-    if (c->plain) return o;
-    o.patches = patches;
-    o.lines_are_taps = lines_are_taps;
+    cvni_operand o = cvni_matrix(patches->x, 1, (ptrdiff_t)c->H * c->W);
+    if (!c->plain) o.patches = patches;
     return o;
 }
 
@@ -6759,7 +6710,7 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
         p.n = positions;
         p.k = c->K;
         p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
-        p.b = cvni_conv_operand(c, &patches, 0);
+        p.b = cvni_conv_operand(c, &patches);
         p.c = j->to + cvni_conv_small_at(c, n, g);
         p.ldc = positions;
         p.add = j->add;
@@ -7822,31 +7773,35 @@ static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
                                                cvni_direct_pack, cvni_direct_run };
+
 /* ================================================================================================
  * >>conv-weights   gradient of the weights and the bias, without patches
  * ==============================================================================================
- *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
- *   cut into frames: some whole images, or a strip of one. A frame holds what they read of B in a
- *   layout in which taps need no copies of their own; both it and the part of S stay in L2.
+ *     dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]
  *
- *     channels last  [row][column][channel]: what a position reads through a kernel row is one run
- *                    of KW*channels floats. For each kernel row dW[M x KW*channels] +=
- *                    S[M x positions] F[positions x KW*channels] is a matrix product: the tile of
- *                    >>gemm, told where each position reads. S lies in place, or, for
- *                    positions of several images or an odd number of filters, in a copy
- *                    [M][row][image][column]. Rows of S that read padding are left out.
- *     patches        [position][channel][tap], made from that for a single image with few positions
- *                    and many filters: the tiles then add to dW itself, which is the larger work
- *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
- *                    dW is dot products of rows of S, in place, with rows of the frame.
+ *   The positions are cut into frames: some whole images, or a strip of one. A frame holds what
+ *   they read of B in a layout in which no tap needs a copy of its own; it stays in L2. Layouts:
  *
- *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
- *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
+ *     channels last  [row][column][channel], padded columns included: what a position reads through
+ *                    a kernel row is one run of KW*channels floats. For each kernel row
+ *                    dW[M x KW*channels] += S[M x positions] F[positions x KW*channels] is a matrix
+ *                    product by the tiles of >>gemm, told where each position reads. S lies in
+ *                    place; for positions of several images, strips of columns, or filters that no
+ *                    tiles divide, in a copy [filter][row][image][column]. Rows of S that read
+ *                    padding alone are left out.
+ *     patches        [position][channel][tap], made from that for one image with few positions and
+ *                    many filters: the tiles then add to dW itself, which is the larger work
+ *     planes         few channels, no depth: >>frames. With a few filters of S copied to the same
+ *                    pitches, zeros between, dW is dot products of long runs (kern->dots).
+ *
+ *   A task is a slice of the frames, a block of channels and one of filters; that of the first
+ *   channels adds up the bias. Slices depend on the shapes alone, their sums are added in order.
+ *                                                             tested: tests/test_conv_weights.c */
 
-#define CVNI_DW_FRAME 65536                /* floats of a frame, about */
-#define CVNI_DW_POSITIONS 1024       /* of whole images in a frame, about */
-#define CVNI_DW_SUMS 262144                /* floats of sums that a task keeps */
-#define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
+#define CVNI_DW_FRAME 65536             /* floats of a frame, about */
+#define CVNI_DW_POSITIONS 1024          /* of whole images in a frame, about; planes: twice that */
+#define CVNI_DW_SUMS 262144             /* floats of sums that a task keeps, about */
+#define CVNI_DW_DEPTH 160               /* positions of a tile: 160 x nr floats stay in L1 */
 
 typedef struct cvni_dw_cut {
     int planes, patches;                /* the layout; neither: channels last */
@@ -7858,6 +7813,7 @@ typedef struct cvni_dw_cut {
     int images;                         /* of a frame: 1 if images are cut into strips */
     int frames, slices;                 /* of the batch */
     ptrdiff_t image, tail;              /* floats of an image in the frame, at most; of the rest */
+    ptrdiff_t plane;                    /* of a channel and phase of it */
     int copies;                         /* S is copied */
     ptrdiff_t line;                     /* of a filter in the copy */
 } cvni_dw_cut;
@@ -7885,6 +7841,7 @@ static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
         cvni_frame_cut(&planes, 1, 0, f->rows, 0, f->cols);
         f->image = c->CG * cvni_frame_channel(&planes);
         f->tail = cvni_frame_tail(&planes);
+        f->plane = planes.plane;
     } else {
         const int height = cvni_axis_span(&a[0], cvni_max(1, f->rows / a[1].small)) *
                            cvni_axis_span(&a[1], cvni_min(f->rows, a[1].small));
@@ -7898,14 +7855,16 @@ static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
 /* The share of a tile's lanes that n floats fill. */
 static double cvni_lanes_used(int n, int unit) { return (double)n / cvni_round_up(n, unit); }
 
-/* Whether dot products of planes waste fewer lanes than channels last. */
+/* Whether dot products of planes waste fewer lanes than channels last. They also copy S. AVX-512,
+ * one thread, ms, planes and last: LeNet's 1-6 0.12, 0.45 and 6-16 0.28, 0.18; 7x7 of stride 2 on 3
+ * channels 1.23, 1.70; 3x3 on 16 channels 4.0, 3.3. */
 static int cvni_planes_win(const cvni_kernels *kern, const cvni_conv *c)
 {
     const cvni_axis *a = c->axis;
     const int run = a[2].dilation == 1 ? c->KW * c->CG : c->CG;
-    return a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1 && c->CG <= 16 &&
-           cvni_lanes_used(c->OW, kern->unit) * 0.85 >
-               cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+    const double lanes = cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+    const int flat = a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1;
+    return flat && c->CG <= 16 && lanes < 0.85 * cvni_lanes_used(c->OW, kern->unit);
 }
 
 /* Cuts images into strips until one fits. Rows of a volume are cut between its planes alone. */
@@ -7928,7 +7887,31 @@ static void cvni_dw_strips(const cvni_conv *c, cvni_dw_cut *f, int positions)
     cvni_dw_size(c, f);
 }
 
-/* The division of the work; it grows with the batch in all its parts. */
+/* Blocks of channels, and the strips that their frames need. */
+static void cvni_dw_channels(const cvni_conv *c, cvni_dw_cut *f)
+{
+    int aim = f->planes ? c->CG : c->KW == 1 ? 192 : 96;
+    for (;;) {
+        aim = cvni_ceil_div(c->CG, cvni_ceil_div(c->CG, aim));
+        f->channels = cvni_min(c->CG, cvni_round_up(aim, 16));
+        f->channel_blocks = cvni_ceil_div(c->CG, f->channels);
+        cvni_dw_strips(c, f, f->planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+        if (f->planes || f->image <= 4 * CVNI_DW_FRAME || f->channels <= 16) break;
+        aim = f->channels / 2;
+    }
+}
+
+/* Blocks of filters: as many as sums that are kept allow. */
+static void cvni_dw_filters(const cvni_conv *c, int mr, cvni_dw_cut *f)
+{
+    const int most = CVNI_DW_SUMS / (f->channels * c->taps) / mr * mr;
+    f->filters = f->direct ? c->MG : cvni_min(c->MG, cvni_max(most, mr));
+    f->filter_blocks = cvni_ceil_div(c->MG, f->filters);
+    f->filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f->filter_blocks), mr));
+    f->filter_blocks = cvni_ceil_div(c->MG, f->filters);
+}
+
+/* The division of the work. Of a smaller batch no part is larger, but see patches. */
 static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
 {
     const int mr = net->k->mr;
@@ -7936,42 +7919,28 @@ static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
     int strips, want, positions;
     memset(&f, 0, sizeof f);
     f.planes = cvni_planes_win(net->k, c);
-    f.channel_blocks = f.planes ? 1 : cvni_ceil_div(c->CG, c->KW == 1 ? 192 : 96);
-    f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
-    f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
-    cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
-    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
-        f.channels = cvni_round_up(f.channels / 2, 16);
-        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
-        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
-    }
+    cvni_dw_channels(c, &f);
     strips = f.row_strips * f.col_strips;
-    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
-                2 * f.rows * f.cols <= c->MG;
-    f.direct = f.planes || f.patches || c->taps == 1;
-    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
-    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
-    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
-    f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
-    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
-    want = cvni_max(1, 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks));
     positions = f.rows * f.cols;
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 && 2 * positions <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    cvni_dw_filters(c, mr, &f);
+    want = 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks);
     f.images = 1;
     if (strips == 1) {
-        f.images = (int)cvni_min(CVNI_DW_FRAME / (int)cvni_min(CVNI_DW_FRAME, (int)f.image),
-                                 cvni_ceil_div(f.planes ? 2 * CVNI_DW_POSITIONS
-                                                        : CVNI_DW_POSITIONS, positions));
+        if (f.image < CVNI_DW_FRAME) f.images = CVNI_DW_FRAME / (int)f.image;
+        f.images = cvni_min(f.images, cvni_ceil_div((1 + f.planes) * CVNI_DW_POSITIONS, positions));
         f.images = cvni_max(1, cvni_min(f.images, c->N / want));
     }
     f.frames = cvni_ceil_div(c->N, f.images) * strips;
     f.slices = cvni_min(want, f.frames);
-    f.copies = !f.planes && (f.images > 1 || f.col_strips > 1 || c->MG % mr != 0);
-    f.line = cvni_round_up(f.images * positions, 16) + 16;
+    f.copies = f.planes || f.images > 1 || f.col_strips > 1 || c->MG % mr != 0;
+    f.line = cvni_round_up(f.images * (f.planes ? (int)f.plane : positions), 16) + 16;
     return f;
 }
 
-/* Lines of the next dots of `left`: 3 and 3 rather than 4 and 2. */
-static int cvni_dots_lines(int left) { return left == 6 || left == 5 || left <= 3 ? cvni_min(left, 3) : 4; }
+/* Lines of the next dots of those left: 3 and 3 rather than 4 and 2. */
+static int cvni_dots_lines(int left) { return left < 4 ? left : left == 5 || left == 6 ? 3 : 4; }
 
 /* One task at work: its part of the scratch and what its frame holds. */
 typedef struct cvni_dw_task {
@@ -7980,6 +7949,7 @@ typedef struct cvni_dw_task {
     cvni_dw_cut f;
     int g, c0, channels, m0, filters;
     int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
+    int shape[6];                               /* that at[] and the zeros in copy[] are for */
     const float *big, *small;                   /* of image n0: first channel, first filter */
     ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
     int *at;                                    /* [KH][positions]: where they read in the frame */
@@ -7996,8 +7966,8 @@ static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
     const size_t positions = (size_t)f->images * (size_t)f->rows * (size_t)f->cols;
     const size_t frame = (size_t)f->images * (size_t)f->image + (size_t)f->tail;
     const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
-    const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
-                                        (size_t)f->line : 0;
+    const size_t lines = (size_t)(f->planes ? 4 : cvni_round_up(f->filters, t->j->net->k->mr));
+    const size_t copy = f->copies ? lines * (size_t)f->line : 0;
     const size_t patches = f->patches ? positions * turned : 0;
     const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
     size_t n = 0;
@@ -8063,7 +8033,7 @@ static void cvni_make_last(const cvni_dw_task *t)
                               t->frame + n * t->image + t->row_of[r] * t->pitch);
 }
 
-/* S of the frame as [filter][row][image][column]; filters that a tile reads too many are 0. */
+/* S of the frame as [filter][row][image][column]; filters that tiles read too many are 0. */
 static void cvni_copy_small(cvni_dw_task *t)
 {
     const cvni_conv *c = t->c;
@@ -8182,37 +8152,47 @@ static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
     }
 }
 
-static void cvni_planes_products(cvni_dw_task *t, float *to)
+/* S of some filters as the frame has its positions. Zeros lie between them already. */
+static void cvni_copy_flat(const cvni_dw_task *t, const cvni_frame *f, int m, int lines)
 {
     const cvni_conv *c = t->c;
-    const int n = t->images;
+    for (int i = 0; i < lines; i++)
+        for (int n = 0; n < t->images; n++)
+            t->j->net->k->pack_columns(t->cols, t->rows,
+                                       t->small + ((ptrdiff_t)n * c->M + m + i) * c->OH * c->OW,
+                                       c->OW, f->w.pitch,
+                                       t->copy + i * t->f.line +
+                                           (ptrdiff_t)n * f->h.pitch * f->w.pitch);
+}
+
+static void cvni_planes_products(cvni_dw_task *t, float *to, float *bias)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
     cvni_frame f = cvni_frame_of(c);
     cvni_dots dots;
-    cvni_frame_cut(&f, n, t->row0, t->rows, t->col0, t->cols);
-    cvni_frame_fill(t->j->net->k, &f, t->big, (ptrdiff_t)c->C * c->H * c->W,
-                    (ptrdiff_t)c->H * c->W, c->W, c->CG, t->frame);
+    cvni_frame_cut(&f, t->images, t->row0, t->rows, t->col0, t->cols);
+    cvni_frame_fill(kern, &f, t->big, (ptrdiff_t)c->C * c->H * c->W, (ptrdiff_t)c->H * c->W, c->W,
+                    c->CG, t->frame);
     for (int k = 0; k < c->K; k++)
         t->tap[k] = k / c->taps * cvni_frame_channel(&f) +
                     cvni_frame_at(&f, k % c->taps / c->KW * c->axis[1].dilation,
                                   k % c->KW * c->axis[2].dilation);
-    dots.images = n;
-    dots.rows = t->rows;
-    dots.width = t->cols;
-    dots.a_line = (ptrdiff_t)c->OH * c->OW;
-    dots.a_image = c->M * dots.a_line;
-    dots.a_row = c->OW;
+    dots.n = (int)cvni_frame_positions(&f);
+    dots.a = t->copy;
+    dots.a_line = t->f.line;
     dots.b = t->frame;
-    dots.b_image = (ptrdiff_t)f.h.pitch * f.w.pitch;
-    dots.b_row = f.w.pitch;
     dots.ld = c->K;
     for (int m = 0; m < t->filters; m += dots.lines) {
         dots.lines = cvni_dots_lines(t->filters - m);
-        dots.a = t->small + m * dots.a_line;
+        cvni_copy_flat(t, &f, m, dots.lines);
+        for (int i = 0; bias && i < dots.lines; i++)
+            bias[m + i] += kern->sum(dots.n, t->copy + i * t->f.line);
         for (int k = 0; k < c->K; k += dots.count) {
             dots.count = cvni_min(6, c->K - k);
             dots.at = t->tap + k;
             dots.out = to + (ptrdiff_t)m * c->K + k;
-            t->j->net->k->dots(&dots);
+            kern->dots(&dots);
         }
     }
 }
@@ -8249,17 +8229,29 @@ static void cvni_dw_place(cvni_dw_task *t, int i)
 }
 
 /* The frame that the task stands at. */
-static void cvni_dw_frame(cvni_dw_task *t, float *to)
+static void cvni_dw_frame(cvni_dw_task *t, float *to, float *bias)
 {
     if (t->f.planes) {
-        cvni_planes_products(t, to);
+        cvni_planes_products(t, to, bias);
         return;
     }
+    if (bias) cvni_dw_bias(t, bias);
     cvni_make_last(t);
     if (t->f.copies) cvni_copy_small(t);
     if (t->f.patches) cvni_patches_products(t, to);
     else if (t->f.direct) cvni_last_products(t, to, t->c->K);
     else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
+/* What only changes with the shape of the frame. */
+static void cvni_dw_shape(cvni_dw_task *t)
+{
+    const int shape[6] = { t->images, t->row0, t->rows, t->col0, t->cols, t->channels };
+    if (!memcmp(shape, t->shape, sizeof shape)) return;
+    memcpy(t->shape, shape, sizeof shape);
+    if (t->f.planes) cvni_zero(t->copy, 4 * (size_t)t->f.line);
+    else cvni_last_table(t);
+    if (t->f.patches) t->shape[0] = 0;
 }
 
 /* The frames of slice s for one block of channels and one of filters, to += or = . */
@@ -8275,13 +8267,9 @@ static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int ad
         cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
     if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
     for (int i = begin; i < end; i++) {
-        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
         cvni_dw_place(t, i);
-        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
-                           rows != t->rows || cols != t->cols))
-            cvni_last_table(t);
-        if (bias) cvni_dw_bias(t, bias);
-        cvni_dw_frame(t, to);
+        cvni_dw_shape(t);
+        cvni_dw_frame(t, to, bias);
     }
     if (!f->direct) cvni_last_store(t, to, add);
 }
@@ -8350,7 +8338,7 @@ static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni
     t.c = c;
     t.f = cvni_dw_cut_of(net, c);
     n->scratch = cvni_dw_scratch(&t, NULL);
-    one.N = 1;                                  /* patches */
+    one.N = 1;                                  /* has patches, which more images have not */
     t.c = &one;
     t.f = cvni_dw_cut_of(net, &one);
     n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
@@ -8376,7 +8364,7 @@ static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
                                                 cvni_conv_weights_needs, NULL,
-                                                cvni_conv_weights_run };
+                                                CVNI_TRAIN(cvni_conv_weights_run) };
 
 /* ================================================================================================
  * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
@@ -26913,16 +26901,9 @@ static float cvni_dot_c(int n, const float *a, const float *b)
 
 static void cvni_dots_c(const cvni_dots *t)
 {
-    for (int k = 0; k < t->lines * t->count; k++) {
-        const float *a = t->a + k / t->count * t->a_line;
-        const float *b = t->b + t->at[k % t->count];
-        float sum = 0;
-        for (int n = 0; n < t->images; n++)
-            for (int r = 0; r < t->rows; r++)
-                sum += cvni_dot_c(t->width, a + n * t->a_image + r * t->a_row,
-                                  b + n * t->b_image + r * t->b_row);
-        t->out[k / t->count * t->ld + k % t->count] += sum;
-    }
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++)
+            t->out[i * t->ld + j] += cvni_dot_c(t->n, t->a + i * t->a_line, t->b + t->at[j]);
 }
 
 static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
@@ -27601,28 +27582,19 @@ static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
     __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
     __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
     float sum[16];
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a + line * t->a_line;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
-            const __m256i m = cvni_tail_avx2(p);
-            const __m256 a0 = _mm256_maskload_ps(a, m);
-            const __m256 a1 = _mm256_maskload_ps(a + second, m);
-            __m256 x;
-            CVNI_DOTS_AVX2(0);
-            CVNI_DOTS_AVX2(1);
-            CVNI_DOTS_AVX2(2);
-            CVNI_DOTS_AVX2(3);
-            CVNI_DOTS_AVX2(4);
-            CVNI_DOTS_AVX2(5);
-        }
+    const float *a = t->a + line * t->a_line;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 8, a += 8, b += 8) {
+        const __m256i m = cvni_tail_avx2(p);
+        const __m256 a0 = _mm256_maskload_ps(a, m);
+        const __m256 a1 = _mm256_maskload_ps(a + second, m);
+        __m256 x;
+        CVNI_DOTS_AVX2(0);
+        CVNI_DOTS_AVX2(1);
+        CVNI_DOTS_AVX2(2);
+        CVNI_DOTS_AVX2(3);
+        CVNI_DOTS_AVX2(4);
+        CVNI_DOTS_AVX2(5);
     }
     _mm_storeu_ps(sum, cvni_totals_avx2(s00, s01, s02, s03));
     _mm_storeu_ps(sum + 4, cvni_totals_avx2(s04, s05, zero, zero));
@@ -28720,7 +28692,7 @@ static float cvni_dot_avx512(int n, const float *a, const float *b)
     return cvni_total_avx512(s0, s1, s2, s3);
 }
 
-/* Quarters of four vectors added up: one quarter each. */
+/* The four quarters of each vector added up: one quarter each. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE __m512 cvni_quarters_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
 {
@@ -28771,27 +28743,18 @@ static void cvni_dots_4x3_avx512(const cvni_dots *t)
     const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
     const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
     const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
-            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
-            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
-            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
-            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
-            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
-            __m512 x;
-            CVNI_DOTS4_AVX512(0);
-            CVNI_DOTS4_AVX512(1);
-            CVNI_DOTS4_AVX512(2);
-        }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 16, a += 16, b += 16) {
+        const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+        __m512 x;
+        CVNI_DOTS4_AVX512(0);
+        CVNI_DOTS4_AVX512(1);
+        CVNI_DOTS4_AVX512(2);
     }
     s00 = cvni_quarters_avx512(s00, s10, s20, s30);
     s01 = cvni_quarters_avx512(s01, s11, s21, s31);
@@ -28815,29 +28778,20 @@ static void cvni_dots_3x6_avx512(const cvni_dots *t)
     const ptrdiff_t at3 = t->at[3];
     const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
     const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
-            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
-            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
-            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
-            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
-            __m512 x;
-            CVNI_DOTS3_AVX512(0);
-            CVNI_DOTS3_AVX512(1);
-            CVNI_DOTS3_AVX512(2);
-            CVNI_DOTS3_AVX512(3);
-            CVNI_DOTS3_AVX512(4);
-            CVNI_DOTS3_AVX512(5);
-        }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 16, a += 16, b += 16) {
+        const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+        __m512 x;
+        CVNI_DOTS3_AVX512(0);
+        CVNI_DOTS3_AVX512(1);
+        CVNI_DOTS3_AVX512(2);
+        CVNI_DOTS3_AVX512(3);
+        CVNI_DOTS3_AVX512(4);
+        CVNI_DOTS3_AVX512(5);
     }
     s00 = cvni_quarters_avx512(s00, s10, s20, zero);
     s01 = cvni_quarters_avx512(s01, s11, s21, zero);
@@ -28872,30 +28826,21 @@ static void cvni_dots_avx512(const cvni_dots *t)
         else cvni_dots_3x6_avx512(t);
         return;
     }
-    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
-    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
-    const float *row_a = t->a;
-    const float *row_b = t->b;
-    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
-        const float *a = row_a;
-        const float *b = row_b;
-        row_a += r > 1 ? t->a_row : next_a;
-        row_b += r > 1 ? t->b_row : next_b;
-        if (r == 1) r = t->rows + 1;
-        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
-            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
-            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
-            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
-            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
-            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
-            __m512 x;
-            CVNI_DOTS4_AVX512(0);
-            CVNI_DOTS4_AVX512(1);
-            CVNI_DOTS4_AVX512(2);
-            CVNI_DOTS4_AVX512(3);
-            CVNI_DOTS4_AVX512(4);
-            CVNI_DOTS4_AVX512(5);
-        }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int p = t->n; p > 0; p -= 16, a += 16, b += 16) {
+        const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+        __m512 x;
+        CVNI_DOTS4_AVX512(0);
+        CVNI_DOTS4_AVX512(1);
+        CVNI_DOTS4_AVX512(2);
+        CVNI_DOTS4_AVX512(3);
+        CVNI_DOTS4_AVX512(4);
+        CVNI_DOTS4_AVX512(5);
     }
     s00 = cvni_quarters_avx512(s00, s10, s20, s30);
     s01 = cvni_quarters_avx512(s01, s11, s21, s31);
@@ -30299,6 +30244,13 @@ static float cvni_dot_f4(int n, const float *a, const float *b)
     return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
 }
 
+static void cvni_dots_f4(const cvni_dots *t)
+{
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++)
+            t->out[i * t->ld + j] += cvni_dot_f4(t->n, t->a + i * t->a_line, t->b + t->at[j]);
+}
+
 static float cvni_sum_f4(int n, const float *x)
 {
     cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
@@ -30673,6 +30625,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                                 cvni_wino_taps_c,
                                                 cvni_wino_taps_grad_c },
                                               cvni_dot_f4,
+                                              cvni_dots_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
                                               cvni_sum_square_diff_f4,

@@ -145,6 +145,45 @@ static void long_sums(void)
     CHECK_NEAR(k->sum(LONGEST, x), sum, 1e-5 * sum);
 }
 
+/* What lies behind each line is not to be read. */
+static void dot_products(void)
+{
+    static const ptrdiff_t at[6] = { 3, 0, 1001, 40, 1000, 7 };
+    for (int l = 0; l < 24 * (2 * WIDEST + 3); l++) {
+        const int n = l / 24 < 2 * WIDEST + 2 ? l / 24 : 1601;
+        float out[4 * 9 + 1];
+        cvni_dots t;
+        fill(l);
+        t.lines = 1 + l % 4;
+        t.count = 1 + l / 4 % 6;
+        t.n = n;
+        t.a = a;
+        t.b = b;
+        t.a_line = n + 3;
+        t.at = at;
+        t.out = out;
+        t.ld = 9;
+        for (int i = 0; i < ROOM; i++) {
+            if (i % (n + 3) >= n || i >= t.lines * (n + 3)) a[i] = NAN;
+            if (i >= 1001 + n) b[i] = NAN;
+        }
+        for (int i = 0; i < 37; i++) out[i] = (float)i;
+        k->dots(&t);
+        for (int i = 0; i < 37; i++) {
+            const int inside = i / 9 < t.lines && i % 9 < t.count;
+            double sum = i;
+            double size = i + 1;
+            for (int q = 0; inside && q < n; q++) {
+                const double term = (double)a[i / 9 * (n + 3) + q] * (double)b[at[i % 9] + q];
+                sum += term;
+                size += fabs(term);
+            }
+            CHECKF(fabs((double)out[i] - sum) <= 1e-6 * size, "dots [%d] of %d: %.9g, not %.9g", i,
+                   n, (double)out[i], sum);
+        }
+    }
+}
+
 /* ---- elementwise: the plain kernel's values, to the rounding that a fused product saves ---- */
 
 static void rows(void)
@@ -516,6 +555,7 @@ int main(void)
         printf("  %s\n", isa[i]);
         RUN(sums);
         RUN(long_sums);
+        RUN(dot_products);
         RUN(norm_sums);
         RUN(rows);
         RUN(finishes);
