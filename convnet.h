@@ -24478,14 +24478,27 @@ static CVNI_ALWAYS_INLINE __m256i cvni_inside_avx2(const cvni_stencil *s, int fi
     return _mm256_andnot_si256(cvni_tail_avx2(-first), cvni_tail_avx2(s->W - first));
 }
 
-/* Columns that taps 0..2 of a row read, m[k] those inside. */
+typedef struct cvni_inside3_avx2 { __m256i a, b, c; } cvni_inside3_avx2;
+
+/* Lanes of the three taps of a row that lie inside; column c of y in lane 0. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, const __m256i m[3])
+static CVNI_ALWAYS_INLINE cvni_inside3_avx2 cvni_edges3_avx2(const cvni_stencil *s, int c)
+{
+    cvni_inside3_avx2 m;
+    m.a = cvni_inside_avx2(s, c - s->left);
+    m.b = cvni_inside_avx2(s, c + 1 - s->left);
+    m.c = cvni_inside_avx2(s, c + 2 - s->left);
+    return m;
+}
+
+/* What the three taps of a row read. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, cvni_inside3_avx2 m)
 {
     cvni_three_avx2 v;
-    v.a = _mm256_maskload_ps(x, m[0]);
-    v.b = _mm256_maskload_ps(x + 1, m[1]);
-    v.c = _mm256_maskload_ps(x + 2, m[2]);
+    v.a = _mm256_maskload_ps(x, m.a);
+    v.b = _mm256_maskload_ps(x + 1, m.b);
+    v.c = _mm256_maskload_ps(x + 2, m.c);
     return v;
 }
 
@@ -24523,8 +24536,7 @@ static void cvni_stencil3_avx2(const cvni_stencil *s)
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(8, s->cols - c);
             __m256 s0 = _mm256_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
-            __m256i m[3];
-            for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+            const cvni_inside3_avx2 m = cvni_edges3_avx2(s, c);
             if (cvni_row_inside(s, h)) s0 = cvni_dot3_avx2(cvni_load3_avx2(x, m), w0, s0);
             if (cvni_row_inside(s, h + 1)) {
                 const cvni_three_avx2 v = cvni_load3_avx2(x + W, m);
@@ -24632,8 +24644,7 @@ static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
         const float *y = s->y + c;
         const __m256i n = cvni_tail_avx2(cvni_min(8, s->cols - c));
         __m256 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
-        __m256i m[3];
-        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+        const cvni_inside3_avx2 m = cvni_edges3_avx2(s, c);
         for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
             d2 = d1;
             d1 = d0;
@@ -25313,14 +25324,27 @@ static CVNI_ALWAYS_INLINE __mmask16 cvni_inside_avx512(const cvni_stencil *s, in
     return (__mmask16)(first < 0 ? below >> cvni_min(-first, 16) << cvni_min(-first, 16) : below);
 }
 
-/* Columns that taps 0..2 of a row read, m[k] those inside. */
+typedef struct cvni_inside3_avx512 { __mmask16 a, b, c; } cvni_inside3_avx512;
+
+/* Lanes of the three taps of a row that lie inside; column c of y in lane 0. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, const __mmask16 m[3])
+static CVNI_ALWAYS_INLINE cvni_inside3_avx512 cvni_edges3_avx512(const cvni_stencil *s, int c)
+{
+    cvni_inside3_avx512 m;
+    m.a = cvni_inside_avx512(s, c - s->left);
+    m.b = cvni_inside_avx512(s, c + 1 - s->left);
+    m.c = cvni_inside_avx512(s, c + 2 - s->left);
+    return m;
+}
+
+/* What the three taps of a row read. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, cvni_inside3_avx512 m)
 {
     cvni_three_avx512 v;
-    v.a = _mm512_maskz_loadu_ps(m[0], x);
-    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
-    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    v.a = _mm512_maskz_loadu_ps(m.a, x);
+    v.b = _mm512_maskz_loadu_ps(m.b, x + 1);
+    v.c = _mm512_maskz_loadu_ps(m.c, x + 2);
     return v;
 }
 
@@ -25348,7 +25372,7 @@ typedef struct cvni_nine_avx512 { cvni_three_avx512 a, b, c; } cvni_nine_avx512;
 /* 3 x 3: four rows of y from the rows h.. of x, each read once; all: each of them is inside. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, int all, int h,
-                                                         const float *x, const __mmask16 m[3],
+                                                         const float *x, cvni_inside3_avx512 m,
                                                          cvni_nine_avx512 w, int rows, int n,
                                                          float *y)
 {
@@ -25398,8 +25422,7 @@ static void cvni_stencil3_avx512(const cvni_stencil *s)
         const int n = cvni_min(16, s->cols - c);
         const float *x = s->x - s->top * W + (c - s->left);
         float *y = s->y + c;
-        __mmask16 m[3];
-        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        const cvni_inside3_avx512 m = cvni_edges3_avx512(s, c);
         for (int r = 0; r < s->rows; r += 4, x += 4 * W, y += 4 * s->ldy) {
             const int h = r - s->top;
             if (h >= 0 && h + 5 < s->H && r + 4 <= s->rows)
@@ -25423,16 +25446,29 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
     return v;
 }
 
-/* Columns that taps 0..4 of a row read, m[k] those inside. */
+typedef struct cvni_inside5_avx512 { __mmask16 a, b, c, d, e; } cvni_inside5_avx512;
+
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, const __mmask16 m[5])
+static CVNI_ALWAYS_INLINE cvni_inside5_avx512 cvni_edges5_avx512(const cvni_stencil *s, int c)
+{
+    cvni_inside5_avx512 m;
+    m.a = cvni_inside_avx512(s, c - s->left);
+    m.b = cvni_inside_avx512(s, c + 1 - s->left);
+    m.c = cvni_inside_avx512(s, c + 2 - s->left);
+    m.d = cvni_inside_avx512(s, c + 3 - s->left);
+    m.e = cvni_inside_avx512(s, c + 4 - s->left);
+    return m;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, cvni_inside5_avx512 m)
 {
     cvni_five_avx512 v;
-    v.a = _mm512_maskz_loadu_ps(m[0], x);
-    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
-    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
-    v.d = _mm512_maskz_loadu_ps(m[3], x + 3);
-    v.e = _mm512_maskz_loadu_ps(m[4], x + 4);
+    v.a = _mm512_maskz_loadu_ps(m.a, x);
+    v.b = _mm512_maskz_loadu_ps(m.b, x + 1);
+    v.c = _mm512_maskz_loadu_ps(m.c, x + 2);
+    v.d = _mm512_maskz_loadu_ps(m.d, x + 3);
+    v.e = _mm512_maskz_loadu_ps(m.e, x + 4);
     return v;
 }
 
@@ -25476,8 +25512,7 @@ static void cvni_stencil5_avx512(const cvni_stencil *s)
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(16, s->cols - c);
             __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
-            __mmask16 m[5];
-            for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+            const cvni_inside5_avx512 m = cvni_edges5_avx512(s, c);
             if (cvni_row_inside(s, h)) s0 = cvni_dot5_avx512(cvni_load5_avx512(x, m), w0, s0);
             if (cvni_row_inside(s, h + 1)) {
                 const cvni_five_avx512 v = cvni_load5_avx512(x + W, m);
@@ -25585,8 +25620,7 @@ static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
         const float *y = s->y + c;
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         __m512 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
-        __mmask16 m[3];
-        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        const cvni_inside3_avx512 m = cvni_edges3_avx512(s, c);
         for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
             _mm_prefetch((const char *)(x + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
             _mm_prefetch((const char *)(y + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
@@ -25628,8 +25662,7 @@ static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
         const float *y = s->y + c;
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... */
-        __mmask16 m[5];
-        for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        const cvni_inside5_avx512 m = cvni_edges5_avx512(s, c);
         for (int r = 0; r < s->rows + 4; r++, x += s->W, y += s->ldy) {
             d4 = d3;
             d3 = d2;
