@@ -24523,8 +24523,10 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_a
 
 /* 3 x 3: four rows of y from six of x, each read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil3_avx2(const cvni_stencil *s)
+static void cvni_stencil3_avx2(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
@@ -24634,8 +24636,10 @@ static CVNI_ALWAYS_INLINE void cvni_add3_avx2(float *to, cvni_three_avx2 v)
 
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
+static void cvni_stencil_sums3_avx2(const cvni_stencil *from, float *sums)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const __m256 zero = _mm256_setzero_ps();
     cvni_three_avx2 a0 = { zero, zero, zero };
     cvni_three_avx2 a1 = a0, a2 = a0;
@@ -25413,8 +25417,10 @@ static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, 
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_avx512(const cvni_stencil *s)
+static void cvni_stencil3_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
                                  cvni_set3_avx512(s->w + 6) };
     const ptrdiff_t W = s->W;
@@ -25497,8 +25503,10 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five
 
 /* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil5_avx512(const cvni_stencil *s)
+static void cvni_stencil5_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
@@ -25610,8 +25618,10 @@ static CVNI_ALWAYS_INLINE void cvni_add3_avx512(float *to, cvni_three_avx512 v)
 
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
+static void cvni_stencil_sums3_avx512(const cvni_stencil *from, float *sums)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const __m512 zero = _mm512_setzero_ps();
     cvni_three_avx512 a0 = { zero, zero, zero };
     cvni_three_avx512 a1 = a0, a2 = a0;
@@ -25652,8 +25662,10 @@ static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
 
 /* 5 x 5: five rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
+static void cvni_stencil_sums5_avx512(const cvni_stencil *from, float *sums)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const __m512 zero = _mm512_setzero_ps();
     cvni_five_avx512 a0 = { zero, zero, zero, zero, zero };
     cvni_five_avx512 a1 = a0, a2 = a0, a3 = a0, a4 = a0;
