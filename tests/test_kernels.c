@@ -89,6 +89,50 @@ static void sums(void)
     }
 }
 
+/* scale and shift of x, slope, most: no activation, relu, leaky relu, relu6 */
+static const float clamps[4][4] = { { 1.7f, -0.3f, 1, INFINITY },
+                                    { 1.7f, -0.3f, 0, INFINITY },
+                                    { 1.7f, -0.3f, 0.2f, INFINITY },
+                                    { 5, 1, 0, 6 } };
+
+/* g and its two sums, with the activation's sign from x and from y. */
+static void norm_sums(void)
+{
+    for (int l = 0; length_of(l) >= 0; l++)
+        for (int variant = 0; variant < 8; variant++) {
+            const int n = length_of(l);
+            const float *f = clamps[variant / 2];
+            const float *sign = variant % 2 ? b : NULL;
+            const float mean = 0.25f;
+            double s[2] = { 0, 0 };
+            double size[2] = { 1e-30, 1e-30 };
+            float got[2], again[2];
+            fill(l);
+            for (int i = 0; i < n; i++) {
+                const float v = sign ? sign[i] : f[0] * x[i] + f[1];
+                want[i] = (v > 0 && v < f[3] ? 1 : f[2]) * a[i];
+                for (int t = 0; t < 2; t++) {
+                    const double term = t ? (double)want[i] * ((double)x[i] - (double)mean)
+                                          : (double)want[i];
+                    s[t] += term;
+                    size[t] += fabs(term);
+                }
+            }
+            x[n] = a[n] = b[n] = NAN;                   /* not to be read */
+            k->norm_sums(n, f, mean, x, sign, a, NULL, again);
+            k->norm_sums(n, f, mean, x, sign, a, y, got);
+            same("norm_sums", n, 0);
+            for (int t = 0; t < 2; t++) {
+                CHECKF(fabs((double)got[t] - s[t]) <= 1e-6 * size[t],
+                       "sum %d of norm_sums of %d: %.9g, not %.9g", t, n, (double)got[t], s[t]);
+                CHECK(got[t] >= again[t] && got[t] <= again[t]);
+            }
+            k->norm_sums(n, f, mean, x, sign, a, a, got);       /* in place */
+            memcpy(y, a, (size_t)n * sizeof *a);
+            same("norm_sums in place", n, 0);
+        }
+}
+
 /* Values of one sign round one way: eight accumulators and more lose at most 1e-5 of 10000. One
  * would lose 1e-4. */
 static void long_sums(void)
@@ -127,8 +171,18 @@ static void rows(void)
                 same("relu_grad", n, 3e-7);
             }
         }
+        for (int variant = 0; variant < 8; variant++) {
+            const float *more = variant % 2 ? b : NULL;
+            plain->norm_act(n, clamps[variant / 2], x, more, want);
+            k->norm_act(n, clamps[variant / 2], x, more, y);
+            same("norm_act", n, 6e-7);
+        }
         memcpy(y, x, sizeof y);                         /* in place */
         memcpy(want, x, sizeof want);
+        plain->norm_act(n, clamps[3], want, a, want);
+        k->norm_act(n, clamps[3], y, a, y);
+        same("norm_act in place", n, 6e-7);
+        memcpy(y, want, sizeof y);
         plain->relu(n, 0, want, want);
         k->relu(n, 0, y, y);
         same("relu in place", n, 0);
@@ -316,6 +370,7 @@ static void special(void)
     const float exps[6] = { NAN, INFINITY, 0, 1, INFINITY, 0 };
     const float sigmoids[6] = { NAN, 1, 0, 0.5f, 1, 0 };
     const float tanhs[6] = { NAN, 1, -1, 0, 1, -1 };
+    const float as_relu[4] = { 1, 0, 0, INFINITY };
     const float relus[6] = { NAN, INFINITY, 0, 0, 1e30f, 0 };
     for (int n = 1; n <= 2 * WIDEST + 1; n++)
         for (int c = 0; c < 6; c++) {
@@ -329,6 +384,8 @@ static void special(void)
             got[2] = y[n - 1];
             k->relu(n, 0, x, y);
             got[3] = y[n - 1];
+            k->norm_act(n, as_relu, x, NULL, y);
+            CHECK(c ? y[n - 1] >= got[3] && y[n - 1] <= got[3] : y[n - 1] != y[n - 1]);
             if (!c) {
                 for (int t = 0; t < 4; t++) CHECKF(got[t] != got[t], "%d loses a NaN", t);
                 continue;
@@ -346,14 +403,15 @@ static void special(void)
 
 int main(void)
 {
-    static const char *const isa[] = { "c", "avx2", "avx512" };
+    static const char *const isa[] = { "c", "avx2", "avx512", "neon", "wasm" };
     plain = cvni_find_kernels("c");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         k = cvni_find_kernels(isa[i]);
         if (!k) continue;
         printf("  %s\n", isa[i]);
         RUN(sums);
         RUN(long_sums);
+        RUN(norm_sums);
         RUN(rows);
         RUN(gradients);
         RUN(exponentials);
