@@ -26620,7 +26620,6 @@ static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 }
 
 /* n sums to row r of y from column c. */
-CVNI_HOT
 static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, float *sum)
 {
     float *y = s->y + r * s->ldy + c;
