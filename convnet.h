@@ -2514,6 +2514,10 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    /* y[r*cols + c] = largest of x[2r][2c], x[2r][2c + 1], x[2r + 1][2c], x[2r + 1][2c + 1], W
+     * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
+     * winner may be NULL */
+    void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
     int side;                   /* largest one that both of these take */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
@@ -10217,6 +10221,12 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
         }
 }
 
+/* Pairs side by side, all of them inside. */
+static int cvni_pool_halves(const cvni_pool_axis *a)
+{
+    return a->kernel == 2 && a->stride == 2 && !a->pad0 && 2 * a->out <= a->n;
+}
+
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -10225,6 +10235,13 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
     (void)worker;
     if (!j->w.kernel) {
         cvni_maxpool_windows(j, begin, end);
+        return;
+    }
+    if (j->y && cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w)) {
+        for (int t = begin; t < end; t++)
+            j->net->k->maxpool2(j->h.out, j->w.out, j->x + t * j->plane, j->w.n,
+                                j->y + t * j->outputs,
+                                j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
     for (int t = begin; t < end; t++)
@@ -26613,6 +26630,20 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y, int *winner)
+{
+    for (int o = 0; o < rows * cols; o++) {
+        const int at = o / cols * 2 * W + o % cols * 2;
+        int best = at;
+        for (int t = 1; t < 4; t++) {
+            const float v = x[at + t / 2 * W + t % 2];
+            if (v > x[best] || (v != v && x[best] == x[best])) best = at + t / 2 * W + t % 2;
+        }
+        y[o] = x[best];
+        if (winner) winner[o] = best;
+    }
+}
+
 /* Does row h of the plane exist? */
 static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 {
@@ -26722,6 +26753,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             cvni_maxpool2_c,
                                              5,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
@@ -27458,6 +27490,52 @@ static void cvni_adam_avx2(int n, const float f[8], const float *g, float *w, fl
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Where v beats what was best so far, v and its place. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_beat_avx2(__m256 v, __m256i at, __m256 *best, __m256i *place)
+{
+    const __m256 greater = _mm256_cmp_ps(v, *best, _CMP_NLE_UQ);
+    const __m256 take = _mm256_and_ps(greater, _mm256_cmp_ps(*best, *best, _CMP_ORD_Q));
+    *best = _mm256_blendv_ps(*best, v, take);
+    *place = _mm256_blendv_epi8(*place, at, _mm256_castps_si256(take));
+}
+
+/* Eight neighbours after eight: those of even places, and of odd ones. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_every2_avx2(__m256 low, __m256 high, int odd)
+{
+    const __m256 v = odd ? _mm256_shuffle_ps(low, high, 0xDD) : _mm256_shuffle_ps(low, high, 0x88);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xD8));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_maxpool2_avx2(int rows, int cols, const float *x, int W, float *y, int *winner)
+{
+    const __m256i one = _mm256_set1_epi32(1);
+    const __m256i twice = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {
+            const int at = 2 * r * W + 2 * c;
+            const int n = cvni_min(8, cols - c);
+            const __m256i m0 = cvni_tail_avx2(2 * n), m1 = cvni_tail_avx2(2 * n - 8);
+            const __m256 a0 = _mm256_maskload_ps(x + at, m0);
+            const __m256 a1 = _mm256_maskload_ps(x + at + 8, m1);
+            const __m256 b0 = _mm256_maskload_ps(x + at + W, m0);
+            const __m256 b1 = _mm256_maskload_ps(x + at + W + 8, m1);
+            const __m256i below = _mm256_add_epi32(_mm256_set1_epi32(at + W), twice);
+            __m256i place = _mm256_add_epi32(_mm256_set1_epi32(at), twice);
+            __m256 best = cvni_every2_avx2(a0, a1, 0);
+            cvni_beat_avx2(cvni_every2_avx2(a0, a1, 1), _mm256_add_epi32(place, one), &best,
+                           &place);
+            cvni_beat_avx2(cvni_every2_avx2(b0, b1, 0), below, &best, &place);
+            cvni_beat_avx2(cvni_every2_avx2(b0, b1, 1), _mm256_add_epi32(below, one), &best,
+                           &place);
+            cvni_store_avx2(y + r * cols + c, n, 0, best);
+            if (winner)
+                _mm256_maskstore_epi32(winner + r * cols + c, cvni_tail_avx2(n), place);
+        }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx2,fma")
@@ -27759,6 +27837,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                cvni_maxpool2_avx2,
                                                 3,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
@@ -28726,6 +28805,48 @@ static void cvni_adam_avx512(int n, const float f[8], const float *g, float *w, 
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Where v beats what was best so far, v and its place. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_beat_avx512(__m512 v, __m512i at, __m512 *best, __m512i *place)
+{
+    const __mmask16 number = _mm512_cmp_ps_mask(*best, *best, _CMP_ORD_Q);
+    const __mmask16 take = _mm512_mask_cmp_ps_mask(number, v, *best, _CMP_NLE_UQ);
+    *best = _mm512_mask_blend_ps(take, *best, v);
+    *place = _mm512_mask_blend_epi32(take, *place, at);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, float *y, int *winner)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i odd = _mm512_add_epi32(even, one);
+    for (int c = 0; c < cols; c += 16) {
+        const int n = cvni_min(16, cols - c);
+        const __mmask16 m0 = cvni_tail_avx512(cvni_min(16, 2 * n));
+        const __mmask16 m1 = cvni_tail_avx512(cvni_max(0, 2 * n - 16));
+        const __mmask16 m = cvni_tail_avx512(n);
+        for (int r = 0; r < rows; r++) {
+            const int at = 2 * r * W + 2 * c;
+            const __m512 a0 = _mm512_maskz_loadu_ps(m0, x + at);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m1, x + at + 16);
+            const __m512 b0 = _mm512_maskz_loadu_ps(m0, x + at + W);
+            const __m512 b1 = _mm512_maskz_loadu_ps(m1, x + at + W + 16);
+            const __m512i below = _mm512_add_epi32(_mm512_set1_epi32(at + W), even);
+            __m512i place = _mm512_add_epi32(_mm512_set1_epi32(at), even);
+            __m512 best = _mm512_permutex2var_ps(a0, even, a1);
+            cvni_beat_avx512(_mm512_permutex2var_ps(a0, odd, a1), _mm512_add_epi32(place, one),
+                             &best, &place);
+            cvni_beat_avx512(_mm512_permutex2var_ps(b0, even, b1), below, &best, &place);
+            cvni_beat_avx512(_mm512_permutex2var_ps(b0, odd, b1), _mm512_add_epi32(below, one),
+                             &best, &place);
+            _mm512_mask_storeu_ps(y + r * cols + c, m, best);
+            if (winner) _mm512_mask_storeu_epi32(winner + r * cols + c, m, place);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx512f")
@@ -29213,6 +29334,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  cvni_maxpool2_avx512,
                                                   5,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,

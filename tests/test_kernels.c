@@ -287,6 +287,33 @@ static void exponential_rows(void)
     }
 }
 
+/* ---- the largest of two by two: exactly, NaN and equal values too ---- */
+
+static void maxima(void)
+{
+    static int got[ROOM], expected[ROOM];
+    for (int cols = 1; cols <= 2 * WIDEST + 1; cols++)
+        for (int rows = 1; rows <= 4; rows++) {
+            const int W = 2 * cols + rows % 3;
+            const int n = rows * cols;
+            fill(cols + rows);
+            for (int i = 0; i < 2 * rows * W; i++) {
+                x[i] = (float)(int)x[i];
+                if ((i * 7 + cols) % 23 == 0) x[i] = NAN;
+            }
+            memset(got, 255, sizeof got);
+            memset(expected, 255, sizeof expected);
+            k->maxpool2(rows, cols, x, W, y, got);
+            plain->maxpool2(rows, cols, x, W, want, expected);
+            CHECKF(memcmp(y, want, sizeof y) == 0, "maxima of %d x %d differ", rows, cols);
+            CHECKF(memcmp(got, expected, sizeof got) == 0, "places of %d x %d differ", rows, cols);
+            fill(0);
+            k->maxpool2(rows, cols, x, W, y, NULL);
+            plain->maxpool2(rows, cols, x, W, want, NULL);
+            same("maxima alone", n, 0);
+        }
+}
+
 /* ---- stencils: y to 1e-5, and no float beside its rows; sums of the lanes to 1e-5 of the sizes
  * of their terms ---- */
 
@@ -418,6 +445,7 @@ int main(void)
         RUN(exponential_rows);
         RUN(special);
         RUN(stencils);
+        RUN(maxima);
     }
     return test_done();
 }
