@@ -10221,7 +10221,7 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
         }
 }
 
-/* Pairs side by side, all of them inside. */
+/* Are the windows pairs side by side, all of them inside? */
 static int cvni_pool_halves(const cvni_pool_axis *a)
 {
     return a->kernel == 2 && a->stride == 2 && !a->pad0 && 2 * a->out <= a->n;
@@ -10267,15 +10267,47 @@ static void cvni_maxpool_back_part(void *context, int begin, int end, int worker
     }
 }
 
+/* The means of n windows of two by two, from the rows at x and W behind. */
+CVNI_HOT
+static void cvni_avgpool2_row(int n, const float *CVNI_RESTRICT x, int W, float *CVNI_RESTRICT y)
+{
+    const float *below = x + W;
+    for (int i = 0; i < n; i++)
+        y[i] = 0.25f * ((x[2 * i] + x[2 * i + 1]) + (below[2 * i] + below[2 * i + 1]));
+}
+
+CVNI_HOT
+static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, int add,
+                                   float *CVNI_RESTRICT dx)
+{
+    float *below = dx + W;
+    if (add)
+        for (int i = 0; i < n; i++) {
+            const float g = 0.25f * dy[i];
+            dx[2 * i] += g;
+            dx[2 * i + 1] += g;
+            below[2 * i] += g;
+            below[2 * i + 1] += g;
+        }
+    else for (int i = 0; i < n; i++)
+            dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
+}
+
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *plane = j->x + t * j->plane;
         float *y = j->y + t * j->outputs;
         for (int oh = 0; oh < j->h.out; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
+            if (halves) {
+                cvni_avgpool2_row(j->w.out, plane + (ptrdiff_t)2 * oh * j->w.n, j->w.n, y);
+                y += j->w.out;
+                continue;
+            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 double sum = 0;
@@ -10292,13 +10324,20 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     const int W = j->w.n;
+    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
+    const int whole = halves && j->plane == 4 * j->outputs;     /* nothing of dx is left over */
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         float *dx = j->dx + t * j->plane;
-        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        if (!j->add && !whole) cvni_zero(dx, (size_t)j->plane);
         for (int oh = 0; oh < j->h.out; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
+            if (halves) {
+                cvni_avgpool2_back_row(j->w.out, dy, W, j->add, dx + (ptrdiff_t)2 * oh * W);
+                dy += j->w.out;
+                continue;
+            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
