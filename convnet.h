@@ -2468,10 +2468,11 @@ enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_W
  *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
  * where of a row of x columns up to a multiple of a vector are read. Or, `side` not 0, from the
  * plane x [H, W] itself, which zeros surround:
- *   y[r*ldy + c] (+)= act(bias + sum over i, k of w[i*side + k]*x[r + i - top][c + k - left]) */
+ *   y[r*ldy + c] (+)= act(bias + sum over i, k of
+ *                         w[i*side + k]*x[step*r + i - top][step*c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int side;
+    int side, step;             /* step: 1 or 2 */
     int H, W, top, left;
     int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
@@ -2518,7 +2519,7 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
-    int side;                   /* largest one that both of these take */
+    int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -8804,9 +8805,10 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   3 x 3 and 5 x 5 with stride 1 and zeros around read the planes as they are: kern->stencil
- *   keeps the weights in registers and makes several rows of y from each row of x; up is down with
- *   the taps in reverse order and pads of kernel - 1 - pad. Others go through a frame in the L1
+ *   3 x 3 and 5 x 5 with zeros around, with stride 1 and but for up 2, read the planes as they
+ *   are, where the kernels of the machine do (side, side2): kern->stencil keeps the weights in
+ *   registers and makes several rows of y from each row of x; up is down with the taps in reverse
+ *   order and pads of kernel - 1 - pad. Others go through a frame in the L1
  *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
  *   and column modulo the stride of the windows. There each tap is an offset, the same for all
  *   positions:
@@ -8996,14 +8998,15 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     }
 }
 
-/* Does the kernel read the planes themselves? */
-static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c)
+/* Does the kernel read the planes themselves? The side of its windows, or 0. */
+static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c, cvni_pass pass)
 {
     const cvni_axis *a = c->axis;
-    int side = (c->KW == 3 || c->KW == 5) && c->KW <= kern->side && a[0].big == 1 &&
-               a[0].small == 1 && c->KH == c->KW && a[0].kernel == 1 &&
-               c->d->pad_mode == CVN_PAD_ZERO;
-    for (int i = 1; i < 3; i++) side = side && a[i].stride == 1 && a[i].dilation == 1;
+    const int step = a[2].stride;
+    const int most = step == 1 ? kern->side : step == 2 && pass != CVNI_UP ? kern->side2 : 0;
+    int side = (c->KW == 3 || c->KW == 5) && c->KW <= most && a[0].big == 1 && a[0].small == 1 &&
+               c->KH == c->KW && a[0].kernel == 1 && c->d->pad_mode == CVN_PAD_ZERO;
+    for (int i = 1; i < 3; i++) side = side && a[i].stride == step && a[i].dilation == 1;
     return side ? c->KW : 0;
 }
 
@@ -9014,6 +9017,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = c->KW;
+    s.step = c->axis[2].stride;
     s.taps = c->taps;
     s.fold = 1;
     s.rows = up ? c->H : c->OH;
@@ -9456,7 +9460,7 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 {
     cvni_plane f;
     ptrdiff_t floats = 0;
-    if (cvni_stencil_side(net->k, c)) {
+    if (cvni_stencil_side(net->k, c, pass)) {
         if (pass == CVNI_WEIGHTS)
             n->scratch = CVNI_PLANE_GROUP * (size_t)c->MG * (size_t)c->taps *
                          (size_t)net->k->unit * sizeof(float);
@@ -9477,7 +9481,7 @@ static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
         { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
     };
     const cvni_conv *c = &j->c;
-    const int how = cvni_stencil_side(j->net->k, c)                  ? 0
+    const int how = cvni_stencil_side(j->net->k, c, pass)         ? 0
                     : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
                                                                   : 2;
     int tasks = c->N * c->C;
@@ -26701,8 +26705,9 @@ static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, flo
 /* The tap k of a side, of columns c.. of y, inside the plane: lanes from and to. */
 static void cvni_stencil_inside(const cvni_stencil *s, int k, int c, int *from, int *to)
 {
-    *from = cvni_max(0, s->left - k - c);
-    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c), s->W + s->left - k - c);
+    *from = cvni_max(0, cvni_ceil_div(s->left - k, s->step) - c);
+    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c),
+                   cvni_ceil_div(s->W + s->left - k, s->step) - c);
 }
 
 CVNI_HOT
@@ -26713,14 +26718,14 @@ static void cvni_stencil_side_c(const cvni_stencil *s)
             float sum[CVNI_LANES];
             for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
             for (int t = 0; t < s->taps; t++) {
-                const int h = r + t / s->side - s->top;
-                const float *x = s->x + (ptrdiff_t)h * s->W + (c + t % s->side - s->left);
+                const int h = s->step * r + t / s->side - s->top;
+                const float *x = s->x + (ptrdiff_t)h * s->W + (s->step * c + t % s->side - s->left);
                 int from, to;
                 cvni_stencil_inside(s, t % s->side, c, &from, &to);
                 if (!cvni_row_inside(s, h)) continue;
-                if (to - from == CVNI_LANES)
+                if (to - from == CVNI_LANES && s->step == 1)
                     for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
-                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j];
+                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j * s->step];
             }
             cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
         }
@@ -26753,17 +26758,19 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
         for (int r = 0; r < s->rows; r++) {
             const float *y = s->y + r * s->ldy;
             const float *x = s->x + r * s->pitch;
-            const int h = s->side ? r + t / s->side - s->top : 0;
+            const int h = s->side ? s->step * r + t / s->side - s->top : 0;
+            const int step = s->side ? s->step : 1;
             int from = 0, to = s->cols;
             if (s->side) {
-                from = cvni_max(0, s->left - t % s->side);
-                to = cvni_min(to, s->W + s->left - t % s->side);
+                from = cvni_max(0, cvni_ceil_div(s->left - t % s->side, step));
+                to = cvni_min(to, cvni_ceil_div(s->W + s->left - t % s->side, step));
                 x = s->x + (ptrdiff_t)h * s->W + (t % s->side - s->left);
                 if (!cvni_row_inside(s, h)) continue;
             } else x += s->at[t];
-            for (; from + CVNI_LANES <= to; from += CVNI_LANES)
+            for (; step == 1 && from + CVNI_LANES <= to; from += CVNI_LANES)
                 for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[from + j] * x[from + j];
-            for (int j = 0; from + j < to; j++) sums[j] += y[from + j] * x[from + j];
+            for (int j = 0; from < to; from++, j = (j + 1) % CVNI_LANES)
+                sums[j] += y[from] * x[from * step];
         }
 }
 
@@ -26793,6 +26800,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             5,
                                              5,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
@@ -27878,6 +27886,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
                                                 3,
+                                                0,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
@@ -29045,6 +29054,77 @@ static void cvni_stencil3_avx512(const cvni_stencil *from)
     }
 }
 
+typedef struct cvni_inside4_avx512 { __mmask16 a, b, c, d; } cvni_inside4_avx512;
+
+/* The lanes that lie inside of the four loads of cvni_load3_step2_avx512. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_inside4_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
+{
+    cvni_inside4_avx512 m;
+    m.a = cvni_inside_avx512(s, 2 * c - s->left);
+    m.b = cvni_inside_avx512(s, 2 * c - s->left + 16);
+    m.c = cvni_inside_avx512(s, 2 * c - s->left + 2);
+    m.d = cvni_inside_avx512(s, 2 * c - s->left + 18);
+    return m;
+}
+
+/* What the three taps of a row read at step 2: every other float from x, x + 1, x + 2. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float *x,
+                                                                   cvni_inside4_avx512 m)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512 low = _mm512_maskz_loadu_ps(m.a, x), high = _mm512_maskz_loadu_ps(m.b, x + 16);
+    cvni_three_avx512 v;
+    v.a = _mm512_permutex2var_ps(low, even, high);
+    v.b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
+    v.c = _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(m.c, x + 2), even,
+                                 _mm512_maskz_loadu_ps(m.d, x + 18));
+    return v;
+}
+
+/* 3 x 3 at step 2: two rows of y from five of x. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
+{
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const ptrdiff_t W = s->W;
+    for (int c = 0; c < s->cols; c += 16) {
+        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const int n = cvni_min(16, s->cols - c);
+        const float *x = s->x - s->top * W + (2 * c - s->left);
+        float *y = s->y + c;
+        for (int r = 0; r < s->rows; r += 2, x += 4 * W, y += 2 * s->ldy) {
+            const int h = 2 * r - s->top;
+            __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
+            for (int i = 0; i < 4; i++) {
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD + 16), _MM_HINT_T0);
+            }
+            if (cvni_row_inside(s, h))
+                s0 = cvni_dot3_avx512(cvni_load3_step2_avx512(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1))
+                s0 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + W, m), w1, s0);
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_three_avx512 v = cvni_load3_step2_avx512(x + 2 * W, m);
+                s0 = cvni_dot3_avx512(v, w2, s0);
+                s1 = cvni_dot3_avx512(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 3))
+                s1 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + 3 * W, m), w1, s1);
+            if (cvni_row_inside(s, h + 4))
+                s1 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + 4 * W, m), w2, s1);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            if (r + 1 < s->rows) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+        }
+    }
+}
+
 typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
 
 CVNI_TARGET("avx512f")
@@ -29164,7 +29244,8 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
     if (s->side == 3) {
-        cvni_stencil3_avx512(s);
+        if (s->step == 1) cvni_stencil3_avx512(s);
+        else cvni_stencil3_step2_avx512(s);
         return;
     }
     if (s->side == 5) {
@@ -29257,6 +29338,44 @@ static void cvni_stencil_sums3_avx512(const cvni_stencil *from, float *sums)
     cvni_add3_avx512(sums + 6 * 16, a2);
 }
 
+/* The same at step 2: the last row of x for a row of y is the first one for the next. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums3_step2_avx512(const cvni_stencil *from, float *sums)
+{
+    const cvni_stencil own = *from;
+    const cvni_stencil *const s = &own;
+    const __m512 zero = _mm512_setzero_ps();
+    const cvni_three_avx512 none = { zero, zero, zero };
+    const ptrdiff_t W = s->W;
+    cvni_three_avx512 a0 = none, a1 = none, a2 = none;
+    for (int c = 0; c < s->cols; c += 16) {
+        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        const float *x = s->x - s->top * W + (2 * c - s->left);
+        const float *y = s->y + c;
+        int h = -s->top;
+        cvni_three_avx512 v0 = cvni_row_inside(s, h) ? cvni_load3_step2_avx512(x, m) : none;
+        for (int r = 0; r < s->rows; r++, h += 2, x += 2 * W, y += s->ldy) {
+            const __m512 d = _mm512_maskz_loadu_ps(n, y);
+            const cvni_three_avx512 v1 =
+                cvni_row_inside(s, h + 1) ? cvni_load3_step2_avx512(x + W, m) : none;
+            const cvni_three_avx512 v2 =
+                cvni_row_inside(s, h + 2) ? cvni_load3_step2_avx512(x + 2 * W, m) : none;
+            for (int i = 1; i < 3; i++) {
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD + 16), _MM_HINT_T0);
+            }
+            a0 = cvni_axpy3_avx512(d, v0, a0);
+            a1 = cvni_axpy3_avx512(d, v1, a1);
+            a2 = cvni_axpy3_avx512(d, v2, a2);
+            v0 = v2;
+        }
+    }
+    cvni_add3_avx512(sums, a0);
+    cvni_add3_avx512(sums + 48, a1);
+    cvni_add3_avx512(sums + 96, a2);
+}
+
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
 {
@@ -29313,7 +29432,8 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     const __m512 zero = _mm512_setzero_ps();
     const int last = s->taps - 1;
     if (s->side == 3) {
-        cvni_stencil_sums3_avx512(s, sums);
+        if (s->step == 1) cvni_stencil_sums3_avx512(s, sums);
+        else cvni_stencil_sums3_step2_avx512(s, sums);
         return;
     }
     if (s->side == 5) {
@@ -29375,6 +29495,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
                                                   5,
+                                                  3,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,

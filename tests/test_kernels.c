@@ -320,18 +320,20 @@ static void maxima(void)
 enum { PITCH = 3 * WIDEST };
 
 /* side 0: taps at random places of a frame, `fold` rows of it in a vector. */
-static cvni_stencil stencil_of(int side, int rows, int cols, int fold, uint32_t *state)
+static cvni_stencil stencil_of(int side, int step, int rows, int cols, int fold,
+                               uint32_t *state)
 {
     static int at[9];
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = side;
+    s.step = step;
     s.rows = rows;
     s.cols = cols;
     s.taps = side ? side * side : 1 + (int)(*state >> 16) % 9;
     s.fold = fold;
-    s.H = cvni_max(1, rows + (int)(*state >> 8) % 5 - 2);
-    s.W = cvni_max(1, cols + (int)(*state >> 12) % 5 - 2);
+    s.H = cvni_max(1, step * rows + (int)(*state >> 8) % 5 - 2);
+    s.W = cvni_max(1, step * cols + (int)(*state >> 12) % 5 - 2);
     s.top = (int)(*state >> 20) % (side + 1) - (side == 3);
     s.left = (int)(*state >> 24) % (side + 1) - (side == 3);
     s.pitch = fold > 1 ? k->unit / fold : PITCH;
@@ -383,9 +385,11 @@ static void stencils(void)
             for (int side = 0; side <= k->side; side += side ? 2 : 3) {
                 fill(cols + rows);
                 draw(&state);
-                check_stencil(stencil_of(side, rows, cols, 1, &state));
+                check_stencil(stencil_of(side, 1, rows, cols, 1, &state));
+                if (side && side <= k->side2)
+                    check_stencil(stencil_of(side, 2, rows, cols, 1, &state));
                 for (int fold = 2; !side && fold * cols <= k->unit; fold *= 2)
-                    check_stencil(stencil_of(0, rows, cols, fold, &state));
+                    check_stencil(stencil_of(0, 1, rows, cols, fold, &state));
             }
 }
 
