@@ -2193,11 +2193,22 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_FETCH(p) ((void)(p))
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length
-                                                         * scalar */
+/* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
+ * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_HOT __attribute__((optimize("O3")))
+    #define CVNI_HOT_SQRT __attribute__((optimize("O3", "no-math-errno")))
 #else
     #define CVNI_HOT
+    #define CVNI_HOT_SQRT
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
+    #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
+    #define CVNI_KERNELS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_KERNELS_BEGIN
+    #define CVNI_KERNELS_END
 #endif
 
 /* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
@@ -2230,8 +2241,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #include <wasm_simd128.h>
 #endif
 
-/* A function that only training calls, in a table; NULL without training. The compiler drops what is
- * left without a caller. */
+/* A function that only training calls, in a table; NULL without training. The compiler drops what
+ * is left without a caller. */
 #ifdef CONVNET_NO_TRAIN
     #define CVNI_TRAIN(function) NULL
 #else
@@ -2413,7 +2424,7 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `unit`. */
+ * mr rows of a are read, and columns of b up to a multiple of `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -2484,10 +2495,15 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+#define CVNI_DOTS_ROWS 4
+#define CVNI_DOTS_COLS 6
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
+    int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
@@ -2500,8 +2516,15 @@ typedef struct cvni_kernels {
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     void (*wino[5])(const cvni_lines *s);
+    /* c[rows x cols] += row_bias, col_bias (or NULL); then leaky relu where activate */
+    void (*finish)(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                   const float *col_bias, int activate, float slope);
     float (*dot)(int n, const float *a, const float *b);
     void (*dots)(const cvni_dots *t);
+    /* out[c*CVNI_DOTS_ROWS + r] = dot of a + r*a_step, b + c*b_step; r < rows <= CVNI_DOTS_ROWS,
+     * c < cols <= dots_cols */
+    void (*line_dots)(int rows, int cols, int n, const float *a, ptrdiff_t a_step, const float *b,
+                 ptrdiff_t b_step, float *out);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
     float (*sum)(int n, const float *x);
@@ -2540,6 +2563,10 @@ typedef struct cvni_kernels {
     /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
     void (*adam)(int n, const float f[8], const float *g, float *w, float *m, float *v,
                  float *most);
+    /* one step of SGD; f: cvni_sgd_range. v: momentum, or NULL */
+    void (*sgd)(int n, const float f[5], const float *g, float *w, float *v);
+    /* cvni_philox of 16 counters one after the other, the first word counting */
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64]);
 } cvni_kernels;
 
 struct cvn_net {
@@ -2814,15 +2841,21 @@ static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
+static void cvni_random_counter(unsigned stream, uint64_t step, uint32_t id, uint32_t index,
+                                uint32_t counter[4])
+{
+    counter[0] = index;
+    counter[1] = id;
+    counter[2] = (uint32_t)step;
+    counter[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+}
+
 /* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at
  * `step`. */
 static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index,
                          uint32_t out[4])
 {
-    out[0] = index;
-    out[1] = id;
-    out[2] = (uint32_t)step;
-    out[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+    cvni_random_counter(stream, step, id, index, out);
     cvni_philox(out, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
@@ -3033,7 +3066,8 @@ static void cvni_new_crew(cvn_net *net)
     if (net->threads < 2 || net->desc.parallel_for) return;
     net->crew = (cvni_crew *)cvni_alloc(net, bytes);
     if (!net->crew) {
-        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads", net->threads);
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads",
+                        net->threads);
         return;
     }
     memset(net->crew, 0, bytes);
@@ -5585,17 +5619,25 @@ CVNI_COLD_END
  *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
  *     taps      line = (channel, tap), k = output position: its transpose
  *
- *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the
- *   blocking: the division into
- *   blocks, and so the number of threads, does not change a bit. source: K. Goto, R. van de Geijn,
- *   ACM TOMS 34(3) */
+ *   Where both operands lie along k and one has few lines, elements are dots instead: tiles of
+ *   lines times lines, vectors along k, nothing packed (a matrix times a vector is the case of one
+ *   line).
+ *
+ *   Every element of C is summed over k in the same order, in chunks that follow from the shape of
+ *   the whole product: the division into blocks, and so the number of threads, does not change a
+ *   bit.       source: K. Goto, R. van de Geijn, ACM TOMS 34(3)      tested: tests/test_gemm.c */
 
-#define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
-#define CVNI_BLOCK_M 512        /* rows of a block of C, about */
-#define CVNI_BLOCK_N 480        /* columns: so many lines of B are packed at once */
-#define CVNI_PART_M 96          /* lines of A that are packed at once; both in L2 */
-#define CVNI_NEAR 1024          /* floats from k to k of lines that are not packed, */
+#define CVNI_KC 512             /* k of a packed panel: those of A stay in L1 */
+#define CVNI_BLOCK_M 1024       /* rows of a block of C, about */
+#define CVNI_BLOCK_N 240        /* columns: so many lines of B are packed at once, */
+#define CVNI_PART_M 96          /* lines of A that are packed at once, */
+#define CVNI_PLACE_M 256        /* or read where they lie: with those of B in L2 */
+#define CVNI_NEAR 512           /* floats from k to k of lines that are not packed, */
 #define CVNI_FEW 16             /* or tiles that read them */
+#define CVNI_DOTS_KC 1024       /* k of products of lines that both lie along k, */
+#define CVNI_DOTS_FLOATS 16384  /* or more, as long as the shorter operand is no larger */
+#define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
+#define CVNI_DOTS_FEW 32        /* lines of the shorter one at most */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 #define CVNI_TURN 32            /* k that are turned through a buffer */
 
@@ -5656,11 +5698,14 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
     }
 }
 
-/* Zeros for the lines that a panel has too few. */
-static void cvni_pack_zeros(int lines, int ks, int width, float *out)
+static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
+
+/* Zeros for the lines that a panel has too few, as far as tiles read them. */
+static void cvni_pack_zeros(const cvni_kernels *kern, int lines, int ks, int width, float *out)
 {
-    for (int k = 0; lines < width && k < ks; k++, out += width)
-        for (int i = lines; i < width; i++) out[i] = 0;
+    const int end = width == kern->nr ? cvni_round_up(lines, kern->reads) : width;
+    for (int k = 0; lines < end && k < ks; k++, out += width)
+        for (int i = lines; i < end; i++) out[i] = 0;
 }
 
 /* The same where taps stand next to each other, up or down: such runs are turned. */
@@ -5688,7 +5733,7 @@ static void cvni_pack_runs(const cvni_kernels *kern, const cvni_operand *o, int 
         k += n;
     }
     if (lines % width == 0) return;
-    cvni_pack_zeros(lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
+    cvni_pack_zeros(kern, lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
 }
 
 /* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
@@ -5702,7 +5747,7 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
-            cvni_pack_zeros(n, some, width, to);
+            cvni_pack_zeros(kern, n, some, width, to);
         }
     }
 }
@@ -5765,7 +5810,7 @@ static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, i
             cvni_pack_run(kern, g, &run[s], tap, g->x + c0 * g->plane, c1 - c0, taps * width,
                           to + run[s].line);
     }
-    cvni_pack_zeros(lines, ks, width, out);
+    cvni_pack_zeros(kern, lines, ks, width, out);
 }
 
 /* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
@@ -5801,7 +5846,7 @@ static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int 
         for (int i = 0; i < lines; i++)
             cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
         kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
-        cvni_pack_zeros(lines, n, width, out);
+        cvni_pack_zeros(kern, lines, n, width, out);
     }
 }
 
@@ -5827,12 +5872,10 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
         else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
-            cvni_pack_zeros(n, ks, width, out);
+            cvni_pack_zeros(kern, n, ks, width, out);
         } else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
-
-static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
 
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
@@ -5846,7 +5889,11 @@ static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 {
     const size_t lines = (size_t)cvni_block(m, CVNI_PART_M, kern->mr) +
                          (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    return cvni_align(lines * (size_t)cvni_min(k, CVNI_KC) * sizeof(float));
+    const int few = cvni_min(cvni_min(m, n), CVNI_DOTS_FEW);
+    const int most = cvni_max(few * CVNI_DOTS_KC, CVNI_DOTS_FLOATS);
+    const size_t turned = (size_t)(k < most / few ? few * k : most);
+    return cvni_align(cvni_max_size(lines * (size_t)cvni_min(k, CVNI_KC), turned) *
+                      sizeof(float));
 }
 
 /* Lines of an operand as the tiles read them, panel by panel: packed, or where they lie. */
@@ -5886,21 +5933,21 @@ static cvni_panels cvni_pack_panels(const cvni_kernels *kern, const cvni_operand
     return cvni_packed_panels(packed, ks, width);
 }
 
-/* A plain matrix in place; the last lines are packed if tiles would read beyond them. unit: tiles
- * read multiples of that. */
+/* A plain matrix in place; the last lines are packed if tiles would read beyond them. reads: tiles
+ * read multiples of that; last: lines of the last panel. */
 static cvni_panels cvni_place_panels(const cvni_kernels *kern, const cvni_operand *o, int line0,
-                                     int lines, int k0, int ks, int width, int unit, float *packed)
+                                     int lines, int k0, int ks, int width, int reads, int last,
+                                     float *packed)
 {
-    const int last = cvni_last_lines(lines, width, unit);
     cvni_panels s;
     s.p = o->p + line0 * o->line_step + k0 * o->k_step;
     s.width = width;
     s.next = width * o->line_step;
     s.line = o->line_step;
     s.k = o->k_step;
-    s.edge = last % unit ? lines - last : INT_MAX;
+    s.edge = last % reads ? lines - last : INT_MAX;
     s.packed = packed;
-    if (last % unit) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
+    if (last % reads) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
     return s;
 }
 
@@ -5932,21 +5979,9 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = i == 0 && far && ns - j >= 2 * kern->nr ? kern->nr : 0;
+            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
-    }
-}
-
-/* Bias and activation on a finished block, still in the cache. */
-static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns)
-{
-    for (int i = 0; i < ms; i++) {
-        float *c = g->c + (m0 + i) * g->ldc + n0;
-        if (g->row_bias) kern->scale_shift(ns, 1, g->row_bias[m0 + i], c, c);
-        if (g->col_bias) kern->add(ns, c, g->col_bias + n0, c);
-        if (g->activate) kern->relu(ns, g->slope, c, c);
     }
 }
 
@@ -5957,33 +5992,126 @@ static int cvni_in_place(const cvni_operand *o, int uses)
     return cvni_is_plain(o) && o->line_step == 1 && (o->k_step <= CVNI_NEAR || uses <= CVNI_FEW);
 }
 
+/* ---- dots: both operands lie along k, one has few lines ---- */
+
+/* Whether each element is computed as the product of two lines, in vectors along k: the longer
+ * operand is then read once and in place, and no lane is wasted; what it costs is a sum over lanes
+ * for each element. Both costs are in multiply-adds of vectors; packing and summing as measured. */
+static int cvni_is_dots(const cvni_kernels *kern, const cvni_gemm *g)
+{
+    const cvni_operand *many = g->n > g->m ? &g->b : &g->a;
+    const cvni_operand *few = g->n > g->m ? &g->a : &g->b;
+    const double sums = (double)g->m * g->n;
+    const double dots = sums * g->k / kern->unit * (kern->dots_cols > 1 ? 1 : 2) + 6 * sums;
+    const double tiles = (double)cvni_round_up(g->m, 4) * cvni_ceil_div(g->n, kern->unit) * g->k +
+                         (g->b.k_step == 1 ? 0.8 * g->n * g->k : 0);
+    return cvni_min(g->m, g->n) <= CVNI_DOTS_FEW && cvni_is_plain(many) && many->k_step == 1 &&
+           cvni_is_plain(few) && (few->k_step == 1 || few->line_step == 1) && dots < tiles;
+}
+
+/* A tile of dots into C from row i, column j on; turned: the dots' rows are columns of C. */
+static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols, int turned,
+                            int add, int last, const float *dots)
+{
+    const ptrdiff_t r_step = turned ? 1 : g->ldc;
+    const ptrdiff_t c_step = turned ? g->ldc : 1;
+    const float *m_bias = last && g->row_bias ? g->row_bias + i : NULL;
+    const float *n_bias = last && g->col_bias ? g->col_bias + j : NULL;
+    const float *r_bias = turned ? n_bias : m_bias;
+    const float *c_bias = turned ? m_bias : n_bias;
+    float *to = g->c + i * g->ldc + j;
+    for (int c = 0; c < cols; c++, to += c_step, dots += CVNI_DOTS_ROWS) {
+        for (int r = 0; r < rows; r++) {
+            float v = dots[r];
+            if (add) v += to[r * r_step];
+            if (r_bias) v += r_bias[r];
+            if (c_bias) v += c_bias[c];
+            if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
+            to[r * r_step] = v;
+        }
+    }
+}
+
+/* One block of C. Sums are over chunks of k that depend on the whole product alone. */
+static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, float *scratch)
+{
+    const int turned = g->n > g->m;
+    const cvni_operand *many = turned ? &g->b : &g->a;
+    const cvni_operand *few = turned ? &g->a : &g->b;
+    const int i0 = turned ? n0 : m0;
+    const int i1 = i0 + (turned ? ns : ms);
+    const int j0 = turned ? m0 : n0;
+    const int count = turned ? ms : ns;
+    const int cols = cvni_ceil_div(count, cvni_ceil_div(count, kern->dots_cols));
+    const int depth = cvni_max(CVNI_DOTS_KC, CVNI_DOTS_FLOATS / cvni_min(g->m, g->n));
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < g->k; k += depth) {
+        const int ks = cvni_min(depth, g->k - k);
+        const float *b = few->p + j0 * few->line_step + k * few->k_step;
+        ptrdiff_t b_step = few->line_step;
+        if (few->k_step != 1) {
+            kern->pack_rows(ks, count, b, few->k_step, ks, scratch);
+            b = scratch;
+            b_step = ks;
+        }
+        for (int part = i0; part < i1; part += CVNI_DOTS_M) {
+            const int end = cvni_min(i1, part + CVNI_DOTS_M);
+            for (int j = 0; j < count; j += cols) {
+                const int c = cvni_min(cols, count - j);
+                for (int i = part; i < end; i += CVNI_DOTS_ROWS) {
+                    const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
+                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
+                               b + j * b_step, b_step, dots);
+                    cvni_dots_store(g, turned ? j0 + j : i, turned ? i : j0 + j, rows, c, turned,
+                                    g->add || k > 0, k + ks == g->k, dots);
+                }
+            }
+        }
+    }
+}
+
+/* k of a chunk: equal ones of at most CVNI_KC. */
+static int cvni_gemm_depth(int k)
+{
+    return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
                             int ns, void *scratch)
 {
-    const int part = cvni_block(ms, CVNI_PART_M, kern->mr);
-    const int depth = cvni_min(g->k, CVNI_KC);
+    const int depth = cvni_gemm_depth(g->k);
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
+    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
     float *packed_a = (float *)scratch;
-    float *packed_b = packed_a + (ptrdiff_t)part * depth;
-    for (int k0 = 0; k0 < g->k; k0 += CVNI_KC) {
-        const int ks = cvni_min(CVNI_KC, g->k - k0);
+    float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
+    if (cvni_is_dots(kern, g)) {
+        cvni_dots_block(kern, g, m0, ms, n0, ns, packed_a);
+        return;
+    }
+    for (int k0 = 0; k0 < g->k; k0 += depth) {
+        const int ks = cvni_min(depth, g->k - k0);
         const cvni_panels b =
             b_in_place
-                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->unit, packed_b)
+                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->reads,
+                                    cvni_last_lines(ns, kern->nr, kern->unit), packed_b)
                 : cvni_pack_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, packed_b);
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
                 a_in_place
-                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr, packed_a)
+                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
+                                        rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
             if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                cvni_gemm_store(kern, g, i, rows, n0, ns);
+                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
+                             g->row_bias ? g->row_bias + i : NULL,
+                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
         }
     }
 }
@@ -9604,15 +9732,15 @@ CVNI_COLD_BEGIN
 /* By axes; the transposed ones behind. */
 static const cvni_op cvni_op_conv[5] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
 /* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
@@ -9878,41 +10006,19 @@ static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
-typedef struct cvni_dense_job { cvn_net *net; cvni_layer *l; cvni_dense d; } cvni_dense_job;
-
-/* One row: packing would cost as much as the product. Tasks are units. */
-static void cvni_dense_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_dense_job *j = (const cvni_dense_job *)context;
-    const float *w = cvni_run_weight(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
-    const float *x = cvni_in(j->net, j->l, 0)->y;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->l->y[u] = j->net->k->dot(j->d.in, w + (ptrdiff_t)u * j->d.in, x) + (bias ? bias[u] : 0);
-}
-
 static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *act = cvni_activation(net, l);
-    cvni_dense_job j;
+    const cvni_dense d = cvni_dense_of(net, l);
     cvni_gemm g;
-    j.net = net;
-    j.l = l;
-    j.d = cvni_dense_of(net, l);
-    if (j.d.rows == 1) {
-        cvni_parallel_for(net, j.d.units, 2.0 * j.d.units * j.d.in, cvni_dense_row_part, &j);
-        if (act) net->k->relu(j.d.units, cvni_relu_slope(act), l->y, l->y);
-        return CVN_OK;
-    }
     memset(&g, 0, sizeof g);
-    g.m = j.d.rows;
-    g.n = j.d.units;
-    g.k = j.d.in;
-    g.a = cvni_matrix(cvni_in(net, l, 0)->y, j.d.in, 1);
-    g.b = cvni_matrix(cvni_run_weight(net, l), j.d.in, 1);
+    g.m = d.rows;
+    g.n = d.units;
+    g.k = d.in;
+    g.a = cvni_matrix(cvni_in(net, l, 0)->y, d.in, 1);
+    g.b = cvni_matrix(cvni_run_weight(net, l), d.in, 1);
     g.c = l->y;
-    g.ldc = j.d.units;
+    g.ldc = d.units;
     g.col_bias = cvni_run_bias(net, l);
     g.activate = act != NULL;
     g.slope = act ? cvni_relu_slope(act) : 0;
@@ -9959,7 +10065,7 @@ static const cvni_op cvni_op_dense = { "dense",
                                        cvni_dense_shape,
                                        NULL,
                                        cvni_dense_forward,
-                                       cvni_dense_backward };
+                                       CVNI_TRAIN(cvni_dense_backward) };
 
 static int cvni_can_fold(const cvni_layer *l)
 {
@@ -10404,25 +10510,21 @@ static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l)
 }
 
 static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
-                                         cvni_maxpool_forward, cvni_maxpool_backward };
+                                         cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
-                                         cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_global_maxpool = { "global_maxpool",     "pool",
-                                                "GlobalMaxPool",      0,
-                                                cvni_maxpool_shape,   NULL,
-                                                cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
-                                                "GlobalAveragePool",  0,
-                                                cvni_pool_shape,      NULL,
-                                                cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_maxpool_shape,   NULL,
-                                                  cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_pool_shape,      NULL,
-                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+                                         cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
+                                                cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0,
+                                                cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NULL, 0,
+                                                  cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                  CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
+                                                  cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                  CVNI_TRAIN(cvni_avgpool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
@@ -10524,7 +10626,7 @@ static const cvni_op cvni_op_maxunpool = { "maxunpool",
                                            cvni_unpool_shape,
                                            NULL,
                                            cvni_unpool_forward,
-                                           cvni_unpool_backward };
+                                           CVNI_TRAIN(cvni_unpool_backward) };
 
 /* ---- builders ---- */
 
@@ -10850,7 +10952,7 @@ static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
                                            cvni_roi_shape, NULL,  cvni_roi_forward,
-                                           cvni_roi_backward };
+                                           CVNI_TRAIN(cvni_roi_backward) };
 
 cvn_roi_align_desc cvn_roi_align_defaults(void)
 {
@@ -11292,7 +11394,7 @@ static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
                                            "BatchNormalization",
                                            CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
-                                           cvni_norm_forward,    cvni_norm_backward };
+                                           cvni_norm_forward,    CVNI_TRAIN(cvni_norm_backward) };
 
 static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
 
@@ -11690,15 +11792,14 @@ enum { CVNI_GNORM_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD };
 static const cvni_op cvni_op_layernorm = { "layernorm",          "ln",
                                            "LayerNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
-static const cvni_op cvni_op_instancenorm = { "instancenorm",          "in",
-                                              "InstanceNormalization", CVNI_GNORM_FLAGS,
-                                              cvni_gnorm_shape,        NULL,
-                                              cvni_gnorm_forward,      cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
+static const cvni_op cvni_op_instancenorm = { "instancenorm", "in", "InstanceNormalization",
+                                              CVNI_GNORM_FLAGS, cvni_gnorm_shape, NULL,
+                                              cvni_gnorm_forward, CVNI_TRAIN(cvni_gnorm_backward) };
 static const cvni_op cvni_op_groupnorm = { "groupnorm",          "gn",
                                            "GroupNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
 
 cvn_layernorm_desc cvn_layernorm_defaults(void)
 {
@@ -11903,7 +12004,7 @@ static void cvni_l2norm_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_l2norm = { "l2norm",            "l2norm",
                                         "LpNormalization",   CVNI_GNORM_FLAGS,
                                         cvni_l2norm_shape,   NULL,
-                                        cvni_l2norm_forward, cvni_l2norm_backward };
+                                        cvni_l2norm_forward, CVNI_TRAIN(cvni_l2norm_backward) };
 
 cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis)
 {
@@ -12039,7 +12140,7 @@ static void cvni_lrn_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_lrn = { "lrn",            "lrn",
                                      "LRN",            CVNI_USES_X | CVNI_INPLACE_GRAD,
                                      cvni_lrn_shape,   NULL,
-                                     cvni_lrn_forward, cvni_lrn_backward };
+                                     cvni_lrn_forward, CVNI_TRAIN(cvni_lrn_backward) };
 
 cvn_lrn_desc cvn_lrn_defaults(void)
 {
@@ -12147,8 +12248,10 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    if (add) for (int i = 0; i < n; i++) dx[i] += ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = ((y[i] > 0) & (y[i] < 6) ? 1.0f : 0.0f) * dy[i];
+    if (add)
+        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+    else
+        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -12589,27 +12692,38 @@ static float cvni_binary_step_slope(float x, const float *p)
     return fabsf(x) <= 1 ? 1.0f : 0.0f;
 }
 
-static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
-static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
-static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL, cvni_selu_slope };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL, cvni_celu_slope };
-static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
-                                           NULL };
-static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, cvni_gelu_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward, cvni_gelu_tanh_backward,
-                                             NULL, NULL };
-static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, cvni_silu_backward, NULL, NULL };
-static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, cvni_mish_backward, NULL, NULL };
-static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
-                                             NULL, NULL };
+static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, CVNI_TRAIN(cvni_relu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_relu6_backward),
+                                         NULL, NULL };
+static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
+                                       NULL };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_selu_slope) };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
+                                           CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, CVNI_TRAIN(cvni_gelu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward,
+                                             CVNI_TRAIN(cvni_gelu_tanh_backward), NULL, NULL };
+static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, CVNI_TRAIN(cvni_silu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, CVNI_TRAIN(cvni_mish_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
+                                             CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
-                                               cvni_hardsigmoid_backward, NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus, cvni_softplus_slope };
-static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign, cvni_softsign_slope };
+                                               CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
+                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
+                                            CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
-                                               cvni_binary_step_slope };
+                                               CVNI_TRAIN(cvni_binary_step_slope) };
 
 static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
@@ -12741,59 +12855,58 @@ enum {
     CVNI_ACT_USER_FLAGS = CVNI_USES_X | CVNI_USES_Y     /* the user's arrays never overlap */
 };
 
-static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_leaky_relu = { "leaky_relu",     "leaky_relu",     "LeakyRelu",
                                             CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                            cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_elu = {
-    "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward
-};
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                     cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Sigmoid",
                                          CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                         cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+                                         cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_relu6 = { "relu6", "relu6_", "Clip", CVNI_ACT_FLAGS,
                                        cvni_act_shape, NULL,
-                                       cvni_act_forward, cvni_act_backward };
+                                       cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_selu = { "selu", "selu", "Selu", CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_celu = { "celu", "celu", "Celu", CVNI_ACT_FLAGS,
                                       cvni_act_shape_positive, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardsigmoid = { "hardsigmoid", "hardsigmoid", "HardSigmoid",
                                              CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu = { "gelu", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu_tanh = { "gelu_tanh", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_silu = { "silu", "silu", "Swish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_mish = { "mish", "mish", "Mish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardswish = { "hardswish", "hardswish", "HardSwish", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softplus = { "softplus", "softplus", "Softplus", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape_positive, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softsign = { "softsign", "softsign", "Softsign", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_binary_step = { "binary_step", "binary_step", NULL, CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_activation = { "activation", "activation", NULL, CVNI_ACT_USER_FLAGS,
                                             cvni_act_shape_user, NULL,
-                                            cvni_act_forward, cvni_act_backward };
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 
 static int cvni_is_relu(const cvni_layer *l)
 {
@@ -13030,7 +13143,7 @@ static const cvni_op cvni_op_prelu = { "prelu",
                                        cvni_prelu_shape,
                                        NULL,
                                        cvni_prelu_forward,
-                                       cvni_prelu_backward };
+                                       CVNI_TRAIN(cvni_prelu_backward) };
 
 cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters)
 {
@@ -13207,7 +13320,7 @@ static const cvni_op cvni_op_softmax = { "softmax",
                                          cvni_softmax_shape,
                                          NULL,
                                          cvni_softmax_forward,
-                                         cvni_softmax_backward };
+                                         CVNI_TRAIN(cvni_softmax_backward) };
 
 static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              "log_softmax",
@@ -13216,7 +13329,7 @@ static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              cvni_softmax_shape,
                                              NULL,
                                              cvni_softmax_forward,
-                                             cvni_softmax_backward };
+                                             CVNI_TRAIN(cvni_softmax_backward) };
 
 static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 {
@@ -13382,10 +13495,10 @@ static const cvni_op cvni_op_glu = { "glu",
                                      cvni_glu_shape,
                                      NULL,
                                      cvni_gated_forward,
-                                     cvni_gated_backward };
+                                     CVNI_TRAIN(cvni_gated_backward) };
 static const cvni_op cvni_op_maxout = { "maxout",           "maxout",           NULL,
                                         CVNI_USES_X,        cvni_maxout_shape,  NULL,
-                                        cvni_gated_forward, cvni_gated_backward };
+                                        cvni_gated_forward, CVNI_TRAIN(cvni_gated_backward) };
 
 cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis)
 {
@@ -13462,6 +13575,44 @@ static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t en
     }
 }
 
+/* y = x*scale, but 0 where the uniform of the word, a multiple of 2^-24, is below limit/2^24: 64
+ * elements. On the bits, for compilers take no branch out of a choice between floats. */
+CVNI_HOT
+static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, const float x[64],
+                           float y[64])
+{
+    float scaled[64];
+    uint32_t bits[64];
+    for (int i = 0; i < 64; i++) scaled[i] = x[i] * scale;
+    memcpy(bits, scaled, sizeof bits);
+    for (int i = 0; i < 64; i++) bits[i] &= (int32_t)(word[i] >> 8) < limit ? 0 : 0xFFFFFFFFu;
+    memcpy(y, bits, sizeof bits);
+}
+
+/* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
+                                  float scale)
+{
+    const cvni_kernels *kern = j->net->k;
+    const uint64_t seed = j->net->desc.seed;
+    const int32_t limit = (int32_t)ceilf(p * 16777216.0f);
+    uint32_t counter[4], key[2], word[64];
+    float x[64] = { 0 };
+    float y[64];
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    for (size_t i = begin; i < end; i += 64) {
+        const size_t n = cvni_min_size(64, end - i);
+        cvni_random_counter(CVNI_STREAM_DROPOUT, j->net->tick, (uint32_t)cvni_id(j->net, j->l),
+                            (uint32_t)(i / 4), counter);
+        kern->philox(counter, key, word);
+        memcpy(x, j->in + i, n * sizeof *x);
+        cvni_dropout64(word, limit, scale, x, y);
+        if (j->add) kern->add((int)n, j->out + i, y, j->out + i);
+        else memcpy(j->out + i, y, n * sizeof *y);
+    }
+}
+
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
     const cvni_dropout_job *j = (const cvni_dropout_job *)context;
@@ -13471,6 +13622,10 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     size_t at = (size_t)begin * CVNI_CHUNK;
     const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
+    if (j->group == 1) {
+        cvni_dropout_elements(j, at, stop, p, scale);
+        return;
+    }
     while (at < stop) {
         const size_t first = at / j->group;
         uint32_t word[4];
@@ -13526,18 +13681,18 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          cvni_dropout_shape,
                                          NULL,
                                          cvni_dropout_forward,
-                                         cvni_dropout_backward };
+                                         CVNI_TRAIN(cvni_dropout_backward) };
 static const cvni_op cvni_op_spatial_dropout = {
     "spatial_dropout",    "dropout",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 static const cvni_op cvni_op_drop_path = {
     "drop_path",          "drop_path",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 
 static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
@@ -13692,13 +13847,13 @@ static const cvni_op cvni_op_gaussian_noise = {
     "gaussian_noise",   "noise",
     "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_noise_shape,   NULL,
-    cvni_gauss_forward, cvni_noise_backward
+    cvni_gauss_forward, CVNI_TRAIN(cvni_noise_backward)
 };
 static const cvni_op cvni_op_reparameterize = {
     "reparameterize",          "sample",
     NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
     cvni_reparameterize_shape, NULL,
-    cvni_gauss_forward,        cvni_reparameterize_backward
+    cvni_gauss_forward,        CVNI_TRAIN(cvni_reparameterize_backward)
 };
 
 cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
@@ -13773,11 +13928,11 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
                                          "Flatten",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 static const cvni_op cvni_op_reshape = { "reshape",         "reshape",
                                          "Reshape",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 
 cvn_node cvn_flatten(cvn_net *net, cvn_node x)
 {
@@ -13838,13 +13993,13 @@ static const cvni_op cvni_op_flatten_batch = {
     "flatten_batch",       "flatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 static const cvni_op cvni_op_unflatten_batch = {
     "unflatten_batch",     "unflatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 
 cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
@@ -13903,7 +14058,7 @@ static const cvni_op cvni_op_gradient_reversal = { "gradient_reversal",
                                                    cvni_reversal_shape,
                                                    NULL,
                                                    cvni_view_forward,
-                                                   cvni_reversal_backward };
+                                                   CVNI_TRAIN(cvni_reversal_backward) };
 
 cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x)
 {
@@ -14119,12 +14274,12 @@ CVNI_ARITH(max, a > b || a != a ? a : b, a > b ? 1.0f : a < b ? 0.0f : 0.5f,
 CVNI_ARITH(min, a < b || a != a ? a : b, a < b ? 1.0f : a > b ? 0.0f : 0.5f,
            a > b ? 1.0f : a < b ? 0.0f : 0.5f)
 
-static const cvni_arith cvni_arith_add = { cvni_add_line, cvni_add_back_line };
-static const cvni_arith cvni_arith_sub = { cvni_sub_line, cvni_sub_back_line };
-static const cvni_arith cvni_arith_mul = { cvni_mul_line, cvni_mul_back_line };
-static const cvni_arith cvni_arith_div = { cvni_div_line, cvni_div_back_line };
-static const cvni_arith cvni_arith_max = { cvni_max_line, cvni_max_back_line };
-static const cvni_arith cvni_arith_min = { cvni_min_line, cvni_min_back_line };
+static const cvni_arith cvni_arith_add = { cvni_add_line, CVNI_TRAIN(cvni_add_back_line) };
+static const cvni_arith cvni_arith_sub = { cvni_sub_line, CVNI_TRAIN(cvni_sub_back_line) };
+static const cvni_arith cvni_arith_mul = { cvni_mul_line, CVNI_TRAIN(cvni_mul_back_line) };
+static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_back_line) };
+static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
+static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
@@ -14202,7 +14357,7 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 #define CVNI_BINARY_OP(name, onnx, flags)                                                          \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,                flags,              \
                                             cvni_binary_shape, NULL, cvni_binary_forward,          \
-                                            cvni_binary_backward };
+                                            CVNI_TRAIN(cvni_binary_backward) };
 
 CVNI_BINARY_OP(add, "Add", 0)
 CVNI_BINARY_OP(sub, "Sub", 0)
@@ -14324,7 +14479,7 @@ static const cvni_op cvni_op_concat = { "concat",
                                         cvni_concat_shape,
                                         NULL,
                                         cvni_concat_forward,
-                                        cvni_concat_backward };
+                                        CVNI_TRAIN(cvni_concat_backward) };
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -14385,7 +14540,8 @@ typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, 
             dx[i] = add ? dx[i] + g : g;                                                           \
         }                                                                                          \
     }                                                                                              \
-    static const cvni_unary cvni_unary_##name = { cvni_##name##_line, cvni_##name##_back_line };
+    static const cvni_unary cvni_unary_##name = { cvni_##name##_line,                              \
+                                                  CVNI_TRAIN(cvni_##name##_back_line) };
 
 CVNI_UNARY(exp, expf(x), v)
 CVNI_UNARY(log, logf(x), 1 / v)
@@ -14466,7 +14622,7 @@ enum {
 #define CVNI_UNARY_OP(name, onnx, flags)                                                           \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,               flags,               \
                                             cvni_unary_shape, NULL, cvni_unary_forward,            \
-                                            cvni_unary_backward };
+                                            CVNI_TRAIN(cvni_unary_backward) };
 
 CVNI_UNARY_OP(exp, "Exp", CVNI_UNARY_Y)
 CVNI_UNARY_OP(log, "Log", CVNI_UNARY_X)
@@ -14696,10 +14852,10 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_reduce_sum = { "reduce_sum",        "sum", "ReduceSum", 0,
                                             cvni_reduce_shape,   NULL,
-                                            cvni_reduce_forward, cvni_reduce_backward };
-static const cvni_op cvni_op_reduce_mean = { "reduce_mean",       "mean", "ReduceMean", 0,
-                                             cvni_reduce_shape,   NULL,
-                                             cvni_reduce_forward, cvni_reduce_backward };
+                                            cvni_reduce_forward, CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_mean = { "reduce_mean", "mean", "ReduceMean", 0,
+                                             cvni_reduce_shape, NULL, cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             "max",
                                             "ReduceMax",
@@ -14707,7 +14863,7 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             cvni_reduce_shape,
                                             NULL,
                                             cvni_reduce_forward,
-                                            cvni_reduce_backward };
+                                            CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -14847,7 +15003,7 @@ static const cvni_op cvni_op_permute = { "permute",
                                          cvni_permute_shape,
                                          NULL,
                                          cvni_permute_forward,
-                                         cvni_permute_backward };
+                                         CVNI_TRAIN(cvni_permute_backward) };
 
 cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
 {
@@ -14939,7 +15095,7 @@ static void cvni_slice_backward(cvn_net *net, cvni_layer *l) { cvni_slice_run(ne
 
 static const cvni_op cvni_op_slice = { "slice",          "slice", "Slice",            0,
                                        cvni_slice_shape, NULL,    cvni_slice_forward,
-                                       cvni_slice_backward };
+                                       CVNI_TRAIN(cvni_slice_backward) };
 
 cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
 {
@@ -15124,7 +15280,7 @@ static const cvni_op cvni_op_matmul = { "matmul",
                                         cvni_matmul_shape,
                                         NULL,
                                         cvni_matmul_forward,
-                                        cvni_matmul_backward };
+                                        CVNI_TRAIN(cvni_matmul_backward) };
 
 cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a, int transpose_b)
 {
@@ -15261,7 +15417,7 @@ static const cvni_op cvni_op_embedding = { "embedding",
                                            cvni_embedding_shape,
                                            NULL,
                                            cvni_embedding_forward,
-                                           cvni_embedding_backward };
+                                           CVNI_TRAIN(cvni_embedding_backward) };
 
 cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
 {
@@ -15378,7 +15534,7 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_shape,
                                            NULL,
                                            cvni_parameter_forward,
-                                           cvni_parameter_backward };
+                                           CVNI_TRAIN(cvni_parameter_backward) };
 
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
@@ -15496,11 +15652,11 @@ static void cvni_position_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posenc_shape,     cvni_posenc_prepare,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posemb_shape,     NULL,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 
 cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
 {
@@ -16042,7 +16198,7 @@ static const cvni_op cvni_op_attention = { "attention",
                                            cvni_attention_shape,
                                            NULL,
                                            cvni_attention_forward,
-                                           cvni_attention_backward };
+                                           CVNI_TRAIN(cvni_attention_backward) };
 static const cvni_op cvni_op_mha = { "multihead_attention",
                                      "mha",
                                      NULL,
@@ -16050,7 +16206,7 @@ static const cvni_op cvni_op_mha = { "multihead_attention",
                                      cvni_mha_shape,
                                      NULL,
                                      cvni_mha_forward,
-                                     cvni_mha_backward };
+                                     CVNI_TRAIN(cvni_mha_backward) };
 
 cvn_attention_desc cvn_attention_defaults(void)
 {
@@ -16616,6 +16772,24 @@ static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
     return cvni_floats_at(scratch, cvni_rnn_bytes(rows * CVNI_KC, 1, 1, 1));
 }
 
+/* u = h W_hh^T for a few samples. */
+static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width, float *u)
+{
+    const cvni_kernels *kern = j->net->k;
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < width; k += CVNI_DOTS_ROWS) {
+        const int rows = cvni_min(CVNI_DOTS_ROWS, width - k);
+        for (int i = 0; i < m; i += kern->dots_cols) {
+            const int cols = cvni_min(kern->dots_cols, m - i);
+            kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
+                       h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
+            for (int c = 0; c < cols; c++)
+                memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
+                       (size_t)rows * sizeof(float));
+        }
+    }
+}
+
 /* Tasks are groups of samples. */
 static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
 {
@@ -16633,12 +16807,8 @@ static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
             if (!r->few)
                 cvni_rnn_product(j, cvni_matrix(h, r->state, 1), m, width, r->h, u, width, 0,
                                  scratch);
-            for (int i = 0; i < m; i++) {
-                for (int k = 0; r->few && k < width; k++)
-                    u[i * width + k] = j->net->k->dot(r->h, j->weight + (ptrdiff_t)k * r->h,
-                                                      h + (ptrdiff_t)i * r->state);
-                cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
-            }
+            else cvni_rnn_few(j, h, m, width, u);
+            for (int i = 0; i < m; i++) cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
         }
     }
 }
@@ -16710,43 +16880,15 @@ static double cvni_rnn_cost(const cvni_rnn *r)
 
 /* ---- forward ---- */
 
-typedef struct cvni_rnn_row_job {
-    const cvni_kernels *kern;
-    const float *x, *weight, *bias;
-    float *y;
-    int in;
-} cvni_rnn_row_job;
-
-/* One step of one sample: packing would cost as much as the product. Tasks are rows of W_ih. */
-static void cvni_rnn_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_rnn_row_job *j = (const cvni_rnn_row_job *)context;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->y[u] = j->kern->dot(j->in, j->weight + (ptrdiff_t)u * j->in, j->x) +
-                  (j->bias ? j->bias[u] : 0);
-}
-
 /* a of all steps: x W_ih^T and what biases may be added here. */
 static void cvni_rnn_input_product(cvn_net *net, const cvni_rnn *r, const float *x, int in,
                                    const float *weight, const float *bias, float *slots)
 {
-    cvni_rnn_row_job j;
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.m = r->n * r->t;
     g.n = r->gates * r->h;
     g.k = in;
-    if (g.m == 1) {
-        j.kern = net->k;
-        j.x = x;
-        j.weight = weight;
-        j.bias = bias;
-        j.y = slots;
-        j.in = in;
-        cvni_parallel_for(net, g.n, 2.0 * g.n * in, cvni_rnn_row_part, &j);
-        return;
-    }
     g.a = cvni_matrix(x, in, 1);
     g.b = cvni_matrix(weight, in, 1);
     g.c = slots;
@@ -17024,7 +17166,7 @@ static const cvni_op cvni_op_rnn = { "rnn",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_lstm = { "lstm",
                                       "lstm",
                                       "LSTM",
@@ -17032,7 +17174,7 @@ static const cvni_op cvni_op_lstm = { "lstm",
                                       cvni_rnn_shape,
                                       NULL,
                                       cvni_rnn_forward,
-                                      cvni_rnn_backward };
+                                      CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_gru = { "gru",
                                      "gru",
                                      "GRU",
@@ -17040,7 +17182,7 @@ static const cvni_op cvni_op_gru = { "gru",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 
 cvn_rnn_desc cvn_rnn_defaults(void)
 {
@@ -17166,7 +17308,7 @@ static const cvni_op cvni_op_rnn_state = { "rnn_state",
                                            cvni_rnn_state_shape,
                                            NULL,
                                            cvni_rnn_state_forward,
-                                           cvni_rnn_state_backward };
+                                           CVNI_TRAIN(cvni_rnn_state_backward) };
 
 cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
 {
@@ -17464,22 +17606,22 @@ static void cvni_bilinear_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_bilinear_back_part, 1);
 }
 
-static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample",
-                                                  "Resize",           0,
-                                                  cvni_resize_shape,  cvni_resize_prepare,
-                                                  cvni_pick_forward,  cvni_pick_backward };
-static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear",   "upsample",
-                                                   "Resize",              0,
-                                                   cvni_resize_shape,     cvni_resize_prepare,
-                                                   cvni_bilinear_forward, cvni_bilinear_backward };
+static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample", "Resize", 0,
+                                                  cvni_resize_shape, cvni_resize_prepare,
+                                                  cvni_pick_forward,
+                                                  CVNI_TRAIN(cvni_pick_backward) };
+static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear", "upsample", "Resize", 0,
+                                                   cvni_resize_shape, cvni_resize_prepare,
+                                                   cvni_bilinear_forward,
+                                                   CVNI_TRAIN(cvni_bilinear_backward) };
 static const cvni_op cvni_op_pad = { "pad",             "pad",
                                      "Pad",             0,
                                      cvni_resize_shape, cvni_resize_prepare,
-                                     cvni_pick_forward, cvni_pick_backward };
+                                     cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 static const cvni_op cvni_op_crop = { "crop",            "crop",
                                       "Slice",           0,
                                       cvni_resize_shape, cvni_resize_prepare,
-                                      cvni_pick_forward, cvni_pick_backward };
+                                      cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 
 static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int height, int width,
                                   cvni_resize_kind kind, int align_corners)
@@ -17612,10 +17754,9 @@ static void cvni_shuffle_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_shuffle_back_part, 1);
 }
 
-static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle",      "shuffle",
-                                               "DepthToSpace",       0,
-                                               cvni_shuffle_shape,   NULL,
-                                               cvni_shuffle_forward, cvni_shuffle_backward };
+static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle", "shuffle", "DepthToSpace", 0,
+                                               cvni_shuffle_shape, NULL, cvni_shuffle_forward,
+                                               CVNI_TRAIN(cvni_shuffle_backward) };
 
 cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 {
@@ -18388,26 +18529,32 @@ static double cvni_focal_slope(const float *p, float x, float t, int side)
 }
 
 #define CVNI_PAIR_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, \
-                             cvni_pair_forward, cvni_pair_backward }
+                             CVNI_TRAIN(cvni_pair_forward), CVNI_TRAIN(cvni_pair_backward) }
 
-static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), cvni_mse_value,
-                                              cvni_mse_slope, 0 };
-static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"), cvni_bce_value,
-                                              cvni_bce_slope, 0 };
-static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), cvni_mae_value,
-                                              cvni_mae_slope, 0 };
-static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"), cvni_huber_value,
-                                                cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), CVNI_TRAIN(cvni_mse_value),
+                                              CVNI_TRAIN(cvni_mse_slope), 0 };
+static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"),
+                                              CVNI_TRAIN(cvni_bce_value),
+                                              CVNI_TRAIN(cvni_bce_slope), 0 };
+static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), CVNI_TRAIN(cvni_mae_value),
+                                              CVNI_TRAIN(cvni_mae_slope), 0 };
+static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"),
+                                                CVNI_TRAIN(cvni_huber_value),
+                                                CVNI_TRAIN(cvni_huber_slope), 0 };
 static const cvni_pair_loss cvni_smooth_l1_loss = { CVNI_PAIR_OP("smooth_l1_loss"),
-                                                    cvni_huber_value, cvni_huber_slope, 0 };
-static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"), cvni_msle_value,
-                                               cvni_msle_slope, 0 };
-static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"), cvni_hinge_value,
-                                                cvni_hinge_slope, 0 };
-static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), cvni_kl_value,
-                                             cvni_kl_slope, 1 };
+                                                    CVNI_TRAIN(cvni_huber_value),
+                                                    CVNI_TRAIN(cvni_huber_slope), 0 };
+static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"),
+                                               CVNI_TRAIN(cvni_msle_value),
+                                               CVNI_TRAIN(cvni_msle_slope), 0 };
+static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"),
+                                                CVNI_TRAIN(cvni_hinge_value),
+                                                CVNI_TRAIN(cvni_hinge_slope), 0 };
+static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), CVNI_TRAIN(cvni_kl_value),
+                                             CVNI_TRAIN(cvni_kl_slope), 1 };
 static const cvni_pair_loss cvni_focal_loss = { CVNI_PAIR_OP("focal_with_logits"),
-                                                cvni_focal_value, cvni_focal_slope, 0 };
+                                                CVNI_TRAIN(cvni_focal_value),
+                                                CVNI_TRAIN(cvni_focal_slope), 0 };
 
 /* A loss with two parameters in its description. */
 static cvn_node cvni_add_pair(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t, float p0,
@@ -18559,9 +18706,9 @@ static void cvni_dice_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_dice_loss = { "dice_loss",       "loss",            NULL,
-                                           CVNI_LOSS_FLAGS,   cvni_dice_shape,   NULL,
-                                           cvni_dice_forward, cvni_dice_backward };
+static const cvni_op cvni_op_dice_loss = { "dice_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_dice_shape, NULL, CVNI_TRAIN(cvni_dice_forward),
+                                           CVNI_TRAIN(cvni_dice_backward) };
 
 cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target, float smooth)
 {
@@ -18705,16 +18852,16 @@ static const cvni_op cvni_op_mean_loss = { "mean_loss",
                                            CVNI_LOSS,
                                            cvni_mean_loss_shape,
                                            NULL,
-                                           cvni_mean_loss_forward,
-                                           cvni_mean_loss_backward };
+                                           CVNI_TRAIN(cvni_mean_loss_forward),
+                                           CVNI_TRAIN(cvni_mean_loss_backward) };
 static const cvni_op cvni_op_total_variation = { "total_variation",
                                                  "loss",
                                                  NULL,
                                                  CVNI_LOSS_FLAGS,
                                                  cvni_variation_shape,
                                                  NULL,
-                                                 cvni_variation_forward,
-                                                 cvni_variation_backward };
+                                                 CVNI_TRAIN(cvni_variation_forward),
+                                                 CVNI_TRAIN(cvni_variation_backward) };
 
 cvn_node cvn_mean_loss(cvn_net *net, cvn_node x)
 {
@@ -18947,9 +19094,9 @@ static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
-static const cvni_op cvni_op_softmax_loss = { "softmax_loss",  "loss",          NULL,
-                                              CVNI_LOSS,       cvni_ce_shape,   NULL,
-                                              cvni_ce_forward, cvni_ce_backward };
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS,
+                                              cvni_ce_shape, NULL, CVNI_TRAIN(cvni_ce_forward),
+                                              CVNI_TRAIN(cvni_ce_backward) };
 
 cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 {
@@ -19151,12 +19298,14 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
 }
 
 #define CVNI_LABEL_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_label_shape, NULL, \
-                              cvni_label_forward, cvni_label_backward }
+                              CVNI_TRAIN(cvni_label_forward), CVNI_TRAIN(cvni_label_backward) }
 
-static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_nll_value,
-                                               cvni_nll_back };
+static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"),
+                                               CVNI_TRAIN(cvni_nll_value),
+                                               CVNI_TRAIN(cvni_nll_back) };
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
-                                                        cvni_margin_value, cvni_margin_back };
+                                                        CVNI_TRAIN(cvni_margin_value),
+                                                        CVNI_TRAIN(cvni_margin_back) };
 
 cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
@@ -19291,10 +19440,10 @@ static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
-                                                    NULL,                 CVNI_LOSS_FLAGS,
-                                                    cvni_soft_shape,      NULL,
-                                                    cvni_soft_forward,    cvni_soft_backward };
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss", NULL,
+                                                    CVNI_LOSS_FLAGS, cvni_soft_shape, NULL,
+                                                    CVNI_TRAIN(cvni_soft_forward),
+                                                    CVNI_TRAIN(cvni_soft_backward) };
 
 cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
 {
@@ -19617,19 +19766,23 @@ static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, 
 }
 
 #define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
-                            cvni_row_forward, cvni_row_backward }
+                            CVNI_TRAIN(cvni_row_forward), CVNI_TRAIN(cvni_row_backward) }
 
-static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
-                                             cvni_iou_slope };
-static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
-                                              cvni_giou_slope };
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4,
+                                             CVNI_TRAIN(cvni_iou_value),
+                                             CVNI_TRAIN(cvni_iou_slope) };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4,
+                                              CVNI_TRAIN(cvni_giou_value),
+                                              CVNI_TRAIN(cvni_giou_slope) };
 static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
-                                                 cvni_triplet_value, cvni_triplet_slope };
+                                                 CVNI_TRAIN(cvni_triplet_value),
+                                                 CVNI_TRAIN(cvni_triplet_slope) };
 static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
-                                                     cvni_contrastive_value,
-                                                     cvni_contrastive_slope };
-static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
-                                             cvni_vae_slope };
+                                                     CVNI_TRAIN(cvni_contrastive_value),
+                                                     CVNI_TRAIN(cvni_contrastive_slope) };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0,
+                                             CVNI_TRAIN(cvni_vae_value),
+                                             CVNI_TRAIN(cvni_vae_slope) };
 
 cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
@@ -19944,9 +20097,9 @@ static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
                           cvni_ctc_back_part, &j);
 }
 
-static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
-                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
-                                          cvni_ctc_forward, cvni_ctc_backward };
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_ctc_shape,
+                                          NULL, CVNI_TRAIN(cvni_ctc_forward),
+                                          CVNI_TRAIN(cvni_ctc_backward) };
 
 cvn_ctc_desc cvn_ctc_defaults(void)
 {
@@ -20161,20 +20314,20 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
 }
 
-static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l1_forward, cvni_l1_backward };
-static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l1_forward),
+                                            CVNI_TRAIN(cvni_l1_backward) };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l2_forward),
+                                            CVNI_TRAIN(cvni_l2_backward) };
 static const cvni_op cvni_op_orthogonality = { "orthogonality",
                                                "penalty",
                                                NULL,
                                                CVNI_LOSS,
                                                cvni_orthogonality_shape,
                                                NULL,
-                                               cvni_orthogonality_forward,
-                                               cvni_orthogonality_backward };
+                                               CVNI_TRAIN(cvni_orthogonality_forward),
+                                               CVNI_TRAIN(cvni_orthogonality_backward) };
 
 static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
 {
@@ -20332,7 +20485,7 @@ static const cvni_op cvni_op_features = { "features",
                                           cvni_features_shape,
                                           NULL,
                                           cvni_features_forward,
-                                          cvni_features_backward };
+                                          CVNI_TRAIN(cvni_features_backward) };
 
 cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
 {
@@ -22224,27 +22377,16 @@ typedef struct cvni_update {
     int first;                          /* t = 1 */
 } cvni_update;
 
-/* What the loops read of u is copied, for a store of a float might change it: they would not become
- * vectors. */
-CVNI_HOT
 static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float momentum = u->o->momentum, part = 1 - u->o->dampening;
-    const float lr = u->lr, decay = u->decay;
-    const int first = u->first, nesterov = u->o->nesterov;
-    const float *CVNI_RESTRICT grad = u->g;
-    float *CVNI_RESTRICT w = u->w;
-    float *CVNI_RESTRICT v = u->s[0];
-    if (momentum == 0) {
-        for (size_t i = begin; i < end; i++) w[i] -= lr * (grad[i] + decay * w[i]);
-        return;
-    }
-    for (size_t i = begin; i < end; i++) {
-        float g = grad[i] + decay * w[i];
-        v[i] = first ? g : momentum * v[i] + part * g;
-        g = nesterov ? g + momentum * v[i] : v[i];
-        w[i] -= lr * g;
-    }
+    float f[5];
+    f[0] = u->lr;
+    f[1] = u->decay;
+    f[2] = u->first ? 0 : u->o->momentum;       /* of v; v begins as the gradient */
+    f[3] = u->first ? 1 : 1 - u->o->dampening;
+    f[4] = u->o->nesterov ? u->o->momentum : 0;
+    u->kern->sgd((int)(end - begin), f, u->g + begin, u->w + begin,
+                 u->o->momentum != 0 ? u->s[0] + begin : NULL);
 }
 
 /* Adam and AdamW. */
@@ -22264,44 +22406,53 @@ static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
                   u->s[1] + begin, u->o->amsgrad ? u->s[2] + begin : NULL);
 }
 
-CVNI_HOT
+/* What the loops read of u is copied, for a store of a float might change it: they would not become
+ * vectors. */
+CVNI_HOT_SQRT
 static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
 {
-    float *v = u->s[0];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         v[i] += g * g;
-        u->w[i] -= u->lr * g / (sqrtf(v[i]) + u->o->eps);
+        w[i] -= lr * g / (sqrtf(v[i]) + eps);
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    const float eps = u->o->eps;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
         d = g * (sqrtf(m[i] + eps) / sqrtf(v[i] + eps));
         m[i] = b2 * m[i] + (1 - b2) * d * d;
-        u->w[i] -= u->lr * d;
+        w[i] -= lr * d;
     }
 }
 
 /* Rounding may leave v below mean^2: that is a variance of zero. */
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    float *v = u->s[0];
-    float *m = u->o->momentum != 0 ? u->s[1] : NULL;
-    float *mean = u->o->centered ? u->s[2] : NULL;
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float momentum = u->o->momentum;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
+    float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
+    float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
         if (mean) {
@@ -22309,69 +22460,85 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
             square -= mean[i] * mean[i];
             if (square < 0) square = 0;
         }
-        d = g / (sqrtf(square) + u->o->eps);
-        if (m) d = m[i] = u->o->momentum * m[i] + d;
-        u->w[i] -= u->lr * d;
+        d = g / (sqrtf(square) + eps);
+        if (m) d = m[i] = momentum * m[i] + d;
+        w[i] -= lr * d;
     }
 }
 
 CVNI_HOT
 static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float correct = u->correct1;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
-        const float size = fabsf(g) + u->o->eps;
+        const float g = grad[i] + decay * w[i];
+        const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] > size ? b2 * v[i] : size;
-        u->w[i] -= u->lr * (m[i] * u->correct1) / v[i];
+        w[i] -= lr * (m[i] * correct) / v[i];
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float now = u->now, next = u->next, correct = u->correct2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
-        u->w[i] -= u->lr * (u->now * g + u->next * m[i]) /
-                   (sqrtf(v[i] * u->correct2) + u->o->eps);
+        w[i] -= lr * (now * g + next * m[i]) / (sqrtf(v[i] * correct) + eps);
     }
 }
 
-static float cvni_lamb_direction(const cvni_update *u, size_t i)
+#define CVNI_LAMB_BLOCK 256
+
+/* d = m/(root of v + eps), both corrected, + decay*w, of n <= CVNI_LAMB_BLOCK elements from i on. */
+CVNI_HOT_SQRT
+static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float *CVNI_RESTRICT d)
 {
-    return u->s[0][i] * u->correct1 / (sqrtf(u->s[1][i] * u->correct2) + u->o->eps) +
-           u->decay * u->w[i];
+    const float decay = u->decay, eps = u->o->eps;
+    const float correct1 = u->correct1, correct2 = u->correct2;
+    const float *w = u->w + i;
+    const float *m = u->s[0] + i;
+    const float *v = u->s[1] + i;
+    for (size_t k = 0; k < n; k++)
+        d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
 /* The moments are new already: cvni_lamb_ratio. */
-CVNI_HOT
 static void cvni_lamb_range(const cvni_update *u, size_t begin, size_t end)
 {
-    for (size_t i = begin; i < end; i++)
-        u->w[i] -= u->lr * u->ratio * cvni_lamb_direction(u, i);
+    float d[CVNI_LAMB_BLOCK];
+    for (size_t i = begin; i < end; i += CVNI_LAMB_BLOCK) {
+        const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, end - i);
+        cvni_lamb_directions(u, i, n, d);
+        u->kern->axpy((int)n, -u->lr * u->ratio, d, u->w + i);
+    }
 }
 
 CVNI_HOT
 static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
+    const float lr = u->lr, decay = u->decay, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float c = b1 * m[i] + (1 - b1) * u->g[i];
+        const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
-        u->w[i] -= u->lr * (c != c ? c : sign + u->decay * u->w[i]);    /* a NaN shows */
-        m[i] = b2 * m[i] + (1 - b2) * u->g[i];
+        w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
+        m[i] = b2 * m[i] + (1 - b2) * g[i];
     }
 }
 
@@ -22566,16 +22733,16 @@ cvn_result cvn_swap_ema(cvn_net *net)
 
 /* The averages take in what a step has made of the weights; written so that the average of a weight
  * that stays is that weight, bit for bit. */
+CVNI_HOT
 static void cvni_ema_part(void *context, int begin, int end, int worker)
 {
-    cvn_net *net = (cvn_net *)context;
+    const cvn_net *net = (const cvn_net *)context;
     const float part = 1 - net->ema_decay;
+    const size_t stop = cvni_chunk_end(net->trainable, end - 1);
+    const float *CVNI_RESTRICT w = net->weights;
+    float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const size_t stop = cvni_chunk_end(net->trainable, t);
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
-            net->ema[i] += part * (net->weights[i] - net->ema[i]);
-    }
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -22590,54 +22757,97 @@ static void cvni_update_ema(cvn_net *net)
     net->ema_started = 1;
 }
 
+/* Steps weights and empties their gradients. */
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
     const cvni_update *u = (const cvni_update *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        cvni_optimizers[u->o->kind].range(u, (size_t)t * CVNI_CHUNK, cvni_chunk_end(u->count, t));
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        const size_t stop = cvni_chunk_end(u->count, t);
+        cvni_optimizers[u->o->kind].range(u, at, stop);
+        cvni_zero(u->g + at, stop - at);        /* while it is in the cache */
     }
 }
 
 #define CVNI_NORM_SLICES 64
 
-typedef struct cvni_norm_sum {
-    const float *g;
+/* Sum of squares, in 8 interleaved sums. */
+CVNI_HOT
+static double cvni_square_sum(const float *x, size_t n)
+{
+    double lane[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+    const size_t even = n / 8 * 8;
+    for (size_t i = 0; i < even; i += 8)
+        for (int k = 0; k < 8; k++) lane[k] += (double)x[i + (size_t)k] * (double)x[i + (size_t)k];
+    for (size_t i = even; i < n; i++) lane[i - even] += (double)x[i] * (double)x[i];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+typedef struct cvni_clip_job {
+    const cvni_kernels *kern;
+    float *g;
     size_t count;
+    float limit, factor;
     double partial[CVNI_NORM_SLICES];
-} cvni_norm_sum;
+} cvni_clip_job;
 
 static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
 {
-    cvni_norm_sum *s = (cvni_norm_sum *)context;
-    const size_t slice = (s->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    cvni_clip_job *j = (cvni_clip_job *)context;
+    const size_t slice = (j->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        double sum = 0;
-        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++)
-            sum += (double)s->g[i] * (double)s->g[i];
-        s->partial[t] = sum;
+        const size_t at = cvni_min_size(slice * (size_t)t, j->count);
+        j->partial[t] = cvni_square_sum(j->g + at, cvni_min_size(slice, j->count - at));
+    }
+}
+
+/* A NaN stays. */
+CVNI_HOT
+static void cvni_clip_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    const size_t stop = cvni_chunk_end(j->count, end - 1);
+    const float limit = j->limit;
+    float *g = j->g;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+        const float high = g[i] > limit ? limit : g[i];
+        g[i] = high < -limit ? -limit : high;
+    }
+}
+
+static void cvni_clip_scale_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *g = j->g + (size_t)t * CVNI_CHUNK;
+        j->kern->scale_shift((int)(cvni_chunk_end(j->count, t) - (size_t)t * CVNI_CHUNK), j->factor,
+                             0, g, g);
     }
 }
 
 /* Clips all gradients as the optimizer asks. */
 static void cvni_clip(cvn_net *net)
 {
-    const float limit = net->optimizer.clip_value;
-    cvni_norm_sum s;
+    const cvn_optimizer *o = &net->optimizer;
+    const int chunks = cvni_chunks(net->trainable);
+    const double cost = 2.0 * (double)net->trainable;
+    cvni_clip_job j;
     double norm;
-    for (size_t i = 0; limit > 0 && i < net->trainable; i++)
-        net->grads[i] = net->grads[i] > limit    ? limit
-                        : net->grads[i] < -limit ? -limit
-                                                 : net->grads[i];
-    if (net->optimizer.clip_norm <= 0) return;
-    s.g = net->grads;
-    s.count = net->trainable;
-    cvni_parallel_for(net, CVNI_NORM_SLICES, 2.0 * (double)s.count, cvni_norm_sum_part, &s);
-    norm = sqrt(cvni_sum_partials(s.partial, CVNI_NORM_SLICES, 1));
-    if (norm <= (double)net->optimizer.clip_norm) return;
-    for (size_t i = 0; i < net->trainable; i++)
-        net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
+    j.kern = net->k;
+    j.g = net->grads;
+    j.count = net->trainable;
+    j.limit = o->clip_value;
+    if (j.limit > 0) cvni_parallel_for(net, chunks, cost, cvni_clip_part, &j);
+    if (o->clip_norm <= 0) return;
+    cvni_parallel_for(net, CVNI_NORM_SLICES, cost, cvni_norm_sum_part, &j);
+    norm = sqrt(cvni_sum_partials(j.partial, CVNI_NORM_SLICES, 1));
+    if (norm <= (double)o->clip_norm) return;
+    j.factor = (float)((double)o->clip_norm / (norm + 1e-6));
+    cvni_parallel_for(net, chunks, cost, cvni_clip_scale_part, &j);
 }
 
 typedef struct cvni_lamb_sums {
@@ -22646,23 +22856,35 @@ typedef struct cvni_lamb_sums {
     double d[CVNI_NORM_SLICES];
 } cvni_lamb_sums;
 
+CVNI_HOT
+static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
+{
+    const float b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g + begin;
+    float *CVNI_RESTRICT m = u->s[0] + begin;
+    float *CVNI_RESTRICT v = u->s[1] + begin;
+    for (size_t i = 0; i < n; i++) {
+        m[i] = b1 * m[i] + (1 - b1) * g[i];
+        v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
+    }
+}
+
 static void cvni_lamb_part(void *context, int begin, int end, int worker)
 {
     cvni_lamb_sums *s = (cvni_lamb_sums *)context;
     const cvni_update *u = s->u;
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
     const size_t slice = (u->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    float d[CVNI_LAMB_BLOCK];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_min_size(slice * (size_t)(t + 1), u->count);
         s->w[t] = s->d[t] = 0;
-        for (size_t i = slice * (size_t)t; i < u->count && i < slice * (size_t)(t + 1); i++) {
-            double d;
-            u->s[0][i] = b1 * u->s[0][i] + (1 - b1) * u->g[i];
-            u->s[1][i] = b2 * u->s[1][i] + (1 - b2) * u->g[i] * u->g[i];
-            d = (double)cvni_lamb_direction(u, i);
-            s->w[t] += (double)u->w[i] * (double)u->w[i];
-            s->d[t] += d * d;
+        for (size_t i = slice * (size_t)t; i < stop; i += CVNI_LAMB_BLOCK) {
+            const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, stop - i);
+            cvni_lamb_moments(u, i, n);
+            cvni_lamb_directions(u, i, n, d);
+            s->w[t] += cvni_square_sum(u->w + i, n);
+            s->d[t] += cvni_square_sum(d, n);
         }
     }
 }
@@ -22710,9 +22932,13 @@ static void cvni_step(cvn_net *net, float lr)
     if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
-        if (p->dead || p->role == CVNI_RUNNING || cvni_param_frozen(net, p)) continue;
+        if (p->dead || p->role == CVNI_RUNNING) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
+        if (cvni_param_frozen(net, p)) {
+            cvni_zero(u.g, p->count);
+            continue;
+        }
         for (int k = 0; k < net->plan.slots; k++)
             u.s[k] = (float *)(void *)((char *)net->state + state_bytes * (size_t)k) + p->offset;
         u.count = p->count;
@@ -22722,7 +22948,6 @@ static void cvni_step(cvn_net *net, float lr)
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
-    cvni_zero(net->grads, net->trainable);
     net->weights_version++;
     cvni_update_ema(net);
 }
@@ -26173,6 +26398,8 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 
 CVNI_COLD_END
 
+CVNI_KERNELS_BEGIN
+
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others
  * ==============================================================================================
@@ -26447,6 +26674,35 @@ static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_HOT
 static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+/* Bias and activation of a part of C that is still in the cache. NaN stays NaN, and a slope of 0
+ * times -Inf would be one. */
+static CVNI_ALWAYS_INLINE void cvni_finish(int rows, int cols, float *CVNI_RESTRICT c,
+                                           ptrdiff_t ldc, const float *CVNI_RESTRICT row_bias,
+                                           const float *CVNI_RESTRICT col_bias, int activate,
+                                           float slope)
+{
+    for (int i = 0; i < rows; i++, c += ldc) {
+        if (row_bias) {
+            const float bias = row_bias[i];
+            for (int j = 0; j < cols; j++) c[j] += bias;
+        }
+        if (col_bias) for (int j = 0; j < cols; j++) c[j] += col_bias[j];
+        if (activate && slope == 0) for (int j = 0; j < cols; j++) c[j] = c[j] <= 0 ? 0 : c[j];
+        if (!activate || slope == 0) continue;
+        for (int j = 0; j < cols; j++) {
+            const float low = slope * c[j];
+            c[j] = c[j] <= 0 ? low : c[j];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_finish_c(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                          const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
@@ -26475,6 +26731,14 @@ static void cvni_dots_c(const cvni_dots *t)
                                   b + n * t->b_image + r * t->b_row);
         t->out[k / t->count * t->ld + k % t->count] += sum;
     }
+}
+
+static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                        const float *b, ptrdiff_t b_step, float *out)
+{
+    for (int c = 0; c < cols; c++)
+        for (int r = 0; r < rows; r++)
+            out[c * CVNI_DOTS_ROWS + r] = cvni_dot_c(n, a + r * a_step, b + c * b_step);
 }
 
 CVNI_HOT
@@ -26656,7 +26920,7 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
     else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float *m, float *v,
                         float *most)
 {
@@ -26731,6 +26995,33 @@ static void cvni_stencil_side_c(const cvni_stencil *s)
         }
 }
 
+static CVNI_ALWAYS_INLINE void cvni_sgd_body(int n, const float f[5],
+                                             const float *CVNI_RESTRICT g, float *CVNI_RESTRICT w,
+                                             float *CVNI_RESTRICT v)
+{
+    const float lr = f[0], decay = f[1], keep = f[2], part = f[3], ahead = f[4];
+    if (!v) {
+        for (int i = 0; i < n; i++) w[i] -= lr * (g[i] + decay * w[i]);
+    } else if (ahead == 0) {
+        for (int i = 0; i < n; i++) {
+            v[i] = keep * v[i] + part * (g[i] + decay * w[i]);
+            w[i] -= lr * v[i];
+        }
+    } else {
+        for (int i = 0; i < n; i++) {
+            const float d = g[i] + decay * w[i];
+            v[i] = keep * v[i] + part * d;
+            w[i] -= lr * (d + ahead * v[i]);
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
@@ -26774,10 +27065,21 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
         }
 }
 
+static void cvni_philox_c(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (uint32_t b = 0; b < 16; b++, word += 4) {
+        memcpy(word, counter, 4 * sizeof *word);
+        word[0] += b;
+        cvni_philox(word, key[0], key[1]);
+    }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             8,
+                                             1,
                                              cvni_gemm_tile_c,
                                              cvni_tile_at_c,
                                              cvni_tile_turned_c,
@@ -26789,8 +27091,10 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                                cvni_wino_grad_c,
                                                cvni_wino_taps_c,
                                                cvni_wino_taps_grad_c },
+                                             cvni_finish_c,
                                              cvni_dot_c,
                                              cvni_dots_c,
+                                             cvni_line_dots_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
                                              cvni_sum_square_diff_c,
@@ -26810,7 +27114,9 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_norm_act_c,
                                              cvni_norm_sums_c,
                                              cvni_norm_grad_c,
-                                             cvni_adam_c };
+                                             cvni_adam_c,
+                                             cvni_sgd_c,
+                                             cvni_philox_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -27051,6 +27357,13 @@ static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx2,fma") CVNI_HOT
 static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+CVNI_HOT CVNI_TARGET("avx2,fma")
+static void cvni_finish_avx2(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                             const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 /* The first n of eight lanes. */
 CVNI_TARGET("avx2,fma")
 static inline __m256i cvni_tail_avx2(int n)
@@ -27149,6 +27462,47 @@ CVNI_TARGET("avx2,fma")
 static void cvni_dots_avx2(const cvni_dots *t)
 {
     for (int i = 0; i < t->lines; i += 2) cvni_dots_2x6_avx2(t, i);
+}
+
+/* Eight k of four lines times two; s[4*column + row]. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1, __m256 a2,
+                                                   __m256 a3, __m256 b0, __m256 b1)
+{
+    s[0] = _mm256_fmadd_ps(a0, b0, s[0]);
+    s[1] = _mm256_fmadd_ps(a1, b0, s[1]);
+    s[2] = _mm256_fmadd_ps(a2, b0, s[2]);
+    s[3] = _mm256_fmadd_ps(a3, b0, s[3]);
+    s[4] = _mm256_fmadd_ps(a0, b1, s[4]);
+    s[5] = _mm256_fmadd_ps(a1, b1, s[5]);
+    s[6] = _mm256_fmadd_ps(a2, b1, s[6]);
+    s[7] = _mm256_fmadd_ps(a3, b1, s[7]);
+}
+
+/* Lines that are missing are others again. */
+CVNI_TARGET("avx2,fma")
+static void cvni_line_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                           const float *b, ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = cols > 1 ? b + b_step : b;
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[8] = { zero, zero, zero, zero, zero, zero, zero, zero };
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        cvni_line_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
+                            _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
+                            _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(p1 + i, mask),
+                            _mm256_maskload_ps(p2 + i, mask), _mm256_maskload_ps(p3 + i, mask),
+                            _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -27859,10 +28213,65 @@ static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
     }
 }
 
+/* A round of four counters; word i of each in the low halves of c[i], the high halves are left
+ * over. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx2(__m256i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m256i p0 = _mm256_mul_epu32(c[0], _mm256_set1_epi64x(0xD2511F53));
+    const __m256i p1 = _mm256_mul_epu32(c[2], _mm256_set1_epi64x(0xCD9E8D57));
+    c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), c[1]),
+                            _mm256_set1_epi64x(key0));
+    c[1] = p1;
+    c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c[3]),
+                            _mm256_set1_epi64x(key1));
+    c[3] = p0;
+}
+
+/* The four words of each counter one behind the other. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx2(const __m256i c[4], uint32_t word[16])
+{
+    const __m256i w01 = _mm256_blend_epi32(c[0], _mm256_slli_epi64(c[1], 32), 0xAA);
+    const __m256i w23 = _mm256_blend_epi32(c[2], _mm256_slli_epi64(c[3], 32), 0xAA);
+    const __m256i even = _mm256_unpacklo_epi64(w01, w23);
+    const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
+    _mm256_storeu_si256((__m256i *)(void *)word, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)(word + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
+/* Two groups of counters at a time: one waits for its products meanwhile. */
+CVNI_TARGET("avx2,fma")
+static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (int b = 0; b < 16; b += 8, word += 32) {
+        uint32_t key0 = key[0], key1 = key[1];
+        __m256i c[4], d[4];
+        for (int i = 0; i < 4; i++) c[i] = d[i] = _mm256_set1_epi64x(counter[i]);
+        c[0] = _mm256_add_epi64(c[0], _mm256_setr_epi64x(b, b + 1, b + 2, b + 3));
+        d[0] = _mm256_add_epi64(d[0], _mm256_setr_epi64x(b + 4, b + 5, b + 6, b + 7));
+        for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+            cvni_philox_round_avx2(c, key0, key1);
+            cvni_philox_round_avx2(d, key0, key1);
+        }
+        cvni_philox_store_avx2(c, word);
+        cvni_philox_store_avx2(d, word + 16);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+CVNI_HOT
+static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                8,
+                                                2,
                                                 cvni_gemm_tile_avx2,
                                                 cvni_tile_at_avx2,
                                                 cvni_tile_turned_avx2,
@@ -27874,8 +28283,10 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                   cvni_wino_grad_avx2,
                                                   cvni_wino_taps_avx2,
                                                   cvni_wino_taps_grad_avx2 },
+                                                cvni_finish_avx2,
                                                 cvni_dot_avx2,
                                                 cvni_dots_avx2,
+                                                cvni_line_dots_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
                                                 cvni_sum_square_diff_avx2,
@@ -27895,7 +28306,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_norm_act_avx2,
                                                 cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
-                                                cvni_adam_avx2 };
+                                                cvni_adam_avx2,
+                                                cvni_sgd_avx2,
+                                                cvni_philox_avx2 };
 
 #ifndef CONVNET_NO_AVX512
 /* ================================================================================================
@@ -27908,198 +28321,104 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
     #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-/* Row i of the tile t. */
+/* The first n of sixteen lanes. */
+static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+
+/* One k of a row of a tile: a times up to three vectors of b. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
-                                                     __m512 v1, __m512 v2)
+static CVNI_ALWAYS_INLINE void cvni_tile_row_avx512(int vectors, const float *a, __m512 b0,
+                                                    __m512 b1, __m512 b2, __m512 *s)
+{
+    const __m512 v = _mm512_set1_ps(*a);
+    s[0] = _mm512_fmadd_ps(v, b0, s[0]);
+    if (vectors > 1) s[1] = _mm512_fmadd_ps(v, b1, s[1]);
+    if (vectors > 2) s[2] = _mm512_fmadd_ps(v, b2, s[2]);
+}
+
+/* Row i of the tile t; m: lanes of the last vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
+                                                     __mmask16 m, const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
-    const __mmask16 m0 = (__mmask16)lanes;
-    const __mmask16 m1 = (__mmask16)(lanes >> 16);
-    const __mmask16 m2 = (__mmask16)(lanes >> 32);
+    float *last = c + 16 * (vectors - 1);
+    __m512 v0 = s[0];
+    __m512 v1 = s[vectors > 2 ? 1 : 0];
+    __m512 v2 = s[vectors - 1];
     if (i >= t->rows) return;
     if (t->add) {
-        v0 = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, c), v0);
-        v1 = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m2, c + 32), v2);
+        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
     }
-    _mm512_mask_storeu_ps(c, m0, v0);
-    _mm512_mask_storeu_ps(c + 16, m1, v1);
-    _mm512_mask_storeu_ps(c + 32, m2, v2);
+    if (vectors > 1) _mm512_storeu_ps(c, v0);
+    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(last, m, v2);
 }
 
-#define CVNI_FMA1_AVX512(i) c##i##0 = _mm512_fmadd_ps(_mm512_set1_ps(a[i * line]), b0, c##i##0)
-#define CVNI_FMA2_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1)
-#define CVNI_FMA3_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
-/* The last columns. */
+/* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
+ * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x16_avx512(const cvni_tile *t, const int *at, int at_step)
+static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int *at, int at_step,
+                                                   int rows, int vectors)
 {
-    const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero;
-    __m512 c10 = zero;
-    __m512 c20 = zero;
-    __m512 c30 = zero;
-    __m512 c40 = zero;
-    __m512 c50 = zero;
-    __m512 c60 = zero;
-    __m512 c70 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        CVNI_FMA1_AVX512(0);
-        CVNI_FMA1_AVX512(1);
-        CVNI_FMA1_AVX512(2);
-        CVNI_FMA1_AVX512(3);
-        CVNI_FMA1_AVX512(4);
-        CVNI_FMA1_AVX512(5);
-        CVNI_FMA1_AVX512(6);
-        CVNI_FMA1_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, zero, zero);
-    cvni_store_row_avx512(t, 1, c10, zero, zero);
-    cvni_store_row_avx512(t, 2, c20, zero, zero);
-    cvni_store_row_avx512(t, 3, c30, zero, zero);
-    cvni_store_row_avx512(t, 4, c40, zero, zero);
-    cvni_store_row_avx512(t, 5, c50, zero, zero);
-    cvni_store_row_avx512(t, 6, c60, zero, zero);
-    cvni_store_row_avx512(t, 7, c70, zero, zero);
-}
-
-CVNI_TARGET("avx512f")
-static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step)
-{
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero;
-    __m512 c10 = zero, c11 = zero;
-    __m512 c20 = zero, c21 = zero;
-    __m512 c30 = zero, c31 = zero;
-    __m512 c40 = zero, c41 = zero;
-    __m512 c50 = zero, c51 = zero;
-    __m512 c60 = zero, c61 = zero;
-    __m512 c70 = zero, c71 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const ptrdiff_t far = 32 * t->a_k;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        __m512 v;
-        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        CVNI_FMA2_AVX512(0);
-        CVNI_FMA2_AVX512(1);
-        CVNI_FMA2_AVX512(2);
-        CVNI_FMA2_AVX512(3);
-        CVNI_FMA2_AVX512(4);
-        CVNI_FMA2_AVX512(5);
-        CVNI_FMA2_AVX512(6);
-        CVNI_FMA2_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, zero);
-    cvni_store_row_avx512(t, 1, c10, c11, zero);
-    cvni_store_row_avx512(t, 2, c20, c21, zero);
-    cvni_store_row_avx512(t, 3, c30, c31, zero);
-    cvni_store_row_avx512(t, 4, c40, c41, zero);
-    cvni_store_row_avx512(t, 5, c50, c51, zero);
-    cvni_store_row_avx512(t, 6, c60, c61, zero);
-    cvni_store_row_avx512(t, 7, c70, c71, zero);
-}
-
-/* The last rows, of any width: a vector beyond the columns is not read. */
-CVNI_TARGET("avx512f")
-static void cvni_gemm_4x48_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const int second = t->cols > 16 ? 16 : 0;
-    const int third = t->cols > 32 ? 32 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + second);
-        const __m512 b2 = _mm512_loadu_ps(b + third);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-}
-
-/* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
-CVNI_TARGET("avx512f")
-static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
+    const float *a = t->a;
+    const float *row = t->b;
     const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
-    if (t->rows <= 4 || t->cols <= 32) {
-        if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
-        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
-        else cvni_gemm_8x32_avx512(t, at, at_step);
-        return;
-    }
-    for (int i = 0; i < t->rows; i++)
+    for (int i = 0; i < t->rows && vectors == 3; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
     for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
         const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
-        const __m512 b2 = _mm512_loadu_ps(b + 32);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-        CVNI_FMA3_AVX512(4);
-        CVNI_FMA3_AVX512(5);
-        CVNI_FMA3_AVX512(6);
-        CVNI_FMA3_AVX512(7);
+        const float *a4 = rows > 4 ? a + 4 * line : a;
+        const __m512 last = _mm512_maskz_loadu_ps(m, b + 16 * (vectors - 1));
+        const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
+        const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
+        if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
+        if (vectors > 2) {
+            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
+        }
+        cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
+        cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
+        cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a + 3 * line, b0, b1, last, s + 3 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4, b0, b1, last, s + 4 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4 + line, b0, b1, last, s + 5 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
+{
+    if (t->cols > 32) {
+        if (t->rows > 6) cvni_tile_of_avx512(t, at, at_step, 8, 3);
+        else if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 6, 3);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 3);
+    } else if (t->cols > 16) {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 2);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 2);
+    } else {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 1);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 1);
+    }
 }
 
 CVNI_TARGET("avx512f")
@@ -28116,25 +28435,15 @@ static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
     return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
 }
 
-#define CVNI_TURNED_AVX512(i) v = _mm512_set1_ps(a##i[*at]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    if (vectors > 1) c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); \
-    if (vectors > 2) c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
 /* vectors: a constant, the vectors of a row. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
                                                   int vectors)
 {
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -28144,24 +28453,23 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
         const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
-        __m512 v;
-        CVNI_TURNED_AVX512(0);
-        CVNI_TURNED_AVX512(1);
-        CVNI_TURNED_AVX512(2);
-        CVNI_TURNED_AVX512(3);
-        CVNI_TURNED_AVX512(4);
-        CVNI_TURNED_AVX512(5);
-        CVNI_TURNED_AVX512(6);
-        CVNI_TURNED_AVX512(7);
+        cvni_tile_row_avx512(vectors, a0 + *at, b0, b1, b2, s);
+        cvni_tile_row_avx512(vectors, a1 + *at, b0, b1, b2, s + vectors);
+        cvni_tile_row_avx512(vectors, a2 + *at, b0, b1, b2, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a3 + *at, b0, b1, b2, s + 3 * vectors);
+        cvni_tile_row_avx512(vectors, a4 + *at, b0, b1, b2, s + 4 * vectors);
+        cvni_tile_row_avx512(vectors, a5 + *at, b0, b1, b2, s + 5 * vectors);
+        cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
+        cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
 }
 
 CVNI_TARGET("avx512f")
@@ -28188,43 +28496,6 @@ static void cvni_store_rows_avx512(const cvni_store *s)
             _mm512_mask_storeu_ps(y + j, m, v);
         }
     }
-}
-
-/* Four floats of lines i, i + 4, i + 8, i + 12. */
-CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
-{
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
-}
-
-/* Sixteen lines times four k at a time, turned in registers; the last four may overlap those
- * before. */
-CVNI_TARGET("avx512f")
-static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
-                                  float *out)
-{
-    for (; lines >= 16 && k >= 4; lines -= 16, p += 16 * step, out += 16) {
-        for (int j = 0; j < k; j += 4) {
-            const int at = cvni_min(j, k - 4);
-            float *to = out + at * width;
-            const __m512 r0 = cvni_four_rows_avx512(p + at, step);
-            const __m512 r1 = cvni_four_rows_avx512(p + at + step, step);
-            const __m512 r2 = cvni_four_rows_avx512(p + at + 2 * step, step);
-            const __m512 r3 = cvni_four_rows_avx512(p + at + 3 * step, step);
-            const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
-            const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
-            const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
-            const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
-            _mm512_storeu_ps(to, _mm512_shuffle_ps(t0, t2, 0x44));
-            _mm512_storeu_ps(to + width, _mm512_shuffle_ps(t0, t2, 0xee));
-            _mm512_storeu_ps(to + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
-            _mm512_storeu_ps(to + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
-        }
-    }
-    if (lines > 0) cvni_pack_rows_avx2(lines, k, p, step, width, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -28257,8 +28528,58 @@ static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx512f") CVNI_HOT
 static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
-/* The first n of sixteen lanes. */
-static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+/* Sixteen lines times four k: four lines in the quarters of a vector, turned in each quarter. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turn_16x4_avx512(const float *p, ptrdiff_t step, int width,
+                                                     float *out)
+{
+    const __m512 r0 = cvni_four_rows_avx512(p, step);
+    const __m512 r1 = cvni_four_rows_avx512(p + step, step);
+    const __m512 r2 = cvni_four_rows_avx512(p + 2 * step, step);
+    const __m512 r3 = cvni_four_rows_avx512(p + 3 * step, step);
+    const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+    const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+    const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+    const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+    _mm512_storeu_ps(out, _mm512_shuffle_ps(t0, t2, 0x44));
+    _mm512_storeu_ps(out + width, _mm512_shuffle_ps(t0, t2, 0xee));
+    _mm512_storeu_ps(out + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+    _mm512_storeu_ps(out + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+}
+
+/* What is left over at the ends is done again with what stands before it. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    if (lines < 16 || k < 4) {
+        cvni_pack_rows_avx2(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 16) {
+        const int line = cvni_min(i, lines - 16);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_16x4_avx512(p + line * step + at, step, width, out + at * width + line);
+        }
+    }
+}
+
+CVNI_HOT CVNI_TARGET("avx512f")
+static void cvni_finish_avx512(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                               const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
 
 /* The sum of all lanes of four vectors. */
 CVNI_TARGET("avx512f")
@@ -28473,6 +28794,87 @@ static void cvni_dots_avx512(const cvni_dots *t)
     s05 = cvni_quarters_avx512(s05, s15, s25, s35);
     cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
                            cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* The sum of the lanes of each of four vectors. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
+{
+    const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(s[0], s[1]), _mm512_unpackhi_ps(s[0], s[1]));
+    const __m512 t1 = _mm512_add_ps(_mm512_unpacklo_ps(s[2], s[3]), _mm512_unpackhi_ps(s[2], s[3]));
+    const __m512 t = _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44),
+                                   _mm512_shuffle_ps(t0, t1, 0xee));
+    const __m128 low = _mm_add_ps(_mm512_castps512_ps128(t), _mm512_extractf32x4_ps(t, 1));
+    return _mm_add_ps(low, _mm_add_ps(_mm512_extractf32x4_ps(t, 2), _mm512_extractf32x4_ps(t, 3)));
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_column_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
+                                                       __m512 a3, __m512 b)
+{
+    s[0] = _mm512_fmadd_ps(a0, b, s[0]);
+    s[1] = _mm512_fmadd_ps(a1, b, s[1]);
+    s[2] = _mm512_fmadd_ps(a2, b, s[2]);
+    s[3] = _mm512_fmadd_ps(a3, b, s[3]);
+}
+
+/* 4 x cols, a constant where this is inlined: up to 24 accumulators, four of a, one of b. Lines of
+ * a that are missing are others again. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, int n, const float *a,
+                                                     ptrdiff_t a_step, const float *b,
+                                                     ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = b + 3 * b_step;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    for (; n > 0; n -= 16, a += 16, p1 += 16, p2 += 16, p3 += 16, b += 16, q += 16) {
+        const __mmask16 m = n < 16 ? cvni_tail_avx512(n) : (__mmask16)0xffff;
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, p1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, p2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, p3);
+        if (cols <= 4) {        /* the lines come from far away */
+            _mm_prefetch((const char *)(a + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p1 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p2 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p3 + 256), _MM_HINT_T0);
+        }
+        cvni_line_dots_column_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
+        if (cols > 1)
+            cvni_line_dots_column_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
+        if (cols > 2)
+            cvni_line_dots_column_avx512(s + 8, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, b + 2 * b_step));
+        if (cols > 3) cvni_line_dots_column_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
+        if (cols > 4)
+            cvni_line_dots_column_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
+        if (cols > 5)
+            cvni_line_dots_column_avx512(s + 20, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, q + 2 * b_step));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx512(s));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx512(s + 4));
+    if (cols > 2) _mm_storeu_ps(out + 8, cvni_totals_avx512(s + 8));
+    if (cols > 3) _mm_storeu_ps(out + 12, cvni_totals_avx512(s + 12));
+    if (cols > 4) _mm_storeu_ps(out + 16, cvni_totals_avx512(s + 16));
+    if (cols > 5) _mm_storeu_ps(out + 20, cvni_totals_avx512(s + 20));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_line_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                             const float *b, ptrdiff_t b_step, float *out)
+{
+    if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    else if (cols == 2) cvni_line_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
+    else if (cols == 3) cvni_line_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
+    else if (cols == 4) cvni_line_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
+    else if (cols == 5) cvni_line_dots_cols_avx512(rows, 5, n, a, a_step, b, b_step, out);
+    else cvni_line_dots_cols_avx512(rows, 6, n, a, a_step, b, b_step, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -29468,10 +29870,60 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     }
 }
 
+/* As cvni_philox_avx2, eight counters in a vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx512(__m512i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m512i p0 = _mm512_mul_epu32(c[0], _mm512_set1_epi64(0xD2511F53));
+    const __m512i p1 = _mm512_mul_epu32(c[2], _mm512_set1_epi64(0xCD9E8D57));
+    c[0] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c[1]),
+                            _mm512_set1_epi64(key0));
+    c[1] = p1;
+    c[2] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c[3]),
+                            _mm512_set1_epi64(key1));
+    c[3] = p0;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx512(const __m512i c[4], uint32_t word[32])
+{
+    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    const __m512i w01 = _mm512_mask_mov_epi32(c[0], 0xAAAA, _mm512_slli_epi64(c[1], 32));
+    const __m512i w23 = _mm512_mask_mov_epi32(c[2], 0xAAAA, _mm512_slli_epi64(c[3], 32));
+    _mm512_storeu_si512(word, _mm512_permutex2var_epi64(w01, low, w23));
+    _mm512_storeu_si512(word + 16, _mm512_permutex2var_epi64(w01, high, w23));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    uint32_t key0 = key[0], key1 = key[1];
+    __m512i c[4], d[4];
+    for (int i = 0; i < 4; i++) c[i] = d[i] = _mm512_set1_epi64(counter[i]);
+    c[0] = _mm512_add_epi64(c[0], _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    d[0] = _mm512_add_epi64(d[0], _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15));
+    for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+        cvni_philox_round_avx512(c, key0, key1);
+        cvni_philox_round_avx512(d, key0, key1);
+    }
+    cvni_philox_store_avx512(c, word);
+    cvni_philox_store_avx512(d, word + 32);
+}
+
+CVNI_TARGET("avx512f")
+CVNI_HOT
+static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
+                                                  1,
+                                                  6,
                                                   cvni_gemm_tile_avx512,
                                                   cvni_tile_at_avx512,
                                                   cvni_tile_turned_avx512,
@@ -29483,8 +29935,10 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                     cvni_wino_grad_avx512,
                                                     cvni_wino_taps_avx512,
                                                     cvni_wino_taps_grad_avx512 },
+                                                  cvni_finish_avx512,
                                                   cvni_dot_avx512,
                                                   cvni_dots_avx512,
+                                                  cvni_line_dots_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
                                                   cvni_sum_square_diff_avx512,
@@ -29504,7 +29958,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_norm_act_avx512,
                                                   cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
-                                                  cvni_adam_avx512 };
+                                                  cvni_adam_avx512,
+                                                  cvni_sgd_avx512,
+                                                  cvni_philox_avx512 };
 
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
@@ -29635,7 +30091,7 @@ static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, 
  *   The last one to three elements go through a vector of their own, so that a value does not
  *   depend on where it stands. */
 
-/* The first n lanes, 1 to 3; 0 in the others. */
+/* The first n lanes, 1 to 4; 0 in the others. */
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
 {
     float part[4] = { 0, 0, 0, 0 };
@@ -29653,6 +30109,14 @@ static CVNI_ALWAYS_INLINE void cvni_store_some4(float *p, int n, cvni_f4 v)
 static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2, cvni_f4 s3)
 {
     return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
+}
+
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x, one of 1 gives x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    if (slope == 1) return x;
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
 }
 
 /* ---- products of matrices ---- */
@@ -29681,7 +30145,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 #if defined(CVNI_NEON)
 /* gcc loads all of a first and runs out of registers. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
 #else
     #define CVNI_TILE_F4
@@ -29689,7 +30153,7 @@ static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
 
 /* 8 x 8, for the last columns: a vector beyond them is not read. */
 CVNI_TILE_F4
-static void cvni_gemm_8x8_f4(const cvni_tile *t)
+static void cvni_gemm_8x8_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 8];
     const ptrdiff_t line = t->a_line;
@@ -29703,9 +30167,10 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero;
     cvni_f4 c70 = zero, c71 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -29731,7 +30196,7 @@ static void cvni_gemm_8x8_f4(const cvni_tile *t)
 
 /* 4 x 12, for the last rows of any width. */
 CVNI_TILE_F4
-static void cvni_gemm_4x12_f4(const cvni_tile *t)
+static void cvni_gemm_4x12_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 12];
     const ptrdiff_t line = t->a_line;
@@ -29741,10 +30206,11 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
     cvni_f4 c20 = zero, c21 = zero, c22 = zero;
     cvni_f4 c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
     const int third = t->cols > 8 ? 8 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         const cvni_f4 b2 = CVNI_LOAD4(b + third);
@@ -29763,7 +30229,7 @@ static void cvni_gemm_4x12_f4(const cvni_tile *t)
 
 /* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
 CVNI_TILE_F4
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[8 * 12];
     const ptrdiff_t line = t->a_line;
@@ -29777,13 +30243,14 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c60 = zero, c61 = zero, c62 = zero;
     cvni_f4 c70 = zero, c71 = zero, c72 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->rows <= 4 || t->cols <= 8) {
-        if (t->rows <= 4) cvni_gemm_4x12_f4(t);
-        else cvni_gemm_8x8_f4(t);
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t, at, at_step);
+        else cvni_gemm_8x8_f4(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + 4);
         const cvni_f4 b2 = CVNI_LOAD4(b + 8);
@@ -29810,7 +30277,7 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
 #else
 /* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
  * registers. A vector beyond the columns is not read. */
-static void cvni_gemm_tile_f4(const cvni_tile *t)
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 {
     float sums[4 * 8];
     const ptrdiff_t line = t->a_line;
@@ -29818,9 +30285,10 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 4 ? 4 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_f4 b0 = CVNI_LOAD4(b);
         const cvni_f4 b1 = CVNI_LOAD4(b + second);
         cvni_f4 v;
@@ -29836,6 +30304,30 @@ static void cvni_gemm_tile_f4(const cvni_tile *t)
     cvni_store_tile_f4(t, sums, 8);
 }
 #endif
+
+static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
+
+static void cvni_store_rows_f4(const cvni_store *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        int j = 0;
+        for (; s->n - j >= 4; j += 4) {
+            cvni_f4 v = CVNI_ADD4(CVNI_LOAD4(p + j), bias);
+            if (s->add) v = CVNI_ADD4(CVNI_LOAD4(y + j), v);
+            CVNI_STORE4(y + j, cvni_relu4(v, s->slope));
+        }
+        if (j < s->n) {
+            cvni_f4 v = CVNI_ADD4(cvni_load_some4(p + j, s->n - j), bias);
+            if (s->add) v = CVNI_ADD4(cvni_load_some4(y + j, s->n - j), v);
+            cvni_store_some4(y + j, s->n - j, cvni_relu4(v, s->slope));
+        }
+    }
+}
 
 /* What is left over at the ends is done again with what stands before it. */
 static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
@@ -29967,13 +30459,6 @@ static void cvni_add_f4(int n, const float *a, const float *b, float *y)
     for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* As cvni_relu_c; a slope of 0 gives 0, whatever x. */
-static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
-{
-    const cvni_f4 zero = CVNI_ALL4(0);
-    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
-}
-
 static void cvni_relu_f4(int n, float slope, const float *x, float *y)
 {
     int i = 0;
@@ -29992,6 +30477,73 @@ static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *d
         CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
     }
     cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
+}
+
+/* cvni_norm_act of v, scaled and shifted. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_act4(cvni_f4 v, float slope, cvni_f4 most)
+{
+    v = cvni_relu4(v, slope);
+    return CVNI_PICK4(CVNI_GT4(v, most), most, v);
+}
+
+static void cvni_norm_act_f4(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]), most = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 v = CVNI_FMA4(scale, CVNI_LOAD4(x + i), shift);
+        if (more) v = CVNI_ADD4(v, CVNI_LOAD4(more + i));
+        CVNI_STORE4(y + i, cvni_norm_act4(v, f[2], most));
+    }
+    if (i < n) {
+        cvni_f4 v = CVNI_FMA4(scale, cvni_load_some4(x + i, n - i), shift);
+        if (more) v = CVNI_ADD4(v, cvni_load_some4(more + i, n - i));
+        cvni_store_some4(y + i, n - i, cvni_norm_act4(v, f[2], most));
+    }
+}
+
+/* dy where 0 < v < most, else slope*dy. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_masked4(cvni_f4 v, cvni_f4 dy, cvni_f4 slope,
+                                                    cvni_f4 most)
+{
+    const cvni_f4 low = CVNI_MUL4(slope, dy);
+    const cvni_f4 inside = CVNI_PICK4(CVNI_GT4(most, v), dy, low);
+    return CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), inside, low);
+}
+
+static void cvni_norm_sums_f4(int n, const float f[4], float mean, const float *x, const float *y,
+                              const float *dy, float *g, float sum[2])
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]);
+    const cvni_f4 slope = CVNI_ALL4(f[2]), most = CVNI_ALL4(f[3]);
+    const cvni_f4 m = CVNI_ALL4(mean), zero = CVNI_ALL4(0);
+    cvni_f4 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const cvni_f4 x0 = CVNI_LOAD4(x + i), x1 = CVNI_LOAD4(x + i + 4);
+        const cvni_f4 v0 = y ? CVNI_LOAD4(y + i) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 v1 = y ? CVNI_LOAD4(y + i + 4) : CVNI_FMA4(scale, x1, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, CVNI_LOAD4(dy + i), slope, most);
+        const cvni_f4 g1 = cvni_norm_masked4(v1, CVNI_LOAD4(dy + i + 4), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        s1 = CVNI_ADD4(s1, g1);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        t1 = CVNI_FMA4(g1, CVNI_SUB4(x1, m), t1);
+        if (!g) continue;
+        CVNI_STORE4(g + i, g0);
+        CVNI_STORE4(g + i + 4, g1);
+    }
+    for (; i < n; i += 4) {                     /* dy, and so g, is 0 behind the end */
+        const int some = cvni_min(n - i, 4);
+        const cvni_f4 x0 = cvni_load_some4(x + i, some);
+        const cvni_f4 v0 = y ? cvni_load_some4(y + i, some) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, cvni_load_some4(dy + i, some), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        if (g) cvni_store_some4(g + i, some, g0);
+    }
+    sum[0] = CVNI_TOTAL4(CVNI_ADD4(s0, s1));
+    sum[1] = CVNI_TOTAL4(CVNI_ADD4(t0, t1));
 }
 
 static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
@@ -30103,12 +30655,97 @@ static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, floa
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* ---- depthwise ---- */
+
+static CVNI_ALWAYS_INLINE void cvni_stencil_store4(const cvni_stencil *s, float *y, int n,
+                                                   cvni_f4 v)
+{
+    if (s->add) v = CVNI_ADD4(n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n), v);
+    if (s->act) v = CVNI_MIN4(CVNI_ALL4(s->ceiling), cvni_relu4(v, s->slope));
+    if (n >= 4) CVNI_STORE4(y, v);
+    else cvni_store_some4(y, n, v);
+}
+
+/* Four vectors of a row at a time, then one; rows that share a vector elsewhere have one each. */
+static void cvni_stencil_f4(const cvni_stencil *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int r = 0; r < s->rows; r++) {
+        const float *row = s->x + r * s->pitch;
+        float *y = s->y + r * s->ldy;
+        int c = 0;
+        for (; s->cols - c >= 16; c += 16) {
+            cvni_f4 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+            for (int t = 0; t < s->taps; t++) {
+                const cvni_f4 w = CVNI_ALL4(s->w[t]);
+                const float *x = row + s->at[t] + c;
+                s0 = CVNI_FMA4(w, CVNI_LOAD4(x), s0);
+                s1 = CVNI_FMA4(w, CVNI_LOAD4(x + 4), s1);
+                s2 = CVNI_FMA4(w, CVNI_LOAD4(x + 8), s2);
+                s3 = CVNI_FMA4(w, CVNI_LOAD4(x + 12), s3);
+            }
+            cvni_stencil_store4(s, y + c, 4, s0);
+            cvni_stencil_store4(s, y + c + 4, 4, s1);
+            cvni_stencil_store4(s, y + c + 8, 4, s2);
+            cvni_stencil_store4(s, y + c + 12, 4, s3);
+        }
+        for (; c < s->cols; c += 4) {
+            cvni_f4 sum = bias;
+            for (int t = 0; t < s->taps; t++)
+                sum = CVNI_FMA4(CVNI_ALL4(s->w[t]), CVNI_LOAD4(row + s->at[t] + c), sum);
+            cvni_stencil_store4(s, y + c, s->cols - c, sum);
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_add_to4(float *to, cvni_f4 v)
+{
+    CVNI_STORE4(to, CVNI_ADD4(CVNI_LOAD4(to), v));
+}
+
+/* Five taps at a time, the last one again where there are fewer. */
+static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
+{
+    const int last = s->taps - 1;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    for (int t = 0; t <= last; t += 5, sums += 5 * 4) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r++)
+            for (int c = 0; c < s->cols; c += 4) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->cols - c;
+                const cvni_f4 d = n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n);
+                s0 = CVNI_FMA4(d, CVNI_LOAD4(x + at0), s0);
+                s1 = CVNI_FMA4(d, CVNI_LOAD4(x + at1), s1);
+                s2 = CVNI_FMA4(d, CVNI_LOAD4(x + at2), s2);
+                s3 = CVNI_FMA4(d, CVNI_LOAD4(x + at3), s3);
+                s4 = CVNI_FMA4(d, CVNI_LOAD4(x + at4), s4);
+            }
+        cvni_add_to4(sums, s0);
+        if (t + 1 <= last) cvni_add_to4(sums + 4, s1);
+        if (t + 2 <= last) cvni_add_to4(sums + 2 * 4, s2);
+        if (t + 3 <= last) cvni_add_to4(sums + 3 * 4, s3);
+        if (t + 4 <= last) cvni_add_to4(sums + 4 * 4, s4);
+    }
+}
+
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
                                               cvni_gemm_tile_f4,
+                                              cvni_tile_at_f4,
+                                              cvni_store_rows_f4,
                                               cvni_pack_rows_f4,
                                               cvni_pack_columns_f4,
+                                              { cvni_wino_input_c,
+                                                cvni_wino_output_c,
+                                                cvni_wino_grad_c,
+                                                cvni_wino_taps_c,
+                                                cvni_wino_taps_grad_c },
                                               cvni_dot_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
@@ -30118,12 +30755,20 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_add_f4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
+                                              cvni_stencil_f4,
+                                              cvni_stencil_sums_f4,
                                               cvni_exp_f4,
                                               cvni_sigmoid_f4,
                                               cvni_tanh_f4,
+                                              cvni_norm_act_f4,
+                                              cvni_norm_sums_f4,
                                               cvni_norm_grad_f4,
-                                              cvni_adam_f4 };
+                                              cvni_adam_f4,
+                                              cvni_sgd_c,
+                                              cvni_philox_c };
 #endif
+
+CVNI_KERNELS_END
 
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have

@@ -192,6 +192,34 @@ static void rows(void)
     }
 }
 
+/* Two rows and a gap that stays as it is. */
+static void finishes(void)
+{
+    static float got[ROOM];
+    for (int l = 0; length_of(l) >= 0 && length_of(l) <= 1000; l++) {
+        const int n = length_of(l);
+        for (int how = 0; how < 12; how++) {
+            const float *rows = how & 1 ? a : NULL;
+            const float *cols = how & 2 ? b : NULL;
+            const float slope = how < 8 ? 0 : 0.2f;
+            fill(l);
+            plain->finish(2, n, want, n + 5, rows, cols, how >= 4, slope);
+            k->finish(2, n, y, n + 5, rows, cols, how >= 4, slope);
+            same("finish", 2 * n + 5, 3e-7);
+            memcpy(got, want, sizeof got);
+            fill(l);
+            for (int r = 0; r < 2; r++) {
+                for (int j = 0; j < n; j++) {
+                    const int i = r * (n + 5) + j;
+                    const double v = (double)y[i] + (rows ? (double)a[r] : 0) +
+                                     (cols ? (double)b[j] : 0);
+                    CHECK_NEAR(got[i], how >= 4 && v < 0 ? v * (double)slope : v, 2e-6);
+                }
+            }
+        }
+    }
+}
+
 static void gradients(void)
 {
     const float f[4] = { 1.3f, -0.4f, 0.2f, 0.05f };
@@ -224,6 +252,36 @@ static void gradients(void)
             memcpy(want, most[0], sizeof want);
             memcpy(y, most[1], sizeof y);
             same("adam, most", n, 3e-7);
+        }
+        for (int kind = 0; kind < 3; kind++) {      /* without momentum, with it, Nesterov */
+            const float sgd[5] = { 0.1f, 0.01f, 0.9f, 0.8f, kind == 2 ? 0.9f : 0 };
+            for (int t = 0; t < 2; t++) memcpy(m[t], b, sizeof m[t]);
+            memcpy(want, x, sizeof want);
+            memcpy(y, x, sizeof y);
+            plain->sgd(n, sgd, a, want, kind ? m[0] : NULL);
+            k->sgd(n, sgd, a, y, kind ? m[1] : NULL);
+            same("sgd, w", n, 5e-7);
+            memcpy(want, m[0], sizeof want);
+            memcpy(y, m[1], sizeof y);
+            same("sgd, v", n, 5e-7);
+        }
+    }
+}
+
+/* Exact; counters that pass 2^32, too. */
+static void philox(void)
+{
+    static const uint32_t first[4] = { 0, 7, 0xFFFFFFF9u, 0xFFFFFFFFu };
+    const uint32_t key[2] = { 0xA4093822u, 0x299F31D0u };
+    for (int i = 0; i < 4; i++) {
+        const uint32_t counter[4] = { first[i], 0x85A308D3u, 0x13198A2Eu, 0x03707344u };
+        uint32_t word[64], one[4];
+        k->philox(counter, key, word);
+        for (uint32_t b = 0; b < 16; b++) {
+            memcpy(one, counter, sizeof one);
+            one[0] += b;
+            cvni_philox(one, key[0], key[1]);
+            CHECKF(memcmp(one, word + 4 * b, sizeof one) == 0, "counter %u + %u", first[i], b);
         }
     }
 }
@@ -444,7 +502,9 @@ int main(void)
         RUN(long_sums);
         RUN(norm_sums);
         RUN(rows);
+        RUN(finishes);
         RUN(gradients);
+        RUN(philox);
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
