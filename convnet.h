@@ -4036,6 +4036,7 @@ static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
 static float cvni_relu_slope(const cvni_layer *l);
 static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu6 */
+static float cvni_most(const cvni_layer *l);
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
 static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
 
@@ -4186,7 +4187,7 @@ static void cvni_plan_fusion(const cvni_planner *p)
         if (cvni_is_batchnorm(l) && !places[x].folded) {
             places[x].folded = id;
             places[id].skip = 1;
-        } else if (cvni_is_relu(l)) {
+        } else if (cvni_is_clamp(l)) {
             places[x].activation = id;
             places[id].skip = 1;
         }
@@ -5661,6 +5662,12 @@ typedef struct cvni_operand {
     int lines_are_taps;
 } cvni_operand;
 
+static void cvni_at_most(const cvni_kernels *kern, int n, float most, float *x)
+{
+    const float f[4] = { 1, 0, 1, most };
+    kern->norm_act(n, f, x, NULL, x);
+}
+
 typedef struct cvni_gemm {
     int m, n, k;
     cvni_operand a, b;
@@ -5669,8 +5676,8 @@ typedef struct cvni_gemm {
     int add;                    /* C += instead of C = */
     const float *row_bias;      /* [m], or NULL */
     const float *col_bias;      /* [n], or NULL */
-    int activate;               /* leaky relu on the store */
-    float slope;
+    int activate;               /* leaky relu on the store, */
+    float slope, most;          /* and no more than `most`; 0: no limit */
 } cvni_gemm;
 
 static cvni_operand cvni_matrix(const float *p, ptrdiff_t line_step, ptrdiff_t k_step)
@@ -6027,6 +6034,7 @@ static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols
             if (r_bias) v += r_bias[r];
             if (c_bias) v += c_bias[c];
             if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
+            if (last && g->most > 0 && v > g->most) v = g->most;
             to[r * r_step] = v;
         }
     }
@@ -6112,6 +6120,8 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                 kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
                              g->row_bias ? g->row_bias + i : NULL,
                              g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
+            for (int r = 0; r < rows && k0 + ks == g->k && g->most > 0; r++)
+                cvni_at_most(kern, ns, g->most, g->c + (i + r) * g->ldc + n0);
         }
     }
 }
@@ -6697,7 +6707,9 @@ struct cvni_conv_job {
     const float *weight, *bias;         /* bias: NULL for none */
     float *bias_to;                     /* gradient of the bias that is still to be added to, or
                                          * NULL */
-    const cvni_layer *act;              /* activation on the store, or NULL; down alone */
+    const cvni_layer *act;              /* (leaky) relu on the store, or NULL; down alone */
+    float most;                         /* relu6: limit of y; 0: none */
+    int kept;                           /* the way has seen to it on the store */
 };
 
 /* First channel of a group in both images. */
@@ -6768,6 +6780,7 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
         p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
         p.activate = j->act != NULL;
         p.slope = j->act ? cvni_relu_slope(j->act) : 0;
+        p.most = j->most;
         cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
     }
 }
@@ -6966,6 +6979,7 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
+    j->kept = 1;
     if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
     else cvni_conv_up(j, cost);
 }
@@ -9158,7 +9172,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     s.add = j->add;
     s.act = j->act != NULL;
     s.slope = j->act ? cvni_relu_slope(j->act) : 0;
-    s.ceiling = HUGE_VALF;
+    s.ceiling = j->most > 0 ? j->most : HUGE_VALF;
     return s;
 }
 
@@ -9319,7 +9333,7 @@ static void cvni_plane_down_part(void *context, int begin, int end, int worker)
     s.add = j->add;
     s.act = j->act != NULL;
     s.slope = j->act ? cvni_relu_slope(j->act) : 0;
-    s.ceiling = HUGE_VALF;
+    s.ceiling = j->most > 0 ? j->most : HUGE_VALF;
     for (int t = begin; t < end; t++)
         for (int row = 0; row < c->OH; row += f.strip) {
             s.rows = cvni_min(f.strip, c->OH - row);
@@ -9615,6 +9629,7 @@ static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
     int tasks = c->N * c->C;
     if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
     if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
+    j->kept = how < 2;
     cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
 }
 
@@ -9642,6 +9657,16 @@ static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv
     for (i = 0; i < count - 1; i++)
         if (cvni_conv_ways[i]->takes(net, c, pass) == CVNI_CHOSEN) break;
     return cvni_conv_ways[i];
+}
+
+/* Tasks are planes of y. */
+static void cvni_conv_most_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const ptrdiff_t plane = (ptrdiff_t)j->c.OH * j->c.OW;
+    (void)worker;
+    for (int t = begin; t < end; t++)
+        cvni_at_most(j->net->k, (int)plane, j->most, j->to + t * plane);
 }
 
 /* One pass. work: shared memory that the plan gave it, with room for the packed weights unless the
@@ -9700,8 +9725,12 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     j.weight = cvni_run_weight(net, l);
     j.bias = cvni_run_bias(net, l);
     j.act = cvni_activation(net, l);
+    j.most = j.act ? cvni_most(j.act) : 0;
     j.big = j.small = cvni_in(net, l, 0)->y;
     cvni_conv_run(&j, j.c.d->transposed ? CVNI_UP : CVNI_DOWN, l->work_forward, cost);
+    if (j.most > 0 && !j.kept)
+        cvni_parallel_for(net, j.c.N * j.c.M, (double)cvni_elements(l->shape),
+                          cvni_conv_most_part, &j);
     return CVN_OK;
 }
 
@@ -10022,6 +10051,7 @@ static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
     g.col_bias = cvni_run_bias(net, l);
     g.activate = act != NULL;
     g.slope = act ? cvni_relu_slope(act) : 0;
+    g.most = act ? cvni_most(act) : 0;
     cvni_gemm_run(net, &g);
     return CVN_OK;
 }
@@ -12918,6 +12948,9 @@ static float cvni_relu_slope(const cvni_layer *l)
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
+
+/* Limit of what goes with the store of a convolution or a product; 0: none. */
+static float cvni_most(const cvni_layer *l) { return cvni_is_relu(l) ? 0 : 6; }
 
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most)
 {
