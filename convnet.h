@@ -2477,10 +2477,11 @@ enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_W
  *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
  * where of a row of x columns up to a multiple of a vector are read. Or, `side` not 0, from the
  * plane x [H, W] itself, which zeros surround:
- *   y[r*ldy + c] (+)= act(bias + sum over i, k of w[i*side + k]*x[r + i - top][c + k - left]) */
+ *   y[r*ldy + c] (+)= act(bias + sum over i, k of
+ *                         w[i*side + k]*x[step*r + i - top][step*c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int side;
+    int side, step;             /* step: 1 or 2 */
     int H, W, top, left;
     int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
@@ -2535,7 +2536,11 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
-    int side;                   /* largest one that both of these take */
+    /* y[r*cols + c] = largest of x[2r][2c], x[2r][2c + 1], x[2r + 1][2c], x[2r + 1][2c + 1], W
+     * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
+     * winner may be NULL */
+    void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -4029,6 +4034,7 @@ static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
 static float cvni_relu_slope(const cvni_layer *l);
 static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu6 */
+static float cvni_most(const cvni_layer *l);
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
 static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
 
@@ -4179,7 +4185,7 @@ static void cvni_plan_fusion(const cvni_planner *p)
         if (cvni_is_batchnorm(l) && !places[x].folded) {
             places[x].folded = id;
             places[id].skip = 1;
-        } else if (cvni_is_relu(l)) {
+        } else if (cvni_is_clamp(l)) {
             places[x].activation = id;
             places[id].skip = 1;
         }
@@ -5654,6 +5660,12 @@ typedef struct cvni_operand {
     const cvni_patches *patches;
 } cvni_operand;
 
+static void cvni_at_most(const cvni_kernels *kern, int n, float most, float *x)
+{
+    const float f[4] = { 1, 0, 1, most };
+    kern->norm_act(n, f, x, NULL, x);
+}
+
 typedef struct cvni_gemm {
     int m, n, k;
     cvni_operand a, b;
@@ -5662,8 +5674,8 @@ typedef struct cvni_gemm {
     int add;                    /* C += instead of C = */
     const float *row_bias;      /* [m], or NULL */
     const float *col_bias;      /* [n], or NULL */
-    int activate;               /* leaky relu on the store */
-    float slope;
+    int activate;               /* leaky relu on the store, */
+    float slope, most;          /* and no more than `most`; 0: no limit */
 } cvni_gemm;
 
 static cvni_operand cvni_matrix(const float *p, ptrdiff_t line_step, ptrdiff_t k_step)
@@ -5981,6 +5993,7 @@ static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols
             if (r_bias) v += r_bias[r];
             if (c_bias) v += c_bias[c];
             if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
+            if (last && g->most > 0 && v > g->most) v = g->most;
             to[r * r_step] = v;
         }
     }
@@ -6066,6 +6079,8 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                 kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
                              g->row_bias ? g->row_bias + i : NULL,
                              g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
+            for (int r = 0; r < rows && k0 + ks == g->k && g->most > 0; r++)
+                cvni_at_most(kern, ns, g->most, g->c + (i + r) * g->ldc + n0);
         }
     }
 }
@@ -6651,7 +6666,9 @@ struct cvni_conv_job {
     const float *weight, *bias;         /* bias: NULL for none */
     float *bias_to;                     /* gradient of the bias that is still to be added to, or
                                          * NULL */
-    const cvni_layer *act;              /* activation on the store, or NULL; down alone */
+    const cvni_layer *act;              /* (leaky) relu on the store, or NULL; down alone */
+    float most;                         /* relu6: limit of y; 0: none */
+    int kept;                           /* the way has seen to it on the store */
 };
 
 /* First channel of a group in both images. */
@@ -6717,6 +6734,7 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
         p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
         p.activate = j->act != NULL;
         p.slope = j->act ? cvni_relu_slope(j->act) : 0;
+        p.most = j->most;
         cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
     }
 }
@@ -6915,6 +6933,7 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
+    j->kept = 1;
     if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
     else cvni_conv_up(j, cost);
 }
@@ -9051,9 +9070,10 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   3 x 3 and 5 x 5 with stride 1 and zeros around read the planes as they are: kern->stencil
- *   keeps the weights in registers and makes several rows of y from each row of x; up is down with
- *   the taps in reverse order and pads of kernel - 1 - pad. Others go through a frame in the L1
+ *   3 x 3 and 5 x 5 with zeros around, with stride 1 and but for up 2, read the planes as they
+ *   are, where the kernels of the machine do (side, side2): kern->stencil keeps the weights in
+ *   registers and makes several rows of y from each row of x; up is down with the taps in reverse
+ *   order and pads of kernel - 1 - pad. Others go through a frame in the L1
  *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
  *   and column modulo the stride of the windows. There each tap is an offset, the same for all
  *   positions:
@@ -9243,14 +9263,15 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     }
 }
 
-/* Does the kernel read the planes themselves? */
-static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c)
+/* Does the kernel read the planes themselves? The side of its windows, or 0. */
+static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c, cvni_pass pass)
 {
     const cvni_axis *a = c->axis;
-    int side = (c->KW == 3 || c->KW == 5) && c->KW <= kern->side && a[0].big == 1 &&
-               a[0].small == 1 && c->KH == c->KW && a[0].kernel == 1 &&
-               c->d->pad_mode == CVN_PAD_ZERO;
-    for (int i = 1; i < 3; i++) side = side && a[i].stride == 1 && a[i].dilation == 1;
+    const int step = a[2].stride;
+    const int most = step == 1 ? kern->side : step == 2 && pass != CVNI_UP ? kern->side2 : 0;
+    int side = (c->KW == 3 || c->KW == 5) && c->KW <= most && a[0].big == 1 && a[0].small == 1 &&
+               c->KH == c->KW && a[0].kernel == 1 && c->d->pad_mode == CVN_PAD_ZERO;
+    for (int i = 1; i < 3; i++) side = side && a[i].stride == step && a[i].dilation == 1;
     return side ? c->KW : 0;
 }
 
@@ -9261,6 +9282,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = c->KW;
+    s.step = c->axis[2].stride;
     s.taps = c->taps;
     s.fold = 1;
     s.rows = up ? c->H : c->OH;
@@ -9273,7 +9295,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     s.add = j->add;
     s.act = j->act != NULL;
     s.slope = j->act ? cvni_relu_slope(j->act) : 0;
-    s.ceiling = HUGE_VALF;
+    s.ceiling = j->most > 0 ? j->most : HUGE_VALF;
     return s;
 }
 
@@ -9434,7 +9456,7 @@ static void cvni_plane_down_part(void *context, int begin, int end, int worker)
     s.add = j->add;
     s.act = j->act != NULL;
     s.slope = j->act ? cvni_relu_slope(j->act) : 0;
-    s.ceiling = HUGE_VALF;
+    s.ceiling = j->most > 0 ? j->most : HUGE_VALF;
     for (int t = begin; t < end; t++)
         for (int row = 0; row < c->OH; row += f.strip) {
             s.rows = cvni_min(f.strip, c->OH - row);
@@ -9703,7 +9725,7 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 {
     cvni_plane f;
     ptrdiff_t floats = 0;
-    if (cvni_stencil_side(net->k, c)) {
+    if (cvni_stencil_side(net->k, c, pass)) {
         if (pass == CVNI_WEIGHTS)
             n->scratch = CVNI_PLANE_GROUP * (size_t)c->MG * (size_t)c->taps *
                          (size_t)net->k->unit * sizeof(float);
@@ -9724,12 +9746,13 @@ static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
         { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
     };
     const cvni_conv *c = &j->c;
-    const int how = cvni_stencil_side(j->net->k, c)                  ? 0
+    const int how = cvni_stencil_side(j->net->k, c, pass)         ? 0
                     : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
                                                                   : 2;
     int tasks = c->N * c->C;
     if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
     if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
+    j->kept = how < 2;
     cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
 }
 
@@ -9757,6 +9780,16 @@ static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv
     for (i = 0; i < count - 1; i++)
         if (cvni_conv_ways[i]->takes(net, c, pass) == CVNI_CHOSEN) break;
     return cvni_conv_ways[i];
+}
+
+/* Tasks are planes of y. */
+static void cvni_conv_most_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const ptrdiff_t plane = (ptrdiff_t)j->c.OH * j->c.OW;
+    (void)worker;
+    for (int t = begin; t < end; t++)
+        cvni_at_most(j->net->k, (int)plane, j->most, j->to + t * plane);
 }
 
 /* One pass. work: shared memory that the plan gave it, with room for the packed weights unless the
@@ -9815,8 +9848,12 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     j.weight = cvni_run_weight(net, l);
     j.bias = cvni_run_bias(net, l);
     j.act = cvni_activation(net, l);
+    j.most = j.act ? cvni_most(j.act) : 0;
     j.big = j.small = cvni_in(net, l, 0)->y;
     cvni_conv_run(&j, j.c.d->transposed ? CVNI_UP : CVNI_DOWN, l->work_forward, cost);
+    if (j.most > 0 && !j.kept)
+        cvni_parallel_for(net, j.c.N * j.c.M, (double)cvni_elements(l->shape),
+                          cvni_conv_most_part, &j);
     return CVN_OK;
 }
 
@@ -10137,6 +10174,7 @@ static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
     g.col_bias = cvni_run_bias(net, l);
     g.activate = act != NULL;
     g.slope = act ? cvni_relu_slope(act) : 0;
+    g.most = act ? cvni_most(act) : 0;
     cvni_gemm_run(net, &g);
     return CVN_OK;
 }
@@ -10446,6 +10484,12 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
         }
 }
 
+/* Are the windows pairs side by side, all of them inside? */
+static int cvni_pool_halves(const cvni_pool_axis *a)
+{
+    return a->kernel == 2 && a->stride == 2 && !a->pad0 && 2 * a->out <= a->n;
+}
+
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -10454,6 +10498,13 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
     (void)worker;
     if (!j->w.kernel) {
         cvni_maxpool_windows(j, begin, end);
+        return;
+    }
+    if (j->y && cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w)) {
+        for (int t = begin; t < end; t++)
+            j->net->k->maxpool2(j->h.out, j->w.out, j->x + t * j->plane, j->w.n,
+                                j->y + t * j->outputs,
+                                j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
     for (int t = begin; t < end; t++)
@@ -10479,15 +10530,47 @@ static void cvni_maxpool_back_part(void *context, int begin, int end, int worker
     }
 }
 
+/* The means of n windows of two by two, from the rows at x and W behind. */
+CVNI_HOT
+static void cvni_avgpool2_row(int n, const float *CVNI_RESTRICT x, int W, float *CVNI_RESTRICT y)
+{
+    const float *below = x + W;
+    for (int i = 0; i < n; i++)
+        y[i] = 0.25f * ((x[2 * i] + x[2 * i + 1]) + (below[2 * i] + below[2 * i + 1]));
+}
+
+CVNI_HOT
+static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, int add,
+                                   float *CVNI_RESTRICT dx)
+{
+    float *below = dx + W;
+    if (add)
+        for (int i = 0; i < n; i++) {
+            const float g = 0.25f * dy[i];
+            dx[2 * i] += g;
+            dx[2 * i + 1] += g;
+            below[2 * i] += g;
+            below[2 * i + 1] += g;
+        }
+    else for (int i = 0; i < n; i++)
+            dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
+}
+
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *plane = j->x + t * j->plane;
         float *y = j->y + t * j->outputs;
         for (int oh = 0; oh < j->h.out; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
+            if (halves) {
+                cvni_avgpool2_row(j->w.out, plane + (ptrdiff_t)2 * oh * j->w.n, j->w.n, y);
+                y += j->w.out;
+                continue;
+            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 double sum = 0;
@@ -10504,13 +10587,20 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     const int W = j->w.n;
+    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
+    const int whole = halves && j->plane == 4 * j->outputs;     /* nothing of dx is left over */
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         float *dx = j->dx + t * j->plane;
-        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        if (!j->add && !whole) cvni_zero(dx, (size_t)j->plane);
         for (int oh = 0; oh < j->h.out; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
+            if (halves) {
+                cvni_avgpool2_back_row(j->w.out, dy, W, j->add, dx + (ptrdiff_t)2 * oh * W);
+                dy += j->w.out;
+                continue;
+            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
@@ -13093,6 +13183,9 @@ static float cvni_relu_slope(const cvni_layer *l)
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
+
+/* Limit of what goes with the store of a convolution or a product; 0: none. */
+static float cvni_most(const cvni_layer *l) { return cvni_is_relu(l) ? 0 : 6; }
 
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most)
 {
@@ -27110,6 +27203,20 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y, int *winner)
+{
+    for (int o = 0; o < rows * cols; o++) {
+        const int at = o / cols * 2 * W + o % cols * 2;
+        int best = at;
+        for (int t = 1; t < 4; t++) {
+            const float v = x[at + t / 2 * W + t % 2];
+            if (v > x[best] || (v != v && x[best] == x[best])) best = at + t / 2 * W + t % 2;
+        }
+        y[o] = x[best];
+        if (winner) winner[o] = best;
+    }
+}
+
 /* Does row h of the plane exist? */
 static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 {
@@ -27117,7 +27224,6 @@ static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 }
 
 /* n sums to row r of y from column c. */
-CVNI_HOT
 static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, float *sum)
 {
     float *y = s->y + r * s->ldy + c;
@@ -27129,8 +27235,9 @@ static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, flo
 /* The tap k of a side, of columns c.. of y, inside the plane: lanes from and to. */
 static void cvni_stencil_inside(const cvni_stencil *s, int k, int c, int *from, int *to)
 {
-    *from = cvni_max(0, s->left - k - c);
-    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c), s->W + s->left - k - c);
+    *from = cvni_max(0, cvni_ceil_div(s->left - k, s->step) - c);
+    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c),
+                   cvni_ceil_div(s->W + s->left - k, s->step) - c);
 }
 
 CVNI_HOT
@@ -27141,14 +27248,14 @@ static void cvni_stencil_side_c(const cvni_stencil *s)
             float sum[CVNI_LANES];
             for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
             for (int t = 0; t < s->taps; t++) {
-                const int h = r + t / s->side - s->top;
-                const float *x = s->x + (ptrdiff_t)h * s->W + (c + t % s->side - s->left);
+                const int h = s->step * r + t / s->side - s->top;
+                const float *x = s->x + (ptrdiff_t)h * s->W + (s->step * c + t % s->side - s->left);
                 int from, to;
                 cvni_stencil_inside(s, t % s->side, c, &from, &to);
                 if (!cvni_row_inside(s, h)) continue;
-                if (to - from == CVNI_LANES)
+                if (to - from == CVNI_LANES && s->step == 1)
                     for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
-                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j];
+                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j * s->step];
             }
             cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
         }
@@ -27208,17 +27315,19 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
         for (int r = 0; r < s->rows; r++) {
             const float *y = s->y + r * s->ldy;
             const float *x = s->x + r * s->pitch;
-            const int h = s->side ? r + t / s->side - s->top : 0;
+            const int h = s->side ? s->step * r + t / s->side - s->top : 0;
+            const int step = s->side ? s->step : 1;
             int from = 0, to = s->cols;
             if (s->side) {
-                from = cvni_max(0, s->left - t % s->side);
-                to = cvni_min(to, s->W + s->left - t % s->side);
+                from = cvni_max(0, cvni_ceil_div(s->left - t % s->side, step));
+                to = cvni_min(to, cvni_ceil_div(s->W + s->left - t % s->side, step));
                 x = s->x + (ptrdiff_t)h * s->W + (t % s->side - s->left);
                 if (!cvni_row_inside(s, h)) continue;
             } else x += s->at[t];
-            for (; from + CVNI_LANES <= to; from += CVNI_LANES)
+            for (; step == 1 && from + CVNI_LANES <= to; from += CVNI_LANES)
                 for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[from + j] * x[from + j];
-            for (int j = 0; from + j < to; j++) sums[j] += y[from + j] * x[from + j];
+            for (int j = 0; from < to; from++, j = (j + 1) % CVNI_LANES)
+                sums[j] += y[from] * x[from * step];
         }
 }
 
@@ -27260,6 +27369,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             cvni_maxpool2_c,
+                                             5,
                                              5,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
@@ -28037,6 +28148,52 @@ static void cvni_adam_avx2(int n, const float f[8], const float *g, float *w, fl
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Where v beats what was best so far, v and its place. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_beat_avx2(__m256 v, __m256i at, __m256 *best, __m256i *place)
+{
+    const __m256 greater = _mm256_cmp_ps(v, *best, _CMP_NLE_UQ);
+    const __m256 take = _mm256_and_ps(greater, _mm256_cmp_ps(*best, *best, _CMP_ORD_Q));
+    *best = _mm256_blendv_ps(*best, v, take);
+    *place = _mm256_blendv_epi8(*place, at, _mm256_castps_si256(take));
+}
+
+/* Eight neighbours after eight: those of even places, and of odd ones. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_every2_avx2(__m256 low, __m256 high, int odd)
+{
+    const __m256 v = odd ? _mm256_shuffle_ps(low, high, 0xDD) : _mm256_shuffle_ps(low, high, 0x88);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xD8));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_maxpool2_avx2(int rows, int cols, const float *x, int W, float *y, int *winner)
+{
+    const __m256i one = _mm256_set1_epi32(1);
+    const __m256i twice = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {
+            const int at = 2 * r * W + 2 * c;
+            const int n = cvni_min(8, cols - c);
+            const __m256i m0 = cvni_tail_avx2(2 * n), m1 = cvni_tail_avx2(2 * n - 8);
+            const __m256 a0 = _mm256_maskload_ps(x + at, m0);
+            const __m256 a1 = _mm256_maskload_ps(x + at + 8, m1);
+            const __m256 b0 = _mm256_maskload_ps(x + at + W, m0);
+            const __m256 b1 = _mm256_maskload_ps(x + at + W + 8, m1);
+            const __m256i below = _mm256_add_epi32(_mm256_set1_epi32(at + W), twice);
+            __m256i place = _mm256_add_epi32(_mm256_set1_epi32(at), twice);
+            __m256 best = cvni_every2_avx2(a0, a1, 0);
+            cvni_beat_avx2(cvni_every2_avx2(a0, a1, 1), _mm256_add_epi32(place, one), &best,
+                           &place);
+            cvni_beat_avx2(cvni_every2_avx2(b0, b1, 0), below, &best, &place);
+            cvni_beat_avx2(cvni_every2_avx2(b0, b1, 1), _mm256_add_epi32(below, one), &best,
+                           &place);
+            cvni_store_avx2(y + r * cols + c, n, 0, best);
+            if (winner)
+                _mm256_maskstore_epi32(winner + r * cols + c, cvni_tail_avx2(n), place);
+        }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx2,fma")
@@ -28086,14 +28243,27 @@ static CVNI_ALWAYS_INLINE __m256i cvni_inside_avx2(const cvni_stencil *s, int fi
     return _mm256_andnot_si256(cvni_tail_avx2(-first), cvni_tail_avx2(s->W - first));
 }
 
-/* Columns that taps 0..2 of a row read, m[k] those inside. */
+typedef struct cvni_inside3_avx2 { __m256i a, b, c; } cvni_inside3_avx2;
+
+/* Lanes of the three taps of a row that lie inside; column c of y in lane 0. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, const __m256i m[3])
+static CVNI_ALWAYS_INLINE cvni_inside3_avx2 cvni_edges3_avx2(const cvni_stencil *s, int c)
+{
+    cvni_inside3_avx2 m;
+    m.a = cvni_inside_avx2(s, c - s->left);
+    m.b = cvni_inside_avx2(s, c + 1 - s->left);
+    m.c = cvni_inside_avx2(s, c + 2 - s->left);
+    return m;
+}
+
+/* What the three taps of a row read. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, cvni_inside3_avx2 m)
 {
     cvni_three_avx2 v;
-    v.a = _mm256_maskload_ps(x, m[0]);
-    v.b = _mm256_maskload_ps(x + 1, m[1]);
-    v.c = _mm256_maskload_ps(x + 2, m[2]);
+    v.a = _mm256_maskload_ps(x, m.a);
+    v.b = _mm256_maskload_ps(x + 1, m.b);
+    v.c = _mm256_maskload_ps(x + 2, m.c);
     return v;
 }
 
@@ -28118,8 +28288,10 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_a
 
 /* 3 x 3: four rows of y from six of x, each read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil3_avx2(const cvni_stencil *s)
+static void cvni_stencil3_avx2(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
@@ -28131,8 +28303,7 @@ static void cvni_stencil3_avx2(const cvni_stencil *s)
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(8, s->cols - c);
             __m256 s0 = _mm256_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
-            __m256i m[3];
-            for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+            const cvni_inside3_avx2 m = cvni_edges3_avx2(s, c);
             if (cvni_row_inside(s, h)) s0 = cvni_dot3_avx2(cvni_load3_avx2(x, m), w0, s0);
             if (cvni_row_inside(s, h + 1)) {
                 const cvni_three_avx2 v = cvni_load3_avx2(x + W, m);
@@ -28230,8 +28401,10 @@ static CVNI_ALWAYS_INLINE void cvni_add3_avx2(float *to, cvni_three_avx2 v)
 
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
+static void cvni_stencil_sums3_avx2(const cvni_stencil *from, float *sums)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const __m256 zero = _mm256_setzero_ps();
     cvni_three_avx2 a0 = { zero, zero, zero };
     cvni_three_avx2 a1 = a0, a2 = a0;
@@ -28240,8 +28413,7 @@ static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
         const float *y = s->y + c;
         const __m256i n = cvni_tail_avx2(cvni_min(8, s->cols - c));
         __m256 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
-        __m256i m[3];
-        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+        const cvni_inside3_avx2 m = cvni_edges3_avx2(s, c);
         for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
             d2 = d1;
             d1 = d0;
@@ -28380,7 +28552,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                cvni_maxpool2_avx2,
                                                 3,
+                                                0,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
@@ -29311,6 +29485,48 @@ static void cvni_adam_avx512(int n, const float f[8], const float *g, float *w, 
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Where v beats what was best so far, v and its place. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_beat_avx512(__m512 v, __m512i at, __m512 *best, __m512i *place)
+{
+    const __mmask16 number = _mm512_cmp_ps_mask(*best, *best, _CMP_ORD_Q);
+    const __mmask16 take = _mm512_mask_cmp_ps_mask(number, v, *best, _CMP_NLE_UQ);
+    *best = _mm512_mask_blend_ps(take, *best, v);
+    *place = _mm512_mask_blend_epi32(take, *place, at);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, float *y, int *winner)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i odd = _mm512_add_epi32(even, one);
+    for (int c = 0; c < cols; c += 16) {
+        const int n = cvni_min(16, cols - c);
+        const __mmask16 m0 = cvni_tail_avx512(cvni_min(16, 2 * n));
+        const __mmask16 m1 = cvni_tail_avx512(cvni_max(0, 2 * n - 16));
+        const __mmask16 m = cvni_tail_avx512(n);
+        for (int r = 0; r < rows; r++) {
+            const int at = 2 * r * W + 2 * c;
+            const __m512 a0 = _mm512_maskz_loadu_ps(m0, x + at);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m1, x + at + 16);
+            const __m512 b0 = _mm512_maskz_loadu_ps(m0, x + at + W);
+            const __m512 b1 = _mm512_maskz_loadu_ps(m1, x + at + W + 16);
+            const __m512i below = _mm512_add_epi32(_mm512_set1_epi32(at + W), even);
+            __m512i place = _mm512_add_epi32(_mm512_set1_epi32(at), even);
+            __m512 best = _mm512_permutex2var_ps(a0, even, a1);
+            cvni_beat_avx512(_mm512_permutex2var_ps(a0, odd, a1), _mm512_add_epi32(place, one),
+                             &best, &place);
+            cvni_beat_avx512(_mm512_permutex2var_ps(b0, even, b1), below, &best, &place);
+            cvni_beat_avx512(_mm512_permutex2var_ps(b0, odd, b1), _mm512_add_epi32(below, one),
+                             &best, &place);
+            _mm512_mask_storeu_ps(y + r * cols + c, m, best);
+            if (winner) _mm512_mask_storeu_epi32(winner + r * cols + c, m, place);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx512f")
@@ -29360,14 +29576,27 @@ static CVNI_ALWAYS_INLINE __mmask16 cvni_inside_avx512(const cvni_stencil *s, in
     return (__mmask16)(first < 0 ? below >> cvni_min(-first, 16) << cvni_min(-first, 16) : below);
 }
 
-/* Columns that taps 0..2 of a row read, m[k] those inside. */
+typedef struct cvni_inside3_avx512 { __mmask16 a, b, c; } cvni_inside3_avx512;
+
+/* Lanes of the three taps of a row that lie inside; column c of y in lane 0. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, const __mmask16 m[3])
+static CVNI_ALWAYS_INLINE cvni_inside3_avx512 cvni_edges3_avx512(const cvni_stencil *s, int c)
+{
+    cvni_inside3_avx512 m;
+    m.a = cvni_inside_avx512(s, c - s->left);
+    m.b = cvni_inside_avx512(s, c + 1 - s->left);
+    m.c = cvni_inside_avx512(s, c + 2 - s->left);
+    return m;
+}
+
+/* What the three taps of a row read. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, cvni_inside3_avx512 m)
 {
     cvni_three_avx512 v;
-    v.a = _mm512_maskz_loadu_ps(m[0], x);
-    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
-    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    v.a = _mm512_maskz_loadu_ps(m.a, x);
+    v.b = _mm512_maskz_loadu_ps(m.b, x + 1);
+    v.c = _mm512_maskz_loadu_ps(m.c, x + 2);
     return v;
 }
 
@@ -29395,7 +29624,7 @@ typedef struct cvni_nine_avx512 { cvni_three_avx512 a, b, c; } cvni_nine_avx512;
 /* 3 x 3: four rows of y from the rows h.. of x, each read once; all: each of them is inside. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, int all, int h,
-                                                         const float *x, const __mmask16 m[3],
+                                                         const float *x, cvni_inside3_avx512 m,
                                                          cvni_nine_avx512 w, int rows, int n,
                                                          float *y)
 {
@@ -29436,8 +29665,10 @@ static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, 
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_avx512(const cvni_stencil *s)
+static void cvni_stencil3_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
                                  cvni_set3_avx512(s->w + 6) };
     const ptrdiff_t W = s->W;
@@ -29445,13 +29676,83 @@ static void cvni_stencil3_avx512(const cvni_stencil *s)
         const int n = cvni_min(16, s->cols - c);
         const float *x = s->x - s->top * W + (c - s->left);
         float *y = s->y + c;
-        __mmask16 m[3];
-        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        const cvni_inside3_avx512 m = cvni_edges3_avx512(s, c);
         for (int r = 0; r < s->rows; r += 4, x += 4 * W, y += 4 * s->ldy) {
             const int h = r - s->top;
             if (h >= 0 && h + 5 < s->H && r + 4 <= s->rows)
                 cvni_stencil3_rows_avx512(s, 1, h, x, m, w, 4, n, y);
             else cvni_stencil3_rows_avx512(s, 0, h, x, m, w, s->rows - r, n, y);
+        }
+    }
+}
+
+typedef struct cvni_inside4_avx512 { __mmask16 a, b, c, d; } cvni_inside4_avx512;
+
+/* The lanes that lie inside of the four loads of cvni_load3_step2_avx512. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_inside4_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
+{
+    cvni_inside4_avx512 m;
+    m.a = cvni_inside_avx512(s, 2 * c - s->left);
+    m.b = cvni_inside_avx512(s, 2 * c - s->left + 16);
+    m.c = cvni_inside_avx512(s, 2 * c - s->left + 2);
+    m.d = cvni_inside_avx512(s, 2 * c - s->left + 18);
+    return m;
+}
+
+/* What the three taps of a row read at step 2: every other float from x, x + 1, x + 2. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float *x,
+                                                                   cvni_inside4_avx512 m)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512 low = _mm512_maskz_loadu_ps(m.a, x), high = _mm512_maskz_loadu_ps(m.b, x + 16);
+    cvni_three_avx512 v;
+    v.a = _mm512_permutex2var_ps(low, even, high);
+    v.b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
+    v.c = _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(m.c, x + 2), even,
+                                 _mm512_maskz_loadu_ps(m.d, x + 18));
+    return v;
+}
+
+/* 3 x 3 at step 2: two rows of y from five of x. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
+{
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const ptrdiff_t W = s->W;
+    for (int c = 0; c < s->cols; c += 16) {
+        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const int n = cvni_min(16, s->cols - c);
+        const float *x = s->x - s->top * W + (2 * c - s->left);
+        float *y = s->y + c;
+        for (int r = 0; r < s->rows; r += 2, x += 4 * W, y += 2 * s->ldy) {
+            const int h = 2 * r - s->top;
+            __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
+            for (int i = 0; i < 4; i++) {
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD + 16), _MM_HINT_T0);
+            }
+            if (cvni_row_inside(s, h))
+                s0 = cvni_dot3_avx512(cvni_load3_step2_avx512(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1))
+                s0 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + W, m), w1, s0);
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_three_avx512 v = cvni_load3_step2_avx512(x + 2 * W, m);
+                s0 = cvni_dot3_avx512(v, w2, s0);
+                s1 = cvni_dot3_avx512(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 3))
+                s1 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + 3 * W, m), w1, s1);
+            if (cvni_row_inside(s, h + 4))
+                s1 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + 4 * W, m), w2, s1);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            if (r + 1 < s->rows) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
         }
     }
 }
@@ -29470,16 +29771,29 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
     return v;
 }
 
-/* Columns that taps 0..4 of a row read, m[k] those inside. */
+typedef struct cvni_inside5_avx512 { __mmask16 a, b, c, d, e; } cvni_inside5_avx512;
+
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, const __mmask16 m[5])
+static CVNI_ALWAYS_INLINE cvni_inside5_avx512 cvni_edges5_avx512(const cvni_stencil *s, int c)
+{
+    cvni_inside5_avx512 m;
+    m.a = cvni_inside_avx512(s, c - s->left);
+    m.b = cvni_inside_avx512(s, c + 1 - s->left);
+    m.c = cvni_inside_avx512(s, c + 2 - s->left);
+    m.d = cvni_inside_avx512(s, c + 3 - s->left);
+    m.e = cvni_inside_avx512(s, c + 4 - s->left);
+    return m;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, cvni_inside5_avx512 m)
 {
     cvni_five_avx512 v;
-    v.a = _mm512_maskz_loadu_ps(m[0], x);
-    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
-    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
-    v.d = _mm512_maskz_loadu_ps(m[3], x + 3);
-    v.e = _mm512_maskz_loadu_ps(m[4], x + 4);
+    v.a = _mm512_maskz_loadu_ps(m.a, x);
+    v.b = _mm512_maskz_loadu_ps(m.b, x + 1);
+    v.c = _mm512_maskz_loadu_ps(m.c, x + 2);
+    v.d = _mm512_maskz_loadu_ps(m.d, x + 3);
+    v.e = _mm512_maskz_loadu_ps(m.e, x + 4);
     return v;
 }
 
@@ -29508,8 +29822,10 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five
 
 /* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil5_avx512(const cvni_stencil *s)
+static void cvni_stencil5_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
@@ -29523,8 +29839,7 @@ static void cvni_stencil5_avx512(const cvni_stencil *s)
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(16, s->cols - c);
             __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
-            __mmask16 m[5];
-            for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+            const cvni_inside5_avx512 m = cvni_edges5_avx512(s, c);
             if (cvni_row_inside(s, h)) s0 = cvni_dot5_avx512(cvni_load5_avx512(x, m), w0, s0);
             if (cvni_row_inside(s, h + 1)) {
                 const cvni_five_avx512 v = cvni_load5_avx512(x + W, m);
@@ -29561,7 +29876,8 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
     if (s->side == 3) {
-        cvni_stencil3_avx512(s);
+        if (s->step == 1) cvni_stencil3_avx512(s);
+        else cvni_stencil3_step2_avx512(s);
         return;
     }
     if (s->side == 5) {
@@ -29622,8 +29938,10 @@ static CVNI_ALWAYS_INLINE void cvni_add3_avx512(float *to, cvni_three_avx512 v)
 
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
+static void cvni_stencil_sums3_avx512(const cvni_stencil *from, float *sums)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const __m512 zero = _mm512_setzero_ps();
     cvni_three_avx512 a0 = { zero, zero, zero };
     cvni_three_avx512 a1 = a0, a2 = a0;
@@ -29632,8 +29950,7 @@ static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
         const float *y = s->y + c;
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         __m512 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
-        __mmask16 m[3];
-        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        const cvni_inside3_avx512 m = cvni_edges3_avx512(s, c);
         for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
             _mm_prefetch((const char *)(x + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
             _mm_prefetch((const char *)(y + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
@@ -29653,6 +29970,44 @@ static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
     cvni_add3_avx512(sums + 6 * 16, a2);
 }
 
+/* The same at step 2: the last row of x for a row of y is the first one for the next. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums3_step2_avx512(const cvni_stencil *from, float *sums)
+{
+    const cvni_stencil own = *from;
+    const cvni_stencil *const s = &own;
+    const __m512 zero = _mm512_setzero_ps();
+    const cvni_three_avx512 none = { zero, zero, zero };
+    const ptrdiff_t W = s->W;
+    cvni_three_avx512 a0 = none, a1 = none, a2 = none;
+    for (int c = 0; c < s->cols; c += 16) {
+        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        const float *x = s->x - s->top * W + (2 * c - s->left);
+        const float *y = s->y + c;
+        int h = -s->top;
+        cvni_three_avx512 v0 = cvni_row_inside(s, h) ? cvni_load3_step2_avx512(x, m) : none;
+        for (int r = 0; r < s->rows; r++, h += 2, x += 2 * W, y += s->ldy) {
+            const __m512 d = _mm512_maskz_loadu_ps(n, y);
+            const cvni_three_avx512 v1 =
+                cvni_row_inside(s, h + 1) ? cvni_load3_step2_avx512(x + W, m) : none;
+            const cvni_three_avx512 v2 =
+                cvni_row_inside(s, h + 2) ? cvni_load3_step2_avx512(x + 2 * W, m) : none;
+            for (int i = 1; i < 3; i++) {
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+                _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD + 16), _MM_HINT_T0);
+            }
+            a0 = cvni_axpy3_avx512(d, v0, a0);
+            a1 = cvni_axpy3_avx512(d, v1, a1);
+            a2 = cvni_axpy3_avx512(d, v2, a2);
+            v0 = v2;
+        }
+    }
+    cvni_add3_avx512(sums, a0);
+    cvni_add3_avx512(sums + 48, a1);
+    cvni_add3_avx512(sums + 96, a2);
+}
+
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
 {
@@ -29665,8 +30020,10 @@ static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
 
 /* 5 x 5: five rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
+static void cvni_stencil_sums5_avx512(const cvni_stencil *from, float *sums)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const __m512 zero = _mm512_setzero_ps();
     cvni_five_avx512 a0 = { zero, zero, zero, zero, zero };
     cvni_five_avx512 a1 = a0, a2 = a0, a3 = a0, a4 = a0;
@@ -29675,8 +30032,7 @@ static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
         const float *y = s->y + c;
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... */
-        __mmask16 m[5];
-        for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        const cvni_inside5_avx512 m = cvni_edges5_avx512(s, c);
         for (int r = 0; r < s->rows + 4; r++, x += s->W, y += s->ldy) {
             d4 = d3;
             d3 = d2;
@@ -29708,7 +30064,8 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     const __m512 zero = _mm512_setzero_ps();
     const int last = s->taps - 1;
     if (s->side == 3) {
-        cvni_stencil_sums3_avx512(s, sums);
+        if (s->step == 1) cvni_stencil_sums3_avx512(s, sums);
+        else cvni_stencil_sums3_step2_avx512(s, sums);
         return;
     }
     if (s->side == 5) {
@@ -29820,7 +30177,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  cvni_maxpool2_avx512,
                                                   5,
+                                                  3,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,
