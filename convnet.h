@@ -2351,7 +2351,8 @@ typedef struct cvni_tile {
     const float *a, *b;
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
-    ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile */
+    ptrdiff_t ahead;            /* from b to what comes soon: for each k so many vectors of it are */
+    int fetch;                  /* to be fetched meanwhile, up to 3 */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
@@ -5490,6 +5491,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int in_place = b->p != b->packed;
     const int far = in_place && b->k > CVNI_NEAR;   /* no prefetcher follows such steps */
     const int last = in_place ? cvni_last_lines(ns, kern->nr, kern->unit) : ns % kern->nr;
+    const int some = ms > 2 * kern->mr ? 1 : ms > kern->mr ? 2 : 3;     /* of three vectors */
     ptrdiff_t b_line;
     cvni_tile t;
     t.k = ks;
@@ -5502,7 +5504,8 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
+            t.ahead = kern->nr + i / kern->mr * some * kern->unit;
+            t.fetch = far && t.ahead < 2 * kern->nr && g->n - n0 - j >= 2 * kern->nr ? some : 0;
             kern->gemm_tile(&t);
         }
     }
@@ -24032,6 +24035,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_avx512(const cvni_tile *t, int rows, in
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
+    const int fetch = vectors == 3 ? t->fetch : 0;
     const float *a = t->a;
     const float *b = t->b;
     for (int i = 0; i < t->rows && vectors == 3; i++)
@@ -24042,11 +24046,9 @@ static CVNI_ALWAYS_INLINE void cvni_tile_avx512(const cvni_tile *t, int rows, in
         const __m512 last = _mm512_maskz_loadu_ps(m, b + 16 * (vectors - 1));
         const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
         const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
-        if (vectors > 2) {
-            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
-        }
+        if (fetch > 0) _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        if (fetch > 1) _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+        if (fetch > 2) _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
         cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
         cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
         cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
