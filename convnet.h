@@ -5535,27 +5535,21 @@ static int cvni_is_dots(const cvni_kernels *kern, const cvni_gemm *g)
            cvni_is_plain(few) && (few->k_step == 1 || few->line_step == 1) && dots < tiles;
 }
 
-/* A tile of dots into C from row i, column j on; turned: the dots' rows are columns of C. */
-static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols, int turned,
-                            int add, int last, const float *dots)
+/* A tile of dots into c; r_step, c_step: floats from one of its rows, columns to the next. */
+static void cvni_dots_store(int rows, int cols, const float *dots, int add, float *c,
+                            ptrdiff_t r_step, ptrdiff_t c_step)
 {
-    const ptrdiff_t r_step = turned ? 1 : g->ldc;
-    const ptrdiff_t c_step = turned ? g->ldc : 1;
-    const float *m_bias = last && g->row_bias ? g->row_bias + i : NULL;
-    const float *n_bias = last && g->col_bias ? g->col_bias + j : NULL;
-    const float *r_bias = turned ? n_bias : m_bias;
-    const float *c_bias = turned ? m_bias : n_bias;
-    float *to = g->c + i * g->ldc + j;
-    for (int c = 0; c < cols; c++, to += c_step, dots += CVNI_DOTS_ROWS) {
-        for (int r = 0; r < rows; r++) {
-            float v = dots[r];
-            if (add) v += to[r * r_step];
-            if (r_bias) v += r_bias[r];
-            if (c_bias) v += c_bias[c];
-            if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
-            to[r * r_step] = v;
-        }
-    }
+    for (int j = 0; j < cols; j++, c += c_step, dots += CVNI_DOTS_ROWS)
+        for (int i = 0; i < rows; i++) c[i * r_step] = add ? c[i * r_step] + dots[i] : dots[i];
+}
+
+/* Bias and activation of a part of C. */
+static void cvni_gemm_finish(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                             int ns)
+{
+    if (g->row_bias || g->col_bias || g->activate)
+        kern->finish(ms, ns, g->c + m0 * g->ldc + n0, g->ldc, g->row_bias ? g->row_bias + m0 : NULL,
+                     g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
 }
 
 /* One block of C. Sums are over chunks of k that depend on the whole product alone. */
@@ -5568,6 +5562,8 @@ static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int i0 = turned ? n0 : m0;
     const int i1 = i0 + (turned ? ns : ms);
     const int j0 = turned ? m0 : n0;
+    const ptrdiff_t i_step = turned ? 1 : g->ldc;
+    const ptrdiff_t j_step = turned ? g->ldc : 1;
     const int count = turned ? ms : ns;
     const int cols = cvni_ceil_div(count, cvni_ceil_div(count, kern->dots_cols));
     const int depth = cvni_max(CVNI_DOTS_KC, CVNI_DOTS_FLOATS / cvni_min(g->m, g->n));
@@ -5589,12 +5585,13 @@ static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                     const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
                     kern->dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
                                b + j * b_step, b_step, dots);
-                    cvni_dots_store(g, turned ? j0 + j : i, turned ? i : j0 + j, rows, c, turned,
-                                    g->add || k > 0, k + ks == g->k, dots);
+                    cvni_dots_store(rows, c, dots, g->add || k > 0,
+                                    g->c + i * i_step + (j0 + j) * j_step, i_step, j_step);
                 }
             }
         }
     }
+    cvni_gemm_finish(kern, g, m0, ms, n0, ns);
 }
 
 /* k of a chunk: equal ones of at most CVNI_KC. */
@@ -5634,10 +5631,7 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                                         rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
-            if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
-                             g->row_bias ? g->row_bias + i : NULL,
-                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
+            if (k0 + ks == g->k) cvni_gemm_finish(kern, g, i, rows, n0, ns);
         }
     }
 }
@@ -23619,10 +23613,12 @@ static void cvni_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t 
     const float *p1 = rows > 1 ? a + a_step : a;
     const float *p2 = rows > 2 ? a + 2 * a_step : a;
     const float *p3 = rows > 3 ? a + 3 * a_step : a;
-    const float *q = cols > 1 ? b + b_step : b;
+    const float *q = b + b_step;
     const __m256 zero = _mm256_setzero_ps();
     __m256 s[8] = { zero, zero, zero, zero, zero, zero, zero, zero };
     int i = 0;
+    for (int r = 0; r < rows && cols == 1; r++) out[r] = cvni_dot_avx2(n, a + r * a_step, b);
+    if (cols == 1) return;
     for (; n - i >= 8; i += 8)
         cvni_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
                             _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
@@ -23634,7 +23630,7 @@ static void cvni_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t 
                             _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
     }
     _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
-    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
+    _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -24253,7 +24249,9 @@ CVNI_TARGET("avx512f")
 static void cvni_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
                              const float *b, ptrdiff_t b_step, float *out)
 {
-    if (cols == 1) cvni_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    if (cols == 1 && n >= 256) {        /* memory is the limit, and likes one stream */
+        for (int r = 0; r < rows; r++) out[r] = cvni_dot_avx512(n, a + r * a_step, b);
+    } else if (cols == 1) cvni_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
     else if (cols == 2) cvni_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
     else if (cols == 3) cvni_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
     else if (cols == 4) cvni_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
