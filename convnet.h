@@ -2351,8 +2351,8 @@ typedef struct cvni_tile {
     const float *a, *b;
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
-    ptrdiff_t ahead;            /* from b to what comes soon: for each k so many vectors of it are */
-    int fetch;                  /* to be fetched meanwhile, up to 3 */
+    ptrdiff_t ahead;            /* from b to what comes soon; */
+    int fetch;                  /* so many vectors of it are fetched for each k, up to 3 */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
