@@ -29,7 +29,7 @@ help:
 	@echo 'make clean       remove build/'
 
 demo: build/demo
-	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} build/demo
+	build/demo
 
 examples: $(EXAMPLES)
 ifeq ($(STB),)

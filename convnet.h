@@ -13,6 +13,9 @@
  *          CONVNET_NO_STDIO                leaves out everything that opens files or prints
  *          CONVNET_NO_OPENMP               one thread even under -fopenmp
  *          CONVNET_NO_SIMD                 only the plain C kernels
+ *          CONVNET_NO_AVX512               of the others no AVX-512
+ *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
+ *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -62,7 +65,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>depthwise >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
+ *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -71,7 +75,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors
- *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>dispatch
+ *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
+ *                     >>kernels-128 >>dispatch
  *     end             >>license
  *
  * Conventions. Tensors are float, row-major, batch first: images [N, C, H, W], sequences [N, T, C],
@@ -89,9 +94,9 @@
  * beforehand; the caller may supply it (cvn_build_in). Forward, backward and step allocate nothing.
  *
  * Threads. A net may be used by one thread at a time; two threads may use two nets. cvn_share()
- * gives a second thread its own activations over the same weights. Inside, work is spread with
- * OpenMP or with your own job system (cvn_desc.parallel_for). The same seed gives the same bits for
- * any number of threads.
+ * gives a second thread its own activations over the same weights. Inside, work is spread over
+ * helpers that -fopenmp allows, or by your own job system (cvn_desc.parallel_for). The same seed
+ * gives the same bits for any number of threads.
  */
 #ifndef CONVNET_H
 #define CONVNET_H
@@ -168,11 +173,12 @@ typedef struct cvn_desc {
     int threads;                    /* 0: OpenMP's number, or 1 */
     int keep_all;                   /* every node's value and gradient stay readable (tests,
                                      * pictures; an input's gradient: cvn_want_grad); more memory */
-    const char *isa;                /* force a kernel table: "c", "avx2", "avx512"; NULL: the best
-                                     * of this CPU */
+    const char *isa;                /* force a kernel table: "c", "avx2", "avx512", "neon",
+                                     * "wasm"; NULL: the best of this CPU */
     cvn_allocator allocator;        /* all NULL: CONVNET_MALLOC and CONVNET_FREE */
     /* Your job system: call run(context, i) once for each i in [0, count), on any threads, and
-     * return when all are done. count never exceeds `threads`. NULL: OpenMP, or a plain loop. */
+     * return when all are done. count never exceeds `threads`. NULL: own threads under -fopenmp,
+     * else a plain loop. */
     void (*parallel_for)(void *user, int count, void (*run)(void *context, int index),
                          void *context);
     void *parallel_user;
@@ -284,7 +290,9 @@ CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor
  * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
  *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
  *          (the net stays as it was) */
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_build(cvn_net *net, int max_batch);
+#endif
 CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
@@ -329,7 +337,9 @@ CONVNET_API int cvn_summary(const cvn_net *net, char *text, size_t size);
  * in place. NULL (and CVN_ERROR_STATE in cvn_error) when the plan did not keep it: mark the node
  * with cvn_keep or cvn_want_grad before cvn_build. */
 CONVNET_API float *cvn_value(cvn_net *net, cvn_node node);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_gradient(cvn_net *net, cvn_node node);
+#endif
 
 /* Parameters: trainable ones and the running statistics of batch norm, in the order of the
  * layers. */
@@ -359,7 +369,9 @@ CONVNET_API double cvn_macs(const cvn_net *net);
  * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
  * be NULL) receives the elements. */
 CONVNET_API float *cvn_flat_parameters(cvn_net *net, size_t *count);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_flat_gradients(cvn_net *net, size_t *count);
+#endif
 
 /* cvn_touch - tells the net that parameters were written from outside (folded weights are made
  * anew). */
@@ -368,7 +380,7 @@ CONVNET_API void cvn_touch(cvn_net *net);
 /* cvn_init_parameters - draws all initial values anew from a seed (0: the net's). */
 CONVNET_API cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed);
 
-/* cvn_isa - name of the kernels in use: "c", "avx2", "avx512". */
+/* cvn_isa - name of the kernels in use: "c", "avx2", "avx512", "neon", "wasm". */
 CONVNET_API const char *cvn_isa(const cvn_net *net);
 
 /* ================================================================================================
@@ -957,6 +969,7 @@ CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn
 CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
 
+#ifndef CONVNET_NO_SEQUENCES
 /* ---- recurrent layers ---- */
 
 /* cvn_rnn, cvn_lstm, cvn_gru - recurrent layers over a sequence, as torch.nn.RNN, LSTM and GRU with
@@ -1093,6 +1106,8 @@ CONVNET_API cvn_node cvn_transformer_encoder(cvn_net *net, cvn_node x,
 CONVNET_API cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memory,
                                              const cvn_transformer_desc *desc);
 CONVNET_API cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim);
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ---- blocks ---- */
 
@@ -1385,6 +1400,7 @@ CONVNET_API cvn_node cvn_l1_penalty(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_node cvn_l2_penalty(cvn_net *net, cvn_node node, float factor);
 CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor);
 
+#ifndef CONVNET_NO_TRAIN
 /* cvn_features - what another net makes of x: the value of `node` there, in prediction mode.
  * Gradients go through it to x, never to the other net's parameters.
  *   x        of the shape of the other net's first input
@@ -1399,6 +1415,7 @@ CONVNET_API cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, floa
 CONVNET_API cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node);
 CONVNET_API cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target,
                                          cvn_net *other, cvn_node node);
+#endif /* CONVNET_NO_TRAIN */
 
 /* ================================================================================================
  * >>train-api   optimizers, schedules, one step, a whole training
@@ -1467,6 +1484,7 @@ typedef struct cvn_optimizer {
     float momentum_decay;           /* NAdam; 0: 4e-3 */
 } cvn_optimizer;
 
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_optimizer cvn_sgd(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_nesterov(float lr, float momentum);
 CONVNET_API cvn_optimizer cvn_adam(float lr);
@@ -1562,6 +1580,7 @@ CONVNET_API float cvn_get_lr(const cvn_net *net);
  * errors   CVN_ERROR_STATE: no averages, as no step was made with cvn_set_ema */
 CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
+#endif /* CONVNET_NO_TRAIN */
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
@@ -1587,9 +1606,10 @@ CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
  *          finite) */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
+CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
-CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
 CONVNET_API cvn_result cvn_backward(cvn_net *net);
 CONVNET_API cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient);
@@ -1614,6 +1634,7 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  *          input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
+#endif /* CONVNET_NO_TRAIN */
 
 /* Level 2: a batch.
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
@@ -1626,14 +1647,17 @@ CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
  *                            softmax or sigmoid layer is taken as it is; a single output means two
  *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
  * None of them takes memory. */
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
                                        float *loss);
 CONVNET_API cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *targets,
                                               int n, float *loss);
+#endif
 CONVNET_API cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out);
 CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels,
                                     float *probabilities);
 
+#ifndef CONVNET_NO_TRAIN
 /* Level 3: a data set. */
 struct cvn_data;
 
@@ -1939,6 +1963,8 @@ CONVNET_API cvn_result cvn_data_class_counts(const cvn_data *data, int *counts, 
 CONVNET_API cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t epoch,
                                                int *order);
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* cvn_image_to_tensor - uint8 image as decoders give it, [H, W, channels] interleaved, to floats
  * [channels, H, W]: (byte/255 - mean[c])/std[c]; mean NULL: 0, std NULL: 1; swap_rb reverses the
  * order of the first three channels (BGR). mean[c] and std[c] belong to the channel c of the
@@ -1947,11 +1973,13 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
                                            int channels, const float *mean, const float *std,
                                            int swap_rb, float *out);
 
+#ifndef CONVNET_NO_TRAIN
 /* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
  * differs from in. */
 CONVNET_API void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
                                    const float *in, int channels, int height, int width,
                                    float *out);
+#endif
 
 /* cvn_predict_crops - the mean of the net's output over crops of images that are at least as large
  * as its first input [C, h, w]. For a mean of probabilities put a softmax into the net; otherwise
@@ -1990,8 +2018,10 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded);
+#ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_save_checkpoint(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
+#endif
 #endif
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
@@ -2050,6 +2080,7 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
 {
@@ -2069,6 +2100,7 @@ inline cvn_node cvn_transformer_decoder(cvn_net *net, cvn_node x, cvn_node memor
 {
     return cvn_transformer_decoder(net, x, memory, &d);
 }
+#endif
 inline cvn_node cvn_residual_ex(cvn_net *net, cvn_node x, const cvn_residual_desc &d)
 {
     return cvn_residual_ex(net, x, &d);
@@ -2094,6 +2126,7 @@ inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cv
 {
     return cvn_ctc_loss(net, x, labels, &d);
 }
+#ifndef CONVNET_NO_TRAIN
 inline cvn_result cvn_set_optimizer(cvn_net *net, const cvn_optimizer &o)
 {
     return cvn_set_optimizer(net, &o);
@@ -2103,6 +2136,7 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 {
     return cvn_fit(net, &train, &valid, &o);
 }
+#endif
 #endif
 
 #endif /* CONVNET_H */
@@ -2132,29 +2166,49 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(_OPENMP) && !defined(CONVNET_NO_OPENMP)
     #define CVNI_OPENMP 1
     #include <omp.h>
+    #if (defined(__unix__) || defined(__APPLE__)) && (defined(__GNUC__) || defined(__clang__))
+        #define CVNI_CREW 1                     /* -fopenmp links these threads, too */
+        #include <pthread.h>
+        #include <sched.h>
+        #include <unistd.h>
+    #endif
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
     #define CVNI_ALWAYS_INLINE inline __attribute__((always_inline))
+    #define CVNI_FETCH(p) __builtin_prefetch(p)
     #define CVNI_VECTOR4 1                      /* 16-byte vector types: SSE2, NEON, WASM SIMD, or
                                                  * emulated */
 #elif defined(_MSC_VER)
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT __restrict
     #define CVNI_ALWAYS_INLINE __forceinline
+    #define CVNI_FETCH(p) ((void)(p))
 #else
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT
     #define CVNI_ALWAYS_INLINE
+    #define CVNI_FETCH(p) ((void)(p))
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_HOT __attribute__((optimize("O3")))    /* gcc -O2 leaves loops of unknown length
-                                                         * scalar */
+/* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
+ * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_HOT __attribute__((optimize("O3")))
+    #define CVNI_HOT_SQRT __attribute__((optimize("O3", "no-math-errno")))
 #else
     #define CVNI_HOT
+    #define CVNI_HOT_SQRT
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
+    #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
+    #define CVNI_KERNELS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_KERNELS_BEGIN
+    #define CVNI_KERNELS_END
 #endif
 
 /* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
@@ -2178,6 +2232,30 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
         #include <intrin.h>
     #endif
     #include <immintrin.h>
+#elif !defined(CONVNET_NO_SIMD) && \
+    ((defined(__aarch64__) && defined(__ARM_NEON)) || defined(_M_ARM64))
+    #define CVNI_NEON 1
+    #include <arm_neon.h>
+#elif !defined(CONVNET_NO_SIMD) && defined(__wasm_simd128__)
+    #define CVNI_WASM 1
+    #include <wasm_simd128.h>
+#endif
+
+/* A function that only training calls, in a table; NULL without training. The compiler drops what
+ * is left without a caller. */
+#ifdef CONVNET_NO_TRAIN
+    #define CVNI_TRAIN(function) NULL
+#else
+    #define CVNI_TRAIN(function) function
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic push
+    #ifdef CONVNET_NO_TRAIN
+        #pragma GCC diagnostic ignored "-Wunused-function"
+    #endif
+    #if defined(CONVNET_NO_TRAIN) && defined(__clang__)
+        #pragma GCC diagnostic ignored "-Wunneeded-internal-declaration"
+    #endif
 #endif
 
 #if defined(CONVNET_MALLOC) != defined(CONVNET_FREE)
@@ -2247,6 +2325,8 @@ typedef struct cvni_place {
     int fold;                   /* buffer of the folded weights and bias */
     int packed;                 /* inference: of the weights as the kernels read them */
     int activation;             /* id of the activation done on this layer's store, or 0 */
+    int residual;               /* id of the layer added on this batch norm's store, or 0 */
+    int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -2351,11 +2431,68 @@ typedef struct cvni_tile {
     const float *a, *b;
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
-    ptrdiff_t ahead;            /* from b to what comes soon; */
-    int fetch;                  /* so many vectors of it are fetched for each k, up to 3 */
+    ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile; or 0 */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
+
+/* Products of rows of two images: out[i*ld + j] += sum over n, r, p of
+ * a[i*a_line + n*a_image + r*a_row + p] * b[at[j] + n*b_image + r*b_row + p],
+ * i < lines <= 4, j < count <= 6, n < images, r < rows, p < width. Nothing else is read. */
+typedef struct cvni_dots {
+    int lines, count;
+    int images, rows, width;
+    const float *a, *b;
+    ptrdiff_t a_line, a_image, a_row, b_image, b_row;
+    const ptrdiff_t *at;
+    float *out;
+    ptrdiff_t ld;
+} cvni_dots;
+
+/* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
+ * f: relu below, or x where slope is 1. */
+typedef struct cvni_store {
+    int rows, n, add;
+    float bias, slope;
+    const float *p;
+    ptrdiff_t p_step;
+    float *y;
+    ptrdiff_t y_step;
+} cvni_store;
+
+/* One factor of a transform of >>winograd on lines of CVNI_LINE floats, `count` times: line i of the
+ * result = sum over j of M[i][j] times line j. Steps in floats. */
+#define CVNI_LINE 16
+
+typedef struct cvni_lines {
+    int count;
+    const float *x;
+    ptrdiff_t step, next;       /* to the next line, to the next time */
+    float *y;
+    ptrdiff_t to, y_next;
+} cvni_lines;
+
+/* M: B^T, A^T, A, G, G^T. */
+enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_WINO_TAPS_GRAD };
+
+/* One filter over a plane (>>depthwise). In general from a frame of it:
+ *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
+ * where of a row of x columns up to a multiple of a vector are read. Or, `side` not 0, from the
+ * plane x [H, W] itself, which zeros surround:
+ *   y[r*ldy + c] (+)= act(bias + sum over i, k of w[i*side + k]*x[r + i - top][c + k - left]) */
+typedef struct cvni_stencil {
+    int rows, cols;             /* of y */
+    int side;
+    int H, W, top, left;
+    int taps;                   /* side*side, or any number */
+    int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
+    const float *x, *w;         /* w: [taps] */
+    const int *at;              /* [taps] */
+    ptrdiff_t pitch, ldy;
+    float *y;
+    int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
+    float bias, slope, ceiling;
+} cvni_stencil;
 
 #define CVNI_DOTS_ROWS 4
 #define CVNI_DOTS_COLS 6
@@ -2367,17 +2504,25 @@ typedef struct cvni_kernels {
     int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
     int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
+    /* the same where row k of b lies at b + k*b_k + at[k] */
+    void (*tile_at)(const cvni_tile *t, const int *at);
+    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j], i < mr; cols: multiple of unit */
+    void (*tile_turned)(const cvni_tile *t, const int *row, const int *at);
+    /* bias, sum and activation on the way to an image */
+    void (*store_rows)(const cvni_store *s);
     /* out[k*width + i] = p[i*step + k], i < lines */
     void (*pack_rows)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
+    void (*wino[5])(const cvni_lines *s);
     /* c[rows x cols] += row_bias, col_bias (or NULL); then leaky relu where activate */
     void (*finish)(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
                    const float *col_bias, int activate, float slope);
     float (*dot)(int n, const float *a, const float *b);
+    void (*dots)(const cvni_dots *t);
     /* out[c*CVNI_DOTS_ROWS + r] = dot of a + r*a_step, b + c*b_step; r < rows <= CVNI_DOTS_ROWS,
      * c < cols <= dots_cols */
-    void (*dots)(int rows, int cols, int n, const float *a, ptrdiff_t a_step, const float *b,
+    void (*line_dots)(int rows, int cols, int n, const float *a, ptrdiff_t a_step, const float *b,
                  ptrdiff_t b_step, float *out);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
@@ -2392,16 +2537,31 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    int side;                   /* largest one that both of these take */
+    void (*stencil)(const cvni_stencil *s);
+    /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
+    void (*stencil_sums)(const cvni_stencil *s, float *sums);
     /* y = e^(x - shift) to 2 units in the last place; also where it is subnormal, 0 or Inf */
     void (*exp)(int n, float shift, const float *x, float *y);
     /* y = 1/(1 + e^-x) to 3 units in the last place; 0 below -88.8 */
     void (*sigmoid)(int n, const float *x, float *y);
     void (*tanh)(int n, const float *x, float *y);      /* to 3 units in the last place */
+    /* v = f[0]*x + f[1] + more, more NULL: none; y = v, but slope*v where v <= 0, f[3] where v > f[3];
+     * slope = f[2] */
+    void (*norm_act)(int n, const float f[4], const float *x, const float *more, float *y);
+    /* g = dy where 0 < v < f[3], else f[2]*dy; v as above, or y where that is not NULL. g NULL: not
+     * stored. sum[0] = sum of g, sum[1] = sum of g*(x - mean) */
+    void (*norm_sums)(int n, const float f[4], float mean, const float *x, const float *y,
+                      const float *dy, float *g, float sum[2]);
     /* dx = f[0]*dy + f[1]*(x - f[2]) + f[3] */
     void (*norm_grad)(int n, const float f[4], const float *x, const float *dy, float *dx, int add);
     /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
     void (*adam)(int n, const float f[8], const float *g, float *w, float *m, float *v,
                  float *most);
+    /* one step of SGD; f: cvni_sgd_range. v: momentum, or NULL */
+    void (*sgd)(int n, const float f[5], const float *g, float *w, float *v);
+    /* cvni_philox of 16 counters one after the other, the first word counting */
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64]);
 } cvni_kernels;
 
 struct cvn_net {
@@ -2409,6 +2569,7 @@ struct cvn_net {
     const cvni_kernels *k;
     const char *conv_way;       /* tests: the way of convolution to take where it can; or NULL */
     int threads;
+    struct cvni_crew *crew;     /* >>threads; or NULL */
     cvni_record *records;
     const char *scope;          /* prefix of names, a record; "" outside of all */
     cvn_net *parent;            /* cvn_share: owner of the weights */
@@ -2465,7 +2626,7 @@ struct cvn_net {
     uint64_t optimizer_step;
     cvni_fit_state fit;
     float *best;                /* parameters of the best epoch while cvn_fit keeps them */
-    cvn_history *history;
+    struct cvn_history *history;
     int history_count, history_capacity;
 };
 
@@ -2675,15 +2836,21 @@ static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
+static void cvni_random_counter(unsigned stream, uint64_t step, uint32_t id, uint32_t index,
+                                uint32_t counter[4])
+{
+    counter[0] = index;
+    counter[1] = id;
+    counter[2] = (uint32_t)step;
+    counter[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+}
+
 /* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at
  * `step`. */
 static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index,
                          uint32_t out[4])
 {
-    out[0] = index;
-    out[1] = id;
-    out[2] = (uint32_t)step;
-    out[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+    cvni_random_counter(stream, step, id, index, out);
     cvni_philox(out, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
@@ -2739,7 +2906,16 @@ static float cvni_normal(cvni_rng *r)
  * ==============================================================================================
  *   A job is a number of independent tasks; each task's result depends on the task alone, never on
  *   who runs it, so the number of threads does not change a bit. `cost` is the whole job in
- *   floating-point operations: a job that is cheaper than waking a thread stays on this one. */
+ *   floating-point operations: a job that is cheaper than waking a thread stays on this one.
+ *
+ *   With OpenMP on Unix a net has a crew: threads - 1 helpers, started by the first job that pays.
+ *   Worker w has the tasks [w/workers, (w + 1)/workers), the same ones in each layer, so that its
+ *   caches hold them, in CVNI_PIECES pieces; who is done with his takes pieces of the others. The
+ *   caller waits for pieces that helpers have begun, never for a helper that has not come: where
+ *   other processes have the processors, it does the work itself. A helper looks out for work for
+ *   CVNI_LOOKS pauses, then sleeps. libgomp's barrier instead, each layer's end, waits for threads
+ *   that have no processor, or, passive, lets them fall asleep between two layers.
+ *                                                                      tested: tests/test_core.c */
 
 #define CVNI_COST_PER_WORKER 100000.0
 
@@ -2749,12 +2925,195 @@ typedef struct cvni_spread {
     int tasks, workers;
 } cvni_spread;
 
+/* Part `part` of `parts` of the tasks. */
+static void cvni_run_range(const cvni_spread *s, int64_t part, int64_t parts, int worker)
+{
+    const int begin = (int)(s->tasks * part / parts);
+    const int end = (int)(s->tasks * (part + 1) / parts);
+    if (begin < end) s->job(s->context, begin, end, worker);
+}
+
+#ifdef CVNI_CREW
+
+#define CVNI_PIECES 4
+#define CVNI_LOOKS 4000         /* 65 us on Zen 5; more than lies between two layers */
+
+typedef struct cvni_helper {
+    struct cvni_crew *pool;
+    pthread_t thread;
+    int number;                 /* as worker; the caller is 0 */
+    int next;                   /* piece of worker number - 1 that is not taken yet */
+    char apart[104];            /* the counters lie on cache lines of their own */
+} cvni_helper;
+
+/* Words that several threads write are read and written by __atomic_ functions. */
+typedef struct cvni_crew {
+    const cvni_spread *spread;  /* the job; valid for helpers that are inside */
+    int door;                   /* 1: open; + 2 for each helper inside */
+    unsigned jobs;              /* opened so far */
+    int sleeping;               /* helpers that wait for `work` and that nobody woke */
+    int quit;
+    int helpers;                /* started */
+    long process;               /* that started them, or 0: a fork of it has none */
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    cvni_helper helper[1];      /* one more than helpers: [w].next belongs to worker w */
+} cvni_crew;
+
+static void cvni_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb");
+#endif
+}
+
+static void cvni_take_pieces(cvni_crew *p, const cvni_spread *s, int worker)
+{
+    for (int k = 0; k < s->workers; k++) {
+        const int64_t owner = (worker + k) % s->workers;
+        int *next = &p->helper[owner].next;
+        int piece;
+        while ((piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < CVNI_PIECES)
+            cvni_run_range(s, owner * CVNI_PIECES + piece, (int64_t)s->workers * CVNI_PIECES,
+                           worker);
+    }
+}
+
+/* Waits for a job other than the one seen; 0 when the crew is dismissed. */
+static int cvni_await_job(cvni_crew *p, unsigned *seen)
+{
+    for (int look = 0; look < CVNI_LOOKS; look++) {
+        if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) != *seen) break;
+        cvni_pause();
+    }
+    if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) == *seen) {
+        pthread_mutex_lock(&p->mutex);
+        __atomic_fetch_add(&p->sleeping, 1, __ATOMIC_SEQ_CST);      /* then jobs: cvni_open_job */
+        while (__atomic_load_n(&p->jobs, __ATOMIC_SEQ_CST) == *seen)
+            pthread_cond_wait(&p->work, &p->mutex);
+        pthread_mutex_unlock(&p->mutex);
+    }
+    *seen = __atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE);
+    return !__atomic_load_n(&p->quit, __ATOMIC_ACQUIRE);
+}
+
+static void *cvni_help(void *argument)
+{
+    const cvni_helper *self = (const cvni_helper *)argument;
+    cvni_crew *p = self->pool;
+    unsigned seen = 0;
+    while (cvni_await_job(p, &seen)) {
+        int door = __atomic_load_n(&p->door, __ATOMIC_RELAXED);
+        while (door & 1) {      /* through it, unless it closes meanwhile */
+            if (!__atomic_compare_exchange_n(&p->door, &door, door + 2, 1, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_RELAXED))
+                continue;
+            if (self->number < p->spread->workers) cvni_take_pieces(p, p->spread, self->number);
+            __atomic_fetch_sub(&p->door, 2, __ATOMIC_RELEASE);
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* Tells the helpers of a job; the sleeping ones hear it before or after they lie down. */
+static void cvni_open_job(cvni_crew *p)
+{
+    __atomic_fetch_add(&p->jobs, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&p->sleeping, __ATOMIC_SEQ_CST)) return;
+    pthread_mutex_lock(&p->mutex);
+    __atomic_store_n(&p->sleeping, 0, __ATOMIC_RELAXED);
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void cvni_crew_run(cvni_crew *p, const cvni_spread *s)
+{
+    p->spread = s;
+    for (int w = 0; w < s->workers; w++) __atomic_store_n(&p->helper[w].next, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->door, 1, __ATOMIC_RELEASE);
+    cvni_open_job(p);
+    cvni_take_pieces(p, s, 0);
+    __atomic_fetch_sub(&p->door, 1, __ATOMIC_RELAXED);
+    for (int look = 0; __atomic_load_n(&p->door, __ATOMIC_ACQUIRE); look++) {
+        if (look < CVNI_LOOKS) cvni_pause();
+        else sched_yield();     /* they may need this processor */
+    }
+}
+
+static void cvni_start_helpers(cvni_crew *p, int count)
+{
+    p->process = (long)getpid();
+    for (int i = 0; i < count; i++) {
+        cvni_helper *h = &p->helper[i];
+        h->pool = p;
+        h->number = i + 1;
+        if (pthread_create(&h->thread, NULL, cvni_help, h)) return;
+        p->helpers++;
+    }
+}
+
+static void cvni_new_crew(cvn_net *net)
+{
+    const size_t bytes = sizeof(cvni_crew) + (size_t)(net->threads - 1) * sizeof(cvni_helper);
+    if (net->threads < 2 || net->desc.parallel_for) return;
+    net->crew = (cvni_crew *)cvni_alloc(net, bytes);
+    if (!net->crew) {
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads",
+                        net->threads);
+        return;
+    }
+    memset(net->crew, 0, bytes);
+    pthread_mutex_init(&net->crew->mutex, NULL);
+    pthread_cond_init(&net->crew->work, NULL);
+}
+
+static void cvni_free_crew(cvn_net *net)
+{
+    cvni_crew *p = net->crew;
+    if (!p) return;
+    if (!p->process || p->process == (long)getpid()) {
+        __atomic_store_n(&p->quit, 1, __ATOMIC_RELEASE);
+        cvni_open_job(p);
+        for (int i = 0; i < p->helpers; i++) pthread_join(p->helper[i].thread, NULL);
+        pthread_cond_destroy(&p->work);
+        pthread_mutex_destroy(&p->mutex);
+    }
+    cvni_free(net, p);
+}
+
+/* Inside a parallel region of the caller all processors have work already. */
+static void cvni_spread_out(cvn_net *net, cvni_spread *s)
+{
+    cvni_crew *p = net->crew;
+    if (p && !p->process) cvni_start_helpers(p, net->threads - 1);
+    if (p && p->helpers && !omp_in_parallel()) cvni_crew_run(p, s);
+    else s->job(s->context, 0, s->tasks, 0);
+}
+
+#else
+
+static void cvni_new_crew(cvn_net *net) { (void)net; }
+static void cvni_free_crew(cvn_net *net) { (void)net; }
+
+static void cvni_spread_out(cvn_net *net, cvni_spread *s)
+{
+    int w;
+    (void)net;
+#ifdef CVNI_OPENMP
+    #pragma omp parallel for schedule(static) num_threads(s->workers)
+#endif
+    for (w = 0; w < s->workers; w++) cvni_run_range(s, w, s->workers, w);
+}
+
+#endif
+
 static void cvni_run_part(void *context, int w)
 {
     const cvni_spread *s = (const cvni_spread *)context;
-    const int begin = (int)((int64_t)s->tasks * w / s->workers);
-    const int end = (int)((int64_t)s->tasks * (w + 1) / s->workers);
-    s->job(s->context, begin, end, w);
+    cvni_run_range(s, w, s->workers, w);
 }
 
 static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job, void *context)
@@ -2767,19 +3126,10 @@ static void cvni_parallel_for(cvn_net *net, int tasks, double cost, cvni_job job
     if (cost < CVNI_COST_PER_WORKER * s.workers)
         s.workers = cvni_max(1, (int)(cost / CVNI_COST_PER_WORKER));
     if (tasks <= 0) return;
-    if (s.workers == 1) {
-        job(context, 0, tasks, 0);
-    } else if (net->desc.parallel_for) {
+    if (s.workers == 1) job(context, 0, tasks, 0);
+    else if (net->desc.parallel_for)
         net->desc.parallel_for(net->desc.parallel_user, s.workers, cvni_run_part, &s);
-    } else {
-#ifdef CVNI_OPENMP
-        int w;
-        #pragma omp parallel for schedule(static) num_threads(s.workers)
-        for (w = 0; w < s.workers; w++) cvni_run_part(&s, w);
-#else
-        for (int w = 0; w < s.workers; w++) cvni_run_part(&s, w);
-#endif
-    }
+    else cvni_spread_out(net, &s);
 }
 
 static int cvni_default_threads(const cvn_desc *desc)
@@ -2906,13 +3256,16 @@ cvn_net *cvn_create(const cvn_desc *desc)
     net->scope = "";
     net->shape_batch = 1;
     net->loss = NAN;
+#ifndef CONVNET_NO_TRAIN
     net->optimizer = cvn_adam(1e-3f);
+#endif
     net->k = cvni_find_kernels(d.isa);
     if (!net->k) {
         net->k = cvni_find_kernels("c");
         cvni_graph_fail(net, CVN_ERROR_UNSUPPORTED,
                         "cvn_create: this CPU or build has no kernels \"%s\"", d.isa ? d.isa : "");
     }
+    cvni_new_crew(net);
     return net;
 }
 
@@ -2930,6 +3283,7 @@ void cvn_destroy(cvn_net *net)
 {
     cvni_record *r;
     if (!net) return;
+    cvni_free_crew(net);
     cvni_release_arena(net);
     cvni_free(net, net->best);
     cvni_free(net, net->history);
@@ -3418,11 +3772,13 @@ float *cvn_flat_parameters(cvn_net *net, size_t *count)
     return net ? cvni_all_weights(net) : NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->grads ? net->trainable : 0;
     return net ? net->grads : NULL;
 }
+#endif
 
 /* Changes whenever the weights do; never 0 in a net that is built. */
 static uint64_t cvni_weights_version(const cvn_net *net)
@@ -3674,6 +4030,9 @@ static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: 
 static int cvni_is_batchnorm(const cvni_layer *l);          /* >>norm */
 static int cvni_is_relu(const cvni_layer *l);               /* >>act: relu or leaky relu */
 static float cvni_relu_slope(const cvni_layer *l);
+static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu6 */
+static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -3695,7 +4054,11 @@ static int cvni_param_frozen(const cvn_net *net, const cvni_param *p)
     return net->layers[p->layer].frozen;
 }
 
+#ifdef CONVNET_NO_TRAIN
+static int cvni_optimizer_slots(const cvn_optimizer *o) { return o ? 0 : 0; }
+#else
 static int cvni_optimizer_slots(const cvn_optimizer *o);    /* >>optim: state arrays */
+#endif
 static size_t cvni_spectral_bytes(const cvn_net *net, const cvni_layer *l);     /* >>spectral */
 
 static void cvni_free_plan(cvn_net *net, cvni_plan *plan)
@@ -3825,13 +4188,61 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
-/* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the
- * backward pass. */
-static int cvni_may_overwrite(const cvni_planner *p, int id)
+/* May the layer that computes x do layer `id`, which reads x, as well? */
+static int cvni_may_join(const cvni_planner *p, int id, int x)
 {
     const cvn_net *net = p->net;
     const cvni_place *places = p->plan->places;
-    int x = net->layers[id].input[0];
+    return p->readers[x] == 1 && !cvni_is_kept(net, x) && !net->layers[x].want_grad &&
+           !net->layers[id].want_grad && places[id].grad == places[x].grad &&
+           places[id].segment == places[x].segment && places[id].again == places[x].again;
+}
+
+/* Does a layer between `first` and `last` read x? */
+static int cvni_read_between(const cvni_planner *p, int x, int first, int last)
+{
+    const cvn_net *net = p->net;
+    for (int c = first + 1; c < last; c++)
+        for (int i = 0; i < net->layers[c].inputs; i++)
+            if (net->layers[c].input[i] == x) return 1;
+    return 0;
+}
+
+/* A batch norm does what follows it, both passes: + residual, then relu, leaky relu or relu6, where
+ * nobody else reads what lies between. The residual must be there when the norm runs, and no
+ * gradient may reach it between the turn of the sum and that of the norm. */
+static void cvni_plan_norms(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int sum = cvni_is_add(net, l);
+        int x, norm;
+        if (places[id].skip || !p->live[id] || (!sum && !cvni_is_clamp(l))) continue;
+        x = sum ? cvni_max(l->input[0], l->input[1]) : l->input[0];
+        norm = places[x].by ? places[x].by : x;
+        if (!cvni_is_batchnorm(&net->layers[norm]) || places[norm].skip ||
+            places[norm].activation || !cvni_may_join(p, id, x))
+            continue;
+        if (sum) {
+            const int residual = cvni_min(l->input[0], l->input[1]);
+            if (places[norm].residual || cvni_read_between(p, residual, norm, id)) continue;
+            places[norm].residual = residual;
+        } else {
+            places[norm].activation = id;
+        }
+        places[id].by = norm;
+        places[id].skip = 1;
+    }
+}
+
+/* May layer `id` write its value where its input x lies? Nobody else reads that value, now or in
+ * the backward pass. */
+static int cvni_may_overwrite(const cvni_planner *p, int id, int x)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
     if (p->train && places[id].grad && net->layers[id].op->flags & CVNI_USES_X) return 0;
     for (;;) {
         const cvni_layer *l = &net->layers[x];
@@ -3852,8 +4263,10 @@ static int cvni_last_use(const cvni_planner *p, int id, int again)
     const cvni_layer *l = &net->layers[id];
     const int backward = p->train && (again || !p->dropped[id]);
     int last = again ? p->again[id] : p->forward[id];
+    const int by = places[id].by;
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y) last = p->backward[id];
+    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y)
+        last = p->backward[by ? by : id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -3977,6 +4390,29 @@ static int cvni_plan_layer_again(const cvni_planner *p, int id)
     return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
+/* The input that layer `id` overwrites, or 0; a sum either of its two. */
+static int cvni_plan_in_place(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    const int sum = cvni_is_add(p->net, l);
+    for (int i = 0; (sum || l->op->flags & CVNI_INPLACE) && i < 1 + sum; i++)
+        if (cvni_may_overwrite(p, id, l->input[i])) return l->input[i];
+    return 0;
+}
+
+/* A convolution or dense layer of a training plan applies the relu behind it when it stores its
+ * value, if that one works in place anyway; the backward pass is the relu's own. */
+static void cvni_plan_store(const cvni_planner *p, int id)
+{
+    const int x = p->net->layers[id].input[0];
+    cvni_place *places = p->plan->places;
+    if (places[id].skip || !cvni_can_fold(&p->net->layers[x]) ||
+        places[id].again != places[x].again)
+        return;
+    places[x].activation = id;
+    places[id].skip = 1;
+}
+
 static int cvni_plan_values(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -3989,9 +4425,10 @@ static int cvni_plan_values(const cvni_planner *p)
             place->skip = 1;
             continue;
         }
-        if (place->skip || l->op->flags & CVNI_VIEW ||
-            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
-            p->alias[id] = l->input[0];
+        if (place->by) p->alias[id] = place->by;
+        else if (place->skip || l->op->flags & CVNI_VIEW) p->alias[id] = l->input[0];
+        else p->alias[id] = cvni_plan_in_place(p, id);
+        if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
         if (!p->train)
@@ -4030,6 +4467,23 @@ static int cvni_first_gradient(const cvni_planner *p, int id)
     return p->backward[id];
 }
 
+/* The gradient of an input of `id` may lie in the same memory; of a sum that of either one. */
+static void cvni_share_gradient(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_layer *l = &net->layers[id];
+    cvni_place *places = p->plan->places;
+    const int sum = cvni_is_add(net, l);
+    for (int i = 0; (sum || l->op->flags & CVNI_INPLACE_GRAD) && i < 1 + sum; i++) {
+        const int x = l->input[i];
+        if (!places[x].grad || p->readers[x] != 1 || net->layers[x].want_grad ||
+            net->layers[x].loss_weight != 0)
+            continue;
+        places[x].dy = places[id].dy;
+        return;
+    }
+}
+
 static int cvni_plan_node_gradients(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -4040,6 +4494,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
         const int wanted = l->want_grad || net->desc.keep_all;
         const int step = p->backward[id];
         if (!place->grad) continue;
+        if (place->by && place->dy < 0) place->dy = plan->places[place->by].dy;
         if (place->dy < 0)
             place->dy = cvni_add_buffer(net, plan,
                                         cvni_mul_size(cvni_elements(l->shape), sizeof(float)),
@@ -4052,13 +4507,11 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
                                                  net->params[l->param[0]].count * sizeof(float),
                                                  step, step);
         if (place->dy == -2 || place->work_backward == -2 || place->normed_grad == -2) return 0;
-        /* the gradient of x may lie in the same memory */
-        if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
-            const int x = l->input[0];
-            if (plan->places[x].grad && p->readers[x] == 1 && !net->layers[x].want_grad &&
-                net->layers[x].loss_weight == 0)
-                plan->places[x].dy = place->dy;
+        if (place->by) {
+            plan->places[place->by].dy = place->dy;
+            continue;
         }
+        if (!wanted) cvni_share_gradient(p, id);
     }
     return 1;
 }
@@ -4189,6 +4642,7 @@ static int cvni_plan_layers(cvni_planner *p)
             p->readers[net->layers[id].input[i]]++;
     if (p->train) cvni_plan_again(p);
     else cvni_plan_fusion(p);
+    cvni_plan_norms(p);
     cvni_plan_steps(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
@@ -4445,6 +4899,11 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
     if (mode < 1 || mode > 3)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
                          "cvn_build: mode %d is not CVN_TRAIN or CVN_INFER", mode);
+#ifdef CONVNET_NO_TRAIN
+    if (mode & CVN_TRAIN)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                         "no plan for training: convnet.h was compiled with CONVNET_NO_TRAIN");
+#endif
     if (net->layer_count < 2)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
     if (net->parent && !net->parent->mode)
@@ -4486,6 +4945,7 @@ static cvn_result cvni_plan_anew(cvn_net *net)
 
 static int cvni_plan_mode(int mode) { return mode & CVN_TRAIN ? CVN_TRAIN : CVN_INFER; }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_build(cvn_net *net, int max_batch)
 {
     cvn_result result;
@@ -4498,6 +4958,7 @@ cvn_result cvn_build(cvn_net *net, int max_batch)
                        "that is not frozen");
     return result;
 }
+#endif
 
 cvn_result cvn_build_infer(cvn_net *net, int max_batch)
 {
@@ -4606,6 +5067,7 @@ float *cvn_value(cvn_net *net, cvn_node node)
     return NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float *cvn_gradient(cvn_net *net, cvn_node node)
 {
     const cvni_layer *l;
@@ -4621,6 +5083,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
               l->name);
     return NULL;
 }
+#endif
 
 CVNI_COLD_END
 
@@ -4701,6 +5164,7 @@ cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n
     return cvni_write_input(net, input, labels, n, 1, "cvn_set_labels");
 }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_set_sample_weights", 1);
@@ -4721,6 +5185,7 @@ cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
     net->forward_done = 0;
     return CVN_OK;
 }
+#endif
 
 static void cvni_refold(cvn_net *net);      /* >>norm */
 
@@ -4801,11 +5266,13 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 cvn_result cvn_forward(cvn_net *net)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_forward", 1);
     return result == CVN_OK ? cvni_run(net, 1, 1) : result;
 }
+#endif
 
 cvn_result cvn_forward_eval(cvn_net *net)
 {
@@ -4813,6 +5280,7 @@ cvn_result cvn_forward_eval(cvn_net *net)
     return result == CVN_OK ? cvni_run(net, 0, 0) : result;
 }
 
+#ifndef CONVNET_NO_TRAIN
 float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
@@ -4830,7 +5298,8 @@ static void cvni_run_again(cvn_net *net, int segment, int predicted)
         cvni_layer *l = &net->layers[id];
         if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
-        l->op->forward(net, l);         /* with the spectral norm of the first time */
+        if (!l->place.skip) l->op->forward(net, l);     /* with the spectral norm of the first
+                                                         * time */
     }
     net->again = 0;
 }
@@ -4848,7 +5317,8 @@ static void cvni_run_backward(cvn_net *net)
             if (segment) cvni_run_again(net, segment, predicted);
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
-        cvni_backward_layer(net, l);
+        if (l->place.by) net->layers[l->place.by].grad_written = 1;
+        else cvni_backward_layer(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -4908,6 +5378,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     cvni_run_backward(net);
     return CVN_OK;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
 {
@@ -5491,7 +5962,6 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int in_place = b->p != b->packed;
     const int far = in_place && b->k > CVNI_NEAR;   /* no prefetcher follows such steps */
     const int last = in_place ? cvni_last_lines(ns, kern->nr, kern->unit) : ns % kern->nr;
-    const int some = ms > 2 * kern->mr ? 1 : ms > kern->mr ? 2 : 3;     /* of three vectors */
     ptrdiff_t b_line;
     cvni_tile t;
     t.k = ks;
@@ -5504,8 +5974,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = kern->nr + i / kern->mr * some * kern->unit;
-            t.fetch = far && t.ahead < 2 * kern->nr && g->n - n0 - j >= 2 * kern->nr ? some : 0;
+            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
     }
@@ -5583,8 +6052,8 @@ static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                 const int c = cvni_min(cols, count - j);
                 for (int i = part; i < end; i += CVNI_DOTS_ROWS) {
                     const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
-                    kern->dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
-                               b + j * b_step, b_step, dots);
+                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k,
+                                    many->line_step, b + j * b_step, b_step, dots);
                     cvni_dots_store(rows, c, dots, g->add || k > 0,
                                     g->c + i * i_step + (j0 + j) * j_step, i_step, j_step);
                 }
@@ -5760,6 +6229,7 @@ typedef struct cvni_phase {
 typedef struct cvni_conv {
     const cvni_conv_desc *d;
     int N, C, M;
+    int most;                           /* images of a full batch: what needs() and takes() go by */
     int G, CG, MG;                      /* groups, channels and filters of one */
     cvni_axis axis[3];
     int H, W, OH, OW, BH, BW, KH, KW;   /* rows and columns of the big image, the small one, the
@@ -5850,6 +6320,12 @@ static cvni_axis cvni_conv_axis_of(const cvni_conv_desc *d, int i, cvn_shape big
     return a;
 }
 
+/* First axis of a value when the batch is as large as planned. */
+static int cvni_most_images(const cvn_net *net, const cvni_layer *x)
+{
+    return x->per_batch ? x->shape.dim[0] : x->samples * net->shape_batch;
+}
+
 static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
@@ -5861,6 +6337,7 @@ static cvni_conv cvni_conv_of(const cvn_net *net, const cvni_layer *l)
     memset(&c, 0, sizeof c);
     c.d = d;
     c.N = x.dim[0];
+    c.most = cvni_most_images(net, cvni_in(net, l, 0));
     c.C = big.dim[1];
     c.M = small.dim[1];
     c.G = d->groups;
@@ -6207,6 +6684,8 @@ struct cvni_conv_job {
     float *to;                          /* image or weights that it makes */
     int add;                            /* to += instead of to = */
     const float *weight, *bias;         /* bias: NULL for none */
+    float *bias_to;                     /* gradient of the bias that is still to be added to, or
+                                         * NULL */
     const cvni_layer *act;              /* activation on the store, or NULL; down alone */
 };
 
@@ -6447,79 +6926,11 @@ static void cvni_conv_up(cvni_conv_job *j, double cost)
     cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
 }
 
-/* Slices of the batch in the product of the weights: enough for a few threads where the product
- * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
- * threads. */
-static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
-{
-    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
-    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
-}
-
-static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    const int blocks = j->blocks.rows * j->blocks.cols;
-    const int positions = c->OH * c->OW;
-    for (int t = begin; t < end; t++) {
-        const int slice = t / blocks / c->G;
-        const int g = t / blocks % c->G;
-        const int n0 = (int)((int64_t)c->N * slice / j->slices);
-        const int n1 = (int)((int64_t)c->N * (slice + 1) / j->slices);
-        cvni_gemm p;
-        memset(&p, 0, sizeof p);
-        p.m = c->MG;
-        p.n = c->K;
-        p.k = positions;
-        p.ldc = c->K;
-        p.c = (j->slices > 1 ? (float *)j->work + (ptrdiff_t)slice * c->M * c->K
-                             : j->to) +
-              (ptrdiff_t)g * c->MG * c->K;
-        for (int n = n0; n < n1; n++) {
-            const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
-            p.a = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), positions, 1);
-            p.b = cvni_conv_operand(c, &patches, 1);
-            p.add = n > n0 || j->slices == 1;
-            cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
-        }
-    }
-}
-
-/* to += the slices, in order; tasks are filters. */
-static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const int K = j->c.K;
-    (void)worker;
-    for (int f = begin; f < end; f++) {
-        float *dw = j->to + (ptrdiff_t)f * K;
-        for (int s = 0; s < j->slices; s++)
-            j->net->k->add(K, dw,
-                           (const float *)j->work + ((ptrdiff_t)s * j->c.M + f) * K,
-                           dw);
-    }
-}
-
-static void cvni_conv_weight(cvni_conv_job *j, double cost)
-{
-    const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    j->slices = cvni_conv_slices(net, c);
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
-                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
-    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_weight_part, j);
-    if (j->slices > 1)
-        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
-}
-
 static int cvni_conv_gemm_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
     (void)net;
     (void)c;
-    (void)pass;
-    return CVNI_CHOSEN;
+    return pass == CVNI_WEIGHTS ? CVNI_CANNOT : CVNI_CHOSEN;
 }
 
 static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -6529,11 +6940,6 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
-    } else if (pass == CVNI_WEIGHTS) {
-        const int slices = cvni_conv_slices(net, c);
-        n->scratch = cvni_gemm_scratch(kern, c->MG, c->K, c->OH * c->OW);
-        if (slices > 1)
-            n->work = cvni_mul_size((size_t)slices * (size_t)c->M, (size_t)c->K * sizeof(float));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -6550,34 +6956,2506 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
-    else if (pass == CVNI_UP) cvni_conv_up(j, cost);
-    else cvni_conv_weight(j, cost);
+    else cvni_conv_up(j, cost);
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
                                              NULL, cvni_conv_gemm_run };
 
 /* ================================================================================================
+ * >>frames   padded copies of images in which every tap finds its positions side by side
+ * ==============================================================================================
+ *   A frame holds channels of some images, padded and split by the phases (a, b) of the stride:
+ *
+ *     frame[c][a][b][n][i][j] = x[n][c][(row0 + i)*stride_h + a - pad_h]
+ *                                      [(col0 + j)*stride_w + b - pad_w]      0 outside of x
+ *
+ *   Position (n, row0 + i, col0 + j) of the small image is the flat index p = (n*rows + i)*cols + j
+ *   (rows, cols: the pitches), and what it reads at a displacement (dh, dw) = (kh, kw)*dilation of
+ *   channel c is frame[at + p] with
+ *
+ *     at = ((c*phases_h + dh % stride_h)*phases_w + dw % stride_w)*plane
+ *          + dh/stride_h*cols + dw/stride_w                            plane = images*rows*cols
+ *
+ *   So vectors run along positions, over the ends of rows and images, and nothing is packed tap by
+ *   tap. Between the positions lie some that do not exist (i or j beyond the small image): what is
+ *   computed there is left out on the store.
+ *
+ *   With zero padding the zeros in front of a row (or an image) are also those behind the one
+ *   before: 8x8 under a 3x3 kernel with a pad of 1 has pitches 9 and 9. A frame ends with what the
+ *   last image shares with no other and CVNI_FRAME_SLACK zeros for vectors that read over the end.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_FRAME_SLACK 64
+
+/* One axis: what the convolution says, and the cut that cvni_frame_cut made. */
+typedef struct cvni_frame_axis {
+    int stride, phases;         /* phases that some tap reaches */
+    int size, pad;              /* of the image; in front of it, may be negative */
+    int reach;                  /* largest displacement of a tap */
+    int positions;              /* of the small image */
+    int first, count;           /* the cut: positions [first, first + count) */
+    int pitch;                  /* entries from row to row, image to image */
+    int shared;                 /* entries that a row (image) reads of the next one */
+} cvni_frame_axis;
+
+typedef struct cvni_frame {
+    cvni_frame_axis h, w;
+    cvn_pad_mode mode;
+    int images;
+    ptrdiff_t plane;            /* floats of one phase of one channel */
+} cvni_frame;
+
+static cvni_frame_axis cvni_frame_axis_of(const cvni_axis *a)
+{
+    cvni_frame_axis f;
+    memset(&f, 0, sizeof f);
+    f.stride = a->stride;
+    f.reach = (a->kernel - 1) * a->dilation;
+    f.phases = cvni_min(a->stride, f.reach + 1);
+    f.size = a->big;
+    f.pad = a->pad;
+    f.positions = a->small;
+    return f;
+}
+
+/* Frames of the big image of a convolution without depth; not cut yet. */
+static cvni_frame cvni_frame_of(const cvni_conv *c)
+{
+    cvni_frame f;
+    memset(&f, 0, sizeof f);
+    f.h = cvni_frame_axis_of(&c->axis[1]);
+    f.w = cvni_frame_axis_of(&c->axis[2]);
+    f.mode = c->d->pad_mode;
+    return f;
+}
+
+static void cvni_frame_cut_axis(cvni_frame_axis *a, int first, int count, int share)
+{
+    const int need = count + a->reach / a->stride;
+    int shared = share && count == a->positions ? need : 0;
+    for (int p = 0; p < a->phases; p++) {
+        const int last = a->size - 1 + a->pad - p;
+        const int inside = last < 0 ? 0 : last / a->stride + 1;
+        const int lead = cvni_ceil_div(cvni_max(a->pad - p, 0), a->stride);
+        shared = cvni_min(shared, cvni_min(lead, need - inside));
+    }
+    a->first = first;
+    a->count = count;
+    a->pitch = cvni_max(count, need - cvni_max(shared, 0));
+    a->shared = need - a->pitch;
+}
+
+/* Frames for these positions of so many images. */
+static void cvni_frame_cut(cvni_frame *f, int images, int row0, int rows, int col0, int cols)
+{
+    const int share = f->mode == CVN_PAD_ZERO;
+    cvni_frame_cut_axis(&f->h, row0, rows, share);
+    cvni_frame_cut_axis(&f->w, col0, cols, share);
+    f->images = images;
+    f->plane = (ptrdiff_t)images * f->h.pitch * f->w.pitch;
+}
+
+/* Floats from channel to channel. */
+static ptrdiff_t cvni_frame_channel(const cvni_frame *f)
+{
+    return f->h.phases * f->w.phases * f->plane;
+}
+
+/* What a displaced position reads, from the first float of its channel. */
+static ptrdiff_t cvni_frame_at(const cvni_frame *f, int dh, int dw)
+{
+    const int phase = dh % f->h.stride * f->w.phases + dw % f->w.stride;
+    return phase * f->plane + (ptrdiff_t)(dh / f->h.stride) * f->w.pitch + dw / f->w.stride;
+}
+
+/* Flat positions from the first to the last one that exists. */
+static ptrdiff_t cvni_frame_positions(const cvni_frame *f)
+{
+    return ((ptrdiff_t)(f->images - 1) * f->h.pitch + f->h.count - 1) * f->w.pitch + f->w.count;
+}
+
+/* Floats behind the channels. */
+static ptrdiff_t cvni_frame_tail(const cvni_frame *f)
+{
+    return (ptrdiff_t)f->h.shared * f->w.pitch + f->w.shared + CVNI_FRAME_SLACK;
+}
+
+/* Coordinate in the image of entry 0 of a phase; entries [*begin, *end) lie inside. */
+static int cvni_frame_inside(const cvni_frame_axis *a, int phase, int *begin, int *end)
+{
+    const int at = a->first * a->stride + phase - a->pad;
+    const int last = a->size - 1 - at;
+    *begin = cvni_min(a->pitch, at < 0 ? cvni_ceil_div(-at, a->stride) : 0);
+    *end = cvni_max(*begin, cvni_min(a->pitch, last < 0 ? 0 : last / a->stride + 1));
+    return at;
+}
+
+CVNI_HOT
+static void cvni_frame_pick(int rows, int n, const float *x, ptrdiff_t row_step, int stride,
+                            int pitch, float *out)
+{
+    for (int i = 0; i < rows; i++, x += row_step, out += pitch) {
+        if (stride == 2) for (int j = 0; j < n; j++) out[j] = x[2 * j];
+        else for (int j = 0; j < n; j++) out[j] = x[(ptrdiff_t)j * stride];
+    }
+}
+
+/* Mirrored or repeated padding of one phase of an image: all entries outside of rows [i0, i1),
+ * columns [j0, j1), whose coordinates begin at (y0, x0). */
+static void cvni_frame_mirror(const cvni_frame *f, int y0, int i0, int i1, int x0, int j0, int j1,
+                              const float *x, ptrdiff_t row_step, float *out)
+{
+    for (int i = 0; i < f->h.pitch; i++, out += f->w.pitch) {
+        const int r = cvni_pad_index(y0 + i * f->h.stride, f->h.size, f->mode);
+        if (r < 0 || r >= f->h.size) continue;
+        for (int j = 0; j < f->w.pitch; j++) {
+            const int k = cvni_pad_index(x0 + j * f->w.stride, f->w.size, f->mode);
+            if (i >= i0 && i < i1 && j >= j0 && j < j1) j = j1 - 1;
+            else if (k >= 0 && k < f->w.size) out[j] = x[r * row_step + k];
+        }
+    }
+}
+
+/* One phase of one image of one channel. */
+static void cvni_frame_phase(const cvni_kernels *kern, const cvni_frame *f, int a, int b,
+                             const float *x, ptrdiff_t row_step, float *out)
+{
+    const int pitch = f->w.pitch;
+    int i0, i1, j0, j1;
+    const int y0 = cvni_frame_inside(&f->h, a, &i0, &i1);
+    const int x0 = cvni_frame_inside(&f->w, b, &j0, &j1);
+    const float *from = x + (y0 + (ptrdiff_t)i0 * f->h.stride) * row_step + x0 + j0 * f->w.stride;
+    float *to = out + (ptrdiff_t)i0 * pitch + j0;
+    float *end = out + (ptrdiff_t)f->h.pitch * pitch;
+    if (i0 == i1 || j0 == j1) {
+        cvni_zero(out, (size_t)(end - out));
+    } else {
+        cvni_zero(out, (size_t)(to - out));
+        for (int i = i0; j1 - j0 < pitch && i < i1 - 1; i++)    /* to the next row's first inside */
+            for (int j = j1; j < pitch + j0; j++) out[(ptrdiff_t)i * pitch + j] = 0;
+        cvni_zero(out + (ptrdiff_t)(i1 - 1) * pitch + j1,
+                  (size_t)(end - out - (ptrdiff_t)(i1 - 1) * pitch - j1));
+        if (f->w.stride == 1)
+            kern->pack_columns(j1 - j0, i1 - i0, from, row_step * f->h.stride, pitch, to);
+        else cvni_frame_pick(i1 - i0, j1 - j0, from, row_step * f->h.stride, f->w.stride, pitch, to);
+    }
+    if (f->mode != CVN_PAD_ZERO)
+        cvni_frame_mirror(f, y0, i0, i1, x0, j0, j1, x, row_step, out);
+}
+
+/* x: the first channel of the first image; steps in floats. out has room for `channels` times
+ * cvni_frame_channel and cvni_frame_tail. */
+static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const float *x,
+                            ptrdiff_t image_step, ptrdiff_t channel_step, ptrdiff_t row_step,
+                            int channels, float *out)
+{
+    const int phases = f->h.phases * f->w.phases;
+    for (int n = 0; n < f->images; n++) {
+        float *to = out + (ptrdiff_t)n * f->h.pitch * f->w.pitch;
+        for (int c = 0; c < channels; c++)
+            for (int i = 0; i < phases; i++, to += f->plane)
+                cvni_frame_phase(kern, f, i / f->w.phases, i % f->w.phases,
+                                 x + n * image_step + c * channel_step, row_step, to);
+    }
+    cvni_zero(out + channels * phases * f->plane, (size_t)cvni_frame_tail(f));
+}
+
+/* ================================================================================================
+ * >>conv-direct   direct convolution from frames: down and up, one dimension or two
+ * ==============================================================================================
+ *   Both are one product of packed weights and a frame, for each phase of the image that is made:
+ *
+ *     y[line][p] = sum over k = (channel, tap) of weights[line][k] * frame[at(k) + p]
+ *
+ *   down   the big image's frame, all taps, one phase
+ *   up     the small image's frame with stride 1. Places of the big image that are congruent modulo
+ *          the stride (a phase: place = i*stride + a) meet the taps k with
+ *          (a + pad - k*dilation) % stride == 0, which read the small image at i + (a + pad -
+ *          k*dilation)/stride; so a phase is a convolution with stride 1 and some of the taps
+ *
+ *   A task is a block of positions (some images, or rows and columns of one) of some lines. Its
+ *   frame is made in chunks of channels that stay in L2, its sums grow in a buffer beside it and
+ *   go to their places once, with bias and activation. Sums over k run in blocks of channels that
+ *   depend on the shapes alone: neither tasks nor batch change a bit.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_DIRECT_K 384               /* k of a block: b of a tile stays in L1 */
+#define CVNI_DIRECT_K_TURNED 192
+#define CVNI_DIRECT_FRAME (1 << 15)     /* floats of a frame */
+#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums, about, */
+#define CVNI_DIRECT_PACK 16             /* channels whose weights are packed together */
+#define CVNI_DIRECT_WEIGHTS (1 << 15)   /* floats of the weights */
+#define CVNI_DIRECT_MOST (1 << 18)      /* and of many lines */
+
+typedef struct cvni_direct {
+    cvni_frame f;                       /* not cut */
+    int up;
+    int lines, channels;                /* of a group, made and read */
+    int height, width;                  /* of the image that is made */
+    int stride_h, stride_w;             /* its phases: places of one are so far from each other, */
+    int phases_h, phases_w;             /* of which some exist */
+    int images, rows, cols;             /* most of a block of positions */
+    int positions;                      /* flat ones of a block, at most */
+    int chunk;                          /* channels of a frame, at most */
+    int turned;                         /* sums are [position][line] */
+    int panel;                          /* lines that the weights are packed by */
+    ptrdiff_t ld;                       /* floats from line to line of the sums, or position to
+                                         * position */
+    int part, parts;                    /* lines of a task; tasks for all of them */
+    int blocks_n, blocks_h, blocks_w;
+} cvni_direct;
+
+/* Rounded up, also below 0. */
+static int cvni_ceil_any(int a, int b) { return a >= 0 ? cvni_ceil_div(a, b) : -(-a / b); }
+
+/* Place of the small image that tap k reads for position 0 of its phase. */
+static int cvni_direct_reads(const cvni_axis *a, int k)
+{
+    return cvni_ceil_any(a->offset - k * a->dilation, a->stride);
+}
+
+/* The small image as the big one reads it back. */
+static cvni_frame_axis cvni_direct_back_axis(const cvni_axis *a)
+{
+    cvni_frame_axis f;
+    memset(&f, 0, sizeof f);
+    f.stride = f.phases = 1;
+    f.size = a->small;
+    f.pad = -cvni_direct_reads(a, a->kernel - 1);
+    f.reach = cvni_direct_reads(a, 0) + f.pad;
+    f.positions = cvni_ceil_div(a->back, a->stride);
+    return f;
+}
+
+/* Channels of a block of k. */
+static int cvni_direct_depth(const cvni_direct *d, int taps)
+{
+    return cvni_max(1, (d->turned ? CVNI_DIRECT_K_TURNED : CVNI_DIRECT_K) / cvni_max(1, taps));
+}
+
+/* Positions of a task: whole images, rows, or parts of rows; about so many that weights and sums
+ * of a tile are read often enough. */
+static void cvni_direct_positions(cvni_direct *d)
+{
+    const int aim = cvni_min(1024, cvni_max(256, CVNI_DIRECT_SUMS / d->lines));
+    const int height = d->f.h.positions;
+    const int width = d->f.w.positions;
+    d->blocks_w = cvni_ceil_div(width, cvni_max(aim, 2 * d->f.w.reach / d->f.w.stride));
+    d->cols = cvni_ceil_div(width, d->blocks_w);
+    d->rows = cvni_max(1, cvni_min(height, aim / d->cols));
+    d->blocks_h = cvni_ceil_div(height, d->rows);
+    d->rows = cvni_ceil_div(height, d->blocks_h);
+    d->images = 1;
+    cvni_frame_cut(&d->f, 1, 0, d->rows, 0, d->cols);
+    if (d->blocks_h * d->blocks_w == 1)
+        d->images = cvni_max(1, aim / (int)d->f.plane);
+    cvni_frame_cut(&d->f, d->images, 0, d->rows, 0, d->cols);
+}
+
+/* Vectors along positions compute those between the rows and images too; turned, with vectors
+ * along lines, only what exists. Whichever has less to compute. */
+static void cvni_direct_turn(const cvni_kernels *kern, cvni_direct *d)
+{
+    const double flat = (double)cvni_round_up((int)cvni_frame_positions(&d->f), kern->unit) *
+                        cvni_round_up(d->lines, cvni_min(kern->mr, 4));
+    const int positions = cvni_round_up(d->images * d->rows * d->cols, kern->mr);
+    double least = 0.95 * flat;
+    d->panel = kern->mr;
+    if (d->stride_h > 1 || d->stride_w > 1 || d->blocks_w > 1) return;
+    for (int n = kern->nr; n > 0; n -= kern->unit) {
+        const double lines = (double)cvni_round_up(d->lines, n) * (n == kern->unit ? 1.3 : 1);
+        if (lines * positions >= least) continue;
+        least = lines * positions;
+        d->turned = 1;
+        d->panel = n;
+    }
+}
+
+/* 0 where it does not fit. Nothing that is planned depends on the batch. */
+static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_direct *d)
+{
+    int channel, depth, part;
+    memset(d, 0, sizeof *d);
+    if (c->d->axes > 2 || pass == CVNI_WEIGHTS) return 0;
+    if (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO) return 0;
+    d->up = pass == CVNI_UP;
+    d->f = cvni_frame_of(c);
+    d->lines = d->up ? c->CG : c->MG;
+    d->channels = d->up ? c->MG : c->CG;
+    d->height = d->up ? c->H : c->OH;
+    d->width = d->up ? c->W : c->OW;
+    d->stride_h = d->up ? c->axis[1].stride : 1;
+    d->stride_w = d->up ? c->axis[2].stride : 1;
+    d->phases_h = d->up ? c->row_phases : 1;
+    d->phases_w = d->up ? c->col_phases : 1;
+    if (d->up) {
+        d->f.h = cvni_direct_back_axis(&c->axis[1]);
+        d->f.w = cvni_direct_back_axis(&c->axis[2]);
+    }
+    if ((double)(d->f.h.reach + 1) * (d->f.w.reach + 1) > CVNI_DIRECT_FRAME) return 0;
+    cvni_direct_positions(d);
+    if (cvni_frame_channel(&d->f) > CVNI_DIRECT_FRAME) return 0;
+    cvni_direct_turn(net->k, d);
+    channel = (int)cvni_frame_channel(&d->f);
+    depth = cvni_direct_depth(d, c->taps);
+    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / channel);
+    if (d->chunk > depth) d->chunk -= d->chunk % depth;
+    d->positions = d->turned ? cvni_round_up(d->images * d->rows * d->cols, net->k->mr)
+                             : cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
+    part = CVNI_DIRECT_MOST / (d->phases_h * d->phases_w * d->positions) / d->panel * d->panel;
+    d->part = cvni_min(cvni_max(part, d->panel), cvni_round_up(d->lines, d->panel));
+    d->ld = d->turned ? d->part + 16 : d->positions;
+    return 1;
+}
+
+/* Tasks of a run with this batch: no more images each than planned. */
+static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_direct *d)
+{
+    const int panels = cvni_ceil_div(d->lines, d->panel);
+    int tasks;
+    d->blocks_n = cvni_ceil_div(c->N, d->images);
+    d->images = cvni_ceil_div(c->N, d->blocks_n);
+    d->parts = cvni_ceil_div(d->lines, d->part);
+    tasks = d->blocks_n * d->blocks_h * d->blocks_w * c->G;
+    while (d->parts < panels && tasks * d->parts < 8 * net->threads &&
+           tasks * d->parts % net->threads)
+        d->parts++;
+    d->part = cvni_ceil_div(panels, d->parts) * d->panel;
+    d->parts = cvni_ceil_div(d->lines, d->part);
+}
+
+/* Taps of phase (a, b). */
+static int cvni_direct_taps(const cvni_direct *d, const cvni_conv *c, int a, int b)
+{
+    return d->up ? c->row_phase[a].taps * c->col_phase[b].taps : c->taps;
+}
+
+/* Where the taps of phase (a, b) read in the frame of `channels` channels. */
+static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const cvni_frame *f, int a,
+                                int b, int channels, int *at)
+{
+    const cvni_axis *h = &c->axis[1], *w = &c->axis[2];
+    const int cols = d->up ? c->col_phase[b].taps : c->KW;
+    const int taps = cvni_direct_taps(d, c, a, b);
+    for (int t = 0; t < taps; t++) {
+        const int i = t / cols, k = t % cols;
+        const int dh = d->up ? cvni_direct_reads(h, c->row_phase[a].tap[i]) + f->h.pad
+                             : i * h->dilation;
+        const int dw = d->up ? cvni_direct_reads(w, c->col_phase[b].tap[k]) + f->w.pad
+                             : k * w->dilation;
+        at[t] = (int)cvni_frame_at(f, dh, dw);
+    }
+    for (int t = taps; t < channels * taps; t++) at[t] = at[t - taps] + (int)cvni_frame_channel(f);
+}
+
+/* Weights: [group][phase][panel][k][line of the panel]. Tasks are groups times blocks of channels,
+ * for up reads the weights of a channel that it packs in one piece. */
+static void cvni_direct_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    const int lines = cvni_round_up(d->lines, d->panel);
+    const int blocks = cvni_ceil_div(d->channels, CVNI_DIRECT_PACK);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t / blocks;
+        const int c0 = t % blocks * CVNI_DIRECT_PACK;
+        const int channels = cvni_min(CVNI_DIRECT_PACK, d->channels - c0);
+        const int *tap = c->tap;
+        float *to = j->to + (ptrdiff_t)g * lines * d->channels * c->taps;
+        cvni_operand o = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        for (int i = 0; i < d->phases_h * d->phases_w; i++) {
+            const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
+            const ptrdiff_t ks = (ptrdiff_t)d->channels * taps;
+            if (d->up) {
+                o.line_step = c->taps;
+                o.k_step = c->K;
+                o.taps = taps;
+                o.tap = tap;
+            }
+            for (int line = 0; line < d->lines && taps; line += d->panel)
+                cvni_pack(j->net->k, &o, line, cvni_min(d->panel, d->lines - line), c0 * taps,
+                          channels * taps, d->panel, to + line * ks + c0 * taps * d->panel);
+            to += lines * ks;
+            tap += taps;
+        }
+    }
+}
+
+static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_conv_job p = *j;
+    cvni_direct d;
+    cvni_direct_plan(j->net, &j->c, pass, &d);
+    p.work = &d;
+    p.to = packed;
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.channels, CVNI_DIRECT_PACK),
+                      4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
+}
+
+/* What a task works with. */
+typedef struct cvni_direct_task {
+    const cvni_conv_job *j;
+    const cvni_direct *d;
+    cvni_frame f;                       /* cut */
+    int n0, g;
+    int line0, lines;
+    int positions;                      /* flat ones */
+    int *at, *place;                    /* turned: of each position, its flat one */
+    float *frame, *sums;                /* sums: [phase][line][position], turned [position][line] */
+} cvni_direct_task;
+
+/* sums (+)= the product of one block of k and the frame from b on. The weights of some lines stay in L2
+ * while all positions go over them. */
+static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
+                              const float *b, int ks, int add, float *sums)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
+    const int step = cvni_max(1, CVNI_DIRECT_WEIGHTS / (ks * kern->mr)) * kern->mr;
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.k = ks;
+    tile.add = add;
+    tile.a_line = 1;
+    tile.a_k = kern->mr;
+    tile.ldc = t->d->ld;
+    for (int line = 0; line < t->lines; line += step)
+        for (int p = 0; p < t->positions; p += tile.cols) {
+            const int left = t->positions - p;
+            tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
+            tile.b = b + p;
+            for (int i = line; i < t->lines && i < line + step; i += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->lines - i);
+                tile.a = a + i / kern->mr * a_panel;
+                tile.c = sums + i * tile.ldc + p;
+                tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+                kern->tile_at(&tile, t->at);
+            }
+        }
+}
+
+/* Turned: rows of a tile are positions, columns are lines. */
+static void cvni_direct_turned(const cvni_direct_task *t, const float *weights, ptrdiff_t panel,
+                               const float *frame, int ks, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.k = ks;
+    tile.add = add;
+    tile.rows = kern->mr;
+    tile.cols = t->d->panel;
+    tile.a = frame;
+    tile.b_k = t->d->panel;
+    tile.ldc = t->d->ld;
+    for (int i = 0; i < t->lines; i += t->d->panel, weights += panel) {
+        tile.b = weights;
+        for (int p = 0; p < t->positions; p += kern->mr) {
+            tile.c = t->sums + p * tile.ldc + i;
+            kern->tile_turned(&tile, t->place + p, t->at);
+        }
+    }
+}
+
+/* Flat positions of those that exist; the last one again up to whole tiles. */
+static void cvni_direct_places(const cvni_direct_task *t)
+{
+    const cvni_frame *f = &t->f;
+    int *place = t->place;
+    for (int n = 0; n < f->images; n++)
+        for (int i = 0; i < f->h.count; i++)
+            for (int k = 0; k < f->w.count; k++)
+                *place++ = (n * f->h.pitch + i) * f->w.pitch + k;
+    for (int p = t->positions; p % t->j->net->k->mr; p++, place++) *place = place[-1];
+}
+
+/* All phases over the channels [c0, c0 + channels), whose frame is there. */
+static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv *c = &t->j->c;
+    const int lines = cvni_round_up(d->lines, d->panel);
+    const float *packed = t->j->packed + (ptrdiff_t)t->g * lines * d->channels * c->taps;
+    float *sums = t->sums;
+    for (int i = 0; i < d->phases_h * d->phases_w; i++) {
+        const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
+        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * d->panel;
+        const int depth = cvni_min(channels, cvni_direct_depth(d, taps));
+        cvni_direct_offsets(d, c, &t->f, i / d->phases_w, i % d->phases_w, depth, t->at);
+        if (!taps && c0 == 0) cvni_zero(sums, (size_t)d->part * (size_t)d->positions);
+        for (int k = 0; k < channels && taps; k += depth) {
+            const float *weights = packed + t->line0 / d->panel * panel +
+                                   (ptrdiff_t)(c0 + k) * taps * d->panel;
+            const float *frame = t->frame + k * cvni_frame_channel(&t->f);
+            const int ks = cvni_min(depth, channels - k) * taps;
+            if (d->turned) cvni_direct_turned(t, weights, panel, frame, ks, c0 + k > 0);
+            else cvni_direct_tiles(t, weights, panel, frame, ks, c0 + k > 0, sums);
+        }
+        packed += (ptrdiff_t)lines * d->channels * taps;
+        sums += (ptrdiff_t)d->part * d->positions;
+    }
+}
+
+/* One row from its column phases, `step` floats apart: out[j*stride + b] = p_b[j]. */
+CVNI_HOT
+static void cvni_direct_weave(int n, int phases, int stride, const float *p, ptrdiff_t step,
+                              float *out)
+{
+    if (phases == 2 && stride == 2) {
+        const float *q = p + step;
+        for (int j = 0; j < n; j++) {
+            out[2 * j] = p[j];
+            out[2 * j + 1] = q[j];
+        }
+        return;
+    }
+    for (int b = 0; b < phases; b++, p += step)
+        for (int j = 0; j < n; j++) out[(ptrdiff_t)j * stride + b] = p[j];
+}
+
+/* The rows of phase a of one line of image n. */
+static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, int n)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const cvni_frame_axis *h = &t->f.h, *w = &t->f.w;
+    const ptrdiff_t phase = (ptrdiff_t)d->part * d->positions;
+    const int y0 = h->first * d->stride_h + a;
+    const int x0 = w->first * d->stride_w;
+    const int f = t->g * d->lines + t->line0 + line;
+    const float *p = t->sums + a * d->phases_w * phase + line * d->ld +
+                     (ptrdiff_t)n * h->pitch * w->pitch;
+    float *row = t->sums + d->phases_h * d->phases_w * phase;
+    cvni_store s;
+    s.rows = y0 < d->height ? cvni_min(h->count, (d->height - 1 - y0) / d->stride_h + 1) : 0;
+    s.n = cvni_min(w->count * d->stride_w, d->width - x0);
+    s.add = j->add;
+    s.bias = j->bias ? j->bias[f] : 0;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    s.p = p;
+    s.p_step = w->pitch;
+    s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height + y0) * d->width +
+          x0;
+    s.y_step = (ptrdiff_t)d->stride_h * d->width;
+    if (d->stride_w == 1) {
+        j->net->k->store_rows(&s);
+        return;
+    }
+    for (int i = s.rows; i > 0; i--, p += w->pitch, s.y += s.y_step) {
+        cvni_direct_weave(w->count, d->phases_w, d->stride_w, p, phase, row);
+        s.rows = 1;
+        s.p = row;
+        j->net->k->store_rows(&s);
+    }
+}
+
+/* Turned sums: eight lines at a time, turned back behind the sums. */
+static void cvni_direct_store_turned(const cvni_direct_task *t)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const int count = t->f.h.count * t->f.w.count;
+    float *buffer = t->sums + d->ld * d->positions;
+    cvni_store s;
+    memset(&s, 0, sizeof s);
+    s.rows = 1;
+    s.n = count;
+    s.add = j->add;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    for (int line = 0; line < t->lines; line += 8)
+        for (int n = 0; n < t->f.images; n++) {
+            j->net->k->pack_rows(count, 8, t->sums + (ptrdiff_t)n * count * d->ld + line, d->ld,
+                                 count, buffer);
+            for (int i = 0; i < 8 && line + i < t->lines; i++) {
+                const int f = t->g * d->lines + t->line0 + line + i;
+                s.bias = j->bias ? j->bias[f] : 0;
+                s.p = buffer + (ptrdiff_t)i * count;
+                s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height +
+                               t->f.h.first) * d->width;
+                j->net->k->store_rows(&s);
+            }
+        }
+}
+
+static void cvni_direct_store(const cvni_direct_task *t)
+{
+    for (int a = 0; a < t->d->phases_h; a++) {
+        int taps = 0;
+        for (int b = 0; b < t->d->phases_w; b++)
+            taps += cvni_direct_taps(t->d, &t->j->c, a, b);
+        if (!taps && t->j->add && !t->j->bias) continue;
+        for (int line = 0; line < t->lines; line++)
+            for (int n = 0; n < t->f.images; n++) cvni_direct_store_plane(t, a, line, n);
+    }
+}
+
+/* Bytes of the parts of the scratch: offsets, places, frame, sums and what a store needs. */
+static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[4])
+{
+    const size_t frame = (size_t)d->chunk * (size_t)cvni_frame_channel(&d->f) +
+                         (size_t)cvni_frame_tail(&d->f);
+    const size_t sums = d->turned ? (size_t)d->ld * (size_t)d->positions
+                                  : (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
+                                        (size_t)d->positions;
+    const size_t behind = d->turned ? 8 * (size_t)d->rows * (size_t)d->cols
+                                    : (size_t)d->cols * (size_t)d->stride_w;
+    bytes[0] = cvni_align(((size_t)c->taps + CVNI_DIRECT_K) * sizeof(int));
+    bytes[1] = d->turned ? cvni_align((size_t)d->positions * sizeof(int)) : 0;
+    bytes[2] = cvni_align(frame * sizeof(float));
+    bytes[3] = cvni_align((sums + behind) * sizeof(float));
+}
+
+static void cvni_direct_run_task(cvni_direct_task *t, int worker)
+{
+    const cvni_conv_job *j = t->j;
+    const cvni_direct *d = t->d;
+    const cvni_conv *c = &j->c;
+    const int rows = d->up ? c->OH : c->H;
+    const int cols = d->up ? c->OW : c->W;
+    const ptrdiff_t plane = (ptrdiff_t)rows * cols;
+    const float *x = d->up ? j->small + cvni_conv_small_at(c, t->n0, t->g)
+                           : j->big + cvni_conv_big_at(c, t->n0, t->g);
+    size_t bytes[4];
+    cvni_direct_scratch(d, c, bytes);
+    t->at = (int *)cvni_scratch(j->net, worker);
+    t->place = (int *)(void *)((char *)t->at + bytes[0]);
+    t->frame = (float *)(void *)((char *)t->place + bytes[1]);
+    t->sums = (float *)(void *)((char *)t->frame + bytes[2]);
+    if (d->turned) cvni_direct_places(t);
+    for (int k = 0; k < d->channels; k += d->chunk) {
+        const int channels = cvni_min(d->chunk, d->channels - k);
+        cvni_frame_fill(j->net->k, &t->f, x + k * plane, c->G * d->channels * plane, plane, cols,
+                        channels, t->frame);
+        cvni_direct_channels(t, k, channels);
+    }
+    if (d->turned) cvni_direct_store_turned(t);
+    else cvni_direct_store(t);
+}
+
+static void cvni_direct_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_direct *d = (const cvni_direct *)j->work;
+    for (int i = begin; i < end; i++) {
+        const int part = i % d->parts;
+        const int block = i / d->parts % (d->blocks_h * d->blocks_w);
+        const int rest = i / d->parts / (d->blocks_h * d->blocks_w);
+        const int row = block / d->blocks_w * d->rows;
+        const int col = block % d->blocks_w * d->cols;
+        cvni_direct_task t;
+        memset(&t, 0, sizeof t);
+        t.j = j;
+        t.d = d;
+        t.f = d->f;
+        t.g = rest % j->c.G;
+        t.n0 = rest / j->c.G * d->images;
+        t.line0 = part * d->part;
+        t.lines = cvni_min(d->part, d->lines - t.line0);
+        cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
+                       cvni_min(d->rows, d->f.h.positions - row), col,
+                       cvni_min(d->cols, d->f.w.positions - col));
+        t.positions = d->turned ? t.f.images * t.f.h.count * t.f.w.count
+                                : (int)cvni_frame_positions(&t.f);
+        cvni_direct_run_task(&t, worker);
+    }
+}
+
+static int cvni_direct_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    cvni_direct d;
+    if (!cvni_direct_plan(net, c, pass, &d)) return CVNI_CANNOT;
+    return c->plain ? CVNI_CAN : CVNI_CHOSEN;
+}
+
+static void cvni_direct_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                              cvni_conv_needs *n)
+{
+    cvni_direct d;
+    size_t bytes[4];
+    cvni_direct_plan(net, c, pass, &d);
+    cvni_direct_scratch(&d, c, bytes);
+    n->scratch = bytes[0] + bytes[1] + bytes[2] + bytes[3];
+    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, d.panel),
+                              (size_t)d.channels * (size_t)c->taps * sizeof(float));
+}
+
+static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_direct d;
+    cvni_direct_plan(j->net, &j->c, pass, &d);
+    cvni_direct_divide(j->net, &j->c, &d);
+    j->work = &d;
+    cvni_parallel_for(j->net,
+                      d.blocks_n * j->c.G * d.blocks_h * d.blocks_w * d.parts, cost,
+                      cvni_direct_part, j);
+}
+
+static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
+                                               cvni_direct_pack, cvni_direct_run };
+/* ================================================================================================
+ * >>conv-weights   gradient of the weights and the bias, without patches
+ * ==============================================================================================
+ *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
+ *   cut into frames: some whole images, or a strip of one. A frame holds what they read of B in a
+ *   layout in which taps need no copies of their own; both it and the part of S stay in L2.
+ *
+ *     channels last  [row][column][channel]: what a position reads through a kernel row is one run
+ *                    of KW*channels floats. For each kernel row dW[M x KW*channels] +=
+ *                    S[M x positions] F[positions x KW*channels] is a matrix product: the tile of
+ *                    >>gemm, told where each position reads. S lies in place, or, for
+ *                    positions of several images or an odd number of filters, in a copy
+ *                    [M][row][image][column]. Rows of S that read padding are left out.
+ *     patches        [position][channel][tap], made from that for a single image with few positions
+ *                    and many filters: the tiles then add to dW itself, which is the larger work
+ *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
+ *                    dW is dot products of rows of S, in place, with rows of the frame.
+ *
+ *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
+ *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
+
+#define CVNI_DW_FRAME 65536                /* floats of a frame, about */
+#define CVNI_DW_POSITIONS 1024       /* of whole images in a frame, about */
+#define CVNI_DW_SUMS 262144                /* floats of sums that a task keeps */
+#define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
+
+typedef struct cvni_dw_cut {
+    int planes, patches;                /* the layout; neither: channels last */
+    int direct;                         /* tiles write weights, not sums of another order */
+    int channels, channel_blocks;       /* of a block, of a group */
+    int filters, filter_blocks;
+    int rows, cols;                     /* positions of a strip */
+    int row_strips, col_strips;
+    int images;                         /* of a frame: 1 if images are cut into strips */
+    int frames, slices;                 /* of the batch */
+    ptrdiff_t image, tail;              /* floats of an image in the frame, at most; of the rest */
+    int copies;                         /* S is copied */
+    ptrdiff_t line;                     /* of a filter in the copy */
+} cvni_dw_cut;
+
+/* Elements of an axis that n neighbouring positions read, at most. */
+static int cvni_axis_span(const cvni_axis *a, int n)
+{
+    const int64_t reach = ((int64_t)n - 1) * a->stride + (int64_t)(a->kernel - 1) * a->dilation + 1;
+    const int64_t reads = (int64_t)n * a->kernel;
+    return (int)(reach < a->big || reads < a->big ? (reach < reads ? reach : reads) : a->big);
+}
+
+/* Columns between the first and the last that n positions read, both included. */
+static int cvni_axis_reach(const cvni_axis *a, int n)
+{
+    return (n - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
+}
+
+/* Sizes for strips of f->rows x f->cols. Returns the floats of an image. */
+static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
+{
+    const cvni_axis *a = c->axis;
+    if (f->planes) {
+        cvni_frame planes = cvni_frame_of(c);
+        cvni_frame_cut(&planes, 1, 0, f->rows, 0, f->cols);
+        f->image = c->CG * cvni_frame_channel(&planes);
+        f->tail = cvni_frame_tail(&planes);
+    } else {
+        const int height = cvni_axis_span(&a[0], cvni_max(1, f->rows / a[1].small)) *
+                           cvni_axis_span(&a[1], cvni_min(f->rows, a[1].small));
+        const ptrdiff_t row = (ptrdiff_t)cvni_axis_reach(&a[2], f->cols) * f->channels;
+        f->image = height * row;
+        f->tail = row + CVNI_FRAME_SLACK;
+    }
+    return f->image;
+}
+
+/* The share of a tile's lanes that n floats fill. */
+static double cvni_lanes_used(int n, int unit) { return (double)n / cvni_round_up(n, unit); }
+
+/* Whether dot products of planes waste fewer lanes than channels last. */
+static int cvni_planes_win(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    const int run = a[2].dilation == 1 ? c->KW * c->CG : c->CG;
+    return a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1 && c->CG <= 16 &&
+           cvni_lanes_used(c->OW, kern->unit) * 0.85 >
+               cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+}
+
+/* Cuts images into strips until one fits. Rows of a volume are cut between its planes alone. */
+static void cvni_dw_strips(const cvni_conv *c, cvni_dw_cut *f, int positions)
+{
+    const int unit = c->axis[0].small > 1 ? c->axis[1].small : 1;
+    f->rows = c->OH;
+    f->cols = c->OW;
+    while ((f->rows > unit || f->cols > 64) &&
+           (cvni_dw_size(c, f) > CVNI_DW_FRAME || (double)f->rows * f->cols > positions)) {
+        if (f->rows > unit) f->rows = cvni_ceil_div(f->rows / unit, 2) * unit;
+        else f->cols = cvni_ceil_div(f->cols, 2);
+    }
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->rows = cvni_round_up(cvni_ceil_div(c->OH, f->row_strips), unit);
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    f->cols = cvni_ceil_div(c->OW, f->col_strips);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    cvni_dw_size(c, f);
+}
+
+/* The division of the work; it grows with the batch in all its parts. */
+static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
+{
+    const int mr = net->k->mr;
+    cvni_dw_cut f;
+    int strips, want, positions;
+    memset(&f, 0, sizeof f);
+    f.planes = cvni_planes_win(net->k, c);
+    f.channel_blocks = f.planes ? 1 : cvni_ceil_div(c->CG, c->KW == 1 ? 192 : 96);
+    f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
+    f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+    cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
+        f.channels = cvni_round_up(f.channels / 2, 16);
+        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
+    }
+    strips = f.row_strips * f.col_strips;
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
+                2 * f.rows * f.cols <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
+    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    want = cvni_max(1, 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks));
+    positions = f.rows * f.cols;
+    f.images = 1;
+    if (strips == 1) {
+        f.images = (int)cvni_min(CVNI_DW_FRAME / (int)cvni_min(CVNI_DW_FRAME, (int)f.image),
+                                 cvni_ceil_div(f.planes ? 2 * CVNI_DW_POSITIONS
+                                                        : CVNI_DW_POSITIONS, positions));
+        f.images = cvni_max(1, cvni_min(f.images, c->N / want));
+    }
+    f.frames = cvni_ceil_div(c->N, f.images) * strips;
+    f.slices = cvni_min(want, f.frames);
+    f.copies = !f.planes && (f.images > 1 || f.col_strips > 1 || c->MG % mr != 0);
+    f.line = cvni_round_up(f.images * positions, 16) + 16;
+    return f;
+}
+
+/* Lines of the next dots of `left`: 3 and 3 rather than 4 and 2. */
+static int cvni_dots_lines(int left) { return left == 6 || left == 5 || left <= 3 ? cvni_min(left, 3) : 4; }
+
+/* One task at work: its part of the scratch and what its frame holds. */
+typedef struct cvni_dw_task {
+    const cvni_conv_job *j;
+    const cvni_conv *c;
+    cvni_dw_cut f;
+    int g, c0, channels, m0, filters;
+    int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
+    const float *big, *small;                   /* of image n0: first channel, first filter */
+    ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
+    int *at;                                    /* [KH][positions]: where they read in the frame */
+    ptrdiff_t *tap;                             /* planes, [K]: what the first position reads */
+    int *row_of;                                /* [H]: rows of the frame, 0 is a row of zeros */
+    float *frame, *copy, *patches, *sums;
+} cvni_dw_task;
+
+/* Gives the task its part of the scratch, or with NULL tells its size. */
+static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const size_t positions = (size_t)f->images * (size_t)f->rows * (size_t)f->cols;
+    const size_t frame = (size_t)f->images * (size_t)f->image + (size_t)f->tail;
+    const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
+    const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
+                                        (size_t)f->line : 0;
+    const size_t patches = f->patches ? positions * turned : 0;
+    const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
+    size_t n = 0;
+    t->at = (int *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? 0 : (size_t)c->KH * positions * sizeof(int));
+    t->tap = (ptrdiff_t *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? (size_t)c->K * sizeof(ptrdiff_t) : 0);
+    t->row_of = (int *)(void *)(scratch + n);
+    n += cvni_align((size_t)c->H * sizeof(int));
+    t->frame = (float *)(void *)(scratch + n);
+    n += cvni_align(cvni_max_size(frame, turned) * sizeof(float));
+    t->copy = (float *)(void *)(scratch + n);
+    n += cvni_align(copy * sizeof(float));
+    t->patches = (float *)(void *)(scratch + n);
+    n += cvni_align(patches * sizeof(float));
+    t->sums = (float *)(void *)(scratch + n);
+    return n + cvni_align(sums * sizeof(float));
+}
+
+/* Which rows of B the frame holds, and in which order. Returns how many, the zeros included. */
+static int cvni_number_rows(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    int count = 1;
+    for (int r = 0; r < c->H; r++) t->row_of[r] = -1;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) if (rows[i] >= 0) t->row_of[rows[i]] = 0;
+    }
+    for (int r = 0; r < c->H; r++) if (t->row_of[r] == 0) t->row_of[r] = count++;
+    return count;
+}
+
+/* One row of one image, channels last. */
+static void cvni_last_row(const cvni_dw_task *t, const float *x, float *out)
+{
+    const cvni_conv *c = t->c;
+    const cvni_axis *a = &c->axis[2];
+    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
+    const int first = t->col0 * a->stride - a->pad;     /* column of B that column 0 is */
+    const int width = cvni_axis_reach(a, t->cols);
+    const int begin = cvni_min(width, cvni_max(0, -first));
+    const int end = cvni_max(begin, cvni_min(width, c->W - first));
+    if (begin < end)
+        t->j->net->k->pack_rows(t->channels, end - begin, x + first + begin, plane, t->channels,
+                                out + (ptrdiff_t)begin * t->channels);
+    for (int i = begin > 0 ? 0 : end; i < width; i = i + 1 == begin ? end : i + 1) {
+        const int from = cvni_pad_index(first + i, c->W, c->d->pad_mode);
+        float *to = out + (ptrdiff_t)i * t->channels;
+        if (from < 0) cvni_zero(to, (size_t)t->channels);
+        else for (int k = 0; k < t->channels; k++) to[k] = x[k * plane + from];
+    }
+}
+
+static void cvni_make_last(const cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    cvni_zero(t->frame, (size_t)t->pitch);
+    for (int n = 0; n < t->images; n++)
+        for (int r = 0; r < c->H; r++)
+            if (t->row_of[r] > 0)
+                cvni_last_row(t, t->big + (ptrdiff_t)n * c->C * c->H * c->W + (ptrdiff_t)r * c->W,
+                              t->frame + n * t->image + t->row_of[r] * t->pitch);
+}
+
+/* S of the frame as [filter][row][image][column]; filters that a tile reads too many are 0. */
+static void cvni_copy_small(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int mr = kern->mr;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            kern->pack_columns(t->cols, t->rows,
+                               t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW, c->OW,
+                               t->images * t->cols, t->copy + m * t->f.line + n * t->cols);
+    for (int m = t->filters; m < cvni_round_up(t->filters, mr); m++)
+        cvni_zero(t->copy + m * t->f.line, (size_t)t->f.line);
+}
+
+/* Where each position reads through each kernel row. */
+static void cvni_last_table(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const int step = c->axis[2].stride * t->channels;
+    int *to = t->at;
+    t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
+    t->image = (cvni_number_rows(t) - 1) * t->pitch;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) {
+            for (int n = 0; n < t->images; n++) {
+                int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
+                for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
+            }
+        }
+    }
+}
+
+/* A product: to[filter*ld + i] += sum over k positions from `first` on of S[filter][p] *
+ * b[at[p] + i], i < n. */
+static void cvni_dw_tiles(const cvni_dw_task *t, int first, int k, const float *b, const int *at,
+                          int n, float *to, ptrdiff_t ld)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int depth = cvni_ceil_div(k, cvni_ceil_div(k, CVNI_DW_DEPTH));
+    const float *a = t->f.copies ? t->copy : t->small;
+    const int last = cvni_last_lines(n, kern->nr, kern->unit);
+    cvni_tile tile;
+    tile.add = 1;
+    tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)t->c->OH * t->c->OW;
+    tile.a_k = 1;
+    tile.b_k = 0;
+    tile.ahead = 0;
+    tile.ldc = ld;
+    for (int p = 0; p < k; p += depth) {
+        tile.k = cvni_min(depth, k - p);
+        for (int j = 0; j < n; j += tile.cols) {
+            tile.cols = n - j == last ? last : cvni_min(kern->nr, n - last - j);
+            tile.b = b + j;
+            for (int m = 0; m < t->filters; m += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->filters - m);
+                tile.a = a + m * tile.a_line + first + p;
+                tile.c = to + m * ld + j;
+                kern->tile_at(&tile, at + p);
+            }
+        }
+    }
+}
+
+/* Kernel row by kernel row; where the kernel is dilated, tap by tap. */
+static void cvni_last_products(const cvni_dw_task *t, float *to, ptrdiff_t ld)
+{
+    const cvni_conv *c = t->c;
+    const int dilation = c->axis[2].dilation;
+    const int runs = dilation == 1 ? 1 : c->KW;
+    const int run = c->KW / runs * t->channels;
+    const int width = t->images * t->cols;              /* positions of a row */
+    for (int k = 0; k < c->KH; k++, to += c->KW * t->channels) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        const int *at = t->at + (ptrdiff_t)k * t->rows * width;
+        int begin = 0;
+        int end = t->rows;
+        while (begin < end && rows[begin] < 0) begin++;
+        while (end > begin && rows[end - 1] < 0) end--;
+        for (int i = 0; i < runs && begin < end; i++)
+            cvni_dw_tiles(t, begin * width, (end - begin) * width, t->frame + i * dilation * run,
+                          at + begin * width, run, to + i * run, ld);
+    }
+}
+
+/* The frame with each patch for itself, in the order of the weights. */
+static void cvni_patches_products(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    const int positions = t->rows * t->cols;
+    const int step = c->axis[2].dilation * t->channels;
+    for (int p = 0; p < positions; p++) {
+        for (int k = 0; k < c->taps; k++) {
+            const float *from = t->frame + t->at[(ptrdiff_t)(k / c->KW) * positions + p] +
+                                k % c->KW * step;
+            float *out = t->patches + (ptrdiff_t)p * count + k;
+            for (int i = 0; i < t->channels; i++) out[(ptrdiff_t)i * c->taps] = from[i];
+        }
+    }
+    for (int p = 0; p < positions; p++) t->at[p] = p * count;
+    cvni_dw_tiles(t, 0, positions, t->patches, t->at, count, to, c->K);
+}
+
+/* Sums [filter][tap][channel] to weights [filter][channel][tap]. */
+static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    for (int m = 0; m < t->filters; m++, to += c->K) {
+        float *turned = add ? t->frame : to;
+        kern->pack_rows(c->taps, t->channels, t->sums + (ptrdiff_t)m * count, t->channels, c->taps,
+                        turned);
+        if (add) kern->add(count, to, turned, to);
+    }
+}
+
+static void cvni_planes_products(cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int n = t->images;
+    cvni_frame f = cvni_frame_of(c);
+    cvni_dots dots;
+    cvni_frame_cut(&f, n, t->row0, t->rows, t->col0, t->cols);
+    cvni_frame_fill(t->j->net->k, &f, t->big, (ptrdiff_t)c->C * c->H * c->W,
+                    (ptrdiff_t)c->H * c->W, c->W, c->CG, t->frame);
+    for (int k = 0; k < c->K; k++)
+        t->tap[k] = k / c->taps * cvni_frame_channel(&f) +
+                    cvni_frame_at(&f, k % c->taps / c->KW * c->axis[1].dilation,
+                                  k % c->KW * c->axis[2].dilation);
+    dots.images = n;
+    dots.rows = t->rows;
+    dots.width = t->cols;
+    dots.a_line = (ptrdiff_t)c->OH * c->OW;
+    dots.a_image = c->M * dots.a_line;
+    dots.a_row = c->OW;
+    dots.b = t->frame;
+    dots.b_image = (ptrdiff_t)f.h.pitch * f.w.pitch;
+    dots.b_row = f.w.pitch;
+    dots.ld = c->K;
+    for (int m = 0; m < t->filters; m += dots.lines) {
+        dots.lines = cvni_dots_lines(t->filters - m);
+        dots.a = t->small + m * dots.a_line;
+        for (int k = 0; k < c->K; k += dots.count) {
+            dots.count = cvni_min(6, c->K - k);
+            dots.at = t->tap + k;
+            dots.out = to + (ptrdiff_t)m * c->K + k;
+            t->j->net->k->dots(&dots);
+        }
+    }
+}
+
+/* Bias += sums of S over the frame. */
+static void cvni_dw_bias(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int whole = t->cols == c->OW;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < (whole ? 1 : t->rows); r++)
+                to[m] += kern->sum(whole ? t->rows * t->cols : t->cols,
+                                   t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW +
+                                       (ptrdiff_t)r * c->OW);
+}
+
+/* Frame i of the batch. */
+static void cvni_dw_place(cvni_dw_task *t, int i)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const int strip = i % (f->row_strips * f->col_strips);
+    t->n0 = i / (f->row_strips * f->col_strips) * f->images;
+    t->images = cvni_min(f->images, c->N - t->n0);
+    t->row0 = strip / f->col_strips * f->rows;
+    t->rows = cvni_min(f->rows, c->OH - t->row0);
+    t->col0 = strip % f->col_strips * f->cols;
+    t->cols = cvni_min(f->cols, c->OW - t->col0);
+    t->big = t->j->big + cvni_conv_big_at(c, t->n0, t->g) + (ptrdiff_t)t->c0 * c->H * c->W;
+    t->small = t->j->small + cvni_conv_small_at(c, t->n0, t->g) +
+               ((ptrdiff_t)t->m0 * c->OH + t->row0) * c->OW + t->col0;
+}
+
+/* The frame that the task stands at. */
+static void cvni_dw_frame(cvni_dw_task *t, float *to)
+{
+    if (t->f.planes) {
+        cvni_planes_products(t, to);
+        return;
+    }
+    cvni_make_last(t);
+    if (t->f.copies) cvni_copy_small(t);
+    if (t->f.patches) cvni_patches_products(t, to);
+    else if (t->f.direct) cvni_last_products(t, to, t->c->K);
+    else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
+/* The frames of slice s for one block of channels and one of filters, to += or = . */
+static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int add)
+{
+    const cvni_dw_cut *f = &t->f;
+    const int begin = (int)((int64_t)f->frames * s / f->slices);
+    const int end = (int)((int64_t)f->frames * (s + 1) / f->slices);
+    const int count = t->channels * t->c->taps;
+    to += (ptrdiff_t)t->c0 * t->c->taps;
+    if (bias && !add) cvni_zero(bias, (size_t)t->filters);
+    for (int m = 0; f->direct && !add && m < t->filters; m++)
+        cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
+    if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
+    for (int i = begin; i < end; i++) {
+        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
+        cvni_dw_place(t, i);
+        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
+                           rows != t->rows || cols != t->cols))
+            cvni_last_table(t);
+        if (bias) cvni_dw_bias(t, bias);
+        cvni_dw_frame(t, to);
+    }
+    if (!f->direct) cvni_last_store(t, to, add);
+}
+
+/* Sums of a slice: weights [M][K], bias [M]. The only slice adds to the gradients themselves. */
+static void cvni_conv_weights_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_dw_task t;
+    memset(&t, 0, sizeof t);
+    t.j = j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(j->net, c);
+    cvni_dw_scratch(&t, (char *)cvni_scratch(j->net, worker));
+    for (int i = begin; i < end; i++) {
+        const int block = i / t.f.slices;
+        const int s = i % t.f.slices;
+        const int single = t.f.slices == 1;
+        float *to = single ? j->to : (float *)j->work + (ptrdiff_t)s * c->M * (c->K + 1);
+        float *bias = single ? j->bias_to : to + (ptrdiff_t)c->M * c->K;
+        t.g = block / (t.f.channel_blocks * t.f.filter_blocks);
+        t.c0 = block / t.f.filter_blocks % t.f.channel_blocks * t.f.channels;
+        t.channels = cvni_min(t.f.channels, c->CG - t.c0);
+        t.m0 = block % t.f.filter_blocks * t.f.filters;
+        t.filters = cvni_min(t.f.filters, c->MG - t.m0);
+        to += ((ptrdiff_t)t.g * c->MG + t.m0) * c->K;
+        if (!j->bias_to || t.c0 > 0) bias = NULL;
+        if (bias) bias += t.g * c->MG + t.m0;
+        cvni_dw_slice(&t, s, to, bias, single);
+    }
+}
+
+/* The gradients += the slices, in order; tasks are filters. */
+static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const int M = j->c.M, K = j->c.K;
+    (void)worker;
+    for (int s = 0; s < j->slices; s++) {
+        const float *from = (const float *)j->work + (ptrdiff_t)s * M * (K + 1);
+        j->net->k->add((end - begin) * K, j->to + (ptrdiff_t)begin * K,
+                       from + (ptrdiff_t)begin * K, j->to + (ptrdiff_t)begin * K);
+        from += (ptrdiff_t)M * K;
+        for (int m = begin; j->bias_to && m < end; m++) j->bias_to[m] += from[m];
+    }
+}
+
+static int cvni_conv_weights_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    (void)net;
+    (void)c;
+    return pass == CVNI_WEIGHTS ? CVNI_CHOSEN : CVNI_CANNOT;
+}
+
+static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                    cvni_conv_needs *n)
+{
+    cvni_conv one = *c;
+    cvni_dw_task t;
+    cvni_conv_job j;
+    (void)pass;
+    memset(&j, 0, sizeof j);
+    j.net = (cvn_net *)net;
+    t.j = &j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(net, c);
+    n->scratch = cvni_dw_scratch(&t, NULL);
+    one.N = 1;                                  /* patches */
+    t.c = &one;
+    t.f = cvni_dw_cut_of(net, &one);
+    n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
+    t.f = cvni_dw_cut_of(net, c);
+    if (t.f.slices > 1)
+        n->work = cvni_mul_size((size_t)t.f.slices * (size_t)c->M,
+                                ((size_t)c->K + 1) * sizeof(float));
+}
+
+static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_dw_cut f = cvni_dw_cut_of(j->net, c);
+    (void)pass;
+    j->slices = f.slices;
+    cvni_parallel_for(j->net, c->G * f.channel_blocks * f.filter_blocks * f.slices, cost,
+                      cvni_conv_weights_part, j);
+    if (f.slices > 1)
+        cvni_parallel_for(j->net, c->M, (double)f.slices * c->M * c->K, cvni_conv_add_slices_part,
+                          j);
+    j->bias_to = NULL;
+}
+
+static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
+                                                cvni_conv_weights_needs, NULL,
+                                                cvni_conv_weights_run };
+
+/* ================================================================================================
+ * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
+ * ==============================================================================================
+ *   F(4x4, 3x3): a tile of 6x6 of the image read, 4 apart, becomes one of 4x4 of the image made.
+ *
+ *     V = B^T d B     of each tile and channel read         U = G g G^T   of each filter and channel
+ *     M = sum over channels of U V, point by point          y = A^T M A   of each tile and filter
+ *
+ *         | 4  0 -5  0 1 0 |         |  1/4     0    0  |
+ *         | 0 -4 -4  1 1 0 |         | -1/6  -1/6  -1/6 |         | 1 1  1 1  1 0 |
+ *   B^T = | 0  4 -4 -1 1 0 |     G = | -1/6   1/6  -1/6 |   A^T = | 0 1 -1 2 -2 0 |
+ *         | 0 -2 -1  2 1 0 |         | 1/24  1/12   1/6 |         | 0 1  1 4  4 0 |
+ *         | 0  2 -1 -2 1 0 |         | 1/24 -1/12   1/6 |         | 0 1 -1 8 -8 1 |
+ *         | 0  4  0 -5 0 1 |         |   0     0     1  |
+ *
+ *     down      reads B, makes S                     up        reads S with a pad of 2 - pad and the
+ *     weights   dU = sum over tiles of                         taps turned round, makes B
+ *               (A dy A^T) V;  dw += G^T dU G
+ *
+ *   Vectors run along 16 channels: some rows of tiles are turned from planes into channels side by
+ *   side, transformed line by line, multiplied ([tiles x C] [C x M], a product for each of the 36
+ *   points), transformed and turned back. So images of any width, and several of a batch, fill the
+ *   tiles of the product. A task is as many tiles as leave V and M in the cache; a filter's bias is
+ *   what M begins with at point (1, 1), for A^T M A takes that into every output.
+ *
+ *   source    A. Lavin, S. Gray, arXiv:1509.09308, section 4         tested: tests/test_winograd.c */
+
+#define CVNI_WINO_POINTS 36
+#define CVNI_WINO_BIAS 7                /* point (1, 1) */
+#define CVNI_WINO_STRIP 16              /* neighbouring tiles that are transformed at once */
+#define CVNI_WINO_ROW ((4 * CVNI_WINO_STRIP + 2) * CVNI_LINE)   /* floats of a row of them */
+#define CVNI_WINO_SCRATCH (12 * CVNI_WINO_ROW)
+#define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
+#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
+#define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
+#define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
+#define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
+#define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
+#define CVNI_WINO_TALL 32               /* for the weights: filters, */
+#define CVNI_WINO_DEEP 96               /* and channels */
+
+/* The image that a pass reads, or the one that it makes. */
+typedef struct cvni_wino_image {
+    int channels;                       /* of a group */
+    int H, W, pad_h, pad_w;             /* tile (0, 0) begins at (-pad_h, -pad_w) */
+    int span;                           /* rows and columns of a tile */
+    int pitch;                          /* floats from tile to tile of its transform */
+} cvni_wino_image;
+
+typedef struct cvni_wino {
+    cvni_wino_image in, out;
+    int rows, cols, tiles;              /* of tiles: in an image; in all */
+    ptrdiff_t point;                    /* floats from point to point of U */
+    cvni_pass pass;
+    int by_filters;                     /* how the work is divided */
+    const cvni_conv_job *job;
+    float *packed;                      /* what pack() writes */
+    int group;                          /* tiles of a task, or of a round */
+    int g, first, count;                /* of a round: group of channels, tiles */
+    int row_tasks, col_tasks;           /* of a round: by filters, by channels */
+    float *v, *d;                       /* of a round: the transforms */
+    ptrdiff_t v_point, d_point;
+} cvni_wino;
+
+/* Neighbours in a row of tiles. */
+typedef struct cvni_wino_strip { int n, row, col, tiles; } cvni_wino_strip;
+
+static cvni_wino_image cvni_wino_image_of(int channels, int H, int W, int span)
+{
+    cvni_wino_image im;
+    memset(&im, 0, sizeof im);
+    im.channels = channels;
+    im.H = H;
+    im.W = W;
+    im.span = span;
+    im.pitch = (cvni_ceil_div(channels, CVNI_LINE) | 1) * CVNI_LINE;    /* odd: no power of 2 */
+    return im;
+}
+
+static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
+{
+    const int up = pass == CVNI_UP;
+    cvni_wino w;
+    memset(&w, 0, sizeof w);
+    w.in = up ? cvni_wino_image_of(c->MG, c->OH, c->OW, 6)
+              : cvni_wino_image_of(c->CG, c->H, c->W, 6);
+    w.out = up ? cvni_wino_image_of(c->CG, c->H, c->W, 4)
+               : cvni_wino_image_of(c->MG, c->OH, c->OW, 4);
+    w.in.pad_h = up ? 2 - c->axis[1].pad : c->axis[1].pad;
+    w.in.pad_w = up ? 2 - c->axis[2].pad : c->axis[2].pad;
+    w.rows = cvni_ceil_div(w.out.H, 4);
+    w.cols = cvni_ceil_div(w.out.W, 4);
+    w.tiles = c->N * w.rows * w.cols;
+    w.point = (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE) + CVNI_LINE;
+    w.by_filters = pass == CVNI_WEIGHTS || w.point > CVNI_WINO_KEPT;
+    w.pass = pass;
+    return w;
+}
+
+static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdiff_t next, float *y,
+                                ptrdiff_t to, ptrdiff_t y_next)
+{
+    cvni_lines s;
+    s.count = count;
+    s.x = x;
+    s.step = step;
+    s.next = next;
+    s.y = y;
+    s.to = to;
+    s.y_next = y_next;
+    return s;
+}
+
+/* Floats from point to point of the transforms of so many tiles; tiles of a product read whole
+ * panels of them. */
+static ptrdiff_t cvni_wino_plane(int tiles, int pitch)
+{
+    return (ptrdiff_t)cvni_round_up(tiles, 8) * pitch + CVNI_LINE;
+}
+
+static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
+{
+    cvni_wino_strip s;
+    s.n = tile / (w->rows * w->cols);
+    s.row = tile / w->cols % w->rows;
+    s.col = tile % w->cols;
+    s.tiles = cvni_min(cvni_min(w->cols - s.col, CVNI_WINO_STRIP), end - tile);
+    return s;
+}
+
+/* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
+                           int channels, int row, int col, int n, float *out)
+{
+    const int inside = row >= 0 && row < im->H;
+    const int begin = inside ? cvni_min(cvni_max(-col, 0), n) : n;
+    const int end = inside ? cvni_max(cvni_min(im->W - col, n), begin) : n;
+    cvni_zero(out, (size_t)((channels < CVNI_LINE ? n : begin) * CVNI_LINE));
+    cvni_zero(out + end * CVNI_LINE, (size_t)((n - end) * CVNI_LINE));
+    if (begin < end)
+        kern->pack_rows(channels, end - begin, x + (ptrdiff_t)row * im->W + col + begin,
+                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + begin * CVNI_LINE);
+}
+
+/* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
+ * point. x: the group's first channel in the first image. */
+static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_image *im,
+                           const float *x, int c0, int first, int tiles, float *to,
+                           ptrdiff_t point, float *scratch)
+{
+    const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+    const ptrdiff_t image = w->job->c.G * im->channels * plane;
+    const int channels = cvni_min(CVNI_LINE, im->channels - c0);
+    const int kind = im->span == 6 ? CVNI_WINO_INPUT : CVNI_WINO_GRAD;
+    const int shared = im->span - 4;            /* rows with the tiles below */
+    float *half = scratch + 6 * CVNI_WINO_ROW;
+    cvni_wino_strip last = { -1, 0, 0, 0 };
+    cvni_wino_strip s;
+    cvni_lines v;
+    x += c0 * plane;
+    for (int t = 0; t < tiles; t += s.tiles, last = s) {
+        s = cvni_wino_strip_at(w, first + t, first + tiles);
+        const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
+                          s.tiles == last.tiles;
+        const int cols = 4 * s.tiles + shared;
+        if (below)
+            memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
+                   sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
+        for (int i = below ? shared : 0; i < im->span; i++)
+            cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h + i,
+                           4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
+        v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
+        kern->wino[kind](&v);
+        for (int i = 0; i < 6; i++) {
+            v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
+                              to + 6 * i * point + (ptrdiff_t)t * im->pitch, point, im->pitch);
+            kern->wino[kind](&v);
+        }
+    }
+}
+
+/* Turns rows of outputs of up to 16 filters back into planes. */
+static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
+                            int filters, const float *lines, int add, float *y, float *scratch)
+{
+    const int plane = w->out.H * w->out.W;
+    const int n = cvni_min(4 * s->tiles, w->out.W - 4 * s->col);
+    for (int i = 0; i < 4 && 4 * s->row + i < w->out.H; i++, lines += CVNI_WINO_ROW) {
+        float *to = y + (ptrdiff_t)(4 * s->row + i) * w->out.W + 4 * s->col;
+        if (!add) {
+            kern->pack_rows(n, filters, lines, CVNI_LINE, plane, to);
+            continue;
+        }
+        kern->pack_rows(n, filters, lines, CVNI_LINE, n, scratch);
+        for (int f = 0; f < filters; f++, to += plane) kern->add(n, to, scratch + f * n, to);
+    }
+}
+
+/* The outputs of 16 filters from f0 on, whose M is m, `pitch` floats from tile to tile. y: the
+ * group's first filter in the first image. */
+static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const float *m,
+                            ptrdiff_t point, ptrdiff_t pitch, int f0, int first, int tiles,
+                            float *y, float *scratch)
+{
+    const cvni_conv_job *j = w->job;
+    const ptrdiff_t plane = (ptrdiff_t)w->out.H * w->out.W;
+    const ptrdiff_t image = j->c.G * w->out.channels * plane;
+    const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
+    float *lines = scratch + 6 * CVNI_WINO_ROW;
+    cvni_wino_strip s;
+    cvni_lines v;
+    y += f0 * plane;
+    for (int t = 0; t < tiles; t += s.tiles) {
+        s = cvni_wino_strip_at(w, first + t, first + tiles);
+        for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
+            v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
+                              scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
+            kern->wino[CVNI_WINO_OUTPUT](&v);
+        }
+        for (int i = 0; i < 4; i++) {
+            float *row = lines + i * CVNI_WINO_ROW;
+            v = cvni_lines_of(s.tiles, scratch + 6 * i * CVNI_LINE, CVNI_LINE, 24 * CVNI_LINE,
+                              row, CVNI_LINE, 4 * CVNI_LINE);
+            kern->wino[CVNI_WINO_OUTPUT](&v);
+            if (j->act)
+                kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
+        }
+        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image, scratch);
+    }
+}
+
+/* U of a point is cut into chunks of CVNI_WINO_KC channels, these into panels of at most 48
+ * filters, k-major: in the order in which they are read. First filter of panel q. */
+static int cvni_wino_panel(const cvni_wino *w, int q)
+{
+    const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    return units * q / cvni_ceil_div(units, 3) * CVNI_LINE;
+}
+
+/* Channels [c0, c0 + cs) of up to 16 filters from f0 on, as nine taps of lines: [c][9][16]. */
+static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, float *out)
+{
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
+    const float *from = w->job->weight + (ptrdiff_t)g * c->MG * c->K;
+    if (filters < CVNI_LINE) cvni_zero(out, (size_t)(cs * 9 * CVNI_LINE));
+    if (w->pass == CVNI_DOWN) {
+        kern->pack_rows(filters, 9 * cs, from + (ptrdiff_t)f0 * c->K + c0 * 9, c->K, CVNI_LINE,
+                        out);
+        return;
+    }
+    for (int k = 0; k < cs; k++)                /* backwards */
+        kern->pack_rows(filters, 9, from + (ptrdiff_t)(c0 + k) * c->K + f0 * 9, 9, -CVNI_LINE,
+                        out + (9 * k + 8) * CVNI_LINE);
+}
+
+/* U = G g G^T of up to 16 channels from c0 on, 16 filters from f0 on; to: `width` floats from
+ * channel to channel. */
+static void cvni_wino_weight(const cvni_wino *w, int g, int c0, int cs, int f0, float *to,
+                             ptrdiff_t point, int width, float *scratch)
+{
+    const cvni_kernels *kern = w->job->net->k;
+    float *half = scratch + CVNI_LINE * 9 * CVNI_LINE;          /* [c][6][3] lines */
+    cvni_lines v;
+    cvni_wino_taps(w, g, c0, cs, f0, scratch);
+    for (int i = 0; i < 3; i++) {
+        v = cvni_lines_of(cs, scratch + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
+                          half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS](&v);
+    }
+    for (int i = 0; i < 6; i++) {
+        v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                          to + 6 * i * point, point, width);
+        kern->wino[CVNI_WINO_TAPS](&v);
+    }
+}
+
+/* Tasks are 16 filters of a group. */
+static void cvni_wino_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    for (int t = begin; t < end; t++) {
+        const int f0 = t % units * CVNI_LINE;
+        int q = 0;
+        int first, width;
+        while (cvni_wino_panel(w, q + 1) <= f0) q++;
+        first = cvni_wino_panel(w, q);
+        width = cvni_wino_panel(w, q + 1) - first;
+        for (int c = 0; c < w->in.channels; c += CVNI_LINE) {
+            const int k0 = c / CVNI_WINO_KC * CVNI_WINO_KC;
+            const int ks = cvni_min(CVNI_WINO_KC, w->in.channels - k0);
+            float *to = w->packed + t / units * CVNI_WINO_POINTS * w->point +
+                        (ptrdiff_t)k0 * units * CVNI_LINE + (ptrdiff_t)ks * first +
+                        (ptrdiff_t)(c - k0) * width + f0 - first;
+            cvni_wino_weight(w, t / units, c, cvni_min(CVNI_LINE, w->in.channels - c), f0, to,
+                             w->point, width, (float *)cvni_scratch(w->job->net, worker));
+        }
+    }
+}
+
+static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_wino w = cvni_wino_of(&j->c, pass);
+    const int units = cvni_ceil_div(w.out.channels, CVNI_LINE);
+    w.job = j;
+    w.packed = packed;
+    if (w.by_filters) return;
+    cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
+}
+
+/* Into the cache. */
+static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
+{
+    for (int i = 0; i < rows; i++, p += step)
+        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
+}
+
+/* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
+ * the next call reads; that, and the rows that come next, are fetched meanwhile. */
+static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
+                            const float *a, const float *b, float *c, ptrdiff_t a_next,
+                            ptrdiff_t b_next)
+{
+    const int parts = cvni_ceil_div(cols, kern->nr);
+    const int units = cols / kern->unit;
+    for (int p = 0; p < parts; p++) {
+        const int j = units * p / parts * kern->unit;
+        const int next = units * (p + 1) / parts * kern->unit;
+        t->cols = next - j;
+        t->b = b + j;
+        for (int i = 0; i < rows; i += kern->mr) {
+            t->rows = cvni_min(kern->mr, rows - i);
+            t->a = a + i * t->a_line;
+            t->c = c + i * t->ldc + j;
+            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
+            if (p == 0 && a_next) {
+                const float *soon = i + kern->mr < rows ? t->a + kern->mr * t->a_line : a + a_next;
+                if (t->a_k == 1) cvni_wino_fetch(soon, kern->mr, t->a_line, t->k);
+                else cvni_wino_fetch(soon, t->k, t->a_k, kern->mr);
+            }
+            kern->gemm_tile(t);
+        }
+    }
+}
+
+static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
+{
+    for (int i = 0; i < tiles; i++)
+        memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
+}
+
+/* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
+static void cvni_wino_products(const cvni_wino *w, const float *u, const float *v,
+                               ptrdiff_t v_point, const float *bias, int tiles, float *m,
+                               ptrdiff_t m_point)
+{
+    const int C = w->in.channels;
+    const int panels = cvni_ceil_div(cvni_ceil_div(w->out.channels, CVNI_LINE), 3);
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = w->in.pitch;
+    t.a_k = 1;
+    t.ldc = w->out.pitch;
+    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
+        const int begin = bias && i == CVNI_WINO_BIAS;
+        const float *b = u;
+        if (begin) cvni_wino_begin(bias, w->out.channels, tiles, m, t.ldc);
+        for (int k = 0; k < C; k += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, C - k);
+            t.add = begin || k > 0;
+            for (int q = 0; q < panels; q++) {
+                const int f = cvni_wino_panel(w, q);
+                t.b_k = cvni_wino_panel(w, q + 1) - f;
+                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
+                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
+                b += t.k * t.b_k;
+            }
+        }
+    }
+}
+
+/* First channel of a group of the image read, of the one made. */
+static const float *cvni_wino_from(const cvni_wino *w, int g)
+{
+    const cvni_conv_job *j = w->job;
+    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
+                              : j->big + cvni_conv_big_at(&j->c, 0, g);
+}
+
+static float *cvni_wino_to(const cvni_wino *w, int g)
+{
+    const cvni_conv *c = &w->job->c;
+    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
+                                            : cvni_conv_small_at(c, 0, g));
+}
+
+/* Images of a pass down or up; tasks are tiles of a group. */
+static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv_job *j = w->job;
+    const cvni_kernels *kern = j->net->k;
+    const int groups = cvni_ceil_div(w->tiles, w->group);
+    const ptrdiff_t v_point = cvni_wino_plane(w->group, w->in.pitch);
+    const ptrdiff_t m_point = cvni_wino_plane(w->group, w->out.pitch);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *v = scratch + CVNI_WINO_SCRATCH;
+    float *m = v + CVNI_WINO_POINTS * v_point;
+    for (int t = begin; t < end; t++) {
+        const int g = t / groups;
+        const int first = t % groups * w->group;
+        const int tiles = cvni_min(w->group, w->tiles - first);
+        for (int c = 0; c < w->in.channels; c += CVNI_LINE)
+            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
+                           scratch);
+        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
+                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
+        for (int f = 0; f < w->out.channels; f += CVNI_LINE)
+            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
+                            cvni_wino_to(w, g), scratch);
+    }
+}
+
+/* V of the image read and, for the weights, A dy A^T of the other; tasks are 16 channels of
+ * either. */
+static void cvni_wino_read_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    for (int t = begin; t < end; t++) {
+        const int second = t >= units;
+        const int c = (second ? t - units : t) * CVNI_LINE;
+        cvni_wino_read(w->job->net->k, w, second ? &w->out : &w->in,
+                       second ? w->job->small + cvni_conv_small_at(&w->job->c, 0, w->g)
+                              : cvni_wino_from(w, w->g),
+                       c, w->first, w->count, (second ? w->d : w->v) + c,
+                       second ? w->d_point : w->v_point, scratch);
+    }
+}
+
+/* Share t of `tasks` of so many lines. */
+static int cvni_wino_share(int channels, int t, int tasks)
+{
+    return (int)((int64_t)cvni_ceil_div(channels, CVNI_LINE) * t / tasks) * CVNI_LINE;
+}
+
+/* One of CVNI_WINO_POINTS shares of the weights of the channels that come next, from c0 on. */
+static void cvni_wino_fetch_weights(const cvni_wino *w, int c0, int f0, int filters, int share)
+{
+    const cvni_conv *c = &w->job->c;
+    const int up = w->pass == CVNI_UP;
+    const int channels = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
+    const int lines = up ? channels : cvni_min(filters, w->out.channels - f0);
+    const int begin = lines * share / CVNI_WINO_POINTS;
+    const int end = lines * (share + 1) / CVNI_WINO_POINTS;
+    const float *p = w->job->weight + (ptrdiff_t)w->g * c->MG * c->K;
+    p += up ? (ptrdiff_t)(c0 + begin) * c->K + 9 * f0 : (ptrdiff_t)(f0 + begin) * c->K + 9 * c0;
+    if (channels > 0) cvni_wino_fetch(p, end - begin, c->K, 9 * (up ? filters : channels));
+}
+
+/* Images of a pass down or up, the tiles of a round; tasks are up to 48 filters, whose U is made,
+ * some channels at a time, and used at once. */
+static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv_job *j = w->job;
+    const ptrdiff_t u_point = CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE;
+    const ptrdiff_t m_point = cvni_wino_plane(w->group, CVNI_WINO_WIDE);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    float *m = u + CVNI_WINO_POINTS * u_point;
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = w->in.pitch;
+    t.a_k = 1;
+    t.ldc = CVNI_WINO_WIDE;
+    for (int q = begin; q < end; q++) {
+        const int f0 = cvni_wino_share(w->out.channels, q, w->row_tasks);
+        const int width = cvni_wino_share(w->out.channels, q + 1, w->row_tasks) - f0;
+        t.b_k = width;
+        if (j->bias)
+            cvni_wino_begin(j->bias + w->g * w->out.channels + f0,
+                            cvni_min(width, w->out.channels - f0), w->count,
+                            m + CVNI_WINO_BIAS * m_point, CVNI_WINO_WIDE);
+        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
+            for (int c = 0; c < t.k; c += CVNI_LINE)
+                for (int f = 0; f < width; f += CVNI_LINE)
+                    cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
+                                     u + c * width + f, u_point, width, scratch);
+            for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+                cvni_wino_fetch_weights(w, c0 + t.k, f0, width, i);
+                t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
+                cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
+                                u + i * u_point, m + i * m_point, w->v_point, u_point);
+            }
+        }
+        for (int f = 0; f < width; f += CVNI_LINE)
+            cvni_wino_write(j->net->k, w, m + f, m_point, CVNI_WINO_WIDE, f0 + f, w->first,
+                            w->count, cvni_wino_to(w, w->g), scratch);
+    }
+}
+
+/* dw += G^T dU G of one filter, channels [c0, c0 + cs); u: its lines. */
+static void cvni_wino_unweight(const cvni_wino *w, int f, int c0, int cs, const float *u,
+                               ptrdiff_t point, float *half)
+{
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const int n = cvni_ceil_div(cs, CVNI_LINE);
+    float *taps = half + CVNI_WINO_DEEP * 18;                   /* half: [lines][3][6] */
+    float *part = taps + CVNI_WINO_DEEP * 9;
+    float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K + 9 * c0;
+    cvni_lines v;
+    for (int i = 0; i < 6; i++) {
+        v = cvni_lines_of(n, u + i * point, 6 * point, CVNI_LINE, half + i * CVNI_LINE,
+                          6 * CVNI_LINE, 18 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    }
+    for (int i = 0; i < 3; i++) {
+        v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                          taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    }
+    for (int i = 0; i < n; i++)
+        kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE), taps + i * 9 * CVNI_LINE,
+                        CVNI_LINE, 9, part + i * 9 * CVNI_LINE);
+    kern->add(9 * cs, dw, part, dw);
+}
+
+/* dw += G^T dU G, dU = (A dy A^T) V over the tiles of a round; tasks are some filters times some
+ * channels. */
+static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const ptrdiff_t point = CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE;
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = 1;
+    t.a_k = w->out.pitch;
+    t.b_k = w->in.pitch;
+    t.ldc = CVNI_WINO_DEEP;
+    for (int q = begin; q < end; q++) {
+        const int row = q / w->col_tasks;
+        const int col = q % w->col_tasks;
+        const int f0 = cvni_wino_share(w->out.channels, row, w->row_tasks);
+        const int f1 = cvni_wino_share(w->out.channels, row + 1, w->row_tasks);
+        const int c0 = cvni_wino_share(w->in.channels, col, w->col_tasks);
+        const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
+        const int filters = cvni_min(f1, w->out.channels) - f0;
+        for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+            if (i < filters)                    /* added to soon */
+                cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
+                                0, 9 * (c1 - c0));
+            for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
+                t.k = cvni_min(CVNI_WINO_KC, w->count - k);
+                t.add = k > 0;
+                cvni_wino_tiles(kern, &t, filters, c1 - c0, w->d + i * w->d_point + k * t.a_k + f0,
+                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->d_point,
+                                w->v_point);
+            }
+        }
+        for (int f = 0; f < filters; f++)
+            cvni_wino_unweight(w, f0 + f, c0, cvni_min(c1, w->in.channels) - c0,
+                               u + f * CVNI_WINO_DEEP, point, scratch);
+    }
+}
+
+/* Rounds over some tiles each, as many as the shape says: V (and A dy A^T) of all channels, then
+ * the products. */
+static void cvni_wino_rounds(cvni_wino *w, double cost)
+{
+    const cvni_conv_job *j = w->job;
+    const int weights = w->pass == CVNI_WEIGHTS;
+    const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    const double part = cost * w->group / w->tiles / j->c.G;
+    w->v_point = cvni_wino_plane(w->group, w->in.pitch);
+    w->d_point = cvni_wino_plane(w->group, w->out.pitch);
+    w->v = (float *)j->work;
+    w->d = w->v + CVNI_WINO_POINTS * w->v_point;
+    w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
+    w->col_tasks = weights ? cvni_ceil_div(cols * CVNI_LINE, CVNI_WINO_DEEP) : 1;
+    if (w->row_tasks * w->col_tasks < 4 * j->net->threads)          /* each thread as many */
+        w->row_tasks = cvni_min(cvni_round_up(w->row_tasks, j->net->threads), rows);
+    for (w->g = 0; w->g < j->c.G; w->g++) {
+        for (w->first = 0; w->first < w->tiles; w->first += w->group) {
+            w->count = cvni_min(w->group, w->tiles - w->first);
+            cvni_parallel_for(j->net, cols + (weights ? rows : 0), part, cvni_wino_read_part, w);
+            cvni_parallel_for(j->net, w->row_tasks * w->col_tasks, part,
+                              weights ? cvni_wino_weight_part : cvni_wino_filter_part, w);
+        }
+    }
+}
+
+static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    int can = c->axis[0].kernel == 1 && c->axis[0].big == 1 && c->axis[0].small == 1 &&
+              c->d->pad_mode == CVN_PAD_ZERO;
+    cvni_wino w;
+    (void)net;
+    for (int i = 1; i < 3; i++)
+        can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
+    if (!can || cvni_max(c->CG, c->MG) > CVNI_WINO_CHANNELS) return CVNI_CANNOT;
+    w = cvni_wino_of(c, pass);
+    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(8, c->most)
+               ? CVNI_CHOSEN : CVNI_CAN;
+}
+
+/* Tiles of a task or a round: as many in each, fewer where there are many channels. */
+static int cvni_wino_group(const cvni_wino *w)
+{
+    const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
+    const int cache = w->by_filters ? CVNI_WINO_ROUND : CVNI_WINO_CACHE;
+    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
+    const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
+                                   : cvni_min(cvni_max(fit, 32), 96);
+    return cvni_ceil_div(w->tiles, cvni_ceil_div(w->tiles, most));
+}
+
+static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                            cvni_conv_needs *n)
+{
+    const cvni_wino w = cvni_wino_of(c, pass);
+    const int group = cvni_wino_group(&w);
+    const ptrdiff_t v = cvni_wino_plane(group, w.in.pitch);
+    const ptrdiff_t m = cvni_wino_plane(group, w.by_filters ? CVNI_WINO_WIDE : w.out.pitch);
+    const size_t points = CVNI_WINO_POINTS * sizeof(float);
+    (void)net;
+    n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
+    if (pass == CVNI_WEIGHTS) {
+        n->scratch += points * (CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE);
+        n->work = points * (size_t)(v + cvni_wino_plane(group, w.out.pitch));
+    } else if (w.by_filters) {
+        n->scratch += points * ((size_t)m + CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE);
+        n->work = points * (size_t)v;
+    } else {
+        n->scratch += points * (size_t)(v + m);
+        n->packed = points * (size_t)w.point * (size_t)c->G;
+    }
+}
+
+static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_wino w = cvni_wino_of(&j->c, pass);
+    w.job = j;
+    w.group = cvni_wino_group(&w);
+    if (w.by_filters) {
+        cvni_wino_rounds(&w, cost);
+    } else {
+        const int want = cvni_ceil_div(j->net->threads, j->c.G);
+        const int groups = cvni_round_up(cvni_ceil_div(w.tiles, w.group), want);
+        w.group = cvni_ceil_div(w.tiles, groups);
+        cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
+                          cvni_wino_tile_part, &w);
+    }
+}
+
+static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cvni_wino_needs,
+                                                 cvni_wino_pack, cvni_wino_run };
+
+/* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   A plane at a time: the taps of a row are added one by one.      tested: tests/test_conv.c */
+ *   3 x 3 and 5 x 5 with stride 1 and zeros around read the planes as they are: kern->stencil
+ *   keeps the weights in registers and makes several rows of y from each row of x; up is down with
+ *   the taps in reverse order and pads of kernel - 1 - pad. Others go through a frame in the L1
+ *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
+ *   and column modulo the stride of the windows. There each tap is an offset, the same for all
+ *   positions:
+ *
+ *     down      y[r][c] = sum over t of w[t]*frame[at[t] + r*pitch + c]
+ *     up        the same with a frame of the small plane, for each phase of the big one (>>conv),
+ *               the taps in reverse order; columns of two phases are shuffled together
+ *     weights   dw[t] += sum over r, c of dy[r][c]*frame[at[t] + r*pitch + c], in the lanes of a
+ *               vector over planes, then in double
+ *
+ *   With zero pads the pads in front of a row serve the row before it as well. Rows that fill no
+ *   more than half a vector lie at a power of two, several in a vector (`fold`).
+ *   Tasks are channels of the batch; of the whole batch for the weights.
+ *
+ *   What a frame does not serve (3-D, up with another padding than zeros, more than 64 taps, long
+ *   rows) goes tap by tap and row by row through memory.             tested: tests/test_conv.c */
 
 /* Few filters a channel: packing patches would cost more than the products. */
 #define CVNI_DEPTHWISE_FILTERS 2
 
+#define CVNI_PLANE_TAPS 64
+#define CVNI_PLANE_STRIDE 4             /* up: most, on each axis */
+#define CVNI_PLANE_FLOATS 6144          /* to aim at: half an L1 cache */
+#define CVNI_PLANE_MOST 32768
+#define CVNI_PLANE_ROUNDS 1024          /* vectors that a lane adds up in float */
+#define CVNI_PLANE_GROUP 8              /* channels whose dw are in the making: planes of an image
+                                         * that are read one after the other */
+
+typedef struct cvni_plane {
+    int H, W;                           /* of the plane */
+    int sh, sw;                         /* phases */
+    int top, left;                      /* of the frame's element 0 before the plane; or -inside */
+    cvn_pad_mode mode;
+    int low[2], reach[2];               /* up: of the small plane relative to the place / stride;
+                                         * rows and columns that a result reads, less 1 */
+    int out_rows, out_cols;             /* positions of the result, of a phase for up */
+    int strip;                          /* rows of the result made at a time */
+    int rows, cols;                     /* of each phase: copied */
+    int fold;
+    int lead;                           /* floats before the frame: its data lie aligned */
+    ptrdiff_t pitch, phase;
+    ptrdiff_t floats;
+} cvni_plane;
+
+static int cvni_floor_div(int a, int b) { return a / b - (a % b < 0); }
+
+/* First column of phase b that lies inside, and the one behind the last. */
+static int cvni_plane_begin(const cvni_plane *f, int b)
+{
+    return cvni_min(f->cols, cvni_max(0, cvni_ceil_div(f->left - b, f->sw)));
+}
+
+static int cvni_plane_end(const cvni_plane *f, int b)
+{
+    const int end = cvni_min(f->cols, cvni_ceil_div(f->W + f->left - b, f->sw));
+    return cvni_max(cvni_plane_begin(f, b), end);
+}
+
+static void cvni_plane_sizes(cvni_plane *f, int unit)
+{
+    int first, last = 0, need, pitch;
+    double strip;
+    f->cols = f->out_cols + f->reach[1];
+    first = f->cols;
+    for (int b = 0; b < f->sw; b++) {
+        first = cvni_min(first, cvni_plane_begin(f, b));
+        last = cvni_max(last, cvni_plane_end(f, b));
+    }
+    need = f->mode == CVN_PAD_ZERO ? cvni_max(last, f->cols - first) : f->cols;
+    need = cvni_max(need, f->out_cols);
+    for (pitch = 1; pitch < need && pitch < unit; pitch *= 2) continue;
+    f->pitch = pitch < unit ? pitch : cvni_round_up(need, unit);
+    f->fold = cvni_max(1, unit / (int)f->pitch);
+    f->lead = (unit - first % unit) % unit;
+    strip = (double)CVNI_PLANE_FLOATS / ((double)f->sh * f->sw * (double)f->pitch) - f->reach[0];
+    f->strip = strip < 4 ? 4 : strip < f->out_rows ? (int)strip & ~3 : f->out_rows;
+    f->strip = cvni_min(f->strip, f->out_rows);
+    f->rows = f->strip + f->reach[0];
+    f->phase = f->rows * f->pitch;
+    f->floats = f->lead + f->sh * f->sw * f->phase + f->cols + 3 * unit;
+}
+
+/* The frame that a pass reads: of the big plane, or for up of the small one. */
+static cvni_plane cvni_plane_of(const cvni_conv *c, cvni_pass pass, int unit)
+{
+    const cvni_axis *a = c->axis + 1;
+    cvni_plane f;
+    memset(&f, 0, sizeof f);
+    f.mode = c->d->pad_mode;
+    f.sh = f.sw = 1;
+    f.out_rows = c->OH;
+    f.out_cols = c->OW;
+    f.H = c->H;
+    f.W = c->W;
+    f.top = a[0].pad;
+    f.left = a[1].pad;
+    for (int i = 0; i < 2; i++) {
+        const int window = (a[i].kernel - 1) * a[i].dilation;
+        f.low[i] = cvni_floor_div(a[i].pad - window, a[i].stride);
+        f.reach[i] = pass == CVNI_UP
+                         ? cvni_floor_div(a[i].stride - 1 + a[i].pad, a[i].stride) - f.low[i]
+                         : window / a[i].stride;
+    }
+    if (pass == CVNI_UP) {
+        f.out_rows = cvni_ceil_div(c->BH, a[0].stride);
+        f.out_cols = cvni_ceil_div(c->BW, a[1].stride);
+        f.H = c->OH;
+        f.W = c->OW;
+        f.top = -f.low[0];
+        f.left = -f.low[1];
+    } else {
+        f.sh = a[0].stride;
+        f.sw = a[1].stride;
+    }
+    cvni_plane_sizes(&f, unit);
+    return f;
+}
+
+/* Overflow is out of the question where this says yes: each factor is looked at first. */
+static int cvni_plane_serves(const cvni_conv *c, cvni_pass pass, int unit)
+{
+    const cvni_axis *a = c->axis;
+    cvni_plane f;
+    if (a[0].big != 1 || a[0].small != 1 || a[0].kernel != 1 || c->taps > CVNI_PLANE_TAPS ||
+        c->KH > CVNI_PLANE_TAPS || (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO))
+        return 0;
+    for (int i = 1; i < 3; i++)
+        if (a[i].pad > CVNI_PLANE_MOST || a[i].dilation > CVNI_PLANE_MOST / CVNI_PLANE_TAPS ||
+            a[i].stride > CVNI_PLANE_STRIDE || cvni_max(a[i].big, a[i].small) > CVNI_MAX_AXIS / 4)
+            return 0;
+    if (cvni_max(a[2].big, a[2].small) > CVNI_PLANE_MOST) return 0;
+    f = cvni_plane_of(c, pass, unit);
+    return (double)f.rows * (double)f.pitch * f.sh * f.sw <= CVNI_PLANE_MOST;
+}
+
 CVNI_HOT
-static void cvni_depthwise_fill(float *to, int n, float value)
+static void cvni_take_every(int n, int stride, const float *CVNI_RESTRICT x,
+                            float *CVNI_RESTRICT y)
+{
+    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    else for (int i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];
+}
+
+/* Row `from` of the plane, or NULL for zeros, to one row of the column phases at `to`. */
+static void cvni_plane_row(const cvni_plane *f, const float *from, float *to)
+{
+    for (int b = 0; b < f->sw; b++, to += f->phase) {
+        const int begin = cvni_plane_begin(f, b);
+        const int end = cvni_plane_end(f, b);
+        if (!from) {
+            cvni_zero(to, (size_t)f->pitch);
+            continue;
+        }
+        cvni_take_every(end - begin, f->sw, from + (begin * f->sw + b - f->left), to + begin);
+        for (int i = 0; i < f->cols && f->mode != CVN_PAD_ZERO; i++) {
+            const int at = cvni_pad_index(i * f->sw + b - f->left, f->W, f->mode);
+            if (i < begin || i >= end) to[i] = from[cvni_max(0, cvni_min(at, f->W - 1))];
+        }
+    }
+}
+
+/* Rows first.. of each phase: the pads beside them are 0 from the beginning. */
+static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const float *plane,
+                            int first, int rows, float *to)
+{
+    const int begin = cvni_plane_begin(f, 0);
+    const int width = cvni_plane_end(f, 0) - begin;
+    for (int a = 0; a < f->sh; a++, to += f->sw * f->phase) {
+        const int above = cvni_ceil_div(f->top - a, f->sh) - first;
+        const int r0 = cvni_max(0, cvni_min(above, rows));
+        const int below = cvni_ceil_div(f->H + f->top - a, f->sh) - first;
+        const int r1 = cvni_max(r0, cvni_min(below, rows));
+        const float *from = plane + ((ptrdiff_t)(first + r0) * f->sh + a - f->top) * f->W;
+        if (f->sw == 1 && f->mode == CVN_PAD_ZERO) {
+            cvni_zero(to, (size_t)(r0 * f->pitch));
+            if (width > 0)
+                kern->pack_columns(width, r1 - r0, from + begin - f->left, (ptrdiff_t)f->sh * f->W,
+                                   (int)f->pitch, to + r0 * f->pitch + begin);
+            cvni_zero(to + r1 * f->pitch, (size_t)((rows - r1) * f->pitch));
+            continue;
+        }
+        for (int r = 0; r < rows; r++) {
+            const int at = cvni_pad_index((first + r) * f->sh + a - f->top, f->H, f->mode);
+            const int row = f->mode == CVN_PAD_ZERO ? at : cvni_max(0, cvni_min(at, f->H - 1));
+            cvni_plane_row(f, row < 0 ? NULL : plane + (ptrdiff_t)row * f->W, to + r * f->pitch);
+        }
+    }
+}
+
+/* Does the kernel read the planes themselves? */
+static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    int side = (c->KW == 3 || c->KW == 5) && c->KW <= kern->side && a[0].big == 1 &&
+               a[0].small == 1 && c->KH == c->KW && a[0].kernel == 1 &&
+               c->d->pad_mode == CVN_PAD_ZERO;
+    for (int i = 1; i < 3; i++) side = side && a[i].stride == 1 && a[i].dilation == 1;
+    return side ? c->KW : 0;
+}
+
+/* Such a stencil, but for x, w and y; up: from small planes to big ones. */
+static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
+{
+    const cvni_conv *c = &j->c;
+    cvni_stencil s;
+    memset(&s, 0, sizeof s);
+    s.side = c->KW;
+    s.taps = c->taps;
+    s.fold = 1;
+    s.rows = up ? c->H : c->OH;
+    s.cols = up ? c->W : c->OW;
+    s.H = up ? c->OH : c->H;
+    s.W = up ? c->OW : c->W;
+    s.top = up ? c->KH - 1 - c->axis[1].pad : c->axis[1].pad;
+    s.left = up ? c->KW - 1 - c->axis[2].pad : c->axis[2].pad;
+    s.ldy = s.cols;
+    s.add = j->add;
+    s.act = j->act != NULL;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    s.ceiling = HUGE_VALF;
+    return s;
+}
+
+/* Tasks are small planes of the batch. */
+static void cvni_side_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_stencil s = cvni_stencil_of(j, 0);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int m = t % c->M;
+        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
+        s.w = j->weight + (ptrdiff_t)m * c->taps;
+        s.bias = j->bias ? j->bias[m] : 0;
+        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
+        j->net->k->stencil(&s);
+    }
+}
+
+/* Tasks are big planes of the batch. */
+static void cvni_side_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_stencil s = cvni_stencil_of(j, 1);
+    float w[25];
+    (void)worker;
+    s.w = w;
+    for (int t = begin; t < end; t++)
+        for (int k = 0; k < c->MG; k++) {
+            const float *weight = j->weight + ((ptrdiff_t)(t % c->C) * c->MG + k) * c->taps;
+            for (int i = 0; i < c->taps; i++) w[i] = weight[c->taps - 1 - i];
+            s.x = j->small + ((ptrdiff_t)t * c->MG + k) * c->OH * c->OW;
+            s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
+            s.add = j->add || k;
+            s.y = j->to + (ptrdiff_t)t * c->H * c->W;
+            j->net->k->stencil(&s);
+        }
+}
+
+/* dw += the sums of the lanes, which become 0. */
+static void cvni_depthwise_flush(const cvni_kernels *kern, int n, float *lanes, double *dw)
+{
+    for (int i = 0; i < n; i++) dw[i] += (double)kern->sum(kern->unit, lanes + i * kern->unit);
+    cvni_zero(lanes, (size_t)n * (size_t)kern->unit);
+}
+
+/* Tasks are channels. */
+static void cvni_side_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int n = c->MG * c->taps;
+    float *lanes = (float *)cvni_scratch(j->net, worker);
+    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
+    cvni_stencil s = cvni_stencil_of(j, 0);
+    const double plane = (double)s.rows * cvni_ceil_div(s.cols, kern->unit);
+    cvni_zero(lanes, (size_t)CVNI_PLANE_GROUP * (size_t)n * (size_t)kern->unit);
+    for (int t = begin; t < end; t += CVNI_PLANE_GROUP) {
+        const int group = cvni_min(CVNI_PLANE_GROUP, end - t);
+        double rounds = 0;
+        memset(dw, 0, sizeof dw);
+        for (int i = 0; i < c->N; i++) {
+            for (int k = 0; k < group * c->MG; k++) {
+                const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
+                s.x = j->big + ((ptrdiff_t)i * c->C + m / c->MG) * c->H * c->W;
+                s.y = (float *)(void *)j->small + ((ptrdiff_t)i * c->M + m) * c->OH * c->OW;
+                kern->stencil_sums(&s, lanes + k * c->taps * kern->unit);
+            }
+            rounds += plane;
+            if (rounds < CVNI_PLANE_ROUNDS && i + 1 < c->N) continue;
+            cvni_depthwise_flush(kern, group * n, lanes, dw);
+            rounds = 0;
+        }
+        for (int i = 0; i < group * n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+    }
+}
+
+/* The taps, and where each reads in the frame; for up by phase: first[p].. are those of phase p. */
+typedef struct cvni_plane_taps {
+    int first[CVNI_PLANE_STRIDE * CVNI_PLANE_STRIDE + 1];
+    int tap[CVNI_PLANE_TAPS], at[CVNI_PLANE_TAPS];
+} cvni_plane_taps;
+
+static cvni_plane_taps cvni_taps_down(const cvni_conv *c, const cvni_plane *f)
+{
+    const cvni_axis *a = c->axis + 1;
+    cvni_plane_taps t;
+    t.first[0] = 0;
+    t.first[1] = c->taps;
+    for (int k = 0; k < c->taps; k++) {
+        const int h = k / c->KW * a[0].dilation;
+        const int w = k % c->KW * a[1].dilation;
+        t.tap[k] = k;
+        t.at[k] = (int)((h % f->sh * f->sw + w % f->sw) * f->phase + h / f->sh * f->pitch) +
+                  w / f->sw;
+    }
+    return t;
+}
+
+static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
+{
+    const cvni_axis *a = c->axis + 1;
+    const int sh = a[0].stride, sw = a[1].stride;
+    int n = 0;
+    cvni_plane_taps t;
+    for (int p = 0; p < sh * sw; p++) {
+        t.first[p] = n;
+        for (int k = c->taps - 1; k >= 0; k--) {
+            const int h = p / sw + a[0].pad - k / c->KW * a[0].dilation;
+            const int w = p % sw + a[1].pad - k % c->KW * a[1].dilation;
+            if (h % sh || w % sw) continue;
+            t.tap[n] = k;
+            t.at[n++] = (int)((h / sh - f->low[0]) * f->pitch) + w / sw - f->low[1];
+        }
+    }
+    t.first[sh * sw] = n;
+    return t;
+}
+
+/* The stencil of phase p but for its rows and y; w: room for its weights. */
+static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p,
+                               const float *weight, float *w)
+{
+    s->taps = t->first[p + 1] - t->first[p];
+    s->at = t->at + t->first[p];
+    s->w = w;
+    for (int i = 0; i < s->taps; i++) w[i] = weight[t->tap[t->first[p] + i]];
+}
+
+/* The frame of a worker: its pads are 0 once and for all. */
+static float *cvni_plane_start(const cvn_net *net, const cvni_plane *f, int worker, cvni_stencil *s)
+{
+    float *frame = (float *)cvni_scratch(net, worker);
+    cvni_zero(frame, (size_t)f->floats);
+    memset(s, 0, sizeof *s);
+    s->x = frame + f->lead;
+    s->pitch = f->pitch;
+    s->cols = f->out_cols;
+    s->fold = f->fold;
+    s->ldy = f->out_cols;
+    return frame + f->lead;
+}
+
+/* Tasks are channels of the batch. */
+static void cvni_plane_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_plane f = cvni_plane_of(c, CVNI_DOWN, j->net->k->unit);
+    const cvni_plane_taps taps = cvni_taps_down(c, &f);
+    const ptrdiff_t plane = (ptrdiff_t)c->OH * c->OW;
+    float w[CVNI_PLANE_TAPS];
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    s.add = j->add;
+    s.act = j->act != NULL;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    s.ceiling = HUGE_VALF;
+    for (int t = begin; t < end; t++)
+        for (int row = 0; row < c->OH; row += f.strip) {
+            s.rows = cvni_min(f.strip, c->OH - row);
+            cvni_plane_fill(j->net->k, &f, j->big + (ptrdiff_t)t * c->H * c->W, row,
+                            s.rows + f.reach[0], frame);
+            for (int k = 0; k < c->MG; k++) {
+                const int m = t % c->C * c->MG + k;
+                cvni_stencil_phase(&s, &taps, 0, j->weight + (ptrdiff_t)m * c->taps, w);
+                s.bias = j->bias ? j->bias[m] : 0;
+                s.y = j->to + ((ptrdiff_t)t * c->MG + k) * plane + (ptrdiff_t)row * c->OW;
+                j->net->k->stencil(&s);
+            }
+        }
+}
+
+/* to[i*stride + b] (+)= x[b*step + i], b < stride: n elements of `to`. */
+CVNI_HOT
+static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x, ptrdiff_t step,
+                                int add, float *CVNI_RESTRICT to)
+{
+    const float *x1 = x + step;
+    if (stride == 2 && !add)
+        for (int i = 0; i < n / 2; i++) {
+            to[2 * i] = x[i];
+            to[2 * i + 1] = x1[i];
+        }
+    else if (stride == 2)
+        for (int i = 0; i < n / 2; i++) {
+            to[2 * i] += x[i];
+            to[2 * i + 1] += x1[i];
+        }
+    for (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
+        const float v = x[i % stride * step + i / stride];
+        to[i] = add ? to[i] + v : v;
+    }
+}
+
+/* Rows row, row + stride, ... of a big plane: += or = what a frame of a small plane gives. */
+static void cvni_plane_up_rows(const cvni_conv_job *j, const cvni_plane *f,
+                                   const cvni_plane_taps *taps, const float *weight, int row,
+                                   cvni_stencil *s, float *to)
+{
+    const cvni_conv *c = &j->c;
+    const int sh = c->axis[1].stride, sw = c->axis[2].stride;
+    const ptrdiff_t step = (ptrdiff_t)f->strip * f->out_cols;
+    float *phases = (float *)(void *)s->x - f->lead + f->floats;
+    const int add = s->add;
+    float w[CVNI_PLANE_TAPS];
+    for (int p = row % sh * sw; p < (row % sh + 1) * sw; p++) {
+        cvni_stencil_phase(s, taps, p, weight, w);
+        if (sw > 1) {
+            s->add = 0;
+            s->y = phases + p % sw * step;
+        } else {
+            s->y = to + (ptrdiff_t)row * c->BW;
+            s->ldy = (ptrdiff_t)sh * c->BW;
+            s->fold = sh > 1 ? 1 : f->fold;
+        }
+        j->net->k->stencil(s);
+    }
+    s->add = add;
+    for (int r = 0; r < s->rows && sw > 1; r++)
+        cvni_shuffle_phases(c->BW, sw, phases + (ptrdiff_t)r * f->out_cols, step, add,
+                            to + ((ptrdiff_t)row + (ptrdiff_t)r * sh) * c->BW);
+}
+
+/* Tasks are channels of the batch. */
+static void cvni_plane_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_plane f = cvni_plane_of(c, CVNI_UP, j->net->k->unit);
+    const cvni_plane_taps taps = cvni_taps_up(c, &f);
+    const int sh = c->axis[1].stride;
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    for (int t = begin; t < end; t++)
+        for (int k = 0; k < c->MG; k++) {
+            const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
+            const float *weight = j->weight + m % c->M * c->taps;
+            s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
+            s.add = j->add || k;
+            for (int row = 0; row < f.out_rows; row += f.strip) {
+                const int rows = cvni_min(f.strip, f.out_rows - row);
+                cvni_plane_fill(j->net->k, &f, j->small + m * c->OH * c->OW, row,
+                                rows + f.reach[0], frame);
+                for (int a = 0; a < cvni_min(sh, c->BH - row * sh); a++) {
+                    s.rows = cvni_min(rows, cvni_ceil_div(c->BH - a, sh) - row);
+                    cvni_plane_up_rows(j, &f, &taps, weight, row * sh + a, &s,
+                                           j->to + (ptrdiff_t)t * c->BH * c->BW);
+                }
+            }
+        }
+}
+
+/* Tasks are channels. */
+static void cvni_plane_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const int unit = j->net->k->unit;
+    const cvni_plane f = cvni_plane_of(c, CVNI_WEIGHTS, unit);
+    const cvni_plane_taps taps = cvni_taps_down(c, &f);
+    const int n = c->MG * c->taps;
+    double dw[CVNI_DEPTHWISE_FILTERS * CVNI_PLANE_TAPS];
+    cvni_stencil s;
+    float *frame = cvni_plane_start(j->net, &f, worker, &s);
+    float *lanes = frame - f.lead + f.floats;
+    cvni_zero(lanes, (size_t)n * (size_t)unit);
+    s.taps = c->taps;
+    s.at = taps.at;
+    for (int t = begin; t < end; t++) {
+        double rounds = 0;
+        memset(dw, 0, sizeof dw);
+        for (int i = 0; i < c->N; i++)
+            for (int row = 0; row < c->OH; row += f.strip) {
+                const ptrdiff_t plane = (ptrdiff_t)i * c->C + t;
+                s.rows = cvni_min(f.strip, c->OH - row);
+                cvni_plane_fill(j->net->k, &f, j->big + plane * c->H * c->W, row,
+                                s.rows + f.reach[0], frame);
+                for (int k = 0; k < c->MG; k++) {
+                    s.y = (float *)(void *)j->small +
+                          ((plane * c->MG + k) * c->OH + row) * c->OW;
+                    j->net->k->stencil_sums(&s, lanes + k * c->taps * unit);
+                }
+                rounds += (double)s.rows * cvni_ceil_div(c->OW, unit) / f.fold;
+                if (rounds < CVNI_PLANE_ROUNDS) continue;
+                cvni_depthwise_flush(j->net->k, n, lanes, dw);
+                rounds = 0;
+            }
+        cvni_depthwise_flush(j->net->k, n, lanes, dw);
+        for (int i = 0; i < n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+    }
+}
+
+/* ---- tap by tap ---- */
+
+CVNI_HOT
+static void cvni_by_tap_fill(float *to, int n, float value)
 {
     for (int i = 0; i < n; i++) to[i] = value;
 }
 
 /* One small plane of a group with one channel, from its bias or (add) what stands there. */
-static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv *c,
+static void cvni_by_tap_down_plane(const cvni_kernels *kern, const cvni_conv *c,
                                         const float *big, const float *w, float bias, int add,
                                         float *small)
 {
     for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
-        if (!add) cvni_depthwise_fill(small, c->OW, bias);
+        if (!add) cvni_by_tap_fill(small, c->OW, bias);
         for (int t = 0; t < c->taps; t++) {
             const int r = c->rows[t / c->KW * c->OH + oh];
             const int *cols = c->cols + t % c->KW * c->OW;
@@ -6595,7 +9473,7 @@ static void cvni_depthwise_down_plane(const cvni_kernels *kern, const cvni_conv 
 }
 
 /* Tasks are small planes of the batch. */
-static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -6606,14 +9484,14 @@ static void cvni_depthwise_down_part(void *context, int begin, int end, int work
         const int f = t % c->M;
         const float *big = j->big + cvni_conv_big_at(c, t / c->M, f / c->MG);
         float *to = j->to + (ptrdiff_t)t * positions;
-        cvni_depthwise_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
+        cvni_by_tap_down_plane(kern, c, big, j->weight + (ptrdiff_t)f * c->taps,
                                     j->bias ? j->bias[f] : 0, j->add, to);
         if (j->act) kern->relu(positions, cvni_relu_slope(j->act), to, to);
     }
 }
 
 /* A big plane += what one small plane gives back. */
-static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
+static void cvni_by_tap_up_plane(const cvni_kernels *kern, const cvni_conv *c, const float *w,
                                       const float *small, float *big)
 {
     for (int oh = 0; oh < c->OH; oh++, small += c->OW) {
@@ -6634,7 +9512,7 @@ static void cvni_depthwise_up_plane(const cvni_kernels *kern, const cvni_conv *c
 }
 
 /* Tasks are big planes of the batch, each from all small planes of its group. */
-static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -6643,15 +9521,15 @@ static void cvni_depthwise_up_part(void *context, int begin, int end, int worker
         const int g = t % c->C;
         const float *small = j->small + cvni_conv_small_at(c, t / c->C, g);
         float *to = j->to + (ptrdiff_t)t * c->H * c->W;
-        if (!j->add) cvni_depthwise_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
+        if (!j->add) cvni_by_tap_fill(to, c->H * c->W, j->bias ? j->bias[g] : 0);
         for (int k = 0; k < c->MG; k++)
-            cvni_depthwise_up_plane(j->net->k, c,
+            cvni_by_tap_up_plane(j->net->k, c,
                                       j->weight + ((ptrdiff_t)g * c->MG + k) * c->taps,
                                       small + (ptrdiff_t)k * c->OH * c->OW, to);
     }
 }
 
-static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
+static float cvni_by_tap_tap(const cvni_conv_job *j, int f, int tap)
 {
     const cvni_conv *c = &j->c;
     const int *cols = c->cols + tap % c->KW * c->OW;
@@ -6674,13 +9552,14 @@ static float cvni_depthwise_tap(const cvni_conv_job *j, int f, int tap)
     return (float)sum;
 }
 
-static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+static void cvni_by_tap_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++)
-        j->to[t] += cvni_depthwise_tap(j, t / j->c.taps, t % j->c.taps);
+        j->to[t] += cvni_by_tap_tap(j, t / j->c.taps, t % j->c.taps);
 }
+
 
 static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -6689,23 +9568,40 @@ static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pas
     return c->CG == 1 && c->MG <= CVNI_DEPTHWISE_FILTERS ? CVNI_CHOSEN : CVNI_CANNOT;
 }
 
+/* The frame, and behind it the phases of a strip or the lanes of the sums. */
 static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                                  cvni_conv_needs *n)
 {
-    (void)net;
-    (void)c;
-    (void)pass;
-    (void)n;
+    cvni_plane f;
+    ptrdiff_t floats = 0;
+    if (cvni_stencil_side(net->k, c)) {
+        if (pass == CVNI_WEIGHTS)
+            n->scratch = CVNI_PLANE_GROUP * (size_t)c->MG * (size_t)c->taps *
+                         (size_t)net->k->unit * sizeof(float);
+        return;
+    }
+    if (!cvni_plane_serves(c, pass, net->k->unit)) return;
+    f = cvni_plane_of(c, pass, net->k->unit);
+    if (pass == CVNI_UP) floats = (ptrdiff_t)c->axis[2].stride * f.strip * f.out_cols;
+    else if (pass == CVNI_WEIGHTS) floats = (ptrdiff_t)c->MG * c->taps * net->k->unit;
+    n->scratch = (size_t)(f.floats + floats) * sizeof(float);
 }
 
 static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
+    static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
+        { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
+        { cvni_plane_down_part, cvni_plane_up_part, cvni_plane_weight_part },
+        { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
+    };
     const cvni_conv *c = &j->c;
-    if (pass == CVNI_DOWN)
-        cvni_parallel_for(j->net, c->N * c->M, cost, cvni_depthwise_down_part, j);
-    else if (pass == CVNI_UP)
-        cvni_parallel_for(j->net, c->N * c->C, cost, cvni_depthwise_up_part, j);
-    else cvni_parallel_for(j->net, c->M * c->taps, cost, cvni_depthwise_weight_part, j);
+    const int how = cvni_stencil_side(j->net->k, c)                  ? 0
+                    : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
+                                                                  : 2;
+    int tasks = c->N * c->C;
+    if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
+    if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
+    cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -6717,7 +9613,9 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
  *                                                                  tested: tests/test_conv.c */
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
-static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_gemm };
+static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
+                                                      &cvni_way_weights, &cvni_way_direct,
+                                                      &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -6753,7 +9651,8 @@ static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double c
     way->run(j, pass, cost);
 }
 
-/* db += the sums of dy over the batch and the positions; tasks are channels of y. */
+/* db += the sums of dy over the batch and the positions; tasks are channels of y. The ways of a
+ * convolution that is not transposed do that themselves as they read dy, or leave it to this. */
 static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
@@ -6765,7 +9664,7 @@ static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
         for (int n = 0; n < y.dim[0]; n++)
             sum += (double)j->net->k->sum(positions,
                                           j->l->dy + ((ptrdiff_t)n * y.dim[1] + f) * positions);
-        j->to[f] += (float)sum;
+        j->bias_to[f] += (float)sum;
     }
 }
 
@@ -6798,14 +9697,16 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     const double cost = 2 * l->macs * j.c.N;
     cvni_layer *x = cvni_in(net, l, 0);
     const int transposed = j.c.d->transposed;
-    j.to = cvni_weights_grad(net, l, 1);
-    if (j.to)
-        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
-                          cvni_conv_bias_part, &j);
+    float *bias = cvni_weights_grad(net, l, 1);
     j.big = transposed ? l->dy : x->y;
     j.small = transposed ? x->y : l->dy;
+    j.bias_to = transposed ? NULL : bias;
     j.to = cvni_weights_grad(net, l, 0);
     if (j.to) cvni_conv_run(&j, CVNI_WEIGHTS, l->work_backward, cost);
+    if (transposed) j.bias_to = bias;
+    if (j.bias_to)
+        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
+                          cvni_conv_bias_part, &j);
     j.to = cvni_gradient_for(x, &j.add);
     if (!j.to) return;
     j.weight = cvni_weights(net, l, 0);
@@ -6817,15 +9718,15 @@ CVNI_COLD_BEGIN
 /* By axes; the transposed ones behind. */
 static const cvni_op cvni_op_conv[5] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv3d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
-      cvni_conv_backward },
+      CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward },
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
-      cvni_conv_prepare, cvni_conv_forward, cvni_conv_backward }
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
 /* A row of weights for each filter, as folding a norm needs it: not so the transposed ones. */
@@ -7150,7 +10051,7 @@ static const cvni_op cvni_op_dense = { "dense",
                                        cvni_dense_shape,
                                        NULL,
                                        cvni_dense_forward,
-                                       cvni_dense_backward };
+                                       CVNI_TRAIN(cvni_dense_backward) };
 
 static int cvni_can_fold(const cvni_layer *l)
 {
@@ -7543,25 +10444,21 @@ static void cvni_avgpool_backward(cvn_net *net, cvni_layer *l)
 }
 
 static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_maxpool_shape, NULL,
-                                         cvni_maxpool_forward, cvni_maxpool_backward };
+                                         cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
-                                         cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_global_maxpool = { "global_maxpool",     "pool",
-                                                "GlobalMaxPool",      0,
-                                                cvni_maxpool_shape,   NULL,
-                                                cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_global_avgpool = { "global_avgpool",     "pool",
-                                                "GlobalAveragePool",  0,
-                                                cvni_pool_shape,      NULL,
-                                                cvni_avgpool_forward, cvni_avgpool_backward };
-static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_maxpool_shape,   NULL,
-                                                  cvni_maxpool_forward, cvni_maxpool_backward };
-static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool",   "pool",
-                                                  NULL,                 0,
-                                                  cvni_pool_shape,      NULL,
-                                                  cvni_avgpool_forward, cvni_avgpool_backward };
+                                         cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
+                                                cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_global_avgpool = { "global_avgpool", "pool", "GlobalAveragePool", 0,
+                                                cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NULL, 0,
+                                                  cvni_maxpool_shape, NULL, cvni_maxpool_forward,
+                                                  CVNI_TRAIN(cvni_maxpool_backward) };
+static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
+                                                  cvni_pool_shape, NULL, cvni_avgpool_forward,
+                                                  CVNI_TRAIN(cvni_avgpool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
@@ -7663,7 +10560,7 @@ static const cvni_op cvni_op_maxunpool = { "maxunpool",
                                            cvni_unpool_shape,
                                            NULL,
                                            cvni_unpool_forward,
-                                           cvni_unpool_backward };
+                                           CVNI_TRAIN(cvni_unpool_backward) };
 
 /* ---- builders ---- */
 
@@ -7989,7 +10886,7 @@ static void cvni_roi_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_roi_align = { "roi_align",    "roi", NULL, CVNI_USES_X,
                                            cvni_roi_shape, NULL,  cvni_roi_forward,
-                                           cvni_roi_backward };
+                                           CVNI_TRAIN(cvni_roi_backward) };
 
 cvn_roi_align_desc cvn_roi_align_defaults(void)
 {
@@ -8024,6 +10921,17 @@ CVNI_COLD_END
  *                                  dx = w s (dy - db/m - (x - mean) s dw/m)
  *   backward, running statistics   (prediction, frozen)  dx = w s dy
  *   saved     mean and s of the batch [2, C]
+ *   A training plan lets the norm do what follows it where nobody else reads what lies between
+ *   (>>plan): y = act(norm(x) + r), with relu, leaky relu or relu6, with or without r. Then
+ *   g = dy act'(y) stands for dy above, and r receives it too. Without r the sign of y is found
+ *   from x again, which is read anyway.
+ *   Memory is what costs: each pass goes through it in the order in which it lies, for planes of
+ *   one channel, some KiB apart, come at two thirds of that speed. Large tensors go through in
+ *   groups of channels, so that what the first pass has read is in a cache for the second, which
+ *   goes backwards. Tasks are slices of the batch, and blocks of a group where the batch is small.
+ *   Each has sums of its own for each channel; the statistics of a plane are taken while it is in
+ *   L1 and merged as in T. Chan et al., "Updating formulae and a pairwise algorithm for computing
+ *   sample variances", 1979, (2.1).
  *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3         tested: tests/test_layers.c
  *
  *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' =
@@ -8038,6 +10946,27 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
     return cvni_weights(net, l,
                         ((const cvn_batchnorm_desc *)l->desc)->no_affine ? which - CVNI_NORM_MEAN
                                                                          : which);
+}
+
+enum {
+    CVNI_NORM_TASKS = 16,
+    CVNI_NORM_GROUP = 1 << 19,          /* floats of a group of channels: 2 MiB, */
+    CVNI_NORM_RUN = 1 << 14             /* but at least so many side by side */
+};
+
+/* What is done with the values of one channel. */
+typedef struct cvni_norm_channel {
+    double sum[2];                      /* mean, sum (x - mean)^2; backward: the sums of g and of
+                                         * g (x - mean) */
+    float f[4];                         /* scale and shift of x, slope, most */
+    float back[4];                      /* of kern->norm_grad */
+    float center, s;                    /* the mean; 1/sqrt(var + eps) */
+} cvni_norm_channel;
+
+static size_t cvni_norm_work(int C)
+{
+    return cvni_mul_size((size_t)C, sizeof(cvni_norm_channel) +
+                                        2 * CVNI_NORM_TASKS * sizeof(double));
 }
 
 static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
@@ -8055,6 +10984,7 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
                                (double)d->eps, (double)d->momentum);
     l->shape = x;
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
+    l->work_forward_bytes = l->work_backward_bytes = cvni_norm_work(x.dim[1]);
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
     if (!d->no_affine)
@@ -8076,9 +11006,34 @@ typedef struct cvni_norm_job {
     cvn_net *net;
     cvni_layer *l, *x;
     int N, C, S;                        /* samples, channels, values of a channel of one sample */
-    float *dx;
+    int begin, end;                     /* channels of the group */
+    int slices, blocks;                 /* of the batch, of the group */
+    float slope, most;                  /* of the activation: 1, INFINITY for none */
+    const float *more;                  /* r, or NULL */
+    const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
+    float *dx, *g;                      /* gradient of x, or NULL; where g stays */
+    float *dmore;                       /* gradient of r, where it holds something already */
     int add;
+    cvni_norm_channel *channel;         /* [C] */
+    double *part;                       /* [slices, C, 2]: the two sums of each slice */
 } cvni_norm_job;
+
+/* First sample of a slice, first channel of a block. */
+static int cvni_norm_sample(const cvni_norm_job *j, int slice)
+{
+    return (int)((int64_t)j->N * slice / j->slices);
+}
+
+static int cvni_norm_block(const cvni_norm_job *j, int block)
+{
+    return j->begin + (int)((int64_t)(j->end - j->begin) * block / j->blocks);
+}
+
+/* Channel c of sample n. */
+static ptrdiff_t cvni_norm_at(const cvni_norm_job *j, int n, int c)
+{
+    return ((ptrdiff_t)n * j->C + c) * j->S;
+}
 
 static int cvni_norm_uses_batch(const cvn_net *net, const cvni_layer *l)
 {
@@ -8097,9 +11052,56 @@ static void cvni_norm_running(const cvn_net *net, const cvni_layer *l, int c, fl
              cvni_norm_param(net, l, CVNI_NORM_MEAN)[c] * *scale;
 }
 
-/* Statistics of the batch for channel c into the running ones and l->saved; scale and shift of
- * y. */
-static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *shift)
+/* Mean and sum of squares s[2] of `before` samples take in those of `count` more. */
+static void cvni_norm_join(const cvni_norm_job *j, double s[2], const double more[2], int before,
+                           double share)
+{
+    const double d = more[0] - s[0];
+    s[0] += d * share;
+    s[1] += more[1] + d * d * share * before * j->S;
+}
+
+static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvni_kernels *kern = j->net->k;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / j->blocks;
+        const int first = cvni_norm_sample(j, slice);
+        const int stop = cvni_norm_block(j, t % j->blocks + 1);
+        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
+        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
+            const double share = 1.0 / (n - first + 1);
+            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
+                const float *x = j->x->y + cvni_norm_at(j, n, c);
+                double *s = part + 2 * c;
+                double own[2];
+                own[0] = (double)kern->sum(j->S, x) / j->S;
+                own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+                if (n == first) s[0] = s[1] = 0;
+                cvni_norm_join(j, s, own, n - first, share);
+            }
+        }
+    }
+}
+
+/* The statistics of all slices. */
+static void cvni_norm_moments(const cvni_norm_job *j)
+{
+    for (int c = j->begin; c < j->end; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+    for (int slice = 0; slice < j->slices; slice++) {
+        const int before = cvni_norm_sample(j, slice);
+        const int end = cvni_norm_sample(j, slice + 1);
+        const double share = (double)(end - before) / end;
+        for (int c = j->begin; c < j->end; c++)
+            cvni_norm_join(j, j->channel[c].sum, j->part + 2 * ((size_t)j->C * (size_t)slice +
+                                                                  (size_t)c), before, share);
+    }
+}
+
+/* Statistics of the batch for channel c into the running ones and l->saved. */
+static void cvni_norm_learn(const cvni_norm_job *j, int c, const cvni_norm_channel *channel)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
     const double m = (double)j->N * j->S;
@@ -8107,113 +11109,226 @@ static void cvni_norm_batch(const cvni_norm_job *j, int c, float *scale, float *
     float *saved = (float *)j->l->saved;
     float *running_mean = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN) + c;
     float *running_var = cvni_norm_param(j->net, j->l, CVNI_NORM_VAR) + c;
-    double mean = 0;
-    double var = 0;
-    for (int n = 0; n < j->N; n++)
-        mean += (double)j->net->k->sum(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S);
-    mean /= m;
-    for (int n = 0; n < j->N; n++)
-        var += (double)j->net->k->sum_square_diff(j->S, j->x->y + ((ptrdiff_t)n * j->C + c) * j->S,
-                                                  (float)mean);
-    saved[c] = (float)mean;
-    saved[j->C + c] = (float)(1 / sqrt(var / m + (double)d->eps));
-    if (!j->net->parent && !j->net->again) {    /* a shared net leaves the owner's alone */
-        *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * mean);
-        *running_var = (float)(keep * (double)*running_var +
-                               (double)d->momentum * (m > 1 ? var / (m - 1) : var));
+    saved[c] = (float)channel->sum[0];
+    saved[j->C + c] = (float)(1 / sqrt(channel->sum[1] / m + (double)d->eps));
+    if (j->net->parent || j->net->again) return;        /* a shared net leaves the owner's alone */
+    *running_mean = (float)(keep * (double)*running_mean + (double)d->momentum * channel->sum[0]);
+    *running_var = (float)(keep * (double)*running_var +
+                           (double)d->momentum * channel->sum[1] / (m > 1 ? m - 1 : 1));
+}
+
+/* How channel c is normalised: with what the forward pass has saved, or the running statistics. */
+static void cvni_norm_factors(const cvni_norm_job *j, int c, cvni_norm_channel *channel)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
+    const float *saved = (const float *)j->l->saved;
+    float *f = channel->f;
+    f[2] = j->slope;
+    f[3] = j->most;
+    if (!cvni_norm_uses_batch(j->net, j->l)) {
+        channel->center = cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
+        channel->s = (float)(1 / sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
+                                      (double)d->eps));
+        cvni_norm_running(j->net, j->l, c, &f[0], &f[1]);
+        return;
     }
-    *scale = d->no_affine ? saved[j->C + c]
-                          : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * saved[j->C + c];
-    *shift = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
-             (float)mean * *scale;
+    channel->center = saved[c];
+    channel->s = saved[j->C + c];
+    f[0] = d->no_affine ? channel->s
+                        : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c] * channel->s;
+    f[1] = (d->no_affine ? 0 : cvni_norm_param(j->net, j->l, CVNI_NORM_BIAS)[c]) -
+           channel->center * f[0];
 }
 
 static void cvni_norm_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
     (void)worker;
-    for (int c = begin; c < end; c++) {
-        float scale, shift;
-        if (cvni_norm_uses_batch(j->net, j->l)) cvni_norm_batch(j, c, &scale, &shift);
-        else cvni_norm_running(j->net, j->l, c, &scale, &shift);
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            j->net->k->scale_shift(j->S, scale, shift, j->x->y + at, j->l->y + at);
+    for (int t = begin; t < end; t++) {
+        const int task = j->slices * j->blocks - 1 - t;
+        const int slice = task / j->blocks;
+        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at,
+                                    j->more ? j->more + at : NULL, j->l->y + at);
+            }
         }
+    }
+}
+
+/* The sums of g and g (x - mean); g where it stays. */
+static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
+{
+    const cvni_norm_job *j = (const cvni_norm_job *)context;
+    const cvni_kernels *kern = j->net->k;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int slice = t / j->blocks;
+        const int first = cvni_norm_sample(j, slice);
+        const int stop = cvni_norm_block(j, t % j->blocks + 1);
+        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
+        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
+            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                float *g = j->g ? j->g + at : NULL;
+                const float *dy = j->l->dy + at;
+                float sum[2];
+                kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
+                                j->sign ? j->sign + at : NULL, dy, g, sum);
+                if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
+                for (int i = 0; i < 2; i++)
+                    part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
+            }
+        }
+    }
+}
+
+static void cvni_norm_sums(const cvni_norm_job *j)
+{
+    for (int c = j->begin; c < j->end; c++) {
+        j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+        for (int slice = 0; slice < j->slices; slice++) {
+            const double *part = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)c);
+            j->channel[c].sum[0] += part[0];
+            j->channel[c].sum[1] += part[1];
+        }
+    }
+}
+
+/* The gradients of weight and bias, and the factors of kern->norm_grad. */
+static void cvni_norm_back_factors(const cvni_norm_job *j)
+{
+    const int affine = !((const cvn_batchnorm_desc *)j->l->desc)->no_affine;
+    float *dweight = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT) : NULL;
+    float *dbias = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS) : NULL;
+    const double m = (double)j->N * j->S;
+    const int batch = cvni_norm_uses_batch(j->net, j->l);
+    for (int c = j->begin; c < j->end; c++) {
+        cvni_norm_channel *channel = &j->channel[c];
+        const float ws = channel->f[0];
+        const double db = channel->sum[0];
+        const double dw = channel->sum[1] * (double)channel->s;
+        if (dweight) dweight[c] += (float)dw;
+        if (dbias) dbias[c] += (float)db;
+        channel->back[0] = ws;
+        channel->back[1] = batch ? (float)(-(double)ws * (double)channel->s * dw / m) : 0;
+        channel->back[2] = channel->center;
+        channel->back[3] = batch ? (float)(-(double)ws * db / m) : 0;
     }
 }
 
 static void cvni_norm_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
-    const int batch = cvni_norm_uses_batch(j->net, j->l);
-    const double m = (double)j->N * j->S;
-    float *dweight = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_WEIGHT);
-    float *dbias = d->no_affine ? NULL : cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS);
+    const float *g = j->g ? j->g : j->l->dy;
     (void)worker;
-    for (int c = begin; c < end; c++) {
-        const float mean = batch ? ((float *)j->l->saved)[c]
-                                 : cvni_norm_param(j->net, j->l, CVNI_NORM_MEAN)[c];
-        const float s = batch
-                            ? ((float *)j->l->saved)[j->C + c]
-                            : (float)(1 /
-                                      sqrt((double)cvni_norm_param(j->net, j->l, CVNI_NORM_VAR)[c] +
-                                           (double)d->eps));
-        const float w = d->no_affine ? 1 : cvni_norm_param(j->net, j->l, CVNI_NORM_WEIGHT)[c];
-        double db = 0;
-        double dw = 0;
-        float f[4];
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            db += (double)j->net->k->sum(j->S, j->l->dy + at);
-            dw += (double)j->net->k->dot_diff(j->S, j->l->dy + at, j->x->y + at, mean);
-        }
-        dw *= (double)s;
-        if (dweight) dweight[c] += (float)dw;
-        if (dbias) dbias[c] += (float)db;
-        if (!j->dx) continue;
-        f[0] = w * s;
-        f[1] = batch ? (float)(-(double)(w * s) * (double)s * dw / m) : 0;
-        f[2] = mean;
-        f[3] = batch ? (float)(-(double)(w * s) * db / m) : 0;
-        for (int n = 0; n < j->N; n++) {
-            const ptrdiff_t at = ((ptrdiff_t)n * j->C + c) * j->S;
-            j->net->k->norm_grad(j->S, f, j->x->y + at, j->l->dy + at, j->dx + at, j->add);
+    for (int t = begin; t < end; t++) {
+        const int task = j->slices * j->blocks - 1 - t;
+        const int slice = task / j->blocks;
+        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        for (int n = cvni_norm_sample(j, slice + 1) - 1; n >= cvni_norm_sample(j, slice); n--) {
+            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
+                const ptrdiff_t at = cvni_norm_at(j, n, c);
+                j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
+                                     j->add);
+            }
         }
     }
 }
 
-static void cvni_norm_run(cvn_net *net, cvni_layer *l, int backward)
+/* Where the gradients go: g to that of r where nothing stands there yet, else over dy. */
+static void cvni_norm_begin_backward(cvni_norm_job *j)
 {
+    const cvni_place *place = &j->l->place;
+    int add = 0;
+    float *dmore = place->residual ? cvni_gradient_for(&j->net->layers[place->residual], &add)
+                                   : NULL;
+    j->dx = cvni_gradient_for(j->x, &j->add);
+    if (place->activation) j->g = j->l->dy;
+    if (dmore && add) j->dmore = dmore;
+    else if (dmore) j->g = dmore;
+    if (place->residual && place->activation) j->sign = j->net->layers[place->activation].y;
+}
+
+static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
+{
+    const cvni_place *place = &l->place;
     cvni_norm_job j;
+    memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
     j.x = cvni_in(net, l, 0);
     j.N = l->shape.dim[0];
     j.C = l->shape.dim[1];
     j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
-    j.dx = backward ? cvni_gradient_for(j.x, &j.add) : NULL;
-    cvni_parallel_for(net, j.C, 4.0 * j.N * j.C * j.S,
-                      backward ? cvni_norm_back_part : cvni_norm_part, &j);
+    j.slices = cvni_min(j.N, CVNI_NORM_TASKS);
+    j.slope = 1;
+    j.most = INFINITY;
+    if (place->activation) cvni_clamp_of(&net->layers[place->activation], &j.slope, &j.most);
+    if (place->residual) j.more = net->layers[place->residual].y;
+    j.channel = (cvni_norm_channel *)work;
+    j.part = (double *)(void *)(j.channel + j.C);
+    return j;
+}
+
+/* The next group of channels; 0 when there is none. */
+static int cvni_norm_next(cvni_norm_job *j)
+{
+    const int some = cvni_max(CVNI_NORM_GROUP / j->N, CVNI_NORM_RUN) / j->S + 1;
+    j->begin = j->end;
+    j->end = cvni_min(j->C, j->begin + cvni_min(some, j->C));
+    j->blocks = cvni_min(j->end - j->begin, CVNI_NORM_TASKS / j->slices);
+    return j->begin < j->end;
+}
+
+static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
+{
+    cvni_parallel_for(j->net, j->slices * j->blocks, 2.0 * (j->end - j->begin) * j->N * j->S, job,
+                      j);
 }
 
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
-    if (cvni_norm_uses_batch(net, l) && cvni_elements(l->shape) == (size_t)l->shape.dim[1])
+    cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
+    const int learns = cvni_norm_uses_batch(net, l);
+    if (learns && (double)j.N * j.S < 2)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "one value a channel has no variance; train with larger batches "
                                "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
-    cvni_norm_run(net, l, 0);
+    while (cvni_norm_next(&j)) {
+        if (learns) {
+            cvni_norm_spread(&j, cvni_norm_moments_part);
+            cvni_norm_moments(&j);
+        }
+        for (int c = j.begin; c < j.end; c++) {
+            if (learns) cvni_norm_learn(&j, c, &j.channel[c]);
+            cvni_norm_factors(&j, c, &j.channel[c]);
+        }
+        cvni_norm_spread(&j, cvni_norm_part);
+    }
     return CVN_OK;
 }
 
-static void cvni_norm_backward(cvn_net *net, cvni_layer *l) { cvni_norm_run(net, l, 1); }
+static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
+    cvni_norm_begin_backward(&j);
+    while (cvni_norm_next(&j)) {
+        for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+        cvni_norm_spread(&j, cvni_norm_sums_part);
+        cvni_norm_sums(&j);
+        cvni_norm_back_factors(&j);
+        if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
+    }
+}
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
-                                           "BatchNormalization", CVNI_USES_X | CVNI_INPLACE,
+                                           "BatchNormalization",
+                                           CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                            cvni_norm_shape,      NULL,
-                                           cvni_norm_forward,    cvni_norm_backward };
+                                           cvni_norm_forward,    CVNI_TRAIN(cvni_norm_backward) };
 
 static int cvni_is_batchnorm(const cvni_layer *l) { return l->op == &cvni_op_batchnorm; }
 
@@ -8611,15 +11726,14 @@ enum { CVNI_GNORM_FLAGS = CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD };
 static const cvni_op cvni_op_layernorm = { "layernorm",          "ln",
                                            "LayerNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
-static const cvni_op cvni_op_instancenorm = { "instancenorm",          "in",
-                                              "InstanceNormalization", CVNI_GNORM_FLAGS,
-                                              cvni_gnorm_shape,        NULL,
-                                              cvni_gnorm_forward,      cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
+static const cvni_op cvni_op_instancenorm = { "instancenorm", "in", "InstanceNormalization",
+                                              CVNI_GNORM_FLAGS, cvni_gnorm_shape, NULL,
+                                              cvni_gnorm_forward, CVNI_TRAIN(cvni_gnorm_backward) };
 static const cvni_op cvni_op_groupnorm = { "groupnorm",          "gn",
                                            "GroupNormalization", CVNI_GNORM_FLAGS,
                                            cvni_gnorm_shape,     NULL,
-                                           cvni_gnorm_forward,   cvni_gnorm_backward };
+                                           cvni_gnorm_forward,   CVNI_TRAIN(cvni_gnorm_backward) };
 
 cvn_layernorm_desc cvn_layernorm_defaults(void)
 {
@@ -8824,7 +11938,7 @@ static void cvni_l2norm_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_l2norm = { "l2norm",            "l2norm",
                                         "LpNormalization",   CVNI_GNORM_FLAGS,
                                         cvni_l2norm_shape,   NULL,
-                                        cvni_l2norm_forward, cvni_l2norm_backward };
+                                        cvni_l2norm_forward, CVNI_TRAIN(cvni_l2norm_backward) };
 
 cvn_node cvn_l2norm(cvn_net *net, cvn_node x, int axis)
 {
@@ -8960,7 +12074,7 @@ static void cvni_lrn_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_lrn = { "lrn",            "lrn",
                                      "LRN",            CVNI_USES_X | CVNI_INPLACE_GRAD,
                                      cvni_lrn_shape,   NULL,
-                                     cvni_lrn_forward, cvni_lrn_backward };
+                                     cvni_lrn_forward, CVNI_TRAIN(cvni_lrn_backward) };
 
 cvn_lrn_desc cvn_lrn_defaults(void)
 {
@@ -9054,13 +12168,12 @@ static void cvni_relu_backward(const cvni_kernels *kern, int n, const float *p, 
     kern->relu_grad(n, p[0], y, dy, dx, add);
 }
 
-CVNI_HOT
 static void cvni_relu6_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
                                float *y)
 {
-    (void)kern;
+    static const float f[4] = { 1, 0, 0, 6 };
     (void)p;
-    for (int i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i] > 6 ? 6 : x[i];
+    kern->norm_act(n, f, x, NULL, y);
 }
 
 CVNI_HOT
@@ -9069,11 +12182,10 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float d = dy[i];
-        const float g = ((y[i] > 0) & (y[i] < 6)) ? d : 0;
-        dx[i] = add ? dx[i] + g : g;
-    }
+    if (add)
+        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+    else
+        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -9514,27 +12626,38 @@ static float cvni_binary_step_slope(float x, const float *p)
     return fabsf(x) <= 1 ? 1.0f : 0.0f;
 }
 
-static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, cvni_relu_backward, NULL, NULL };
-static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, cvni_relu6_backward, NULL, NULL };
-static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, cvni_elu_backward, NULL, NULL };
-static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL, cvni_selu_slope };
-static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL, cvni_celu_slope };
-static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward, cvni_sigmoid_backward, NULL,
-                                           NULL };
-static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, cvni_tanh_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, cvni_gelu_backward, NULL, NULL };
-static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward, cvni_gelu_tanh_backward,
-                                             NULL, NULL };
-static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, cvni_silu_backward, NULL, NULL };
-static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, cvni_mish_backward, NULL, NULL };
-static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward, cvni_hardswish_backward,
-                                             NULL, NULL };
+static const cvni_act cvni_act_relu = { 1, cvni_relu_forward, CVNI_TRAIN(cvni_relu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_relu6 = { 1, cvni_relu6_forward, CVNI_TRAIN(cvni_relu6_backward),
+                                         NULL, NULL };
+static const cvni_act cvni_act_elu = { 20, cvni_elu_forward, CVNI_TRAIN(cvni_elu_backward), NULL,
+                                       NULL };
+static const cvni_act cvni_act_selu = { 20, cvni_selu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_selu_slope) };
+static const cvni_act cvni_act_celu = { 20, cvni_celu_forward, NULL, NULL,
+                                        CVNI_TRAIN(cvni_celu_slope) };
+static const cvni_act cvni_act_sigmoid = { 20, cvni_sigmoid_forward,
+                                           CVNI_TRAIN(cvni_sigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_tanh = { 20, cvni_tanh_forward, CVNI_TRAIN(cvni_tanh_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu = { 40, cvni_gelu_forward, CVNI_TRAIN(cvni_gelu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_gelu_tanh = { 25, cvni_gelu_tanh_forward,
+                                             CVNI_TRAIN(cvni_gelu_tanh_backward), NULL, NULL };
+static const cvni_act cvni_act_silu = { 20, cvni_silu_forward, CVNI_TRAIN(cvni_silu_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_mish = { 25, cvni_mish_forward, CVNI_TRAIN(cvni_mish_backward), NULL,
+                                        NULL };
+static const cvni_act cvni_act_hardswish = { 2, cvni_hardswish_forward,
+                                             CVNI_TRAIN(cvni_hardswish_backward), NULL, NULL };
 static const cvni_act cvni_act_hardsigmoid = { 2, cvni_hardsigmoid_forward,
-                                               cvni_hardsigmoid_backward, NULL, NULL };
-static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus, cvni_softplus_slope };
-static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign, cvni_softsign_slope };
+                                               CVNI_TRAIN(cvni_hardsigmoid_backward), NULL, NULL };
+static const cvni_act cvni_act_softplus = { 40, NULL, NULL, cvni_softplus,
+                                            CVNI_TRAIN(cvni_softplus_slope) };
+static const cvni_act cvni_act_softsign = { 8, NULL, NULL, cvni_softsign,
+                                            CVNI_TRAIN(cvni_softsign_slope) };
 static const cvni_act cvni_act_binary_step = { 4, NULL, NULL, cvni_binary_step,
-                                               cvni_binary_step_slope };
+                                               CVNI_TRAIN(cvni_binary_step_slope) };
 
 static cvn_result cvni_act_shape(cvn_net *net, cvni_layer *l)
 {
@@ -9666,59 +12789,58 @@ enum {
     CVNI_ACT_USER_FLAGS = CVNI_USES_X | CVNI_USES_Y     /* the user's arrays never overlap */
 };
 
-static const cvni_op cvni_op_relu = { "relu",         "relu", "Relu",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+static const cvni_op cvni_op_relu = { "relu", "relu", "Relu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_leaky_relu = { "leaky_relu",     "leaky_relu",     "LeakyRelu",
                                             CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                            cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_elu = {
-    "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL, cvni_act_forward, cvni_act_backward
-};
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_elu = { "elu", "elu", "Elu", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                     cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_sigmoid = { "sigmoid",        "sigmoid",        "Sigmoid",
                                          CVNI_ACT_FLAGS,   cvni_act_shape,   NULL,
-                                         cvni_act_forward, cvni_act_backward };
-static const cvni_op cvni_op_tanh = { "tanh",         "tanh", "Tanh",           CVNI_ACT_FLAGS,
-                                      cvni_act_shape, NULL,   cvni_act_forward, cvni_act_backward };
+                                         cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
+static const cvni_op cvni_op_tanh = { "tanh", "tanh", "Tanh", CVNI_ACT_FLAGS, cvni_act_shape, NULL,
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_relu6 = { "relu6", "relu6_", "Clip", CVNI_ACT_FLAGS,
                                        cvni_act_shape, NULL,
-                                       cvni_act_forward, cvni_act_backward };
+                                       cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_selu = { "selu", "selu", "Selu", CVNI_ACT_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_celu = { "celu", "celu", "Celu", CVNI_ACT_FLAGS,
                                       cvni_act_shape_positive, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardsigmoid = { "hardsigmoid", "hardsigmoid", "HardSigmoid",
                                              CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu = { "gelu", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_gelu_tanh = { "gelu_tanh", "gelu", "Gelu", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_silu = { "silu", "silu", "Swish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_mish = { "mish", "mish", "Mish", CVNI_ACT_X_FLAGS,
                                       cvni_act_shape, NULL,
-                                      cvni_act_forward, cvni_act_backward };
+                                      cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_hardswish = { "hardswish", "hardswish", "HardSwish", CVNI_ACT_X_FLAGS,
                                            cvni_act_shape, NULL,
-                                           cvni_act_forward, cvni_act_backward };
+                                           cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softplus = { "softplus", "softplus", "Softplus", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape_positive, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_softsign = { "softsign", "softsign", "Softsign", CVNI_ACT_X_FLAGS,
                                           cvni_act_shape, NULL,
-                                          cvni_act_forward, cvni_act_backward };
+                                          cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_binary_step = { "binary_step", "binary_step", NULL, CVNI_ACT_X_FLAGS,
                                              cvni_act_shape, NULL,
-                                             cvni_act_forward, cvni_act_backward };
+                                             cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 static const cvni_op cvni_op_activation = { "activation", "activation", NULL, CVNI_ACT_USER_FLAGS,
                                             cvni_act_shape_user, NULL,
-                                            cvni_act_forward, cvni_act_backward };
+                                            cvni_act_forward, CVNI_TRAIN(cvni_act_backward) };
 
 static int cvni_is_relu(const cvni_layer *l)
 {
@@ -9727,6 +12849,14 @@ static int cvni_is_relu(const cvni_layer *l)
 static float cvni_relu_slope(const cvni_layer *l)
 {
     return ((const cvni_act_desc *)l->desc)->p[0];
+}
+
+static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
+
+static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most)
+{
+    *slope = cvni_is_relu(l) ? cvni_relu_slope(l) : 0;
+    *most = cvni_is_relu(l) ? INFINITY : 6;
 }
 
 static cvn_node cvni_add_act2(cvn_net *net, const cvni_op *op, cvn_node x, const cvni_act *act,
@@ -9947,7 +13077,7 @@ static const cvni_op cvni_op_prelu = { "prelu",
                                        cvni_prelu_shape,
                                        NULL,
                                        cvni_prelu_forward,
-                                       cvni_prelu_backward };
+                                       CVNI_TRAIN(cvni_prelu_backward) };
 
 cvn_node cvn_prelu(cvn_net *net, cvn_node x, int parameters)
 {
@@ -10124,7 +13254,7 @@ static const cvni_op cvni_op_softmax = { "softmax",
                                          cvni_softmax_shape,
                                          NULL,
                                          cvni_softmax_forward,
-                                         cvni_softmax_backward };
+                                         CVNI_TRAIN(cvni_softmax_backward) };
 
 static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              "log_softmax",
@@ -10133,7 +13263,7 @@ static const cvni_op cvni_op_log_softmax = { "log_softmax",
                                              cvni_softmax_shape,
                                              NULL,
                                              cvni_softmax_forward,
-                                             cvni_softmax_backward };
+                                             CVNI_TRAIN(cvni_softmax_backward) };
 
 static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 {
@@ -10299,10 +13429,10 @@ static const cvni_op cvni_op_glu = { "glu",
                                      cvni_glu_shape,
                                      NULL,
                                      cvni_gated_forward,
-                                     cvni_gated_backward };
+                                     CVNI_TRAIN(cvni_gated_backward) };
 static const cvni_op cvni_op_maxout = { "maxout",           "maxout",           NULL,
                                         CVNI_USES_X,        cvni_maxout_shape,  NULL,
-                                        cvni_gated_forward, cvni_gated_backward };
+                                        cvni_gated_forward, CVNI_TRAIN(cvni_gated_backward) };
 
 cvn_node cvn_glu(cvn_net *net, cvn_node x, int axis)
 {
@@ -10379,6 +13509,44 @@ static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t en
     }
 }
 
+/* y = x*scale, but 0 where the uniform of the word, a multiple of 2^-24, is below limit/2^24: 64
+ * elements. On the bits, for compilers take no branch out of a choice between floats. */
+CVNI_HOT
+static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, const float x[64],
+                           float y[64])
+{
+    float scaled[64];
+    uint32_t bits[64];
+    for (int i = 0; i < 64; i++) scaled[i] = x[i] * scale;
+    memcpy(bits, scaled, sizeof bits);
+    for (int i = 0; i < 64; i++) bits[i] &= (int32_t)(word[i] >> 8) < limit ? 0 : 0xFFFFFFFFu;
+    memcpy(y, bits, sizeof bits);
+}
+
+/* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
+                                  float scale)
+{
+    const cvni_kernels *kern = j->net->k;
+    const uint64_t seed = j->net->desc.seed;
+    const int32_t limit = (int32_t)ceilf(p * 16777216.0f);
+    uint32_t counter[4], key[2], word[64];
+    float x[64] = { 0 };
+    float y[64];
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    for (size_t i = begin; i < end; i += 64) {
+        const size_t n = cvni_min_size(64, end - i);
+        cvni_random_counter(CVNI_STREAM_DROPOUT, j->net->tick, (uint32_t)cvni_id(j->net, j->l),
+                            (uint32_t)(i / 4), counter);
+        kern->philox(counter, key, word);
+        memcpy(x, j->in + i, n * sizeof *x);
+        cvni_dropout64(word, limit, scale, x, y);
+        if (j->add) kern->add((int)n, j->out + i, y, j->out + i);
+        else memcpy(j->out + i, y, n * sizeof *y);
+    }
+}
+
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
     const cvni_dropout_job *j = (const cvni_dropout_job *)context;
@@ -10388,6 +13556,10 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     size_t at = (size_t)begin * CVNI_CHUNK;
     const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
+    if (j->group == 1) {
+        cvni_dropout_elements(j, at, stop, p, scale);
+        return;
+    }
     while (at < stop) {
         const size_t first = at / j->group;
         uint32_t word[4];
@@ -10443,18 +13615,18 @@ static const cvni_op cvni_op_dropout = { "dropout",
                                          cvni_dropout_shape,
                                          NULL,
                                          cvni_dropout_forward,
-                                         cvni_dropout_backward };
+                                         CVNI_TRAIN(cvni_dropout_backward) };
 static const cvni_op cvni_op_spatial_dropout = {
     "spatial_dropout",    "dropout",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 static const cvni_op cvni_op_drop_path = {
     "drop_path",          "drop_path",
     "Identity",           CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_dropout_shape,   NULL,
-    cvni_dropout_forward, cvni_dropout_backward
+    cvni_dropout_forward, CVNI_TRAIN(cvni_dropout_backward)
 };
 
 static cvn_node cvni_add_dropout(cvn_net *net, const cvni_op *op, cvn_node x, float p,
@@ -10609,13 +13781,13 @@ static const cvni_op cvni_op_gaussian_noise = {
     "gaussian_noise",   "noise",
     "Identity",         CVNI_INPLACE | CVNI_INPLACE_GRAD | CVNI_IDENTITY_EVAL,
     cvni_noise_shape,   NULL,
-    cvni_gauss_forward, cvni_noise_backward
+    cvni_gauss_forward, CVNI_TRAIN(cvni_noise_backward)
 };
 static const cvni_op cvni_op_reparameterize = {
     "reparameterize",          "sample",
     NULL,                      CVNI_USES_X | CVNI_INPLACE | CVNI_INPLACE_GRAD,
     cvni_reparameterize_shape, NULL,
-    cvni_gauss_forward,        cvni_reparameterize_backward
+    cvni_gauss_forward,        CVNI_TRAIN(cvni_reparameterize_backward)
 };
 
 cvn_node cvn_gaussian_noise(cvn_net *net, cvn_node x, float std)
@@ -10690,11 +13862,11 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
                                          "Flatten",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 static const cvni_op cvni_op_reshape = { "reshape",         "reshape",
                                          "Reshape",         CVNI_VIEW | CVNI_INPLACE_GRAD,
                                          cvni_view_shape,   NULL,
-                                         cvni_view_forward, cvni_view_backward };
+                                         cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
 
 cvn_node cvn_flatten(cvn_net *net, cvn_node x)
 {
@@ -10755,13 +13927,13 @@ static const cvni_op cvni_op_flatten_batch = {
     "flatten_batch",       "flatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 static const cvni_op cvni_op_unflatten_batch = {
     "unflatten_batch",     "unflatten",
     "Reshape",             CVNI_VIEW | CVNI_INPLACE_GRAD | CVNI_TAKES_INT,
     cvni_batch_view_shape, NULL,
-    cvni_view_forward,     cvni_view_backward
+    cvni_view_forward,     CVNI_TRAIN(cvni_view_backward)
 };
 
 cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
@@ -10820,7 +13992,7 @@ static const cvni_op cvni_op_gradient_reversal = { "gradient_reversal",
                                                    cvni_reversal_shape,
                                                    NULL,
                                                    cvni_view_forward,
-                                                   cvni_reversal_backward };
+                                                   CVNI_TRAIN(cvni_reversal_backward) };
 
 cvn_node cvn_stop_gradient(cvn_net *net, cvn_node x)
 {
@@ -10928,6 +14100,7 @@ typedef struct cvni_binary_job {
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
+    int copies;                                 /* that is dy itself */
 } cvni_binary_job;
 
 /* Offsets of line `line` (all merged axes but the last) in a, b and the output. */
@@ -11035,12 +14208,12 @@ CVNI_ARITH(max, a > b || a != a ? a : b, a > b ? 1.0f : a < b ? 0.0f : 0.5f,
 CVNI_ARITH(min, a < b || a != a ? a : b, a < b ? 1.0f : a > b ? 0.0f : 0.5f,
            a > b ? 1.0f : a < b ? 0.0f : 0.5f)
 
-static const cvni_arith cvni_arith_add = { cvni_add_line, cvni_add_back_line };
-static const cvni_arith cvni_arith_sub = { cvni_sub_line, cvni_sub_back_line };
-static const cvni_arith cvni_arith_mul = { cvni_mul_line, cvni_mul_back_line };
-static const cvni_arith cvni_arith_div = { cvni_div_line, cvni_div_back_line };
-static const cvni_arith cvni_arith_max = { cvni_max_line, cvni_max_back_line };
-static const cvni_arith cvni_arith_min = { cvni_min_line, cvni_min_back_line };
+static const cvni_arith cvni_arith_add = { cvni_add_line, CVNI_TRAIN(cvni_add_back_line) };
+static const cvni_arith cvni_arith_sub = { cvni_sub_line, CVNI_TRAIN(cvni_sub_back_line) };
+static const cvni_arith cvni_arith_mul = { cvni_mul_line, CVNI_TRAIN(cvni_mul_back_line) };
+static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_back_line) };
+static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
+static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
@@ -11064,6 +14237,10 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
     const ptrdiff_t sample = j->m.sample[j->side];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        if (j->copies) {
+            memcpy(j->dx + t * sample, j->l->dy + t * sample, (size_t)sample * sizeof(float));
+            continue;
+        }
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
@@ -11092,12 +14269,20 @@ static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
+{
+    return l->op->forward == cvni_binary_forward &&
+           ((const cvni_binary_desc *)l->desc)->row == &cvni_arith_add &&
+           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
+}
+
 static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
-        if (j.dx)
+        j.copies = !j.add && cvni_is_add(net, l);
+        if (j.dx && j.dx != l->dy)              /* a sum's may lie where its own lies */
             cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
                               cvni_binary_back_part, &j);
     }
@@ -11106,7 +14291,7 @@ static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 #define CVNI_BINARY_OP(name, onnx, flags)                                                          \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,                flags,              \
                                             cvni_binary_shape, NULL, cvni_binary_forward,          \
-                                            cvni_binary_backward };
+                                            CVNI_TRAIN(cvni_binary_backward) };
 
 CVNI_BINARY_OP(add, "Add", 0)
 CVNI_BINARY_OP(sub, "Sub", 0)
@@ -11228,7 +14413,7 @@ static const cvni_op cvni_op_concat = { "concat",
                                         cvni_concat_shape,
                                         NULL,
                                         cvni_concat_forward,
-                                        cvni_concat_backward };
+                                        CVNI_TRAIN(cvni_concat_backward) };
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -11289,7 +14474,8 @@ typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, 
             dx[i] = add ? dx[i] + g : g;                                                           \
         }                                                                                          \
     }                                                                                              \
-    static const cvni_unary cvni_unary_##name = { cvni_##name##_line, cvni_##name##_back_line };
+    static const cvni_unary cvni_unary_##name = { cvni_##name##_line,                              \
+                                                  CVNI_TRAIN(cvni_##name##_back_line) };
 
 CVNI_UNARY(exp, expf(x), v)
 CVNI_UNARY(log, logf(x), 1 / v)
@@ -11370,7 +14556,7 @@ enum {
 #define CVNI_UNARY_OP(name, onnx, flags)                                                           \
     static const cvni_op cvni_op_##name = { #name, #name, onnx,               flags,               \
                                             cvni_unary_shape, NULL, cvni_unary_forward,            \
-                                            cvni_unary_backward };
+                                            CVNI_TRAIN(cvni_unary_backward) };
 
 CVNI_UNARY_OP(exp, "Exp", CVNI_UNARY_Y)
 CVNI_UNARY_OP(log, "Log", CVNI_UNARY_X)
@@ -11600,10 +14786,10 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const cvni_op cvni_op_reduce_sum = { "reduce_sum",        "sum", "ReduceSum", 0,
                                             cvni_reduce_shape,   NULL,
-                                            cvni_reduce_forward, cvni_reduce_backward };
-static const cvni_op cvni_op_reduce_mean = { "reduce_mean",       "mean", "ReduceMean", 0,
-                                             cvni_reduce_shape,   NULL,
-                                             cvni_reduce_forward, cvni_reduce_backward };
+                                            cvni_reduce_forward, CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_mean = { "reduce_mean", "mean", "ReduceMean", 0,
+                                             cvni_reduce_shape, NULL, cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             "max",
                                             "ReduceMax",
@@ -11611,7 +14797,7 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             cvni_reduce_shape,
                                             NULL,
                                             cvni_reduce_forward,
-                                            cvni_reduce_backward };
+                                            CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -11751,7 +14937,7 @@ static const cvni_op cvni_op_permute = { "permute",
                                          cvni_permute_shape,
                                          NULL,
                                          cvni_permute_forward,
-                                         cvni_permute_backward };
+                                         CVNI_TRAIN(cvni_permute_backward) };
 
 cvn_node cvn_permute(cvn_net *net, cvn_node x, const int *axes, int count)
 {
@@ -11843,7 +15029,7 @@ static void cvni_slice_backward(cvn_net *net, cvni_layer *l) { cvni_slice_run(ne
 
 static const cvni_op cvni_op_slice = { "slice",          "slice", "Slice",            0,
                                        cvni_slice_shape, NULL,    cvni_slice_forward,
-                                       cvni_slice_backward };
+                                       CVNI_TRAIN(cvni_slice_backward) };
 
 cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, int end)
 {
@@ -12028,7 +15214,7 @@ static const cvni_op cvni_op_matmul = { "matmul",
                                         cvni_matmul_shape,
                                         NULL,
                                         cvni_matmul_forward,
-                                        cvni_matmul_backward };
+                                        CVNI_TRAIN(cvni_matmul_backward) };
 
 cvn_node cvn_matmul(cvn_net *net, cvn_node a, cvn_node b, int transpose_a, int transpose_b)
 {
@@ -12165,7 +15351,7 @@ static const cvni_op cvni_op_embedding = { "embedding",
                                            cvni_embedding_shape,
                                            NULL,
                                            cvni_embedding_forward,
-                                           cvni_embedding_backward };
+                                           CVNI_TRAIN(cvni_embedding_backward) };
 
 cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
 {
@@ -12282,7 +15468,7 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_shape,
                                            NULL,
                                            cvni_parameter_forward,
-                                           cvni_parameter_backward };
+                                           CVNI_TRAIN(cvni_parameter_backward) };
 
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
@@ -12400,11 +15586,11 @@ static void cvni_position_backward(cvn_net *net, cvni_layer *l)
 static const cvni_op cvni_op_posenc = { "positional_encoding", "posenc",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posenc_shape,     cvni_posenc_prepare,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 static const cvni_op cvni_op_posemb = { "position_embedding",  "posemb",
                                         NULL,                  CVNI_INPLACE | CVNI_INPLACE_GRAD,
                                         cvni_posemb_shape,     NULL,
-                                        cvni_position_forward, cvni_position_backward };
+                                        cvni_position_forward, CVNI_TRAIN(cvni_position_backward) };
 
 cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x)
 {
@@ -12416,6 +15602,7 @@ cvn_node cvn_position_embedding(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_posemb, &x, 1, NULL, 0);
 }
 
+#ifndef CONVNET_NO_SEQUENCES
 /* ================================================================================================
  * >>attention   softmax(Q K^T/sqrt(d)) V, head by head; with the projections around it
  * ==============================================================================================
@@ -12945,7 +16132,7 @@ static const cvni_op cvni_op_attention = { "attention",
                                            cvni_attention_shape,
                                            NULL,
                                            cvni_attention_forward,
-                                           cvni_attention_backward };
+                                           CVNI_TRAIN(cvni_attention_backward) };
 static const cvni_op cvni_op_mha = { "multihead_attention",
                                      "mha",
                                      NULL,
@@ -12953,7 +16140,7 @@ static const cvni_op cvni_op_mha = { "multihead_attention",
                                      cvni_mha_shape,
                                      NULL,
                                      cvni_mha_forward,
-                                     cvni_mha_backward };
+                                     CVNI_TRAIN(cvni_mha_backward) };
 
 cvn_attention_desc cvn_attention_defaults(void)
 {
@@ -13528,8 +16715,8 @@ static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width
         const int rows = cvni_min(CVNI_DOTS_ROWS, width - k);
         for (int i = 0; i < m; i += kern->dots_cols) {
             const int cols = cvni_min(kern->dots_cols, m - i);
-            kern->dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
-                       h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
+            kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
+                            h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
             for (int c = 0; c < cols; c++)
                 memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
                        (size_t)rows * sizeof(float));
@@ -13913,7 +17100,7 @@ static const cvni_op cvni_op_rnn = { "rnn",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_lstm = { "lstm",
                                       "lstm",
                                       "LSTM",
@@ -13921,7 +17108,7 @@ static const cvni_op cvni_op_lstm = { "lstm",
                                       cvni_rnn_shape,
                                       NULL,
                                       cvni_rnn_forward,
-                                      cvni_rnn_backward };
+                                      CVNI_TRAIN(cvni_rnn_backward) };
 static const cvni_op cvni_op_gru = { "gru",
                                      "gru",
                                      "GRU",
@@ -13929,7 +17116,7 @@ static const cvni_op cvni_op_gru = { "gru",
                                      cvni_rnn_shape,
                                      NULL,
                                      cvni_rnn_forward,
-                                     cvni_rnn_backward };
+                                     CVNI_TRAIN(cvni_rnn_backward) };
 
 cvn_rnn_desc cvn_rnn_defaults(void)
 {
@@ -14055,7 +17242,7 @@ static const cvni_op cvni_op_rnn_state = { "rnn_state",
                                            cvni_rnn_state_shape,
                                            NULL,
                                            cvni_rnn_state_forward,
-                                           cvni_rnn_state_backward };
+                                           CVNI_TRAIN(cvni_rnn_state_backward) };
 
 cvn_node cvn_rnn_state(cvn_net *net, cvn_node rnn_node, int which)
 {
@@ -14078,6 +17265,8 @@ cvn_node cvn_last_step(cvn_net *net, cvn_node x)
     x = cvni_add_layer(net, &cvni_op_slice, &x, 1, &d, sizeof d);
     return cvn_reshape(net, x, &s.dim[2], 1);
 }
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ================================================================================================
  * >>resize   images of another size: upsampling, pixel shuffle, pad, crop
@@ -14351,22 +17540,22 @@ static void cvni_bilinear_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_bilinear_back_part, 1);
 }
 
-static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample",
-                                                  "Resize",           0,
-                                                  cvni_resize_shape,  cvni_resize_prepare,
-                                                  cvni_pick_forward,  cvni_pick_backward };
-static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear",   "upsample",
-                                                   "Resize",              0,
-                                                   cvni_resize_shape,     cvni_resize_prepare,
-                                                   cvni_bilinear_forward, cvni_bilinear_backward };
+static const cvni_op cvni_op_upsample_nearest = { "upsample_nearest", "upsample", "Resize", 0,
+                                                  cvni_resize_shape, cvni_resize_prepare,
+                                                  cvni_pick_forward,
+                                                  CVNI_TRAIN(cvni_pick_backward) };
+static const cvni_op cvni_op_upsample_bilinear = { "upsample_bilinear", "upsample", "Resize", 0,
+                                                   cvni_resize_shape, cvni_resize_prepare,
+                                                   cvni_bilinear_forward,
+                                                   CVNI_TRAIN(cvni_bilinear_backward) };
 static const cvni_op cvni_op_pad = { "pad",             "pad",
                                      "Pad",             0,
                                      cvni_resize_shape, cvni_resize_prepare,
-                                     cvni_pick_forward, cvni_pick_backward };
+                                     cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 static const cvni_op cvni_op_crop = { "crop",            "crop",
                                       "Slice",           0,
                                       cvni_resize_shape, cvni_resize_prepare,
-                                      cvni_pick_forward, cvni_pick_backward };
+                                      cvni_pick_forward, CVNI_TRAIN(cvni_pick_backward) };
 
 static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int height, int width,
                                   cvni_resize_kind kind, int align_corners)
@@ -14499,10 +17688,9 @@ static void cvni_shuffle_backward(cvn_net *net, cvni_layer *l)
     cvni_resize_run(net, l, cvni_shuffle_back_part, 1);
 }
 
-static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle",      "shuffle",
-                                               "DepthToSpace",       0,
-                                               cvni_shuffle_shape,   NULL,
-                                               cvni_shuffle_forward, cvni_shuffle_backward };
+static const cvni_op cvni_op_pixel_shuffle = { "pixel_shuffle", "shuffle", "DepthToSpace", 0,
+                                               cvni_shuffle_shape, NULL, cvni_shuffle_forward,
+                                               CVNI_TRAIN(cvni_shuffle_backward) };
 
 cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 {
@@ -14526,6 +17714,7 @@ static cvn_node cvni_part(cvn_net *net, cvn_node node, const char *part)
     return cvn_name(net, node, name);
 }
 
+#ifndef CONVNET_NO_SEQUENCES
 static cvn_node cvni_block_norm(cvn_net *net, cvn_node x, const cvn_transformer_desc *d,
                                 const char *part)
 {
@@ -14632,6 +17821,8 @@ cvn_node cvn_patch_embedding(cvn_net *net, cvn_node x, int patch, int dim)
     x = cvni_part(net, cvn_conv2d_ex(net, x, &c), "conv_proj");
     return cvn_permute(net, cvn_reshape(net, x, dims, 2), turned, 2);
 }
+
+#endif /* CONVNET_NO_SEQUENCES */
 
 /* ================================================================================================
  * >>blocks   several layers in one call: residual, inception, fire, inverted residual
@@ -15272,26 +18463,32 @@ static double cvni_focal_slope(const float *p, float x, float t, int side)
 }
 
 #define CVNI_PAIR_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_pair_shape, NULL, \
-                             cvni_pair_forward, cvni_pair_backward }
+                             CVNI_TRAIN(cvni_pair_forward), CVNI_TRAIN(cvni_pair_backward) }
 
-static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), cvni_mse_value,
-                                              cvni_mse_slope, 0 };
-static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"), cvni_bce_value,
-                                              cvni_bce_slope, 0 };
-static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), cvni_mae_value,
-                                              cvni_mae_slope, 0 };
-static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"), cvni_huber_value,
-                                                cvni_huber_slope, 0 };
+static const cvni_pair_loss cvni_mse_loss = { CVNI_PAIR_OP("mse_loss"), CVNI_TRAIN(cvni_mse_value),
+                                              CVNI_TRAIN(cvni_mse_slope), 0 };
+static const cvni_pair_loss cvni_bce_loss = { CVNI_PAIR_OP("bce_with_logits"),
+                                              CVNI_TRAIN(cvni_bce_value),
+                                              CVNI_TRAIN(cvni_bce_slope), 0 };
+static const cvni_pair_loss cvni_mae_loss = { CVNI_PAIR_OP("mae_loss"), CVNI_TRAIN(cvni_mae_value),
+                                              CVNI_TRAIN(cvni_mae_slope), 0 };
+static const cvni_pair_loss cvni_huber_loss = { CVNI_PAIR_OP("huber_loss"),
+                                                CVNI_TRAIN(cvni_huber_value),
+                                                CVNI_TRAIN(cvni_huber_slope), 0 };
 static const cvni_pair_loss cvni_smooth_l1_loss = { CVNI_PAIR_OP("smooth_l1_loss"),
-                                                    cvni_huber_value, cvni_huber_slope, 0 };
-static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"), cvni_msle_value,
-                                               cvni_msle_slope, 0 };
-static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"), cvni_hinge_value,
-                                                cvni_hinge_slope, 0 };
-static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), cvni_kl_value,
-                                             cvni_kl_slope, 1 };
+                                                    CVNI_TRAIN(cvni_huber_value),
+                                                    CVNI_TRAIN(cvni_huber_slope), 0 };
+static const cvni_pair_loss cvni_msle_loss = { CVNI_PAIR_OP("msle_loss"),
+                                               CVNI_TRAIN(cvni_msle_value),
+                                               CVNI_TRAIN(cvni_msle_slope), 0 };
+static const cvni_pair_loss cvni_hinge_loss = { CVNI_PAIR_OP("hinge_loss"),
+                                                CVNI_TRAIN(cvni_hinge_value),
+                                                CVNI_TRAIN(cvni_hinge_slope), 0 };
+static const cvni_pair_loss cvni_kl_loss = { CVNI_PAIR_OP("kl_div_loss"), CVNI_TRAIN(cvni_kl_value),
+                                             CVNI_TRAIN(cvni_kl_slope), 1 };
 static const cvni_pair_loss cvni_focal_loss = { CVNI_PAIR_OP("focal_with_logits"),
-                                                cvni_focal_value, cvni_focal_slope, 0 };
+                                                CVNI_TRAIN(cvni_focal_value),
+                                                CVNI_TRAIN(cvni_focal_slope), 0 };
 
 /* A loss with two parameters in its description. */
 static cvn_node cvni_add_pair(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node t, float p0,
@@ -15443,9 +18640,9 @@ static void cvni_dice_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_dice_loss = { "dice_loss",       "loss",            NULL,
-                                           CVNI_LOSS_FLAGS,   cvni_dice_shape,   NULL,
-                                           cvni_dice_forward, cvni_dice_backward };
+static const cvni_op cvni_op_dice_loss = { "dice_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_dice_shape, NULL, CVNI_TRAIN(cvni_dice_forward),
+                                           CVNI_TRAIN(cvni_dice_backward) };
 
 cvn_node cvn_dice_loss(cvn_net *net, cvn_node probabilities, cvn_node target, float smooth)
 {
@@ -15589,16 +18786,16 @@ static const cvni_op cvni_op_mean_loss = { "mean_loss",
                                            CVNI_LOSS,
                                            cvni_mean_loss_shape,
                                            NULL,
-                                           cvni_mean_loss_forward,
-                                           cvni_mean_loss_backward };
+                                           CVNI_TRAIN(cvni_mean_loss_forward),
+                                           CVNI_TRAIN(cvni_mean_loss_backward) };
 static const cvni_op cvni_op_total_variation = { "total_variation",
                                                  "loss",
                                                  NULL,
                                                  CVNI_LOSS_FLAGS,
                                                  cvni_variation_shape,
                                                  NULL,
-                                                 cvni_variation_forward,
-                                                 cvni_variation_backward };
+                                                 CVNI_TRAIN(cvni_variation_forward),
+                                                 CVNI_TRAIN(cvni_variation_backward) };
 
 cvn_node cvn_mean_loss(cvn_net *net, cvn_node x)
 {
@@ -15831,9 +19028,9 @@ static void cvni_ce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Backward reads p, not the logits, but their memory must not be reused before: no flag for x. */
-static const cvni_op cvni_op_softmax_loss = { "softmax_loss",  "loss",          NULL,
-                                              CVNI_LOSS,       cvni_ce_shape,   NULL,
-                                              cvni_ce_forward, cvni_ce_backward };
+static const cvni_op cvni_op_softmax_loss = { "softmax_loss", "loss", NULL, CVNI_LOSS,
+                                              cvni_ce_shape, NULL, CVNI_TRAIN(cvni_ce_forward),
+                                              CVNI_TRAIN(cvni_ce_backward) };
 
 cvn_softmax_loss_desc cvn_softmax_loss_defaults(void)
 {
@@ -16035,12 +19232,14 @@ static void cvni_margin_back(const float *x, int classes, ptrdiff_t step, int la
 }
 
 #define CVNI_LABEL_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_label_shape, NULL, \
-                              cvni_label_forward, cvni_label_backward }
+                              CVNI_TRAIN(cvni_label_forward), CVNI_TRAIN(cvni_label_backward) }
 
-static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"), cvni_nll_value,
-                                               cvni_nll_back };
+static const cvni_label_loss cvni_nll_loss = { CVNI_LABEL_OP("nll_loss"),
+                                               CVNI_TRAIN(cvni_nll_value),
+                                               CVNI_TRAIN(cvni_nll_back) };
 static const cvni_label_loss cvni_multi_margin_loss = { CVNI_LABEL_OP("multi_margin_loss"),
-                                                        cvni_margin_value, cvni_margin_back };
+                                                        CVNI_TRAIN(cvni_margin_value),
+                                                        CVNI_TRAIN(cvni_margin_back) };
 
 cvn_nll_loss_desc cvn_nll_loss_defaults(void)
 {
@@ -16175,10 +19374,10 @@ static void cvni_soft_backward(cvn_net *net, cvni_layer *l)
     }
 }
 
-static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss",
-                                                    NULL,                 CVNI_LOSS_FLAGS,
-                                                    cvni_soft_shape,      NULL,
-                                                    cvni_soft_forward,    cvni_soft_backward };
+static const cvni_op cvni_op_soft_cross_entropy = { "soft_cross_entropy", "loss", NULL,
+                                                    CVNI_LOSS_FLAGS, cvni_soft_shape, NULL,
+                                                    CVNI_TRAIN(cvni_soft_forward),
+                                                    CVNI_TRAIN(cvni_soft_backward) };
 
 cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node target)
 {
@@ -16501,19 +19700,23 @@ static void cvni_vae_slope(const cvni_rows *r, int side, double scale, int add, 
 }
 
 #define CVNI_ROW_OP(type) { type, "loss", NULL, CVNI_LOSS_FLAGS, cvni_row_shape, NULL, \
-                            cvni_row_forward, cvni_row_backward }
+                            CVNI_TRAIN(cvni_row_forward), CVNI_TRAIN(cvni_row_backward) }
 
-static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4, cvni_iou_value,
-                                             cvni_iou_slope };
-static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4, cvni_giou_value,
-                                              cvni_giou_slope };
+static const cvni_row_loss cvni_iou_loss = { CVNI_ROW_OP("iou_loss"), 2, 0, 4,
+                                             CVNI_TRAIN(cvni_iou_value),
+                                             CVNI_TRAIN(cvni_iou_slope) };
+static const cvni_row_loss cvni_giou_loss = { CVNI_ROW_OP("giou_loss"), 2, 0, 4,
+                                              CVNI_TRAIN(cvni_giou_value),
+                                              CVNI_TRAIN(cvni_giou_slope) };
 static const cvni_row_loss cvni_triplet_loss = { CVNI_ROW_OP("triplet_loss"), 3, 2, 0,
-                                                 cvni_triplet_value, cvni_triplet_slope };
+                                                 CVNI_TRAIN(cvni_triplet_value),
+                                                 CVNI_TRAIN(cvni_triplet_slope) };
 static const cvni_row_loss cvni_contrastive_loss = { CVNI_ROW_OP("contrastive_loss"), 2, 2, 0,
-                                                     cvni_contrastive_value,
-                                                     cvni_contrastive_slope };
-static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0, cvni_vae_value,
-                                             cvni_vae_slope };
+                                                     CVNI_TRAIN(cvni_contrastive_value),
+                                                     CVNI_TRAIN(cvni_contrastive_slope) };
+static const cvni_row_loss cvni_vae_loss = { CVNI_ROW_OP("vae_kl_loss"), 2, 0, 0,
+                                             CVNI_TRAIN(cvni_vae_value),
+                                             CVNI_TRAIN(cvni_vae_slope) };
 
 cvn_node cvn_iou_loss(cvn_net *net, cvn_node prediction, cvn_node target)
 {
@@ -16828,9 +20031,9 @@ static void cvni_ctc_backward(cvn_net *net, cvni_layer *l)
                           cvni_ctc_back_part, &j);
 }
 
-static const cvni_op cvni_op_ctc_loss = { "ctc_loss",       "loss",         NULL,
-                                          CVNI_LOSS_FLAGS,  cvni_ctc_shape, NULL,
-                                          cvni_ctc_forward, cvni_ctc_backward };
+static const cvni_op cvni_op_ctc_loss = { "ctc_loss", "loss", NULL, CVNI_LOSS_FLAGS, cvni_ctc_shape,
+                                          NULL, CVNI_TRAIN(cvni_ctc_forward),
+                                          CVNI_TRAIN(cvni_ctc_backward) };
 
 cvn_ctc_desc cvn_ctc_defaults(void)
 {
@@ -17045,20 +20248,20 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
 }
 
-static const cvni_op cvni_op_l1_penalty = { "l1_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l1_forward, cvni_l1_backward };
-static const cvni_op cvni_op_l2_penalty = { "l2_penalty",    "penalty",          NULL,
-                                            CVNI_LOSS,       cvni_penalty_shape, NULL,
-                                            cvni_l2_forward, cvni_l2_backward };
+static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l1_forward),
+                                            CVNI_TRAIN(cvni_l1_backward) };
+static const cvni_op cvni_op_l2_penalty = { "l2_penalty", "penalty", NULL, CVNI_LOSS,
+                                            cvni_penalty_shape, NULL, CVNI_TRAIN(cvni_l2_forward),
+                                            CVNI_TRAIN(cvni_l2_backward) };
 static const cvni_op cvni_op_orthogonality = { "orthogonality",
                                                "penalty",
                                                NULL,
                                                CVNI_LOSS,
                                                cvni_orthogonality_shape,
                                                NULL,
-                                               cvni_orthogonality_forward,
-                                               cvni_orthogonality_backward };
+                                               CVNI_TRAIN(cvni_orthogonality_forward),
+                                               CVNI_TRAIN(cvni_orthogonality_backward) };
 
 static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node, float factor)
 {
@@ -17090,6 +20293,7 @@ cvn_node cvn_orthogonality_penalty(cvn_net *net, cvn_node node, float factor)
     return cvni_add_penalty(net, &cvni_op_orthogonality, node, factor);
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>features   another net as a layer
  * ==============================================================================================
@@ -17215,7 +20419,7 @@ static const cvni_op cvni_op_features = { "features",
                                           cvni_features_shape,
                                           NULL,
                                           cvni_features_forward,
-                                          cvni_features_backward };
+                                          CVNI_TRAIN(cvni_features_backward) };
 
 cvn_node cvn_features(cvn_net *net, cvn_node x, cvn_net *other, cvn_node node)
 {
@@ -17233,10 +20437,6 @@ cvn_node cvn_perceptual_loss(cvn_net *net, cvn_node x, cvn_node target, cvn_net 
     const cvn_node b = cvn_features(net, target, other, node);
     return cvn_mse_loss(net, a, b);
 }
-
-CVNI_COLD_END
-
-CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>data   sets of samples: loaders, statistics, the batch that a net is given
@@ -17989,6 +21189,8 @@ cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t
     return CVN_OK;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* The one place of the formula, so that all ways to a tensor give the same bits. */
 static float cvni_normalized(float value, float mean, float std)
 {
@@ -18021,6 +21223,7 @@ cvn_result cvn_image_to_tensor(const unsigned char *pixels, int height, int widt
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* ---- the batch that a net is given ---- */
 
 /* One image [channels, height, width], as bytes or as floats. */
@@ -18318,6 +21521,8 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     return CVN_OK;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* ---- crops at prediction ---- */
 
 /* Half of d, halves rounded to the even number: Python's round, by which torchvision finds the
@@ -18412,6 +21617,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
 
 CVNI_COLD_END
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>augment   changed copies of training images
  * ==============================================================================================
@@ -19105,27 +22311,16 @@ typedef struct cvni_update {
     int first;                          /* t = 1 */
 } cvni_update;
 
-/* What the loops read of u is copied, for a store of a float might change it: they would not become
- * vectors. */
-CVNI_HOT
 static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float momentum = u->o->momentum, part = 1 - u->o->dampening;
-    const float lr = u->lr, decay = u->decay;
-    const int first = u->first, nesterov = u->o->nesterov;
-    const float *CVNI_RESTRICT grad = u->g;
-    float *CVNI_RESTRICT w = u->w;
-    float *CVNI_RESTRICT v = u->s[0];
-    if (momentum == 0) {
-        for (size_t i = begin; i < end; i++) w[i] -= lr * (grad[i] + decay * w[i]);
-        return;
-    }
-    for (size_t i = begin; i < end; i++) {
-        float g = grad[i] + decay * w[i];
-        v[i] = first ? g : momentum * v[i] + part * g;
-        g = nesterov ? g + momentum * v[i] : v[i];
-        w[i] -= lr * g;
-    }
+    float f[5];
+    f[0] = u->lr;
+    f[1] = u->decay;
+    f[2] = u->first ? 0 : u->o->momentum;       /* of v; v begins as the gradient */
+    f[3] = u->first ? 1 : 1 - u->o->dampening;
+    f[4] = u->o->nesterov ? u->o->momentum : 0;
+    u->kern->sgd((int)(end - begin), f, u->g + begin, u->w + begin,
+                 u->o->momentum != 0 ? u->s[0] + begin : NULL);
 }
 
 /* Adam and AdamW. */
@@ -19145,44 +22340,53 @@ static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
                   u->s[1] + begin, u->o->amsgrad ? u->s[2] + begin : NULL);
 }
 
-CVNI_HOT
+/* What the loops read of u is copied, for a store of a float might change it: they would not become
+ * vectors. */
+CVNI_HOT_SQRT
 static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
 {
-    float *v = u->s[0];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         v[i] += g * g;
-        u->w[i] -= u->lr * g / (sqrtf(v[i]) + u->o->eps);
+        w[i] -= lr * g / (sqrtf(v[i]) + eps);
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    const float eps = u->o->eps;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
         d = g * (sqrtf(m[i] + eps) / sqrtf(v[i] + eps));
         m[i] = b2 * m[i] + (1 - b2) * d * d;
-        u->w[i] -= u->lr * d;
+        w[i] -= lr * d;
     }
 }
 
 /* Rounding may leave v below mean^2: that is a variance of zero. */
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    float *v = u->s[0];
-    float *m = u->o->momentum != 0 ? u->s[1] : NULL;
-    float *mean = u->o->centered ? u->s[2] : NULL;
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float momentum = u->o->momentum;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
+    float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
+    float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
         if (mean) {
@@ -19190,69 +22394,85 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
             square -= mean[i] * mean[i];
             if (square < 0) square = 0;
         }
-        d = g / (sqrtf(square) + u->o->eps);
-        if (m) d = m[i] = u->o->momentum * m[i] + d;
-        u->w[i] -= u->lr * d;
+        d = g / (sqrtf(square) + eps);
+        if (m) d = m[i] = momentum * m[i] + d;
+        w[i] -= lr * d;
     }
 }
 
 CVNI_HOT
 static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float correct = u->correct1;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
-        const float size = fabsf(g) + u->o->eps;
+        const float g = grad[i] + decay * w[i];
+        const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] > size ? b2 * v[i] : size;
-        u->w[i] -= u->lr * (m[i] * u->correct1) / v[i];
+        w[i] -= lr * (m[i] * correct) / v[i];
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float now = u->now, next = u->next, correct = u->correct2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
-        u->w[i] -= u->lr * (u->now * g + u->next * m[i]) /
-                   (sqrtf(v[i] * u->correct2) + u->o->eps);
+        w[i] -= lr * (now * g + next * m[i]) / (sqrtf(v[i] * correct) + eps);
     }
 }
 
-static float cvni_lamb_direction(const cvni_update *u, size_t i)
+#define CVNI_LAMB_BLOCK 256
+
+/* d = m/(root of v + eps), both corrected, + decay*w, of n <= CVNI_LAMB_BLOCK elements from i on. */
+CVNI_HOT_SQRT
+static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float *CVNI_RESTRICT d)
 {
-    return u->s[0][i] * u->correct1 / (sqrtf(u->s[1][i] * u->correct2) + u->o->eps) +
-           u->decay * u->w[i];
+    const float decay = u->decay, eps = u->o->eps;
+    const float correct1 = u->correct1, correct2 = u->correct2;
+    const float *w = u->w + i;
+    const float *m = u->s[0] + i;
+    const float *v = u->s[1] + i;
+    for (size_t k = 0; k < n; k++)
+        d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
 /* The moments are new already: cvni_lamb_ratio. */
-CVNI_HOT
 static void cvni_lamb_range(const cvni_update *u, size_t begin, size_t end)
 {
-    for (size_t i = begin; i < end; i++)
-        u->w[i] -= u->lr * u->ratio * cvni_lamb_direction(u, i);
+    float d[CVNI_LAMB_BLOCK];
+    for (size_t i = begin; i < end; i += CVNI_LAMB_BLOCK) {
+        const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, end - i);
+        cvni_lamb_directions(u, i, n, d);
+        u->kern->axpy((int)n, -u->lr * u->ratio, d, u->w + i);
+    }
 }
 
 CVNI_HOT
 static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
+    const float lr = u->lr, decay = u->decay, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float c = b1 * m[i] + (1 - b1) * u->g[i];
+        const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
-        u->w[i] -= u->lr * (c != c ? c : sign + u->decay * u->w[i]);    /* a NaN shows */
-        m[i] = b2 * m[i] + (1 - b2) * u->g[i];
+        w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
+        m[i] = b2 * m[i] + (1 - b2) * g[i];
     }
 }
 
@@ -19447,16 +22667,16 @@ cvn_result cvn_swap_ema(cvn_net *net)
 
 /* The averages take in what a step has made of the weights; written so that the average of a weight
  * that stays is that weight, bit for bit. */
+CVNI_HOT
 static void cvni_ema_part(void *context, int begin, int end, int worker)
 {
-    cvn_net *net = (cvn_net *)context;
+    const cvn_net *net = (const cvn_net *)context;
     const float part = 1 - net->ema_decay;
+    const size_t stop = cvni_chunk_end(net->trainable, end - 1);
+    const float *CVNI_RESTRICT w = net->weights;
+    float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const size_t stop = cvni_chunk_end(net->trainable, t);
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
-            net->ema[i] += part * (net->weights[i] - net->ema[i]);
-    }
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -19471,54 +22691,97 @@ static void cvni_update_ema(cvn_net *net)
     net->ema_started = 1;
 }
 
+/* Steps weights and empties their gradients. */
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
     const cvni_update *u = (const cvni_update *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        cvni_optimizers[u->o->kind].range(u, (size_t)t * CVNI_CHUNK, cvni_chunk_end(u->count, t));
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        const size_t stop = cvni_chunk_end(u->count, t);
+        cvni_optimizers[u->o->kind].range(u, at, stop);
+        cvni_zero(u->g + at, stop - at);        /* while it is in the cache */
     }
 }
 
 #define CVNI_NORM_SLICES 64
 
-typedef struct cvni_norm_sum {
-    const float *g;
+/* Sum of squares, in 8 interleaved sums. */
+CVNI_HOT
+static double cvni_square_sum(const float *x, size_t n)
+{
+    double lane[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+    const size_t even = n / 8 * 8;
+    for (size_t i = 0; i < even; i += 8)
+        for (int k = 0; k < 8; k++) lane[k] += (double)x[i + (size_t)k] * (double)x[i + (size_t)k];
+    for (size_t i = even; i < n; i++) lane[i - even] += (double)x[i] * (double)x[i];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+typedef struct cvni_clip_job {
+    const cvni_kernels *kern;
+    float *g;
     size_t count;
+    float limit, factor;
     double partial[CVNI_NORM_SLICES];
-} cvni_norm_sum;
+} cvni_clip_job;
 
 static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
 {
-    cvni_norm_sum *s = (cvni_norm_sum *)context;
-    const size_t slice = (s->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    cvni_clip_job *j = (cvni_clip_job *)context;
+    const size_t slice = (j->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        double sum = 0;
-        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++)
-            sum += (double)s->g[i] * (double)s->g[i];
-        s->partial[t] = sum;
+        const size_t at = cvni_min_size(slice * (size_t)t, j->count);
+        j->partial[t] = cvni_square_sum(j->g + at, cvni_min_size(slice, j->count - at));
+    }
+}
+
+/* A NaN stays. */
+CVNI_HOT
+static void cvni_clip_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    const size_t stop = cvni_chunk_end(j->count, end - 1);
+    const float limit = j->limit;
+    float *g = j->g;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+        const float high = g[i] > limit ? limit : g[i];
+        g[i] = high < -limit ? -limit : high;
+    }
+}
+
+static void cvni_clip_scale_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *g = j->g + (size_t)t * CVNI_CHUNK;
+        j->kern->scale_shift((int)(cvni_chunk_end(j->count, t) - (size_t)t * CVNI_CHUNK), j->factor,
+                             0, g, g);
     }
 }
 
 /* Clips all gradients as the optimizer asks. */
 static void cvni_clip(cvn_net *net)
 {
-    const float limit = net->optimizer.clip_value;
-    cvni_norm_sum s;
+    const cvn_optimizer *o = &net->optimizer;
+    const int chunks = cvni_chunks(net->trainable);
+    const double cost = 2.0 * (double)net->trainable;
+    cvni_clip_job j;
     double norm;
-    for (size_t i = 0; limit > 0 && i < net->trainable; i++)
-        net->grads[i] = net->grads[i] > limit    ? limit
-                        : net->grads[i] < -limit ? -limit
-                                                 : net->grads[i];
-    if (net->optimizer.clip_norm <= 0) return;
-    s.g = net->grads;
-    s.count = net->trainable;
-    cvni_parallel_for(net, CVNI_NORM_SLICES, 2.0 * (double)s.count, cvni_norm_sum_part, &s);
-    norm = sqrt(cvni_sum_partials(s.partial, CVNI_NORM_SLICES, 1));
-    if (norm <= (double)net->optimizer.clip_norm) return;
-    for (size_t i = 0; i < net->trainable; i++)
-        net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
+    j.kern = net->k;
+    j.g = net->grads;
+    j.count = net->trainable;
+    j.limit = o->clip_value;
+    if (j.limit > 0) cvni_parallel_for(net, chunks, cost, cvni_clip_part, &j);
+    if (o->clip_norm <= 0) return;
+    cvni_parallel_for(net, CVNI_NORM_SLICES, cost, cvni_norm_sum_part, &j);
+    norm = sqrt(cvni_sum_partials(j.partial, CVNI_NORM_SLICES, 1));
+    if (norm <= (double)o->clip_norm) return;
+    j.factor = (float)((double)o->clip_norm / (norm + 1e-6));
+    cvni_parallel_for(net, chunks, cost, cvni_clip_scale_part, &j);
 }
 
 typedef struct cvni_lamb_sums {
@@ -19527,23 +22790,35 @@ typedef struct cvni_lamb_sums {
     double d[CVNI_NORM_SLICES];
 } cvni_lamb_sums;
 
+CVNI_HOT
+static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
+{
+    const float b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g + begin;
+    float *CVNI_RESTRICT m = u->s[0] + begin;
+    float *CVNI_RESTRICT v = u->s[1] + begin;
+    for (size_t i = 0; i < n; i++) {
+        m[i] = b1 * m[i] + (1 - b1) * g[i];
+        v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
+    }
+}
+
 static void cvni_lamb_part(void *context, int begin, int end, int worker)
 {
     cvni_lamb_sums *s = (cvni_lamb_sums *)context;
     const cvni_update *u = s->u;
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
     const size_t slice = (u->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    float d[CVNI_LAMB_BLOCK];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_min_size(slice * (size_t)(t + 1), u->count);
         s->w[t] = s->d[t] = 0;
-        for (size_t i = slice * (size_t)t; i < u->count && i < slice * (size_t)(t + 1); i++) {
-            double d;
-            u->s[0][i] = b1 * u->s[0][i] + (1 - b1) * u->g[i];
-            u->s[1][i] = b2 * u->s[1][i] + (1 - b2) * u->g[i] * u->g[i];
-            d = (double)cvni_lamb_direction(u, i);
-            s->w[t] += (double)u->w[i] * (double)u->w[i];
-            s->d[t] += d * d;
+        for (size_t i = slice * (size_t)t; i < stop; i += CVNI_LAMB_BLOCK) {
+            const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, stop - i);
+            cvni_lamb_moments(u, i, n);
+            cvni_lamb_directions(u, i, n, d);
+            s->w[t] += cvni_square_sum(u->w + i, n);
+            s->d[t] += cvni_square_sum(d, n);
         }
     }
 }
@@ -19591,9 +22866,13 @@ static void cvni_step(cvn_net *net, float lr)
     if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
-        if (p->dead || p->role == CVNI_RUNNING || cvni_param_frozen(net, p)) continue;
+        if (p->dead || p->role == CVNI_RUNNING) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
+        if (cvni_param_frozen(net, p)) {
+            cvni_zero(u.g, p->count);
+            continue;
+        }
         for (int k = 0; k < net->plan.slots; k++)
             u.s[k] = (float *)(void *)((char *)net->state + state_bytes * (size_t)k) + p->offset;
         u.count = p->count;
@@ -19603,7 +22882,6 @@ static void cvni_step(cvn_net *net, float lr)
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
-    cvni_zero(net->grads, net->trainable);
     net->weights_version++;
     cvni_update_ema(net);
 }
@@ -19647,8 +22925,11 @@ cvn_result cvn_zero_grad(cvn_net *net)
     return result;
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 CVNI_COLD_BEGIN
 
+#ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>schedule   the learning rate over a run
  * ============================================================================================== */
@@ -20079,6 +23360,8 @@ cvn_result cvn_train_batch_target(cvn_net *net, const float *x, const float *tar
     return cvni_train_batch(net, x, NULL, targets, n, loss);
 }
 
+#endif /* CONVNET_NO_TRAIN */
+
 /* The class of one position of the output: the largest of `classes` values `step` apart; of a
  * single one, 1 where it is above 0 (a logit), or above 1/2 behind a sigmoid. */
 static int cvni_winner(const float *y, int classes, ptrdiff_t step, int is_sigmoid)
@@ -20133,6 +23416,7 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
     return CVN_OK;
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* What a batch scored: positions that count, right ones, ones with the true class among the best
  * five. */
 typedef struct cvni_score { double counted, right, top5; } cvni_score;
@@ -20855,8 +24139,8 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
-        if (!l->op->forward || l->place.skip) continue;
-        result = cvni_forward_layer(net, l);
+        if (!l->op->forward) continue;
+        if (!l->place.skip) result = cvni_forward_layer(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
@@ -21685,6 +24969,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 }
 
 #endif /* CONVNET_NO_STDIO */
+
+#endif /* CONVNET_NO_TRAIN */
 
 /* ================================================================================================
  * >>safetensors   weights and checkpoints: hostile files in, atomic files out
@@ -22541,6 +25827,7 @@ typedef struct cvni_chunk {
     size_t count;
 } cvni_chunk;
 
+#ifndef CONVNET_NO_TRAIN
 /* An array of the optimizer's state; each begins on a cache line. */
 static float *cvni_state_slot(const cvn_net *net, int slot)
 {
@@ -22578,6 +25865,7 @@ static int cvni_state_chunk(const cvn_net *net, int number, cvni_chunk *c)
     }
     return 1;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 /* Walks the tensors of the file in their order; *next starts at 0. */
 static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_chunk *c)
@@ -22592,9 +25880,14 @@ static int cvni_next_chunk(const cvn_net *net, int checkpoint, int *next, cvni_c
         c->count = p->count;
         return 1;
     }
+#ifdef CONVNET_NO_TRAIN
+    return checkpoint;
+#else
     return checkpoint && cvni_state_chunk(net, (*next)++ - net->param_count, c);
+#endif
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* All of the net's training state that is no tensor, as words by CVNI_META_..., and back. */
 static void cvni_pack_state(const cvn_net *net, uint64_t *w)
 {
@@ -22631,13 +25924,16 @@ static void cvni_put_state(cvni_sink *s, const cvn_net *net)
         cvni_put_text(s, "\"");
     }
 }
+#endif /* CONVNET_NO_TRAIN */
 
 static void cvni_put_header(cvni_sink *s, const cvn_net *net, int checkpoint)
 {
     cvni_chunk c;
     size_t offset = 0;
     cvni_put_text(s, "{\"__metadata__\":{\"format\":\"pt\"");
+#ifndef CONVNET_NO_TRAIN
     if (checkpoint) cvni_put_state(s, net);
+#endif
     cvni_put_text(s, "}");
     for (int next = 0; cvni_next_chunk(net, checkpoint, &next, &c);) {
         cvni_put_text(s, ",");
@@ -22825,6 +26121,7 @@ cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
 
 /* ---- checkpoints ---- */
 
+#ifndef CONVNET_NO_TRAIN
 static void cvni_unpack_state(cvn_net *net, const uint64_t *w)
 {
     net->optimizer_step = w[CVNI_META_OPTIMIZER_STEP];
@@ -23029,10 +26326,13 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
     const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
     return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
 }
+#endif /* CONVNET_NO_TRAIN */
 
 #endif /* CONVNET_NO_STDIO */
 
 CVNI_COLD_END
+
+CVNI_KERNELS_BEGIN
 
 /* ================================================================================================
  * >>kernels-c   the plain kernels: portable, and the reference of all others
@@ -23043,13 +26343,15 @@ CVNI_COLD_END
  *                                                                   tested: tests/test_kernels.c */
 
 #define CVNI_LANES 8
+#define CVNI_STENCIL_AHEAD 1024         /* floats from what a stencil reads to what it fetches */
 
 #if defined(CVNI_VECTOR4)
 typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* 4 x 8: eight accumulators of four floats each, named, for no compiler keeps an array of them in
  * registers at -O2. */
-static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, float *c,
+                              ptrdiff_t ldc, int add)
 {
     const cvni_v4 zero = { 0, 0, 0, 0 };
     cvni_v4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
@@ -23059,9 +26361,10 @@ static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int a
     cvni_v4 *r2 = (cvni_v4 *)(void *)(c + 2 * ldc);
     cvni_v4 *r3 = (cvni_v4 *)(void *)(c + 3 * ldc);
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const ptrdiff_t line = t->a_line;
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const cvni_v4 b0 = *(const cvni_v4 *)(const void *)b;
         const cvni_v4 b1 = *(const cvni_v4 *)(const void *)(b + 4);
         const cvni_v4 a0 = { a[0], a[0], a[0], a[0] };
@@ -23097,32 +26400,72 @@ static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int a
     r3[1] = c31;
 }
 #else
-static void cvni_gemm_whole_c(const cvni_tile *t, float *c, ptrdiff_t ldc, int add)
+static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, float *c,
+                              ptrdiff_t ldc, int add)
 {
     float sum[4][8];
     memset(sum, 0, sizeof sum);
     for (int k = 0; k < t->k; k++)
         for (int i = 0; i < 4; i++)
             for (int j = 0; j < 8; j++)
-                sum[i][j] += t->a[i * t->a_line + k * t->a_k] * t->b[k * t->b_k + j];
+                sum[i][j] += t->a[i * t->a_line + k * t->a_k] *
+                             t->b[k * t->b_k + at[k * at_step] + j];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 8; j++) c[i * ldc + j] = add ? c[i * ldc + j] + sum[i][j] : sum[i][j];
 }
 #endif
 
 /* What lies over the edge of c goes through a tile of its own. */
-static void cvni_gemm_tile_c(const cvni_tile *t)
+static void cvni_tile_c(const cvni_tile *t, const int *at, int at_step)
 {
     float whole[4 * 8];
     if (t->rows == 4 && t->cols == 8) {
-        cvni_gemm_whole_c(t, t->c, t->ldc, t->add);
+        cvni_gemm_whole_c(t, at, at_step, t->c, t->ldc, t->add);
         return;
     }
-    cvni_gemm_whole_c(t, whole, 8, 0);
+    cvni_gemm_whole_c(t, at, at_step, whole, 8, 0);
     for (int i = 0; i < t->rows; i++) {
         float *c = t->c + i * t->ldc;
         for (int j = 0; j < t->cols; j++)
             c[j] = t->add ? c[j] + whole[i * 8 + j] : whole[i * 8 + j];
+    }
+}
+
+/* Offsets of a b without any: at[k*at_step]. */
+static const int cvni_nowhere = 0;
+
+static void cvni_gemm_tile_c(const cvni_tile *t) { cvni_tile_c(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_c(const cvni_tile *t, const int *at) { cvni_tile_c(t, at, 1); }
+
+CVNI_HOT
+static void cvni_tile_turned_c(const cvni_tile *t, const int *row, const int *at)
+{
+    for (int i = 0; i < 4; i++) {
+        float sum[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+        float *c = t->c + i * t->ldc;
+        for (int k = 0; k < t->k; k++) {
+            const float v = t->a[row[i] + at[k]];
+            const float *b = t->b + k * t->b_k;
+            for (int j = 0; j < 8; j++) sum[j] += v * b[j];
+        }
+        for (int j = 0; j < 8; j++) c[j] = t->add ? c[j] + sum[j] : sum[j];
+    }
+}
+
+CVNI_HOT
+static void cvni_store_rows_c(const cvni_store *s)
+{
+    const float bias = s->bias;
+    const float slope = s->slope;
+    const int n = s->n;
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
+        else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
+        if (slope == 0) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
+        else if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
     }
 }
 
@@ -23141,6 +26484,129 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
     for (; k > 0; k--, p += step, out += width)
         for (int i = 0; i < lines; i++) out[i] = p[i];
 }
+
+/* The rows of the five matrices of >>winograd, lane by lane. */
+#if defined(__clang__)
+    #define CVNI_LANES_APART _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+    #define CVNI_LANES_APART _Pragma("GCC ivdep")
+#else
+    #define CVNI_LANES_APART
+#endif
+
+static CVNI_ALWAYS_INLINE void cvni_wino_input(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step], x5 = x[i + 5 * step];
+            const float a = x4 - 4 * x2, b = x3 - 4 * x1, c = x4 - x2, d = 2 * (x3 - x1);
+            y[i] = 4 * x0 - 5 * x2 + x4;
+            y[i + to] = a + b;
+            y[i + 2 * to] = a - b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = 4 * x1 - 5 * x3 + x5;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_output(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step];
+            const float a = x1 + x2, b = x1 - x2, c = x3 + x4, d = x3 - x4;
+            y[i] = x[i] + a + c;
+            y[i + to] = b + 2 * d;
+            y[i + 2 * to] = a + 4 * c;
+            y[i + 3 * to] = b + 8 * d + x[i + 5 * step];
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_grad(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step], x3 = x[i + 3 * step];
+            const float a = x0 + x2, b = x1 + x3, c = x0 + 4 * x2, d = 2 * x1 + 8 * x3;
+            y[i] = x0;
+            y[i + to] = a + b;
+            y[i + 2 * to] = a - b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = x3;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_taps_of(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x0 = x[i], x1 = x[i + step], x2 = x[i + 2 * step];
+            const float a = (x0 + x2) * (-1.0f / 6), b = x1 * (1.0f / 6);
+            const float c = x0 * (1.0f / 24) + x2 * (1.0f / 6), d = x1 * (1.0f / 12);
+            y[i] = x0 * 0.25f;
+            y[i + to] = a - b;
+            y[i + 2 * to] = a + b;
+            y[i + 3 * to] = c + d;
+            y[i + 4 * to] = c - d;
+            y[i + 5 * to] = x2;
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_wino_taps_grad(const cvni_lines *s)
+{
+    const ptrdiff_t step = s->step, to = s->to;
+    for (int t = 0; t < s->count; t++) {
+        const float *x = s->x + t * s->next;
+        float *y = s->y + t * s->y_next;
+        CVNI_LANES_APART
+        for (int i = 0; i < CVNI_LINE; i++) {
+            const float x1 = x[i + step], x2 = x[i + 2 * step];
+            const float x3 = x[i + 3 * step], x4 = x[i + 4 * step];
+            const float a = (x1 + x2) * (1.0f / 6), b = x2 - x1, c = x3 + x4, d = x3 - x4;
+            y[i] = x[i] * 0.25f - a + c * (1.0f / 24);
+            y[i + to] = b * (1.0f / 6) + d * (1.0f / 12);
+            y[i + 2 * to] = c * (1.0f / 6) - a + x[i + 5 * step];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_wino_input_c(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_HOT
+static void cvni_wino_output_c(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_HOT
+static void cvni_wino_grad_c(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_HOT
+static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_HOT
+static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 /* Bias and activation of a part of C that is still in the cache. NaN stays NaN, and a slope of 0
  * times -Inf would be one. */
@@ -23187,8 +26653,22 @@ static float cvni_dot_c(int n, const float *a, const float *b)
     return cvni_add_lanes(s);
 }
 
-static void cvni_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
-                        const float *b, ptrdiff_t b_step, float *out)
+static void cvni_dots_c(const cvni_dots *t)
+{
+    for (int k = 0; k < t->lines * t->count; k++) {
+        const float *a = t->a + k / t->count * t->a_line;
+        const float *b = t->b + t->at[k % t->count];
+        float sum = 0;
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < t->rows; r++)
+                sum += cvni_dot_c(t->width, a + n * t->a_image + r * t->a_row,
+                                  b + n * t->b_image + r * t->b_row);
+        t->out[k / t->count * t->ld + k % t->count] += sum;
+    }
+}
+
+static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                             const float *b, ptrdiff_t b_step, float *out)
 {
     for (int c = 0; c < cols; c++)
         for (int r = 0; r < rows; r++)
@@ -23332,6 +26812,40 @@ static void cvni_tanh_c(int n, const float *x, float *y)
 }
 
 CVNI_HOT
+static void cvni_norm_act_c(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
+    if (more) for (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
+    else for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    if (slope != 1) cvni_relu_c(n, slope, y, y);
+    for (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
+}
+
+CVNI_HOT
+static void cvni_norm_sums_c(int n, const float f[4], float mean, const float *x, const float *y,
+                             const float *dy, float *g, float sum[2])
+{
+    const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
+    float s[CVNI_LANES] = { 0 };
+    float t[CVNI_LANES] = { 0 };
+    for (int i = 0; i < n; i += CVNI_LANES) {
+        float part[CVNI_LANES] = { 0 };
+        float part_x[CVNI_LANES] = { 0 };
+        const int count = n - i < CVNI_LANES ? n - i : CVNI_LANES;
+        for (int j = 0; j < count; j++) {
+            const float v = y ? y[i + j] : scale * x[i + j] + shift;
+            part[j] = (((v > 0) & (v < most)) ? 1 : slope) * dy[i + j];
+            part_x[j] = x[i + j] - mean;
+        }
+        for (int j = 0; j < CVNI_LANES; j++) s[j] += part[j];
+        for (int j = 0; j < CVNI_LANES; j++) t[j] += part[j] * part_x[j];
+        for (int j = 0; g && j < count; j++) g[i + j] = part[j];
+    }
+    sum[0] = cvni_add_lanes(s);
+    sum[1] = cvni_add_lanes(t);
+}
+
+CVNI_HOT
 static void cvni_norm_grad_c(int n, const float f[4], const float *x, const float *dy, float *dx,
                              int add)
 {
@@ -23340,7 +26854,7 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
     else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float *m, float *v,
                         float *most)
 {
@@ -23357,6 +26871,127 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+/* Does row h of the plane exist? */
+static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
+{
+    return h >= 0 && h < s->H;
+}
+
+/* n sums to row r of y from column c. */
+CVNI_HOT
+static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, float *sum)
+{
+    float *y = s->y + r * s->ldy + c;
+    for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
+    if (s->act) cvni_relu_c(n, s->slope, sum, sum);
+    for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+}
+
+/* The tap k of a side, of columns c.. of y, inside the plane: lanes from and to. */
+static void cvni_stencil_inside(const cvni_stencil *s, int k, int c, int *from, int *to)
+{
+    *from = cvni_max(0, s->left - k - c);
+    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c), s->W + s->left - k - c);
+}
+
+CVNI_HOT
+static void cvni_stencil_side_c(const cvni_stencil *s)
+{
+    for (int r = 0; r < s->rows; r++)
+        for (int c = 0; c < s->cols; c += CVNI_LANES) {
+            float sum[CVNI_LANES];
+            for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
+            for (int t = 0; t < s->taps; t++) {
+                const int h = r + t / s->side - s->top;
+                const float *x = s->x + (ptrdiff_t)h * s->W + (c + t % s->side - s->left);
+                int from, to;
+                cvni_stencil_inside(s, t % s->side, c, &from, &to);
+                if (!cvni_row_inside(s, h)) continue;
+                if (to - from == CVNI_LANES)
+                    for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
+                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j];
+            }
+            cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
+        }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_sgd_body(int n, const float f[5],
+                                             const float *CVNI_RESTRICT g, float *CVNI_RESTRICT w,
+                                             float *CVNI_RESTRICT v)
+{
+    const float lr = f[0], decay = f[1], keep = f[2], part = f[3], ahead = f[4];
+    if (!v) {
+        for (int i = 0; i < n; i++) w[i] -= lr * (g[i] + decay * w[i]);
+    } else if (ahead == 0) {
+        for (int i = 0; i < n; i++) {
+            v[i] = keep * v[i] + part * (g[i] + decay * w[i]);
+            w[i] -= lr * v[i];
+        }
+    } else {
+        for (int i = 0; i < n; i++) {
+            const float d = g[i] + decay * w[i];
+            v[i] = keep * v[i] + part * d;
+            w[i] -= lr * (d + ahead * v[i]);
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
+/* Eight columns at a time: c + 8 may be more than cols. */
+CVNI_HOT
+static void cvni_stencil_c(const cvni_stencil *s)
+{
+    if (s->side) {
+        cvni_stencil_side_c(s);
+        return;
+    }
+    for (int r = 0; r < s->rows; r++)
+        for (int c = 0; c < s->cols; c += CVNI_LANES) {
+            float sum[CVNI_LANES];
+            for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
+            for (int t = 0; t < s->taps; t++) {
+                const float *x = s->x + s->at[t] + r * s->pitch + c;
+                for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
+            }
+            cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
+        }
+}
+
+CVNI_HOT
+static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
+{
+    for (int t = 0; t < s->taps; t++, sums += CVNI_LANES)
+        for (int r = 0; r < s->rows; r++) {
+            const float *y = s->y + r * s->ldy;
+            const float *x = s->x + r * s->pitch;
+            const int h = s->side ? r + t / s->side - s->top : 0;
+            int from = 0, to = s->cols;
+            if (s->side) {
+                from = cvni_max(0, s->left - t % s->side);
+                to = cvni_min(to, s->W + s->left - t % s->side);
+                x = s->x + (ptrdiff_t)h * s->W + (t % s->side - s->left);
+                if (!cvni_row_inside(s, h)) continue;
+            } else x += s->at[t];
+            for (; from + CVNI_LANES <= to; from += CVNI_LANES)
+                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[from + j] * x[from + j];
+            for (int j = 0; from + j < to; j++) sums[j] += y[from + j] * x[from + j];
+        }
+}
+
+static void cvni_philox_c(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (uint32_t b = 0; b < 16; b++, word += 4) {
+        memcpy(word, counter, 4 * sizeof *word);
+        word[0] += b;
+        cvni_philox(word, key[0], key[1]);
+    }
+}
+
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
@@ -23364,11 +26999,20 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              8,
                                              1,
                                              cvni_gemm_tile_c,
+                                             cvni_tile_at_c,
+                                             cvni_tile_turned_c,
+                                             cvni_store_rows_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
+                                             { cvni_wino_input_c,
+                                               cvni_wino_output_c,
+                                               cvni_wino_grad_c,
+                                               cvni_wino_taps_c,
+                                               cvni_wino_taps_grad_c },
                                              cvni_finish_c,
                                              cvni_dot_c,
                                              cvni_dots_c,
+                                             cvni_line_dots_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
                                              cvni_sum_square_diff_c,
@@ -23377,11 +27021,18 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             5,
+                                             cvni_stencil_c,
+                                             cvni_stencil_sums_c,
                                              cvni_exp_c,
                                              cvni_sigmoid_c,
                                              cvni_tanh_c,
+                                             cvni_norm_act_c,
+                                             cvni_norm_sums_c,
                                              cvni_norm_grad_c,
-                                             cvni_adam_c };
+                                             cvni_adam_c,
+                                             cvni_sgd_c,
+                                             cvni_philox_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -23421,16 +27072,17 @@ static void cvni_store_row_avx2(const cvni_tile *t, int i, __m256 v0, __m256 v1,
 
 /* 4 x 16, for the last columns. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_narrow_avx2(const cvni_tile *t)
+static void cvni_gemm_narrow_avx2(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m256 zero = _mm256_setzero_ps();
     __m256 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
     __m256 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     const int second = t->cols > 8 ? 8 : 0;     /* a vector beyond the columns is not read */
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + second);
         __m256 v;
@@ -23447,19 +27099,20 @@ static void cvni_gemm_narrow_avx2(const cvni_tile *t)
 
 /* 4 x 24: twelve accumulators, three of b, one of a: 7 loads for 12 products. */
 CVNI_TARGET("avx2,fma")
-static void cvni_gemm_tile_avx2(const cvni_tile *t)
+static void cvni_tile_avx2(const cvni_tile *t, const int *at, int at_step)
 {
     const ptrdiff_t line = t->a_line;
     const __m256 zero = _mm256_setzero_ps();
     __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
     __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
     if (t->cols <= 16) {
-        cvni_gemm_narrow_avx2(t);
+        cvni_gemm_narrow_avx2(t, at, at_step);
         return;
     }
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = _mm256_loadu_ps(b + 8);
         const __m256 b2 = _mm256_loadu_ps(b + 16);
@@ -23473,6 +27126,73 @@ static void cvni_gemm_tile_avx2(const cvni_tile *t)
     cvni_store_row_avx2(t, 1, c10, c11, c12);
     cvni_store_row_avx2(t, 2, c20, c21, c22);
     cvni_store_row_avx2(t, 3, c30, c31, c32);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_gemm_tile_avx2(const cvni_tile *t) { cvni_tile_avx2(t, &cvni_nowhere, 0); }
+
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_at_avx2(const cvni_tile *t, const int *at) { cvni_tile_avx2(t, at, 1); }
+
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
+{
+    const __m256 low = _mm256_and_ps(_mm256_mul_ps(slope, x), keep);
+    return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
+}
+
+#define CVNI_TURNED_AVX2(i) v = _mm256_broadcast_ss(a##i + *at); \
+    c##i##0 = _mm256_fmadd_ps(v, b0, c##i##0); \
+    c##i##1 = _mm256_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm256_fmadd_ps(v, b2, c##i##2)
+
+/* Vectors beyond the columns do twice what the first does. */
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_turned_avx2(const cvni_tile *t, const int *row, const int *at)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
+    __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
+    const float *a0 = t->a + row[0], *a1 = t->a + row[1];
+    const float *a2 = t->a + row[2], *a3 = t->a + row[3];
+    const float *b = t->b;
+    const int second = t->cols > 8 ? 8 : 0;
+    const int third = t->cols > 16 ? 16 : 0;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = _mm256_loadu_ps(b + second);
+        const __m256 b2 = _mm256_loadu_ps(b + third);
+        __m256 v;
+        CVNI_TURNED_AVX2(0);
+        CVNI_TURNED_AVX2(1);
+        CVNI_TURNED_AVX2(2);
+        CVNI_TURNED_AVX2(3);
+    }
+    cvni_store_row_avx2(t, 0, c00, c01, c02);
+    cvni_store_row_avx2(t, 1, c10, c11, c12);
+    cvni_store_row_avx2(t, 2, c20, c21, c22);
+    cvni_store_row_avx2(t, 3, c30, c31, c32);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_store_rows_avx2(const cvni_store *s)
+{
+    const __m256 bias = _mm256_set1_ps(s->bias);
+    const __m256 slope = _mm256_set1_ps(s->slope);
+    const __m256 keep = _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        for (int j = 0; j < s->n; j += 8) {
+            const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(s->n - j), lane);
+            __m256 v = _mm256_add_ps(_mm256_maskload_ps(p + j, mask), bias);
+            if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y + j, mask), v);
+            if (s->slope != 1) v = cvni_relu1_avx2(v, slope, keep);
+            if (s->n - j >= 8) _mm256_storeu_ps(y + j, v);
+            else _mm256_maskstore_ps(y + j, mask, v);
+        }
+    }
 }
 
 /* Four floats of row i and of row i + 4. */
@@ -23538,6 +27258,21 @@ static void cvni_pack_rows_avx2(int lines, int k, const float *p, ptrdiff_t step
     }
 }
 
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_input_avx2(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_output_avx2(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_grad_avx2(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_TARGET("avx2,fma") CVNI_HOT
+static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
+
 CVNI_HOT CVNI_TARGET("avx2,fma")
 static void cvni_finish_avx2(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
                              const float *col_bias, int activate, float slope)
@@ -23582,7 +27317,7 @@ static float cvni_dot_avx2(int n, const float *a, const float *b)
     return cvni_total_avx2(s0, s1, s2, s3);
 }
 
-/* The sum of the lanes of each of four vectors. */
+/* Lanes of four vectors added up: one sum each. */
 CVNI_TARGET("avx2,fma")
 static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx2(__m256 s0, __m256 s1, __m256 s2, __m256 s3)
 {
@@ -23590,10 +27325,65 @@ static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx2(__m256 s0, __m256 s1, __m256 s
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
 
+#define CVNI_DOTS_AVX2(j) x = _mm256_maskload_ps(b + at##j, m); \
+    s0##j = _mm256_fmadd_ps(a0, x, s0##j); s1##j = _mm256_fmadd_ps(a1, x, s1##j)
+
+/* Two lines, or the last one: twelve accumulators, 8 loads for 12 products. */
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
+{
+    const ptrdiff_t second = line + 1 < t->lines ? t->a_line : 0;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t at3 = t->at[t->count > 3 ? 3 : 0];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    float sum[16];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a + line * t->a_line;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
+            const __m256i m = cvni_tail_avx2(p);
+            const __m256 a0 = _mm256_maskload_ps(a, m);
+            const __m256 a1 = _mm256_maskload_ps(a + second, m);
+            __m256 x;
+            CVNI_DOTS_AVX2(0);
+            CVNI_DOTS_AVX2(1);
+            CVNI_DOTS_AVX2(2);
+            CVNI_DOTS_AVX2(3);
+            CVNI_DOTS_AVX2(4);
+            CVNI_DOTS_AVX2(5);
+        }
+    }
+    _mm_storeu_ps(sum, cvni_totals_avx2(s00, s01, s02, s03));
+    _mm_storeu_ps(sum + 4, cvni_totals_avx2(s04, s05, zero, zero));
+    _mm_storeu_ps(sum + 8, cvni_totals_avx2(s10, s11, s12, s13));
+    _mm_storeu_ps(sum + 12, cvni_totals_avx2(s14, s15, zero, zero));
+    for (int i = line; i < t->lines && i < line + 2; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[(i - line) * 8 + j];
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_avx2(const cvni_dots *t)
+{
+    for (int i = 0; i < t->lines; i += 2) cvni_dots_2x6_avx2(t, i);
+}
+
 /* Eight k of four lines times two; s[4*column + row]. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE void cvni_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1, __m256 a2,
-                                                   __m256 a3, __m256 b0, __m256 b1)
+static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1,
+                                                        __m256 a2, __m256 a3, __m256 b0, __m256 b1)
 {
     s[0] = _mm256_fmadd_ps(a0, b0, s[0]);
     s[1] = _mm256_fmadd_ps(a1, b0, s[1]);
@@ -23607,8 +27397,8 @@ static CVNI_ALWAYS_INLINE void cvni_dots_step_avx2(__m256 s[8], __m256 a0, __m25
 
 /* Lines that are missing are others again. */
 CVNI_TARGET("avx2,fma")
-static void cvni_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
-                           const float *b, ptrdiff_t b_step, float *out)
+static void cvni_line_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                                const float *b, ptrdiff_t b_step, float *out)
 {
     const float *p1 = rows > 1 ? a + a_step : a;
     const float *p2 = rows > 2 ? a + 2 * a_step : a;
@@ -23620,14 +27410,15 @@ static void cvni_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t 
     for (int r = 0; r < rows && cols == 1; r++) out[r] = cvni_dot_avx2(n, a + r * a_step, b);
     if (cols == 1) return;
     for (; n - i >= 8; i += 8)
-        cvni_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
-                            _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
-                            _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
+        cvni_line_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
+                                 _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
+                                 _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
     if (i < n) {
         const __m256i mask = cvni_tail_avx2(n - i);
-        cvni_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(p1 + i, mask),
-                            _mm256_maskload_ps(p2 + i, mask), _mm256_maskload_ps(p3 + i, mask),
-                            _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
+        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask),
+                                 _mm256_maskload_ps(p1 + i, mask), _mm256_maskload_ps(p2 + i, mask),
+                                 _mm256_maskload_ps(p3 + i, mask), _mm256_maskload_ps(b + i, mask),
+                                 _mm256_maskload_ps(q + i, mask));
     }
     _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
     _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
@@ -23753,14 +27544,6 @@ static void cvni_add_avx2(int n, const float *a, const float *b, float *y)
     }
 }
 
-/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
-CVNI_TARGET("avx2,fma")
-static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
-{
-    const __m256 low = _mm256_and_ps(_mm256_mul_ps(slope, x), keep);
-    return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
-}
-
 CVNI_TARGET("avx2,fma")
 static void cvni_relu_avx2(int n, float slope, const float *x, float *y)
 {
@@ -23799,6 +27582,84 @@ static void cvni_relu_grad_avx2(int n, float slope, const float *y, const float 
         _mm256_maskstore_ps(dx + i, mask,
                             add ? _mm256_add_ps(g, _mm256_maskload_ps(dx + i, mask)) : g);
     }
+}
+
+/* v of cvni_norm_act, then what cvni_relu1_avx2 makes of it; a slope of 1 leaves v as it is. */
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_norm_act1_avx2(__m256 v, __m256 slope, __m256 keep, __m256 most)
+{
+    v = cvni_relu1_avx2(v, slope, keep);
+    return _mm256_blendv_ps(v, most, _mm256_cmp_ps(v, most, _CMP_GT_OQ));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_act_avx2(int n, const float f[4], const float *x, const float *more,
+                               float *y)
+{
+    const __m256 scale = _mm256_set1_ps(f[0]);
+    const __m256 shift = _mm256_set1_ps(f[1]);
+    const __m256 slope = _mm256_set1_ps(f[2]);
+    const __m256 keep = _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    const __m256 most = _mm256_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        __m256 v = _mm256_fmadd_ps(scale, _mm256_loadu_ps(x + i), shift);
+        if (more) v = _mm256_add_ps(v, _mm256_loadu_ps(more + i));
+        _mm256_storeu_ps(y + i, cvni_norm_act1_avx2(v, slope, keep, most));
+    }
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        __m256 v = _mm256_fmadd_ps(scale, _mm256_maskload_ps(x + i, mask), shift);
+        if (more) v = _mm256_add_ps(v, _mm256_maskload_ps(more + i, mask));
+        _mm256_maskstore_ps(y + i, mask, cvni_norm_act1_avx2(v, slope, keep, most));
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static inline __m256 cvni_norm_masked_avx2(__m256 v, __m256 dy, __m256 slope, __m256 most)
+{
+    const __m256 above = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
+    const __m256 inside = _mm256_and_ps(above, _mm256_cmp_ps(v, most, _CMP_LT_OQ));
+    return _mm256_mul_ps(_mm256_blendv_ps(slope, _mm256_set1_ps(1), inside), dy);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_norm_sums_avx2(int n, const float f[4], float mean, const float *x,
+                                const float *y, const float *dy, float *g, float sum[2])
+{
+    const __m256 scale = _mm256_set1_ps(f[0]), shift = _mm256_set1_ps(f[1]);
+    const __m256 slope = _mm256_set1_ps(f[2]), most = _mm256_set1_ps(f[3]);
+    const __m256 m = _mm256_set1_ps(mean);
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[2], t[2];
+    int i = 0;
+    s[0] = s[1] = t[0] = t[1] = zero;
+    for (; n - i >= 16; i += 16) {
+        const __m256 x0 = _mm256_loadu_ps(x + i);
+        const __m256 x1 = _mm256_loadu_ps(x + i + 8);
+        const __m256 v0 = y ? _mm256_loadu_ps(y + i) : _mm256_fmadd_ps(scale, x0, shift);
+        const __m256 v1 = y ? _mm256_loadu_ps(y + i + 8) : _mm256_fmadd_ps(scale, x1, shift);
+        const __m256 g0 = cvni_norm_masked_avx2(v0, _mm256_loadu_ps(dy + i), slope, most);
+        const __m256 g1 = cvni_norm_masked_avx2(v1, _mm256_loadu_ps(dy + i + 8), slope, most);
+        s[0] = _mm256_add_ps(s[0], g0);
+        s[1] = _mm256_add_ps(s[1], g1);
+        t[0] = _mm256_fmadd_ps(g0, _mm256_sub_ps(x0, m), t[0]);
+        t[1] = _mm256_fmadd_ps(g1, _mm256_sub_ps(x1, m), t[1]);
+        if (!g) continue;
+        _mm256_storeu_ps(g + i, g0);
+        _mm256_storeu_ps(g + i + 8, g1);
+    }
+    for (; i < n; i += 8) {
+        const __m256i mask = cvni_tail_avx2(cvni_min(n - i, 8));
+        const __m256 x0 = _mm256_maskload_ps(x + i, mask);
+        const __m256 v0 = y ? _mm256_maskload_ps(y + i, mask) : _mm256_fmadd_ps(scale, x0, shift);
+        const __m256 g0 = cvni_norm_masked_avx2(v0, _mm256_maskload_ps(dy + i, mask), slope, most);
+        s[0] = _mm256_add_ps(s[0], g0);         /* 0 in the lanes behind the end */
+        t[0] = _mm256_fmadd_ps(g0, _mm256_sub_ps(x0, m), t[0]);
+        if (g) _mm256_maskstore_ps(g + i, mask, g0);
+    }
+    sum[0] = cvni_total_avx2(s[0], s[1], zero, zero);
+    sum[1] = cvni_total_avx2(t[0], t[1], zero, zero);
 }
 
 CVNI_TARGET("avx2,fma")
@@ -23949,6 +27810,320 @@ static void cvni_adam_avx2(int n, const float f[8], const float *g, float *w, fl
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
+ * with the last lane for the gaps, which is 0 where there is a gap. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256i cvni_fold_lanes_avx2(const cvni_stencil *s, int back)
+{
+    int lane[8];
+    for (int i = 0; i < 8; i++) lane[i] = 8 - 1;
+    for (int r = 0; r < s->fold; r++)
+        for (int c = 0; c < s->cols; c++)
+            if (back) lane[r * s->pitch + c] = r * s->cols + c;
+            else lane[r * s->cols + c] = (int)(r * s->pitch) + c;
+    return _mm256_loadu_si256((const __m256i *)(const void *)lane);
+}
+
+/* The first n lanes of v to y. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n,
+                                                       __m256 v)
+{
+    const __m256i m = cvni_tail_avx2(n);
+    if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y, m), v);
+    if (s->act) {
+        const __m256 slope = _mm256_set1_ps(s->slope);
+        v = cvni_relu1_avx2(v, slope, _mm256_cmp_ps(slope, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+        v = _mm256_min_ps(_mm256_set1_ps(s->ceiling), v);
+    }
+    if (n == 8) _mm256_storeu_ps(y, v);
+    else _mm256_maskstore_ps(y, m, v);
+}
+
+typedef struct cvni_three_avx2 { __m256 a, b, c; } cvni_three_avx2;
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_set3_avx2(const float *w)
+{
+    cvni_three_avx2 v;
+    v.a = _mm256_set1_ps(w[0]);
+    v.b = _mm256_set1_ps(w[1]);
+    v.c = _mm256_set1_ps(w[2]);
+    return v;
+}
+
+/* Lanes whose column, `first` in lane 0, lies inside the plane. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256i cvni_inside_avx2(const cvni_stencil *s, int first)
+{
+    return _mm256_andnot_si256(cvni_tail_avx2(-first), cvni_tail_avx2(s->W - first));
+}
+
+/* Columns that taps 0..2 of a row read, m[k] those inside. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, const __m256i m[3])
+{
+    cvni_three_avx2 v;
+    v.a = _mm256_maskload_ps(x, m[0]);
+    v.b = _mm256_maskload_ps(x + 1, m[1]);
+    v.c = _mm256_maskload_ps(x + 2, m[2]);
+    return v;
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_dot3_avx2(cvni_three_avx2 x, cvni_three_avx2 w,
+                                                __m256 sum)
+{
+    sum = _mm256_fmadd_ps(w.a, x.a, sum);
+    sum = _mm256_fmadd_ps(w.b, x.b, sum);
+    return _mm256_fmadd_ps(w.c, x.c, sum);
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_avx2 x,
+                                                          cvni_three_avx2 a)
+{
+    a.a = _mm256_fmadd_ps(d, x.a, a.a);
+    a.b = _mm256_fmadd_ps(d, x.b, a.b);
+    a.c = _mm256_fmadd_ps(d, x.c, a.c);
+    return a;
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil3_avx2(const cvni_stencil *s)
+{
+    const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
+    const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
+    const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
+    const ptrdiff_t W = s->W;
+    for (int r = 0; r < s->rows; r += 4)
+        for (int c = 0; c < s->cols; c += 8) {
+            const int h = r - s->top;
+            const float *x = s->x + h * W + (c - s->left);
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(8, s->cols - c);
+            __m256 s0 = _mm256_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
+            __m256i m[3];
+            for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+            if (cvni_row_inside(s, h)) s0 = cvni_dot3_avx2(cvni_load3_avx2(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + W, m);
+                s0 = cvni_dot3_avx2(v, w1, s0);
+                s1 = cvni_dot3_avx2(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 2 * W, m);
+                s0 = cvni_dot3_avx2(v, w2, s0);
+                s1 = cvni_dot3_avx2(v, w1, s1);
+                s2 = cvni_dot3_avx2(v, w0, s2);
+            }
+            if (cvni_row_inside(s, h + 3)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 3 * W, m);
+                s1 = cvni_dot3_avx2(v, w2, s1);
+                s2 = cvni_dot3_avx2(v, w1, s2);
+                s3 = cvni_dot3_avx2(v, w0, s3);
+            }
+            if (cvni_row_inside(s, h + 4)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 4 * W, m);
+                s2 = cvni_dot3_avx2(v, w2, s2);
+                s3 = cvni_dot3_avx2(v, w1, s3);
+            }
+            if (cvni_row_inside(s, h + 5))
+                s3 = cvni_dot3_avx2(cvni_load3_avx2(x + 5 * W, m), w2, s3);
+            cvni_stencil_store_avx2(s, y, n, s0);
+            if (r + 1 < s->rows) cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
+            if (r + 2 < s->rows) cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
+            if (r + 3 < s->rows) cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
+        }
+}
+
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_avx2(const cvni_stencil *s)
+{
+    const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
+    int r = 0, c = 0;
+    if (s->side == 3) {
+        cvni_stencil3_avx2(s);
+        return;
+    }
+    while (r < s->rows) {
+        const float *x[4] = { s->x, s->x, s->x, s->x };
+        float *y[4] = { s->y, s->y, s->y, s->y };
+        int n[4] = { 0, 0, 0, 0 };
+        const __m256 bias = _mm256_set1_ps(s->bias);
+        __m256 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        for (int i = 0; i < 4 && r < s->rows; i++) {
+            x[i] = s->x + r * s->pitch + c;
+            y[i] = s->y + r * s->ldy + c;
+            n[i] = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                               : cvni_min(8, s->cols - c);
+            c += 8;
+            if (c >= s->cols) {
+                c = 0;
+                r += s->fold;
+            }
+        }
+        for (int t = 0; t < s->taps; t++) {
+            const __m256 w = _mm256_set1_ps(s->w[t]);
+            const ptrdiff_t at = s->at[t];
+            s0 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[0] + at), s0);
+            s1 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[1] + at), s1);
+            s2 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[2] + at), s2);
+            s3 = _mm256_fmadd_ps(w, _mm256_loadu_ps(x[3] + at), s3);
+        }
+        if (s->fold > 1) {
+            s0 = _mm256_permutevar8x32_ps(s0, lanes);
+            s1 = _mm256_permutevar8x32_ps(s1, lanes);
+            s2 = _mm256_permutevar8x32_ps(s2, lanes);
+            s3 = _mm256_permutevar8x32_ps(s3, lanes);
+        }
+        cvni_stencil_store_avx2(s, y[0], n[0], s0);
+        cvni_stencil_store_avx2(s, y[1], n[1], s1);
+        cvni_stencil_store_avx2(s, y[2], n[2], s2);
+        cvni_stencil_store_avx2(s, y[3], n[3], s3);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_add_to_avx2(float *to, __m256 v)
+{
+    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), v));
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_add3_avx2(float *to, cvni_three_avx2 v)
+{
+    cvni_add_to_avx2(to, v.a);
+    cvni_add_to_avx2(to + 8, v.b);
+    cvni_add_to_avx2(to + 2 * 8, v.c);
+}
+
+/* 3 x 3: three rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    cvni_three_avx2 a0 = { zero, zero, zero };
+    cvni_three_avx2 a1 = a0, a2 = a0;
+    for (int c = 0; c < s->cols; c += 8) {
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
+        const float *y = s->y + c;
+        const __m256i n = cvni_tail_avx2(cvni_min(8, s->cols - c));
+        __m256 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
+        __m256i m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm256_maskload_ps(y, n) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x, m);
+                a0 = cvni_axpy3_avx2(d0, v, a0);
+                a1 = cvni_axpy3_avx2(d1, v, a1);
+                a2 = cvni_axpy3_avx2(d2, v, a2);
+            }
+        }
+    }
+    cvni_add3_avx2(sums, a0);
+    cvni_add3_avx2(sums + 3 * 8, a1);
+    cvni_add3_avx2(sums + 6 * 8, a2);
+}
+
+/* Any taps: five at a time, the last one again where there are fewer. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
+{
+    const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 1) : _mm256_setzero_si256();
+    const __m256 zero = _mm256_setzero_ps();
+    const int last = s->taps - 1;
+    if (s->side == 3) {
+        cvni_stencil_sums3_avx2(s, sums);
+        return;
+    }
+    for (int t = 0; t <= last; t += 5, sums += 5 * 8) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        __m256 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r += s->fold)
+            for (int c = 0; c < s->cols; c += 8) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                                          : cvni_min(8, s->cols - c);
+                const __m256i m = cvni_tail_avx2(n);
+                __m256 d = _mm256_maskload_ps(y, m);
+                if (s->fold > 1) d = _mm256_permutevar8x32_ps(d, lanes);
+                s0 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at0), s0);
+                s1 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at1), s1);
+                s2 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at2), s2);
+                s3 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at3), s3);
+                s4 = _mm256_fmadd_ps(d, _mm256_loadu_ps(x + at4), s4);
+            }
+        cvni_add_to_avx2(sums, s0);
+        if (t + 1 <= last) cvni_add_to_avx2(sums + 8, s1);
+        if (t + 2 <= last) cvni_add_to_avx2(sums + 2 * 8, s2);
+        if (t + 3 <= last) cvni_add_to_avx2(sums + 3 * 8, s3);
+        if (t + 4 <= last) cvni_add_to_avx2(sums + 4 * 8, s4);
+    }
+}
+
+/* A round of four counters; word i of each in the low halves of c[i], the high halves are left
+ * over. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx2(__m256i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m256i p0 = _mm256_mul_epu32(c[0], _mm256_set1_epi64x(0xD2511F53));
+    const __m256i p1 = _mm256_mul_epu32(c[2], _mm256_set1_epi64x(0xCD9E8D57));
+    c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), c[1]),
+                            _mm256_set1_epi64x(key0));
+    c[1] = p1;
+    c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c[3]),
+                            _mm256_set1_epi64x(key1));
+    c[3] = p0;
+}
+
+/* The four words of each counter one behind the other. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx2(const __m256i c[4], uint32_t word[16])
+{
+    const __m256i w01 = _mm256_blend_epi32(c[0], _mm256_slli_epi64(c[1], 32), 0xAA);
+    const __m256i w23 = _mm256_blend_epi32(c[2], _mm256_slli_epi64(c[3], 32), 0xAA);
+    const __m256i even = _mm256_unpacklo_epi64(w01, w23);
+    const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
+    _mm256_storeu_si256((__m256i *)(void *)word, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)(word + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
+/* Two groups of counters at a time: one waits for its products meanwhile. */
+CVNI_TARGET("avx2,fma")
+static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (int b = 0; b < 16; b += 8, word += 32) {
+        uint32_t key0 = key[0], key1 = key[1];
+        __m256i c[4], d[4];
+        for (int i = 0; i < 4; i++) c[i] = d[i] = _mm256_set1_epi64x(counter[i]);
+        c[0] = _mm256_add_epi64(c[0], _mm256_setr_epi64x(b, b + 1, b + 2, b + 3));
+        d[0] = _mm256_add_epi64(d[0], _mm256_setr_epi64x(b + 4, b + 5, b + 6, b + 7));
+        for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+            cvni_philox_round_avx2(c, key0, key1);
+            cvni_philox_round_avx2(d, key0, key1);
+        }
+        cvni_philox_store_avx2(c, word);
+        cvni_philox_store_avx2(d, word + 16);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+CVNI_HOT
+static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
@@ -23956,11 +28131,20 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 8,
                                                 2,
                                                 cvni_gemm_tile_avx2,
+                                                cvni_tile_at_avx2,
+                                                cvni_tile_turned_avx2,
+                                                cvni_store_rows_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
+                                                { cvni_wino_input_avx2,
+                                                  cvni_wino_output_avx2,
+                                                  cvni_wino_grad_avx2,
+                                                  cvni_wino_taps_avx2,
+                                                  cvni_wino_taps_grad_avx2 },
                                                 cvni_finish_avx2,
                                                 cvni_dot_avx2,
                                                 cvni_dots_avx2,
+                                                cvni_line_dots_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
                                                 cvni_sum_square_diff_avx2,
@@ -23969,12 +28153,20 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                3,
+                                                cvni_stencil_avx2,
+                                                cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
                                                 cvni_sigmoid_avx2,
                                                 cvni_tanh_avx2,
+                                                cvni_norm_act_avx2,
+                                                cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
-                                                cvni_adam_avx2 };
+                                                cvni_adam_avx2,
+                                                cvni_sgd_avx2,
+                                                cvni_philox_avx2 };
 
+#ifndef CONVNET_NO_AVX512
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
@@ -24023,7 +28215,8 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_tile_avx512(const cvni_tile *t, int rows, int vectors)
+static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int *at, int at_step,
+                                                   int rows, int vectors)
 {
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
@@ -24031,20 +28224,25 @@ static CVNI_ALWAYS_INLINE void cvni_tile_avx512(const cvni_tile *t, int rows, in
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
-    const int fetch = vectors == 3 ? t->fetch : 0;
+    const int fetch = vectors == 3 && ahead != 0;
     const float *a = t->a;
-    const float *b = t->b;
+    const float *row = t->b;
+    const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
     for (int i = 0; i < t->rows && vectors == 3; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
-    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
         const float *a4 = rows > 4 ? a + 4 * line : a;
         const __m512 last = _mm512_maskz_loadu_ps(m, b + 16 * (vectors - 1));
         const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
         const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
-        if (fetch > 0) _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        if (fetch > 1) _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-        if (fetch > 2) _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
+        if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
+        if (fetch) {
+            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
+        }
         cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
         cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
         cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
@@ -24065,18 +28263,95 @@ static CVNI_ALWAYS_INLINE void cvni_tile_avx512(const cvni_tile *t, int rows, in
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(const cvni_tile *t)
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
 {
     if (t->cols > 32) {
-        if (t->rows > 6) cvni_tile_avx512(t, 8, 3);
-        else if (t->rows > 4) cvni_tile_avx512(t, 6, 3);
-        else cvni_tile_avx512(t, 4, 3);
+        if (t->rows > 6) cvni_tile_of_avx512(t, at, at_step, 8, 3);
+        else if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 6, 3);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 3);
     } else if (t->cols > 16) {
-        if (t->rows > 4) cvni_tile_avx512(t, 8, 2);
-        else cvni_tile_avx512(t, 4, 2);
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 2);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 2);
     } else {
-        if (t->rows > 4) cvni_tile_avx512(t, 8, 1);
-        else cvni_tile_avx512(t, 4, 1);
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 1);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 1);
+    }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvni_nowhere, 0); }
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
+
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
+{
+    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
+    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
+}
+
+/* vectors: a constant, the vectors of a row. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
+                                                  int vectors)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    const float *a0 = t->a + row[0], *a1 = t->a + row[1];
+    const float *a2 = t->a + row[2], *a3 = t->a + row[3];
+    const float *a4 = t->a + row[4], *a5 = t->a + row[5];
+    const float *a6 = t->a + row[6], *a7 = t->a + row[7];
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
+        const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
+        cvni_tile_row_avx512(vectors, a0 + *at, b0, b1, b2, s);
+        cvni_tile_row_avx512(vectors, a1 + *at, b0, b1, b2, s + vectors);
+        cvni_tile_row_avx512(vectors, a2 + *at, b0, b1, b2, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a3 + *at, b0, b1, b2, s + 3 * vectors);
+        cvni_tile_row_avx512(vectors, a4 + *at, b0, b1, b2, s + 4 * vectors);
+        cvni_tile_row_avx512(vectors, a5 + *at, b0, b1, b2, s + 5 * vectors);
+        cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
+        cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
+    }
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_turned_avx512(const cvni_tile *t, const int *row, const int *at)
+{
+    if (t->cols <= 16) cvni_turned_avx512(t, row, at, 1);
+    else if (t->cols <= 32) cvni_turned_avx512(t, row, at, 2);
+    else cvni_turned_avx512(t, row, at, 3);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_store_rows_avx512(const cvni_store *s)
+{
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    const __m512 slope = _mm512_set1_ps(s->slope);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        for (int j = 0; j < s->n; j += 16) {
+            const __mmask16 m = (__mmask16)(s->n - j >= 16 ? 0xFFFF : (1 << (s->n - j)) - 1);
+            __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, p + j), bias);
+            if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y + j), v);
+            if (s->slope != 1) v = cvni_relu1_avx512(v, slope, s->slope == 0 ? 0 : 0xFFFF);
+            _mm512_mask_storeu_ps(y + j, m, v);
+        }
     }
 }
 
@@ -24094,6 +28369,21 @@ static void cvni_pack_columns_avx512(int lines, int k, const float *p, ptrdiff_t
             _mm512_mask_storeu_ps(out + wide, m, _mm512_maskz_loadu_ps(m, p + wide));
     }
 }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_input_avx512(const cvni_lines *s) { cvni_wino_input(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_output_avx512(const cvni_lines *s) { cvni_wino_output(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_grad_avx512(const cvni_lines *s) { cvni_wino_grad(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
+
+CVNI_TARGET("avx512f") CVNI_HOT
+static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
 /* Sixteen lines times four k: four lines in the quarters of a vector, turned in each quarter. */
 CVNI_TARGET("avx512f")
@@ -24176,6 +28466,193 @@ static float cvni_dot_avx512(int n, const float *a, const float *b)
     return cvni_total_avx512(s0, s1, s2, s3);
 }
 
+/* Quarters of four vectors added up: one quarter each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_quarters_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_shuffle_f32x4(s0, s1, 0x44),
+                                     _mm512_shuffle_f32x4(s0, s1, 0xee));
+    const __m512 high = _mm512_add_ps(_mm512_shuffle_f32x4(s2, s3, 0x44),
+                                      _mm512_shuffle_f32x4(s2, s3, 0xee));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
+                         _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+/* The four lanes of each quarter added up: one lane each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_lanes_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_unpacklo_ps(s0, s1), _mm512_unpackhi_ps(s0, s1));
+    const __m512 high = _mm512_add_ps(_mm512_unpacklo_ps(s2, s3), _mm512_unpackhi_ps(s2, s3));
+    return _mm512_add_ps(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_store_dots_avx512(const cvni_dots *t, __m512 first, __m512 second)
+{
+    float sum[32];
+    _mm512_storeu_ps(sum, first);
+    _mm512_storeu_ps(sum + 16, second);
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[j / 4 * 16 + i * 4 + j % 4];
+}
+
+#define CVNI_DOTS3_AVX512(j) x = _mm512_maskz_loadu_ps(m, b + at##j); \
+    s0##j = _mm512_fmadd_ps(a0, x, s0##j); \
+    s1##j = _mm512_fmadd_ps(a1, x, s1##j); s2##j = _mm512_fmadd_ps(a2, x, s2##j)
+#define CVNI_DOTS4_AVX512(j) CVNI_DOTS3_AVX512(j); s3##j = _mm512_fmadd_ps(a3, x, s3##j)
+
+/* Three columns or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_4x3_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, zero), zero);
+}
+
+/* Three lines or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_3x6_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            __m512 x;
+            CVNI_DOTS3_AVX512(0);
+            CVNI_DOTS3_AVX512(1);
+            CVNI_DOTS3_AVX512(2);
+            CVNI_DOTS3_AVX512(3);
+            CVNI_DOTS3_AVX512(4);
+            CVNI_DOTS3_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, zero);
+    s01 = cvni_quarters_avx512(s01, s11, s21, zero);
+    s02 = cvni_quarters_avx512(s02, s12, s22, zero);
+    s03 = cvni_quarters_avx512(s03, s13, s23, zero);
+    s04 = cvni_quarters_avx512(s04, s14, s24, zero);
+    s05 = cvni_quarters_avx512(s05, s15, s25, zero);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* 4 x 6: 24 accumulators, 10 loads for 24 products. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero, s33 = zero, s34 = zero, s35 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    if (t->count <= 3 || t->lines <= 3) {
+        if (t->count <= 3) cvni_dots_4x3_avx512(t);
+        else cvni_dots_3x6_avx512(t);
+        return;
+    }
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+            CVNI_DOTS4_AVX512(3);
+            CVNI_DOTS4_AVX512(4);
+            CVNI_DOTS4_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    s03 = cvni_quarters_avx512(s03, s13, s23, s33);
+    s04 = cvni_quarters_avx512(s04, s14, s24, s34);
+    s05 = cvni_quarters_avx512(s05, s15, s25, s35);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
 /* The sum of the lanes of each of four vectors. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
@@ -24189,8 +28666,8 @@ static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_dots_column_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
-                                                       __m512 a3, __m512 b)
+static CVNI_ALWAYS_INLINE void cvni_lines_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
+                                                 __m512 a3, __m512 b)
 {
     s[0] = _mm512_fmadd_ps(a0, b, s[0]);
     s[1] = _mm512_fmadd_ps(a1, b, s[1]);
@@ -24201,9 +28678,9 @@ static CVNI_ALWAYS_INLINE void cvni_dots_column_avx512(__m512 s[4], __m512 a0, _
 /* 4 x cols, a constant where this is inlined: up to 24 accumulators, four of a, one of b. Lines of
  * a that are missing are others again. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_dots_cols_avx512(int rows, int cols, int n, const float *a,
-                                                     ptrdiff_t a_step, const float *b,
-                                                     ptrdiff_t b_step, float *out)
+static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, int n, const float *a,
+                                                          ptrdiff_t a_step, const float *b,
+                                                          ptrdiff_t b_step, float *out)
 {
     const float *p1 = rows > 1 ? a + a_step : a;
     const float *p2 = rows > 2 ? a + 2 * a_step : a;
@@ -24224,18 +28701,16 @@ static CVNI_ALWAYS_INLINE void cvni_dots_cols_avx512(int rows, int cols, int n, 
             _mm_prefetch((const char *)(p2 + 256), _MM_HINT_T0);
             _mm_prefetch((const char *)(p3 + 256), _MM_HINT_T0);
         }
-        cvni_dots_column_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
+        cvni_lines_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
         if (cols > 1)
-            cvni_dots_column_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
+            cvni_lines_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
         if (cols > 2)
-            cvni_dots_column_avx512(s + 8, a0, a1, a2, a3,
-                                    _mm512_maskz_loadu_ps(m, b + 2 * b_step));
-        if (cols > 3) cvni_dots_column_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
+            cvni_lines_avx512(s + 8, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + 2 * b_step));
+        if (cols > 3) cvni_lines_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
         if (cols > 4)
-            cvni_dots_column_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
+            cvni_lines_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
         if (cols > 5)
-            cvni_dots_column_avx512(s + 20, a0, a1, a2, a3,
-                                    _mm512_maskz_loadu_ps(m, q + 2 * b_step));
+            cvni_lines_avx512(s + 20, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + 2 * b_step));
     }
     _mm_storeu_ps(out, cvni_totals_avx512(s));
     if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx512(s + 4));
@@ -24246,17 +28721,17 @@ static CVNI_ALWAYS_INLINE void cvni_dots_cols_avx512(int rows, int cols, int n, 
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
-                             const float *b, ptrdiff_t b_step, float *out)
+static void cvni_line_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                                  const float *b, ptrdiff_t b_step, float *out)
 {
     if (cols == 1 && n >= 256) {        /* memory is the limit, and likes one stream */
         for (int r = 0; r < rows; r++) out[r] = cvni_dot_avx512(n, a + r * a_step, b);
-    } else if (cols == 1) cvni_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
-    else if (cols == 2) cvni_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
-    else if (cols == 3) cvni_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
-    else if (cols == 4) cvni_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
-    else if (cols == 5) cvni_dots_cols_avx512(rows, 5, n, a, a_step, b, b_step, out);
-    else cvni_dots_cols_avx512(rows, 6, n, a, a_step, b, b_step, out);
+    } else if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    else if (cols == 2) cvni_line_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
+    else if (cols == 3) cvni_line_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
+    else if (cols == 4) cvni_line_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
+    else if (cols == 5) cvni_line_dots_cols_avx512(rows, 5, n, a, a_step, b, b_step, out);
+    else cvni_line_dots_cols_avx512(rows, 6, n, a, a_step, b, b_step, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -24373,14 +28848,6 @@ static void cvni_add_avx512(int n, const float *a, const float *b, float *y)
     }
 }
 
-/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
-CVNI_TARGET("avx512f")
-static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
-{
-    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
-    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
-}
-
 CVNI_TARGET("avx512f")
 static void cvni_relu_avx512(int n, float slope, const float *x, float *y)
 {
@@ -24420,6 +28887,85 @@ static void cvni_relu_grad_avx512(int n, float slope, const float *y, const floa
         _mm512_mask_storeu_ps(dx + i, mask,
                               add ? _mm512_add_ps(g, _mm512_maskz_loadu_ps(mask, dx + i)) : g);
     }
+}
+
+/* As cvni_norm_act1_avx2. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_norm_act1_avx512(__m512 v, __m512 slope, __mmask16 keep, __m512 most)
+{
+    v = cvni_relu1_avx512(v, slope, keep);
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, most, _CMP_GT_OQ), v, most);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_act_avx512(int n, const float f[4], const float *x, const float *more,
+                                 float *y)
+{
+    const __m512 scale = _mm512_set1_ps(f[0]);
+    const __m512 shift = _mm512_set1_ps(f[1]);
+    const __m512 slope = _mm512_set1_ps(f[2]);
+    const __mmask16 keep = f[2] == 0 ? 0 : 0xFFFF;
+    const __m512 most = _mm512_set1_ps(f[3]);
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        __m512 v = _mm512_fmadd_ps(scale, _mm512_loadu_ps(x + i), shift);
+        if (more) v = _mm512_add_ps(v, _mm512_loadu_ps(more + i));
+        _mm512_storeu_ps(y + i, cvni_norm_act1_avx512(v, slope, keep, most));
+    }
+    if (i < n) {
+        const __mmask16 mask = cvni_tail_avx512(n - i);
+        __m512 v = _mm512_fmadd_ps(scale, _mm512_maskz_loadu_ps(mask, x + i), shift);
+        if (more) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, more + i));
+        _mm512_mask_storeu_ps(y + i, mask, cvni_norm_act1_avx512(v, slope, keep, most));
+    }
+}
+
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_norm_masked_avx512(__m512 v, __m512 dy, __m512 slope, __m512 most)
+{
+    const __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    const __mmask16 inside = _mm512_mask_cmp_ps_mask(above, v, most, _CMP_LT_OQ);
+    return _mm512_mask_mul_ps(dy, _mm512_knot(inside), slope, dy);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_norm_sums_avx512(int n, const float f[4], float mean, const float *x,
+                                  const float *y, const float *dy, float *g, float sum[2])
+{
+    const __m512 scale = _mm512_set1_ps(f[0]), shift = _mm512_set1_ps(f[1]);
+    const __m512 slope = _mm512_set1_ps(f[2]), most = _mm512_set1_ps(f[3]);
+    const __m512 m = _mm512_set1_ps(mean);
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m512 x0 = _mm512_loadu_ps(x + i);
+        const __m512 x1 = _mm512_loadu_ps(x + i + 16);
+        const __m512 v0 = y ? _mm512_loadu_ps(y + i) : _mm512_fmadd_ps(scale, x0, shift);
+        const __m512 v1 = y ? _mm512_loadu_ps(y + i + 16) : _mm512_fmadd_ps(scale, x1, shift);
+        const __m512 g0 = cvni_norm_masked_avx512(v0, _mm512_loadu_ps(dy + i), slope, most);
+        const __m512 g1 = cvni_norm_masked_avx512(v1, _mm512_loadu_ps(dy + i + 16), slope, most);
+        s0 = _mm512_add_ps(s0, g0);
+        s1 = _mm512_add_ps(s1, g1);
+        t0 = _mm512_fmadd_ps(g0, _mm512_sub_ps(x0, m), t0);
+        t1 = _mm512_fmadd_ps(g1, _mm512_sub_ps(x1, m), t1);
+        if (!g) continue;
+        _mm512_storeu_ps(g + i, g0);
+        _mm512_storeu_ps(g + i + 16, g1);
+    }
+    for (; i < n; i += 16) {
+        const __mmask16 mask = cvni_tail_avx512(cvni_min(n - i, 16));
+        const __m512 x0 = _mm512_maskz_loadu_ps(mask, x + i);
+        const __m512 v0 = y ? _mm512_maskz_loadu_ps(mask, y + i)
+                            : _mm512_fmadd_ps(scale, x0, shift);
+        const __m512 g0 = cvni_norm_masked_avx512(v0, _mm512_maskz_loadu_ps(mask, dy + i), slope,
+                                                  most);
+        s0 = _mm512_add_ps(s0, g0);             /* 0 in the lanes behind the end */
+        t0 = _mm512_fmadd_ps(g0, _mm512_sub_ps(x0, m), t0);
+        if (g) _mm512_mask_storeu_ps(g + i, mask, g0);
+    }
+    sum[0] = cvni_total_avx512(s0, s1, zero, zero);
+    sum[1] = cvni_total_avx512(t0, t1, zero, zero);
 }
 
 CVNI_TARGET("avx512f")
@@ -24566,6 +29112,486 @@ static void cvni_adam_avx512(int n, const float f[8], const float *g, float *w, 
     cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
 }
 
+/* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
+ * with the last lane for the gaps, which is 0 where there is a gap. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512i cvni_fold_lanes_avx512(const cvni_stencil *s, int back)
+{
+    int lane[16];
+    for (int i = 0; i < 16; i++) lane[i] = 16 - 1;
+    for (int r = 0; r < s->fold; r++)
+        for (int c = 0; c < s->cols; c++)
+            if (back) lane[r * s->pitch + c] = r * s->cols + c;
+            else lane[r * s->cols + c] = (int)(r * s->pitch) + c;
+    return _mm512_loadu_si512(lane);
+}
+
+/* The first n lanes of v to y. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n,
+                                                         __m512 v)
+{
+    const __mmask16 m = cvni_tail_avx512(n);
+    if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
+    if (s->act) {
+        v = cvni_relu1_avx512(v, _mm512_set1_ps(s->slope), s->slope == 0 ? 0 : 0xFFFF);
+        v = _mm512_min_ps(_mm512_set1_ps(s->ceiling), v);
+    }
+    _mm512_mask_storeu_ps(y, m, v);
+}
+
+typedef struct cvni_three_avx512 { __m512 a, b, c; } cvni_three_avx512;
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_set3_avx512(const float *w)
+{
+    cvni_three_avx512 v;
+    v.a = _mm512_set1_ps(w[0]);
+    v.b = _mm512_set1_ps(w[1]);
+    v.c = _mm512_set1_ps(w[2]);
+    return v;
+}
+
+/* Lanes whose column, `first` in lane 0, lies inside the plane. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __mmask16 cvni_inside_avx512(const cvni_stencil *s, int first)
+{
+    const int end = s->W - first;
+    const unsigned below = end >= 16 ? 0xFFFFu : (1u << cvni_max(0, end)) - 1;
+    return (__mmask16)(first < 0 ? below >> cvni_min(-first, 16) << cvni_min(-first, 16) : below);
+}
+
+/* Columns that taps 0..2 of a row read, m[k] those inside. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, const __mmask16 m[3])
+{
+    cvni_three_avx512 v;
+    v.a = _mm512_maskz_loadu_ps(m[0], x);
+    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
+    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    return v;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_dot3_avx512(cvni_three_avx512 x, cvni_three_avx512 w,
+                                                  __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, x.a, sum);
+    sum = _mm512_fmadd_ps(w.b, x.b, sum);
+    return _mm512_fmadd_ps(w.c, x.c, sum);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_axpy3_avx512(__m512 d, cvni_three_avx512 x,
+                                                              cvni_three_avx512 a)
+{
+    a.a = _mm512_fmadd_ps(d, x.a, a.a);
+    a.b = _mm512_fmadd_ps(d, x.b, a.b);
+    a.c = _mm512_fmadd_ps(d, x.c, a.c);
+    return a;
+}
+
+typedef struct cvni_nine_avx512 { cvni_three_avx512 a, b, c; } cvni_nine_avx512;
+
+/* 3 x 3: four rows of y from the rows h.. of x, each read once; all: each of them is inside. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, int all, int h,
+                                                         const float *x, const __mmask16 m[3],
+                                                         cvni_nine_avx512 w, int rows, int n,
+                                                         float *y)
+{
+    const ptrdiff_t W = s->W;
+    __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
+    cvni_three_avx512 v;
+    for (int i = 1; i < 5; i++)
+        _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+    if (all || cvni_row_inside(s, h)) s0 = cvni_dot3_avx512(cvni_load3_avx512(x, m), w.a, s0);
+    if (all || cvni_row_inside(s, h + 1)) {
+        v = cvni_load3_avx512(x + W, m);
+        s0 = cvni_dot3_avx512(v, w.b, s0);
+        s1 = cvni_dot3_avx512(v, w.a, s1);
+    }
+    if (all || cvni_row_inside(s, h + 2)) {
+        v = cvni_load3_avx512(x + 2 * W, m);
+        s0 = cvni_dot3_avx512(v, w.c, s0);
+        s1 = cvni_dot3_avx512(v, w.b, s1);
+        s2 = cvni_dot3_avx512(v, w.a, s2);
+    }
+    if (all || cvni_row_inside(s, h + 3)) {
+        v = cvni_load3_avx512(x + 3 * W, m);
+        s1 = cvni_dot3_avx512(v, w.c, s1);
+        s2 = cvni_dot3_avx512(v, w.b, s2);
+        s3 = cvni_dot3_avx512(v, w.a, s3);
+    }
+    if (all || cvni_row_inside(s, h + 4)) {
+        v = cvni_load3_avx512(x + 4 * W, m);
+        s2 = cvni_dot3_avx512(v, w.c, s2);
+        s3 = cvni_dot3_avx512(v, w.b, s3);
+    }
+    if (all || cvni_row_inside(s, h + 5))
+        s3 = cvni_dot3_avx512(cvni_load3_avx512(x + 5 * W, m), w.c, s3);
+    cvni_stencil_store_avx512(s, y, n, s0);
+    if (all || rows > 1) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+    if (all || rows > 2) cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
+    if (all || rows > 3) cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_avx512(const cvni_stencil *s)
+{
+    const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
+                                 cvni_set3_avx512(s->w + 6) };
+    const ptrdiff_t W = s->W;
+    for (int c = 0; c < s->cols; c += 16) {
+        const int n = cvni_min(16, s->cols - c);
+        const float *x = s->x - s->top * W + (c - s->left);
+        float *y = s->y + c;
+        __mmask16 m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows; r += 4, x += 4 * W, y += 4 * s->ldy) {
+            const int h = r - s->top;
+            if (h >= 0 && h + 5 < s->H && r + 4 <= s->rows)
+                cvni_stencil3_rows_avx512(s, 1, h, x, m, w, 4, n, y);
+            else cvni_stencil3_rows_avx512(s, 0, h, x, m, w, s->rows - r, n, y);
+        }
+    }
+}
+
+typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
+{
+    cvni_five_avx512 v;
+    v.a = _mm512_set1_ps(w[0]);
+    v.b = _mm512_set1_ps(w[1]);
+    v.c = _mm512_set1_ps(w[2]);
+    v.d = _mm512_set1_ps(w[3]);
+    v.e = _mm512_set1_ps(w[4]);
+    return v;
+}
+
+/* Columns that taps 0..4 of a row read, m[k] those inside. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, const __mmask16 m[5])
+{
+    cvni_five_avx512 v;
+    v.a = _mm512_maskz_loadu_ps(m[0], x);
+    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
+    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    v.d = _mm512_maskz_loadu_ps(m[3], x + 3);
+    v.e = _mm512_maskz_loadu_ps(m[4], x + 4);
+    return v;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_dot5_avx512(cvni_five_avx512 x, cvni_five_avx512 w,
+                                                  __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, x.a, sum);
+    sum = _mm512_fmadd_ps(w.b, x.b, sum);
+    sum = _mm512_fmadd_ps(w.c, x.c, sum);
+    sum = _mm512_fmadd_ps(w.d, x.d, sum);
+    return _mm512_fmadd_ps(w.e, x.e, sum);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five_avx512 x,
+                                                             cvni_five_avx512 a)
+{
+    a.a = _mm512_fmadd_ps(d, x.a, a.a);
+    a.b = _mm512_fmadd_ps(d, x.b, a.b);
+    a.c = _mm512_fmadd_ps(d, x.c, a.c);
+    a.d = _mm512_fmadd_ps(d, x.d, a.d);
+    a.e = _mm512_fmadd_ps(d, x.e, a.e);
+    return a;
+}
+
+/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil5_avx512(const cvni_stencil *s)
+{
+    const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
+    const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
+    const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
+    const cvni_five_avx512 w3 = cvni_set5_avx512(s->w + 15);
+    const cvni_five_avx512 w4 = cvni_set5_avx512(s->w + 20);
+    const ptrdiff_t W = s->W;
+    for (int r = 0; r < s->rows; r += 2)
+        for (int c = 0; c < s->cols; c += 16) {
+            const int h = r - s->top;
+            const float *x = s->x + h * W + (c - s->left);
+            float *y = s->y + r * s->ldy + c;
+            const int n = cvni_min(16, s->cols - c);
+            __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
+            __mmask16 m[5];
+            for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+            if (cvni_row_inside(s, h)) s0 = cvni_dot5_avx512(cvni_load5_avx512(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + W, m);
+                s0 = cvni_dot5_avx512(v, w1, s0);
+                s1 = cvni_dot5_avx512(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 2 * W, m);
+                s0 = cvni_dot5_avx512(v, w2, s0);
+                s1 = cvni_dot5_avx512(v, w1, s1);
+            }
+            if (cvni_row_inside(s, h + 3)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 3 * W, m);
+                s0 = cvni_dot5_avx512(v, w3, s0);
+                s1 = cvni_dot5_avx512(v, w2, s1);
+            }
+            if (cvni_row_inside(s, h + 4)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 4 * W, m);
+                s0 = cvni_dot5_avx512(v, w4, s0);
+                s1 = cvni_dot5_avx512(v, w3, s1);
+            }
+            if (cvni_row_inside(s, h + 5))
+                s1 = cvni_dot5_avx512(cvni_load5_avx512(x + 5 * W, m), w4, s1);
+            cvni_stencil_store_avx512(s, y, n, s0);
+            if (r + 1 < s->rows) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+        }
+}
+
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_avx512(const cvni_stencil *s)
+{
+    const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
+    int r = 0, c = 0;
+    if (s->side == 3) {
+        cvni_stencil3_avx512(s);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil5_avx512(s);
+        return;
+    }
+    while (r < s->rows) {
+        const float *x[4] = { s->x, s->x, s->x, s->x };
+        float *y[4] = { s->y, s->y, s->y, s->y };
+        int n[4] = { 0, 0, 0, 0 };
+        const __m512 bias = _mm512_set1_ps(s->bias);
+        __m512 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        for (int i = 0; i < 4 && r < s->rows; i++) {
+            x[i] = s->x + r * s->pitch + c;
+            y[i] = s->y + r * s->ldy + c;
+            n[i] = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                               : cvni_min(16, s->cols - c);
+            c += 16;
+            if (c >= s->cols) {
+                c = 0;
+                r += s->fold;
+            }
+        }
+        for (int t = 0; t < s->taps; t++) {
+            const __m512 w = _mm512_set1_ps(s->w[t]);
+            const ptrdiff_t at = s->at[t];
+            s0 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[0] + at), s0);
+            s1 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[1] + at), s1);
+            s2 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[2] + at), s2);
+            s3 = _mm512_fmadd_ps(w, _mm512_loadu_ps(x[3] + at), s3);
+        }
+        if (s->fold > 1) {
+            s0 = _mm512_permutexvar_ps(lanes, s0);
+            s1 = _mm512_permutexvar_ps(lanes, s1);
+            s2 = _mm512_permutexvar_ps(lanes, s2);
+            s3 = _mm512_permutexvar_ps(lanes, s3);
+        }
+        cvni_stencil_store_avx512(s, y[0], n[0], s0);
+        cvni_stencil_store_avx512(s, y[1], n[1], s1);
+        cvni_stencil_store_avx512(s, y[2], n[2], s2);
+        cvni_stencil_store_avx512(s, y[3], n[3], s3);
+    }
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add_to_avx512(float *to, __m512 v)
+{
+    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), v));
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add3_avx512(float *to, cvni_three_avx512 v)
+{
+    cvni_add_to_avx512(to, v.a);
+    cvni_add_to_avx512(to + 16, v.b);
+    cvni_add_to_avx512(to + 2 * 16, v.c);
+}
+
+/* 3 x 3: three rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    cvni_three_avx512 a0 = { zero, zero, zero };
+    cvni_three_avx512 a1 = a0, a2 = a0;
+    for (int c = 0; c < s->cols; c += 16) {
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
+        const float *y = s->y + c;
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
+        __mmask16 m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
+            _mm_prefetch((const char *)(x + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+            _mm_prefetch((const char *)(y + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(n, y) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_three_avx512 v = cvni_load3_avx512(x, m);
+                a0 = cvni_axpy3_avx512(d0, v, a0);
+                a1 = cvni_axpy3_avx512(d1, v, a1);
+                a2 = cvni_axpy3_avx512(d2, v, a2);
+            }
+        }
+    }
+    cvni_add3_avx512(sums, a0);
+    cvni_add3_avx512(sums + 3 * 16, a1);
+    cvni_add3_avx512(sums + 6 * 16, a2);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
+{
+    cvni_add_to_avx512(to, v.a);
+    cvni_add_to_avx512(to + 16, v.b);
+    cvni_add_to_avx512(to + 2 * 16, v.c);
+    cvni_add_to_avx512(to + 3 * 16, v.d);
+    cvni_add_to_avx512(to + 4 * 16, v.e);
+}
+
+/* 5 x 5: five rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    cvni_five_avx512 a0 = { zero, zero, zero, zero, zero };
+    cvni_five_avx512 a1 = a0, a2 = a0, a3 = a0, a4 = a0;
+    for (int c = 0; c < s->cols; c += 16) {
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
+        const float *y = s->y + c;
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... */
+        __mmask16 m[5];
+        for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 4; r++, x += s->W, y += s->ldy) {
+            d4 = d3;
+            d3 = d2;
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(n, y) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x, m);
+                a0 = cvni_axpy5_avx512(d0, v, a0);
+                a1 = cvni_axpy5_avx512(d1, v, a1);
+                a2 = cvni_axpy5_avx512(d2, v, a2);
+                a3 = cvni_axpy5_avx512(d3, v, a3);
+                a4 = cvni_axpy5_avx512(d4, v, a4);
+            }
+        }
+    }
+    cvni_add5_avx512(sums, a0);
+    cvni_add5_avx512(sums + 5 * 16, a1);
+    cvni_add5_avx512(sums + 10 * 16, a2);
+    cvni_add5_avx512(sums + 15 * 16, a3);
+    cvni_add5_avx512(sums + 20 * 16, a4);
+}
+
+/* Any taps: five at a time, the last one again where there are fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 1) : _mm512_setzero_si512();
+    const __m512 zero = _mm512_setzero_ps();
+    const int last = s->taps - 1;
+    if (s->side == 3) {
+        cvni_stencil_sums3_avx512(s, sums);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil_sums5_avx512(s, sums);
+        return;
+    }
+    for (int t = 0; t <= last; t += 5, sums += 5 * 16) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        __m512 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r += s->fold)
+            for (int c = 0; c < s->cols; c += 16) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->fold > 1 ? cvni_min(s->fold, s->rows - r) * s->cols
+                                          : cvni_min(16, s->cols - c);
+                const __mmask16 m = cvni_tail_avx512(n);
+                __m512 d = _mm512_maskz_loadu_ps(m, y);
+                if (s->fold > 1) d = _mm512_permutexvar_ps(lanes, d);
+                s0 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at0), s0);
+                s1 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at1), s1);
+                s2 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at2), s2);
+                s3 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at3), s3);
+                s4 = _mm512_fmadd_ps(d, _mm512_loadu_ps(x + at4), s4);
+            }
+        cvni_add_to_avx512(sums, s0);
+        if (t + 1 <= last) cvni_add_to_avx512(sums + 16, s1);
+        if (t + 2 <= last) cvni_add_to_avx512(sums + 2 * 16, s2);
+        if (t + 3 <= last) cvni_add_to_avx512(sums + 3 * 16, s3);
+        if (t + 4 <= last) cvni_add_to_avx512(sums + 4 * 16, s4);
+    }
+}
+
+/* As cvni_philox_avx2, eight counters in a vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx512(__m512i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m512i p0 = _mm512_mul_epu32(c[0], _mm512_set1_epi64(0xD2511F53));
+    const __m512i p1 = _mm512_mul_epu32(c[2], _mm512_set1_epi64(0xCD9E8D57));
+    c[0] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c[1]),
+                            _mm512_set1_epi64(key0));
+    c[1] = p1;
+    c[2] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c[3]),
+                            _mm512_set1_epi64(key1));
+    c[3] = p0;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx512(const __m512i c[4], uint32_t word[32])
+{
+    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    const __m512i w01 = _mm512_mask_mov_epi32(c[0], 0xAAAA, _mm512_slli_epi64(c[1], 32));
+    const __m512i w23 = _mm512_mask_mov_epi32(c[2], 0xAAAA, _mm512_slli_epi64(c[3], 32));
+    _mm512_storeu_si512(word, _mm512_permutex2var_epi64(w01, low, w23));
+    _mm512_storeu_si512(word + 16, _mm512_permutex2var_epi64(w01, high, w23));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    uint32_t key0 = key[0], key1 = key[1];
+    __m512i c[4], d[4];
+    for (int i = 0; i < 4; i++) c[i] = d[i] = _mm512_set1_epi64(counter[i]);
+    c[0] = _mm512_add_epi64(c[0], _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    d[0] = _mm512_add_epi64(d[0], _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15));
+    for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+        cvni_philox_round_avx512(c, key0, key1);
+        cvni_philox_round_avx512(d, key0, key1);
+    }
+    cvni_philox_store_avx512(c, word);
+    cvni_philox_store_avx512(d, word + 32);
+}
+
+CVNI_TARGET("avx512f")
+CVNI_HOT
+static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
@@ -24573,11 +29599,20 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   1,
                                                   6,
                                                   cvni_gemm_tile_avx512,
+                                                  cvni_tile_at_avx512,
+                                                  cvni_tile_turned_avx512,
+                                                  cvni_store_rows_avx512,
                                                   cvni_pack_rows_avx512,
                                                   cvni_pack_columns_avx512,
+                                                  { cvni_wino_input_avx512,
+                                                    cvni_wino_output_avx512,
+                                                    cvni_wino_grad_avx512,
+                                                    cvni_wino_taps_avx512,
+                                                    cvni_wino_taps_grad_avx512 },
                                                   cvni_finish_avx512,
                                                   cvni_dot_avx512,
                                                   cvni_dots_avx512,
+                                                  cvni_line_dots_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
                                                   cvni_sum_square_diff_avx512,
@@ -24586,16 +29621,826 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  5,
+                                                  cvni_stencil_avx512,
+                                                  cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,
                                                   cvni_sigmoid_avx512,
                                                   cvni_tanh_avx512,
+                                                  cvni_norm_act_avx512,
+                                                  cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
-                                                  cvni_adam_avx512 };
+                                                  cvni_adam_avx512,
+                                                  cvni_sgd_avx512,
+                                                  cvni_philox_avx512 };
 
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
 #endif
+#endif /* CONVNET_NO_AVX512 */
+#endif /* CVNI_X86 */
+
+#if defined(CVNI_NEON)
+/* ================================================================================================
+ * >>kernels-neon   AArch64 Advanced SIMD: operations on four floats, and the tile
+ * ==============================================================================================
+ *   Every AArch64 CPU has these; >>kernels-128 is written in them. A product and a sum are rounded
+ *   once. CVNI_MAX4 and CVNI_MIN4 keep a NaN, CVNI_PICK4(m, a, b) is a where m is set, else b. */
+
+typedef float32x4_t cvni_f4;
+typedef int32x4_t cvni_i4;
+typedef uint32x4_t cvni_m4;                     /* a mask: all ones or zero */
+
+#define CVNI_NAME4 "neon"
+#define CVNI_TILE4 8, 12
+#define CVNI_ALL4(x) vdupq_n_f32(x)
+#define CVNI_LOAD4(p) vld1q_f32(p)
+#define CVNI_STORE4(p, v) vst1q_f32(p, v)
+#define CVNI_ADD4(a, b) vaddq_f32(a, b)
+#define CVNI_SUB4(a, b) vsubq_f32(a, b)
+#define CVNI_MUL4(a, b) vmulq_f32(a, b)
+#define CVNI_DIV4(a, b) vdivq_f32(a, b)
+#define CVNI_FMA4(a, b, c) vfmaq_f32(c, a, b)   /* a*b + c */
+#define CVNI_SQRT4(a) vsqrtq_f32(a)
+#define CVNI_MAX4(a, b) vmaxq_f32(a, b)
+#define CVNI_MIN4(a, b) vminq_f32(a, b)
+#define CVNI_LE4(a, b) vcleq_f32(a, b)
+#define CVNI_GT4(a, b) vcgtq_f32(a, b)
+#define CVNI_PICK4(m, a, b) vbslq_f32(m, a, b)
+#define CVNI_ROUND4(a) vrndnq_f32(a)            /* to the nearest whole number, half to even */
+#define CVNI_WHOLE4(a) vcvtq_s32_f32(a)
+#define CVNI_HALF4(k) vshrq_n_s32(k, 1)         /* rounded down */
+#define CVNI_LESS4(k, j) vsubq_s32(k, j)
+/* 2^k, k in -126..127 */
+#define CVNI_POWER4(k) vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23))
+#define CVNI_TOTAL4(v) vaddvq_f32(v)
+
+/* Four lines times four k, turned. */
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, ptrdiff_t width,
+                                                float *out)
+{
+    const cvni_f4 r0 = vld1q_f32(p);
+    const cvni_f4 r1 = vld1q_f32(p + step);
+    const cvni_f4 r2 = vld1q_f32(p + 2 * step);
+    const cvni_f4 r3 = vld1q_f32(p + 3 * step);
+    const float32x4x2_t even = vzipq_f32(r0, r2);
+    const float32x4x2_t odd = vzipq_f32(r1, r3);
+    const float32x4x2_t low = vzipq_f32(even.val[0], odd.val[0]);
+    const float32x4x2_t high = vzipq_f32(even.val[1], odd.val[1]);
+    vst1q_f32(out, low.val[0]);
+    vst1q_f32(out + width, low.val[1]);
+    vst1q_f32(out + 2 * width, high.val[0]);
+    vst1q_f32(out + 3 * width, high.val[1]);
+}
 #endif
+
+#if defined(CVNI_WASM)
+/* ================================================================================================
+ * >>kernels-wasm   WebAssembly SIMD: operations on four floats, and the tile
+ * ==============================================================================================
+ *   Built by -msimd128. Products and sums are rounded each, but with -mrelaxed-simd the engine may
+ *   fuse them. The operations as in >>kernels-neon. */
+
+typedef v128_t cvni_f4;
+typedef v128_t cvni_i4;
+typedef v128_t cvni_m4;
+
+#define CVNI_NAME4 "wasm"
+#define CVNI_TILE4 4, 8
+#define CVNI_ALL4(x) wasm_f32x4_splat(x)
+#define CVNI_LOAD4(p) wasm_v128_load(p)
+#define CVNI_STORE4(p, v) wasm_v128_store(p, v)
+#define CVNI_ADD4(a, b) wasm_f32x4_add(a, b)
+#define CVNI_SUB4(a, b) wasm_f32x4_sub(a, b)
+#define CVNI_MUL4(a, b) wasm_f32x4_mul(a, b)
+#define CVNI_DIV4(a, b) wasm_f32x4_div(a, b)
+#if defined(__wasm_relaxed_simd__) && __clang_major__ >= 16
+    #define CVNI_FMA4(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#else
+    #define CVNI_FMA4(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#endif
+#define CVNI_SQRT4(a) wasm_f32x4_sqrt(a)
+#define CVNI_MAX4(a, b) wasm_f32x4_max(a, b)
+#define CVNI_MIN4(a, b) wasm_f32x4_min(a, b)
+#define CVNI_LE4(a, b) wasm_f32x4_le(a, b)
+#define CVNI_GT4(a, b) wasm_f32x4_gt(a, b)
+#define CVNI_PICK4(m, a, b) wasm_v128_bitselect(a, b, m)
+#define CVNI_ROUND4(a) wasm_f32x4_nearest(a)
+#define CVNI_WHOLE4(a) wasm_i32x4_trunc_sat_f32x4(a)
+#define CVNI_HALF4(k) wasm_i32x4_shr(k, 1)
+#define CVNI_LESS4(k, j) wasm_i32x4_sub(k, j)
+#define CVNI_POWER4(k) wasm_i32x4_shl(wasm_i32x4_add(k, wasm_i32x4_splat(127)), 23)
+#define CVNI_TOTAL4(v) cvni_total_wasm(v)
+
+static CVNI_ALWAYS_INLINE float cvni_total_wasm(v128_t v)
+{
+    return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
+           (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
+}
+
+static CVNI_ALWAYS_INLINE void cvni_turn_4x4_f4(const float *p, ptrdiff_t step, ptrdiff_t width,
+                                                float *out)
+{
+    const cvni_f4 r0 = wasm_v128_load(p);
+    const cvni_f4 r1 = wasm_v128_load(p + step);
+    const cvni_f4 r2 = wasm_v128_load(p + 2 * step);
+    const cvni_f4 r3 = wasm_v128_load(p + 3 * step);
+    const cvni_f4 t0 = wasm_i32x4_shuffle(r0, r2, 0, 4, 1, 5);
+    const cvni_f4 t1 = wasm_i32x4_shuffle(r1, r3, 0, 4, 1, 5);
+    const cvni_f4 t2 = wasm_i32x4_shuffle(r0, r2, 2, 6, 3, 7);
+    const cvni_f4 t3 = wasm_i32x4_shuffle(r1, r3, 2, 6, 3, 7);
+    wasm_v128_store(out, wasm_i32x4_shuffle(t0, t1, 0, 4, 1, 5));
+    wasm_v128_store(out + width, wasm_i32x4_shuffle(t0, t1, 2, 6, 3, 7));
+    wasm_v128_store(out + 2 * width, wasm_i32x4_shuffle(t2, t3, 0, 4, 1, 5));
+    wasm_v128_store(out + 3 * width, wasm_i32x4_shuffle(t2, t3, 2, 6, 3, 7));
+}
+#endif
+
+#if defined(CVNI_NEON) || defined(CVNI_WASM)
+/* ================================================================================================
+ * >>kernels-128   the kernels of NEON and WebAssembly, written once
+ * ==============================================================================================
+ *   The last one to three elements go through a vector of their own, so that a value does not
+ *   depend on where it stands. */
+
+/* The first n lanes, 1 to 4; 0 in the others. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_load_some4(const float *p, int n)
+{
+    float part[4] = { 0, 0, 0, 0 };
+    for (int i = 0; i < n; i++) part[i] = p[i];
+    return CVNI_LOAD4(part);
+}
+
+static CVNI_ALWAYS_INLINE void cvni_store_some4(float *p, int n, cvni_f4 v)
+{
+    float part[4];
+    CVNI_STORE4(part, v);
+    for (int i = 0; i < n; i++) p[i] = part[i];
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_total4(cvni_f4 s0, cvni_f4 s1, cvni_f4 s2, cvni_f4 s3)
+{
+    return CVNI_ADD4(CVNI_ADD4(s0, s1), CVNI_ADD4(s2, s3));
+}
+
+/* As cvni_relu_c; a slope of 0 gives 0, whatever x, one of 1 gives x. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_relu4(cvni_f4 x, float slope)
+{
+    const cvni_f4 zero = CVNI_ALL4(0);
+    if (slope == 1) return x;
+    return CVNI_PICK4(CVNI_LE4(x, zero), slope != 0 ? CVNI_MUL4(CVNI_ALL4(slope), x) : zero, x);
+}
+
+/* ---- products of matrices ---- */
+
+/* The tile t from sums that lie in rows of `width`. */
+static void cvni_store_tile_f4(const cvni_tile *t, const float *sums, int width)
+{
+    for (int i = 0; i < t->rows; i++, sums += width) {
+        float *c = t->c + i * t->ldc;
+        int j = 0;
+        for (; t->cols - j >= 4; j += 4) {
+            const cvni_f4 v = CVNI_LOAD4(sums + j);
+            CVNI_STORE4(c + j, t->add ? CVNI_ADD4(CVNI_LOAD4(c + j), v) : v);
+        }
+        for (; j < t->cols; j++) c[j] = t->add ? c[j] + sums[j] : sums[j];
+    }
+}
+
+#define CVNI_ROW2_F4(i) v = CVNI_ALL4(a[i * line]); \
+    c##i##0 = CVNI_FMA4(v, b0, c##i##0); c##i##1 = CVNI_FMA4(v, b1, c##i##1)
+#define CVNI_ROW3_F4(i) v = CVNI_ALL4(a[i * line]); c##i##0 = CVNI_FMA4(v, b0, c##i##0); \
+    c##i##1 = CVNI_FMA4(v, b1, c##i##1); c##i##2 = CVNI_FMA4(v, b2, c##i##2)
+#define CVNI_PUT2_F4(i) CVNI_STORE4(sums + i * 8, c##i##0); CVNI_STORE4(sums + i * 8 + 4, c##i##1)
+#define CVNI_PUT3_F4(i) CVNI_STORE4(sums + i * 12, c##i##0); \
+    CVNI_STORE4(sums + i * 12 + 4, c##i##1); CVNI_STORE4(sums + i * 12 + 8, c##i##2)
+
+#if defined(CVNI_NEON)
+/* gcc loads all of a first and runs out of registers. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_TILE_F4 __attribute__((optimize("no-schedule-insns")))
+#else
+    #define CVNI_TILE_F4
+#endif
+
+/* 8 x 8, for the last columns: a vector beyond them is not read. */
+CVNI_TILE_F4
+static void cvni_gemm_8x8_f4(const cvni_tile *t, const int *at, int at_step)
+{
+    float sums[8 * 8];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero;
+    cvni_f4 c10 = zero, c11 = zero;
+    cvni_f4 c20 = zero, c21 = zero;
+    cvni_f4 c30 = zero, c31 = zero;
+    cvni_f4 c40 = zero, c41 = zero;
+    cvni_f4 c50 = zero, c51 = zero;
+    cvni_f4 c60 = zero, c61 = zero;
+    cvni_f4 c70 = zero, c71 = zero;
+    const float *a = t->a;
+    const float *row = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        cvni_f4 v;
+        CVNI_ROW2_F4(0);
+        CVNI_ROW2_F4(1);
+        CVNI_ROW2_F4(2);
+        CVNI_ROW2_F4(3);
+        CVNI_ROW2_F4(4);
+        CVNI_ROW2_F4(5);
+        CVNI_ROW2_F4(6);
+        CVNI_ROW2_F4(7);
+    }
+    CVNI_PUT2_F4(0);
+    CVNI_PUT2_F4(1);
+    CVNI_PUT2_F4(2);
+    CVNI_PUT2_F4(3);
+    CVNI_PUT2_F4(4);
+    CVNI_PUT2_F4(5);
+    CVNI_PUT2_F4(6);
+    CVNI_PUT2_F4(7);
+    cvni_store_tile_f4(t, sums, 8);
+}
+
+/* 4 x 12, for the last rows of any width. */
+CVNI_TILE_F4
+static void cvni_gemm_4x12_f4(const cvni_tile *t, const int *at, int at_step)
+{
+    float sums[4 * 12];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c02 = zero;
+    cvni_f4 c10 = zero, c11 = zero, c12 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c22 = zero;
+    cvni_f4 c30 = zero, c31 = zero, c32 = zero;
+    const float *a = t->a;
+    const float *row = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    const int third = t->cols > 8 ? 8 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        const cvni_f4 b2 = CVNI_LOAD4(b + third);
+        cvni_f4 v;
+        CVNI_ROW3_F4(0);
+        CVNI_ROW3_F4(1);
+        CVNI_ROW3_F4(2);
+        CVNI_ROW3_F4(3);
+    }
+    CVNI_PUT3_F4(0);
+    CVNI_PUT3_F4(1);
+    CVNI_PUT3_F4(2);
+    CVNI_PUT3_F4(3);
+    cvni_store_tile_f4(t, sums, 12);
+}
+
+/* 8 x 12: of 32 registers 24 accumulators, three of b, one of a: 11 loads for 24 products. */
+CVNI_TILE_F4
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
+{
+    float sums[8 * 12];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c02 = zero;
+    cvni_f4 c10 = zero, c11 = zero, c12 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c22 = zero;
+    cvni_f4 c30 = zero, c31 = zero, c32 = zero;
+    cvni_f4 c40 = zero, c41 = zero, c42 = zero;
+    cvni_f4 c50 = zero, c51 = zero, c52 = zero;
+    cvni_f4 c60 = zero, c61 = zero, c62 = zero;
+    cvni_f4 c70 = zero, c71 = zero, c72 = zero;
+    const float *a = t->a;
+    const float *row = t->b;
+    if (t->rows <= 4 || t->cols <= 8) {
+        if (t->rows <= 4) cvni_gemm_4x12_f4(t, at, at_step);
+        else cvni_gemm_8x8_f4(t, at, at_step);
+        return;
+    }
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + 4);
+        const cvni_f4 b2 = CVNI_LOAD4(b + 8);
+        cvni_f4 v;
+        CVNI_ROW3_F4(0);
+        CVNI_ROW3_F4(1);
+        CVNI_ROW3_F4(2);
+        CVNI_ROW3_F4(3);
+        CVNI_ROW3_F4(4);
+        CVNI_ROW3_F4(5);
+        CVNI_ROW3_F4(6);
+        CVNI_ROW3_F4(7);
+    }
+    CVNI_PUT3_F4(0);
+    CVNI_PUT3_F4(1);
+    CVNI_PUT3_F4(2);
+    CVNI_PUT3_F4(3);
+    CVNI_PUT3_F4(4);
+    CVNI_PUT3_F4(5);
+    CVNI_PUT3_F4(6);
+    CVNI_PUT3_F4(7);
+    cvni_store_tile_f4(t, sums, 12);
+}
+#else
+/* 4 x 8: eight accumulators, two of b, one of a and one product: engines on x86-64 have 15
+ * registers. A vector beyond the columns is not read. */
+static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
+{
+    float sums[4 * 8];
+    const ptrdiff_t line = t->a_line;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    cvni_f4 c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+    cvni_f4 c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+    const float *a = t->a;
+    const float *row = t->b;
+    const int second = t->cols > 4 ? 4 : 0;
+    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
+        const float *b = row + *at;
+        const cvni_f4 b0 = CVNI_LOAD4(b);
+        const cvni_f4 b1 = CVNI_LOAD4(b + second);
+        cvni_f4 v;
+        CVNI_ROW2_F4(0);
+        CVNI_ROW2_F4(1);
+        CVNI_ROW2_F4(2);
+        CVNI_ROW2_F4(3);
+    }
+    CVNI_PUT2_F4(0);
+    CVNI_PUT2_F4(1);
+    CVNI_PUT2_F4(2);
+    CVNI_PUT2_F4(3);
+    cvni_store_tile_f4(t, sums, 8);
+}
+#endif
+
+static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowhere, 0); }
+
+static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
+
+static void cvni_store_rows_f4(const cvni_store *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int i = 0; i < s->rows; i++) {
+        const float *p = s->p + i * s->p_step;
+        float *y = s->y + i * s->y_step;
+        int j = 0;
+        for (; s->n - j >= 4; j += 4) {
+            cvni_f4 v = CVNI_ADD4(CVNI_LOAD4(p + j), bias);
+            if (s->add) v = CVNI_ADD4(CVNI_LOAD4(y + j), v);
+            CVNI_STORE4(y + j, cvni_relu4(v, s->slope));
+        }
+        if (j < s->n) {
+            cvni_f4 v = CVNI_ADD4(cvni_load_some4(p + j, s->n - j), bias);
+            if (s->add) v = CVNI_ADD4(cvni_load_some4(y + j, s->n - j), v);
+            cvni_store_some4(y + j, s->n - j, cvni_relu4(v, s->slope));
+        }
+    }
+}
+
+/* What is left over at the ends is done again with what stands before it. */
+static void cvni_pack_rows_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
+                              float *out)
+{
+    if (lines < 4 || k < 4) {
+        cvni_pack_rows_c(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 4) {
+        const int line = cvni_min(i, lines - 4);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_4x4_f4(p + line * step + at, step, width, out + (ptrdiff_t)at * width + line);
+        }
+    }
+}
+
+static void cvni_pack_columns_f4(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                 float *out)
+{
+    for (; k > 0; k--, p += step, out += width) {
+        int i = 0;
+        for (; lines - i >= 4; i += 4) CVNI_STORE4(out + i, CVNI_LOAD4(p + i));
+        for (; i < lines; i++) out[i] = p[i];
+    }
+}
+
+/* ---- sums: four accumulators ---- */
+
+static float cvni_dot_f4(int n, const float *a, const float *b)
+{
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
+        s1 = CVNI_FMA4(CVNI_LOAD4(a + i + 4), CVNI_LOAD4(b + i + 4), s1);
+        s2 = CVNI_FMA4(CVNI_LOAD4(a + i + 8), CVNI_LOAD4(b + i + 8), s2);
+        s3 = CVNI_FMA4(CVNI_LOAD4(a + i + 12), CVNI_LOAD4(b + i + 12), s3);
+    }
+    for (; n - i >= 4; i += 4) s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
+    if (i < n) s1 = CVNI_FMA4(cvni_load_some4(a + i, n - i), cvni_load_some4(b + i, n - i), s1);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+static float cvni_sum_f4(int n, const float *x)
+{
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_ADD4(s0, CVNI_LOAD4(x + i));
+        s1 = CVNI_ADD4(s1, CVNI_LOAD4(x + i + 4));
+        s2 = CVNI_ADD4(s2, CVNI_LOAD4(x + i + 8));
+        s3 = CVNI_ADD4(s3, CVNI_LOAD4(x + i + 12));
+    }
+    for (; n - i >= 4; i += 4) s0 = CVNI_ADD4(s0, CVNI_LOAD4(x + i));
+    if (i < n) s1 = CVNI_ADD4(s1, cvni_load_some4(x + i, n - i));
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+/* s + (x - mean)^2 */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_add_square4(cvni_f4 s, cvni_f4 x, cvni_f4 mean)
+{
+    const cvni_f4 d = CVNI_SUB4(x, mean);
+    return CVNI_FMA4(d, d, s);
+}
+
+static float cvni_sum_square_diff_f4(int n, const float *x, float mean)
+{
+    const cvni_f4 m = CVNI_ALL4(mean);
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    float rest = 0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = cvni_add_square4(s0, CVNI_LOAD4(x + i), m);
+        s1 = cvni_add_square4(s1, CVNI_LOAD4(x + i + 4), m);
+        s2 = cvni_add_square4(s2, CVNI_LOAD4(x + i + 8), m);
+        s3 = cvni_add_square4(s3, CVNI_LOAD4(x + i + 12), m);
+    }
+    for (; n - i >= 4; i += 4) s0 = cvni_add_square4(s0, CVNI_LOAD4(x + i), m);
+    for (; i < n; i++) rest += (x[i] - mean) * (x[i] - mean);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3)) + rest;
+}
+
+static float cvni_dot_diff_f4(int n, const float *a, const float *x, float mean)
+{
+    const cvni_f4 m = CVNI_ALL4(mean);
+    cvni_f4 s0 = CVNI_ALL4(0), s1 = s0, s2 = s0, s3 = s0;
+    float rest = 0;
+    int i = 0;
+    for (; n - i >= 16; i += 16) {
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_SUB4(CVNI_LOAD4(x + i), m), s0);
+        s1 = CVNI_FMA4(CVNI_LOAD4(a + i + 4), CVNI_SUB4(CVNI_LOAD4(x + i + 4), m), s1);
+        s2 = CVNI_FMA4(CVNI_LOAD4(a + i + 8), CVNI_SUB4(CVNI_LOAD4(x + i + 8), m), s2);
+        s3 = CVNI_FMA4(CVNI_LOAD4(a + i + 12), CVNI_SUB4(CVNI_LOAD4(x + i + 12), m), s3);
+    }
+    for (; n - i >= 4; i += 4)
+        s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_SUB4(CVNI_LOAD4(x + i), m), s0);
+    for (; i < n; i++) rest += a[i] * (x[i] - mean);
+    return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3)) + rest;
+}
+
+/* ---- elementwise ---- */
+
+static void cvni_axpy_f4(int n, float alpha, const float *x, float *y)
+{
+    const cvni_f4 a = CVNI_ALL4(alpha);
+    int i = 0;
+    for (; n - i >= 4; i += 4)
+        CVNI_STORE4(y + i, CVNI_FMA4(a, CVNI_LOAD4(x + i), CVNI_LOAD4(y + i)));
+    if (i < n)
+        cvni_store_some4(y + i, n - i, CVNI_FMA4(a, cvni_load_some4(x + i, n - i),
+                                                 cvni_load_some4(y + i, n - i)));
+}
+
+static void cvni_scale_shift_f4(int n, float scale, float shift, const float *x, float *y)
+{
+    const cvni_f4 a = CVNI_ALL4(scale);
+    const cvni_f4 b = CVNI_ALL4(shift);
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, CVNI_FMA4(a, CVNI_LOAD4(x + i), b));
+    if (i < n) cvni_store_some4(y + i, n - i, CVNI_FMA4(a, cvni_load_some4(x + i, n - i), b));
+}
+
+static void cvni_add_f4(int n, const float *a, const float *b, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, CVNI_ADD4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i)));
+    for (; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void cvni_relu_f4(int n, float slope, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_relu4(CVNI_LOAD4(x + i), slope));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_relu4(cvni_load_some4(x + i, n - i), slope));
+}
+
+static void cvni_relu_grad_f4(int n, float slope, const float *y, const float *dy, float *dx,
+                              int add)
+{
+    const cvni_f4 s = CVNI_ALL4(slope), one = CVNI_ALL4(1), zero = CVNI_ALL4(0);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        const cvni_f4 factor = CVNI_PICK4(CVNI_GT4(CVNI_LOAD4(y + i), zero), one, s);
+        const cvni_f4 g = CVNI_MUL4(factor, CVNI_LOAD4(dy + i));
+        CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
+    }
+    cvni_relu_grad_c(n - i, slope, y + i, dy + i, dx + i, add);
+}
+
+/* cvni_norm_act of v, scaled and shifted. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_act4(cvni_f4 v, float slope, cvni_f4 most)
+{
+    v = cvni_relu4(v, slope);
+    return CVNI_PICK4(CVNI_GT4(v, most), most, v);
+}
+
+static void cvni_norm_act_f4(int n, const float f[4], const float *x, const float *more, float *y)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]), most = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 v = CVNI_FMA4(scale, CVNI_LOAD4(x + i), shift);
+        if (more) v = CVNI_ADD4(v, CVNI_LOAD4(more + i));
+        CVNI_STORE4(y + i, cvni_norm_act4(v, f[2], most));
+    }
+    if (i < n) {
+        cvni_f4 v = CVNI_FMA4(scale, cvni_load_some4(x + i, n - i), shift);
+        if (more) v = CVNI_ADD4(v, cvni_load_some4(more + i, n - i));
+        cvni_store_some4(y + i, n - i, cvni_norm_act4(v, f[2], most));
+    }
+}
+
+/* dy where 0 < v < most, else slope*dy. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_norm_masked4(cvni_f4 v, cvni_f4 dy, cvni_f4 slope,
+                                                    cvni_f4 most)
+{
+    const cvni_f4 low = CVNI_MUL4(slope, dy);
+    const cvni_f4 inside = CVNI_PICK4(CVNI_GT4(most, v), dy, low);
+    return CVNI_PICK4(CVNI_GT4(v, CVNI_ALL4(0)), inside, low);
+}
+
+static void cvni_norm_sums_f4(int n, const float f[4], float mean, const float *x, const float *y,
+                              const float *dy, float *g, float sum[2])
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), shift = CVNI_ALL4(f[1]);
+    const cvni_f4 slope = CVNI_ALL4(f[2]), most = CVNI_ALL4(f[3]);
+    const cvni_f4 m = CVNI_ALL4(mean), zero = CVNI_ALL4(0);
+    cvni_f4 s0 = zero, s1 = zero, t0 = zero, t1 = zero;
+    int i = 0;
+    for (; n - i >= 8; i += 8) {
+        const cvni_f4 x0 = CVNI_LOAD4(x + i), x1 = CVNI_LOAD4(x + i + 4);
+        const cvni_f4 v0 = y ? CVNI_LOAD4(y + i) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 v1 = y ? CVNI_LOAD4(y + i + 4) : CVNI_FMA4(scale, x1, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, CVNI_LOAD4(dy + i), slope, most);
+        const cvni_f4 g1 = cvni_norm_masked4(v1, CVNI_LOAD4(dy + i + 4), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        s1 = CVNI_ADD4(s1, g1);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        t1 = CVNI_FMA4(g1, CVNI_SUB4(x1, m), t1);
+        if (!g) continue;
+        CVNI_STORE4(g + i, g0);
+        CVNI_STORE4(g + i + 4, g1);
+    }
+    for (; i < n; i += 4) {                     /* dy, and so g, is 0 behind the end */
+        const int some = cvni_min(n - i, 4);
+        const cvni_f4 x0 = cvni_load_some4(x + i, some);
+        const cvni_f4 v0 = y ? cvni_load_some4(y + i, some) : CVNI_FMA4(scale, x0, shift);
+        const cvni_f4 g0 = cvni_norm_masked4(v0, cvni_load_some4(dy + i, some), slope, most);
+        s0 = CVNI_ADD4(s0, g0);
+        t0 = CVNI_FMA4(g0, CVNI_SUB4(x0, m), t0);
+        if (g) cvni_store_some4(g + i, some, g0);
+    }
+    sum[0] = CVNI_TOTAL4(CVNI_ADD4(s0, s1));
+    sum[1] = CVNI_TOTAL4(CVNI_ADD4(t0, t1));
+}
+
+static void cvni_norm_grad_f4(int n, const float f[4], const float *x, const float *dy, float *dx,
+                              int add)
+{
+    const cvni_f4 scale = CVNI_ALL4(f[0]), slope = CVNI_ALL4(f[1]);
+    const cvni_f4 mean = CVNI_ALL4(f[2]), shift = CVNI_ALL4(f[3]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        cvni_f4 g = CVNI_FMA4(slope, CVNI_SUB4(CVNI_LOAD4(x + i), mean), shift);
+        g = CVNI_FMA4(scale, CVNI_LOAD4(dy + i), g);
+        CVNI_STORE4(dx + i, add ? CVNI_ADD4(g, CVNI_LOAD4(dx + i)) : g);
+    }
+    cvni_norm_grad_c(n - i, f, x + i, dy + i, dx + i, add);
+}
+
+/* cvni_exp_parts; k itself. */
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_exp_parts4(cvni_f4 x, cvni_f4 *k)
+{
+    const cvni_f4 whole = CVNI_ROUND4(CVNI_MUL4(x, CVNI_ALL4(1.44269504f)));
+    cvni_f4 r = CVNI_FMA4(whole, CVNI_ALL4(-0.693359375f), x);
+    cvni_f4 p = CVNI_ALL4(1.0f / 5040);
+    r = CVNI_FMA4(whole, CVNI_ALL4(2.12194440e-4f), r);
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 720));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 120));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 24));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(1.0f / 6));
+    p = CVNI_FMA4(p, r, CVNI_ALL4(0.5f));
+    *k = whole;
+    return CVNI_FMA4(CVNI_MUL4(r, r), p, r);
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_clamp4(cvni_f4 x, float limit)
+{
+    return CVNI_MIN4(CVNI_ALL4(limit), CVNI_MAX4(CVNI_ALL4(-limit), x));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_exp4(cvni_f4 x)
+{
+    cvni_f4 whole;
+    const cvni_f4 p = cvni_exp_parts4(cvni_clamp4(x, 104), &whole);
+    const cvni_i4 k = CVNI_WHOLE4(whole);
+    const cvni_i4 half = CVNI_HALF4(k);
+    const cvni_f4 one = CVNI_POWER4(half);
+    return CVNI_MUL4(CVNI_FMA4(p, one, one), CVNI_POWER4(CVNI_LESS4(k, half)));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_sigmoid4(cvni_f4 x)
+{
+    const cvni_f4 one = CVNI_ALL4(1);
+    return CVNI_DIV4(one, CVNI_ADD4(one, cvni_exp4(CVNI_SUB4(CVNI_ALL4(0), x))));
+}
+
+static CVNI_ALWAYS_INLINE cvni_f4 cvni_tanh4(cvni_f4 x)
+{
+    cvni_f4 whole, power, e;
+    const cvni_f4 p = cvni_exp_parts4(cvni_clamp4(CVNI_ADD4(x, x), 20), &whole);
+    power = CVNI_POWER4(CVNI_WHOLE4(whole));
+    e = CVNI_FMA4(power, p, CVNI_SUB4(power, CVNI_ALL4(1)));
+    return CVNI_DIV4(e, CVNI_ADD4(e, CVNI_ALL4(2)));
+}
+
+static void cvni_exp_f4(int n, float shift, const float *x, float *y)
+{
+    const cvni_f4 s = CVNI_ALL4(shift);
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_exp4(CVNI_SUB4(CVNI_LOAD4(x + i), s)));
+    if (i < n)
+        cvni_store_some4(y + i, n - i, cvni_exp4(CVNI_SUB4(cvni_load_some4(x + i, n - i), s)));
+}
+
+static void cvni_sigmoid_f4(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_sigmoid4(CVNI_LOAD4(x + i)));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_sigmoid4(cvni_load_some4(x + i, n - i)));
+}
+
+static void cvni_tanh_f4(int n, const float *x, float *y)
+{
+    int i = 0;
+    for (; n - i >= 4; i += 4) CVNI_STORE4(y + i, cvni_tanh4(CVNI_LOAD4(x + i)));
+    if (i < n) cvni_store_some4(y + i, n - i, cvni_tanh4(cvni_load_some4(x + i, n - i)));
+}
+
+static void cvni_adam_f4(int n, const float f[8], const float *g, float *w, float *m, float *v,
+                         float *most)
+{
+    const cvni_f4 b1 = CVNI_ALL4(f[0]), b2 = CVNI_ALL4(f[1]), eps = CVNI_ALL4(f[2]);
+    const cvni_f4 c1 = CVNI_ALL4(1 - f[0]), c2 = CVNI_ALL4(1 - f[1]);
+    const cvni_f4 rate = CVNI_ALL4(f[3] * f[4]), correct2 = CVNI_ALL4(f[5]);
+    const cvni_f4 decay = CVNI_ALL4(f[6]), shrink = CVNI_ALL4(f[7]);
+    int i = 0;
+    for (; n - i >= 4; i += 4) {
+        const cvni_f4 x = CVNI_LOAD4(w + i);
+        const cvni_f4 d = CVNI_FMA4(decay, x, CVNI_LOAD4(g + i));
+        const cvni_f4 first = CVNI_FMA4(b1, CVNI_LOAD4(m + i), CVNI_MUL4(c1, d));
+        cvni_f4 second = CVNI_FMA4(b2, CVNI_LOAD4(v + i), CVNI_MUL4(CVNI_MUL4(c2, d), d));
+        CVNI_STORE4(m + i, first);
+        CVNI_STORE4(v + i, second);
+        if (most) {
+            second = CVNI_MAX4(CVNI_LOAD4(most + i), second);
+            CVNI_STORE4(most + i, second);
+        }
+        second = CVNI_ADD4(CVNI_SQRT4(CVNI_MUL4(second, correct2)), eps);
+        second = CVNI_DIV4(CVNI_MUL4(rate, first), second);
+        CVNI_STORE4(w + i, CVNI_SUB4(CVNI_SUB4(x, CVNI_MUL4(shrink, x)), second));
+    }
+    cvni_adam_c(n - i, f, g + i, w + i, m + i, v + i, most ? most + i : NULL);
+}
+
+/* ---- depthwise ---- */
+
+static CVNI_ALWAYS_INLINE void cvni_stencil_store4(const cvni_stencil *s, float *y, int n,
+                                                   cvni_f4 v)
+{
+    if (s->add) v = CVNI_ADD4(n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n), v);
+    if (s->act) v = CVNI_MIN4(CVNI_ALL4(s->ceiling), cvni_relu4(v, s->slope));
+    if (n >= 4) CVNI_STORE4(y, v);
+    else cvni_store_some4(y, n, v);
+}
+
+/* Four vectors of a row at a time, then one; rows that share a vector elsewhere have one each. */
+static void cvni_stencil_f4(const cvni_stencil *s)
+{
+    const cvni_f4 bias = CVNI_ALL4(s->bias);
+    for (int r = 0; r < s->rows; r++) {
+        const float *row = s->x + r * s->pitch;
+        float *y = s->y + r * s->ldy;
+        int c = 0;
+        for (; s->cols - c >= 16; c += 16) {
+            cvni_f4 s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+            for (int t = 0; t < s->taps; t++) {
+                const cvni_f4 w = CVNI_ALL4(s->w[t]);
+                const float *x = row + s->at[t] + c;
+                s0 = CVNI_FMA4(w, CVNI_LOAD4(x), s0);
+                s1 = CVNI_FMA4(w, CVNI_LOAD4(x + 4), s1);
+                s2 = CVNI_FMA4(w, CVNI_LOAD4(x + 8), s2);
+                s3 = CVNI_FMA4(w, CVNI_LOAD4(x + 12), s3);
+            }
+            cvni_stencil_store4(s, y + c, 4, s0);
+            cvni_stencil_store4(s, y + c + 4, 4, s1);
+            cvni_stencil_store4(s, y + c + 8, 4, s2);
+            cvni_stencil_store4(s, y + c + 12, 4, s3);
+        }
+        for (; c < s->cols; c += 4) {
+            cvni_f4 sum = bias;
+            for (int t = 0; t < s->taps; t++)
+                sum = CVNI_FMA4(CVNI_ALL4(s->w[t]), CVNI_LOAD4(row + s->at[t] + c), sum);
+            cvni_stencil_store4(s, y + c, s->cols - c, sum);
+        }
+    }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_add_to4(float *to, cvni_f4 v)
+{
+    CVNI_STORE4(to, CVNI_ADD4(CVNI_LOAD4(to), v));
+}
+
+/* Five taps at a time, the last one again where there are fewer. */
+static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
+{
+    const int last = s->taps - 1;
+    const cvni_f4 zero = CVNI_ALL4(0);
+    for (int t = 0; t <= last; t += 5, sums += 5 * 4) {
+        const ptrdiff_t at0 = s->at[t], at1 = s->at[cvni_min(t + 1, last)];
+        const ptrdiff_t at2 = s->at[cvni_min(t + 2, last)], at3 = s->at[cvni_min(t + 3, last)];
+        const ptrdiff_t at4 = s->at[cvni_min(t + 4, last)];
+        cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero;
+        for (int r = 0; r < s->rows; r++)
+            for (int c = 0; c < s->cols; c += 4) {
+                const float *x = s->x + r * s->pitch + c;
+                const float *y = s->y + r * s->ldy + c;
+                const int n = s->cols - c;
+                const cvni_f4 d = n >= 4 ? CVNI_LOAD4(y) : cvni_load_some4(y, n);
+                s0 = CVNI_FMA4(d, CVNI_LOAD4(x + at0), s0);
+                s1 = CVNI_FMA4(d, CVNI_LOAD4(x + at1), s1);
+                s2 = CVNI_FMA4(d, CVNI_LOAD4(x + at2), s2);
+                s3 = CVNI_FMA4(d, CVNI_LOAD4(x + at3), s3);
+                s4 = CVNI_FMA4(d, CVNI_LOAD4(x + at4), s4);
+            }
+        cvni_add_to4(sums, s0);
+        if (t + 1 <= last) cvni_add_to4(sums + 4, s1);
+        if (t + 2 <= last) cvni_add_to4(sums + 2 * 4, s2);
+        if (t + 3 <= last) cvni_add_to4(sums + 3 * 4, s3);
+        if (t + 4 <= last) cvni_add_to4(sums + 4 * 4, s4);
+    }
+}
+
+static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
+                                              CVNI_TILE4,
+                                              4,
+                                              cvni_gemm_tile_f4,
+                                              cvni_tile_at_f4,
+                                              cvni_store_rows_f4,
+                                              cvni_pack_rows_f4,
+                                              cvni_pack_columns_f4,
+                                              { cvni_wino_input_c,
+                                                cvni_wino_output_c,
+                                                cvni_wino_grad_c,
+                                                cvni_wino_taps_c,
+                                                cvni_wino_taps_grad_c },
+                                              cvni_dot_f4,
+                                              cvni_axpy_f4,
+                                              cvni_sum_f4,
+                                              cvni_sum_square_diff_f4,
+                                              cvni_dot_diff_f4,
+                                              cvni_scale_shift_f4,
+                                              cvni_add_f4,
+                                              cvni_relu_f4,
+                                              cvni_relu_grad_f4,
+                                              cvni_stencil_f4,
+                                              cvni_stencil_sums_f4,
+                                              cvni_exp_f4,
+                                              cvni_sigmoid_f4,
+                                              cvni_tanh_f4,
+                                              cvni_norm_act_f4,
+                                              cvni_norm_sums_f4,
+                                              cvni_norm_grad_f4,
+                                              cvni_adam_f4,
+                                              cvni_sgd_c,
+                                              cvni_philox_c };
+#endif
+
+CVNI_KERNELS_END
 
 /* ================================================================================================
  * >>dispatch   which kernels this CPU and this build have
@@ -24645,11 +30490,19 @@ static const cvni_kernels *cvni_find_kernels(const char *isa)
 {
 #if defined(CVNI_X86)
     const int level = cvni_x86_level();
+#ifndef CONVNET_NO_AVX512
     if (level >= 2 && (!isa || !strcmp(isa, "avx512"))) return &cvni_kernels_avx512;
+#endif
     if (level >= 1 && (!isa || !strcmp(isa, "avx2"))) return &cvni_kernels_avx2;
+#elif defined(CVNI_NEON) || defined(CVNI_WASM)
+    if (!isa || !strcmp(isa, CVNI_NAME4)) return &cvni_kernels_f4;
 #endif
     return !isa || !strcmp(isa, "c") ? &cvni_kernels_c : NULL;
 }
+
+#if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 } /* extern "C" */

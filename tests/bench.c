@@ -749,8 +749,7 @@ static void run_target(const char *name, const bench_target *t, const bench_opti
     free(row.labels);
 }
 
-/* In a process of its own: libgomp's threads do not outlive a fork, so this process never starts
- * any. */
+/* In a process of its own: threads do not outlive a fork, so this process never starts any. */
 static void run_row(const char *name, const bench_target *t, const bench_options *o)
 {
 #if defined(BENCH_FORK)

@@ -4,13 +4,16 @@
 #     sh tests/bench_peers.sh [--threads N] [--seconds S] [--rounds R] [--cpu] [NAME...]
 #
 # NAME as for build/bench (tests/bench.c); without one, all rows. Peers that are not installed are skipped:
-#   torch      train, infer, conv: peers_torch.py, by the first of $PYTHON, python3, /usr/bin/python3 that has torch
+#   torch      train, infer, conv: peers_torch.py, by the first of $PYTHON, python3, /usr/bin/python3 that has torch;
+#              eager; infer: TorchScript; train, where there is a C++ compiler: torch.compile
+#   onnxruntime, openvino, ncnn   infer: bench_peers.py, where the same Python has them (pip install onnxruntime onnx
+#              onnxscript; openvino; ncnn pnnx): the nets of peers_torch.py, exported into build/peers/models
 #   onednn     conv: peers_onednn.c (C API of version 2); gemm: dnnl_sgemm
 #   openblas   gemm: cblas_sgemm
 # The peers_ files are looked for in $CONVNET_PEERS, then in ../shared/bench.
 #
 # Each side gets its best setting: a first round, which does not count, runs every configuration of a side (layouts,
-# TorchScript and eager, algorithms) under every wait policy of OpenMP in $POLICIES ("default passive"; default: the
+# compiled, scripted, eager, algorithms) under every wait policy of OpenMP in $POLICIES ("default passive"; default: the
 # variable is not set, as a user has it), and the fastest of a side goes on. Then ours, peer, ours, peer, ... for R (3)
 # rounds, S (2) seconds each. Printed: the median of the rounds of both, and how many times faster ours is (ratio of the
 # medians), the memory at its peak where the peer tells it. PyTorch keeps freed memory (glibc's MALLOC_ variables), else
@@ -28,7 +31,7 @@ while [ $# -gt 0 ]; do
     --seconds) seconds=$2; shift 2 ;;
     --rounds) rounds=$2; shift 2 ;;
     --cpu) cpu=--cpu; shift ;;
-    --*) sed -n '2,21s/^# \{0,1\}//p' "tests/bench_peers.sh"; exit 1 ;;
+    --*) sed -n '2,24s/^# \{0,1\}//p' "tests/bench_peers.sh"; exit 1 ;;
     *) break ;;
     esac
 done
@@ -125,6 +128,14 @@ build -DCLOCK=$clock -DUSE_ONEDNN -o $out/onednn $out/product.c -ldnnl && onednn
 [ -n "$onednn" ] || echo "# skipped: oneDNN (gemm)"
 [ -n "$openblas" ] || echo "# skipped: OpenBLAS (gemm)"
 [ -z "$python" ] || echo "# PyTorch $($python -c 'import torch; print(torch.__version__)' 2>/dev/null) by $python"
+infer=
+for library in onnxruntime openvino ncnn; do
+    [ -n "$python" ] || continue
+    version=$($python -c "import $library; print($library.__version__)" 2>/dev/null) && infer="$infer $library" &&
+        echo "# $library $version" || echo "# skipped: $library (infer)"
+done
+compile=
+[ -n "$python" ] && c++ --version >/dev/null 2>&1 && compile='compile compile+channels_last'
 
 # ---- one measurement: prints "milliseconds megabytes", or nothing ------------------------------------------------
 
@@ -135,18 +146,24 @@ under() {               # policy, command...
     else env OMP_WAIT_POLICY="$policy" OMP_NUM_THREADS="$threads" "$@"; fi 2>/dev/null
 }
 
+# glibc keeps memory that is given back
+keep='MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=34359738368 MALLOC_TOP_PAD_=67108864'
+
 measure() {             # library, configuration, policy, row, seconds
     row=$4
     kind=${row%%:*} rest=${row#*:}
-    case $1 in
-    ours) under "$3" build/bench $cpu --threads "$threads" --seconds "$5" "$row" |
+    case $1:$2 in
+    ours:*) under "$3" build/bench $cpu --threads "$threads" --seconds "$5" "$row" |
         awk -F, -v row="$row" '$1 == row && $4 + 0 > 0 { print $4, $6 }' ;;
-    torch)
-        case $kind in conv) name=${row%:*} ;; *) name=$row ;; esac
-        under "$3" env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=34359738368 MALLOC_TOP_PAD_=67108864 "$python" \
-            "$peers/peers_torch.py" --threads "$threads" --seconds "$5" --configs "$2" "$name" |
+    torch:compile* | onnxruntime:* | openvino:* | ncnn:*)
+        under "$3" env $keep "$python" tests/bench_peers.py "$peers" $out/models "$1:$2" "$row" "$threads" "$5" |
             awk -F, -v row="$row" '$1 == row && $4 + 0 > 0 { print $4, $6 }' ;;
-    onednn_conv)
+    torch:*)
+        case $kind in conv) name=${row%:*} ;; *) name=$row ;; esac
+        under "$3" env $keep "$python" "$peers/peers_torch.py" --threads "$threads" --seconds "$5" --configs "$2" \
+            "$name" |
+            awk -F, -v row="$row" '$1 == row && $4 + 0 > 0 { print $4, $6 }' ;;
+    onednn_conv:*)
         layer=${rest%%:*} batch=${rest#*:}
         under "$3" $out/onednn_conv "$layer" "${batch#*:}" "$2" |
             awk -F, -v layer="$layer" -v batch="${batch%:*}" '
@@ -158,13 +175,23 @@ measure() {             # library, configuration, policy, row, seconds
 
 configurations() {      # library, row
     case $1:$2 in
-    torch:train*) echo nchw channels_last nchw+foreach channels_last+foreach ;;
+    torch:train*) echo nchw channels_last nchw+foreach channels_last+foreach $compile ;;
     torch:infer*) echo ts_frozen_opt ts_frozen ts_frozen_channels_last eager_nchw eager_channels_last eager_mkldnn ;;
+    onnxruntime:*) echo run bound ;;
+    openvino:*) echo latency ;;
+    ncnn:*) echo fp32 ;;
     torch:*) echo nchw channels_last ;;
     onednn_conv:*_3x3_*) echo auto direct winograd ;;
     onednn_conv:*) echo auto direct ;;
     *) echo - ;;
     esac
+}
+
+export_model() {        # net: the file that onnxruntime, OpenVINO and ncnn read, once
+    [ -z "$infer" ] || [ -f "$out/models/$1.onnx" ] && return
+    mkdir -p $out/models
+    "$python" tests/bench_peers.py "$peers" $out/models export "infer:$1" >$out/export.log 2>&1 ||
+        echo "# $1: no export, see $out/export.log"
 }
 
 # The fastest configuration and policy of a library on a row, as "configuration policy"; nothing when it has none.
@@ -222,8 +249,10 @@ while read -r row; do
     case $row in
     gemm:*) libraries="${openblas:+openblas} ${onednn:+onednn}" ;;
     conv:*) libraries="${onednn_conv:+onednn_conv} ${python:+torch}" ;;
+    infer:*) libraries="${python:+torch} $infer" ;;
     *) libraries=${python:+torch} ;;
     esac
+    case $row in infer:*) export_model "${row#*:}" ;; esac
     for library in $libraries; do compare "$row" "$library"; done
 done <$out/names
 awk -v threads="$threads" '{ n++; if ($3 < $2) behind++ } END {

@@ -1047,9 +1047,9 @@ static inline void ref_check_accumulation(const layer_case *c, const layer_data 
 /* The kernel tables that this CPU and build have. */
 static inline int ref_isas(const char **isas)
 {
-    static const char *const all[3] = { "c", "avx2", "avx512" };
+    static const char *const all[5] = { "c", "avx2", "avx512", "neon", "wasm" };
     int count = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         cvn_desc desc = cvn_desc_defaults();
         cvn_net *net;
         desc.isa = all[i];

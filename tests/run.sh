@@ -124,6 +124,13 @@ compile_time() {        # of the implementation at -O2: processor seconds, the l
     return 1
 }
 
+smaller() {             # what is left when macros cut the rest predicts the same bits
+    for macros in "" -DCONVNET_NO_TRAIN "-DCONVNET_NO_TRAIN -DCONVNET_NO_SEQUENCES -DCONVNET_NO_STDIO"; do
+        $CC -O1 -DCONVNET_STATIC $macros -o $out/smaller tests/predict_alone.c -lm && $out/smaller || return 1
+    done >$out/smaller.txt
+    [ "$(sort -u $out/smaller.txt | wc -l)" = 1 ] || { cat $out/smaller.txt; return 1; }
+}
+
 valgrind_step() {       # one training step and a prediction, without threads
     $CC -O1 -g -o $out/valgrind.program tests/two_tu_a.c tests/two_tu_b.c -lm &&
         valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
@@ -234,6 +241,7 @@ finish
 echo "== compilers, standards, macros"
 step "compile time at -O2 below 8 s" compile_time
 finish
+step "CONVNET_NO_TRAIN predicts the same bits" smaller
 for cc in gcc clang; do
     if ! have $cc; then skip "$cc is not here: C99, C11, C17"; continue; fi
     step "$cc, C99, -O2, warnings are errors" compile $cc "-std=c99 -O2 $cstrict" $out/implementation.c
@@ -248,7 +256,9 @@ for cc in gcc clang; do
     else
         skip "$cc has no -fopenmp"
     fi
-    for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD "CONVNET_NO_SIMD -DCONVNET_NO_STDIO -DCONVNET_STATIC"; do
+    for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD "CONVNET_NO_SIMD -DCONVNET_NO_STDIO -DCONVNET_STATIC" \
+        CONVNET_NO_TRAIN CONVNET_NO_SEQUENCES CONVNET_NO_AVX512 "CONVNET_NO_TRAIN -DCONVNET_NO_STDIO" \
+        "CONVNET_NO_TRAIN -DCONVNET_NO_SEQUENCES -DCONVNET_NO_AVX512 -DCONVNET_STATIC"; do
         step "$cc, -D$macro" check $cc "-std=c99 $cstrict -D$macro" $out/implementation.c
     done
     step "$cc, -DCONVNET_IMPLEMENTATION" check $cc "-std=c99 $cstrict -DCONVNET_IMPLEMENTATION" $out/plain.c
@@ -264,7 +274,7 @@ for cxx in g++ clang++; do
         step "$cxx, $std, without" check $cxx "-std=$std $strict" $out/plain.cc
         step "$cxx, $std, a program" cpp_program $cxx "-std=$std -O1 $strict -Wno-missing-field-initializers" $cxx.$std
     done
-    for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD; do
+    for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD CONVNET_NO_TRAIN CONVNET_NO_SEQUENCES; do
         step "$cxx, -D$macro" check $cxx "-std=c++11 $strict -D$macro" $out/implementation.cc
     done
     step "$cxx with the implementation compiled as C" cpp_with_c $cxx

@@ -18,6 +18,9 @@ static void *count_malloc(size_t size)
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
+#ifdef CVNI_CREW
+    #include <sys/wait.h>
+#endif
 
 /* ================================================================================================
  * helpers: an allocator that counts and fails, a small net of everything, its data
@@ -488,23 +491,21 @@ static void fresh_net_in_small_buffer(void)
     cvn_destroy(net);
 }
 
-/* Prediction alone takes less than training, and a deep chain no more than a shallow one but for
- * its weights. */
+/* Prediction alone takes less than training, and eight more layers of a chain less than one more of
+ * their values (they have weights, as they are and packed, and tables). */
 static void prediction_reuses_memory(void)
 {
+    const size_t value = sizeof(float) * 8 * 4 * 32 * 32;
     size_t needed[2];
-    size_t weights[2];
     for (int i = 0; i < 2; i++) {
         cvn_net *net = cvn_create(NULL);
         cvn_node x = cvn_input(net, 4, 32, 32);
         for (int k = 0; k < (i ? 12 : 4); k++) x = cvn_relu(net, cvn_conv2d(net, x, 4, 3, 1, 1));
         needed[i] = cvn_memory_needed(net, 8, CVN_INFER);
-        weights[i] = cvn_parameters(net) * sizeof(float);
         CHECK(needed[i] > 0 && needed[i] < cvn_memory_needed(net, 8, CVN_TRAIN));
         cvn_destroy(net);
     }
-    CHECKF(needed[1] <= needed[0] + 2 * (weights[1] - weights[0]) + 16384, "%lu and %lu bytes",
-           (unsigned long)needed[0],
+    CHECKF(needed[1] < needed[0] + value, "%lu and %lu bytes", (unsigned long)needed[0],
            (unsigned long)needed[1]);
 }
 
@@ -896,6 +897,127 @@ static void training_has_the_same_bits(void)
         }
         free(first);
     }
+}
+
+/* ---- the helpers ---- */
+
+typedef struct tally { int *runs; int workers, wrong; double work; } tally;
+
+static void tally_part(void *context, int begin, int end, int worker)
+{
+    tally *t = (tally *)context;
+    volatile double x = 0;
+    if (worker < 0 || worker >= t->workers || begin >= end) t->wrong = 1;
+    for (int i = begin; i < end; i++) {
+        t->runs[i]++;               /* twice at a time is a race that the thread sanitizer sees */
+        for (int k = 0; k < t->work; k++) x += k;
+    }
+}
+
+/* Each task once, whether the helpers are awake, asleep, or late; workers within bounds. */
+static void helpers_take_each_task_once(void)
+{
+    static int runs[101];
+    for (int threads = 1; threads <= 5; threads++) {
+        cvn_desc desc = cvn_desc_defaults();
+        cvn_net *net;
+        tally t;
+        desc.threads = threads;
+        net = cvn_create(&desc);
+        test_case("%d threads", threads);
+        t.runs = runs;
+        t.workers = threads;
+        for (int round = 0; round < 400; round++) {
+            const int tasks = round % 101;
+            const double begin = cvni_seconds();
+            memset(runs, 0, sizeof runs);
+            t.wrong = 0;
+            t.work = round % 3 * 100;
+            cvni_parallel_for(net, tasks, 1e9, tally_part, &t);
+            for (int i = 0; i < 101; i++) CHECK(runs[i] == (i < tasks));
+            CHECK(!t.wrong);
+            while (round % 50 == 0 && fabs(cvni_seconds() - begin) < 1e-3) { }  /* they sleep */
+        }
+        cvn_destroy(net);
+    }
+}
+
+static void *plain_alloc(void *user, size_t size) { (void)user; return malloc(size); }
+static void plain_free(void *user, void *pointer) { (void)user; free(pointer); }
+
+static void tally_net(void *context, int begin, int end, int worker)
+{
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        cvn_desc desc = cvn_desc_defaults();
+        int runs[40] = { 0 };
+        tally t;
+        cvn_net *net;
+        desc.threads = 3;
+        desc.allocator.alloc = plain_alloc;
+        desc.allocator.free = plain_free;
+        net = cvn_create(&desc);
+        t.runs = runs;
+        t.workers = 3;
+        t.wrong = 0;
+        t.work = 10;
+        for (int round = 0; round < 20; round++) cvni_parallel_for(net, 40, 1e9, tally_part, &t);
+        for (int k = 0; k < 40; k++) t.wrong |= runs[k] != 20;
+        ((int *)context)[i] = t.wrong ? -1 : 1;
+        cvn_destroy(net);
+    }
+}
+
+/* Nets come and go, on several threads at once, and inside a parallel region of the caller. */
+static void helpers_of_many_nets(void)
+{
+    cvn_desc desc = cvn_desc_defaults();
+    cvn_net *net;
+    int right[12] = { 0 };
+    desc.threads = 4;
+    net = cvn_create(&desc);
+    cvni_parallel_for(net, 12, 1e9, tally_net, right);
+    for (int i = 0; i < 12; i++) CHECK(right[i] == 1);
+    cvn_destroy(net);
+#ifdef CVNI_OPENMP
+    int i;
+    memset(right, 0, sizeof right);
+    #pragma omp parallel for num_threads(3)
+    for (i = 0; i < 12; i++) tally_net(right, i, i + 1, 0);
+    for (i = 0; i < 12; i++) CHECK(right[i] == 1);
+#endif
+}
+
+/* A forked process has no helpers: it does the work itself, and does not wait for them at the end. */
+static void helpers_and_fork(void)
+{
+#ifdef CVNI_CREW
+    int right = 0, status = -1;
+    cvn_desc desc = cvn_desc_defaults();
+    int runs[40] = { 0 };
+    cvn_net *net;
+    tally t;
+    pid_t child;
+    desc.threads = 3;
+    net = cvn_create(&desc);
+    t.runs = runs;
+    t.workers = 3;
+    t.wrong = 0;
+    t.work = 10;
+    cvni_parallel_for(net, 40, 1e9, tally_part, &t);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        cvni_parallel_for(net, 40, 1e9, tally_part, &t);
+        for (int i = 0; i < 40; i++) right += runs[i] == 2;
+        cvn_destroy(net);
+        _exit(right == 40 ? 0 : 1);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    cvn_destroy(net);
+#else
+    SKIP("no helpers in this build");
+#endif
 }
 
 /* ================================================================================================
@@ -1394,6 +1516,9 @@ int main(void)
     RUN(resize_refused);
     RUN(share);
     RUN(training_has_the_same_bits);
+    RUN(helpers_take_each_task_once);
+    RUN(helpers_of_many_nets);
+    RUN(helpers_and_fork);
     RUN(tied_weights);
     RUN(gradient_pushed_in);
     RUN(freeze);

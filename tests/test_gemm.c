@@ -10,9 +10,10 @@
 #else
     #define SIZES 16
 #endif
+#define TABLES 5
 #define GUARD 12345.0f
 
-static const char *const tables[] = { "c", "avx2", "avx512" };
+static const char *const tables[] = { "c", "avx2", "avx512", "neon", "wasm" };
 static uint32_t random_state = 1;
 
 static float random_value(void)
@@ -86,7 +87,7 @@ static void check_tile(const cvni_kernels *kern, int rows, int cols, int k, int 
 static void tiles(void)
 {
     static const int depth[] = { 0, 1, 2, 7, 33 };
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < TABLES; i++) {
         const cvni_kernels *kern = cvni_find_kernels(tables[i]);
         if (!kern) continue;
         test_case("%s", tables[i]);
@@ -113,7 +114,7 @@ static void check_dots(const cvni_kernels *kern, int rows, int cols, int n)
         for (int c = 0; c < cols; c++) b[c * step + q] = NAN;
     }
     out[cols * CVNI_DOTS_ROWS] = GUARD;
-    kern->dots(rows, cols, n, a, step, b, step, out);
+    kern->line_dots(rows, cols, n, a, step, b, step, out);
     for (int c = 0; c < cols; c++) {
         for (int r = 0; r < rows; r++) {
             double sum = 0;
@@ -168,7 +169,7 @@ static void check_pack(const cvni_kernels *kern, int turn, int lines, int k, int
 
 static void packing(void)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < TABLES; i++) {
         const cvni_kernels *kern = cvni_find_kernels(tables[i]);
         if (!kern) continue;
         test_case("%s", tables[i]);
@@ -280,7 +281,7 @@ static void products(void)
                                     { 97, 145, 300 }, { 600, 50, 20 }, { 40, 1030, 33 },
                                     { 9, 48, 1 },    { 25, 64, 513 },  { 512, 16, 40 },
                                     { 150, 1100, 9 } };
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < TABLES; i++) {
         if (!cvni_find_kernels(tables[i])) continue;
         for (int s = 0; s < SIZES; s++) {
             for (int form = 0; form < 8; form++) {
@@ -321,7 +322,7 @@ static void parts(void)
     p.b = some_floats(p.n * p.k);
     whole = some_floats(p.m * (p.n + 1));
     part = some_floats(p.m * (p.n + 1));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < TABLES; i++) {
         const cvni_kernels *kern = cvni_find_kernels(tables[i]);
         void *scratch;
         cvni_gemm g = gemm_of(&p, part);

@@ -779,11 +779,11 @@ static const char *kernels(void)
 
 int main(void)
 {
-    static const char *const tables[] = { "c", "avx2", "avx512" };
+    static const char *const tables[] = { "c", "avx2", "avx512", "neon", "wasm" };
     const char *best;
     RUN(test_schedules);
     best = kernels();
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         isa = tables[i];
         if (!kernels()[0]) {
             printf("  skipped: this CPU or build has no kernels \"%s\"\n", isa);
