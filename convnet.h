@@ -2431,7 +2431,7 @@ typedef struct cvni_tile {
     const float *a, *b;
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
-    ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile */
+    ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile; or 0 */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
@@ -5975,28 +5975,23 @@ static int cvni_is_dots(const cvni_kernels *kern, const cvni_gemm *g)
            cvni_is_plain(few) && (few->k_step == 1 || few->line_step == 1) && dots < tiles;
 }
 
-/* A tile of dots into C from row i, column j on; turned: the dots' rows are columns of C. */
-static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols, int turned,
-                            int add, int last, const float *dots)
+/* A tile of dots into c; r_step, c_step: floats from one of its rows, columns to the next. */
+static void cvni_dots_store(int rows, int cols, const float *dots, int add, float *c,
+                            ptrdiff_t r_step, ptrdiff_t c_step)
 {
-    const ptrdiff_t r_step = turned ? 1 : g->ldc;
-    const ptrdiff_t c_step = turned ? g->ldc : 1;
-    const float *m_bias = last && g->row_bias ? g->row_bias + i : NULL;
-    const float *n_bias = last && g->col_bias ? g->col_bias + j : NULL;
-    const float *r_bias = turned ? n_bias : m_bias;
-    const float *c_bias = turned ? m_bias : n_bias;
-    float *to = g->c + i * g->ldc + j;
-    for (int c = 0; c < cols; c++, to += c_step, dots += CVNI_DOTS_ROWS) {
-        for (int r = 0; r < rows; r++) {
-            float v = dots[r];
-            if (add) v += to[r * r_step];
-            if (r_bias) v += r_bias[r];
-            if (c_bias) v += c_bias[c];
-            if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
-            if (last && g->most > 0 && v > g->most) v = g->most;
-            to[r * r_step] = v;
-        }
-    }
+    for (int j = 0; j < cols; j++, c += c_step, dots += CVNI_DOTS_ROWS)
+        for (int i = 0; i < rows; i++) c[i * r_step] = add ? c[i * r_step] + dots[i] : dots[i];
+}
+
+/* Bias and activation of a part of C. */
+static void cvni_gemm_finish(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                             int ns)
+{
+    if (g->row_bias || g->col_bias || g->activate)
+        kern->finish(ms, ns, g->c + m0 * g->ldc + n0, g->ldc, g->row_bias ? g->row_bias + m0 : NULL,
+                     g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
+    for (int i = 0; i < ms && g->most > 0; i++)
+        cvni_at_most(kern, ns, g->most, g->c + (m0 + i) * g->ldc + n0);
 }
 
 /* One block of C. Sums are over chunks of k that depend on the whole product alone. */
@@ -6009,6 +6004,8 @@ static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int i0 = turned ? n0 : m0;
     const int i1 = i0 + (turned ? ns : ms);
     const int j0 = turned ? m0 : n0;
+    const ptrdiff_t i_step = turned ? 1 : g->ldc;
+    const ptrdiff_t j_step = turned ? g->ldc : 1;
     const int count = turned ? ms : ns;
     const int cols = cvni_ceil_div(count, cvni_ceil_div(count, kern->dots_cols));
     const int depth = cvni_max(CVNI_DOTS_KC, CVNI_DOTS_FLOATS / cvni_min(g->m, g->n));
@@ -6028,14 +6025,15 @@ static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                 const int c = cvni_min(cols, count - j);
                 for (int i = part; i < end; i += CVNI_DOTS_ROWS) {
                     const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
-                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
-                               b + j * b_step, b_step, dots);
-                    cvni_dots_store(g, turned ? j0 + j : i, turned ? i : j0 + j, rows, c, turned,
-                                    g->add || k > 0, k + ks == g->k, dots);
+                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k,
+                                    many->line_step, b + j * b_step, b_step, dots);
+                    cvni_dots_store(rows, c, dots, g->add || k > 0,
+                                    g->c + i * i_step + (j0 + j) * j_step, i_step, j_step);
                 }
             }
         }
     }
+    cvni_gemm_finish(kern, g, m0, ms, n0, ns);
 }
 
 /* k of a chunk: equal ones of at most CVNI_KC. */
@@ -6075,12 +6073,7 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                                         rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
-            if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
-                             g->row_bias ? g->row_bias + i : NULL,
-                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
-            for (int r = 0; r < rows && k0 + ks == g->k && g->most > 0; r++)
-                cvni_at_most(kern, ns, g->most, g->c + (i + r) * g->ldc + n0);
+            if (k0 + ks == g->k) cvni_gemm_finish(kern, g, i, rows, n0, ns);
         }
     }
 }
@@ -17055,7 +17048,7 @@ static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width
         for (int i = 0; i < m; i += kern->dots_cols) {
             const int cols = cvni_min(kern->dots_cols, m - i);
             kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
-                       h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
+                            h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
             for (int c = 0; c < cols; c++)
                 memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
                        (size_t)rows * sizeof(float));
@@ -27000,7 +26993,7 @@ static void cvni_dots_c(const cvni_dots *t)
 }
 
 static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
-                        const float *b, ptrdiff_t b_step, float *out)
+                             const float *b, ptrdiff_t b_step, float *out)
 {
     for (int c = 0; c < cols; c++)
         for (int r = 0; r < rows; r++)
@@ -27723,8 +27716,8 @@ static void cvni_dots_avx2(const cvni_dots *t)
 
 /* Eight k of four lines times two; s[4*column + row]. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1, __m256 a2,
-                                                   __m256 a3, __m256 b0, __m256 b1)
+static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1,
+                                                        __m256 a2, __m256 a3, __m256 b0, __m256 b1)
 {
     s[0] = _mm256_fmadd_ps(a0, b0, s[0]);
     s[1] = _mm256_fmadd_ps(a1, b0, s[1]);
@@ -27739,27 +27732,30 @@ static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, 
 /* Lines that are missing are others again. */
 CVNI_TARGET("avx2,fma")
 static void cvni_line_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
-                           const float *b, ptrdiff_t b_step, float *out)
+                                const float *b, ptrdiff_t b_step, float *out)
 {
     const float *p1 = rows > 1 ? a + a_step : a;
     const float *p2 = rows > 2 ? a + 2 * a_step : a;
     const float *p3 = rows > 3 ? a + 3 * a_step : a;
-    const float *q = cols > 1 ? b + b_step : b;
+    const float *q = b + b_step;
     const __m256 zero = _mm256_setzero_ps();
     __m256 s[8] = { zero, zero, zero, zero, zero, zero, zero, zero };
     int i = 0;
+    for (int r = 0; r < rows && cols == 1; r++) out[r] = cvni_dot_avx2(n, a + r * a_step, b);
+    if (cols == 1) return;
     for (; n - i >= 8; i += 8)
         cvni_line_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
-                            _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
-                            _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
+                                 _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
+                                 _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
     if (i < n) {
         const __m256i mask = cvni_tail_avx2(n - i);
-        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(p1 + i, mask),
-                            _mm256_maskload_ps(p2 + i, mask), _mm256_maskload_ps(p3 + i, mask),
-                            _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
+        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask),
+                                 _mm256_maskload_ps(p1 + i, mask), _mm256_maskload_ps(p2 + i, mask),
+                                 _mm256_maskload_ps(p3 + i, mask), _mm256_maskload_ps(b + i, mask),
+                                 _mm256_maskload_ps(q + i, mask));
     }
     _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
-    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
+    _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -28625,6 +28621,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
+    const int fetch = vectors == 3 && ahead != 0;
     const float *a = t->a;
     const float *row = t->b;
     const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
@@ -28638,7 +28635,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
         const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
         if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        if (vectors > 2) {
+        if (fetch) {
             _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
             _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
             _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
@@ -29039,8 +29036,8 @@ static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_line_dots_column_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
-                                                       __m512 a3, __m512 b)
+static CVNI_ALWAYS_INLINE void cvni_lines_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
+                                                 __m512 a3, __m512 b)
 {
     s[0] = _mm512_fmadd_ps(a0, b, s[0]);
     s[1] = _mm512_fmadd_ps(a1, b, s[1]);
@@ -29052,8 +29049,8 @@ static CVNI_ALWAYS_INLINE void cvni_line_dots_column_avx512(__m512 s[4], __m512 
  * a that are missing are others again. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, int n, const float *a,
-                                                     ptrdiff_t a_step, const float *b,
-                                                     ptrdiff_t b_step, float *out)
+                                                          ptrdiff_t a_step, const float *b,
+                                                          ptrdiff_t b_step, float *out)
 {
     const float *p1 = rows > 1 ? a + a_step : a;
     const float *p2 = rows > 2 ? a + 2 * a_step : a;
@@ -29074,18 +29071,16 @@ static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, in
             _mm_prefetch((const char *)(p2 + 256), _MM_HINT_T0);
             _mm_prefetch((const char *)(p3 + 256), _MM_HINT_T0);
         }
-        cvni_line_dots_column_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
+        cvni_lines_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
         if (cols > 1)
-            cvni_line_dots_column_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
+            cvni_lines_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
         if (cols > 2)
-            cvni_line_dots_column_avx512(s + 8, a0, a1, a2, a3,
-                                    _mm512_maskz_loadu_ps(m, b + 2 * b_step));
-        if (cols > 3) cvni_line_dots_column_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
+            cvni_lines_avx512(s + 8, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + 2 * b_step));
+        if (cols > 3) cvni_lines_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
         if (cols > 4)
-            cvni_line_dots_column_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
+            cvni_lines_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
         if (cols > 5)
-            cvni_line_dots_column_avx512(s + 20, a0, a1, a2, a3,
-                                    _mm512_maskz_loadu_ps(m, q + 2 * b_step));
+            cvni_lines_avx512(s + 20, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + 2 * b_step));
     }
     _mm_storeu_ps(out, cvni_totals_avx512(s));
     if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx512(s + 4));
@@ -29097,9 +29092,11 @@ static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, in
 
 CVNI_TARGET("avx512f")
 static void cvni_line_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
-                             const float *b, ptrdiff_t b_step, float *out)
+                                  const float *b, ptrdiff_t b_step, float *out)
 {
-    if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    if (cols == 1 && n >= 256) {        /* memory is the limit, and likes one stream */
+        for (int r = 0; r < rows; r++) out[r] = cvni_dot_avx512(n, a + r * a_step, b);
+    } else if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
     else if (cols == 2) cvni_line_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
     else if (cols == 3) cvni_line_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
     else if (cols == 4) cvni_line_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
