@@ -2195,11 +2195,10 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
- * kernels. clang has nothing of the kind. */
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_HOT __attribute__((optimize("O3")))
-    #define CVNI_HOT_SQRT __attribute__((optimize("O3", "no-math-errno")))  /* sqrtf too becomes
-                                                                             * a vector's */
+    #define CVNI_HOT_SQRT __attribute__((optimize("O3", "no-math-errno")))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
@@ -21967,8 +21966,8 @@ static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out
     }
 }
 
-/* Pixels [begin, end) of the row, all of which have their four neighbours inside; in: bytes or
- * floats, for one of them is NULL wherever this is expanded. */
+/* Pixels [begin, end) of the row, all of which have their four neighbours inside. One of bytes and
+ * floats, the plane, is NULL: constant where this is expanded. */
 static CVNI_ALWAYS_INLINE void cvni_warp_plane(const cvni_warp *p, const unsigned char *bytes,
                                                const float *floats, int begin, int end, float *out)
 {
@@ -26901,33 +26900,6 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
-static CVNI_ALWAYS_INLINE void cvni_sgd_body(int n, const float f[5],
-                                             const float *CVNI_RESTRICT g, float *CVNI_RESTRICT w,
-                                             float *CVNI_RESTRICT v)
-{
-    const float lr = f[0], decay = f[1], keep = f[2], part = f[3], ahead = f[4];
-    if (!v) {
-        for (int i = 0; i < n; i++) w[i] -= lr * (g[i] + decay * w[i]);
-    } else if (ahead == 0) {
-        for (int i = 0; i < n; i++) {
-            v[i] = keep * v[i] + part * (g[i] + decay * w[i]);
-            w[i] -= lr * v[i];
-        }
-    } else {
-        for (int i = 0; i < n; i++) {
-            const float d = g[i] + decay * w[i];
-            v[i] = keep * v[i] + part * d;
-            w[i] -= lr * (d + ahead * v[i]);
-        }
-    }
-}
-
-CVNI_HOT
-static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float *v)
-{
-    cvni_sgd_body(n, f, g, w, v);
-}
-
 /* Does row h of the plane exist? */
 static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 {
@@ -26970,6 +26942,33 @@ static void cvni_stencil_side_c(const cvni_stencil *s)
             }
             cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
         }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_sgd_body(int n, const float f[5],
+                                             const float *CVNI_RESTRICT g, float *CVNI_RESTRICT w,
+                                             float *CVNI_RESTRICT v)
+{
+    const float lr = f[0], decay = f[1], keep = f[2], part = f[3], ahead = f[4];
+    if (!v) {
+        for (int i = 0; i < n; i++) w[i] -= lr * (g[i] + decay * w[i]);
+    } else if (ahead == 0) {
+        for (int i = 0; i < n; i++) {
+            v[i] = keep * v[i] + part * (g[i] + decay * w[i]);
+            w[i] -= lr * v[i];
+        }
+    } else {
+        for (int i = 0; i < n; i++) {
+            const float d = g[i] + decay * w[i];
+            v[i] = keep * v[i] + part * d;
+            w[i] -= lr * (d + ahead * v[i]);
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
 }
 
 /* Eight columns at a time: c + 8 may be more than cols. */
