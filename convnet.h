@@ -21524,9 +21524,15 @@ cvn_result cvn_data_balanced_order(const cvn_data *data, uint64_t seed, uint64_t
 #endif /* CONVNET_NO_TRAIN */
 
 /* The one place of the formula, so that all ways to a tensor give the same bits. */
-static float cvni_normalized(float value, float mean, float std)
+static CVNI_ALWAYS_INLINE float cvni_normalized(float value, float mean, float std)
 {
     return (value - mean) / (std != 0 ? std : 1.0f);
+}
+
+CVNI_HOT
+static void cvni_normalize(size_t n, float mean, float std, float *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
 }
 
 /* table[b] = (b/255 - mean)/std */
@@ -21634,12 +21640,8 @@ static void cvni_gather_augmented(void *context, int begin, int end, int worker)
         in.bytes = g->data->bytes ? g->data->bytes + s * elements : NULL;
         in.floats = g->data->bytes ? NULL : g->data->images + s * elements;
         cvni_augment(g->data->augment, b->seed, b->epoch, (uint32_t)s, &in, y);
-        for (int c = 0; in.bytes && c < g->channels; c++) {
-            const float mean = g->data->mean[c];
-            const float std = g->data->std[c];
-            float *p = y + (size_t)c * plane;
-            for (size_t j = 0; j < plane; j++) p[j] = cvni_normalized(p[j], mean, std);
-        }
+        for (int c = 0; in.bytes && c < g->channels; c++)
+            cvni_normalize(plane, g->data->mean[c], g->data->std[c], y + (size_t)c * plane);
     }
 }
 
@@ -22181,6 +22183,7 @@ static void cvni_set_pixels(float *y, int n, float value)
 }
 
 /* n pixels from offset `at` on, forwards or, mirrored, backwards. */
+CVNI_HOT
 static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrored, float *y)
 {
     if (in->bytes && mirrored) {
@@ -22289,20 +22292,34 @@ static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out
     }
 }
 
-/* Pixels [begin, end) of the row, all of which have their four neighbours inside. */
-static void cvni_warp_inside(const cvni_warp *p, int begin, int end, float *out)
+/* Pixels [begin, end) of the row, all of which have their four neighbours inside. One of bytes and
+ * floats, the plane, is NULL: constant where this is expanded. */
+static CVNI_ALWAYS_INLINE void cvni_warp_plane(const cvni_warp *p, const unsigned char *bytes,
+                                               const float *floats, int begin, int end, float *out)
 {
     const size_t w = (size_t)p->in->width;
+    const double sx = p->sx, sy = p->sy, step_x = p->step_x, step_y = p->step_y;
     for (int x = begin; x < end; x++) {
-        const double sx = p->sx + x * p->step_x;
-        const double sy = p->sy + x * p->step_y;
-        const int x0 = (int)sx;
-        const int y0 = (int)sy;
-        const size_t at = p->plane + (size_t)y0 * w + (size_t)x0;
-        out[x] = cvni_warp_mix(cvni_warp_pixel(p->in, at), cvni_warp_pixel(p->in, at + 1),
-                               cvni_warp_pixel(p->in, at + w), cvni_warp_pixel(p->in, at + w + 1),
-                               (float)(sy - y0), (float)(sx - x0));
+        const double u = sx + x * step_x;
+        const double v = sy + x * step_y;
+        const int x0 = (int)u;
+        const int y0 = (int)v;
+        const size_t at = (size_t)y0 * w + (size_t)x0;
+        const float fx = (float)(u - x0);
+        const float fy = (float)(v - y0);
+        if (bytes)
+            out[x] = cvni_warp_mix(bytes[at], bytes[at + 1], bytes[at + w], bytes[at + w + 1], fy,
+                                   fx);
+        else
+            out[x] = cvni_warp_mix(floats[at], floats[at + 1], floats[at + w], floats[at + w + 1],
+                                   fy, fx);
     }
+}
+
+static void cvni_warp_inside(const cvni_warp *p, int begin, int end, float *out)
+{
+    if (p->in->bytes) cvni_warp_plane(p, p->in->bytes + p->plane, NULL, begin, end, out);
+    else cvni_warp_plane(p, NULL, p->in->floats + p->plane, begin, end, out);
 }
 
 /* Narrows [*begin, *end) to those x with 0 <= s + x*step < size - 1. The margin above is larger
@@ -22475,6 +22492,12 @@ static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
     }
 }
 
+CVNI_HOT
+static void cvni_scale_pixels(size_t n, float factor, float *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] *= factor;
+}
+
 /* The geometry of a draw, by the one bilinear warp. */
 static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
                           const cvni_augment_key *key, const cvni_image *in, float *out)
@@ -22487,7 +22510,7 @@ static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
     p.to_edge = d->cropped;
     if (a->elastic != 0) cvni_warp_elastic(d, a, key, &p, out);
     else cvni_warp_image(d, &p, out);
-    for (size_t i = 0; in->bytes && i < n; i++) out[i] *= 1.0f / 255.0f;
+    if (in->bytes) cvni_scale_pixels(n, 1.0f / 255.0f, out);
 }
 
 /* Saturation and hue of the pixels of three planes. In the hexcone channel c of a pixel at the
