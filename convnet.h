@@ -2194,7 +2194,8 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
  * kernels. clang has nothing of the kind. */
 #if defined(__GNUC__) && !defined(__clang__)
-    #define CVNI_HOT __attribute__((optimize("O3")))
+    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", \
+                                             "vect-cost-model=dynamic", "unswitch-loops")))
 #else
     #define CVNI_HOT
 #endif
