@@ -2197,8 +2197,11 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
  * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
 #if defined(__GNUC__) && !defined(__clang__)
-    #define CVNI_HOT __attribute__((optimize("O3")))
-    #define CVNI_HOT_SQRT __attribute__((optimize("O3", "no-math-errno")))
+    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", \
+                                             "vect-cost-model=dynamic", "unswitch-loops")))
+    #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
+                                                  "vect-cost-model=dynamic", "unswitch-loops", \
+                                                  "no-math-errno")))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
