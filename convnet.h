@@ -7954,8 +7954,12 @@ static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
     return f;
 }
 
-/* Lines of the next dots of those left: 3 and 3 rather than 4 and 2. */
-static int cvni_dots_lines(int left) { return left < 4 ? left : left == 5 || left == 6 ? 3 : 4; }
+/* Lines of the next dots of those left. AVX-512: 3 and 3 rather than 4 and 2; others take pairs. */
+static int cvni_dots_lines(const cvni_kernels *kern, int left)
+{
+    if (kern->unit == 16 && (left == 5 || left == 6)) return 3;
+    return cvni_min(left, 4);
+}
 
 /* One task at work: its part of the scratch and what its frame holds. */
 typedef struct cvni_dw_task {
@@ -8199,7 +8203,7 @@ static void cvni_planes_products(cvni_dw_task *t, float *to, float *bias)
     dots.b = t->frame;
     dots.ld = c->K;
     for (int m = 0; m < t->filters; m += dots.lines) {
-        dots.lines = cvni_dots_lines(t->filters - m);
+        dots.lines = cvni_dots_lines(kern, t->filters - m);
         cvni_copy_flat(t, &f, m, dots.lines);
         for (int i = 0; bias && i < dots.lines; i++)
             bias[m + i] += kern->sum(dots.n, t->copy + i * t->f.line);
