@@ -9015,24 +9015,25 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
-/* Tiles of a task or a round: as many in each, fewer where there are many channels. */
-static int cvni_wino_group(const cvni_wino *w)
+/* Tiles of a task or a round at most: fewer where there are many channels, no more of a smaller
+ * batch than of the one planned. */
+static int cvni_wino_most(const cvni_wino *w)
 {
     const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
     const int cache = w->by_filters ? CVNI_WINO_ROUND : CVNI_WINO_CACHE;
     const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
     const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
                                    : cvni_min(cvni_max(fit, 32), 96);
-    return cvni_ceil_div(w->tiles, cvni_ceil_div(w->tiles, most));
+    return cvni_min(most, w->tiles);
 }
 
 static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                             cvni_conv_needs *n)
 {
     const cvni_wino w = cvni_wino_of(c, pass);
-    const int group = cvni_wino_group(&w);
-    const ptrdiff_t v = cvni_wino_plane(net->k, group, w.in.pitch);
-    const ptrdiff_t m = cvni_wino_plane(net->k, group, w.by_filters && pass != CVNI_WEIGHTS
+    const int most = cvni_wino_most(&w);
+    const ptrdiff_t v = cvni_wino_plane(net->k, most, w.in.pitch);
+    const ptrdiff_t m = cvni_wino_plane(net->k, most, w.by_filters && pass != CVNI_WEIGHTS
                                                            ? CVNI_WINO_WIDE : w.out.pitch);
     const size_t points = CVNI_WINO_POINTS * sizeof(float);
     n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
@@ -9051,17 +9052,13 @@ static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pa
 static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     cvni_wino w = cvni_wino_of(&j->c, pass);
+    int groups = cvni_ceil_div(w.tiles, cvni_wino_most(&w));
+    if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
-    w.group = cvni_wino_group(&w);
-    if (w.by_filters) {
-        cvni_wino_rounds(&w, cost);
-    } else {
-        const int want = cvni_ceil_div(j->net->threads, j->c.G);
-        const int groups = cvni_round_up(cvni_ceil_div(w.tiles, w.group), want);
-        w.group = cvni_ceil_div(w.tiles, groups);
-        cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
-                          cvni_wino_tile_part, &w);
-    }
+    w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
+    if (w.by_filters) cvni_wino_rounds(&w, cost);
+    else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
+                           cvni_wino_tile_part, &w);
 }
 
 static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cvni_wino_needs,

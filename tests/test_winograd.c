@@ -223,7 +223,7 @@ static void errors(void)
 
 static void inference(void)
 {
-    static const int shapes[][3] = { { 20, 13, 30 }, { 170, 9, 140 } };
+    static const int shapes[][3] = { { 20, 21, 30 }, { 170, 21, 140 } };
     for (int i = 0; i < 4; i++) {
         const int *const s = shapes[i % 2];
         const int n = s[0] * s[1] * s[1];
