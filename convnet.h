@@ -2435,6 +2435,7 @@ typedef struct cvni_tile {
     ptrdiff_t a_line, a_k;      /* floats from row to row, k to k */
     ptrdiff_t b_k;              /* columns are neighbours */
     ptrdiff_t ahead;            /* from b to what comes next: to be fetched meanwhile; or 0 */
+    int fetch;                  /* vectors of it for each k; 0: three */
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
@@ -5941,6 +5942,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
     t.k = ks;
     t.add = add;
     t.ldc = g->ldc;
+    t.fetch = ms > 2 * kern->mr ? 1 : ms > kern->mr ? 2 : 3;    /* a panel with the first tiles */
     for (int j = 0; j < ns; j += t.cols) {
         t.cols = ns - j == last ? last : cvni_min(kern->nr, ns - last - j);
         t.b = cvni_panel_at(b, j, &b_line, &t.b_k);
@@ -5948,7 +5950,8 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
+            t.ahead = kern->nr + i / kern->mr * t.fetch * kern->unit;
+            if (!far || t.ahead >= 2 * kern->nr || g->n - n0 - j < 2 * kern->nr) t.ahead = 0;
             kern->gemm_tile(&t);
         }
     }
@@ -28648,7 +28651,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
-    const int fetch = vectors == 3 && ahead != 0;
+    const int fetch = vectors < 3 || ahead == 0 ? 0 : t->fetch > 0 ? t->fetch : 3;
     const float *a = t->a;
     const float *row = t->b;
     const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
@@ -28662,11 +28665,9 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
         const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
         if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
-        if (fetch) {
-            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
-        }
+        if (fetch > 0) _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        if (fetch > 1) _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+        if (fetch > 2) _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
         cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
         cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
         cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
