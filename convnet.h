@@ -65,8 +65,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>winograd >>depthwise
- *                     >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
+ *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
  *                     >>parameter >>attention >>recurrent >>resize
@@ -2178,26 +2178,32 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
     #define CVNI_ALWAYS_INLINE inline __attribute__((always_inline))
+    #define CVNI_FETCH(p) __builtin_prefetch(p)
     #define CVNI_VECTOR4 1                      /* 16-byte vector types: SSE2, NEON, WASM SIMD, or
                                                  * emulated */
 #elif defined(_MSC_VER)
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT __restrict
     #define CVNI_ALWAYS_INLINE __forceinline
+    #define CVNI_FETCH(p) ((void)(p))
 #else
     #define CVNI_PRINTF(text, first)
     #define CVNI_RESTRICT
     #define CVNI_ALWAYS_INLINE
+    #define CVNI_FETCH(p) ((void)(p))
 #endif
 
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
- * kernels. clang has nothing of the kind. */
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", \
                                              "vect-cost-model=dynamic", "unswitch-loops")))
+    #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", "no-math-errno", \
+                                                  "vect-cost-model=dynamic", "unswitch-loops")))
 #else
     #define CVNI_HOT
+    #define CVNI_HOT_SQRT
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
@@ -2420,7 +2426,7 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `unit`. */
+ * mr rows of a are read, and columns of b up to a multiple of `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -2431,6 +2437,19 @@ typedef struct cvni_tile {
     float *c;
     ptrdiff_t ldc;
 } cvni_tile;
+
+/* Products of rows of two images: out[i*ld + j] += sum over n, r, p of
+ * a[i*a_line + n*a_image + r*a_row + p] * b[at[j] + n*b_image + r*b_row + p],
+ * i < lines <= 4, j < count <= 6, n < images, r < rows, p < width. Nothing else is read. */
+typedef struct cvni_dots {
+    int lines, count;
+    int images, rows, width;
+    const float *a, *b;
+    ptrdiff_t a_line, a_image, a_row, b_image, b_row;
+    const ptrdiff_t *at;
+    float *out;
+    ptrdiff_t ld;
+} cvni_dots;
 
 /* Rows of finished sums: y[i*y_step + j] = f(p[i*p_step + j] + bias (+ y)), i < rows, j < n;
  * f: relu below, or x where slope is 1. */
@@ -2458,14 +2477,16 @@ typedef struct cvni_lines {
 /* M: B^T, A^T, A, G, G^T. */
 enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_WINO_TAPS_GRAD };
 
-/* One filter over a plane, from a frame of it (>>depthwise):
+/* One filter over a plane (>>depthwise). In general from a frame of it:
  *   y[r*ldy + c] (+)= act(bias + sum over t of w[t]*x[at[t] + r*pitch + c])
- * Of a row of x, columns up to a multiple of a vector are read. */
+ * where of a row of x columns up to a multiple of a vector are read. Or, `side` not 0, from the
+ * plane x [H, W] itself, which zeros surround:
+ *   y[r*ldy + c] (+)= act(bias + sum over i, k of w[i*side + k]*x[r + i - top][c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int taps;
-    int dense;                  /* side of a square of taps, at[t] = at[t % dense] +
-                                 * t/dense*pitch; or 0 */
+    int side;
+    int H, W, top, left;
+    int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
     const float *x, *w;         /* w: [taps] */
     const int *at;              /* [taps] */
@@ -2475,13 +2496,20 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+#define CVNI_DOTS_ROWS 4
+#define CVNI_DOTS_COLS 6
+
 /* The table of kernels: leaves without threads, one table an instruction set. n counts floats. */
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
+    int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
+    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j], i < mr; cols: multiple of unit */
+    void (*tile_turned)(const cvni_tile *t, const int *row, const int *at);
     /* bias, sum and activation on the way to an image */
     void (*store_rows)(const cvni_store *s);
     /* out[k*width + i] = p[i*step + k], i < lines */
@@ -2489,7 +2517,15 @@ typedef struct cvni_kernels {
     /* out[k*width + i] = p[k*step + i] */
     void (*pack_columns)(int lines, int k, const float *p, ptrdiff_t step, int width, float *out);
     void (*wino[5])(const cvni_lines *s);
+    /* c[rows x cols] += row_bias, col_bias (or NULL); then leaky relu where activate */
+    void (*finish)(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                   const float *col_bias, int activate, float slope);
     float (*dot)(int n, const float *a, const float *b);
+    void (*dots)(const cvni_dots *t);
+    /* out[c*CVNI_DOTS_ROWS + r] = dot of a + r*a_step, b + c*b_step; r < rows <= CVNI_DOTS_ROWS,
+     * c < cols <= dots_cols */
+    void (*line_dots)(int rows, int cols, int n, const float *a, ptrdiff_t a_step, const float *b,
+                 ptrdiff_t b_step, float *out);
     /* y += alpha*x */
     void (*axpy)(int n, float alpha, const float *x, float *y);
     float (*sum)(int n, const float *x);
@@ -2503,6 +2539,7 @@ typedef struct cvni_kernels {
     /* x > 0 ? x : slope*x */
     void (*relu)(int n, float slope, const float *x, float *y);
     void (*relu_grad)(int n, float slope, const float *y, const float *dy, float *dx, int add);
+    int side;                   /* largest one that both of these take */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -2523,6 +2560,10 @@ typedef struct cvni_kernels {
     /* one step of Adam; f: cvni_adam_range. most: largest v so far, or NULL */
     void (*adam)(int n, const float f[8], const float *g, float *w, float *m, float *v,
                  float *most);
+    /* one step of SGD; f: cvni_sgd_range. v: momentum, or NULL */
+    void (*sgd)(int n, const float f[5], const float *g, float *w, float *v);
+    /* cvni_philox of 16 counters one after the other, the first word counting */
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64]);
 } cvni_kernels;
 
 struct cvn_net {
@@ -2797,15 +2838,21 @@ static void cvni_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
+static void cvni_random_counter(unsigned stream, uint64_t step, uint32_t id, uint32_t index,
+                                uint32_t counter[4])
+{
+    counter[0] = index;
+    counter[1] = id;
+    counter[2] = (uint32_t)step;
+    counter[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+}
+
 /* Four random words of a stream: number `index` of place `id` (layer, parameter, sample) at
  * `step`. */
 static void cvni_random4(uint64_t seed, unsigned stream, uint64_t step, uint32_t id, uint32_t index,
                          uint32_t out[4])
 {
-    out[0] = index;
-    out[1] = id;
-    out[2] = (uint32_t)step;
-    out[3] = ((uint32_t)(step >> 32) & 0x0FFFFFFFu) | (uint32_t)stream << 28;
+    cvni_random_counter(stream, step, id, index, out);
     cvni_philox(out, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
@@ -3016,7 +3063,8 @@ static void cvni_new_crew(cvn_net *net)
     if (net->threads < 2 || net->desc.parallel_for) return;
     net->crew = (cvni_crew *)cvni_alloc(net, bytes);
     if (!net->crew) {
-        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads", net->threads);
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "cvn_create: no memory for %d threads",
+                        net->threads);
         return;
     }
     memset(net->crew, 0, bytes);
@@ -4191,13 +4239,12 @@ static void cvni_plan_norms(const cvni_planner *p)
     }
 }
 
-/* May layer `id` write its value where its input lies? Nobody else reads that value, now or in the
- * backward pass. */
-static int cvni_may_overwrite(const cvni_planner *p, int id)
+/* May layer `id` write its value where its input x lies? Nobody else reads that value, now or in
+ * the backward pass. */
+static int cvni_may_overwrite(const cvni_planner *p, int id, int x)
 {
     const cvn_net *net = p->net;
     const cvni_place *places = p->plan->places;
-    int x = net->layers[id].input[0];
     if (p->train && places[id].grad && net->layers[id].op->flags & CVNI_USES_X) return 0;
     for (;;) {
         const cvni_layer *l = &net->layers[x];
@@ -4345,6 +4392,16 @@ static int cvni_plan_layer_again(const cvni_planner *p, int id)
     return place->y_again != -2 && place->work_again != -2 && place->saved_again != -2;
 }
 
+/* The input that layer `id` overwrites, or 0; a sum either of its two. */
+static int cvni_plan_in_place(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    const int sum = cvni_is_add(p->net, l);
+    for (int i = 0; (sum || l->op->flags & CVNI_INPLACE) && i < 1 + sum; i++)
+        if (cvni_may_overwrite(p, id, l->input[i])) return l->input[i];
+    return 0;
+}
+
 /* A convolution or dense layer of a training plan applies the relu behind it when it stores its
  * value, if that one works in place anyway; the backward pass is the relu's own. */
 static void cvni_plan_store(const cvni_planner *p, int id)
@@ -4370,9 +4427,9 @@ static int cvni_plan_values(const cvni_planner *p)
             place->skip = 1;
             continue;
         }
-        if (place->skip || l->op->flags & CVNI_VIEW ||
-            (l->op->flags & CVNI_INPLACE && cvni_may_overwrite(p, id)))
-            p->alias[id] = place->by ? place->by : l->input[0];
+        if (place->by) p->alias[id] = place->by;
+        else if (place->skip || l->op->flags & CVNI_VIEW) p->alias[id] = l->input[0];
+        else p->alias[id] = cvni_plan_in_place(p, id);
         if (p->train && p->alias[id] && cvni_is_relu(l)) cvni_plan_store(p, id);
         place->y = cvni_plan_value(p, id, 0);
         place->work_forward = cvni_add_buffer(net, plan, cvni_work_forward(p, l), step, step);
@@ -4412,6 +4469,23 @@ static int cvni_first_gradient(const cvni_planner *p, int id)
     return p->backward[id];
 }
 
+/* The gradient of an input of `id` may lie in the same memory; of a sum that of either one. */
+static void cvni_share_gradient(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_layer *l = &net->layers[id];
+    cvni_place *places = p->plan->places;
+    const int sum = cvni_is_add(net, l);
+    for (int i = 0; (sum || l->op->flags & CVNI_INPLACE_GRAD) && i < 1 + sum; i++) {
+        const int x = l->input[i];
+        if (!places[x].grad || p->readers[x] != 1 || net->layers[x].want_grad ||
+            net->layers[x].loss_weight != 0)
+            continue;
+        places[x].dy = places[id].dy;
+        return;
+    }
+}
+
 static int cvni_plan_node_gradients(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -4439,13 +4513,7 @@ static int cvni_plan_node_gradients(const cvni_planner *p)
             plan->places[place->by].dy = place->dy;
             continue;
         }
-        /* the gradient of x may lie in the same memory */
-        if (l->op->flags & CVNI_INPLACE_GRAD && !wanted) {
-            const int x = l->input[0];
-            if (plan->places[x].grad && p->readers[x] == 1 && !net->layers[x].want_grad &&
-                net->layers[x].loss_weight == 0)
-                plan->places[x].dy = place->dy;
-        }
+        if (!wanted) cvni_share_gradient(p, id);
     }
     return 1;
 }
@@ -5548,17 +5616,25 @@ CVNI_COLD_END
  *     patches   line = output position, k = (channel, tap): the im2col matrix, never stored
  *     taps      line = (channel, tap), k = output position: its transpose
  *
- *   Every element of C is summed over k in the same order, chunks of CVNI_KC, whatever the
- *   blocking: the division into
- *   blocks, and so the number of threads, does not change a bit. source: K. Goto, R. van de Geijn,
- *   ACM TOMS 34(3) */
+ *   Where both operands lie along k and one has few lines, elements are dots instead: tiles of
+ *   lines times lines, vectors along k, nothing packed (a matrix times a vector is the case of one
+ *   line).
+ *
+ *   Every element of C is summed over k in the same order, in chunks that follow from the shape of
+ *   the whole product: the division into blocks, and so the number of threads, does not change a
+ *   bit.       source: K. Goto, R. van de Geijn, ACM TOMS 34(3)      tested: tests/test_gemm.c */
 
-#define CVNI_KC 256             /* k of a packed panel: 256 x nr floats stay in L1 */
-#define CVNI_BLOCK_M 512        /* rows of a block of C, about */
-#define CVNI_BLOCK_N 480        /* columns: so many lines of B are packed at once */
-#define CVNI_PART_M 96          /* lines of A that are packed at once; both in L2 */
-#define CVNI_NEAR 1024          /* floats from k to k of lines that are not packed, */
+#define CVNI_KC 512             /* k of a packed panel: those of A stay in L1 */
+#define CVNI_BLOCK_M 1024       /* rows of a block of C, about */
+#define CVNI_BLOCK_N 240        /* columns: so many lines of B are packed at once, */
+#define CVNI_PART_M 96          /* lines of A that are packed at once, */
+#define CVNI_PLACE_M 256        /* or read where they lie: with those of B in L2 */
+#define CVNI_NEAR 512           /* floats from k to k of lines that are not packed, */
 #define CVNI_FEW 16             /* or tiles that read them */
+#define CVNI_DOTS_KC 1024       /* k of products of lines that both lie along k, */
+#define CVNI_DOTS_FLOATS 16384  /* or more, as long as the shorter operand is no larger */
+#define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
+#define CVNI_DOTS_FEW 32        /* lines of the shorter one at most */
 #define CVNI_MAX_PANEL 64       /* largest mr, nr */
 #define CVNI_TURN 32            /* k that are turned through a buffer */
 
@@ -5619,11 +5695,14 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
     }
 }
 
-/* Zeros for the lines that a panel has too few. */
-static void cvni_pack_zeros(int lines, int ks, int width, float *out)
+static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
+
+/* Zeros for the lines that a panel has too few, as far as tiles read them. */
+static void cvni_pack_zeros(const cvni_kernels *kern, int lines, int ks, int width, float *out)
 {
-    for (int k = 0; lines < width && k < ks; k++, out += width)
-        for (int i = lines; i < width; i++) out[i] = 0;
+    const int end = width == kern->nr ? cvni_round_up(lines, kern->reads) : width;
+    for (int k = 0; lines < end && k < ks; k++, out += width)
+        for (int i = lines; i < end; i++) out[i] = 0;
 }
 
 /* The same where taps stand next to each other, up or down: such runs are turned. */
@@ -5651,7 +5730,7 @@ static void cvni_pack_runs(const cvni_kernels *kern, const cvni_operand *o, int 
         k += n;
     }
     if (lines % width == 0) return;
-    cvni_pack_zeros(lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
+    cvni_pack_zeros(kern, lines % width, ks, width, out + (ptrdiff_t)(lines - lines % width) * ks);
 }
 
 /* A plain matrix whose lines are neighbours: a few k over all panels, for a row of it is
@@ -5665,7 +5744,7 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
-            cvni_pack_zeros(n, some, width, to);
+            cvni_pack_zeros(kern, n, some, width, to);
         }
     }
 }
@@ -5728,7 +5807,7 @@ static void cvni_pack_patches(const cvni_kernels *kern, const cvni_operand *o, i
             cvni_pack_run(kern, g, &run[s], tap, g->x + c0 * g->plane, c1 - c0, taps * width,
                           to + run[s].line);
     }
-    cvni_pack_zeros(lines, ks, width, out);
+    cvni_pack_zeros(kern, lines, ks, width, out);
 }
 
 /* Lines are taps, k runs over positions: some positions of each line side by side in a buffer that
@@ -5764,7 +5843,7 @@ static void cvni_pack_taps(const cvni_kernels *kern, const cvni_operand *o, int 
         for (int i = 0; i < lines; i++)
             cvni_gather_taps(o->patches, line0 + i, run, runs, part + i * CVNI_TURN);
         kern->pack_rows(lines, n, part, CVNI_TURN, width, out);
-        cvni_pack_zeros(lines, n, width, out);
+        cvni_pack_zeros(kern, lines, n, width, out);
     }
 }
 
@@ -5790,12 +5869,10 @@ static void cvni_pack(const cvni_kernels *kern, const cvni_operand *o, int line0
         else if (o->patches) cvni_pack_patches(kern, o, line0 + i, n, k0, ks, width, out);
         else if (cvni_is_plain(o) && o->k_step == 1) {
             kern->pack_rows(n, ks, p + i * o->line_step, o->line_step, width, out);
-            cvni_pack_zeros(n, ks, width, out);
+            cvni_pack_zeros(kern, n, ks, width, out);
         } else cvni_pack_strided(o, line0 + i, n, k0, ks, width, out);
     }
 }
-
-static int cvni_round_up(int n, int unit) { return cvni_ceil_div(n, unit) * unit; }
 
 /* Lines of a block: about `aim`, whole panels, no more than there are. */
 static int cvni_block(int lines, int aim, int panel)
@@ -5809,7 +5886,11 @@ static size_t cvni_gemm_scratch(const cvni_kernels *kern, int m, int n, int k)
 {
     const size_t lines = (size_t)cvni_block(m, CVNI_PART_M, kern->mr) +
                          (size_t)cvni_block(n, CVNI_BLOCK_N, kern->nr);
-    return cvni_align(lines * (size_t)cvni_min(k, CVNI_KC) * sizeof(float));
+    const int few = cvni_min(cvni_min(m, n), CVNI_DOTS_FEW);
+    const int most = cvni_max(few * CVNI_DOTS_KC, CVNI_DOTS_FLOATS);
+    const size_t turned = (size_t)(k < most / few ? few * k : most);
+    return cvni_align(cvni_max_size(lines * (size_t)cvni_min(k, CVNI_KC), turned) *
+                      sizeof(float));
 }
 
 /* Lines of an operand as the tiles read them, panel by panel: packed, or where they lie. */
@@ -5849,21 +5930,21 @@ static cvni_panels cvni_pack_panels(const cvni_kernels *kern, const cvni_operand
     return cvni_packed_panels(packed, ks, width);
 }
 
-/* A plain matrix in place; the last lines are packed if tiles would read beyond them. unit: tiles
- * read multiples of that. */
+/* A plain matrix in place; the last lines are packed if tiles would read beyond them. reads: tiles
+ * read multiples of that; last: lines of the last panel. */
 static cvni_panels cvni_place_panels(const cvni_kernels *kern, const cvni_operand *o, int line0,
-                                     int lines, int k0, int ks, int width, int unit, float *packed)
+                                     int lines, int k0, int ks, int width, int reads, int last,
+                                     float *packed)
 {
-    const int last = cvni_last_lines(lines, width, unit);
     cvni_panels s;
     s.p = o->p + line0 * o->line_step + k0 * o->k_step;
     s.width = width;
     s.next = width * o->line_step;
     s.line = o->line_step;
     s.k = o->k_step;
-    s.edge = last % unit ? lines - last : INT_MAX;
+    s.edge = last % reads ? lines - last : INT_MAX;
     s.packed = packed;
-    if (last % unit) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
+    if (last % reads) cvni_pack(kern, o, line0 + lines - last, last, k0, ks, width, packed);
     return s;
 }
 
@@ -5895,21 +5976,9 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
-            t.ahead = i == 0 && far && ns - j >= 2 * kern->nr ? kern->nr : 0;
+            t.ahead = i == 0 && far && g->n - n0 - j >= 2 * kern->nr ? kern->nr : 0;
             kern->gemm_tile(&t);
         }
-    }
-}
-
-/* Bias and activation on a finished block, still in the cache. */
-static void cvni_gemm_store(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns)
-{
-    for (int i = 0; i < ms; i++) {
-        float *c = g->c + (m0 + i) * g->ldc + n0;
-        if (g->row_bias) kern->scale_shift(ns, 1, g->row_bias[m0 + i], c, c);
-        if (g->col_bias) kern->add(ns, c, g->col_bias + n0, c);
-        if (g->activate) kern->relu(ns, g->slope, c, c);
     }
 }
 
@@ -5920,33 +5989,126 @@ static int cvni_in_place(const cvni_operand *o, int uses)
     return cvni_is_plain(o) && o->line_step == 1 && (o->k_step <= CVNI_NEAR || uses <= CVNI_FEW);
 }
 
+/* ---- dots: both operands lie along k, one has few lines ---- */
+
+/* Whether each element is computed as the product of two lines, in vectors along k: the longer
+ * operand is then read once and in place, and no lane is wasted; what it costs is a sum over lanes
+ * for each element. Both costs are in multiply-adds of vectors; packing and summing as measured. */
+static int cvni_is_dots(const cvni_kernels *kern, const cvni_gemm *g)
+{
+    const cvni_operand *many = g->n > g->m ? &g->b : &g->a;
+    const cvni_operand *few = g->n > g->m ? &g->a : &g->b;
+    const double sums = (double)g->m * g->n;
+    const double dots = sums * g->k / kern->unit * (kern->dots_cols > 1 ? 1 : 2) + 6 * sums;
+    const double tiles = (double)cvni_round_up(g->m, 4) * cvni_ceil_div(g->n, kern->unit) * g->k +
+                         (g->b.k_step == 1 ? 0.8 * g->n * g->k : 0);
+    return cvni_min(g->m, g->n) <= CVNI_DOTS_FEW && cvni_is_plain(many) && many->k_step == 1 &&
+           cvni_is_plain(few) && (few->k_step == 1 || few->line_step == 1) && dots < tiles;
+}
+
+/* A tile of dots into C from row i, column j on; turned: the dots' rows are columns of C. */
+static void cvni_dots_store(const cvni_gemm *g, int i, int j, int rows, int cols, int turned,
+                            int add, int last, const float *dots)
+{
+    const ptrdiff_t r_step = turned ? 1 : g->ldc;
+    const ptrdiff_t c_step = turned ? g->ldc : 1;
+    const float *m_bias = last && g->row_bias ? g->row_bias + i : NULL;
+    const float *n_bias = last && g->col_bias ? g->col_bias + j : NULL;
+    const float *r_bias = turned ? n_bias : m_bias;
+    const float *c_bias = turned ? m_bias : n_bias;
+    float *to = g->c + i * g->ldc + j;
+    for (int c = 0; c < cols; c++, to += c_step, dots += CVNI_DOTS_ROWS) {
+        for (int r = 0; r < rows; r++) {
+            float v = dots[r];
+            if (add) v += to[r * r_step];
+            if (r_bias) v += r_bias[r];
+            if (c_bias) v += c_bias[c];
+            if (last && g->activate) v = v <= 0 ? (g->slope == 0 ? 0 : g->slope * v) : v;
+            to[r * r_step] = v;
+        }
+    }
+}
+
+/* One block of C. Sums are over chunks of k that depend on the whole product alone. */
+static void cvni_dots_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
+                            int ns, float *scratch)
+{
+    const int turned = g->n > g->m;
+    const cvni_operand *many = turned ? &g->b : &g->a;
+    const cvni_operand *few = turned ? &g->a : &g->b;
+    const int i0 = turned ? n0 : m0;
+    const int i1 = i0 + (turned ? ns : ms);
+    const int j0 = turned ? m0 : n0;
+    const int count = turned ? ms : ns;
+    const int cols = cvni_ceil_div(count, cvni_ceil_div(count, kern->dots_cols));
+    const int depth = cvni_max(CVNI_DOTS_KC, CVNI_DOTS_FLOATS / cvni_min(g->m, g->n));
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < g->k; k += depth) {
+        const int ks = cvni_min(depth, g->k - k);
+        const float *b = few->p + j0 * few->line_step + k * few->k_step;
+        ptrdiff_t b_step = few->line_step;
+        if (few->k_step != 1) {
+            kern->pack_rows(ks, count, b, few->k_step, ks, scratch);
+            b = scratch;
+            b_step = ks;
+        }
+        for (int part = i0; part < i1; part += CVNI_DOTS_M) {
+            const int end = cvni_min(i1, part + CVNI_DOTS_M);
+            for (int j = 0; j < count; j += cols) {
+                const int c = cvni_min(cols, count - j);
+                for (int i = part; i < end; i += CVNI_DOTS_ROWS) {
+                    const int rows = cvni_min(CVNI_DOTS_ROWS, end - i);
+                    kern->line_dots(rows, c, ks, many->p + i * many->line_step + k, many->line_step,
+                               b + j * b_step, b_step, dots);
+                    cvni_dots_store(g, turned ? j0 + j : i, turned ? i : j0 + j, rows, c, turned,
+                                    g->add || k > 0, k + ks == g->k, dots);
+                }
+            }
+        }
+    }
+}
+
+/* k of a chunk: equal ones of at most CVNI_KC. */
+static int cvni_gemm_depth(int k)
+{
+    return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
                             int ns, void *scratch)
 {
-    const int part = cvni_block(ms, CVNI_PART_M, kern->mr);
-    const int depth = cvni_min(g->k, CVNI_KC);
+    const int depth = cvni_gemm_depth(g->k);
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
+    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
     float *packed_a = (float *)scratch;
-    float *packed_b = packed_a + (ptrdiff_t)part * depth;
-    for (int k0 = 0; k0 < g->k; k0 += CVNI_KC) {
-        const int ks = cvni_min(CVNI_KC, g->k - k0);
+    float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
+    if (cvni_is_dots(kern, g)) {
+        cvni_dots_block(kern, g, m0, ms, n0, ns, packed_a);
+        return;
+    }
+    for (int k0 = 0; k0 < g->k; k0 += depth) {
+        const int ks = cvni_min(depth, g->k - k0);
         const cvni_panels b =
             b_in_place
-                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->unit, packed_b)
+                ? cvni_place_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, kern->reads,
+                                    cvni_last_lines(ns, kern->nr, kern->unit), packed_b)
                 : cvni_pack_panels(kern, &g->b, n0, ns, k0, ks, kern->nr, packed_b);
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
                 a_in_place
-                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr, packed_a)
+                    ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
+                                        rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
             cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
             if (k0 + ks == g->k && (g->row_bias || g->col_bias || g->activate))
-                cvni_gemm_store(kern, g, i, rows, n0, ns);
+                kern->finish(rows, ns, g->c + i * g->ldc + n0, g->ldc,
+                             g->row_bias ? g->row_bias + i : NULL,
+                             g->col_bias ? g->col_bias + n0 : NULL, g->activate, g->slope);
         }
     }
 }
@@ -6530,6 +6692,8 @@ struct cvni_conv_job {
     float *to;                          /* image or weights that it makes */
     int add;                            /* to += instead of to = */
     const float *weight, *bias;         /* bias: NULL for none */
+    float *bias_to;                     /* gradient of the bias that is still to be added to, or
+                                         * NULL */
     const cvni_layer *act;              /* activation on the store, or NULL; down alone */
 };
 
@@ -6770,79 +6934,11 @@ static void cvni_conv_up(cvni_conv_job *j, double cost)
     cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
 }
 
-/* Slices of the batch in the product of the weights: enough for a few threads where the product
- * itself has few blocks. They depend on the shapes alone, so the sums do not depend on the
- * threads. */
-static int cvni_conv_slices(const cvn_net *net, const cvni_conv *c)
-{
-    const cvni_blocks b = cvni_make_blocks(net->k, c->MG, c->K, 1);
-    return cvni_max(1, cvni_min(c->N, 8 / (b.rows * b.cols * c->G)));
-}
-
-static void cvni_conv_weight_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    const int blocks = j->blocks.rows * j->blocks.cols;
-    const int positions = c->OH * c->OW;
-    for (int t = begin; t < end; t++) {
-        const int slice = t / blocks / c->G;
-        const int g = t / blocks % c->G;
-        const int n0 = (int)((int64_t)c->N * slice / j->slices);
-        const int n1 = (int)((int64_t)c->N * (slice + 1) / j->slices);
-        cvni_gemm p;
-        memset(&p, 0, sizeof p);
-        p.m = c->MG;
-        p.n = c->K;
-        p.k = positions;
-        p.ldc = c->K;
-        p.c = (j->slices > 1 ? (float *)j->work + (ptrdiff_t)slice * c->M * c->K
-                             : j->to) +
-              (ptrdiff_t)g * c->MG * c->K;
-        for (int n = n0; n < n1; n++) {
-            const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
-            p.a = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), positions, 1);
-            p.b = cvni_conv_operand(c, &patches, 1);
-            p.add = n > n0 || j->slices == 1;
-            cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
-        }
-    }
-}
-
-/* to += the slices, in order; tasks are filters. */
-static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const int K = j->c.K;
-    (void)worker;
-    for (int f = begin; f < end; f++) {
-        float *dw = j->to + (ptrdiff_t)f * K;
-        for (int s = 0; s < j->slices; s++)
-            j->net->k->add(K, dw,
-                           (const float *)j->work + ((ptrdiff_t)s * j->c.M + f) * K,
-                           dw);
-    }
-}
-
-static void cvni_conv_weight(cvni_conv_job *j, double cost)
-{
-    const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    j->slices = cvni_conv_slices(net, c);
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->K,
-                                 cvni_ceil_div(2 * net->threads, j->slices * c->G));
-    cvni_parallel_for(net, j->slices * c->G * j->blocks.rows * j->blocks.cols, cost,
-                      cvni_conv_weight_part, j);
-    if (j->slices > 1)
-        cvni_parallel_for(net, c->M, (double)j->slices * c->M * c->K, cvni_conv_add_slices_part, j);
-}
-
 static int cvni_conv_gemm_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
     (void)net;
     (void)c;
-    (void)pass;
-    return CVNI_CHOSEN;
+    return pass == CVNI_WEIGHTS ? CVNI_CANNOT : CVNI_CHOSEN;
 }
 
 static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -6852,11 +6948,6 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
-    } else if (pass == CVNI_WEIGHTS) {
-        const int slices = cvni_conv_slices(net, c);
-        n->scratch = cvni_gemm_scratch(kern, c->MG, c->K, c->OH * c->OW);
-        if (slices > 1)
-            n->work = cvni_mul_size((size_t)slices * (size_t)c->M, (size_t)c->K * sizeof(float));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -6873,8 +6964,7 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
-    else if (pass == CVNI_UP) cvni_conv_up(j, cost);
-    else cvni_conv_weight(j, cost);
+    else cvni_conv_up(j, cost);
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
@@ -7068,13 +7158,15 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
                             ptrdiff_t image_step, ptrdiff_t channel_step, ptrdiff_t row_step,
                             int channels, float *out)
 {
-    const ptrdiff_t image = (ptrdiff_t)f->h.pitch * f->w.pitch;
-    for (int c = 0; c < channels; c++, x += channel_step)
-        for (int a = 0; a < f->h.phases; a++)
-            for (int b = 0; b < f->w.phases; b++, out += f->plane)
-                for (int n = 0; n < f->images; n++)
-                    cvni_frame_phase(kern, f, a, b, x + n * image_step, row_step, out + n * image);
-    cvni_zero(out, (size_t)cvni_frame_tail(f));
+    const int phases = f->h.phases * f->w.phases;
+    for (int n = 0; n < f->images; n++) {
+        float *to = out + (ptrdiff_t)n * f->h.pitch * f->w.pitch;
+        for (int c = 0; c < channels; c++)
+            for (int i = 0; i < phases; i++, to += f->plane)
+                cvni_frame_phase(kern, f, i / f->w.phases, i % f->w.phases,
+                                 x + n * image_step + c * channel_step, row_step, to);
+    }
+    cvni_zero(out + channels * phases * f->plane, (size_t)cvni_frame_tail(f));
 }
 
 /* ================================================================================================
@@ -7097,8 +7189,12 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *                                                              tested: tests/test_conv_direct.c */
 
 #define CVNI_DIRECT_K 384               /* k of a block: b of a tile stays in L1 */
-#define CVNI_DIRECT_FRAME (1 << 16)     /* floats of a frame */
-#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums */
+#define CVNI_DIRECT_K_TURNED 192
+#define CVNI_DIRECT_FRAME (1 << 15)     /* floats of a frame */
+#define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums, about, */
+#define CVNI_DIRECT_PACK 16             /* channels whose weights are packed together */
+#define CVNI_DIRECT_WEIGHTS (1 << 15)   /* floats of the weights */
+#define CVNI_DIRECT_MOST (1 << 18)      /* and of many lines */
 
 typedef struct cvni_direct {
     cvni_frame f;                       /* not cut */
@@ -7110,6 +7206,10 @@ typedef struct cvni_direct {
     int images, rows, cols;             /* most of a block of positions */
     int positions;                      /* flat ones of a block, at most */
     int chunk;                          /* channels of a frame, at most */
+    int turned;                         /* sums are [position][line] */
+    int panel;                          /* lines that the weights are packed by */
+    ptrdiff_t ld;                       /* floats from line to line of the sums, or position to
+                                         * position */
     int part, parts;                    /* lines of a task; tasks for all of them */
     int blocks_n, blocks_h, blocks_w;
 } cvni_direct;
@@ -7137,13 +7237,16 @@ static cvni_frame_axis cvni_direct_back_axis(const cvni_axis *a)
 }
 
 /* Channels of a block of k. */
-static int cvni_direct_depth(int taps) { return cvni_max(1, CVNI_DIRECT_K / taps); }
+static int cvni_direct_depth(const cvni_direct *d, int taps)
+{
+    return cvni_max(1, (d->turned ? CVNI_DIRECT_K_TURNED : CVNI_DIRECT_K) / cvni_max(1, taps));
+}
 
 /* Positions of a task: whole images, rows, or parts of rows; about so many that weights and sums
  * of a tile are read often enough. */
 static void cvni_direct_positions(cvni_direct *d)
 {
-    const int aim = cvni_min(1024, cvni_max(256, 32768 / d->lines));
+    const int aim = cvni_min(1024, cvni_max(256, CVNI_DIRECT_SUMS / d->lines));
     const int height = d->f.h.positions;
     const int width = d->f.w.positions;
     d->blocks_w = cvni_ceil_div(width, cvni_max(aim, 2 * d->f.w.reach / d->f.w.stride));
@@ -7158,12 +7261,29 @@ static void cvni_direct_positions(cvni_direct *d)
     cvni_frame_cut(&d->f, d->images, 0, d->rows, 0, d->cols);
 }
 
+/* Vectors along positions compute those between the rows and images too; turned, with vectors
+ * along lines, only what exists. Whichever has less to compute. */
+static void cvni_direct_turn(const cvni_kernels *kern, cvni_direct *d)
+{
+    const double flat = (double)cvni_round_up((int)cvni_frame_positions(&d->f), kern->unit) *
+                        cvni_round_up(d->lines, cvni_min(kern->mr, 4));
+    const int positions = cvni_round_up(d->images * d->rows * d->cols, kern->mr);
+    double least = 0.95 * flat;
+    d->panel = kern->mr;
+    if (d->stride_h > 1 || d->stride_w > 1 || d->blocks_w > 1) return;
+    for (int n = kern->nr; n > 0; n -= kern->unit) {
+        const double lines = (double)cvni_round_up(d->lines, n) * (n == kern->unit ? 1.3 : 1);
+        if (lines * positions >= least) continue;
+        least = lines * positions;
+        d->turned = 1;
+        d->panel = n;
+    }
+}
+
 /* 0 where it does not fit. Nothing that is planned depends on the batch. */
 static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_direct *d)
 {
-    const int mr = net->k->mr;
-    const int depth = cvni_direct_depth(c->taps);
-    ptrdiff_t channel;
+    int channel, depth, part;
     memset(d, 0, sizeof *d);
     if (c->d->axes > 2 || pass == CVNI_WEIGHTS) return 0;
     if (pass == CVNI_UP && c->d->pad_mode != CVN_PAD_ZERO) return 0;
@@ -7183,20 +7303,24 @@ static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pa
     }
     if ((double)(d->f.h.reach + 1) * (d->f.w.reach + 1) > CVNI_DIRECT_FRAME) return 0;
     cvni_direct_positions(d);
-    channel = cvni_frame_channel(&d->f);
-    if (channel > CVNI_DIRECT_FRAME) return 0;
-    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / (int)channel);
+    if (cvni_frame_channel(&d->f) > CVNI_DIRECT_FRAME) return 0;
+    cvni_direct_turn(net->k, d);
+    channel = (int)cvni_frame_channel(&d->f);
+    depth = cvni_direct_depth(d, c->taps);
+    d->chunk = cvni_min(d->channels, CVNI_DIRECT_FRAME / channel);
     if (d->chunk > depth) d->chunk -= d->chunk % depth;
-    d->positions = cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
-    d->part = CVNI_DIRECT_SUMS / (d->phases_h * d->phases_w * d->positions) / mr * mr;
-    d->part = cvni_min(cvni_max(d->part, mr), cvni_round_up(d->lines, mr));
+    d->positions = d->turned ? cvni_round_up(d->images * d->rows * d->cols, net->k->mr)
+                             : cvni_round_up((int)cvni_frame_positions(&d->f), 32) + 16;
+    part = CVNI_DIRECT_MOST / (d->phases_h * d->phases_w * d->positions) / d->panel * d->panel;
+    d->part = cvni_min(cvni_max(part, d->panel), cvni_round_up(d->lines, d->panel));
+    d->ld = d->turned ? d->part + 16 : d->positions;
     return 1;
 }
 
 /* Tasks of a run with this batch: no more images each than planned. */
 static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_direct *d)
 {
-    const int panels = cvni_ceil_div(d->lines, net->k->mr);
+    const int panels = cvni_ceil_div(d->lines, d->panel);
     int tasks;
     d->blocks_n = cvni_ceil_div(c->N, d->images);
     d->images = cvni_ceil_div(c->N, d->blocks_n);
@@ -7205,7 +7329,7 @@ static void cvni_direct_divide(const cvn_net *net, const cvni_conv *c, cvni_dire
     while (d->parts < panels && tasks * d->parts < 8 * net->threads &&
            tasks * d->parts % net->threads)
         d->parts++;
-    d->part = cvni_ceil_div(panels, d->parts) * net->k->mr;
+    d->part = cvni_ceil_div(panels, d->parts) * d->panel;
     d->parts = cvni_ceil_div(d->lines, d->part);
 }
 
@@ -7233,34 +7357,36 @@ static void cvni_direct_offsets(const cvni_direct *d, const cvni_conv *c, const 
     for (int t = taps; t < channels * taps; t++) at[t] = at[t - taps] + (int)cvni_frame_channel(f);
 }
 
-/* Weights: [group][phase][panel of mr lines][k][mr]. Tasks are groups times panels. */
+/* Weights: [group][phase][panel][k][line of the panel]. Tasks are groups times blocks of channels,
+ * for up reads the weights of a channel that it packs in one piece. */
 static void cvni_direct_pack_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const cvni_direct *d = (const cvni_direct *)j->work;
-    const int mr = j->net->k->mr;
-    const int panels = cvni_ceil_div(d->lines, mr);
+    const int lines = cvni_round_up(d->lines, d->panel);
+    const int blocks = cvni_ceil_div(d->channels, CVNI_DIRECT_PACK);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const int g = t / panels;
-        const int line = t % panels * mr;
+        const int g = t / blocks;
+        const int c0 = t % blocks * CVNI_DIRECT_PACK;
+        const int channels = cvni_min(CVNI_DIRECT_PACK, d->channels - c0);
         const int *tap = c->tap;
-        float *to = j->to + (ptrdiff_t)g * panels * mr * d->channels * c->taps;
+        float *to = j->to + (ptrdiff_t)g * lines * d->channels * c->taps;
         cvni_operand o = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
         for (int i = 0; i < d->phases_h * d->phases_w; i++) {
             const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
-            const int ks = d->channels * taps;
+            const ptrdiff_t ks = (ptrdiff_t)d->channels * taps;
             if (d->up) {
                 o.line_step = c->taps;
                 o.k_step = c->K;
                 o.taps = taps;
                 o.tap = tap;
             }
-            if (taps)
-                cvni_pack(j->net->k, &o, line, cvni_min(mr, d->lines - line), 0, ks, mr,
-                          to + (ptrdiff_t)line * ks);
-            to += (ptrdiff_t)panels * mr * ks;
+            for (int line = 0; line < d->lines && taps; line += d->panel)
+                cvni_pack(j->net->k, &o, line, cvni_min(d->panel, d->lines - line), c0 * taps,
+                          channels * taps, d->panel, to + line * ks + c0 * taps * d->panel);
+            to += lines * ks;
             tap += taps;
         }
     }
@@ -7273,7 +7399,7 @@ static void cvni_direct_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     cvni_direct_plan(j->net, &j->c, pass, &d);
     p.work = &d;
     p.to = packed;
-    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.lines, j->net->k->mr),
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(d.channels, CVNI_DIRECT_PACK),
                       4.0 * d.lines * d.channels * j->c.taps * j->c.G, cvni_direct_pack_part, &p);
 }
 
@@ -7285,35 +7411,73 @@ typedef struct cvni_direct_task {
     int n0, g;
     int line0, lines;
     int positions;                      /* flat ones */
-    int *at;
-    float *frame, *sums;                /* sums: [phase][line][d->positions] */
+    int *at, *place;                    /* turned: of each position, its flat one */
+    float *frame, *sums;                /* sums: [phase][line][position], turned [position][line] */
 } cvni_direct_task;
 
-/* sums (+)= the product of one block of k and the frame from b on. */
+/* sums (+)= the product of one block of k and the frame from b on. The weights of some lines stay in L2
+ * while all positions go over them. */
 static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
                               const float *b, int ks, int add, float *sums)
 {
     const cvni_kernels *kern = t->j->net->k;
     const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
+    const int step = cvni_max(1, CVNI_DIRECT_WEIGHTS / (ks * kern->mr)) * kern->mr;
     cvni_tile tile;
     memset(&tile, 0, sizeof tile);
     tile.k = ks;
     tile.add = add;
     tile.a_line = 1;
     tile.a_k = kern->mr;
-    tile.ldc = t->d->positions;
-    for (int p = 0; p < t->positions; p += tile.cols) {
-        const int left = t->positions - p;
-        tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
-        tile.b = b + p;
-        for (int i = 0; i < t->lines; i += kern->mr) {
-            tile.rows = cvni_min(kern->mr, t->lines - i);
-            tile.a = a + i / kern->mr * a_panel;
-            tile.c = sums + (ptrdiff_t)i * tile.ldc + p;
-            tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
-            kern->tile_at(&tile, t->at);
+    tile.ldc = t->d->ld;
+    for (int line = 0; line < t->lines; line += step)
+        for (int p = 0; p < t->positions; p += tile.cols) {
+            const int left = t->positions - p;
+            tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
+            tile.b = b + p;
+            for (int i = line; i < t->lines && i < line + step; i += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->lines - i);
+                tile.a = a + i / kern->mr * a_panel;
+                tile.c = sums + i * tile.ldc + p;
+                tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
+                kern->tile_at(&tile, t->at);
+            }
+        }
+}
+
+/* Turned: rows of a tile are positions, columns are lines. */
+static void cvni_direct_turned(const cvni_direct_task *t, const float *weights, ptrdiff_t panel,
+                               const float *frame, int ks, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.k = ks;
+    tile.add = add;
+    tile.rows = kern->mr;
+    tile.cols = t->d->panel;
+    tile.a = frame;
+    tile.b_k = t->d->panel;
+    tile.ldc = t->d->ld;
+    for (int i = 0; i < t->lines; i += t->d->panel, weights += panel) {
+        tile.b = weights;
+        for (int p = 0; p < t->positions; p += kern->mr) {
+            tile.c = t->sums + p * tile.ldc + i;
+            kern->tile_turned(&tile, t->place + p, t->at);
         }
     }
+}
+
+/* Flat positions of those that exist; the last one again up to whole tiles. */
+static void cvni_direct_places(const cvni_direct_task *t)
+{
+    const cvni_frame *f = &t->f;
+    int *place = t->place;
+    for (int n = 0; n < f->images; n++)
+        for (int i = 0; i < f->h.count; i++)
+            for (int k = 0; k < f->w.count; k++)
+                *place++ = (n * f->h.pitch + i) * f->w.pitch + k;
+    for (int p = t->positions; p % t->j->net->k->mr; p++, place++) *place = place[-1];
 }
 
 /* All phases over the channels [c0, c0 + channels), whose frame is there. */
@@ -7321,20 +7485,23 @@ static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels
 {
     const cvni_direct *d = t->d;
     const cvni_conv *c = &t->j->c;
-    const int lines = cvni_round_up(d->lines, t->j->net->k->mr);
+    const int lines = cvni_round_up(d->lines, d->panel);
     const float *packed = t->j->packed + (ptrdiff_t)t->g * lines * d->channels * c->taps;
     float *sums = t->sums;
     for (int i = 0; i < d->phases_h * d->phases_w; i++) {
         const int taps = cvni_direct_taps(d, c, i / d->phases_w, i % d->phases_w);
-        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * t->j->net->k->mr;
-        const int depth = cvni_min(channels, cvni_direct_depth(cvni_max(taps, 1)));
+        const ptrdiff_t panel = (ptrdiff_t)d->channels * taps * d->panel;
+        const int depth = cvni_min(channels, cvni_direct_depth(d, taps));
         cvni_direct_offsets(d, c, &t->f, i / d->phases_w, i % d->phases_w, depth, t->at);
         if (!taps && c0 == 0) cvni_zero(sums, (size_t)d->part * (size_t)d->positions);
-        for (int k = 0; k < channels && taps; k += depth)
-            cvni_direct_tiles(t, packed + t->line0 / t->j->net->k->mr * panel +
-                                     (ptrdiff_t)(c0 + k) * taps * t->j->net->k->mr, panel,
-                              t->frame + k * cvni_frame_channel(&t->f),
-                              cvni_min(depth, channels - k) * taps, c0 + k > 0, sums);
+        for (int k = 0; k < channels && taps; k += depth) {
+            const float *weights = packed + t->line0 / d->panel * panel +
+                                   (ptrdiff_t)(c0 + k) * taps * d->panel;
+            const float *frame = t->frame + k * cvni_frame_channel(&t->f);
+            const int ks = cvni_min(depth, channels - k) * taps;
+            if (d->turned) cvni_direct_turned(t, weights, panel, frame, ks, c0 + k > 0);
+            else cvni_direct_tiles(t, weights, panel, frame, ks, c0 + k > 0, sums);
+        }
         packed += (ptrdiff_t)lines * d->channels * taps;
         sums += (ptrdiff_t)d->part * d->positions;
     }
@@ -7367,7 +7534,7 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
     const int y0 = h->first * d->stride_h + a;
     const int x0 = w->first * d->stride_w;
     const int f = t->g * d->lines + t->line0 + line;
-    const float *p = t->sums + a * d->phases_w * phase + (ptrdiff_t)line * d->positions +
+    const float *p = t->sums + a * d->phases_w * phase + line * d->ld +
                      (ptrdiff_t)n * h->pitch * w->pitch;
     float *row = t->sums + d->phases_h * d->phases_w * phase;
     cvni_store s;
@@ -7393,6 +7560,34 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
     }
 }
 
+/* Turned sums: eight lines at a time, turned back behind the sums. */
+static void cvni_direct_store_turned(const cvni_direct_task *t)
+{
+    const cvni_direct *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const int count = t->f.h.count * t->f.w.count;
+    float *buffer = t->sums + d->ld * d->positions;
+    cvni_store s;
+    memset(&s, 0, sizeof s);
+    s.rows = 1;
+    s.n = count;
+    s.add = j->add;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    for (int line = 0; line < t->lines; line += 8)
+        for (int n = 0; n < t->f.images; n++) {
+            j->net->k->pack_rows(count, 8, t->sums + (ptrdiff_t)n * count * d->ld + line, d->ld,
+                                 count, buffer);
+            for (int i = 0; i < 8 && line + i < t->lines; i++) {
+                const int f = t->g * d->lines + t->line0 + line + i;
+                s.bias = j->bias ? j->bias[f] : 0;
+                s.p = buffer + (ptrdiff_t)i * count;
+                s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height +
+                               t->f.h.first) * d->width;
+                j->net->k->store_rows(&s);
+            }
+        }
+}
+
 static void cvni_direct_store(const cvni_direct_task *t)
 {
     for (int a = 0; a < t->d->phases_h; a++) {
@@ -7405,17 +7600,20 @@ static void cvni_direct_store(const cvni_direct_task *t)
     }
 }
 
-/* Bytes of the parts of the scratch: offsets, frame, sums and a row of the image. */
-static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[3])
+/* Bytes of the parts of the scratch: offsets, places, frame, sums and what a store needs. */
+static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t bytes[4])
 {
-    const size_t taps = (size_t)c->taps;
     const size_t frame = (size_t)d->chunk * (size_t)cvni_frame_channel(&d->f) +
                          (size_t)cvni_frame_tail(&d->f);
-    const size_t sums = (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
-                        (size_t)d->positions;
-    bytes[0] = cvni_align((taps + CVNI_DIRECT_K) * sizeof(int));
-    bytes[1] = cvni_align(frame * sizeof(float));
-    bytes[2] = cvni_align((sums + (size_t)d->cols * (size_t)d->stride_w) * sizeof(float));
+    const size_t sums = d->turned ? (size_t)d->ld * (size_t)d->positions
+                                  : (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
+                                        (size_t)d->positions;
+    const size_t behind = d->turned ? 8 * (size_t)d->rows * (size_t)d->cols
+                                    : (size_t)d->cols * (size_t)d->stride_w;
+    bytes[0] = cvni_align(((size_t)c->taps + CVNI_DIRECT_K) * sizeof(int));
+    bytes[1] = d->turned ? cvni_align((size_t)d->positions * sizeof(int)) : 0;
+    bytes[2] = cvni_align(frame * sizeof(float));
+    bytes[3] = cvni_align((sums + behind) * sizeof(float));
 }
 
 static void cvni_direct_run_task(cvni_direct_task *t, int worker)
@@ -7428,18 +7626,21 @@ static void cvni_direct_run_task(cvni_direct_task *t, int worker)
     const ptrdiff_t plane = (ptrdiff_t)rows * cols;
     const float *x = d->up ? j->small + cvni_conv_small_at(c, t->n0, t->g)
                            : j->big + cvni_conv_big_at(c, t->n0, t->g);
-    size_t bytes[3];
-    cvni_direct_scratch((const cvni_direct *)j->work, c, bytes);
+    size_t bytes[4];
+    cvni_direct_scratch(d, c, bytes);
     t->at = (int *)cvni_scratch(j->net, worker);
-    t->frame = (float *)(void *)((char *)t->at + bytes[0]);
-    t->sums = (float *)(void *)((char *)t->frame + bytes[1]);
+    t->place = (int *)(void *)((char *)t->at + bytes[0]);
+    t->frame = (float *)(void *)((char *)t->place + bytes[1]);
+    t->sums = (float *)(void *)((char *)t->frame + bytes[2]);
+    if (d->turned) cvni_direct_places(t);
     for (int k = 0; k < d->channels; k += d->chunk) {
         const int channels = cvni_min(d->chunk, d->channels - k);
         cvni_frame_fill(j->net->k, &t->f, x + k * plane, c->G * d->channels * plane, plane, cols,
                         channels, t->frame);
         cvni_direct_channels(t, k, channels);
     }
-    cvni_direct_store(t);
+    if (d->turned) cvni_direct_store_turned(t);
+    else cvni_direct_store(t);
 }
 
 static void cvni_direct_part(void *context, int begin, int end, int worker)
@@ -7464,7 +7665,8 @@ static void cvni_direct_part(void *context, int begin, int end, int worker)
         cvni_frame_cut(&t.f, cvni_min(d->images, j->c.N - t.n0), row,
                        cvni_min(d->rows, d->f.h.positions - row), col,
                        cvni_min(d->cols, d->f.w.positions - col));
-        t.positions = (int)cvni_frame_positions(&t.f);
+        t.positions = d->turned ? t.f.images * t.f.h.count * t.f.w.count
+                                : (int)cvni_frame_positions(&t.f);
         cvni_direct_run_task(&t, worker);
     }
 }
@@ -7479,13 +7681,12 @@ static int cvni_direct_takes(const cvn_net *net, const cvni_conv *c, cvni_pass p
 static void cvni_direct_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                               cvni_conv_needs *n)
 {
-    const int mr = net->k->mr;
     cvni_direct d;
-    size_t bytes[3];
+    size_t bytes[4];
     cvni_direct_plan(net, c, pass, &d);
     cvni_direct_scratch(&d, c, bytes);
-    n->scratch = bytes[0] + bytes[1] + bytes[2];
-    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, mr),
+    n->scratch = bytes[0] + bytes[1] + bytes[2] + bytes[3];
+    n->packed = cvni_mul_size((size_t)c->G * (size_t)cvni_round_up(d.lines, d.panel),
                               (size_t)d.channels * (size_t)c->taps * sizeof(float));
 }
 
@@ -7502,6 +7703,561 @@ static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
                                                cvni_direct_pack, cvni_direct_run };
+/* ================================================================================================
+ * >>conv-weights   gradient of the weights and the bias, without patches
+ * ==============================================================================================
+ *   dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]. The positions are
+ *   cut into frames: some whole images, or a strip of one. A frame holds what they read of B in a
+ *   layout in which taps need no copies of their own; both it and the part of S stay in L2.
+ *
+ *     channels last  [row][column][channel]: what a position reads through a kernel row is one run
+ *                    of KW*channels floats. For each kernel row dW[M x KW*channels] +=
+ *                    S[M x positions] F[positions x KW*channels] is a matrix product: the tile of
+ *                    >>gemm, told where each position reads. S lies in place, or, for
+ *                    positions of several images or an odd number of filters, in a copy
+ *                    [M][row][image][column]. Rows of S that read padding are left out.
+ *     patches        [position][channel][tap], made from that for a single image with few positions
+ *                    and many filters: the tiles then add to dW itself, which is the larger work
+ *     planes         few channels, no depth: >>frames. Neighbouring positions read neighbours, and
+ *                    dW is dot products of rows of S, in place, with rows of the frame.
+ *
+ *   A task is a slice of the frames, a block of channels and one of filters. Slices depend on the
+ *   shapes alone and their sums are added in order.                 tested: tests/test_conv.c */
+
+#define CVNI_DW_FRAME 65536                /* floats of a frame, about */
+#define CVNI_DW_POSITIONS 1024       /* of whole images in a frame, about */
+#define CVNI_DW_SUMS 262144                /* floats of sums that a task keeps */
+#define CVNI_DW_DEPTH 160                /* positions of a tile: 160 x nr floats stay in L1 */
+
+typedef struct cvni_dw_cut {
+    int planes, patches;                /* the layout; neither: channels last */
+    int direct;                         /* tiles write weights, not sums of another order */
+    int channels, channel_blocks;       /* of a block, of a group */
+    int filters, filter_blocks;
+    int rows, cols;                     /* positions of a strip */
+    int row_strips, col_strips;
+    int images;                         /* of a frame: 1 if images are cut into strips */
+    int frames, slices;                 /* of the batch */
+    ptrdiff_t image, tail;              /* floats of an image in the frame, at most; of the rest */
+    int copies;                         /* S is copied */
+    ptrdiff_t line;                     /* of a filter in the copy */
+} cvni_dw_cut;
+
+/* Elements of an axis that n neighbouring positions read, at most. */
+static int cvni_axis_span(const cvni_axis *a, int n)
+{
+    const int64_t reach = ((int64_t)n - 1) * a->stride + (int64_t)(a->kernel - 1) * a->dilation + 1;
+    const int64_t reads = (int64_t)n * a->kernel;
+    return (int)(reach < a->big || reads < a->big ? (reach < reads ? reach : reads) : a->big);
+}
+
+/* Columns between the first and the last that n positions read, both included. */
+static int cvni_axis_reach(const cvni_axis *a, int n)
+{
+    return (n - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
+}
+
+/* Sizes for strips of f->rows x f->cols. Returns the floats of an image. */
+static ptrdiff_t cvni_dw_size(const cvni_conv *c, cvni_dw_cut *f)
+{
+    const cvni_axis *a = c->axis;
+    if (f->planes) {
+        cvni_frame planes = cvni_frame_of(c);
+        cvni_frame_cut(&planes, 1, 0, f->rows, 0, f->cols);
+        f->image = c->CG * cvni_frame_channel(&planes);
+        f->tail = cvni_frame_tail(&planes);
+    } else {
+        const int height = cvni_axis_span(&a[0], cvni_max(1, f->rows / a[1].small)) *
+                           cvni_axis_span(&a[1], cvni_min(f->rows, a[1].small));
+        const ptrdiff_t row = (ptrdiff_t)cvni_axis_reach(&a[2], f->cols) * f->channels;
+        f->image = height * row;
+        f->tail = row + CVNI_FRAME_SLACK;
+    }
+    return f->image;
+}
+
+/* The share of a tile's lanes that n floats fill. */
+static double cvni_lanes_used(int n, int unit) { return (double)n / cvni_round_up(n, unit); }
+
+/* Whether dot products of planes waste fewer lanes than channels last. */
+static int cvni_planes_win(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    const int run = a[2].dilation == 1 ? c->KW * c->CG : c->CG;
+    return a[0].big == 1 && a[0].kernel == 1 && a[0].small == 1 && c->CG <= 16 &&
+           cvni_lanes_used(c->OW, kern->unit) * 0.85 >
+               cvni_lanes_used(run, kern->unit) * cvni_lanes_used(c->MG, kern->mr);
+}
+
+/* Cuts images into strips until one fits. Rows of a volume are cut between its planes alone. */
+static void cvni_dw_strips(const cvni_conv *c, cvni_dw_cut *f, int positions)
+{
+    const int unit = c->axis[0].small > 1 ? c->axis[1].small : 1;
+    f->rows = c->OH;
+    f->cols = c->OW;
+    while ((f->rows > unit || f->cols > 64) &&
+           (cvni_dw_size(c, f) > CVNI_DW_FRAME || (double)f->rows * f->cols > positions)) {
+        if (f->rows > unit) f->rows = cvni_ceil_div(f->rows / unit, 2) * unit;
+        else f->cols = cvni_ceil_div(f->cols, 2);
+    }
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->rows = cvni_round_up(cvni_ceil_div(c->OH, f->row_strips), unit);
+    f->row_strips = cvni_ceil_div(c->OH, f->rows);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    f->cols = cvni_ceil_div(c->OW, f->col_strips);
+    f->col_strips = cvni_ceil_div(c->OW, f->cols);
+    cvni_dw_size(c, f);
+}
+
+/* The division of the work; it grows with the batch in all its parts. */
+static cvni_dw_cut cvni_dw_cut_of(const cvn_net *net, const cvni_conv *c)
+{
+    const int mr = net->k->mr;
+    cvni_dw_cut f;
+    int strips, want, positions;
+    memset(&f, 0, sizeof f);
+    f.planes = cvni_planes_win(net->k, c);
+    f.channel_blocks = f.planes ? 1 : cvni_ceil_div(c->CG, c->KW == 1 ? 192 : 96);
+    f.channels = cvni_min(c->CG, cvni_round_up(cvni_ceil_div(c->CG, f.channel_blocks), 16));
+    f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+    cvni_dw_strips(c, &f, f.planes ? 2 * CVNI_DW_POSITIONS : CVNI_MAX_AXIS);
+    while (!f.planes && f.image > 4 * CVNI_DW_FRAME && f.channels > 16) {
+        f.channels = cvni_round_up(f.channels / 2, 16);
+        f.channel_blocks = cvni_ceil_div(c->CG, f.channels);
+        cvni_dw_strips(c, &f, CVNI_MAX_AXIS);
+    }
+    strips = f.row_strips * f.col_strips;
+    f.patches = !f.planes && c->taps > 1 && c->N == 1 && strips == 1 &&
+                2 * f.rows * f.cols <= c->MG;
+    f.direct = f.planes || f.patches || c->taps == 1;
+    f.filters = CVNI_DW_SUMS / (f.channels * c->taps) / mr * mr;
+    f.filters = f.direct ? c->MG : cvni_min(c->MG, cvni_max(f.filters, mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    f.filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f.filter_blocks), mr));
+    f.filter_blocks = cvni_ceil_div(c->MG, f.filters);
+    want = cvni_max(1, 8 / cvni_min(8, c->G * f.channel_blocks * f.filter_blocks));
+    positions = f.rows * f.cols;
+    f.images = 1;
+    if (strips == 1) {
+        f.images = (int)cvni_min(CVNI_DW_FRAME / (int)cvni_min(CVNI_DW_FRAME, (int)f.image),
+                                 cvni_ceil_div(f.planes ? 2 * CVNI_DW_POSITIONS
+                                                        : CVNI_DW_POSITIONS, positions));
+        f.images = cvni_max(1, cvni_min(f.images, c->N / want));
+    }
+    f.frames = cvni_ceil_div(c->N, f.images) * strips;
+    f.slices = cvni_min(want, f.frames);
+    f.copies = !f.planes && (f.images > 1 || f.col_strips > 1 || c->MG % mr != 0);
+    f.line = cvni_round_up(f.images * positions, 16) + 16;
+    return f;
+}
+
+/* Lines of the next dots of `left`: 3 and 3 rather than 4 and 2. */
+static int cvni_dots_lines(int left) { return left == 6 || left == 5 || left <= 3 ? cvni_min(left, 3) : 4; }
+
+/* One task at work: its part of the scratch and what its frame holds. */
+typedef struct cvni_dw_task {
+    const cvni_conv_job *j;
+    const cvni_conv *c;
+    cvni_dw_cut f;
+    int g, c0, channels, m0, filters;
+    int n0, images, row0, rows, col0, cols;     /* images and positions of the frame */
+    const float *big, *small;                   /* of image n0: first channel, first filter */
+    ptrdiff_t pitch, image;                     /* of a row, an image in the frame */
+    int *at;                                    /* [KH][positions]: where they read in the frame */
+    ptrdiff_t *tap;                             /* planes, [K]: what the first position reads */
+    int *row_of;                                /* [H]: rows of the frame, 0 is a row of zeros */
+    float *frame, *copy, *patches, *sums;
+} cvni_dw_task;
+
+/* Gives the task its part of the scratch, or with NULL tells its size. */
+static size_t cvni_dw_scratch(cvni_dw_task *t, char *scratch)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const size_t positions = (size_t)f->images * (size_t)f->rows * (size_t)f->cols;
+    const size_t frame = (size_t)f->images * (size_t)f->image + (size_t)f->tail;
+    const size_t turned = (size_t)f->channels * (size_t)c->taps;        /* when sums are stored */
+    const size_t copy = f->copies ? (size_t)cvni_round_up(f->filters, t->j->net->k->mr) *
+                                        (size_t)f->line : 0;
+    const size_t patches = f->patches ? positions * turned : 0;
+    const size_t sums = f->direct ? 0 : (size_t)f->filters * turned;
+    size_t n = 0;
+    t->at = (int *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? 0 : (size_t)c->KH * positions * sizeof(int));
+    t->tap = (ptrdiff_t *)(void *)(scratch + n);
+    n += cvni_align(f->planes ? (size_t)c->K * sizeof(ptrdiff_t) : 0);
+    t->row_of = (int *)(void *)(scratch + n);
+    n += cvni_align((size_t)c->H * sizeof(int));
+    t->frame = (float *)(void *)(scratch + n);
+    n += cvni_align(cvni_max_size(frame, turned) * sizeof(float));
+    t->copy = (float *)(void *)(scratch + n);
+    n += cvni_align(copy * sizeof(float));
+    t->patches = (float *)(void *)(scratch + n);
+    n += cvni_align(patches * sizeof(float));
+    t->sums = (float *)(void *)(scratch + n);
+    return n + cvni_align(sums * sizeof(float));
+}
+
+/* Which rows of B the frame holds, and in which order. Returns how many, the zeros included. */
+static int cvni_number_rows(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    int count = 1;
+    for (int r = 0; r < c->H; r++) t->row_of[r] = -1;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) if (rows[i] >= 0) t->row_of[rows[i]] = 0;
+    }
+    for (int r = 0; r < c->H; r++) if (t->row_of[r] == 0) t->row_of[r] = count++;
+    return count;
+}
+
+/* One row of one image, channels last. */
+static void cvni_last_row(const cvni_dw_task *t, const float *x, float *out)
+{
+    const cvni_conv *c = t->c;
+    const cvni_axis *a = &c->axis[2];
+    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
+    const int first = t->col0 * a->stride - a->pad;     /* column of B that column 0 is */
+    const int width = cvni_axis_reach(a, t->cols);
+    const int begin = cvni_min(width, cvni_max(0, -first));
+    const int end = cvni_max(begin, cvni_min(width, c->W - first));
+    if (begin < end)
+        t->j->net->k->pack_rows(t->channels, end - begin, x + first + begin, plane, t->channels,
+                                out + (ptrdiff_t)begin * t->channels);
+    for (int i = begin > 0 ? 0 : end; i < width; i = i + 1 == begin ? end : i + 1) {
+        const int from = cvni_pad_index(first + i, c->W, c->d->pad_mode);
+        float *to = out + (ptrdiff_t)i * t->channels;
+        if (from < 0) cvni_zero(to, (size_t)t->channels);
+        else for (int k = 0; k < t->channels; k++) to[k] = x[k * plane + from];
+    }
+}
+
+static void cvni_make_last(const cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    cvni_zero(t->frame, (size_t)t->pitch);
+    for (int n = 0; n < t->images; n++)
+        for (int r = 0; r < c->H; r++)
+            if (t->row_of[r] > 0)
+                cvni_last_row(t, t->big + (ptrdiff_t)n * c->C * c->H * c->W + (ptrdiff_t)r * c->W,
+                              t->frame + n * t->image + t->row_of[r] * t->pitch);
+}
+
+/* S of the frame as [filter][row][image][column]; filters that a tile reads too many are 0. */
+static void cvni_copy_small(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int mr = kern->mr;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            kern->pack_columns(t->cols, t->rows,
+                               t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW, c->OW,
+                               t->images * t->cols, t->copy + m * t->f.line + n * t->cols);
+    for (int m = t->filters; m < cvni_round_up(t->filters, mr); m++)
+        cvni_zero(t->copy + m * t->f.line, (size_t)t->f.line);
+}
+
+/* Where each position reads through each kernel row. */
+static void cvni_last_table(cvni_dw_task *t)
+{
+    const cvni_conv *c = t->c;
+    const int step = c->axis[2].stride * t->channels;
+    int *to = t->at;
+    t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
+    t->image = (cvni_number_rows(t) - 1) * t->pitch;
+    for (int k = 0; k < c->KH; k++) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        for (int i = 0; i < t->rows; i++) {
+            for (int n = 0; n < t->images; n++) {
+                int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
+                for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
+            }
+        }
+    }
+}
+
+/* A product: to[filter*ld + i] += sum over k positions from `first` on of S[filter][p] *
+ * b[at[p] + i], i < n. */
+static void cvni_dw_tiles(const cvni_dw_task *t, int first, int k, const float *b, const int *at,
+                          int n, float *to, ptrdiff_t ld)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const int depth = cvni_ceil_div(k, cvni_ceil_div(k, CVNI_DW_DEPTH));
+    const float *a = t->f.copies ? t->copy : t->small;
+    const int last = cvni_last_lines(n, kern->nr, kern->unit);
+    cvni_tile tile;
+    tile.add = 1;
+    tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)t->c->OH * t->c->OW;
+    tile.a_k = 1;
+    tile.b_k = 0;
+    tile.ahead = 0;
+    tile.ldc = ld;
+    for (int p = 0; p < k; p += depth) {
+        tile.k = cvni_min(depth, k - p);
+        for (int j = 0; j < n; j += tile.cols) {
+            tile.cols = n - j == last ? last : cvni_min(kern->nr, n - last - j);
+            tile.b = b + j;
+            for (int m = 0; m < t->filters; m += kern->mr) {
+                tile.rows = cvni_min(kern->mr, t->filters - m);
+                tile.a = a + m * tile.a_line + first + p;
+                tile.c = to + m * ld + j;
+                kern->tile_at(&tile, at + p);
+            }
+        }
+    }
+}
+
+/* Kernel row by kernel row; where the kernel is dilated, tap by tap. */
+static void cvni_last_products(const cvni_dw_task *t, float *to, ptrdiff_t ld)
+{
+    const cvni_conv *c = t->c;
+    const int dilation = c->axis[2].dilation;
+    const int runs = dilation == 1 ? 1 : c->KW;
+    const int run = c->KW / runs * t->channels;
+    const int width = t->images * t->cols;              /* positions of a row */
+    for (int k = 0; k < c->KH; k++, to += c->KW * t->channels) {
+        const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
+        const int *at = t->at + (ptrdiff_t)k * t->rows * width;
+        int begin = 0;
+        int end = t->rows;
+        while (begin < end && rows[begin] < 0) begin++;
+        while (end > begin && rows[end - 1] < 0) end--;
+        for (int i = 0; i < runs && begin < end; i++)
+            cvni_dw_tiles(t, begin * width, (end - begin) * width, t->frame + i * dilation * run,
+                          at + begin * width, run, to + i * run, ld);
+    }
+}
+
+/* The frame with each patch for itself, in the order of the weights. */
+static void cvni_patches_products(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    const int positions = t->rows * t->cols;
+    const int step = c->axis[2].dilation * t->channels;
+    for (int p = 0; p < positions; p++) {
+        for (int k = 0; k < c->taps; k++) {
+            const float *from = t->frame + t->at[(ptrdiff_t)(k / c->KW) * positions + p] +
+                                k % c->KW * step;
+            float *out = t->patches + (ptrdiff_t)p * count + k;
+            for (int i = 0; i < t->channels; i++) out[(ptrdiff_t)i * c->taps] = from[i];
+        }
+    }
+    for (int p = 0; p < positions; p++) t->at[p] = p * count;
+    cvni_dw_tiles(t, 0, positions, t->patches, t->at, count, to, c->K);
+}
+
+/* Sums [filter][tap][channel] to weights [filter][channel][tap]. */
+static void cvni_last_store(const cvni_dw_task *t, float *to, int add)
+{
+    const cvni_kernels *kern = t->j->net->k;
+    const cvni_conv *c = t->c;
+    const int count = t->channels * c->taps;
+    for (int m = 0; m < t->filters; m++, to += c->K) {
+        float *turned = add ? t->frame : to;
+        kern->pack_rows(c->taps, t->channels, t->sums + (ptrdiff_t)m * count, t->channels, c->taps,
+                        turned);
+        if (add) kern->add(count, to, turned, to);
+    }
+}
+
+static void cvni_planes_products(cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const int n = t->images;
+    cvni_frame f = cvni_frame_of(c);
+    cvni_dots dots;
+    cvni_frame_cut(&f, n, t->row0, t->rows, t->col0, t->cols);
+    cvni_frame_fill(t->j->net->k, &f, t->big, (ptrdiff_t)c->C * c->H * c->W,
+                    (ptrdiff_t)c->H * c->W, c->W, c->CG, t->frame);
+    for (int k = 0; k < c->K; k++)
+        t->tap[k] = k / c->taps * cvni_frame_channel(&f) +
+                    cvni_frame_at(&f, k % c->taps / c->KW * c->axis[1].dilation,
+                                  k % c->KW * c->axis[2].dilation);
+    dots.images = n;
+    dots.rows = t->rows;
+    dots.width = t->cols;
+    dots.a_line = (ptrdiff_t)c->OH * c->OW;
+    dots.a_image = c->M * dots.a_line;
+    dots.a_row = c->OW;
+    dots.b = t->frame;
+    dots.b_image = (ptrdiff_t)f.h.pitch * f.w.pitch;
+    dots.b_row = f.w.pitch;
+    dots.ld = c->K;
+    for (int m = 0; m < t->filters; m += dots.lines) {
+        dots.lines = cvni_dots_lines(t->filters - m);
+        dots.a = t->small + m * dots.a_line;
+        for (int k = 0; k < c->K; k += dots.count) {
+            dots.count = cvni_min(6, c->K - k);
+            dots.at = t->tap + k;
+            dots.out = to + (ptrdiff_t)m * c->K + k;
+            t->j->net->k->dots(&dots);
+        }
+    }
+}
+
+/* Bias += sums of S over the frame. */
+static void cvni_dw_bias(const cvni_dw_task *t, float *to)
+{
+    const cvni_conv *c = t->c;
+    const cvni_kernels *kern = t->j->net->k;
+    const int whole = t->cols == c->OW;
+    for (int m = 0; m < t->filters; m++)
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < (whole ? 1 : t->rows); r++)
+                to[m] += kern->sum(whole ? t->rows * t->cols : t->cols,
+                                   t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW +
+                                       (ptrdiff_t)r * c->OW);
+}
+
+/* Frame i of the batch. */
+static void cvni_dw_place(cvni_dw_task *t, int i)
+{
+    const cvni_dw_cut *f = &t->f;
+    const cvni_conv *c = t->c;
+    const int strip = i % (f->row_strips * f->col_strips);
+    t->n0 = i / (f->row_strips * f->col_strips) * f->images;
+    t->images = cvni_min(f->images, c->N - t->n0);
+    t->row0 = strip / f->col_strips * f->rows;
+    t->rows = cvni_min(f->rows, c->OH - t->row0);
+    t->col0 = strip % f->col_strips * f->cols;
+    t->cols = cvni_min(f->cols, c->OW - t->col0);
+    t->big = t->j->big + cvni_conv_big_at(c, t->n0, t->g) + (ptrdiff_t)t->c0 * c->H * c->W;
+    t->small = t->j->small + cvni_conv_small_at(c, t->n0, t->g) +
+               ((ptrdiff_t)t->m0 * c->OH + t->row0) * c->OW + t->col0;
+}
+
+/* The frame that the task stands at. */
+static void cvni_dw_frame(cvni_dw_task *t, float *to)
+{
+    if (t->f.planes) {
+        cvni_planes_products(t, to);
+        return;
+    }
+    cvni_make_last(t);
+    if (t->f.copies) cvni_copy_small(t);
+    if (t->f.patches) cvni_patches_products(t, to);
+    else if (t->f.direct) cvni_last_products(t, to, t->c->K);
+    else cvni_last_products(t, t->sums, (ptrdiff_t)t->channels * t->c->taps);
+}
+
+/* The frames of slice s for one block of channels and one of filters, to += or = . */
+static void cvni_dw_slice(cvni_dw_task *t, int s, float *to, float *bias, int add)
+{
+    const cvni_dw_cut *f = &t->f;
+    const int begin = (int)((int64_t)f->frames * s / f->slices);
+    const int end = (int)((int64_t)f->frames * (s + 1) / f->slices);
+    const int count = t->channels * t->c->taps;
+    to += (ptrdiff_t)t->c0 * t->c->taps;
+    if (bias && !add) cvni_zero(bias, (size_t)t->filters);
+    for (int m = 0; f->direct && !add && m < t->filters; m++)
+        cvni_zero(to + (ptrdiff_t)m * t->c->K, (size_t)count);
+    if (!f->direct) cvni_zero(t->sums, (size_t)t->filters * (size_t)count);
+    for (int i = begin; i < end; i++) {
+        const int images = t->images, row0 = t->row0, rows = t->rows, cols = t->cols;
+        cvni_dw_place(t, i);
+        if (!f->planes && (i == begin || f->patches || images != t->images || row0 != t->row0 ||
+                           rows != t->rows || cols != t->cols))
+            cvni_last_table(t);
+        if (bias) cvni_dw_bias(t, bias);
+        cvni_dw_frame(t, to);
+    }
+    if (!f->direct) cvni_last_store(t, to, add);
+}
+
+/* Sums of a slice: weights [M][K], bias [M]. The only slice adds to the gradients themselves. */
+static void cvni_conv_weights_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_dw_task t;
+    memset(&t, 0, sizeof t);
+    t.j = j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(j->net, c);
+    cvni_dw_scratch(&t, (char *)cvni_scratch(j->net, worker));
+    for (int i = begin; i < end; i++) {
+        const int block = i / t.f.slices;
+        const int s = i % t.f.slices;
+        const int single = t.f.slices == 1;
+        float *to = single ? j->to : (float *)j->work + (ptrdiff_t)s * c->M * (c->K + 1);
+        float *bias = single ? j->bias_to : to + (ptrdiff_t)c->M * c->K;
+        t.g = block / (t.f.channel_blocks * t.f.filter_blocks);
+        t.c0 = block / t.f.filter_blocks % t.f.channel_blocks * t.f.channels;
+        t.channels = cvni_min(t.f.channels, c->CG - t.c0);
+        t.m0 = block % t.f.filter_blocks * t.f.filters;
+        t.filters = cvni_min(t.f.filters, c->MG - t.m0);
+        to += ((ptrdiff_t)t.g * c->MG + t.m0) * c->K;
+        if (!j->bias_to || t.c0 > 0) bias = NULL;
+        if (bias) bias += t.g * c->MG + t.m0;
+        cvni_dw_slice(&t, s, to, bias, single);
+    }
+}
+
+/* The gradients += the slices, in order; tasks are filters. */
+static void cvni_conv_add_slices_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const int M = j->c.M, K = j->c.K;
+    (void)worker;
+    for (int s = 0; s < j->slices; s++) {
+        const float *from = (const float *)j->work + (ptrdiff_t)s * M * (K + 1);
+        j->net->k->add((end - begin) * K, j->to + (ptrdiff_t)begin * K,
+                       from + (ptrdiff_t)begin * K, j->to + (ptrdiff_t)begin * K);
+        from += (ptrdiff_t)M * K;
+        for (int m = begin; j->bias_to && m < end; m++) j->bias_to[m] += from[m];
+    }
+}
+
+static int cvni_conv_weights_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    (void)net;
+    (void)c;
+    return pass == CVNI_WEIGHTS ? CVNI_CHOSEN : CVNI_CANNOT;
+}
+
+static void cvni_conv_weights_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                    cvni_conv_needs *n)
+{
+    cvni_conv one = *c;
+    cvni_dw_task t;
+    cvni_conv_job j;
+    (void)pass;
+    memset(&j, 0, sizeof j);
+    j.net = (cvn_net *)net;
+    t.j = &j;
+    t.c = c;
+    t.f = cvni_dw_cut_of(net, c);
+    n->scratch = cvni_dw_scratch(&t, NULL);
+    one.N = 1;                                  /* patches */
+    t.c = &one;
+    t.f = cvni_dw_cut_of(net, &one);
+    n->scratch = cvni_max_size(n->scratch, cvni_dw_scratch(&t, NULL));
+    t.f = cvni_dw_cut_of(net, c);
+    if (t.f.slices > 1)
+        n->work = cvni_mul_size((size_t)t.f.slices * (size_t)c->M,
+                                ((size_t)c->K + 1) * sizeof(float));
+}
+
+static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_dw_cut f = cvni_dw_cut_of(j->net, c);
+    (void)pass;
+    j->slices = f.slices;
+    cvni_parallel_for(j->net, c->G * f.channel_blocks * f.filter_blocks * f.slices, cost,
+                      cvni_conv_weights_part, j);
+    if (f.slices > 1)
+        cvni_parallel_for(j->net, c->M, (double)f.slices * c->M * c->K, cvni_conv_add_slices_part,
+                          j);
+    j->bias_to = NULL;
+}
+
+static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
+                                                cvni_conv_weights_needs, NULL,
+                                                cvni_conv_weights_run };
 
 /* ================================================================================================
  * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
@@ -7536,8 +8292,13 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
 #define CVNI_WINO_ROW ((4 * CVNI_WINO_STRIP + 2) * CVNI_LINE)   /* floats of a row of them */
 #define CVNI_WINO_SCRATCH (12 * CVNI_WINO_ROW)
 #define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
-#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about */
-#define CVNI_WINO_BATCH 6000000         /* bytes of V and A dy A^T of a pass over the weights */
+#define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
+#define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
+#define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
+#define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
+#define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
+#define CVNI_WINO_TALL 32               /* for the weights: filters, */
+#define CVNI_WINO_DEEP 96               /* and channels */
 
 /* The image that a pass reads, or the one that it makes. */
 typedef struct cvni_wino_image {
@@ -7552,11 +8313,13 @@ typedef struct cvni_wino {
     int rows, cols, tiles;              /* of tiles: in an image; in all */
     ptrdiff_t point;                    /* floats from point to point of U */
     cvni_pass pass;
+    int by_filters;                     /* how the work is divided */
     const cvni_conv_job *job;
     float *packed;                      /* what pack() writes */
-    int group;                          /* tiles of a task, or of a round over the weights */
-    int g, first, count;                /* weights: the group of this round, its tiles */
-    float *v, *d, *u;                   /* weights: the transforms */
+    int group;                          /* tiles of a task, or of a round */
+    int g, first, count;                /* of a round: group of channels, tiles */
+    int row_tasks, col_tasks;           /* of a round: by filters, by channels */
+    float *v, *d;                       /* of a round: the transforms */
     ptrdiff_t v_point, d_point;
 } cvni_wino;
 
@@ -7589,10 +8352,8 @@ static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
     w.rows = cvni_ceil_div(w.out.H, 4);
     w.cols = cvni_ceil_div(w.out.W, 4);
     w.tiles = c->N * w.rows * w.cols;
-    w.point = CVNI_LINE +
-              (pass == CVNI_WEIGHTS
-                   ? (ptrdiff_t)w.out.channels * cvni_round_up(w.in.channels, CVNI_LINE)
-                   : (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE));
+    w.point = (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE) + CVNI_LINE;
+    w.by_filters = pass == CVNI_WEIGHTS || w.point > CVNI_WINO_KEPT;
     w.pass = pass;
     return w;
 }
@@ -7609,13 +8370,6 @@ static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdi
     s.to = to;
     s.y_next = y_next;
     return s;
-}
-
-/* Tiles of a task at most: fewer where there are many channels. */
-static int cvni_wino_most(const cvni_wino *w, int cache, int most)
-{
-    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float)) / (w->in.pitch + w->out.pitch);
-    return cvni_min(cvni_max(fit / 8 * 8, 32), most);
 }
 
 /* Floats from point to point of the transforms of so many tiles; tiles of a product read whole
@@ -7652,9 +8406,11 @@ static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, 
 /* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
  * point. x: the group's first channel in the first image. */
 static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_image *im,
-                           const float *x, ptrdiff_t image_step, int c0, int first, int tiles,
-                           float *to, ptrdiff_t point, float *scratch)
+                           const float *x, int c0, int first, int tiles, float *to,
+                           ptrdiff_t point, float *scratch)
 {
+    const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+    const ptrdiff_t image = w->job->c.G * im->channels * plane;
     const int channels = cvni_min(CVNI_LINE, im->channels - c0);
     const int kind = im->span == 6 ? CVNI_WINO_INPUT : CVNI_WINO_GRAD;
     const int shared = im->span - 4;            /* rows with the tiles below */
@@ -7662,7 +8418,7 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     cvni_wino_strip last = { -1, 0, 0, 0 };
     cvni_wino_strip s;
     cvni_lines v;
-    x += (ptrdiff_t)c0 * im->H * im->W;
+    x += c0 * plane;
     for (int t = 0; t < tiles; t += s.tiles, last = s) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
         const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
@@ -7672,13 +8428,13 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
             memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
                    sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
         for (int i = below ? shared : 0; i < im->span; i++)
-            cvni_wino_turn(kern, im, x + s.n * image_step, channels, 4 * s.row - im->pad_h + i,
+            cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h + i,
                            4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
         v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
         kern->wino[kind](&v);
         for (int i = 0; i < 6; i++) {
             v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
-                              to + 6 * i * point + (ptrdiff_t)t * im->pitch + c0, point, im->pitch);
+                              to + 6 * i * point + (ptrdiff_t)t * im->pitch, point, im->pitch);
             kern->wino[kind](&v);
         }
     }
@@ -7701,22 +8457,25 @@ static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const 
     }
 }
 
-/* The outputs of 16 filters from f0 on. y: the group's first filter in the first image. */
+/* The outputs of 16 filters from f0 on, whose M is m, `pitch` floats from tile to tile. y: the
+ * group's first filter in the first image. */
 static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const float *m,
-                            ptrdiff_t point, int f0, int first, int tiles, float *y,
-                            ptrdiff_t image_step, float *scratch)
+                            ptrdiff_t point, ptrdiff_t pitch, int f0, int first, int tiles,
+                            float *y, float *scratch)
 {
     const cvni_conv_job *j = w->job;
+    const ptrdiff_t plane = (ptrdiff_t)w->out.H * w->out.W;
+    const ptrdiff_t image = j->c.G * w->out.channels * plane;
     const int filters = cvni_min(CVNI_LINE, w->out.channels - f0);
     float *lines = scratch + 6 * CVNI_WINO_ROW;
     cvni_wino_strip s;
     cvni_lines v;
-    y += (ptrdiff_t)f0 * w->out.H * w->out.W;
+    y += f0 * plane;
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
-            v = cvni_lines_of(s.tiles, m + i * point + (ptrdiff_t)t * w->out.pitch + f0, 6 * point,
-                              w->out.pitch, scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
+            v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
+                              scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
         }
         for (int i = 0; i < 4; i++) {
@@ -7727,7 +8486,7 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
             if (j->act)
                 kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
         }
-        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image_step, scratch);
+        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image, scratch);
     }
 }
 
@@ -7757,39 +8516,47 @@ static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, fl
                         out + (9 * k + 8) * CVNI_LINE);
 }
 
-/* U = G g G^T; tasks are 16 filters of a group. */
+/* U = G g G^T of up to 16 channels from c0 on, 16 filters from f0 on; to: `width` floats from
+ * channel to channel. */
+static void cvni_wino_weight(const cvni_wino *w, int g, int c0, int cs, int f0, float *to,
+                             ptrdiff_t point, int width, float *scratch)
+{
+    const cvni_kernels *kern = w->job->net->k;
+    float *half = scratch + CVNI_LINE * 9 * CVNI_LINE;          /* [c][6][3] lines */
+    cvni_lines v;
+    cvni_wino_taps(w, g, c0, cs, f0, scratch);
+    for (int i = 0; i < 3; i++) {
+        v = cvni_lines_of(cs, scratch + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
+                          half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS](&v);
+    }
+    for (int i = 0; i < 6; i++) {
+        v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                          to + 6 * i * point, point, width);
+        kern->wino[CVNI_WINO_TAPS](&v);
+    }
+}
+
+/* Tasks are 16 filters of a group. */
 static void cvni_wino_pack_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
-    const cvni_kernels *kern = w->job->net->k;
     const int units = cvni_ceil_div(w->out.channels, CVNI_LINE);
-    float *taps = (float *)cvni_scratch(w->job->net, worker);
-    float *half = taps + CVNI_LINE * 9 * CVNI_LINE;             /* [c][6][3] lines */
-    cvni_lines v;
     for (int t = begin; t < end; t++) {
         const int f0 = t % units * CVNI_LINE;
         int q = 0;
+        int first, width;
         while (cvni_wino_panel(w, q + 1) <= f0) q++;
-        const int first = cvni_wino_panel(w, q);
-        const int width = cvni_wino_panel(w, q + 1) - first;
-        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_LINE) {
-            const int cs = cvni_min(CVNI_LINE, w->in.channels - c0);
-            const int k0 = c0 / CVNI_WINO_KC * CVNI_WINO_KC;
+        first = cvni_wino_panel(w, q);
+        width = cvni_wino_panel(w, q + 1) - first;
+        for (int c = 0; c < w->in.channels; c += CVNI_LINE) {
+            const int k0 = c / CVNI_WINO_KC * CVNI_WINO_KC;
             const int ks = cvni_min(CVNI_WINO_KC, w->in.channels - k0);
             float *to = w->packed + t / units * CVNI_WINO_POINTS * w->point +
                         (ptrdiff_t)k0 * units * CVNI_LINE + (ptrdiff_t)ks * first +
-                        (ptrdiff_t)(c0 - k0) * width + f0 - first;
-            cvni_wino_taps(w, t / units, c0, cs, f0, taps);
-            for (int i = 0; i < 3; i++) {
-                v = cvni_lines_of(cs, taps + i * CVNI_LINE, 3 * CVNI_LINE, 9 * CVNI_LINE,
-                                  half + i * CVNI_LINE, 3 * CVNI_LINE, 18 * CVNI_LINE);
-                kern->wino[CVNI_WINO_TAPS](&v);
-            }
-            for (int i = 0; i < 6; i++) {
-                v = cvni_lines_of(cs, half + 3 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
-                                  to + 6 * i * w->point, w->point, width);
-                kern->wino[CVNI_WINO_TAPS](&v);
-            }
+                        (ptrdiff_t)(c - k0) * width + f0 - first;
+            cvni_wino_weight(w, t / units, c, cvni_min(CVNI_LINE, w->in.channels - c), f0, to,
+                             w->point, width, (float *)cvni_scratch(w->job->net, worker));
         }
     }
 }
@@ -7800,28 +8567,49 @@ static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     const int units = cvni_ceil_div(w.out.channels, CVNI_LINE);
     w.job = j;
     w.packed = packed;
+    if (w.by_filters) return;
     cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
 }
 
-/* Columns of a panel in tiles of the product, as even as they come. */
+/* Into the cache. */
+static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
+{
+    for (int i = 0; i < rows; i++, p += step)
+        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
+}
+
+/* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
+ * the next call reads; that, and the rows that come next, are fetched meanwhile. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
-                            const float *a, const float *b, float *c)
+                            const float *a, const float *b, float *c, ptrdiff_t a_next,
+                            ptrdiff_t b_next)
 {
     const int parts = cvni_ceil_div(cols, kern->nr);
     const int units = cols / kern->unit;
-    const ptrdiff_t next = t->ahead;
     for (int p = 0; p < parts; p++) {
         const int j = units * p / parts * kern->unit;
-        t->cols = units * (p + 1) / parts * kern->unit - j;
+        const int next = units * (p + 1) / parts * kern->unit;
+        t->cols = next - j;
         t->b = b + j;
         for (int i = 0; i < rows; i += kern->mr) {
             t->rows = cvni_min(kern->mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
-            t->ahead = i == 0 ? next : 0;
+            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
+            if (p == 0 && a_next) {
+                const float *soon = i + kern->mr < rows ? t->a + kern->mr * t->a_line : a + a_next;
+                if (t->a_k == 1) cvni_wino_fetch(soon, kern->mr, t->a_line, t->k);
+                else cvni_wino_fetch(soon, t->k, t->a_k, kern->mr);
+            }
             kern->gemm_tile(t);
         }
     }
+}
+
+static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
+{
+    for (int i = 0; i < tiles; i++)
+        memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
 }
 
 /* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
@@ -7839,32 +8627,43 @@ static void cvni_wino_products(const cvni_wino *w, const float *u, const float *
     for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
         const int begin = bias && i == CVNI_WINO_BIAS;
         const float *b = u;
-        for (int k = 0; begin && k < tiles; k++)
-            memcpy(m + (ptrdiff_t)k * t.ldc, bias, sizeof(float) * (size_t)w->out.channels);
+        if (begin) cvni_wino_begin(bias, w->out.channels, tiles, m, t.ldc);
         for (int k = 0; k < C; k += CVNI_WINO_KC) {
             t.k = cvni_min(CVNI_WINO_KC, C - k);
             t.add = begin || k > 0;
             for (int q = 0; q < panels; q++) {
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
-                t.ahead = t.k * t.b_k;
-                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f);
+                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
+                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
     }
 }
 
+/* First channel of a group of the image read, of the one made. */
+static const float *cvni_wino_from(const cvni_wino *w, int g)
+{
+    const cvni_conv_job *j = w->job;
+    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
+                              : j->big + cvni_conv_big_at(&j->c, 0, g);
+}
+
+static float *cvni_wino_to(const cvni_wino *w, int g)
+{
+    const cvni_conv *c = &w->job->c;
+    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
+                                            : cvni_conv_small_at(c, 0, g));
+}
+
 /* Images of a pass down or up; tasks are tiles of a group. */
-static void cvni_wino_image_part(void *context, int begin, int end, int worker)
+static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv_job *j = w->job;
     const cvni_kernels *kern = j->net->k;
     const int groups = cvni_ceil_div(w->tiles, w->group);
-    const int up = w->pass == CVNI_UP;
-    const ptrdiff_t in_plane = (ptrdiff_t)w->in.H * w->in.W;
-    const ptrdiff_t out_plane = (ptrdiff_t)w->out.H * w->out.W;
     const ptrdiff_t v_point = cvni_wino_plane(w->group, w->in.pitch);
     const ptrdiff_t m_point = cvni_wino_plane(w->group, w->out.pitch);
     float *scratch = (float *)cvni_scratch(j->net, worker);
@@ -7874,113 +8673,191 @@ static void cvni_wino_image_part(void *context, int begin, int end, int worker)
         const int g = t / groups;
         const int first = t % groups * w->group;
         const int tiles = cvni_min(w->group, w->tiles - first);
-        const float *x = (up ? j->small : j->big) + g * w->in.channels * in_plane;
-        float *y = j->to + g * w->out.channels * out_plane;
         for (int c = 0; c < w->in.channels; c += CVNI_LINE)
-            cvni_wino_read(kern, w, &w->in, x, j->c.G * w->in.channels * in_plane, c, first, tiles,
-                           v, v_point, scratch);
+            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
+                           scratch);
         cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
                            j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
         for (int f = 0; f < w->out.channels; f += CVNI_LINE)
-            cvni_wino_write(kern, w, m, m_point, f, first, tiles, y,
-                            j->c.G * w->out.channels * out_plane, scratch);
+            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
+                            cvni_wino_to(w, g), scratch);
     }
 }
 
-/* V of the image read and A dy A^T of the other; tasks are 16 channels of either. */
-static void cvni_wino_both_part(void *context, int begin, int end, int worker)
+/* V of the image read and, for the weights, A dy A^T of the other; tasks are 16 channels of
+ * either. */
+static void cvni_wino_read_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino *w = (const cvni_wino *)context;
+    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    for (int t = begin; t < end; t++) {
+        const int second = t >= units;
+        const int c = (second ? t - units : t) * CVNI_LINE;
+        cvni_wino_read(w->job->net->k, w, second ? &w->out : &w->in,
+                       second ? w->job->small + cvni_conv_small_at(&w->job->c, 0, w->g)
+                              : cvni_wino_from(w, w->g),
+                       c, w->first, w->count, (second ? w->d : w->v) + c,
+                       second ? w->d_point : w->v_point, scratch);
+    }
+}
+
+/* Share t of `tasks` of so many lines. */
+static int cvni_wino_share(int channels, int t, int tasks)
+{
+    return (int)((int64_t)cvni_ceil_div(channels, CVNI_LINE) * t / tasks) * CVNI_LINE;
+}
+
+/* One of CVNI_WINO_POINTS shares of the weights of the channels that come next, from c0 on. */
+static void cvni_wino_fetch_weights(const cvni_wino *w, int c0, int f0, int filters, int share)
+{
+    const cvni_conv *c = &w->job->c;
+    const int up = w->pass == CVNI_UP;
+    const int channels = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
+    const int lines = up ? channels : cvni_min(filters, w->out.channels - f0);
+    const int begin = lines * share / CVNI_WINO_POINTS;
+    const int end = lines * (share + 1) / CVNI_WINO_POINTS;
+    const float *p = w->job->weight + (ptrdiff_t)w->g * c->MG * c->K;
+    p += up ? (ptrdiff_t)(c0 + begin) * c->K + 9 * f0 : (ptrdiff_t)(f0 + begin) * c->K + 9 * c0;
+    if (channels > 0) cvni_wino_fetch(p, end - begin, c->K, 9 * (up ? filters : channels));
+}
+
+/* Images of a pass down or up, the tiles of a round; tasks are up to 48 filters, whose U is made,
+ * some channels at a time, and used at once. */
+static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv_job *j = w->job;
-    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    const ptrdiff_t u_point = CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE;
+    const ptrdiff_t m_point = cvni_wino_plane(w->group, CVNI_WINO_WIDE);
     float *scratch = (float *)cvni_scratch(j->net, worker);
-    for (int t = begin; t < end; t++) {
-        const cvni_wino_image *im = t < units ? &w->in : &w->out;
-        const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
-        const float *x = (t < units ? j->big : j->small) + w->g * im->channels * plane;
-        cvni_wino_read(j->net->k, w, im, x, j->c.G * im->channels * plane,
-                       (t < units ? t : t - units) * CVNI_LINE, w->first, w->count,
-                       t < units ? w->v : w->d, t < units ? w->v_point : w->d_point, scratch);
-    }
-}
-
-/* dU (+)= (A dy A^T) V over the tiles of this round; tasks are points. */
-static void cvni_wino_point_part(void *context, int begin, int end, int worker)
-{
-    const cvni_wino *w = (const cvni_wino *)context;
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    float *m = u + CVNI_WINO_POINTS * u_point;
     cvni_tile t;
-    (void)worker;
     memset(&t, 0, sizeof t);
-    t.a_line = 1;
-    t.a_k = w->out.pitch;
-    t.b_k = w->in.pitch;
-    t.ldc = cvni_round_up(w->in.channels, CVNI_LINE);
-    for (int i = begin; i < end; i++) {
-        for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
-            t.k = cvni_min(CVNI_WINO_KC, w->count - k);
-            t.add = w->first > 0 || k > 0;
-            for (int c = 0; c < t.ldc; c += 48)
-                cvni_wino_tiles(w->job->net->k, &t, w->out.channels,
-                                cvni_min(48, (int)t.ldc - c), w->d + i * w->d_point + k * t.a_k,
-                                w->v + i * w->v_point + k * t.b_k + c, w->u + i * w->point + c);
+    t.a_line = w->in.pitch;
+    t.a_k = 1;
+    t.ldc = CVNI_WINO_WIDE;
+    for (int q = begin; q < end; q++) {
+        const int f0 = cvni_wino_share(w->out.channels, q, w->row_tasks);
+        const int width = cvni_wino_share(w->out.channels, q + 1, w->row_tasks) - f0;
+        t.b_k = width;
+        if (j->bias)
+            cvni_wino_begin(j->bias + w->g * w->out.channels + f0,
+                            cvni_min(width, w->out.channels - f0), w->count,
+                            m + CVNI_WINO_BIAS * m_point, CVNI_WINO_WIDE);
+        for (int c0 = 0; c0 < w->in.channels; c0 += CVNI_WINO_KC) {
+            t.k = cvni_min(CVNI_WINO_KC, w->in.channels - c0);
+            for (int c = 0; c < t.k; c += CVNI_LINE)
+                for (int f = 0; f < width; f += CVNI_LINE)
+                    cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
+                                     u + c * width + f, u_point, width, scratch);
+            for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+                cvni_wino_fetch_weights(w, c0 + t.k, f0, width, i);
+                t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
+                cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
+                                u + i * u_point, m + i * m_point, w->v_point, u_point);
+            }
         }
+        for (int f = 0; f < width; f += CVNI_LINE)
+            cvni_wino_write(j->net->k, w, m + f, m_point, CVNI_WINO_WIDE, f0 + f, w->first,
+                            w->count, cvni_wino_to(w, w->g), scratch);
     }
 }
 
-/* dw += G^T dU G; tasks are filters. */
-static void cvni_wino_taps_part(void *context, int begin, int end, int worker)
+/* dw += G^T dU G of one filter, channels [c0, c0 + cs); u: its lines. */
+static void cvni_wino_unweight(const cvni_wino *w, int f, int c0, int cs, const float *u,
+                               ptrdiff_t point, float *half)
+{
+    const cvni_conv *c = &w->job->c;
+    const cvni_kernels *kern = w->job->net->k;
+    const int n = cvni_ceil_div(cs, CVNI_LINE);
+    float *taps = half + CVNI_WINO_DEEP * 18;                   /* half: [lines][3][6] */
+    float *part = taps + CVNI_WINO_DEEP * 9;
+    float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K + 9 * c0;
+    cvni_lines v;
+    for (int i = 0; i < 6; i++) {
+        v = cvni_lines_of(n, u + i * point, 6 * point, CVNI_LINE, half + i * CVNI_LINE,
+                          6 * CVNI_LINE, 18 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    }
+    for (int i = 0; i < 3; i++) {
+        v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
+                          taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
+        kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    }
+    for (int i = 0; i < n; i++)
+        kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE), taps + i * 9 * CVNI_LINE,
+                        CVNI_LINE, 9, part + i * 9 * CVNI_LINE);
+    kern->add(9 * cs, dw, part, dw);
+}
+
+/* dw += G^T dU G, dU = (A dy A^T) V over the tiles of a round; tasks are some filters times some
+ * channels. */
+static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
     const cvni_conv *c = &w->job->c;
     const cvni_kernels *kern = w->job->net->k;
-    const ptrdiff_t line = cvni_round_up(w->in.channels, CVNI_LINE);
-    float *half = (float *)cvni_scratch(w->job->net, worker);   /* [16 channels][3][6] lines */
-    float *taps = half + CVNI_LINE * 18 * CVNI_LINE;            /* [16 channels][9] lines */
-    float *part = taps + CVNI_LINE * 9 * CVNI_LINE;
-    cvni_lines v;
-    for (int f = begin; f < end; f++) {
-        float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K;
-        for (int c0 = 0; c0 < c->CG; c0 += CVNI_LINE * CVNI_LINE) {
-            const int cs = cvni_min(CVNI_LINE * CVNI_LINE, c->CG - c0);
-            const int n = cvni_ceil_div(cs, CVNI_LINE);
-            for (int i = 0; i < 6; i++) {
-                v = cvni_lines_of(n, w->u + i * w->point + f * line + c0, 6 * w->point, CVNI_LINE,
-                                  half + i * CVNI_LINE, 6 * CVNI_LINE, 18 * CVNI_LINE);
-                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
+    const ptrdiff_t point = CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE;
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.a_line = 1;
+    t.a_k = w->out.pitch;
+    t.b_k = w->in.pitch;
+    t.ldc = CVNI_WINO_DEEP;
+    for (int q = begin; q < end; q++) {
+        const int row = q / w->col_tasks;
+        const int col = q % w->col_tasks;
+        const int f0 = cvni_wino_share(w->out.channels, row, w->row_tasks);
+        const int f1 = cvni_wino_share(w->out.channels, row + 1, w->row_tasks);
+        const int c0 = cvni_wino_share(w->in.channels, col, w->col_tasks);
+        const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
+        const int filters = cvni_min(f1, w->out.channels) - f0;
+        for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+            if (i < filters)                    /* added to soon */
+                cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
+                                0, 9 * (c1 - c0));
+            for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
+                t.k = cvni_min(CVNI_WINO_KC, w->count - k);
+                t.add = k > 0;
+                cvni_wino_tiles(kern, &t, filters, c1 - c0, w->d + i * w->d_point + k * t.a_k + f0,
+                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->d_point,
+                                w->v_point);
             }
-            for (int i = 0; i < 3; i++) {
-                v = cvni_lines_of(n, half + 6 * i * CVNI_LINE, CVNI_LINE, 18 * CVNI_LINE,
-                                  taps + 3 * i * CVNI_LINE, CVNI_LINE, 9 * CVNI_LINE);
-                kern->wino[CVNI_WINO_TAPS_GRAD](&v);
-            }
-            for (int i = 0; i < n; i++)
-                kern->pack_rows(9, cvni_min(CVNI_LINE, cs - i * CVNI_LINE),
-                                taps + i * 9 * CVNI_LINE, CVNI_LINE, 9,
-                                part + i * 9 * CVNI_LINE);
-            kern->add(9 * cs, dw + 9 * c0, part, dw + 9 * c0);
         }
+        for (int f = 0; f < filters; f++)
+            cvni_wino_unweight(w, f0 + f, c0, cvni_min(c1, w->in.channels) - c0,
+                               u + f * CVNI_WINO_DEEP, point, scratch);
     }
 }
 
-/* Rounds over some tiles each, as many as the shape says. */
-static void cvni_wino_weights(cvni_wino *w, double cost)
+/* Rounds over some tiles each, as many as the shape says: V (and A dy A^T) of all channels, then
+ * the products. */
+static void cvni_wino_rounds(cvni_wino *w, double cost)
 {
     const cvni_conv_job *j = w->job;
-    const int units = cvni_ceil_div(w->in.channels, CVNI_LINE) +
-                      cvni_ceil_div(w->out.channels, CVNI_LINE);
+    const int weights = w->pass == CVNI_WEIGHTS;
+    const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
+    const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
+    const double part = cost * w->group / w->tiles / j->c.G;
     w->v_point = cvni_wino_plane(w->group, w->in.pitch);
     w->d_point = cvni_wino_plane(w->group, w->out.pitch);
     w->v = (float *)j->work;
     w->d = w->v + CVNI_WINO_POINTS * w->v_point;
-    w->u = w->d + CVNI_WINO_POINTS * w->d_point;
+    w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
+    w->col_tasks = weights ? cvni_ceil_div(cols * CVNI_LINE, CVNI_WINO_DEEP) : 1;
+    if (w->row_tasks * w->col_tasks < 4 * j->net->threads)          /* each thread as many */
+        w->row_tasks = cvni_min(cvni_round_up(w->row_tasks, j->net->threads), rows);
     for (w->g = 0; w->g < j->c.G; w->g++) {
         for (w->first = 0; w->first < w->tiles; w->first += w->group) {
-            const double part = cost * w->group / w->tiles / j->c.G;
             w->count = cvni_min(w->group, w->tiles - w->first);
-            cvni_parallel_for(j->net, units, part, cvni_wino_both_part, w);
-            cvni_parallel_for(j->net, CVNI_WINO_POINTS, part, cvni_wino_point_part, w);
+            cvni_parallel_for(j->net, cols + (weights ? rows : 0), part, cvni_wino_read_part, w);
+            cvni_parallel_for(j->net, w->row_tasks * w->col_tasks, part,
+                              weights ? cvni_wino_weight_part : cvni_wino_filter_part, w);
         }
-        cvni_parallel_for(j->net, j->c.MG, 100.0 * j->c.MG * j->c.CG, cvni_wino_taps_part, w);
     }
 }
 
@@ -7992,18 +8869,21 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
     (void)net;
     for (int i = 1; i < 3; i++)
         can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
-    if (!can) return CVNI_CANNOT;
+    if (!can || cvni_max(c->CG, c->MG) > CVNI_WINO_CHANNELS) return CVNI_CANNOT;
     w = cvni_wino_of(c, pass);
-    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(48, c->most)
+    return c->CG >= 32 && c->MG >= 32 && w.rows * w.cols >= cvni_ceil_div(8, c->most)
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
-/* Tiles of a task or a round at most. */
+/* Tiles of a task or a round: as many in each, fewer where there are many channels. */
 static int cvni_wino_group(const cvni_wino *w)
 {
-    const int most = w->pass == CVNI_WEIGHTS ? cvni_wino_most(w, CVNI_WINO_BATCH, 512)
-                                             : cvni_wino_most(w, CVNI_WINO_CACHE, 96);
-    return cvni_min(most, w->tiles);
+    const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
+    const int cache = w->by_filters ? CVNI_WINO_ROUND : CVNI_WINO_CACHE;
+    const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
+    const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
+                                   : cvni_min(cvni_max(fit, 32), 96);
+    return cvni_ceil_div(w->tiles, cvni_ceil_div(w->tiles, most));
 }
 
 static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -8011,17 +8891,20 @@ static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pa
 {
     const cvni_wino w = cvni_wino_of(c, pass);
     const int group = cvni_wino_group(&w);
-    const size_t tiles = sizeof(float) * CVNI_WINO_POINTS *
-                         (size_t)(cvni_wino_plane(group, w.in.pitch) +
-                                  cvni_wino_plane(group, w.out.pitch));
-    const size_t u = cvni_mul_size((size_t)w.point, CVNI_WINO_POINTS * sizeof(float));
+    const ptrdiff_t v = cvni_wino_plane(group, w.in.pitch);
+    const ptrdiff_t m = cvni_wino_plane(group, w.by_filters ? CVNI_WINO_WIDE : w.out.pitch);
+    const size_t points = CVNI_WINO_POINTS * sizeof(float);
     (void)net;
     n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
     if (pass == CVNI_WEIGHTS) {
-        n->work = cvni_add_size(tiles, u);
+        n->scratch += points * (CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE);
+        n->work = points * (size_t)(v + cvni_wino_plane(group, w.out.pitch));
+    } else if (w.by_filters) {
+        n->scratch += points * ((size_t)m + CVNI_WINO_KC * CVNI_WINO_WIDE + CVNI_LINE);
+        n->work = points * (size_t)v;
     } else {
-        n->scratch += tiles;
-        n->packed = cvni_mul_size(u, (size_t)c->G);
+        n->scratch += points * (size_t)(v + m);
+        n->packed = points * (size_t)w.point * (size_t)c->G;
     }
 }
 
@@ -8030,14 +8913,14 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     cvni_wino w = cvni_wino_of(&j->c, pass);
     w.job = j;
     w.group = cvni_wino_group(&w);
-    if (pass == CVNI_WEIGHTS) {
-        cvni_wino_weights(&w, cost);
+    if (w.by_filters) {
+        cvni_wino_rounds(&w, cost);
     } else {
         const int want = cvni_ceil_div(j->net->threads, j->c.G);
         const int groups = cvni_round_up(cvni_ceil_div(w.tiles, w.group), want);
         w.group = cvni_ceil_div(w.tiles, groups);
         cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
-                          cvni_wino_image_part, &w);
+                          cvni_wino_tile_part, &w);
     }
 }
 
@@ -8047,9 +8930,12 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   A plane goes through a frame in the L1 cache, a strip of rows at a time: a copy with its pads,
- *   rows `pitch` floats apart, split by row and column modulo the stride of the windows. There each
- *   tap is an offset, the same for all positions, and kern->stencil adds all taps in registers:
+ *   3 x 3 and 5 x 5 with stride 1 and zeros around read the planes as they are: kern->stencil
+ *   keeps the weights in registers and makes several rows of y from each row of x; up is down with
+ *   the taps in reverse order and pads of kernel - 1 - pad. Others go through a frame in the L1
+ *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
+ *   and column modulo the stride of the windows. There each tap is an offset, the same for all
+ *   positions:
  *
  *     down      y[r][c] = sum over t of w[t]*frame[at[t] + r*pitch + c]
  *     up        the same with a frame of the small plane, for each phase of the big one (>>conv),
@@ -8072,6 +8958,8 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 #define CVNI_PLANE_FLOATS 6144          /* to aim at: half an L1 cache */
 #define CVNI_PLANE_MOST 32768
 #define CVNI_PLANE_ROUNDS 1024          /* vectors that a lane adds up in float */
+#define CVNI_PLANE_GROUP 8              /* channels whose dw are in the making: planes of an image
+                                         * that are read one after the other */
 
 typedef struct cvni_plane {
     int H, W;                           /* of the plane */
@@ -8215,7 +9103,8 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     for (int a = 0; a < f->sh; a++, to += f->sw * f->phase) {
         const int above = cvni_ceil_div(f->top - a, f->sh) - first;
         const int r0 = cvni_max(0, cvni_min(above, rows));
-        const int r1 = cvni_max(r0, cvni_min(cvni_ceil_div(f->H + f->top - a, f->sh) - first, rows));
+        const int below = cvni_ceil_div(f->H + f->top - a, f->sh) - first;
+        const int r1 = cvni_max(r0, cvni_min(below, rows));
         const float *from = plane + ((ptrdiff_t)(first + r0) * f->sh + a - f->top) * f->W;
         if (f->sw == 1 && f->mode == CVN_PAD_ZERO) {
             cvni_zero(to, (size_t)(r0 * f->pitch));
@@ -8233,9 +9122,119 @@ static void cvni_plane_fill(const cvni_kernels *kern, const cvni_plane *f, const
     }
 }
 
+/* Does the kernel read the planes themselves? */
+static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c)
+{
+    const cvni_axis *a = c->axis;
+    int side = (c->KW == 3 || c->KW == 5) && c->KW <= kern->side && a[0].big == 1 &&
+               a[0].small == 1 && c->KH == c->KW && a[0].kernel == 1 &&
+               c->d->pad_mode == CVN_PAD_ZERO;
+    for (int i = 1; i < 3; i++) side = side && a[i].stride == 1 && a[i].dilation == 1;
+    return side ? c->KW : 0;
+}
+
+/* Such a stencil, but for x, w and y; up: from small planes to big ones. */
+static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
+{
+    const cvni_conv *c = &j->c;
+    cvni_stencil s;
+    memset(&s, 0, sizeof s);
+    s.side = c->KW;
+    s.taps = c->taps;
+    s.fold = 1;
+    s.rows = up ? c->H : c->OH;
+    s.cols = up ? c->W : c->OW;
+    s.H = up ? c->OH : c->H;
+    s.W = up ? c->OW : c->W;
+    s.top = up ? c->KH - 1 - c->axis[1].pad : c->axis[1].pad;
+    s.left = up ? c->KW - 1 - c->axis[2].pad : c->axis[2].pad;
+    s.ldy = s.cols;
+    s.add = j->add;
+    s.act = j->act != NULL;
+    s.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    s.ceiling = HUGE_VALF;
+    return s;
+}
+
+/* Tasks are small planes of the batch. */
+static void cvni_side_down_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_stencil s = cvni_stencil_of(j, 0);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int m = t % c->M;
+        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
+        s.w = j->weight + (ptrdiff_t)m * c->taps;
+        s.bias = j->bias ? j->bias[m] : 0;
+        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
+        j->net->k->stencil(&s);
+    }
+}
+
+/* Tasks are big planes of the batch. */
+static void cvni_side_up_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    cvni_stencil s = cvni_stencil_of(j, 1);
+    float w[25];
+    (void)worker;
+    s.w = w;
+    for (int t = begin; t < end; t++)
+        for (int k = 0; k < c->MG; k++) {
+            const float *weight = j->weight + ((ptrdiff_t)(t % c->C) * c->MG + k) * c->taps;
+            for (int i = 0; i < c->taps; i++) w[i] = weight[c->taps - 1 - i];
+            s.x = j->small + ((ptrdiff_t)t * c->MG + k) * c->OH * c->OW;
+            s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
+            s.add = j->add || k;
+            s.y = j->to + (ptrdiff_t)t * c->H * c->W;
+            j->net->k->stencil(&s);
+        }
+}
+
+/* dw += the sums of the lanes, which become 0. */
+static void cvni_depthwise_flush(const cvni_kernels *kern, int n, float *lanes, double *dw)
+{
+    for (int i = 0; i < n; i++) dw[i] += (double)kern->sum(kern->unit, lanes + i * kern->unit);
+    cvni_zero(lanes, (size_t)n * (size_t)kern->unit);
+}
+
+/* Tasks are channels. */
+static void cvni_side_weight_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int n = c->MG * c->taps;
+    float *lanes = (float *)cvni_scratch(j->net, worker);
+    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
+    cvni_stencil s = cvni_stencil_of(j, 0);
+    const double plane = (double)s.rows * cvni_ceil_div(s.cols, kern->unit);
+    cvni_zero(lanes, (size_t)CVNI_PLANE_GROUP * (size_t)n * (size_t)kern->unit);
+    for (int t = begin; t < end; t += CVNI_PLANE_GROUP) {
+        const int group = cvni_min(CVNI_PLANE_GROUP, end - t);
+        double rounds = 0;
+        memset(dw, 0, sizeof dw);
+        for (int i = 0; i < c->N; i++) {
+            for (int k = 0; k < group * c->MG; k++) {
+                const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
+                s.x = j->big + ((ptrdiff_t)i * c->C + m / c->MG) * c->H * c->W;
+                s.y = (float *)(void *)j->small + ((ptrdiff_t)i * c->M + m) * c->OH * c->OW;
+                kern->stencil_sums(&s, lanes + k * c->taps * kern->unit);
+            }
+            rounds += plane;
+            if (rounds < CVNI_PLANE_ROUNDS && i + 1 < c->N) continue;
+            cvni_depthwise_flush(kern, group * n, lanes, dw);
+            rounds = 0;
+        }
+        for (int i = 0; i < group * n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+    }
+}
+
 /* The taps, and where each reads in the frame; for up by phase: first[p].. are those of phase p. */
 typedef struct cvni_plane_taps {
-    int dense;
     int first[CVNI_PLANE_STRIDE * CVNI_PLANE_STRIDE + 1];
     int tap[CVNI_PLANE_TAPS], at[CVNI_PLANE_TAPS];
 } cvni_plane_taps;
@@ -8244,7 +9243,6 @@ static cvni_plane_taps cvni_taps_down(const cvni_conv *c, const cvni_plane *f)
 {
     const cvni_axis *a = c->axis + 1;
     cvni_plane_taps t;
-    t.dense = c->KH == c->KW && f->sh == 1 && a[0].dilation == 1 ? c->KW : 0;
     t.first[0] = 0;
     t.first[1] = c->taps;
     for (int k = 0; k < c->taps; k++) {
@@ -8263,7 +9261,6 @@ static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
     const int sh = a[0].stride, sw = a[1].stride;
     int n = 0;
     cvni_plane_taps t;
-    t.dense = c->KH == c->KW && sh == 1 && sw == 1 && a[0].dilation == 1 ? c->KW : 0;
     for (int p = 0; p < sh * sw; p++) {
         t.first[p] = n;
         for (int k = c->taps - 1; k >= 0; k--) {
@@ -8279,11 +9276,10 @@ static cvni_plane_taps cvni_taps_up(const cvni_conv *c, const cvni_plane *f)
 }
 
 /* The stencil of phase p but for its rows and y; w: room for its weights. */
-static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p, const float *weight,
-                               float *w)
+static void cvni_stencil_phase(cvni_stencil *s, const cvni_plane_taps *t, int p,
+                               const float *weight, float *w)
 {
     s->taps = t->first[p + 1] - t->first[p];
-    s->dense = t->dense;
     s->at = t->at + t->first[p];
     s->w = w;
     for (int i = 0; i < s->taps; i++) w[i] = weight[t->tap[t->first[p] + i]];
@@ -8304,7 +9300,7 @@ static float *cvni_plane_start(const cvn_net *net, const cvni_plane *f, int work
 }
 
 /* Tasks are channels of the batch. */
-static void cvni_depthwise_down_part(void *context, int begin, int end, int worker)
+static void cvni_plane_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8356,7 +9352,7 @@ static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x,
 }
 
 /* Rows row, row + stride, ... of a big plane: += or = what a frame of a small plane gives. */
-static void cvni_depthwise_up_rows(const cvni_conv_job *j, const cvni_plane *f,
+static void cvni_plane_up_rows(const cvni_conv_job *j, const cvni_plane *f,
                                    const cvni_plane_taps *taps, const float *weight, int row,
                                    cvni_stencil *s, float *to)
 {
@@ -8385,7 +9381,7 @@ static void cvni_depthwise_up_rows(const cvni_conv_job *j, const cvni_plane *f,
 }
 
 /* Tasks are channels of the batch. */
-static void cvni_depthwise_up_part(void *context, int begin, int end, int worker)
+static void cvni_plane_up_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8406,23 +9402,15 @@ static void cvni_depthwise_up_part(void *context, int begin, int end, int worker
                                 rows + f.reach[0], frame);
                 for (int a = 0; a < cvni_min(sh, c->BH - row * sh); a++) {
                     s.rows = cvni_min(rows, cvni_ceil_div(c->BH - a, sh) - row);
-                    cvni_depthwise_up_rows(j, &f, &taps, weight, row * sh + a, &s,
+                    cvni_plane_up_rows(j, &f, &taps, weight, row * sh + a, &s,
                                            j->to + (ptrdiff_t)t * c->BH * c->BW);
                 }
             }
         }
 }
 
-/* dw += the lanes' sums, which become 0. */
-static void cvni_depthwise_flush(int n, int unit, float *lanes, double *dw)
-{
-    for (int i = 0; i < n; i++)
-        for (int lane = 0; lane < unit; lane++) dw[i] += (double)lanes[i * unit + lane];
-    cvni_zero(lanes, (size_t)n * (size_t)unit);
-}
-
 /* Tasks are channels. */
-static void cvni_depthwise_weight_part(void *context, int begin, int end, int worker)
+static void cvni_plane_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8437,7 +9425,6 @@ static void cvni_depthwise_weight_part(void *context, int begin, int end, int wo
     cvni_zero(lanes, (size_t)n * (size_t)unit);
     s.taps = c->taps;
     s.at = taps.at;
-    s.dense = taps.dense;
     for (int t = begin; t < end; t++) {
         double rounds = 0;
         memset(dw, 0, sizeof dw);
@@ -8454,10 +9441,10 @@ static void cvni_depthwise_weight_part(void *context, int begin, int end, int wo
                 }
                 rounds += (double)s.rows * cvni_ceil_div(c->OW, unit) / f.fold;
                 if (rounds < CVNI_PLANE_ROUNDS) continue;
-                cvni_depthwise_flush(n, unit, lanes, dw);
+                cvni_depthwise_flush(j->net->k, n, lanes, dw);
                 rounds = 0;
             }
-        cvni_depthwise_flush(n, unit, lanes, dw);
+        cvni_depthwise_flush(j->net->k, n, lanes, dw);
         for (int i = 0; i < n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
     }
 }
@@ -8595,6 +9582,12 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 {
     cvni_plane f;
     ptrdiff_t floats = 0;
+    if (cvni_stencil_side(net->k, c)) {
+        if (pass == CVNI_WEIGHTS)
+            n->scratch = CVNI_PLANE_GROUP * (size_t)c->MG * (size_t)c->taps *
+                         (size_t)net->k->unit * sizeof(float);
+        return;
+    }
     if (!cvni_plane_serves(c, pass, net->k->unit)) return;
     f = cvni_plane_of(c, pass, net->k->unit);
     if (pass == CVNI_UP) floats = (ptrdiff_t)c->axis[2].stride * f.strip * f.out_cols;
@@ -8604,17 +9597,19 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 
 static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
+    static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
+        { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
+        { cvni_plane_down_part, cvni_plane_up_part, cvni_plane_weight_part },
+        { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
+    };
     const cvni_conv *c = &j->c;
-    const int frame = cvni_plane_serves(c, pass, j->net->k->unit);
-    if (pass == CVNI_DOWN)
-        cvni_parallel_for(j->net, c->N * (frame ? c->C : c->M), cost,
-                          frame ? cvni_depthwise_down_part : cvni_by_tap_down_part, j);
-    else if (pass == CVNI_UP)
-        cvni_parallel_for(j->net, c->N * c->C, cost,
-                          frame ? cvni_depthwise_up_part : cvni_by_tap_up_part, j);
-    else
-        cvni_parallel_for(j->net, frame ? c->C : c->M * c->taps, cost,
-                          frame ? cvni_depthwise_weight_part : cvni_by_tap_weight_part, j);
+    const int how = cvni_stencil_side(j->net->k, c)                  ? 0
+                    : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
+                                                                  : 2;
+    int tasks = c->N * c->C;
+    if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
+    if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
+    cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -8627,7 +9622,8 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
 static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
-                                                      &cvni_way_direct, &cvni_way_gemm };
+                                                      &cvni_way_weights, &cvni_way_direct,
+                                                      &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -8663,7 +9659,8 @@ static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double c
     way->run(j, pass, cost);
 }
 
-/* db += the sums of dy over the batch and the positions; tasks are channels of y. */
+/* db += the sums of dy over the batch and the positions; tasks are channels of y. The ways of a
+ * convolution that is not transposed do that themselves as they read dy, or leave it to this. */
 static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
@@ -8675,7 +9672,7 @@ static void cvni_conv_bias_part(void *context, int begin, int end, int worker)
         for (int n = 0; n < y.dim[0]; n++)
             sum += (double)j->net->k->sum(positions,
                                           j->l->dy + ((ptrdiff_t)n * y.dim[1] + f) * positions);
-        j->to[f] += (float)sum;
+        j->bias_to[f] += (float)sum;
     }
 }
 
@@ -8708,14 +9705,16 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     const double cost = 2 * l->macs * j.c.N;
     cvni_layer *x = cvni_in(net, l, 0);
     const int transposed = j.c.d->transposed;
-    j.to = cvni_weights_grad(net, l, 1);
-    if (j.to)
-        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
-                          cvni_conv_bias_part, &j);
+    float *bias = cvni_weights_grad(net, l, 1);
     j.big = transposed ? l->dy : x->y;
     j.small = transposed ? x->y : l->dy;
+    j.bias_to = transposed ? NULL : bias;
     j.to = cvni_weights_grad(net, l, 0);
     if (j.to) cvni_conv_run(&j, CVNI_WEIGHTS, l->work_backward, cost);
+    if (transposed) j.bias_to = bias;
+    if (j.bias_to)
+        cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
+                          cvni_conv_bias_part, &j);
     j.to = cvni_gradient_for(x, &j.add);
     if (!j.to) return;
     j.weight = cvni_weights(net, l, 0);
@@ -9001,41 +10000,19 @@ static cvn_result cvni_dense_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
-typedef struct cvni_dense_job { cvn_net *net; cvni_layer *l; cvni_dense d; } cvni_dense_job;
-
-/* One row: packing would cost as much as the product. Tasks are units. */
-static void cvni_dense_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_dense_job *j = (const cvni_dense_job *)context;
-    const float *w = cvni_run_weight(j->net, j->l);
-    const float *bias = cvni_run_bias(j->net, j->l);
-    const float *x = cvni_in(j->net, j->l, 0)->y;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->l->y[u] = j->net->k->dot(j->d.in, w + (ptrdiff_t)u * j->d.in, x) + (bias ? bias[u] : 0);
-}
-
 static cvn_result cvni_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *act = cvni_activation(net, l);
-    cvni_dense_job j;
+    const cvni_dense d = cvni_dense_of(net, l);
     cvni_gemm g;
-    j.net = net;
-    j.l = l;
-    j.d = cvni_dense_of(net, l);
-    if (j.d.rows == 1) {
-        cvni_parallel_for(net, j.d.units, 2.0 * j.d.units * j.d.in, cvni_dense_row_part, &j);
-        if (act) net->k->relu(j.d.units, cvni_relu_slope(act), l->y, l->y);
-        return CVN_OK;
-    }
     memset(&g, 0, sizeof g);
-    g.m = j.d.rows;
-    g.n = j.d.units;
-    g.k = j.d.in;
-    g.a = cvni_matrix(cvni_in(net, l, 0)->y, j.d.in, 1);
-    g.b = cvni_matrix(cvni_run_weight(net, l), j.d.in, 1);
+    g.m = d.rows;
+    g.n = d.units;
+    g.k = d.in;
+    g.a = cvni_matrix(cvni_in(net, l, 0)->y, d.in, 1);
+    g.b = cvni_matrix(cvni_run_weight(net, l), d.in, 1);
     g.c = l->y;
-    g.ldc = j.d.units;
+    g.ldc = d.units;
     g.col_bias = cvni_run_bias(net, l);
     g.activate = act != NULL;
     g.slope = act ? cvni_relu_slope(act) : 0;
@@ -9957,11 +10934,12 @@ CVNI_COLD_END
  *   g = dy act'(y) stands for dy above, and r receives it too. Without r the sign of y is found
  *   from x again, which is read anyway.
  *   Memory is what costs: each pass goes through it in the order in which it lies, for planes of
- *   one channel, some KiB apart, come at two thirds of that speed. Tasks are slices of the batch,
- *   and blocks of channels where the batch is small. Each has sums of its own for each channel; the
- *   statistics of a plane are taken while it is in L1 and merged as in T. Chan et al., "Updating
- *   formulae and a pairwise algorithm for computing sample variances", 1979, (2.1). The pass that
- *   writes goes backwards: what was read last is still in the cache.
+ *   one channel, some KiB apart, come at two thirds of that speed. Large tensors go through in
+ *   groups of channels, so that what the first pass has read is in a cache for the second, which
+ *   goes backwards. Tasks are slices of the batch, and blocks of a group where the batch is small.
+ *   Each has sums of its own for each channel; the statistics of a plane are taken while it is in
+ *   L1 and merged as in T. Chan et al., "Updating formulae and a pairwise algorithm for computing
+ *   sample variances", 1979, (2.1).
  *   source    S. Ioffe, C. Szegedy, arXiv:1502.03167, section 3         tested: tests/test_layers.c
  *
  *   An inference plan folds a norm behind a convolution or dense layer into its weights: w' =
@@ -9978,7 +10956,11 @@ static float *cvni_norm_param(const cvn_net *net, const cvni_layer *l, int which
                                                                          : which);
 }
 
-enum { CVNI_NORM_TASKS = 16 };
+enum {
+    CVNI_NORM_TASKS = 16,
+    CVNI_NORM_GROUP = 1 << 19,          /* floats of a group of channels: 2 MiB, */
+    CVNI_NORM_RUN = 1 << 14             /* but at least so many side by side */
+};
 
 /* What is done with the values of one channel. */
 typedef struct cvni_norm_channel {
@@ -10032,7 +11014,8 @@ typedef struct cvni_norm_job {
     cvn_net *net;
     cvni_layer *l, *x;
     int N, C, S;                        /* samples, channels, values of a channel of one sample */
-    int slices, blocks;                 /* of the batch, of the channels */
+    int begin, end;                     /* channels of the group */
+    int slices, blocks;                 /* of the batch, of the group */
     float slope, most;                  /* of the activation: 1, INFINITY for none */
     const float *more;                  /* r, or NULL */
     const float *sign;                  /* backward: act(norm(x) + r), or NULL where norm(x) tells */
@@ -10051,7 +11034,7 @@ static int cvni_norm_sample(const cvni_norm_job *j, int slice)
 
 static int cvni_norm_block(const cvni_norm_job *j, int block)
 {
-    return (int)((int64_t)j->C * block / j->blocks);
+    return j->begin + (int)((int64_t)(j->end - j->begin) * block / j->blocks);
 }
 
 /* Channel c of sample n. */
@@ -10114,12 +11097,12 @@ static void cvni_norm_moments_part(void *context, int begin, int end, int worker
 /* The statistics of all slices. */
 static void cvni_norm_moments(const cvni_norm_job *j)
 {
-    for (int c = 0; c < j->C; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
+    for (int c = j->begin; c < j->end; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
     for (int slice = 0; slice < j->slices; slice++) {
         const int before = cvni_norm_sample(j, slice);
         const int end = cvni_norm_sample(j, slice + 1);
         const double share = (double)(end - before) / end;
-        for (int c = 0; c < j->C; c++)
+        for (int c = j->begin; c < j->end; c++)
             cvni_norm_join(j, j->channel[c].sum, j->part + 2 * ((size_t)j->C * (size_t)slice +
                                                                   (size_t)c), before, share);
     }
@@ -10212,7 +11195,7 @@ static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
 
 static void cvni_norm_sums(const cvni_norm_job *j)
 {
-    for (int c = 0; c < j->C; c++) {
+    for (int c = j->begin; c < j->end; c++) {
         j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
         for (int slice = 0; slice < j->slices; slice++) {
             const double *part = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)c);
@@ -10230,7 +11213,7 @@ static void cvni_norm_back_factors(const cvni_norm_job *j)
     float *dbias = affine ? cvni_weights_grad(j->net, j->l, CVNI_NORM_BIAS) : NULL;
     const double m = (double)j->N * j->S;
     const int batch = cvni_norm_uses_batch(j->net, j->l);
-    for (int c = 0; c < j->C; c++) {
+    for (int c = j->begin; c < j->end; c++) {
         cvni_norm_channel *channel = &j->channel[c];
         const float ws = channel->f[0];
         const double db = channel->sum[0];
@@ -10289,7 +11272,6 @@ static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
     j.C = l->shape.dim[1];
     j.S = (int)(cvni_sample_elements(l->shape) / (size_t)j.C);
     j.slices = cvni_min(j.N, CVNI_NORM_TASKS);
-    j.blocks = cvni_min(j.C, CVNI_NORM_TASKS / j.slices);
     j.slope = 1;
     j.most = INFINITY;
     if (place->activation) cvni_clamp_of(&net->layers[place->activation], &j.slope, &j.most);
@@ -10299,35 +11281,55 @@ static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
     return j;
 }
 
+/* The next group of channels; 0 when there is none. */
+static int cvni_norm_next(cvni_norm_job *j)
+{
+    const int some = cvni_max(CVNI_NORM_GROUP / j->N, CVNI_NORM_RUN) / j->S + 1;
+    j->begin = j->end;
+    j->end = cvni_min(j->C, j->begin + cvni_min(some, j->C));
+    j->blocks = cvni_min(j->end - j->begin, CVNI_NORM_TASKS / j->slices);
+    return j->begin < j->end;
+}
+
+static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
+{
+    cvni_parallel_for(j->net, j->slices * j->blocks, 2.0 * (j->end - j->begin) * j->N * j->S, job,
+                      j);
+}
+
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
-    const double cost = 2.0 * (double)cvni_elements(l->shape);
-    if (cvni_norm_uses_batch(net, l)) {
-        if ((double)j.N * j.S < 2)
-            return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                                   "one value a channel has no variance; train with larger batches "
-                                   "(cvn_fit_options.drop_last leaves out a last batch of one "
-                                   "sample)");
-        cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_moments_part, &j);
-        cvni_norm_moments(&j);
-        for (int c = 0; c < j.C; c++) cvni_norm_learn(&j, c, &j.channel[c]);
+    const int learns = cvni_norm_uses_batch(net, l);
+    if (learns && (double)j.N * j.S < 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "one value a channel has no variance; train with larger batches "
+                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+    while (cvni_norm_next(&j)) {
+        if (learns) {
+            cvni_norm_spread(&j, cvni_norm_moments_part);
+            cvni_norm_moments(&j);
+        }
+        for (int c = j.begin; c < j.end; c++) {
+            if (learns) cvni_norm_learn(&j, c, &j.channel[c]);
+            cvni_norm_factors(&j, c, &j.channel[c]);
+        }
+        cvni_norm_spread(&j, cvni_norm_part);
     }
-    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
-    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_part, &j);
     return CVN_OK;
 }
 
 static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
-    const double cost = 2.0 * (double)cvni_elements(l->shape);
     cvni_norm_begin_backward(&j);
-    for (int c = 0; c < j.C; c++) cvni_norm_factors(&j, c, &j.channel[c]);
-    cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_sums_part, &j);
-    cvni_norm_sums(&j);
-    cvni_norm_back_factors(&j);
-    if (j.dx) cvni_parallel_for(net, j.slices * j.blocks, cost, cvni_norm_back_part, &j);
+    while (cvni_norm_next(&j)) {
+        for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+        cvni_norm_spread(&j, cvni_norm_sums_part);
+        cvni_norm_sums(&j);
+        cvni_norm_back_factors(&j);
+        if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
+    }
 }
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
@@ -12515,6 +13517,44 @@ static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t en
     }
 }
 
+/* y = x*scale, but 0 where the uniform of the word, a multiple of 2^-24, is below limit/2^24: 64
+ * elements. On the bits, for compilers take no branch out of a choice between floats. */
+CVNI_HOT
+static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, const float x[64],
+                           float y[64])
+{
+    float scaled[64];
+    uint32_t bits[64];
+    for (int i = 0; i < 64; i++) scaled[i] = x[i] * scale;
+    memcpy(bits, scaled, sizeof bits);
+    for (int i = 0; i < 64; i++) bits[i] &= (int32_t)(word[i] >> 8) < limit ? 0 : 0xFFFFFFFFu;
+    memcpy(y, bits, sizeof bits);
+}
+
+/* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
+                                  float scale)
+{
+    const cvni_kernels *kern = j->net->k;
+    const uint64_t seed = j->net->desc.seed;
+    const int32_t limit = (int32_t)ceilf(p * 16777216.0f);
+    uint32_t counter[4], key[2], word[64];
+    float x[64] = { 0 };
+    float y[64];
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    for (size_t i = begin; i < end; i += 64) {
+        const size_t n = cvni_min_size(64, end - i);
+        cvni_random_counter(CVNI_STREAM_DROPOUT, j->net->tick, (uint32_t)cvni_id(j->net, j->l),
+                            (uint32_t)(i / 4), counter);
+        kern->philox(counter, key, word);
+        memcpy(x, j->in + i, n * sizeof *x);
+        cvni_dropout64(word, limit, scale, x, y);
+        if (j->add) kern->add((int)n, j->out + i, y, j->out + i);
+        else memcpy(j->out + i, y, n * sizeof *y);
+    }
+}
+
 static void cvni_dropout_part(void *context, int begin, int end, int worker)
 {
     const cvni_dropout_job *j = (const cvni_dropout_job *)context;
@@ -12524,6 +13564,10 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
     size_t at = (size_t)begin * CVNI_CHUNK;
     const size_t stop = (size_t)end * CVNI_CHUNK < j->count ? (size_t)end * CVNI_CHUNK : j->count;
     (void)worker;
+    if (j->group == 1) {
+        cvni_dropout_elements(j, at, stop, p, scale);
+        return;
+    }
     while (at < stop) {
         const size_t first = at / j->group;
         uint32_t word[4];
@@ -13064,6 +14108,7 @@ typedef struct cvni_binary_job {
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
+    int copies;                                 /* that is dy itself */
 } cvni_binary_job;
 
 /* Offsets of line `line` (all merged axes but the last) in a, b and the output. */
@@ -13200,6 +14245,10 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
     const ptrdiff_t sample = j->m.sample[j->side];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        if (j->copies) {
+            memcpy(j->dx + t * sample, j->l->dy + t * sample, (size_t)sample * sizeof(float));
+            continue;
+        }
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
@@ -13228,12 +14277,20 @@ static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
+{
+    return l->op->forward == cvni_binary_forward &&
+           ((const cvni_binary_desc *)l->desc)->row == &cvni_arith_add &&
+           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
+}
+
 static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
-        if (j.dx)
+        j.copies = !j.add && cvni_is_add(net, l);
+        if (j.dx && j.dx != l->dy)              /* a sum's may lie where its own lies */
             cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
                               cvni_binary_back_part, &j);
     }
@@ -13250,12 +14307,6 @@ CVNI_BINARY_OP(mul, "Mul", CVNI_USES_X)
 CVNI_BINARY_OP(div, "Div", CVNI_USES_X)
 CVNI_BINARY_OP(maximum, "Max", CVNI_USES_X)
 CVNI_BINARY_OP(minimum, "Min", CVNI_USES_X)
-
-static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
-{
-    return l->op == &cvni_op_add &&
-           cvni_same_shape(net->layers[l->input[0]].shape, net->layers[l->input[1]].shape);
-}
 
 /* A layer of two inputs; row: of the table above, or NULL for losses. */
 static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arith *row,
@@ -15663,6 +16714,24 @@ static float *cvni_rnn_u(const cvni_rnn_job *j, float *scratch)
     return cvni_floats_at(scratch, cvni_rnn_bytes(rows * CVNI_KC, 1, 1, 1));
 }
 
+/* u = h W_hh^T for a few samples. */
+static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width, float *u)
+{
+    const cvni_kernels *kern = j->net->k;
+    float dots[CVNI_DOTS_ROWS * CVNI_DOTS_COLS];
+    for (int k = 0; k < width; k += CVNI_DOTS_ROWS) {
+        const int rows = cvni_min(CVNI_DOTS_ROWS, width - k);
+        for (int i = 0; i < m; i += kern->dots_cols) {
+            const int cols = cvni_min(kern->dots_cols, m - i);
+            kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
+                       h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
+            for (int c = 0; c < cols; c++)
+                memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
+                       (size_t)rows * sizeof(float));
+        }
+    }
+}
+
 /* Tasks are groups of samples. */
 static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
 {
@@ -15680,12 +16749,8 @@ static void cvni_rnn_steps_part(void *context, int begin, int end, int worker)
             if (!r->few)
                 cvni_rnn_product(j, cvni_matrix(h, r->state, 1), m, width, r->h, u, width, 0,
                                  scratch);
-            for (int i = 0; i < m; i++) {
-                for (int k = 0; r->few && k < width; k++)
-                    u[i * width + k] = j->net->k->dot(r->h, j->weight + (ptrdiff_t)k * r->h,
-                                                      h + (ptrdiff_t)i * r->state);
-                cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
-            }
+            else cvni_rnn_few(j, h, m, width, u);
+            for (int i = 0; i < m; i++) cvni_rnn_cell(j, n0 + i, t, u + (ptrdiff_t)i * width);
         }
     }
 }
@@ -15757,43 +16822,15 @@ static double cvni_rnn_cost(const cvni_rnn *r)
 
 /* ---- forward ---- */
 
-typedef struct cvni_rnn_row_job {
-    const cvni_kernels *kern;
-    const float *x, *weight, *bias;
-    float *y;
-    int in;
-} cvni_rnn_row_job;
-
-/* One step of one sample: packing would cost as much as the product. Tasks are rows of W_ih. */
-static void cvni_rnn_row_part(void *context, int begin, int end, int worker)
-{
-    const cvni_rnn_row_job *j = (const cvni_rnn_row_job *)context;
-    (void)worker;
-    for (int u = begin; u < end; u++)
-        j->y[u] = j->kern->dot(j->in, j->weight + (ptrdiff_t)u * j->in, j->x) +
-                  (j->bias ? j->bias[u] : 0);
-}
-
 /* a of all steps: x W_ih^T and what biases may be added here. */
 static void cvni_rnn_input_product(cvn_net *net, const cvni_rnn *r, const float *x, int in,
                                    const float *weight, const float *bias, float *slots)
 {
-    cvni_rnn_row_job j;
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.m = r->n * r->t;
     g.n = r->gates * r->h;
     g.k = in;
-    if (g.m == 1) {
-        j.kern = net->k;
-        j.x = x;
-        j.weight = weight;
-        j.bias = bias;
-        j.y = slots;
-        j.in = in;
-        cvni_parallel_for(net, g.n, 2.0 * g.n * in, cvni_rnn_row_part, &j);
-        return;
-    }
     g.a = cvni_matrix(x, in, 1);
     g.b = cvni_matrix(weight, in, 1);
     g.c = slots;
@@ -21282,27 +22319,16 @@ typedef struct cvni_update {
     int first;                          /* t = 1 */
 } cvni_update;
 
-/* What the loops read of u is copied, for a store of a float might change it: they would not become
- * vectors. */
-CVNI_HOT
 static void cvni_sgd_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float momentum = u->o->momentum, part = 1 - u->o->dampening;
-    const float lr = u->lr, decay = u->decay;
-    const int first = u->first, nesterov = u->o->nesterov;
-    const float *CVNI_RESTRICT grad = u->g;
-    float *CVNI_RESTRICT w = u->w;
-    float *CVNI_RESTRICT v = u->s[0];
-    if (momentum == 0) {
-        for (size_t i = begin; i < end; i++) w[i] -= lr * (grad[i] + decay * w[i]);
-        return;
-    }
-    for (size_t i = begin; i < end; i++) {
-        float g = grad[i] + decay * w[i];
-        v[i] = first ? g : momentum * v[i] + part * g;
-        g = nesterov ? g + momentum * v[i] : v[i];
-        w[i] -= lr * g;
-    }
+    float f[5];
+    f[0] = u->lr;
+    f[1] = u->decay;
+    f[2] = u->first ? 0 : u->o->momentum;       /* of v; v begins as the gradient */
+    f[3] = u->first ? 1 : 1 - u->o->dampening;
+    f[4] = u->o->nesterov ? u->o->momentum : 0;
+    u->kern->sgd((int)(end - begin), f, u->g + begin, u->w + begin,
+                 u->o->momentum != 0 ? u->s[0] + begin : NULL);
 }
 
 /* Adam and AdamW. */
@@ -21322,44 +22348,53 @@ static void cvni_adam_range(const cvni_update *u, size_t begin, size_t end)
                   u->s[1] + begin, u->o->amsgrad ? u->s[2] + begin : NULL);
 }
 
-CVNI_HOT
+/* What the loops read of u is copied, for a store of a float might change it: they would not become
+ * vectors. */
+CVNI_HOT_SQRT
 static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
 {
-    float *v = u->s[0];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         v[i] += g * g;
-        u->w[i] -= u->lr * g / (sqrtf(v[i]) + u->o->eps);
+        w[i] -= lr * g / (sqrtf(v[i]) + eps);
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    const float eps = u->o->eps;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
         d = g * (sqrtf(m[i] + eps) / sqrtf(v[i] + eps));
         m[i] = b2 * m[i] + (1 - b2) * d * d;
-        u->w[i] -= u->lr * d;
+        w[i] -= lr * d;
     }
 }
 
 /* Rounding may leave v below mean^2: that is a variance of zero. */
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b2 = u->o->beta2;
-    float *v = u->s[0];
-    float *m = u->o->momentum != 0 ? u->s[1] : NULL;
-    float *mean = u->o->centered ? u->s[2] : NULL;
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b2 = u->o->beta2;
+    const float momentum = u->o->momentum;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT v = u->s[0];
+    float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
+    float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
         if (mean) {
@@ -21367,69 +22402,85 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
             square -= mean[i] * mean[i];
             if (square < 0) square = 0;
         }
-        d = g / (sqrtf(square) + u->o->eps);
-        if (m) d = m[i] = u->o->momentum * m[i] + d;
-        u->w[i] -= u->lr * d;
+        d = g / (sqrtf(square) + eps);
+        if (m) d = m[i] = momentum * m[i] + d;
+        w[i] -= lr * d;
     }
 }
 
 CVNI_HOT
 static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float correct = u->correct1;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
-        const float size = fabsf(g) + u->o->eps;
+        const float g = grad[i] + decay * w[i];
+        const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] > size ? b2 * v[i] : size;
-        u->w[i] -= u->lr * (m[i] * u->correct1) / v[i];
+        w[i] -= lr * (m[i] * correct) / v[i];
     }
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
-    float *v = u->s[1];
+    const float lr = u->lr, decay = u->decay, eps = u->o->eps, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float now = u->now, next = u->next, correct = u->correct2;
+    const float *CVNI_RESTRICT grad = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
+    float *CVNI_RESTRICT v = u->s[1];
     for (size_t i = begin; i < end; i++) {
-        const float g = u->g[i] + u->decay * u->w[i];
+        const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
-        u->w[i] -= u->lr * (u->now * g + u->next * m[i]) /
-                   (sqrtf(v[i] * u->correct2) + u->o->eps);
+        w[i] -= lr * (now * g + next * m[i]) / (sqrtf(v[i] * correct) + eps);
     }
 }
 
-static float cvni_lamb_direction(const cvni_update *u, size_t i)
+#define CVNI_LAMB_BLOCK 256
+
+/* d = m/(root of v + eps), both corrected, + decay*w, of n <= CVNI_LAMB_BLOCK elements from i on. */
+CVNI_HOT_SQRT
+static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float *CVNI_RESTRICT d)
 {
-    return u->s[0][i] * u->correct1 / (sqrtf(u->s[1][i] * u->correct2) + u->o->eps) +
-           u->decay * u->w[i];
+    const float decay = u->decay, eps = u->o->eps;
+    const float correct1 = u->correct1, correct2 = u->correct2;
+    const float *w = u->w + i;
+    const float *m = u->s[0] + i;
+    const float *v = u->s[1] + i;
+    for (size_t k = 0; k < n; k++)
+        d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
 /* The moments are new already: cvni_lamb_ratio. */
-CVNI_HOT
 static void cvni_lamb_range(const cvni_update *u, size_t begin, size_t end)
 {
-    for (size_t i = begin; i < end; i++)
-        u->w[i] -= u->lr * u->ratio * cvni_lamb_direction(u, i);
+    float d[CVNI_LAMB_BLOCK];
+    for (size_t i = begin; i < end; i += CVNI_LAMB_BLOCK) {
+        const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, end - i);
+        cvni_lamb_directions(u, i, n, d);
+        u->kern->axpy((int)n, -u->lr * u->ratio, d, u->w + i);
+    }
 }
 
 CVNI_HOT
 static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
 {
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
-    float *m = u->s[0];
+    const float lr = u->lr, decay = u->decay, b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g;
+    float *CVNI_RESTRICT w = u->w;
+    float *CVNI_RESTRICT m = u->s[0];
     for (size_t i = begin; i < end; i++) {
-        const float c = b1 * m[i] + (1 - b1) * u->g[i];
+        const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
-        u->w[i] -= u->lr * (c != c ? c : sign + u->decay * u->w[i]);    /* a NaN shows */
-        m[i] = b2 * m[i] + (1 - b2) * u->g[i];
+        w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
+        m[i] = b2 * m[i] + (1 - b2) * g[i];
     }
 }
 
@@ -21624,16 +22675,16 @@ cvn_result cvn_swap_ema(cvn_net *net)
 
 /* The averages take in what a step has made of the weights; written so that the average of a weight
  * that stays is that weight, bit for bit. */
+CVNI_HOT
 static void cvni_ema_part(void *context, int begin, int end, int worker)
 {
-    cvn_net *net = (cvn_net *)context;
+    const cvn_net *net = (const cvn_net *)context;
     const float part = 1 - net->ema_decay;
+    const size_t stop = cvni_chunk_end(net->trainable, end - 1);
+    const float *CVNI_RESTRICT w = net->weights;
+    float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const size_t stop = cvni_chunk_end(net->trainable, t);
-        for (size_t i = (size_t)t * CVNI_CHUNK; i < stop; i++)
-            net->ema[i] += part * (net->weights[i] - net->ema[i]);
-    }
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -21648,54 +22699,97 @@ static void cvni_update_ema(cvn_net *net)
     net->ema_started = 1;
 }
 
+/* Steps weights and empties their gradients. */
 static void cvni_update_part(void *context, int begin, int end, int worker)
 {
     const cvni_update *u = (const cvni_update *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        cvni_optimizers[u->o->kind].range(u, (size_t)t * CVNI_CHUNK, cvni_chunk_end(u->count, t));
+        const size_t at = (size_t)t * CVNI_CHUNK;
+        const size_t stop = cvni_chunk_end(u->count, t);
+        cvni_optimizers[u->o->kind].range(u, at, stop);
+        cvni_zero(u->g + at, stop - at);        /* while it is in the cache */
     }
 }
 
 #define CVNI_NORM_SLICES 64
 
-typedef struct cvni_norm_sum {
-    const float *g;
+/* Sum of squares, in 8 interleaved sums. */
+CVNI_HOT
+static double cvni_square_sum(const float *x, size_t n)
+{
+    double lane[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+    const size_t even = n / 8 * 8;
+    for (size_t i = 0; i < even; i += 8)
+        for (int k = 0; k < 8; k++) lane[k] += (double)x[i + (size_t)k] * (double)x[i + (size_t)k];
+    for (size_t i = even; i < n; i++) lane[i - even] += (double)x[i] * (double)x[i];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+typedef struct cvni_clip_job {
+    const cvni_kernels *kern;
+    float *g;
     size_t count;
+    float limit, factor;
     double partial[CVNI_NORM_SLICES];
-} cvni_norm_sum;
+} cvni_clip_job;
 
 static void cvni_norm_sum_part(void *context, int begin, int end, int worker)
 {
-    cvni_norm_sum *s = (cvni_norm_sum *)context;
-    const size_t slice = (s->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    cvni_clip_job *j = (cvni_clip_job *)context;
+    const size_t slice = (j->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        double sum = 0;
-        for (size_t i = slice * (size_t)t; i < s->count && i < slice * (size_t)(t + 1); i++)
-            sum += (double)s->g[i] * (double)s->g[i];
-        s->partial[t] = sum;
+        const size_t at = cvni_min_size(slice * (size_t)t, j->count);
+        j->partial[t] = cvni_square_sum(j->g + at, cvni_min_size(slice, j->count - at));
+    }
+}
+
+/* A NaN stays. */
+CVNI_HOT
+static void cvni_clip_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    const size_t stop = cvni_chunk_end(j->count, end - 1);
+    const float limit = j->limit;
+    float *g = j->g;
+    (void)worker;
+    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+        const float high = g[i] > limit ? limit : g[i];
+        g[i] = high < -limit ? -limit : high;
+    }
+}
+
+static void cvni_clip_scale_part(void *context, int begin, int end, int worker)
+{
+    const cvni_clip_job *j = (const cvni_clip_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *g = j->g + (size_t)t * CVNI_CHUNK;
+        j->kern->scale_shift((int)(cvni_chunk_end(j->count, t) - (size_t)t * CVNI_CHUNK), j->factor,
+                             0, g, g);
     }
 }
 
 /* Clips all gradients as the optimizer asks. */
 static void cvni_clip(cvn_net *net)
 {
-    const float limit = net->optimizer.clip_value;
-    cvni_norm_sum s;
+    const cvn_optimizer *o = &net->optimizer;
+    const int chunks = cvni_chunks(net->trainable);
+    const double cost = 2.0 * (double)net->trainable;
+    cvni_clip_job j;
     double norm;
-    for (size_t i = 0; limit > 0 && i < net->trainable; i++)
-        net->grads[i] = net->grads[i] > limit    ? limit
-                        : net->grads[i] < -limit ? -limit
-                                                 : net->grads[i];
-    if (net->optimizer.clip_norm <= 0) return;
-    s.g = net->grads;
-    s.count = net->trainable;
-    cvni_parallel_for(net, CVNI_NORM_SLICES, 2.0 * (double)s.count, cvni_norm_sum_part, &s);
-    norm = sqrt(cvni_sum_partials(s.partial, CVNI_NORM_SLICES, 1));
-    if (norm <= (double)net->optimizer.clip_norm) return;
-    for (size_t i = 0; i < net->trainable; i++)
-        net->grads[i] *= (float)((double)net->optimizer.clip_norm / (norm + 1e-6));
+    j.kern = net->k;
+    j.g = net->grads;
+    j.count = net->trainable;
+    j.limit = o->clip_value;
+    if (j.limit > 0) cvni_parallel_for(net, chunks, cost, cvni_clip_part, &j);
+    if (o->clip_norm <= 0) return;
+    cvni_parallel_for(net, CVNI_NORM_SLICES, cost, cvni_norm_sum_part, &j);
+    norm = sqrt(cvni_sum_partials(j.partial, CVNI_NORM_SLICES, 1));
+    if (norm <= (double)o->clip_norm) return;
+    j.factor = (float)((double)o->clip_norm / (norm + 1e-6));
+    cvni_parallel_for(net, chunks, cost, cvni_clip_scale_part, &j);
 }
 
 typedef struct cvni_lamb_sums {
@@ -21704,23 +22798,35 @@ typedef struct cvni_lamb_sums {
     double d[CVNI_NORM_SLICES];
 } cvni_lamb_sums;
 
+CVNI_HOT
+static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
+{
+    const float b1 = u->o->beta1, b2 = u->o->beta2;
+    const float *CVNI_RESTRICT g = u->g + begin;
+    float *CVNI_RESTRICT m = u->s[0] + begin;
+    float *CVNI_RESTRICT v = u->s[1] + begin;
+    for (size_t i = 0; i < n; i++) {
+        m[i] = b1 * m[i] + (1 - b1) * g[i];
+        v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
+    }
+}
+
 static void cvni_lamb_part(void *context, int begin, int end, int worker)
 {
     cvni_lamb_sums *s = (cvni_lamb_sums *)context;
     const cvni_update *u = s->u;
-    const float b1 = u->o->beta1;
-    const float b2 = u->o->beta2;
     const size_t slice = (u->count + CVNI_NORM_SLICES - 1) / CVNI_NORM_SLICES;
+    float d[CVNI_LAMB_BLOCK];
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const size_t stop = cvni_min_size(slice * (size_t)(t + 1), u->count);
         s->w[t] = s->d[t] = 0;
-        for (size_t i = slice * (size_t)t; i < u->count && i < slice * (size_t)(t + 1); i++) {
-            double d;
-            u->s[0][i] = b1 * u->s[0][i] + (1 - b1) * u->g[i];
-            u->s[1][i] = b2 * u->s[1][i] + (1 - b2) * u->g[i] * u->g[i];
-            d = (double)cvni_lamb_direction(u, i);
-            s->w[t] += (double)u->w[i] * (double)u->w[i];
-            s->d[t] += d * d;
+        for (size_t i = slice * (size_t)t; i < stop; i += CVNI_LAMB_BLOCK) {
+            const size_t n = cvni_min_size(CVNI_LAMB_BLOCK, stop - i);
+            cvni_lamb_moments(u, i, n);
+            cvni_lamb_directions(u, i, n, d);
+            s->w[t] += cvni_square_sum(u->w + i, n);
+            s->d[t] += cvni_square_sum(d, n);
         }
     }
 }
@@ -21768,9 +22874,13 @@ static void cvni_step(cvn_net *net, float lr)
     if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
-        if (p->dead || p->role == CVNI_RUNNING || cvni_param_frozen(net, p)) continue;
+        if (p->dead || p->role == CVNI_RUNNING) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
+        if (cvni_param_frozen(net, p)) {
+            cvni_zero(u.g, p->count);
+            continue;
+        }
         for (int k = 0; k < net->plan.slots; k++)
             u.s[k] = (float *)(void *)((char *)net->state + state_bytes * (size_t)k) + p->offset;
         u.count = p->count;
@@ -21780,7 +22890,6 @@ static void cvni_step(cvn_net *net, float lr)
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
-    cvni_zero(net->grads, net->trainable);
     net->weights_version++;
     cvni_update_ema(net);
 }
@@ -25242,6 +26351,7 @@ CVNI_KERNELS_BEGIN
  *                                                                   tested: tests/test_kernels.c */
 
 #define CVNI_LANES 8
+#define CVNI_STENCIL_AHEAD 1024         /* floats from what a stencil reads to what it fetches */
 
 #if defined(CVNI_VECTOR4)
 typedef float cvni_v4 __attribute__((vector_size(16), aligned(4), may_alias));
@@ -25335,6 +26445,21 @@ static const int cvni_nowhere = 0;
 static void cvni_gemm_tile_c(const cvni_tile *t) { cvni_tile_c(t, &cvni_nowhere, 0); }
 
 static void cvni_tile_at_c(const cvni_tile *t, const int *at) { cvni_tile_c(t, at, 1); }
+
+CVNI_HOT
+static void cvni_tile_turned_c(const cvni_tile *t, const int *row, const int *at)
+{
+    for (int i = 0; i < 4; i++) {
+        float sum[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+        float *c = t->c + i * t->ldc;
+        for (int k = 0; k < t->k; k++) {
+            const float v = t->a[row[i] + at[k]];
+            const float *b = t->b + k * t->b_k;
+            for (int j = 0; j < 8; j++) sum[j] += v * b[j];
+        }
+        for (int j = 0; j < 8; j++) c[j] = t->add ? c[j] + sum[j] : sum[j];
+    }
+}
 
 CVNI_HOT
 static void cvni_store_rows_c(const cvni_store *s)
@@ -25491,6 +26616,35 @@ static void cvni_wino_taps_c(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_HOT
 static void cvni_wino_taps_grad_c(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+/* Bias and activation of a part of C that is still in the cache. NaN stays NaN, and a slope of 0
+ * times -Inf would be one. */
+static CVNI_ALWAYS_INLINE void cvni_finish(int rows, int cols, float *CVNI_RESTRICT c,
+                                           ptrdiff_t ldc, const float *CVNI_RESTRICT row_bias,
+                                           const float *CVNI_RESTRICT col_bias, int activate,
+                                           float slope)
+{
+    for (int i = 0; i < rows; i++, c += ldc) {
+        if (row_bias) {
+            const float bias = row_bias[i];
+            for (int j = 0; j < cols; j++) c[j] += bias;
+        }
+        if (col_bias) for (int j = 0; j < cols; j++) c[j] += col_bias[j];
+        if (activate && slope == 0) for (int j = 0; j < cols; j++) c[j] = c[j] <= 0 ? 0 : c[j];
+        if (!activate || slope == 0) continue;
+        for (int j = 0; j < cols; j++) {
+            const float low = slope * c[j];
+            c[j] = c[j] <= 0 ? low : c[j];
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_finish_c(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                          const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 static float cvni_add_lanes(const float s[CVNI_LANES])
 {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
@@ -25505,6 +26659,28 @@ static float cvni_dot_c(int n, const float *a, const float *b)
         for (int j = 0; j < CVNI_LANES; j++) s[j] += a[i + j] * b[i + j];
     for (int j = 0; i < n; i++, j++) s[j] += a[i] * b[i];
     return cvni_add_lanes(s);
+}
+
+static void cvni_dots_c(const cvni_dots *t)
+{
+    for (int k = 0; k < t->lines * t->count; k++) {
+        const float *a = t->a + k / t->count * t->a_line;
+        const float *b = t->b + t->at[k % t->count];
+        float sum = 0;
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < t->rows; r++)
+                sum += cvni_dot_c(t->width, a + n * t->a_image + r * t->a_row,
+                                  b + n * t->b_image + r * t->b_row);
+        t->out[k / t->count * t->ld + k % t->count] += sum;
+    }
+}
+
+static void cvni_line_dots_c(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                        const float *b, ptrdiff_t b_step, float *out)
+{
+    for (int c = 0; c < cols; c++)
+        for (int r = 0; r < rows; r++)
+            out[c * CVNI_DOTS_ROWS + r] = cvni_dot_c(n, a + r * a_step, b + c * b_step);
 }
 
 CVNI_HOT
@@ -25686,7 +26862,7 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
     else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
-CVNI_HOT
+CVNI_HOT_SQRT
 static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float *m, float *v,
                         float *most)
 {
@@ -25703,23 +26879,94 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
     }
 }
 
+/* Does row h of the plane exist? */
+static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
+{
+    return h >= 0 && h < s->H;
+}
+
+/* n sums to row r of y from column c. */
+CVNI_HOT
+static void cvni_stencil_store_c(const cvni_stencil *s, int r, int c, int n, float *sum)
+{
+    float *y = s->y + r * s->ldy + c;
+    for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
+    if (s->act) cvni_relu_c(n, s->slope, sum, sum);
+    for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+}
+
+/* The tap k of a side, of columns c.. of y, inside the plane: lanes from and to. */
+static void cvni_stencil_inside(const cvni_stencil *s, int k, int c, int *from, int *to)
+{
+    *from = cvni_max(0, s->left - k - c);
+    *to = cvni_min(cvni_min(CVNI_LANES, s->cols - c), s->W + s->left - k - c);
+}
+
+CVNI_HOT
+static void cvni_stencil_side_c(const cvni_stencil *s)
+{
+    for (int r = 0; r < s->rows; r++)
+        for (int c = 0; c < s->cols; c += CVNI_LANES) {
+            float sum[CVNI_LANES];
+            for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
+            for (int t = 0; t < s->taps; t++) {
+                const int h = r + t / s->side - s->top;
+                const float *x = s->x + (ptrdiff_t)h * s->W + (c + t % s->side - s->left);
+                int from, to;
+                cvni_stencil_inside(s, t % s->side, c, &from, &to);
+                if (!cvni_row_inside(s, h)) continue;
+                if (to - from == CVNI_LANES)
+                    for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
+                else for (int j = from; j < to; j++) sum[j] += s->w[t] * x[j];
+            }
+            cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
+        }
+}
+
+static CVNI_ALWAYS_INLINE void cvni_sgd_body(int n, const float f[5],
+                                             const float *CVNI_RESTRICT g, float *CVNI_RESTRICT w,
+                                             float *CVNI_RESTRICT v)
+{
+    const float lr = f[0], decay = f[1], keep = f[2], part = f[3], ahead = f[4];
+    if (!v) {
+        for (int i = 0; i < n; i++) w[i] -= lr * (g[i] + decay * w[i]);
+    } else if (ahead == 0) {
+        for (int i = 0; i < n; i++) {
+            v[i] = keep * v[i] + part * (g[i] + decay * w[i]);
+            w[i] -= lr * v[i];
+        }
+    } else {
+        for (int i = 0; i < n; i++) {
+            const float d = g[i] + decay * w[i];
+            v[i] = keep * v[i] + part * d;
+            w[i] -= lr * (d + ahead * v[i]);
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
 {
+    if (s->side) {
+        cvni_stencil_side_c(s);
+        return;
+    }
     for (int r = 0; r < s->rows; r++)
         for (int c = 0; c < s->cols; c += CVNI_LANES) {
-            float *y = s->y + r * s->ldy + c;
-            const int n = cvni_min(CVNI_LANES, s->cols - c);
             float sum[CVNI_LANES];
             for (int j = 0; j < CVNI_LANES; j++) sum[j] = s->bias;
             for (int t = 0; t < s->taps; t++) {
                 const float *x = s->x + s->at[t] + r * s->pitch + c;
                 for (int j = 0; j < CVNI_LANES; j++) sum[j] += s->w[t] * x[j];
             }
-            for (int j = 0; j < n && s->add; j++) sum[j] += y[j];
-            if (s->act) cvni_relu_c(n, s->slope, sum, sum);
-            for (int j = 0; j < n; j++) y[j] = s->act && sum[j] > s->ceiling ? s->ceiling : sum[j];
+            cvni_stencil_store_c(s, r, c, cvni_min(CVNI_LANES, s->cols - c), sum);
         }
 }
 
@@ -25728,21 +26975,40 @@ static void cvni_stencil_sums_c(const cvni_stencil *s, float *sums)
 {
     for (int t = 0; t < s->taps; t++, sums += CVNI_LANES)
         for (int r = 0; r < s->rows; r++) {
-            const float *x = s->x + s->at[t] + r * s->pitch;
             const float *y = s->y + r * s->ldy;
-            int c = 0;
-            for (; c + CVNI_LANES <= s->cols; c += CVNI_LANES)
-                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[c + j] * x[c + j];
-            for (int j = 0; c + j < s->cols; j++) sums[j] += y[c + j] * x[c + j];
+            const float *x = s->x + r * s->pitch;
+            const int h = s->side ? r + t / s->side - s->top : 0;
+            int from = 0, to = s->cols;
+            if (s->side) {
+                from = cvni_max(0, s->left - t % s->side);
+                to = cvni_min(to, s->W + s->left - t % s->side);
+                x = s->x + (ptrdiff_t)h * s->W + (t % s->side - s->left);
+                if (!cvni_row_inside(s, h)) continue;
+            } else x += s->at[t];
+            for (; from + CVNI_LANES <= to; from += CVNI_LANES)
+                for (int j = 0; j < CVNI_LANES; j++) sums[j] += y[from + j] * x[from + j];
+            for (int j = 0; from + j < to; j++) sums[j] += y[from + j] * x[from + j];
         }
+}
+
+static void cvni_philox_c(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (uint32_t b = 0; b < 16; b++, word += 4) {
+        memcpy(word, counter, 4 * sizeof *word);
+        word[0] += b;
+        cvni_philox(word, key[0], key[1]);
+    }
 }
 
 static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             8,
+                                             1,
                                              cvni_gemm_tile_c,
                                              cvni_tile_at_c,
+                                             cvni_tile_turned_c,
                                              cvni_store_rows_c,
                                              cvni_pack_rows_c,
                                              cvni_pack_columns_c,
@@ -25751,7 +27017,10 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                                cvni_wino_grad_c,
                                                cvni_wino_taps_c,
                                                cvni_wino_taps_grad_c },
+                                             cvni_finish_c,
                                              cvni_dot_c,
+                                             cvni_dots_c,
+                                             cvni_line_dots_c,
                                              cvni_axpy_c,
                                              cvni_sum_c,
                                              cvni_sum_square_diff_c,
@@ -25760,6 +27029,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_add_c,
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
+                                             5,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
                                              cvni_exp_c,
@@ -25768,7 +27038,9 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_norm_act_c,
                                              cvni_norm_sums_c,
                                              cvni_norm_grad_c,
-                                             cvni_adam_c };
+                                             cvni_adam_c,
+                                             cvni_sgd_c,
+                                             cvni_philox_c };
 
 #if defined(CVNI_X86)
 /* ================================================================================================
@@ -25878,6 +27150,38 @@ static inline __m256 cvni_relu1_avx2(__m256 x, __m256 slope, __m256 keep)
     return _mm256_blendv_ps(x, low, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LE_OQ));
 }
 
+#define CVNI_TURNED_AVX2(i) v = _mm256_broadcast_ss(a##i + *at); \
+    c##i##0 = _mm256_fmadd_ps(v, b0, c##i##0); \
+    c##i##1 = _mm256_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm256_fmadd_ps(v, b2, c##i##2)
+
+/* Vectors beyond the columns do twice what the first does. */
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_turned_avx2(const cvni_tile *t, const int *row, const int *at)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 c00 = zero, c01 = zero, c02 = zero, c10 = zero, c11 = zero, c12 = zero;
+    __m256 c20 = zero, c21 = zero, c22 = zero, c30 = zero, c31 = zero, c32 = zero;
+    const float *a0 = t->a + row[0], *a1 = t->a + row[1];
+    const float *a2 = t->a + row[2], *a3 = t->a + row[3];
+    const float *b = t->b;
+    const int second = t->cols > 8 ? 8 : 0;
+    const int third = t->cols > 16 ? 16 : 0;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = _mm256_loadu_ps(b + second);
+        const __m256 b2 = _mm256_loadu_ps(b + third);
+        __m256 v;
+        CVNI_TURNED_AVX2(0);
+        CVNI_TURNED_AVX2(1);
+        CVNI_TURNED_AVX2(2);
+        CVNI_TURNED_AVX2(3);
+    }
+    cvni_store_row_avx2(t, 0, c00, c01, c02);
+    cvni_store_row_avx2(t, 1, c10, c11, c12);
+    cvni_store_row_avx2(t, 2, c20, c21, c22);
+    cvni_store_row_avx2(t, 3, c30, c31, c32);
+}
+
 CVNI_TARGET("avx2,fma")
 static void cvni_store_rows_avx2(const cvni_store *s)
 {
@@ -25977,6 +27281,13 @@ static void cvni_wino_taps_avx2(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx2,fma") CVNI_HOT
 static void cvni_wino_taps_grad_avx2(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
+CVNI_HOT CVNI_TARGET("avx2,fma")
+static void cvni_finish_avx2(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                             const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
+
 /* The first n of eight lanes. */
 CVNI_TARGET("avx2,fma")
 static inline __m256i cvni_tail_avx2(int n)
@@ -26012,6 +27323,110 @@ static float cvni_dot_avx2(int n, const float *a, const float *b)
         s1 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), s1);
     }
     return cvni_total_avx2(s0, s1, s2, s3);
+}
+
+/* Lanes of four vectors added up: one sum each. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx2(__m256 s0, __m256 s1, __m256 s2, __m256 s3)
+{
+    const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(s0, s1), _mm256_hadd_ps(s2, s3));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+#define CVNI_DOTS_AVX2(j) x = _mm256_maskload_ps(b + at##j, m); \
+    s0##j = _mm256_fmadd_ps(a0, x, s0##j); s1##j = _mm256_fmadd_ps(a1, x, s1##j)
+
+/* Two lines, or the last one: twelve accumulators, 8 loads for 12 products. */
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_2x6_avx2(const cvni_dots *t, int line)
+{
+    const ptrdiff_t second = line + 1 < t->lines ? t->a_line : 0;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t at3 = t->at[t->count > 3 ? 3 : 0];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m256 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    float sum[16];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a + line * t->a_line;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 8, a += 8, b += 8) {
+            const __m256i m = cvni_tail_avx2(p);
+            const __m256 a0 = _mm256_maskload_ps(a, m);
+            const __m256 a1 = _mm256_maskload_ps(a + second, m);
+            __m256 x;
+            CVNI_DOTS_AVX2(0);
+            CVNI_DOTS_AVX2(1);
+            CVNI_DOTS_AVX2(2);
+            CVNI_DOTS_AVX2(3);
+            CVNI_DOTS_AVX2(4);
+            CVNI_DOTS_AVX2(5);
+        }
+    }
+    _mm_storeu_ps(sum, cvni_totals_avx2(s00, s01, s02, s03));
+    _mm_storeu_ps(sum + 4, cvni_totals_avx2(s04, s05, zero, zero));
+    _mm_storeu_ps(sum + 8, cvni_totals_avx2(s10, s11, s12, s13));
+    _mm_storeu_ps(sum + 12, cvni_totals_avx2(s14, s15, zero, zero));
+    for (int i = line; i < t->lines && i < line + 2; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[(i - line) * 8 + j];
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_dots_avx2(const cvni_dots *t)
+{
+    for (int i = 0; i < t->lines; i += 2) cvni_dots_2x6_avx2(t, i);
+}
+
+/* Eight k of four lines times two; s[4*column + row]. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_step_avx2(__m256 s[8], __m256 a0, __m256 a1, __m256 a2,
+                                                   __m256 a3, __m256 b0, __m256 b1)
+{
+    s[0] = _mm256_fmadd_ps(a0, b0, s[0]);
+    s[1] = _mm256_fmadd_ps(a1, b0, s[1]);
+    s[2] = _mm256_fmadd_ps(a2, b0, s[2]);
+    s[3] = _mm256_fmadd_ps(a3, b0, s[3]);
+    s[4] = _mm256_fmadd_ps(a0, b1, s[4]);
+    s[5] = _mm256_fmadd_ps(a1, b1, s[5]);
+    s[6] = _mm256_fmadd_ps(a2, b1, s[6]);
+    s[7] = _mm256_fmadd_ps(a3, b1, s[7]);
+}
+
+/* Lines that are missing are others again. */
+CVNI_TARGET("avx2,fma")
+static void cvni_line_dots_avx2(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                           const float *b, ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = cols > 1 ? b + b_step : b;
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[8] = { zero, zero, zero, zero, zero, zero, zero, zero };
+    int i = 0;
+    for (; n - i >= 8; i += 8)
+        cvni_line_dots_step_avx2(s, _mm256_loadu_ps(a + i), _mm256_loadu_ps(p1 + i),
+                            _mm256_loadu_ps(p2 + i), _mm256_loadu_ps(p3 + i),
+                            _mm256_loadu_ps(b + i), _mm256_loadu_ps(q + i));
+    if (i < n) {
+        const __m256i mask = cvni_tail_avx2(n - i);
+        cvni_line_dots_step_avx2(s, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(p1 + i, mask),
+                            _mm256_maskload_ps(p2 + i, mask), _mm256_maskload_ps(p3 + i, mask),
+                            _mm256_maskload_ps(b + i, mask), _mm256_maskload_ps(q + i, mask));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx2(s[0], s[1], s[2], s[3]));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx2(s[4], s[5], s[6], s[7]));
 }
 
 CVNI_TARGET("avx2,fma")
@@ -26416,7 +27831,8 @@ static CVNI_ALWAYS_INLINE __m256i cvni_fold_lanes_avx2(const cvni_stencil *s, in
 
 /* The first n lanes of v to y. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n, __m256 v)
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx2(const cvni_stencil *s, float *y, int n,
+                                                       __m256 v)
 {
     const __m256i m = cvni_tail_avx2(n);
     if (s->add) v = _mm256_add_ps(_mm256_maskload_ps(y, m), v);
@@ -26441,59 +27857,103 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_set3_avx2(const float *w)
     return v;
 }
 
-/* sum + three taps of a row. */
+/* Lanes whose column, `first` in lane 0, lies inside the plane. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE __m256 cvni_row3_avx2(const float *x, ptrdiff_t at1, ptrdiff_t at2,
-                                             cvni_three_avx2 w, __m256 sum)
+static CVNI_ALWAYS_INLINE __m256i cvni_inside_avx2(const cvni_stencil *s, int first)
 {
-    sum = _mm256_fmadd_ps(w.a, _mm256_loadu_ps(x), sum);
-    sum = _mm256_fmadd_ps(w.b, _mm256_loadu_ps(x + at1), sum);
-    return _mm256_fmadd_ps(w.c, _mm256_loadu_ps(x + at2), sum);
+    return _mm256_andnot_si256(cvni_tail_avx2(-first), cvni_tail_avx2(s->W - first));
 }
 
-/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+/* Columns that taps 0..2 of a row read, m[k] those inside. */
 CVNI_TARGET("avx2,fma")
-static int cvni_stencil3_avx2(const cvni_stencil *s)
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_load3_avx2(const float *x, const __m256i m[3])
+{
+    cvni_three_avx2 v;
+    v.a = _mm256_maskload_ps(x, m[0]);
+    v.b = _mm256_maskload_ps(x + 1, m[1]);
+    v.c = _mm256_maskload_ps(x + 2, m[2]);
+    return v;
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_dot3_avx2(cvni_three_avx2 x, cvni_three_avx2 w,
+                                                __m256 sum)
+{
+    sum = _mm256_fmadd_ps(w.a, x.a, sum);
+    sum = _mm256_fmadd_ps(w.b, x.b, sum);
+    return _mm256_fmadd_ps(w.c, x.c, sum);
+}
+
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_avx2 x,
+                                                          cvni_three_avx2 a)
+{
+    a.a = _mm256_fmadd_ps(d, x.a, a.a);
+    a.b = _mm256_fmadd_ps(d, x.b, a.b);
+    a.c = _mm256_fmadd_ps(d, x.c, a.c);
+    return a;
+}
+
+/* 3 x 3: four rows of y from six of x, each read once. */
+CVNI_TARGET("avx2,fma")
+static void cvni_stencil3_avx2(const cvni_stencil *s)
 {
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
-    const __m256 bias = _mm256_set1_ps(s->bias);
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
-    int r = 0;
-    for (; r + 4 <= s->rows; r += 4)
+    const ptrdiff_t W = s->W;
+    for (int r = 0; r < s->rows; r += 4)
         for (int c = 0; c < s->cols; c += 8) {
-            const float *x = s->x + s->at[0] + r * pitch + c;
+            const int h = r - s->top;
+            const float *x = s->x + h * W + (c - s->left);
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(8, s->cols - c);
-            __m256 s0 = cvni_row3_avx2(x, at1, at2, w0, bias);
-            __m256 s1 = cvni_row3_avx2(x + pitch, at1, at2, w0, bias);
-            __m256 s2 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w0, bias);
-            __m256 s3 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w0, bias);
-            s0 = cvni_row3_avx2(x + pitch, at1, at2, w1, s0);
-            s1 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w1, s1);
-            s2 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w1, s2);
-            s3 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w1, s3);
-            s0 = cvni_row3_avx2(x + 2 * pitch, at1, at2, w2, s0);
-            s1 = cvni_row3_avx2(x + 3 * pitch, at1, at2, w2, s1);
-            s2 = cvni_row3_avx2(x + 4 * pitch, at1, at2, w2, s2);
-            s3 = cvni_row3_avx2(x + 5 * pitch, at1, at2, w2, s3);
+            __m256 s0 = _mm256_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
+            __m256i m[3];
+            for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+            if (cvni_row_inside(s, h)) s0 = cvni_dot3_avx2(cvni_load3_avx2(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + W, m);
+                s0 = cvni_dot3_avx2(v, w1, s0);
+                s1 = cvni_dot3_avx2(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 2 * W, m);
+                s0 = cvni_dot3_avx2(v, w2, s0);
+                s1 = cvni_dot3_avx2(v, w1, s1);
+                s2 = cvni_dot3_avx2(v, w0, s2);
+            }
+            if (cvni_row_inside(s, h + 3)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 3 * W, m);
+                s1 = cvni_dot3_avx2(v, w2, s1);
+                s2 = cvni_dot3_avx2(v, w1, s2);
+                s3 = cvni_dot3_avx2(v, w0, s3);
+            }
+            if (cvni_row_inside(s, h + 4)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x + 4 * W, m);
+                s2 = cvni_dot3_avx2(v, w2, s2);
+                s3 = cvni_dot3_avx2(v, w1, s3);
+            }
+            if (cvni_row_inside(s, h + 5))
+                s3 = cvni_dot3_avx2(cvni_load3_avx2(x + 5 * W, m), w2, s3);
             cvni_stencil_store_avx2(s, y, n, s0);
-            cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
-            cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
-            cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
+            if (r + 1 < s->rows) cvni_stencil_store_avx2(s, y + s->ldy, n, s1);
+            if (r + 2 < s->rows) cvni_stencil_store_avx2(s, y + 2 * s->ldy, n, s2);
+            if (r + 3 < s->rows) cvni_stencil_store_avx2(s, y + 3 * s->ldy, n, s3);
         }
-    return r;
 }
 
-/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
- * lanes to store. */
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
 CVNI_TARGET("avx2,fma")
 static void cvni_stencil_avx2(const cvni_stencil *s)
 {
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
     int r = 0, c = 0;
-    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx2(s);
+    if (s->side == 3) {
+        cvni_stencil3_avx2(s);
+        return;
+    }
     while (r < s->rows) {
         const float *x[4] = { s->x, s->x, s->x, s->x };
         float *y[4] = { s->y, s->y, s->y, s->y };
@@ -26538,46 +27998,43 @@ static CVNI_ALWAYS_INLINE void cvni_add_to_avx2(float *to, __m256 v)
     _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), v));
 }
 
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_add3_avx2(float *to, cvni_three_avx2 v)
+{
+    cvni_add_to_avx2(to, v.a);
+    cvni_add_to_avx2(to + 8, v.b);
+    cvni_add_to_avx2(to + 2 * 8, v.c);
+}
+
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx2,fma")
 static void cvni_stencil_sums3_avx2(const cvni_stencil *s, float *sums)
 {
     const __m256 zero = _mm256_setzero_ps();
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
-    __m256 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
-    __m256 c0 = zero, c1 = zero, c2 = zero;
+    cvni_three_avx2 a0 = { zero, zero, zero };
+    cvni_three_avx2 a1 = a0, a2 = a0;
     for (int c = 0; c < s->cols; c += 8) {
-        const float *x = s->x + s->at[0] + c;
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
         const float *y = s->y + c;
-        const __m256i m = cvni_tail_avx2(cvni_min(8, s->cols - c));
-        __m256 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
-        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
-            const __m256 x0 = _mm256_loadu_ps(x);
-            const __m256 x1 = _mm256_loadu_ps(x + at1);
-            const __m256 x2 = _mm256_loadu_ps(x + at2);
+        const __m256i n = cvni_tail_avx2(cvni_min(8, s->cols - c));
+        __m256 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
+        __m256i m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx2(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
             d2 = d1;
             d1 = d0;
-            d0 = r < s->rows ? _mm256_maskload_ps(y, m) : zero;
-            a0 = _mm256_fmadd_ps(d0, x0, a0);
-            a1 = _mm256_fmadd_ps(d0, x1, a1);
-            a2 = _mm256_fmadd_ps(d0, x2, a2);
-            b0 = _mm256_fmadd_ps(d1, x0, b0);
-            b1 = _mm256_fmadd_ps(d1, x1, b1);
-            b2 = _mm256_fmadd_ps(d1, x2, b2);
-            c0 = _mm256_fmadd_ps(d2, x0, c0);
-            c1 = _mm256_fmadd_ps(d2, x1, c1);
-            c2 = _mm256_fmadd_ps(d2, x2, c2);
+            d0 = r < s->rows ? _mm256_maskload_ps(y, n) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_three_avx2 v = cvni_load3_avx2(x, m);
+                a0 = cvni_axpy3_avx2(d0, v, a0);
+                a1 = cvni_axpy3_avx2(d1, v, a1);
+                a2 = cvni_axpy3_avx2(d2, v, a2);
+            }
         }
     }
-    cvni_add_to_avx2(sums, a0);
-    cvni_add_to_avx2(sums + 8, a1);
-    cvni_add_to_avx2(sums + 2 * 8, a2);
-    cvni_add_to_avx2(sums + 3 * 8, b0);
-    cvni_add_to_avx2(sums + 4 * 8, b1);
-    cvni_add_to_avx2(sums + 5 * 8, b2);
-    cvni_add_to_avx2(sums + 6 * 8, c0);
-    cvni_add_to_avx2(sums + 7 * 8, c1);
-    cvni_add_to_avx2(sums + 8 * 8, c2);
+    cvni_add3_avx2(sums, a0);
+    cvni_add3_avx2(sums + 3 * 8, a1);
+    cvni_add3_avx2(sums + 6 * 8, a2);
 }
 
 /* Any taps: five at a time, the last one again where there are fewer. */
@@ -26587,7 +28044,7 @@ static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 1) : _mm256_setzero_si256();
     const __m256 zero = _mm256_setzero_ps();
     const int last = s->taps - 1;
-    if (s->dense == 3 && s->fold == 1) {
+    if (s->side == 3) {
         cvni_stencil_sums3_avx2(s, sums);
         return;
     }
@@ -26619,12 +28076,68 @@ static void cvni_stencil_sums_avx2(const cvni_stencil *s, float *sums)
     }
 }
 
+/* A round of four counters; word i of each in the low halves of c[i], the high halves are left
+ * over. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx2(__m256i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m256i p0 = _mm256_mul_epu32(c[0], _mm256_set1_epi64x(0xD2511F53));
+    const __m256i p1 = _mm256_mul_epu32(c[2], _mm256_set1_epi64x(0xCD9E8D57));
+    c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), c[1]),
+                            _mm256_set1_epi64x(key0));
+    c[1] = p1;
+    c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c[3]),
+                            _mm256_set1_epi64x(key1));
+    c[3] = p0;
+}
+
+/* The four words of each counter one behind the other. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx2(const __m256i c[4], uint32_t word[16])
+{
+    const __m256i w01 = _mm256_blend_epi32(c[0], _mm256_slli_epi64(c[1], 32), 0xAA);
+    const __m256i w23 = _mm256_blend_epi32(c[2], _mm256_slli_epi64(c[3], 32), 0xAA);
+    const __m256i even = _mm256_unpacklo_epi64(w01, w23);
+    const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
+    _mm256_storeu_si256((__m256i *)(void *)word, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)(word + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
+/* Two groups of counters at a time: one waits for its products meanwhile. */
+CVNI_TARGET("avx2,fma")
+static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    for (int b = 0; b < 16; b += 8, word += 32) {
+        uint32_t key0 = key[0], key1 = key[1];
+        __m256i c[4], d[4];
+        for (int i = 0; i < 4; i++) c[i] = d[i] = _mm256_set1_epi64x(counter[i]);
+        c[0] = _mm256_add_epi64(c[0], _mm256_setr_epi64x(b, b + 1, b + 2, b + 3));
+        d[0] = _mm256_add_epi64(d[0], _mm256_setr_epi64x(b + 4, b + 5, b + 6, b + 7));
+        for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+            cvni_philox_round_avx2(c, key0, key1);
+            cvni_philox_round_avx2(d, key0, key1);
+        }
+        cvni_philox_store_avx2(c, word);
+        cvni_philox_store_avx2(d, word + 16);
+    }
+}
+
+CVNI_TARGET("avx2,fma")
+CVNI_HOT
+static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                8,
+                                                2,
                                                 cvni_gemm_tile_avx2,
                                                 cvni_tile_at_avx2,
+                                                cvni_tile_turned_avx2,
                                                 cvni_store_rows_avx2,
                                                 cvni_pack_rows_avx2,
                                                 cvni_pack_columns_c,
@@ -26633,7 +28146,10 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                   cvni_wino_grad_avx2,
                                                   cvni_wino_taps_avx2,
                                                   cvni_wino_taps_grad_avx2 },
+                                                cvni_finish_avx2,
                                                 cvni_dot_avx2,
+                                                cvni_dots_avx2,
+                                                cvni_line_dots_avx2,
                                                 cvni_axpy_avx2,
                                                 cvni_sum_avx2,
                                                 cvni_sum_square_diff_avx2,
@@ -26642,6 +28158,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_add_avx2,
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
+                                                3,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
                                                 cvni_exp_avx2,
@@ -26650,7 +28167,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_norm_act_avx2,
                                                 cvni_norm_sums_avx2,
                                                 cvni_norm_grad_avx2,
-                                                cvni_adam_avx2 };
+                                                cvni_adam_avx2,
+                                                cvni_sgd_avx2,
+                                                cvni_philox_avx2 };
 
 #ifndef CONVNET_NO_AVX512
 /* ================================================================================================
@@ -26663,194 +28182,104 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
     #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-/* Row i of the tile t. */
+/* The first n of sixteen lanes. */
+static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+
+/* One k of a row of a tile: a times up to three vectors of b. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __m512 v0,
-                                                     __m512 v1, __m512 v2)
+static CVNI_ALWAYS_INLINE void cvni_tile_row_avx512(int vectors, const float *a, __m512 b0,
+                                                    __m512 b1, __m512 b2, __m512 *s)
+{
+    const __m512 v = _mm512_set1_ps(*a);
+    s[0] = _mm512_fmadd_ps(v, b0, s[0]);
+    if (vectors > 1) s[1] = _mm512_fmadd_ps(v, b1, s[1]);
+    if (vectors > 2) s[2] = _mm512_fmadd_ps(v, b2, s[2]);
+}
+
+/* Row i of the tile t; m: lanes of the last vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
+                                                     __mmask16 m, const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    const uint64_t lanes = ((uint64_t)1 << t->cols) - 1;
-    const __mmask16 m0 = (__mmask16)lanes;
-    const __mmask16 m1 = (__mmask16)(lanes >> 16);
-    const __mmask16 m2 = (__mmask16)(lanes >> 32);
+    float *last = c + 16 * (vectors - 1);
+    __m512 v0 = s[0];
+    __m512 v1 = s[vectors > 2 ? 1 : 0];
+    __m512 v2 = s[vectors - 1];
     if (i >= t->rows) return;
     if (t->add) {
-        v0 = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, c), v0);
-        v1 = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m2, c + 32), v2);
+        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
     }
-    _mm512_mask_storeu_ps(c, m0, v0);
-    _mm512_mask_storeu_ps(c + 16, m1, v1);
-    _mm512_mask_storeu_ps(c + 32, m2, v2);
+    if (vectors > 1) _mm512_storeu_ps(c, v0);
+    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(last, m, v2);
 }
 
-#define CVNI_FMA1_AVX512(i) c##i##0 = _mm512_fmadd_ps(_mm512_set1_ps(a[i * line]), b0, c##i##0)
-#define CVNI_FMA2_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1)
-#define CVNI_FMA3_AVX512(i) v = _mm512_set1_ps(a[i * line]); \
-    c##i##0 = _mm512_fmadd_ps(v, b0, c##i##0); \
-    c##i##1 = _mm512_fmadd_ps(v, b1, c##i##1); c##i##2 = _mm512_fmadd_ps(v, b2, c##i##2)
-
-/* The last columns. */
+/* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
+ * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
 CVNI_TARGET("avx512f")
-static void cvni_gemm_8x16_avx512(const cvni_tile *t, const int *at, int at_step)
+static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int *at, int at_step,
+                                                   int rows, int vectors)
 {
-    const ptrdiff_t line = t->a_line;
     const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero;
-    __m512 c10 = zero;
-    __m512 c20 = zero;
-    __m512 c30 = zero;
-    __m512 c40 = zero;
-    __m512 c50 = zero;
-    __m512 c60 = zero;
-    __m512 c70 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        CVNI_FMA1_AVX512(0);
-        CVNI_FMA1_AVX512(1);
-        CVNI_FMA1_AVX512(2);
-        CVNI_FMA1_AVX512(3);
-        CVNI_FMA1_AVX512(4);
-        CVNI_FMA1_AVX512(5);
-        CVNI_FMA1_AVX512(6);
-        CVNI_FMA1_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, zero, zero);
-    cvni_store_row_avx512(t, 1, c10, zero, zero);
-    cvni_store_row_avx512(t, 2, c20, zero, zero);
-    cvni_store_row_avx512(t, 3, c30, zero, zero);
-    cvni_store_row_avx512(t, 4, c40, zero, zero);
-    cvni_store_row_avx512(t, 5, c50, zero, zero);
-    cvni_store_row_avx512(t, 6, c60, zero, zero);
-    cvni_store_row_avx512(t, 7, c70, zero, zero);
-}
-
-CVNI_TARGET("avx512f")
-static void cvni_gemm_8x32_avx512(const cvni_tile *t, const int *at, int at_step)
-{
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero;
-    __m512 c10 = zero, c11 = zero;
-    __m512 c20 = zero, c21 = zero;
-    __m512 c30 = zero, c31 = zero;
-    __m512 c40 = zero, c41 = zero;
-    __m512 c50 = zero, c51 = zero;
-    __m512 c60 = zero, c61 = zero;
-    __m512 c70 = zero, c71 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        __m512 v;
-        CVNI_FMA2_AVX512(0);
-        CVNI_FMA2_AVX512(1);
-        CVNI_FMA2_AVX512(2);
-        CVNI_FMA2_AVX512(3);
-        CVNI_FMA2_AVX512(4);
-        CVNI_FMA2_AVX512(5);
-        CVNI_FMA2_AVX512(6);
-        CVNI_FMA2_AVX512(7);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, zero);
-    cvni_store_row_avx512(t, 1, c10, c11, zero);
-    cvni_store_row_avx512(t, 2, c20, c21, zero);
-    cvni_store_row_avx512(t, 3, c30, c31, zero);
-    cvni_store_row_avx512(t, 4, c40, c41, zero);
-    cvni_store_row_avx512(t, 5, c50, c51, zero);
-    cvni_store_row_avx512(t, 6, c60, c61, zero);
-    cvni_store_row_avx512(t, 7, c70, c71, zero);
-}
-
-/* The last rows, of any width: a vector beyond the columns is not read. */
-CVNI_TARGET("avx512f")
-static void cvni_gemm_4x48_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
-    const int second = t->cols > 16 ? 16 : 0;
-    const int third = t->cols > 32 ? 32 : 0;
-    for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
-        const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + second);
-        const __m512 b2 = _mm512_loadu_ps(b + third);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-    }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-}
-
-/* 8 x 48: 24 accumulators, three of b, one of a: 11 loads for 24 products. */
-CVNI_TARGET("avx512f")
-static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
-{
-    const ptrdiff_t line = t->a_line;
-    const __m512 zero = _mm512_setzero_ps();
-    __m512 c00 = zero, c01 = zero, c02 = zero;
-    __m512 c10 = zero, c11 = zero, c12 = zero;
-    __m512 c20 = zero, c21 = zero, c22 = zero;
-    __m512 c30 = zero, c31 = zero, c32 = zero;
-    __m512 c40 = zero, c41 = zero, c42 = zero;
-    __m512 c50 = zero, c51 = zero, c52 = zero;
-    __m512 c60 = zero, c61 = zero, c62 = zero;
-    __m512 c70 = zero, c71 = zero, c72 = zero;
-    const float *a = t->a;
-    const float *row = t->b;
     const ptrdiff_t ahead = t->ahead;
-    if (t->rows <= 4 || t->cols <= 32) {
-        if (t->rows <= 4) cvni_gemm_4x48_avx512(t, at, at_step);
-        else if (t->cols <= 16) cvni_gemm_8x16_avx512(t, at, at_step);
-        else cvni_gemm_8x32_avx512(t, at, at_step);
-        return;
-    }
-    for (int i = 0; i < t->rows; i++)
+    const float *a = t->a;
+    const float *row = t->b;
+    const ptrdiff_t far = 32 * t->a_k;          /* weights come from L2 or beyond */
+    for (int i = 0; i < t->rows && vectors == 3; i++)
         for (int j = 0; j < 48; j += 16)
             _mm_prefetch((const char *)(t->c + i * t->ldc + j), _MM_HINT_T0);
     for (int k = t->k; k > 0; k--, a += t->a_k, row += t->b_k, at += at_step) {
         const float *b = row + *at;
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = _mm512_loadu_ps(b + 16);
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
-        const __m512 b2 = _mm512_loadu_ps(b + 32);
-        __m512 v;
-        CVNI_FMA3_AVX512(0);
-        CVNI_FMA3_AVX512(1);
-        CVNI_FMA3_AVX512(2);
-        CVNI_FMA3_AVX512(3);
-        CVNI_FMA3_AVX512(4);
-        CVNI_FMA3_AVX512(5);
-        CVNI_FMA3_AVX512(6);
-        CVNI_FMA3_AVX512(7);
+        const float *a4 = rows > 4 ? a + 4 * line : a;
+        const __m512 last = _mm512_maskz_loadu_ps(m, b + 16 * (vectors - 1));
+        const __m512 b0 = vectors > 1 ? _mm512_loadu_ps(b) : last;
+        const __m512 b1 = vectors > 2 ? _mm512_loadu_ps(b + 16) : last;
+        if (vectors > 1) _mm_prefetch((const char *)(a + far), _MM_HINT_T0);
+        if (vectors > 2) {
+            _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + ahead + 32), _MM_HINT_T0);
+        }
+        cvni_tile_row_avx512(vectors, a, b0, b1, last, s);
+        cvni_tile_row_avx512(vectors, a + line, b0, b1, last, s + vectors);
+        cvni_tile_row_avx512(vectors, a + 2 * line, b0, b1, last, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a + 3 * line, b0, b1, last, s + 3 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4, b0, b1, last, s + 4 * vectors);
+        if (rows > 4) cvni_tile_row_avx512(vectors, a4 + line, b0, b1, last, s + 5 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
+        if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, c00, c01, c02);
-    cvni_store_row_avx512(t, 1, c10, c11, c12);
-    cvni_store_row_avx512(t, 2, c20, c21, c22);
-    cvni_store_row_avx512(t, 3, c30, c31, c32);
-    cvni_store_row_avx512(t, 4, c40, c41, c42);
-    cvni_store_row_avx512(t, 5, c50, c51, c52);
-    cvni_store_row_avx512(t, 6, c60, c61, c62);
-    cvni_store_row_avx512(t, 7, c70, c71, c72);
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
+{
+    if (t->cols > 32) {
+        if (t->rows > 6) cvni_tile_of_avx512(t, at, at_step, 8, 3);
+        else if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 6, 3);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 3);
+    } else if (t->cols > 16) {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 2);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 2);
+    } else {
+        if (t->rows > 4) cvni_tile_of_avx512(t, at, at_step, 8, 1);
+        else cvni_tile_of_avx512(t, at, at_step, 4, 1);
+    }
 }
 
 CVNI_TARGET("avx512f")
@@ -26865,6 +28294,51 @@ static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
 {
     const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
     return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
+}
+
+/* vectors: a constant, the vectors of a row. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
+                                                  int vectors)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    const float *a0 = t->a + row[0], *a1 = t->a + row[1];
+    const float *a2 = t->a + row[2], *a3 = t->a + row[3];
+    const float *a4 = t->a + row[4], *a5 = t->a + row[5];
+    const float *a6 = t->a + row[6], *a7 = t->a + row[7];
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+        const __m512 b0 = _mm512_loadu_ps(b);
+        const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
+        const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
+        cvni_tile_row_avx512(vectors, a0 + *at, b0, b1, b2, s);
+        cvni_tile_row_avx512(vectors, a1 + *at, b0, b1, b2, s + vectors);
+        cvni_tile_row_avx512(vectors, a2 + *at, b0, b1, b2, s + 2 * vectors);
+        cvni_tile_row_avx512(vectors, a3 + *at, b0, b1, b2, s + 3 * vectors);
+        cvni_tile_row_avx512(vectors, a4 + *at, b0, b1, b2, s + 4 * vectors);
+        cvni_tile_row_avx512(vectors, a5 + *at, b0, b1, b2, s + 5 * vectors);
+        cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
+        cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
+    }
+    cvni_store_row_avx512(t, 0, vectors, m, s);
+    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
+    cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_tile_turned_avx512(const cvni_tile *t, const int *row, const int *at)
+{
+    if (t->cols <= 16) cvni_turned_avx512(t, row, at, 1);
+    else if (t->cols <= 32) cvni_turned_avx512(t, row, at, 2);
+    else cvni_turned_avx512(t, row, at, 3);
 }
 
 CVNI_TARGET("avx512f")
@@ -26915,8 +28389,58 @@ static void cvni_wino_taps_avx512(const cvni_lines *s) { cvni_wino_taps_of(s); }
 CVNI_TARGET("avx512f") CVNI_HOT
 static void cvni_wino_taps_grad_avx512(const cvni_lines *s) { cvni_wino_taps_grad(s); }
 
-/* The first n of sixteen lanes. */
-static inline __mmask16 cvni_tail_avx512(int n) { return (__mmask16)((1u << n) - 1); }
+/* Sixteen lines times four k: four lines in the quarters of a vector, turned in each quarter. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_four_rows_avx512(const float *p, ptrdiff_t step)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_turn_16x4_avx512(const float *p, ptrdiff_t step, int width,
+                                                     float *out)
+{
+    const __m512 r0 = cvni_four_rows_avx512(p, step);
+    const __m512 r1 = cvni_four_rows_avx512(p + step, step);
+    const __m512 r2 = cvni_four_rows_avx512(p + 2 * step, step);
+    const __m512 r3 = cvni_four_rows_avx512(p + 3 * step, step);
+    const __m512 t0 = _mm512_unpacklo_ps(r0, r1);
+    const __m512 t1 = _mm512_unpackhi_ps(r0, r1);
+    const __m512 t2 = _mm512_unpacklo_ps(r2, r3);
+    const __m512 t3 = _mm512_unpackhi_ps(r2, r3);
+    _mm512_storeu_ps(out, _mm512_shuffle_ps(t0, t2, 0x44));
+    _mm512_storeu_ps(out + width, _mm512_shuffle_ps(t0, t2, 0xee));
+    _mm512_storeu_ps(out + 2 * width, _mm512_shuffle_ps(t1, t3, 0x44));
+    _mm512_storeu_ps(out + 3 * width, _mm512_shuffle_ps(t1, t3, 0xee));
+}
+
+/* What is left over at the ends is done again with what stands before it. */
+CVNI_TARGET("avx512f")
+static void cvni_pack_rows_avx512(int lines, int k, const float *p, ptrdiff_t step, int width,
+                                  float *out)
+{
+    if (lines < 16 || k < 4) {
+        cvni_pack_rows_avx2(lines, k, p, step, width, out);
+        return;
+    }
+    for (int i = 0; i < lines; i += 16) {
+        const int line = cvni_min(i, lines - 16);
+        for (int j = 0; j < k; j += 4) {
+            const int at = cvni_min(j, k - 4);
+            cvni_turn_16x4_avx512(p + line * step + at, step, width, out + at * width + line);
+        }
+    }
+}
+
+CVNI_HOT CVNI_TARGET("avx512f")
+static void cvni_finish_avx512(int rows, int cols, float *c, ptrdiff_t ldc, const float *row_bias,
+                               const float *col_bias, int activate, float slope)
+{
+    cvni_finish(rows, cols, c, ldc, row_bias, col_bias, activate, slope);
+}
 
 /* The sum of all lanes of four vectors. */
 CVNI_TARGET("avx512f")
@@ -26944,6 +28468,274 @@ static float cvni_dot_avx512(int n, const float *a, const float *b)
                              _mm512_maskz_loadu_ps(mask, b + i), s1);
     }
     return cvni_total_avx512(s0, s1, s2, s3);
+}
+
+/* Quarters of four vectors added up: one quarter each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_quarters_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_shuffle_f32x4(s0, s1, 0x44),
+                                     _mm512_shuffle_f32x4(s0, s1, 0xee));
+    const __m512 high = _mm512_add_ps(_mm512_shuffle_f32x4(s2, s3, 0x44),
+                                      _mm512_shuffle_f32x4(s2, s3, 0xee));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
+                         _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+/* The four lanes of each quarter added up: one lane each. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_lanes_avx512(__m512 s0, __m512 s1, __m512 s2, __m512 s3)
+{
+    const __m512 low = _mm512_add_ps(_mm512_unpacklo_ps(s0, s1), _mm512_unpackhi_ps(s0, s1));
+    const __m512 high = _mm512_add_ps(_mm512_unpacklo_ps(s2, s3), _mm512_unpackhi_ps(s2, s3));
+    return _mm512_add_ps(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_store_dots_avx512(const cvni_dots *t, __m512 first, __m512 second)
+{
+    float sum[32];
+    _mm512_storeu_ps(sum, first);
+    _mm512_storeu_ps(sum + 16, second);
+    for (int i = 0; i < t->lines; i++)
+        for (int j = 0; j < t->count; j++) t->out[i * t->ld + j] += sum[j / 4 * 16 + i * 4 + j % 4];
+}
+
+#define CVNI_DOTS3_AVX512(j) x = _mm512_maskz_loadu_ps(m, b + at##j); \
+    s0##j = _mm512_fmadd_ps(a0, x, s0##j); \
+    s1##j = _mm512_fmadd_ps(a1, x, s1##j); s2##j = _mm512_fmadd_ps(a2, x, s2##j)
+#define CVNI_DOTS4_AVX512(j) CVNI_DOTS3_AVX512(j); s3##j = _mm512_fmadd_ps(a3, x, s3##j)
+
+/* Three columns or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_4x3_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[t->count > 1 ? 1 : 0];
+    const ptrdiff_t at2 = t->at[t->count > 2 ? 2 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, zero), zero);
+}
+
+/* Three lines or fewer. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_3x6_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            __m512 x;
+            CVNI_DOTS3_AVX512(0);
+            CVNI_DOTS3_AVX512(1);
+            CVNI_DOTS3_AVX512(2);
+            CVNI_DOTS3_AVX512(3);
+            CVNI_DOTS3_AVX512(4);
+            CVNI_DOTS3_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, zero);
+    s01 = cvni_quarters_avx512(s01, s11, s21, zero);
+    s02 = cvni_quarters_avx512(s02, s12, s22, zero);
+    s03 = cvni_quarters_avx512(s03, s13, s23, zero);
+    s04 = cvni_quarters_avx512(s04, s14, s24, zero);
+    s05 = cvni_quarters_avx512(s05, s15, s25, zero);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* 4 x 6: 24 accumulators, 10 loads for 24 products. */
+CVNI_TARGET("avx512f")
+static void cvni_dots_avx512(const cvni_dots *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s00 = zero, s01 = zero, s02 = zero, s03 = zero, s04 = zero, s05 = zero;
+    __m512 s10 = zero, s11 = zero, s12 = zero, s13 = zero, s14 = zero, s15 = zero;
+    __m512 s20 = zero, s21 = zero, s22 = zero, s23 = zero, s24 = zero, s25 = zero;
+    __m512 s30 = zero, s31 = zero, s32 = zero, s33 = zero, s34 = zero, s35 = zero;
+    const ptrdiff_t at0 = t->at[0];
+    const ptrdiff_t line1 = t->lines > 1 ? t->a_line : 0;
+    const ptrdiff_t line2 = t->lines > 2 ? 2 * t->a_line : 0;
+    const ptrdiff_t line3 = t->lines > 3 ? 3 * t->a_line : 0;
+    const ptrdiff_t at1 = t->at[1];
+    const ptrdiff_t at2 = t->at[2];
+    const ptrdiff_t at3 = t->at[3];
+    const ptrdiff_t at4 = t->at[t->count > 4 ? 4 : 0];
+    const ptrdiff_t at5 = t->at[t->count > 5 ? 5 : 0];
+    if (t->count <= 3 || t->lines <= 3) {
+        if (t->count <= 3) cvni_dots_4x3_avx512(t);
+        else cvni_dots_3x6_avx512(t);
+        return;
+    }
+    const ptrdiff_t next_a = t->a_image - (t->rows - 1) * t->a_row;   /* from an image's last row */
+    const ptrdiff_t next_b = t->b_image - (t->rows - 1) * t->b_row;
+    const float *row_a = t->a;
+    const float *row_b = t->b;
+    for (int i = t->images * t->rows, r = t->rows; i > 0; i--, r--) {
+        const float *a = row_a;
+        const float *b = row_b;
+        row_a += r > 1 ? t->a_row : next_a;
+        row_b += r > 1 ? t->b_row : next_b;
+        if (r == 1) r = t->rows + 1;
+        for (int p = t->width; p > 0; p -= 16, a += 16, b += 16) {
+            const __mmask16 m = (__mmask16)(0xFFFF >> (16 - cvni_min(p, 16)));
+            const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+            const __m512 a1 = _mm512_maskz_loadu_ps(m, a + line1);
+            const __m512 a2 = _mm512_maskz_loadu_ps(m, a + line2);
+            const __m512 a3 = _mm512_maskz_loadu_ps(m, a + line3);
+            __m512 x;
+            CVNI_DOTS4_AVX512(0);
+            CVNI_DOTS4_AVX512(1);
+            CVNI_DOTS4_AVX512(2);
+            CVNI_DOTS4_AVX512(3);
+            CVNI_DOTS4_AVX512(4);
+            CVNI_DOTS4_AVX512(5);
+        }
+    }
+    s00 = cvni_quarters_avx512(s00, s10, s20, s30);
+    s01 = cvni_quarters_avx512(s01, s11, s21, s31);
+    s02 = cvni_quarters_avx512(s02, s12, s22, s32);
+    s03 = cvni_quarters_avx512(s03, s13, s23, s33);
+    s04 = cvni_quarters_avx512(s04, s14, s24, s34);
+    s05 = cvni_quarters_avx512(s05, s15, s25, s35);
+    cvni_store_dots_avx512(t, cvni_lanes_avx512(s00, s01, s02, s03),
+                           cvni_lanes_avx512(s04, s05, zero, zero));
+}
+
+/* The sum of the lanes of each of four vectors. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m128 cvni_totals_avx512(const __m512 s[4])
+{
+    const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(s[0], s[1]), _mm512_unpackhi_ps(s[0], s[1]));
+    const __m512 t1 = _mm512_add_ps(_mm512_unpacklo_ps(s[2], s[3]), _mm512_unpackhi_ps(s[2], s[3]));
+    const __m512 t = _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44),
+                                   _mm512_shuffle_ps(t0, t1, 0xee));
+    const __m128 low = _mm_add_ps(_mm512_castps512_ps128(t), _mm512_extractf32x4_ps(t, 1));
+    return _mm_add_ps(low, _mm_add_ps(_mm512_extractf32x4_ps(t, 2), _mm512_extractf32x4_ps(t, 3)));
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_column_avx512(__m512 s[4], __m512 a0, __m512 a1, __m512 a2,
+                                                       __m512 a3, __m512 b)
+{
+    s[0] = _mm512_fmadd_ps(a0, b, s[0]);
+    s[1] = _mm512_fmadd_ps(a1, b, s[1]);
+    s[2] = _mm512_fmadd_ps(a2, b, s[2]);
+    s[3] = _mm512_fmadd_ps(a3, b, s[3]);
+}
+
+/* 4 x cols, a constant where this is inlined: up to 24 accumulators, four of a, one of b. Lines of
+ * a that are missing are others again. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_line_dots_cols_avx512(int rows, int cols, int n, const float *a,
+                                                     ptrdiff_t a_step, const float *b,
+                                                     ptrdiff_t b_step, float *out)
+{
+    const float *p1 = rows > 1 ? a + a_step : a;
+    const float *p2 = rows > 2 ? a + 2 * a_step : a;
+    const float *p3 = rows > 3 ? a + 3 * a_step : a;
+    const float *q = b + 3 * b_step;
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    for (; n > 0; n -= 16, a += 16, p1 += 16, p2 += 16, p3 += 16, b += 16, q += 16) {
+        const __mmask16 m = n < 16 ? cvni_tail_avx512(n) : (__mmask16)0xffff;
+        const __m512 a0 = _mm512_maskz_loadu_ps(m, a);
+        const __m512 a1 = _mm512_maskz_loadu_ps(m, p1);
+        const __m512 a2 = _mm512_maskz_loadu_ps(m, p2);
+        const __m512 a3 = _mm512_maskz_loadu_ps(m, p3);
+        if (cols <= 4) {        /* the lines come from far away */
+            _mm_prefetch((const char *)(a + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p1 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p2 + 256), _MM_HINT_T0);
+            _mm_prefetch((const char *)(p3 + 256), _MM_HINT_T0);
+        }
+        cvni_line_dots_column_avx512(s, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b));
+        if (cols > 1)
+            cvni_line_dots_column_avx512(s + 4, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, b + b_step));
+        if (cols > 2)
+            cvni_line_dots_column_avx512(s + 8, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, b + 2 * b_step));
+        if (cols > 3) cvni_line_dots_column_avx512(s + 12, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q));
+        if (cols > 4)
+            cvni_line_dots_column_avx512(s + 16, a0, a1, a2, a3, _mm512_maskz_loadu_ps(m, q + b_step));
+        if (cols > 5)
+            cvni_line_dots_column_avx512(s + 20, a0, a1, a2, a3,
+                                    _mm512_maskz_loadu_ps(m, q + 2 * b_step));
+    }
+    _mm_storeu_ps(out, cvni_totals_avx512(s));
+    if (cols > 1) _mm_storeu_ps(out + 4, cvni_totals_avx512(s + 4));
+    if (cols > 2) _mm_storeu_ps(out + 8, cvni_totals_avx512(s + 8));
+    if (cols > 3) _mm_storeu_ps(out + 12, cvni_totals_avx512(s + 12));
+    if (cols > 4) _mm_storeu_ps(out + 16, cvni_totals_avx512(s + 16));
+    if (cols > 5) _mm_storeu_ps(out + 20, cvni_totals_avx512(s + 20));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_line_dots_avx512(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                             const float *b, ptrdiff_t b_step, float *out)
+{
+    if (cols == 1) cvni_line_dots_cols_avx512(rows, 1, n, a, a_step, b, b_step, out);
+    else if (cols == 2) cvni_line_dots_cols_avx512(rows, 2, n, a, a_step, b, b_step, out);
+    else if (cols == 3) cvni_line_dots_cols_avx512(rows, 3, n, a, a_step, b, b_step, out);
+    else if (cols == 4) cvni_line_dots_cols_avx512(rows, 4, n, a, a_step, b, b_step, out);
+    else if (cols == 5) cvni_line_dots_cols_avx512(rows, 5, n, a, a_step, b, b_step, out);
+    else cvni_line_dots_cols_avx512(rows, 6, n, a, a_step, b, b_step, out);
 }
 
 CVNI_TARGET("avx512f")
@@ -27340,7 +29132,8 @@ static CVNI_ALWAYS_INLINE __m512i cvni_fold_lanes_avx512(const cvni_stencil *s, 
 
 /* The first n lanes of v to y. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n, __m512 v)
+static CVNI_ALWAYS_INLINE void cvni_stencil_store_avx512(const cvni_stencil *s, float *y, int n,
+                                                         __m512 v)
 {
     const __mmask16 m = cvni_tail_avx512(n);
     if (s->add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
@@ -27363,49 +29156,109 @@ static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_set3_avx512(const float *w)
     return v;
 }
 
-/* sum + three taps of a row. */
+/* Lanes whose column, `first` in lane 0, lies inside the plane. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_row3_avx512(const float *x, ptrdiff_t at1, ptrdiff_t at2,
-                                             cvni_three_avx512 w, __m512 sum)
+static CVNI_ALWAYS_INLINE __mmask16 cvni_inside_avx512(const cvni_stencil *s, int first)
 {
-    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
-    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at1), sum);
-    return _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at2), sum);
+    const int end = s->W - first;
+    const unsigned below = end >= 16 ? 0xFFFFu : (1u << cvni_max(0, end)) - 1;
+    return (__mmask16)(first < 0 ? below >> cvni_min(-first, 16) << cvni_min(-first, 16) : below);
 }
 
-/* 3 x 3: four rows of y from six of x, each read once. Returns the rows done, a multiple of four. */
+/* Columns that taps 0..2 of a row read, m[k] those inside. */
 CVNI_TARGET("avx512f")
-static int cvni_stencil3_avx512(const cvni_stencil *s)
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_avx512(const float *x, const __mmask16 m[3])
 {
-    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
-    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
-    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
-    const __m512 bias = _mm512_set1_ps(s->bias);
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0], pitch = s->pitch;
-    int r = 0;
-    for (; r + 4 <= s->rows; r += 4)
-        for (int c = 0; c < s->cols; c += 16) {
-            const float *x = s->x + s->at[0] + r * pitch + c;
-            float *y = s->y + r * s->ldy + c;
-            const int n = cvni_min(16, s->cols - c);
-            __m512 s0 = cvni_row3_avx512(x, at1, at2, w0, bias);
-            __m512 s1 = cvni_row3_avx512(x + pitch, at1, at2, w0, bias);
-            __m512 s2 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w0, bias);
-            __m512 s3 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w0, bias);
-            s0 = cvni_row3_avx512(x + pitch, at1, at2, w1, s0);
-            s1 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w1, s1);
-            s2 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w1, s2);
-            s3 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w1, s3);
-            s0 = cvni_row3_avx512(x + 2 * pitch, at1, at2, w2, s0);
-            s1 = cvni_row3_avx512(x + 3 * pitch, at1, at2, w2, s1);
-            s2 = cvni_row3_avx512(x + 4 * pitch, at1, at2, w2, s2);
-            s3 = cvni_row3_avx512(x + 5 * pitch, at1, at2, w2, s3);
-            cvni_stencil_store_avx512(s, y, n, s0);
-            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
-            cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
-            cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+    cvni_three_avx512 v;
+    v.a = _mm512_maskz_loadu_ps(m[0], x);
+    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
+    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    return v;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_dot3_avx512(cvni_three_avx512 x, cvni_three_avx512 w,
+                                                  __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, x.a, sum);
+    sum = _mm512_fmadd_ps(w.b, x.b, sum);
+    return _mm512_fmadd_ps(w.c, x.c, sum);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_axpy3_avx512(__m512 d, cvni_three_avx512 x,
+                                                              cvni_three_avx512 a)
+{
+    a.a = _mm512_fmadd_ps(d, x.a, a.a);
+    a.b = _mm512_fmadd_ps(d, x.b, a.b);
+    a.c = _mm512_fmadd_ps(d, x.c, a.c);
+    return a;
+}
+
+typedef struct cvni_nine_avx512 { cvni_three_avx512 a, b, c; } cvni_nine_avx512;
+
+/* 3 x 3: four rows of y from the rows h.. of x, each read once; all: each of them is inside. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, int all, int h,
+                                                         const float *x, const __mmask16 m[3],
+                                                         cvni_nine_avx512 w, int rows, int n,
+                                                         float *y)
+{
+    const ptrdiff_t W = s->W;
+    __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0, s2 = s0, s3 = s0;
+    cvni_three_avx512 v;
+    for (int i = 1; i < 5; i++)
+        _mm_prefetch((const char *)(x + i * W + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+    if (all || cvni_row_inside(s, h)) s0 = cvni_dot3_avx512(cvni_load3_avx512(x, m), w.a, s0);
+    if (all || cvni_row_inside(s, h + 1)) {
+        v = cvni_load3_avx512(x + W, m);
+        s0 = cvni_dot3_avx512(v, w.b, s0);
+        s1 = cvni_dot3_avx512(v, w.a, s1);
+    }
+    if (all || cvni_row_inside(s, h + 2)) {
+        v = cvni_load3_avx512(x + 2 * W, m);
+        s0 = cvni_dot3_avx512(v, w.c, s0);
+        s1 = cvni_dot3_avx512(v, w.b, s1);
+        s2 = cvni_dot3_avx512(v, w.a, s2);
+    }
+    if (all || cvni_row_inside(s, h + 3)) {
+        v = cvni_load3_avx512(x + 3 * W, m);
+        s1 = cvni_dot3_avx512(v, w.c, s1);
+        s2 = cvni_dot3_avx512(v, w.b, s2);
+        s3 = cvni_dot3_avx512(v, w.a, s3);
+    }
+    if (all || cvni_row_inside(s, h + 4)) {
+        v = cvni_load3_avx512(x + 4 * W, m);
+        s2 = cvni_dot3_avx512(v, w.c, s2);
+        s3 = cvni_dot3_avx512(v, w.b, s3);
+    }
+    if (all || cvni_row_inside(s, h + 5))
+        s3 = cvni_dot3_avx512(cvni_load3_avx512(x + 5 * W, m), w.c, s3);
+    cvni_stencil_store_avx512(s, y, n, s0);
+    if (all || rows > 1) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+    if (all || rows > 2) cvni_stencil_store_avx512(s, y + 2 * s->ldy, n, s2);
+    if (all || rows > 3) cvni_stencil_store_avx512(s, y + 3 * s->ldy, n, s3);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_avx512(const cvni_stencil *s)
+{
+    const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
+                                 cvni_set3_avx512(s->w + 6) };
+    const ptrdiff_t W = s->W;
+    for (int c = 0; c < s->cols; c += 16) {
+        const int n = cvni_min(16, s->cols - c);
+        const float *x = s->x - s->top * W + (c - s->left);
+        float *y = s->y + c;
+        __mmask16 m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows; r += 4, x += 4 * W, y += 4 * s->ldy) {
+            const int h = r - s->top;
+            if (h >= 0 && h + 5 < s->H && r + 4 <= s->rows)
+                cvni_stencil3_rows_avx512(s, 1, h, x, m, w, 4, n, y);
+            else cvni_stencil3_rows_avx512(s, 0, h, x, m, w, s->rows - r, n, y);
         }
-    return r;
+    }
 }
 
 typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
@@ -27422,62 +29275,104 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_set5_avx512(const float *w)
     return v;
 }
 
-/* sum + five taps of a row, at[1..4] behind x. */
+/* Columns that taps 0..4 of a row read, m[k] those inside. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_row5_avx512(const float *x, const ptrdiff_t at[4],
-                                                  cvni_five_avx512 w, __m512 sum)
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_load5_avx512(const float *x, const __mmask16 m[5])
 {
-    sum = _mm512_fmadd_ps(w.a, _mm512_loadu_ps(x), sum);
-    sum = _mm512_fmadd_ps(w.b, _mm512_loadu_ps(x + at[0]), sum);
-    sum = _mm512_fmadd_ps(w.c, _mm512_loadu_ps(x + at[1]), sum);
-    sum = _mm512_fmadd_ps(w.d, _mm512_loadu_ps(x + at[2]), sum);
-    return _mm512_fmadd_ps(w.e, _mm512_loadu_ps(x + at[3]), sum);
+    cvni_five_avx512 v;
+    v.a = _mm512_maskz_loadu_ps(m[0], x);
+    v.b = _mm512_maskz_loadu_ps(m[1], x + 1);
+    v.c = _mm512_maskz_loadu_ps(m[2], x + 2);
+    v.d = _mm512_maskz_loadu_ps(m[3], x + 3);
+    v.e = _mm512_maskz_loadu_ps(m[4], x + 4);
+    return v;
 }
 
-/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. Returns the rows done. */
 CVNI_TARGET("avx512f")
-static int cvni_stencil5_avx512(const cvni_stencil *s)
+static CVNI_ALWAYS_INLINE __m512 cvni_dot5_avx512(cvni_five_avx512 x, cvni_five_avx512 w,
+                                                  __m512 sum)
+{
+    sum = _mm512_fmadd_ps(w.a, x.a, sum);
+    sum = _mm512_fmadd_ps(w.b, x.b, sum);
+    sum = _mm512_fmadd_ps(w.c, x.c, sum);
+    sum = _mm512_fmadd_ps(w.d, x.d, sum);
+    return _mm512_fmadd_ps(w.e, x.e, sum);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five_avx512 x,
+                                                             cvni_five_avx512 a)
+{
+    a.a = _mm512_fmadd_ps(d, x.a, a.a);
+    a.b = _mm512_fmadd_ps(d, x.b, a.b);
+    a.c = _mm512_fmadd_ps(d, x.c, a.c);
+    a.d = _mm512_fmadd_ps(d, x.d, a.d);
+    a.e = _mm512_fmadd_ps(d, x.e, a.e);
+    return a;
+}
+
+/* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil5_avx512(const cvni_stencil *s)
 {
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
     const cvni_five_avx512 w3 = cvni_set5_avx512(s->w + 15);
     const cvni_five_avx512 w4 = cvni_set5_avx512(s->w + 20);
-    const __m512 bias = _mm512_set1_ps(s->bias);
-    const ptrdiff_t pitch = s->pitch;
-    const ptrdiff_t at[4] = { s->at[1] - s->at[0], s->at[2] - s->at[0], s->at[3] - s->at[0],
-                              s->at[4] - s->at[0] };
-    int r = 0;
-    for (; r + 2 <= s->rows; r += 2)
+    const ptrdiff_t W = s->W;
+    for (int r = 0; r < s->rows; r += 2)
         for (int c = 0; c < s->cols; c += 16) {
-            const float *x = s->x + s->at[0] + r * pitch + c;
+            const int h = r - s->top;
+            const float *x = s->x + h * W + (c - s->left);
             float *y = s->y + r * s->ldy + c;
             const int n = cvni_min(16, s->cols - c);
-            __m512 s0 = cvni_row5_avx512(x, at, w0, bias);
-            __m512 s1 = cvni_row5_avx512(x + pitch, at, w0, bias);
-            s0 = cvni_row5_avx512(x + pitch, at, w1, s0);
-            s1 = cvni_row5_avx512(x + 2 * pitch, at, w1, s1);
-            s0 = cvni_row5_avx512(x + 2 * pitch, at, w2, s0);
-            s1 = cvni_row5_avx512(x + 3 * pitch, at, w2, s1);
-            s0 = cvni_row5_avx512(x + 3 * pitch, at, w3, s0);
-            s1 = cvni_row5_avx512(x + 4 * pitch, at, w3, s1);
-            s0 = cvni_row5_avx512(x + 4 * pitch, at, w4, s0);
-            s1 = cvni_row5_avx512(x + 5 * pitch, at, w4, s1);
+            __m512 s0 = _mm512_set1_ps(s->bias), s1 = s0;
+            __mmask16 m[5];
+            for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+            if (cvni_row_inside(s, h)) s0 = cvni_dot5_avx512(cvni_load5_avx512(x, m), w0, s0);
+            if (cvni_row_inside(s, h + 1)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + W, m);
+                s0 = cvni_dot5_avx512(v, w1, s0);
+                s1 = cvni_dot5_avx512(v, w0, s1);
+            }
+            if (cvni_row_inside(s, h + 2)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 2 * W, m);
+                s0 = cvni_dot5_avx512(v, w2, s0);
+                s1 = cvni_dot5_avx512(v, w1, s1);
+            }
+            if (cvni_row_inside(s, h + 3)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 3 * W, m);
+                s0 = cvni_dot5_avx512(v, w3, s0);
+                s1 = cvni_dot5_avx512(v, w2, s1);
+            }
+            if (cvni_row_inside(s, h + 4)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x + 4 * W, m);
+                s0 = cvni_dot5_avx512(v, w4, s0);
+                s1 = cvni_dot5_avx512(v, w3, s1);
+            }
+            if (cvni_row_inside(s, h + 5))
+                s1 = cvni_dot5_avx512(cvni_load5_avx512(x + 5 * W, m), w4, s1);
             cvni_stencil_store_avx512(s, y, n, s0);
-            cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+            if (r + 1 < s->rows) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
         }
-    return r;
 }
 
-/* Any taps: four vectors of y at a time, row after row; behind the last one it counts again, with no
- * lanes to store. */
+/* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
+ * store. */
 CVNI_TARGET("avx512f")
 static void cvni_stencil_avx512(const cvni_stencil *s)
 {
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
-    if (s->dense == 3 && s->fold == 1) r = cvni_stencil3_avx512(s);
-    else if (s->dense == 5 && s->fold == 1) r = cvni_stencil5_avx512(s);
+    if (s->side == 3) {
+        cvni_stencil3_avx512(s);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil5_avx512(s);
+        return;
+    }
     while (r < s->rows) {
         const float *x[4] = { s->x, s->x, s->x, s->x };
         float *y[4] = { s->y, s->y, s->y, s->y };
@@ -27522,46 +29417,92 @@ static CVNI_ALWAYS_INLINE void cvni_add_to_avx512(float *to, __m512 v)
     _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), v));
 }
 
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add3_avx512(float *to, cvni_three_avx512 v)
+{
+    cvni_add_to_avx512(to, v.a);
+    cvni_add_to_avx512(to + 16, v.b);
+    cvni_add_to_avx512(to + 2 * 16, v.c);
+}
+
 /* 3 x 3: three rows of y stay in registers, each row of x is read once. */
 CVNI_TARGET("avx512f")
 static void cvni_stencil_sums3_avx512(const cvni_stencil *s, float *sums)
 {
     const __m512 zero = _mm512_setzero_ps();
-    const ptrdiff_t at1 = s->at[1] - s->at[0], at2 = s->at[2] - s->at[0];
-    __m512 a0 = zero, a1 = zero, a2 = zero, b0 = zero, b1 = zero, b2 = zero;
-    __m512 c0 = zero, c1 = zero, c2 = zero;
+    cvni_three_avx512 a0 = { zero, zero, zero };
+    cvni_three_avx512 a1 = a0, a2 = a0;
     for (int c = 0; c < s->cols; c += 16) {
-        const float *x = s->x + s->at[0] + c;
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
         const float *y = s->y + c;
-        const __mmask16 m = cvni_tail_avx512(cvni_min(16, s->cols - c));
-        __m512 d0 = zero, d1 = zero, d2 = zero;        /* this row of y, the one above it, above that */
-        for (int r = 0; r < s->rows + 2; r++, x += s->pitch, y += s->ldy) {
-            const __m512 x0 = _mm512_loadu_ps(x);
-            const __m512 x1 = _mm512_loadu_ps(x + at1);
-            const __m512 x2 = _mm512_loadu_ps(x + at2);
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero;    /* rows r, r - 1, r - 2 of y */
+        __mmask16 m[3];
+        for (int k = 0; k < 3; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 2; r++, x += s->W, y += s->ldy) {
+            _mm_prefetch((const char *)(x + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
+            _mm_prefetch((const char *)(y + CVNI_STENCIL_AHEAD), _MM_HINT_T0);
             d2 = d1;
             d1 = d0;
-            d0 = r < s->rows ? _mm512_maskz_loadu_ps(m, y) : zero;
-            a0 = _mm512_fmadd_ps(d0, x0, a0);
-            a1 = _mm512_fmadd_ps(d0, x1, a1);
-            a2 = _mm512_fmadd_ps(d0, x2, a2);
-            b0 = _mm512_fmadd_ps(d1, x0, b0);
-            b1 = _mm512_fmadd_ps(d1, x1, b1);
-            b2 = _mm512_fmadd_ps(d1, x2, b2);
-            c0 = _mm512_fmadd_ps(d2, x0, c0);
-            c1 = _mm512_fmadd_ps(d2, x1, c1);
-            c2 = _mm512_fmadd_ps(d2, x2, c2);
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(n, y) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_three_avx512 v = cvni_load3_avx512(x, m);
+                a0 = cvni_axpy3_avx512(d0, v, a0);
+                a1 = cvni_axpy3_avx512(d1, v, a1);
+                a2 = cvni_axpy3_avx512(d2, v, a2);
+            }
         }
     }
-    cvni_add_to_avx512(sums, a0);
-    cvni_add_to_avx512(sums + 16, a1);
-    cvni_add_to_avx512(sums + 2 * 16, a2);
-    cvni_add_to_avx512(sums + 3 * 16, b0);
-    cvni_add_to_avx512(sums + 4 * 16, b1);
-    cvni_add_to_avx512(sums + 5 * 16, b2);
-    cvni_add_to_avx512(sums + 6 * 16, c0);
-    cvni_add_to_avx512(sums + 7 * 16, c1);
-    cvni_add_to_avx512(sums + 8 * 16, c2);
+    cvni_add3_avx512(sums, a0);
+    cvni_add3_avx512(sums + 3 * 16, a1);
+    cvni_add3_avx512(sums + 6 * 16, a2);
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_add5_avx512(float *to, cvni_five_avx512 v)
+{
+    cvni_add_to_avx512(to, v.a);
+    cvni_add_to_avx512(to + 16, v.b);
+    cvni_add_to_avx512(to + 2 * 16, v.c);
+    cvni_add_to_avx512(to + 3 * 16, v.d);
+    cvni_add_to_avx512(to + 4 * 16, v.e);
+}
+
+/* 5 x 5: five rows of y stay in registers, each row of x is read once. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil_sums5_avx512(const cvni_stencil *s, float *sums)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    cvni_five_avx512 a0 = { zero, zero, zero, zero, zero };
+    cvni_five_avx512 a1 = a0, a2 = a0, a3 = a0, a4 = a0;
+    for (int c = 0; c < s->cols; c += 16) {
+        const float *x = s->x - (ptrdiff_t)s->top * s->W + (c - s->left);
+        const float *y = s->y + c;
+        const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
+        __m512 d0 = zero, d1 = zero, d2 = zero, d3 = zero, d4 = zero;    /* rows r, r - 1, ... */
+        __mmask16 m[5];
+        for (int k = 0; k < 5; k++) m[k] = cvni_inside_avx512(s, c + k - s->left);
+        for (int r = 0; r < s->rows + 4; r++, x += s->W, y += s->ldy) {
+            d4 = d3;
+            d3 = d2;
+            d2 = d1;
+            d1 = d0;
+            d0 = r < s->rows ? _mm512_maskz_loadu_ps(n, y) : zero;
+            if (cvni_row_inside(s, r - s->top)) {
+                const cvni_five_avx512 v = cvni_load5_avx512(x, m);
+                a0 = cvni_axpy5_avx512(d0, v, a0);
+                a1 = cvni_axpy5_avx512(d1, v, a1);
+                a2 = cvni_axpy5_avx512(d2, v, a2);
+                a3 = cvni_axpy5_avx512(d3, v, a3);
+                a4 = cvni_axpy5_avx512(d4, v, a4);
+            }
+        }
+    }
+    cvni_add5_avx512(sums, a0);
+    cvni_add5_avx512(sums + 5 * 16, a1);
+    cvni_add5_avx512(sums + 10 * 16, a2);
+    cvni_add5_avx512(sums + 15 * 16, a3);
+    cvni_add5_avx512(sums + 20 * 16, a4);
 }
 
 /* Any taps: five at a time, the last one again where there are fewer. */
@@ -27571,8 +29512,12 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 1) : _mm512_setzero_si512();
     const __m512 zero = _mm512_setzero_ps();
     const int last = s->taps - 1;
-    if (s->dense == 3 && s->fold == 1) {
+    if (s->side == 3) {
         cvni_stencil_sums3_avx512(s, sums);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil_sums5_avx512(s, sums);
         return;
     }
     for (int t = 0; t <= last; t += 5, sums += 5 * 16) {
@@ -27603,21 +29548,75 @@ static void cvni_stencil_sums_avx512(const cvni_stencil *s, float *sums)
     }
 }
 
+/* As cvni_philox_avx2, eight counters in a vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_round_avx512(__m512i c[4], uint32_t key0, uint32_t key1)
+{
+    const __m512i p0 = _mm512_mul_epu32(c[0], _mm512_set1_epi64(0xD2511F53));
+    const __m512i p1 = _mm512_mul_epu32(c[2], _mm512_set1_epi64(0xCD9E8D57));
+    c[0] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c[1]),
+                            _mm512_set1_epi64(key0));
+    c[1] = p1;
+    c[2] = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c[3]),
+                            _mm512_set1_epi64(key1));
+    c[3] = p0;
+}
+
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_philox_store_avx512(const __m512i c[4], uint32_t word[32])
+{
+    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    const __m512i w01 = _mm512_mask_mov_epi32(c[0], 0xAAAA, _mm512_slli_epi64(c[1], 32));
+    const __m512i w23 = _mm512_mask_mov_epi32(c[2], 0xAAAA, _mm512_slli_epi64(c[3], 32));
+    _mm512_storeu_si512(word, _mm512_permutex2var_epi64(w01, low, w23));
+    _mm512_storeu_si512(word + 16, _mm512_permutex2var_epi64(w01, high, w23));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2], uint32_t word[64])
+{
+    uint32_t key0 = key[0], key1 = key[1];
+    __m512i c[4], d[4];
+    for (int i = 0; i < 4; i++) c[i] = d[i] = _mm512_set1_epi64(counter[i]);
+    c[0] = _mm512_add_epi64(c[0], _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    d[0] = _mm512_add_epi64(d[0], _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15));
+    for (int r = 0; r < 10; r++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+        cvni_philox_round_avx512(c, key0, key1);
+        cvni_philox_round_avx512(d, key0, key1);
+    }
+    cvni_philox_store_avx512(c, word);
+    cvni_philox_store_avx512(d, word + 32);
+}
+
+CVNI_TARGET("avx512f")
+CVNI_HOT
+static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, float *v)
+{
+    cvni_sgd_body(n, f, g, w, v);
+}
+
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
+                                                  1,
+                                                  6,
                                                   cvni_gemm_tile_avx512,
                                                   cvni_tile_at_avx512,
+                                                  cvni_tile_turned_avx512,
                                                   cvni_store_rows_avx512,
-                                                  cvni_pack_rows_avx2,
+                                                  cvni_pack_rows_avx512,
                                                   cvni_pack_columns_avx512,
                                                   { cvni_wino_input_avx512,
                                                     cvni_wino_output_avx512,
                                                     cvni_wino_grad_avx512,
                                                     cvni_wino_taps_avx512,
                                                     cvni_wino_taps_grad_avx512 },
+                                                  cvni_finish_avx512,
                                                   cvni_dot_avx512,
+                                                  cvni_dots_avx512,
+                                                  cvni_line_dots_avx512,
                                                   cvni_axpy_avx512,
                                                   cvni_sum_avx512,
                                                   cvni_sum_square_diff_avx512,
@@ -27626,6 +29625,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_add_avx512,
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
+                                                  5,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
                                                   cvni_exp_avx512,
@@ -27634,7 +29634,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_norm_act_avx512,
                                                   cvni_norm_sums_avx512,
                                                   cvni_norm_grad_avx512,
-                                                  cvni_adam_avx512 };
+                                                  cvni_adam_avx512,
+                                                  cvni_sgd_avx512,
+                                                  cvni_philox_avx512 };
 
 #if defined(__GNUC__) && !defined(__clang__)
     #pragma GCC diagnostic pop
@@ -27983,6 +29985,33 @@ static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowher
 
 static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
 
+/* Four rows of one vector at a time. */
+static void cvni_tile_turned_f4(const cvni_tile *t, const int *row, const int *at)
+{
+    const int sides[2] = { CVNI_TILE4 };
+    for (int i = 0; i < sides[0]; i += 4)
+        for (int j = 0; j < t->cols; j += 4) {
+            const cvni_f4 zero = CVNI_ALL4(0);
+            cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero;
+            float *c = t->c + i * t->ldc + j;
+            for (int k = 0; k < t->k; k++) {
+                const cvni_f4 b = CVNI_LOAD4(t->b + k * t->b_k + j);
+                const float *a = t->a + at[k];
+                s0 = CVNI_FMA4(CVNI_ALL4(a[row[i]]), b, s0);
+                s1 = CVNI_FMA4(CVNI_ALL4(a[row[i + 1]]), b, s1);
+                s2 = CVNI_FMA4(CVNI_ALL4(a[row[i + 2]]), b, s2);
+                s3 = CVNI_FMA4(CVNI_ALL4(a[row[i + 3]]), b, s3);
+            }
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s0) : s0);
+            c += t->ldc;
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s1) : s1);
+            c += t->ldc;
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s2) : s2);
+            c += t->ldc;
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s3) : s3);
+        }
+}
+
 static void cvni_store_rows_f4(const cvni_store *s)
 {
     const cvni_f4 bias = CVNI_ALL4(s->bias);
@@ -28045,6 +30074,28 @@ static float cvni_dot_f4(int n, const float *a, const float *b)
     for (; n - i >= 4; i += 4) s0 = CVNI_FMA4(CVNI_LOAD4(a + i), CVNI_LOAD4(b + i), s0);
     if (i < n) s1 = CVNI_FMA4(cvni_load_some4(a + i, n - i), cvni_load_some4(b + i, n - i), s1);
     return CVNI_TOTAL4(cvni_total4(s0, s1, s2, s3));
+}
+
+static void cvni_dots_f4(const cvni_dots *t)
+{
+    for (int k = 0; k < t->lines * t->count; k++) {
+        const float *a = t->a + k / t->count * t->a_line;
+        const float *b = t->b + t->at[k % t->count];
+        float sum = 0;
+        for (int n = 0; n < t->images; n++)
+            for (int r = 0; r < t->rows; r++)
+                sum += cvni_dot_f4(t->width, a + n * t->a_image + r * t->a_row,
+                                   b + n * t->b_image + r * t->b_row);
+        t->out[k / t->count * t->ld + k % t->count] += sum;
+    }
+}
+
+static void cvni_line_dots_f4(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                              const float *b, ptrdiff_t b_step, float *out)
+{
+    for (int c = 0; c < cols; c++)
+        for (int r = 0; r < rows; r++)
+            out[c * CVNI_DOTS_ROWS + r] = cvni_dot_f4(n, a + r * a_step, b + c * b_step);
 }
 
 static float cvni_sum_f4(int n, const float *x)
@@ -28410,8 +30461,11 @@ static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
+                                              4,
+                                              1,
                                               cvni_gemm_tile_f4,
                                               cvni_tile_at_f4,
+                                              cvni_tile_turned_f4,
                                               cvni_store_rows_f4,
                                               cvni_pack_rows_f4,
                                               cvni_pack_columns_f4,
@@ -28420,7 +30474,10 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                                 cvni_wino_grad_c,
                                                 cvni_wino_taps_c,
                                                 cvni_wino_taps_grad_c },
+                                              cvni_finish_c,
                                               cvni_dot_f4,
+                                              cvni_dots_f4,
+                                              cvni_line_dots_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
                                               cvni_sum_square_diff_f4,
@@ -28429,6 +30486,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_add_f4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
+                                              0,
                                               cvni_stencil_f4,
                                               cvni_stencil_sums_f4,
                                               cvni_exp_f4,
@@ -28437,7 +30495,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_norm_act_f4,
                                               cvni_norm_sums_f4,
                                               cvni_norm_grad_f4,
-                                              cvni_adam_f4 };
+                                              cvni_adam_f4,
+                                              cvni_sgd_c,
+                                              cvni_philox_c };
 #endif
 
 CVNI_KERNELS_END

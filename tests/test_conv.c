@@ -160,6 +160,65 @@ static void depthwise(void)
     }
 }
 
+/* One or two filters a channel: 3x3 and 5x5 at stride 1, which read planes, and whatever goes
+ * through frames or tap by tap. */
+static void draw_depthwise(layer_case *c, unsigned *state)
+{
+    static const int sides[4] = { 3, 3, 5, 7 };
+    cvn_conv2d_desc *const d = &c->conv;
+    const int channels = 1 + ref_below(state, 6);
+    const int side = sides[ref_below(state, 4)];
+    start_conv(c, 1 + ref_below(state, 3), channels, 1 + ref_below(state, 22),
+               1 + ref_below(state, ref_below(state, 3) ? 22 : 70),
+               channels * (1 + ref_below(state, 2)), side, 1, side / 2);
+    d->groups = channels;
+    d->no_bias = ref_below(state, 2);
+    if (ref_below(state, 2)) d->stride_h = d->stride_w = 1 + ref_below(state, 3);
+    if (ref_below(state, 2)) return;
+    d->pad_top = ref_below(state, 8);
+    d->pad_left = ref_below(state, 8);
+    d->pad_bottom = ref_below(state, 4);
+    d->pad_right = ref_below(state, 4);
+    if (ref_below(state, 2)) return;
+    d->kernel_h = 1 + ref_below(state, 7);
+    d->kernel_w = 1 + ref_below(state, 9);
+    d->stride_h = 1 + ref_below(state, 5);
+    d->stride_w = 1 + ref_below(state, 5);
+    d->dilation_h = 1 + ref_below(state, 3);
+    d->dilation_w = 1 + ref_below(state, 3);
+    d->pad_mode = (cvn_pad_mode)(ref_below(state, 2) ? 0 : ref_below(state, 3));
+}
+
+static void depthwise_sweep(void)
+{
+    unsigned state = 77;
+    for (int done = 0; done < SWEEP_CASES;) {
+        layer_case c;
+        draw_depthwise(&c, &state);
+        if (!finish_conv(&c)) continue;
+        layer_check(&c);
+        done++;
+    }
+}
+
+/* h, w, kernel, stride, pad, dilation: planes of several strips, rows of many vectors. */
+static const int tall[][6] = { { 60, 130, 3, 2, 1, 1 }, { 131, 70, 5, 2, 2, 1 },
+                               { 90, 100, 3, 1, 2, 2 }, { 61, 117, 3, 1, 1, 1 },
+                               { 40, 70, 5, 1, 2, 1 },  { 2, 600, 7, 3, 3, 1 } };
+
+static void depthwise_tall(void)
+{
+    for (size_t i = 0; i < sizeof tall / sizeof tall[0]; i++) {
+        const int *const t = tall[i];
+        layer_case c;
+        start_conv(&c, 1, 2, t[0], t[1], 2, t[2], t[3], t[4]);
+        c.conv.groups = 2;
+        c.conv.dilation_h = c.conv.dilation_w = t[5];
+        CHECK(finish_conv(&c));
+        layer_check(&c);
+    }
+}
+
 /* n, channels, h, w, filters, kernel, stride, pad, groups: K = channels*kernel^2 > 300, filters >
  * 130, > 300 pixels */
 static const int big[][9] = { { 1, 40, 19, 18, 137, 3, 1, 1, 1 },
@@ -986,6 +1045,8 @@ int main(void)
     RUN(errors_of_either_kind);
     RUN(usual_shapes);
     RUN(depthwise);
+    RUN(depthwise_sweep);
+    RUN(depthwise_tall);
     RUN(random_sweep);
     RUN(large_shapes);
     RUN(library_differences);

@@ -6,9 +6,9 @@
 #include "test.h"
 
 #ifdef TEST_QUICK
-    #define SIZES 6
+    #define SIZES 8
 #else
-    #define SIZES 13
+    #define SIZES 16
 #endif
 #define TABLES 5
 #define GUARD 12345.0f
@@ -42,7 +42,7 @@ static void check_tile(const cvni_kernels *kern, int rows, int cols, int k, int 
     const int mr = kern->mr;
     const int a_line = packed ? 1 : k + 3;
     const int a_k = packed ? mr : 1;
-    const int read = cvni_round_up(cols, kern->unit);
+    const int read = cvni_round_up(cols, kern->reads);
     const int b_k = read + 5;
     const int ldc = kern->nr + 3;
     float *a = some_floats(mr * (k + 3));
@@ -96,6 +96,47 @@ static void tiles(void)
                 for (int d = 0; d < 5; d++)
                     check_tile(kern, rows, cols, depth[d], (rows + cols + d) & 1,
                                (rows + cols / 2) & 1);
+    }
+}
+
+/* ---- dots ---- */
+
+/* NaN behind the lines; nothing is written behind the tile. */
+static void check_dots(const cvni_kernels *kern, int rows, int cols, int n)
+{
+    const int step = n + 3;
+    float *a = some_floats(rows * step);
+    float *b = some_floats(cols * step);
+    float out[CVNI_DOTS_ROWS * CVNI_DOTS_COLS + 1];
+    int wrong = 0;
+    for (int q = n; q < step; q++) {
+        for (int r = 0; r < rows; r++) a[r * step + q] = NAN;
+        for (int c = 0; c < cols; c++) b[c * step + q] = NAN;
+    }
+    out[cols * CVNI_DOTS_ROWS] = GUARD;
+    kern->line_dots(rows, cols, n, a, step, b, step, out);
+    for (int c = 0; c < cols; c++) {
+        for (int r = 0; r < rows; r++) {
+            double sum = 0;
+            for (int q = 0; q < n; q++) sum += (double)a[r * step + q] * b[c * step + q];
+            wrong += !(fabs(out[c * CVNI_DOTS_ROWS + r] - sum) <= bound_of(n));
+        }
+    }
+    CHECKF(!wrong && out[cols * CVNI_DOTS_ROWS] >= GUARD, "%d of %d x %d, n %d", wrong, rows, cols,
+           n);
+    free(a);
+    free(b);
+}
+
+static void dots(void)
+{
+    for (int i = 0; i < 3; i++) {
+        const cvni_kernels *kern = cvni_find_kernels(tables[i]);
+        if (!kern) continue;
+        test_case("%s", tables[i]);
+        for (int rows = 1; rows <= CVNI_DOTS_ROWS; rows++)
+            for (int cols = 1; cols <= kern->dots_cols; cols++)
+                for (int n = 0; n <= 33; n++) check_dots(kern, rows, cols, n);
     }
 }
 
@@ -234,7 +275,8 @@ static void check_product(const char *isa, const product *p)
 
 static void products(void)
 {
-    static const int sizes[][3] = { { 1, 1, 1 },     { 3, 5, 7 },      { 17, 49, 31 },
+    static const int sizes[][3] = { { 1, 1, 1 },     { 3, 5, 7 },      { 1, 70, 1500 },
+                                    { 70, 9, 1900 }, { 31, 33, 250 },  { 17, 49, 31 },
                                     { 64, 64, 64 },  { 5, 300, 257 },  { 130, 7, 520 },
                                     { 97, 145, 300 }, { 600, 50, 20 }, { 40, 1030, 33 },
                                     { 9, 48, 1 },    { 25, 64, 513 },  { 512, 16, 40 },
@@ -306,6 +348,7 @@ static void parts(void)
 int main(void)
 {
     RUN(tiles);
+    RUN(dots);
     RUN(packing);
     RUN(products);
     RUN(parts);

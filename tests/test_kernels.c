@@ -89,6 +89,50 @@ static void sums(void)
     }
 }
 
+/* scale and shift of x, slope, most: no activation, relu, leaky relu, relu6 */
+static const float clamps[4][4] = { { 1.7f, -0.3f, 1, INFINITY },
+                                    { 1.7f, -0.3f, 0, INFINITY },
+                                    { 1.7f, -0.3f, 0.2f, INFINITY },
+                                    { 5, 1, 0, 6 } };
+
+/* g and its two sums, with the activation's sign from x and from y. */
+static void norm_sums(void)
+{
+    for (int l = 0; length_of(l) >= 0; l++)
+        for (int variant = 0; variant < 8; variant++) {
+            const int n = length_of(l);
+            const float *f = clamps[variant / 2];
+            const float *sign = variant % 2 ? b : NULL;
+            const float mean = 0.25f;
+            double s[2] = { 0, 0 };
+            double size[2] = { 1e-30, 1e-30 };
+            float got[2], again[2];
+            fill(l);
+            for (int i = 0; i < n; i++) {
+                const float v = sign ? sign[i] : f[0] * x[i] + f[1];
+                want[i] = (v > 0 && v < f[3] ? 1 : f[2]) * a[i];
+                for (int t = 0; t < 2; t++) {
+                    const double term = t ? (double)want[i] * ((double)x[i] - (double)mean)
+                                          : (double)want[i];
+                    s[t] += term;
+                    size[t] += fabs(term);
+                }
+            }
+            x[n] = a[n] = b[n] = NAN;                   /* not to be read */
+            k->norm_sums(n, f, mean, x, sign, a, NULL, again);
+            k->norm_sums(n, f, mean, x, sign, a, y, got);
+            same("norm_sums", n, 0);
+            for (int t = 0; t < 2; t++) {
+                CHECKF(fabs((double)got[t] - s[t]) <= 1e-6 * size[t],
+                       "sum %d of norm_sums of %d: %.9g, not %.9g", t, n, (double)got[t], s[t]);
+                CHECK(got[t] >= again[t] && got[t] <= again[t]);
+            }
+            k->norm_sums(n, f, mean, x, sign, a, a, got);       /* in place */
+            memcpy(y, a, (size_t)n * sizeof *a);
+            same("norm_sums in place", n, 0);
+        }
+}
+
 /* Values of one sign round one way: eight accumulators and more lose at most 1e-5 of 10000. One
  * would lose 1e-4. */
 static void long_sums(void)
@@ -127,14 +171,52 @@ static void rows(void)
                 same("relu_grad", n, 3e-7);
             }
         }
+        for (int variant = 0; variant < 8; variant++) {
+            const float *more = variant % 2 ? b : NULL;
+            plain->norm_act(n, clamps[variant / 2], x, more, want);
+            k->norm_act(n, clamps[variant / 2], x, more, y);
+            same("norm_act", n, 6e-7);
+        }
         memcpy(y, x, sizeof y);                         /* in place */
         memcpy(want, x, sizeof want);
+        plain->norm_act(n, clamps[3], want, a, want);
+        k->norm_act(n, clamps[3], y, a, y);
+        same("norm_act in place", n, 6e-7);
+        memcpy(y, want, sizeof y);
         plain->relu(n, 0, want, want);
         k->relu(n, 0, y, y);
         same("relu in place", n, 0);
         plain->scale_shift(n, 2, 1, want + 1, want + 1);
         k->scale_shift(n, 2, 1, y + 1, y + 1);
         same("scale_shift in place", n + 1, 3e-7);
+    }
+}
+
+/* Two rows and a gap that stays as it is. */
+static void finishes(void)
+{
+    static float got[ROOM];
+    for (int l = 0; length_of(l) >= 0 && length_of(l) <= 1000; l++) {
+        const int n = length_of(l);
+        for (int how = 0; how < 12; how++) {
+            const float *rows = how & 1 ? a : NULL;
+            const float *cols = how & 2 ? b : NULL;
+            const float slope = how < 8 ? 0 : 0.2f;
+            fill(l);
+            plain->finish(2, n, want, n + 5, rows, cols, how >= 4, slope);
+            k->finish(2, n, y, n + 5, rows, cols, how >= 4, slope);
+            same("finish", 2 * n + 5, 3e-7);
+            memcpy(got, want, sizeof got);
+            fill(l);
+            for (int r = 0; r < 2; r++) {
+                for (int j = 0; j < n; j++) {
+                    const int i = r * (n + 5) + j;
+                    const double v = (double)y[i] + (rows ? (double)a[r] : 0) +
+                                     (cols ? (double)b[j] : 0);
+                    CHECK_NEAR(got[i], how >= 4 && v < 0 ? v * (double)slope : v, 2e-6);
+                }
+            }
+        }
     }
 }
 
@@ -170,6 +252,36 @@ static void gradients(void)
             memcpy(want, most[0], sizeof want);
             memcpy(y, most[1], sizeof y);
             same("adam, most", n, 3e-7);
+        }
+        for (int kind = 0; kind < 3; kind++) {      /* without momentum, with it, Nesterov */
+            const float sgd[5] = { 0.1f, 0.01f, 0.9f, 0.8f, kind == 2 ? 0.9f : 0 };
+            for (int t = 0; t < 2; t++) memcpy(m[t], b, sizeof m[t]);
+            memcpy(want, x, sizeof want);
+            memcpy(y, x, sizeof y);
+            plain->sgd(n, sgd, a, want, kind ? m[0] : NULL);
+            k->sgd(n, sgd, a, y, kind ? m[1] : NULL);
+            same("sgd, w", n, 5e-7);
+            memcpy(want, m[0], sizeof want);
+            memcpy(y, m[1], sizeof y);
+            same("sgd, v", n, 5e-7);
+        }
+    }
+}
+
+/* Exact; counters that pass 2^32, too. */
+static void philox(void)
+{
+    static const uint32_t first[4] = { 0, 7, 0xFFFFFFF9u, 0xFFFFFFFFu };
+    const uint32_t key[2] = { 0xA4093822u, 0x299F31D0u };
+    for (int i = 0; i < 4; i++) {
+        const uint32_t counter[4] = { first[i], 0x85A308D3u, 0x13198A2Eu, 0x03707344u };
+        uint32_t word[64], one[4];
+        k->philox(counter, key, word);
+        for (uint32_t b = 0; b < 16; b++) {
+            memcpy(one, counter, sizeof one);
+            one[0] += b;
+            cvni_philox(one, key[0], key[1]);
+            CHECKF(memcmp(one, word + 4 * b, sizeof one) == 0, "counter %u + %u", first[i], b);
         }
     }
 }
@@ -233,6 +345,81 @@ static void exponential_rows(void)
     }
 }
 
+/* ---- stencils: y to 1e-5, and no float beside its rows; sums of the lanes to 1e-5 of the sizes
+ * of their terms ---- */
+
+enum { PITCH = 3 * WIDEST };
+
+/* side 0: taps at random places of a frame, `fold` rows of it in a vector. */
+static cvni_stencil stencil_of(int side, int rows, int cols, int fold, uint32_t *state)
+{
+    static int at[9];
+    cvni_stencil s;
+    memset(&s, 0, sizeof s);
+    s.side = side;
+    s.rows = rows;
+    s.cols = cols;
+    s.taps = side ? side * side : 1 + (int)(*state >> 16) % 9;
+    s.fold = fold;
+    s.H = cvni_max(1, rows + (int)(*state >> 8) % 5 - 2);
+    s.W = cvni_max(1, cols + (int)(*state >> 12) % 5 - 2);
+    s.top = (int)(*state >> 20) % (side + 1) - (side == 3);
+    s.left = (int)(*state >> 24) % (side + 1) - (side == 3);
+    s.pitch = fold > 1 ? k->unit / fold : PITCH;
+    s.ldy = fold > 1 ? cols : cols + 3;
+    for (int t = 0; t < 9; t++) at[t] = (int)(fabsf(draw(state)) * 20);
+    s.x = a + 128;
+    s.w = b;
+    s.at = at;
+    s.bias = 0.5f;
+    s.add = (int)(*state >> 30 & 1);
+    s.act = (int)(*state >> 31);
+    s.slope = 0.25f;
+    s.ceiling = 1.5f;
+    return s;
+}
+
+static void check_stencil(cvni_stencil s)
+{
+    float lanes[25 * WIDEST], plain_lanes[25 * WIDEST];
+    const int unit = k->unit;
+    cvni_stencil p = s;
+    memcpy(y, want, sizeof y);
+    s.y = y;
+    p.y = want;
+    p.fold = 1;
+    k->stencil(&s);
+    plain->stencil(&p);
+    same("stencil", (s.rows - 1) * (int)s.ldy + s.cols, 1e-5);
+    memset(lanes, 0, sizeof lanes);
+    memset(plain_lanes, 0, sizeof plain_lanes);
+    s.y = p.y = x;
+    k->stencil_sums(&s, lanes);
+    plain->stencil_sums(&p, plain_lanes);
+    for (int t = 0; t < s.taps; t++) {
+        double got = 0, expected = 0;
+        for (int i = 0; i < unit; i++) got += (double)lanes[t * unit + i];
+        for (int i = 0; i < plain->unit; i++) expected += (double)plain_lanes[t * plain->unit + i];
+        CHECKF(fabs(got - expected) <= 4e-5 * s.rows * s.cols,
+               "tap %d of %d (side %d) of %d x %d sums to %g, not %g", t, s.taps, s.side, s.rows,
+               s.cols, got, expected);
+    }
+}
+
+static void stencils(void)
+{
+    uint32_t state = 5;
+    for (int cols = 1; cols <= 2 * WIDEST + 1; cols++)
+        for (int rows = 1; rows <= 9; rows++)
+            for (int side = 0; side <= k->side; side += side ? 2 : 3) {
+                fill(cols + rows);
+                draw(&state);
+                check_stencil(stencil_of(side, rows, cols, 1, &state));
+                for (int fold = 2; !side && fold * cols <= k->unit; fold *= 2)
+                    check_stencil(stencil_of(0, rows, cols, fold, &state));
+            }
+}
+
 /* ---- NaN, infinities, zeros: at each place of a vector ---- */
 
 static void special(void)
@@ -241,6 +428,7 @@ static void special(void)
     const float exps[6] = { NAN, INFINITY, 0, 1, INFINITY, 0 };
     const float sigmoids[6] = { NAN, 1, 0, 0.5f, 1, 0 };
     const float tanhs[6] = { NAN, 1, -1, 0, 1, -1 };
+    const float as_relu[4] = { 1, 0, 0, INFINITY };
     const float relus[6] = { NAN, INFINITY, 0, 0, 1e30f, 0 };
     for (int n = 1; n <= 2 * WIDEST + 1; n++)
         for (int c = 0; c < 6; c++) {
@@ -254,6 +442,8 @@ static void special(void)
             got[2] = y[n - 1];
             k->relu(n, 0, x, y);
             got[3] = y[n - 1];
+            k->norm_act(n, as_relu, x, NULL, y);
+            CHECK(c ? y[n - 1] >= got[3] && y[n - 1] <= got[3] : y[n - 1] != y[n - 1]);
             if (!c) {
                 for (int t = 0; t < 4; t++) CHECKF(got[t] != got[t], "%d loses a NaN", t);
                 continue;
@@ -279,11 +469,15 @@ int main(void)
         printf("  %s\n", isa[i]);
         RUN(sums);
         RUN(long_sums);
+        RUN(norm_sums);
         RUN(rows);
+        RUN(finishes);
         RUN(gradients);
+        RUN(philox);
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
+        RUN(stencils);
     }
     return test_done();
 }

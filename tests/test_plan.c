@@ -498,14 +498,35 @@ static void add_on_weight(graph *g)
 static void add_fused(graph *g)
 {
     const cvn_node x = g->node[g->nodes - 1];
-    const int kind = below(&g->random, 5);
+    const int kind = below(&g->random, 7);
     cvn_node y;
-    if (kind < 2) y = cvn_batchnorm(g->net, x);
+    if (kind > 4) {                     /* a residual, from before or behind */
+        const cvn_node other = alike(g, g->nodes - 1);
+        y = kind == 5 ? cvn_add(g->net, x, other) : cvn_add(g->net, other, x);
+    } else if (kind < 2) y = cvn_batchnorm(g->net, x);
     else if (kind == 2) y = cvn_dropout(g->net, x, 0.3f);
-    else y = kind == 3 ? cvn_relu(g->net, x) : cvn_leaky_relu(g->net, x, 0.2f);
+    else if (kind == 4) y = cvn_leaky_relu(g->net, x, 0.2f);
+    else y = chance(&g->random, 70) ? cvn_relu(g->net, x) : cvn_relu6(g->net, x);
     g->norms += kind < 2;
     g->node[g->nodes++] = y;
     g->foldable = chance(&g->random, 70);
+}
+
+/* A norm, a residual from before or behind it, an activation: what a norm does in one pass. */
+static void add_residual(graph *g, int x)
+{
+    const cvn_node residual = chance(&g->random, 70) ? g->node[x] : alike(g, x);
+    cvn_node y = alike(g, x);
+    if (chance(&g->random, 50)) y = cvn_tanh(g->net, y);
+    y = g->node[g->nodes++] = cvn_batchnorm(g->net, y);
+    if (chance(&g->random, 10)) y = g->node[g->nodes++] = cvn_leaky_relu(g->net, y, 0.1f);
+    if (chance(&g->random, 80))
+        y = g->node[g->nodes++] = chance(&g->random, 50) ? cvn_add(g->net, y, residual)
+                                                         : cvn_add(g->net, residual, y);
+    if (chance(&g->random, 20)) return;
+    g->node[g->nodes++] = chance(&g->random, 60)   ? cvn_relu(g->net, y)
+                          : chance(&g->random, 50) ? cvn_relu6(g->net, y)
+                                                   : cvn_leaky_relu(g->net, y, 0.2f);
 }
 
 static void add_layer(graph *g)
@@ -519,6 +540,12 @@ static void add_layer(graph *g)
     if (elements(s, 0) > MAX_SAMPLE) return;
     if (g->foldable && chance(&g->random, 60)) {
         add_fused(g);
+        return;
+    }
+    if (s.rank > 1 && g->nodes + 4 < MAX_NODES && chance(&g->random, 12)) {
+        add_residual(g, x);
+        g->norms++;
+        g->foldable = 0;
         return;
     }
     g->recurrent[g->nodes] = 0;

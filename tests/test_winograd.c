@@ -71,7 +71,7 @@ static void sweep(void)
 static void large(void)
 {
     static const int shapes[][5] = { { 1, 3, 5, 150, 4 }, { 2, 20, 41, 39, 50 },
-                                     { 3, 140, 9, 7, 113 } };
+                                     { 3, 160, 9, 7, 131 } };
     static const int pad[4] = { 1, 1, 1, 1 };
     for (int i = 0; i < 3; i++) {
         layer_case c;
