@@ -326,11 +326,14 @@ static void digits_draw(uint64_t seed, uint32_t index, int digit,
 static void digits_fill(uint64_t seed, int count, unsigned char *images, int *labels)
 {
     digits_rng r;
+    int i;
     r.state = seed;
-    for (int i = 0; i < count; i++) {
-        labels[i] = (int)(digits_next(&r) % 10);
+    for (i = 0; i < count; i++) labels[i] = (int)(digits_next(&r) % 10);
+#ifdef _OPENMP
+    #pragma omp parallel for schedule(dynamic, 64)
+#endif
+    for (i = 0; i < count; i++)
         digits_draw(seed, (uint32_t)i, labels[i], images + (size_t)i * DIGITS_SIZE * DIGITS_SIZE);
-    }
 }
 
 #endif

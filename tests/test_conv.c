@@ -728,6 +728,60 @@ static void folded_norms(void)
     }
 }
 
+/* What takes a relu6 onto its store, if only behind it: the inference plan beside the other. */
+static cvn_node layer_before_relu6(cvn_net *net, cvn_node x, int i)
+{
+    if (i == 0) return cvn_depthwise(net, x, 3, 1, 1);
+    if (i == 1) return cvn_depthwise(net, x, 3, 2, 1);
+    if (i == 2) return cvn_depthwise(net, x, 7, 2, 3);
+    if (i == 3) return cvn_pointwise(net, x, 19);
+    if (i == 4) return cvn_conv2d(net, x, 8, 3, 1, 1);
+    if (i == 5) return cvn_conv2d(net, x, 16, 5, 2, 2);
+    return cvn_dense(net, cvn_flatten(net, x), 23);
+}
+
+static void relu6_on_the_store(void)
+{
+    enum { BATCH = 2, IN = BATCH * 16 * 19 * 21 };
+    static const char *const ways[3] = { NULL, "gemm", "direct" };
+    static float in[IN];
+    ref_fill(in, IN, -4, 4, 9);
+    for (int i = 0; i < 7 * 3; i++) {
+        float *out[2] = { NULL, NULL };
+        int cut = 0;
+        size_t count = 0;
+        cvn_net *nets[2];
+        test_case("relu6 behind layer %d, way %d", i / 3, i % 3);
+        for (int k = 0; k < 2; k++) {
+            cvn_net *net = nets[k] = cvn_create(NULL);
+            cvn_node y = layer_before_relu6(net, cvn_input(net, 16, 19, 21), i / 3);
+            net->conv_way = ways[i % 3];
+            y = cvn_relu6(net, y);
+            cvn_output(net, y);
+            CHECKF((k ? cvn_build_infer(net, BATCH) : cvn_build(net, BATCH)) == CVN_OK, "%s",
+                   cvn_error(net));
+            for (int p = 0; p < cvn_param_count(net); p++) {
+                const cvn_param q = cvn_param_at(net, p);
+                ref_fill(q.value, (int)q.count, -0.7, 0.8, 3u + (unsigned)p);
+            }
+            cvn_touch(net);
+            count = (size_t)ref_count(cvn_node_shape(net, y));
+            out[k] = (float *)calloc(count, sizeof(float));
+            CHECKF(cvn_predict(net, in, BATCH, out[k]) == CVN_OK, "%s", cvn_error(net));
+            CHECK(net->layers[y.id].place.skip == k);
+        }
+        for (size_t k = 0; k < count; k++) {
+            CHECK_NEAR(out[0][k], out[1][k], 1e-4);
+            cut += out[1][k] >= 6;
+        }
+        CHECK(cut > 0 && cut < (int)count);
+        for (int k = 0; k < 2; k++) {
+            free(out[k]);
+            cvn_destroy(nets[k]);
+        }
+    }
+}
+
 /* ================================================================================================
  * textbook cases
  * ============================================================================================== */
@@ -1063,6 +1117,7 @@ int main(void)
     RUN(nd_large_shapes);
     RUN(separable);
     RUN(folded_norms);
+    RUN(relu6_on_the_store);
     RUN(textbook_numbers);
     RUN(textbook_bottleneck);
     RUN(textbook_matrix);

@@ -145,6 +145,45 @@ static void long_sums(void)
     CHECK_NEAR(k->sum(LONGEST, x), sum, 1e-5 * sum);
 }
 
+/* What lies behind each line is not to be read. */
+static void dot_products(void)
+{
+    static const ptrdiff_t at[6] = { 3, 0, 1001, 40, 1000, 7 };
+    for (int l = 0; l < 24 * (2 * WIDEST + 3); l++) {
+        const int n = l / 24 < 2 * WIDEST + 2 ? l / 24 : 1601;
+        float out[4 * 9 + 1];
+        cvni_dots t;
+        fill(l);
+        t.lines = 1 + l % 4;
+        t.count = 1 + l / 4 % 6;
+        t.n = n;
+        t.a = a;
+        t.b = b;
+        t.a_line = n + 3;
+        t.at = at;
+        t.out = out;
+        t.ld = 9;
+        for (int i = 0; i < ROOM; i++) {
+            if (i % (n + 3) >= n || i >= t.lines * (n + 3)) a[i] = NAN;
+            if (i >= 1001 + n) b[i] = NAN;
+        }
+        for (int i = 0; i < 37; i++) out[i] = (float)i;
+        k->dots(&t);
+        for (int i = 0; i < 37; i++) {
+            const int inside = i / 9 < t.lines && i % 9 < t.count;
+            double sum = i;
+            double size = i + 1;
+            for (int q = 0; inside && q < n; q++) {
+                const double term = (double)a[i / 9 * (n + 3) + q] * (double)b[at[i % 9] + q];
+                sum += term;
+                size += fabs(term);
+            }
+            CHECKF(fabs((double)out[i] - sum) <= 1e-6 * size, "dots [%d] of %d: %.9g, not %.9g", i,
+                   n, (double)out[i], sum);
+        }
+    }
+}
+
 /* ---- elementwise: the plain kernel's values, to the rounding that a fused product saves ---- */
 
 static void rows(void)
@@ -345,24 +384,53 @@ static void exponential_rows(void)
     }
 }
 
+/* ---- the largest of two by two: exactly, NaN and equal values too ---- */
+
+static void maxima(void)
+{
+    static int got[ROOM], expected[ROOM];
+    for (int cols = 1; cols <= 2 * WIDEST + 1; cols++)
+        for (int rows = 1; rows <= 4; rows++) {
+            const int W = 2 * cols + rows % 3;
+            const int n = rows * cols;
+            fill(cols + rows);
+            for (int i = 0; i < 2 * rows * W; i++) {
+                x[i] = (float)(int)x[i];
+                if ((i * 7 + cols) % 23 == 0) x[i] = NAN;
+            }
+            memset(got, 255, sizeof got);
+            memset(expected, 255, sizeof expected);
+            k->maxpool2(rows, cols, x, W, y, got);
+            plain->maxpool2(rows, cols, x, W, want, expected);
+            CHECKF(memcmp(y, want, sizeof y) == 0, "maxima of %d x %d differ", rows, cols);
+            CHECKF(memcmp(got, expected, sizeof got) == 0, "places of %d x %d differ", rows, cols);
+            fill(0);
+            k->maxpool2(rows, cols, x, W, y, NULL);
+            plain->maxpool2(rows, cols, x, W, want, NULL);
+            same("maxima alone", n, 0);
+        }
+}
+
 /* ---- stencils: y to 1e-5, and no float beside its rows; sums of the lanes to 1e-5 of the sizes
  * of their terms ---- */
 
 enum { PITCH = 3 * WIDEST };
 
 /* side 0: taps at random places of a frame, `fold` rows of it in a vector. */
-static cvni_stencil stencil_of(int side, int rows, int cols, int fold, uint32_t *state)
+static cvni_stencil stencil_of(int side, int step, int rows, int cols, int fold,
+                               uint32_t *state)
 {
     static int at[9];
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = side;
+    s.step = step;
     s.rows = rows;
     s.cols = cols;
     s.taps = side ? side * side : 1 + (int)(*state >> 16) % 9;
     s.fold = fold;
-    s.H = cvni_max(1, rows + (int)(*state >> 8) % 5 - 2);
-    s.W = cvni_max(1, cols + (int)(*state >> 12) % 5 - 2);
+    s.H = cvni_max(1, step * rows + (int)(*state >> 8) % 5 - 2);
+    s.W = cvni_max(1, step * cols + (int)(*state >> 12) % 5 - 2);
     s.top = (int)(*state >> 20) % (side + 1) - (side == 3);
     s.left = (int)(*state >> 24) % (side + 1) - (side == 3);
     s.pitch = fold > 1 ? k->unit / fold : PITCH;
@@ -414,9 +482,11 @@ static void stencils(void)
             for (int side = 0; side <= k->side; side += side ? 2 : 3) {
                 fill(cols + rows);
                 draw(&state);
-                check_stencil(stencil_of(side, rows, cols, 1, &state));
+                check_stencil(stencil_of(side, 1, rows, cols, 1, &state));
+                if (side && side <= k->side2)
+                    check_stencil(stencil_of(side, 2, rows, cols, 1, &state));
                 for (int fold = 2; !side && fold * cols <= k->unit; fold *= 2)
-                    check_stencil(stencil_of(0, rows, cols, fold, &state));
+                    check_stencil(stencil_of(0, 1, rows, cols, fold, &state));
             }
 }
 
@@ -459,6 +529,53 @@ static void special(void)
         }
 }
 
+/* ---- the transforms of Winograd's filtering: lines of 16 lanes, by the matrices ---- */
+
+static const struct {
+    int rows, cols;
+    double m[6][6];
+} winograd_of[5] = {
+    { 6, 6, { { 4, 0, -5, 0, 1, 0 }, { 0, -4, -4, 1, 1, 0 }, { 0, 4, -4, -1, 1, 0 },
+              { 0, -2, -1, 2, 1, 0 }, { 0, 2, -1, -2, 1, 0 }, { 0, 4, 0, -5, 0, 1 } } },
+    { 4, 6, { { 1, 1, 1, 1, 1, 0 }, { 0, 1, -1, 2, -2, 0 }, { 0, 1, 1, 4, 4, 0 },
+              { 0, 1, -1, 8, -8, 1 } } },
+    { 6, 4, { { 1, 0, 0, 0 }, { 1, 1, 1, 1 }, { 1, -1, 1, -1 }, { 1, 2, 4, 8 }, { 1, -2, 4, -8 },
+              { 0, 0, 0, 1 } } },
+    { 6, 3, { { 1.0 / 4, 0, 0 }, { -1.0 / 6, -1.0 / 6, -1.0 / 6 }, { -1.0 / 6, 1.0 / 6, -1.0 / 6 },
+              { 1.0 / 24, 1.0 / 12, 1.0 / 6 }, { 1.0 / 24, -1.0 / 12, 1.0 / 6 }, { 0, 0, 1 } } },
+    { 3, 6, { { 1.0 / 4, -1.0 / 6, -1.0 / 6, 1.0 / 24, 1.0 / 24, 0 },
+              { 0, -1.0 / 6, 1.0 / 6, 1.0 / 12, -1.0 / 12, 0 },
+              { 0, -1.0 / 6, -1.0 / 6, 1.0 / 6, 1.0 / 6, 1 } } }
+};
+
+static void winograd(void)
+{
+    for (int i = 0; i < 5; i++)
+        for (int count = 0; count <= 2 * WIDEST + 1; count++) {
+            const int in = CVNI_LINE + count % 3;       /* floats from line to line */
+            const int out = CVNI_LINE + count % 5;
+            cvni_lines s;
+            fill(count);
+            s.count = count;
+            s.x = a;
+            s.step = in;
+            s.next = 7 * in;
+            s.y = y;
+            s.to = out;
+            s.y_next = 6 * out;
+            for (int t = 0; t < count; t++)
+                for (int r = 0; r < winograd_of[i].rows; r++)
+                    for (int l = 0; l < CVNI_LINE; l++) {
+                        double sum = 0;
+                        for (int c = 0; c < winograd_of[i].cols; c++)
+                            sum += winograd_of[i].m[r][c] * (double)a[t * 7 * in + c * in + l];
+                        want[t * 6 * out + r * out + l] = (float)sum;
+                    }
+            k->wino[i](&s);
+            same("winograd", count * 6 * out, 2e-6);
+        }
+}
+
 int main(void)
 {
     static const char *const isa[] = { "c", "avx2", "avx512", "neon", "wasm" };
@@ -469,6 +586,7 @@ int main(void)
         printf("  %s\n", isa[i]);
         RUN(sums);
         RUN(long_sums);
+        RUN(dot_products);
         RUN(norm_sums);
         RUN(rows);
         RUN(finishes);
@@ -477,7 +595,9 @@ int main(void)
         RUN(exponentials);
         RUN(exponential_rows);
         RUN(special);
+        RUN(winograd);
         RUN(stencils);
+        RUN(maxima);
     }
     return test_done();
 }

@@ -241,13 +241,16 @@ static cvn_node build_norm(cvn_net *net, const cvn_node *x, const layer_case *c)
 
 static void batchnorm(void)
 {
-    const cvn_shape shapes[9] = { ref_shape(2, 4, 3, 0, 0),  ref_shape(2, 7, 19, 0, 0),
-                                  ref_shape(4, 2, 3, 4, 5),  ref_shape(4, 1, 5, 7, 3),
-                                  ref_shape(4, 6, 4, 1, 1),  ref_shape(3, 4, 6, 5, 0),
-                                  ref_shape(4, 5, 17, 3, 3), ref_shape(4, 4, 16, 36, 36),
-                                  ref_shape(2, 64, 33, 0, 0) };
+    const cvn_shape shapes[12] = {
+        ref_shape(2, 4, 3, 0, 0),    ref_shape(2, 7, 19, 0, 0),   ref_shape(4, 2, 3, 4, 5),
+        ref_shape(4, 1, 5, 7, 3),    ref_shape(4, 6, 4, 1, 1),    ref_shape(3, 4, 6, 5, 0),
+        ref_shape(4, 5, 17, 3, 3),   ref_shape(4, 4, 16, 36, 36), ref_shape(2, 64, 33, 0, 0),
+        ref_shape(4, 37, 3, 2, 2),          /* slices of two and three samples */
+        ref_shape(4, 3, 40, 96, 96),        /* three groups of channels */
+        ref_shape(3, 1, 35, 700, 0)
+    };
     char text[64];
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < 12; i++)
         for (int affine = 0; affine < 2; affine++) {
             layer_case c;
             start_case(&c, shapes[i], build_norm, ref_batchnorm);
@@ -292,6 +295,34 @@ static void batchnorm_running(void)
         v *= N * INNER / (double)(N * INNER - 1);
         CHECK_NEAR(mean.value[k], m * (0.3 + 0.7 * 0.3), 1e-5);
         CHECK_NEAR(var.value[k], 0.49 + v * (0.3 + 0.7 * 0.3), 1e-5);
+    }
+    cvn_destroy(b.net);
+}
+
+/* Values far from 0: the variance is that of what is left, not of what cancels. */
+static void batchnorm_far(void)
+{
+    enum { N = 21, C = 3, INNER = 25, COUNT = N * C * INNER };
+    static float x[COUNT];
+    static double exact[COUNT];
+    bench b = open_bench(ref_shape(3, N, C, INNER, 0));
+    ref_fill(x, COUNT, -1, 1, 9);
+    for (int i = 0; i < COUNT; i++) {
+        x[i] += 3000;
+        exact[i] = (double)x[i];
+    }
+    b.y = cvn_batchnorm(b.net, b.x);
+    if (build_bench(&b, N)) {
+        CHECK(cvn_set_input(b.net, b.x, x, N) == CVN_OK && cvn_forward(b.net) == CVN_OK);
+        for (int k = 0; k < C; k++) {
+            double m;
+            double v;
+            ref_moments(exact, N, C, INNER, k, &m, &v);
+            v *= N * INNER / (double)(N * INNER - 1);
+            CHECK_NEAR(cvn_param_find(b.net, "bn1.running_var").value[k], 0.9 + 0.1 * v, 1e-5);
+            CHECK_NEAR(cvn_param_find(b.net, "bn1.running_mean").value[k], 0.1 * m, 1e-3);
+            CHECK_NEAR(cvn_value(b.net, b.y)[k * INNER], (exact[k * INNER] - m) / sqrt(v), 3e-3);
+        }
     }
     cvn_destroy(b.net);
 }
@@ -671,6 +702,7 @@ int main(void)
     RUN(maxpool_corners);
     RUN(batchnorm);
     RUN(batchnorm_running);
+    RUN(batchnorm_far);
     RUN(batchnorm_frozen_and_tiny);
     RUN(activations);
     RUN(activations_far_out);

@@ -520,6 +520,7 @@ static void add_residual(graph *g, int x)
     if (chance(&g->random, 50)) y = cvn_tanh(g->net, y);
     y = g->node[g->nodes++] = cvn_batchnorm(g->net, y);
     if (chance(&g->random, 10)) y = g->node[g->nodes++] = cvn_leaky_relu(g->net, y, 0.1f);
+    if (chance(&g->random, 15)) g->node[g->nodes++] = cvn_tanh(g->net, residual);
     if (chance(&g->random, 80))
         y = g->node[g->nodes++] = chance(&g->random, 50) ? cvn_add(g->net, y, residual)
                                                          : cvn_add(g->net, residual, y);
@@ -542,7 +543,7 @@ static void add_layer(graph *g)
         add_fused(g);
         return;
     }
-    if (s.rank > 1 && g->nodes + 4 < MAX_NODES && chance(&g->random, 12)) {
+    if (s.rank > 1 && g->nodes + 5 < MAX_NODES && chance(&g->random, 12)) {
         add_residual(g, x);
         g->norms++;
         g->foldable = 0;
