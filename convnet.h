@@ -30564,6 +30564,33 @@ static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowher
 
 static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
 
+/* Four rows of one vector at a time. */
+static void cvni_tile_turned_f4(const cvni_tile *t, const int *row, const int *at)
+{
+    const int sides[2] = { CVNI_TILE4 };
+    for (int i = 0; i < sides[0]; i += 4)
+        for (int j = 0; j < t->cols; j += 4) {
+            const cvni_f4 zero = CVNI_ALL4(0);
+            cvni_f4 s0 = zero, s1 = zero, s2 = zero, s3 = zero;
+            float *c = t->c + i * t->ldc + j;
+            for (int k = 0; k < t->k; k++) {
+                const cvni_f4 b = CVNI_LOAD4(t->b + k * t->b_k + j);
+                const float *a = t->a + at[k];
+                s0 = CVNI_FMA4(CVNI_ALL4(a[row[i]]), b, s0);
+                s1 = CVNI_FMA4(CVNI_ALL4(a[row[i + 1]]), b, s1);
+                s2 = CVNI_FMA4(CVNI_ALL4(a[row[i + 2]]), b, s2);
+                s3 = CVNI_FMA4(CVNI_ALL4(a[row[i + 3]]), b, s3);
+            }
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s0) : s0);
+            c += t->ldc;
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s1) : s1);
+            c += t->ldc;
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s2) : s2);
+            c += t->ldc;
+            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s3) : s3);
+        }
+}
+
 static void cvni_store_rows_f4(const cvni_store *s)
 {
     const cvni_f4 bias = CVNI_ALL4(s->bias);
@@ -30633,6 +30660,14 @@ static void cvni_dots_f4(const cvni_dots *t)
     for (int i = 0; i < t->lines; i++)
         for (int j = 0; j < t->count; j++)
             t->out[i * t->ld + j] += cvni_dot_f4(t->n, t->a + i * t->a_line, t->b + t->at[j]);
+}
+
+static void cvni_line_dots_f4(int rows, int cols, int n, const float *a, ptrdiff_t a_step,
+                              const float *b, ptrdiff_t b_step, float *out)
+{
+    for (int c = 0; c < cols; c++)
+        for (int r = 0; r < rows; r++)
+            out[c * CVNI_DOTS_ROWS + r] = cvni_dot_f4(n, a + r * a_step, b + c * b_step);
 }
 
 static float cvni_sum_f4(int n, const float *x)
@@ -30998,8 +31033,11 @@ static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
+                                              4,
+                                              1,
                                               cvni_gemm_tile_f4,
                                               cvni_tile_at_f4,
+                                              cvni_tile_turned_f4,
                                               cvni_store_rows_f4,
                                               cvni_pack_rows_f4,
                                               cvni_pack_columns_f4,
@@ -31008,8 +31046,10 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                                 cvni_wino_grad_c,
                                                 cvni_wino_taps_c,
                                                 cvni_wino_taps_grad_c },
+                                              cvni_finish_c,
                                               cvni_dot_f4,
                                               cvni_dots_f4,
+                                              cvni_line_dots_f4,
                                               cvni_axpy_f4,
                                               cvni_sum_f4,
                                               cvni_sum_square_diff_f4,
@@ -31018,6 +31058,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_add_f4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
+                                              cvni_maxpool2_c,
+                                              0,
+                                              0,
                                               cvni_stencil_f4,
                                               cvni_stencil_sums_f4,
                                               cvni_exp_f4,
