@@ -2509,7 +2509,8 @@ typedef struct cvni_kernels {
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
-    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j], i < mr; cols: multiple of unit */
+    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j], i < mr; cols: a multiple of
+     * unit */
     void (*tile_turned)(const cvni_tile *t, const int *row, const int *at);
     /* bias, sum and activation on the way to an image */
     void (*store_rows)(const cvni_store *s);
@@ -2553,8 +2554,8 @@ typedef struct cvni_kernels {
     /* y = 1/(1 + e^-x) to 3 units in the last place; 0 below -88.8 */
     void (*sigmoid)(int n, const float *x, float *y);
     void (*tanh)(int n, const float *x, float *y);      /* to 3 units in the last place */
-    /* v = f[0]*x + f[1] + more, more NULL: none; y = v, but slope*v where v <= 0, f[3] where v > f[3];
-     * slope = f[2] */
+    /* v = f[0]*x + f[1] + more, more NULL: none; y = v, but f[2]*v where v <= 0, f[3] where
+     * v > f[3] */
     void (*norm_act)(int n, const float f[4], const float *x, const float *more, float *y);
     /* g = dy where 0 < v < f[3], else f[2]*dy; v as above, or y where that is not NULL. g NULL: not
      * stored. sum[0] = sum of g, sum[1] = sum of g*(x - mean) */
@@ -6632,8 +6633,6 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_COLD_END
-
 static const cvni_layer *cvni_activation(const cvn_net *net, const cvni_layer *l)
 {
     return l->place.activation ? &net->layers[l->place.activation] : NULL;
@@ -9879,8 +9878,6 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     cvni_conv_run(&j, transposed ? CVNI_DOWN : CVNI_UP, l->work_backward, cost);
 }
 
-CVNI_COLD_BEGIN
-
 /* By axes; the transposed ones behind. */
 static const cvni_op cvni_op_conv[5] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
@@ -10110,8 +10107,6 @@ cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters, int kernel,
     return cvn_pointwise(net, cvni_add_depthwise(net, x, kernel, stride, pad, 1), filters);
 }
 
-CVNI_COLD_END
-
 /* ================================================================================================
  * >>dense   fully connected: y = x W^T + b
  * ==============================================================================================
@@ -10281,7 +10276,7 @@ static int cvni_pool_size(const cvni_pool_axis *a, int ceil_mode)
     return out;
 }
 
-static cvni_span cvni_pool_span(const cvni_pool_axis *a, int i)
+static CVNI_ALWAYS_INLINE cvni_span cvni_pool_span(const cvni_pool_axis *a, int i)
 {
     const int first = i * a->stride - a->pad0;
     cvni_span s;
@@ -10412,6 +10407,8 @@ typedef struct cvni_pool_job {
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
     int add;
 } cvni_pool_job;
+
+CVNI_COLD_END
 
 /* Window by window; of equal values the first one wins, and a NaN against all numbers. */
 static void cvni_maxpool_windows(const cvni_pool_job *j, int begin, int end)
@@ -10610,6 +10607,8 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
         }
     }
 }
+
+CVNI_COLD_BEGIN
 
 static double cvni_pool_window(const cvni_pool_axis *a)
 {
@@ -10881,8 +10880,6 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
     inputs[1] = indices;
     return cvni_add_layer(net, &cvni_op_maxunpool, inputs, 2, &d, sizeof d);
 }
-
-CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>roi   values of an image inside boxes, each box at one size
@@ -22799,7 +22796,8 @@ static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
 
 #define CVNI_LAMB_BLOCK 256
 
-/* d = m/(root of v + eps), both corrected, + decay*w, of n <= CVNI_LAMB_BLOCK elements from i on. */
+/* d = m/(root of v + eps), both corrected, + decay*w, of n <= CVNI_LAMB_BLOCK elements from i
+ * on. */
 CVNI_HOT_SQRT
 static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float *CVNI_RESTRICT d)
 {
@@ -23077,7 +23075,8 @@ static double cvni_square_sum(const float *x, size_t n)
     for (size_t i = 0; i < even; i += 8)
         for (int k = 0; k < 8; k++) lane[k] += (double)x[i + (size_t)k] * (double)x[i + (size_t)k];
     for (size_t i = even; i < n; i++) lane[i - even] += (double)x[i] * (double)x[i];
-    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+           ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
 typedef struct cvni_clip_job {

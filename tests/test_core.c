@@ -988,7 +988,8 @@ static void helpers_of_many_nets(void)
 #endif
 }
 
-/* A forked process has no helpers: it does the work itself, and does not wait for them at the end. */
+/* A forked process has no helpers: it does the work itself, and does not wait for them at the
+ * end. */
 static void helpers_and_fork(void)
 {
 #ifdef CVNI_CREW

@@ -316,11 +316,12 @@ static void philox(void)
         const uint32_t counter[4] = { first[i], 0x85A308D3u, 0x13198A2Eu, 0x03707344u };
         uint32_t word[64], one[4];
         k->philox(counter, key, word);
-        for (uint32_t b = 0; b < 16; b++) {
+        for (uint32_t block = 0; block < 16; block++) {
             memcpy(one, counter, sizeof one);
-            one[0] += b;
+            one[0] += block;
             cvni_philox(one, key[0], key[1]);
-            CHECKF(memcmp(one, word + 4 * b, sizeof one) == 0, "counter %u + %u", first[i], b);
+            CHECKF(memcmp(one, word + 4 * block, sizeof one) == 0, "counter %u + %u", first[i],
+                   block);
         }
     }
 }
