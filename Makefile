@@ -21,7 +21,7 @@ EXAMPLES := $(filter-out build/05_own_images,$(EXAMPLES))
 endif
 
 help:
-	@echo 'make demo        train LeNet-5 on drawn digits, half a minute, and show what it learnt'
+	@echo 'make demo        train LeNet-5 on drawn digits, a quarter of a minute, and show what it learnt'
 	@echo 'make examples    all programs of examples/'
 	@echo 'make build/NAME  one program: build/02_mnist_lenet from examples/, build/test_conv from tests/'
 	@echo 'make test        all tests'

@@ -1,4 +1,4 @@
-/* Training within a memory budget: values given up and computed again; 5 s on two cores.
+/* Training within a memory budget: values given up and computed again; 3 s on two cores.
  *     cc -O2 -fopenmp -o build/07_memory_budget examples/07_memory_budget.c -lm
  *
  * Learnt here: cvn_memory_needed, cvn_set_memory_budget. ResNet-18 on batches of 8 images of

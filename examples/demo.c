@@ -1,4 +1,4 @@
-/* The whole story in half a minute (make demo): LeNet-5 learns drawn digits and shows what it sees.
+/* The whole story in 15 seconds (make demo): LeNet-5 learns drawn digits and shows what it sees.
  *     cc -O2 -fopenmp -o build/demo examples/demo.c -lm
  * Prints the table of the net, progress, test accuracy, confusion matrix and a few digits with
  * their predictions; writes build/lenet.safetensors, build/demo_curves.svg, build/demo_filters.png.
