@@ -2033,18 +2033,18 @@ CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 
 #ifndef CONVNET_NO_ONNX
 /* ONNX models, opsets 7 to 21: layers and weights of a file become layers of the net.
- *   cvn_load_onnx          into a net that is not built yet; what it holds already stays. The net is
- *                          then as if built by hand: cvn_build to train on, cvn_build_infer to
+ *   cvn_load_onnx          into a net that is not built yet; what it holds already stays. The net
+ *                          is then as if built by hand: cvn_build to train on, cvn_build_infer to
  *                          predict; cvn_freeze_to and a new head; cvn_save_onnx
  *   cvn_load_onnx_ex       with options; *model (may be NULL) receives inputs and outputs
- *   cvn_load_onnx_memory   from a buffer, which must stay as it is until cvn_build: weights are read
- *                          from where they lie
+ *   cvn_load_onnx_memory   from a buffer, which must stay as it is until cvn_build: weights are
+ *                          read from where they lie
  * Batch. Where each input's first axis is 1 or has a name instead of a size ("N"), it becomes the
  * net's batch: any number of samples (model.batched). Where that does not go (the file has another
  * batch, or an operator mixes what lies along the first axis), one sample of the net is one whole
  * evaluation: ONNX's [d0, d1, ...] is [N, d0, d1, ...] here, and five axes are the most.
- * Sizes. Other axes without a size must be given in the options. Inputs that the graph needs to know
- * when it is read (the target of a Reshape) are given there with their values.
+ * Sizes. Other axes without a size must be given in the options. Inputs that the graph needs to
+ * know when it is read (the target of a Reshape) are given there with their values.
  * Numbers. All types are computed as float: integers and bools are exact up to 2^24.
  * Names. Layers have the operator's name, or that of their weights in front of ".weight";
  * parameters that of their initializer; inputs and outputs their own, where they have less than
@@ -26854,7 +26854,7 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
  *   message    fields one behind the other: a key, number << 3 | type, and what the type says:
  *              0 varint, 1 eight bytes, 2 a length and so many bytes, 5 four bytes. A varint has
  *              seven bits a byte, the lowest first, and the top bit where more follow.
- *   source     https://protobuf.dev/programming-guides/encoding         tested: tests/test_onnx.c */
+ *   source     https://protobuf.dev/programming-guides/encoding        tested: tests/test_onnx.c */
 
 typedef struct cvni_wire { const unsigned char *p, *end; int bad; } cvni_wire;  /* what is left */
 
@@ -26943,7 +26943,7 @@ static int cvni_next_packed(cvni_field *f, int bytes, uint64_t *value)
  *               >>onnx-layers, in the terms of the second half of this room
  *   folding     an operator whose inputs are all known is imported into a net of its own, which is
  *               run (>>onnx-load): shape arithmetic needs no code of its own
- *   source      onnx.proto, Operators.md                                tested: tests/test_onnx.c */
+ *   source      onnx.proto, Operators.md                               tested: tests/test_onnx.c */
 
 #define CVNI_ONNX_ATTRIBUTES 5          /* field of a NodeProto */
 #define CVNI_ONNX_EXACT 16777216.0      /* integers up to here are exact in a float */
@@ -27014,7 +27014,7 @@ CVNI_PRINTF(3, 4)
 static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *format, ...)
 {
     char text[320];
-    char name[64];
+    char name[96];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -27211,7 +27211,7 @@ static double cvni_onnx_element(const cvni_onnx_value *v, size_t e)
 static cvni_onnx_value *cvni_onnx_must_know(cvni_onnx *g, const cvni_onnx_node *n, int i)
 {
     cvni_onnx_value *v = g->failed ? NULL : cvni_onnx_input(g, n, i);
-    char name[64];
+    char name[96];
     if (g->failed) return NULL;
     if (v && v->constant) return v;
     if (v) cvni_onnx_refuse(g, n, "'%s' must be known when the model is read",
@@ -27294,6 +27294,19 @@ static void cvni_onnx_adopt(cvni_onnx *g, cvn_node node, int slot, const float *
     }
 }
 
+/* A parameter that begins with a constant which another one has already, of the same role and
+ * shape, is that one. */
+static int cvni_onnx_share(cvni_onnx *g, cvn_node node, int slot, const cvni_onnx_value *v)
+{
+    cvni_layer *l = &g->net->layers[node.id];
+    cvni_param *own = &g->net->params[l->param[slot]];
+    const cvni_param *other = v->param ? &g->net->params[v->param - 1] : NULL;
+    if (!other || other->role != own->role || !cvni_same_shape(other->shape, own->shape)) return 0;
+    own->dead = 1;
+    l->param[slot] = v->param - 1;
+    return 1;
+}
+
 static void cvni_onnx_bind(cvni_onnx *g, cvn_node node, int slot, const cvni_onnx_node *n, int i)
 {
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -27307,13 +27320,7 @@ static void cvni_onnx_bind(cvni_onnx *g, cvn_node node, int slot, const cvni_onn
                          (unsigned long)g->net->params[l->param[slot]].count);
         return;
     }
-    if (v->param && g->net->params[v->param - 1].role == g->net->params[l->param[slot]].role &&
-        cvni_same_shape(g->net->params[v->param - 1].shape,
-                        g->net->params[l->param[slot]].shape)) {
-        g->net->params[l->param[slot]].dead = 1;
-        l->param[slot] = v->param - 1;
-        return;
-    }
+    if (cvni_onnx_share(g, node, slot, v)) return;
     cvni_onnx_adopt(g, node, slot, values, v->learned ? v->name : "");
     v->param = 1 + l->param[slot];
 }
@@ -27341,15 +27348,9 @@ static cvn_node cvni_onnx_constant_node(cvni_onnx *g, cvni_onnx_value *v, int ra
     }
     node = cvni_add_parameter(g->net, op, dim, rank, zero, values);
     if (!node.id) return node;
-    if (learned && v->param && cvni_same_shape(g->net->params[v->param - 1].shape,
-                                               g->net->params[g->net->layers[node.id].param[0]].shape)) {
-        cvni_layer *l = &g->net->layers[node.id];
-        g->net->params[l->param[0]].dead = 1;
-        l->param[0] = v->param - 1;
-    } else {
+    if (!learned || !cvni_onnx_share(g, node, 0, v))
         cvni_onnx_adopt(g, node, 0, values, v->learned ? v->name : "");
-        if (learned) v->param = 1 + g->net->layers[node.id].param[0];
-    }
+    if (learned) v->param = 1 + g->net->layers[node.id].param[0];
     return node;
 }
 
@@ -27386,7 +27387,8 @@ static cvn_node cvni_onnx_operand(cvni_onnx *g, const cvni_onnx_node *n, int i, 
         cvni_onnx_refuse(g, n, "%d axes are too many", rank);
         return none;
     }
-    for (int k = 0; k <= rank; k++) dim[k] = k > rank - v->rank ? v->dim[k - 1 - rank + v->rank] : 1;
+    for (int k = 0; k <= rank; k++)
+        dim[k] = k > rank - v->rank ? v->dim[k - 1 - rank + v->rank] : 1;
     if (!v->constant) {                                 /* dim[1..]: the aligned axes */
         if (!g->lead) cvni_onnx_refuse(g, n, "input %d has fewer axes than the other one", i + 1);
         return cvni_onnx_view(g, v->node, rank + 1, dim);
@@ -27568,7 +27570,9 @@ static void cvni_onnx_open_tensor(cvni_onnx *g, cvni_wire w, cvni_onnx_tensor *t
     t->count = 1;
     while (!g->failed && cvni_next_field(&w, &f)) {
         switch (f.number) {
-        case 1: while (!g->failed && cvni_next_packed(&f, 0, &size)) cvni_onnx_tensor_dim(g, t, size); break;
+        case 1:
+            while (!g->failed && cvni_next_packed(&f, 0, &size)) cvni_onnx_tensor_dim(g, t, size);
+            break;
         case 2: t->type = (int)(f.value & 0xFFFF); break;
         case 8: t->name = f.body; break;
         case 9: t->raw = f.body; t->has_raw = 1; break;
@@ -27639,9 +27643,9 @@ static void cvni_onnx_read_external(cvni_onnx *g, cvni_onnx_tensor *t)
     FILE *file;
     int good;
     if (g->failed) return;
-    if (!name[0] || strstr(name, "..") || name[0] == '/' || strchr(name, '\\') || strchr(name, ':')) {
-        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "external data in '%.60s', which is no file of the "
-                       "model's folder", name);
+    if (!name[0] || strstr(name, "..") || name[0] == '/' || strpbrk(name, "\\:")) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT,
+                       "external data in '%.60s', which is no file of the model's folder", name);
         return;
     }
     path = (char *)cvni_onnx_memory(g, &g->pool, strlen(folder) + strlen(name) + 1, 1);
@@ -27667,7 +27671,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 {
     float *floats = NULL;
     int64_t *ints = NULL;
-    char name[64];
+    char name[96];
     if (g->failed) return;
     if (t->is_external) {
 #ifndef CONVNET_NO_STDIO
@@ -27688,7 +27692,8 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
         v->floats = (const float *)(const void *)t->raw.p;
         return;
     }
-    if (!t->has_raw && t->count > (size_t)(t->body.end - t->body.p)) {      /* a byte each at least */
+    /* each element is a byte at least */
+    if (!t->has_raw && t->count > (size_t)(t->body.end - t->body.p)) {
         cvni_onnx_fail(g, CVN_ERROR_FORMAT, "'%s' has too few elements",
                        cvni_printable(v->name, name));
         return;
@@ -27706,7 +27711,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 /* ================================================================================================
  * >>onnx-math   elementwise operators, reductions, casts, quantisation
  * ==============================================================================================
- *                                              tested: tests/test_math.c, tests/onnx_conformance.c */
+ *                                        tested: tests/test_math.c, tests/onnx_conformance.c */
 
 static void cvni_onnx_relu(cvni_onnx *g, const cvni_onnx_node *n)
 {
@@ -27727,7 +27732,7 @@ static const cvni_onnx_op cvni_onnx_math[] = { { "Add", cvni_onnx_add },
 /* ================================================================================================
  * >>onnx-shape   operators that move data, shapes, constants
  * ==============================================================================================
- *                                            tested: tests/test_gather.c, tests/onnx_conformance.c */
+ *                                      tested: tests/test_gather.c, tests/onnx_conformance.c */
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
@@ -27739,9 +27744,15 @@ static const cvni_onnx_op cvni_onnx_shapes[] = { { "Identity", cvni_onnx_identit
 /* ================================================================================================
  * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
  * ==============================================================================================
- *                                                                tested: tests/onnx_conformance.c */
+ *                                                           tested: tests/onnx_conformance.c */
 
-static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool", NULL } };
+static void cvni_onnx_global_avgpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvn_global_avgpool(g->net, cvni_onnx_rows(g, n, 0)));
+}
+
+static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool",
+                                                   cvni_onnx_global_avgpool } };
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
@@ -28041,7 +28052,7 @@ static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
 /* The import function, with the errors of the net it adds layers to. */
 static void cvni_onnx_add_node(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
 {
-    char name[64];
+    char name[96];
     op->import(g, n);
     if (g->net->failed)
         cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name),
@@ -28160,7 +28171,7 @@ static void cvni_onnx_import_node(cvni_onnx *g, const cvni_onnx_node *n)
     const cvni_onnx_op *op = n->domain ? NULL : cvni_onnx_find_op(n->type);
     const int first = g->net->layer_count;
     int known = 1;
-    char name[64];
+    char name[96];
     if (!op) {
         cvni_onnx_refuse(g, n, "there is no such operator here");
         return;
