@@ -2759,19 +2759,28 @@ static size_t cvni_add_size(size_t a, size_t b)
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static void *cvni_alloc(cvn_net *net, size_t bytes)
+static void *cvni_alloc_from(const cvn_allocator *a, size_t bytes)
 {
     if (bytes == SIZE_MAX) return NULL;
     if (bytes == 0) bytes = 1;
-    return net->desc.allocator.alloc ? net->desc.allocator.alloc(net->desc.allocator.user, bytes)
-                                     : CONVNET_MALLOC(bytes);
+    return a->alloc ? a->alloc(a->user, bytes) : CONVNET_MALLOC(bytes);
+}
+
+static void cvni_free_to(const cvn_allocator *a, void *pointer)
+{
+    if (!pointer) return;
+    if (a->free) a->free(a->user, pointer);
+    else CONVNET_FREE(pointer);
+}
+
+static void *cvni_alloc(cvn_net *net, size_t bytes)
+{
+    return cvni_alloc_from(&net->desc.allocator, bytes);
 }
 
 static void cvni_free(cvn_net *net, void *pointer)
 {
-    if (!pointer) return;
-    if (net->desc.allocator.free) net->desc.allocator.free(net->desc.allocator.user, pointer);
-    else CONVNET_FREE(pointer);
+    cvni_free_to(&net->desc.allocator, pointer);
 }
 
 /* A small zeroed piece of memory that lives as long as the net. NULL is reported as a graph
@@ -25371,7 +25380,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 /* ---- numbers: little-endian bytes, half floats ---- */
 
 enum {
-    CVNI_DTYPE_INTEGER = 0,
+    CVNI_DTYPE_SIGNED = 0,
+    CVNI_DTYPE_UNSIGNED,
     CVNI_DTYPE_OTHER,
     CVNI_DTYPE_F32,
     CVNI_DTYPE_F64,
@@ -25379,18 +25389,19 @@ enum {
     CVNI_DTYPE_BF16
 };
 
-typedef struct cvni_dtype { const char *name; size_t bytes; int kind; } cvni_dtype;
+/* name: of safetensors; numpy: of .npy, behind the byte order, "" for what it lacks. */
+typedef struct cvni_dtype { const char *name, *numpy; size_t bytes; int kind; } cvni_dtype;
 
 static const cvni_dtype cvni_dtypes[] = {
-    { "F32", 4, CVNI_DTYPE_F32 },       { "F64", 8, CVNI_DTYPE_F64 },
-    { "F16", 2, CVNI_DTYPE_F16 },       { "BF16", 2, CVNI_DTYPE_BF16 },
-    { "BOOL", 1, CVNI_DTYPE_INTEGER },  { "U8", 1, CVNI_DTYPE_INTEGER },
-    { "I8", 1, CVNI_DTYPE_INTEGER },    { "U16", 2, CVNI_DTYPE_INTEGER },
-    { "I16", 2, CVNI_DTYPE_INTEGER },   { "U32", 4, CVNI_DTYPE_INTEGER },
-    { "I32", 4, CVNI_DTYPE_INTEGER },   { "U64", 8, CVNI_DTYPE_INTEGER },
-    { "I64", 8, CVNI_DTYPE_INTEGER },   { "F8_E4M3", 1, CVNI_DTYPE_OTHER },
-    { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
-    { "C64", 8, CVNI_DTYPE_OTHER }
+    { "F32", "f4", 4, CVNI_DTYPE_F32 },         { "F64", "f8", 8, CVNI_DTYPE_F64 },
+    { "F16", "f2", 2, CVNI_DTYPE_F16 },         { "BF16", "", 2, CVNI_DTYPE_BF16 },
+    { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED },   { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED },
+    { "I8", "i1", 1, CVNI_DTYPE_SIGNED },       { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED },
+    { "I16", "i2", 2, CVNI_DTYPE_SIGNED },      { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED },
+    { "I32", "i4", 4, CVNI_DTYPE_SIGNED },      { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED },
+    { "I64", "i8", 8, CVNI_DTYPE_SIGNED },      { "F8_E4M3", "", 1, CVNI_DTYPE_OTHER },
+    { "F8_E5M2", "", 1, CVNI_DTYPE_OTHER },     { "F8_E8M0", "", 1, CVNI_DTYPE_OTHER },
+    { "C64", "", 8, CVNI_DTYPE_OTHER }
 };
 
 static int cvni_little_endian(void)
@@ -25401,11 +25412,18 @@ static int cvni_little_endian(void)
     return first == 1;
 }
 
-static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+/* Up to 8 bytes in the order of a file. */
+static uint64_t cvni_word(const unsigned char *p, size_t bytes, int big_endian)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < bytes; i++) word |= (uint64_t)p[i] << (8 * i);
+    for (size_t i = 0; i < bytes; i++)
+        word |= (uint64_t)p[big_endian ? bytes - 1 - i : i] << (8 * i);
     return word;
+}
+
+static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+{
+    return cvni_word(p, bytes, 0);
 }
 
 static float cvni_word_to_float(uint32_t word)
@@ -25440,7 +25458,28 @@ static float cvni_half_to_float(uint32_t h)
     return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));
 }
 
-/* count little-endian elements of a float dtype, at any address, to floats. */
+/* Exact below 2^53. */
+static double cvni_integer_to_double(const cvni_dtype *dtype, uint64_t word)
+{
+    const uint64_t sign = (uint64_t)1 << (8 * dtype->bytes - 1);
+    if (dtype->kind == CVNI_DTYPE_UNSIGNED || !(word & sign)) return (double)word;
+    return -(double)(sign - (word & (sign - 1)));
+}
+
+/* Any dtype but OTHER. */
+static float cvni_element_to_float(const cvni_dtype *dtype, uint64_t word)
+{
+    switch (dtype->kind) {
+    case CVNI_DTYPE_F32: return cvni_word_to_float((uint32_t)word);
+    case CVNI_DTYPE_F64: return (float)cvni_word_to_double(word);
+    case CVNI_DTYPE_F16: return cvni_half_to_float((uint32_t)word);
+    /* bfloat16: a float's upper half */
+    case CVNI_DTYPE_BF16: return cvni_word_to_float((uint32_t)word << 16);
+    default: return (float)cvni_integer_to_double(dtype, word);
+    }
+}
+
+/* count little-endian elements, at any address, to floats. */
 static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count,
                              float *to)
 {
@@ -25448,16 +25487,8 @@ static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from,
         if (count) memcpy(to, from, count * sizeof(float));
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t word = cvni_le_word(from + i * dtype->bytes, dtype->bytes);
-        switch (dtype->kind) {
-        case CVNI_DTYPE_F32: to[i] = cvni_word_to_float((uint32_t)word); break;
-        case CVNI_DTYPE_F64: to[i] = (float)cvni_word_to_double(word); break;
-        case CVNI_DTYPE_F16: to[i] = cvni_half_to_float((uint32_t)word); break;
-        /* bfloat16: a float's upper half */
-        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = cvni_element_to_float(dtype, cvni_le_word(from + i * dtype->bytes, dtype->bytes));
 }
 
 /* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything
@@ -26026,7 +26057,7 @@ static cvn_result cvni_require_all(cvni_weights_file *f)
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
-        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4))
+        if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
         cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
     }
@@ -26366,43 +26397,56 @@ static const char *cvni_path_label(const char *path)
     return length > 160 ? path + length - 160 : path;
 }
 
+/* Writes a whole file, what `context` describes, to a sink. */
+typedef void (*cvni_put_all)(cvni_sink *s, const void *context);
+
 /* Writes beside the target, then renames: whatever happens, the path holds the old file or the
- * whole new one. */
-static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
+ * whole new one. *wrong tells what failed. */
+static cvn_result cvni_write_file(const cvn_allocator *allocator, const char *path,
+                                  cvni_put_all put, const void *context, const char **wrong)
 {
-    const char *label = cvni_path_label(path);
     const size_t length = strlen(path);
     cvni_sink s;
-    int bad;
-    char *temporary = (char *)cvni_alloc(net, cvni_add_size(length, 5));
-    if (!temporary)
-        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
+    char *temporary = (char *)cvni_alloc_from(allocator, cvni_add_size(length, 5));
+    *wrong = "out of memory for its name";
+    if (!temporary) return CVN_ERROR_MEMORY;
     memcpy(temporary, path, length);
     memcpy(temporary + length, ".tmp", 5);
     memset(&s, 0, sizeof s);
     s.file = fopen(temporary, "wb");
-    if (!s.file) {
-        cvni_free(net, temporary);
-        return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot create %s.tmp", label, label);
-    }
-    cvni_put_weights(&s, net, checkpoint);
-    bad = s.failed || fflush(s.file) != 0 || ferror(s.file);
-    if (fclose(s.file) != 0) bad = 1;
+    *wrong = "cannot be created (as a .tmp first)";
+    if (s.file) {
+        *wrong = NULL;
+        put(&s, context);
+        if (s.failed || fflush(s.file) != 0 || ferror(s.file)) s.failed = 1;
+        if (fclose(s.file) != 0 || s.failed) *wrong = "cannot be written (disk full?)";
 #ifdef _WIN32
-    if (!bad) remove(path);     /* rename does not replace there */
+        if (!*wrong) remove(path);      /* rename does not replace there */
 #endif
-    if (!bad && rename(temporary, path) != 0) bad = 2;
-    if (bad) remove(temporary);
-    cvni_free(net, temporary);
-    if (bad == 2) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be replaced", label);
-    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label)
-               : CVN_OK;
+        if (!*wrong && rename(temporary, path) != 0) *wrong = "cannot be replaced";
+        if (*wrong) remove(temporary);
+    }
+    cvni_free_to(allocator, temporary);
+    return *wrong ? CVN_ERROR_FILE : CVN_OK;
+}
+
+static cvn_result cvni_save_path(cvn_net *net, const char *path, cvni_put_all put,
+                                 const void *context)
+{
+    const char *wrong;
+    const cvn_result r = cvni_write_file(&net->desc.allocator, path, put, context, &wrong);
+    return r == CVN_OK ? r : cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
+}
+
+static void cvni_put_parameters(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 0);
 }
 
 cvn_result cvn_save(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_transfer(net, "cvn_save", path, 0);
-    return r == CVN_OK ? cvni_save_path(net, path, 0) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_parameters, net) : r;
 }
 
 #define CVNI_READ_BLOCK 65536
@@ -26419,39 +26463,52 @@ static size_t cvni_file_size(FILE *file)
 
 /* Reads to the end. One byte more than the size is asked for, so that the end is seen without
  * growing. NULL when memory is out; *bad when reading failed. */
-static unsigned char *cvni_read_stream(cvn_net *net, FILE *file, size_t *size, int *bad)
+static unsigned char *cvni_read_stream(const cvn_allocator *allocator, FILE *file, size_t *size,
+                                       int *bad)
 {
     size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1;
-    unsigned char *block = (unsigned char *)cvni_alloc(net, room);
+    unsigned char *block = (unsigned char *)cvni_alloc_from(allocator, room);
     *size = 0;
     while (block) {
         unsigned char *bigger;
         *size += fread(block + *size, 1, room - *size, file);
         if (*size < room) break;
         room = cvni_mul_size(room, 2);
-        bigger = (unsigned char *)cvni_alloc(net, room);
+        bigger = (unsigned char *)cvni_alloc_from(allocator, room);
         if (bigger) memcpy(bigger, block, *size);
-        cvni_free(net, block);
+        cvni_free_to(allocator, block);
         block = bigger;
     }
     *bad = ferror(file) != 0;
     return block;
 }
 
+/* A whole file in a block of the allocator's. *wrong tells what failed; then there is no block. */
+static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *path,
+                                 unsigned char **block, size_t *size, const char **wrong)
+{
+    FILE *file = fopen(path, "rb");
+    int bad;
+    *block = NULL;
+    *wrong = "cannot be opened";
+    if (!file) return CVN_ERROR_FILE;
+    *block = cvni_read_stream(allocator, file, size, &bad);
+    fclose(file);
+    *wrong = bad ? "cannot be read" : *block ? NULL : "out of memory for the file";
+    if (!*wrong) return CVN_OK;
+    cvni_free_to(allocator, *block);
+    *block = NULL;
+    return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
+}
+
 static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
 {
-    const char *label = cvni_path_label(path);
-    FILE *file = fopen(path, "rb");
+    const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
-    cvn_result r;
-    int bad;
-    if (!file) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be opened", label);
-    block = cvni_read_stream(net, file, &size, &bad);
-    fclose(file);
-    if (bad) r = cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be read", label);
-    else if (!block) r = cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for the file", label);
-    else r = cvni_load_bytes(net, label, block, size, take, loaded);
+    cvn_result r = cvni_read_file(&net->desc.allocator, path, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
+    r = cvni_load_bytes(net, label, block, size, take, loaded);
     cvni_free(net, block);
     return r;
 }
@@ -26672,13 +26729,18 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
                      "%s: the net is built for prediction alone; call cvn_build", call);
 }
 
+static void cvni_put_checkpoint(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 1);
+}
+
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
     if (r == CVN_OK && net->ema_swapped)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
-    return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_checkpoint, net) : r;
 }
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
