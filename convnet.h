@@ -2062,7 +2062,7 @@ typedef enum cvn_onnx_type {        /* TensorProto.DataType */
 } cvn_onnx_type;
 
 typedef struct cvn_onnx_input {
-    const char *name;
+    const char *name;               /* NULL: the input of the same place in the file */
     int rank;                       /* of dims; 0: sizes as in the file (with values: one number) */
     int dim[CVN_MAX_RANK];
     const float *values;            /* not NULL: a constant of the net and no input; copied */
@@ -2077,6 +2077,7 @@ typedef struct cvn_onnx_options {
 
 typedef struct cvn_onnx_port {
     const char *name;               /* as in the file, of any length */
+    int place;                      /* in the file's order, from 0 */
     cvn_node node;                  /* for cvn_set_input, cvn_value */
     int type;                       /* in the file: a cvn_onnx_type */
     int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
@@ -27744,6 +27745,7 @@ typedef struct cvni_onnx_value {
     int learned;                /* an initializer: trained where it is part of a layer */
     int made;                   /* the output of an operator */
     int whole;                  /* an input: its first size in the whole layout */
+    int place;                  /* among inputs, or outputs */
     int readers;                /* operators that read it; and graph outputs */
     int is_output;
     int param;                  /* 1 + index of the net's parameter that begins with it, or 0 */
@@ -27773,7 +27775,8 @@ typedef struct cvni_onnx {
     int *slots, slot_count;     /* hash table: 1 + index of a value, 0 free */
     cvni_onnx_node *nodes;
     int node_count, node_capacity;
-    int *graph_input, input_count;      /* without the constants */
+    int *graph_input, input_count;      /* without the constants, */
+    int place;                  /* with them */
     int *graph_output, output_count;
     int free_batch;             /* each input's first axis is 1 or open */
 } cvni_onnx;
@@ -28541,11 +28544,12 @@ static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool",
 
 /* ---- the graph ---- */
 
-static const cvn_onnx_input *cvni_onnx_given(const cvni_onnx *g, const char *name)
+static const cvn_onnx_input *cvni_onnx_given(const cvni_onnx *g, const cvni_onnx_value *v)
 {
-    for (int i = 0; i < g->options->input_count; i++)
-        if (g->options->inputs[i].name && !strcmp(g->options->inputs[i].name, name))
-            return &g->options->inputs[i];
+    for (int i = 0; i < g->options->input_count; i++) {
+        const char *name = g->options->inputs[i].name;
+        if (name ? !strcmp(name, v->name) : i == v->place) return &g->options->inputs[i];
+    }
     return NULL;
 }
 
@@ -28636,7 +28640,7 @@ static void cvni_onnx_fix_input(cvni_onnx *g, cvni_onnx_value *v, const cvn_onnx
 /* The sizes of an input: the caller's, else the file's. An open first axis is the batch: 1. */
 static void cvni_onnx_size_input(cvni_onnx *g, cvni_onnx_value *v)
 {
-    const cvn_onnx_input *given = cvni_onnx_given(g, v->name);
+    const cvn_onnx_input *given = cvni_onnx_given(g, v);
     const int sized = given && (given->rank || given->values);
     const int open = v->rank > 0 && v->dim[0] <= 1;
     if (sized && v->rank >= 0 && v->rank != given->rank)
@@ -28678,6 +28682,7 @@ static void cvni_onnx_graph_input(cvni_onnx *g, cvni_wire w)
     cvni_onnx_value *v = at < 0 ? NULL : &g->values[at];
     if (g->failed || v->defined) return;                /* IR version 3 lists initializers too */
     v->defined = 1;
+    v->place = g->place++;
     cvni_onnx_tensor_type(g, type, v);
     if (!g->failed && (!type.p || !cvni_onnx_kind_of(v->type)))
         cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "input '%.60s' is no tensor of numbers", v->name);
@@ -29066,13 +29071,14 @@ static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
     if (loans) cvni_free_records(net, &net->loans, m->loans);
 }
 
-static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count)
+static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
 {
     cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
                                                                                   sizeof *ports));
     for (int i = 0; ports && i < count; i++) {
         const cvni_onnx_value *v = &g->values[index[i]];
         ports[i].name = cvni_copy_text(g->owner, v->name);
+        ports[i].place = outputs ? i : v->place;
         ports[i].node = v->node;
         ports[i].type = v->type;
         ports[i].rank = v->rank;
@@ -29089,8 +29095,8 @@ static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
     model->batched = !g->lead;
     model->input_count = g->input_count;
     model->output_count = g->output_count;
-    model->inputs = cvni_onnx_ports(g, g->graph_input, g->input_count);
-    model->outputs = cvni_onnx_ports(g, g->graph_output, g->output_count);
+    model->inputs = cvni_onnx_ports(g, g->graph_input, g->input_count, 0);
+    model->outputs = cvni_onnx_ports(g, g->graph_output, g->output_count, 1);
 }
 
 /* Bytes that stay where they are until the first build. */
