@@ -490,6 +490,8 @@ CONVNET_API cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters,
  *   cvn_conv_transpose1d  [N, C, L] -> [N, filters, OL]       weight [C, filters/groups, kernel]
  *   cvn_conv_transpose2d  [N, C, H, W] -> [N, filters, OH, OW]
  *                                                weight [C, filters/groups, kernel_h, kernel_w]
+ *   cvn_conv_transpose3d  [N, C, D, H, W] -> [N, filters, OD, OH, OW]
+ *                                      weight [C, filters/groups, kernel_d, kernel_h, kernel_w]
  *   each size   (size - 1)*stride - pads + dilation*(kernel - 1) + output_pad + 1
  *   bias        [filters], zero
  *   weights     He-normal with fan_in = C/groups * taps / strides (1 at least): so many products
@@ -528,16 +530,34 @@ typedef struct cvn_conv_transpose2d_desc {
     cvn_init bias_init;             /* default zero */
 } cvn_conv_transpose2d_desc;
 
+typedef struct cvn_conv_transpose3d_desc {
+    int filters;
+    int kernel_d, kernel_h, kernel_w;           /* 0: as the one before */
+    int stride_d, stride_h, stride_w;           /* stride_d 0: 1; others 0: as the one before */
+    int pad_front, pad_top, pad_left, pad_back, pad_bottom, pad_right;
+    int output_pad_d, output_pad_h, output_pad_w;
+    int dilation_d, dilation_h, dilation_w;     /* as the strides */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose3d_desc;
+
 CONVNET_API cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void);
 CONVNET_API cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void);
+CONVNET_API cvn_conv_transpose3d_desc cvn_conv_transpose3d_defaults(void);
 CONVNET_API cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel,
                                           int stride, int pad);
 CONVNET_API cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose3d(cvn_net *net, cvn_node x, int filters, int kernel,
                                           int stride, int pad);
 CONVNET_API cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose1d_desc *desc);
 CONVNET_API cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose2d_desc *desc);
+CONVNET_API cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose3d_desc *desc);
 
 /* ---- dense ---- */
 
@@ -560,13 +580,15 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 /* ---- pooling ---- */
 
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
- * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
- * the kernel. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a description
- * kernel_w, stride_w, pad_left and pad_right count, the other pads are 0.
+ * last window that would start in the padding behind the image, as PyTorch does. No window may lie
+ * in the padding alone. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a
+ * description kernel_w, stride_w, dilation_w, pad_left and pad_right count, the other pads are 0.
  *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
  *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
+ *   cvn_lppool            (sum of |x|^p)^(1/p), p from 1 on; padding counts as zeros. (PyTorch's
+ *                         LPPool2d takes x^p without the bars.)
  *   cvn_global_avgpool    [N, C, H, W] -> [N, C, 1, 1], [N, C, L] -> [N, C, 1];
- *                         cvn_global_maxpool likewise
+ *                         cvn_global_maxpool and cvn_global_lppool likewise
  *   cvn_adaptive_avgpool, cvn_adaptive_maxpool   to height x width; 0: as the input; for [N, C, L]
  *                         height is 1 (or 0). Window i of OH is floor(i*H/OH) to
  *                         ceil((i + 1)*H/OH) - 1: nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
@@ -585,6 +607,7 @@ typedef struct cvn_pool_desc {
     int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where
                                      * that is 0 too */
     int pad_top, pad_left, pad_bottom, pad_right;
+    int dilation_h, dilation_w;     /* dilation_h 0: 1; dilation_w 0: dilation_h */
     int ceil_mode;
     int exclude_pad;                /* average: divide by the pixels inside the image
                                      * (count_include_pad = False) */
@@ -595,8 +618,10 @@ CONVNET_API cvn_node cvn_maxpool(cvn_net *net, cvn_node x, int kernel, int strid
 CONVNET_API cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride);
 CONVNET_API cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
+CONVNET_API cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_global_lppool(cvn_net *net, cvn_node x, int p);
 CONVNET_API cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width);
 CONVNET_API cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width);
 CONVNET_API cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
@@ -843,7 +868,9 @@ CONVNET_API cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, i
  *   a        [N, ..., T, K], or [N, ..., K, T] with transpose_a
  *   b        [N, ..., K, S], or [N, ..., S, K] with transpose_b
  *   returns  [N, ..., T, S]
- *   errors   CVN_ERROR_SHAPE; the axes before the last two must agree
+ *            the axes before the last two broadcast as cvn_add's do: [N, heads, T, K] and
+ *            [N, 1, K, S] give [N, heads, T, S]
+ *   errors   CVN_ERROR_SHAPE
  * cvn_gram - Gram matrix of the channels: [N, C, H, W] -> [N, C, C], the sum over pixels of the
  * products of two channels, divided by C*H*W. Made of reshape, matmul and scale.
  *   source   L. Gatys et al., arXiv:1508.06576 */
@@ -9879,7 +9906,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* By axes; the transposed ones behind. */
-static const cvni_op cvni_op_conv[5] = {
+static const cvni_op cvni_op_conv[6] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
       CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
@@ -9889,6 +9916,8 @@ static const cvni_op cvni_op_conv[5] = {
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
       cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
+    { "conv_transpose3d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
       cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
@@ -9901,7 +9930,7 @@ static int cvni_is_conv(const cvni_layer *l)
 /* Does the weight have the outputs as its second axis? */
 static int cvni_outputs_second(const cvni_layer *l)
 {
-    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4];
+    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4] || l->op == &cvni_op_conv[5];
 }
 
 /* Completes a description: an axis where nothing is said is as the one before. */
@@ -9992,6 +10021,14 @@ cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void)
     return d;
 }
 
+cvn_conv_transpose3d_desc cvn_conv_transpose3d_defaults(void)
+{
+    cvn_conv_transpose3d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_d = d.dilation_d = d.groups = 1;
+    return d;
+}
+
 cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc)
 {
     const cvn_conv1d_desc u = desc ? *desc : cvn_conv1d_defaults();
@@ -10049,6 +10086,21 @@ cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x, const cvn_conv_transp
     return cvni_add_conv(net, x, d);
 }
 
+cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose3d_desc *desc)
+{
+    const cvn_conv_transpose3d_desc u = desc ? *desc : cvn_conv_transpose3d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(3, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 0, u.kernel_d, u.stride_d, u.dilation_d, u.pad_front, u.pad_back);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.output_pad[0] = u.output_pad_d;
+    d.output_pad[1] = u.output_pad_h;
+    d.output_pad[2] = u.output_pad_w;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
 cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
 {
     return cvni_add_conv(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
@@ -10080,6 +10132,12 @@ cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
                               int pad)
 {
     return cvni_add_transposed(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv_transpose3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(3, filters, kernel, stride, pad));
 }
 
 static cvn_node cvni_add_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad,
@@ -10242,35 +10300,51 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
 }
 
 /* ================================================================================================
- * >>pool   maximum and mean over windows, places of maxima
+ * >>pool   maximum, mean and p-norm over windows, places of maxima
  * ==============================================================================================
  *   x [N, C, H, W], or [N, C, L]: an image of one line. Tasks are planes.
- *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last
- *             window that starts at in + leading pad or behind is dropped
+ *   Size      (in + pads - dilation*(kernel - 1) - 1)/stride + 1, rounded down, or up with
+ *             ceil_mode; then a last window that starts at in + leading pad or behind is dropped
  *   adaptive  window i of `out` is [floor(i*in/out), ceil((i + 1)*in/out))
  *   max       training keeps, per output, the offset of the winner in its plane (int); backward
  *             adds dy there
  *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as
  *             PyTorch
+ *   p-norm    y = (sum |x|^p)^(1/p); dx += dy sign(x) (|x|/y)^(p - 1), 0 where y is 0
  *   unpool    y[index] = x, in the order of x, so the later one of equal indices stays;
  *             dx = dy[index]
  *                                             tested: tests/test_layers.c, tests/test_pool.c */
 
 /* adaptive: d is not used; sizes of 0 are those of the input */
-typedef struct cvni_pool_layer { cvn_pool_desc d; int adaptive, height, width; } cvni_pool_layer;
+typedef struct cvni_pool_layer {
+    cvn_pool_desc d;
+    int adaptive, height, width;
+    int p;                              /* of the norm */
+} cvni_pool_layer;
 
 typedef struct cvni_pool_axis {
     int n, out;                         /* elements of the input and of the result */
     int kernel, stride, pad0, pad1;     /* kernel 0: adaptive */
+    int dilation;
     int exclude_pad;
 } cvni_pool_axis;
 
-/* Part of an axis under a window; size: what the mean divides by. */
+/* Part of an axis under a window, every dilation-th element; size: what the mean divides by. */
 typedef struct cvni_span { int begin, end; double size; } cvni_span;
+
+/* Elements from the first to the last of a window. */
+static int cvni_pool_reach(const cvni_pool_axis *a) { return a->dilation * (a->kernel - 1) + 1; }
+
+/* For windows to move in; below 0 not one fits. */
+static int cvni_pool_room(const cvni_pool_axis *a)
+{
+    const int64_t room = (int64_t)a->n + a->pad0 + a->pad1 - cvni_pool_reach(a);
+    return (int)(room < -1 ? -1 : room);
+}
 
 static int cvni_pool_size(const cvni_pool_axis *a, int ceil_mode)
 {
-    const int room = a->n + a->pad0 + a->pad1 - a->kernel;
+    const int room = cvni_pool_room(a);
     int out = (ceil_mode ? cvni_ceil_div(room, a->stride) : room / a->stride) + 1;
     if (ceil_mode && (out - 1) * a->stride >= a->n + a->pad0) out--;
     return out;
@@ -10286,10 +10360,12 @@ static CVNI_ALWAYS_INLINE cvni_span cvni_pool_span(const cvni_pool_axis *a, int 
         s.size = s.end - s.begin;
         return s;
     }
-    s.begin = cvni_max(first, 0);
-    s.end = cvni_min(first + a->kernel, a->n);
-    s.size = a->exclude_pad ? s.end - s.begin
-                            : cvni_min(first + a->kernel, a->n + a->pad1) - first;
+    s.begin = first < 0 ? first + cvni_ceil_div(-first, a->dilation) * a->dilation : first;
+    s.end = cvni_min(first + cvni_pool_reach(a), a->n);
+    s.size = cvni_ceil_div(a->exclude_pad ? s.end - s.begin
+                                          : cvni_min(first + cvni_pool_reach(a), a->n + a->pad1) -
+                                                first,
+                           a->dilation);
     return s;
 }
 
@@ -10301,6 +10377,8 @@ static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis
     memset(a, 0, 2 * sizeof *a);
     a[0].n = line ? 1 : x.dim[2];
     a[1].n = x.dim[x.rank - 1];
+    a[0].dilation = line ? 1 : d->dilation_h;
+    a[1].dilation = d->dilation_w;
     if (p->adaptive) return;
     a[0].kernel = line ? 1 : d->kernel_h ? d->kernel_h : a[0].n;
     a[1].kernel = d->kernel_w ? d->kernel_w : a[1].n;
@@ -10316,8 +10394,19 @@ static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis
 static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
-           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= a->kernel / 2;
+           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
+           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+}
+
+/* Does each window hold an element? */
+static int cvni_pool_axis_full(const cvni_pool_axis *a)
+{
+    for (int i = 0; i < a->out; i++) {
+        const cvni_span s = cvni_pool_span(a, i);
+        if (s.begin >= s.end) return 0;
+    }
+    return 1;
 }
 
 static cvn_result cvni_pool_check_input(cvn_net *net, cvni_layer *l)
@@ -10370,18 +10459,23 @@ static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
                                    p->width ? p->width : a[1].n);
     if (!cvni_pool_axis_valid(&a[0]) || !cvni_pool_axis_valid(&a[1]))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
-                               "(kernel and stride 1 or more, pads at most half the kernel)",
-                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].pad0,
-                               a[1].pad0, a[0].pad1, a[1].pad1);
-    if (a[0].kernel > a[0].n + a[0].pad0 + a[0].pad1 ||
-        a[1].kernel > a[1].n + a[1].pad0 + a[1].pad1)
+                               "kernel %d x %d, stride %d x %d, dilation %d x %d, pads %d %d %d "
+                               "%d: out of range (1 or more; pads 0 or more)",
+                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].dilation,
+                               a[1].dilation, a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1);
+    if (cvni_pool_room(&a[0]) < 0 || cvni_pool_room(&a[1]) < 0)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "kernel %d x %d is larger than input %s with its pads; shrink the "
                                "kernel or pool less before",
                                a[0].kernel, a[1].kernel, cvni_shape_text(x, text));
-    cvni_pool_set_shape(l, x, cvni_pool_size(&a[0], p->d.ceil_mode),
-                        cvni_pool_size(&a[1], p->d.ceil_mode));
+    for (int i = 0; i < 2; i++) a[i].out = cvni_pool_size(&a[i], p->d.ceil_mode);
+    if (!cvni_pool_axis_full(&a[0]) || !cvni_pool_axis_full(&a[1]))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "pads %d %d %d %d: a window of %d x %d would lie in the padding of "
+                               "input %s alone",
+                               a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1, a[0].kernel,
+                               a[1].kernel, cvni_shape_text(x, text));
+    cvni_pool_set_shape(l, x, a[0].out, a[1].out);
     return CVN_OK;
 }
 
@@ -10403,7 +10497,9 @@ typedef struct cvni_pool_job {
     const float *x, *dy;
     float *y, *dx;                      /* y NULL: not wanted */
     int *winner;                        /* NULL: not wanted */
+    const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
     cvni_pool_axis h, w;
+    int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
     int add;
 } cvni_pool_job;
@@ -10467,11 +10563,11 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
     const cvni_span rows = cvni_pool_span(&j->h, oh);
     for (int i = from; i < to; i++) {
         y[i - from] = -HUGE_VALF;
-        winner[i - from] = rows.begin * w->n + cvni_max(i * w->stride - w->pad0, 0);
+        winner[i - from] = rows.begin * w->n + cvni_pool_span(w, i).begin;
     }
-    for (int h = rows.begin; h < rows.end; h++)
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
         for (int k = 0; k < w->kernel; k++) {
-            const int first = k - w->pad0;              /* of window 0 */
+            const int first = k * w->dilation - w->pad0;            /* of window 0 */
             const int low = cvni_max(from, first < 0 ? cvni_ceil_div(-first, w->stride) : 0);
             const int high = cvni_min(to, w->n > first ? (w->n - 1 - first) / w->stride + 1 : 0);
             const int at = h * w->n + first + low * w->stride;
@@ -10484,7 +10580,8 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
 /* Are the windows pairs side by side, all of them inside? */
 static int cvni_pool_halves(const cvni_pool_axis *a)
 {
-    return a->kernel == 2 && a->stride == 2 && !a->pad0 && 2 * a->out <= a->n;
+    return a->kernel == 2 && a->stride == 2 && a->dilation == 1 && !a->pad0 &&
+           2 * a->out <= a->n;
 }
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
@@ -10571,9 +10668,13 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 double sum = 0;
-                for (int h = rows.begin; h < rows.end; h++)
-                    sum += (double)j->net->k->sum(cols.end - cols.begin,
-                                                  plane + (ptrdiff_t)h * j->w.n + cols.begin);
+                for (int h = rows.begin; h < rows.end; h += j->h.dilation) {
+                    const float *row = plane + (ptrdiff_t)h * j->w.n;
+                    if (j->w.dilation == 1)
+                        sum += (double)j->net->k->sum(cols.end - cols.begin, row + cols.begin);
+                    else for (int i = cols.begin; i < cols.end; i += j->w.dilation)
+                            sum += (double)row[i];
+                }
                 *y++ = (float)(sum / (rows.size * cols.size));
             }
         }
@@ -10601,10 +10702,51 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
-                for (int h = rows.begin; h < rows.end; h++)
-                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++) dx[i] += g;
+                for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i += j->w.dilation)
+                        dx[i] += g;
             }
         }
+    }
+}
+
+/* b^p; b and p are not negative. */
+static double cvni_pool_power(double b, int p)
+{
+    return p == 0 ? 1 : p == 1 ? b : p == 2 ? b * b : pow(b, p);
+}
+
+/* One window of the p-norm: y, or with dx what dy adds there. */
+static void cvni_lppool_window(const cvni_pool_job *j, int oh, int ow, const float *x, float *y,
+                               const float *dy, float *dx)
+{
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    const cvni_span cols = cvni_pool_span(&j->w, ow);
+    double sum = 0;
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+        for (int w = cols.begin; w < cols.end; w += j->w.dilation) {
+            const ptrdiff_t i = (ptrdiff_t)h * j->w.n + w;
+            const double size = fabs((double)x[i]);
+            if (!dx) sum += cvni_pool_power(size, j->p);
+            else if (*y > 0)
+                dx[i] += (float)((x[i] < 0 ? -1 : x[i] > 0) * (double)*dy *
+                                 cvni_pool_power(size / (double)*y, j->p - 1));
+        }
+    if (!dx) *y = (float)(j->p == 1 ? sum : j->p == 2 ? sqrt(sum) : pow(sum, 1.0 / j->p));
+}
+
+/* Both passes. */
+static void cvni_lppool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        ptrdiff_t o = t * j->outputs;
+        float *dx = j->dx ? j->dx + t * j->plane : NULL;
+        if (dx && !j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow++, o++)
+                cvni_lppool_window(j, oh, ow, j->x + t * j->plane, j->y + o, j->dy + o, dx);
     }
 }
 
@@ -10628,6 +10770,7 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.net = net;
     j.h = a[0];
     j.w = a[1];
+    j.p = ((const cvni_pool_layer *)l->desc)->p;
     j.plane = (ptrdiff_t)a[0].n * a[1].n;
     j.outputs = (ptrdiff_t)a[0].out * a[1].out;
     j.x = x->y;
@@ -10650,6 +10793,25 @@ static cvn_result cvni_avgpool_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_pool_run(net, l, cvni_avgpool_part, 0);
     return CVN_OK;
+}
+
+static cvn_result cvni_lppool_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_lppool_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_lppool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_lppool_part, 1);
+}
+
+static cvn_result cvni_lppool_shape(cvn_net *net, cvni_layer *l)
+{
+    const int p = ((const cvni_pool_layer *)l->desc)->p;
+    if (p < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %d; 1 or more is needed", p);
+    return cvni_pool_shape(net, l);
 }
 
 static void cvni_maxpool_backward(cvn_net *net, cvni_layer *l)
@@ -10677,24 +10839,93 @@ static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NU
 static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
                                                   cvni_pool_shape, NULL, cvni_avgpool_forward,
                                                   CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_lppool = { "lppool", "pool", "LpPool", CVNI_USES_X | CVNI_USES_Y,
+                                        cvni_lppool_shape, NULL, cvni_lppool_forward,
+                                        CVNI_TRAIN(cvni_lppool_backward) };
+static const cvni_op cvni_op_global_lppool = { "global_lppool", "pool", "GlobalLpPool",
+                                               CVNI_USES_X | CVNI_USES_Y, cvni_lppool_shape, NULL,
+                                               cvni_lppool_forward,
+                                               CVNI_TRAIN(cvni_lppool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+/* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
+
+typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
+
+static cvn_result cvni_places_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    if (index->op != &cvni_op_maxpool_indices)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "'%s' is not of cvn_maxpool_indices",
+                               index->name);
+    l->shape = index->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const int *from = (const int *)(const void *)index->y;
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int by_columns = ((const cvni_places_desc *)l->desc)->by_columns;
+    const int W = x.dim[x.rank - 1];
+    const int H = x.rank == 3 ? 1 : x.dim[2];
+    const int planes = l->samples * x.dim[1];
+    const size_t outputs = cvni_elements(l->shape) / ((size_t)x.dim[0] * (size_t)x.dim[1]);
+    float *y = l->y;
+    for (int t = 0; t < x.dim[0] * x.dim[1]; t++)
+        for (size_t o = 0; o < outputs; o++, from++)
+            *y++ = (float)((int64_t)(t % planes) * H * W +
+                           (by_columns ? *from % W * H + *from / W : *from));
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_places = { "places", "places", NULL, CVNI_TAKES_INT,
+                                        cvni_places_shape, NULL, cvni_places_forward, NULL };
+
+static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
+{
+    cvni_places_desc d;
+    d.by_columns = by_columns;
+    return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
+}
+
 /* ---- the way back: values to the places that their maxima had ---- */
 
-typedef struct cvni_unpool_desc { int height, width; } cvni_unpool_desc;
+/* flat: the indices are floats that count through the whole sample, whose axes become dim[1],
+ * ..., dim[rank of x - 1]. */
+typedef struct cvni_unpool_desc { int height, width, flat, dim[CVN_MAX_RANK]; } cvni_unpool_desc;
+
+static cvn_result cvni_unpool_flat_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
+    l->shape = cvni_in(net, l, 0)->shape;
+    if (cvni_in(net, l, 0)->is_int || cvni_in(net, l, 1)->is_int ||
+        !cvni_same_shape(l->shape, cvni_in(net, l, 1)->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "needs an index for each value");
+    for (int i = 1; i < l->shape.rank; i++) {
+        if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d of %d elements", i,
+                                   d->dim[i]);
+        l->shape.dim[i] = d->dim[i];
+    }
+    return cvni_check_elements(net, l);
+}
 
 static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     const cvni_layer *index = cvni_in(net, l, 1);
-    const cvn_result result = cvni_pool_check_input(net, l);
+    cvn_result result;
     char one[96];
     char two[96];
+    if (d->flat) return cvni_unpool_flat_shape(net, l);
+    result = cvni_pool_check_input(net, l);
     if (result != CVN_OK) return result;
     if (!index->is_int || !cvni_same_shape(x->shape, index->shape))
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
@@ -10706,16 +10937,21 @@ static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
     return cvni_pool_ask_shape(net, l, x->shape.rank == 3 && !d->height ? 1 : d->height, d->width);
 }
 
+/* Where value i goes: tasks are planes, of flat indices samples. */
+static ptrdiff_t cvni_unpool_at(const cvni_pool_job *j, ptrdiff_t i)
+{
+    return j->winner ? (ptrdiff_t)j->winner[i] : (ptrdiff_t)j->place[i];
+}
+
 static void cvni_unpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *x = j->x + t * j->plane;
-        const int *index = j->winner + t * j->plane;
+        const ptrdiff_t from = t * j->plane;
         float *y = j->y + t * j->outputs;
         cvni_zero(y, (size_t)j->outputs);
-        for (ptrdiff_t i = 0; i < j->plane; i++) y[index[i]] = x[i];
+        for (ptrdiff_t i = from; i < from + j->plane; i++) y[cvni_unpool_at(j, i)] = j->x[i];
     }
 }
 
@@ -10724,29 +10960,38 @@ static void cvni_unpool_back_part(void *context, int begin, int end, int worker)
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const ptrdiff_t from = t * j->plane;
         const float *dy = j->dy + t * j->outputs;
-        const int *index = j->winner + t * j->plane;
-        float *dx = j->dx + t * j->plane;
-        for (ptrdiff_t i = 0; i < j->plane; i++)
-            dx[i] = j->add ? dx[i] + dy[index[i]] : dy[index[i]];
+        for (ptrdiff_t i = from; i < from + j->plane; i++) {
+            const float g = dy[cvni_unpool_at(j, i)];
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
     }
+}
+
+static int cvni_unpool_tasks(const cvni_layer *l)
+{
+    const int flat = ((const cvni_unpool_desc *)l->desc)->flat;
+    return l->shape.dim[0] * (flat ? 1 : l->shape.dim[1]);
 }
 
 static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
 {
     cvni_layer *x = cvni_in(net, l, 0);
-    const int planes = l->shape.dim[0] * l->shape.dim[1];
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int tasks = cvni_unpool_tasks(l);
     cvni_pool_job j;
     memset(&j, 0, sizeof j);
     j.net = net;
-    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)planes);
-    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)planes);
+    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)tasks);
+    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)tasks);
     j.x = x->y;
-    j.winner = (int *)(void *)cvni_in(net, l, 1)->y;
+    j.place = index->y;
+    j.winner = index->is_int ? (int *)(void *)index->y : NULL;
     j.y = l->y;
     j.dy = l->dy;
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
-    cvni_parallel_for(net, planes,
+    cvni_parallel_for(net, tasks,
                       (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
 }
 
@@ -10755,13 +11000,14 @@ static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
     const cvni_layer *index = cvni_in(net, l, 1);
     const int *values = (const int *)(const void *)index->y;
     const size_t count = cvni_elements(index->shape);
-    const int places = (int)(cvni_elements(l->shape) /
-                             ((size_t)l->shape.dim[0] * (size_t)l->shape.dim[1]));
-    for (size_t i = 0; i < count; i++)
-        if (values[i] < 0 || values[i] >= places)
+    const double places = (double)(cvni_elements(l->shape) / (size_t)cvni_unpool_tasks(l));
+    for (size_t i = 0; i < count; i++) {
+        const double v = index->is_int ? (double)values[i] : (double)index->y[i];
+        if (!(v >= 0 && v < places))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d of '%s' (number %lu of the batch) is not in 0..%d",
-                                   values[i], index->name, (unsigned long)i, places - 1);
+                                   "index %.0f of '%s' (number %lu of the batch) is not in 0..%.0f",
+                                   v, index->name, (unsigned long)i, places - 1);
+    }
     cvni_unpool_run(net, l, cvni_unpool_part, 0);
     return CVN_OK;
 }
@@ -10789,18 +11035,21 @@ cvn_pool_desc cvn_pool_defaults(void)
     return d;
 }
 
-/* A kernel of 0 is an error here: inside it means the whole image. */
+/* A kernel of 0 is an error here: inside it means the whole image. p: of the norm. */
 static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x,
-                              const cvn_pool_desc *desc)
+                              const cvn_pool_desc *desc, int p)
 {
-    cvni_pool_layer p;
-    memset(&p, 0, sizeof p);
-    p.d = desc ? *desc : cvn_pool_defaults();
-    if (!p.d.kernel_h) p.d.kernel_h = -1;
-    if (!p.d.kernel_w) p.d.kernel_w = p.d.kernel_h;
-    if (!p.d.stride_w) p.d.stride_w = p.d.stride_h ? p.d.stride_h : p.d.kernel_w;
-    if (!p.d.stride_h) p.d.stride_h = p.d.kernel_h;
-    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+    cvni_pool_layer l;
+    memset(&l, 0, sizeof l);
+    l.d = desc ? *desc : cvn_pool_defaults();
+    l.p = p;
+    if (!l.d.kernel_h) l.d.kernel_h = -1;
+    if (!l.d.kernel_w) l.d.kernel_w = l.d.kernel_h;
+    if (!l.d.stride_w) l.d.stride_w = l.d.stride_h ? l.d.stride_h : l.d.kernel_w;
+    if (!l.d.stride_h) l.d.stride_h = l.d.kernel_h;
+    if (!l.d.dilation_h) l.d.dilation_h = 1;
+    if (!l.d.dilation_w) l.d.dilation_w = l.d.dilation_h;
+    return cvni_add_layer(net, op, &x, 1, &l, sizeof l);
 }
 
 static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel,
@@ -10809,15 +11058,16 @@ static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x
     cvn_pool_desc d = cvn_pool_defaults();
     d.kernel_h = kernel;
     d.stride_h = stride;
-    return cvni_add_pool(net, op, x, &d);
+    return cvni_add_pool(net, op, x, &d, 0);
 }
 
-static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x)
+static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x, int p)
 {
-    cvni_pool_layer p;
-    memset(&p, 0, sizeof p);
-    p.d.stride_h = p.d.stride_w = 1;
-    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+    cvni_pool_layer l;
+    memset(&l, 0, sizeof l);
+    l.d.stride_h = l.d.stride_w = l.d.dilation_h = l.d.dilation_w = 1;
+    l.p = p;
+    return cvni_add_layer(net, op, &x, 1, &l, sizeof l);
 }
 
 static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node x, int height,
@@ -10825,6 +11075,7 @@ static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node
 {
     cvni_pool_layer p;
     memset(&p, 0, sizeof p);
+    p.d.dilation_h = p.d.dilation_w = 1;
     p.adaptive = 1;
     p.height = height;
     p.width = width;
@@ -10843,19 +11094,27 @@ cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride)
 
 cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_maxpool, x, d);
+    return cvni_add_pool(net, &cvni_op_maxpool, x, d, 0);
 }
 cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_avgpool, x, d);
+    return cvni_add_pool(net, &cvni_op_avgpool, x, d, 0);
+}
+cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_lppool, x, d, p);
+}
+cvn_node cvn_global_lppool(cvn_net *net, cvn_node x, int p)
+{
+    return cvni_add_global_pool(net, &cvni_op_global_lppool, x, p);
 }
 cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x)
 {
-    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x);
+    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x, 0);
 }
 cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x)
 {
-    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x);
+    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x, 0);
 }
 cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width)
 {
@@ -10867,13 +11126,14 @@ cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width)
 }
 cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d);
+    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d, 0);
 }
 
 cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, int width)
 {
     cvni_unpool_desc d;
     cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
     d.height = height;
     d.width = width;
     inputs[0] = x;
@@ -15402,26 +15662,54 @@ void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count, 
  * >>matmul   batched matrix product
  * ==============================================================================================
  *   a [N, ..., T, K] (transposed: [N, ..., K, T]), b [N, ..., K, S] ([N, ..., S, K]),
- *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two. Tasks are
- *   blocks of the products.
- *   backward  da = dy b^T, db = a^T dy; of a transposed operand the transposed of it
+ *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two; an operand
+ *   of size 1 there is the same for all. Tasks are blocks of the products.
+ *   backward  da = dy b^T, db = a^T dy, of a transposed operand the transposed of it; of one that
+ *             is the same for several products their sum, in order
  *                                                                    tested: tests/test_tensor.c */
 
 typedef struct cvni_matmul_desc { int transpose[2]; } cvni_matmul_desc;
 
-typedef struct cvni_matmul { int count, T, K, S; } cvni_matmul;
+/* Sizes of one product; the axes before it with the steps, in matrices, of a, b and y: 0 where one
+ * is the same for all. */
+typedef struct cvni_matmul {
+    int T, K, S;
+    int axes, dim[CVN_MAX_RANK - 2], step[3][CVN_MAX_RANK - 2];
+} cvni_matmul;
 
 static cvni_matmul cvni_matmul_of(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
     const cvn_shape a = cvni_in(net, l, 0)->shape;
     cvni_matmul m;
+    memset(&m, 0, sizeof m);
     m.T = l->shape.dim[l->shape.rank - 2];
     m.S = l->shape.dim[l->shape.rank - 1];
     m.K = a.dim[a.rank - (d->transpose[0] ? 2 : 1)];
-    m.count = 1;
-    for (int i = 0; i < a.rank - 2; i++) m.count *= a.dim[i];
+    m.axes = a.rank - 2;
+    for (int k = 0; k < 3; k++) {
+        const cvn_shape *s = k < 2 ? &cvni_in(net, l, k)->shape : &l->shape;
+        int step = 1;
+        for (int i = m.axes - 1; i >= 0; step *= s->dim[i--])
+            m.step[k][i] = s->dim[i] > 1 ? step : 0;
+    }
+    for (int i = 0; i < m.axes; i++) m.dim[i] = l->shape.dim[i];
     return m;
+}
+
+/* y's shape; 0 when the operands do not fit. */
+static int cvni_matmul_fits(cvn_shape a, cvn_shape b, int ta, int tb, cvn_shape *y)
+{
+    const int last = a.rank - 1;
+    if (a.rank != b.rank || a.rank < 3 || a.dim[last - ta] != b.dim[last - 1 + tb]) return 0;
+    *y = a;
+    for (int i = 1; i < last - 1; i++) {
+        if (a.dim[i] != b.dim[i] && a.dim[i] != 1 && b.dim[i] != 1) return 0;
+        y->dim[i] = cvni_max(a.dim[i], b.dim[i]);
+    }
+    y->dim[last - 1] = a.dim[last - 1 + ta];
+    y->dim[last] = b.dim[last - tb];
+    return 1;
 }
 
 static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
@@ -15429,26 +15717,19 @@ static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
     const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
     const cvn_shape a = cvni_in(net, l, 0)->shape;
     const cvn_shape b = cvni_in(net, l, 1)->shape;
-    const int last = a.rank - 1;
-    const int ta = d->transpose[0] != 0;
-    const int tb = d->transpose[1] != 0;
-    int fits = a.rank == b.rank && a.rank >= 3;
     cvni_matmul m;
     char one[96];
     char two[96];
-    for (int i = 1; fits && i < last - 1; i++) fits = a.dim[i] == b.dim[i];
-    if (!fits || a.dim[last - ta] != b.dim[last - 1 + tb])
+    if (!cvni_matmul_fits(a, b, d->transpose[0], d->transpose[1], &l->shape))
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "'%s' %s%s and '%s' %s%s do not fit; [N, ..., T, K] and "
                                "[N, ..., K, S] are needed",
                                cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
-                               ta ? " transposed" : "", cvni_in(net, l, 1)->name,
-                               cvni_shape_text(b, two), tb ? " transposed" : "");
-    l->shape = a;
-    l->shape.dim[last - 1] = a.dim[last - 1 + ta];
-    l->shape.dim[last] = b.dim[last - tb];
+                               d->transpose[0] ? " transposed" : "", cvni_in(net, l, 1)->name,
+                               cvni_shape_text(b, two), d->transpose[1] ? " transposed" : "");
+    if (cvni_check_elements(net, l) != CVN_OK) return CVN_ERROR_SHAPE;
     m = cvni_matmul_of(net, l);
-    l->macs = (double)(m.count / a.dim[0]) * m.T * m.K * m.S;
+    l->macs = (double)cvni_sample_elements(l->shape) * m.K;
     l->scratch_bytes = cvni_gemm_scratch(net->k, m.T, m.S, m.K);
     for (int t = 0; t < 2; t++) {       /* either order of the gradients' axes */
         l->scratch_bytes = cvni_max_size(l->scratch_bytes,
@@ -15461,10 +15742,13 @@ static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-/* `count` products of one size, their matrices without gaps: c (+)= a b. a_step: line, k. */
+/* c (+)= a b. `sums` products add to each of `count` matrices c. Steps of matrices: of a, b, c; in
+ * one: line, k. */
 typedef struct cvni_matmul_job {
     cvn_net *net;
-    int count, m, n, k;
+    const cvni_matmul *axes;
+    const int *step[3];
+    int count, sums, m, n, k;
     const float *a, *b;
     ptrdiff_t a_step[2], b_step[2];
     float *c;
@@ -15472,55 +15756,95 @@ typedef struct cvni_matmul_job {
     cvni_blocks blocks;
 } cvni_matmul_job;
 
+/* Where product `sum` of matrix i lies: at[3] in matrices of a, b, c. */
+static void cvni_matmul_at(const cvni_matmul_job *j, int i, int sum, ptrdiff_t at[3])
+{
+    at[0] = at[1] = at[2] = 0;
+    for (int axis = j->axes->axes - 1; axis >= 0; axis--) {
+        const int n = j->axes->dim[axis];
+        int *from = j->step[2][axis] ? &i : &sum;
+        for (int k = 0; k < 3; k++) at[k] += (ptrdiff_t)(*from % n) * j->step[k][axis];
+        *from /= n;
+    }
+}
+
 static void cvni_matmul_part(void *context, int begin, int end, int worker)
 {
     const cvni_matmul_job *j = (const cvni_matmul_job *)context;
     const int blocks = j->blocks.rows * j->blocks.cols;
     for (int t = begin; t < end; t++) {
-        const ptrdiff_t i = t / blocks;
         cvni_gemm g;
         memset(&g, 0, sizeof g);
         g.m = j->m;
         g.n = j->n;
         g.k = j->k;
-        g.a = cvni_matrix(j->a + i * j->m * j->k, j->a_step[0], j->a_step[1]);
-        g.b = cvni_matrix(j->b + i * j->n * j->k, j->b_step[0], j->b_step[1]);
-        g.c = j->c + i * j->m * j->n;
         g.ldc = j->n;
-        g.add = j->add;
-        cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+        for (int sum = 0; sum < j->sums; sum++) {
+            ptrdiff_t at[3];
+            cvni_matmul_at(j, t / blocks, sum, at);
+            g.a = cvni_matrix(j->a + at[0] * j->m * j->k, j->a_step[0], j->a_step[1]);
+            g.b = cvni_matrix(j->b + at[1] * j->n * j->k, j->b_step[0], j->b_step[1]);
+            g.c = j->c + at[2] * j->m * j->n;
+            g.add = j->add || sum;
+            cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+        }
     }
 }
 
+/* One factor of a product: which of a, b, y of the layer it is, and whether it is turned. */
+typedef struct cvni_factor { const float *at; int which, turn; } cvni_factor;
+
 /* c [m, n] = op(a) [m, k] op(b) [k, n]; a lies as [k, m] when turned, b as [n, k]. */
-static void cvni_matmul_run(cvn_net *net, int count, int m, int n, int k, const float *a,
-                            int turn_a, const float *b, int turn_b, float *c, int add)
+static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n, int k,
+                            cvni_factor a, cvni_factor b, float *c, int which, int add)
 {
     cvni_matmul_job j;
     j.net = net;
-    j.count = count;
+    j.axes = axes;
+    j.step[0] = axes->step[a.which];
+    j.step[1] = axes->step[b.which];
+    j.step[2] = axes->step[which];
+    j.count = j.sums = 1;
+    for (int i = 0; i < axes->axes; i++) *(j.step[2][i] ? &j.count : &j.sums) *= axes->dim[i];
     j.m = m;
     j.n = n;
     j.k = k;
-    j.a = a;
-    j.b = b;
-    j.a_step[0] = turn_a ? 1 : k;
-    j.a_step[1] = turn_a ? m : 1;
-    j.b_step[0] = turn_b ? k : 1;
-    j.b_step[1] = turn_b ? 1 : n;
+    j.a = a.at;
+    j.b = b.at;
+    j.a_step[0] = a.turn ? 1 : k;
+    j.a_step[1] = a.turn ? m : 1;
+    j.b_step[0] = b.turn ? k : 1;
+    j.b_step[1] = b.turn ? 1 : n;
     j.c = c;
     j.add = add;
-    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, count));
-    cvni_parallel_for(net, count * j.blocks.rows * j.blocks.cols, 2.0 * count * m * n * k,
-                      cvni_matmul_part, &j);
+    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, j.count));
+    cvni_parallel_for(net, j.count * j.blocks.rows * j.blocks.cols,
+                      2.0 * j.count * j.sums * m * n * k, cvni_matmul_part, &j);
+}
+
+static cvni_factor cvni_factor_of(const float *at, int which, int turn)
+{
+    cvni_factor f;
+    f.at = at;
+    f.which = which;
+    f.turn = turn;
+    return f;
+}
+
+/* For cvni_matmul_run alone: no axes before one product, whose sizes are its arguments. */
+static cvni_matmul cvni_one_matmul(void)
+{
+    cvni_matmul m;
+    memset(&m, 0, sizeof m);
+    return m;
 }
 
 static cvn_result cvni_matmul_forward(cvn_net *net, cvni_layer *l)
 {
     const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
     const cvni_matmul m = cvni_matmul_of(net, l);
-    cvni_matmul_run(net, m.count, m.T, m.S, m.K, cvni_in(net, l, 0)->y, turn[0],
-                    cvni_in(net, l, 1)->y, turn[1], l->y, 0);
+    cvni_matmul_run(net, &m, m.T, m.S, m.K, cvni_factor_of(cvni_in(net, l, 0)->y, 0, turn[0]),
+                    cvni_factor_of(cvni_in(net, l, 1)->y, 1, turn[1]), l->y, 2, 0);
     return CVN_OK;
 }
 
@@ -15533,14 +15857,18 @@ static void cvni_matmul_backward(cvn_net *net, cvni_layer *l)
     int add = 0;
     float *d = cvni_gradient_for(a, &add);
     if (d && turn[0])
-        cvni_matmul_run(net, m.count, m.K, m.T, m.S, b->y, turn[1], l->dy, 1, d, add);
+        cvni_matmul_run(net, &m, m.K, m.T, m.S, cvni_factor_of(b->y, 1, turn[1]),
+                        cvni_factor_of(l->dy, 2, 1), d, 0, add);
     else if (d)
-        cvni_matmul_run(net, m.count, m.T, m.K, m.S, l->dy, 0, b->y, !turn[1], d, add);
+        cvni_matmul_run(net, &m, m.T, m.K, m.S, cvni_factor_of(l->dy, 2, 0),
+                        cvni_factor_of(b->y, 1, !turn[1]), d, 0, add);
     d = cvni_gradient_for(b, &add);
     if (d && turn[1])
-        cvni_matmul_run(net, m.count, m.S, m.K, m.T, l->dy, 1, a->y, turn[0], d, add);
+        cvni_matmul_run(net, &m, m.S, m.K, m.T, cvni_factor_of(l->dy, 2, 1),
+                        cvni_factor_of(a->y, 0, turn[0]), d, 1, add);
     else if (d)
-        cvni_matmul_run(net, m.count, m.K, m.S, m.T, a->y, !turn[0], l->dy, 0, d, add);
+        cvni_matmul_run(net, &m, m.K, m.S, m.T, cvni_factor_of(a->y, 0, !turn[0]),
+                        cvni_factor_of(l->dy, 2, 0), d, 1, add);
 }
 
 static const cvni_op cvni_op_matmul = { "matmul",
@@ -20561,9 +20889,11 @@ static cvn_result cvni_orthogonality_forward(cvn_net *net, cvni_layer *l)
     const float *w = cvni_weights(net, l, 0);
     const int rows = cvni_penalty_param(net, l)->shape.dim[0];
     const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    const cvni_matmul one = cvni_one_matmul();
     float *g = (float *)l->saved;
     double sum = 0;
-    cvni_matmul_run(net, 1, rows, rows, rest, w, 0, w, 1, g, 0);
+    cvni_matmul_run(net, &one, rows, rows, rest, cvni_factor_of(w, 0, 0), cvni_factor_of(w, 1, 1),
+                    g, 2, 0);
     for (int i = 0; i < rows; i++) g[(ptrdiff_t)i * (rows + 1)] -= 1;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) sum += (double)g[i] * (double)g[i];
     l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor * sum);
@@ -20577,11 +20907,13 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
     const float *g = (const float *)l->saved;
     const float scale = (float)(4 * cvni_penalty_scale(l));
+    const cvni_matmul one = cvni_one_matmul();
     float *scaled = (float *)l->work_backward;
     float *dw = cvni_penalty_grad(net, l);
     if (!dw) return;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) scaled[i] = scale * g[i];
-    cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
+    cvni_matmul_run(net, &one, rows, rest, rows, cvni_factor_of(scaled, 0, 0),
+                    cvni_factor_of(w, 1, 0), dw, 2, 1);
 }
 
 static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
