@@ -1039,6 +1039,7 @@ typedef struct cvn_rnn_desc {
     int hidden;
     int layers;                     /* 0: 1 */
     int bidirectional;
+    int reverse;                    /* one direction: from the last step to the first */
     int no_bias;
     int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
     float dropout;                  /* on the steps that a layer hands to the next, in training;
@@ -17147,6 +17148,9 @@ static cvn_result cvni_rnn_check(cvn_net *net, const cvni_layer *l)
     if (!(d->dropout >= 0) || !(d->dropout < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "dropout = %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if (d->reverse && d->bidirectional)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "reverse and bidirectional; the latter has both directions");
     if ((d->relu && r->kind != CVNI_RNN) || (r->c0 && r->kind != CVNI_LSTM))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%s; drop it from the description",
                                r->kind != CVNI_RNN && d->relu ? "relu is of cvn_rnn alone"
@@ -17289,7 +17293,7 @@ static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
 typedef struct cvni_rnn_job {
     cvn_net *net;
     cvni_rnn r;
-    int reverse, rows;              /* rows: samples of a task */
+    int dir, reverse, rows;         /* reverse: from the last step on; rows: samples of a task */
     const int *lengths;             /* NULL: all have r.t steps */
     const float *weight;            /* W_hh */
     float *packed;
@@ -17593,7 +17597,8 @@ static cvni_rnn_job cvni_rnn_job_of(cvn_net *net, const cvni_layer *l, int layer
     memset(&j, 0, sizeof j);
     j.net = net;
     j.r = cvni_rnn_of(net, l);
-    j.reverse = dir;
+    j.dir = dir;
+    j.reverse = dir || j.r.desc->d.reverse;
     j.rows = cvni_rnn_task_rows(net, &j.r);
     at = (ptrdiff_t)(layer * j.r.dirs + dir) * j.r.h;
     if (j.r.desc->lengths)
@@ -17806,7 +17811,7 @@ static void cvni_rnn_products_back(cvni_layer *l, const cvni_rnn_job *j, int lay
     cvn_net *net = j->net;
     const cvni_rnn *r = &j->r;
     const int in = cvni_rnn_width(r, layer);
-    const int dir = j->reverse;
+    const int dir = j->dir;
     float *dw_hh = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 1));
     const int split = r->kind == CVNI_GRU ? 2 * r->h : r->gates * r->h;
     cvni_gemm g;
@@ -28071,9 +28076,1076 @@ static const cvni_onnx_op cvni_onnx_shapes[] = { { "Identity", cvni_onnx_identit
 /* ================================================================================================
  * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
  * ==============================================================================================
- *                                                                tested: tests/onnx_conformance.c */
+ *   Weights must be known when the model is read. Layers that know samples see ONNX's axis 0 as
+ *   their batch (cvni_onnx_rows).
+ *   Quantised operators compute with the integers themselves, as floats: zero points are taken off
+ *   first, so that sums are exact up to 2^24 (256 products of 8-bit numbers for certain, by chance
+ *   far more), then scaled, rounded half to even and saturated.
+ *                                     tested: tests/onnx_conformance.c, tests/test_onnx_layers.c */
 
-static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool", NULL } };
+/* ---- views of a tensor ---- */
+
+static cvn_shape cvni_onnx_shape(const cvni_onnx *g, cvn_node x)
+{
+    return cvn_node_shape(g->net, x);
+}
+
+/* x [d0, ...] with the axes behind the batch dims[0..count). */
+static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, int c, int d)
+{
+    int dim[CVN_MAX_RANK] = { 0 };
+    dim[1] = a;
+    dim[2] = b;
+    dim[3] = c;
+    dim[4] = d;
+    return cvni_onnx_view(g, x, count + 1, dim);
+}
+
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
+
+/* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
+static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
+{
+    cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    int dim[CVN_MAX_RANK];
+    if (!v) return none;
+    for (int k = 0; k < CVN_MAX_RANK; k++) dim[k] = k == axis ? (int)v->count : 1;
+    return cvni_onnx_constant_node(g, v, rank - 1, dim + 1, 0);
+}
+
+/* ---- windows ---- */
+
+/* Attributes of convolutions and pools, one element an axis from 0 on. */
+typedef struct cvni_onnx_window {
+    int axes;
+    int kernel[3], stride[3], dilation[3], pad[3], pad_end[3], more[3];     /* more: output_padding,
+                                                                             * output_shape */
+} cvni_onnx_window;
+
+/* `count` small integers of an attribute; without it `fallback`. */
+static void cvni_onnx_sizes(cvni_onnx *g, const cvni_onnx_node *n, const char *name, int *out,
+                            int count, int fallback)
+{
+    int64_t values[2 * 3];
+    const int found = cvni_onnx_ints(n, name, values, count);
+    if (found >= 0 && found != count)
+        cvni_onnx_refuse(g, n, "%s has %d elements, not %d", name, found, count);
+    for (int i = 0; i < count; i++) {
+        out[i] = found == count ? (int)values[i] : fallback;
+        if (found == count && (values[i] < 0 || values[i] > CVNI_MAX_AXIS))
+            cvni_onnx_refuse(g, n, "%s: %ld is out of range", name, (long)values[i]);
+    }
+}
+
+static int cvni_onnx_reach(const cvni_onnx_window *w, int i)
+{
+    return w->dilation[i] * (w->kernel[i] - 1) + 1;
+}
+
+/* Pads so that the output has ceil(in/stride) elements; the odd one behind, or before. */
+static void cvni_onnx_same_pads(cvni_onnx_window *w, const int *in, int before)
+{
+    for (int i = 0; i < w->axes; i++) {
+        const int out = cvni_ceil_div(in[i], w->stride[i]);
+        const int total = cvni_max((out - 1) * w->stride[i] + cvni_onnx_reach(w, i) - in[i], 0);
+        w->pad[i] = before ? total - total / 2 : total / 2;
+        w->pad_end[i] = total - w->pad[i];
+    }
+}
+
+/* The window of an operator on x [N, C, ...]; kernel: of the weights, or NULL: the attribute. */
+static cvni_onnx_window cvni_onnx_window_of(cvni_onnx *g, const cvni_onnx_node *n,
+                                            const int *kernel)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    const int lower = cvni_onnx_text_is(n, "auto_pad", "SAME_LOWER");
+    cvni_onnx_window w;
+    int pads[6];
+    memset(&w, 0, sizeof w);
+    w.axes = x ? x->rank - 2 : 0;
+    if (w.axes < 1 || w.axes > 3) {
+        cvni_onnx_refuse(g, n, "an input of %d axes; 3 to 5 are possible", w.axes + 2);
+        w.axes = 0;
+        return w;
+    }
+    if (kernel) memcpy(w.kernel, kernel, (size_t)w.axes * sizeof *kernel);
+    else cvni_onnx_sizes(g, n, "kernel_shape", w.kernel, w.axes, 0);
+    cvni_onnx_sizes(g, n, "strides", w.stride, w.axes, 1);
+    cvni_onnx_sizes(g, n, "dilations", w.dilation, w.axes, 1);
+    cvni_onnx_sizes(g, n, "pads", pads, 2 * w.axes, 0);
+    for (int i = 0; i < w.axes; i++) {
+        if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 ||
+            cvni_max(w.stride[i], w.dilation[i]) > CVNI_MAX_WINDOW ||
+            (double)w.dilation[i] * w.kernel[i] > CVNI_MAX_AXIS) {
+            cvni_onnx_refuse(g, n, "kernel, strides or dilations out of range");
+            w.kernel[i] = w.stride[i] = w.dilation[i] = 1;
+        }
+        w.pad[i] = pads[i];
+        w.pad_end[i] = pads[w.axes + i];
+    }
+    if (lower || cvni_onnx_text_is(n, "auto_pad", "SAME_UPPER"))
+        cvni_onnx_same_pads(&w, x->dim + 2, lower);
+    return w;
+}
+
+static cvni_conv_desc cvni_onnx_conv_desc(const cvni_onnx_node *n, const cvni_onnx_window *w,
+                                          int filters, int no_bias)
+{
+    const cvn_init init = { CVN_INIT_ZERO, 0, 0 };
+    const int64_t group = cvni_onnx_int(n, "group", 1);
+    cvni_conv_desc d = cvni_conv_begin(w->axes, filters, group > 0 && group < INT_MAX ? (int)group
+                                                                                      : -1,
+                                       no_bias, init, init);
+    for (int i = 0; i < w->axes; i++)
+        cvni_conv_set_axis(&d, 3 - w->axes + i, w->kernel[i], w->stride[i], w->dilation[i],
+                           w->pad[i], w->pad_end[i]);
+    return d;
+}
+
+/* Do weights [d0, d1, ...] fit channels C in `group` groups, C/group or C of them along `axis`? */
+static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_node *n, int i,
+                                               int transposed)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *w = cvni_onnx_must_know(g, n, i);
+    const int64_t group = cvni_onnx_int(n, "group", 1);
+    if (!w || !x) return NULL;
+    if (w->rank == x->rank && w->rank > 2 && group > 0 && group <= x->dim[1] &&
+        (transposed ? w->dim[0] : w->dim[1] * group) == x->dim[1] &&
+        (double)w->dim[1] * (double)group <= CVNI_MAX_AXIS) return w;
+    cvni_onnx_refuse(g, n, "weights that do not fit an input of %d channels",
+                     x->rank > 1 ? x->dim[1] : 0);
+    return NULL;
+}
+
+static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    cvni_onnx_window w;
+    cvn_node y;
+    if (!weight) return;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return;
+    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    cvni_onnx_bind(g, y, 0, n, 1);
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* output_shape: the pads that give it; where it is more than all windows cover, the rest is
+ * behind. */
+static void cvni_onnx_output_shape(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_window *w,
+                                   const int *in)
+{
+    const int upper = cvni_onnx_text_is(n, "auto_pad", "SAME_UPPER");
+    const int same = upper || cvni_onnx_text_is(n, "auto_pad", "SAME_LOWER");
+    int shape[3];
+    cvni_onnx_sizes(g, n, "output_shape", shape, w->axes, 0);
+    for (int i = 0; i < w->axes && !g->failed; i++) {
+        const double full = (double)w->stride[i] * (in[i] - 1.0) + w->more[i] +
+                            cvni_onnx_reach(w, i);
+        double total;
+        if (!shape[i] && !same) continue;
+        total = full - (shape[i] ? (double)shape[i] : (double)in[i] * w->stride[i]);
+        if (total > CVNI_MAX_AXIS || total < -CVNI_MAX_AXIS) {
+            cvni_onnx_refuse(g, n, "output_shape is out of range");
+            return;
+        }
+        w->pad[i] = w->pad_end[i] = 0;
+        if (total < 0) w->more[i] -= (int)total;
+        else w->pad[i] = upper ? (int)total / 2 : (int)total - (int)total / 2;
+        if (total > 0) w->pad_end[i] = (int)total - w->pad[i];
+    }
+}
+
+static void cvni_onnx_conv_transpose(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 1);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    cvni_onnx_window w;
+    cvni_conv_desc d;
+    cvn_node y;
+    if (!weight) return;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    cvni_onnx_sizes(g, n, "output_padding", w.more, w.axes, 0);
+    cvni_onnx_output_shape(g, n, &w, cvni_onnx_in(g, n, 0)->dim + 2);
+    if (g->failed) return;
+    d = cvni_onnx_conv_desc(n, &w, weight->dim[1] * (int)cvni_onnx_int(n, "group", 1), !bias);
+    for (int i = 0; i < w.axes; i++) d.output_pad[3 - w.axes + i] = w.more[i];
+    y = cvni_add_transposed(g->net, x, d);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* ---- pools ---- */
+
+/* Axes i and i + 1 of a window as a pool's height and width; i -1: the height alone is none. */
+static cvn_pool_desc cvni_onnx_pool_desc(const cvni_onnx_node *n, const cvni_onnx_window *w, int i)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = d.stride_h = d.stride_w = 1;
+    if (i >= 0) {
+        d.kernel_h = w->kernel[i];
+        d.stride_h = w->stride[i];
+        d.dilation_h = w->dilation[i];
+        d.pad_top = w->pad[i];
+        d.pad_bottom = w->pad_end[i];
+    }
+    d.dilation_w = 1;
+    if (i + 1 < w->axes) {
+        d.kernel_w = w->kernel[i + 1];
+        d.stride_w = w->stride[i + 1];
+        d.dilation_w = w->dilation[i + 1];
+        d.pad_left = w->pad[i + 1];
+        d.pad_right = w->pad_end[i + 1];
+    }
+    d.ceil_mode = cvni_onnx_int(n, "ceil_mode", 0) != 0;
+    d.exclude_pad = cvni_onnx_int(n, "count_include_pad", 0) == 0;
+    return d;
+}
+
+/* A volume [n, C, D, H, W] is pooled along H and W, then along D: maxima, means and norms of parts
+ * are those of the whole, for all windows are the product of their axes. */
+static cvn_node cvni_onnx_pool_volume(cvni_onnx *g, const cvni_onnx_node *n, const cvni_op *op,
+                                      cvn_node x, const cvni_onnx_window *w, int p)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    cvn_pool_desc d = cvni_onnx_pool_desc(n, w, 1);
+    const int C = s.dim[1];
+    int lines;
+    x = cvni_onnx_as(g, x, 3, C * s.dim[2], s.dim[3], s.dim[4], 0);
+    x = cvni_add_pool(g->net, op, x, &d, p);
+    lines = s.dim[2];
+    s = cvni_onnx_shape(g, x);
+    x = cvni_onnx_as(g, x, 3, C, lines, s.dim[2] * s.dim[3], 0);
+    d = cvni_onnx_pool_desc(n, w, 0);
+    d.kernel_w = d.stride_w = d.dilation_w = 1;
+    d.pad_left = d.pad_right = 0;
+    x = cvni_add_pool(g->net, op, x, &d, p);
+    return cvni_onnx_as(g, x, 4, C, cvni_onnx_shape(g, x).dim[2], s.dim[2], s.dim[3]);
+}
+
+static void cvni_onnx_pool(cvni_onnx *g, const cvni_onnx_node *n, const cvni_op *op, int p)
+{
+    const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
+    const cvni_onnx_value *indices = cvni_onnx_output(g, n, 1);
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_pool_desc d;
+    if (g->failed) return;
+    if (w.axes == 3) {
+        cvni_onnx_put_rows(g, n, 0, cvni_onnx_pool_volume(g, n, op, x, &w, p));
+        if (indices && indices->readers) cvni_onnx_refuse(g, n, "indices of three axes");
+        return;
+    }
+    d = cvni_onnx_pool_desc(n, &w, w.axes - 2);
+    cvni_onnx_put_rows(g, n, 0, cvni_add_pool(g->net, op, x, &d, p));
+    if (!indices || !indices->readers) return;
+    cvni_onnx_put_rows(g, n, 1, cvni_add_places(g->net, cvn_maxpool_indices(g->net, x, &d),
+                                                cvni_onnx_int(n, "storage_order", 0) != 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_maxpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_maxpool, 0);
+}
+
+static void cvni_onnx_avgpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_avgpool, 0);
+}
+
+static int cvni_onnx_norm_order(const cvni_onnx_node *n)        /* p; 0, which is refused: none */
+{
+    const int64_t p = cvni_onnx_int(n, "p", 2);
+    return p < 1 || p > INT_MAX ? 0 : (int)p;
+}
+
+static void cvni_onnx_lppool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_lppool, cvni_onnx_norm_order(n));
+}
+
+/* Over all axes behind the channels: of an image, or a line of all of them. */
+static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_op *const op = n->type[6] == 'A' ? &cvni_op_global_avgpool :
+                              n->type[6] == 'M' ? &cvni_op_global_maxpool :
+                                                  &cvni_op_global_lppool;
+    cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_shape s = cvni_onnx_shape(g, x);
+    const int flat = s.rank == 2 || s.rank > 4;
+    if (g->failed || g->net->failed) return;
+    if (flat) x = cvni_onnx_as(g, x, 2, s.dim[1], (int)(cvni_sample_elements(s) / (size_t)s.dim[1]),
+                               0, 0);
+    x = cvni_add_global_pool(g->net, op, x, op == &cvni_op_global_lppool ? cvni_onnx_norm_order(n)
+                                                                         : 0);
+    for (int i = 2; i < s.rank; i++) s.dim[i] = 1;
+    cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
+}
+
+/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
+ * before it stand in its own layer too, plane by plane. */
+static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
+    cvni_unpool_desc d;
+    cvn_node in[2];
+    cvn_shape s;
+    int64_t given[CVN_MAX_RANK];
+    int count = 0;
+    memset(&d, 0, sizeof d);
+    in[0] = cvni_onnx_get(g, n, 0);
+    in[1] = cvni_onnx_get(g, n, 1);
+    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
+    if (g->failed || g->net->failed) return;
+    s = cvni_onnx_shape(g, in[0]);
+    d.flat = 1;
+    memcpy(d.dim, s.dim, sizeof d.dim);
+    for (int i = 0; i < w.axes; i++) {
+        const int at = g->lead + 2 + i;
+        const double size = count == w.axes + 2 ? (double)given[2 + i]
+                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
+                                                  w.pad[i] - w.pad_end[i];
+        d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+    }
+    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+}
+
+/* ---- norms ---- */
+
+/* x minus its mean over `count` engine axes; *var: the mean of the squares of that. */
+static cvn_node cvni_onnx_centre(cvni_onnx *g, cvn_node x, const int *axes, int count,
+                                 cvn_node *mean, cvn_node *var)
+{
+    *mean = cvn_reduce_mean(g->net, x, axes, count);
+    x = cvn_sub(g->net, x, *mean);
+    *var = cvn_reduce_mean(g->net, cvn_square(g->net, x), axes, count);
+    return x;
+}
+
+/* 1/sqrt(x + eps) */
+static cvn_node cvni_onnx_inverse_root(cvni_onnx *g, cvn_node x, float eps)
+{
+    return cvn_pow(g->net, cvn_scale(g->net, x, 1, eps), -0.5f);
+}
+
+/* running*momentum + batch*(1 - momentum) as a vector; `old` along engine axis `axis`. */
+static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node batch)
+{
+    const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
+    const cvn_shape s = cvni_onnx_shape(g, batch);
+    const cvn_node old = cvni_onnx_along(g, n, i, g->lead + 1, s.rank);
+    const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
+                                 cvn_scale(g->net, batch, 1 - momentum, 0));
+    return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
+}
+
+/* training_mode: by the batch's own statistics, which only an evaluation as a whole has. */
+static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank + g->lead : 0;
+    int axes[CVN_MAX_RANK];
+    int count = 0;
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_node mean, var;
+    if (g->failed) return;
+    for (int i = 0; i < v->rank; i++)
+        if (i != 1) axes[count++] = cvni_onnx_axis(g, n, i, v->rank);
+    if (g->failed) return;
+    x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
+    x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
+    x = cvn_mul(g->net, x, cvni_onnx_along(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_along(g, n, 2, g->lead + 1, rank));
+    cvni_onnx_put(g, n, 0, x);
+    if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
+    if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
+}
+
+static void cvni_onnx_batchnorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_batchnorm_desc d = cvn_batchnorm_defaults();
+    cvn_node y;
+    if (cvni_onnx_int(n, "training_mode", 0)) {
+        cvni_onnx_batchnorm_training(g, n);
+        return;
+    }
+    if (!cvni_onnx_int(n, "spatial", 1)) cvni_onnx_refuse(g, n, "statistics of each pixel");
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.momentum = 1 - cvni_onnx_float(n, "momentum", 0.9f);
+    y = cvn_batchnorm_ex(g->net, cvni_onnx_rows(g, n, 0), &d);
+    for (int i = 0; i < 4; i++) cvni_onnx_bind(g, y, i, n, 1 + i);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_instancenorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_instancenorm_desc d = cvn_instancenorm_defaults();
+    cvn_node y;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.affine = 1;
+    y = cvn_instancenorm_ex(g->net, cvni_onnx_rows(g, n, 0), &d);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* Scale and bias are weights of the layer where they have its shape, else factors behind it. */
+static void cvni_onnx_layernorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *scale = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *bias = cvni_onnx_in(g, n, 2);
+    const int rank = v ? v->rank : 0;
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), rank);
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_layernorm_desc d = cvn_layernorm_defaults();
+    cvn_node y, mean, var;
+    int axes[CVN_MAX_RANK];
+    size_t size = 1;
+    int own;
+    if (g->failed) return;
+    for (int i = axis; i < rank + g->lead; i++) {
+        axes[i - axis] = i;
+        size *= (size_t)v->dim[i - g->lead];
+    }
+    own = scale && scale->constant && scale->count == size &&
+          (!bias || (bias->constant && bias->count == size));
+    d.axes = rank + g->lead - axis;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.no_affine = !own;
+    d.no_bias = !bias;
+    y = cvn_layernorm_ex(g->net, x, &d);
+    if (own) cvni_onnx_bind(g, y, 0, n, 1);
+    if (own && bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (!own) y = cvn_mul(g->net, y, cvni_onnx_operand(g, n, 1, rank));
+    if (!own && bias) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, 2, rank));
+    cvni_onnx_put(g, n, 0, y);
+    if (!cvni_onnx_output(g, n, 1) && !cvni_onnx_output(g, n, 2)) return;
+    cvni_onnx_centre(g, x, axes, d.axes, &mean, &var);
+    cvni_onnx_put(g, n, 1, mean);
+    cvni_onnx_put(g, n, 2, cvni_onnx_inverse_root(g, var, d.eps));
+}
+
+/* Each element of a known vector `times` times. */
+static const float *cvni_onnx_repeat(cvni_onnx *g, const cvni_onnx_node *n, int i, int times)
+{
+    size_t count;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    float *out = from ? cvni_onnx_floats(g, cvni_mul_size(count, (size_t)times)) : NULL;
+    for (size_t e = 0; out && e < count * (size_t)times; e++) out[e] = from[e / (size_t)times];
+    return out;
+}
+
+/* Opset 18 has a scale for each group, 21 for each channel. */
+static void cvni_onnx_groupnorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const int64_t groups = cvni_onnx_int(n, "num_groups", 0);
+    cvn_groupnorm_desc d = cvn_groupnorm_defaults();
+    cvn_node y;
+    d.groups = groups > 0 && groups < INT_MAX ? (int)groups : -1;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    y = cvn_groupnorm_ex(g->net, x, &d);
+    if (g->failed || g->net->failed) return;
+    for (int i = 1; i < 3; i++) {
+        const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+        const int times = cvni_onnx_shape(g, x).dim[1] / d.groups;
+        if (v && v->count == (size_t)d.groups)
+            cvni_onnx_bind_data(g, y, i - 1, cvni_onnx_repeat(g, n, i, times), v->name);
+        else cvni_onnx_bind(g, y, i - 1, n, i);
+    }
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_mean_variance(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    int64_t given[CVN_MAX_RANK] = { 0, 2, 3 };
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", given, CVN_MAX_RANK);
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_node mean, var;
+    if (count < 0) count = 3;
+    for (int i = 0; v && i < count && i < CVN_MAX_RANK; i++)
+        axes[i] = cvni_onnx_axis(g, n, given[i], v->rank);
+    if (g->failed) return;
+    x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
+    cvni_onnx_put(g, n, 0, cvn_div(g->net, x, cvn_scale(g->net, cvn_sqrt(g->net, var), 1, 1e-9f)));
+}
+
+static void cvni_onnx_lrn(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t size = cvni_onnx_int(n, "size", 0);
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_lrn_desc d;
+    if (size < 1 || size > INT_MAX || size % 2 == 0)        /* cvn_lrn has more channels before */
+        cvni_onnx_refuse(g, n, "size %ld; odd sizes are possible", (long)size);
+    d.size = (int)size;
+    d.alpha = cvni_onnx_float(n, "alpha", 1e-4f);
+    d.beta = cvni_onnx_float(n, "beta", 0.75f);
+    d.k = cvni_onnx_float(n, "bias", 1);
+    if (g->failed) return;
+    cvni_onnx_put_rows(g, n, 0, cvni_add_layer(g->net, &cvni_op_lrn, &x, 1, &d, sizeof d));
+}
+
+static void cvni_onnx_lp_norm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), v ? v->rank : 0);
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int p = cvni_onnx_norm_order(n);
+    if (p != 1 && p != 2) cvni_onnx_refuse(g, n, "p is neither 1 nor 2");
+    if (g->failed) return;
+    if (p == 2) cvni_onnx_put(g, n, 0, cvn_l2norm(g->net, x, axis));
+    else cvni_onnx_put(g, n, 0, cvn_div(g->net, x, cvn_reduce_sum(g->net, cvn_abs(g->net, x), &axis,
+                                                                  1)));
+}
+
+/* ---- products ---- */
+
+/* x [N, ..., K] as rows for a dense layer: of three axes at most. */
+static cvn_node cvni_onnx_to_rows(cvni_onnx *g, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    if (s.rank <= 3) return x;
+    return cvni_onnx_as(g, x, 2, (int)(cvni_sample_elements(s) / (size_t)s.dim[s.rank - 1]),
+                        s.dim[s.rank - 1], 0, 0);
+}
+
+static cvn_node cvni_onnx_dense(cvni_onnx *g, cvn_node x, int units, int bias)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    d.no_bias = !bias;
+    d.weight_init.kind = CVN_INIT_ZERO;
+    x = cvni_onnx_to_rows(g, x);
+    return g->failed ? x : cvn_dense_ex(g->net, x, &d);
+}
+
+/* The columns of a known matrix [rows, cols] as rows, each element times `scale`. */
+static float *cvni_onnx_turned(cvni_onnx *g, const float *from, int rows, int cols, float scale)
+{
+    float *out = from ? cvni_onnx_floats(g, cvni_mul_size((size_t)rows, (size_t)cols)) : NULL;
+    for (int r = 0; out && r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            out[(size_t)c * (size_t)rows + (size_t)r] = scale * *from++;
+    return out;
+}
+
+/* Is v a known matrix [K, S], with nothing but ones before it? One axis: [K, 1]. */
+static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
+{
+    if (!v->constant || !v->rank) return 0;
+    for (int i = 0; i < v->rank - 2; i++) if (v->dim[i] != 1) return 0;
+    *K = v->dim[v->rank > 1 ? v->rank - 2 : 0];
+    *S = v->rank > 1 ? v->dim[v->rank - 1] : 1;
+    return *K > 0 && *S > 0;
+}
+
+/* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    int dim[CVN_MAX_RANK + 1];
+    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!g->lead || rank >= CVN_MAX_RANK)
+        cvni_onnx_refuse(g, n, "a vector that is not known on the right");
+    for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
+    return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
+}
+
+/* The result of a product without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
+    cvn_shape s = cvni_onnx_shape(g, y);
+    const int last = s.rank - 1;
+    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
+    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
+    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+}
+
+/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    int K, S;
+    cvn_shape s;
+    cvn_node x, y;
+    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
+        x = cvni_onnx_factor(g, n, 0, rank);
+        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
+        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
+        return;
+    }
+    x = cvni_onnx_get(g, n, 0);
+    y = cvni_onnx_dense(g, x, S, bias);
+    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+                        b->learned ? b->name : "");
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    s = cvni_onnx_shape(g, x);
+    if (g->failed || g->net->failed) return;
+    s.dim[s.rank - 1] = S;
+    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
+ * 0: it is another case. */
+static int cvni_onnx_gemm_dense(cvni_onnx *g, const cvni_onnx_node *n, float alpha, float beta)
+{
+    const cvni_onnx_value *b = cvni_onnx_in(g, n, 1), *c = cvni_onnx_in(g, n, 2);
+    const int turned = cvni_onnx_int(n, "transB", 0) != 0;
+    const float *from;
+    float *values;
+    size_t units;
+    cvn_node y;
+    if (cvni_onnx_int(n, "transA", 0) || !b || !b->constant || b->rank != 2 || !b->count) return 0;
+    units = (size_t)b->dim[turned ? 0 : 1];
+    if (c && (!c->constant || (c->count != 1 && (c->count != units || c->dim[c->rank - 1] == 1))))
+        return 0;
+    y = cvni_onnx_dense(g, cvni_onnx_get(g, n, 0), (int)units, c != NULL);
+    if (g->failed || g->net->failed) return 1;
+    from = cvni_onnx_known(g, n, 1, NULL);
+    if (turned && alpha == 1) cvni_onnx_bind(g, y, 0, n, 1);
+    else if (turned) {          /* twice: scaled on the way */
+        values = cvni_onnx_turned(g, from, b->dim[0], b->dim[1], alpha);
+        cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, values, b->dim[1], b->dim[0], 1), b->name);
+    } else cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, from, b->dim[0], b->dim[1], alpha),
+                               b->learned ? b->name : "");
+    if (c && beta == 1 && c->count == units) cvni_onnx_bind(g, y, 1, n, 2);
+    else if (c) {
+        from = cvni_onnx_known(g, n, 2, NULL);
+        values = cvni_onnx_floats(g, units);
+        for (size_t i = 0; from && values && i < units; i++)
+            values[i] = beta * from[c->count == 1 ? 0 : i];
+        cvni_onnx_bind_data(g, y, 1, values, "");
+    }
+    cvni_onnx_put(g, n, 0, y);
+    return 1;
+}
+
+static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const float alpha = cvni_onnx_float(n, "alpha", 1);
+    const float beta = cvni_onnx_float(n, "beta", 1);
+    cvn_node a, y;
+    if (cvni_onnx_gemm_dense(g, n, alpha, beta)) return;
+    a = cvni_onnx_operand(g, n, 0, 2);
+    y = cvn_matmul(g->net, a, cvni_onnx_operand(g, n, 1, 2), cvni_onnx_int(n, "transA", 0) != 0,
+                   cvni_onnx_int(n, "transB", 0) != 0);
+    if (alpha != 1) y = cvn_scale(g->net, y, alpha, 0);
+    if (cvni_onnx_in(g, n, 2)) {
+        cvn_node c = cvni_onnx_operand(g, n, 2, 2);
+        if (beta != 1) c = cvn_scale(g->net, c, beta, 0);
+        y = cvn_add(g->net, y, c);
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- recurrent layers ----
+ *   X [T, N, I] (layout 1: [N, T, I]), W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H]: of W, of R
+ *   gates       ONNX's i, o, f, c and z, r, h; the engine's i, f, g, o and r, z, n
+ *   Where a layer of the engine does not compute the same (a reset gate before the product with R,
+ *   peepholes) the steps become layers of their own that share their weights. */
+
+enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
+
+typedef struct cvni_onnx_rnn {
+    int kind, gates, H, dirs, reverse, layout;
+    int T, N, I;
+    const float *w, *r, *b, *p;         /* b, p: NULL for none */
+    cvn_node x, h0, c0;                 /* [N, T, I], [N, D, H]; 0: zeros */
+} cvni_onnx_rnn;
+
+/* Text i of an attribute: is it that one? Without the attribute it is. */
+static int cvni_onnx_nth_text_is(const cvni_onnx_node *n, const char *name, int i, const char *text)
+{
+    cvni_wire a;
+    cvni_field f;
+    int at = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return 1;
+    while (cvni_next_field(&a, &f))
+        if (f.number == 9 && f.type == 2 && at++ == i)
+            return (size_t)(f.body.end - f.body.p) == strlen(text) &&
+                   !memcmp(f.body.p, text, strlen(text));
+    return at == 0;
+}
+
+/* The functions that the engine's cells have; *relu: an RNN of relu. */
+static int cvni_onnx_usual_cell(const cvni_onnx_node *n, const cvni_onnx_rnn *r, int *relu)
+{
+    static const char *const usual[3][3] = { { "Tanh", "", "" }, { "Sigmoid", "Tanh", "Tanh" },
+                                             { "Sigmoid", "Tanh", "" } };
+    const int count = r->kind == CVNI_RNN ? 1 : r->kind == CVNI_LSTM ? 3 : 2;
+    *relu = r->kind == CVNI_RNN && cvni_onnx_has(n, "activations") &&
+            cvni_onnx_nth_text_is(n, "activations", 0, "Relu");
+    for (int d = 0; d < r->dirs; d++)
+        for (int i = 0; i < count; i++)
+            if (!cvni_onnx_nth_text_is(n, "activations", d * count + i,
+                                       *relu ? "Relu" : usual[r->kind][i])) return 0;
+    return 1;
+}
+
+/* Known input i as floats of exactly `count` elements; NULL: none, or refused. */
+static const float *cvni_onnx_rnn_weight(cvni_onnx *g, const cvni_onnx_node *n, int i, double count)
+{
+    size_t found = 0;
+    const float *v = cvni_onnx_in(g, n, i) ? cvni_onnx_known(g, n, i, &found) : NULL;
+    if (v && (double)found != count)
+        cvni_onnx_refuse(g, n, "input %d has %lu elements, not %.0f", i + 1, (unsigned long)found,
+                         count);
+    return v;
+}
+
+/* An initial state [D, N, H] as the engine's [N, D, H]. */
+static cvn_node cvni_onnx_rnn_initial(cvni_onnx *g, const cvni_onnx_node *n, int i, int layout)
+{
+    const cvn_node none = { 0 };
+    cvn_node x;
+    if (!cvni_onnx_in(g, n, i)) return none;
+    x = cvni_onnx_get(g, n, i);
+    if (!layout && !g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!layout) x = cvni_onnx_swap(g, x, 1, 2);
+    return g->failed || !g->lead ? x : cvn_flatten_batch(g->net, x);
+}
+
+/* Are lengths given that are not those of all steps? */
+static int cvni_onnx_rnn_short(cvni_onnx *g, const cvni_onnx_node *n, int steps)
+{
+    size_t count;
+    const float *lengths = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, &count) : NULL;
+    for (size_t i = 0; lengths && i < count; i++) if ((double)lengths[i] < steps) return 1;
+    return 0;
+}
+
+static cvni_onnx_rnn cvni_onnx_rnn_of(cvni_onnx *g, const cvni_onnx_node *n, int kind)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0), *w = cvni_onnx_in(g, n, 1);
+    cvni_onnx_rnn r;
+    cvn_shape s;
+    double rows;
+    memset(&r, 0, sizeof r);
+    r.kind = kind;
+    r.gates = kind == CVNI_LSTM ? 4 : kind == CVNI_GRU ? 3 : 1;
+    r.layout = cvni_onnx_int(n, "layout", 0) != 0;
+    r.dirs = cvni_onnx_text_is(n, "direction", "bidirectional") ? 2 : 1;
+    r.reverse = cvni_onnx_text_is(n, "direction", "reverse");
+    if (!v || v->rank != 3 || !w || w->rank != 3 || w->dim[0] != r.dirs || w->dim[1] < r.gates) {
+        cvni_onnx_refuse(g, n, "X and W must have three axes, W %d direction(s)", r.dirs);
+        return r;
+    }
+    if (!r.layout && !g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    r.x = cvni_onnx_get(g, n, 0);
+    if (!r.layout) r.x = cvni_onnx_swap(g, r.x, 1, 2);
+    if (!g->failed && g->lead) r.x = cvn_flatten_batch(g->net, r.x);
+    s = cvni_onnx_shape(g, r.x);
+    r.H = w->dim[1] / r.gates;
+    r.N = s.dim[0];
+    r.T = s.dim[1];
+    r.I = s.dim[2];
+    rows = (double)r.dirs * r.gates * r.H;
+    r.w = cvni_onnx_rnn_weight(g, n, 1, rows * r.I);
+    r.r = cvni_onnx_rnn_weight(g, n, 2, rows * r.H);
+    r.b = cvni_onnx_rnn_weight(g, n, 3, 2 * rows);
+    r.p = kind == CVNI_LSTM ? cvni_onnx_rnn_weight(g, n, 7, 3.0 * r.dirs * r.H) : NULL;
+    if (!g->failed && (!r.w || !r.r)) cvni_onnx_refuse(g, n, "weights are missing");
+    r.h0 = cvni_onnx_rnn_initial(g, n, 5, r.layout);
+    if (kind == CVNI_LSTM) r.c0 = cvni_onnx_rnn_initial(g, n, 6, r.layout);
+    if (cvni_onnx_rnn_short(g, n, r.T)) cvni_onnx_refuse(g, n, "sequences of different lengths");
+    if (cvni_onnx_has(n, "clip") || cvni_onnx_int(n, "input_forget", 0))
+        cvni_onnx_refuse(g, n, "clip and input_forget");
+    return r;
+}
+
+/* Gate k of the engine's order in ONNX's. */
+static int cvni_onnx_gate(int kind, int k)
+{
+    static const int lstm[4] = { 0, 2, 3, 1 }, gru[3] = { 1, 0, 2 };
+    return kind == CVNI_LSTM ? lstm[k] : kind == CVNI_GRU ? gru[k] : 0;
+}
+
+/* Rows of the gates, `width` floats each, in the engine's order. */
+static float *cvni_onnx_by_gates(cvni_onnx *g, const cvni_onnx_rnn *r, const float *from, int width)
+{
+    const size_t part = (size_t)r->H * (size_t)width;
+    float *out = cvni_onnx_floats(g, (size_t)r->gates * part);
+    for (int k = 0; out && k < r->gates; k++)
+        memcpy(out + (size_t)k * part, from + (size_t)cvni_onnx_gate(r->kind, k) * part,
+               part * sizeof(float));
+    return out;
+}
+
+/* One layer of the engine. */
+static cvn_node cvni_onnx_rnn_layer(cvni_onnx *g, const cvni_onnx_rnn *r, int relu)
+{
+    const int rows = r->gates * r->H;
+    const int slots = r->b ? 4 : 2;
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    cvn_node y;
+    d.hidden = r->H;
+    d.bidirectional = r->dirs == 2;
+    d.reverse = r->reverse;
+    d.no_bias = !r->b;
+    d.relu = relu;
+    d.h0 = r->h0;
+    d.c0 = r->c0;
+    d.weight_init.kind = d.bias_init.kind = CVN_INIT_ZERO;
+    y = cvni_add_rnn(g->net, r->kind, r->x, &d);
+    for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
+        const size_t at = (size_t)dir * (size_t)rows;
+        cvni_onnx_bind_data(g, y, dir * slots,
+                            cvni_onnx_by_gates(g, r, r->w + at * (size_t)r->I, r->I), "");
+        cvni_onnx_bind_data(g, y, dir * slots + 1,
+                            cvni_onnx_by_gates(g, r, r->r + at * (size_t)r->H, r->H), "");
+        for (int i = 0; r->b && i < 2; i++)
+            cvni_onnx_bind_data(g, y, dir * slots + 2 + i,
+                                cvni_onnx_by_gates(g, r, r->b + 2 * at + (size_t)(i * rows), 1),
+                                "");
+    }
+    return y;
+}
+
+/* ---- its steps as layers ---- */
+
+typedef struct cvni_onnx_cell {         /* of one direction */
+    cvn_node hidden[2];                 /* products with R: the first of their kind */
+    cvn_node peep[3];                   /* of i, o, f */
+    const float *r;                     /* R */
+} cvni_onnx_cell;
+
+/* h times rows [row, row + rows) of R; the layers of all steps share them. */
+static cvn_node cvni_onnx_hidden(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *c, int which,
+                                 int row, int rows, cvn_node h)
+{
+    const cvn_node y = cvni_onnx_dense(g, h, rows, 0);
+    if (c->hidden[which].id) {
+        cvn_tie(g->net, y, c->hidden[which]);
+        return y;
+    }
+    c->hidden[which] = y;
+    cvni_onnx_bind_data(g, y, 0, c->r + (size_t)row * (size_t)r->H, "");
+    return y;
+}
+
+/* Columns of gate k of a step's sums, of ONNX's order. */
+static cvn_node cvni_onnx_gate_of(cvni_onnx *g, const cvni_onnx_rnn *r, cvn_node sums, int k)
+{
+    return cvn_slice(g->net, sums, 1, k * r->H, (k + 1) * r->H);
+}
+
+/* gate + P c, P the same for all N rows of a sample. */
+static cvn_node cvni_onnx_peep(cvni_onnx *g, const cvni_onnx_cell *cell, int k, int N,
+                               cvn_node gate, cvn_node c)
+{
+    if (!cell->peep[k].id || !c.id) return gate;
+    if (g->lead) c = cvn_unflatten_batch(g->net, c, N);
+    c = cvn_mul(g->net, cell->peep[k], c);
+    return cvn_add(g->net, gate, g->lead ? cvn_flatten_batch(g->net, c) : c);
+}
+
+/* a [N, 4H]: what x adds to the gates i, o, f, c. */
+static cvn_node cvni_onnx_lstm_step(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *cell,
+                                    cvn_node a, cvn_node h, cvn_node *c)
+{
+    cvn_net *net = g->net;
+    cvn_node i, f, o, m;
+    if (h.id) a = cvn_add(net, a, cvni_onnx_hidden(g, r, cell, 0, 0, 4 * r->H, h));
+    i = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 0, r->N, cvni_onnx_gate_of(g, r, a, 0), *c));
+    f = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 2, r->N, cvni_onnx_gate_of(g, r, a, 2), *c));
+    m = cvn_mul(net, i, cvn_tanh(net, cvni_onnx_gate_of(g, r, a, 3)));
+    *c = c->id ? cvn_add(net, cvn_mul(net, f, *c), m) : m;
+    o = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 1, r->N, cvni_onnx_gate_of(g, r, a, 1), *c));
+    return cvn_mul(net, o, cvn_tanh(net, *c));
+}
+
+/* a [N, 3H]: what x adds to the gates z, r, h. The reset gate goes before the product. */
+static cvn_node cvni_onnx_gru_step(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *cell,
+                                   cvn_node a, cvn_node h)
+{
+    cvn_net *net = g->net;
+    cvn_node zr = cvn_slice(net, a, 1, 0, 2 * r->H);
+    cvn_node m = cvni_onnx_gate_of(g, r, a, 2);
+    cvn_node z;
+    if (h.id) zr = cvn_add(net, zr, cvni_onnx_hidden(g, r, cell, 0, 0, 2 * r->H, h));
+    zr = cvn_sigmoid(net, zr);
+    z = cvni_onnx_gate_of(g, r, zr, 0);
+    if (h.id) {
+        const cvn_node reset = cvn_mul(net, cvni_onnx_gate_of(g, r, zr, 1), h);
+        m = cvn_add(net, m, cvni_onnx_hidden(g, r, cell, 1, 2 * r->H, r->H, reset));
+    }
+    m = cvn_tanh(net, m);
+    if (!h.id) return cvn_sub(net, m, cvn_mul(net, z, m));
+    return cvn_add(net, m, cvn_mul(net, z, cvn_sub(net, h, m)));
+}
+
+/* x W^T with both biases, [N, T, G*H]. */
+static cvn_node cvni_onnx_input_sums(cvni_onnx *g, const cvni_onnx_rnn *r, int dir)
+{
+    const int rows = r->gates * r->H;
+    const cvn_node a = cvni_onnx_dense(g, r->x, rows, r->b != NULL);
+    float *both = r->b ? cvni_onnx_floats(g, (size_t)rows) : NULL;
+    const float *from = r->b ? r->b + 2 * (size_t)dir * (size_t)rows : NULL;
+    cvni_onnx_bind_data(g, a, 0, r->w + (size_t)dir * (size_t)rows * (size_t)r->I, "");
+    for (int i = 0; both && i < rows; i++) both[i] = from[i] + from[rows + i];
+    cvni_onnx_bind_data(g, a, 1, both, "");
+    return a;
+}
+
+/* State of a direction from [N, D, H] as [N, H]. */
+static cvn_node cvni_onnx_state_of(cvni_onnx *g, const cvni_onnx_rnn *r, cvn_node all, int dir)
+{
+    if (!all.id) return all;
+    return cvni_onnx_as(g, cvn_slice(g->net, all, 1, dir, dir + 1), 1, r->H, 0, 0, 0);
+}
+
+/* One direction step by step: steps[t] and, behind the last, the states, [N, 1, H] each. */
+static void cvni_onnx_unroll(cvni_onnx *g, const cvni_onnx_rnn *r, int dir, cvn_node *steps,
+                             cvn_node state[2])
+{
+    const cvn_node sums = cvni_onnx_input_sums(g, r, dir);
+    const int rows = r->gates * r->H;
+    cvn_node h = cvni_onnx_state_of(g, r, r->h0, dir);
+    cvn_node c = cvni_onnx_state_of(g, r, r->c0, dir);
+    const int dims[2] = { 1, r->H };
+    cvni_onnx_cell cell;
+    memset(&cell, 0, sizeof cell);
+    cell.r = r->r + (size_t)dir * (size_t)rows * (size_t)r->H;
+    for (int k = 0; r->p && k < 3; k++) {
+        cvn_init zero;
+        memset(&zero, 0, sizeof zero);
+        cell.peep[k] = cvni_add_parameter(g->net, &cvni_op_parameter, dims + !g->lead, 1 + g->lead,
+                                          zero, r->p + (size_t)(3 * dir + k) * (size_t)r->H);
+    }
+    for (int s = 0; s < r->T && !g->failed && !g->net->failed; s++) {
+        const int t = dir || r->reverse ? r->T - 1 - s : s;
+        const cvn_node a = cvni_onnx_as(g, cvn_slice(g->net, sums, 1, t, t + 1), 1, rows, 0, 0, 0);
+        h = r->kind == CVNI_LSTM ? cvni_onnx_lstm_step(g, r, &cell, a, h, &c)
+                                 : cvni_onnx_gru_step(g, r, &cell, a, h);
+        steps[t] = cvni_onnx_as(g, h, 2, 1, r->H, 0, 0);
+    }
+    state[0] = cvni_onnx_as(g, h, 2, 1, r->H, 0, 0);
+    state[1] = c.id ? cvni_onnx_as(g, c, 2, 1, r->H, 0, 0) : c;
+}
+
+/* All directions; state: h and c, [N, D, H]. */
+static cvn_node cvni_onnx_rnn_steps(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_rnn *r,
+                                    cvn_node state[2])
+{
+    cvn_node y[2] = { { 0 }, { 0 } }, h[2], c[2];
+    cvn_node *steps;
+    if (r->T > CVNI_ONNX_STEPS)
+        cvni_onnx_refuse(g, n, "%d steps of a cell that no layer here computes; %d are the most",
+                         r->T, CVNI_ONNX_STEPS);
+    steps = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)r->T, sizeof *steps);
+    for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
+        cvn_node last[2];
+        cvni_onnx_unroll(g, r, dir, steps, last);
+        if (g->failed || g->net->failed) return y[0];
+        y[dir] = cvn_concat_n(g->net, steps, r->T, 1);
+        h[dir] = last[0];
+        c[dir] = last[1];
+    }
+    if (g->failed) return y[0];
+    if (r->dirs == 2) y[0] = cvn_concat_n(g->net, y, 2, 2);
+    state[0] = cvn_concat_n(g->net, h, r->dirs, 1);
+    if (r->kind == CVNI_LSTM) state[1] = cvn_concat_n(g->net, c, r->dirs, 1);
+    return y[0];
+}
+
+/* y [N, T, D*H] and the states [N, D, H] as ONNX has them. */
+static void cvni_onnx_rnn_outputs(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_rnn *r,
+                                  cvn_node y, const cvn_node state[2])
+{
+    y = cvni_onnx_as(g, y, 3, r->T, r->dirs, r->H, 0);          /* [N, T, D, H] */
+    for (int i = 0; i < 3; i++) {
+        cvn_node x = i ? state[i - 1] : y;
+        if (!cvni_onnx_output(g, n, i) || g->failed || g->net->failed) continue;
+        if (g->lead) x = cvn_unflatten_batch(g->net, x, r->N);
+        if (!r->layout && !i) x = cvni_onnx_swap(g, cvni_onnx_swap(g, x, 1, 2), 2, 3);
+        else if (!r->layout) x = cvni_onnx_swap(g, x, 1, 2);
+        cvni_onnx_put(g, n, i, x);
+    }
+}
+
+static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int kind = n->type[0] == 'L' ? CVNI_LSTM : n->type[0] == 'G' ? CVNI_GRU : CVNI_RNN;
+    const cvni_onnx_rnn r = cvni_onnx_rnn_of(g, n, kind);
+    const int before = kind == CVNI_GRU && !cvni_onnx_int(n, "linear_before_reset", 0);
+    cvn_node state[2] = { { 0 }, { 0 } };
+    cvn_node y;
+    int relu;
+    if (g->failed || g->net->failed) return;
+    if (!cvni_onnx_usual_cell(n, &r, &relu)) {
+        cvni_onnx_refuse(g, n, "activations other than the usual ones");
+        return;
+    }
+    if (before || r.p) y = cvni_onnx_rnn_steps(g, n, &r, state);
+    else {
+        y = cvni_onnx_rnn_layer(g, &r, relu);
+        for (int i = 0; i < 2; i++)
+            if (cvni_onnx_output(g, n, 1 + i)) state[i] = cvn_rnn_state(g->net, y, i);
+    }
+    cvni_onnx_rnn_outputs(g, n, &r, y, state);
+}
+#endif /* CONVNET_NO_SEQUENCES */
+
+static const cvni_onnx_op cvni_onnx_layers[] = {
+    { "AveragePool", cvni_onnx_avgpool },
+    { "BatchNormalization", cvni_onnx_batchnorm },
+    { "Conv", cvni_onnx_conv },
+    { "ConvTranspose", cvni_onnx_conv_transpose },
+#ifndef CONVNET_NO_SEQUENCES
+    { "GRU", cvni_onnx_recurrent },
+#endif
+    { "Gemm", cvni_onnx_gemm },
+    { "GlobalAveragePool", cvni_onnx_global_pool },
+    { "GlobalLpPool", cvni_onnx_global_pool },
+    { "GlobalMaxPool", cvni_onnx_global_pool },
+    { "GroupNormalization", cvni_onnx_groupnorm },
+    { "InstanceNormalization", cvni_onnx_instancenorm },
+    { "LRN", cvni_onnx_lrn },
+#ifndef CONVNET_NO_SEQUENCES
+    { "LSTM", cvni_onnx_recurrent },
+#endif
+    { "LayerNormalization", cvni_onnx_layernorm },
+    { "LpNormalization", cvni_onnx_lp_norm },
+    { "LpPool", cvni_onnx_lppool },
+    { "MatMul", cvni_onnx_matmul },
+    { "MaxPool", cvni_onnx_maxpool },
+    { "MaxUnpool", cvni_onnx_maxunpool },
+    { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+#ifndef CONVNET_NO_SEQUENCES
+    { "RNN", cvni_onnx_recurrent },
+#endif
+};
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
