@@ -28527,25 +28527,648 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 
 
 /* ================================================================================================
- * >>onnx-math   elementwise operators, reductions, casts, quantisation
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
  * ==============================================================================================
+ *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
+ *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
  *                                        tested: tests/test_math.c, tests/onnx_conformance.c */
 
-static void cvni_onnx_relu(cvni_onnx *g, const cvni_onnx_node *n)
+/* Integer types whose range is exact in a float: low to low + size - 1. */
+static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
+    { CVN_ONNX_UINT8, 0, 256 }, { CVN_ONNX_INT8, -128, 256 },
+    { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
+};
+
+static int cvni_onnx_range(int type, float *low, float *size)
 {
-    cvni_onnx_put(g, n, 0, cvn_relu(g->net, cvni_onnx_get(g, n, 0)));
+    for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
+        if (cvni_onnx_ranges[i].type == type) {
+            *low = cvni_onnx_ranges[i].low;
+            *size = cvni_onnx_ranges[i].size;
+            return 1;
+        }
+    return 0;
 }
 
-static void cvni_onnx_add(cvni_onnx *g, const cvni_onnx_node *n)
+static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int rank = a && b ? cvni_max(a->rank, b->rank) : 0;
+    float low, size;
+    return cvni_onnx_range(type, &low, &size)
+               ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
+               : x;
+}
+
+static int cvni_onnx_type_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->type : 0;
+}
+
+static int cvni_onnx_rank_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->rank : 0;
+}
+
+/* Axes of what the inputs broadcast to. */
+static int cvni_onnx_most_axes(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    int rank = 0;
+    for (int i = 0; i < n->inputs; i++) rank = cvni_max(rank, cvni_onnx_rank_of(g, n, i));
+    return rank;
+}
+
+/* Whether input i is a known number that adds no axes to a tensor of `rank`. */
+static int cvni_onnx_scalar(const cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, float *s)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    if (!v || !v->constant || v->count != 1 || v->rank > rank) return 0;
+    *s = (float)cvni_onnx_element(v, 0);
+    return 1;
+}
+
+static cvn_node cvni_onnx_clip_to(cvni_onnx *g, cvn_node x, float low, float high)
+{
+    if (low == 0 && high == 6) return cvn_relu6(g->net, x);
+    if (low == 0 && high >= FLT_MAX) return cvn_relu(g->net, x);
+    return cvn_clip(g->net, x, low < high ? low : high, high);
+}
+
+/* ---- functions and operations, element by element ---- */
+
+typedef cvn_node (*cvni_onnx_function)(cvn_net *net, cvn_node x);
+typedef cvn_node (*cvni_onnx_operation)(cvn_net *net, cvn_node a, cvn_node b);
+
+typedef enum cvni_onnx_result { CVNI_ONNX_SAME, CVNI_ONNX_WRAPS, CVNI_ONNX_TRUTH }
+cvni_onnx_result;
+
+typedef struct cvni_onnx_element_row {      /* one row an operator without attributes */
+    const char *type;
+    cvni_onnx_function function;            /* of one input; or */
+    cvni_onnx_operation operation;          /* of two, or any number */
+    cvni_onnx_result result;                /* its type, beside that of input 0 */
+} cvni_onnx_element_row;
+
+static const cvni_onnx_element_row cvni_onnx_element_rows[] = {
+    { "Abs", cvn_abs, NULL, CVNI_ONNX_SAME },
+    { "Acos", cvn_acos, NULL, CVNI_ONNX_SAME },
+    { "Acosh", cvn_acosh, NULL, CVNI_ONNX_SAME },
+    { "Add", NULL, cvn_add, CVNI_ONNX_WRAPS },
+    { "And", NULL, cvn_and, CVNI_ONNX_TRUTH },
+    { "Asin", cvn_asin, NULL, CVNI_ONNX_SAME },
+    { "Asinh", cvn_asinh, NULL, CVNI_ONNX_SAME },
+    { "Atan", cvn_atan, NULL, CVNI_ONNX_SAME },
+    { "Atanh", cvn_atanh, NULL, CVNI_ONNX_SAME },
+    { "Ceil", cvn_ceil, NULL, CVNI_ONNX_SAME },
+    { "Cos", cvn_cos, NULL, CVNI_ONNX_SAME },
+    { "Cosh", cvn_cosh, NULL, CVNI_ONNX_SAME },
+    { "Div", NULL, cvn_div, CVNI_ONNX_SAME },
+    { "Equal", NULL, cvn_equal, CVNI_ONNX_TRUTH },
+    { "Erf", cvn_erf, NULL, CVNI_ONNX_SAME },
+    { "Exp", cvn_exp, NULL, CVNI_ONNX_SAME },
+    { "Floor", cvn_floor, NULL, CVNI_ONNX_SAME },
+    { "Greater", NULL, cvn_greater, CVNI_ONNX_TRUTH },
+    { "GreaterOrEqual", NULL, cvn_greater_equal, CVNI_ONNX_TRUTH },
+    { "HardSwish", cvn_hardswish, NULL, CVNI_ONNX_SAME },
+    { "IsNaN", cvn_is_nan, NULL, CVNI_ONNX_TRUTH },
+    { "Less", NULL, cvn_less, CVNI_ONNX_TRUTH },
+    { "LessOrEqual", NULL, cvn_less_equal, CVNI_ONNX_TRUTH },
+    { "Log", cvn_log, NULL, CVNI_ONNX_SAME },
+    { "Max", NULL, cvn_maximum, CVNI_ONNX_SAME },
+    { "Mean", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Min", NULL, cvn_minimum, CVNI_ONNX_SAME },
+    { "Mish", cvn_mish, NULL, CVNI_ONNX_SAME },
+    { "Mul", NULL, cvn_mul, CVNI_ONNX_WRAPS },
+    { "Neg", cvn_neg, NULL, CVNI_ONNX_WRAPS },
+    { "Not", cvn_not, NULL, CVNI_ONNX_TRUTH },
+    { "Or", NULL, cvn_or, CVNI_ONNX_TRUTH },
+    { "Pow", NULL, cvn_power, CVNI_ONNX_WRAPS },
+    { "Reciprocal", cvn_reciprocal, NULL, CVNI_ONNX_SAME },
+    { "Relu", cvn_relu, NULL, CVNI_ONNX_SAME },
+    { "Round", cvn_round, NULL, CVNI_ONNX_SAME },
+    { "Sigmoid", cvn_sigmoid, NULL, CVNI_ONNX_SAME },
+    { "Sign", cvn_sign, NULL, CVNI_ONNX_SAME },
+    { "Sin", cvn_sin, NULL, CVNI_ONNX_SAME },
+    { "Sinh", cvn_sinh, NULL, CVNI_ONNX_SAME },
+    { "Softsign", cvn_softsign, NULL, CVNI_ONNX_SAME },
+    { "Sqrt", cvn_sqrt, NULL, CVNI_ONNX_SAME },
+    { "Sub", NULL, cvn_sub, CVNI_ONNX_WRAPS },
+    { "Sum", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Tan", cvn_tan, NULL, CVNI_ONNX_SAME },
+    { "Tanh", cvn_tanh, NULL, CVNI_ONNX_SAME },
+    { "Xor", NULL, cvn_xor, CVNI_ONNX_TRUTH }
+};
+
+static const cvni_onnx_element_row *cvni_onnx_element_row_of(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_element_rows / sizeof *cvni_onnx_element_rows; i++)
+        if (!strcmp(cvni_onnx_element_rows[i].type, type)) return &cvni_onnx_element_rows[i];
+    return NULL;
+}
+
+/* x and a number, s first or second; node 0 where there is no shorter way than a tensor of it. */
+static cvn_node cvni_onnx_with_scalar(cvni_onnx *g, cvni_onnx_operation o, cvn_node x, float s,
+                                      int first)
+{
+    const cvn_node none = { 0 };
+    if (s != s) return none;
+    if (o == cvn_add) return cvn_scale(g->net, x, 1, s);
+    if (o == cvn_mul) return cvn_scale(g->net, x, s, 0);
+    if (o == cvn_sub) return first ? cvn_scale(g->net, x, -1, s) : cvn_scale(g->net, x, 1, -s);
+    if (o == cvn_maximum) return cvni_onnx_clip_to(g, x, s, INFINITY);
+    if (o == cvn_minimum) return cvni_onnx_clip_to(g, x, -INFINITY, s);
+    if (o == cvn_div && first && s == 1) return cvn_reciprocal(g->net, x);
+    if (o == cvn_div && !first && fabsf(s) >= FLT_MIN && fabsf(s) <= 1 / FLT_MIN)
+        return cvn_scale(g->net, x, 1 / s, 0);
+    if (o == cvn_power && !first)
+        return s == 2      ? cvn_square(g->net, x)
+               : s == 0.5f ? cvn_sqrt(g->net, x)
+                           : cvn_pow(g->net, x, s);
+    return none;
+}
+
+/* Input 0, with each next one in turn. Quotients and powers of integers are no scaled floats. */
+static cvn_node cvni_onnx_operate(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_operation o)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const int scalars = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)) ||
+                        (o != cvn_div && o != cvn_power);
+    cvn_node y = { 0 };
+    float s;
+    if (scalars && n->inputs == 2 && cvni_onnx_scalar(g, n, 0, cvni_onnx_rank_of(g, n, 1), &s))
+        y = cvni_onnx_with_scalar(g, o, cvni_onnx_operand(g, n, 1, rank), s, 1);
+    if (y.id || g->net->failed) return y;
+    y = cvni_onnx_operand(g, n, 0, rank);
+    for (int i = 1; i < n->inputs && !g->failed; i++) {
+        cvn_node next = { 0 };
+        if (scalars && cvni_onnx_scalar(g, n, i, rank, &s))
+            next = cvni_onnx_with_scalar(g, o, y, s, 0);
+        y = next.id || g->net->failed ? next : o(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    }
+    return y;
+}
+
+static void cvni_onnx_element_by_element(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_element_row *row = cvni_onnx_element_row_of(n->type);
+    const int type = cvni_onnx_type_of(g, n, 0);
+    const int whole = !cvni_onnx_is_float(type);
+    cvn_node y = row->function ? row->function(g->net, cvni_onnx_get(g, n, 0))
+                               : cvni_onnx_operate(g, n, row->operation);
+    if (!strcmp(row->type, "Mean")) y = cvn_scale(g->net, y, 1 / (float)n->inputs, 0);
+    if (whole && row->operation == cvn_div) y = cvn_trunc(g->net, y);
+    if (whole && row->operation == cvn_power)
+        y = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 1)) ? cvn_trunc(g->net, y)
+                                                           : cvn_round(g->net, y);
+    if (row->result == CVNI_ONNX_WRAPS) y = cvni_onnx_wrap(g, y, type);
+    cvni_onnx_put(g, n, 0, y);
+    if (row->result == CVNI_ONNX_TRUTH) cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+static const cvni_onnx_op cvni_onnx_element_op = { "", cvni_onnx_element_by_element };
+
+static void cvni_onnx_mod(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0,
+                  cvni_onnx_operate(g, n, cvni_onnx_int(n, "fmod", 0) ? cvn_fmod : cvn_remainder));
+}
+
+static void cvni_onnx_where(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const cvn_node condition = cvni_onnx_operand(g, n, 0, rank);
+    const cvn_node a = cvni_onnx_operand(g, n, 1, rank);
+    cvni_onnx_put(g, n, 0, cvn_where(g->net, condition, a, cvni_onnx_operand(g, n, 2, rank)));
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+static void cvni_onnx_is_inf(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvni_add_function(g->net, CVNI_IS_INF, cvni_onnx_get(g, n, 0),
+                                             (float)(cvni_onnx_int(n, "detect_positive", 1) != 0),
+                                             (float)(cvni_onnx_int(n, "detect_negative", 1) != 0)));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+/* ---- activations ---- */
+
+/* Bounds are attributes before opset 11, then inputs; one that is computed is an operand. */
+static void cvni_onnx_clip(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    float bound[2] = { -INFINITY, INFINITY };
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    bound[0] = cvni_onnx_float(n, "min", bound[0]);
+    bound[1] = cvni_onnx_float(n, "max", bound[1]);
+    for (int i = 1; i < 3; i++)
+        if (cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, rank, &bound[i - 1]))
+            y = (i == 1 ? cvn_maximum : cvn_minimum)(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    if (bound[0] > -INFINITY || bound[1] < INFINITY)
+        y = cvni_onnx_clip_to(g, y, bound[0], bound[1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static cvn_node cvni_onnx_selu(cvn_net *net, cvn_node x, float alpha, float gamma)
+{
+    if (fabsf(alpha - CVNI_SELU_ALPHA) < 1e-5f && fabsf(gamma - CVNI_SELU_SCALE) < 1e-5f)
+        return cvn_selu(net, x);
+    return cvn_scale(net, cvn_elu(net, x, alpha), gamma, 0);
+}
+
+static cvn_node cvni_onnx_hardsigmoid(cvn_net *net, cvn_node x, float alpha, float beta)
+{
+    if (fabsf(alpha - 1.0f / 6) < 1e-6f && beta == 0.5f) return cvn_hardsigmoid(net, x);
+    return cvn_clip(net, cvn_scale(net, x, alpha, beta), 0, 1);
+}
+
+static cvn_node cvni_onnx_swish(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    if (alpha == 1) return cvn_silu(net, x);
+    return cvn_mul(net, x, cvn_sigmoid(net, cvn_scale(net, x, alpha, 0)));
+}
+
+static cvn_node cvni_onnx_elu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_elu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_celu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_celu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_leaky_relu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_leaky_relu(net, x, alpha);
+}
+
+typedef struct cvni_onnx_activation_row {   /* y of x and two attributes */
+    const char *type;
+    cvn_node (*add)(cvn_net *net, cvn_node x, float p, float q);
+    const char *p;
+    float p_default;
+    const char *q;
+    float q_default;
+} cvni_onnx_activation_row;
+
+static const cvni_onnx_activation_row cvni_onnx_activation_rows[] = {
+    { "Celu", cvni_onnx_celu, "alpha", 1, "", 0 },
+    { "Elu", cvni_onnx_elu, "alpha", 1, "", 0 },
+    { "HardSigmoid", cvni_onnx_hardsigmoid, "alpha", 0.2f, "beta", 0.5f },
+    { "LeakyRelu", cvni_onnx_leaky_relu, "alpha", 0.01f, "", 0 },
+    { "Selu", cvni_onnx_selu, "alpha", CVNI_SELU_ALPHA, "gamma", CVNI_SELU_SCALE },
+    { "Shrink", cvn_shrink, "lambd", 0.5f, "bias", 0 },
+    { "Softplus", cvn_softplus, "", 1, "", 20 },
+    { "Swish", cvni_onnx_swish, "alpha", 1, "", 0 },
+    { "ThresholdedRelu", cvn_threshold, "alpha", 1, "", 0 }
+};
+
+static void cvni_onnx_activation(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_activation_row *row = cvni_onnx_activation_rows;
+    while (strcmp(row->type, n->type)) row++;
+    cvni_onnx_put(g, n, 0, row->add(g->net, cvni_onnx_get(g, n, 0),
+                                    cvni_onnx_float(n, row->p, row->p_default),
+                                    cvni_onnx_float(n, row->q, row->q_default)));
+}
+
+static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvni_onnx_text_is(n, "approximate", "tanh") ? cvn_gelu_tanh(g->net, x)
+                                                                      : cvn_gelu(g->net, x));
+}
+
+/* A slope for each channel is a layer with parameters; any other one is an operand. */
+static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
+    const int rank = cvni_onnx_most_axes(g, n);
     const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    cvni_onnx_put(g, n, 0, cvn_add(g->net, x, cvni_onnx_operand(g, n, 1, rank)));
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    const int channels = s.rank > 1 ? s.dim[1] : 1;
+    cvn_node y;
+    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
+        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
+                                                              channels))) {
+        y = cvn_prelu(g->net, x, channels);
+        cvni_onnx_bind(g, y, 0, n, 1);
+    } else {
+        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+    }
+    cvni_onnx_put(g, n, 0, y);
 }
 
-static const cvni_onnx_op cvni_onnx_math[] = { { "Add", cvni_onnx_add },
-                                               { "Relu", cvni_onnx_relu } };
+/* Softmax, LogSoftmax, Hardmax. Before opset 13 all axes from `axis` on are one. */
+static void cvni_onnx_softmax(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int flat = g->opset < 13;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, y);
+    int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", flat ? 1 : -1), s.rank - g->lead);
+    int dim[3] = { 1, 1, 1 };
+    if (g->failed) return;
+    for (int i = 1; i < s.rank; i++) dim[i < axis ? 1 : 2] *= s.dim[i];
+    if (flat && axis < s.rank - 1) y = cvni_onnx_view(g, y, 3, dim);
+    if (flat && axis < s.rank - 1) axis = 2;
+    y = n->type[0] == 'S'   ? cvn_softmax_axis(g->net, y, axis)
+        : n->type[0] == 'L' ? cvn_log_softmax_axis(g->net, y, axis)
+                            : cvn_hardmax(g->net, y, axis);
+    if (flat) y = cvni_onnx_view(g, y, s.rank, s.dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- reductions, order, running sums ---- */
+
+/* The engine's axes to reduce, of an attribute or input 1: how many; 0: none are named. */
+static int cvni_onnx_reduced_axes(cvni_onnx *g, const cvni_onnx_node *n, int rank, int *axes)
+{
+    int64_t named[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", named, CVN_MAX_RANK);
+    if (count < 0 && cvni_onnx_in(g, n, 1))
+        count = cvni_onnx_known_ints(g, n, 1, named, CVN_MAX_RANK);
+    if (count > rank) cvni_onnx_refuse(g, n, "%d axes of the %d that there are", count, rank);
+    for (int i = 0; i < count && !g->failed; i++) axes[i] = cvni_onnx_axis(g, n, named[i], rank);
+    return g->failed ? 0 : cvni_max(count, 0);
+}
+
+/* Without the axes in the set, which have one element. */
+static cvn_node cvni_onnx_drop_axes(cvni_onnx *g, cvn_node x, const int *axes, int count)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int dim[CVN_MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < s.rank; i++) {
+        int dropped = 0;
+        for (int k = 0; k < count; k++) dropped |= axes[k] == i;
+        if (!dropped) dim[rank++] = s.dim[i];
+    }
+    return cvni_onnx_view(g, x, rank, dim);
+}
+
+/* log(sum(exp(x))) with the largest value m taken out: m + log(sum(exp(x - m))); where all are -Inf
+ * or one is Inf a finite m. */
+static cvn_node cvni_onnx_log_sum_exp(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    cvn_node m = cvn_clip(net, cvn_reduce_max(net, x, axes, count), -FLT_MAX, FLT_MAX);
+    cvn_node sum;
+    m = cvn_stop_gradient(net, m);
+    sum = cvn_reduce_sum(net, cvn_exp(net, cvn_sub(net, x, m)), axes, count);
+    return cvn_add(net, cvn_log(net, sum), m);
+}
+
+typedef struct cvni_onnx_reduce_row {
+    const char *type;
+    cvni_onnx_function before;
+    cvn_node (*reduce)(cvn_net *net, cvn_node x, const int *axes, int count);
+    cvni_onnx_function behind;
+} cvni_onnx_reduce_row;
+
+static const cvni_onnx_reduce_row cvni_onnx_reduce_rows[] = {
+    { "ReduceL1", cvn_abs, cvn_reduce_sum, NULL },
+    { "ReduceL2", cvn_square, cvn_reduce_sum, cvn_sqrt },
+    { "ReduceLogSum", NULL, cvn_reduce_sum, cvn_log },
+    { "ReduceLogSumExp", NULL, cvni_onnx_log_sum_exp, NULL },
+    { "ReduceMax", NULL, cvn_reduce_max, NULL },
+    { "ReduceMean", NULL, cvn_reduce_mean, NULL },
+    { "ReduceMin", NULL, cvn_reduce_min, NULL },
+    { "ReduceProd", NULL, cvn_reduce_prod, NULL },
+    { "ReduceSum", NULL, cvn_reduce_sum, NULL },
+    { "ReduceSumSquare", cvn_square, cvn_reduce_sum, NULL }
+};
+
+static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_reduce_row *row = cvni_onnx_reduce_rows;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_reduced_axes(g, n, rank, axes);
+    while (strcmp(row->type, n->type)) row++;
+    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
+        cvni_onnx_put(g, n, 0, y);
+        return;
+    }
+    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (g->failed) return;
+    if (row->before) y = row->before(g->net, y);
+    if (count) y = row->reduce(g->net, y, axes, count);
+    if (row->behind) y = row->behind(g->net, y);
+    if (row->reduce == cvn_reduce_mean && !cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)))
+        y = cvn_trunc(g->net, y);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, axes, count);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_arg(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0),
+                                    cvni_onnx_rank_of(g, n, 0));
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    if (g->failed) return;
+    y = cvni_add_topk(g->net, y, CVNI_TOPK_INDICES, 1, axis, !strcmp(n->type, "ArgMin"),
+                      cvni_onnx_int(n, "select_last_index", 0) != 0);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, &axis, 1);
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_topk(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1),
+                                    cvni_onnx_rank_of(g, n, 0));
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int least = cvni_onnx_int(n, "largest", 1) == 0;
+    int64_t k = cvni_onnx_int(n, "k", 0);
+    if (n->inputs > 1 && cvni_onnx_known_ints(g, n, 1, &k, 1) < 1) k = 0;
+    if (g->failed) return;
+    if (k < 1 || k > INT_MAX) {
+        cvni_onnx_refuse(g, n, "k is %ld", (long)k);
+        return;
+    }
+    if (cvni_onnx_output(g, n, 0))
+        cvni_onnx_put(g, n, 0, cvni_add_topk(g->net, x, CVNI_TOPK_VALUES, (int)k, axis, least, 0));
+    if (!cvni_onnx_output(g, n, 1)) return;
+    cvni_onnx_put(g, n, 1, cvni_add_topk(g->net, x, CVNI_TOPK_INDICES, (int)k, axis, least, 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_cumsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    int64_t named = 0;
+    int axis = 0;
+    if (cvni_onnx_known_ints(g, n, 1, &named, 1) == 1)
+        axis = cvni_onnx_axis(g, n, named, cvni_onnx_rank_of(g, n, 0));
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, cvn_cumsum(g->net, x, axis, cvni_onnx_int(n, "exclusive", 0) != 0,
+                                      cvni_onnx_int(n, "reverse", 0) != 0));
+}
+
+/* ---- types ---- */
+
+/* Cast and CastLike: floats are cut to integers, integers wrap; float16 and bfloat16 round. */
+static void cvni_onnx_cast(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int from = cvni_onnx_type_of(g, n, 0);
+    const int64_t to = n->type[4] ? cvni_onnx_type_of(g, n, 1) : cvni_onnx_int(n, "to", 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvni_onnx_kind *kind = to > 0 && to < 64 ? cvni_onnx_kind_of((int)to) : NULL;
+    if (!kind) {
+        cvni_onnx_refuse(g, n, "to element type %ld", (long)to);
+        return;
+    }
+    if (kind->type == CVN_ONNX_BOOL) {
+        if (from != CVN_ONNX_BOOL) y = cvn_not(g->net, cvn_not(g->net, y));
+    } else if (kind->type == CVN_ONNX_FLOAT16 || kind->type == CVN_ONNX_BFLOAT16) {
+        const int half = kind->type == CVN_ONNX_FLOAT16;
+        if (from != kind->type)
+            y = cvni_add_function(g->net, CVNI_ROUNDED, y, half ? 11 : 8, half ? -13 : -125);
+    } else if (!cvni_onnx_is_float(kind->type) && from != kind->type && from != CVN_ONNX_BOOL) {
+        if (cvni_onnx_is_float(from)) y = cvn_trunc(g->net, y);
+        y = cvni_onnx_wrap(g, y, kind->type);
+    }
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, kind->type);
+}
+
+/* ---- quantisation ---- */
+
+/* Input i, one number or one for each position along an axis of the engine, so that it broadcasts
+ * to x. */
+static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    int axis;
+    if (g->failed || !v) return none;
+    if (v->count == 1) return cvni_onnx_operand(g, n, i, s.rank - g->lead);
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), s.rank - g->lead);
+    if (!g->failed && (v->rank != 1 || v->dim[0] != s.dim[axis] || s.rank > CVN_MAX_RANK))
+        cvni_onnx_refuse(g, n, "input %d is neither one number nor one for each position of an "
+                         "axis", i + 1);
+    if (!g->failed && !g->lead && !v->constant)
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but is computed", i + 1);
+    if (g->failed) return none;
+    dim[axis] = v->dim[0];
+    if (!v->constant) return cvni_onnx_view(g, v->node, s.rank, dim);
+    return cvni_onnx_constant_node(g, v, s.rank - 1, dim + 1, 0);
+}
+
+static void cvni_onnx_no_blocks(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    if (cvni_onnx_int(n, "block_size", 0)) cvni_onnx_refuse(g, n, "scales of blocks");
+}
+
+/* round(x/scale) + zero point, within the range of the type. */
+static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int type = cvni_onnx_in(g, n, 2) ? cvni_onnx_type_of(g, n, 2)
+                                           : (int)cvni_onnx_int(n, "output_dtype", 0);
+    float scale, zero = 0, low = 0, size = 1;
+    cvn_node y;
+    cvni_onnx_no_blocks(g, n);
+    if (!cvni_onnx_range(type ? type : CVN_ONNX_UINT8, &low, &size))
+        cvni_onnx_refuse(g, n, "to element type %d", type);
+    if (g->failed) return;
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale)
+            ? cvni_add_function(g->net, CVNI_QUANTIZED, x, scale, 0)
+            : cvni_add_operation(g->net, CVNI_QUANTIZE, x, cvni_onnx_along(g, n, 1, x));
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_add(g->net, y, cvni_onnx_along(g, n, 2, x));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, low, low + size - 1));
+    cvni_onnx_type(g, n, 0, type ? type : CVN_ONNX_UINT8);
+}
+
+static void cvni_onnx_dequantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    float scale, zero = 0;
+    cvni_onnx_no_blocks(g, n);
+    if (g->failed) return;
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_sub(g->net, y, cvni_onnx_along(g, n, 2, y));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, -zero);
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale) ? cvn_scale(g->net, y, scale, 0)
+                                                : cvn_mul(g->net, y, cvni_onnx_along(g, n, 1, y));
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+/* scale = (max(x, 0) - min(x, 0))/255 over the whole tensor, zero point = round(-min/scale). */
+static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node low, high, scale, zero, y;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < rank; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    low = rank ? cvn_reduce_min(g->net, x, axes, rank) : x;
+    high = rank ? cvn_reduce_max(g->net, x, axes, rank) : x;
+    low = cvn_clip(g->net, low, -INFINITY, 0);
+    high = cvn_clip(g->net, high, 0, INFINITY);
+    scale = cvn_scale(g->net, cvn_sub(g->net, high, low), 1 / 255.0f, 0);
+    scale = cvn_clip(g->net, scale, FLT_MIN, INFINITY);         /* of zeros alone */
+    zero = cvni_add_operation(g->net, CVNI_QUANTIZE, cvn_neg(g->net, low), scale);
+    zero = cvn_clip(g->net, zero, 0, 255);
+    y = cvn_add(g->net, cvni_add_operation(g->net, CVNI_QUANTIZE, x, scale), zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, 0, 255));
+    cvni_onnx_put(g, n, 1, cvni_onnx_drop_axes(g, scale, axes, rank));
+    cvni_onnx_put(g, n, 2, cvni_onnx_drop_axes(g, zero, axes, rank));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_UINT8);
+    cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
+}
+
+static const cvni_onnx_op cvni_onnx_math[] = {
+    { "ArgMax", cvni_onnx_arg },
+    { "ArgMin", cvni_onnx_arg },
+    { "Cast", cvni_onnx_cast },
+    { "CastLike", cvni_onnx_cast },
+    { "Celu", cvni_onnx_activation },
+    { "Clip", cvni_onnx_clip },
+    { "CumSum", cvni_onnx_cumsum },
+    { "DequantizeLinear", cvni_onnx_dequantize },
+    { "DynamicQuantizeLinear", cvni_onnx_dynamic_quantize },
+    { "Elu", cvni_onnx_activation },
+    { "Gelu", cvni_onnx_gelu },
+    { "HardSigmoid", cvni_onnx_activation },
+    { "Hardmax", cvni_onnx_softmax },
+    { "IsInf", cvni_onnx_is_inf },
+    { "LeakyRelu", cvni_onnx_activation },
+    { "LogSoftmax", cvni_onnx_softmax },
+    { "Mod", cvni_onnx_mod },
+    { "PRelu", cvni_onnx_prelu },
+    { "QuantizeLinear", cvni_onnx_quantize },
+    { "ReduceL1", cvni_onnx_reduce },
+    { "ReduceL2", cvni_onnx_reduce },
+    { "ReduceLogSum", cvni_onnx_reduce },
+    { "ReduceLogSumExp", cvni_onnx_reduce },
+    { "ReduceMax", cvni_onnx_reduce },
+    { "ReduceMean", cvni_onnx_reduce },
+    { "ReduceMin", cvni_onnx_reduce },
+    { "ReduceProd", cvni_onnx_reduce },
+    { "ReduceSum", cvni_onnx_reduce },
+    { "ReduceSumSquare", cvni_onnx_reduce },
+    { "Selu", cvni_onnx_activation },
+    { "Shrink", cvni_onnx_activation },
+    { "Softmax", cvni_onnx_softmax },
+    { "Softplus", cvni_onnx_activation },
+    { "Swish", cvni_onnx_activation },
+    { "ThresholdedRelu", cvni_onnx_activation },
+    { "TopK", cvni_onnx_topk },
+    { "Where", cvni_onnx_where }
+};
 
 /* ================================================================================================
  * >>onnx-shape   operators that move data, shapes, constants
@@ -28864,7 +29487,7 @@ static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         for (size_t k = 0; k < families[i].count; k++)
             if (!strcmp(families[i].rows[k].type, type)) return &families[i].rows[k];
-    return NULL;
+    return cvni_onnx_element_row_of(type) ? &cvni_onnx_element_op : NULL;
 }
 
 /* The import function, with the errors of the net it adds layers to. */
