@@ -16,6 +16,7 @@
  *          CONVNET_NO_AVX512               of the others no AVX-512
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
+ *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -74,7 +75,7 @@
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors
+ *     files           >>safetensors >>npy
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
@@ -2074,7 +2075,7 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
                                          int width, int crops, float *out);
 
 /* ================================================================================================
- * >>io-api   weights and checkpoints: safetensors; models: ONNX
+ * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: ONNX
  * ============================================================================================== */
 
 /* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads
@@ -2137,7 +2138,7 @@ typedef enum cvn_onnx_type {        /* TensorProto.DataType */
 } cvn_onnx_type;
 
 typedef struct cvn_onnx_input {
-    const char *name;
+    const char *name;               /* NULL: the input of the same place in the file */
     int rank;                       /* of dims; 0: sizes as in the file (with values: one number) */
     int dim[CVN_MAX_RANK];
     const float *values;            /* not NULL: a constant of the net and no input; copied */
@@ -2152,6 +2153,7 @@ typedef struct cvn_onnx_options {
 
 typedef struct cvn_onnx_port {
     const char *name;               /* as in the file, of any length */
+    int place;                      /* in the file's order, from 0 */
     cvn_node node;                  /* for cvn_set_input, cvn_value */
     int type;                       /* in the file: a cvn_onnx_type */
     int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
@@ -2173,6 +2175,65 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
                                             const cvn_onnx_options *options,
                                             cvn_onnx_model *model);
 #endif /* CONVNET_NO_ONNX */
+
+#ifndef CONVNET_NO_NPY
+#define CVN_MAX_AXES 8          /* of an array in a .npy file */
+
+/* An array as numpy stores it: type and order are those of `data`. */
+typedef struct cvn_array {
+    const char *name;               /* in a .npz, without ".npy"; "" in a .npy */
+    char type[4];                   /* numpy's typestr: byte order '<', '>' or '|', then f2 f4 f8,
+                                     * i1 i2 i4 i8, u1 u2 u4 u8 or b1: "<f4" */
+    int fortran_order;              /* the first axis is the fastest; else the last */
+    int rank;                       /* axes; 0: one value */
+    int dim[CVN_MAX_AXES];
+    size_t count;                   /* elements, the product of dim */
+    const void *data;               /* [count], at any alignment */
+} cvn_array;
+
+/* The arrays of a file. */
+typedef struct cvn_arrays {
+    int count;
+    const cvn_array *array;         /* [count] in the file's order */
+    void *memory[2];                /* of the loader; cvn_arrays_free gives it back */
+    char error[320];                /* of a loader that failed */
+} cvn_arrays;
+
+/* Arrays of numpy, for tensors that come from Python or go there.
+ *   cvn_load_npy         numpy.save's .npy (one array, named "") or numpy.savez's .npz (as many as
+ *                        it has); which of them the first bytes tell. All is checked, the CRC-32
+ *                        of an .npz too; what it took cvn_arrays_free gives back
+ *   ..._memory           the same from a buffer, which is not copied: it outlives the arrays
+ *   cvn_arrays_find      the array of that name, or NULL
+ *   cvn_array_floats     out[count]: the elements as floats, last axis fastest
+ *   cvn_array_ints       the same as ints: labels
+ *   cvn_array_make       describes data of this host, last axis fastest; type "f4" for float, "i4"
+ *                        for 32-bit int, "u1", ...
+ *   cvn_save_npy         one array; atomic, as cvn_save
+ *   cvn_save_npz         several, each under its own name; stored, not packed
+ *   ..._memory           the bytes of the file into a buffer; returns how many they are and writes
+ *                        them only where `size` has room for all: (NULL, 0) asks. 0: wrong arrays
+ * errors   CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_MEMORY; CVN_ERROR_UNSUPPORTED: a packed
+ *          member (numpy.savez_compressed), zip64 (4 GiB), text, complex or structured elements,
+ *          more axes than CVN_MAX_AXES; CVN_ERROR_ARGUMENT; CVN_ERROR_NUMBER: cvn_array_ints met a
+ *          value that is no whole number or no int. Text of a loader in arrays->error.
+ * source   numpy.lib.format, versions 1.0 to 3.0; PKWARE's APPNOTE.TXT */
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_npy(cvn_arrays *arrays, const char *path);
+CONVNET_API cvn_result cvn_save_npy(const char *path, const cvn_array *array);
+CONVNET_API cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count);
+#endif
+CONVNET_API cvn_result cvn_load_npy_memory(cvn_arrays *arrays, const void *bytes, size_t size);
+CONVNET_API void cvn_arrays_free(cvn_arrays *arrays);
+CONVNET_API const cvn_array *cvn_arrays_find(const cvn_arrays *arrays, const char *name);
+CONVNET_API cvn_result cvn_array_floats(const cvn_array *array, float *out);
+CONVNET_API cvn_result cvn_array_ints(const cvn_array *array, int *out);
+CONVNET_API cvn_array cvn_array_make(const char *name, const char *type, const void *data, int rank,
+                                     const int *dim);
+CONVNET_API size_t cvn_save_npy_memory(void *bytes, size_t size, const cvn_array *array);
+CONVNET_API size_t cvn_save_npz_memory(void *bytes, size_t size, const cvn_array *arrays,
+                                       int count);
+#endif
 
 #ifdef __cplusplus
 } /* extern "C" */
@@ -2910,19 +2971,28 @@ static size_t cvni_add_size(size_t a, size_t b)
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static void *cvni_alloc(cvn_net *net, size_t bytes)
+static void *cvni_alloc_from(const cvn_allocator *a, size_t bytes)
 {
     if (bytes == SIZE_MAX) return NULL;
     if (bytes == 0) bytes = 1;
-    return net->desc.allocator.alloc ? net->desc.allocator.alloc(net->desc.allocator.user, bytes)
-                                     : CONVNET_MALLOC(bytes);
+    return a->alloc ? a->alloc(a->user, bytes) : CONVNET_MALLOC(bytes);
+}
+
+static void cvni_free_to(const cvn_allocator *a, void *pointer)
+{
+    if (!pointer) return;
+    if (a->free) a->free(a->user, pointer);
+    else CONVNET_FREE(pointer);
+}
+
+static void *cvni_alloc(cvn_net *net, size_t bytes)
+{
+    return cvni_alloc_from(&net->desc.allocator, bytes);
 }
 
 static void cvni_free(cvn_net *net, void *pointer)
 {
-    if (!pointer) return;
-    if (net->desc.allocator.free) net->desc.allocator.free(net->desc.allocator.user, pointer);
-    else CONVNET_FREE(pointer);
+    cvni_free_to(&net->desc.allocator, pointer);
 }
 
 /* A piece of memory on a list, or NULL; cvni_free_records gives all of it back that came after
@@ -26332,7 +26402,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 /* ---- numbers: little-endian bytes, half floats ---- */
 
 enum {
-    CVNI_DTYPE_INTEGER = 0,
+    CVNI_DTYPE_SIGNED = 0,
+    CVNI_DTYPE_UNSIGNED,
     CVNI_DTYPE_OTHER,
     CVNI_DTYPE_F32,
     CVNI_DTYPE_F64,
@@ -26340,18 +26411,19 @@ enum {
     CVNI_DTYPE_BF16
 };
 
-typedef struct cvni_dtype { const char *name; size_t bytes; int kind; } cvni_dtype;
+/* name: of safetensors; numpy: of .npy, behind the byte order, "" for what it lacks. */
+typedef struct cvni_dtype { const char *name, *numpy; size_t bytes; int kind; } cvni_dtype;
 
 static const cvni_dtype cvni_dtypes[] = {
-    { "F32", 4, CVNI_DTYPE_F32 },       { "F64", 8, CVNI_DTYPE_F64 },
-    { "F16", 2, CVNI_DTYPE_F16 },       { "BF16", 2, CVNI_DTYPE_BF16 },
-    { "BOOL", 1, CVNI_DTYPE_INTEGER },  { "U8", 1, CVNI_DTYPE_INTEGER },
-    { "I8", 1, CVNI_DTYPE_INTEGER },    { "U16", 2, CVNI_DTYPE_INTEGER },
-    { "I16", 2, CVNI_DTYPE_INTEGER },   { "U32", 4, CVNI_DTYPE_INTEGER },
-    { "I32", 4, CVNI_DTYPE_INTEGER },   { "U64", 8, CVNI_DTYPE_INTEGER },
-    { "I64", 8, CVNI_DTYPE_INTEGER },   { "F8_E4M3", 1, CVNI_DTYPE_OTHER },
-    { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
-    { "C64", 8, CVNI_DTYPE_OTHER }
+    { "F32", "f4", 4, CVNI_DTYPE_F32 },         { "F64", "f8", 8, CVNI_DTYPE_F64 },
+    { "F16", "f2", 2, CVNI_DTYPE_F16 },         { "BF16", "", 2, CVNI_DTYPE_BF16 },
+    { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED },   { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED },
+    { "I8", "i1", 1, CVNI_DTYPE_SIGNED },       { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED },
+    { "I16", "i2", 2, CVNI_DTYPE_SIGNED },      { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED },
+    { "I32", "i4", 4, CVNI_DTYPE_SIGNED },      { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED },
+    { "I64", "i8", 8, CVNI_DTYPE_SIGNED },      { "F8_E4M3", "", 1, CVNI_DTYPE_OTHER },
+    { "F8_E5M2", "", 1, CVNI_DTYPE_OTHER },     { "F8_E8M0", "", 1, CVNI_DTYPE_OTHER },
+    { "C64", "", 8, CVNI_DTYPE_OTHER }
 };
 
 static int cvni_little_endian(void)
@@ -26362,11 +26434,18 @@ static int cvni_little_endian(void)
     return first == 1;
 }
 
-static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+/* Up to 8 bytes in the order of a file. */
+static uint64_t cvni_word(const unsigned char *p, size_t bytes, int big_endian)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < bytes; i++) word |= (uint64_t)p[i] << (8 * i);
+    for (size_t i = 0; i < bytes; i++)
+        word |= (uint64_t)p[big_endian ? bytes - 1 - i : i] << (8 * i);
     return word;
+}
+
+static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+{
+    return cvni_word(p, bytes, 0);
 }
 
 static float cvni_word_to_float(uint32_t word)
@@ -26401,7 +26480,28 @@ static float cvni_half_to_float(uint32_t h)
     return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));
 }
 
-/* count little-endian elements of a float dtype, at any address, to floats. */
+/* Exact below 2^53. */
+static double cvni_integer_to_double(const cvni_dtype *dtype, uint64_t word)
+{
+    const uint64_t sign = (uint64_t)1 << (8 * dtype->bytes - 1);
+    if (dtype->kind == CVNI_DTYPE_UNSIGNED || !(word & sign)) return (double)word;
+    return -(double)(sign - (word & (sign - 1)));
+}
+
+/* Any dtype but OTHER. */
+static float cvni_element_to_float(const cvni_dtype *dtype, uint64_t word)
+{
+    switch (dtype->kind) {
+    case CVNI_DTYPE_F32: return cvni_word_to_float((uint32_t)word);
+    case CVNI_DTYPE_F64: return (float)cvni_word_to_double(word);
+    case CVNI_DTYPE_F16: return cvni_half_to_float((uint32_t)word);
+    /* bfloat16: a float's upper half */
+    case CVNI_DTYPE_BF16: return cvni_word_to_float((uint32_t)word << 16);
+    default: return (float)cvni_integer_to_double(dtype, word);
+    }
+}
+
+/* count little-endian elements, at any address, to floats. */
 static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count,
                              float *to)
 {
@@ -26409,16 +26509,8 @@ static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from,
         if (count) memcpy(to, from, count * sizeof(float));
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t word = cvni_le_word(from + i * dtype->bytes, dtype->bytes);
-        switch (dtype->kind) {
-        case CVNI_DTYPE_F32: to[i] = cvni_word_to_float((uint32_t)word); break;
-        case CVNI_DTYPE_F64: to[i] = (float)cvni_word_to_double(word); break;
-        case CVNI_DTYPE_F16: to[i] = cvni_half_to_float((uint32_t)word); break;
-        /* bfloat16: a float's upper half */
-        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = cvni_element_to_float(dtype, cvni_le_word(from + i * dtype->bytes, dtype->bytes));
 }
 
 /* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything
@@ -26987,7 +27079,7 @@ static cvn_result cvni_require_all(cvni_weights_file *f)
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
-        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4))
+        if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
         cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
     }
@@ -27327,43 +27419,56 @@ static const char *cvni_path_label(const char *path)
     return length > 160 ? path + length - 160 : path;
 }
 
+/* Writes a whole file, what `context` describes, to a sink. */
+typedef void (*cvni_put_all)(cvni_sink *s, const void *context);
+
 /* Writes beside the target, then renames: whatever happens, the path holds the old file or the
- * whole new one. */
-static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
+ * whole new one. *wrong tells what failed. */
+static cvn_result cvni_write_file(const cvn_allocator *allocator, const char *path,
+                                  cvni_put_all put, const void *context, const char **wrong)
 {
-    const char *label = cvni_path_label(path);
     const size_t length = strlen(path);
     cvni_sink s;
-    int bad;
-    char *temporary = (char *)cvni_alloc(net, cvni_add_size(length, 5));
-    if (!temporary)
-        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
+    char *temporary = (char *)cvni_alloc_from(allocator, cvni_add_size(length, 5));
+    *wrong = "out of memory for its name";
+    if (!temporary) return CVN_ERROR_MEMORY;
     memcpy(temporary, path, length);
     memcpy(temporary + length, ".tmp", 5);
     memset(&s, 0, sizeof s);
     s.file = fopen(temporary, "wb");
-    if (!s.file) {
-        cvni_free(net, temporary);
-        return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot create %s.tmp", label, label);
-    }
-    cvni_put_weights(&s, net, checkpoint);
-    bad = s.failed || fflush(s.file) != 0 || ferror(s.file);
-    if (fclose(s.file) != 0) bad = 1;
+    *wrong = "cannot be created (as a .tmp first)";
+    if (s.file) {
+        *wrong = NULL;
+        put(&s, context);
+        if (s.failed || fflush(s.file) != 0 || ferror(s.file)) s.failed = 1;
+        if (fclose(s.file) != 0 || s.failed) *wrong = "cannot be written (disk full?)";
 #ifdef _WIN32
-    if (!bad) remove(path);     /* rename does not replace there */
+        if (!*wrong) remove(path);      /* rename does not replace there */
 #endif
-    if (!bad && rename(temporary, path) != 0) bad = 2;
-    if (bad) remove(temporary);
-    cvni_free(net, temporary);
-    if (bad == 2) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be replaced", label);
-    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label)
-               : CVN_OK;
+        if (!*wrong && rename(temporary, path) != 0) *wrong = "cannot be replaced";
+        if (*wrong) remove(temporary);
+    }
+    cvni_free_to(allocator, temporary);
+    return *wrong ? CVN_ERROR_FILE : CVN_OK;
+}
+
+static cvn_result cvni_save_path(cvn_net *net, const char *path, cvni_put_all put,
+                                 const void *context)
+{
+    const char *wrong;
+    const cvn_result r = cvni_write_file(&net->desc.allocator, path, put, context, &wrong);
+    return r == CVN_OK ? r : cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
+}
+
+static void cvni_put_parameters(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 0);
 }
 
 cvn_result cvn_save(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_transfer(net, "cvn_save", path, 0);
-    return r == CVN_OK ? cvni_save_path(net, path, 0) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_parameters, net) : r;
 }
 
 #define CVNI_READ_BLOCK 65536
@@ -27378,54 +27483,55 @@ static size_t cvni_file_size(FILE *file)
     return size > 0 && (uint64_t)size < SIZE_MAX / 4 ? (size_t)size : 0;
 }
 
-/* Reads to the end, behind `head` bytes that stay free. One byte more than the size is asked for,
- * so that the end is seen without growing. NULL when memory is out; *bad when reading failed.
- * *size: with the head. */
-static unsigned char *cvni_read_stream(cvn_net *net, FILE *file, size_t head, size_t *size,
-                                       int *bad)
+/* Reads to the end, behind `head` bytes that stay free and count in *size. One byte more than the
+ * size is asked for, so that the end is seen without growing. NULL when memory is out; *bad when
+ * reading failed. */
+static unsigned char *cvni_read_stream(const cvn_allocator *allocator, FILE *file, size_t head,
+                                       size_t *size, int *bad)
 {
     size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1 + head;
-    unsigned char *block = (unsigned char *)cvni_alloc(net, room);
+    unsigned char *block = (unsigned char *)cvni_alloc_from(allocator, room);
     *size = head;
     while (block) {
         unsigned char *bigger;
         *size += fread(block + *size, 1, room - *size, file);
         if (*size < room) break;
         room = cvni_mul_size(room, 2);
-        bigger = (unsigned char *)cvni_alloc(net, room);
+        bigger = (unsigned char *)cvni_alloc_from(allocator, room);
         if (bigger) memcpy(bigger, block, *size);
-        cvni_free(net, block);
+        cvni_free_to(allocator, block);
         block = bigger;
     }
     *bad = ferror(file) != 0;
     return block;
 }
 
-/* A whole file in a block of the allocator, behind `head` free bytes that count in *size. */
-static cvn_result cvni_read_file(cvn_net *net, const char *path, size_t head,
-                                 unsigned char **block, size_t *size)
+/* A whole file in a block of the allocator's. *wrong tells what failed; then there is no block. */
+static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *path, size_t head,
+                                 unsigned char **block, size_t *size, const char **wrong)
 {
-    const char *label = cvni_path_label(path);
     FILE *file = fopen(path, "rb");
     int bad;
     *block = NULL;
-    if (!file) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be opened", label);
-    *block = cvni_read_stream(net, file, head, size, &bad);
+    *wrong = "cannot be opened";
+    if (!file) return CVN_ERROR_FILE;
+    *block = cvni_read_stream(allocator, file, head, size, &bad);
     fclose(file);
-    if (!bad && *block) return CVN_OK;
-    cvni_free(net, *block);
+    *wrong = bad ? "cannot be read" : *block ? NULL : "out of memory for the file";
+    if (!*wrong) return CVN_OK;
+    cvni_free_to(allocator, *block);
     *block = NULL;
-    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be read", label)
-               : cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for the file", label);
+    return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
 }
 
 static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
 {
+    const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
-    cvn_result r = cvni_read_file(net, path, 0, &block, &size);
-    if (r != CVN_OK) return r;
-    r = cvni_load_bytes(net, cvni_path_label(path), block, size, take, loaded);
+    cvn_result r = cvni_read_file(&net->desc.allocator, path, 0, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
+    r = cvni_load_bytes(net, label, block, size, take, loaded);
     cvni_free(net, block);
     return r;
 }
@@ -27646,13 +27752,18 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
                      "%s: the net is built for prediction alone; call cvn_build", call);
 }
 
+static void cvni_put_checkpoint(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 1);
+}
+
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
     if (r == CVN_OK && net->ema_swapped)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
-    return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_checkpoint, net) : r;
 }
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
@@ -27664,6 +27775,679 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 #endif /* CONVNET_NO_TRAIN */
 
 #endif /* CONVNET_NO_STDIO */
+
+#ifndef CONVNET_NO_NPY
+/* ================================================================================================
+ * >>npy   arrays of numpy: .npy and .npz
+ * ==============================================================================================
+ *   .npy        "\x93NUMPY" | version 1..3, 0 | length of the header, 2 bytes (version 1) or 4,
+ *               little-endian | header | elements without gaps
+ *   header      a dict of Python in ASCII or UTF-8 (version 3), blanks and \n at its end:
+ *               {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }; three keys in any
+ *               order. Written so that the elements begin at a multiple of 64.
+ *   .npz        a zip of them. Member i: local header (30 bytes + name + extra) | bytes; then the
+ *               central directory, 46 bytes + name + extra + comment a member; then 22 bytes with
+ *               its place. Sizes and CRC-32 are believed from the central directory, for a local
+ *               header may say 0 or -1 for a size that comes later.
+ *   numbers     little-endian in a zip, by the first letter of 'descr' in an array
+ *   source      https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; APPNOTE.TXT
+ *               6.3, sections 4.3.7, 4.3.12, 4.3.16              tested: tests/test_npy.c */
+
+/* ---- an array's elements ---- */
+
+static const cvni_dtype *cvni_array_dtype(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_dtypes / sizeof *cvni_dtypes; i++) {
+        const cvni_dtype *d = &cvni_dtypes[i];
+        if (d->numpy[0] && !strcmp(type + 1, d->numpy) &&
+            (*type == '<' || *type == '>' || (*type == '|' && d->bytes == 1)))
+            return d;
+    }
+    return NULL;
+}
+
+/* Type, axes and number of elements as they must be; NULL when they are not. */
+static const cvni_dtype *cvni_array_check(const cvn_array *a)
+{
+    const cvni_dtype *dtype = a && memchr(a->type, 0, sizeof a->type) && a->type[0]
+                                  ? cvni_array_dtype(a->type) : NULL;
+    size_t count = 1;
+    if (!dtype || a->rank < 0 || a->rank > CVN_MAX_AXES) return NULL;
+    for (int i = 0; i < a->rank; i++) {
+        if (a->dim[i] < 0) return NULL;
+        count = cvni_mul_size(count, (size_t)a->dim[i]);
+    }
+    return count == a->count && cvni_mul_size(count, dtype->bytes) != SIZE_MAX &&
+           (a->data || !count) ? dtype : NULL;
+}
+
+/* Goes through an array, last axis fastest: `at` is the number of the element in data. */
+typedef struct cvni_array_walk {
+    int index[CVN_MAX_AXES];
+    size_t stride[CVN_MAX_AXES], at;
+} cvni_array_walk;
+
+static void cvni_walk_begin(cvni_array_walk *w, const cvn_array *a)
+{
+    size_t stride = 1;
+    memset(w, 0, sizeof *w);
+    for (int i = 0; i < a->rank; i++) {
+        const int axis = a->fortran_order ? i : a->rank - 1 - i;
+        w->stride[axis] = stride;
+        stride *= (size_t)a->dim[axis];
+    }
+}
+
+static void cvni_walk_next(cvni_array_walk *w, const cvn_array *a)
+{
+    for (int i = a->rank - 1; i >= 0; i--) {
+        w->at += w->stride[i];
+        if (++w->index[i] < a->dim[i]) return;
+        w->at -= w->stride[i] * (size_t)a->dim[i];
+        w->index[i] = 0;
+    }
+}
+
+static uint64_t cvni_walk_word(const cvni_array_walk *w, const cvn_array *a, size_t bytes)
+{
+    return cvni_word((const unsigned char *)a->data + w->at * bytes, bytes, a->type[0] == '>');
+}
+
+cvn_result cvn_array_floats(const cvn_array *array, float *out)
+{
+    const cvni_dtype *dtype = cvni_array_check(array);
+    cvni_array_walk w;
+    if (!dtype || (!out && array->count)) return CVN_ERROR_ARGUMENT;
+    if (array->type[0] != '>' && (!array->fortran_order || array->rank < 2)) {
+        cvni_read_floats(dtype, (const unsigned char *)array->data, array->count, out);
+        return CVN_OK;
+    }
+    cvni_walk_begin(&w, array);
+    for (size_t i = 0; i < array->count; i++, cvni_walk_next(&w, array))
+        out[i] = cvni_element_to_float(dtype, cvni_walk_word(&w, array, dtype->bytes));
+    return CVN_OK;
+}
+
+cvn_result cvn_array_ints(const cvn_array *array, int *out)
+{
+    const cvni_dtype *dtype = cvni_array_check(array);
+    cvni_array_walk w;
+    if (!dtype || (!out && array->count)) return CVN_ERROR_ARGUMENT;
+    cvni_walk_begin(&w, array);
+    for (size_t i = 0; i < array->count; i++, cvni_walk_next(&w, array)) {
+        const uint64_t word = cvni_walk_word(&w, array, dtype->bytes);
+        const double value = dtype->kind == CVNI_DTYPE_F64 ? cvni_word_to_double(word)
+                           : dtype->kind < CVNI_DTYPE_OTHER ? cvni_integer_to_double(dtype, word)
+                           : (double)cvni_element_to_float(dtype, word);
+        if (!(value >= (double)INT_MIN && value <= (double)INT_MAX)) return CVN_ERROR_NUMBER;
+        out[i] = (int)value;
+        if ((double)out[i] < value || (double)out[i] > value) return CVN_ERROR_NUMBER;
+    }
+    return CVN_OK;
+}
+
+cvn_array cvn_array_make(const char *name, const char *type, const void *data, int rank,
+                         const int *dim)
+{
+    cvn_array a;
+    memset(&a, 0, sizeof a);
+    a.name = name ? name : "";
+    if (!type || strlen(type) != 2 || rank < 0 || rank > CVN_MAX_AXES || (rank && !dim)) return a;
+    a.type[0] = type[1] == '1' ? '|' : cvni_little_endian() ? '<' : '>';
+    memcpy(a.type + 1, type, 3);
+    a.rank = rank;
+    a.count = 1;
+    for (int i = 0; i < rank; i++) {
+        a.dim[i] = dim[i];
+        a.count = dim[i] < 0 ? SIZE_MAX : cvni_mul_size(a.count, (size_t)dim[i]);
+    }
+    a.data = data;
+    return a;
+}
+
+/* ---- reading .npy ---- */
+
+/* A text in either quote, shorter than `size`. */
+static int cvni_npy_text(cvni_json *j, char *text, size_t size)
+{
+    const int quote = cvni_json_peek(j);
+    size_t n = 0;
+    if (quote != '\'' && quote != '"') return cvni_json_stop(j, "a text in quotes expected");
+    for (j->at++; j->at < j->end && *j->at != quote && n + 1 < size; n++) text[n] = *j->at++;
+    text[n] = 0;
+    return cvni_json_take(j, quote, "a text too long, or without its end");
+}
+
+static void cvni_npy_shape(cvni_json *j, cvn_array *a)
+{
+    int first = 1;
+    size_t dim;
+    a->rank = 0;
+    a->count = 1;
+    cvni_json_take(j, '(', "'(' expected");
+    while (cvni_json_more(j, ')', &first)) {
+        if (cvni_json_peek(j) == ')') continue;     /* the comma behind the last one */
+        if (!cvni_json_number(j, &dim)) return;
+        if (j->at < j->end && *j->at == 'L') j->at++;       /* Python 2 */
+        if (a->rank == CVN_MAX_AXES || dim > INT_MAX) {
+            cvni_json_stop(j, "too many axes, or one too long");
+            return;
+        }
+        a->dim[a->rank++] = (int)dim;
+        a->count = cvni_mul_size(a->count, dim);
+    }
+}
+
+static void cvni_npy_order(cvni_json *j, cvn_array *a)
+{
+    static const char *const words[] = { "False", "True" };
+    cvni_json_peek(j);
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(words[i]);
+        if ((size_t)(j->end - j->at) < length || memcmp(j->at, words[i], length)) continue;
+        j->at += length;
+        a->fortran_order = i;
+        return;
+    }
+    cvni_json_stop(j, "True or False expected");
+}
+
+/* The dict; what is wrong with it, or NULL. */
+static const char *cvni_npy_header(cvni_json *j, cvn_array *a)
+{
+    int first = 1, seen = 0;
+    char key[16];
+    cvni_json_take(j, '{', "no dict in its header");
+    while (cvni_json_more(j, '}', &first)) {
+        int field;
+        if (cvni_json_peek(j) == '}') continue;
+        if (!cvni_npy_text(j, key, sizeof key) || !cvni_json_take(j, ':', "':' expected")) break;
+        field = !strcmp(key, "descr") ? 1 : !strcmp(key, "fortran_order") ? 2
+              : !strcmp(key, "shape") ? 4 : 0;
+        if (!field || seen & field) return "a key of its header is unknown or there twice";
+        seen |= field;
+        if (field == 1 && cvni_json_peek(j) == '[') return "its elements are structures";
+        if (field == 1 && !cvni_npy_text(j, key, sizeof key)) break;
+        if (field == 1 && strlen(key) < sizeof a->type) memcpy(a->type, key, strlen(key) + 1);
+        if (field == 2) cvni_npy_order(j, a);
+        if (field == 4) cvni_npy_shape(j, a);
+    }
+    if (j->wrong) return j->wrong;
+    cvni_json_peek(j);
+    if (j->at < j->end) return "something behind the dict of its header";
+    return seen == 7 ? NULL : "its header lacks descr, fortran_order or shape";
+}
+
+/* One .npy into *a; *wrong tells what is wrong with it. */
+static cvn_result cvni_read_npy(cvn_array *a, const unsigned char *bytes, size_t size,
+                                const char **wrong)
+{
+    const size_t width = size > 6 && bytes[6] == 1 ? 2 : 4, begin = 8 + width;
+    const cvni_dtype *dtype;
+    size_t length;
+    cvni_json j;
+    *wrong = "no .npy of version 1 to 3";
+    if (size < begin || memcmp(bytes, "\x93NUMPY", 6) || bytes[6] < 1 || bytes[6] > 3 || bytes[7])
+        return CVN_ERROR_FORMAT;
+    length = (size_t)cvni_le_word(bytes + 8, width);
+    *wrong = "truncated: it ends inside its header";
+    if (length > size - begin) return CVN_ERROR_FORMAT;
+    j.at = (char *)(bytes + begin);     /* only read */
+    j.end = j.at + length;
+    j.wrong = NULL;
+    *wrong = cvni_npy_header(&j, a);
+    if (*wrong) return CVN_ERROR_FORMAT;
+    dtype = a->type[0] ? cvni_array_dtype(a->type) : NULL;
+    *wrong = "elements of a type that is not read: neither float, integer nor bool";
+    if (!dtype) return CVN_ERROR_UNSUPPORTED;
+    a->data = bytes + begin + length;
+    *wrong = "its size is not that of its header and elements: truncated?";
+    return cvni_mul_size(a->count, dtype->bytes) == size - begin - length ? CVN_OK
+                                                                          : CVN_ERROR_FORMAT;
+}
+
+/* ---- reading .npz ---- */
+
+/* CRC-32 of IEEE 802.3, reflected, four bytes at a time: M. E. Kounavis, F. L. Berry, ISCC 2005. */
+typedef struct cvni_crc { uint32_t table[4][256]; } cvni_crc;
+
+static void cvni_crc_begin(cvni_crc *c)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t word = i;
+        for (int bit = 0; bit < 8; bit++) word = word >> 1 ^ (word & 1u ? 0xEDB88320u : 0u);
+        c->table[0][i] = word;
+    }
+    for (int k = 1; k < 4; k++) {
+        for (int i = 0; i < 256; i++) {
+            const uint32_t word = c->table[k - 1][i];
+            c->table[k][i] = word >> 8 ^ c->table[0][word & 255u];
+        }
+    }
+}
+
+/* The sum goes on over more bytes; it starts at 0. */
+static uint32_t cvni_crc_add(const cvni_crc *c, uint32_t sum, const unsigned char *p, size_t count)
+{
+    sum = ~sum;
+    for (; count >= 4; count -= 4, p += 4) {
+        sum ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        sum = c->table[3][sum & 255u] ^ c->table[2][sum >> 8 & 255u] ^
+              c->table[1][sum >> 16 & 255u] ^ c->table[0][sum >> 24];
+    }
+    while (count--) sum = sum >> 8 ^ c->table[0][(sum ^ *p++) & 255u];
+    return ~sum;
+}
+
+/* A walk through the central directory; name, data and sum are those of the member it is at. */
+typedef struct cvni_zip {
+    const unsigned char *bytes;
+    size_t size, at, left, end;         /* of the directory: place, members to come, end */
+    size_t taken;                       /* bytes of all members so far */
+    const char *name;
+    size_t name_length;
+    const unsigned char *data;
+    size_t data_size;
+    uint32_t sum;
+    const char *wrong;
+    cvn_result result;
+} cvni_zip;
+
+static int cvni_zip_stop(cvni_zip *z, cvn_result result, const char *wrong)
+{
+    z->result = result;
+    z->wrong = wrong;
+    return 0;
+}
+
+static int cvni_zip_begin(cvni_zip *z, const unsigned char *bytes, size_t size)
+{
+    const unsigned char *p = NULL;
+    memset(z, 0, sizeof *z);
+    z->bytes = bytes;
+    z->size = size;
+    for (size_t back = 22; !p && back <= size && back <= 22 + 65535; back++) {
+        const unsigned char *tail = bytes + size - back;
+        if (!memcmp(tail, "PK\5\6", 4) && cvni_le_word(tail + 20, 2) == back - 22) p = tail;
+    }
+    if (!p) return cvni_zip_stop(z, CVN_ERROR_FORMAT, "truncated: no directory at its end");
+    z->left = (size_t)cvni_le_word(p + 10, 2);
+    z->at = (size_t)cvni_le_word(p + 16, 4);
+    z->end = cvni_add_size(z->at, (size_t)cvni_le_word(p + 12, 4));
+    if (z->left == 0xFFFF || cvni_le_word(p + 16, 4) == 0xFFFFFFFFu)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED, "zip64 (over 4 GiB) is not read");
+    if (cvni_le_word(p + 4, 4) || cvni_le_word(p + 8, 2) != z->left || z->end > (size_t)(p - bytes))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory lies elsewhere");
+    return 1;
+}
+
+/* The next member; 0 behind the last and where something is wrong. */
+static int cvni_zip_next(cvni_zip *z)
+{
+    const unsigned char *p = z->bytes + z->at, *local;
+    size_t place, begin;
+    if (!z->left || z->wrong) return 0;
+    z->name_length = 0;
+    if (z->end - z->at < 46 || memcmp(p, "PK\1\2", 4))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory ends too early");
+    z->name_length = (size_t)cvni_le_word(p + 28, 2);
+    z->at += 46 + z->name_length + (size_t)(cvni_le_word(p + 30, 2) + cvni_le_word(p + 32, 2));
+    if (z->at > z->end) {
+        z->name_length = 0;
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory ends too early");
+    }
+    z->left--;
+    z->name = (const char *)p + 46;
+    z->sum = (uint32_t)cvni_le_word(p + 16, 4);
+    z->data_size = (size_t)cvni_le_word(p + 24, 4);
+    place = (size_t)cvni_le_word(p + 42, 4);
+    if (cvni_le_word(p + 24, 4) == 0xFFFFFFFFu || cvni_le_word(p + 42, 4) == 0xFFFFFFFFu)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED, "zip64 (over 4 GiB) is not read");
+    if (cvni_le_word(p + 10, 2) || p[8] & 1)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED,
+                             "packed or encrypted; numpy.savez stores without");
+    local = z->bytes + place;
+    if (z->size < 30 || place > z->size - 30 || memcmp(local, "PK\3\4", 4))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: not where the directory says");
+    begin = place + 30 + (size_t)(cvni_le_word(local + 26, 2) + cvni_le_word(local + 28, 2));
+    if (cvni_le_word(p + 20, 4) != z->data_size || begin > z->size ||
+        z->data_size > z->size - begin)
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: reaches behind the file's end");
+    z->data = z->bytes + begin;
+    z->taken = cvni_add_size(z->taken, z->data_size);
+    /* or many members of the same bytes would take forever */
+    return z->taken <= z->size ? 1
+                               : cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: members overlap");
+}
+
+/* Whether the member is an array, and then *length of its name. */
+static int cvni_zip_is_npy(const cvni_zip *z, size_t *length)
+{
+    if (z->name_length < 4 || memcmp(z->name + z->name_length - 4, ".npy", 4)) return 0;
+    *length = z->name_length - 4;
+    return 1;
+}
+
+CVNI_PRINTF(3, 4)
+static cvn_result cvni_arrays_fail(cvn_arrays *arrays, cvn_result result, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(arrays->error, sizeof arrays->error, format, args);
+    va_end(args);
+    return result;
+}
+
+/* Counts the arrays and takes one block: the records, then the names. */
+static cvn_array *cvni_new_arrays(const cvn_allocator *allocator, cvni_zip z, size_t *count)
+{
+    size_t bytes = 0, length;
+    cvn_array *array;
+    for (*count = 0; cvni_zip_next(&z);) {
+        if (!cvni_zip_is_npy(&z, &length)) continue;
+        bytes = cvni_add_size(bytes, length + 1);
+        ++*count;
+    }
+    bytes = cvni_add_size(bytes, *count * sizeof *array);
+    array = (cvn_array *)cvni_alloc_from(allocator, bytes);
+    if (array) memset(array, 0, bytes);
+    return array;
+}
+
+static cvn_result cvni_read_npz(cvn_arrays *arrays, const cvn_allocator *allocator,
+                                const char *label, const unsigned char *bytes, size_t size)
+{
+    cvni_zip z;
+    cvni_crc crc;
+    cvn_array *array;
+    char *name;
+    size_t count, length;
+    if (!cvni_zip_begin(&z, bytes, size))
+        return cvni_arrays_fail(arrays, z.result, "%s: %s", label, z.wrong);
+    arrays->memory[0] = array = cvni_new_arrays(allocator, z, &count);
+    if (!array) return cvni_arrays_fail(arrays, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    arrays->array = array;
+    name = (char *)(array + count);
+    cvni_crc_begin(&crc);
+    while (cvni_zip_next(&z)) {
+        if (!cvni_zip_is_npy(&z, &length)) continue;
+        memcpy(name, z.name, length);
+        array->name = name;
+        z.result = cvni_read_npy(array, z.data, z.data_size, &z.wrong);
+        if (z.result == CVN_OK) {
+            z.wrong = NULL;
+            if (cvni_crc_add(&crc, 0, z.data, z.data_size) != z.sum)
+                cvni_zip_stop(&z, CVN_ERROR_FORMAT, "damaged: another CRC-32 than the directory's");
+        }
+        if (z.wrong) break;
+        name += length + 1;
+        array++;
+        arrays->count++;
+    }
+    if (z.wrong) {
+        char raw[96], text[96];
+        const size_t n = cvni_min_size(z.name_length, sizeof raw - 1);
+        if (n) memcpy(raw, z.name, n);
+        raw[n] = 0;
+        return cvni_arrays_fail(arrays, z.result, n ? "%s: member %s: %s" : "%s%s: %s", label,
+                                cvni_printable(raw, text), z.wrong);
+    }
+    return count ? CVN_OK
+                 : cvni_arrays_fail(arrays, CVN_ERROR_FORMAT, "%s: a zip without a .npy", label);
+}
+
+/* Fills *arrays; memory[0] is taken from the allocator, whatever the result. */
+static cvn_result cvni_read_arrays(cvn_arrays *arrays, const cvn_allocator *allocator,
+                                   const char *label, const unsigned char *bytes, size_t size)
+{
+    cvn_array *array;
+    const char *wrong;
+    cvn_result r;
+    if (size >= 4 && (!memcmp(bytes, "PK\3\4", 4) || !memcmp(bytes, "PK\5\6", 4)))
+        return cvni_read_npz(arrays, allocator, label, bytes, size);
+    arrays->memory[0] = array = (cvn_array *)cvni_alloc_from(allocator, sizeof *array);
+    if (!array) return cvni_arrays_fail(arrays, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    memset(array, 0, sizeof *array);
+    array->name = "";
+    arrays->array = array;
+    r = cvni_read_npy(array, bytes, size, &wrong);
+    if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", label, wrong);
+    arrays->count = 1;
+    return CVN_OK;
+}
+
+static const cvn_allocator cvni_default_allocator = { NULL, NULL, NULL };
+
+void cvn_arrays_free(cvn_arrays *arrays)
+{
+    if (!arrays) return;
+    for (int i = 0; i < 2; i++) {
+        cvni_free_to(&cvni_default_allocator, arrays->memory[i]);
+        arrays->memory[i] = NULL;
+    }
+    arrays->array = NULL;
+    arrays->count = 0;
+}
+
+cvn_result cvn_load_npy_memory(cvn_arrays *arrays, const void *bytes, size_t size)
+{
+    cvn_result r;
+    if (!arrays) return CVN_ERROR_ARGUMENT;
+    memset(arrays, 0, sizeof *arrays);
+    if (!bytes)
+        return cvni_arrays_fail(arrays, CVN_ERROR_ARGUMENT, "cvn_load_npy_memory: bytes is NULL");
+    r = cvni_read_arrays(arrays, &cvni_default_allocator, "arrays in memory",
+                         (const unsigned char *)bytes, size);
+    if (r != CVN_OK) cvn_arrays_free(arrays);
+    return r;
+}
+
+const cvn_array *cvn_arrays_find(const cvn_arrays *arrays, const char *name)
+{
+    for (int i = 0; arrays && name && i < arrays->count; i++) {
+        if (!strcmp(arrays->array[i].name, name)) return &arrays->array[i];
+    }
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+#define CVNI_NPY_HEADER 256         /* bytes, the first 10 too: 8 axes of 10 digits fit */
+
+/* The bytes before the elements. Returns how many: a multiple of 64. */
+static size_t cvni_npy_head(const cvn_array *a, unsigned char *head)
+{
+    char text[CVNI_NPY_HEADER];
+    cvni_text t = { text, sizeof text, 0 };
+    size_t size;
+    cvni_print(&t, "{'descr': '%s', 'fortran_order': %s, 'shape': (", a->type,
+               a->fortran_order ? "True" : "False");
+    for (int i = 0; i < a->rank; i++) cvni_print(&t, i ? ", %d" : "%d", a->dim[i]);
+    cvni_print(&t, a->rank == 1 ? ",), }" : "), }");
+    size = (10 + t.length + 1 + 63) / 64 * 64;
+    memcpy(head, "\x93NUMPY\1\0", 8);
+    head[8] = (unsigned char)((size - 10) & 255);
+    head[9] = (unsigned char)((size - 10) >> 8);
+    memcpy(head + 10, text, t.length);
+    memset(head + 10 + t.length, ' ', size - 11 - t.length);
+    head[size - 1] = '\n';
+    return size;
+}
+
+static size_t cvni_array_bytes(const cvn_array *a)
+{
+    return cvni_mul_size(a->count, cvni_array_dtype(a->type)->bytes);
+}
+
+static void cvni_put_npy(cvni_sink *s, const cvn_array *a)
+{
+    unsigned char head[CVNI_NPY_HEADER];
+    cvni_put(s, head, cvni_npy_head(a, head));
+    cvni_put(s, a->data, cvni_array_bytes(a));
+}
+
+static void cvni_put_le(cvni_sink *s, uint64_t word, size_t bytes)
+{
+    unsigned char le[8];
+    for (size_t i = 0; i < bytes; i++) le[i] = (unsigned char)(word >> (8 * i));
+    cvni_put(s, le, bytes);
+}
+
+/* A file that is to be written. */
+typedef struct cvni_npz {
+    const cvn_array *array;
+    int count, zip;             /* a .npz; else a .npy */
+    const cvni_crc *crc;        /* NULL: only the size is asked for */
+} cvni_npz;
+
+/* What both headers of a member have: version, UTF-8 names, stored, 1980-01-01, CRC-32, sizes,
+ * length of the name. Returns the member's size. */
+static size_t cvni_put_member(cvni_sink *s, const cvni_crc *crc, const cvn_array *a)
+{
+    unsigned char head[CVNI_NPY_HEADER];
+    const size_t n = cvni_npy_head(a, head), bytes = cvni_array_bytes(a);
+    uint32_t sum = 0;
+    if (crc) {
+        sum = cvni_crc_add(crc, 0, head, n);
+        sum = cvni_crc_add(crc, sum, (const unsigned char *)a->data, bytes);
+    }
+    cvni_put_le(s, 20, 2);
+    cvni_put_le(s, 0x0800, 4);
+    cvni_put_le(s, (uint64_t)0x0021 << 16, 4);
+    cvni_put_le(s, sum, 4);
+    cvni_put_le(s, n + bytes, 4);
+    cvni_put_le(s, n + bytes, 4);
+    cvni_put_le(s, strlen(a->name) + 4, 2);
+    return cvni_add_size(n, bytes);
+}
+
+static void cvni_put_npz(cvni_sink *s, const cvni_npz *z)
+{
+    size_t directory, place = 0;
+    for (const cvn_array *a = z->array; a < z->array + z->count; a++) {
+        cvni_put_text(s, "PK\3\4");
+        cvni_put_member(s, z->crc, a);
+        cvni_put_le(s, 0, 2);                   /* no extra field */
+        cvni_put_text(s, a->name);
+        cvni_put_text(s, ".npy");
+        cvni_put_npy(s, a);
+    }
+    directory = s->size;
+    for (const cvn_array *a = z->array; a < z->array + z->count; a++) {
+        size_t size;
+        cvni_put_text(s, "PK\1\2");
+        cvni_put_le(s, 20, 2);
+        size = cvni_put_member(s, z->crc, a);
+        cvni_put_le(s, 0, 8);                   /* no extra field, no comment, disk, attributes */
+        cvni_put_le(s, 0, 4);
+        cvni_put_le(s, place, 4);
+        cvni_put_text(s, a->name);
+        cvni_put_text(s, ".npy");
+        place += 30 + strlen(a->name) + 4 + size;
+    }
+    place = s->size;
+    cvni_put_text(s, "PK\5\6");
+    cvni_put_le(s, 0, 4);
+    cvni_put_le(s, (uint64_t)z->count, 2);
+    cvni_put_le(s, (uint64_t)z->count, 2);
+    cvni_put_le(s, place - directory, 4);
+    cvni_put_le(s, directory, 4);
+    cvni_put_le(s, 0, 2);
+}
+
+static void cvni_put_arrays(cvni_sink *s, const void *npz)
+{
+    const cvni_npz *z = (const cvni_npz *)npz;
+    if (z->zip) cvni_put_npz(s, z);
+    else cvni_put_npy(s, z->array);
+}
+
+/* Fills *z and *crc; returns the bytes of the file: 0 for arrays that are wrong, SIZE_MAX for more
+ * than a zip holds. */
+static size_t cvni_npz_begin(cvni_npz *z, cvni_crc *crc, const cvn_array *array, int count, int zip)
+{
+    cvni_sink s;
+    z->array = array;
+    z->count = count;
+    z->zip = zip;
+    z->crc = NULL;
+    if (!array || count < 1 || count > 65534) return 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = array[i].name;
+        if (!cvni_array_check(&array[i]) || (zip && (!name || strlen(name) > 65000))) return 0;
+    }
+    memset(&s, 0, sizeof s);
+    cvni_put_arrays(&s, z);
+    cvni_crc_begin(crc);
+    z->crc = crc;
+    return zip && s.size >= 0xFFFFFFFFu ? SIZE_MAX : s.size;
+}
+
+static size_t cvni_save_arrays_memory(void *bytes, size_t size, const cvn_array *array, int count,
+                                      int zip)
+{
+    cvni_crc crc;
+    cvni_npz z;
+    cvni_sink s;
+    const size_t needed = cvni_npz_begin(&z, &crc, array, count, zip);
+    if (needed == SIZE_MAX) return 0;
+    if (!bytes || size < needed) return needed;
+    memset(&s, 0, sizeof s);
+    s.memory = (unsigned char *)bytes;
+    if (needed) cvni_put_arrays(&s, &z);
+    return needed;
+}
+
+size_t cvn_save_npy_memory(void *bytes, size_t size, const cvn_array *array)
+{
+    return cvni_save_arrays_memory(bytes, size, array, 1, 0);
+}
+
+size_t cvn_save_npz_memory(void *bytes, size_t size, const cvn_array *arrays, int count)
+{
+    return cvni_save_arrays_memory(bytes, size, arrays, count, 1);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_npy(cvn_arrays *arrays, const char *path)
+{
+    unsigned char *block;
+    const char *wrong;
+    size_t size;
+    cvn_result r;
+    if (!arrays) return CVN_ERROR_ARGUMENT;
+    memset(arrays, 0, sizeof *arrays);
+    if (!path) return cvni_arrays_fail(arrays, CVN_ERROR_ARGUMENT, "cvn_load_npy: path is NULL");
+    r = cvni_read_file(&cvni_default_allocator, path, 0, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", cvni_path_label(path), wrong);
+    arrays->memory[1] = block;
+    r = cvni_read_arrays(arrays, &cvni_default_allocator, cvni_path_label(path), block, size);
+    if (r != CVN_OK) cvn_arrays_free(arrays);
+    return r;
+}
+
+static cvn_result cvni_save_arrays(const char *path, const cvn_array *array, int count, int zip)
+{
+    const char *wrong;
+    cvni_crc crc;
+    cvni_npz z;
+    const size_t size = cvni_npz_begin(&z, &crc, array, count, zip);
+    if (!path || !size) return CVN_ERROR_ARGUMENT;
+    if (size == SIZE_MAX) return CVN_ERROR_UNSUPPORTED;
+    return cvni_write_file(&cvni_default_allocator, path, cvni_put_arrays, &z, &wrong);
+}
+
+cvn_result cvn_save_npy(const char *path, const cvn_array *array)
+{
+    return cvni_save_arrays(path, array, 1, 0);
+}
+
+cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
+{
+    return cvni_save_arrays(path, arrays, count, 1);
+}
+#endif /* CONVNET_NO_STDIO */
+#endif /* CONVNET_NO_NPY */
 
 #ifndef CONVNET_NO_ONNX
 /* ================================================================================================
@@ -27779,6 +28563,7 @@ typedef struct cvni_onnx_value {
     int learned;                /* an initializer: trained where it is part of a layer */
     int made;                   /* the output of an operator */
     int whole;                  /* an input: its first size in the whole layout */
+    int place;                  /* among inputs, or outputs */
     int readers;                /* operators that read it; and graph outputs */
     int is_output;
     int param;                  /* 1 + index of the net's parameter that begins with it, or 0 */
@@ -27808,7 +28593,8 @@ typedef struct cvni_onnx {
     int *slots, slot_count;     /* hash table: 1 + index of a value, 0 free */
     cvni_onnx_node *nodes;
     int node_count, node_capacity;
-    int *graph_input, input_count;      /* without the constants */
+    int *graph_input, input_count;      /* without the constants, */
+    int place;                  /* with them */
     int *graph_output, output_count;
     int free_batch;             /* each input's first axis is 1 or open */
 } cvni_onnx;
@@ -28309,26 +29095,25 @@ static int64_t *cvni_onnx_put_ints(cvni_onnx *g, const cvni_onnx_node *n, int i,
 /* ---- tensors ---- */
 
 typedef struct cvni_onnx_kind {     /* one row an element type */
-    int type, bytes;            /* in raw_data */
-    int field, wire;            /* where else elements are, and their size there (0: varint) */
-    int dtype;                  /* CVNI_DTYPE_..., INTEGER with a sign or not: */
-    int is_signed;
+    int type;
+    int field, wire;            /* where elements are but in raw_data, their size (0: varint) */
+    cvni_dtype dtype;
 } cvni_onnx_kind;
 
 static const cvni_onnx_kind cvni_onnx_kinds[] = {
-    { CVN_ONNX_FLOAT, 4, 4, 4, CVNI_DTYPE_F32, 0 },
-    { CVN_ONNX_UINT8, 1, 5, 0, CVNI_DTYPE_INTEGER, 0 },
-    { CVN_ONNX_INT8, 1, 5, 0, CVNI_DTYPE_INTEGER, 1 },
-    { CVN_ONNX_UINT16, 2, 5, 0, CVNI_DTYPE_INTEGER, 0 },
-    { CVN_ONNX_INT16, 2, 5, 0, CVNI_DTYPE_INTEGER, 1 },
-    { CVN_ONNX_INT32, 4, 5, 0, CVNI_DTYPE_INTEGER, 1 },
-    { CVN_ONNX_INT64, 8, 7, 0, CVNI_DTYPE_INTEGER, 1 },
-    { CVN_ONNX_BOOL, 1, 5, 0, CVNI_DTYPE_INTEGER, 0 },
-    { CVN_ONNX_FLOAT16, 2, 5, 0, CVNI_DTYPE_F16, 0 },
-    { CVN_ONNX_DOUBLE, 8, 10, 8, CVNI_DTYPE_F64, 0 },
-    { CVN_ONNX_UINT32, 4, 11, 0, CVNI_DTYPE_INTEGER, 0 },
-    { CVN_ONNX_UINT64, 8, 11, 0, CVNI_DTYPE_INTEGER, 0 },
-    { CVN_ONNX_BFLOAT16, 2, 5, 0, CVNI_DTYPE_BF16, 0 }
+    { CVN_ONNX_FLOAT, 4, 4, { "F32", "f4", 4, CVNI_DTYPE_F32 } },
+    { CVN_ONNX_UINT8, 5, 0, { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_INT8, 5, 0, { "I8", "i1", 1, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_UINT16, 5, 0, { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_INT16, 5, 0, { "I16", "i2", 2, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_INT32, 5, 0, { "I32", "i4", 4, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_INT64, 7, 0, { "I64", "i8", 8, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_BOOL, 5, 0, { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_FLOAT16, 5, 0, { "F16", "f2", 2, CVNI_DTYPE_F16 } },
+    { CVN_ONNX_DOUBLE, 10, 8, { "F64", "f8", 8, CVNI_DTYPE_F64 } },
+    { CVN_ONNX_UINT32, 11, 0, { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_UINT64, 11, 0, { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_BFLOAT16, 5, 0, { "BF16", "", 2, CVNI_DTYPE_BF16 } }
 };
 
 static const cvni_onnx_kind *cvni_onnx_kind_of(int type)
@@ -28409,10 +29194,10 @@ static void cvni_onnx_open_tensor(cvni_onnx *g, cvni_wire w, cvni_onnx_tensor *t
 }
 
 /* Element from its bits, sign extended where it has one. */
-static int64_t cvni_onnx_integer(const cvni_onnx_kind *kind, uint64_t word)
+static int64_t cvni_onnx_integer(const cvni_dtype *dtype, uint64_t word)
 {
-    const int spare = 64 - 8 * kind->bytes;
-    if (!kind->is_signed) return (int64_t)word;
+    const int spare = 64 - 8 * (int)dtype->bytes;
+    if (dtype->kind != CVNI_DTYPE_SIGNED) return (int64_t)word;
     word <<= spare;
     return word >> 63 ? -(int64_t)(~word >> spare) - 1 : (int64_t)(word >> spare);
 }
@@ -28421,29 +29206,23 @@ static int64_t cvni_onnx_integer(const cvni_onnx_kind *kind, uint64_t word)
 static int cvni_onnx_elements(const cvni_onnx_tensor *t, float *floats, int64_t *ints)
 {
     const cvni_onnx_kind *k = t->kind;
+    const size_t bytes = k->dtype.bytes;
     cvni_wire w = t->has_raw ? t->raw : t->body;
-    cvni_dtype dtype;
     cvni_field f;
     uint64_t word;
     size_t e = 0;
-    dtype.name = "";
-    dtype.bytes = (size_t)k->bytes;
-    dtype.kind = k->dtype;
-    if (t->has_raw && (size_t)(w.end - w.p) != t->count * dtype.bytes) return 0;
-    if (t->has_raw && floats) cvni_read_floats(&dtype, w.p, t->count, floats);
     if (t->has_raw) {
+        if ((size_t)(w.end - w.p) != t->count * bytes) return 0;
+        if (floats) cvni_read_floats(&k->dtype, w.p, t->count, floats);
         for (; ints && e < t->count; e++)
-            ints[e] = cvni_onnx_integer(k, cvni_le_word(w.p + e * dtype.bytes, dtype.bytes));
+            ints[e] = cvni_onnx_integer(&k->dtype, cvni_le_word(w.p + e * bytes, bytes));
         return 1;
     }
     while (cvni_next_field(&w, &f))
         while (f.number == k->field && cvni_next_packed(&f, k->wire, &word)) {
-            unsigned char bytes[8];
             if (e == t->count) return 0;
-            for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(word >> (8 * i));
-            if (floats) cvni_read_floats(&dtype, bytes, 1, floats + e);
-            else ints[e] = cvni_onnx_integer(k, word);
-            e++;
+            if (floats) floats[e++] = cvni_element_to_float(&k->dtype, word);
+            else ints[e++] = cvni_onnx_integer(&k->dtype, word);
         }
     return e == t->count;
 }
@@ -28453,7 +29232,7 @@ static int cvni_onnx_elements(const cvni_onnx_tensor *t, float *floats, int64_t 
  * folder. */
 static void cvni_onnx_read_external(cvni_onnx *g, cvni_onnx_tensor *t)
 {
-    const size_t bytes = cvni_mul_size(t->count, (size_t)t->kind->bytes);
+    const size_t bytes = cvni_mul_size(t->count, t->kind->dtype.bytes);
     const char *name = cvni_onnx_text(g, t->location);
     const char *folder = g->folder ? g->folder : "";
     char *path;
@@ -28504,7 +29283,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
     memcpy(v->dim, t->dim, sizeof v->dim);
     v->count = t->count;
     v->constant = 1;
-    if (t->has_raw && t->kind->dtype == CVNI_DTYPE_F32 && cvni_little_endian() &&
+    if (t->has_raw && t->type == CVN_ONNX_FLOAT && cvni_little_endian() &&
         (uintptr_t)t->raw.p % sizeof(float) == 0 &&
         (size_t)(t->raw.end - t->raw.p) == t->count * sizeof(float)) {
         v->floats = (const float *)(const void *)t->raw.p;
@@ -28516,7 +29295,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
                        cvni_printable(v->name, name));
         return;
     }
-    if (t->kind->dtype == CVNI_DTYPE_INTEGER)
+    if (!cvni_onnx_is_float(t->type))
         v->ints = ints = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, t->count,
                                                      sizeof(int64_t));
     else v->floats = floats = cvni_onnx_floats(g, t->count);
@@ -29206,11 +29985,12 @@ static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool",
 
 /* ---- the graph ---- */
 
-static const cvn_onnx_input *cvni_onnx_given(const cvni_onnx *g, const char *name)
+static const cvn_onnx_input *cvni_onnx_given(const cvni_onnx *g, const cvni_onnx_value *v)
 {
-    for (int i = 0; i < g->options->input_count; i++)
-        if (g->options->inputs[i].name && !strcmp(g->options->inputs[i].name, name))
-            return &g->options->inputs[i];
+    for (int i = 0; i < g->options->input_count; i++) {
+        const char *name = g->options->inputs[i].name;
+        if (name ? !strcmp(name, v->name) : i == v->place) return &g->options->inputs[i];
+    }
     return NULL;
 }
 
@@ -29301,7 +30081,7 @@ static void cvni_onnx_fix_input(cvni_onnx *g, cvni_onnx_value *v, const cvn_onnx
 /* The sizes of an input: the caller's, else the file's. An open first axis is the batch: 1. */
 static void cvni_onnx_size_input(cvni_onnx *g, cvni_onnx_value *v)
 {
-    const cvn_onnx_input *given = cvni_onnx_given(g, v->name);
+    const cvn_onnx_input *given = cvni_onnx_given(g, v);
     const int sized = given && (given->rank || given->values);
     const int open = v->rank > 0 && v->dim[0] <= 1;
     if (sized && v->rank >= 0 && v->rank != given->rank)
@@ -29343,6 +30123,7 @@ static void cvni_onnx_graph_input(cvni_onnx *g, cvni_wire w)
     cvni_onnx_value *v = at < 0 ? NULL : &g->values[at];
     if (g->failed || v->defined) return;                /* IR version 3 lists initializers too */
     v->defined = 1;
+    v->place = g->place++;
     cvni_onnx_tensor_type(g, type, v);
     if (!g->failed && (!type.p || !cvni_onnx_kind_of(v->type)))
         cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "input '%.60s' is no tensor of numbers", v->name);
@@ -29731,13 +30512,14 @@ static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
     if (loans) cvni_free_records(net, &net->loans, m->loans);
 }
 
-static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count)
+static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
 {
     cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
                                                                                   sizeof *ports));
     for (int i = 0; ports && i < count; i++) {
         const cvni_onnx_value *v = &g->values[index[i]];
         ports[i].name = cvni_copy_text(g->owner, v->name);
+        ports[i].place = outputs ? i : v->place;
         ports[i].node = v->node;
         ports[i].type = v->type;
         ports[i].rank = v->rank;
@@ -29754,8 +30536,8 @@ static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
     model->batched = !g->lead;
     model->input_count = g->input_count;
     model->output_count = g->output_count;
-    model->inputs = cvni_onnx_ports(g, g->graph_input, g->input_count);
-    model->outputs = cvni_onnx_ports(g, g->graph_output, g->output_count);
+    model->inputs = cvni_onnx_ports(g, g->graph_input, g->input_count, 0);
+    model->outputs = cvni_onnx_ports(g, g->graph_output, g->output_count, 1);
 }
 
 /* Bytes that stay where they are until the first build. */
@@ -29848,14 +30630,15 @@ cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_optio
     cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
     cvni_onnx_mark mark;
     cvni_wire w;
+    const char *wrong = "out of memory";
     unsigned char *block;
     char *folder;
     size_t size;
     if (r != CVN_OK) return r;
     mark = cvni_onnx_mark_of(net);
     folder = cvni_folder_of(net, path);
-    r = folder ? cvni_read_file(net, path, CVNI_RECORD_HEAD, &block, &size)
-               : cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", cvni_path_label(path));
+    r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
+               : CVN_ERROR_MEMORY;
     if (r == CVN_OK) {
         w.p = (const unsigned char *)cvni_push_record(&net->loans, block);
         w.end = w.p + (size - CVNI_RECORD_HEAD);
@@ -29863,7 +30646,7 @@ cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_optio
         return cvni_onnx_load(net, cvni_path_label(path), folder, w, options, model, &mark);
     }
     cvni_free_records(net, &net->loans, mark.loans);
-    return r;
+    return cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
 }
 
 cvn_result cvn_load_onnx(cvn_net *net, const char *path)
