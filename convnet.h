@@ -69,8 +69,8 @@
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
  *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
- *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
- *                     >>parameter >>attention >>recurrent >>resize
+ *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
@@ -844,6 +844,27 @@ CONVNET_API cvn_node cvn_div(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
 
+/* More of two operands, broadcasting as cvn_add.
+ *   power          a^b, as C's powf
+ *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
+ *   equal, greater, greater_equal, less, less_equal
+ *                  1 where it holds, else 0, as with a NaN
+ *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
+ * cvn_where - a where condition is not 0, else b; all three broadcast.
+ * Comparisons and truth values have no gradient, nor has a condition. */
+CONVNET_API cvn_node cvn_power(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_remainder(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_fmod(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_greater(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_greater_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_less(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_less_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_and(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_or(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_xor(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_where(cvn_net *net, cvn_node condition, cvn_node a, cvn_node b);
+
 /* Elementwise functions. As in C: the logarithm of a negative number is NaN.
  *   scale   scale*x + shift
  *   clip    low below low, high above high; no gradient there, nor at the two, as PyTorch
@@ -859,12 +880,67 @@ CONVNET_API cvn_node cvn_scale(cvn_net *net, cvn_node x, float scale, float shif
 CONVNET_API cvn_node cvn_clip(cvn_net *net, cvn_node x, float low, float high);
 CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 
-/* cvn_reduce_sum, cvn_reduce_mean, cvn_reduce_max - over `count` axes; count 0: over all but the
- * batch. The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
- * cvn_reshape drops them without a copy. Equal largest values share the gradient, as torch.amax. */
+/* More of them, as C's functions of the same name.
+ *   reciprocal   1/x
+ *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
+ *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
+ *                towards 0
+ *   sign         1, 0 or -1; NaN stays
+ *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
+ *   threshold    x above the threshold, else value (F.threshold)
+ *   shrink       x - bias above lambd, x + bias below -lambd, else 0: nn.Softshrink with bias =
+ *                lambd, nn.Hardshrink with bias 0
+ * No gradient goes through those from floor to not: the slope is 0. */
+CONVNET_API cvn_node cvn_reciprocal(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_erf(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sin(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_cos(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_tan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_asin(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_acos(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_atan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sinh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_cosh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_asinh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_acosh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_atanh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_floor(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_ceil(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_round(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_trunc(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sign(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_is_nan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_is_inf(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_not(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_threshold(cvn_net *net, cvn_node x, float threshold, float value);
+CONVNET_API cvn_node cvn_shrink(cvn_net *net, cvn_node x, float lambd, float bias);
+
+/* cvn_reduce_sum, _mean, _max, _min, _prod - over `count` axes; count 0: over all but the batch.
+ * The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
+ * cvn_reshape drops them without a copy. Equal largest or least values share the gradient, as
+ * torch.amax; NaN is larger and less than all numbers. */
 CONVNET_API cvn_node cvn_reduce_sum(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_min(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_prod(cvn_net *net, cvn_node x, const int *axes, int count);
+
+/* Along one axis, from 1 on. Of equal values the first comes first; NaN comes before all numbers.
+ *   argmax, argmin   where the largest, the least value is, as a float; the axis stays with size 1
+ *   topk             the k largest values, or least ones unless `largest`, in order, the axis then
+ *                    with size k; *indices, unless NULL, is where they are, as floats
+ *                    (torch.topk). The gradient goes to the places that were taken
+ *   hardmax          1 at the largest value, 0 elsewhere
+ *   cumsum           running sums; exclusive: without the element itself; reverse: from the end
+ * Indices and hardmax have no gradient.
+ *   errors   CVN_ERROR_ARGUMENT for an axis or k out of range; CVN_ERROR_SHAPE for indices of an
+ *            axis longer than 2^24, which are not all floats */
+CONVNET_API cvn_node cvn_argmax(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_argmin(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_topk(cvn_net *net, cvn_node x, int k, int axis, int largest,
+                              cvn_node *indices);
+CONVNET_API cvn_node cvn_hardmax(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_cumsum(cvn_net *net, cvn_node x, int axis, int exclusive, int reverse);
 
 /* cvn_matmul - a matrix product for each index of the axes before the last two.
  *   a        [N, ..., T, K], or [N, ..., K, T] with transpose_a
@@ -14766,15 +14842,15 @@ cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale)
 }
 
 /* ================================================================================================
- * >>binary   a + b, a - b, a*b, a/b, larger and smaller of both, with broadcasting
+ * >>binary   arithmetic and comparisons of two tensors, choice between two, with broadcasting
  * ==============================================================================================
  *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long:
  *   [N, C, H, W] with [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast
  *   operand is summed within one sample.
  *   backward  add: da = dy, db = dy; sub: db = -dy; mul: da = dy b, db = dy a; div: da = dy/b,
  *             db = -dy a/b^2; max, min: dy to the one that was taken, half to each of equals;
- *             summed over the axes that were broadcast
- *                                             tested: tests/test_layers.c, tests/test_tensor.c */
+ *             the others: cvni_operation_slope; summed over the axes that were broadcast
+ *                        tested: tests/test_layers.c, tests/test_tensor.c, tests/test_math.c */
 
 typedef struct cvni_broadcast {
     int rank;                                   /* merged axes, without the batch; at least 1 */
@@ -14810,29 +14886,43 @@ static cvni_broadcast cvni_make_broadcast(cvn_shape y, cvn_shape a, cvn_shape b)
     return m;
 }
 
-static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+static int cvni_broadcasts(cvn_shape a, cvn_shape b)
 {
-    const cvn_shape a = cvni_in(net, l, 0)->shape;
-    const cvn_shape b = cvni_in(net, l, 1)->shape;
+    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
+    for (int i = 1; fits && i < a.rank; i++)
+        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
+    return fits;
+}
+
+static cvn_result cvni_no_broadcast(cvn_net *net, const cvni_layer *l, const cvni_layer *a,
+                                    const cvni_layer *b)
+{
     char one[96];
     char two[96];
-    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
-    l->shape = a;
-    for (int i = 1; fits && i < a.rank; i++) {
-        l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
-        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
-    }
-    if (fits) return CVN_OK;
-    if (a.rank == b.rank && a.dim[0] != b.dim[0])
+    if (a->shape.rank == b->shape.rank && a->shape.dim[0] != b->shape.dim[0])
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "'%s' has %d entries a sample, '%s' %d; cvn_unflatten_batch or "
                                "cvn_flatten_batch brings them together",
-                               cvni_in(net, l, 0)->name, cvni_in(net, l, 0)->samples,
-                               cvni_in(net, l, 1)->name, cvni_in(net, l, 1)->samples);
+                               a->name, a->samples, b->name, b->samples);
     return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
-                           cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
-                           cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
+                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1", a->name,
+                           cvni_shape_text(a->shape, one), b->name,
+                           cvni_shape_text(b->shape, two));
+}
+
+/* Several inputs fit when each two of them do. */
+static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    for (int i = 1; i < l->inputs; i++) {
+        const cvni_layer *x = cvni_in(net, l, i);
+        for (int k = 0; k < i; k++)
+            if (!cvni_broadcasts(cvni_in(net, l, k)->shape, x->shape))
+                return cvni_no_broadcast(net, l, cvni_in(net, l, k), x);
+        for (int k = 1; k < x->shape.rank; k++)
+            l->shape.dim[k] = cvni_max(l->shape.dim[k], x->shape.dim[k]);
+    }
+    return CVN_OK;
 }
 
 /* One line of both operands; a step is 1, or 0 where the operand is broadcast. */
@@ -14849,12 +14939,37 @@ typedef struct cvni_arith {     /* one row an operation; backward adds to the gr
                      float *dx);
 } cvni_arith;
 
-typedef struct cvni_binary_desc { const cvni_arith *row; } cvni_binary_desc;
+/* Operations that are done one element at a time. Without a public name:
+ *   PRELU         a, below 0 times b
+ *   QUANTIZE      a/b rounded, with the gradient of a as if it were not
+ *   TAKEN, LEFT   of cvn_where, condition a: the part where it is true, false */
+typedef enum cvni_operation {
+    CVNI_POWER,
+    CVNI_REMAINDER,
+    CVNI_FMOD,
+    CVNI_PRELU,
+    CVNI_QUANTIZE,
+    CVNI_EQUAL,
+    CVNI_GREATER,
+    CVNI_GREATER_EQUAL,
+    CVNI_AND,
+    CVNI_OR,
+    CVNI_XOR,
+    CVNI_TAKEN,
+    CVNI_LEFT
+} cvni_operation;
+
+typedef struct cvni_binary_desc {
+    const cvni_arith *row;      /* NULL: */
+    cvni_operation operation;
+} cvni_binary_desc;
 
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
-    const cvni_arith *row;
+    const cvni_arith *row;                      /* NULL: */
+    cvni_operation operation;
+    int second;                                 /* the input that is operand b */
     cvni_broadcast m;
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
@@ -14879,7 +14994,7 @@ static cvni_operands cvni_binary_operands(const cvni_binary_job *j, int sample, 
     cvni_binary_line(&j->m, line, o.at);
     o.n = j->m.dim[j->m.rank - 1];
     for (int s = 0; s < 2; s++) {
-        o.x[s] = cvni_in(j->net, j->l, s)->y + sample * j->m.sample[s] + o.at[s];
+        o.x[s] = cvni_in(j->net, j->l, s ? j->second : 0)->y + sample * j->m.sample[s] + o.at[s];
         o.step[s] = j->m.step[s][j->m.rank - 1];
     }
     return o;
@@ -14974,6 +15089,70 @@ static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_ba
 static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
 static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
+static float cvni_remainder(float a, float b)
+{
+    const float r = fmodf(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static float cvni_operation_value(cvni_operation operation, float a, float b)
+{
+    switch (operation) {
+    case CVNI_POWER: return powf(a, b);
+    case CVNI_REMAINDER: return cvni_remainder(a, b);
+    case CVNI_FMOD: return fmodf(a, b);
+    case CVNI_PRELU: return a > 0 ? a : a * b;
+    case CVNI_QUANTIZE: return rintf(a / b);
+    case CVNI_EQUAL: return a == b;
+    case CVNI_GREATER: return a > b;
+    case CVNI_GREATER_EQUAL: return a >= b;
+    case CVNI_AND: return a != 0 && b != 0;
+    case CVNI_OR: return a != 0 || b != 0;
+    case CVNI_XOR: return (a != 0) != (b != 0);
+    case CVNI_TAKEN:
+    case CVNI_LEFT: break;
+    }
+    return b;
+}
+
+/* By a or, side 1, by b. */
+static float cvni_operation_slope(cvni_operation operation, float a, float b, int side)
+{
+    switch (operation) {
+    case CVNI_POWER:
+        if (!side) return b == 0 ? 0 : b * powf(a, b - 1);
+        return a == 0 && b >= 0 ? 0 : powf(a, b) * logf(a);
+    case CVNI_REMAINDER: return side ? -floorf(a / b) : 1;
+    case CVNI_FMOD: return side ? -truncf(a / b) : 1;
+    case CVNI_PRELU: return side ? (a > 0 ? 0 : a) : (a > 0 ? 1 : b);
+    case CVNI_QUANTIZE: return side ? 0 : 1 / b;
+    case CVNI_TAKEN: return a != 0;
+    case CVNI_LEFT: return a == 0;
+    default: return 0;
+    }
+}
+
+static void cvni_operation_line(cvni_operation operation, const cvni_operands *o, float *y)
+{
+    for (int i = 0; i < o->n; i++)
+        y[i] = cvni_operation_value(operation, o->x[0][i * o->step[0]], o->x[1][i * o->step[1]]);
+}
+
+/* Where the slope is 0 an infinite dy is no NaN. */
+static void cvni_operation_back_line(cvni_operation operation, const cvni_operands *o, int side,
+                                     const float *dy, float *dx)
+{
+    double sum = 0;
+    for (int i = 0; i < o->n; i++) {
+        const float slope = cvni_operation_slope(operation, o->x[0][i * o->step[0]],
+                                                 o->x[1][i * o->step[1]], side);
+        const float g = slope != 0 ? dy[i] * slope : 0;
+        if (o->step[side]) dx[i] += g;
+        else sum += (double)g;
+    }
+    if (!o->step[side]) dx[0] += (float)sum;
+}
+
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
@@ -14983,12 +15162,15 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
+            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
-                j->net->k->norm_act(n, relu, o.x[0], o.x[1], j->l->y + t * j->m.out_sample);
-                continue;
+                j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
+            } else if (j->row) {
+                j->row->forward(j->net->k, &o, y);
+            } else {
+                cvni_operation_line(j->operation, &o, y);
             }
-            j->row->forward(j->net->k, &o, j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
         }
     }
 }
@@ -15008,28 +15190,32 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
-            j->row->backward(j->net->k, &o, j->side,
-                             j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
-                             j->dx + t * sample + o.at[j->side]);
+            const float *dy = j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n;
+            float *dx = j->dx + t * sample + o.at[j->side];
+            if (j->row) j->row->backward(j->net->k, &o, j->side, dy, dx);
+            else cvni_operation_back_line(j->operation, &o, j->side, dy, dx);
         }
     }
 }
 
-static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l)
+static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int second)
 {
     cvni_binary_job j;
     memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
     j.row = ((const cvni_binary_desc *)l->desc)->row;
-    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
+    j.operation = ((const cvni_binary_desc *)l->desc)->operation;
+    j.second = second;
+    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, second)->shape);
     return j;
 }
 
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_binary_job j = cvni_binary_job_of(net, l);
-    cvni_parallel_for(net, l->shape.dim[0], (double)cvni_elements(l->shape), cvni_binary_part, &j);
+    cvni_binary_job j = cvni_binary_job_of(net, l, 1);
+    cvni_parallel_for(net, l->shape.dim[0], (j.row ? 1.0 : 10.0) * (double)cvni_elements(l->shape),
+                      cvni_binary_part, &j);
     return CVN_OK;
 }
 
@@ -15042,12 +15228,53 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
 
 static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_binary_job j = cvni_binary_job_of(net, l);
+    cvni_binary_job j = cvni_binary_job_of(net, l, 1);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
         j.copies = !j.add && cvni_is_add(net, l);
         if (j.dx && j.dx != l->dy)              /* a sum's may lie where its own lies */
-            cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+            cvni_parallel_for(net, l->shape.dim[0],
+                              (j.row ? 2.0 : 20.0) * (double)cvni_elements(l->shape),
+                              cvni_binary_back_part, &j);
+    }
+}
+
+/* where: first a is laid into y, then b, each with the condition as operand a. */
+static void cvni_where_part(void *context, int begin, int end, int worker)
+{
+    const cvni_binary_job *j = (const cvni_binary_job *)context;
+    const int n = j->m.dim[j->m.rank - 1];
+    const int lines = (int)(j->m.out_sample / n);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (int line = 0; line < lines; line++) {
+            const cvni_operands o = cvni_binary_operands(j, t, line);
+            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
+            for (int i = 0; i < n; i++)
+                if ((o.x[0][i * o.step[0]] != 0) == (j->second == 1)) y[i] = o.x[1][i * o.step[1]];
+        }
+    }
+}
+
+static cvn_result cvni_where_forward(cvn_net *net, cvni_layer *l)
+{
+    for (int second = 1; second < 3; second++) {
+        cvni_binary_job j = cvni_binary_job_of(net, l, second);
+        cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+                          cvni_where_part, &j);
+    }
+    return CVN_OK;
+}
+
+static void cvni_where_backward(cvn_net *net, cvni_layer *l)
+{
+    for (int second = 1; second < 3; second++) {
+        cvni_binary_job j = cvni_binary_job_of(net, l, second);
+        j.operation = second == 1 ? CVNI_TAKEN : CVNI_LEFT;
+        j.side = 1;
+        j.dx = cvni_gradient_for(cvni_in(net, l, second), &j.add);
+        if (j.dx)
+            cvni_parallel_for(net, l->shape.dim[0], 4.0 * (double)cvni_elements(l->shape),
                               cvni_binary_back_part, &j);
     }
 }
@@ -15070,6 +15297,7 @@ static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arit
 {
     cvni_binary_desc d;
     cvn_node in[2];
+    memset(&d, 0, sizeof d);
     d.row = row;
     in[0] = a;
     in[1] = b;
@@ -15099,6 +15327,91 @@ cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b)
 cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b)
 {
     return cvni_add_binary(net, &cvni_op_minimum, &cvni_arith_min, a, b);
+}
+
+#define CVNI_OPERATION_ROW(type, onnx, flags, backward)                                            \
+    { type, type, onnx, flags, cvni_binary_shape, NULL, cvni_binary_forward, backward }
+
+static const cvni_op cvni_operation_ops[] = {            /* by cvni_operation */
+    CVNI_OPERATION_ROW("power", "Pow", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("remainder", "Mod", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("fmod", "Mod", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("prelu_by", "PRelu", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("quantize_by", NULL, CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("equal", "Equal", 0, NULL),
+    CVNI_OPERATION_ROW("greater", "Greater", 0, NULL),
+    CVNI_OPERATION_ROW("greater_equal", "GreaterOrEqual", 0, NULL),
+    CVNI_OPERATION_ROW("and", "And", 0, NULL),
+    CVNI_OPERATION_ROW("or", "Or", 0, NULL),
+    CVNI_OPERATION_ROW("xor", "Xor", 0, NULL)
+};
+static const cvni_op cvni_op_where = { "where",           "where", "Where",            CVNI_USES_X,
+                                       cvni_binary_shape, NULL,    cvni_where_forward,
+                                       CVNI_TRAIN(cvni_where_backward) };
+
+static cvn_node cvni_add_operation(cvn_net *net, cvni_operation operation, cvn_node a,
+                                   cvn_node b)
+{
+    cvni_binary_desc d;
+    cvn_node in[2];
+    memset(&d, 0, sizeof d);
+    d.operation = operation;
+    in[0] = a;
+    in[1] = b;
+    return cvni_add_layer(net, &cvni_operation_ops[operation], in, 2, &d, sizeof d);
+}
+
+cvn_node cvn_power(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_POWER, a, b);
+}
+cvn_node cvn_remainder(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_REMAINDER, a, b);
+}
+cvn_node cvn_fmod(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_FMOD, a, b);
+}
+cvn_node cvn_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_EQUAL, a, b);
+}
+cvn_node cvn_greater(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_GREATER, a, b);
+}
+cvn_node cvn_greater_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_GREATER_EQUAL, a, b);
+}
+cvn_node cvn_less(cvn_net *net, cvn_node a, cvn_node b) { return cvn_greater(net, b, a); }
+cvn_node cvn_less_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvn_greater_equal(net, b, a);
+}
+cvn_node cvn_and(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_AND, a, b);
+}
+cvn_node cvn_or(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_OR, a, b);
+}
+cvn_node cvn_xor(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_XOR, a, b);
+}
+
+cvn_node cvn_where(cvn_net *net, cvn_node condition, cvn_node a, cvn_node b)
+{
+    cvni_binary_desc d;
+    cvn_node in[3];
+    memset(&d, 0, sizeof d);
+    in[0] = condition;
+    in[1] = a;
+    in[2] = b;
+    return cvni_add_layer(net, &cvni_op_where, in, 3, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -15208,7 +15521,7 @@ cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b)
  *     square    2 x               abs     sign(x), 0 at 0 neg     -1
  *     scale     p                 clip    1 for p < x < q, else 0
  *     pow       p x^(p - 1)
- *                                                                    tested: tests/test_tensor.c */
+ *   The others: cvni_function_slope.         tested: tests/test_tensor.c, tests/test_math.c */
 
 typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, as its op says */
     void (*forward)(int n, float p, float q, const float *x, float *y);
@@ -15250,7 +15563,114 @@ CVNI_UNARY(scale, p * x + q, p)
 CVNI_UNARY(clip, x < p ? p : x > q ? q : x, v > p && v < q ? 1.0f : 0.0f)
 CVNI_UNARY(pow, powf(x, p), p == 0.0f ? 0.0f : p * powf(v, p - 1))
 
-typedef struct cvni_unary_desc { const cvni_unary *row; float p, q; } cvni_unary_desc;
+/* Functions that are done one element at a time. Without a public name:
+ *   QUANTIZED   x/p rounded, ROUNDED to a float of p digits and exponents from q on; the gradient
+ *               as if they were not
+ *   WRAPPED     p + ((x - p) mod q): integers of few bits */
+typedef enum cvni_function {
+    CVNI_RECIPROCAL,
+    CVNI_ERF,
+    CVNI_SIN,
+    CVNI_COS,
+    CVNI_TAN,
+    CVNI_ASIN,
+    CVNI_ACOS,
+    CVNI_ATAN,
+    CVNI_SINH,
+    CVNI_COSH,
+    CVNI_ASINH,
+    CVNI_ACOSH,
+    CVNI_ATANH,
+    CVNI_THRESHOLD,
+    CVNI_SHRINK,
+    CVNI_QUANTIZED,
+    CVNI_ROUNDED,
+    CVNI_FLOOR,
+    CVNI_CEIL,
+    CVNI_ROUND,
+    CVNI_TRUNC,
+    CVNI_SIGN,
+    CVNI_IS_NAN,
+    CVNI_IS_INF,                /* p: above, q: below */
+    CVNI_NOT,
+    CVNI_WRAPPED
+} cvni_function;
+
+/* The nearest of the floats with `digits` binary digits whose least normal one is 2^(least - 1):
+ * 11, -13: float16; 8, -125: bfloat16. */
+static float cvni_rounded(float x, int digits, int least)
+{
+    float step;
+    int e;
+    if (!cvni_is_finite((double)x)) return x;
+    (void)frexpf(x, &e);
+    step = ldexpf(1, cvni_max(e, least) - digits);
+    x = rintf(x / step) * step;
+    return fabsf(x) >= ldexpf(1, 3 - least) ? copysignf(INFINITY, x) : x;
+}
+
+static float cvni_function_value(cvni_function f, float x, float p, float q)
+{
+    switch (f) {
+    case CVNI_RECIPROCAL: return 1 / x;
+    case CVNI_ERF: return erff(x);
+    case CVNI_SIN: return sinf(x);
+    case CVNI_COS: return cosf(x);
+    case CVNI_TAN: return tanf(x);
+    case CVNI_ASIN: return asinf(x);
+    case CVNI_ACOS: return acosf(x);
+    case CVNI_ATAN: return atanf(x);
+    case CVNI_SINH: return sinhf(x);
+    case CVNI_COSH: return coshf(x);
+    case CVNI_ASINH: return asinhf(x);
+    case CVNI_ACOSH: return acoshf(x);
+    case CVNI_ATANH: return atanhf(x);
+    case CVNI_THRESHOLD: return x > p || x != x ? x : q;
+    case CVNI_SHRINK: return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;
+    case CVNI_QUANTIZED: return rintf(x / p);
+    case CVNI_ROUNDED: return cvni_rounded(x, (int)p, (int)q);
+    case CVNI_FLOOR: return floorf(x);
+    case CVNI_CEIL: return ceilf(x);
+    case CVNI_ROUND: return rintf(x);
+    case CVNI_TRUNC: return truncf(x);
+    case CVNI_SIGN: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case CVNI_IS_NAN: return x != x;
+    case CVNI_IS_INF: return (p != 0 && x > FLT_MAX) || (q != 0 && x < -FLT_MAX);
+    case CVNI_NOT: return x == 0;
+    case CVNI_WRAPPED: return x - q * floorf((x - p) / q);
+    }
+    return x;
+}
+
+/* v: y of reciprocal and tan, x of the others. */
+static float cvni_function_slope(cvni_function f, float v, float p)
+{
+    switch (f) {
+    case CVNI_RECIPROCAL: return -v * v;
+    case CVNI_ERF: return 1.1283791670955126f * expf(-v * v);
+    case CVNI_SIN: return cosf(v);
+    case CVNI_COS: return -sinf(v);
+    case CVNI_TAN: return 1 + v * v;
+    case CVNI_ASIN: return 1 / sqrtf((1 - v) * (1 + v));
+    case CVNI_ACOS: return -1 / sqrtf((1 - v) * (1 + v));
+    case CVNI_ATAN: return 1 / (1 + v * v);
+    case CVNI_SINH: return coshf(v);
+    case CVNI_COSH: return sinhf(v);
+    case CVNI_ASINH: return 1 / sqrtf(1 + v * v);
+    case CVNI_ACOSH: return 1 / (sqrtf(v - 1) * sqrtf(v + 1));
+    case CVNI_ATANH: return 1 / ((1 - v) * (1 + v));
+    case CVNI_THRESHOLD: return v > p;
+    case CVNI_SHRINK: return fabsf(v) > p;
+    case CVNI_QUANTIZED: return 1 / p;
+    default: return 1;
+    }
+}
+
+typedef struct cvni_unary_desc {
+    const cvni_unary *row;      /* NULL: */
+    cvni_function function;
+    float p, q;
+} cvni_unary_desc;
 
 static cvn_result cvni_unary_shape(cvn_net *net, cvni_layer *l)
 {
@@ -15273,6 +15693,21 @@ typedef struct cvni_unary_job {
     int add;
 } cvni_unary_job;
 
+static void cvni_function_line(const cvni_unary_job *j, size_t at, int n)
+{
+    const cvni_unary_desc *d = j->d;
+    const float *v = j->v + at;
+    float *out = j->out + at;
+    for (int i = 0; i < n; i++) {
+        if (j->dy) {
+            const float g = j->dy[at + (size_t)i] * cvni_function_slope(d->function, v[i], d->p);
+            out[i] = j->add ? out[i] + g : g;
+        } else {
+            out[i] = cvni_function_value(d->function, v[i], d->p, d->q);
+        }
+    }
+}
+
 static void cvni_unary_part(void *context, int begin, int end, int worker)
 {
     const cvni_unary_job *j = (const cvni_unary_job *)context;
@@ -15281,7 +15716,8 @@ static void cvni_unary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const size_t at = (size_t)t * CVNI_CHUNK;
         const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
-        if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
+        if (!d->row) cvni_function_line(j, at, n);
+        else if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
         else d->row->forward(n, d->p, d->q, j->v + at, j->out + at);
     }
 }
@@ -15380,17 +15816,103 @@ cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent)
     return cvni_add_unary(net, &cvni_op_pow, x, &cvni_unary_pow, exponent, 0);
 }
 
+#define CVNI_FUNCTION_ROW(type, onnx, flags, backward)                                             \
+    { type, type, onnx, flags, cvni_unary_shape, NULL, cvni_unary_forward, backward }
+
+static const cvni_op cvni_function_ops[] = {        /* by cvni_function */
+    CVNI_FUNCTION_ROW("reciprocal", "Reciprocal", CVNI_UNARY_Y, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("erf", "Erf", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("sin", "Sin", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("cos", "Cos", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("tan", "Tan", CVNI_UNARY_Y, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("asin", "Asin", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("acos", "Acos", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("atan", "Atan", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("sinh", "Sinh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("cosh", "Cosh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("asinh", "Asinh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("acosh", "Acosh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("atanh", "Atanh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("threshold", NULL, CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("shrink", "Shrink", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("quantized", NULL, CVNI_UNARY_NONE, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("rounded", "Cast", CVNI_UNARY_NONE, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("floor", "Floor", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("ceil", "Ceil", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("round", "Round", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("trunc", "Cast", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("sign", "Sign", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("is_nan", "IsNaN", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("is_inf", "IsInf", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("not", "Not", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("wrapped", NULL, CVNI_INPLACE, NULL)
+};
+
+static cvn_node cvni_add_function(cvn_net *net, cvni_function f, cvn_node x, float p, float q)
+{
+    cvni_unary_desc d;
+    memset(&d, 0, sizeof d);
+    d.function = f;
+    d.p = p;
+    d.q = q;
+    return cvni_add_layer(net, &cvni_function_ops[f], &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reciprocal(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_RECIPROCAL, x, 0, 0);
+}
+cvn_node cvn_erf(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ERF, x, 0, 0); }
+cvn_node cvn_sin(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SIN, x, 0, 0); }
+cvn_node cvn_cos(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_COS, x, 0, 0); }
+cvn_node cvn_tan(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_TAN, x, 0, 0); }
+cvn_node cvn_asin(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ASIN, x, 0, 0); }
+cvn_node cvn_acos(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ACOS, x, 0, 0); }
+cvn_node cvn_atan(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ATAN, x, 0, 0); }
+cvn_node cvn_sinh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SINH, x, 0, 0); }
+cvn_node cvn_cosh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_COSH, x, 0, 0); }
+cvn_node cvn_asinh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ASINH, x, 0, 0); }
+cvn_node cvn_acosh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ACOSH, x, 0, 0); }
+cvn_node cvn_atanh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ATANH, x, 0, 0); }
+cvn_node cvn_floor(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_FLOOR, x, 0, 0); }
+cvn_node cvn_ceil(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_CEIL, x, 0, 0); }
+cvn_node cvn_round(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ROUND, x, 0, 0); }
+cvn_node cvn_trunc(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_TRUNC, x, 0, 0); }
+cvn_node cvn_sign(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SIGN, x, 0, 0); }
+cvn_node cvn_is_nan(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_IS_NAN, x, 0, 0);
+}
+cvn_node cvn_is_inf(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_IS_INF, x, 1, 1);
+}
+cvn_node cvn_not(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_NOT, x, 0, 0); }
+cvn_node cvn_threshold(cvn_net *net, cvn_node x, float threshold, float value)
+{
+    return cvni_add_function(net, CVNI_THRESHOLD, x, threshold, value);
+}
+cvn_node cvn_shrink(cvn_net *net, cvn_node x, float lambd, float bias)
+{
+    return cvni_add_function(net, CVNI_SHRINK, x, lambd, bias);
+}
+
 /* ================================================================================================
- * >>reduce   sum, mean, largest value over a set of axes
+ * >>reduce   sum, mean, product, largest and least value over a set of axes
  * ==============================================================================================
  *   x [N, d1, d2, ...], y the same with size 1 on the reduced axes. y broadcasts to x, so the lines
  *   are those of >>binary with x as operand 0 and y as operand 1. Tasks are samples.
- *   backward  sum: dx = dy; mean: dx = dy/count; max: dx = dy/ties where x = y, else 0 (equal
- *             values share, as torch.amax)
- *                                                                    tested: tests/test_tensor.c */
+ *   backward  sum: dx = dy; mean: dx = dy/count; max, min: dx = dy/ties where x = y, else 0 (equal
+ *             values share, as torch.amax); prod: dx = dy times the product of the other values
+ *                                             tested: tests/test_tensor.c, tests/test_math.c */
 
-typedef enum cvni_reduce_kind { CVNI_REDUCE_SUM, CVNI_REDUCE_MEAN, CVNI_REDUCE_MAX }
-cvni_reduce_kind;
+typedef enum cvni_reduce_kind {
+    CVNI_REDUCE_SUM,
+    CVNI_REDUCE_MEAN,
+    CVNI_REDUCE_MAX,
+    CVNI_REDUCE_MIN,
+    CVNI_REDUCE_PROD
+} cvni_reduce_kind;
 
 typedef struct cvni_reduce_desc {
     cvni_reduce_kind kind;
@@ -15411,8 +15933,10 @@ static cvn_result cvni_reduce_shape(cvn_net *net, cvni_layer *l)
         l->shape.dim[d->axes[i]] = 1;
     }
     for (int i = 1; !d->count && i < x.rank; i++) l->shape.dim[i] = 1;
-    if (d->kind == CVNI_REDUCE_MAX)     /* ties */
-        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+    if (d->kind >= CVNI_REDUCE_MAX)     /* ties; prod: zeros, product of what is not 0 */
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape),
+                                               (d->kind == CVNI_REDUCE_PROD ? 2 : 1) *
+                                                   sizeof(float));
     return CVN_OK;
 }
 
@@ -15425,7 +15949,7 @@ typedef struct cvni_reduce_job {
     float scale;                        /* 1, or 1/count for the mean */
     const float *x, *dy;
     float *y, *dx;
-    float *ties;
+    float *ties, *rest;
     int add;
 } cvni_reduce_job;
 
@@ -15447,29 +15971,38 @@ static cvni_reduce_job cvni_reduce_job_of(const cvn_net *net, const cvni_layer *
     j.y = l->y;
     j.dy = l->dy;
     j.ties = (float *)l->work_backward;
+    j.rest = j.ties ? j.ties + cvni_elements(l->shape) : NULL;
     return j;
 }
 
-static void cvni_reduce_max_line(int n, const float *x, float *y, ptrdiff_t step)
+/* Of max and min NaN wins. */
+static void cvni_reduce_line(cvni_reduce_kind kind, int n, const float *x, float *y,
+                             ptrdiff_t step)
 {
+    const float sign = kind == CVNI_REDUCE_MIN ? -1.0f : 1.0f;
+    if (kind == CVNI_REDUCE_PROD) {
+        for (int i = 0; i < n; i++) y[i * step] *= x[i];
+        return;
+    }
     for (int i = 0; i < n; i++)
-        if (x[i] > y[i * step] || x[i] != x[i]) y[i * step] = x[i];     /* NaN wins */
+        if (sign * x[i] > sign * y[i * step] || x[i] != x[i]) y[i * step] = x[i];
 }
 
 static void cvni_reduce_part(void *context, int begin, int end, int worker)
 {
     const cvni_reduce_job *j = (const cvni_reduce_job *)context;
+    static const float first[] = { 0, 0, -INFINITY, INFINITY, 1 };
     const ptrdiff_t size = j->m.sample[1];
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *x = j->x + t * j->m.sample[0];
         float *y = j->y + t * size;
-        for (ptrdiff_t i = 0; i < size; i++) y[i] = j->kind == CVNI_REDUCE_MAX ? -INFINITY : 0;
+        for (ptrdiff_t i = 0; i < size; i++) y[i] = first[j->kind];
         for (int line = 0; line < j->lines; line++) {
             ptrdiff_t at[2];
             cvni_binary_line(&j->m, line, at);
-            if (j->kind == CVNI_REDUCE_MAX)
-                cvni_reduce_max_line(j->n, x + at[0], y + at[1], j->step);
+            if (j->kind >= CVNI_REDUCE_MAX)
+                cvni_reduce_line(j->kind, j->n, x + at[0], y + at[1], j->step);
             else if (j->step) j->k->add(j->n, y + at[1], x + at[0], y + at[1]);
             else y[at[1]] += j->k->sum(j->n, x + at[0]);
         }
@@ -15499,8 +16032,25 @@ static void cvni_reduce_back_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* Two walks over a sample: how many values are the largest, then their shares. */
-static void cvni_reduce_max_back_part(void *context, int begin, int end, int worker)
+/* Of one value: whether it is the largest or least one, or 0 under a product. */
+static int cvni_reduce_counts(const cvni_reduce_job *j, float x, ptrdiff_t to)
+{
+    return j->kind == CVNI_REDUCE_MAX   ? x >= j->y[to]
+           : j->kind == CVNI_REDUCE_MIN ? x <= j->y[to]
+                                        : x == 0;
+}
+
+/* Once those are counted: dy/dx. */
+static float cvni_reduce_slope(const cvni_reduce_job *j, float x, ptrdiff_t to)
+{
+    const int counts = cvni_reduce_counts(j, x, to);
+    if (j->kind != CVNI_REDUCE_PROD) return counts ? 1 / j->ties[to] : 0;
+    if (counts) return j->ties[to] > 1 ? 0 : j->rest[to];
+    return j->ties[to] > 0 ? 0 : j->rest[to] / x;
+}
+
+/* Two walks over a sample: first what cvni_reduce_slope needs, then the gradients. */
+static void cvni_reduce_walks_part(void *context, int begin, int end, int worker)
 {
     const cvni_reduce_job *j = (const cvni_reduce_job *)context;
     (void)worker;
@@ -15509,20 +16059,20 @@ static void cvni_reduce_max_back_part(void *context, int begin, int end, int wor
         const ptrdiff_t at_y = t * j->m.sample[1];
         float *dx = j->dx + t * j->m.sample[0];
         cvni_zero(j->ties + at_y, (size_t)j->m.sample[1]);
-        for (int share = 0; share < 2; share++) {
+        if (j->kind == CVNI_REDUCE_PROD)
+            for (ptrdiff_t i = 0; i < j->m.sample[1]; i++) j->rest[at_y + i] = 1;
+        for (int walk = 0; walk < 2; walk++) {
             for (int line = 0; line < j->lines; line++) {
                 ptrdiff_t at[2];
                 cvni_binary_line(&j->m, line, at);
                 for (int i = 0; i < j->n; i++) {
                     const ptrdiff_t to = at_y + at[1] + i * j->step;
-                    const int largest = x[at[0] + i] >= j->y[to];
+                    const float v = x[at[0] + i];
                     float *own = dx + at[0] + i;
-                    if (!share) {
-                        j->ties[to] += largest ? 1.0f : 0.0f;
-                        continue;
-                    }
-                    if (!j->add) *own = 0;
-                    if (largest) *own += j->dy[to] / j->ties[to];
+                    if (walk)
+                        *own = (j->add ? *own : 0) + j->dy[to] * cvni_reduce_slope(j, v, to);
+                    else if (cvni_reduce_counts(j, v, to)) j->ties[to] += 1;
+                    else if (j->kind == CVNI_REDUCE_PROD) j->rest[to] *= v;
                 }
             }
         }
@@ -15543,7 +16093,7 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (j.dx)
         cvni_parallel_for(net, l->shape.dim[0], 2.0 * l->shape.dim[0] * (double)j.m.sample[0],
-                          j.kind == CVNI_REDUCE_MAX ? cvni_reduce_max_back_part
+                          j.kind >= CVNI_REDUCE_MAX ? cvni_reduce_walks_part
                                                     : cvni_reduce_back_part,
                           &j);
 }
@@ -15562,6 +16112,17 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             NULL,
                                             cvni_reduce_forward,
                                             CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_min = { "reduce_min",
+                                            "min",
+                                            "ReduceMin",
+                                            CVNI_USES_X | CVNI_USES_Y,
+                                            cvni_reduce_shape,
+                                            NULL,
+                                            cvni_reduce_forward,
+                                            CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_prod = { "reduce_prod",     "prod", "ReduceProd", CVNI_USES_X,
+                                             cvni_reduce_shape, NULL,   cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -15587,6 +16148,263 @@ cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count)
 cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count)
 {
     return cvni_add_reduce(net, &cvni_op_reduce_max, CVNI_REDUCE_MAX, x, axes, count);
+}
+cvn_node cvn_reduce_min(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_min, CVNI_REDUCE_MIN, x, axes, count);
+}
+cvn_node cvn_reduce_prod(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_prod, CVNI_REDUCE_PROD, x, axes, count);
+}
+
+/* ================================================================================================
+ * >>topk   the largest or least values along an axis, where they are; running sums
+ * ==============================================================================================
+ *   Tasks are rows: the numbers along the axis, `inner` apart.
+ *   backward  topk: dx = dy at the places that were taken, which are searched for again, else 0
+ *             cumsum: dx = sums of dy in the other direction
+ *                                                                      tested: tests/test_math.c */
+
+typedef enum cvni_topk_result { CVNI_TOPK_VALUES, CVNI_TOPK_INDICES, CVNI_TOPK_HARDMAX }
+cvni_topk_result;
+
+typedef struct cvni_topk_desc {
+    cvni_topk_result result;
+    int k, axis;
+    int least;                          /* the least ones */
+    int last;                           /* of equals the last one comes first */
+} cvni_topk_desc;
+
+static cvn_result cvni_row_axis_check(cvn_net *net, const cvni_layer *l, int axis)
+{
+    const int rank = cvni_in(net, l, 0)->shape.rank;
+    if (axis >= 1 && axis < rank) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d",
+                           axis, rank, rank - 1);
+}
+
+static cvn_result cvni_topk_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_result axis = cvni_row_axis_check(net, l, d->axis);
+    if (axis != CVN_OK) return axis;
+    if (d->k < 1 || d->k > x.dim[d->axis])
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d values of axis %d, which has %d",
+                               d->k, d->axis, x.dim[d->axis]);
+    if (d->result == CVNI_TOPK_INDICES && x.dim[d->axis] > 1 << 24)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "axis %d has %d elements; indices are floats and exact to 2^24",
+                               d->axis, x.dim[d->axis]);
+    l->shape = x;
+    if (d->result != CVNI_TOPK_HARDMAX) l->shape.dim[d->axis] = d->k;
+    l->scratch_bytes = cvni_mul_size((size_t)x.dim[d->axis], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_topk_job {
+    cvn_net *net;
+    const cvni_topk_desc *d;
+    const float *x, *from;              /* from: dy, or what is summed */
+    float *to;                          /* y, dx */
+    int outer, length, inner;
+    int add;
+    int exclusive, down;                /* cumsum; down: from the end */
+} cvni_topk_job;
+
+/* Whether element i of the row comes before element k. */
+static int cvni_topk_before(const cvni_topk_job *j, const float *x, int i, int k)
+{
+    const float a = x[(ptrdiff_t)i * j->inner];
+    const float b = x[(ptrdiff_t)k * j->inner];
+    if (j->d->least ? a < b : a > b) return 1;
+    if (j->d->least ? a > b : a < b) return 0;
+    if ((a != a) != (b != b)) return a != a;
+    return j->d->last ? i > k : i < k;
+}
+
+/* Puts heap[at] where it belongs below; each element comes before its two children. */
+static void cvni_topk_sift(const cvni_topk_job *j, const float *x, int *heap, int count, int at)
+{
+    const int own = heap[at];
+    for (int child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && cvni_topk_before(j, x, heap[child + 1], heap[child])) child++;
+        if (cvni_topk_before(j, x, own, heap[child])) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = own;
+}
+
+/* The first k elements of a row, in order: first[length - 1], first[length - 2], ... - a heap, the
+ * first one of which is taken away k times. */
+static void cvni_topk_row(const cvni_topk_job *j, const float *x, int *first)
+{
+    const int k = j->d->k;
+    if (k == 1) {
+        int best = 0;
+        for (int i = 1; i < j->length; i++) if (cvni_topk_before(j, x, i, best)) best = i;
+        first[j->length - 1] = best;
+        return;
+    }
+    for (int i = 0; i < j->length; i++) first[i] = i;
+    for (int i = j->length / 2 - 1; i >= 0; i--) cvni_topk_sift(j, x, first, j->length, i);
+    for (int count = j->length; count > j->length - k; count--) {
+        const int best = first[0];
+        first[0] = first[count - 1];
+        first[count - 1] = best;
+        cvni_topk_sift(j, x, first, count - 1, 0);
+    }
+}
+
+static void cvni_topk_part(void *context, int begin, int end, int worker)
+{
+    const cvni_topk_job *j = (const cvni_topk_job *)context;
+    const cvni_topk_desc *d = j->d;
+    const ptrdiff_t long_row = (ptrdiff_t)j->length * j->inner;
+    const ptrdiff_t short_row = (ptrdiff_t)d->k * j->inner;
+    int *first = (int *)cvni_scratch(j->net, worker);
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t outer = t / j->inner, inner = t % j->inner;
+        const float *x = j->x + outer * long_row + inner;
+        const int whole = j->from || d->result == CVNI_TOPK_HARDMAX;
+        float *to = j->to + outer * (whole ? long_row : short_row) + inner;
+        cvni_topk_row(j, x, first);
+        for (int i = 0; whole && !j->add && i < j->length; i++) to[(ptrdiff_t)i * j->inner] = 0;
+        for (int i = 0; i < d->k; i++) {
+            const int at = first[j->length - 1 - i];
+            const ptrdiff_t own = (ptrdiff_t)i * j->inner, taken = (ptrdiff_t)at * j->inner;
+            if (j->from) to[taken] += j->from[outer * short_row + inner + own];
+            else if (whole) to[taken] = 1;
+            else to[own] = d->result == CVNI_TOPK_INDICES ? (float)at : x[taken];
+        }
+    }
+}
+
+static void cvni_topk_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_topk_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.d = (const cvni_topk_desc *)l->desc;
+    j.x = x->y;
+    j.from = backward ? l->dy : NULL;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    cvni_split_axis(x->shape, j.d->axis, &j.outer, &j.length, &j.inner);
+    if (j.to)
+        cvni_parallel_for(net, j.outer * j.inner, 10.0 * (double)cvni_elements(x->shape),
+                          cvni_topk_part, &j);
+}
+
+static cvn_result cvni_topk_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_topk_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_topk_backward(cvn_net *net, cvni_layer *l) { cvni_topk_run(net, l, 1); }
+
+static const cvni_op cvni_topk_ops[] = {            /* by cvni_topk_result */
+    { "topk", "topk", "TopK", CVNI_USES_X, cvni_topk_shape, NULL, cvni_topk_forward,
+      CVNI_TRAIN(cvni_topk_backward) },
+    { "indices", "indices", "TopK", 0, cvni_topk_shape, NULL, cvni_topk_forward, NULL },
+    { "hardmax", "hardmax", "Hardmax", 0, cvni_topk_shape, NULL, cvni_topk_forward, NULL }
+};
+
+static cvn_node cvni_add_topk(cvn_net *net, cvn_node x, cvni_topk_result result, int k, int axis,
+                              int least, int last)
+{
+    cvni_topk_desc d;
+    d.result = result;
+    d.k = k;
+    d.axis = axis;
+    d.least = least;
+    d.last = last;
+    return cvni_add_layer(net, &cvni_topk_ops[result], &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_argmax(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_INDICES, 1, axis, 0, 0);
+}
+cvn_node cvn_argmin(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_INDICES, 1, axis, 1, 0);
+}
+cvn_node cvn_hardmax(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_HARDMAX, 1, axis, 0, 0);
+}
+cvn_node cvn_topk(cvn_net *net, cvn_node x, int k, int axis, int largest, cvn_node *indices)
+{
+    if (indices) *indices = cvni_add_topk(net, x, CVNI_TOPK_INDICES, k, axis, !largest, 0);
+    return cvni_add_topk(net, x, CVNI_TOPK_VALUES, k, axis, !largest, 0);
+}
+
+typedef struct cvni_cumsum_desc { int axis, exclusive, reverse; } cvni_cumsum_desc;
+
+static cvn_result cvni_cumsum_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    return cvni_row_axis_check(net, l, ((const cvni_cumsum_desc *)l->desc)->axis);
+}
+
+/* `to` may be `from`. */
+static void cvni_cumsum_part(void *context, int begin, int end, int worker)
+{
+    const cvni_topk_job *j = (const cvni_topk_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t row = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
+        double sum = 0;
+        for (int i = 0; i < j->length; i++) {
+            const ptrdiff_t at = row + (ptrdiff_t)(j->down ? j->length - 1 - i : i) * j->inner;
+            const double v = (double)j->from[at];
+            const float s = (float)(j->exclusive ? sum : sum + v);
+            sum += v;
+            j->to[at] = j->add ? j->to[at] + s : s;
+        }
+    }
+}
+
+static void cvni_cumsum_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_topk_job j;
+    memset(&j, 0, sizeof j);
+    j.from = backward ? l->dy : x->y;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    j.exclusive = d->exclusive;
+    j.down = !d->reverse != !backward;
+    cvni_split_axis(x->shape, d->axis, &j.outer, &j.length, &j.inner);
+    if (j.to)
+        cvni_parallel_for(net, j.outer * j.inner, 4.0 * (double)cvni_elements(x->shape),
+                          cvni_cumsum_part, &j);
+}
+
+static cvn_result cvni_cumsum_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_cumsum_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_cumsum_backward(cvn_net *net, cvni_layer *l) { cvni_cumsum_run(net, l, 1); }
+
+static const cvni_op cvni_op_cumsum = { "cumsum",            "cumsum", "CumSum",
+                                        CVNI_UNARY_NONE,     cvni_cumsum_shape,
+                                        NULL,                cvni_cumsum_forward,
+                                        CVNI_TRAIN(cvni_cumsum_backward) };
+
+cvn_node cvn_cumsum(cvn_net *net, cvn_node x, int axis, int exclusive, int reverse)
+{
+    cvni_cumsum_desc d;
+    d.axis = axis;
+    d.exclusive = exclusive;
+    d.reverse = reverse;
+    return cvni_add_layer(net, &cvni_op_cumsum, &x, 1, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -28825,25 +29643,648 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 
 
 /* ================================================================================================
- * >>onnx-math   elementwise operators, reductions, casts, quantisation
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
  * ==============================================================================================
+ *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
+ *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
  *                                        tested: tests/test_math.c, tests/onnx_conformance.c */
 
-static void cvni_onnx_relu(cvni_onnx *g, const cvni_onnx_node *n)
+/* Integer types whose range is exact in a float: low to low + size - 1. */
+static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
+    { CVN_ONNX_UINT8, 0, 256 }, { CVN_ONNX_INT8, -128, 256 },
+    { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
+};
+
+static int cvni_onnx_range(int type, float *low, float *size)
 {
-    cvni_onnx_put(g, n, 0, cvn_relu(g->net, cvni_onnx_get(g, n, 0)));
+    for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
+        if (cvni_onnx_ranges[i].type == type) {
+            *low = cvni_onnx_ranges[i].low;
+            *size = cvni_onnx_ranges[i].size;
+            return 1;
+        }
+    return 0;
 }
 
-static void cvni_onnx_add(cvni_onnx *g, const cvni_onnx_node *n)
+static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int rank = a && b ? cvni_max(a->rank, b->rank) : 0;
+    float low, size;
+    return cvni_onnx_range(type, &low, &size)
+               ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
+               : x;
+}
+
+static int cvni_onnx_type_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->type : 0;
+}
+
+static int cvni_onnx_rank_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->rank : 0;
+}
+
+/* Axes of what the inputs broadcast to. */
+static int cvni_onnx_most_axes(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    int rank = 0;
+    for (int i = 0; i < n->inputs; i++) rank = cvni_max(rank, cvni_onnx_rank_of(g, n, i));
+    return rank;
+}
+
+/* Whether input i is a known number that adds no axes to a tensor of `rank`. */
+static int cvni_onnx_scalar(const cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, float *s)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    if (!v || !v->constant || v->count != 1 || v->rank > rank) return 0;
+    *s = (float)cvni_onnx_element(v, 0);
+    return 1;
+}
+
+static cvn_node cvni_onnx_clip_to(cvni_onnx *g, cvn_node x, float low, float high)
+{
+    if (low == 0 && high == 6) return cvn_relu6(g->net, x);
+    if (low == 0 && high >= FLT_MAX) return cvn_relu(g->net, x);
+    return cvn_clip(g->net, x, low < high ? low : high, high);
+}
+
+/* ---- functions and operations, element by element ---- */
+
+typedef cvn_node (*cvni_onnx_function)(cvn_net *net, cvn_node x);
+typedef cvn_node (*cvni_onnx_operation)(cvn_net *net, cvn_node a, cvn_node b);
+
+typedef enum cvni_onnx_result { CVNI_ONNX_SAME, CVNI_ONNX_WRAPS, CVNI_ONNX_TRUTH }
+cvni_onnx_result;
+
+typedef struct cvni_onnx_element_row {      /* one row an operator without attributes */
+    const char *type;
+    cvni_onnx_function function;            /* of one input; or */
+    cvni_onnx_operation operation;          /* of two, or any number */
+    cvni_onnx_result result;                /* its type, beside that of input 0 */
+} cvni_onnx_element_row;
+
+static const cvni_onnx_element_row cvni_onnx_element_rows[] = {
+    { "Abs", cvn_abs, NULL, CVNI_ONNX_SAME },
+    { "Acos", cvn_acos, NULL, CVNI_ONNX_SAME },
+    { "Acosh", cvn_acosh, NULL, CVNI_ONNX_SAME },
+    { "Add", NULL, cvn_add, CVNI_ONNX_WRAPS },
+    { "And", NULL, cvn_and, CVNI_ONNX_TRUTH },
+    { "Asin", cvn_asin, NULL, CVNI_ONNX_SAME },
+    { "Asinh", cvn_asinh, NULL, CVNI_ONNX_SAME },
+    { "Atan", cvn_atan, NULL, CVNI_ONNX_SAME },
+    { "Atanh", cvn_atanh, NULL, CVNI_ONNX_SAME },
+    { "Ceil", cvn_ceil, NULL, CVNI_ONNX_SAME },
+    { "Cos", cvn_cos, NULL, CVNI_ONNX_SAME },
+    { "Cosh", cvn_cosh, NULL, CVNI_ONNX_SAME },
+    { "Div", NULL, cvn_div, CVNI_ONNX_SAME },
+    { "Equal", NULL, cvn_equal, CVNI_ONNX_TRUTH },
+    { "Erf", cvn_erf, NULL, CVNI_ONNX_SAME },
+    { "Exp", cvn_exp, NULL, CVNI_ONNX_SAME },
+    { "Floor", cvn_floor, NULL, CVNI_ONNX_SAME },
+    { "Greater", NULL, cvn_greater, CVNI_ONNX_TRUTH },
+    { "GreaterOrEqual", NULL, cvn_greater_equal, CVNI_ONNX_TRUTH },
+    { "HardSwish", cvn_hardswish, NULL, CVNI_ONNX_SAME },
+    { "IsNaN", cvn_is_nan, NULL, CVNI_ONNX_TRUTH },
+    { "Less", NULL, cvn_less, CVNI_ONNX_TRUTH },
+    { "LessOrEqual", NULL, cvn_less_equal, CVNI_ONNX_TRUTH },
+    { "Log", cvn_log, NULL, CVNI_ONNX_SAME },
+    { "Max", NULL, cvn_maximum, CVNI_ONNX_SAME },
+    { "Mean", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Min", NULL, cvn_minimum, CVNI_ONNX_SAME },
+    { "Mish", cvn_mish, NULL, CVNI_ONNX_SAME },
+    { "Mul", NULL, cvn_mul, CVNI_ONNX_WRAPS },
+    { "Neg", cvn_neg, NULL, CVNI_ONNX_WRAPS },
+    { "Not", cvn_not, NULL, CVNI_ONNX_TRUTH },
+    { "Or", NULL, cvn_or, CVNI_ONNX_TRUTH },
+    { "Pow", NULL, cvn_power, CVNI_ONNX_WRAPS },
+    { "Reciprocal", cvn_reciprocal, NULL, CVNI_ONNX_SAME },
+    { "Relu", cvn_relu, NULL, CVNI_ONNX_SAME },
+    { "Round", cvn_round, NULL, CVNI_ONNX_SAME },
+    { "Sigmoid", cvn_sigmoid, NULL, CVNI_ONNX_SAME },
+    { "Sign", cvn_sign, NULL, CVNI_ONNX_SAME },
+    { "Sin", cvn_sin, NULL, CVNI_ONNX_SAME },
+    { "Sinh", cvn_sinh, NULL, CVNI_ONNX_SAME },
+    { "Softsign", cvn_softsign, NULL, CVNI_ONNX_SAME },
+    { "Sqrt", cvn_sqrt, NULL, CVNI_ONNX_SAME },
+    { "Sub", NULL, cvn_sub, CVNI_ONNX_WRAPS },
+    { "Sum", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Tan", cvn_tan, NULL, CVNI_ONNX_SAME },
+    { "Tanh", cvn_tanh, NULL, CVNI_ONNX_SAME },
+    { "Xor", NULL, cvn_xor, CVNI_ONNX_TRUTH }
+};
+
+static const cvni_onnx_element_row *cvni_onnx_element_row_of(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_element_rows / sizeof *cvni_onnx_element_rows; i++)
+        if (!strcmp(cvni_onnx_element_rows[i].type, type)) return &cvni_onnx_element_rows[i];
+    return NULL;
+}
+
+/* x and a number, s first or second; node 0 where there is no shorter way than a tensor of it. */
+static cvn_node cvni_onnx_with_scalar(cvni_onnx *g, cvni_onnx_operation o, cvn_node x, float s,
+                                      int first)
+{
+    const cvn_node none = { 0 };
+    if (s != s) return none;
+    if (o == cvn_add) return cvn_scale(g->net, x, 1, s);
+    if (o == cvn_mul) return cvn_scale(g->net, x, s, 0);
+    if (o == cvn_sub) return first ? cvn_scale(g->net, x, -1, s) : cvn_scale(g->net, x, 1, -s);
+    if (o == cvn_maximum) return cvni_onnx_clip_to(g, x, s, INFINITY);
+    if (o == cvn_minimum) return cvni_onnx_clip_to(g, x, -INFINITY, s);
+    if (o == cvn_div && first && s == 1) return cvn_reciprocal(g->net, x);
+    if (o == cvn_div && !first && fabsf(s) >= FLT_MIN && fabsf(s) <= 1 / FLT_MIN)
+        return cvn_scale(g->net, x, 1 / s, 0);
+    if (o == cvn_power && !first)
+        return s == 2      ? cvn_square(g->net, x)
+               : s == 0.5f ? cvn_sqrt(g->net, x)
+                           : cvn_pow(g->net, x, s);
+    return none;
+}
+
+/* Input 0, with each next one in turn. Quotients and powers of integers are no scaled floats. */
+static cvn_node cvni_onnx_operate(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_operation o)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const int scalars = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)) ||
+                        (o != cvn_div && o != cvn_power);
+    cvn_node y = { 0 };
+    float s;
+    if (scalars && n->inputs == 2 && cvni_onnx_scalar(g, n, 0, cvni_onnx_rank_of(g, n, 1), &s))
+        y = cvni_onnx_with_scalar(g, o, cvni_onnx_operand(g, n, 1, rank), s, 1);
+    if (y.id || g->net->failed) return y;
+    y = cvni_onnx_operand(g, n, 0, rank);
+    for (int i = 1; i < n->inputs && !g->failed; i++) {
+        cvn_node next = { 0 };
+        if (scalars && cvni_onnx_scalar(g, n, i, rank, &s))
+            next = cvni_onnx_with_scalar(g, o, y, s, 0);
+        y = next.id || g->net->failed ? next : o(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    }
+    return y;
+}
+
+static void cvni_onnx_element_by_element(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_element_row *row = cvni_onnx_element_row_of(n->type);
+    const int type = cvni_onnx_type_of(g, n, 0);
+    const int whole = !cvni_onnx_is_float(type);
+    cvn_node y = row->function ? row->function(g->net, cvni_onnx_get(g, n, 0))
+                               : cvni_onnx_operate(g, n, row->operation);
+    if (!strcmp(row->type, "Mean")) y = cvn_scale(g->net, y, 1 / (float)n->inputs, 0);
+    if (whole && row->operation == cvn_div) y = cvn_trunc(g->net, y);
+    if (whole && row->operation == cvn_power)
+        y = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 1)) ? cvn_trunc(g->net, y)
+                                                           : cvn_round(g->net, y);
+    if (row->result == CVNI_ONNX_WRAPS) y = cvni_onnx_wrap(g, y, type);
+    cvni_onnx_put(g, n, 0, y);
+    if (row->result == CVNI_ONNX_TRUTH) cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+static const cvni_onnx_op cvni_onnx_element_op = { "", cvni_onnx_element_by_element };
+
+static void cvni_onnx_mod(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0,
+                  cvni_onnx_operate(g, n, cvni_onnx_int(n, "fmod", 0) ? cvn_fmod : cvn_remainder));
+}
+
+static void cvni_onnx_where(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const cvn_node condition = cvni_onnx_operand(g, n, 0, rank);
+    const cvn_node a = cvni_onnx_operand(g, n, 1, rank);
+    cvni_onnx_put(g, n, 0, cvn_where(g->net, condition, a, cvni_onnx_operand(g, n, 2, rank)));
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+static void cvni_onnx_is_inf(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvni_add_function(g->net, CVNI_IS_INF, cvni_onnx_get(g, n, 0),
+                                             (float)(cvni_onnx_int(n, "detect_positive", 1) != 0),
+                                             (float)(cvni_onnx_int(n, "detect_negative", 1) != 0)));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+/* ---- activations ---- */
+
+/* Bounds are attributes before opset 11, then inputs; one that is computed is an operand. */
+static void cvni_onnx_clip(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    float bound[2] = { -INFINITY, INFINITY };
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    bound[0] = cvni_onnx_float(n, "min", bound[0]);
+    bound[1] = cvni_onnx_float(n, "max", bound[1]);
+    for (int i = 1; i < 3; i++)
+        if (cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, rank, &bound[i - 1]))
+            y = (i == 1 ? cvn_maximum : cvn_minimum)(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    if (bound[0] > -INFINITY || bound[1] < INFINITY)
+        y = cvni_onnx_clip_to(g, y, bound[0], bound[1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static cvn_node cvni_onnx_selu(cvn_net *net, cvn_node x, float alpha, float gamma)
+{
+    if (fabsf(alpha - CVNI_SELU_ALPHA) < 1e-5f && fabsf(gamma - CVNI_SELU_SCALE) < 1e-5f)
+        return cvn_selu(net, x);
+    return cvn_scale(net, cvn_elu(net, x, alpha), gamma, 0);
+}
+
+static cvn_node cvni_onnx_hardsigmoid(cvn_net *net, cvn_node x, float alpha, float beta)
+{
+    if (fabsf(alpha - 1.0f / 6) < 1e-6f && beta == 0.5f) return cvn_hardsigmoid(net, x);
+    return cvn_clip(net, cvn_scale(net, x, alpha, beta), 0, 1);
+}
+
+static cvn_node cvni_onnx_swish(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    if (alpha == 1) return cvn_silu(net, x);
+    return cvn_mul(net, x, cvn_sigmoid(net, cvn_scale(net, x, alpha, 0)));
+}
+
+static cvn_node cvni_onnx_elu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_elu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_celu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_celu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_leaky_relu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_leaky_relu(net, x, alpha);
+}
+
+typedef struct cvni_onnx_activation_row {   /* y of x and two attributes */
+    const char *type;
+    cvn_node (*add)(cvn_net *net, cvn_node x, float p, float q);
+    const char *p;
+    float p_default;
+    const char *q;
+    float q_default;
+} cvni_onnx_activation_row;
+
+static const cvni_onnx_activation_row cvni_onnx_activation_rows[] = {
+    { "Celu", cvni_onnx_celu, "alpha", 1, "", 0 },
+    { "Elu", cvni_onnx_elu, "alpha", 1, "", 0 },
+    { "HardSigmoid", cvni_onnx_hardsigmoid, "alpha", 0.2f, "beta", 0.5f },
+    { "LeakyRelu", cvni_onnx_leaky_relu, "alpha", 0.01f, "", 0 },
+    { "Selu", cvni_onnx_selu, "alpha", CVNI_SELU_ALPHA, "gamma", CVNI_SELU_SCALE },
+    { "Shrink", cvn_shrink, "lambd", 0.5f, "bias", 0 },
+    { "Softplus", cvn_softplus, "", 1, "", 20 },
+    { "Swish", cvni_onnx_swish, "alpha", 1, "", 0 },
+    { "ThresholdedRelu", cvn_threshold, "alpha", 1, "", 0 }
+};
+
+static void cvni_onnx_activation(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_activation_row *row = cvni_onnx_activation_rows;
+    while (strcmp(row->type, n->type)) row++;
+    cvni_onnx_put(g, n, 0, row->add(g->net, cvni_onnx_get(g, n, 0),
+                                    cvni_onnx_float(n, row->p, row->p_default),
+                                    cvni_onnx_float(n, row->q, row->q_default)));
+}
+
+static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvni_onnx_text_is(n, "approximate", "tanh") ? cvn_gelu_tanh(g->net, x)
+                                                                      : cvn_gelu(g->net, x));
+}
+
+/* A slope for each channel is a layer with parameters; any other one is an operand. */
+static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
+    const int rank = cvni_onnx_most_axes(g, n);
     const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    cvni_onnx_put(g, n, 0, cvn_add(g->net, x, cvni_onnx_operand(g, n, 1, rank)));
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    const int channels = s.rank > 1 ? s.dim[1] : 1;
+    cvn_node y;
+    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
+        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
+                                                              channels))) {
+        y = cvn_prelu(g->net, x, channels);
+        cvni_onnx_bind(g, y, 0, n, 1);
+    } else {
+        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+    }
+    cvni_onnx_put(g, n, 0, y);
 }
 
-static const cvni_onnx_op cvni_onnx_math[] = { { "Add", cvni_onnx_add },
-                                               { "Relu", cvni_onnx_relu } };
+/* Softmax, LogSoftmax, Hardmax. Before opset 13 all axes from `axis` on are one. */
+static void cvni_onnx_softmax(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int flat = g->opset < 13;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, y);
+    int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", flat ? 1 : -1), s.rank - g->lead);
+    int dim[3] = { 1, 1, 1 };
+    if (g->failed) return;
+    for (int i = 1; i < s.rank; i++) dim[i < axis ? 1 : 2] *= s.dim[i];
+    if (flat && axis < s.rank - 1) y = cvni_onnx_view(g, y, 3, dim);
+    if (flat && axis < s.rank - 1) axis = 2;
+    y = n->type[0] == 'S'   ? cvn_softmax_axis(g->net, y, axis)
+        : n->type[0] == 'L' ? cvn_log_softmax_axis(g->net, y, axis)
+                            : cvn_hardmax(g->net, y, axis);
+    if (flat) y = cvni_onnx_view(g, y, s.rank, s.dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- reductions, order, running sums ---- */
+
+/* The engine's axes to reduce, of an attribute or input 1: how many; 0: none are named. */
+static int cvni_onnx_reduced_axes(cvni_onnx *g, const cvni_onnx_node *n, int rank, int *axes)
+{
+    int64_t named[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", named, CVN_MAX_RANK);
+    if (count < 0 && cvni_onnx_in(g, n, 1))
+        count = cvni_onnx_known_ints(g, n, 1, named, CVN_MAX_RANK);
+    if (count > rank) cvni_onnx_refuse(g, n, "%d axes of the %d that there are", count, rank);
+    for (int i = 0; i < count && !g->failed; i++) axes[i] = cvni_onnx_axis(g, n, named[i], rank);
+    return g->failed ? 0 : cvni_max(count, 0);
+}
+
+/* Without the axes in the set, which have one element. */
+static cvn_node cvni_onnx_drop_axes(cvni_onnx *g, cvn_node x, const int *axes, int count)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int dim[CVN_MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < s.rank; i++) {
+        int dropped = 0;
+        for (int k = 0; k < count; k++) dropped |= axes[k] == i;
+        if (!dropped) dim[rank++] = s.dim[i];
+    }
+    return cvni_onnx_view(g, x, rank, dim);
+}
+
+/* log(sum(exp(x))) with the largest value m taken out: m + log(sum(exp(x - m))); where all are -Inf
+ * or one is Inf a finite m. */
+static cvn_node cvni_onnx_log_sum_exp(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    cvn_node m = cvn_clip(net, cvn_reduce_max(net, x, axes, count), -FLT_MAX, FLT_MAX);
+    cvn_node sum;
+    m = cvn_stop_gradient(net, m);
+    sum = cvn_reduce_sum(net, cvn_exp(net, cvn_sub(net, x, m)), axes, count);
+    return cvn_add(net, cvn_log(net, sum), m);
+}
+
+typedef struct cvni_onnx_reduce_row {
+    const char *type;
+    cvni_onnx_function before;
+    cvn_node (*reduce)(cvn_net *net, cvn_node x, const int *axes, int count);
+    cvni_onnx_function behind;
+} cvni_onnx_reduce_row;
+
+static const cvni_onnx_reduce_row cvni_onnx_reduce_rows[] = {
+    { "ReduceL1", cvn_abs, cvn_reduce_sum, NULL },
+    { "ReduceL2", cvn_square, cvn_reduce_sum, cvn_sqrt },
+    { "ReduceLogSum", NULL, cvn_reduce_sum, cvn_log },
+    { "ReduceLogSumExp", NULL, cvni_onnx_log_sum_exp, NULL },
+    { "ReduceMax", NULL, cvn_reduce_max, NULL },
+    { "ReduceMean", NULL, cvn_reduce_mean, NULL },
+    { "ReduceMin", NULL, cvn_reduce_min, NULL },
+    { "ReduceProd", NULL, cvn_reduce_prod, NULL },
+    { "ReduceSum", NULL, cvn_reduce_sum, NULL },
+    { "ReduceSumSquare", cvn_square, cvn_reduce_sum, NULL }
+};
+
+static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_reduce_row *row = cvni_onnx_reduce_rows;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_reduced_axes(g, n, rank, axes);
+    while (strcmp(row->type, n->type)) row++;
+    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
+        cvni_onnx_put(g, n, 0, y);
+        return;
+    }
+    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (g->failed) return;
+    if (row->before) y = row->before(g->net, y);
+    if (count) y = row->reduce(g->net, y, axes, count);
+    if (row->behind) y = row->behind(g->net, y);
+    if (row->reduce == cvn_reduce_mean && !cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)))
+        y = cvn_trunc(g->net, y);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, axes, count);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_arg(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0),
+                                    cvni_onnx_rank_of(g, n, 0));
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    if (g->failed) return;
+    y = cvni_add_topk(g->net, y, CVNI_TOPK_INDICES, 1, axis, !strcmp(n->type, "ArgMin"),
+                      cvni_onnx_int(n, "select_last_index", 0) != 0);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, &axis, 1);
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_topk(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1),
+                                    cvni_onnx_rank_of(g, n, 0));
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int least = cvni_onnx_int(n, "largest", 1) == 0;
+    int64_t k = cvni_onnx_int(n, "k", 0);
+    if (n->inputs > 1 && cvni_onnx_known_ints(g, n, 1, &k, 1) < 1) k = 0;
+    if (g->failed) return;
+    if (k < 1 || k > INT_MAX) {
+        cvni_onnx_refuse(g, n, "k is %ld", (long)k);
+        return;
+    }
+    if (cvni_onnx_output(g, n, 0))
+        cvni_onnx_put(g, n, 0, cvni_add_topk(g->net, x, CVNI_TOPK_VALUES, (int)k, axis, least, 0));
+    if (!cvni_onnx_output(g, n, 1)) return;
+    cvni_onnx_put(g, n, 1, cvni_add_topk(g->net, x, CVNI_TOPK_INDICES, (int)k, axis, least, 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_cumsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    int64_t named = 0;
+    int axis = 0;
+    if (cvni_onnx_known_ints(g, n, 1, &named, 1) == 1)
+        axis = cvni_onnx_axis(g, n, named, cvni_onnx_rank_of(g, n, 0));
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, cvn_cumsum(g->net, x, axis, cvni_onnx_int(n, "exclusive", 0) != 0,
+                                      cvni_onnx_int(n, "reverse", 0) != 0));
+}
+
+/* ---- types ---- */
+
+/* Cast and CastLike: floats are cut to integers, integers wrap; float16 and bfloat16 round. */
+static void cvni_onnx_cast(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int from = cvni_onnx_type_of(g, n, 0);
+    const int64_t to = n->type[4] ? cvni_onnx_type_of(g, n, 1) : cvni_onnx_int(n, "to", 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvni_onnx_kind *kind = to > 0 && to < 64 ? cvni_onnx_kind_of((int)to) : NULL;
+    if (!kind) {
+        cvni_onnx_refuse(g, n, "to element type %ld", (long)to);
+        return;
+    }
+    if (kind->type == CVN_ONNX_BOOL) {
+        if (from != CVN_ONNX_BOOL) y = cvn_not(g->net, cvn_not(g->net, y));
+    } else if (kind->type == CVN_ONNX_FLOAT16 || kind->type == CVN_ONNX_BFLOAT16) {
+        const int half = kind->type == CVN_ONNX_FLOAT16;
+        if (from != kind->type)
+            y = cvni_add_function(g->net, CVNI_ROUNDED, y, half ? 11 : 8, half ? -13 : -125);
+    } else if (!cvni_onnx_is_float(kind->type) && from != kind->type && from != CVN_ONNX_BOOL) {
+        if (cvni_onnx_is_float(from)) y = cvn_trunc(g->net, y);
+        y = cvni_onnx_wrap(g, y, kind->type);
+    }
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, kind->type);
+}
+
+/* ---- quantisation ---- */
+
+/* Input i, one number or one for each position along an axis of the engine, so that it broadcasts
+ * to x. */
+static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    int axis;
+    if (g->failed || !v) return none;
+    if (v->count == 1) return cvni_onnx_operand(g, n, i, s.rank - g->lead);
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), s.rank - g->lead);
+    if (!g->failed && (v->rank != 1 || v->dim[0] != s.dim[axis] || s.rank > CVN_MAX_RANK))
+        cvni_onnx_refuse(g, n, "input %d is neither one number nor one for each position of an "
+                         "axis", i + 1);
+    if (!g->failed && !g->lead && !v->constant)
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but is computed", i + 1);
+    if (g->failed) return none;
+    dim[axis] = v->dim[0];
+    if (!v->constant) return cvni_onnx_view(g, v->node, s.rank, dim);
+    return cvni_onnx_constant_node(g, v, s.rank - 1, dim + 1, 0);
+}
+
+static void cvni_onnx_no_blocks(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    if (cvni_onnx_int(n, "block_size", 0)) cvni_onnx_refuse(g, n, "scales of blocks");
+}
+
+/* round(x/scale) + zero point, within the range of the type. */
+static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int type = cvni_onnx_in(g, n, 2) ? cvni_onnx_type_of(g, n, 2)
+                                           : (int)cvni_onnx_int(n, "output_dtype", 0);
+    float scale, zero = 0, low = 0, size = 1;
+    cvn_node y;
+    cvni_onnx_no_blocks(g, n);
+    if (!cvni_onnx_range(type ? type : CVN_ONNX_UINT8, &low, &size))
+        cvni_onnx_refuse(g, n, "to element type %d", type);
+    if (g->failed) return;
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale)
+            ? cvni_add_function(g->net, CVNI_QUANTIZED, x, scale, 0)
+            : cvni_add_operation(g->net, CVNI_QUANTIZE, x, cvni_onnx_along(g, n, 1, x));
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_add(g->net, y, cvni_onnx_along(g, n, 2, x));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, low, low + size - 1));
+    cvni_onnx_type(g, n, 0, type ? type : CVN_ONNX_UINT8);
+}
+
+static void cvni_onnx_dequantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    float scale, zero = 0;
+    cvni_onnx_no_blocks(g, n);
+    if (g->failed) return;
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_sub(g->net, y, cvni_onnx_along(g, n, 2, y));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, -zero);
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale) ? cvn_scale(g->net, y, scale, 0)
+                                                : cvn_mul(g->net, y, cvni_onnx_along(g, n, 1, y));
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+/* scale = (max(x, 0) - min(x, 0))/255 over the whole tensor, zero point = round(-min/scale). */
+static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node low, high, scale, zero, y;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < rank; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    low = rank ? cvn_reduce_min(g->net, x, axes, rank) : x;
+    high = rank ? cvn_reduce_max(g->net, x, axes, rank) : x;
+    low = cvn_clip(g->net, low, -INFINITY, 0);
+    high = cvn_clip(g->net, high, 0, INFINITY);
+    scale = cvn_scale(g->net, cvn_sub(g->net, high, low), 1 / 255.0f, 0);
+    scale = cvn_clip(g->net, scale, FLT_MIN, INFINITY);         /* of zeros alone */
+    zero = cvni_add_operation(g->net, CVNI_QUANTIZE, cvn_neg(g->net, low), scale);
+    zero = cvn_clip(g->net, zero, 0, 255);
+    y = cvn_add(g->net, cvni_add_operation(g->net, CVNI_QUANTIZE, x, scale), zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, 0, 255));
+    cvni_onnx_put(g, n, 1, cvni_onnx_drop_axes(g, scale, axes, rank));
+    cvni_onnx_put(g, n, 2, cvni_onnx_drop_axes(g, zero, axes, rank));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_UINT8);
+    cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
+}
+
+static const cvni_onnx_op cvni_onnx_math[] = {
+    { "ArgMax", cvni_onnx_arg },
+    { "ArgMin", cvni_onnx_arg },
+    { "Cast", cvni_onnx_cast },
+    { "CastLike", cvni_onnx_cast },
+    { "Celu", cvni_onnx_activation },
+    { "Clip", cvni_onnx_clip },
+    { "CumSum", cvni_onnx_cumsum },
+    { "DequantizeLinear", cvni_onnx_dequantize },
+    { "DynamicQuantizeLinear", cvni_onnx_dynamic_quantize },
+    { "Elu", cvni_onnx_activation },
+    { "Gelu", cvni_onnx_gelu },
+    { "HardSigmoid", cvni_onnx_activation },
+    { "Hardmax", cvni_onnx_softmax },
+    { "IsInf", cvni_onnx_is_inf },
+    { "LeakyRelu", cvni_onnx_activation },
+    { "LogSoftmax", cvni_onnx_softmax },
+    { "Mod", cvni_onnx_mod },
+    { "PRelu", cvni_onnx_prelu },
+    { "QuantizeLinear", cvni_onnx_quantize },
+    { "ReduceL1", cvni_onnx_reduce },
+    { "ReduceL2", cvni_onnx_reduce },
+    { "ReduceLogSum", cvni_onnx_reduce },
+    { "ReduceLogSumExp", cvni_onnx_reduce },
+    { "ReduceMax", cvni_onnx_reduce },
+    { "ReduceMean", cvni_onnx_reduce },
+    { "ReduceMin", cvni_onnx_reduce },
+    { "ReduceProd", cvni_onnx_reduce },
+    { "ReduceSum", cvni_onnx_reduce },
+    { "ReduceSumSquare", cvni_onnx_reduce },
+    { "Selu", cvni_onnx_activation },
+    { "Shrink", cvni_onnx_activation },
+    { "Softmax", cvni_onnx_softmax },
+    { "Softplus", cvni_onnx_activation },
+    { "Swish", cvni_onnx_activation },
+    { "ThresholdedRelu", cvni_onnx_activation },
+    { "TopK", cvni_onnx_topk },
+    { "Where", cvni_onnx_where }
+};
 
 /* ================================================================================================
  * >>onnx-shape   operators that move data, shapes, constants
@@ -30225,7 +31666,7 @@ static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         for (size_t k = 0; k < families[i].count; k++)
             if (!strcmp(families[i].rows[k].type, type)) return &families[i].rows[k];
-    return NULL;
+    return cvni_onnx_element_row_of(type) ? &cvni_onnx_element_op : NULL;
 }
 
 /* The import function, with the errors of the net it adds layers to. */
