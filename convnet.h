@@ -70,7 +70,8 @@
  *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
- *                     >>embedding >>parameter >>attention >>recurrent >>resize
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize >>select >>gather
+ *                     >>resample
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
@@ -430,7 +431,10 @@ CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
  *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
  *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
  *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
-typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
+typedef enum cvn_pad_mode {
+    CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE,
+    CVN_PAD_CIRCULAR                /* cvn_pad_axes alone */
+} cvn_pad_mode;
 
 typedef struct cvn_conv1d_desc {
     int filters, kernel;
@@ -810,6 +814,65 @@ CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, in
 CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
                            cvn_node *parts);
 
+/* Elements of x that are chosen when the net is built.
+ *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
+ *                      from the end, what lies outside is cut, a negative step goes backwards
+ *   cvn_flip           an axis from its end (torch.flip)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
+ *                      mirrored without the outermost element, the outermost element, or those of
+ *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
+ *                      many are cut off before
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
+ *                      the end (torch.index_select)
+ *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
+ *            nothing is left, or other axes than those of x are described */
+CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
+                                    int step);
+CONVNET_API cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count);
+CONVNET_API cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count,
+                                  cvn_pad_mode mode, float value);
+CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices,
+                                      int count);
+
+/* Elements at indices that the net is given or computes: `indices` is a label input or any node;
+ * fractions are cut off. Negative indices count from the end. [I...] stands for any axes, none too.
+ *   cvn_take      x [N, A..., size, B...], indices [N, I...] -> [N, A..., I..., B...], size being
+ *                 the axis (numpy.take of each sample, ONNX's Gather)
+ *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
+ *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
+ *                 batch (ONNX's GatherND)
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *                 take, in order, the updates, which have the shape of their result: instead of,
+ *                 added to, multiplied with what is there, or the larger or smaller of the two
+ *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
+ *   cvn_reverse_sequence   the first lengths[n] elements of axis `time` backwards, the others as
+ *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
+ *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
+ *                 elsewhere; for an index out of range everywhere
+ *   backward      to x, where several rows are the same place their sum; to the updates that replace
+ *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
+ *                 runs the net */
+typedef enum cvn_scatter_reduce {
+    CVN_SCATTER_REPLACE = 0, CVN_SCATTER_ADD, CVN_SCATTER_MUL, CVN_SCATTER_MAX, CVN_SCATTER_MIN
+} cvn_scatter_reduce;
+
+CONVNET_API cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared);
+CONVNET_API cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                 int axis, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                    int shared, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis,
+                                          int time);
+CONVNET_API cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on,
+                                 float off);
+
 /* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
  *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
  *                           F.interpolate: output line h reads line floor(h * H/OH)
@@ -829,6 +892,84 @@ CONVNET_API cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor);
 CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bottom, int right,
                              cvn_pad_mode mode);
 CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
+
+/* cvn_interpolate - the last `count` axes at other sizes: sizes[k], or floor(scales[k] * size);
+ * sizes or scales may be NULL, with both the scales only place the elements. Element j reads at
+ * the coordinate c, with s = scale or output/input size:
+ *   CVN_HALF_PIXEL            (j + 1/2)/s - 1/2: as F.interpolate without align_corners
+ *   CVN_HALF_PIXEL_SYMMETRIC  the same about the middle where s * size is no whole number
+ *   CVN_PYTORCH_HALF_PIXEL    half pixel; 0 for an output of one element
+ *   CVN_ALIGN_CORNERS         j (size - 1)/(s * size - 1)
+ *   CVN_ASYMMETRIC            j/s
+ *   CVN_TF_HALF_PIXEL         (j + 1/2)/s
+ *   CVN_CROP_AND_RESIZE       from crop[2k] to crop[2k + 1] times (size - 1); `extrapolation` is
+ *                             the value of what lies outside
+ *   nearest  the element at the rounded coordinate; linear, cubic: between two or four elements of
+ *            each axis; antialias: between 1/s times as many where s < 1. Behind the ends the
+ *            outermost element stands, or with exclude_outside nothing: weights add up to 1 again
+ *   desc     NULL: defaults
+ *   errors   CVN_ERROR_ARGUMENT for sizes or scales out of range, or more axes than x has
+ *   source   ONNX's Resize, which has the same options; cubic: R. Keys, IEEE ASSP 29(6), 1981
+ * cvn_upsample_nearest and cvn_upsample_bilinear are faster for what they do.
+ *
+ * cvn_grid_sample - values of an image at places that a node names (F.grid_sample).
+ *   x         [N, C, H, W], grid [N, OH, OW, 2] of (x, y); or [N, C, D, H, W], grid [N, OD, OH, OW,
+ *             3] of (x, y, z); -1 and 1 are the centres of the outermost pixels with align_corners,
+ *             else their outer edges
+ *   returns   [N, C, OH, OW] or [N, C, OD, OH, OW]
+ *   pad_mode  what lies outside: CVN_PAD_ZERO, CVN_PAD_REPLICATE ("border"), CVN_PAD_REFLECT at the
+ *             places -1 and 1
+ *   A place that is not finite gives NaN. The gradient goes to x, and but for nearest to the grid.
+ *   source    M. Jaderberg et al., arXiv:1506.02025 */
+typedef enum cvn_interpolation { CVN_NEAREST = 0, CVN_LINEAR, CVN_CUBIC } cvn_interpolation;
+
+typedef enum cvn_coordinates {
+    CVN_HALF_PIXEL = 0, CVN_HALF_PIXEL_SYMMETRIC, CVN_PYTORCH_HALF_PIXEL, CVN_ALIGN_CORNERS,
+    CVN_ASYMMETRIC, CVN_TF_HALF_PIXEL, CVN_CROP_AND_RESIZE
+} cvn_coordinates;
+
+typedef enum cvn_rounding {         /* of nearest: halves down or up; always down or up */
+    CVN_ROUND_PREFER_FLOOR = 0, CVN_ROUND_PREFER_CEIL, CVN_ROUND_FLOOR, CVN_ROUND_CEIL
+} cvn_rounding;
+
+typedef struct cvn_interpolate_desc {
+    cvn_interpolation mode;
+    cvn_coordinates coordinates;
+    cvn_rounding rounding;
+    float cubic_a;                  /* 0: -0.75, as PyTorch */
+    int exclude_outside;
+    int antialias;
+    const float *crop;              /* [2*count]; NULL: 0, 1, 0, 1, ... */
+    float extrapolation;
+} cvn_interpolate_desc;
+
+CONVNET_API cvn_interpolate_desc cvn_interpolate_defaults(void);
+CONVNET_API cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes,
+                                     const float *scales, int count,
+                                     const cvn_interpolate_desc *desc);
+CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
+                                     cvn_interpolation mode, cvn_pad_mode pad_mode,
+                                     int align_corners);
+
+/* cvn_non_max_suppression - of boxes that overlap the best one, as a layer (ONNX's).
+ *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
+ *            or [N, B, S, 4] of B images
+ *   scores   [N, C, S], or [N, B, C, S]
+ *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
+ *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *            used come last and are -1
+ *   A box is left out when its score is not above `score`, or its intersection over union with a
+ *   kept one of its class is above `iou`. No gradient.
+ *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
+typedef struct cvn_nms_desc {
+    int most;                       /* boxes of a class and image */
+    float iou, score;
+    int centers;                    /* boxes are x, y, width, height about the centre */
+} cvn_nms_desc;
+
+CONVNET_API cvn_nms_desc cvn_nms_defaults(void);
+CONVNET_API cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                             const cvn_nms_desc *desc);
 
 /* ---- arithmetic ---- */
 
@@ -2182,7 +2323,8 @@ typedef struct cvn_onnx_options {
 typedef struct cvn_onnx_port {
     const char *name;               /* as in the file, of any length */
     int place;                      /* in the file's order, from 0 */
-    cvn_node node;                  /* for cvn_set_input, cvn_value */
+    cvn_node node;                  /* for cvn_set_input, cvn_value; 0: an input that no layer
+                                     * reads */
     int type;                       /* in the file: a cvn_onnx_type */
     int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
 } cvn_onnx_port;
@@ -19400,6 +19542,1569 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 }
 
 /* ================================================================================================
+ * >>select   elements chosen axis by axis: slices with steps, repeats, pads, lists, nearest pixels
+ * ==============================================================================================
+ *   y[n, i, j, ...] = x[n, map1[i], map2[j], ...], or `value` where a map says -1. l->table: the
+ *   maps of the axes 1, 2, ..., one behind the other.
+ *   Behind the last axis that changes, elements are copied in runs. Tasks are lines of y along that
+ *   axis; backward, which adds dy at the place that was read in the order of y: the parts of x
+ *   before the first axis that changes.                              tested: tests/test_gather.c */
+
+typedef enum cvni_select_kind {
+    CVNI_SELECT_ALL = 0, CVNI_SELECT_STEP, CVNI_SELECT_PAD, CVNI_SELECT_TILE, CVNI_SELECT_LIST,
+    CVNI_SELECT_NEAREST
+} cvni_select_kind;
+
+/* One axis of cvn_interpolate. */
+typedef struct cvni_resample {
+    cvn_interpolate_desc d;
+    int axis, size;                     /* size 0: floor(scale times that of x) */
+    float scale;                        /* 0: by the sizes */
+    float begin, end;                   /* CVN_CROP_AND_RESIZE */
+} cvni_resample;
+
+typedef struct cvni_select_axis {
+    cvni_select_kind kind;
+    int begin, end;                     /* step; pad: elements before and behind */
+    int step;                           /* step; tile: times; list: elements */
+    cvn_pad_mode mode;
+    const int *list;                    /* a record */
+    cvni_resample nearest;
+} cvni_select_axis;
+
+typedef struct cvni_select_desc {
+    int rank;                           /* of x; 0: any */
+    float value;
+    cvni_select_axis axis[CVN_MAX_RANK];
+} cvni_select_desc;
+
+/* The output position's coordinate in an axis of `in` elements that becomes `out` long; >>resample.
+ * Held in +-2^30. */
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out);
+static int cvni_resampled_size(const cvni_resample *r, int in);
+
+/* As slice(begin, end, step).indices(n) of Python: how many, and the first. */
+static int cvni_step_range(const cvni_select_axis *a, int n, int *first)
+{
+    const int64_t low = a->step < 0 ? -1 : 0;
+    int64_t begin = a->begin < 0 ? (int64_t)a->begin + n : a->begin;
+    int64_t end = a->end < 0 ? (int64_t)a->end + n : a->end;
+    begin = begin < low ? low : begin > n + low ? n + low : begin;
+    end = end < low ? low : end > n + low ? n + low : end;
+    *first = (int)begin;
+    if (a->step < 0) return begin > end ? (int)((begin - end - 1) / -(int64_t)a->step + 1) : 0;
+    return end > begin ? (int)((end - begin - 1) / a->step + 1) : 0;
+}
+
+/* Position i, which may lie outside, of n elements; -1 is the value of the border. */
+static int cvni_border_index(int64_t i, int n, cvn_pad_mode mode)
+{
+    const int64_t period = mode == CVN_PAD_REFLECT ? 2 * ((int64_t)n - 1) : n;
+    if (i >= 0 && i < n) return (int)i;
+    if (mode == CVN_PAD_ZERO) return -1;
+    if (mode == CVN_PAD_REPLICATE) return i < 0 ? 0 : n - 1;
+    if (!period) return 0;
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - i);
+}
+
+/* Length of an axis of n elements behind the choice, 0 or less when nothing is left, or -1 with the
+ * error said. */
+static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
+{
+    const cvni_select_axis *a = &((const cvni_select_desc *)l->desc)->axis[axis];
+    int64_t size = n;
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) size = a->step ? cvni_step_range(a, n, &first) : 0;
+    else if (a->kind == CVNI_SELECT_PAD) size += (int64_t)a->begin + a->end;
+    else if (a->kind == CVNI_SELECT_TILE) size *= a->step;
+    else if (a->kind == CVNI_SELECT_LIST) size = a->step;
+    else if (a->kind == CVNI_SELECT_NEAREST) size = cvni_resampled_size(&a->nearest, n);
+    if (a->kind == CVNI_SELECT_PAD && cvni_max(0, -a->begin) + (int64_t)cvni_max(0, -a->end) >= n)
+        size = 0;
+    for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
+        if (a->list[i] < -n || a->list[i] >= n) {
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
+                            a->list[i], axis, n);
+            return -1;
+        }
+    if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
+    cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                    "axis %d of %d elements would have %lld; 1 to %d are possible", axis, n,
+                    (long long)size, CVNI_MAX_AXIS);
+    return -1;
+}
+
+static cvn_result cvni_select_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    size_t entries = 0;
+    char text[96];
+    if (x.rank < 2 || (d->rank && d->rank != x.rank))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%d axes are described, the input is %s",
+                               d->rank - 1, cvni_shape_text(x, text));
+    l->shape = x;
+    for (int i = 1; i < x.rank; i++) {
+        const int size = cvni_select_size(net, l, i, x.dim[i]);
+        if (size < 0) return CVN_ERROR_SHAPE;
+        l->shape.dim[i] = size;
+        entries += (size_t)size;
+    }
+    l->table_bytes = cvni_mul_size(entries, sizeof(int));
+    return CVN_OK;
+}
+
+static int cvni_select_index(const cvni_select_axis *a, int o, int n, int size)
+{
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) {
+        cvni_step_range(a, n, &first);
+        return first + o * a->step;
+    }
+    if (a->kind == CVNI_SELECT_PAD) {
+        const int cut = cvni_max(0, -a->begin);
+        const int i = cvni_border_index((int64_t)o - cvni_max(0, a->begin),
+                                        n - cut - cvni_max(0, -a->end), a->mode);
+        return i < 0 ? -1 : i + cut;
+    }
+    if (a->kind == CVNI_SELECT_TILE) return o % n;
+    if (a->kind == CVNI_SELECT_LIST) return a->list[o] < 0 ? a->list[o] + n : a->list[o];
+    if (a->kind == CVNI_SELECT_NEAREST) {
+        const double at = cvni_source_coordinate(&a->nearest, o, n, size);
+        if (a->nearest.d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= n - 1)) return -1;
+        switch (a->nearest.d.rounding) {
+        case CVN_ROUND_PREFER_CEIL: first = (int)floor(at + 0.5); break;
+        case CVN_ROUND_FLOOR: first = (int)floor(at); break;
+        case CVN_ROUND_CEIL: first = (int)ceil(at); break;
+        default: first = (int)ceil(at - 0.5); break;
+        }
+        return cvni_border_index(first, n, CVN_PAD_REPLICATE);
+    }
+    return o;
+}
+
+static void cvni_select_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int *map = (int *)l->table;
+    for (int i = 1; i < x.rank; i++)
+        for (int o = 0; o < l->shape.dim[i]; o++)
+            *map++ = cvni_select_index(&d->axis[i], o, x.dim[i], l->shape.dim[i]);
+}
+
+typedef struct cvni_select_job {
+    int axis, n;                        /* the last one that changes, of y: n runs */
+    ptrdiff_t run;                      /* floats behind it */
+    int dim[CVN_MAX_RANK];              /* of y */
+    const int *map[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];       /* in x */
+    ptrdiff_t part;                     /* backward: floats of x in a task */
+    int lines;                          /* of a task */
+    int pieces;                         /* of neighbours that the map of `axis` falls into */
+    float value;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    int add;
+} cvni_select_job;
+
+static cvni_select_job cvni_select_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int *map = (const int *)l->table;
+    cvni_select_job j;
+    int first = x.rank - 1;
+    memset(&j, 0, sizeof j);
+    j.value = d->value;
+    j.step[x.rank - 1] = j.part = j.run = j.lines = j.pieces = 1;
+    for (int i = x.rank - 1; i > 0; i--) {
+        j.step[i - 1] = j.step[i] * x.dim[i];
+        if (d->axis[i].kind && !j.axis) j.axis = i;
+        if (d->axis[i].kind) first = i;
+    }
+    if (!j.axis) j.axis = first;
+    for (int i = 0; i < x.rank; i++) {
+        j.dim[i] = l->shape.dim[i];
+        j.map[i] = map;
+        if (i) map += j.dim[i];
+        if (i >= first) j.part *= x.dim[i];
+        if (i >= first && i < j.axis) j.lines *= j.dim[i];
+        if (i > j.axis) j.run *= j.dim[i];
+    }
+    j.n = j.dim[j.axis];
+    for (int i = 1; i < j.n; i++) j.pieces += j.map[j.axis][i] != j.map[j.axis][i - 1] + 1;
+    return j;
+}
+
+/* Where a line begins in x, or -1 where it is border. */
+static ptrdiff_t cvni_select_line(const cvni_select_job *j, int line)
+{
+    ptrdiff_t at = 0;
+    for (int i = j->axis - 1; i >= 0; i--) {
+        const int o = line % j->dim[i];
+        const int m = i ? j->map[i][o] : o;
+        if (m < 0) return -1;
+        at += m * j->step[i];
+        line /= j->dim[i];
+    }
+    return at;
+}
+
+static void cvni_fill(float *y, ptrdiff_t n, float value)
+{
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = value;
+}
+
+CVNI_HOT
+static void cvni_select_elements(int n, const int *map, float value, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = map[i] < 0 ? value : x[map[i]];
+}
+
+static void cvni_select_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    for (int line = begin; line < end; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        float *y = j->out + line * j->n * j->run;
+        int next;
+        if (at < 0) {
+            cvni_fill(y, j->n * j->run, j->value);
+            continue;
+        }
+        if (j->run == 1 && j->pieces > j->n / 8) {
+            cvni_select_elements(j->n, map, j->value, j->in + at, y);
+            continue;
+        }
+        for (int i = 0; i < j->n; i = next, y += (next - i) * j->run) {
+            next = i + 1;
+            while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
+            if (map[i] < 0) cvni_fill(y, j->run, j->value);
+            else memcpy(y, j->in + at + map[i] * j->run,
+                        (size_t)((next - i) * j->run) * sizeof(float));
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_select_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->part, (size_t)((end - begin) * j->part));
+    for (int line = begin * j->lines; line < end * j->lines; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        const float *dy = j->in + line * j->n * j->run;
+        for (int i = 0; at >= 0 && i < j->n; i++, dy += j->run) {
+            float *dx = j->out + at + map[i] * j->run;
+            for (ptrdiff_t k = 0; map[i] >= 0 && k < j->run; k++) dx[k] += dy[k];
+        }
+    }
+}
+
+static cvn_result cvni_select_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(l->shape) / (j.n * j.run)),
+                      2.0 * (double)cvni_elements(l->shape), cvni_select_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(x, &j.add);
+    if (j.out)
+        cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(x->shape) / j.part),
+                          2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
+}
+
+#define CVNI_SELECT_OP(type, name, onnx)                                                             \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
+                                            cvni_select_prepare, cvni_select_forward,           \
+                                            CVNI_TRAIN(cvni_select_backward) };
+
+CVNI_SELECT_OP(slice_step, "slice", "Slice")
+CVNI_SELECT_OP(tile, "tile", "Tile")
+CVNI_SELECT_OP(pad_axes, "pad", "Pad")
+CVNI_SELECT_OP(index_select, "select", "Gather")
+CVNI_SELECT_OP(interpolate_nearest, "upsample", "Resize")
+
+/* A description of the axes 1 to `count`, which must be all of x; the call fails where they are
+ * not. */
+static cvni_select_desc cvni_select_desc_of(cvn_net *net, const char *call, const void *values,
+                                            int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.rank = count + 1;
+    if (net && !net->failed && (!values || count < 1 || count >= CVN_MAX_RANK))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 1 to %d are possible", call, count,
+                        CVN_MAX_RANK - 1);
+    return d;
+}
+
+/* The same where one axis is named. */
+static cvni_select_desc cvni_select_axis_of(cvn_net *net, const char *call, cvn_node x, int axis)
+{
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && cvni_valid(net, x) && (axis < 1 || axis >= rank))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: axis %d; an input of rank %d has 1 to %d",
+                        call, axis, rank, rank - 1);
+    return d;
+}
+
+cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end, int step)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "slice_step", x, axis);
+    if (net && !net->failed && (!step || step == INT_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "slice_step: a step of %d", step);
+    if (!net || net->failed || !cvni_valid(net, x))
+        return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+    d.axis[axis].kind = CVNI_SELECT_STEP;
+    d.axis[axis].begin = begin;
+    d.axis[axis].end = end;
+    d.axis[axis].step = step;
+    return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis)
+{
+    return cvn_slice_step(net, x, axis, -1, INT_MIN, -1);
+}
+
+cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "tile", repeats, count);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        d.axis[i + 1].kind = repeats[i] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[i + 1].step = repeats[i];
+    }
+    return cvni_add_layer(net, &cvni_op_tile, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count, cvn_pad_mode mode,
+                      float value)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "pad_axes", pads, count);
+    d.value = value;
+    if (net && !net->failed && (mode < CVN_PAD_ZERO || mode > CVN_PAD_CIRCULAR))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "pad_axes: there is no mode %d", (int)mode);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        cvni_select_axis *a = &d.axis[i + 1];
+        a->kind = pads[2 * i] || pads[2 * i + 1] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_max(pads[2 * i], -CVNI_MAX_AXIS);
+        a->end = cvni_max(pads[2 * i + 1], -CVNI_MAX_AXIS);
+        a->mode = mode;
+    }
+    return cvni_add_layer(net, &cvni_op_pad_axes, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices, int count)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "index_select", x, axis);
+    int *list = NULL;
+    if (net && !net->failed && (!indices || count < 1))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "index_select: %d indices; 1 or more are needed",
+                        count);
+    if (net && !net->failed)
+        list = (int *)cvni_new_record(net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (list && cvni_valid(net, x)) {
+        memcpy(list, indices, (size_t)count * sizeof(int));
+        d.axis[axis].kind = CVNI_SELECT_LIST;
+        d.axis[axis].step = count;
+        d.axis[axis].list = list;
+    }
+    return cvni_add_layer(net, &cvni_op_index_select, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>gather   elements at indices that the net computes: take, gather, scatter, one-hot
+ * ==============================================================================================
+ *   x (scatter: y) and indices are gone through row by row: a row is `run` neighbours of x, its
+ *   place the sum of the row's position on the axes that x and the result share, and of its indices
+ *   times the steps of the axes that they stand for. That is all that the kinds differ in:
+ *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
+ *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *                                              backward  dx = dy, 0 where it was replaced;
+ *                                              du[row] = dy[place]
+ *     reverse_sequence                         index l - 1 - t before length l, t behind it
+ *   Tasks are rows, or samples where rows may meet.                  tested: tests/test_gather.c */
+
+typedef enum cvni_gather_kind {
+    CVNI_TAKE, CVNI_GATHER, CVNI_GATHER_ND, CVNI_REVERSE
+} cvni_gather_kind;
+
+typedef struct cvni_gather_desc {
+    cvni_gather_kind kind;
+    int axis;                   /* gather_nd: axes that both share */
+    int time;                   /* reverse: the axis that is turned; `axis` has the lengths */
+    cvn_scatter_reduce reduce;
+} cvni_gather_desc;
+
+typedef struct cvni_gather_map {
+    int rows, run;              /* run: floats of a row */
+    int axes, grid[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];           /* of a grid axis in x, */
+    ptrdiff_t index_step[CVN_MAX_RANK];     /* in the indices */
+    int parts;                  /* indices of a row, each for an axis: */
+    int size[CVN_MAX_RANK];
+    ptrdiff_t part_step[CVN_MAX_RANK];
+    int time;                   /* reverse: the grid axis, else -1 */
+} cvni_gather_map;
+
+static void cvni_strides(cvn_shape s, ptrdiff_t *step)
+{
+    ptrdiff_t product = 1;
+    for (int i = s.rank - 1; i >= 0; i--) {
+        step[i] = product;
+        product *= s.dim[i];
+    }
+}
+
+static void cvni_gather_grid(cvni_gather_map *m, int size, ptrdiff_t step, ptrdiff_t index_step)
+{
+    m->grid[m->axes] = size;
+    m->step[m->axes] = step;
+    m->index_step[m->axes++] = index_step;
+    m->rows *= size;
+}
+
+static void cvni_gather_part(cvni_gather_map *m, int size, ptrdiff_t step)
+{
+    m->size[m->parts] = size;
+    m->part_step[m->parts++] = step;
+}
+
+/* torch.gather: an index for each element of the result. */
+static int cvni_plan_gather(int axis, cvn_shape x, cvn_shape index, cvni_gather_map *m,
+                            cvn_shape *y)
+{
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    if (index.rank != x.rank || axis < 1 || axis >= x.rank) return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    for (int i = 0; i < x.rank; i++) {
+        if (i != axis && index.dim[i] > x.dim[i]) return 0;
+        cvni_gather_grid(m, index.dim[i], i == axis ? 0 : step[i], index_step[i]);
+    }
+    cvni_gather_part(m, x.dim[axis], step[axis]);
+    m->run = 1;
+    *y = index;
+    return 1;
+}
+
+/* The lengths are [N], of the samples, or [N, B], of an axis before or behind the time. */
+static int cvni_plan_reverse(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                             cvni_gather_map *m, cvn_shape *y)
+{
+    const int last = cvni_max(d->axis, d->time);
+    ptrdiff_t step[CVN_MAX_RANK];
+    if (d->time < 1 || d->axis < 0 || last >= x.rank || d->time == d->axis ||
+        index.rank != (d->axis ? 2 : 1) || (d->axis && index.dim[1] != x.dim[d->axis]))
+        return 0;
+    cvni_strides(x, step);
+    for (int i = 0; i <= last; i++)
+        cvni_gather_grid(m, x.dim[i], i == d->time ? 0 : step[i],
+                         i == d->axis ? 1 : i == 0 ? index.dim[1] : 0);
+    cvni_gather_part(m, x.dim[d->time], step[d->time]);
+    m->time = d->time;
+    m->run = (int)step[last];
+    *y = x;
+    return 1;
+}
+
+/* take: one index for an axis; gather_nd: as many as the last axis of the indices has, for the axes
+ * from d->axis on. The axes before are those of x, then come those of the indices. */
+static int cvni_plan_take(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                          cvni_gather_map *m, cvn_shape *y)
+{
+    const int nd = d->kind == CVNI_GATHER_ND;
+    const int parts = nd ? index.dim[index.rank - 1] : 1;
+    const int from = nd ? d->axis : 1;
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    int count = 1;
+    if (d->axis < 1 || parts > x.rank - d->axis || index.rank < from + nd ||
+        index.rank - nd - from + x.rank - parts > CVN_MAX_RANK)
+        return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    y->rank = d->axis;
+    for (int i = 0; i < d->axis; i++) {
+        if (nd && index.dim[i] != x.dim[i]) return 0;
+        y->dim[i] = x.dim[i];
+        cvni_gather_grid(m, x.dim[i], step[i], i == 0 || nd ? index_step[i] : 0);
+    }
+    for (int i = from; i < index.rank - nd; i++) {
+        y->dim[y->rank++] = index.dim[i];
+        count *= index.dim[i];
+    }
+    cvni_gather_grid(m, count, 0, parts);
+    for (int i = d->axis; i < x.rank; i++) {
+        if (i < d->axis + parts) cvni_gather_part(m, x.dim[i], step[i]);
+        else y->dim[y->rank++] = x.dim[i];
+    }
+    m->run = (int)step[d->axis + parts - 1];
+    return 1;
+}
+
+/* Fills *m and the shape of the result; 0 where the shapes do not fit. */
+static int cvni_gather_plan(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                            cvni_gather_map *m, cvn_shape *y)
+{
+    memset(m, 0, sizeof *m);
+    memset(y, 0, sizeof *y);
+    m->rows = 1;
+    m->time = -1;
+    if (x.dim[0] != index.dim[0]) return 0;
+    if (d->kind == CVNI_GATHER) return cvni_plan_gather(d->axis, x, index, m, y);
+    if (d->kind == CVNI_REVERSE) return cvni_plan_reverse(d, x, index, m, y);
+    return cvni_plan_take(d, x, index, m, y);
+}
+
+static cvn_result cvni_gather_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    cvni_gather_map m;
+    cvn_shape y;
+    char one[96];
+    char two[96];
+    const int fits = cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    if (x->is_int || (l->inputs > 2 && cvni_in(net, l, 2)->is_int))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "only the indices may be ints");
+    if (!fits || (l->inputs > 2 && !cvni_same_shape(cvni_in(net, l, 2)->shape, y)))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s, indices '%s' %s%s: they do not fit for axis %d",
+                               x->name, cvni_shape_text(x->shape, one), index->name,
+                               cvni_shape_text(index->shape, two),
+                               fits ? " and updates of another shape than theirs" : "", d->axis);
+    l->shape = l->inputs > 2 ? x->shape : y;
+    if (l->inputs > 2 && d->reduce == CVN_SCATTER_REPLACE)
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(x->shape), sizeof(float));
+    return CVN_OK;
+}
+
+typedef struct cvni_index_job {
+    cvni_gather_map m;
+    const cvni_layer *index;
+    cvn_scatter_reduce reduce;
+    ptrdiff_t sample;                   /* floats of a sample of what the indices point into */
+    const float *in;                    /* x; scatter: the updates; backward: dy */
+    float *out;                         /* y or dx; scatter backward: dx, */
+    float *du;                          /* and the gradient of the updates; each may be NULL */
+    int add, add_du;
+} cvni_index_job;
+
+static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_index_job j;
+    cvn_shape y;
+    memset(&j, 0, sizeof j);
+    j.index = cvni_in(net, l, 1);
+    cvni_gather_plan(d, x, j.index->shape, &j.m, &y);
+    j.reduce = d->reduce;
+    j.sample = (ptrdiff_t)cvni_sample_elements(x);
+    return j;
+}
+
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
+
+/* Where a row lies in x. */
+static ptrdiff_t cvni_gather_place(const cvni_index_job *j, int row)
+{
+    const cvni_gather_map *m = &j->m;
+    ptrdiff_t place = 0;
+    ptrdiff_t at = 0;
+    int t = 0;
+    for (int i = m->axes - 1; i >= 0; i--) {
+        const int k = row % m->grid[i];
+        row /= m->grid[i];
+        place += k * m->step[i];
+        at += k * m->index_step[i];
+        if (i == m->time) t = k;
+    }
+    for (int i = 0; i < m->parts; i++) {
+        int k = (int)cvni_index_at(j->index, at + i);
+        if (m->time >= 0) k = t < k ? k - 1 - t : t;
+        place += (k < 0 ? k + m->size[i] : k) * m->part_step[i];
+    }
+    return place;
+}
+
+/* Lengths are 0 to the size of the axis, indices count from either end. */
+static cvn_result cvni_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const ptrdiff_t count = (ptrdiff_t)cvni_elements(j->index->shape);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const int size = j->m.size[i % j->m.parts];
+        const int low = j->m.time < 0 ? -size : 0;
+        const int high = j->m.time < 0 ? size - 1 : size;
+        const double v = cvni_index_at(j->index, i);
+        if (!(v >= low && v < (double)high + 1))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %g (number %ld of '%s') is not in %d..%d", v, (long)i,
+                                   j->index->name, low, high);
+    }
+    return CVN_OK;
+}
+
+static void cvni_gather_rows_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin; row < end; row++) {
+        const float *x = j->in + cvni_gather_place(j, row);
+        float *y = j->out + (ptrdiff_t)row * run;
+        if (run == 1) *y = *x;
+        else memcpy(y, x, (size_t)run * sizeof *y);
+    }
+}
+
+/* A task is a sample. */
+static void cvni_gather_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->sample, (size_t)((end - begin) * j->sample));
+    for (int row = begin * rows; row < end * rows; row++) {
+        float *dx = j->out + cvni_gather_place(j, row);
+        const float *dy = j->in + (ptrdiff_t)row * j->m.run;
+        for (int i = 0; i < j->m.run; i++) dx[i] += dy[i];
+    }
+}
+
+static cvn_result cvni_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.rows, 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                      cvni_gather_rows_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.out)
+        cvni_parallel_for(net, j.m.grid[0], 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                          cvni_gather_back_part, &j);
+}
+
+static void cvni_scatter_row(cvn_scatter_reduce reduce, int n, const float *u, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        switch (reduce) {
+        case CVN_SCATTER_ADD: y[i] += u[i]; break;
+        case CVN_SCATTER_MUL: y[i] *= u[i]; break;
+        case CVN_SCATTER_MAX: y[i] = u[i] > y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        case CVN_SCATTER_MIN: y[i] = u[i] < y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        default: y[i] = u[i]; break;
+        }
+    }
+}
+
+static void cvni_scatter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++)
+        cvni_scatter_row(j->reduce, j->m.run, j->in + (ptrdiff_t)row * j->m.run,
+                         j->out + cvni_gather_place(j, row));
+}
+
+static cvn_result cvni_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    memcpy(l->y, cvni_in(net, l, 0)->y, cvni_elements(l->shape) * sizeof(float));
+    j.in = cvni_in(net, l, 2)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_part, &j);
+    return CVN_OK;
+}
+
+/* A task is a sample. */
+static void cvni_scatter_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++) {
+        const ptrdiff_t place = cvni_gather_place(j, row);
+        float *du = j->du ? j->du + (ptrdiff_t)row * run : NULL;
+        for (int i = 0; du && i < run; i++)
+            du[i] = j->add_du ? du[i] + j->in[place + i] : j->in[place + i];
+        if (j->out) cvni_zero(j->out + place, (size_t)run);
+    }
+}
+
+static void cvni_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const size_t count = cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *dx;
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.du = cvni_gradient_for(cvni_in(net, l, 2), &j.add_du);
+    if (j.reduce == CVN_SCATTER_REPLACE) {
+        passed = j.out = (float *)l->work_backward;
+        memcpy(j.out, l->dy, count * sizeof(float));
+    }
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_back_part, &j);
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && add) net->k->add((int)count, dx, passed, dx);
+    else if (dx) memcpy(dx, passed, count * sizeof(float));
+}
+
+static const cvni_op cvni_op_take = { "take",            "take", "Gather",
+                                      CVNI_TAKES_INT | CVNI_USES_X,
+                                      cvni_gather_shape, NULL,   cvni_gather_forward,
+                                      CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather = { "gather",          "gather", "GatherElements",
+                                        CVNI_TAKES_INT | CVNI_USES_X,
+                                        cvni_gather_shape, NULL,     cvni_gather_forward,
+                                        CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather_nd = { "gather_nd",       "gather", "GatherND",
+                                           CVNI_TAKES_INT | CVNI_USES_X,
+                                           cvni_gather_shape, NULL,     cvni_gather_forward,
+                                           CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_reverse_sequence = { "reverse_sequence", "reverse",
+                                                  "ReverseSequence",
+                                                  CVNI_TAKES_INT | CVNI_USES_X,
+                                                  cvni_gather_shape,  NULL,
+                                                  cvni_gather_forward,
+                                                  CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_scatter = { "scatter",         "scatter", "ScatterElements",
+                                         CVNI_TAKES_INT | CVNI_USES_X,
+                                         cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                         CVNI_TRAIN(cvni_scatter_backward) };
+static const cvni_op cvni_op_scatter_nd = { "scatter_nd",      "scatter", "ScatterND",
+                                            CVNI_TAKES_INT | CVNI_USES_X,
+                                            cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                            CVNI_TRAIN(cvni_scatter_backward) };
+/* multiplied, largest, smallest: without a gradient */
+static const cvni_op cvni_op_scatter_reduce = { "scatter_reduce",  "scatter", "ScatterElements",
+                                                CVNI_TAKES_INT,    cvni_gather_shape,
+                                                NULL,              cvni_scatter_forward,
+                                                NULL };
+
+static cvn_node cvni_add_gather(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                cvni_gather_kind kind, int axis, int time)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    d.axis = axis;
+    d.time = time;
+    inputs[0] = x;
+    inputs[1] = indices;
+    return cvni_add_layer(net, op, inputs, 2, &d, sizeof d);
+}
+
+cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_take, x, indices, CVNI_TAKE, axis, 0);
+}
+
+cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_gather, x, indices, CVNI_GATHER, axis, 0);
+}
+
+cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared)
+{
+    return cvni_add_gather(net, &cvni_op_gather_nd, x, indices, CVNI_GATHER_ND, shared, 0);
+}
+
+cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis, int time)
+{
+    return cvni_add_gather(net, &cvni_op_reverse_sequence, x, lengths, CVNI_REVERSE, axis, time);
+}
+
+static cvn_node cvni_add_scatter(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                 cvn_node updates, cvni_gather_kind kind, int axis,
+                                 cvn_scatter_reduce reduce)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[3];
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && (reduce < CVN_SCATTER_REPLACE || reduce > CVN_SCATTER_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "scatter: there is no reduction %d", (int)reduce);
+    d.kind = kind;
+    d.axis = axis;
+    d.reduce = reduce;
+    inputs[0] = x;
+    inputs[1] = indices;
+    inputs[2] = updates;
+    return cvni_add_layer(net, reduce > CVN_SCATTER_ADD ? &cvni_op_scatter_reduce : op, inputs, 3,
+                          &d, sizeof d);
+}
+
+cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int axis,
+                     cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter, x, indices, updates, CVNI_GATHER, axis, reduce);
+}
+
+cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int shared,
+                        cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter_nd, x, indices, updates, CVNI_GATHER_ND, shared,
+                            reduce);
+}
+
+/* ---- one-hot ---- */
+
+typedef struct cvni_one_hot_desc { int axis, classes; float on, off; } cvni_one_hot_desc;
+
+static cvn_result cvni_one_hot_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (d->classes < 1 || d->axis < 1 || d->axis > x.rank || x.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d classes on axis %d of %d; 1 class or more, and at most %d axes",
+                               d->classes, d->axis, x.rank + 1, CVN_MAX_RANK);
+    l->shape = x;
+    l->shape.rank++;
+    for (int i = x.rank; i > d->axis; i--) l->shape.dim[i] = x.dim[i - 1];
+    l->shape.dim[d->axis] = d->classes;
+    return CVN_OK;
+}
+
+static cvn_result cvni_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const size_t count = cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    for (size_t i = 0; i < count; i++) l->y[i] = d->off;
+    for (int i = 0; i < outer * inner; i++) {
+        const double v = cvni_index_at(x, i);
+        const int k = v >= -length && v < length ? (int)floor(v < 0 ? v + length : v) : -1;
+        if (k >= 0) l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_one_hot = { "one_hot",          "one_hot", "OneHot",
+                                         CVNI_TAKES_INT,     cvni_one_hot_shape,
+                                         NULL,               cvni_one_hot_forward,
+                                         NULL };
+
+cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, float off)
+{
+    cvni_one_hot_desc d;
+    d.axis = axis;
+    d.classes = classes;
+    d.on = on;
+    d.off = off;
+    return cvni_add_layer(net, &cvni_op_one_hot, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>resample   an axis of another length; values at computed places of an image
+ * ==============================================================================================
+ *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
+ *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
+ *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
+ *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
+ *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
+ *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
+ *   source        R. Keys, IEEE ASSP 29(6), 1981; ONNX's Resize      tested: tests/test_gather.c */
+
+typedef struct cvni_weighted { int from; float weight; } cvni_weighted;
+
+/* Weight of an element `d` away; cubic as Keys has it, linear a triangle. */
+static double cvni_kernel_weight(cvn_interpolation mode, double a, double d)
+{
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return d < 1 ? 1 - d : 0;
+    if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+static int cvni_resampled_size(const cvni_resample *r, int in)
+{
+    const double size = floor((double)r->scale * in);
+    if (r->size) return r->size;
+    return size >= 0 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+}
+
+static double cvni_resample_scale(const cvni_resample *r, int in, int out)
+{
+    return r->scale > 0 ? (double)r->scale : (double)out / in;
+}
+
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    double at = (o + 0.5) / s - 0.5;
+    switch (r->d.coordinates) {
+    case CVN_HALF_PIXEL_SYMMETRIC: at += 0.5 * in * (1 - out / (s * in)); break;
+    case CVN_PYTORCH_HALF_PIXEL: if (out == 1) at = 0; break;
+    case CVN_ALIGN_CORNERS: at = out == 1 ? 0 : o * (in - 1.0) / (s * in - 1); break;
+    case CVN_ASYMMETRIC: at = o / s; break;
+    case CVN_TF_HALF_PIXEL: at = (o + 0.5) / s; break;
+    case CVN_CROP_AND_RESIZE:
+        at = out == 1 ? 0.5 * ((double)r->begin + (double)r->end) * (in - 1.0)
+                      : ((double)r->begin + o * ((double)r->end - (double)r->begin) / (out - 1.0)) *
+                            (in - 1.0);
+        break;
+    default: break;
+    }
+    return fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);       /* of NaN: the first */
+}
+
+/* By how much the kernel is stretched, 1 or more; and how many elements it has on each side. */
+static double cvni_resample_reach(const cvni_resample *r, int in, int out, int *side)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    const double stretch = r->d.antialias && s < 1 ? 1 / s : 1;
+    const double reach = ceil((r->d.mode == CVN_CUBIC ? 2 : 1) * stretch);
+    *side = reach <= CVNI_MAX_AXIS / 4 ? (int)reach : 0;
+    return stretch;
+}
+
+static cvn_result cvni_resample_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int size, side;
+    if (r->axis < 1 || r->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", r->axis, x.rank,
+                               x.rank - 1);
+    size = cvni_resampled_size(r, x.dim[r->axis]);
+    if (size > 0) cvni_resample_reach(r, x.dim[r->axis], size, &side);
+    if (size < 1 || size > CVNI_MAX_AXIS || side < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d: size %d, scale %g are out of range", r->axis, size,
+                               (double)r->scale);
+    l->shape = x;
+    l->shape.dim[r->axis] = size;
+    l->table_bytes = cvni_mul_size(cvni_mul_size((size_t)size, 2 * (size_t)side),
+                                   sizeof(cvni_weighted));
+    return CVN_OK;
+}
+
+/* 2*side taps; those that weigh nothing have from = -1. Returns whether position o reads x at
+ * all. */
+static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, cvni_weighted *taps)
+{
+    int side;
+    const double stretch = cvni_resample_reach(r, in, out, &side);
+    const double at = cvni_source_coordinate(r, o, in, out);
+    const int first = (int)floor(at) - side + 1;
+    double sum = 0;
+    const int outside = r->d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= in - 1);
+    for (int k = 0; k < 2 * side; k++) {
+        const int p = first + k;
+        double w = cvni_kernel_weight(r->d.mode, (double)r->d.cubic_a, (p - at) / stretch);
+        if (r->d.exclude_outside && (p < 0 || p >= in)) w = 0;
+        taps[k].from = w == 0 || outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
+        taps[k].weight = (float)w;
+        sum += w;
+    }
+    for (int k = 0; k < 2 * side && (r->d.antialias || r->d.exclude_outside); k++)
+        taps[k].weight = (float)((double)taps[k].weight / sum);
+}
+
+static void cvni_resample_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    const int out = l->shape.dim[r->axis];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int o = 0; o < out; o++)
+        cvni_resample_taps(r, o, in, out, (cvni_weighted *)l->table + (ptrdiff_t)o * 2 * side);
+}
+
+typedef struct cvni_resample_job {
+    const cvni_kernels *k;
+    const cvni_weighted *taps;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    float outside;                      /* value where no tap is */
+    int count;                          /* taps of a position */
+    int from, to, inner;                /* length of the axis in x, in y; floats behind it */
+    int add;
+} cvni_resample_job;
+
+static void cvni_resample_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->in + (ptrdiff_t)t * j->from * j->inner;
+        float *y = j->out + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        for (int o = 0; o < j->to; o++, w += j->count, y += j->inner) {
+            int read = 0;
+            cvni_zero(y, (size_t)j->inner);
+            for (int k = 0; k < j->count; k++) {
+                if (w[k].from < 0) continue;
+                read = 1;
+                if (j->inner == 1) *y += w[k].weight * x[w[k].from];
+                else j->k->axpy(j->inner, w[k].weight, x + (ptrdiff_t)w[k].from * j->inner, y);
+            }
+            if (!read) cvni_fill(y, j->inner, j->outside);
+        }
+    }
+}
+
+static void cvni_resample_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->out + (ptrdiff_t)t * j->from * j->inner;
+        const float *dy = j->in + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)j->inner);
+        for (int o = 0; o < j->to; o++, w += j->count, dy += j->inner)
+            for (int k = 0; k < j->count; k++)
+                if (w[k].from >= 0)
+                    j->k->axpy(j->inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * j->inner);
+    }
+}
+
+static void cvni_resample_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_resample_job j;
+    int outer, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &j.to, &j.inner);
+    j.from = x->shape.dim[r->axis];
+    cvni_resample_reach(r, j.from, j.to, &side);
+    j.k = net->k;
+    j.taps = (const cvni_weighted *)l->table;
+    j.outside = r->d.extrapolation;
+    j.count = 2 * side;
+    j.add = 0;
+    j.in = backward ? l->dy : x->y;
+    j.out = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    if (j.out)
+        cvni_parallel_for(net, outer, j.count * (double)cvni_elements(l->shape),
+                          backward ? cvni_resample_back_part : cvni_resample_part, &j);
+}
+
+static cvn_result cvni_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resample_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_resample_backward(cvn_net *net, cvni_layer *l) { cvni_resample_run(net, l, 1); }
+
+static const cvni_op cvni_op_interpolate = { "interpolate", "upsample", "Resize", 0,
+                                             cvni_resample_shape, cvni_resample_prepare,
+                                             cvni_resample_forward,
+                                             CVNI_TRAIN(cvni_resample_backward) };
+
+cvn_interpolate_desc cvn_interpolate_defaults(void)
+{
+    cvn_interpolate_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* One layer for all axes, or one for each that changes. */
+static cvn_node cvni_interpolate(cvn_net *net, cvn_node x, const cvni_resample *axes, int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed || axes[0].d.mode != CVN_NEAREST) {
+        for (int i = 0; i < count; i++)
+            x = cvni_add_layer(net, &cvni_op_interpolate, &x, 1, &axes[i], sizeof axes[i]);
+        return x;
+    }
+    d.value = axes[0].d.extrapolation;
+    for (int i = 0; i < count; i++) {
+        d.rank = cvni_max(d.rank, axes[i].axis + 1);
+        d.axis[axes[i].axis].kind = CVNI_SELECT_NEAREST;
+        d.axis[axes[i].axis].nearest = axes[i];
+    }
+    if (cvni_valid(net, x) && d.rank <= cvn_node_shape(net, x).rank) d.rank = 0;
+    return cvni_add_layer(net, &cvni_op_interpolate_nearest, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales, int count,
+                         const cvn_interpolate_desc *desc)
+{
+    const cvn_node none = { 0 };
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_resample axes[CVN_MAX_RANK];
+    int used = 0;
+    if (!net || net->failed) return none;
+    memset(axes, 0, sizeof axes);
+    if ((!sizes && !scales) || !cvni_valid(net, x) || count < 1 || count >= rank) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "interpolate: sizes or scales of the last %d axes of an input of rank %d",
+                        count, rank);
+        return none;
+    }
+    for (int i = 0; i < count; i++) {
+        cvni_resample *r = &axes[used];
+        r->d = desc ? *desc : cvn_interpolate_defaults();
+        r->axis = rank - count + i;
+        r->size = sizes ? sizes[i] : 0;
+        r->scale = scales ? scales[i] : 0;
+        r->begin = r->d.crop ? r->d.crop[2 * i] : 0;
+        r->end = r->d.crop ? r->d.crop[2 * i + 1] : 1;
+        if (r->d.cubic_a == 0) r->d.cubic_a = -0.75f;
+        r->d.crop = NULL;
+        if ((sizes && sizes[i] < 1) || (scales && !(scales[i] > 0)) ||
+            !cvni_is_finite((double)r->begin) || !cvni_is_finite((double)r->end)) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                            "interpolate: size %d, scale %g of axis %d are out of range", r->size,
+                            (double)r->scale, r->axis);
+            return none;
+        }
+        used++;
+    }
+    return cvni_interpolate(net, x, axes, used);
+}
+
+/* ---- values at computed places ---- */
+
+typedef struct cvni_grid_desc {
+    cvn_interpolation mode;
+    cvn_pad_mode pad_mode;
+    int align_corners;
+} cvni_grid_desc;
+
+static cvn_result cvni_grid_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_grid_desc *d = (const cvni_grid_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape g = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    if (x.rank < 4 || x.rank > 5 || g.rank != x.rank || g.dim[0] != x.dim[0] ||
+        g.dim[g.rank - 1] != x.rank - 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be images [C, H, W] and places [OH, OW, "
+                               "2], or volumes [C, D, H, W] and places [OD, OH, OW, 3]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(x, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(g, two));
+    if (d->mode < CVN_NEAREST || d->mode > CVN_CUBIC || d->pad_mode < CVN_PAD_ZERO ||
+        d->pad_mode > CVN_PAD_REPLICATE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "mode %d, pad mode %d: out of range",
+                               (int)d->mode, (int)d->pad_mode);
+    l->shape = x;
+    for (int i = 2; i < x.rank; i++) l->shape.dim[i] = g.dim[i - 1];
+    return CVN_OK;
+}
+
+typedef struct cvni_grid_job {
+    const cvni_grid_desc *d;
+    int C, axes, size[3];               /* of x */
+    ptrdiff_t plane, points;            /* floats of a channel of x, of y */
+    const float *x, *grid, *dy;
+    float *y, *dx, *dgrid;
+    int add, add_grid;
+} cvni_grid_job;
+
+/* The taps of a point on each axis, and the derivatives of their weights by the grid. */
+typedef struct cvni_grid_point {
+    int taps, lost;                     /* lost: the place is not finite */
+    int at[3][4];                       /* -1: zero */
+    double weight[3][4], slope[3][4];
+} cvni_grid_point;
+
+static double cvni_kernel_slope(cvn_interpolation mode, double a, double d)
+{
+    const double sign = d < 0 ? -1 : 1;
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return -sign;
+    return d < 1 ? sign * (3 * (a + 2) * d - 2 * (a + 3)) * d
+                 : sign * ((3 * a * d - 10 * a) * d + 8 * a);
+}
+
+/* Reflection without align_corners mirrors at the outer edge of the outermost pixel. */
+static int cvni_grid_index(const cvni_grid_desc *d, int64_t i, int n)
+{
+    const int64_t period = 2 * (int64_t)n;
+    if (d->pad_mode != CVN_PAD_REFLECT || d->align_corners || (i >= 0 && i < n))
+        return cvni_border_index(i, n, d->pad_mode);
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - 1 - i);
+}
+
+static void cvni_grid_taps(const cvni_grid_job *j, ptrdiff_t point, cvni_grid_point *p)
+{
+    const double a = -0.75;
+    memset(p, 0, sizeof *p);
+    p->taps = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    for (int i = 0; i < j->axes; i++) {
+        const int n = j->size[i];
+        const double g = (double)j->grid[point * j->axes + j->axes - 1 - i];
+        const double factor = j->d->align_corners ? 0.5 * (n - 1.0) : 0.5 * n;
+        const double at = (g + 1) * factor - (j->d->align_corners ? 0 : 0.5);
+        const double held = fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);
+        const int64_t first = (int64_t)(p->taps == 1 ? nearbyint(held)
+                                                     : floor(held) - p->taps / 2 + 1);
+        if (!cvni_is_finite(g)) p->lost = 1;
+        for (int k = 0; k < p->taps; k++) {
+            const double away = (double)(first + k) - held;
+            p->at[i][k] = cvni_grid_index(j->d, first + k, n);
+            p->weight[i][k] = p->taps == 1 ? 1 : cvni_kernel_weight(j->d->mode, a, away);
+            p->slope[i][k] = p->taps == 1 ? 0 : -factor * cvni_kernel_slope(j->d->mode, a, away);
+        }
+    }
+}
+
+/* Tap t of a point in all axes: its place in a channel or -1, its weight, and for by >= 0 the
+ * derivative by that axis instead. */
+static ptrdiff_t cvni_grid_tap(const cvni_grid_job *j, const cvni_grid_point *p, int t, int by,
+                               double *weight)
+{
+    ptrdiff_t place = 0;
+    *weight = 1;
+    for (int i = 0; i < j->axes; i++) {
+        const int k = t % p->taps;
+        t /= p->taps;
+        if (p->at[i][k] < 0) return -1;
+        place = place * j->size[i] + p->at[i][k];
+        *weight *= i == by ? p->slope[i][k] : p->weight[i][k];
+    }
+    return place;
+}
+
+static int cvni_grid_tap_count(const cvni_grid_job *j, const cvni_grid_point *p)
+{
+    return p->taps * p->taps * (j->axes == 3 ? p->taps : 1);
+}
+
+/* A task is a point: all channels of it. */
+static void cvni_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        float *y = j->y + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        double weight;
+        cvni_grid_taps(j, t, &p);
+        for (int c = 0; c < j->C; c++) y[c * j->points] = p.lost ? NAN : 0;
+        for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+            const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+            for (int c = 0; at >= 0 && c < j->C; c++)
+                y[c * j->points] += (float)weight * x[c * j->plane + at];
+        }
+    }
+}
+
+/* dx; a task is a channel of a sample. */
+static void cvni_grid_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + t * j->plane;
+        const float *dy = j->dy + t * j->points;
+        double weight;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (ptrdiff_t i = 0; i < j->points; i++) {
+            cvni_grid_taps(j, t / j->C * j->points + i, &p);
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+                if (at >= 0) dx[at] += (float)weight * dy[i];
+            }
+        }
+    }
+}
+
+/* d grid; a task is a point. */
+static void cvni_grid_back_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        const float *dy = j->dy + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        cvni_grid_taps(j, t, &p);
+        for (int i = 0; i < j->axes; i++) {
+            float *to = j->dgrid + (ptrdiff_t)t * j->axes + j->axes - 1 - i;
+            double sum = 0;
+            double weight;
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, i, &weight);
+                for (int c = 0; at >= 0 && c < j->C; c++)
+                    sum += weight * (double)x[c * j->plane + at] * (double)dy[c * j->points];
+            }
+            *to = j->add_grid ? *to + (float)sum : (float)sum;
+        }
+    }
+}
+
+static cvni_grid_job cvni_grid_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_grid_job j;
+    memset(&j, 0, sizeof j);
+    j.d = (const cvni_grid_desc *)l->desc;
+    j.x = x->y;
+    j.grid = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.C = x->shape.dim[1];
+    j.axes = x->shape.rank - 2;
+    j.plane = j.points = 1;
+    for (int i = 0; i < j.axes; i++) {
+        j.size[i] = x->shape.dim[i + 2];
+        j.plane *= j.size[i];
+        j.points *= l->shape.dim[i + 2];
+    }
+    return j;
+}
+
+static cvn_result cvni_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, 30.0 * (double)cvni_elements(l->shape),
+                      cvni_grid_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_grid_backward(cvn_net *net, cvni_layer *l)
+{
+    const double cost = 60.0 * (double)cvni_elements(l->shape);
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx) cvni_parallel_for(net, l->shape.dim[0] * j.C, cost, cvni_grid_back_part, &j);
+    j.dgrid = cvni_gradient_for(cvni_in(net, l, 1), &j.add_grid);
+    if (j.dgrid)
+        cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, cost, cvni_grid_back_grid_part, &j);
+}
+
+static const cvni_op cvni_op_grid_sample = { "grid_sample",   "grid", "GridSample", CVNI_USES_X,
+                                             cvni_grid_shape, NULL,   cvni_grid_forward,
+                                             CVNI_TRAIN(cvni_grid_backward) };
+
+cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid, cvn_interpolation mode,
+                         cvn_pad_mode pad_mode, int align_corners)
+{
+    cvni_grid_desc d;
+    cvn_node inputs[2];
+    d.mode = mode;
+    d.pad_mode = pad_mode;
+    d.align_corners = align_corners;
+    inputs[0] = x;
+    inputs[1] = grid;
+    return cvni_add_layer(net, &cvni_op_grid_sample, inputs, 2, &d, sizeof d);
+}
+
+/* ---- boxes that are left when those are dropped that overlap a better one ----
+ *   Scores of a class are a heap: the best of the rest is taken, lower numbers first where they are
+ *   equal, and kept unless its overlap with one that was kept is above `iou`. A task is a class of
+ *   an image; its boxes go to the head of its part of y, then the parts move together. */
+
+typedef struct cvni_nms_desc { cvn_nms_desc d; int most; } cvni_nms_desc;
+
+static cvn_result cvni_nms_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_nms_desc *d = (cvni_nms_desc *)l->desc;
+    const cvn_shape boxes = cvni_in(net, l, 0)->shape;
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int r = boxes.rank - 1;
+    char one[96];
+    char two[96];
+    size_t rows;
+    if (r < 2 || r > 3 || scores.rank != boxes.rank || boxes.dim[r] != 4 ||
+        boxes.dim[r - 1] != scores.dim[r] || boxes.dim[0] != scores.dim[0] ||
+        boxes.dim[1] != scores.dim[1] * (r == 3) + boxes.dim[1] * (r == 2))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be boxes [B, S, 4] or [S, 4] and their "
+                               "scores [B, C, S] or [C, S]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(boxes, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(scores, two));
+    if (d->d.most < 1 || d->d.iou != d->d.iou || d->d.score != d->d.score)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "at most %d boxes, iou %g, score %g: out of range", d->d.most,
+                               (double)d->d.iou, (double)d->d.score);
+    d->most = cvni_min(d->d.most, scores.dim[r]);
+    rows = cvni_mul_size(cvni_sample_elements(scores) / (size_t)scores.dim[r], (size_t)d->most);
+    if (rows > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "more than %d boxes", CVNI_MAX_AXIS);
+    l->shape = cvni_shape(3, boxes.dim[0], (int)rows, 3, 0);
+    l->scratch_bytes = cvni_mul_size((size_t)scores.dim[r], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_nms_job {
+    cvn_net *net;
+    const cvni_nms_desc *d;
+    const float *boxes, *scores;
+    float *y;
+    int boxes_per_image, classes, images;
+} cvni_nms_job;
+
+/* Corners of a box, lower ones first. */
+static void cvni_box_corners(const cvni_nms_desc *d, const float *box, double c[4])
+{
+    for (int i = 0; i < 2; i++) {
+        const double a = (double)box[i];
+        const double b = (double)box[i + 2];
+        c[i] = d->d.centers ? a - 0.5 * b : fmin(a, b);
+        c[i + 2] = d->d.centers ? a + 0.5 * b : fmax(a, b);
+    }
+}
+
+static double cvni_box_overlap(const cvni_nms_desc *d, const float *one, const float *two)
+{
+    double a[4];
+    double b[4];
+    double both;
+    cvni_box_corners(d, one, a);
+    cvni_box_corners(d, two, b);
+    both = fmax(0, fmin(a[2], b[2]) - fmax(a[0], b[0])) *
+           fmax(0, fmin(a[3], b[3]) - fmax(a[1], b[1]));
+    if (!(both > 0)) return 0;
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both);
+}
+
+/* heap[i] does not come before heap[(i - 1)/2]. */
+static void cvni_sift_down(const float *scores, int *heap, int count, int i)
+{
+    for (int child; (child = 2 * i + 1) < count; i = child) {
+        int t;
+        for (int k = 0; k < 2 && child + k < count; k++) {
+            const int a = heap[child + k];
+            const int b = heap[child];
+            if (k && (scores[a] > scores[b] || (scores[a] == scores[b] && a < b))) child++;
+        }
+        t = heap[child];
+        if (!(scores[t] > scores[heap[i]] || (scores[t] == scores[heap[i]] && t < heap[i]))) return;
+        heap[child] = heap[i];
+        heap[i] = t;
+    }
+}
+
+static void cvni_nms_part(void *context, int begin, int end, int worker)
+{
+    const cvni_nms_job *j = (const cvni_nms_job *)context;
+    const int S = j->boxes_per_image;
+    int *heap = (int *)cvni_scratch(j->net, worker);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *scores = j->scores + (ptrdiff_t)t * S;
+        const float *boxes = j->boxes + (ptrdiff_t)(t / j->classes) * S * 4;
+        float *y = j->y + (ptrdiff_t)t * j->d->most * 3;
+        int count = 0;
+        int kept = 0;
+        for (int i = 0; i < S; i++) if (scores[i] > j->d->d.score) heap[count++] = i;
+        for (int i = count / 2 - 1; i >= 0; i--) cvni_sift_down(scores, heap, count, i);
+        for (; count && kept < j->d->most; cvni_sift_down(scores, heap, count, 0)) {
+            const int best = heap[0];
+            int apart = 1;
+            heap[0] = heap[--count];
+            for (int k = 0; apart && k < kept; k++)
+                apart = !(cvni_box_overlap(j->d, boxes + (ptrdiff_t)best * 4,
+                                           boxes + (ptrdiff_t)(int)y[3 * k + 2] * 4) >
+                          (double)j->d->d.iou);
+            if (!apart) continue;
+            y[3 * kept] = (float)(t / j->classes % j->images);
+            y[3 * kept + 1] = (float)(t % j->classes);
+            y[3 * kept++ + 2] = (float)best;
+        }
+        for (int k = 3 * kept; k < 3 * j->d->most; k++) y[k] = -1;
+    }
+}
+
+static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int rows = l->shape.dim[1];
+    cvni_nms_job j;
+    j.net = net;
+    j.d = (const cvni_nms_desc *)l->desc;
+    j.boxes = cvni_in(net, l, 0)->y;
+    j.scores = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.boxes_per_image = scores.dim[scores.rank - 1];
+    j.classes = scores.dim[scores.rank - 2];
+    j.images = scores.rank == 4 ? scores.dim[1] : 1;
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
+                      cvni_nms_part, &j);
+    for (int n = 0; n < scores.dim[0]; n++) {
+        float *y = l->y + (ptrdiff_t)n * rows * 3;
+        int to = 0;
+        for (int i = 0; i < rows; i++) {
+            if (y[3 * i] < 0) continue;
+            memmove(y + 3 * to++, y + 3 * i, 3 * sizeof *y);
+        }
+        cvni_fill(y + 3 * to, 3 * (ptrdiff_t)(rows - to), -1);
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_nms = { "non_max_suppression", "nms", "NonMaxSuppression", 0,
+                                     cvni_nms_shape, NULL, cvni_nms_forward, NULL };
+
+cvn_nms_desc cvn_nms_defaults(void)
+{
+    cvn_nms_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                 const cvn_nms_desc *desc)
+{
+    cvni_nms_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.d = desc ? *desc : cvn_nms_defaults();
+    inputs[0] = boxes;
+    inputs[1] = scores;
+    return cvni_add_layer(net, &cvni_op_nms, inputs, 2, &d, sizeof d);
+}
+
+/* ================================================================================================
  * >>transformer   encoder and decoder layers, patches of images: made of layers
  * ==============================================================================================
  *   Formulas, names and sources: >>layers-api.                    tested: tests/test_attention.c */
@@ -30343,7 +32048,8 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
+static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
+                                   int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -30679,7 +32385,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_along(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -30700,8 +32406,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_along(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_along(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -31910,6 +33616,19 @@ static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
     if (loans) cvni_free_records(net, &net->loans, m->loans);
 }
 
+/* Does a layer read it, or is it an output? */
+static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
+{
+    const cvn_net *net = g->owner;
+    int read = 0;
+    for (int i = 0; i < g->output_count; i++)
+        read |= g->values[g->graph_output[i]].node.id == v->node.id;
+    for (int id = v->node.id + 1; id < net->layer_count; id++)
+        for (int i = 0; i < net->layers[id].inputs; i++)
+            read |= net->layers[id].input[i] == v->node.id;
+    return read;
+}
+
 static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
 {
     cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
@@ -31918,7 +33637,7 @@ static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count,
         const cvni_onnx_value *v = &g->values[index[i]];
         ports[i].name = cvni_copy_text(g->owner, v->name);
         ports[i].place = outputs ? i : v->place;
-        ports[i].node = v->node;
+        if (outputs || cvni_onnx_is_read(g, v)) ports[i].node = v->node;
         ports[i].type = v->type;
         ports[i].rank = v->rank;
         memcpy(ports[i].dim, v->dim, sizeof ports[i].dim);
