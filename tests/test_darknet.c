@@ -588,7 +588,7 @@ static void names(void)
     cvn_input(net, 1, 1, 1);
     cvn_scope(net, "eye");
     CHECK(cvn_load_darknet_memory(net, m.text, m.length, m.weights,
-                                  (5 + (size_t)m.count) * 4) == CVN_ERROR_FORMAT);  /* version 0.0 */
+                                  (5 + (size_t)m.count) * 4) == CVN_ERROR_FORMAT);  /* 0.0 */
     m.weights[0] = 0;
     memcpy(m.weights + 1, "\2\0\0", 4);
     CHECKF(cvn_load_darknet_memory(net, m.text, m.length, m.weights,
