@@ -20044,7 +20044,7 @@ static double cvni_tap_weight(const cvni_reach *t, int i)
     return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
 }
 
-static void cvni_resample(const unsigned char *pixels, ptrdiff_t line, int channels,
+static void cvni_resample_image(const unsigned char *pixels, ptrdiff_t line, int channels,
                           const cvni_reach *v, const cvni_reach *h, unsigned char *out)
 {
     for (int c = 0; c < channels; c++) {
@@ -20078,7 +20078,7 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
             const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
             if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
                 memset(out, 128, (size_t)channels);
-            else cvni_resample(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
+            else cvni_resample_image(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
         }
     }
     return CVN_OK;
