@@ -32313,11 +32313,8 @@ static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
     int axes[CVN_MAX_RANK];
     int count = cvni_onnx_reduced_axes(g, n, rank, axes);
     while (strcmp(row->type, n->type)) row++;
-    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
-        cvni_onnx_put(g, n, 0, y);
-        return;
-    }
-    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (!count && !cvni_onnx_int(n, "noop_with_empty_axes", 0))
+        for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
     if (g->failed) return;
     if (row->before) y = row->before(g->net, y);
     if (count) y = row->reduce(g->net, y, axes, count);
