@@ -18558,11 +18558,11 @@ static void cvni_select_part(void *context, int begin, int end, int worker)
             cvni_select_elements(j->n, map, j->value, j->in + at, y);
             continue;
         }
-        for (int i = 0; i < j->n; i = next, y += (next - i) * j->run) {
+        for (int i = 0; i < j->n; i = next) {
             next = i + 1;
             while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
-            if (map[i] < 0) cvni_fill(y, j->run, j->value);
-            else memcpy(y, j->in + at + map[i] * j->run,
+            if (map[i] < 0) cvni_fill(y + i * j->run, j->run, j->value);
+            else memcpy(y + i * j->run, j->in + at + map[i] * j->run,
                         (size_t)((next - i) * j->run) * sizeof(float));
         }
     }
