@@ -13,7 +13,6 @@
 #define MOST 32                 /* inputs or outputs of a case */
 
 typedef struct tensor {
-    char name[256];
     int type, rank, dim[CVN_MAX_RANK];
     size_t count;
     double *values;
@@ -65,7 +64,6 @@ static int read_tensor(const char *path, tensor *t, char *reason, size_t room)
     cvni_onnx_open_tensor(&g, w, &raw);
     if (!g.failed) cvni_onnx_take_tensor(&g, &raw, &v);
     if (!g.failed) {
-        snprintf(t->name, sizeof t->name, "%.*s", (int)(raw.name.end - raw.name.p), (const char *)raw.name.p);
         t->type = v.type;
         t->rank = v.rank;
         memcpy(t->dim, v.dim, sizeof t->dim);
@@ -111,31 +109,6 @@ static int read_set(const char *folder, const char *kind, tensor *t, char *reaso
     return n;
 }
 
-/* Names of the graph's inputs that are no initializers, in order: data without names belong to them. */
-static void name_inputs(test_case *c)
-{
-    cvni_wire model, graph = { NULL, NULL, 0 }, w;
-    cvni_field f, part, inner;
-    int n = 0;
-    model.p = c->model;
-    model.end = c->model + c->size;
-    model.bad = 0;
-    while (cvni_next_field(&model, &f)) if (f.number == 7 && f.type == 2) graph = f.body;
-    for (w = graph; w.p && cvni_next_field(&w, &f) && n < c->ins;) {
-        cvni_wire name = { NULL, NULL, 0 }, others = graph;
-        int initial = 0;
-        if (f.number != 11 || f.type != 2) continue;
-        while (cvni_next_field(&f.body, &part)) if (part.number == 1 && part.type == 2) name = part.body;
-        while (cvni_next_field(&others, &part))
-            if (part.number == 5 && part.type == 2)
-                while (cvni_next_field(&part.body, &inner))
-                    initial |= inner.number == 8 && inner.body.end - inner.body.p == name.end - name.p &&
-                               !memcmp(inner.body.p, name.p, (size_t)(name.end - name.p));
-        if (!initial)
-            snprintf(c->in[n].name, sizeof c->in[n].name, "%.*s", (int)(name.end - name.p), (const char *)name.p), n++;
-    }
-}
-
 /* Which inputs are known when the model is read: 0 none, 1 integers, 2 all but the first, 3 all. */
 static int is_known(const test_case *c, int i, int level)
 {
@@ -148,7 +121,6 @@ static cvn_result load(test_case *c, cvn_net *net, int level, const char *folder
     cvn_onnx_options options = cvn_onnx_defaults();
     memset(in, 0, sizeof in);
     for (int i = 0; i < c->ins; i++) {
-        in[i].name = c->in[i].name;
         in[i].rank = c->in[i].rank;
         memcpy(in[i].dim, c->in[i].dim, sizeof in[i].dim);
         if (is_known(c, i, level)) in[i].values = c->in[i].floats;
@@ -159,11 +131,23 @@ static cvn_result load(test_case *c, cvn_net *net, int level, const char *folder
     return cvn_load_onnx_memory(net, c->model, c->size, &options, model);
 }
 
+/* The data files hold bfloat16 as the bits of its numbers. */
+static void from_bits(tensor *t, int type)
+{
+    if (type != CVN_ONNX_BFLOAT16 || t->type != CVN_ONNX_UINT16) return;
+    t->type = type;
+    for (size_t i = 0; i < t->count; i++) {
+        t->floats[i] = cvni_word_to_float((uint32_t)t->values[i] << 16);
+        t->values[i] = (double)t->floats[i];
+    }
+}
+
 /* Values next to those that are wanted, and of the same shape. */
 static int compare(test_case *c, int o, const cvn_onnx_port *port, const float *y, int batch)
 {
-    const tensor *t = &c->out[o];
+    tensor *t = &c->out[o];
     int same = t->rank == port->rank;
+    from_bits(t, port->type);
     for (int k = 0; same && k < t->rank; k++) same = t->dim[k] == port->dim[k] * (k ? 1 : batch);
     if (!same) {
         int n = snprintf(c->reason, sizeof c->reason, "output %d has shape [", o);
@@ -192,14 +176,15 @@ static int compare(test_case *c, int o, const cvn_onnx_port *port, const float *
 static int run(test_case *c, cvn_net *net, const cvn_onnx_model *model)
 {
     int batch = 1;
-    for (int i = 0; i < model->input_count && model->batched; i++)
-        for (int k = 0; k < c->ins; k++)
-            if (!strcmp(c->in[k].name, model->inputs[i].name) && c->in[k].rank) batch = c->in[k].dim[0];
+    if (model->batched && model->inputs[0].place < c->ins) batch = c->in[model->inputs[0].place].dim[0];
     if (cvn_build_infer(net, batch) != CVN_OK) return 0;
-    for (int i = 0; i < model->input_count; i++)
-        for (int k = 0; k < c->ins; k++)
-            if (!strcmp(c->in[k].name, model->inputs[i].name) &&
-                cvn_set_input(net, model->inputs[i].node, c->in[k].floats, batch) != CVN_OK) return 0;
+    for (int i = 0; i < model->input_count; i++) {
+        const int place = model->inputs[i].place;
+        if (!model->inputs[i].node.id) continue;
+        if (place >= c->ins) return 0;
+        from_bits(&c->in[place], model->inputs[i].type);
+        if (cvn_set_input(net, model->inputs[i].node, c->in[place].floats, batch) != CVN_OK) return 0;
+    }
     if (cvn_forward_eval(net) != CVN_OK) return 0;
     c->reason[0] = 0;
     if (model->output_count != c->outs) {
@@ -250,7 +235,6 @@ static int run_case(const char *dir, const char *name, char *reason, size_t room
         snprintf(path, sizeof path, "%s/%s/model.onnx", dir, name);
         c.model = read_all(path, &c.size);
         if (c.model && c.ins >= 0 && c.outs >= 0) {
-            name_inputs(&c);
             now = run_set(&c, folder);
         }
         snprintf(reason, room, "%s", c.reason);
