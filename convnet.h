@@ -30343,7 +30343,7 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
+static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -30458,17 +30458,23 @@ static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_nod
     return NULL;
 }
 
+/* The layer without values; input i is the kernel. */
+static cvn_node cvni_onnx_conv_layer(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i,
+                                     int bias)
+{
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, i, 0);
+    const cvn_node none = { 0 };
+    cvni_onnx_window w;
+    if (!weight) return none;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return none;
+    return cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+}
+
 static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const cvn_node x = cvni_onnx_rows(g, n, 0);
-    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
     const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    cvni_onnx_window w;
-    cvn_node y;
-    if (!weight) return;
-    w = cvni_onnx_window_of(g, n, weight->dim + 2);
-    if (g->failed) return;
-    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    const cvn_node y = cvni_onnx_conv_layer(g, n, cvni_onnx_rows(g, n, 0), 1, bias);
     cvni_onnx_bind(g, y, 0, n, 1);
     if (bias) cvni_onnx_bind(g, y, 1, n, 2);
     cvni_onnx_put_rows(g, n, 0, y);
@@ -30628,32 +30634,51 @@ static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
 }
 
-/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
- * before it stand in its own layer too, plane by plane. */
+/* Zeros behind the rows and columns of an image that has fewer than output_shape says. */
+static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int64_t to[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
+    const int h = s.dim[s.rank - 2];
+    const int w = s.dim[s.rank - 1];
+    int R = 0;
+    if (g->failed || g->net->failed) return x;
+    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+        to[3] > CVNI_MAX_AXIS) {
+        cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
+        return x;
+    }
+    if (to[2] == h && to[3] == w) return x;
+    if (g->lead) R = s.dim[1];
+    if (R) x = cvn_flatten_batch(g->net, x);
+    x = cvn_pad(g->net, x, 0, 0, (int)to[2] - h, (int)to[3] - w, CVN_PAD_ZERO);
+    return R ? cvn_unflatten_batch(g->net, x, R) : x;
+}
+
+/* Indices count through the whole tensor that strides and kernel give: a sample in either
+ * layout. */
 static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
     cvni_unpool_desc d;
-    cvn_node in[2];
+    cvn_node in[2], y;
     cvn_shape s;
-    int64_t given[CVN_MAX_RANK];
-    int count = 0;
     memset(&d, 0, sizeof d);
     in[0] = cvni_onnx_get(g, n, 0);
     in[1] = cvni_onnx_get(g, n, 1);
-    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
     if (g->failed || g->net->failed) return;
     s = cvni_onnx_shape(g, in[0]);
     d.flat = 1;
     memcpy(d.dim, s.dim, sizeof d.dim);
     for (int i = 0; i < w.axes; i++) {
         const int at = g->lead + 2 + i;
-        const double size = count == w.axes + 2 ? (double)given[2 + i]
-                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
-                                                  w.pad[i] - w.pad_end[i];
+        const double size = (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] - w.pad[i] -
+                            w.pad_end[i];
         d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
     }
-    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+    y = cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d);
+    cvni_onnx_put(g, n, 0, cvni_onnx_in(g, n, 2) ? cvni_onnx_enlarge(g, n, y) : y);
 }
 
 /* ---- norms ---- */
@@ -30679,7 +30704,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_along(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -30700,8 +30725,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_along(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_along(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -30888,56 +30913,105 @@ static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
     return *K > 0 && *S > 0;
 }
 
+/* A product of inputs a and b; zero points of integers: inputs, -1 for none; a bias for dense
+ * layers (>>onnx-patterns), or -1. */
+typedef struct cvni_onnx_pair { int a, b, zero_a, zero_b, bias; } cvni_onnx_pair;
+
+/* The number of a zero point; 0 where there is none. */
+static float cvni_onnx_zero_point(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    float zero = 0;
+    if (i >= 0 && cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, CVN_MAX_RANK, &zero))
+        cvni_onnx_refuse(g, n, "input %d is not one known number", i + 1);
+    return zero;
+}
+
+/* x minus the number of a zero point. */
+static cvn_node cvni_onnx_less(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i)
+{
+    const float zero = cvni_onnx_zero_point(g, n, i);
+    return zero == 0 || g->failed ? x : cvn_scale(g->net, x, 1, -zero);
+}
+
+/* Known input i minus its zero points: one for all, or one for each of a period of runs of `inner`
+ * elements. */
+static const float *cvni_onnx_known_less(cvni_onnx *g, const cvni_onnx_node *n, int i, int zero,
+                                         int inner)
+{
+    size_t count = 0, zeros = 0;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    const float *less = zero >= 0 && cvni_onnx_in(g, n, zero) ? cvni_onnx_known(g, n, zero, &zeros)
+                                                              : NULL;
+    float *out = less ? cvni_onnx_floats(g, count) : NULL;
+    if (less && zeros != 1 && (!inner || !zeros || count % (zeros * (size_t)inner)))
+        cvni_onnx_refuse(g, n, "%lu zero points for %lu elements", (unsigned long)zeros,
+                         (unsigned long)count);
+    if (!less || g->failed) return from;
+    for (size_t e = 0; out && e < count; e++)
+        out[e] = from[e] - less[zeros == 1 ? 0 : e / (size_t)inner % zeros];
+    return out;
+}
+
 /* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
-static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int right)
 {
     const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
     int dim[CVN_MAX_RANK + 1];
-    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!v || v->rank != 1 || !right || g->failed) return cvni_onnx_operand(g, n, i, rank);
     if (!g->lead || rank >= CVN_MAX_RANK)
         cvni_onnx_refuse(g, n, "a vector that is not known on the right");
     for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
     return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
 }
 
-/* The result of a product without the axes that operands of one axis do not have. */
-static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+/* Of two tensors; without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    cvn_shape s = cvni_onnx_shape(g, y);
-    const int last = s.rank - 1;
-    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
-    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
-    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int left = a->rank == 1;
+    const int right = b->rank == 1;
+    const int rank = cvni_max(cvni_max(a->rank, b->rank), 2);
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->a, rank, 0), p->zero_a);
+    const cvn_node w = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->b, rank, 1), p->zero_b);
+    cvn_node y = cvn_matmul(g->net, x, w, 0, 0);
+    cvn_shape s;
+    if (p->bias >= 0) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, p->bias, rank));
+    if (g->failed || g->net->failed || (!left && !right)) return y;
+    s = cvni_onnx_shape(g, y);
+    if (left) s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    return cvni_onnx_view(g, y, s.rank - left - right, s.dim);
 }
 
-/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
-static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+/* A known right operand is the weight of a dense layer. */
+static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int bias = p->bias >= 0;
+    cvn_node x = { 0 }, y;
     int K, S;
     cvn_shape s;
-    cvn_node x, y;
-    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
-    if (g->failed) return;
-    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
-        x = cvni_onnx_factor(g, n, 0, rank);
-        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
-        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
-        return;
-    }
-    x = cvni_onnx_get(g, n, 0);
+    if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return x;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1])
+        return cvni_onnx_product(g, n, p);
+    x = cvni_onnx_less(g, n, cvni_onnx_get(g, n, p->a), p->zero_a);
     y = cvni_onnx_dense(g, x, S, bias);
-    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_turned(g, cvni_onnx_known_less(g, n, p->b, p->zero_b, 1), K, S,
+                                         1),
                         b->learned ? b->name : "");
-    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (bias) cvni_onnx_bind(g, y, 1, n, p->bias);
     s = cvni_onnx_shape(g, x);
-    if (g->failed || g->net->failed) return;
+    if (g->failed || g->net->failed || (s.rank <= 3 && b->rank > 1)) return y;
     s.dim[s.rank - 1] = S;
-    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
-    cvni_onnx_put(g, n, 0, y);
+    return cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+}
+
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pair p = { 0, 1, -1, -1, -1 };
+    if (cvni_onnx_in(g, n, 2)) p.bias = 2;
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
 }
 
 /* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
@@ -30991,6 +31065,91 @@ static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
         y = cvn_add(g->net, y, c);
     }
     cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- quantised products ---- */
+
+static cvn_node cvni_onnx_constant_of(cvni_onnx *g, const int *dims, int count,
+                                      const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    return g->failed || !values ? none : cvni_add_parameter(g->net, &cvni_op_constant, dims, count,
+                                                            zero, values);
+}
+
+/* sums*scale_a*scale_b/scale_y, rounded, plus the zero point behind scale_y, saturated to its type.
+ * scale_b: one, or one for each position of engine axis `axis`. */
+static cvn_node cvni_onnx_requantize(cvni_onnx *g, const cvni_onnx_node *n, cvn_node sums, int a,
+                                     int b, int y, int axis)
+{
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, y + 1);
+    const float zero = cvni_onnx_zero_point(g, n, y + 1);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float scale_a = 1, scale_y = 1, low = 0, size = 1;
+    size_t count = 0;
+    const float *scale_b = cvni_onnx_known(g, n, b, &count);
+    float *scale = scale_b ? cvni_onnx_floats(g, count) : NULL;
+    if (!cvni_onnx_scalar(g, n, a, CVN_MAX_RANK, &scale_a) ||
+        !cvni_onnx_scalar(g, n, y, CVN_MAX_RANK, &scale_y) || !type ||
+        !cvni_onnx_range(type->type, &low, &size))
+        cvni_onnx_refuse(g, n, "scales that are not one known number, or no zero point");
+    if (g->failed || g->net->failed) return sums;
+    for (size_t i = 0; i < count; i++) scale[i] = scale_a * scale_b[i] / scale_y;
+    dim[axis] = (int)count;
+    if (count == 1) sums = cvn_scale(g->net, sums, scale[0], 0);
+    else sums = cvn_mul(g->net, sums, cvni_onnx_constant_of(g, dim + 1,
+                                                            cvni_onnx_shape(g, sums).rank - 1,
+                                                            scale));
+    sums = cvn_scale(g->net, cvn_round(g->net, sums), 1, zero);
+    return cvn_clip(g->net, sums, low, low + size - 1);
+}
+
+/* x and weights w without zero points, their sums; Winograd's are not quite integers. */
+static cvn_node cvni_onnx_integer_conv(cvni_onnx *g, const cvni_onnx_node *n, int w, int zero_x,
+                                       int zero_w, int bias)
+{
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_rows(g, n, 0), zero_x);
+    const cvn_node y = cvni_onnx_conv_layer(g, n, x, w, bias >= 0);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, w);
+    if (g->failed) return y;
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_known_less(g, n, w, zero_w, (int)(v->count / (size_t)v->dim[0])),
+                        v->name);
+    if (bias >= 0) cvni_onnx_bind(g, y, 1, n, bias);
+    return cvn_round(g->net, y);
+}
+
+static void cvni_onnx_qlinear_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node y = cvni_onnx_integer_conv(g, n, 3, 2, 5, cvni_onnx_in(g, n, 8) ? 8 : -1);
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, 1));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_conv_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_integer_conv(g, n, 1, 2, 3, -1));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+static void cvni_onnx_qlinear_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 3, 2, 5, -1 };
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    const cvn_node y = cvni_onnx_matmul_of(g, n, &p);
+    const int last = cvni_onnx_shape(g, y).rank - 1;
+    cvni_onnx_put(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, last));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -31346,6 +31505,7 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "AveragePool", cvni_onnx_avgpool },
     { "BatchNormalization", cvni_onnx_batchnorm },
     { "Conv", cvni_onnx_conv },
+    { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
@@ -31364,9 +31524,12 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "LpNormalization", cvni_onnx_lp_norm },
     { "LpPool", cvni_onnx_lppool },
     { "MatMul", cvni_onnx_matmul },
+    { "MatMulInteger", cvni_onnx_matmul_integer },
     { "MaxPool", cvni_onnx_maxpool },
     { "MaxUnpool", cvni_onnx_maxunpool },
     { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+    { "QLinearConv", cvni_onnx_qlinear_conv },
+    { "QLinearMatMul", cvni_onnx_qlinear_matmul },
 #ifndef CONVNET_NO_SEQUENCES
     { "RNN", cvni_onnx_recurrent },
 #endif
