@@ -78,7 +78,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet
- *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
+ *                     >>onnx-load
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
  *     end             >>license
@@ -33755,8 +33756,7 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
-                                   int rank)
+static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -33871,17 +33871,23 @@ static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_nod
     return NULL;
 }
 
+/* The layer without values; input i is the kernel. */
+static cvn_node cvni_onnx_conv_layer(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i,
+                                     int bias)
+{
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, i, 0);
+    const cvn_node none = { 0 };
+    cvni_onnx_window w;
+    if (!weight) return none;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return none;
+    return cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+}
+
 static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const cvn_node x = cvni_onnx_rows(g, n, 0);
-    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
     const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    cvni_onnx_window w;
-    cvn_node y;
-    if (!weight) return;
-    w = cvni_onnx_window_of(g, n, weight->dim + 2);
-    if (g->failed) return;
-    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    const cvn_node y = cvni_onnx_conv_layer(g, n, cvni_onnx_rows(g, n, 0), 1, bias);
     cvni_onnx_bind(g, y, 0, n, 1);
     if (bias) cvni_onnx_bind(g, y, 1, n, 2);
     cvni_onnx_put_rows(g, n, 0, y);
@@ -34041,32 +34047,51 @@ static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
 }
 
-/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
- * before it stand in its own layer too, plane by plane. */
+/* Zeros behind the rows and columns of an image that has fewer than output_shape says. */
+static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int64_t to[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
+    const int h = s.dim[s.rank - 2];
+    const int w = s.dim[s.rank - 1];
+    int R = 0;
+    if (g->failed || g->net->failed) return x;
+    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+        to[3] > CVNI_MAX_AXIS) {
+        cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
+        return x;
+    }
+    if (to[2] == h && to[3] == w) return x;
+    if (g->lead) R = s.dim[1];
+    if (R) x = cvn_flatten_batch(g->net, x);
+    x = cvn_pad(g->net, x, 0, 0, (int)to[2] - h, (int)to[3] - w, CVN_PAD_ZERO);
+    return R ? cvn_unflatten_batch(g->net, x, R) : x;
+}
+
+/* Indices count through the whole tensor that strides and kernel give: a sample in either
+ * layout. */
 static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
     cvni_unpool_desc d;
-    cvn_node in[2];
+    cvn_node in[2], y;
     cvn_shape s;
-    int64_t given[CVN_MAX_RANK];
-    int count = 0;
     memset(&d, 0, sizeof d);
     in[0] = cvni_onnx_get(g, n, 0);
     in[1] = cvni_onnx_get(g, n, 1);
-    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
     if (g->failed || g->net->failed) return;
     s = cvni_onnx_shape(g, in[0]);
     d.flat = 1;
     memcpy(d.dim, s.dim, sizeof d.dim);
     for (int i = 0; i < w.axes; i++) {
         const int at = g->lead + 2 + i;
-        const double size = count == w.axes + 2 ? (double)given[2 + i]
-                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
-                                                  w.pad[i] - w.pad_end[i];
+        const double size = (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] - w.pad[i] -
+                            w.pad_end[i];
         d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
     }
-    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+    y = cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d);
+    cvni_onnx_put(g, n, 0, cvni_onnx_in(g, n, 2) ? cvni_onnx_enlarge(g, n, y) : y);
 }
 
 /* ---- norms ---- */
@@ -34092,7 +34117,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -34113,8 +34138,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -34301,56 +34326,105 @@ static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
     return *K > 0 && *S > 0;
 }
 
+/* A product of inputs a and b; zero points of integers: inputs, -1 for none; a bias for dense
+ * layers (>>onnx-patterns), or -1. */
+typedef struct cvni_onnx_pair { int a, b, zero_a, zero_b, bias; } cvni_onnx_pair;
+
+/* The number of a zero point; 0 where there is none. */
+static float cvni_onnx_zero_point(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    float zero = 0;
+    if (i >= 0 && cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, CVN_MAX_RANK, &zero))
+        cvni_onnx_refuse(g, n, "input %d is not one known number", i + 1);
+    return zero;
+}
+
+/* x minus the number of a zero point. */
+static cvn_node cvni_onnx_less(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i)
+{
+    const float zero = cvni_onnx_zero_point(g, n, i);
+    return zero == 0 || g->failed ? x : cvn_scale(g->net, x, 1, -zero);
+}
+
+/* Known input i minus its zero points: one for all, or one for each of a period of runs of `inner`
+ * elements. */
+static const float *cvni_onnx_known_less(cvni_onnx *g, const cvni_onnx_node *n, int i, int zero,
+                                         int inner)
+{
+    size_t count = 0, zeros = 0;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    const float *less = zero >= 0 && cvni_onnx_in(g, n, zero) ? cvni_onnx_known(g, n, zero, &zeros)
+                                                              : NULL;
+    float *out = less ? cvni_onnx_floats(g, count) : NULL;
+    if (less && zeros != 1 && (!inner || !zeros || count % (zeros * (size_t)inner)))
+        cvni_onnx_refuse(g, n, "%lu zero points for %lu elements", (unsigned long)zeros,
+                         (unsigned long)count);
+    if (!less || g->failed) return from;
+    for (size_t e = 0; out && e < count; e++)
+        out[e] = from[e] - less[zeros == 1 ? 0 : e / (size_t)inner % zeros];
+    return out;
+}
+
 /* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
-static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int right)
 {
     const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
     int dim[CVN_MAX_RANK + 1];
-    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!v || v->rank != 1 || !right || g->failed) return cvni_onnx_operand(g, n, i, rank);
     if (!g->lead || rank >= CVN_MAX_RANK)
         cvni_onnx_refuse(g, n, "a vector that is not known on the right");
     for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
     return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
 }
 
-/* The result of a product without the axes that operands of one axis do not have. */
-static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+/* Of two tensors; without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    cvn_shape s = cvni_onnx_shape(g, y);
-    const int last = s.rank - 1;
-    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
-    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
-    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int left = a->rank == 1;
+    const int right = b->rank == 1;
+    const int rank = cvni_max(cvni_max(a->rank, b->rank), 2);
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->a, rank, 0), p->zero_a);
+    const cvn_node w = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->b, rank, 1), p->zero_b);
+    cvn_node y = cvn_matmul(g->net, x, w, 0, 0);
+    cvn_shape s;
+    if (p->bias >= 0) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, p->bias, rank));
+    if (g->failed || g->net->failed || (!left && !right)) return y;
+    s = cvni_onnx_shape(g, y);
+    if (left) s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    return cvni_onnx_view(g, y, s.rank - left - right, s.dim);
 }
 
-/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
-static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+/* A known right operand is the weight of a dense layer. */
+static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int bias = p->bias >= 0;
+    cvn_node x = { 0 }, y;
     int K, S;
     cvn_shape s;
-    cvn_node x, y;
-    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
-    if (g->failed) return;
-    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
-        x = cvni_onnx_factor(g, n, 0, rank);
-        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
-        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
-        return;
-    }
-    x = cvni_onnx_get(g, n, 0);
+    if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return x;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1])
+        return cvni_onnx_product(g, n, p);
+    x = cvni_onnx_less(g, n, cvni_onnx_get(g, n, p->a), p->zero_a);
     y = cvni_onnx_dense(g, x, S, bias);
-    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_turned(g, cvni_onnx_known_less(g, n, p->b, p->zero_b, 1), K, S,
+                                         1),
                         b->learned ? b->name : "");
-    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (bias) cvni_onnx_bind(g, y, 1, n, p->bias);
     s = cvni_onnx_shape(g, x);
-    if (g->failed || g->net->failed) return;
+    if (g->failed || g->net->failed || (s.rank <= 3 && b->rank > 1)) return y;
     s.dim[s.rank - 1] = S;
-    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
-    cvni_onnx_put(g, n, 0, y);
+    return cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+}
+
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pair p = { 0, 1, -1, -1, -1 };
+    if (cvni_onnx_in(g, n, 2)) p.bias = 2;
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
 }
 
 /* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
@@ -34404,6 +34478,91 @@ static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
         y = cvn_add(g->net, y, c);
     }
     cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- quantised products ---- */
+
+static cvn_node cvni_onnx_constant_of(cvni_onnx *g, const int *dims, int count,
+                                      const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    return g->failed || !values ? none : cvni_add_parameter(g->net, &cvni_op_constant, dims, count,
+                                                            zero, values);
+}
+
+/* sums*scale_a*scale_b/scale_y, rounded, plus the zero point behind scale_y, saturated to its type.
+ * scale_b: one, or one for each position of engine axis `axis`. */
+static cvn_node cvni_onnx_requantize(cvni_onnx *g, const cvni_onnx_node *n, cvn_node sums, int a,
+                                     int b, int y, int axis)
+{
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, y + 1);
+    const float zero = cvni_onnx_zero_point(g, n, y + 1);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float scale_a = 1, scale_y = 1, low = 0, size = 1;
+    size_t count = 0;
+    const float *scale_b = cvni_onnx_known(g, n, b, &count);
+    float *scale = scale_b ? cvni_onnx_floats(g, count) : NULL;
+    if (!cvni_onnx_scalar(g, n, a, CVN_MAX_RANK, &scale_a) ||
+        !cvni_onnx_scalar(g, n, y, CVN_MAX_RANK, &scale_y) || !type ||
+        !cvni_onnx_range(type->type, &low, &size))
+        cvni_onnx_refuse(g, n, "scales that are not one known number, or no zero point");
+    if (g->failed || g->net->failed) return sums;
+    for (size_t i = 0; i < count; i++) scale[i] = scale_a * scale_b[i] / scale_y;
+    dim[axis] = (int)count;
+    if (count == 1) sums = cvn_scale(g->net, sums, scale[0], 0);
+    else sums = cvn_mul(g->net, sums, cvni_onnx_constant_of(g, dim + 1,
+                                                            cvni_onnx_shape(g, sums).rank - 1,
+                                                            scale));
+    sums = cvn_scale(g->net, cvn_round(g->net, sums), 1, zero);
+    return cvn_clip(g->net, sums, low, low + size - 1);
+}
+
+/* x and weights w without zero points, their sums; Winograd's are not quite integers. */
+static cvn_node cvni_onnx_integer_conv(cvni_onnx *g, const cvni_onnx_node *n, int w, int zero_x,
+                                       int zero_w, int bias)
+{
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_rows(g, n, 0), zero_x);
+    const cvn_node y = cvni_onnx_conv_layer(g, n, x, w, bias >= 0);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, w);
+    if (g->failed) return y;
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_known_less(g, n, w, zero_w, (int)(v->count / (size_t)v->dim[0])),
+                        v->name);
+    if (bias >= 0) cvni_onnx_bind(g, y, 1, n, bias);
+    return cvn_round(g->net, y);
+}
+
+static void cvni_onnx_qlinear_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node y = cvni_onnx_integer_conv(g, n, 3, 2, 5, cvni_onnx_in(g, n, 8) ? 8 : -1);
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, 1));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_conv_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_integer_conv(g, n, 1, 2, 3, -1));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+static void cvni_onnx_qlinear_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 3, 2, 5, -1 };
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    const cvn_node y = cvni_onnx_matmul_of(g, n, &p);
+    const int last = cvni_onnx_shape(g, y).rank - 1;
+    cvni_onnx_put(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, last));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -34755,10 +34914,85 @@ static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
 }
 #endif /* CONVNET_NO_SEQUENCES */
 
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention (>>onnx-patterns): q, k, v, factors of the scores ----
+ *   type   "attention", then: T when k is transposed; its factor is of the sum of products where
+ *          that is multiplied (*) or divided (/), else of q and k */
+
+/* Softmax between two products, as it was written. */
+static cvn_node cvni_onnx_spelled_attention(cvni_onnx *g, const cvni_onnx_node *n, int rank)
+{
+    const int last = rank + g->lead - 1;
+    cvn_node q = cvni_onnx_operand(g, n, 0, rank);
+    cvn_node k = cvni_onnx_operand(g, n, 1, rank);
+    cvn_node s = cvni_onnx_operand(g, n, 3, rank);
+    const int behind = strchr(n->type, '*') || strchr(n->type, '/');
+    if (!behind) q = cvn_mul(g->net, q, s);
+    if (!strchr(n->type, 'T')) k = cvni_onnx_swap(g, k, last - 1, last);
+    if (cvni_onnx_in(g, n, 4)) k = cvn_mul(g->net, k, cvni_onnx_operand(g, n, 4, rank));
+    q = cvn_matmul(g->net, q, k, 0, 0);
+    if (behind) q = strchr(n->type, '/') ? cvn_div(g->net, q, s) : cvn_mul(g->net, q, s);
+    q = cvn_softmax_axis(g->net, q, last);
+    return cvn_matmul(g->net, q, cvni_onnx_operand(g, n, 2, rank), 0, 0);
+}
+
+/* Are q [..., T, d], k and v [..., S, d] of one kind, and the factors known numbers? *factor: of
+ * the scores. */
+static int cvni_onnx_is_attention(const cvni_onnx *g, const cvni_onnx_node *n, float *factor)
+{
+    const cvni_onnx_value *q = cvni_onnx_in(g, n, 0), *k = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 2);
+    const int turned = strchr(n->type, 'T') != NULL;
+    const int last = q->rank - 1;
+    float s = 1, t = 1;
+    if (k->rank != q->rank || v->rank != q->rank || q->rank + g->lead < 3 || !q->node.id ||
+        !k->node.id || !v->node.id || !cvni_onnx_scalar(g, n, 3, CVN_MAX_RANK, &s)) return 0;
+    if (cvni_onnx_in(g, n, 4) && !cvni_onnx_scalar(g, n, 4, CVN_MAX_RANK, &t)) return 0;
+    for (int i = 0; i < last - 1; i++)
+        if (k->dim[i] != q->dim[i] || v->dim[i] != q->dim[i]) return 0;
+    *factor = strchr(n->type, '/') ? 1 / s : s * t;
+    return k->dim[turned ? last - 1 : last] == q->dim[last] && v->dim[last] == q->dim[last] &&
+           k->dim[turned ? last : last - 1] == v->dim[last - 1];
+}
+
+/* Heads are samples of a layer of one head: nothing moves. */
+static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank : 0;
+    int sizes[CVN_MAX_RANK];
+    float factor;
+    cvn_node in[3], y;
+    cvn_shape s;
+    if (n->inputs < 4 || !cvni_onnx_in(g, n, 1) || !cvni_onnx_in(g, n, 2) || rank < 2) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    if (!cvni_onnx_is_attention(g, n, &factor)) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_spelled_attention(g, n, rank));
+        return;
+    }
+    for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
+    s = cvni_onnx_shape(g, in[0]);
+    factor *= sqrtf((float)s.dim[s.rank - 1]);
+    for (int left = s.rank; left > 3; left--) {
+        sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
+        for (int i = 0; i < 3; i++) in[i] = cvn_flatten_batch(g->net, in[i]);
+    }
+    if (fabsf(factor - 1) > 1e-6f) in[0] = cvn_scale(g->net, in[0], factor, 0);
+    y = cvn_scaled_dot_product_attention(g->net, in[0], in[1], in[2], NULL);
+    for (int left = 4; left <= s.rank; left++)
+        y = cvn_unflatten_batch(g->net, y, sizes[left - 1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+#endif
+
 static const cvni_onnx_op cvni_onnx_layers[] = {
     { "AveragePool", cvni_onnx_avgpool },
     { "BatchNormalization", cvni_onnx_batchnorm },
     { "Conv", cvni_onnx_conv },
+    { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
@@ -34777,13 +35011,335 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "LpNormalization", cvni_onnx_lp_norm },
     { "LpPool", cvni_onnx_lppool },
     { "MatMul", cvni_onnx_matmul },
+    { "MatMulInteger", cvni_onnx_matmul_integer },
     { "MaxPool", cvni_onnx_maxpool },
     { "MaxUnpool", cvni_onnx_maxunpool },
     { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+    { "QLinearConv", cvni_onnx_qlinear_conv },
+    { "QLinearMatMul", cvni_onnx_qlinear_matmul },
 #ifndef CONVNET_NO_SEQUENCES
     { "RNN", cvni_onnx_recurrent },
+    { "attention", cvni_onnx_attention },
+    { "attention T", cvni_onnx_attention },
+    { "attention T*", cvni_onnx_attention },
+    { "attention T/", cvni_onnx_attention },
 #endif
 };
+
+/* ================================================================================================
+ * >>onnx-patterns   several operators that are one: what exporters spell out in primitives
+ * ==============================================================================================
+ *   Before the import the list of operators is searched for the patterns of a table. Where one is
+ *   found, and nobody else reads what lies between its operators, the last of them becomes one
+ *   operator with the inputs that the pattern names, and the others are done.
+ *   pattern   NAME[attribute=integer,...](operand,...); the integers of a list one behind the other
+ *             (perm=0132), an attribute that is not there does not match
+ *   operand   a pattern; x: a value, the same one wherever its letter stands again; x=pattern: a
+ *             value with a letter; a number: a known one of about that size
+ *   Add and Mul match with their operands in either order.
+ *                                                            tested: tests/test_onnx_layers.c */
+
+enum { CVNI_ONNX_PATTERN_NODES = 16 };
+
+typedef struct cvni_onnx_pattern {
+    const char *type;           /* what it becomes */
+    const char *inputs;         /* letters */
+    const char *extra;          /* attribute: approximate, or epsilon (the value of letter e);
+                                 * "keep": those of the first operand; or NULL */
+    const char *text;
+} cvni_onnx_pattern;
+
+static const cvni_onnx_pattern cvni_onnx_patterns[] = {
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Div(x,1.4142136)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Div(x,1.4142136)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Div(x,1.4142136)),1))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Mul(x,0.70710678)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Mul(x,0.70710678)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Mul(x,0.70710678)),1))" },
+    { "Gelu", "x", "approximate", "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Mul(x,Mul(x,x)))))))))" },
+    { "Gelu", "x", "approximate", "Mul(x,Mul(0.5,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3))))))))" },
+    { "Gelu", "x", "approximate", "Mul(Mul(x,0.5),Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3)))))))" },
+    { "Swish", "x", NULL, "Mul(x,Sigmoid(x))" },
+    { "Mish", "x", NULL, "Mul(x,Tanh(Softplus(x)))" },
+    { "HardSwish", "x", NULL, "Mul(x,HardSigmoid[alpha=0.16666667](x))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip(Add(x,3),0,6)),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip(Add(x,3),0,6),6))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip[min=0,max=6](Add(x,3))),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip[min=0,max=6](Add(x,3)),6))" },
+    { "LayerNormalization", "xwb", "epsilon",
+      "Add(Mul(Div(d=Sub(x,ReduceMean[axes=-1](x)),Sqrt(Add(ReduceMean[axes=-1](Pow(d,2)),e))),w),"
+      "b)" },
+    { "MatMul", "xwb", NULL, "Add(MatMul(x,w),b)" },
+    { "Conv", "xwb", "keep", "Add(Conv(x,w),b)" },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", "qkvst", NULL,
+      "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(Transpose[perm=0132](k),t))),v)" },
+    { "attention T", "qkvst", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(k,t))),v)" },
+    { "attention T", "qkvs", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),k)),v)" },
+    { "attention T/", "qkvs", NULL, "MatMul(Softmax[axis=-1](Div(MatMul(q,k),s)),v)" },
+    { "attention T*", "qkvs", NULL, "MatMul(Softmax[axis=-1](Mul(MatMul(q,k),s)),v)" },
+#endif
+};
+
+typedef struct cvni_onnx_match {
+    cvni_onnx *g;
+    const int *maker;           /* of each value: the operator that makes it, or -1 */
+    int bound[26];              /* values of the letters, or -1 */
+    int node[CVNI_ONNX_PATTERN_NODES], uses[CVNI_ONNX_PATTERN_NODES], count;
+} cvni_onnx_match;
+
+/* The number that a value is, in an initializer or a Constant. */
+static int cvni_onnx_number(const cvni_onnx_match *m, int value, double *number)
+{
+    cvni_onnx *g = m->g;
+    const cvni_onnx_value *v = &g->values[value];
+    const cvni_onnx_node *n = m->maker[value] < 0 ? NULL : &g->nodes[m->maker[value]];
+    cvni_onnx_tensor t;
+    cvni_field f;
+    float one;
+    int64_t whole;
+    if (v->constant && v->count == 1) {
+        *number = cvni_onnx_element(v, 0);
+        return 1;
+    }
+    if (!n || n->domain || strcmp(n->type, "Constant")) return 0;
+    *number = (double)cvni_onnx_float(n, "value_float", 0);
+    if (cvni_onnx_has(n, "value_float")) return 1;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    whole = 0;
+    one = 0;
+    if (!g->failed && t.count == 1 && !t.is_external) {
+        const int integer = !cvni_onnx_is_float(t.type);
+        if (cvni_onnx_elements(&t, integer ? NULL : &one, integer ? &whole : NULL)) {
+            *number = integer ? (double)whole : (double)one;
+            return 1;
+        }
+    }
+    g->failed = CVN_OK;         /* whoever needs this constant will say what is wrong with it */
+    return 0;
+}
+
+/* A number of a pattern: sign, digits, point, digits. */
+static const char *cvni_onnx_read_number(const char *t, double *number)
+{
+    const int negative = *t == '-';
+    double unit = 1;
+    *number = 0;
+    for (t += negative; *t >= '0' && *t <= '9'; t++) *number = 10 * *number + (*t - '0');
+    if (*t == '.')
+        for (t++; *t >= '0' && *t <= '9'; t++) *number += (*t - '0') * (unit /= 10);
+    if (negative) *number = -*number;
+    return t;
+}
+
+static int cvni_onnx_about(double a, double b) { return fabs(a - b) <= 1e-4 * fabs(b); }
+
+/* One attribute of a pattern, "axis=-1": whether the operator has it so. The text goes on. */
+static int cvni_onnx_match_attribute(const cvni_onnx_node *n, const char **t)
+{
+    char name[32];
+    char digits[32];
+    int64_t ints[CVN_MAX_RANK];
+    double want;
+    int length = 0;
+    int count, at;
+    cvni_field f;
+    for (; **t != '=' && length < 31; ++*t) name[length++] = **t;
+    name[length] = 0;
+    at = 0;
+    for (++*t; **t != ',' && **t != ']' && at < 31; ++*t) digits[at++] = **t;
+    digits[at] = 0;
+    cvni_onnx_read_number(digits, &want);
+    if (cvni_onnx_field(n, name, 2, &f))
+        return cvni_onnx_about((double)cvni_onnx_float(n, name, 0), want);
+    if (cvni_onnx_field(n, name, 3, &f)) return (double)cvni_onnx_int(n, name, 0) == want;
+    count = cvni_onnx_ints(n, name, ints, CVN_MAX_RANK);
+    if (count < 1 || count > CVN_MAX_RANK) return 0;
+    if (count == 1) return (double)ints[0] == want;
+    for (at = 0; at < count; at++) if (digits[at] - '0' != ints[at]) return 0;
+    return !digits[count];
+}
+
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value);
+
+/* The operands behind "(", the two of a node of two in either order; the text behind ")". */
+static const char *cvni_onnx_match_operands(cvni_onnx_match *m, const char *t,
+                                            const cvni_onnx_node *n, int turned)
+{
+    for (int i = 0; t && i < n->inputs; i++) {
+        if (*t++ != (i ? ',' : '(')) return NULL;
+        t = cvni_onnx_match_value(m, t, n->input[turned ? 1 - i : i]);
+    }
+    return t && *t == ')' ? t + 1 : NULL;
+}
+
+static const char *cvni_onnx_match_node(cvni_onnx_match *m, const char *t, int index)
+{
+    const cvni_onnx_node *n = index < 0 ? NULL : &m->g->nodes[index];
+    cvni_onnx_match before;
+    const char *end;
+    size_t length = 0;
+    while ((t[length] | 32) >= 'a' && (t[length] | 32) <= 'z') length++;
+    if (!n || n->done || n->domain || n->outputs != 1 || m->count == CVNI_ONNX_PATTERN_NODES ||
+        strlen(n->type) != length || memcmp(n->type, t, length)) return NULL;
+    for (int i = 0; i < m->count; i++) if (m->node[i] == index) return NULL;
+    m->node[m->count] = index;
+    m->uses[m->count++] = 1;
+    t += length;
+    while (*t == '[' || *t == ',') {
+        t++;
+        if (!cvni_onnx_match_attribute(n, &t)) return NULL;
+    }
+    if (*t == ']') t++;
+    before = *m;
+    end = cvni_onnx_match_operands(m, t, n, 0);
+    if (end || n->inputs != 2 || (strcmp(n->type, "Add") && strcmp(n->type, "Mul"))) return end;
+    *m = before;
+    return cvni_onnx_match_operands(m, t, n, 1);
+}
+
+/* A value against a pattern; the text behind it, or NULL. */
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value)
+{
+    double number, want;
+    int *bound = NULL;
+    if (value < 0) return NULL;
+    if (*t >= 'a' && *t <= 'z') bound = &m->bound[*t - 'a'];
+    if (bound && t[1] == '=') {
+        *bound = value;
+        t += 2;
+    } else if (bound) {
+        if (*bound < 0) *bound = value;
+        for (int i = 0; i < m->count; i++) m->uses[i] += m->node[i] == m->maker[value];
+        return *bound == value ? t + 1 : NULL;
+    }
+    if (*t >= 'A' && *t <= 'Z') return cvni_onnx_match_node(m, t, m->maker[value]);
+    if (!cvni_onnx_number(m, value, &number)) return NULL;
+    t = cvni_onnx_read_number(t, &want);
+    return cvni_onnx_about(number, want) ? t : NULL;
+}
+
+/* Where a weight comes from: through operators that keep its elements. *turned: transposed. */
+static const cvni_onnx_value *cvni_onnx_origin(const cvni_onnx_match *m, int value, int *turned)
+{
+    *turned = 0;
+    for (int steps = 0; steps < 8; steps++) {
+        const cvni_onnx_node *n;
+        if (m->g->values[value].constant) return &m->g->values[value];
+        if (m->maker[value] < 0) return NULL;
+        n = &m->g->nodes[m->maker[value]];
+        if (n->domain || !n->inputs || n->input[0] < 0) return NULL;
+        if (!strcmp(n->type, "Transpose")) *turned = !*turned;
+        else if (strcmp(n->type, "Identity") && strcmp(n->type, "DequantizeLinear")) return NULL;
+        value = n->input[0];
+    }
+    return NULL;
+}
+
+/* Is b of a product or convolution with weights w one number for each unit? */
+static int cvni_onnx_is_bias(const cvni_onnx_match *m, int is_conv)
+{
+    int turned, none;
+    const cvni_onnx_value *w = cvni_onnx_origin(m, m->bound['w' - 'a'], &turned);
+    const cvni_onnx_value *b = cvni_onnx_origin(m, m->bound['b' - 'a'], &none);
+    const int behind = is_conv && w ? w->rank - 2 : 0;  /* axes of an image */
+    if (!w || !b || none || b->rank <= behind || b->rank > behind + 2 || w->rank < 2 ||
+        (!is_conv && w->rank != 2) || (is_conv && turned)) return 0;
+    return b->count == (size_t)w->dim[is_conv || turned ? 0 : 1] &&
+           b->count == (size_t)b->dim[b->rank - 1 - behind];
+}
+
+/* A NodeProto with one attribute: a text, or a number. */
+static cvni_wire cvni_onnx_attribute_of(cvni_onnx *g, const char *name, const char *text,
+                                        float number)
+{
+    unsigned char *p = (unsigned char *)cvni_onnx_memory(g, &g->pool, 64, 1);
+    const size_t length = strlen(name);
+    const size_t rest = text ? 2 + strlen(text) : 5;
+    cvni_wire w = { NULL, NULL, 0 };
+    if (!p || length + rest > 56) return w;
+    w.p = p;
+    *p++ = CVNI_ONNX_ATTRIBUTES << 3 | 2;
+    *p++ = (unsigned char)(2 + length + rest);
+    *p++ = 1 << 3 | 2;
+    *p++ = (unsigned char)length;
+    memcpy(p, name, length);
+    p += length;
+    if (text) {
+        *p++ = 4 << 3 | 2;
+        *p++ = (unsigned char)strlen(text);
+        memcpy(p, text, strlen(text));
+        p += strlen(text);
+    } else {
+        uint32_t word;
+        memcpy(&word, &number, sizeof word);
+        *p++ = 2 << 3 | 5;
+        for (int i = 0; i < 4; i++) *p++ = (unsigned char)(word >> (8 * i));
+    }
+    w.end = p;
+    return w;
+}
+
+/* The found operators become one: the last of them. */
+static void cvni_onnx_join(cvni_onnx_match *m, const cvni_onnx_pattern *row)
+{
+    cvni_onnx *g = m->g;
+    cvni_onnx_node *n = &g->nodes[m->node[0]];
+    const int count = (int)strlen(row->inputs);
+    int *input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    cvni_wire body = { NULL, NULL, 0 };
+    double eps = 0;
+    if (row->extra && !strcmp(row->extra, "keep")) body = g->nodes[m->node[1]].body;
+    else if (row->extra && !strcmp(row->extra, "approximate"))
+        body = cvni_onnx_attribute_of(g, row->extra, "tanh", 0);
+    else if (row->extra) {
+        if (!cvni_onnx_number(m, m->bound['e' - 'a'], &eps)) return;
+        body = cvni_onnx_attribute_of(g, row->extra, NULL, (float)eps);
+    }
+    if (g->failed) return;
+    for (int i = 0; i < count; i++) input[i] = m->bound[row->inputs[i] - 'a'];
+    for (int i = 1; i < m->count; i++) g->nodes[m->node[i]].done = 1;
+    n->type = row->type;
+    n->input = input;
+    n->inputs = count;
+    n->body = body;
+}
+
+static int cvni_onnx_matches(cvni_onnx_match *m, const cvni_onnx_pattern *row, int index)
+{
+    const char *end;
+    for (int i = 0; i < 26; i++) m->bound[i] = -1;
+    m->count = 0;
+    end = cvni_onnx_match_node(m, row->text, index);
+    if (!end || *end) return 0;
+    for (int i = 1; i < m->count; i++)
+        if (m->g->values[m->g->nodes[m->node[i]].output[0]].readers != m->uses[i]) return 0;
+    if (row->inputs[1] != 'w' || row->extra == NULL || !strcmp(row->extra, "keep"))
+        return row->inputs[1] != 'w' || cvni_onnx_is_bias(m, row->extra != NULL);
+    return 1;
+}
+
+static void cvni_onnx_find_patterns(cvni_onnx *g)
+{
+    int *maker = (int *)cvni_onnx_memory(g, &g->pool, (size_t)g->value_count, sizeof(int));
+    cvni_onnx_match m;
+    for (int i = 0; maker && i < g->value_count; i++) maker[i] = -1;
+    for (int i = 0; maker && i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].outputs; k++)
+            if (g->nodes[i].output[k] >= 0) maker[g->nodes[i].output[k]] = i;
+    m.g = g;
+    m.maker = maker;
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        for (size_t row = 0; row < sizeof cvni_onnx_patterns / sizeof *cvni_onnx_patterns; row++)
+            if (cvni_onnx_matches(&m, &cvni_onnx_patterns[row], i)) {
+                cvni_onnx_join(&m, &cvni_onnx_patterns[row]);
+                break;
+            }
+}
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
@@ -35380,6 +35936,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.folder = g.options->folder ? g.options->folder : folder;
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
+    cvni_onnx_find_patterns(&g);
     parsed = cvni_onnx_mark_of(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
