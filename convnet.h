@@ -2122,6 +2122,12 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
+{
+    return cvn_save_onnx_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
@@ -26745,8 +26751,8 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 /* ================================================================================================
  * >>onnx-save   a net as an ONNX model
  * ==============================================================================================
- *   file      a ModelProto of protobuf: fields, each a tag (number << 3 | kind) and a varint (7 bits
- *             a byte, the low ones first), 4 bytes, or a length and so many bytes
+ *   file      a ModelProto of protobuf: fields, each a tag (number << 3 | kind) and a varint (7
+ *             bits a byte, the low ones first), 4 bytes, or a length and so many bytes
  *   lengths   come before what they count: each message is made twice, for a sink that counts and
  *             for the real one. A tensor's length is known without its elements
  *   layers    cvni_ow_rows says which function writes which layer. What it makes of operators are
@@ -26916,7 +26922,8 @@ static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int numb
     return n;
 }
 
-/* Names of layers and parameters have at most CVN_MAX_NAME + 31 bytes, so the separator one more. */
+/* Names of layers and parameters have at most CVN_MAX_NAME + 31 bytes, and the separator one more
+ * than slashes follow each other in them. */
 static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name n)
 {
     char text[3 * CVN_MAX_NAME + 128];
@@ -27146,9 +27153,13 @@ static double cvni_ow_same_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size
     return (double)t->scale;
 }
 
-static cvni_ow_name cvni_ow_filled(cvni_onnx_writer *w, int count, float value)
+static cvni_ow_name cvni_ow_filled(cvni_onnx_writer *w, const int *dims, int rank, float value)
 {
-    return cvni_ow_table(w, CVNI_OW_FLOAT, 1, count, 0, cvni_ow_same_at, NULL, value);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, rank);
+    for (int i = 0; i < rank; i++) t.dim[i] = dims[i];
+    t.at = cvni_ow_same_at;
+    t.scale = value;
+    return cvni_ow_constant(w, &t);
 }
 
 static cvni_ow_name cvni_ow_reshape(cvni_onnx_writer *w, cvni_ow_name x, const int *dims, int rank)
@@ -27163,7 +27174,8 @@ static cvni_ow_name cvni_ow_shaped(cvni_onnx_writer *w, cvni_ow_name x, cvn_shap
     return cvni_ow_reshape(w, x, s.dim, s.rank);
 }
 
-static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const int *axes, int rank)
+static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const int *axes,
+                                      int rank)
 {
     const cvni_ow_name y = cvni_ow_op(w, "Transpose", x);
     cvni_ow_ints(w, "perm", axes, rank);
@@ -27212,6 +27224,13 @@ static double cvni_ow_turned_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, si
 {
     const size_t b = (size_t)t->b;
     return cvni_ow_scaled_at(w, t, i % b * (size_t)t->a + i / b);
+}
+
+/* The form of a parameter [C] that is broadcast to [N, C, ...]. */
+static int cvni_ow_by_channel(const cvni_onnx_writer *w)
+{
+    const int rank = w->l->shape.rank;
+    return rank > 2 ? CVNI_OW_ONES + rank - 3 : CVNI_OW_AS_IS;
 }
 
 /* What a layer multiplies its parameter `slot` by: 1, or the reciprocal of the norm. */
@@ -27558,11 +27577,11 @@ static void cvni_ow_roi(cvni_onnx_writer *w)
 static void cvni_ow_batchnorm(cvni_onnx_writer *w)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)w->l->desc;
-    const int C = w->l->shape.dim[1];
+    const int *C = &w->l->shape.dim[1];
     cvni_ow_name in[4];
     for (int i = 0; i < 4; i++) {
         const int slot = i - (d->no_affine ? CVNI_NORM_MEAN : 0);
-        in[i] = slot < 0 ? cvni_ow_filled(w, C, i == CVNI_NORM_WEIGHT ? 1.0f : 0.0f)
+        in[i] = slot < 0 ? cvni_ow_filled(w, C, 1, i == CVNI_NORM_WEIGHT ? 1.0f : 0.0f)
                          : cvni_ow_param(w, slot, CVNI_OW_AS_IS);
     }
     cvni_ow_op(w, "BatchNormalization", cvni_ow_x(w, 0));
@@ -27575,27 +27594,29 @@ static void cvni_ow_batchnorm(cvni_onnx_writer *w)
 static void cvni_ow_gnorm(cvni_onnx_writer *w)
 {
     const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)w->l->desc;
-    const cvni_groups g = cvni_find_groups(d, w->l->shape);
+    const int by_layer = d->kind == CVNI_GROUP_LAYER;
     const int grouped = d->kind == CVNI_GROUP_GROUP;
-    const int form = grouped ? CVNI_OW_ONES + w->l->shape.rank - 3 : CVNI_OW_AS_IS;
-    const int bias = !d->no_bias;
+    const int form = grouped ? cvni_ow_by_channel(w) : CVNI_OW_AS_IS;
+    const int axes = by_layer ? d->number : 1;
+    const int *size = by_layer ? &w->l->shape.dim[w->l->shape.rank - axes] : &w->l->shape.dim[1];
     int dims[3] = { 0, 0, -1 };
     cvni_ow_name x = cvni_ow_x(w, 0);
     cvni_ow_name weight, shift, y;
-    int n = g.period * g.shared;
-    if (grouped) n = dims[1] = d->number;
-    if (grouped) x = cvni_ow_reshape(w, x, dims, 3);
-    weight = grouped || d->no_weight ? cvni_ow_filled(w, n, 1) : cvni_ow_param(w, 0, form);
-    shift = grouped || d->no_bias ? cvni_ow_filled(w, n, 0) : cvni_ow_param(w, 1, form);
-    y = cvni_ow_op2(w, d->kind == CVNI_GROUP_LAYER ? "LayerNormalization" : "InstanceNormalization",
-                    x, weight);
+    dims[1] = d->number;
+    if (grouped) {
+        size = &d->number;
+        x = cvni_ow_reshape(w, x, dims, 3);
+    }
+    weight = grouped || d->no_weight ? cvni_ow_filled(w, size, axes, 1) : cvni_ow_param(w, 0, form);
+    shift = grouped || d->no_bias ? cvni_ow_filled(w, size, axes, 0) : cvni_ow_param(w, 1, form);
+    y = cvni_ow_op2(w, by_layer ? "LayerNormalization" : "InstanceNormalization", x, weight);
     cvni_ow_in(w, shift);
     cvni_ow_float(w, "epsilon", d->eps);
-    if (d->kind == CVNI_GROUP_LAYER) cvni_ow_int(w, "axis", -d->number);
+    if (by_layer) cvni_ow_int(w, "axis", -axes);
     if (!grouped) return;
     y = cvni_ow_shaped(w, y, w->l->shape, 0);
     if (!d->no_weight) y = cvni_ow_op2(w, "Mul", y, cvni_ow_param(w, 0, form));
-    if (bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
+    if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
 }
 
 /* LpNormalization would divide by zero. */
@@ -27736,7 +27757,7 @@ static void cvni_ow_step(cvni_onnx_writer *w)
 static void cvni_ow_prelu(cvni_onnx_writer *w)
 {
     const int one = w->net->params[w->l->param[0]].shape.dim[0] == 1;
-    const int form = one ? CVNI_OW_AS_IS : CVNI_OW_ONES + w->l->shape.rank - 3;
+    const int form = one ? CVNI_OW_AS_IS : cvni_ow_by_channel(w);
     cvni_ow_op2(w, "PRelu", cvni_ow_x(w, 0), cvni_ow_param(w, 0, form));
 }
 
@@ -28417,7 +28438,8 @@ static void cvni_ow_mark(cvni_onnx_writer *w)
     for (int id = net->layer_count - 1; id > 0; id--) {
         const cvni_layer *l = &net->layers[id];
         const int inputs = l->op == &cvni_op_reparameterize ? 1 : l->inputs;    /* the mean */
-        if (id == net->output || (l->keep && !l->is_int && !(l->op->flags & (CVNI_SOURCE | CVNI_LOSS))))
+        const int kept = l->keep && !l->is_int && !(l->op->flags & (CVNI_SOURCE | CVNI_LOSS));
+        if (id == net->output || kept)
             w->marks[id] |= CVNI_OW_LIVE | CVNI_OW_OUTPUT;
         if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
         if (l->op->flags & CVNI_SOURCE) w->source = id;
@@ -28440,7 +28462,8 @@ static cvn_result cvni_ow_start(cvni_onnx_writer *w, cvn_net *net, const char *c
     if (r != CVN_OK) return r;
     w->o = options ? *options : cvn_onnx_save_defaults();
     w->weights = cvni_all_weights(net);
-    w->marks = (unsigned char *)cvni_alloc(net, (size_t)net->layer_count + (size_t)net->param_count);
+    w->marks = (unsigned char *)cvni_alloc(net, (size_t)net->layer_count +
+                                                    (size_t)net->param_count);
     if (!w->marks) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", call);
     w->written = w->marks + net->layer_count;
     cvni_ow_mark(w);
