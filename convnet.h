@@ -17,6 +17,7 @@
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_ONNX                 no ONNX models
+ *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -75,7 +76,9 @@
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors >>onnx-save
+ *     files           >>safetensors >>npy
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
+ *                     >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
  *     end             >>license
@@ -960,6 +963,8 @@ CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int
  *   weights  one of shape dims with the layer's name alone ("parameter1"); zero unless init says
  *            more; for init fan_in is the product of dims[1], ..., fan_out dims[0]*dims[2]*...
  * A net without any input runs the batch it was built for.
+ * cvn_constant - the same with values that are copied, never trained, and saved in files under the
+ * layer's name ("constant1"), as PyTorch's buffers are; `count` from 0 (one value: [N]).
  * cvn_positional_encoding - x [N, T, C] plus fixed waves: for t from 0 and even c
  * sin(t/10000^(c/C)), and cos of the same at c + 1.
  *   source   A. Vaswani et al., arXiv:1706.03762, section 3.5
@@ -967,6 +972,7 @@ CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int
  *   weights  weight [T, C], normal with mean 0 and deviation 0.02
  *   errors   CVN_ERROR_SHAPE when x is no sequence, CVN_ERROR_ARGUMENT for an axis below 1 */
 CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init);
+CONVNET_API cvn_node cvn_constant(cvn_net *net, const int *dims, int count, const float *values);
 CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
 
@@ -1995,7 +2001,7 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
                                          int width, int crops, float *out);
 
 /* ================================================================================================
- * >>io-api   weights and checkpoints: safetensors
+ * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: ONNX
  * ============================================================================================== */
 
 /* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads
@@ -2029,6 +2035,72 @@ CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 
 #ifndef CONVNET_NO_ONNX
+/* ONNX models, opsets 7 to 21: layers and weights of a file become layers of the net.
+ *   cvn_load_onnx          into a net that is not built yet; what it holds already stays. The net
+ *                          is then as if built by hand: cvn_build to train on, cvn_build_infer to
+ *                          predict; cvn_freeze_to and a new head; cvn_save_onnx
+ *   cvn_load_onnx_ex       with options; *model (may be NULL) receives inputs and outputs
+ *   cvn_load_onnx_memory   from a buffer, which must stay as it is until cvn_build: weights are
+ *                          read from where they lie
+ * Batch. Where each input's first axis is 1 or has a name instead of a size ("N"), it becomes the
+ * net's batch: any number of samples (model.batched). Where that does not go (the file has another
+ * batch, or an operator mixes what lies along the first axis), one sample of the net is one whole
+ * evaluation: ONNX's [d0, d1, ...] is [N, d0, d1, ...] here, and five axes are the most.
+ * Sizes. Other axes without a size must be given in the options. Inputs that the graph needs to
+ * know when it is read (the target of a Reshape) are given there with their values.
+ * Numbers. All types are computed as float: integers and bools are exact up to 2^24.
+ * Names. Layers have the operator's name, or that of their weights in front of ".weight";
+ * parameters that of their initializer; inputs and outputs their own, where they have less than
+ * CVN_MAX_NAME bytes and are free.
+ * errors   CVN_ERROR_STATE on a built net; CVN_ERROR_FILE; CVN_ERROR_FORMAT: damaged, or no ONNX;
+ *          CVN_ERROR_UNSUPPORTED: node, operator and reason; CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT:
+ *          a layer's own text behind the node. On an error the net stays as it was.
+ * source   https://onnx.ai/onnx/intro, onnx.proto (IR versions 3 to 10) */
+typedef enum cvn_onnx_type {        /* TensorProto.DataType */
+    CVN_ONNX_FLOAT = 1, CVN_ONNX_UINT8 = 2, CVN_ONNX_INT8 = 3, CVN_ONNX_UINT16 = 4,
+    CVN_ONNX_INT16 = 5, CVN_ONNX_INT32 = 6, CVN_ONNX_INT64 = 7, CVN_ONNX_STRING = 8,
+    CVN_ONNX_BOOL = 9, CVN_ONNX_FLOAT16 = 10, CVN_ONNX_DOUBLE = 11, CVN_ONNX_UINT32 = 12,
+    CVN_ONNX_UINT64 = 13, CVN_ONNX_BFLOAT16 = 16
+} cvn_onnx_type;
+
+typedef struct cvn_onnx_input {
+    const char *name;               /* NULL: the input of the same place in the file */
+    int rank;                       /* of dims; 0: sizes as in the file (with values: one number) */
+    int dim[CVN_MAX_RANK];
+    const float *values;            /* not NULL: a constant of the net and no input; copied */
+} cvn_onnx_input;
+
+typedef struct cvn_onnx_options {
+    const cvn_onnx_input *inputs;   /* sizes and values; those not named are as in the file */
+    int input_count;
+    int whole;                      /* one sample is one whole evaluation, in any case */
+    const char *folder;             /* of files with external data; NULL: that of the model */
+} cvn_onnx_options;
+
+typedef struct cvn_onnx_port {
+    const char *name;               /* as in the file, of any length */
+    int place;                      /* in the file's order, from 0 */
+    cvn_node node;                  /* for cvn_set_input, cvn_value */
+    int type;                       /* in the file: a cvn_onnx_type */
+    int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
+} cvn_onnx_port;
+
+typedef struct cvn_onnx_model {     /* arrays and texts live as long as the net */
+    int opset, batched;
+    int input_count, output_count;
+    const cvn_onnx_port *inputs, *outputs;
+} cvn_onnx_model;
+
+CONVNET_API cvn_onnx_options cvn_onnx_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_onnx(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path,
+                                        const cvn_onnx_options *options, cvn_onnx_model *model);
+#endif
+CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
+                                            const cvn_onnx_options *options,
+                                            cvn_onnx_model *model);
+
 /* A net as an ONNX model (opset 17): what cvn_predict computes, for onnxruntime, Netron and others.
  *   outputs   the output, then the nodes marked with cvn_keep (float layers that are no input and
  *             no loss), in the order of the layers
@@ -2068,6 +2140,65 @@ CONVNET_API size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options 
 CONVNET_API cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
                                             const cvn_onnx_save_options *options);
 #endif /* CONVNET_NO_ONNX */
+
+#ifndef CONVNET_NO_NPY
+#define CVN_MAX_AXES 8          /* of an array in a .npy file */
+
+/* An array as numpy stores it: type and order are those of `data`. */
+typedef struct cvn_array {
+    const char *name;               /* in a .npz, without ".npy"; "" in a .npy */
+    char type[4];                   /* numpy's typestr: byte order '<', '>' or '|', then f2 f4 f8,
+                                     * i1 i2 i4 i8, u1 u2 u4 u8 or b1: "<f4" */
+    int fortran_order;              /* the first axis is the fastest; else the last */
+    int rank;                       /* axes; 0: one value */
+    int dim[CVN_MAX_AXES];
+    size_t count;                   /* elements, the product of dim */
+    const void *data;               /* [count], at any alignment */
+} cvn_array;
+
+/* The arrays of a file. */
+typedef struct cvn_arrays {
+    int count;
+    const cvn_array *array;         /* [count] in the file's order */
+    void *memory[2];                /* of the loader; cvn_arrays_free gives it back */
+    char error[320];                /* of a loader that failed */
+} cvn_arrays;
+
+/* Arrays of numpy, for tensors that come from Python or go there.
+ *   cvn_load_npy         numpy.save's .npy (one array, named "") or numpy.savez's .npz (as many as
+ *                        it has); which of them the first bytes tell. All is checked, the CRC-32
+ *                        of an .npz too; what it took cvn_arrays_free gives back
+ *   ..._memory           the same from a buffer, which is not copied: it outlives the arrays
+ *   cvn_arrays_find      the array of that name, or NULL
+ *   cvn_array_floats     out[count]: the elements as floats, last axis fastest
+ *   cvn_array_ints       the same as ints: labels
+ *   cvn_array_make       describes data of this host, last axis fastest; type "f4" for float, "i4"
+ *                        for 32-bit int, "u1", ...
+ *   cvn_save_npy         one array; atomic, as cvn_save
+ *   cvn_save_npz         several, each under its own name; stored, not packed
+ *   ..._memory           the bytes of the file into a buffer; returns how many they are and writes
+ *                        them only where `size` has room for all: (NULL, 0) asks. 0: wrong arrays
+ * errors   CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_MEMORY; CVN_ERROR_UNSUPPORTED: a packed
+ *          member (numpy.savez_compressed), zip64 (4 GiB), text, complex or structured elements,
+ *          more axes than CVN_MAX_AXES; CVN_ERROR_ARGUMENT; CVN_ERROR_NUMBER: cvn_array_ints met a
+ *          value that is no whole number or no int. Text of a loader in arrays->error.
+ * source   numpy.lib.format, versions 1.0 to 3.0; PKWARE's APPNOTE.TXT */
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_npy(cvn_arrays *arrays, const char *path);
+CONVNET_API cvn_result cvn_save_npy(const char *path, const cvn_array *array);
+CONVNET_API cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count);
+#endif
+CONVNET_API cvn_result cvn_load_npy_memory(cvn_arrays *arrays, const void *bytes, size_t size);
+CONVNET_API void cvn_arrays_free(cvn_arrays *arrays);
+CONVNET_API const cvn_array *cvn_arrays_find(const cvn_arrays *arrays, const char *name);
+CONVNET_API cvn_result cvn_array_floats(const cvn_array *array, float *out);
+CONVNET_API cvn_result cvn_array_ints(const cvn_array *array, int *out);
+CONVNET_API cvn_array cvn_array_make(const char *name, const char *type, const void *data, int rank,
+                                     const int *dim);
+CONVNET_API size_t cvn_save_npy_memory(void *bytes, size_t size, const cvn_array *array);
+CONVNET_API size_t cvn_save_npz_memory(void *bytes, size_t size, const cvn_array *arrays,
+                                       int count);
+#endif
 
 #ifdef __cplusplus
 } /* extern "C" */
@@ -2433,6 +2564,7 @@ typedef struct cvni_param {
     size_t offset, count;       /* in net->weights */
     cvn_init init;
     double fan_in, fan_out;
+    const float *initial;       /* values of a file, until the first build; or NULL: init */
     int layer;                  /* owner */
     cvni_role role;             /* CVNI_RUNNING: batch norm's statistics, no gradient */
     int decays;                 /* under decay_weights_only: no bias, no factor of a norm */
@@ -2627,6 +2759,7 @@ struct cvn_net {
     int threads;
     struct cvni_crew *crew;     /* >>threads; or NULL */
     cvni_record *records;
+    cvni_record *loans;         /* what is only needed until the first build: values of a file */
     const char *scope;          /* prefix of names, a record; "" outside of all */
     cvn_net *parent;            /* cvn_share: owner of the weights */
 
@@ -2635,6 +2768,8 @@ struct cvn_net {
     cvni_param *params;
     int param_count, param_capacity;
     int output, chosen_output;  /* what predictions read; what cvn_output named, or 0 */
+    int loaded_output;          /* of a model from a file, */
+    int loaded_layers;          /* as long as no layer follows these */
 
     cvn_result failed;          /* first error of the graph; sticky */
     char message[512];
@@ -2807,35 +2942,64 @@ static size_t cvni_add_size(size_t a, size_t b)
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static void *cvni_alloc(cvn_net *net, size_t bytes)
+static void *cvni_alloc_from(const cvn_allocator *a, size_t bytes)
 {
     if (bytes == SIZE_MAX) return NULL;
     if (bytes == 0) bytes = 1;
-    return net->desc.allocator.alloc ? net->desc.allocator.alloc(net->desc.allocator.user, bytes)
-                                     : CONVNET_MALLOC(bytes);
+    return a->alloc ? a->alloc(a->user, bytes) : CONVNET_MALLOC(bytes);
+}
+
+static void cvni_free_to(const cvn_allocator *a, void *pointer)
+{
+    if (!pointer) return;
+    if (a->free) a->free(a->user, pointer);
+    else CONVNET_FREE(pointer);
+}
+
+static void *cvni_alloc(cvn_net *net, size_t bytes)
+{
+    return cvni_alloc_from(&net->desc.allocator, bytes);
 }
 
 static void cvni_free(cvn_net *net, void *pointer)
 {
-    if (!pointer) return;
-    if (net->desc.allocator.free) net->desc.allocator.free(net->desc.allocator.user, pointer);
-    else CONVNET_FREE(pointer);
+    cvni_free_to(&net->desc.allocator, pointer);
+}
+
+/* A piece of memory on a list, or NULL; cvni_free_records gives all of it back that came after
+ * `last`. */
+#define CVNI_RECORD_HEAD ((sizeof(cvni_record) + 15) & ~(size_t)15)
+
+static void *cvni_push_record(cvni_record **list, void *block)
+{
+    ((cvni_record *)block)->next = *list;
+    *list = (cvni_record *)block;
+    return (char *)block + CVNI_RECORD_HEAD;
+}
+
+static void *cvni_new_in(cvn_net *net, cvni_record **list, size_t bytes)
+{
+    void *block = cvni_alloc(net, cvni_add_size(CVNI_RECORD_HEAD, bytes));
+    return block ? cvni_push_record(list, block) : NULL;
+}
+
+static void cvni_free_records(cvn_net *net, cvni_record **list, const cvni_record *last)
+{
+    while (*list != last) {
+        cvni_record *next = (*list)->next;
+        cvni_free(net, *list);
+        *list = next;
+    }
 }
 
 /* A small zeroed piece of memory that lives as long as the net. NULL is reported as a graph
  * error. */
 static void *cvni_new_record(cvn_net *net, size_t bytes)
 {
-    const size_t head = (sizeof(cvni_record) + 15) & ~(size_t)15;
-    cvni_record *r = (cvni_record *)cvni_alloc(net, cvni_add_size(head, bytes));
-    if (!r) {
-        cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
-        return NULL;
-    }
-    r->next = net->records;
-    net->records = r;
-    memset((char *)r + head, 0, bytes);
-    return (char *)r + head;
+    void *record = cvni_new_in(net, &net->records, bytes);
+    if (record) memset(record, 0, bytes);
+    else cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+    return record;
 }
 
 static char *cvni_copy_text(cvn_net *net, const char *text)
@@ -3337,7 +3501,6 @@ static void cvni_release_arena(cvn_net *net)
 
 void cvn_destroy(cvn_net *net)
 {
-    cvni_record *r;
     if (!net) return;
     cvni_free_crew(net);
     cvni_release_arena(net);
@@ -3345,11 +3508,8 @@ void cvn_destroy(cvn_net *net)
     cvni_free(net, net->history);
     cvni_free(net, net->params);
     cvni_free(net, net->layers);
-    for (r = net->records; r;) {
-        cvni_record *next = r->next;
-        cvni_free(net, r);
-        r = next;
-    }
+    cvni_free_records(net, &net->loans, NULL);
+    cvni_free_records(net, &net->records, NULL);
     cvni_free(net, net);
 }
 
@@ -3882,9 +4042,10 @@ cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         cvni_rng r = cvni_rng_start(seed ? seed : net->desc.seed, CVNI_STREAM_INIT, 0, (uint32_t)i);
-        if (!p->dead)
-            for (size_t e = 0; e < p->count; e++)
-                net->weights[p->offset + e] = cvni_init_value(p, &r);
+        if (p->dead) continue;
+        if (p->initial) memcpy(net->weights + p->offset, p->initial, p->count * sizeof(float));
+        else for (size_t e = 0; e < p->count; e++)
+            net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
     cvni_spectral_init(net);
     net->ema_started = net->ema_swapped = 0;
@@ -4918,7 +5079,11 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
     net->weights_version++;
     if (net->grads) memset(net->grads, 0, net->trainable * sizeof(float));
     cvni_bind(net);
-    if (first && !net->parent) cvn_init_parameters(net, 0);
+    if (first && !net->parent) {
+        cvn_init_parameters(net, 0);
+        for (int i = 0; i < net->param_count; i++) net->params[i].initial = NULL;
+        cvni_free_records(net, &net->loans, NULL);
+    }
 }
 
 /* Plans anew and takes the memory for it; on failure the net stays as it was. buffer NULL: from the
@@ -4972,6 +5137,7 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
     for (int id = 1; id < net->layer_count && !net->output; id++)
         if (net->layers[id].op->flags & CVNI_LOSS && net->layers[id].inputs)
             net->output = net->layers[id].input[0];
+    if (!net->output && net->loaded_layers == net->layer_count) net->output = net->loaded_output;
     for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
         if (!net->layers[id].is_int && !net->layers[id].per_batch) net->output = id;
     if (!net->output)
@@ -15749,6 +15915,7 @@ cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
  * >>parameter   learned tensors without an input; positions of a sequence
  * ==============================================================================================
  *   parameter            y[n] = w; w [dims...]; backward  dw += sum over n of dy[n]
+ *   constant             y[n] = w, among the running statistics
  *   positional encoding  y = x + p; p [T, C] in l->table, waves of A. Vaswani et al.,
  *                        arXiv:1706.03762, section 3.5; backward  dx = dy
  *   position embedding   y = x + w, w [T, C]; backward  dx = dy, dw += sum over n of dy[n]
@@ -15813,7 +15980,7 @@ static cvn_result cvni_parameter_shape(cvn_net *net, cvni_layer *l)
         s.dim[i] = l->shape.dim[i + 1] = d->dim[i];
         if (i) fan_in *= d->dim[i];
     }
-    fan_out = fan_in * d->dim[0] / (d->rank > 1 ? d->dim[1] : 1);
+    fan_out = fan_in * cvni_max(d->dim[0], 1) / (d->rank > 1 ? d->dim[1] : 1);
     l->shape.rank = d->rank + 1;
     l->shape.dim[0] = net->shape_batch;
     return cvni_add_param(net, l, 0, "", s, CVNI_WEIGHT, cvni_init_or(d->init, CVN_INIT_ZERO, 0),
@@ -15854,21 +16021,66 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_forward,
                                            CVNI_TRAIN(cvni_parameter_backward) };
 
+static cvn_result cvni_constant_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result r = cvni_parameter_shape(net, l);
+    if (r == CVN_OK) net->params[l->param[0]].role = CVNI_RUNNING;
+    return r;
+}
+
+static const cvni_op cvni_op_constant = {
+    "constant", "constant", "Constant", 0, cvni_constant_shape, NULL, cvni_parameter_forward, NULL
+};
+
+/* values, at least until the first build: its initial ones; NULL: init. */
+static cvn_node cvni_add_parameter(cvn_net *net, const cvni_op *op, const int *dims, int count,
+                                   cvn_init init, const float *values)
+{
+    cvni_parameter_desc d;
+    cvn_node node;
+    memset(&d, 0, sizeof d);
+    d.rank = count;
+    for (int i = 0; i < count; i++) d.dim[i] = dims[i];
+    d.init = init;
+    node = cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
+    if (node.id) net->params[net->layers[node.id].param[0]].initial = values;
+    return node;
+}
+
+cvn_node cvn_constant(cvn_net *net, const int *dims, int count, const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    size_t n = 1;
+    float *copy;
+    memset(&zero, 0, sizeof zero);
+    if (!net || net->failed) return none;
+    for (int i = 0; dims && i < count; i++) n = cvni_mul_size(n, dims[i] > 0 ? (size_t)dims[i] : 0);
+    if (count < 0 || count >= CVN_MAX_RANK || (count && !dims) || !values || !n) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "constant: values and 0 to %d axes of 1 element or more are needed",
+                        CVN_MAX_RANK - 1);
+        return none;
+    }
+    copy = (float *)cvni_new_in(net, &net->loans, cvni_mul_size(n, sizeof(float)));
+    if (!copy) {
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+        return none;
+    }
+    memcpy(copy, values, n * sizeof(float));
+    return cvni_add_parameter(net, &cvni_op_constant, dims, count, zero, copy);
+}
+
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
     const cvn_node none = { 0 };
-    cvni_parameter_desc d;
-    memset(&d, 0, sizeof d);
     if (!net || net->failed) return none;
     if (count < 1 || count >= CVN_MAX_RANK || !dims) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "parameter: %d axes; 1 to %d are possible", count,
                         CVN_MAX_RANK - 1);
         return none;
     }
-    d.rank = count;
-    for (int i = 0; i < count; i++) d.dim[i] = dims[i];
-    d.init = init;
-    return cvni_add_layer(net, &cvni_op_parameter, NULL, 0, &d, sizeof d);
+    return cvni_add_parameter(net, &cvni_op_parameter, dims, count, init, NULL);
 }
 
 static cvn_result cvni_sequence_shape(cvn_net *net, cvni_layer *l)
@@ -25419,7 +25631,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 /* ---- numbers: little-endian bytes, half floats ---- */
 
 enum {
-    CVNI_DTYPE_INTEGER = 0,
+    CVNI_DTYPE_SIGNED = 0,
+    CVNI_DTYPE_UNSIGNED,
     CVNI_DTYPE_OTHER,
     CVNI_DTYPE_F32,
     CVNI_DTYPE_F64,
@@ -25427,18 +25640,19 @@ enum {
     CVNI_DTYPE_BF16
 };
 
-typedef struct cvni_dtype { const char *name; size_t bytes; int kind; } cvni_dtype;
+/* name: of safetensors; numpy: of .npy, behind the byte order, "" for what it lacks. */
+typedef struct cvni_dtype { const char *name, *numpy; size_t bytes; int kind; } cvni_dtype;
 
 static const cvni_dtype cvni_dtypes[] = {
-    { "F32", 4, CVNI_DTYPE_F32 },       { "F64", 8, CVNI_DTYPE_F64 },
-    { "F16", 2, CVNI_DTYPE_F16 },       { "BF16", 2, CVNI_DTYPE_BF16 },
-    { "BOOL", 1, CVNI_DTYPE_INTEGER },  { "U8", 1, CVNI_DTYPE_INTEGER },
-    { "I8", 1, CVNI_DTYPE_INTEGER },    { "U16", 2, CVNI_DTYPE_INTEGER },
-    { "I16", 2, CVNI_DTYPE_INTEGER },   { "U32", 4, CVNI_DTYPE_INTEGER },
-    { "I32", 4, CVNI_DTYPE_INTEGER },   { "U64", 8, CVNI_DTYPE_INTEGER },
-    { "I64", 8, CVNI_DTYPE_INTEGER },   { "F8_E4M3", 1, CVNI_DTYPE_OTHER },
-    { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
-    { "C64", 8, CVNI_DTYPE_OTHER }
+    { "F32", "f4", 4, CVNI_DTYPE_F32 },         { "F64", "f8", 8, CVNI_DTYPE_F64 },
+    { "F16", "f2", 2, CVNI_DTYPE_F16 },         { "BF16", "", 2, CVNI_DTYPE_BF16 },
+    { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED },   { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED },
+    { "I8", "i1", 1, CVNI_DTYPE_SIGNED },       { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED },
+    { "I16", "i2", 2, CVNI_DTYPE_SIGNED },      { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED },
+    { "I32", "i4", 4, CVNI_DTYPE_SIGNED },      { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED },
+    { "I64", "i8", 8, CVNI_DTYPE_SIGNED },      { "F8_E4M3", "", 1, CVNI_DTYPE_OTHER },
+    { "F8_E5M2", "", 1, CVNI_DTYPE_OTHER },     { "F8_E8M0", "", 1, CVNI_DTYPE_OTHER },
+    { "C64", "", 8, CVNI_DTYPE_OTHER }
 };
 
 static int cvni_little_endian(void)
@@ -25449,11 +25663,18 @@ static int cvni_little_endian(void)
     return first == 1;
 }
 
-static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+/* Up to 8 bytes in the order of a file. */
+static uint64_t cvni_word(const unsigned char *p, size_t bytes, int big_endian)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < bytes; i++) word |= (uint64_t)p[i] << (8 * i);
+    for (size_t i = 0; i < bytes; i++)
+        word |= (uint64_t)p[big_endian ? bytes - 1 - i : i] << (8 * i);
     return word;
+}
+
+static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+{
+    return cvni_word(p, bytes, 0);
 }
 
 static float cvni_word_to_float(uint32_t word)
@@ -25488,7 +25709,28 @@ static float cvni_half_to_float(uint32_t h)
     return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));
 }
 
-/* count little-endian elements of a float dtype, at any address, to floats. */
+/* Exact below 2^53. */
+static double cvni_integer_to_double(const cvni_dtype *dtype, uint64_t word)
+{
+    const uint64_t sign = (uint64_t)1 << (8 * dtype->bytes - 1);
+    if (dtype->kind == CVNI_DTYPE_UNSIGNED || !(word & sign)) return (double)word;
+    return -(double)(sign - (word & (sign - 1)));
+}
+
+/* Any dtype but OTHER. */
+static float cvni_element_to_float(const cvni_dtype *dtype, uint64_t word)
+{
+    switch (dtype->kind) {
+    case CVNI_DTYPE_F32: return cvni_word_to_float((uint32_t)word);
+    case CVNI_DTYPE_F64: return (float)cvni_word_to_double(word);
+    case CVNI_DTYPE_F16: return cvni_half_to_float((uint32_t)word);
+    /* bfloat16: a float's upper half */
+    case CVNI_DTYPE_BF16: return cvni_word_to_float((uint32_t)word << 16);
+    default: return (float)cvni_integer_to_double(dtype, word);
+    }
+}
+
+/* count little-endian elements, at any address, to floats. */
 static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count,
                              float *to)
 {
@@ -25496,16 +25738,8 @@ static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from,
         if (count) memcpy(to, from, count * sizeof(float));
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t word = cvni_le_word(from + i * dtype->bytes, dtype->bytes);
-        switch (dtype->kind) {
-        case CVNI_DTYPE_F32: to[i] = cvni_word_to_float((uint32_t)word); break;
-        case CVNI_DTYPE_F64: to[i] = (float)cvni_word_to_double(word); break;
-        case CVNI_DTYPE_F16: to[i] = cvni_half_to_float((uint32_t)word); break;
-        /* bfloat16: a float's upper half */
-        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = cvni_element_to_float(dtype, cvni_le_word(from + i * dtype->bytes, dtype->bytes));
 }
 
 /* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything
@@ -26074,7 +26308,7 @@ static cvn_result cvni_require_all(cvni_weights_file *f)
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
-        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4))
+        if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
         cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
     }
@@ -26414,46 +26648,56 @@ static const char *cvni_path_label(const char *path)
     return length > 160 ? path + length - 160 : path;
 }
 
-/* Lets write() make the file beside the target, then renames: whatever happens, the path holds the
- * old file or the whole new one. */
-static cvn_result cvni_save_path(cvn_net *net, const char *path,
-                                 void (*write)(cvni_sink *s, void *what), void *what)
+/* Writes a whole file, what `context` describes, to a sink. */
+typedef void (*cvni_put_all)(cvni_sink *s, const void *context);
+
+/* Writes beside the target, then renames: whatever happens, the path holds the old file or the
+ * whole new one. *wrong tells what failed. */
+static cvn_result cvni_write_file(const cvn_allocator *allocator, const char *path,
+                                  cvni_put_all put, const void *context, const char **wrong)
 {
-    const char *label = cvni_path_label(path);
     const size_t length = strlen(path);
     cvni_sink s;
-    int bad;
-    char *temporary = (char *)cvni_alloc(net, cvni_add_size(length, 5));
-    if (!temporary)
-        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
+    char *temporary = (char *)cvni_alloc_from(allocator, cvni_add_size(length, 5));
+    *wrong = "out of memory for its name";
+    if (!temporary) return CVN_ERROR_MEMORY;
     memcpy(temporary, path, length);
     memcpy(temporary + length, ".tmp", 5);
     memset(&s, 0, sizeof s);
     s.file = fopen(temporary, "wb");
-    if (!s.file) {
-        cvni_free(net, temporary);
-        return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot create %s.tmp", label, label);
-    }
-    write(&s, what);
-    bad = s.failed || fflush(s.file) != 0 || ferror(s.file);
-    if (fclose(s.file) != 0) bad = 1;
+    *wrong = "cannot be created (as a .tmp first)";
+    if (s.file) {
+        *wrong = NULL;
+        put(&s, context);
+        if (s.failed || fflush(s.file) != 0 || ferror(s.file)) s.failed = 1;
+        if (fclose(s.file) != 0 || s.failed) *wrong = "cannot be written (disk full?)";
 #ifdef _WIN32
-    if (!bad) remove(path);     /* rename does not replace there */
+        if (!*wrong) remove(path);      /* rename does not replace there */
 #endif
-    if (!bad && rename(temporary, path) != 0) bad = 2;
-    if (bad) remove(temporary);
-    cvni_free(net, temporary);
-    if (bad == 2) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be replaced", label);
-    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label)
-               : CVN_OK;
+        if (!*wrong && rename(temporary, path) != 0) *wrong = "cannot be replaced";
+        if (*wrong) remove(temporary);
+    }
+    cvni_free_to(allocator, temporary);
+    return *wrong ? CVN_ERROR_FILE : CVN_OK;
 }
 
-static void cvni_write_weights(cvni_sink *s, void *net) { cvni_put_weights(s, (cvn_net *)net, 0); }
+static cvn_result cvni_save_path(cvn_net *net, const char *path, cvni_put_all put,
+                                 const void *context)
+{
+    const char *wrong;
+    const cvn_result r = cvni_write_file(&net->desc.allocator, path, put, context, &wrong);
+    return r == CVN_OK ? r : cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
+}
+
+static void cvni_put_parameters(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 0);
+}
 
 cvn_result cvn_save(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_transfer(net, "cvn_save", path, 0);
-    return r == CVN_OK ? cvni_save_path(net, path, cvni_write_weights, net) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_parameters, net) : r;
 }
 
 #define CVNI_READ_BLOCK 65536
@@ -26468,41 +26712,55 @@ static size_t cvni_file_size(FILE *file)
     return size > 0 && (uint64_t)size < SIZE_MAX / 4 ? (size_t)size : 0;
 }
 
-/* Reads to the end. One byte more than the size is asked for, so that the end is seen without
- * growing. NULL when memory is out; *bad when reading failed. */
-static unsigned char *cvni_read_stream(cvn_net *net, FILE *file, size_t *size, int *bad)
+/* Reads to the end, behind `head` bytes that stay free and count in *size. One byte more than the
+ * size is asked for, so that the end is seen without growing. NULL when memory is out; *bad when
+ * reading failed. */
+static unsigned char *cvni_read_stream(const cvn_allocator *allocator, FILE *file, size_t head,
+                                       size_t *size, int *bad)
 {
-    size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1;
-    unsigned char *block = (unsigned char *)cvni_alloc(net, room);
-    *size = 0;
+    size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1 + head;
+    unsigned char *block = (unsigned char *)cvni_alloc_from(allocator, room);
+    *size = head;
     while (block) {
         unsigned char *bigger;
         *size += fread(block + *size, 1, room - *size, file);
         if (*size < room) break;
         room = cvni_mul_size(room, 2);
-        bigger = (unsigned char *)cvni_alloc(net, room);
+        bigger = (unsigned char *)cvni_alloc_from(allocator, room);
         if (bigger) memcpy(bigger, block, *size);
-        cvni_free(net, block);
+        cvni_free_to(allocator, block);
         block = bigger;
     }
     *bad = ferror(file) != 0;
     return block;
 }
 
+/* A whole file in a block of the allocator's. *wrong tells what failed; then there is no block. */
+static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *path, size_t head,
+                                 unsigned char **block, size_t *size, const char **wrong)
+{
+    FILE *file = fopen(path, "rb");
+    int bad;
+    *block = NULL;
+    *wrong = "cannot be opened";
+    if (!file) return CVN_ERROR_FILE;
+    *block = cvni_read_stream(allocator, file, head, size, &bad);
+    fclose(file);
+    *wrong = bad ? "cannot be read" : *block ? NULL : "out of memory for the file";
+    if (!*wrong) return CVN_OK;
+    cvni_free_to(allocator, *block);
+    *block = NULL;
+    return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
+}
+
 static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
 {
-    const char *label = cvni_path_label(path);
-    FILE *file = fopen(path, "rb");
+    const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
-    cvn_result r;
-    int bad;
-    if (!file) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be opened", label);
-    block = cvni_read_stream(net, file, &size, &bad);
-    fclose(file);
-    if (bad) r = cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be read", label);
-    else if (!block) r = cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for the file", label);
-    else r = cvni_load_bytes(net, label, block, size, take, loaded);
+    cvn_result r = cvni_read_file(&net->desc.allocator, path, 0, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
+    r = cvni_load_bytes(net, label, block, size, take, loaded);
     cvni_free(net, block);
     return r;
 }
@@ -26723,9 +26981,9 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
                      "%s: the net is built for prediction alone; call cvn_build", call);
 }
 
-static void cvni_write_checkpoint(cvni_sink *s, void *net)
+static void cvni_put_checkpoint(cvni_sink *s, const void *net)
 {
-    cvni_put_weights(s, (cvn_net *)net, 1);
+    cvni_put_weights(s, (const cvn_net *)net, 1);
 }
 
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
@@ -26734,7 +26992,7 @@ cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
     if (r == CVN_OK && net->ema_swapped)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
-    return r == CVN_OK ? cvni_save_path(net, path, cvni_write_checkpoint, net) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_checkpoint, net) : r;
 }
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
@@ -26747,7 +27005,2262 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 
 #endif /* CONVNET_NO_STDIO */
 
+#ifndef CONVNET_NO_NPY
+/* ================================================================================================
+ * >>npy   arrays of numpy: .npy and .npz
+ * ==============================================================================================
+ *   .npy        "\x93NUMPY" | version 1..3, 0 | length of the header, 2 bytes (version 1) or 4,
+ *               little-endian | header | elements without gaps
+ *   header      a dict of Python in ASCII or UTF-8 (version 3), blanks and \n at its end:
+ *               {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }; three keys in any
+ *               order. Written so that the elements begin at a multiple of 64.
+ *   .npz        a zip of them. Member i: local header (30 bytes + name + extra) | bytes; then the
+ *               central directory, 46 bytes + name + extra + comment a member; then 22 bytes with
+ *               its place. Sizes and CRC-32 are believed from the central directory, for a local
+ *               header may say 0 or -1 for a size that comes later.
+ *   numbers     little-endian in a zip, by the first letter of 'descr' in an array
+ *   source      https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; APPNOTE.TXT
+ *               6.3, sections 4.3.7, 4.3.12, 4.3.16              tested: tests/test_npy.c */
+
+/* ---- an array's elements ---- */
+
+static const cvni_dtype *cvni_array_dtype(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_dtypes / sizeof *cvni_dtypes; i++) {
+        const cvni_dtype *d = &cvni_dtypes[i];
+        if (d->numpy[0] && !strcmp(type + 1, d->numpy) &&
+            (*type == '<' || *type == '>' || (*type == '|' && d->bytes == 1)))
+            return d;
+    }
+    return NULL;
+}
+
+/* Type, axes and number of elements as they must be; NULL when they are not. */
+static const cvni_dtype *cvni_array_check(const cvn_array *a)
+{
+    const cvni_dtype *dtype = a && memchr(a->type, 0, sizeof a->type) && a->type[0]
+                                  ? cvni_array_dtype(a->type) : NULL;
+    size_t count = 1;
+    if (!dtype || a->rank < 0 || a->rank > CVN_MAX_AXES) return NULL;
+    for (int i = 0; i < a->rank; i++) {
+        if (a->dim[i] < 0) return NULL;
+        count = cvni_mul_size(count, (size_t)a->dim[i]);
+    }
+    return count == a->count && cvni_mul_size(count, dtype->bytes) != SIZE_MAX &&
+           (a->data || !count) ? dtype : NULL;
+}
+
+/* Goes through an array, last axis fastest: `at` is the number of the element in data. */
+typedef struct cvni_array_walk {
+    int index[CVN_MAX_AXES];
+    size_t stride[CVN_MAX_AXES], at;
+} cvni_array_walk;
+
+static void cvni_walk_begin(cvni_array_walk *w, const cvn_array *a)
+{
+    size_t stride = 1;
+    memset(w, 0, sizeof *w);
+    for (int i = 0; i < a->rank; i++) {
+        const int axis = a->fortran_order ? i : a->rank - 1 - i;
+        w->stride[axis] = stride;
+        stride *= (size_t)a->dim[axis];
+    }
+}
+
+static void cvni_walk_next(cvni_array_walk *w, const cvn_array *a)
+{
+    for (int i = a->rank - 1; i >= 0; i--) {
+        w->at += w->stride[i];
+        if (++w->index[i] < a->dim[i]) return;
+        w->at -= w->stride[i] * (size_t)a->dim[i];
+        w->index[i] = 0;
+    }
+}
+
+static uint64_t cvni_walk_word(const cvni_array_walk *w, const cvn_array *a, size_t bytes)
+{
+    return cvni_word((const unsigned char *)a->data + w->at * bytes, bytes, a->type[0] == '>');
+}
+
+cvn_result cvn_array_floats(const cvn_array *array, float *out)
+{
+    const cvni_dtype *dtype = cvni_array_check(array);
+    cvni_array_walk w;
+    if (!dtype || (!out && array->count)) return CVN_ERROR_ARGUMENT;
+    if (array->type[0] != '>' && (!array->fortran_order || array->rank < 2)) {
+        cvni_read_floats(dtype, (const unsigned char *)array->data, array->count, out);
+        return CVN_OK;
+    }
+    cvni_walk_begin(&w, array);
+    for (size_t i = 0; i < array->count; i++, cvni_walk_next(&w, array))
+        out[i] = cvni_element_to_float(dtype, cvni_walk_word(&w, array, dtype->bytes));
+    return CVN_OK;
+}
+
+cvn_result cvn_array_ints(const cvn_array *array, int *out)
+{
+    const cvni_dtype *dtype = cvni_array_check(array);
+    cvni_array_walk w;
+    if (!dtype || (!out && array->count)) return CVN_ERROR_ARGUMENT;
+    cvni_walk_begin(&w, array);
+    for (size_t i = 0; i < array->count; i++, cvni_walk_next(&w, array)) {
+        const uint64_t word = cvni_walk_word(&w, array, dtype->bytes);
+        const double value = dtype->kind == CVNI_DTYPE_F64 ? cvni_word_to_double(word)
+                           : dtype->kind < CVNI_DTYPE_OTHER ? cvni_integer_to_double(dtype, word)
+                           : (double)cvni_element_to_float(dtype, word);
+        if (!(value >= (double)INT_MIN && value <= (double)INT_MAX)) return CVN_ERROR_NUMBER;
+        out[i] = (int)value;
+        if ((double)out[i] < value || (double)out[i] > value) return CVN_ERROR_NUMBER;
+    }
+    return CVN_OK;
+}
+
+cvn_array cvn_array_make(const char *name, const char *type, const void *data, int rank,
+                         const int *dim)
+{
+    cvn_array a;
+    memset(&a, 0, sizeof a);
+    a.name = name ? name : "";
+    if (!type || strlen(type) != 2 || rank < 0 || rank > CVN_MAX_AXES || (rank && !dim)) return a;
+    a.type[0] = type[1] == '1' ? '|' : cvni_little_endian() ? '<' : '>';
+    memcpy(a.type + 1, type, 3);
+    a.rank = rank;
+    a.count = 1;
+    for (int i = 0; i < rank; i++) {
+        a.dim[i] = dim[i];
+        a.count = dim[i] < 0 ? SIZE_MAX : cvni_mul_size(a.count, (size_t)dim[i]);
+    }
+    a.data = data;
+    return a;
+}
+
+/* ---- reading .npy ---- */
+
+/* A text in either quote, shorter than `size`. */
+static int cvni_npy_text(cvni_json *j, char *text, size_t size)
+{
+    const int quote = cvni_json_peek(j);
+    size_t n = 0;
+    if (quote != '\'' && quote != '"') return cvni_json_stop(j, "a text in quotes expected");
+    for (j->at++; j->at < j->end && *j->at != quote && n + 1 < size; n++) text[n] = *j->at++;
+    text[n] = 0;
+    return cvni_json_take(j, quote, "a text too long, or without its end");
+}
+
+static void cvni_npy_shape(cvni_json *j, cvn_array *a)
+{
+    int first = 1;
+    size_t dim;
+    a->rank = 0;
+    a->count = 1;
+    cvni_json_take(j, '(', "'(' expected");
+    while (cvni_json_more(j, ')', &first)) {
+        if (cvni_json_peek(j) == ')') continue;     /* the comma behind the last one */
+        if (!cvni_json_number(j, &dim)) return;
+        if (j->at < j->end && *j->at == 'L') j->at++;       /* Python 2 */
+        if (a->rank == CVN_MAX_AXES || dim > INT_MAX) {
+            cvni_json_stop(j, "too many axes, or one too long");
+            return;
+        }
+        a->dim[a->rank++] = (int)dim;
+        a->count = cvni_mul_size(a->count, dim);
+    }
+}
+
+static void cvni_npy_order(cvni_json *j, cvn_array *a)
+{
+    static const char *const words[] = { "False", "True" };
+    cvni_json_peek(j);
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(words[i]);
+        if ((size_t)(j->end - j->at) < length || memcmp(j->at, words[i], length)) continue;
+        j->at += length;
+        a->fortran_order = i;
+        return;
+    }
+    cvni_json_stop(j, "True or False expected");
+}
+
+/* The dict; what is wrong with it, or NULL. */
+static const char *cvni_npy_header(cvni_json *j, cvn_array *a)
+{
+    int first = 1, seen = 0;
+    char key[16];
+    cvni_json_take(j, '{', "no dict in its header");
+    while (cvni_json_more(j, '}', &first)) {
+        int field;
+        if (cvni_json_peek(j) == '}') continue;
+        if (!cvni_npy_text(j, key, sizeof key) || !cvni_json_take(j, ':', "':' expected")) break;
+        field = !strcmp(key, "descr") ? 1 : !strcmp(key, "fortran_order") ? 2
+              : !strcmp(key, "shape") ? 4 : 0;
+        if (!field || seen & field) return "a key of its header is unknown or there twice";
+        seen |= field;
+        if (field == 1 && cvni_json_peek(j) == '[') return "its elements are structures";
+        if (field == 1 && !cvni_npy_text(j, key, sizeof key)) break;
+        if (field == 1 && strlen(key) < sizeof a->type) memcpy(a->type, key, strlen(key) + 1);
+        if (field == 2) cvni_npy_order(j, a);
+        if (field == 4) cvni_npy_shape(j, a);
+    }
+    if (j->wrong) return j->wrong;
+    cvni_json_peek(j);
+    if (j->at < j->end) return "something behind the dict of its header";
+    return seen == 7 ? NULL : "its header lacks descr, fortran_order or shape";
+}
+
+/* One .npy into *a; *wrong tells what is wrong with it. */
+static cvn_result cvni_read_npy(cvn_array *a, const unsigned char *bytes, size_t size,
+                                const char **wrong)
+{
+    const size_t width = size > 6 && bytes[6] == 1 ? 2 : 4, begin = 8 + width;
+    const cvni_dtype *dtype;
+    size_t length;
+    cvni_json j;
+    *wrong = "no .npy of version 1 to 3";
+    if (size < begin || memcmp(bytes, "\x93NUMPY", 6) || bytes[6] < 1 || bytes[6] > 3 || bytes[7])
+        return CVN_ERROR_FORMAT;
+    length = (size_t)cvni_le_word(bytes + 8, width);
+    *wrong = "truncated: it ends inside its header";
+    if (length > size - begin) return CVN_ERROR_FORMAT;
+    j.at = (char *)(bytes + begin);     /* only read */
+    j.end = j.at + length;
+    j.wrong = NULL;
+    *wrong = cvni_npy_header(&j, a);
+    if (*wrong) return CVN_ERROR_FORMAT;
+    dtype = a->type[0] ? cvni_array_dtype(a->type) : NULL;
+    *wrong = "elements of a type that is not read: neither float, integer nor bool";
+    if (!dtype) return CVN_ERROR_UNSUPPORTED;
+    a->data = bytes + begin + length;
+    *wrong = "its size is not that of its header and elements: truncated?";
+    return cvni_mul_size(a->count, dtype->bytes) == size - begin - length ? CVN_OK
+                                                                          : CVN_ERROR_FORMAT;
+}
+
+/* ---- reading .npz ---- */
+
+/* CRC-32 of IEEE 802.3, reflected, four bytes at a time: M. E. Kounavis, F. L. Berry, ISCC 2005. */
+typedef struct cvni_crc { uint32_t table[4][256]; } cvni_crc;
+
+static void cvni_crc_begin(cvni_crc *c)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t word = i;
+        for (int bit = 0; bit < 8; bit++) word = word >> 1 ^ (word & 1u ? 0xEDB88320u : 0u);
+        c->table[0][i] = word;
+    }
+    for (int k = 1; k < 4; k++) {
+        for (int i = 0; i < 256; i++) {
+            const uint32_t word = c->table[k - 1][i];
+            c->table[k][i] = word >> 8 ^ c->table[0][word & 255u];
+        }
+    }
+}
+
+/* The sum goes on over more bytes; it starts at 0. */
+static uint32_t cvni_crc_add(const cvni_crc *c, uint32_t sum, const unsigned char *p, size_t count)
+{
+    sum = ~sum;
+    for (; count >= 4; count -= 4, p += 4) {
+        sum ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        sum = c->table[3][sum & 255u] ^ c->table[2][sum >> 8 & 255u] ^
+              c->table[1][sum >> 16 & 255u] ^ c->table[0][sum >> 24];
+    }
+    while (count--) sum = sum >> 8 ^ c->table[0][(sum ^ *p++) & 255u];
+    return ~sum;
+}
+
+/* A walk through the central directory; name, data and sum are those of the member it is at. */
+typedef struct cvni_zip {
+    const unsigned char *bytes;
+    size_t size, at, left, end;         /* of the directory: place, members to come, end */
+    size_t taken;                       /* bytes of all members so far */
+    const char *name;
+    size_t name_length;
+    const unsigned char *data;
+    size_t data_size;
+    uint32_t sum;
+    const char *wrong;
+    cvn_result result;
+} cvni_zip;
+
+static int cvni_zip_stop(cvni_zip *z, cvn_result result, const char *wrong)
+{
+    z->result = result;
+    z->wrong = wrong;
+    return 0;
+}
+
+static int cvni_zip_begin(cvni_zip *z, const unsigned char *bytes, size_t size)
+{
+    const unsigned char *p = NULL;
+    memset(z, 0, sizeof *z);
+    z->bytes = bytes;
+    z->size = size;
+    for (size_t back = 22; !p && back <= size && back <= 22 + 65535; back++) {
+        const unsigned char *tail = bytes + size - back;
+        if (!memcmp(tail, "PK\5\6", 4) && cvni_le_word(tail + 20, 2) == back - 22) p = tail;
+    }
+    if (!p) return cvni_zip_stop(z, CVN_ERROR_FORMAT, "truncated: no directory at its end");
+    z->left = (size_t)cvni_le_word(p + 10, 2);
+    z->at = (size_t)cvni_le_word(p + 16, 4);
+    z->end = cvni_add_size(z->at, (size_t)cvni_le_word(p + 12, 4));
+    if (z->left == 0xFFFF || cvni_le_word(p + 16, 4) == 0xFFFFFFFFu)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED, "zip64 (over 4 GiB) is not read");
+    if (cvni_le_word(p + 4, 4) || cvni_le_word(p + 8, 2) != z->left || z->end > (size_t)(p - bytes))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory lies elsewhere");
+    return 1;
+}
+
+/* The next member; 0 behind the last and where something is wrong. */
+static int cvni_zip_next(cvni_zip *z)
+{
+    const unsigned char *p = z->bytes + z->at, *local;
+    size_t place, begin;
+    if (!z->left || z->wrong) return 0;
+    z->name_length = 0;
+    if (z->end - z->at < 46 || memcmp(p, "PK\1\2", 4))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory ends too early");
+    z->name_length = (size_t)cvni_le_word(p + 28, 2);
+    z->at += 46 + z->name_length + (size_t)(cvni_le_word(p + 30, 2) + cvni_le_word(p + 32, 2));
+    if (z->at > z->end) {
+        z->name_length = 0;
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory ends too early");
+    }
+    z->left--;
+    z->name = (const char *)p + 46;
+    z->sum = (uint32_t)cvni_le_word(p + 16, 4);
+    z->data_size = (size_t)cvni_le_word(p + 24, 4);
+    place = (size_t)cvni_le_word(p + 42, 4);
+    if (cvni_le_word(p + 24, 4) == 0xFFFFFFFFu || cvni_le_word(p + 42, 4) == 0xFFFFFFFFu)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED, "zip64 (over 4 GiB) is not read");
+    if (cvni_le_word(p + 10, 2) || p[8] & 1)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED,
+                             "packed or encrypted; numpy.savez stores without");
+    local = z->bytes + place;
+    if (z->size < 30 || place > z->size - 30 || memcmp(local, "PK\3\4", 4))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: not where the directory says");
+    begin = place + 30 + (size_t)(cvni_le_word(local + 26, 2) + cvni_le_word(local + 28, 2));
+    if (cvni_le_word(p + 20, 4) != z->data_size || begin > z->size ||
+        z->data_size > z->size - begin)
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: reaches behind the file's end");
+    z->data = z->bytes + begin;
+    z->taken = cvni_add_size(z->taken, z->data_size);
+    /* or many members of the same bytes would take forever */
+    return z->taken <= z->size ? 1
+                               : cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: members overlap");
+}
+
+/* Whether the member is an array, and then *length of its name. */
+static int cvni_zip_is_npy(const cvni_zip *z, size_t *length)
+{
+    if (z->name_length < 4 || memcmp(z->name + z->name_length - 4, ".npy", 4)) return 0;
+    *length = z->name_length - 4;
+    return 1;
+}
+
+CVNI_PRINTF(3, 4)
+static cvn_result cvni_arrays_fail(cvn_arrays *arrays, cvn_result result, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(arrays->error, sizeof arrays->error, format, args);
+    va_end(args);
+    return result;
+}
+
+/* Counts the arrays and takes one block: the records, then the names. */
+static cvn_array *cvni_new_arrays(const cvn_allocator *allocator, cvni_zip z, size_t *count)
+{
+    size_t bytes = 0, length;
+    cvn_array *array;
+    for (*count = 0; cvni_zip_next(&z);) {
+        if (!cvni_zip_is_npy(&z, &length)) continue;
+        bytes = cvni_add_size(bytes, length + 1);
+        ++*count;
+    }
+    bytes = cvni_add_size(bytes, *count * sizeof *array);
+    array = (cvn_array *)cvni_alloc_from(allocator, bytes);
+    if (array) memset(array, 0, bytes);
+    return array;
+}
+
+static cvn_result cvni_read_npz(cvn_arrays *arrays, const cvn_allocator *allocator,
+                                const char *label, const unsigned char *bytes, size_t size)
+{
+    cvni_zip z;
+    cvni_crc crc;
+    cvn_array *array;
+    char *name;
+    size_t count, length;
+    if (!cvni_zip_begin(&z, bytes, size))
+        return cvni_arrays_fail(arrays, z.result, "%s: %s", label, z.wrong);
+    arrays->memory[0] = array = cvni_new_arrays(allocator, z, &count);
+    if (!array) return cvni_arrays_fail(arrays, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    arrays->array = array;
+    name = (char *)(array + count);
+    cvni_crc_begin(&crc);
+    while (cvni_zip_next(&z)) {
+        if (!cvni_zip_is_npy(&z, &length)) continue;
+        memcpy(name, z.name, length);
+        array->name = name;
+        z.result = cvni_read_npy(array, z.data, z.data_size, &z.wrong);
+        if (z.result == CVN_OK) {
+            z.wrong = NULL;
+            if (cvni_crc_add(&crc, 0, z.data, z.data_size) != z.sum)
+                cvni_zip_stop(&z, CVN_ERROR_FORMAT, "damaged: another CRC-32 than the directory's");
+        }
+        if (z.wrong) break;
+        name += length + 1;
+        array++;
+        arrays->count++;
+    }
+    if (z.wrong) {
+        char raw[96], text[96];
+        const size_t n = cvni_min_size(z.name_length, sizeof raw - 1);
+        if (n) memcpy(raw, z.name, n);
+        raw[n] = 0;
+        return cvni_arrays_fail(arrays, z.result, n ? "%s: member %s: %s" : "%s%s: %s", label,
+                                cvni_printable(raw, text), z.wrong);
+    }
+    return count ? CVN_OK
+                 : cvni_arrays_fail(arrays, CVN_ERROR_FORMAT, "%s: a zip without a .npy", label);
+}
+
+/* Fills *arrays; memory[0] is taken from the allocator, whatever the result. */
+static cvn_result cvni_read_arrays(cvn_arrays *arrays, const cvn_allocator *allocator,
+                                   const char *label, const unsigned char *bytes, size_t size)
+{
+    cvn_array *array;
+    const char *wrong;
+    cvn_result r;
+    if (size >= 4 && (!memcmp(bytes, "PK\3\4", 4) || !memcmp(bytes, "PK\5\6", 4)))
+        return cvni_read_npz(arrays, allocator, label, bytes, size);
+    arrays->memory[0] = array = (cvn_array *)cvni_alloc_from(allocator, sizeof *array);
+    if (!array) return cvni_arrays_fail(arrays, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    memset(array, 0, sizeof *array);
+    array->name = "";
+    arrays->array = array;
+    r = cvni_read_npy(array, bytes, size, &wrong);
+    if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", label, wrong);
+    arrays->count = 1;
+    return CVN_OK;
+}
+
+static const cvn_allocator cvni_default_allocator = { NULL, NULL, NULL };
+
+void cvn_arrays_free(cvn_arrays *arrays)
+{
+    if (!arrays) return;
+    for (int i = 0; i < 2; i++) {
+        cvni_free_to(&cvni_default_allocator, arrays->memory[i]);
+        arrays->memory[i] = NULL;
+    }
+    arrays->array = NULL;
+    arrays->count = 0;
+}
+
+cvn_result cvn_load_npy_memory(cvn_arrays *arrays, const void *bytes, size_t size)
+{
+    cvn_result r;
+    if (!arrays) return CVN_ERROR_ARGUMENT;
+    memset(arrays, 0, sizeof *arrays);
+    if (!bytes)
+        return cvni_arrays_fail(arrays, CVN_ERROR_ARGUMENT, "cvn_load_npy_memory: bytes is NULL");
+    r = cvni_read_arrays(arrays, &cvni_default_allocator, "arrays in memory",
+                         (const unsigned char *)bytes, size);
+    if (r != CVN_OK) cvn_arrays_free(arrays);
+    return r;
+}
+
+const cvn_array *cvn_arrays_find(const cvn_arrays *arrays, const char *name)
+{
+    for (int i = 0; arrays && name && i < arrays->count; i++) {
+        if (!strcmp(arrays->array[i].name, name)) return &arrays->array[i];
+    }
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+#define CVNI_NPY_HEADER 256         /* bytes, the first 10 too: 8 axes of 10 digits fit */
+
+/* The bytes before the elements. Returns how many: a multiple of 64. */
+static size_t cvni_npy_head(const cvn_array *a, unsigned char *head)
+{
+    char text[CVNI_NPY_HEADER];
+    cvni_text t = { text, sizeof text, 0 };
+    size_t size;
+    cvni_print(&t, "{'descr': '%s', 'fortran_order': %s, 'shape': (", a->type,
+               a->fortran_order ? "True" : "False");
+    for (int i = 0; i < a->rank; i++) cvni_print(&t, i ? ", %d" : "%d", a->dim[i]);
+    cvni_print(&t, a->rank == 1 ? ",), }" : "), }");
+    size = (10 + t.length + 1 + 63) / 64 * 64;
+    memcpy(head, "\x93NUMPY\1\0", 8);
+    head[8] = (unsigned char)((size - 10) & 255);
+    head[9] = (unsigned char)((size - 10) >> 8);
+    memcpy(head + 10, text, t.length);
+    memset(head + 10 + t.length, ' ', size - 11 - t.length);
+    head[size - 1] = '\n';
+    return size;
+}
+
+static size_t cvni_array_bytes(const cvn_array *a)
+{
+    return cvni_mul_size(a->count, cvni_array_dtype(a->type)->bytes);
+}
+
+static void cvni_put_npy(cvni_sink *s, const cvn_array *a)
+{
+    unsigned char head[CVNI_NPY_HEADER];
+    cvni_put(s, head, cvni_npy_head(a, head));
+    cvni_put(s, a->data, cvni_array_bytes(a));
+}
+
+static void cvni_put_le(cvni_sink *s, uint64_t word, size_t bytes)
+{
+    unsigned char le[8];
+    for (size_t i = 0; i < bytes; i++) le[i] = (unsigned char)(word >> (8 * i));
+    cvni_put(s, le, bytes);
+}
+
+/* A file that is to be written. */
+typedef struct cvni_npz {
+    const cvn_array *array;
+    int count, zip;             /* a .npz; else a .npy */
+    const cvni_crc *crc;        /* NULL: only the size is asked for */
+} cvni_npz;
+
+/* What both headers of a member have: version, UTF-8 names, stored, 1980-01-01, CRC-32, sizes,
+ * length of the name. Returns the member's size. */
+static size_t cvni_put_member(cvni_sink *s, const cvni_crc *crc, const cvn_array *a)
+{
+    unsigned char head[CVNI_NPY_HEADER];
+    const size_t n = cvni_npy_head(a, head), bytes = cvni_array_bytes(a);
+    uint32_t sum = 0;
+    if (crc) {
+        sum = cvni_crc_add(crc, 0, head, n);
+        sum = cvni_crc_add(crc, sum, (const unsigned char *)a->data, bytes);
+    }
+    cvni_put_le(s, 20, 2);
+    cvni_put_le(s, 0x0800, 4);
+    cvni_put_le(s, (uint64_t)0x0021 << 16, 4);
+    cvni_put_le(s, sum, 4);
+    cvni_put_le(s, n + bytes, 4);
+    cvni_put_le(s, n + bytes, 4);
+    cvni_put_le(s, strlen(a->name) + 4, 2);
+    return cvni_add_size(n, bytes);
+}
+
+static void cvni_put_npz(cvni_sink *s, const cvni_npz *z)
+{
+    size_t directory, place = 0;
+    for (const cvn_array *a = z->array; a < z->array + z->count; a++) {
+        cvni_put_text(s, "PK\3\4");
+        cvni_put_member(s, z->crc, a);
+        cvni_put_le(s, 0, 2);                   /* no extra field */
+        cvni_put_text(s, a->name);
+        cvni_put_text(s, ".npy");
+        cvni_put_npy(s, a);
+    }
+    directory = s->size;
+    for (const cvn_array *a = z->array; a < z->array + z->count; a++) {
+        size_t size;
+        cvni_put_text(s, "PK\1\2");
+        cvni_put_le(s, 20, 2);
+        size = cvni_put_member(s, z->crc, a);
+        cvni_put_le(s, 0, 8);                   /* no extra field, no comment, disk, attributes */
+        cvni_put_le(s, 0, 4);
+        cvni_put_le(s, place, 4);
+        cvni_put_text(s, a->name);
+        cvni_put_text(s, ".npy");
+        place += 30 + strlen(a->name) + 4 + size;
+    }
+    place = s->size;
+    cvni_put_text(s, "PK\5\6");
+    cvni_put_le(s, 0, 4);
+    cvni_put_le(s, (uint64_t)z->count, 2);
+    cvni_put_le(s, (uint64_t)z->count, 2);
+    cvni_put_le(s, place - directory, 4);
+    cvni_put_le(s, directory, 4);
+    cvni_put_le(s, 0, 2);
+}
+
+static void cvni_put_arrays(cvni_sink *s, const void *npz)
+{
+    const cvni_npz *z = (const cvni_npz *)npz;
+    if (z->zip) cvni_put_npz(s, z);
+    else cvni_put_npy(s, z->array);
+}
+
+/* Fills *z and *crc; returns the bytes of the file: 0 for arrays that are wrong, SIZE_MAX for more
+ * than a zip holds. */
+static size_t cvni_npz_begin(cvni_npz *z, cvni_crc *crc, const cvn_array *array, int count, int zip)
+{
+    cvni_sink s;
+    z->array = array;
+    z->count = count;
+    z->zip = zip;
+    z->crc = NULL;
+    if (!array || count < 1 || count > 65534) return 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = array[i].name;
+        if (!cvni_array_check(&array[i]) || (zip && (!name || strlen(name) > 65000))) return 0;
+    }
+    memset(&s, 0, sizeof s);
+    cvni_put_arrays(&s, z);
+    cvni_crc_begin(crc);
+    z->crc = crc;
+    return zip && s.size >= 0xFFFFFFFFu ? SIZE_MAX : s.size;
+}
+
+static size_t cvni_save_arrays_memory(void *bytes, size_t size, const cvn_array *array, int count,
+                                      int zip)
+{
+    cvni_crc crc;
+    cvni_npz z;
+    cvni_sink s;
+    const size_t needed = cvni_npz_begin(&z, &crc, array, count, zip);
+    if (needed == SIZE_MAX) return 0;
+    if (!bytes || size < needed) return needed;
+    memset(&s, 0, sizeof s);
+    s.memory = (unsigned char *)bytes;
+    if (needed) cvni_put_arrays(&s, &z);
+    return needed;
+}
+
+size_t cvn_save_npy_memory(void *bytes, size_t size, const cvn_array *array)
+{
+    return cvni_save_arrays_memory(bytes, size, array, 1, 0);
+}
+
+size_t cvn_save_npz_memory(void *bytes, size_t size, const cvn_array *arrays, int count)
+{
+    return cvni_save_arrays_memory(bytes, size, arrays, count, 1);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_npy(cvn_arrays *arrays, const char *path)
+{
+    unsigned char *block;
+    const char *wrong;
+    size_t size;
+    cvn_result r;
+    if (!arrays) return CVN_ERROR_ARGUMENT;
+    memset(arrays, 0, sizeof *arrays);
+    if (!path) return cvni_arrays_fail(arrays, CVN_ERROR_ARGUMENT, "cvn_load_npy: path is NULL");
+    r = cvni_read_file(&cvni_default_allocator, path, 0, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", cvni_path_label(path), wrong);
+    arrays->memory[1] = block;
+    r = cvni_read_arrays(arrays, &cvni_default_allocator, cvni_path_label(path), block, size);
+    if (r != CVN_OK) cvn_arrays_free(arrays);
+    return r;
+}
+
+static cvn_result cvni_save_arrays(const char *path, const cvn_array *array, int count, int zip)
+{
+    const char *wrong;
+    cvni_crc crc;
+    cvni_npz z;
+    const size_t size = cvni_npz_begin(&z, &crc, array, count, zip);
+    if (!path || !size) return CVN_ERROR_ARGUMENT;
+    if (size == SIZE_MAX) return CVN_ERROR_UNSUPPORTED;
+    return cvni_write_file(&cvni_default_allocator, path, cvni_put_arrays, &z, &wrong);
+}
+
+cvn_result cvn_save_npy(const char *path, const cvn_array *array)
+{
+    return cvni_save_arrays(path, array, 1, 0);
+}
+
+cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
+{
+    return cvni_save_arrays(path, arrays, count, 1);
+}
+#endif /* CONVNET_NO_STDIO */
+#endif /* CONVNET_NO_NPY */
+
 #ifndef CONVNET_NO_ONNX
+/* ================================================================================================
+ * >>protobuf   the wire format, read: hostile bytes to fields
+ * ==============================================================================================
+ *   message    fields one behind the other: a key, number << 3 | type, and what the type says:
+ *              0 varint, 1 eight bytes, 2 a length and so many bytes, 5 four bytes. A varint has
+ *              seven bits a byte, the lowest first, and the top bit where more follow.
+ *   source     https://protobuf.dev/programming-guides/encoding        tested: tests/test_onnx.c */
+
+typedef struct cvni_wire { const unsigned char *p, *end; int bad; } cvni_wire;  /* what is left */
+
+typedef struct cvni_field {
+    int number, type;
+    uint64_t value;             /* types 0, 1, 5 */
+    cvni_wire body;             /* type 2 */
+} cvni_field;
+
+static int cvni_wire_stop(cvni_wire *w)
+{
+    w->bad = 1;
+    w->p = w->end;
+    return 0;
+}
+
+static int cvni_varint(cvni_wire *w, uint64_t *value)
+{
+    *value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+        if (w->p == w->end) return cvni_wire_stop(w);
+        *value |= (uint64_t)(*w->p & 0x7F) << shift;
+        if (!(*w->p++ & 0x80)) return 1;
+    }
+    return cvni_wire_stop(w);
+}
+
+static int cvni_wire_take(cvni_wire *w, uint64_t bytes, cvni_wire *body)
+{
+    if (bytes > (uint64_t)(w->end - w->p)) return cvni_wire_stop(w);
+    body->p = w->p;
+    body->end = w->p += (size_t)bytes;
+    body->bad = 0;
+    return 1;
+}
+
+/* The next field; 0 at the end, and where the bytes are no message (w->bad). */
+static int cvni_next_field(cvni_wire *w, cvni_field *f)
+{
+    uint64_t key, length = 0;
+    memset(f, 0, sizeof *f);
+    if (w->p == w->end) return 0;
+    if (!cvni_varint(w, &key)) return 0;
+    f->number = (int)(key >> 3 & 0x1FFFFFFF);
+    f->type = (int)(key & 7);
+    switch (f->type) {
+    case 0: return cvni_varint(w, &f->value);
+    case 1: length = 8; break;
+    case 2: if (!cvni_varint(w, &length)) return 0; break;
+    case 5: length = 4; break;
+    default: return cvni_wire_stop(w);
+    }
+    if (!cvni_wire_take(w, length, &f->body)) return 0;
+    if (f->type != 2) f->value = cvni_le_word(f->body.p, (size_t)length);
+    return 1;
+}
+
+/* One number of a repeated field, packed (type 2: call until it answers 0) or not. `bytes`: 0 for
+ * varints, else the size of an element. */
+static int cvni_next_packed(cvni_field *f, int bytes, uint64_t *value)
+{
+    cvni_wire word;
+    *value = f->value;
+    if (f->type != 2) {
+        const int first = f->type >= 0;
+        f->type = -1;
+        return first;
+    }
+    if (f->body.p == f->body.end) return 0;
+    if (!bytes) return cvni_varint(&f->body, value);
+    if (!cvni_wire_take(&f->body, (uint64_t)bytes, &word)) return 0;
+    *value = cvni_le_word(word.p, (size_t)bytes);
+    return 1;
+}
+
+/* ================================================================================================
+ * >>onnx   a model as a table of values and a list of operators; what its operators ask for
+ * ==============================================================================================
+ *   value       a tensor with a name: an input, an initializer, an operator's output. It is known
+ *               when the model is read (a constant), or computed by a node of the net.
+ *   layout      the engine's axis 0 is the batch. Batched (lead 0): ONNX's axis k is the engine's,
+ *               axis 0 is the batch, or R entries a sample behind a reshape [1, R*..] -> [R, ..].
+ *               Whole (lead 1): ONNX's axis k is axis k + 1, a sample is an evaluation of all of
+ *               it. At import time the engine's shapes have batch 1, so shapes are read off them.
+ *   operators   an import function each, in the tables of >>onnx-math, >>onnx-shape,
+ *               >>onnx-layers, in the terms of the second half of this room
+ *   folding     an operator whose inputs are all known is imported into a net of its own, which is
+ *               run (>>onnx-load): shape arithmetic needs no code of its own
+ *   source      onnx.proto, Operators.md                               tested: tests/test_onnx.c */
+
+#define CVNI_ONNX_ATTRIBUTES 5          /* field of a NodeProto */
+#define CVNI_ONNX_EXACT 16777216.0      /* integers up to here are exact in a float */
+
+typedef struct cvni_onnx_value {
+    const char *name;
+    int type;                   /* a cvn_onnx_type; 0: not known */
+    int rank, dim[CVN_MAX_RANK];        /* ONNX's */
+    int constant;
+    size_t count;
+    const float *floats;        /* a constant's elements, of float types; */
+    const int64_t *ints;        /* of the others */
+    cvn_node node;              /* in g->net; 0: none yet */
+    int defined;                /* input, initializer or output of an operator seen */
+    int learned;                /* an initializer: trained where it is part of a layer */
+    int made;                   /* the output of an operator */
+    int whole;                  /* an input: its first size in the whole layout */
+    int place;                  /* among inputs, or outputs */
+    int readers;                /* operators that read it; and graph outputs */
+    int is_output;
+    int param;                  /* 1 + index of the net's parameter that begins with it, or 0 */
+} cvni_onnx_value;
+
+typedef struct cvni_onnx_node { /* an operator */
+    const char *type, *name;
+    const char *domain;         /* NULL: ONNX's own */
+    int inputs, outputs;
+    int *input, *output;        /* of g->values; -1: left out */
+    int done;                   /* part of another one (>>onnx-patterns), nothing to do */
+    cvni_wire body;             /* NodeProto */
+} cvni_onnx_node;
+
+typedef struct cvni_onnx {
+    cvn_net *owner, *net;       /* the net to load into; the same, or one that folds an operator */
+    const cvn_onnx_options *options;
+    const char *label, *folder;         /* of errors; of external data */
+    int lead;                   /* engine axis = ONNX axis + lead */
+    int opset;
+    int folding;                /* net is not owner */
+    cvn_result failed;
+    char reason[448];
+    cvni_record *pool;          /* tables and names, until the end of the import */
+    cvni_onnx_value *values;
+    int value_count, value_capacity;
+    int *slots, slot_count;     /* hash table: 1 + index of a value, 0 free */
+    cvni_onnx_node *nodes;
+    int node_count, node_capacity;
+    int *graph_input, input_count;      /* without the constants, */
+    int place;                  /* with them */
+    int *graph_output, output_count;
+    int free_batch;             /* each input's first axis is 1 or open */
+} cvni_onnx;
+
+typedef void (*cvni_onnx_import)(cvni_onnx *g, const cvni_onnx_node *n);
+typedef struct cvni_onnx_op { const char *type; cvni_onnx_import import; } cvni_onnx_op;
+
+CVNI_PRINTF(3, 4)
+static void cvni_onnx_fail(cvni_onnx *g, cvn_result result, const char *format, ...)
+{
+    va_list args;
+    if (g->failed) return;
+    va_start(args, format);
+    vsnprintf(g->reason, sizeof g->reason, format, args);
+    va_end(args);
+    g->failed = result;
+}
+
+/* What is wrong with an operator: it cannot be computed here. */
+CVNI_PRINTF(3, 4)
+static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *format, ...)
+{
+    char text[320];
+    char name[96];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
+                   n->type, text);
+}
+
+/* A piece of the pool, zeroed, or of the loans, which live until the first build. */
+static void *cvni_onnx_memory(cvni_onnx *g, cvni_record **list, size_t count, size_t size)
+{
+    const size_t bytes = cvni_mul_size(count ? count : 1, size);
+    void *p = g->failed ? NULL : cvni_new_in(g->owner, list, bytes);
+    if (p) memset(p, 0, bytes);
+    else cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+    return p;
+}
+
+static float *cvni_onnx_floats(cvni_onnx *g, size_t count)
+{
+    return (float *)cvni_onnx_memory(g, &g->owner->loans, count, sizeof(float));
+}
+
+/* ---- values by name ---- */
+
+static uint32_t cvni_hash_text(const char *text, size_t length)     /* FNV-1a */
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < length; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
+    return h;
+}
+
+static char *cvni_onnx_text(cvni_onnx *g, cvni_wire w)
+{
+    const size_t length = (size_t)(w.end - w.p);
+    char *text = (char *)cvni_onnx_memory(g, &g->pool, length + 1, 1);
+    if (text && length) memcpy(text, w.p, length);
+    return text;
+}
+
+/* Slot of a name: of its value, or a free one. */
+static int cvni_onnx_slot(const cvni_onnx *g, const char *name, size_t length)
+{
+    uint32_t at = cvni_hash_text(name, length) % (uint32_t)g->slot_count;
+    while (g->slots[at]) {
+        const char *other = g->values[g->slots[at] - 1].name;
+        if (strlen(other) == length && !memcmp(other, name, length)) break;
+        at = (at + 1) % (uint32_t)g->slot_count;
+    }
+    return (int)at;
+}
+
+static void cvni_onnx_rehash(cvni_onnx *g)
+{
+    const int count = cvni_max(64, 4 * g->value_count);
+    int *slots = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    if (!slots) return;
+    g->slots = slots;
+    g->slot_count = count;
+    for (int i = 0; i < g->value_count; i++)
+        slots[cvni_onnx_slot(g, g->values[i].name, strlen(g->values[i].name))] = i + 1;
+}
+
+/* Index of the value of that name, new where there is none; -1 when memory is out. */
+static int cvni_onnx_value_of(cvni_onnx *g, cvni_wire name)
+{
+    const char *text = (const char *)name.p;
+    const size_t length = (size_t)(name.end - name.p);
+    int at;
+    if (2 * g->value_count >= g->slot_count) cvni_onnx_rehash(g);
+    if (g->failed) return -1;
+    at = cvni_onnx_slot(g, text, length);
+    if (g->slots[at]) return g->slots[at] - 1;
+    if (length && memchr(text, 0, length)) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a name with a zero byte");
+        return -1;
+    }
+    if (!cvni_grow(g->owner, (void **)&g->values, &g->value_capacity, g->value_count,
+                   sizeof *g->values)) {
+        cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+        return -1;
+    }
+    memset(&g->values[g->value_count], 0, sizeof *g->values);
+    g->values[g->value_count].name = cvni_onnx_text(g, name);
+    if (g->failed) return -1;
+    g->slots[at] = ++g->value_count;
+    return g->value_count - 1;
+}
+
+/* ---- attributes ---- */
+
+/* The AttributeProto of that name; its own fields follow by cvni_next_field. 0: none. */
+static int cvni_onnx_attribute(const cvni_onnx_node *n, const char *name, cvni_wire *attribute)
+{
+    cvni_wire w = n->body;
+    cvni_field f, part;
+    while (cvni_next_field(&w, &f)) {
+        cvni_wire a = f.body;
+        if (f.number != CVNI_ONNX_ATTRIBUTES || f.type != 2) continue;
+        while (cvni_next_field(&a, &part))
+            if (part.number == 1 && part.type == 2 &&
+                (size_t)(part.body.end - part.body.p) == strlen(name) &&
+                !memcmp(part.body.p, name, strlen(name))) {
+                *attribute = f.body;
+                return 1;
+            }
+    }
+    return 0;
+}
+
+/* The field `number` of an attribute. */
+static int cvni_onnx_field(const cvni_onnx_node *n, const char *name, int number, cvni_field *f)
+{
+    cvni_wire a;
+    if (!cvni_onnx_attribute(n, name, &a)) return 0;
+    while (cvni_next_field(&a, f)) if (f->number == number) return 1;
+    return 0;
+}
+
+static int cvni_onnx_has(const cvni_onnx_node *n, const char *name)
+{
+    cvni_wire a;
+    return cvni_onnx_attribute(n, name, &a);
+}
+
+static int64_t cvni_onnx_int(const cvni_onnx_node *n, const char *name, int64_t fallback)
+{
+    cvni_field f;
+    return cvni_onnx_field(n, name, 3, &f) && f.type == 0 ? (int64_t)f.value : fallback;
+}
+
+static float cvni_onnx_float(const cvni_onnx_node *n, const char *name, float fallback)
+{
+    cvni_field f;
+    return cvni_onnx_field(n, name, 2, &f) && f.type == 5 ? cvni_word_to_float((uint32_t)f.value)
+                                                          : fallback;
+}
+
+static int cvni_onnx_text_is(const cvni_onnx_node *n, const char *name, const char *text)
+{
+    cvni_field f;
+    return cvni_onnx_field(n, name, 4, &f) && f.type == 2 &&
+           (size_t)(f.body.end - f.body.p) == strlen(text) &&
+           !memcmp(f.body.p, text, strlen(text));
+}
+
+/* How many integers an attribute has, -1 where it is not there; the first `most` of them. */
+static int cvni_onnx_ints(const cvni_onnx_node *n, const char *name, int64_t *out, int most)
+{
+    cvni_wire a;
+    cvni_field f;
+    uint64_t value;
+    int count = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return -1;
+    while (cvni_next_field(&a, &f))
+        while (f.number == 8 && cvni_next_packed(&f, 0, &value) && count < INT_MAX) {
+            if (count < most) out[count] = (int64_t)value;
+            count++;
+        }
+    return count;
+}
+
+/* ---- inputs and outputs of an operator ---- */
+
+/* NULL: left out. */
+static cvni_onnx_value *cvni_onnx_input(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    return i < n->inputs && n->input[i] >= 0 ? &g->values[n->input[i]] : NULL;
+}
+
+static const cvni_onnx_value *cvni_onnx_in(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    return cvni_onnx_input(g, n, i);
+}
+
+/* The value of output i, or NULL where nobody asked for it. */
+static cvni_onnx_value *cvni_onnx_output(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    return i < n->outputs && n->output[i] >= 0 ? &g->values[n->output[i]] : NULL;
+}
+
+static int64_t cvni_float_to_int(float x)       /* toward zero; as much as fits */
+{
+    if (!(x > -9.2233715e18f)) return x != x ? 0 : INT64_MIN;
+    return x < 9.2233715e18f ? (int64_t)x : INT64_MAX;
+}
+
+/* Element e of a constant. */
+static double cvni_onnx_element(const cvni_onnx_value *v, size_t e)
+{
+    return v->floats ? (double)v->floats[e] : (double)v->ints[e];
+}
+
+static cvni_onnx_value *cvni_onnx_must_know(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    cvni_onnx_value *v = g->failed ? NULL : cvni_onnx_input(g, n, i);
+    char name[96];
+    if (g->failed) return NULL;
+    if (v && v->constant) return v;
+    if (v) cvni_onnx_refuse(g, n, "'%s' must be known when the model is read",
+                            cvni_printable(v->name, name));
+    else cvni_onnx_refuse(g, n, "input %d is missing", i + 1);
+    return NULL;
+}
+
+/* The elements of input i, at most `most`, as integers; how many there are. -1: refused. */
+static int cvni_onnx_known_ints(cvni_onnx *g, const cvni_onnx_node *n, int i, int64_t *out,
+                                int most)
+{
+    const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    if (!v) return -1;
+    if (v->count > (size_t)most) {
+        cvni_onnx_refuse(g, n, "input %d has more than %d elements", i + 1, most);
+        return -1;
+    }
+    for (size_t e = 0; e < v->count; e++)
+        out[e] = v->ints ? v->ints[e] : cvni_float_to_int(v->floats[e]);
+    return (int)v->count;
+}
+
+/* The elements of a constant as floats, or NULL: memory is out. */
+static const float *cvni_onnx_as_floats(cvni_onnx *g, const cvni_onnx_value *v)
+{
+    float *made;
+    if (v->floats) return v->floats;
+    made = cvni_onnx_floats(g, v->count);
+    for (size_t e = 0; made && e < v->count; e++) made[e] = (float)v->ints[e];
+    return made;
+}
+
+/* The elements of input i, which must be known; NULL: refused. */
+static const float *cvni_onnx_known(cvni_onnx *g, const cvni_onnx_node *n, int i, size_t *count)
+{
+    const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    if (v && count) *count = v->count;
+    return v ? cvni_onnx_as_floats(g, v) : NULL;
+}
+
+/* The engine's axis; refused where it is none, or the batch. */
+static int cvni_onnx_axis(cvni_onnx *g, const cvni_onnx_node *n, int64_t axis, int rank)
+{
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank)
+        cvni_onnx_refuse(g, n, "an axis outside the %d that there are", rank);
+    else if (axis + g->lead == 0)
+        cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    return g->failed ? 1 : (int)axis + g->lead;
+}
+
+/* x under another shape of `rank` axes, the batch first. */
+static cvn_node cvni_onnx_view(cvni_onnx *g, cvn_node x, int rank, const int *dim)
+{
+    cvni_view_desc d;
+    memset(&d, 0, sizeof d);
+    if (rank > CVN_MAX_RANK)
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "a tensor of %d axes; %d are the most",
+                       rank - g->lead, CVN_MAX_RANK - g->lead);
+    if (g->failed || !x.id) return x;
+    d.rank = rank;
+    for (int i = 1; i < rank; i++) d.dim[i] = dim[i];
+    return cvni_add_layer(g->net, &cvni_op_reshape, &x, 1, &d, sizeof d);
+}
+
+/* The parameter of a layer begins with a constant's elements, and has its name where that is free.
+ * A constant that is a parameter already is shared. */
+static void cvni_onnx_adopt(cvni_onnx *g, cvn_node node, int slot, const float *values,
+                            const char *name)
+{
+    cvni_param *p;
+    if (g->failed || g->net->failed || !node.id) return;
+    p = &g->net->params[g->net->layers[node.id].param[slot]];
+    p->initial = values;
+    if (!g->folding && name[0] && strlen(name) < CVN_MAX_NAME + 32 &&
+        !cvn_param_find(g->net, name).count) {
+        char *copy = cvni_copy_text(g->net, name);
+        if (copy) p->name = copy;
+    }
+}
+
+/* A parameter that begins with a constant which another one has already, of the same role and
+ * shape, is that one. */
+static int cvni_onnx_share(cvni_onnx *g, cvn_node node, int slot, const cvni_onnx_value *v)
+{
+    cvni_layer *l = &g->net->layers[node.id];
+    cvni_param *own = &g->net->params[l->param[slot]];
+    const cvni_param *other = v->param ? &g->net->params[v->param - 1] : NULL;
+    if (!other || other->role != own->role || !cvni_same_shape(other->shape, own->shape)) return 0;
+    own->dead = 1;
+    l->param[slot] = v->param - 1;
+    return 1;
+}
+
+static void cvni_onnx_bind(cvni_onnx *g, cvn_node node, int slot, const cvni_onnx_node *n, int i)
+{
+    cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    const float *values = v ? cvni_onnx_as_floats(g, v) : NULL;
+    cvni_layer *l;
+    if (!values || g->net->failed || !node.id) return;
+    l = &g->net->layers[node.id];
+    if (g->net->params[l->param[slot]].count != v->count) {
+        cvni_onnx_refuse(g, n, "input %d has %lu elements; %s needs %lu", i + 1,
+                         (unsigned long)v->count, g->net->params[l->param[slot]].suffix,
+                         (unsigned long)g->net->params[l->param[slot]].count);
+        return;
+    }
+    if (cvni_onnx_share(g, node, slot, v)) return;
+    cvni_onnx_adopt(g, node, slot, values, v->learned ? v->name : "");
+    v->param = 1 + l->param[slot];
+}
+
+static void cvni_onnx_bind_data(cvni_onnx *g, cvn_node node, int slot, const float *values,
+                                const char *name)
+{
+    if (values) cvni_onnx_adopt(g, node, slot, values, name);
+}
+
+/* A constant as a node with the axes dim[0..rank): with `learned`, a parameter. */
+static cvn_node cvni_onnx_constant_node(cvni_onnx *g, cvni_onnx_value *v, int rank, const int *dim,
+                                        int learned)
+{
+    const cvni_op *op = learned ? &cvni_op_parameter : &cvni_op_constant;
+    const float *values = cvni_onnx_as_floats(g, v);
+    cvn_node node = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    if (!values) return node;
+    if (!v->count || rank >= CVN_MAX_RANK) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "'%.60s' has %s", v->name,
+                       v->count ? "too many axes" : "no elements");
+        return node;
+    }
+    node = cvni_add_parameter(g->net, op, dim, rank, zero, values);
+    if (!node.id) return node;
+    if (!learned || !cvni_onnx_share(g, node, 0, v))
+        cvni_onnx_adopt(g, node, 0, values, v->learned ? v->name : "");
+    if (learned) v->param = 1 + g->net->layers[node.id].param[0];
+    return node;
+}
+
+/* Input i as a node, in the layout of all values. */
+static cvn_node cvni_onnx_get(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    if (g->failed) return none;
+    if (!v) {
+        cvni_onnx_refuse(g, n, "input %d is missing", i + 1);
+        return none;
+    }
+    if (v->node.id || !v->constant) return v->node;
+    if (!g->lead && (!v->rank || v->dim[0] != 1)) {
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but has a batch of its own",
+                         i + 1);
+        return none;
+    }
+    v->node = g->lead ? cvni_onnx_constant_node(g, v, v->rank, v->dim, 0)
+                      : cvni_onnx_constant_node(g, v, v->rank - 1, v->dim + 1, 0);
+    return v->node;
+}
+
+/* Input i with ones before its axes up to `rank`, as NumPy broadcasts. */
+static cvn_node cvni_onnx_operand(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+{
+    cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    int dim[CVN_MAX_RANK + 1];
+    if (v && v->rank == rank && !(v->constant && v->learned)) return cvni_onnx_get(g, n, i);
+    if (!v || g->failed) return cvni_onnx_get(g, n, i);
+    if (rank + g->lead > CVN_MAX_RANK || rank < v->rank) {
+        cvni_onnx_refuse(g, n, "%d axes are too many", rank);
+        return none;
+    }
+    for (int k = 0; k <= rank; k++)
+        dim[k] = k > rank - v->rank ? v->dim[k - 1 - rank + v->rank] : 1;
+    if (!v->constant) {                                 /* dim[1..]: the aligned axes */
+        if (!g->lead) cvni_onnx_refuse(g, n, "input %d has fewer axes than the other one", i + 1);
+        return cvni_onnx_view(g, v->node, rank + 1, dim);
+    }
+    if (!g->lead && rank && dim[1] != 1) {
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but has a batch of its own",
+                         i + 1);
+        return none;
+    }
+    return g->lead ? cvni_onnx_constant_node(g, v, rank, dim + 1, v->learned && v->count > 1)
+                   : cvni_onnx_constant_node(g, v, rank - 1, dim + 2, v->learned && v->count > 1);
+}
+
+/* Input i with ONNX's axis 0 as the batch, for layers that know samples. */
+static cvn_node cvni_onnx_rows(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvn_node x = cvni_onnx_get(g, n, i);
+    return g->failed || !g->lead ? x : cvn_flatten_batch(g->net, x);
+}
+
+/* Output i is this node. */
+static void cvni_onnx_put(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node node)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+    const cvni_layer *l;
+    if (g->failed || g->net->failed || !v || !node.id) return;
+    l = &g->net->layers[node.id];
+    v->node = node;
+    v->rank = l->shape.rank - g->lead;
+    for (int k = 0; k < v->rank; k++) v->dim[k] = l->shape.dim[k + g->lead];
+    v->count = cvni_elements(l->shape);
+    if (!v->type) v->type = x ? x->type : CVN_ONNX_FLOAT;
+}
+
+static void cvni_onnx_put_rows(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node node)
+{
+    if (g->failed || g->net->failed || !node.id) return;
+    if (g->lead)
+        node = cvn_unflatten_batch(g->net, node, g->net->layers[node.id].samples);
+    cvni_onnx_put(g, n, i, node);
+}
+
+static void cvni_onnx_type(cvni_onnx *g, const cvni_onnx_node *n, int i, int type)
+{
+    cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+    if (v) v->type = type;
+}
+
+static int cvni_onnx_is_float(int type)
+{
+    return type == CVN_ONNX_FLOAT || type == CVN_ONNX_FLOAT16 || type == CVN_ONNX_DOUBLE ||
+           type == CVN_ONNX_BFLOAT16;
+}
+
+/* Output i is known: a place in the table for `count` elements of that type. */
+static cvni_onnx_value *cvni_onnx_new_constant(cvni_onnx *g, const cvni_onnx_node *n, int i,
+                                               int type, int rank, const int *dim)
+{
+    cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+    if (g->failed || !v) return NULL;
+    if (rank > CVN_MAX_RANK) {
+        cvni_onnx_refuse(g, n, "%d axes; %d are the most", rank, CVN_MAX_RANK);
+        return NULL;
+    }
+    v->type = type;
+    v->rank = rank;
+    v->count = 1;
+    for (int k = 0; k < rank; k++) {
+        v->dim[k] = dim[k];
+        v->count = dim[k] < 0 ? SIZE_MAX : cvni_mul_size(v->count, (size_t)dim[k]);
+    }
+    v->constant = v->count <= (size_t)CONVNET_MAX_ELEMENTS;
+    if (v->constant) return v;
+    cvni_onnx_refuse(g, n, "an output of more than %ld elements", (long)CONVNET_MAX_ELEMENTS);
+    return NULL;
+}
+
+/* The elements of a known output to be filled in, zero so far; NULL where nobody asked for it or
+ * memory is out. */
+static float *cvni_onnx_put_floats(cvni_onnx *g, const cvni_onnx_node *n, int i, int type,
+                                   int rank, const int *dim)
+{
+    cvni_onnx_value *v = cvni_onnx_new_constant(g, n, i, type, rank, dim);
+    float *floats = v ? cvni_onnx_floats(g, v->count) : NULL;
+    if (v) v->floats = floats;
+    return floats;
+}
+
+static int64_t *cvni_onnx_put_ints(cvni_onnx *g, const cvni_onnx_node *n, int i, int type,
+                                   int rank, const int *dim)
+{
+    cvni_onnx_value *v = cvni_onnx_new_constant(g, n, i, type, rank, dim);
+    int64_t *ints = v ? (int64_t *)cvni_onnx_memory(g, &g->owner->loans, v->count,
+                                                    sizeof(int64_t)) : NULL;
+    if (v) v->ints = ints;
+    return ints;
+}
+
+/* ---- tensors ---- */
+
+typedef struct cvni_onnx_kind {     /* one row an element type */
+    int type;
+    int field, wire;            /* where elements are but in raw_data, their size (0: varint) */
+    cvni_dtype dtype;
+} cvni_onnx_kind;
+
+static const cvni_onnx_kind cvni_onnx_kinds[] = {
+    { CVN_ONNX_FLOAT, 4, 4, { "F32", "f4", 4, CVNI_DTYPE_F32 } },
+    { CVN_ONNX_UINT8, 5, 0, { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_INT8, 5, 0, { "I8", "i1", 1, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_UINT16, 5, 0, { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_INT16, 5, 0, { "I16", "i2", 2, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_INT32, 5, 0, { "I32", "i4", 4, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_INT64, 7, 0, { "I64", "i8", 8, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_BOOL, 5, 0, { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_FLOAT16, 5, 0, { "F16", "f2", 2, CVNI_DTYPE_F16 } },
+    { CVN_ONNX_DOUBLE, 10, 8, { "F64", "f8", 8, CVNI_DTYPE_F64 } },
+    { CVN_ONNX_UINT32, 11, 0, { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_UINT64, 11, 0, { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_BFLOAT16, 5, 0, { "BF16", "", 2, CVNI_DTYPE_BF16 } }
+};
+
+static const cvni_onnx_kind *cvni_onnx_kind_of(int type)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_kinds / sizeof *cvni_onnx_kinds; i++)
+        if (cvni_onnx_kinds[i].type == type) return &cvni_onnx_kinds[i];
+    return NULL;
+}
+
+typedef struct cvni_onnx_tensor {   /* a TensorProto, taken apart */
+    const cvni_onnx_kind *kind;
+    int type;
+    cvni_wire name, body, raw;
+    int has_raw, is_external;
+    cvni_wire location;
+    uint64_t offset, length;
+    int rank, dim[CVN_MAX_RANK];
+    size_t count;
+} cvni_onnx_tensor;
+
+/* StringStringEntryProto of external data. */
+static void cvni_onnx_external(cvni_onnx_tensor *t, cvni_wire w)
+{
+    cvni_wire key = { NULL, NULL, 0 }, value = { NULL, NULL, 0 };
+    cvni_field f;
+    uint64_t number = 0;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number == 1 && f.type == 2) key = f.body;
+        if (f.number == 2 && f.type == 2) value = f.body;
+    }
+    for (const unsigned char *p = value.p; p != value.end && *p >= '0' && *p <= '9'; p++)
+        number = number < UINT64_MAX / 16 ? number * 10 + (uint64_t)(*p - '0') : UINT64_MAX / 2;
+    if (key.end - key.p == 8 && !memcmp(key.p, "location", 8)) t->location = value;
+    if (key.end - key.p == 6 && !memcmp(key.p, "offset", 6)) t->offset = number;
+    if (key.end - key.p == 6 && !memcmp(key.p, "length", 6)) t->length = number;
+}
+
+/* Sizes are multiplied with a check; an axis may have no elements. */
+static void cvni_onnx_tensor_dim(cvni_onnx *g, cvni_onnx_tensor *t, uint64_t size)
+{
+    if (t->rank == CVN_MAX_RANK || size > (uint64_t)CONVNET_MAX_ELEMENTS) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED,
+                       "a tensor of more than %d axes, or more than %ld elements along one",
+                       CVN_MAX_RANK, (long)CONVNET_MAX_ELEMENTS);
+        return;
+    }
+    t->dim[t->rank++] = (int)size;
+    t->count = cvni_mul_size(t->count, (size_t)size);
+}
+
+static void cvni_onnx_open_tensor(cvni_onnx *g, cvni_wire w, cvni_onnx_tensor *t)
+{
+    cvni_field f;
+    uint64_t size;
+    memset(t, 0, sizeof *t);
+    t->body = w;
+    t->count = 1;
+    while (!g->failed && cvni_next_field(&w, &f)) {
+        switch (f.number) {
+        case 1:
+            while (!g->failed && cvni_next_packed(&f, 0, &size)) cvni_onnx_tensor_dim(g, t, size);
+            break;
+        case 2: t->type = (int)(f.value & 0xFFFF); break;
+        case 8: t->name = f.body; break;
+        case 9: t->raw = f.body; t->has_raw = 1; break;
+        case 13: cvni_onnx_external(t, f.body); break;
+        case 14: t->is_external = f.value == 1; break;
+        default: break;
+        }
+    }
+    t->kind = cvni_onnx_kind_of(t->type);
+    if (w.bad) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a damaged tensor");
+    else if (!t->kind)
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "a tensor of element type %d", t->type);
+    else if (t->count > (size_t)CONVNET_MAX_ELEMENTS)
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "a tensor of more than %ld elements",
+                       (long)CONVNET_MAX_ELEMENTS);
+}
+
+/* Element from its bits, sign extended where it has one. */
+static int64_t cvni_onnx_integer(const cvni_dtype *dtype, uint64_t word)
+{
+    const int spare = 64 - 8 * (int)dtype->bytes;
+    if (dtype->kind != CVNI_DTYPE_SIGNED) return (int64_t)word;
+    word <<= spare;
+    return word >> 63 ? -(int64_t)(~word >> spare) - 1 : (int64_t)(word >> spare);
+}
+
+/* The elements from raw bytes or from the field of their type; 0 where there are not that many. */
+static int cvni_onnx_elements(const cvni_onnx_tensor *t, float *floats, int64_t *ints)
+{
+    const cvni_onnx_kind *k = t->kind;
+    const size_t bytes = k->dtype.bytes;
+    cvni_wire w = t->has_raw ? t->raw : t->body;
+    cvni_field f;
+    uint64_t word;
+    size_t e = 0;
+    if (t->has_raw) {
+        if ((size_t)(w.end - w.p) != t->count * bytes) return 0;
+        if (floats) cvni_read_floats(&k->dtype, w.p, t->count, floats);
+        for (; ints && e < t->count; e++)
+            ints[e] = cvni_onnx_integer(&k->dtype, cvni_le_word(w.p + e * bytes, bytes));
+        return 1;
+    }
+    while (cvni_next_field(&w, &f))
+        while (f.number == k->field && cvni_next_packed(&f, k->wire, &word)) {
+            if (e == t->count) return 0;
+            if (floats) floats[e++] = cvni_element_to_float(&k->dtype, word);
+            else ints[e++] = cvni_onnx_integer(&k->dtype, word);
+        }
+    return e == t->count;
+}
+
+#ifndef CONVNET_NO_STDIO
+/* The raw bytes of a tensor whose data lie in a file of their own. No way leads out of the
+ * folder. */
+static void cvni_onnx_read_external(cvni_onnx *g, cvni_onnx_tensor *t)
+{
+    const size_t bytes = cvni_mul_size(t->count, t->kind->dtype.bytes);
+    const char *name = cvni_onnx_text(g, t->location);
+    const char *folder = g->folder ? g->folder : "";
+    char *path;
+    unsigned char *data;
+    FILE *file;
+    int good;
+    if (g->failed) return;
+    if (!name[0] || strstr(name, "..") || name[0] == '/' || strpbrk(name, "\\:")) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT,
+                       "external data in '%.60s', which is no file of the model's folder", name);
+        return;
+    }
+    path = (char *)cvni_onnx_memory(g, &g->pool, strlen(folder) + strlen(name) + 1, 1);
+    data = (unsigned char *)cvni_onnx_memory(g, &g->owner->loans, bytes, 1);
+    if (g->failed) return;
+    memcpy(path, folder, strlen(folder));
+    memcpy(path + strlen(folder), name, strlen(name));
+    file = t->offset <= (uint64_t)LONG_MAX ? fopen(path, "rb") : NULL;
+    good = file && fseek(file, (long)t->offset, SEEK_SET) == 0 &&
+           fread(data, 1, bytes, file) == bytes && (!t->length || t->length == bytes);
+    if (file) fclose(file);
+    if (!good)
+        cvni_onnx_fail(g, CVN_ERROR_FILE, "%lu bytes of external data at %lu of '%.120s' cannot be "
+                       "read", (unsigned long)bytes, (unsigned long)t->offset, path);
+    t->raw.p = data;
+    t->raw.end = data + bytes;
+    t->has_raw = 1;
+}
+#endif
+
+/* A tensor becomes the constant v. Floats of this machine's order stay where they are. */
+static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_value *v)
+{
+    float *floats = NULL;
+    int64_t *ints = NULL;
+    char name[96];
+    if (g->failed) return;
+    if (t->is_external) {
+#ifndef CONVNET_NO_STDIO
+        cvni_onnx_read_external(g, t);
+#else
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "external data without CONVNET_STDIO");
+#endif
+        if (g->failed) return;
+    }
+    v->type = t->type;
+    v->rank = t->rank;
+    memcpy(v->dim, t->dim, sizeof v->dim);
+    v->count = t->count;
+    v->constant = 1;
+    if (t->has_raw && t->type == CVN_ONNX_FLOAT && cvni_little_endian() &&
+        (uintptr_t)t->raw.p % sizeof(float) == 0 &&
+        (size_t)(t->raw.end - t->raw.p) == t->count * sizeof(float)) {
+        v->floats = (const float *)(const void *)t->raw.p;
+        return;
+    }
+    /* each element is a byte at least */
+    if (!t->has_raw && t->count > (size_t)(t->body.end - t->body.p)) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "'%s' has too few elements",
+                       cvni_printable(v->name, name));
+        return;
+    }
+    if (!cvni_onnx_is_float(t->type))
+        v->ints = ints = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, t->count,
+                                                     sizeof(int64_t));
+    else v->floats = floats = cvni_onnx_floats(g, t->count);
+    if (!g->failed && !cvni_onnx_elements(t, floats, ints))
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "'%s' has not as many elements as its shape says",
+                       cvni_printable(v->name, name));
+}
+
+
+/* ================================================================================================
+ * >>onnx-math   elementwise operators, reductions, casts, quantisation
+ * ==============================================================================================
+ *                                        tested: tests/test_math.c, tests/onnx_conformance.c */
+
+static void cvni_onnx_relu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvn_relu(g->net, cvni_onnx_get(g, n, 0)));
+}
+
+static void cvni_onnx_add(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
+    const int rank = a && b ? cvni_max(a->rank, b->rank) : 0;
+    const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
+    cvni_onnx_put(g, n, 0, cvn_add(g->net, x, cvni_onnx_operand(g, n, 1, rank)));
+}
+
+static const cvni_onnx_op cvni_onnx_math[] = { { "Add", cvni_onnx_add },
+                                               { "Relu", cvni_onnx_relu } };
+
+/* ================================================================================================
+ * >>onnx-shape   operators that move data, shapes, constants
+ * ==============================================================================================
+ *                                      tested: tests/test_gather.c, tests/onnx_conformance.c */
+
+static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
+}
+
+static const cvni_onnx_op cvni_onnx_shapes[] = { { "Identity", cvni_onnx_identity } };
+
+/* ================================================================================================
+ * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
+ * ==============================================================================================
+ *                                                           tested: tests/onnx_conformance.c */
+
+static void cvni_onnx_global_avgpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvn_global_avgpool(g->net, cvni_onnx_rows(g, n, 0)));
+}
+
+static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool",
+                                                   cvni_onnx_global_avgpool } };
+
+/* ================================================================================================
+ * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
+ * ==============================================================================================
+ *   A model is imported twice at most: batched, and where an operator refuses that, whole
+ *   (>>onnx). Each time the net is put back as it was before anything else happens. Values of
+ *   initializers lie where the file has them, in a block that the net keeps until its first build,
+ *   or in one made for it where they are no aligned floats of this byte order.
+ *                                                                     tested: tests/test_onnx.c */
+
+/* ---- the graph ---- */
+
+static const cvn_onnx_input *cvni_onnx_given(const cvni_onnx *g, const cvni_onnx_value *v)
+{
+    for (int i = 0; i < g->options->input_count; i++) {
+        const char *name = g->options->inputs[i].name;
+        if (name ? !strcmp(name, v->name) : i == v->place) return &g->options->inputs[i];
+    }
+    return NULL;
+}
+
+static void cvni_onnx_initializer(cvni_onnx *g, cvni_wire w)
+{
+    cvni_onnx_tensor t;
+    int at;
+    cvni_onnx_open_tensor(g, w, &t);
+    if (g->failed) return;
+    at = cvni_onnx_value_of(g, t.name);
+    if (at < 0) return;
+    cvni_onnx_take_tensor(g, &t, &g->values[at]);
+    g->values[at].defined = 1;
+    g->values[at].learned = cvni_onnx_is_float(t.type);
+}
+
+/* A dimension of a TensorShapeProto: its size, 0 where it is open. */
+static int cvni_onnx_dimension(cvni_wire w)
+{
+    cvni_field f;
+    int size = 0;
+    while (cvni_next_field(&w, &f))
+        if (f.number == 1 && f.type == 0 && (int64_t)f.value > 0)
+            size = f.value > (uint64_t)CONVNET_MAX_ELEMENTS ? INT_MAX : (int)f.value;
+    return size;
+}
+
+/* TypeProto.Tensor: element type and sizes; v->rank -1 where the file has no shape. */
+static void cvni_onnx_tensor_type(cvni_onnx *g, cvni_wire w, cvni_onnx_value *v)
+{
+    cvni_field f, dim;
+    v->rank = -1;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number == 1) v->type = (int)(f.value & 0xFFFF);
+        if (f.number != 2 || f.type != 2) continue;
+        v->rank = 0;
+        while (cvni_next_field(&f.body, &dim)) {
+            if (dim.number != 1) continue;
+            if (v->rank == CVN_MAX_RANK) {
+                cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "an input of more than %d axes",
+                               CVN_MAX_RANK);
+                return;
+            }
+            v->dim[v->rank++] = cvni_onnx_dimension(dim.body);
+        }
+    }
+}
+
+/* ValueInfoProto: its name; its tensor type, or none. */
+static int cvni_onnx_value_info(cvni_onnx *g, cvni_wire w, cvni_wire *type)
+{
+    cvni_wire name = { NULL, NULL, 0 };
+    cvni_field f, part;
+    int has = 0;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number == 1 && f.type == 2) name = f.body;
+        if (f.number != 2 || f.type != 2) continue;
+        while (cvni_next_field(&f.body, &part))
+            if (part.number == 1 && part.type == 2) {
+                *type = part.body;
+                has = 1;
+            }
+    }
+    if (!name.p) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "an input or output without a name");
+    if (!has) type->p = type->end = NULL;
+    return g->failed ? -1 : cvni_onnx_value_of(g, name);
+}
+
+/* The value that the caller gave an input becomes a constant. */
+static void cvni_onnx_fix_input(cvni_onnx *g, cvni_onnx_value *v, const cvn_onnx_input *given)
+{
+    v->count = 1;
+    v->constant = 1;
+    for (int k = 0; k < v->rank; k++) v->count = cvni_mul_size(v->count, (size_t)v->dim[k]);
+    if (v->count > (size_t)CONVNET_MAX_ELEMENTS) {
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' is too large", v->name);
+    } else if (cvni_onnx_is_float(v->type)) {
+        float *copy = cvni_onnx_floats(g, v->count);
+        if (copy && v->count) memcpy(copy, given->values, v->count * sizeof(float));
+        v->floats = copy;
+    } else {
+        int64_t *copy = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, v->count, sizeof(int64_t));
+        for (size_t e = 0; copy && e < v->count; e++) copy[e] = cvni_float_to_int(given->values[e]);
+        v->ints = copy;
+    }
+}
+
+/* The sizes of an input: the caller's, else the file's. An open first axis is the batch: 1. */
+static void cvni_onnx_size_input(cvni_onnx *g, cvni_onnx_value *v)
+{
+    const cvn_onnx_input *given = cvni_onnx_given(g, v);
+    const int sized = given && (given->rank || given->values);
+    const int open = v->rank > 0 && v->dim[0] <= 1;
+    if (sized && v->rank >= 0 && v->rank != given->rank)
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' has %d axes in the file, not %d",
+                       v->name, v->rank, given->rank);
+    if (v->rank < 0 && !sized)
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT,
+                       "input '%.60s' has no shape in the file; give it in the options", v->name);
+    if (g->failed) return;
+    if (sized && (given->rank < 0 || given->rank > CVN_MAX_RANK)) {
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' has %d axes", v->name, given->rank);
+        return;
+    }
+    if (sized) v->rank = given->rank;
+    for (int k = 0; k < v->rank && !g->failed; k++) {
+        const int wanted = sized ? given->dim[k] : v->dim[k];
+        if (v->dim[k] > 0 && wanted != v->dim[k] && !(open && !k))
+            cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' has %d along axis %d in the "
+                           "file, not %d", v->name, v->dim[k], k, wanted);
+        else if (wanted < (given && given->values ? 0 : 1) && !(open && !k))
+            cvni_onnx_fail(g, CVN_ERROR_ARGUMENT,
+                           "input '%.60s' is open along axis %d; give its size in the options",
+                           v->name, k);
+        v->dim[k] = wanted;
+    }
+    if (g->failed) return;
+    if (given && given->values) {
+        cvni_onnx_fix_input(g, v, given);
+    } else if (!open) {
+        g->free_batch = 0;
+    }
+    v->whole = v->rank ? cvni_max(v->dim[0], 1) : 0;
+}
+
+static void cvni_onnx_graph_input(cvni_onnx *g, cvni_wire w)
+{
+    cvni_wire type;
+    const int at = cvni_onnx_value_info(g, w, &type);
+    cvni_onnx_value *v = at < 0 ? NULL : &g->values[at];
+    if (g->failed || v->defined) return;                /* IR version 3 lists initializers too */
+    v->defined = 1;
+    v->place = g->place++;
+    cvni_onnx_tensor_type(g, type, v);
+    if (!g->failed && (!type.p || !cvni_onnx_kind_of(v->type)))
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "input '%.60s' is no tensor of numbers", v->name);
+    if (!g->failed) cvni_onnx_size_input(g, v);
+    if (!g->failed && !v->constant) g->graph_input[g->input_count++] = at;
+}
+
+static void cvni_onnx_graph_output(cvni_onnx *g, cvni_wire w)
+{
+    cvni_wire type;
+    const int at = cvni_onnx_value_info(g, w, &type);
+    if (g->failed) return;
+    g->graph_output[g->output_count++] = at;
+    g->values[at].is_output = 1;
+    g->values[at].readers++;
+}
+
+/* Inputs and outputs of an operator, by name; "" stands for one that is left out. */
+static void cvni_onnx_names(cvni_onnx *g, cvni_wire w, int number, int *count, int *index)
+{
+    cvni_field f;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number != number || f.type != 2) continue;
+        if (index) index[*count] = f.body.p == f.body.end ? -1 : cvni_onnx_value_of(g, f.body);
+        ++*count;
+    }
+}
+
+/* The whole of a message is walked once, to `depth` levels: later readers find it sound. */
+static void cvni_onnx_check_wire(cvni_onnx *g, cvni_wire w, int depth)
+{
+    cvni_field f;
+    while (cvni_next_field(&w, &f))
+        if (depth && f.type == 2 && f.number == CVNI_ONNX_ATTRIBUTES)
+            cvni_onnx_check_wire(g, f.body, depth - 1);
+    if (w.bad) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a damaged operator");
+}
+
+static void cvni_onnx_graph_node(cvni_onnx *g, cvni_wire w)
+{
+    cvni_onnx_node *n = &g->nodes[g->node_count++];
+    cvni_field f;
+    cvni_onnx_check_wire(g, w, 1);
+    n->body = w;
+    n->type = n->name = "";
+    while (!g->failed && cvni_next_field(&w, &f)) {
+        if (f.number == 3 && f.type == 2) n->name = cvni_onnx_text(g, f.body);
+        if (f.number == 4 && f.type == 2) n->type = cvni_onnx_text(g, f.body);
+        if (f.number == 7 && f.type == 2 && f.body.p != f.body.end &&
+            !(f.body.end - f.body.p == 7 && !memcmp(f.body.p, "ai.onnx", 7)))
+            n->domain = cvni_onnx_text(g, f.body);
+    }
+    cvni_onnx_names(g, n->body, 1, &n->inputs, NULL);
+    cvni_onnx_names(g, n->body, 2, &n->outputs, NULL);
+    n->input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs, sizeof(int));
+    n->output = (int *)cvni_onnx_memory(g, &g->pool, (size_t)n->outputs, sizeof(int));
+    n->inputs = n->outputs = 0;
+    if (g->failed) return;
+    cvni_onnx_names(g, n->body, 1, &n->inputs, n->input);
+    cvni_onnx_names(g, n->body, 2, &n->outputs, n->output);
+    for (int i = 0; i < n->inputs && !g->failed; i++)
+        if (n->input[i] >= 0) g->values[n->input[i]].readers++;
+    for (int i = 0; i < n->outputs && !g->failed; i++)
+        if (n->output[i] >= 0) g->values[n->output[i]].made = 1;
+    if (!n->name[0] && n->outputs && !g->failed && n->output[0] >= 0)
+        n->name = g->values[n->output[0]].name;
+}
+
+static int cvni_onnx_count(cvni_wire w, int number)
+{
+    cvni_field f;
+    int count = 0;
+    while (count < INT_MAX && cvni_next_field(&w, &f)) count += f.number == number && f.type == 2;
+    return count;
+}
+
+/* Each message of a kind, in order. */
+static void cvni_onnx_each(cvni_onnx *g, cvni_wire w, int number,
+                           void (*take)(cvni_onnx *g, cvni_wire w))
+{
+    cvni_field f;
+    while (!g->failed && cvni_next_field(&w, &f))
+        if (f.number == number && f.type == 2) take(g, f.body);
+    if (w.bad) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a damaged graph");
+}
+
+static void cvni_onnx_sparse(cvni_onnx *g, cvni_wire w)
+{
+    (void)w;
+    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "sparse initializers");
+}
+
+static void cvni_onnx_parse_graph(cvni_onnx *g, cvni_wire w)
+{
+    g->nodes = (cvni_onnx_node *)cvni_onnx_memory(g, &g->pool, (size_t)cvni_onnx_count(w, 1),
+                                                  sizeof *g->nodes);
+    g->graph_input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)cvni_onnx_count(w, 11),
+                                             sizeof(int));
+    g->graph_output = (int *)cvni_onnx_memory(g, &g->pool, (size_t)cvni_onnx_count(w, 12),
+                                              sizeof(int));
+    cvni_onnx_each(g, w, 5, cvni_onnx_initializer);
+    cvni_onnx_each(g, w, 15, cvni_onnx_sparse);
+    cvni_onnx_each(g, w, 11, cvni_onnx_graph_input);
+    cvni_onnx_each(g, w, 1, cvni_onnx_graph_node);
+    cvni_onnx_each(g, w, 12, cvni_onnx_graph_output);
+    if (!g->failed && !g->output_count)
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a graph without outputs");
+}
+
+/* ModelProto */
+static void cvni_onnx_parse(cvni_onnx *g, cvni_wire w)
+{
+    cvni_wire graph = { NULL, NULL, 0 };
+    cvni_field f, part;
+    while (cvni_next_field(&w, &f)) {
+        uint64_t version = 0;
+        int other = 0;
+        if (f.number == 7 && f.type == 2) graph = f.body;
+        if (f.number != 8 || f.type != 2) continue;
+        while (cvni_next_field(&f.body, &part)) {
+            if (part.number == 1 && part.type == 2)
+                other = part.body.p != part.body.end &&
+                        !(part.body.end - part.body.p == 7 && !memcmp(part.body.p, "ai.onnx", 7));
+            if (part.number == 2) version = part.value;
+        }
+        if (!other) g->opset = (int)(version & 0xFFFF);
+    }
+    if (w.bad || !graph.p)
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "no ONNX model, or a damaged one");
+    if (!g->failed) cvni_onnx_parse_graph(g, graph);
+}
+
+/* ---- operators ---- */
+
+static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
+{
+    const struct { const cvni_onnx_op *rows; size_t count; } families[] = {
+        { cvni_onnx_math, sizeof cvni_onnx_math / sizeof *cvni_onnx_math },
+        { cvni_onnx_shapes, sizeof cvni_onnx_shapes / sizeof *cvni_onnx_shapes },
+        { cvni_onnx_layers, sizeof cvni_onnx_layers / sizeof *cvni_onnx_layers }
+    };
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        for (size_t k = 0; k < families[i].count; k++)
+            if (!strcmp(families[i].rows[k].type, type)) return &families[i].rows[k];
+    return NULL;
+}
+
+/* The import function, with the errors of the net it adds layers to. */
+static void cvni_onnx_add_node(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
+{
+    char name[96];
+    op->import(g, n);
+    if (g->net->failed)
+        cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name),
+                       n->type, g->net->message);
+}
+
+/* The elements of a folded value. */
+static void cvni_onnx_read_back(cvni_onnx *g, cvni_onnx_value *v)
+{
+    const float *from = cvn_value(g->net, v->node);
+    if (cvni_onnx_is_float(v->type)) {
+        float *to = cvni_onnx_floats(g, v->count);
+        if (to && from) memcpy(to, from, v->count * sizeof(float));
+        v->floats = to;
+    } else {
+        int64_t *to = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, v->count, sizeof(int64_t));
+        for (size_t e = 0; to && from && e < v->count; e++) to[e] = cvni_float_to_int(from[e]);
+        v->ints = to;
+    }
+    v->constant = !g->failed;
+}
+
+/* Builds the net of a folded operator, runs it, keeps what comes out. */
+static void cvni_onnx_run_fold(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_result r = CVN_OK;
+    int open = 0;
+    for (int i = 0; i < n->outputs; i++) {
+        const cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (!v || v->constant || !v->node.id) continue;
+        cvn_keep(g->net, v->node);
+        open = 1;
+    }
+    if (!open) return;
+    r = cvn_build_infer(g->net, 1);
+    if (r == CVN_OK) r = cvn_forward_eval(g->net);
+    if (r != CVN_OK) cvni_onnx_fail(g, r, "%s", cvn_error(g->net));
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (v && !v->constant && v->node.id) cvni_onnx_read_back(g, v);
+    }
+}
+
+typedef struct cvni_onnx_held { cvn_node node; int param; } cvni_onnx_held;
+
+/* An operator whose inputs are all known: computed in a net of its own. */
+static void cvni_onnx_fold(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
+{
+    cvni_onnx_held *held = (cvni_onnx_held *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs,
+                                                              sizeof *held);
+    const int lead = g->lead;
+    cvn_desc desc = cvn_desc_defaults();
+    cvn_net *net;
+    desc.threads = 1;
+    desc.allocator = g->owner->desc.allocator;
+    net = g->failed ? NULL : cvn_create(&desc);
+    if (!net) {
+        cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+        return;
+    }
+    for (int i = n->inputs - 1; i >= 0; i--) {          /* backwards: an input may come twice */
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        if (!v) continue;
+        held[i].node = v->node;
+        held[i].param = v->param;
+    }
+    for (int i = 0; i < n->inputs; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        if (v) v->node.id = v->param = 0;
+    }
+    g->net = net;
+    g->lead = 1;
+    g->folding = 1;
+    cvni_onnx_add_node(g, n, op);
+    if (!g->failed) cvni_onnx_run_fold(g, n);
+    g->net = g->owner;
+    g->lead = lead;
+    g->folding = 0;
+    for (int i = 0; i < n->inputs; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        if (!v) continue;
+        v->node = held[i].node;
+        v->param = held[i].param;
+    }
+    for (int i = 0; i < n->outputs; i++) {
+        cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (v) v->node.id = v->param = 0;
+    }
+    cvn_destroy(net);
+}
+
+/* The last layer that an operator has added carries its name: that of its weight without
+ * ".weight", else its own; where that is taken or too long, the automatic one. */
+static void cvni_onnx_name_layer(cvni_onnx *g, const cvni_onnx_node *n, int first)
+{
+    const cvni_onnx_value *y = cvni_onnx_output(g, n, 0);
+    char name[CVN_MAX_NAME];
+    cvni_layer *l;
+    size_t length;
+    if (g->failed || !y || y->node.id < first) return;
+    l = &g->net->layers[y->node.id];
+    while (l->op->flags & CVNI_VIEW && l->input[0] >= first) l = cvni_in(g->net, l, 0);
+    snprintf(name, sizeof name, "%s", strlen(n->name) < sizeof name ? n->name : "");
+    for (int i = 0; i < l->params; i++) {
+        const char *param = g->net->params[l->param[i]].name;
+        length = strlen(param);
+        if (length > 7 && length - 7 < sizeof name && !strcmp(param + length - 7, ".weight"))
+            snprintf(name, sizeof name, "%.*s", (int)(length - 7), param);
+    }
+    if (!name[0] || cvni_find_layer(g->net, name)) return;
+    l->name = cvni_copy_text(g->net, name);
+}
+
+static void cvni_onnx_import_node(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_op *op = n->domain ? NULL : cvni_onnx_find_op(n->type);
+    const int first = g->net->layer_count;
+    int known = 1;
+    char name[96];
+    if (!op) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    for (int i = 0; i < n->inputs; i++) {
+        const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+        if (v && !v->defined) {
+            cvni_onnx_fail(g, CVN_ERROR_FORMAT, "node '%s' (%s) reads a value that nothing before "
+                           "it makes", cvni_printable(n->name, name), n->type);
+            return;
+        }
+        known &= !v || v->constant;
+    }
+    if (known) cvni_onnx_fold(g, n, op);
+    else cvni_onnx_add_node(g, n, op);
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (v) v->defined = v->constant || v->node.id;
+        if (v && !v->defined && v->readers)
+            cvni_onnx_refuse(g, n, "its output %d cannot be computed here", i + 1);
+    }
+    cvni_onnx_name_layer(g, n, first);
+}
+
+/* ---- the import ---- */
+
+static void cvni_onnx_add_inputs(cvni_onnx *g)
+{
+    for (int i = 0; i < g->input_count && !g->failed; i++) {
+        cvni_onnx_value *v = &g->values[g->graph_input[i]];
+        cvni_layer *l;
+        char *name;
+        v->dim[0] = v->rank ? (g->lead ? v->whole : 1) : 0;
+        if (v->rank + g->lead > CVN_MAX_RANK)
+            cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "input '%.60s' has %d axes; %d are the most",
+                           v->name, v->rank, CVN_MAX_RANK - g->lead);
+        if (g->failed) return;
+        v->node = g->lead ? cvn_input_tensor(g->net, v->dim, v->rank)
+                          : cvn_input_tensor(g->net, v->dim + 1, v->rank - 1);
+        v->count = v->node.id ? cvni_elements(g->net->layers[v->node.id].shape) : 0;
+        if (!v->node.id) cvni_onnx_fail(g, g->net->failed, "%s", g->net->message);
+        if (g->failed || strlen(v->name) >= CVN_MAX_NAME || !v->name[0] ||
+            cvni_find_layer(g->net, v->name)) continue;
+        l = &g->net->layers[v->node.id];
+        name = cvni_copy_text(g->net, v->name);
+        if (name) l->name = name;
+    }
+}
+
+/* Outputs stay readable; constant ones become nodes. */
+static void cvni_onnx_add_outputs(cvni_onnx *g)
+{
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    for (int i = 0; i < g->output_count && !g->failed; i++) {
+        cvni_onnx_value *v = &g->values[g->graph_output[i]];
+        if (!v->defined)
+            cvni_onnx_fail(g, CVN_ERROR_FORMAT, "output '%.60s' is made by nothing", v->name);
+        else if (v->constant && !v->node.id)
+            v->node = g->lead || !v->rank || v->dim[0] != 1
+                          ? cvni_onnx_constant_node(g, v, v->rank, v->dim, 0)
+                          : cvni_onnx_constant_node(g, v, v->rank - 1, v->dim + 1, 0);
+        if (g->net->failed) cvni_onnx_fail(g, g->net->failed, "%s", g->net->message);
+        if (!g->failed) g->net->layers[v->node.id].keep = 1;
+    }
+    if (g->failed) return;
+    g->net->loaded_output = g->values[g->graph_output[0]].node.id;
+    g->net->loaded_layers = g->net->layer_count;
+}
+
+/* As before any import: what the file and the caller gave. */
+static void cvni_onnx_forget(cvni_onnx *g)
+{
+    for (int i = 0; i < g->value_count; i++) {
+        cvni_onnx_value *v = &g->values[i];
+        v->node.id = v->param = 0;
+        if (!v->made) continue;
+        v->constant = v->defined = 0;
+        v->floats = NULL;
+        v->ints = NULL;
+    }
+}
+
+static void cvni_onnx_run_import(cvni_onnx *g, int lead)
+{
+    g->lead = lead;
+    cvni_onnx_forget(g);
+    cvni_onnx_add_inputs(g);
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        if (!g->nodes[i].done) cvni_onnx_import_node(g, &g->nodes[i]);
+    cvni_onnx_add_outputs(g);
+}
+
+typedef struct cvni_onnx_mark {     /* the net before an import */
+    int layers, params;
+    cvni_record *records, *loans;
+} cvni_onnx_mark;
+
+static cvni_onnx_mark cvni_onnx_mark_of(const cvn_net *net)
+{
+    cvni_onnx_mark m;
+    m.layers = net->layer_count;
+    m.params = net->param_count;
+    m.records = net->records;
+    m.loans = net->loans;
+    return m;
+}
+
+static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
+{
+    cvn_net *net = g->owner;
+    net->layer_count = m->layers;
+    net->param_count = m->params;
+    net->failed = CVN_OK;
+    cvni_free_records(net, &net->records, m->records);
+    if (loans) cvni_free_records(net, &net->loans, m->loans);
+}
+
+static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
+{
+    cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
+                                                                                  sizeof *ports));
+    for (int i = 0; ports && i < count; i++) {
+        const cvni_onnx_value *v = &g->values[index[i]];
+        ports[i].name = cvni_copy_text(g->owner, v->name);
+        ports[i].place = outputs ? i : v->place;
+        ports[i].node = v->node;
+        ports[i].type = v->type;
+        ports[i].rank = v->rank;
+        memcpy(ports[i].dim, v->dim, sizeof ports[i].dim);
+    }
+    if (g->owner->failed) cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+    return ports;
+}
+
+static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
+{
+    if (!model || g->failed) return;
+    model->opset = g->opset;
+    model->batched = !g->lead;
+    model->input_count = g->input_count;
+    model->output_count = g->output_count;
+    model->inputs = cvni_onnx_ports(g, g->graph_input, g->input_count, 0);
+    model->outputs = cvni_onnx_ports(g, g->graph_output, g->output_count, 1);
+}
+
+/* Bytes that stay where they are until the first build. */
+static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *folder,
+                                 cvni_wire bytes, const cvn_onnx_options *options,
+                                 cvn_onnx_model *model, const cvni_onnx_mark *mark)
+{
+    const cvn_onnx_options defaults = cvn_onnx_defaults();
+    cvni_onnx g;
+    cvni_onnx_mark parsed;
+    memset(&g, 0, sizeof g);
+    if (model) memset(model, 0, sizeof *model);
+    g.net = g.owner = net;
+    g.options = options ? options : &defaults;
+    g.label = label;
+    g.folder = g.options->folder ? g.options->folder : folder;
+    g.free_batch = 1;
+    cvni_onnx_parse(&g, bytes);
+    parsed = cvni_onnx_mark_of(net);
+    if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
+        cvni_onnx_run_import(&g, 0);
+        if (g.failed && g.failed != CVN_ERROR_MEMORY && g.failed != CVN_ERROR_FORMAT) {
+            cvni_onnx_undo(&g, &parsed, 0);
+            g.failed = CVN_OK;
+            cvni_onnx_run_import(&g, 1);
+        }
+    } else if (!g.failed) {
+        cvni_onnx_run_import(&g, 1);
+    }
+    cvni_onnx_describe(&g, model);
+    if (g.failed) {
+        cvni_onnx_undo(&g, mark, 1);
+        if (model) memset(model, 0, sizeof *model);
+        cvni_fail(net, g.failed, "%s: %s", label, g.reason);
+    }
+    cvni_free_records(net, &g.pool, NULL);
+    cvni_free(net, g.values);
+    return g.failed;
+}
+
+cvn_onnx_options cvn_onnx_defaults(void)
+{
+    cvn_onnx_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+static cvn_result cvni_onnx_may_load(cvn_net *net, const char *call, const void *argument)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
+                                const cvn_onnx_options *options, cvn_onnx_model *model)
+{
+    const cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx_memory", bytes);
+    cvni_onnx_mark mark;
+    cvni_wire w;
+    if (r != CVN_OK) return r;
+    mark = cvni_onnx_mark_of(net);
+    w.p = (const unsigned char *)bytes;
+    w.end = w.p + size;
+    w.bad = 0;
+    return cvni_onnx_load(net, "model in memory", NULL, w, options, model, &mark);
+}
+
+#ifndef CONVNET_NO_STDIO
+/* "models/x.onnx" -> "models/", in the loans. */
+static char *cvni_folder_of(cvn_net *net, const char *path)
+{
+    size_t length = strlen(path);
+    char *folder;
+    while (length && path[length - 1] != '/' && path[length - 1] != '\\') length--;
+    folder = (char *)cvni_new_in(net, &net->loans, length + 1);
+    if (!folder) return NULL;
+    memcpy(folder, path, length);
+    folder[length] = 0;
+    return folder;
+}
+
+cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options *options,
+                            cvn_onnx_model *model)
+{
+    cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
+    cvni_onnx_mark mark;
+    cvni_wire w;
+    const char *wrong = "out of memory";
+    unsigned char *block;
+    char *folder;
+    size_t size;
+    if (r != CVN_OK) return r;
+    mark = cvni_onnx_mark_of(net);
+    folder = cvni_folder_of(net, path);
+    r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
+               : CVN_ERROR_MEMORY;
+    if (r == CVN_OK) {
+        w.p = (const unsigned char *)cvni_push_record(&net->loans, block);
+        w.end = w.p + (size - CVNI_RECORD_HEAD);
+        w.bad = 0;
+        return cvni_onnx_load(net, cvni_path_label(path), folder, w, options, model, &mark);
+    }
+    cvni_free_records(net, &net->loans, mark.loans);
+    return cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
+}
+
+cvn_result cvn_load_onnx(cvn_net *net, const char *path)
+{
+    return cvn_load_onnx_ex(net, path, NULL, NULL);
+}
+#endif
+
 /* ================================================================================================
  * >>onnx-save   a net as an ONNX model
  * ==============================================================================================
@@ -26764,7 +29277,6 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
  *                                         tested: tests/test_onnx_save.c, tests/onnx_save.py */
 
 enum { CVNI_OW_OPSET = 17, CVNI_OW_IR = 8 };                        /* released together */
-enum { CVNI_OW_FLOAT = 1, CVNI_OW_INT32 = 6, CVNI_OW_INT64 = 7 };   /* TensorProto.DataType */
 enum {                                                              /* AttributeProto.Type */
     CVNI_OW_ATTR_FLOAT = 1,
     CVNI_OW_ATTR_INT = 2,
@@ -26962,14 +29474,14 @@ static void cvni_ow_put_element(cvni_sink *s, int type, double v)
     const uint64_t word = (uint64_t)(int64_t)v;
     const float f = (float)v;
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(word >> (8 * i));
-    if (type == CVNI_OW_INT64) cvni_put(s, bytes, sizeof bytes);
+    if (type == CVN_ONNX_INT64) cvni_put(s, bytes, sizeof bytes);
     else cvni_put_floats(s, &f, 1);
 }
 
 static void cvni_ow_tensor_body(cvni_onnx_writer *w, const void *what)
 {
     cvni_ow_tensor t = *(const cvni_ow_tensor *)what;
-    const size_t bytes = t.type == CVNI_OW_INT64 ? 8 : 4;
+    const size_t bytes = t.type == CVN_ONNX_INT64 ? 8 : 4;
     size_t count = 1;
     for (int i = 0; i < t.rank; i++) {
         cvni_ow_put_int(w->s, 1, t.dim[i]);
@@ -27106,7 +29618,7 @@ static cvni_ow_name cvni_ow_constant(cvni_onnx_writer *w, const cvni_ow_tensor *
 
 static cvni_ow_name cvni_ow_scalar(cvni_onnx_writer *w, float value)
 {
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, 0);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 0);
     t.from = &value;
     return cvni_ow_constant(w, &t);
 }
@@ -27125,7 +29637,7 @@ static double cvni_ow_int_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_
 
 static cvni_ow_name cvni_ow_list(cvni_onnx_writer *w, const int *values, int count)
 {
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_INT64, 1);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_INT64, 1);
     t.dim[0] = count;
     t.of = values;
     t.at = cvni_ow_int_at;
@@ -27155,7 +29667,7 @@ static double cvni_ow_same_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size
 
 static cvni_ow_name cvni_ow_filled(cvni_onnx_writer *w, const int *dims, int rank, float value)
 {
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, rank);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, rank);
     for (int i = 0; i < rank; i++) t.dim[i] = dims[i];
     t.at = cvni_ow_same_at;
     t.scale = value;
@@ -27256,7 +29768,7 @@ static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
 {
     const int index = w->l->param[slot];
     const cvni_param *p = &w->net->params[index];
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, p->shape.rank);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
     t.name = cvni_ow_name_of(p->name, NULL, -1);
     if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
     if (w->written[index] == form + 1) return t.name;
@@ -27293,7 +29805,7 @@ static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
 {
     const cvni_param *weight = &w->net->params[w->l->param[0]];
     const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, slot ? 1 : weight->shape.rank);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
     t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
     if (!p) t.name.cut = (int)strlen("weight");
     for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
@@ -27522,7 +30034,7 @@ static void cvni_ow_adaptive(cvni_onnx_writer *w)
             d[0] = n;
             d[1] = out;
             d[2] = most;
-            list = cvni_ow_table(w, CVNI_OW_INT64, 1, out * most, 0, cvni_ow_window_at, d, 0);
+            list = cvni_ow_table(w, CVN_ONNX_INT64, 1, out * most, 0, cvni_ow_window_at, d, 0);
             x = cvni_ow_op2(w, "Gather", x, list);
             cvni_ow_int(w, "axis", 2 + i);
         }
@@ -27530,10 +30042,10 @@ static void cvni_ow_adaptive(cvni_onnx_writer *w)
     if (mean && !even) {
         const int n = s.dim[1 + axes];
         const int out = w->l->shape.dim[1 + axes];
-        x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVNI_OW_FLOAT, 2, n, out, cvni_ow_mean_at,
+        x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, n, out, cvni_ow_mean_at,
                                                       NULL, 1));
         if (axes == 2)
-            cvni_ow_op2(w, "MatMul", cvni_ow_table(w, CVNI_OW_FLOAT, 2, w->l->shape.dim[2],
+            cvni_ow_op2(w, "MatMul", cvni_ow_table(w, CVN_ONNX_FLOAT, 2, w->l->shape.dim[2],
                                                    s.dim[2], cvni_ow_mean_at, NULL, 0), x);
         return;
     }
@@ -27550,7 +30062,7 @@ static void cvni_ow_roi(cvni_onnx_writer *w)
     static const int all[1] = { -1 };
     const cvni_roi_desc *d = (const cvni_roi_desc *)w->l->desc;
     const float one = 1;
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, 1);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
     cvni_ow_name sizes, sample, boxes, y;
     t.dim[0] = 1;
     t.from = &one;
@@ -27751,7 +30263,7 @@ static void cvni_ow_softplus(cvni_onnx_writer *w)
 static void cvni_ow_step(cvni_onnx_writer *w)
 {
     cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
-    cvni_ow_int(w, "to", CVNI_OW_FLOAT);
+    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
 }
 
 static void cvni_ow_prelu(cvni_onnx_writer *w)
@@ -27907,7 +30419,7 @@ static void cvni_ow_resize(cvni_onnx_writer *w)
     cvni_ow_name sizes;
     if (nearest && !(cvni_ow_same_lines(s.dim[2], to[0]) && cvni_ow_same_lines(s.dim[3], to[1]))) {
         for (int i = 0; i < 2; i++) {
-            const cvni_ow_name lines = cvni_ow_table(w, CVNI_OW_INT64, 1, to[i], s.dim[2 + i],
+            const cvni_ow_name lines = cvni_ow_table(w, CVN_ONNX_INT64, 1, to[i], s.dim[2 + i],
                                                      cvni_ow_line_at, NULL, 0);
             x = cvni_ow_op2(w, "Gather", x, lines);
             cvni_ow_int(w, "axis", 2 + i);
@@ -27974,7 +30486,7 @@ static void cvni_ow_parameter(cvni_onnx_writer *w)
 /* x + [T, C], fixed waves or a parameter */
 static void cvni_ow_position(cvni_onnx_writer *w)
 {
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, 2);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 2);
     t.dim[0] = w->l->shape.dim[1];
     t.dim[1] = w->l->shape.dim[2];
     t.from = (const float *)w->l->table;
@@ -28025,11 +30537,11 @@ static cvni_ow_name cvni_ow_attend(cvni_onnx_writer *w, const cvni_ow_name qkv[3
     cvni_ow_name p = cvni_ow_op2(w, "MatMul", q, k);
     p = cvni_ow_op_scalar(w, "Mul", p, (float)(1 / sqrt((double)size)));
     if (d->causal)
-        p = cvni_ow_op2(w, "Add", p, cvni_ow_table(w, CVNI_OW_FLOAT, 2, T, S, cvni_ow_causal_at,
+        p = cvni_ow_op2(w, "Add", p, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, T, S, cvni_ow_causal_at,
                                                    NULL, 0));
     if (w->l->inputs > 3) {
         const cvni_ow_name length = cvni_ow_reshape(w, cvni_ow_x(w, 3), sample, 4);
-        const cvni_ow_name key = cvni_ow_table(w, CVNI_OW_INT64, 1, S, 0, cvni_ow_count_at, NULL,
+        const cvni_ow_name key = cvni_ow_table(w, CVN_ONNX_INT64, 1, S, 0, cvni_ow_count_at, NULL,
                                                0);
         const cvni_ow_name seen = cvni_ow_op2(w, "Less", key, length);
         const cvni_ow_name none = cvni_ow_scalar(w, -INFINITY);
@@ -28056,7 +30568,7 @@ static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
     static const char *const names[3] = { "query", "key", "value" };
     const int index = w->l->param[slot];
     const int E = w->l->shape.dim[2];
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, slot ? 1 : 2);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
     t.name = cvni_ow_name_of(w->net->params[index].name, names[part], -1);
     if (w->written[index]) return t.name;
     w->written[index] = part == 2;              /* all three are there */
@@ -28103,7 +30615,7 @@ static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int wh
 {
     static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
     const int rows = r->gates * r->h;
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVNI_OW_FLOAT, which == 2 ? 2 : 3);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
     t.name = cvni_ow_name_of(w->l->name, names[which], layer);
     t.dim[0] = r->dirs;
     t.dim[1] = which == 2 ? 2 * rows : rows;
@@ -28174,7 +30686,7 @@ static void cvni_ow_rnn(cvni_onnx_writer *w)
     cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
     if (r.desc->lengths) {
         lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
-        cvni_ow_int(w, "to", CVNI_OW_INT32);
+        cvni_ow_int(w, "to", CVN_ONNX_INT32);
     }
     for (int i = 0; i < r.layers; i++) {
         x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
@@ -28357,7 +30869,7 @@ static void cvni_ow_info_body(cvni_onnx_writer *w, const void *what)
         else cvni_ow_put_text(&dim, 2, batch);
         cvni_ow_put_made(&shape, 1, &dim);
     }
-    cvni_ow_put_int(&tensor, 1, l->is_int ? CVNI_OW_INT64 : CVNI_OW_FLOAT);
+    cvni_ow_put_int(&tensor, 1, l->is_int ? CVN_ONNX_INT64 : CVN_ONNX_FLOAT);
     cvni_ow_put_made(&tensor, 2, &shape);
     cvni_ow_put_made(&type, 1, &tensor);
     cvni_ow_put_name(w, 1, cvni_ow_value(w, cvni_id(w->net, l)));
@@ -28404,10 +30916,10 @@ static void cvni_ow_property_body(cvni_onnx_writer *w, const void *what)
     cvni_ow_put_text(w->s, 2, text);
 }
 
-/* ModelProto */
-static void cvni_ow_put_model(cvni_sink *s, void *writer)
+/* ModelProto. context: a pointer to the writer */
+static void cvni_ow_put_model(cvni_sink *s, const void *context)
 {
-    cvni_onnx_writer *w = (cvni_onnx_writer *)writer;
+    cvni_onnx_writer *w = *(cvni_onnx_writer *const *)context;
     w->s = s;
     cvni_ow_put_int(s, 1, CVNI_OW_IR);
     cvni_ow_put_text(s, 2, "convnet.h");
@@ -28467,7 +30979,7 @@ static cvn_result cvni_ow_start(cvni_onnx_writer *w, cvn_net *net, const char *c
     if (!w->marks) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", call);
     w->written = w->marks + net->layer_count;
     cvni_ow_mark(w);
-    cvni_ow_put_model(&counter, w);
+    cvni_ow_put_model(&counter, &w);
     *size = counter.size;
     if (w->result == CVN_OK && counter.size > INT32_MAX)
         return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
@@ -28501,6 +31013,7 @@ cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
                                 const cvn_onnx_save_options *options)
 {
     cvni_onnx_writer w;
+    const cvni_onnx_writer *writer = &w;
     size_t needed = 0;
     cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_memory", bytes, options, &needed);
     cvni_sink s = cvni_ow_sink((unsigned char *)bytes);
@@ -28508,7 +31021,7 @@ cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
         r = cvni_fail(net, CVN_ERROR_MEMORY,
                       "cvn_save_onnx_memory: a buffer of %.0f bytes for %.0f (cvn_save_onnx_size)",
                       (double)size, (double)needed);
-    if (r == CVN_OK) cvni_ow_put_model(&s, &w);
+    if (r == CVN_OK) cvni_ow_put_model(&s, &writer);
     cvni_ow_finish(&w);
     return r;
 }
@@ -28517,9 +31030,10 @@ cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
 cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options *options)
 {
     cvni_onnx_writer w;
+    cvni_onnx_writer *const writer = &w;
     size_t size = 0;
     cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx", path, options, &size);
-    if (r == CVN_OK) r = cvni_save_path(net, path, cvni_ow_put_model, &w);
+    if (r == CVN_OK) r = cvni_save_path(net, path, cvni_ow_put_model, &writer);
     cvni_ow_finish(&w);
     return r;
 }
@@ -28530,7 +31044,6 @@ cvn_result cvn_save_onnx(cvn_net *net, const char *path)
 }
 #endif
 #endif /* CONVNET_NO_ONNX */
-
 CVNI_COLD_END
 
 CVNI_KERNELS_BEGIN
