@@ -29468,14 +29468,22 @@ static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
     return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
 }
 
-static void cvni_ow_put_element(cvni_sink *s, int type, double v)
+/* What at() makes, by blocks. */
+static void cvni_ow_put_elements(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t count)
 {
-    unsigned char bytes[8];
-    const uint64_t word = (uint64_t)(int64_t)v;
-    const float f = (float)v;
-    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(word >> (8 * i));
-    if (type == CVN_ONNX_INT64) cvni_put(s, bytes, sizeof bytes);
-    else cvni_put_floats(s, &f, 1);
+    unsigned char words[8 * 64];
+    float floats[64];
+    for (size_t done = 0; done < count;) {
+        size_t n = 0;
+        for (; n < 64 && done < count; n++, done++) {
+            const double v = t->at(w, t, done);
+            const uint64_t word = t->type == CVN_ONNX_INT64 ? (uint64_t)(int64_t)v : 0;
+            floats[n] = (float)v;
+            for (size_t i = 0; i < 8; i++) words[8 * n + i] = (unsigned char)(word >> (8 * i));
+        }
+        if (t->type == CVN_ONNX_INT64) cvni_put(w->s, words, 8 * n);
+        else cvni_put_floats(w->s, floats, n);
+    }
 }
 
 static void cvni_ow_tensor_body(cvni_onnx_writer *w, const void *what)
@@ -29493,7 +29501,7 @@ static void cvni_ow_tensor_body(cvni_onnx_writer *w, const void *what)
     if (cvni_ow_counts(w->s))
         w->s->size = cvni_add_size(w->s->size, cvni_mul_size(count, bytes));
     else if (t.from) cvni_put_floats(w->s, t.from, count);
-    else for (size_t i = 0; i < count; i++) cvni_ow_put_element(w->s, t.type, t.at(w, &t, i));
+    else cvni_ow_put_elements(w, &t, count);
 }
 
 static void cvni_ow_attr_body(cvni_onnx_writer *w, const void *what)
@@ -30593,21 +30601,22 @@ static void cvni_ow_mha(cvni_onnx_writer *w)
 
 /* ---- recurrent layers ---- */
 
-/* Element i of W, R (slot 0, 1 of each direction) or of both biases (2 and 3) of layer t->b, ONNX's
- * gates: i, o, f, c and z, r, h. */
+/* Element i of W, R (t->a = 0, 1: parameters of each direction) or of both biases (2, 3) of layer
+ * t->b. ONNX's gates are i, o, f, c and z, r, h. */
 static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
 {
     static const int orders[3][4] = { { 0, 0, 0, 0 }, { 0, 3, 1, 2 }, { 1, 0, 2, 0 } };
-    const cvni_rnn r = cvni_rnn_of(w->net, w->l);
-    const size_t cols = t->a == 2 ? 1 : (size_t)t->dim[2];
+    const cvni_rnn *r = (const cvni_rnn *)t->of;
+    const int biases = t->a == 2;
+    const size_t cols = biases ? 1 : (size_t)t->dim[2];
     const int row = (int)(i / cols);
-    const int gate = row / r.h % r.gates;
-    const int part = row / (r.gates * r.h);     /* direction, or twice that and which bias */
-    const int dir = t->a == 2 ? part / 2 : part;
-    const int slot = (t->b * r.dirs + dir) * (r.desc->d.no_bias ? 2 : 4) + t->a +
-                     (t->a == 2 ? part % 2 : 0);
-    const float *from = cvni_ow_floats(w, slot);
-    const float v = from[(size_t)(orders[r.kind][gate] * r.h + row % r.h) * cols + i % cols];
+    const int gate = row / r->h % r->gates;
+    const int part = row / (r->gates * r->h);   /* direction, or twice that and which bias */
+    const int dir = biases ? part / 2 : part;
+    const int slot = (t->b * r->dirs + dir) * (r->desc->d.no_bias ? 2 : 4) + t->a +
+                     (biases ? part % 2 : 0);
+    const size_t from = (size_t)(orders[r->kind][gate] * r->h + row % r->h);
+    const float v = cvni_ow_floats(w, slot)[from * cols + i % cols];
     return (double)(slot ? v : v * t->scale);
 }
 
@@ -30622,6 +30631,7 @@ static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int wh
     t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
     t.a = which;
     t.b = layer;
+    t.of = r;
     t.at = cvni_ow_gate_at;
     t.scale = layer ? 1 : cvni_ow_scale(w, 0);
     cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
