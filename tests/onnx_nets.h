@@ -1,5 +1,5 @@
-/* onnx_nets.h - nets to be exported: each kind of layer at odd sizes, and those of examples/zoo.c. For
- * onnx_export.c and test_onnx_save.c, which hold the implementation with it. */
+/* onnx_nets.h - nets to be exported: each kind of layer at odd sizes, and those of examples/zoo.c.
+ * For onnx_export.c and test_onnx_save.c, which hold the implementation with it. */
 #ifndef CONVNET_ONNX_NETS_H
 #define CONVNET_ONNX_NETS_H
 

@@ -1,7 +1,7 @@
-/* test_onnx_save.c - ONNX models as cvn_save_onnx writes them, read back field by field: every value
- * is made before it is read, names and weights, shapes, what is folded and what is left out, errors,
- * memory that runs out, the same bytes for any number of threads; imported again they predict the
- * same. What onnx and onnxruntime say of the same nets: onnx_save.py. Writes to build/. */
+/* test_onnx_save.c - ONNX models as cvn_save_onnx writes them, read back field by field: every
+ * value is made before it is read, names and weights, shapes, what is folded and what is left out,
+ * errors, memory that runs out, the same bytes for any number of threads. What onnx and onnxruntime
+ * say of the same nets: onnx_save.py. Writes to build/. */
 #define CONVNET_IMPLEMENTATION
 #include "onnx_nets.h"
 #include "test.h"
@@ -349,9 +349,10 @@ static void folding_refused(void)
         d.filters = d.kernel_h = 2;
         d.no_bias = 1;
         y = cvn_conv2d_ex(net, x, &d);
+        x = i == 2 ? cvn_relu(net, y) : x;
         z = cvn_batchnorm(net, y);
         if (i == 1) cvn_keep(net, y);
-        if (i == 2) z = cvn_add(net, z, y);
+        if (i == 2) z = cvn_add(net, z, x);
         if (i == 3) {
             const cvn_node tied = cvn_conv2d_ex(net, x, &d);
             cvn_tie(net, tied, y);
@@ -468,7 +469,10 @@ static int exists(const char *path)
     return file != NULL;
 }
 
-static int says(const cvn_net *net, const char *text) { return strstr(cvn_error(net), text) != NULL; }
+static int says(const cvn_net *net, const char *text)
+{
+    return strstr(cvn_error(net), text) != NULL;
+}
 
 static void twice(void *user, int n, const float *x, float *y)
 {
@@ -476,7 +480,8 @@ static void twice(void *user, int n, const float *x, float *y)
     for (int i = 0; i < n; i++) y[i] = 2 * x[i];
 }
 
-static void twice_back(void *user, int n, const float *x, const float *y, const float *dy, float *dx)
+static void twice_back(void *user, int n, const float *x, const float *y, const float *dy,
+                       float *dx)
 {
     (void)user;
     (void)x;
@@ -539,7 +544,8 @@ static void too_large(void)
     cvn_destroy(net);
 }
 
-typedef struct counting { int left; } counting;         /* allocations until they fail; < 0: never */
+typedef struct counting { int left; } counting;         /* allocations until they fail; < 0:
+                                                         * never */
 
 static void *count_alloc(void *user, size_t size)
 {
