@@ -70,8 +70,9 @@
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
  *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
- *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
- *                     >>parameter >>attention >>recurrent >>resize >>boxes
+ *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize >>select >>gather
+ *                     >>resample >>boxes
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
@@ -431,7 +432,10 @@ CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
  *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
  *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
  *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
-typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
+typedef enum cvn_pad_mode {
+    CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE,
+    CVN_PAD_CIRCULAR                /* cvn_pad_axes alone */
+} cvn_pad_mode;
 
 typedef struct cvn_conv1d_desc {
     int filters, kernel;
@@ -493,6 +497,8 @@ CONVNET_API cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters,
  *   cvn_conv_transpose1d  [N, C, L] -> [N, filters, OL]       weight [C, filters/groups, kernel]
  *   cvn_conv_transpose2d  [N, C, H, W] -> [N, filters, OH, OW]
  *                                                weight [C, filters/groups, kernel_h, kernel_w]
+ *   cvn_conv_transpose3d  [N, C, D, H, W] -> [N, filters, OD, OH, OW]
+ *                                      weight [C, filters/groups, kernel_d, kernel_h, kernel_w]
  *   each size   (size - 1)*stride - pads + dilation*(kernel - 1) + output_pad + 1
  *   bias        [filters], zero
  *   weights     He-normal with fan_in = C/groups * taps / strides (1 at least): so many products
@@ -531,16 +537,34 @@ typedef struct cvn_conv_transpose2d_desc {
     cvn_init bias_init;             /* default zero */
 } cvn_conv_transpose2d_desc;
 
+typedef struct cvn_conv_transpose3d_desc {
+    int filters;
+    int kernel_d, kernel_h, kernel_w;           /* 0: as the one before */
+    int stride_d, stride_h, stride_w;           /* stride_d 0: 1; others 0: as the one before */
+    int pad_front, pad_top, pad_left, pad_back, pad_bottom, pad_right;
+    int output_pad_d, output_pad_h, output_pad_w;
+    int dilation_d, dilation_h, dilation_w;     /* as the strides */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose3d_desc;
+
 CONVNET_API cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void);
 CONVNET_API cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void);
+CONVNET_API cvn_conv_transpose3d_desc cvn_conv_transpose3d_defaults(void);
 CONVNET_API cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel,
                                           int stride, int pad);
 CONVNET_API cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose3d(cvn_net *net, cvn_node x, int filters, int kernel,
                                           int stride, int pad);
 CONVNET_API cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose1d_desc *desc);
 CONVNET_API cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose2d_desc *desc);
+CONVNET_API cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose3d_desc *desc);
 
 /* ---- dense ---- */
 
@@ -563,13 +587,15 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 /* ---- pooling ---- */
 
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
- * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
- * the kernel. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a description
- * kernel_w, stride_w, pad_left and pad_right count, the other pads are 0.
+ * last window that would start in the padding behind the image, as PyTorch does. No window may lie
+ * in the padding alone. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a
+ * description kernel_w, stride_w, dilation_w, pad_left and pad_right count, the other pads are 0.
  *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
  *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
+ *   cvn_lppool            (sum of |x|^p)^(1/p), p from 1 on; padding counts as zeros. (PyTorch's
+ *                         LPPool2d takes x^p without the bars.)
  *   cvn_global_avgpool    [N, C, H, W] -> [N, C, 1, 1], [N, C, L] -> [N, C, 1];
- *                         cvn_global_maxpool likewise
+ *                         cvn_global_maxpool and cvn_global_lppool likewise
  *   cvn_adaptive_avgpool, cvn_adaptive_maxpool   to height x width; 0: as the input; for [N, C, L]
  *                         height is 1 (or 0). Window i of OH is floor(i*H/OH) to
  *                         ceil((i + 1)*H/OH) - 1: nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
@@ -588,6 +614,7 @@ typedef struct cvn_pool_desc {
     int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where
                                      * that is 0 too */
     int pad_top, pad_left, pad_bottom, pad_right;
+    int dilation_h, dilation_w;     /* dilation_h 0: 1; dilation_w 0: dilation_h */
     int ceil_mode;
     int exclude_pad;                /* average: divide by the pixels inside the image
                                      * (count_include_pad = False) */
@@ -598,8 +625,10 @@ CONVNET_API cvn_node cvn_maxpool(cvn_net *net, cvn_node x, int kernel, int strid
 CONVNET_API cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride);
 CONVNET_API cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
+CONVNET_API cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_global_lppool(cvn_net *net, cvn_node x, int p);
 CONVNET_API cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width);
 CONVNET_API cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width);
 CONVNET_API cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
@@ -786,6 +815,65 @@ CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, in
 CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
                            cvn_node *parts);
 
+/* Elements of x that are chosen when the net is built.
+ *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
+ *                      from the end, what lies outside is cut, a negative step goes backwards
+ *   cvn_flip           an axis from its end (torch.flip)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
+ *                      mirrored without the outermost element, the outermost element, or those of
+ *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
+ *                      many are cut off before
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
+ *                      the end (torch.index_select)
+ *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
+ *            nothing is left, or other axes than those of x are described */
+CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
+                                    int step);
+CONVNET_API cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count);
+CONVNET_API cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count,
+                                  cvn_pad_mode mode, float value);
+CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices,
+                                      int count);
+
+/* Elements at indices that the net is given or computes: `indices` is a label input or any node;
+ * fractions are cut off. Negative indices count from the end. [I...] stands for any axes, none too.
+ *   cvn_take      x [N, A..., size, B...], indices [N, I...] -> [N, A..., I..., B...], size being
+ *                 the axis (numpy.take of each sample, ONNX's Gather)
+ *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
+ *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
+ *                 batch (ONNX's GatherND)
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *                 take, in order, the updates, which have the shape of their result: instead of,
+ *                 added to, multiplied with what is there, or the larger or smaller of the two
+ *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
+ *   cvn_reverse_sequence   the first lengths[n] elements of axis `time` backwards, the others as
+ *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
+ *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
+ *                 elsewhere; for an index out of range everywhere
+ *   backward      to x, where several rows are the same place their sum; to the updates that replace
+ *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
+ *                 runs the net */
+typedef enum cvn_scatter_reduce {
+    CVN_SCATTER_REPLACE = 0, CVN_SCATTER_ADD, CVN_SCATTER_MUL, CVN_SCATTER_MAX, CVN_SCATTER_MIN
+} cvn_scatter_reduce;
+
+CONVNET_API cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared);
+CONVNET_API cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                 int axis, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                    int shared, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis,
+                                          int time);
+CONVNET_API cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on,
+                                 float off);
+
 /* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
  *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
  *                           F.interpolate: output line h reads line floor(h * H/OH)
@@ -806,6 +894,84 @@ CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bo
                              cvn_pad_mode mode);
 CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
 
+/* cvn_interpolate - the last `count` axes at other sizes: sizes[k], or floor(scales[k] * size);
+ * sizes or scales may be NULL, with both the scales only place the elements. Element j reads at
+ * the coordinate c, with s = scale or output/input size:
+ *   CVN_HALF_PIXEL            (j + 1/2)/s - 1/2: as F.interpolate without align_corners
+ *   CVN_HALF_PIXEL_SYMMETRIC  the same about the middle where s * size is no whole number
+ *   CVN_PYTORCH_HALF_PIXEL    half pixel; 0 for an output of one element
+ *   CVN_ALIGN_CORNERS         j (size - 1)/(s * size - 1)
+ *   CVN_ASYMMETRIC            j/s
+ *   CVN_TF_HALF_PIXEL         (j + 1/2)/s
+ *   CVN_CROP_AND_RESIZE       from crop[2k] to crop[2k + 1] times (size - 1); `extrapolation` is
+ *                             the value of what lies outside
+ *   nearest  the element at the rounded coordinate; linear, cubic: between two or four elements of
+ *            each axis; antialias: between 1/s times as many where s < 1. Behind the ends the
+ *            outermost element stands, or with exclude_outside nothing: weights add up to 1 again
+ *   desc     NULL: defaults
+ *   errors   CVN_ERROR_ARGUMENT for sizes or scales out of range, or more axes than x has
+ *   source   ONNX's Resize, which has the same options; cubic: R. Keys, IEEE ASSP 29(6), 1981
+ * cvn_upsample_nearest and cvn_upsample_bilinear are faster for what they do.
+ *
+ * cvn_grid_sample - values of an image at places that a node names (F.grid_sample).
+ *   x         [N, C, H, W], grid [N, OH, OW, 2] of (x, y); or [N, C, D, H, W], grid [N, OD, OH, OW,
+ *             3] of (x, y, z); -1 and 1 are the centres of the outermost pixels with align_corners,
+ *             else their outer edges
+ *   returns   [N, C, OH, OW] or [N, C, OD, OH, OW]
+ *   pad_mode  what lies outside: CVN_PAD_ZERO, CVN_PAD_REPLICATE ("border"), CVN_PAD_REFLECT at the
+ *             places -1 and 1
+ *   A place that is not finite gives NaN. The gradient goes to x, and but for nearest to the grid.
+ *   source    M. Jaderberg et al., arXiv:1506.02025 */
+typedef enum cvn_interpolation { CVN_NEAREST = 0, CVN_LINEAR, CVN_CUBIC } cvn_interpolation;
+
+typedef enum cvn_coordinates {
+    CVN_HALF_PIXEL = 0, CVN_HALF_PIXEL_SYMMETRIC, CVN_PYTORCH_HALF_PIXEL, CVN_ALIGN_CORNERS,
+    CVN_ASYMMETRIC, CVN_TF_HALF_PIXEL, CVN_CROP_AND_RESIZE
+} cvn_coordinates;
+
+typedef enum cvn_rounding {         /* of nearest: halves down or up; always down or up */
+    CVN_ROUND_PREFER_FLOOR = 0, CVN_ROUND_PREFER_CEIL, CVN_ROUND_FLOOR, CVN_ROUND_CEIL
+} cvn_rounding;
+
+typedef struct cvn_interpolate_desc {
+    cvn_interpolation mode;
+    cvn_coordinates coordinates;
+    cvn_rounding rounding;
+    float cubic_a;                  /* 0: -0.75, as PyTorch */
+    int exclude_outside;
+    int antialias;
+    const float *crop;              /* [2*count]; NULL: 0, 1, 0, 1, ... */
+    float extrapolation;
+} cvn_interpolate_desc;
+
+CONVNET_API cvn_interpolate_desc cvn_interpolate_defaults(void);
+CONVNET_API cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes,
+                                     const float *scales, int count,
+                                     const cvn_interpolate_desc *desc);
+CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
+                                     cvn_interpolation mode, cvn_pad_mode pad_mode,
+                                     int align_corners);
+
+/* cvn_non_max_suppression - of boxes that overlap the best one, as a layer (ONNX's).
+ *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
+ *            or [N, B, S, 4] of B images
+ *   scores   [N, C, S], or [N, B, C, S]
+ *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
+ *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *            used come last and are -1
+ *   A box is left out when its score is not above `score`, or its intersection over union with a
+ *   kept one of its class is above `iou`. No gradient.
+ *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
+typedef struct cvn_nms_desc {
+    int most;                       /* boxes of a class and image */
+    float iou, score;
+    int centers;                    /* boxes are x, y, width, height about the centre */
+} cvn_nms_desc;
+
+CONVNET_API cvn_nms_desc cvn_nms_defaults(void);
+CONVNET_API cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                             const cvn_nms_desc *desc);
+
 /* ---- arithmetic ---- */
 
 /* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W]
@@ -819,6 +985,27 @@ CONVNET_API cvn_node cvn_sub(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_div(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
+
+/* More of two operands, broadcasting as cvn_add.
+ *   power          a^b, as C's powf
+ *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
+ *   equal, greater, greater_equal, less, less_equal
+ *                  1 where it holds, else 0, as with a NaN
+ *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
+ * cvn_where - a where condition is not 0, else b; all three broadcast.
+ * Comparisons and truth values have no gradient, nor has a condition. */
+CONVNET_API cvn_node cvn_power(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_remainder(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_fmod(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_greater(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_greater_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_less(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_less_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_and(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_or(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_xor(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_where(cvn_net *net, cvn_node condition, cvn_node a, cvn_node b);
 
 /* Elementwise functions. As in C: the logarithm of a negative number is NaN.
  *   scale   scale*x + shift
@@ -835,18 +1022,75 @@ CONVNET_API cvn_node cvn_scale(cvn_net *net, cvn_node x, float scale, float shif
 CONVNET_API cvn_node cvn_clip(cvn_net *net, cvn_node x, float low, float high);
 CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 
-/* cvn_reduce_sum, cvn_reduce_mean, cvn_reduce_max - over `count` axes; count 0: over all but the
- * batch. The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
- * cvn_reshape drops them without a copy. Equal largest values share the gradient, as torch.amax. */
+/* More of them, as C's functions of the same name.
+ *   reciprocal   1/x
+ *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
+ *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
+ *                towards 0
+ *   sign         1, 0 or -1; NaN stays
+ *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
+ *   threshold    x above the threshold, else value (F.threshold)
+ *   shrink       x - bias above lambd, x + bias below -lambd, else 0: nn.Softshrink with bias =
+ *                lambd, nn.Hardshrink with bias 0
+ * No gradient goes through those from floor to not: the slope is 0. */
+CONVNET_API cvn_node cvn_reciprocal(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_erf(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sin(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_cos(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_tan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_asin(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_acos(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_atan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sinh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_cosh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_asinh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_acosh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_atanh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_floor(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_ceil(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_round(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_trunc(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sign(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_is_nan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_is_inf(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_not(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_threshold(cvn_net *net, cvn_node x, float threshold, float value);
+CONVNET_API cvn_node cvn_shrink(cvn_net *net, cvn_node x, float lambd, float bias);
+
+/* cvn_reduce_sum, _mean, _max, _min, _prod - over `count` axes; count 0: over all but the batch.
+ * The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
+ * cvn_reshape drops them without a copy. Equal largest or least values share the gradient, as
+ * torch.amax; NaN is larger and less than all numbers. */
 CONVNET_API cvn_node cvn_reduce_sum(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_min(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_prod(cvn_net *net, cvn_node x, const int *axes, int count);
+
+/* Along one axis, from 1 on. Of equal values the first comes first; NaN comes before all numbers.
+ *   argmax, argmin   where the largest, the least value is, as a float; the axis stays with size 1
+ *   topk             the k largest values, or least ones unless `largest`, in order, the axis then
+ *                    with size k; *indices, unless NULL, is where they are, as floats
+ *                    (torch.topk). The gradient goes to the places that were taken
+ *   hardmax          1 at the largest value, 0 elsewhere
+ *   cumsum           running sums; exclusive: without the element itself; reverse: from the end
+ * Indices and hardmax have no gradient.
+ *   errors   CVN_ERROR_ARGUMENT for an axis or k out of range; CVN_ERROR_SHAPE for indices of an
+ *            axis longer than 2^24, which are not all floats */
+CONVNET_API cvn_node cvn_argmax(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_argmin(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_topk(cvn_net *net, cvn_node x, int k, int axis, int largest,
+                              cvn_node *indices);
+CONVNET_API cvn_node cvn_hardmax(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_cumsum(cvn_net *net, cvn_node x, int axis, int exclusive, int reverse);
 
 /* cvn_matmul - a matrix product for each index of the axes before the last two.
  *   a        [N, ..., T, K], or [N, ..., K, T] with transpose_a
  *   b        [N, ..., K, S], or [N, ..., S, K] with transpose_b
  *   returns  [N, ..., T, S]
- *   errors   CVN_ERROR_SHAPE; the axes before the last two must agree
+ *            the axes before the last two broadcast as cvn_add's do: [N, heads, T, K] and
+ *            [N, 1, K, S] give [N, heads, T, S]
+ *   errors   CVN_ERROR_SHAPE
  * cvn_gram - Gram matrix of the channels: [N, C, H, W] -> [N, C, C], the sum over pixels of the
  * products of two channels, divided by C*H*W. Made of reshape, matmul and scale.
  *   source   L. Gatys et al., arXiv:1508.06576 */
@@ -1014,6 +1258,7 @@ typedef struct cvn_rnn_desc {
     int hidden;
     int layers;                     /* 0: 1 */
     int bidirectional;
+    int reverse;                    /* one direction: from the last step to the first */
     int no_bias;
     int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
     float dropout;                  /* on the steps that a layer hands to the next, in training;
@@ -2203,7 +2448,8 @@ typedef struct cvn_onnx_options {
 typedef struct cvn_onnx_port {
     const char *name;               /* as in the file, of any length */
     int place;                      /* in the file's order, from 0 */
-    cvn_node node;                  /* for cvn_set_input, cvn_value */
+    cvn_node node;                  /* for cvn_set_input, cvn_value; 0: an input that no layer
+                                     * reads */
     int type;                       /* in the file: a cvn_onnx_type */
     int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
 } cvn_onnx_port;
@@ -10179,7 +10425,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* By axes; the transposed ones behind. */
-static const cvni_op cvni_op_conv[5] = {
+static const cvni_op cvni_op_conv[6] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
       CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
@@ -10189,6 +10435,8 @@ static const cvni_op cvni_op_conv[5] = {
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
       cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
+    { "conv_transpose3d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
       cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
@@ -10201,7 +10449,7 @@ static int cvni_is_conv(const cvni_layer *l)
 /* Does the weight have the outputs as its second axis? */
 static int cvni_outputs_second(const cvni_layer *l)
 {
-    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4];
+    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4] || l->op == &cvni_op_conv[5];
 }
 
 /* Completes a description: an axis where nothing is said is as the one before. */
@@ -10292,6 +10540,14 @@ cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void)
     return d;
 }
 
+cvn_conv_transpose3d_desc cvn_conv_transpose3d_defaults(void)
+{
+    cvn_conv_transpose3d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_d = d.dilation_d = d.groups = 1;
+    return d;
+}
+
 cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc)
 {
     const cvn_conv1d_desc u = desc ? *desc : cvn_conv1d_defaults();
@@ -10349,6 +10605,21 @@ cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x, const cvn_conv_transp
     return cvni_add_conv(net, x, d);
 }
 
+cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose3d_desc *desc)
+{
+    const cvn_conv_transpose3d_desc u = desc ? *desc : cvn_conv_transpose3d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(3, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 0, u.kernel_d, u.stride_d, u.dilation_d, u.pad_front, u.pad_back);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.output_pad[0] = u.output_pad_d;
+    d.output_pad[1] = u.output_pad_h;
+    d.output_pad[2] = u.output_pad_w;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
 cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
 {
     return cvni_add_conv(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
@@ -10380,6 +10651,12 @@ cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
                               int pad)
 {
     return cvni_add_transposed(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv_transpose3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(3, filters, kernel, stride, pad));
 }
 
 static cvn_node cvni_add_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad,
@@ -10542,35 +10819,51 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
 }
 
 /* ================================================================================================
- * >>pool   maximum and mean over windows, places of maxima
+ * >>pool   maximum, mean and p-norm over windows, places of maxima
  * ==============================================================================================
  *   x [N, C, H, W], or [N, C, L]: an image of one line. Tasks are planes.
- *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last
- *             window that starts at in + leading pad or behind is dropped
+ *   Size      (in + pads - dilation*(kernel - 1) - 1)/stride + 1, rounded down, or up with
+ *             ceil_mode; then a last window that starts at in + leading pad or behind is dropped
  *   adaptive  window i of `out` is [floor(i*in/out), ceil((i + 1)*in/out))
  *   max       training keeps, per output, the offset of the winner in its plane (int); backward
  *             adds dy there
  *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as
  *             PyTorch
+ *   p-norm    y = (sum |x|^p)^(1/p); dx += dy sign(x) (|x|/y)^(p - 1), 0 where y is 0
  *   unpool    y[index] = x, in the order of x, so the later one of equal indices stays;
  *             dx = dy[index]
  *                                             tested: tests/test_layers.c, tests/test_pool.c */
 
 /* adaptive: d is not used; sizes of 0 are those of the input */
-typedef struct cvni_pool_layer { cvn_pool_desc d; int adaptive, height, width; } cvni_pool_layer;
+typedef struct cvni_pool_layer {
+    cvn_pool_desc d;
+    int adaptive, height, width;
+    int p;                              /* of the norm */
+} cvni_pool_layer;
 
 typedef struct cvni_pool_axis {
     int n, out;                         /* elements of the input and of the result */
     int kernel, stride, pad0, pad1;     /* kernel 0: adaptive */
+    int dilation;
     int exclude_pad;
 } cvni_pool_axis;
 
-/* Part of an axis under a window; size: what the mean divides by. */
+/* Part of an axis under a window, every dilation-th element; size: what the mean divides by. */
 typedef struct cvni_span { int begin, end; double size; } cvni_span;
+
+/* Elements from the first to the last of a window. */
+static int cvni_pool_reach(const cvni_pool_axis *a) { return a->dilation * (a->kernel - 1) + 1; }
+
+/* For windows to move in; below 0 not one fits. */
+static int cvni_pool_room(const cvni_pool_axis *a)
+{
+    const int64_t room = (int64_t)a->n + a->pad0 + a->pad1 - cvni_pool_reach(a);
+    return (int)(room < -1 ? -1 : room);
+}
 
 static int cvni_pool_size(const cvni_pool_axis *a, int ceil_mode)
 {
-    const int room = a->n + a->pad0 + a->pad1 - a->kernel;
+    const int room = cvni_pool_room(a);
     int out = (ceil_mode ? cvni_ceil_div(room, a->stride) : room / a->stride) + 1;
     if (ceil_mode && (out - 1) * a->stride >= a->n + a->pad0) out--;
     return out;
@@ -10586,10 +10879,12 @@ static CVNI_ALWAYS_INLINE cvni_span cvni_pool_span(const cvni_pool_axis *a, int 
         s.size = s.end - s.begin;
         return s;
     }
-    s.begin = cvni_max(first, 0);
-    s.end = cvni_min(first + a->kernel, a->n);
-    s.size = a->exclude_pad ? s.end - s.begin
-                            : cvni_min(first + a->kernel, a->n + a->pad1) - first;
+    s.begin = first < 0 ? first + cvni_ceil_div(-first, a->dilation) * a->dilation : first;
+    s.end = cvni_min(first + cvni_pool_reach(a), a->n);
+    s.size = cvni_ceil_div(a->exclude_pad ? s.end - s.begin
+                                          : cvni_min(first + cvni_pool_reach(a), a->n + a->pad1) -
+                                                first,
+                           a->dilation);
     return s;
 }
 
@@ -10601,6 +10896,8 @@ static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis
     memset(a, 0, 2 * sizeof *a);
     a[0].n = line ? 1 : x.dim[2];
     a[1].n = x.dim[x.rank - 1];
+    a[0].dilation = line ? 1 : d->dilation_h;
+    a[1].dilation = d->dilation_w;
     if (p->adaptive) return;
     a[0].kernel = line ? 1 : d->kernel_h ? d->kernel_h : a[0].n;
     a[1].kernel = d->kernel_w ? d->kernel_w : a[1].n;
@@ -10616,8 +10913,19 @@ static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis
 static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
-           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= a->kernel / 2;
+           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
+           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+}
+
+/* Does each window hold an element? */
+static int cvni_pool_axis_full(const cvni_pool_axis *a)
+{
+    for (int i = 0; i < a->out; i++) {
+        const cvni_span s = cvni_pool_span(a, i);
+        if (s.begin >= s.end) return 0;
+    }
+    return 1;
 }
 
 static cvn_result cvni_pool_check_input(cvn_net *net, cvni_layer *l)
@@ -10670,18 +10978,23 @@ static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
                                    p->width ? p->width : a[1].n);
     if (!cvni_pool_axis_valid(&a[0]) || !cvni_pool_axis_valid(&a[1]))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
-                               "(kernel and stride 1 or more, pads at most half the kernel)",
-                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].pad0,
-                               a[1].pad0, a[0].pad1, a[1].pad1);
-    if (a[0].kernel > a[0].n + a[0].pad0 + a[0].pad1 ||
-        a[1].kernel > a[1].n + a[1].pad0 + a[1].pad1)
+                               "kernel %d x %d, stride %d x %d, dilation %d x %d, pads %d %d %d "
+                               "%d: out of range (1 or more; pads 0 or more)",
+                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].dilation,
+                               a[1].dilation, a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1);
+    if (cvni_pool_room(&a[0]) < 0 || cvni_pool_room(&a[1]) < 0)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "kernel %d x %d is larger than input %s with its pads; shrink the "
                                "kernel or pool less before",
                                a[0].kernel, a[1].kernel, cvni_shape_text(x, text));
-    cvni_pool_set_shape(l, x, cvni_pool_size(&a[0], p->d.ceil_mode),
-                        cvni_pool_size(&a[1], p->d.ceil_mode));
+    for (int i = 0; i < 2; i++) a[i].out = cvni_pool_size(&a[i], p->d.ceil_mode);
+    if (!cvni_pool_axis_full(&a[0]) || !cvni_pool_axis_full(&a[1]))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "pads %d %d %d %d: a window of %d x %d would lie in the padding of "
+                               "input %s alone",
+                               a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1, a[0].kernel,
+                               a[1].kernel, cvni_shape_text(x, text));
+    cvni_pool_set_shape(l, x, a[0].out, a[1].out);
     return CVN_OK;
 }
 
@@ -10703,7 +11016,9 @@ typedef struct cvni_pool_job {
     const float *x, *dy;
     float *y, *dx;                      /* y NULL: not wanted */
     int *winner;                        /* NULL: not wanted */
+    const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
     cvni_pool_axis h, w;
+    int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
     int add;
 } cvni_pool_job;
@@ -10767,11 +11082,11 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
     const cvni_span rows = cvni_pool_span(&j->h, oh);
     for (int i = from; i < to; i++) {
         y[i - from] = -HUGE_VALF;
-        winner[i - from] = rows.begin * w->n + cvni_max(i * w->stride - w->pad0, 0);
+        winner[i - from] = rows.begin * w->n + cvni_pool_span(w, i).begin;
     }
-    for (int h = rows.begin; h < rows.end; h++)
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
         for (int k = 0; k < w->kernel; k++) {
-            const int first = k - w->pad0;              /* of window 0 */
+            const int first = k * w->dilation - w->pad0;            /* of window 0 */
             const int low = cvni_max(from, first < 0 ? cvni_ceil_div(-first, w->stride) : 0);
             const int high = cvni_min(to, w->n > first ? (w->n - 1 - first) / w->stride + 1 : 0);
             const int at = h * w->n + first + low * w->stride;
@@ -10784,7 +11099,8 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
 /* Are the windows pairs side by side, all of them inside? */
 static int cvni_pool_halves(const cvni_pool_axis *a)
 {
-    return a->kernel == 2 && a->stride == 2 && !a->pad0 && 2 * a->out <= a->n;
+    return a->kernel == 2 && a->stride == 2 && a->dilation == 1 && !a->pad0 &&
+           2 * a->out <= a->n;
 }
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
@@ -10871,9 +11187,13 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 double sum = 0;
-                for (int h = rows.begin; h < rows.end; h++)
-                    sum += (double)j->net->k->sum(cols.end - cols.begin,
-                                                  plane + (ptrdiff_t)h * j->w.n + cols.begin);
+                for (int h = rows.begin; h < rows.end; h += j->h.dilation) {
+                    const float *row = plane + (ptrdiff_t)h * j->w.n;
+                    if (j->w.dilation == 1)
+                        sum += (double)j->net->k->sum(cols.end - cols.begin, row + cols.begin);
+                    else for (int i = cols.begin; i < cols.end; i += j->w.dilation)
+                            sum += (double)row[i];
+                }
                 *y++ = (float)(sum / (rows.size * cols.size));
             }
         }
@@ -10901,10 +11221,51 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
-                for (int h = rows.begin; h < rows.end; h++)
-                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++) dx[i] += g;
+                for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i += j->w.dilation)
+                        dx[i] += g;
             }
         }
+    }
+}
+
+/* b^p; b and p are not negative. */
+static double cvni_pool_power(double b, int p)
+{
+    return p == 0 ? 1 : p == 1 ? b : p == 2 ? b * b : pow(b, p);
+}
+
+/* One window of the p-norm: y, or with dx what dy adds there. */
+static void cvni_lppool_window(const cvni_pool_job *j, int oh, int ow, const float *x, float *y,
+                               const float *dy, float *dx)
+{
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    const cvni_span cols = cvni_pool_span(&j->w, ow);
+    double sum = 0;
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+        for (int w = cols.begin; w < cols.end; w += j->w.dilation) {
+            const ptrdiff_t i = (ptrdiff_t)h * j->w.n + w;
+            const double size = fabs((double)x[i]);
+            if (!dx) sum += cvni_pool_power(size, j->p);
+            else if (*y > 0)
+                dx[i] += (float)((x[i] < 0 ? -1 : x[i] > 0) * (double)*dy *
+                                 cvni_pool_power(size / (double)*y, j->p - 1));
+        }
+    if (!dx) *y = (float)(j->p == 1 ? sum : j->p == 2 ? sqrt(sum) : pow(sum, 1.0 / j->p));
+}
+
+/* Both passes. */
+static void cvni_lppool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        ptrdiff_t o = t * j->outputs;
+        float *dx = j->dx ? j->dx + t * j->plane : NULL;
+        if (dx && !j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow++, o++)
+                cvni_lppool_window(j, oh, ow, j->x + t * j->plane, j->y + o, j->dy + o, dx);
     }
 }
 
@@ -10928,6 +11289,7 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.net = net;
     j.h = a[0];
     j.w = a[1];
+    j.p = ((const cvni_pool_layer *)l->desc)->p;
     j.plane = (ptrdiff_t)a[0].n * a[1].n;
     j.outputs = (ptrdiff_t)a[0].out * a[1].out;
     j.x = x->y;
@@ -10950,6 +11312,25 @@ static cvn_result cvni_avgpool_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_pool_run(net, l, cvni_avgpool_part, 0);
     return CVN_OK;
+}
+
+static cvn_result cvni_lppool_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_lppool_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_lppool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_lppool_part, 1);
+}
+
+static cvn_result cvni_lppool_shape(cvn_net *net, cvni_layer *l)
+{
+    const int p = ((const cvni_pool_layer *)l->desc)->p;
+    if (p < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %d; 1 or more is needed", p);
+    return cvni_pool_shape(net, l);
 }
 
 static void cvni_maxpool_backward(cvn_net *net, cvni_layer *l)
@@ -10977,24 +11358,93 @@ static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NU
 static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
                                                   cvni_pool_shape, NULL, cvni_avgpool_forward,
                                                   CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_lppool = { "lppool", "pool", "LpPool", CVNI_USES_X | CVNI_USES_Y,
+                                        cvni_lppool_shape, NULL, cvni_lppool_forward,
+                                        CVNI_TRAIN(cvni_lppool_backward) };
+static const cvni_op cvni_op_global_lppool = { "global_lppool", "pool", "GlobalLpPool",
+                                               CVNI_USES_X | CVNI_USES_Y, cvni_lppool_shape, NULL,
+                                               cvni_lppool_forward,
+                                               CVNI_TRAIN(cvni_lppool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+/* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
+
+typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
+
+static cvn_result cvni_places_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    if (index->op != &cvni_op_maxpool_indices)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "'%s' is not of cvn_maxpool_indices",
+                               index->name);
+    l->shape = index->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const int *from = (const int *)(const void *)index->y;
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int by_columns = ((const cvni_places_desc *)l->desc)->by_columns;
+    const int W = x.dim[x.rank - 1];
+    const int H = x.rank == 3 ? 1 : x.dim[2];
+    const int planes = l->samples * x.dim[1];
+    const size_t outputs = cvni_elements(l->shape) / ((size_t)x.dim[0] * (size_t)x.dim[1]);
+    float *y = l->y;
+    for (int t = 0; t < x.dim[0] * x.dim[1]; t++)
+        for (size_t o = 0; o < outputs; o++, from++)
+            *y++ = (float)((int64_t)(t % planes) * H * W +
+                           (by_columns ? *from % W * H + *from / W : *from));
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_places = { "places", "places", NULL, CVNI_TAKES_INT,
+                                        cvni_places_shape, NULL, cvni_places_forward, NULL };
+
+static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
+{
+    cvni_places_desc d;
+    d.by_columns = by_columns;
+    return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
+}
+
 /* ---- the way back: values to the places that their maxima had ---- */
 
-typedef struct cvni_unpool_desc { int height, width; } cvni_unpool_desc;
+/* flat: the indices are floats that count through the whole sample, whose axes become dim[1],
+ * ..., dim[rank of x - 1]. */
+typedef struct cvni_unpool_desc { int height, width, flat, dim[CVN_MAX_RANK]; } cvni_unpool_desc;
+
+static cvn_result cvni_unpool_flat_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
+    l->shape = cvni_in(net, l, 0)->shape;
+    if (cvni_in(net, l, 0)->is_int || cvni_in(net, l, 1)->is_int ||
+        !cvni_same_shape(l->shape, cvni_in(net, l, 1)->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "needs an index for each value");
+    for (int i = 1; i < l->shape.rank; i++) {
+        if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d of %d elements", i,
+                                   d->dim[i]);
+        l->shape.dim[i] = d->dim[i];
+    }
+    return cvni_check_elements(net, l);
+}
 
 static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     const cvni_layer *index = cvni_in(net, l, 1);
-    const cvn_result result = cvni_pool_check_input(net, l);
+    cvn_result result;
     char one[96];
     char two[96];
+    if (d->flat) return cvni_unpool_flat_shape(net, l);
+    result = cvni_pool_check_input(net, l);
     if (result != CVN_OK) return result;
     if (!index->is_int || !cvni_same_shape(x->shape, index->shape))
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
@@ -11006,16 +11456,21 @@ static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
     return cvni_pool_ask_shape(net, l, x->shape.rank == 3 && !d->height ? 1 : d->height, d->width);
 }
 
+/* Where value i goes: tasks are planes, of flat indices samples. */
+static ptrdiff_t cvni_unpool_at(const cvni_pool_job *j, ptrdiff_t i)
+{
+    return j->winner ? (ptrdiff_t)j->winner[i] : (ptrdiff_t)j->place[i];
+}
+
 static void cvni_unpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *x = j->x + t * j->plane;
-        const int *index = j->winner + t * j->plane;
+        const ptrdiff_t from = t * j->plane;
         float *y = j->y + t * j->outputs;
         cvni_zero(y, (size_t)j->outputs);
-        for (ptrdiff_t i = 0; i < j->plane; i++) y[index[i]] = x[i];
+        for (ptrdiff_t i = from; i < from + j->plane; i++) y[cvni_unpool_at(j, i)] = j->x[i];
     }
 }
 
@@ -11024,29 +11479,38 @@ static void cvni_unpool_back_part(void *context, int begin, int end, int worker)
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const ptrdiff_t from = t * j->plane;
         const float *dy = j->dy + t * j->outputs;
-        const int *index = j->winner + t * j->plane;
-        float *dx = j->dx + t * j->plane;
-        for (ptrdiff_t i = 0; i < j->plane; i++)
-            dx[i] = j->add ? dx[i] + dy[index[i]] : dy[index[i]];
+        for (ptrdiff_t i = from; i < from + j->plane; i++) {
+            const float g = dy[cvni_unpool_at(j, i)];
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
     }
+}
+
+static int cvni_unpool_tasks(const cvni_layer *l)
+{
+    const int flat = ((const cvni_unpool_desc *)l->desc)->flat;
+    return l->shape.dim[0] * (flat ? 1 : l->shape.dim[1]);
 }
 
 static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
 {
     cvni_layer *x = cvni_in(net, l, 0);
-    const int planes = l->shape.dim[0] * l->shape.dim[1];
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int tasks = cvni_unpool_tasks(l);
     cvni_pool_job j;
     memset(&j, 0, sizeof j);
     j.net = net;
-    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)planes);
-    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)planes);
+    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)tasks);
+    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)tasks);
     j.x = x->y;
-    j.winner = (int *)(void *)cvni_in(net, l, 1)->y;
+    j.place = index->y;
+    j.winner = index->is_int ? (int *)(void *)index->y : NULL;
     j.y = l->y;
     j.dy = l->dy;
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
-    cvni_parallel_for(net, planes,
+    cvni_parallel_for(net, tasks,
                       (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
 }
 
@@ -11055,13 +11519,14 @@ static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
     const cvni_layer *index = cvni_in(net, l, 1);
     const int *values = (const int *)(const void *)index->y;
     const size_t count = cvni_elements(index->shape);
-    const int places = (int)(cvni_elements(l->shape) /
-                             ((size_t)l->shape.dim[0] * (size_t)l->shape.dim[1]));
-    for (size_t i = 0; i < count; i++)
-        if (values[i] < 0 || values[i] >= places)
+    const double places = (double)(cvni_elements(l->shape) / (size_t)cvni_unpool_tasks(l));
+    for (size_t i = 0; i < count; i++) {
+        const double v = index->is_int ? (double)values[i] : (double)index->y[i];
+        if (!(v >= 0 && v < places))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d of '%s' (number %lu of the batch) is not in 0..%d",
-                                   values[i], index->name, (unsigned long)i, places - 1);
+                                   "index %.0f of '%s' (number %lu of the batch) is not in 0..%.0f",
+                                   v, index->name, (unsigned long)i, places - 1);
+    }
     cvni_unpool_run(net, l, cvni_unpool_part, 0);
     return CVN_OK;
 }
@@ -11089,18 +11554,21 @@ cvn_pool_desc cvn_pool_defaults(void)
     return d;
 }
 
-/* A kernel of 0 is an error here: inside it means the whole image. */
+/* A kernel of 0 is an error here: inside it means the whole image. p: of the norm. */
 static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x,
-                              const cvn_pool_desc *desc)
+                              const cvn_pool_desc *desc, int p)
 {
-    cvni_pool_layer p;
-    memset(&p, 0, sizeof p);
-    p.d = desc ? *desc : cvn_pool_defaults();
-    if (!p.d.kernel_h) p.d.kernel_h = -1;
-    if (!p.d.kernel_w) p.d.kernel_w = p.d.kernel_h;
-    if (!p.d.stride_w) p.d.stride_w = p.d.stride_h ? p.d.stride_h : p.d.kernel_w;
-    if (!p.d.stride_h) p.d.stride_h = p.d.kernel_h;
-    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+    cvni_pool_layer l;
+    memset(&l, 0, sizeof l);
+    l.d = desc ? *desc : cvn_pool_defaults();
+    l.p = p;
+    if (!l.d.kernel_h) l.d.kernel_h = -1;
+    if (!l.d.kernel_w) l.d.kernel_w = l.d.kernel_h;
+    if (!l.d.stride_w) l.d.stride_w = l.d.stride_h ? l.d.stride_h : l.d.kernel_w;
+    if (!l.d.stride_h) l.d.stride_h = l.d.kernel_h;
+    if (!l.d.dilation_h) l.d.dilation_h = 1;
+    if (!l.d.dilation_w) l.d.dilation_w = l.d.dilation_h;
+    return cvni_add_layer(net, op, &x, 1, &l, sizeof l);
 }
 
 static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel,
@@ -11109,15 +11577,16 @@ static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x
     cvn_pool_desc d = cvn_pool_defaults();
     d.kernel_h = kernel;
     d.stride_h = stride;
-    return cvni_add_pool(net, op, x, &d);
+    return cvni_add_pool(net, op, x, &d, 0);
 }
 
-static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x)
+static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x, int p)
 {
-    cvni_pool_layer p;
-    memset(&p, 0, sizeof p);
-    p.d.stride_h = p.d.stride_w = 1;
-    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+    cvni_pool_layer l;
+    memset(&l, 0, sizeof l);
+    l.d.stride_h = l.d.stride_w = l.d.dilation_h = l.d.dilation_w = 1;
+    l.p = p;
+    return cvni_add_layer(net, op, &x, 1, &l, sizeof l);
 }
 
 static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node x, int height,
@@ -11125,6 +11594,7 @@ static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node
 {
     cvni_pool_layer p;
     memset(&p, 0, sizeof p);
+    p.d.dilation_h = p.d.dilation_w = 1;
     p.adaptive = 1;
     p.height = height;
     p.width = width;
@@ -11143,19 +11613,27 @@ cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride)
 
 cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_maxpool, x, d);
+    return cvni_add_pool(net, &cvni_op_maxpool, x, d, 0);
 }
 cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_avgpool, x, d);
+    return cvni_add_pool(net, &cvni_op_avgpool, x, d, 0);
+}
+cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_lppool, x, d, p);
+}
+cvn_node cvn_global_lppool(cvn_net *net, cvn_node x, int p)
+{
+    return cvni_add_global_pool(net, &cvni_op_global_lppool, x, p);
 }
 cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x)
 {
-    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x);
+    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x, 0);
 }
 cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x)
 {
-    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x);
+    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x, 0);
 }
 cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width)
 {
@@ -11167,13 +11645,14 @@ cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width)
 }
 cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d);
+    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d, 0);
 }
 
 cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, int width)
 {
     cvni_unpool_desc d;
     cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
     d.height = height;
     d.width = width;
     inputs[0] = x;
@@ -14638,15 +15117,15 @@ cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale)
 }
 
 /* ================================================================================================
- * >>binary   a + b, a - b, a*b, a/b, larger and smaller of both, with broadcasting
+ * >>binary   arithmetic and comparisons of two tensors, choice between two, with broadcasting
  * ==============================================================================================
  *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long:
  *   [N, C, H, W] with [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast
  *   operand is summed within one sample.
  *   backward  add: da = dy, db = dy; sub: db = -dy; mul: da = dy b, db = dy a; div: da = dy/b,
  *             db = -dy a/b^2; max, min: dy to the one that was taken, half to each of equals;
- *             summed over the axes that were broadcast
- *                                             tested: tests/test_layers.c, tests/test_tensor.c */
+ *             the others: cvni_operation_slope; summed over the axes that were broadcast
+ *                        tested: tests/test_layers.c, tests/test_tensor.c, tests/test_math.c */
 
 typedef struct cvni_broadcast {
     int rank;                                   /* merged axes, without the batch; at least 1 */
@@ -14682,29 +15161,43 @@ static cvni_broadcast cvni_make_broadcast(cvn_shape y, cvn_shape a, cvn_shape b)
     return m;
 }
 
-static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+static int cvni_broadcasts(cvn_shape a, cvn_shape b)
 {
-    const cvn_shape a = cvni_in(net, l, 0)->shape;
-    const cvn_shape b = cvni_in(net, l, 1)->shape;
+    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
+    for (int i = 1; fits && i < a.rank; i++)
+        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
+    return fits;
+}
+
+static cvn_result cvni_no_broadcast(cvn_net *net, const cvni_layer *l, const cvni_layer *a,
+                                    const cvni_layer *b)
+{
     char one[96];
     char two[96];
-    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
-    l->shape = a;
-    for (int i = 1; fits && i < a.rank; i++) {
-        l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
-        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
-    }
-    if (fits) return CVN_OK;
-    if (a.rank == b.rank && a.dim[0] != b.dim[0])
+    if (a->shape.rank == b->shape.rank && a->shape.dim[0] != b->shape.dim[0])
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "'%s' has %d entries a sample, '%s' %d; cvn_unflatten_batch or "
                                "cvn_flatten_batch brings them together",
-                               cvni_in(net, l, 0)->name, cvni_in(net, l, 0)->samples,
-                               cvni_in(net, l, 1)->name, cvni_in(net, l, 1)->samples);
+                               a->name, a->samples, b->name, b->samples);
     return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
-                           cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
-                           cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
+                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1", a->name,
+                           cvni_shape_text(a->shape, one), b->name,
+                           cvni_shape_text(b->shape, two));
+}
+
+/* Several inputs fit when each two of them do. */
+static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    for (int i = 1; i < l->inputs; i++) {
+        const cvni_layer *x = cvni_in(net, l, i);
+        for (int k = 0; k < i; k++)
+            if (!cvni_broadcasts(cvni_in(net, l, k)->shape, x->shape))
+                return cvni_no_broadcast(net, l, cvni_in(net, l, k), x);
+        for (int k = 1; k < x->shape.rank; k++)
+            l->shape.dim[k] = cvni_max(l->shape.dim[k], x->shape.dim[k]);
+    }
+    return CVN_OK;
 }
 
 /* One line of both operands; a step is 1, or 0 where the operand is broadcast. */
@@ -14721,12 +15214,37 @@ typedef struct cvni_arith {     /* one row an operation; backward adds to the gr
                      float *dx);
 } cvni_arith;
 
-typedef struct cvni_binary_desc { const cvni_arith *row; } cvni_binary_desc;
+/* Operations that are done one element at a time. Without a public name:
+ *   PRELU         a, below 0 times b
+ *   QUANTIZE      a/b rounded, with the gradient of a as if it were not
+ *   TAKEN, LEFT   of cvn_where, condition a: the part where it is true, false */
+typedef enum cvni_operation {
+    CVNI_POWER,
+    CVNI_REMAINDER,
+    CVNI_FMOD,
+    CVNI_PRELU,
+    CVNI_QUANTIZE,
+    CVNI_EQUAL,
+    CVNI_GREATER,
+    CVNI_GREATER_EQUAL,
+    CVNI_AND,
+    CVNI_OR,
+    CVNI_XOR,
+    CVNI_TAKEN,
+    CVNI_LEFT
+} cvni_operation;
+
+typedef struct cvni_binary_desc {
+    const cvni_arith *row;      /* NULL: */
+    cvni_operation operation;
+} cvni_binary_desc;
 
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
-    const cvni_arith *row;
+    const cvni_arith *row;                      /* NULL: */
+    cvni_operation operation;
+    int second;                                 /* the input that is operand b */
     cvni_broadcast m;
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
@@ -14751,7 +15269,7 @@ static cvni_operands cvni_binary_operands(const cvni_binary_job *j, int sample, 
     cvni_binary_line(&j->m, line, o.at);
     o.n = j->m.dim[j->m.rank - 1];
     for (int s = 0; s < 2; s++) {
-        o.x[s] = cvni_in(j->net, j->l, s)->y + sample * j->m.sample[s] + o.at[s];
+        o.x[s] = cvni_in(j->net, j->l, s ? j->second : 0)->y + sample * j->m.sample[s] + o.at[s];
         o.step[s] = j->m.step[s][j->m.rank - 1];
     }
     return o;
@@ -14846,6 +15364,70 @@ static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_ba
 static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
 static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
+static float cvni_remainder(float a, float b)
+{
+    const float r = fmodf(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static float cvni_operation_value(cvni_operation operation, float a, float b)
+{
+    switch (operation) {
+    case CVNI_POWER: return powf(a, b);
+    case CVNI_REMAINDER: return cvni_remainder(a, b);
+    case CVNI_FMOD: return fmodf(a, b);
+    case CVNI_PRELU: return a > 0 ? a : a * b;
+    case CVNI_QUANTIZE: return rintf(a / b);
+    case CVNI_EQUAL: return a == b;
+    case CVNI_GREATER: return a > b;
+    case CVNI_GREATER_EQUAL: return a >= b;
+    case CVNI_AND: return a != 0 && b != 0;
+    case CVNI_OR: return a != 0 || b != 0;
+    case CVNI_XOR: return (a != 0) != (b != 0);
+    case CVNI_TAKEN:
+    case CVNI_LEFT: break;
+    }
+    return b;
+}
+
+/* By a or, side 1, by b. */
+static float cvni_operation_slope(cvni_operation operation, float a, float b, int side)
+{
+    switch (operation) {
+    case CVNI_POWER:
+        if (!side) return b == 0 ? 0 : b * powf(a, b - 1);
+        return a == 0 && b >= 0 ? 0 : powf(a, b) * logf(a);
+    case CVNI_REMAINDER: return side ? -floorf(a / b) : 1;
+    case CVNI_FMOD: return side ? -truncf(a / b) : 1;
+    case CVNI_PRELU: return side ? (a > 0 ? 0 : a) : (a > 0 ? 1 : b);
+    case CVNI_QUANTIZE: return side ? 0 : 1 / b;
+    case CVNI_TAKEN: return a != 0;
+    case CVNI_LEFT: return a == 0;
+    default: return 0;
+    }
+}
+
+static void cvni_operation_line(cvni_operation operation, const cvni_operands *o, float *y)
+{
+    for (int i = 0; i < o->n; i++)
+        y[i] = cvni_operation_value(operation, o->x[0][i * o->step[0]], o->x[1][i * o->step[1]]);
+}
+
+/* Where the slope is 0 an infinite dy is no NaN. */
+static void cvni_operation_back_line(cvni_operation operation, const cvni_operands *o, int side,
+                                     const float *dy, float *dx)
+{
+    double sum = 0;
+    for (int i = 0; i < o->n; i++) {
+        const float slope = cvni_operation_slope(operation, o->x[0][i * o->step[0]],
+                                                 o->x[1][i * o->step[1]], side);
+        const float g = slope != 0 ? dy[i] * slope : 0;
+        if (o->step[side]) dx[i] += g;
+        else sum += (double)g;
+    }
+    if (!o->step[side]) dx[0] += (float)sum;
+}
+
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
@@ -14855,12 +15437,15 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
+            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
-                j->net->k->norm_act(n, relu, o.x[0], o.x[1], j->l->y + t * j->m.out_sample);
-                continue;
+                j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
+            } else if (j->row) {
+                j->row->forward(j->net->k, &o, y);
+            } else {
+                cvni_operation_line(j->operation, &o, y);
             }
-            j->row->forward(j->net->k, &o, j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
         }
     }
 }
@@ -14880,28 +15465,32 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
-            j->row->backward(j->net->k, &o, j->side,
-                             j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
-                             j->dx + t * sample + o.at[j->side]);
+            const float *dy = j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n;
+            float *dx = j->dx + t * sample + o.at[j->side];
+            if (j->row) j->row->backward(j->net->k, &o, j->side, dy, dx);
+            else cvni_operation_back_line(j->operation, &o, j->side, dy, dx);
         }
     }
 }
 
-static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l)
+static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int second)
 {
     cvni_binary_job j;
     memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
     j.row = ((const cvni_binary_desc *)l->desc)->row;
-    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
+    j.operation = ((const cvni_binary_desc *)l->desc)->operation;
+    j.second = second;
+    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, second)->shape);
     return j;
 }
 
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_binary_job j = cvni_binary_job_of(net, l);
-    cvni_parallel_for(net, l->shape.dim[0], (double)cvni_elements(l->shape), cvni_binary_part, &j);
+    cvni_binary_job j = cvni_binary_job_of(net, l, 1);
+    cvni_parallel_for(net, l->shape.dim[0], (j.row ? 1.0 : 10.0) * (double)cvni_elements(l->shape),
+                      cvni_binary_part, &j);
     return CVN_OK;
 }
 
@@ -14914,12 +15503,53 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
 
 static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_binary_job j = cvni_binary_job_of(net, l);
+    cvni_binary_job j = cvni_binary_job_of(net, l, 1);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
         j.copies = !j.add && cvni_is_add(net, l);
         if (j.dx && j.dx != l->dy)              /* a sum's may lie where its own lies */
-            cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+            cvni_parallel_for(net, l->shape.dim[0],
+                              (j.row ? 2.0 : 20.0) * (double)cvni_elements(l->shape),
+                              cvni_binary_back_part, &j);
+    }
+}
+
+/* where: first a is laid into y, then b, each with the condition as operand a. */
+static void cvni_where_part(void *context, int begin, int end, int worker)
+{
+    const cvni_binary_job *j = (const cvni_binary_job *)context;
+    const int n = j->m.dim[j->m.rank - 1];
+    const int lines = (int)(j->m.out_sample / n);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (int line = 0; line < lines; line++) {
+            const cvni_operands o = cvni_binary_operands(j, t, line);
+            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
+            for (int i = 0; i < n; i++)
+                if ((o.x[0][i * o.step[0]] != 0) == (j->second == 1)) y[i] = o.x[1][i * o.step[1]];
+        }
+    }
+}
+
+static cvn_result cvni_where_forward(cvn_net *net, cvni_layer *l)
+{
+    for (int second = 1; second < 3; second++) {
+        cvni_binary_job j = cvni_binary_job_of(net, l, second);
+        cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+                          cvni_where_part, &j);
+    }
+    return CVN_OK;
+}
+
+static void cvni_where_backward(cvn_net *net, cvni_layer *l)
+{
+    for (int second = 1; second < 3; second++) {
+        cvni_binary_job j = cvni_binary_job_of(net, l, second);
+        j.operation = second == 1 ? CVNI_TAKEN : CVNI_LEFT;
+        j.side = 1;
+        j.dx = cvni_gradient_for(cvni_in(net, l, second), &j.add);
+        if (j.dx)
+            cvni_parallel_for(net, l->shape.dim[0], 4.0 * (double)cvni_elements(l->shape),
                               cvni_binary_back_part, &j);
     }
 }
@@ -14942,6 +15572,7 @@ static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arit
 {
     cvni_binary_desc d;
     cvn_node in[2];
+    memset(&d, 0, sizeof d);
     d.row = row;
     in[0] = a;
     in[1] = b;
@@ -14971,6 +15602,91 @@ cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b)
 cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b)
 {
     return cvni_add_binary(net, &cvni_op_minimum, &cvni_arith_min, a, b);
+}
+
+#define CVNI_OPERATION_ROW(type, onnx, flags, backward)                                            \
+    { type, type, onnx, flags, cvni_binary_shape, NULL, cvni_binary_forward, backward }
+
+static const cvni_op cvni_operation_ops[] = {            /* by cvni_operation */
+    CVNI_OPERATION_ROW("power", "Pow", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("remainder", "Mod", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("fmod", "Mod", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("prelu_by", "PRelu", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("quantize_by", NULL, CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("equal", "Equal", 0, NULL),
+    CVNI_OPERATION_ROW("greater", "Greater", 0, NULL),
+    CVNI_OPERATION_ROW("greater_equal", "GreaterOrEqual", 0, NULL),
+    CVNI_OPERATION_ROW("and", "And", 0, NULL),
+    CVNI_OPERATION_ROW("or", "Or", 0, NULL),
+    CVNI_OPERATION_ROW("xor", "Xor", 0, NULL)
+};
+static const cvni_op cvni_op_where = { "where",           "where", "Where",            CVNI_USES_X,
+                                       cvni_binary_shape, NULL,    cvni_where_forward,
+                                       CVNI_TRAIN(cvni_where_backward) };
+
+static cvn_node cvni_add_operation(cvn_net *net, cvni_operation operation, cvn_node a,
+                                   cvn_node b)
+{
+    cvni_binary_desc d;
+    cvn_node in[2];
+    memset(&d, 0, sizeof d);
+    d.operation = operation;
+    in[0] = a;
+    in[1] = b;
+    return cvni_add_layer(net, &cvni_operation_ops[operation], in, 2, &d, sizeof d);
+}
+
+cvn_node cvn_power(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_POWER, a, b);
+}
+cvn_node cvn_remainder(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_REMAINDER, a, b);
+}
+cvn_node cvn_fmod(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_FMOD, a, b);
+}
+cvn_node cvn_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_EQUAL, a, b);
+}
+cvn_node cvn_greater(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_GREATER, a, b);
+}
+cvn_node cvn_greater_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_GREATER_EQUAL, a, b);
+}
+cvn_node cvn_less(cvn_net *net, cvn_node a, cvn_node b) { return cvn_greater(net, b, a); }
+cvn_node cvn_less_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvn_greater_equal(net, b, a);
+}
+cvn_node cvn_and(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_AND, a, b);
+}
+cvn_node cvn_or(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_OR, a, b);
+}
+cvn_node cvn_xor(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_XOR, a, b);
+}
+
+cvn_node cvn_where(cvn_net *net, cvn_node condition, cvn_node a, cvn_node b)
+{
+    cvni_binary_desc d;
+    cvn_node in[3];
+    memset(&d, 0, sizeof d);
+    in[0] = condition;
+    in[1] = a;
+    in[2] = b;
+    return cvni_add_layer(net, &cvni_op_where, in, 3, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -15080,7 +15796,7 @@ cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b)
  *     square    2 x               abs     sign(x), 0 at 0 neg     -1
  *     scale     p                 clip    1 for p < x < q, else 0
  *     pow       p x^(p - 1)
- *                                                                    tested: tests/test_tensor.c */
+ *   The others: cvni_function_slope.         tested: tests/test_tensor.c, tests/test_math.c */
 
 typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, as its op says */
     void (*forward)(int n, float p, float q, const float *x, float *y);
@@ -15122,7 +15838,114 @@ CVNI_UNARY(scale, p * x + q, p)
 CVNI_UNARY(clip, x < p ? p : x > q ? q : x, v > p && v < q ? 1.0f : 0.0f)
 CVNI_UNARY(pow, powf(x, p), p == 0.0f ? 0.0f : p * powf(v, p - 1))
 
-typedef struct cvni_unary_desc { const cvni_unary *row; float p, q; } cvni_unary_desc;
+/* Functions that are done one element at a time. Without a public name:
+ *   QUANTIZED   x/p rounded, ROUNDED to a float of p digits and exponents from q on; the gradient
+ *               as if they were not
+ *   WRAPPED     p + ((x - p) mod q): integers of few bits */
+typedef enum cvni_function {
+    CVNI_RECIPROCAL,
+    CVNI_ERF,
+    CVNI_SIN,
+    CVNI_COS,
+    CVNI_TAN,
+    CVNI_ASIN,
+    CVNI_ACOS,
+    CVNI_ATAN,
+    CVNI_SINH,
+    CVNI_COSH,
+    CVNI_ASINH,
+    CVNI_ACOSH,
+    CVNI_ATANH,
+    CVNI_THRESHOLD,
+    CVNI_SHRINK,
+    CVNI_QUANTIZED,
+    CVNI_ROUNDED,
+    CVNI_FLOOR,
+    CVNI_CEIL,
+    CVNI_ROUND,
+    CVNI_TRUNC,
+    CVNI_SIGN,
+    CVNI_IS_NAN,
+    CVNI_IS_INF,                /* p: above, q: below */
+    CVNI_NOT,
+    CVNI_WRAPPED
+} cvni_function;
+
+/* The nearest of the floats with `digits` binary digits whose least normal one is 2^(least - 1):
+ * 11, -13: float16; 8, -125: bfloat16. */
+static float cvni_rounded(float x, int digits, int least)
+{
+    float step;
+    int e;
+    if (!cvni_is_finite((double)x)) return x;
+    (void)frexpf(x, &e);
+    step = ldexpf(1, cvni_max(e, least) - digits);
+    x = rintf(x / step) * step;
+    return fabsf(x) >= ldexpf(1, 3 - least) ? copysignf(INFINITY, x) : x;
+}
+
+static float cvni_function_value(cvni_function f, float x, float p, float q)
+{
+    switch (f) {
+    case CVNI_RECIPROCAL: return 1 / x;
+    case CVNI_ERF: return erff(x);
+    case CVNI_SIN: return sinf(x);
+    case CVNI_COS: return cosf(x);
+    case CVNI_TAN: return tanf(x);
+    case CVNI_ASIN: return asinf(x);
+    case CVNI_ACOS: return acosf(x);
+    case CVNI_ATAN: return atanf(x);
+    case CVNI_SINH: return sinhf(x);
+    case CVNI_COSH: return coshf(x);
+    case CVNI_ASINH: return asinhf(x);
+    case CVNI_ACOSH: return acoshf(x);
+    case CVNI_ATANH: return atanhf(x);
+    case CVNI_THRESHOLD: return x > p || x != x ? x : q;
+    case CVNI_SHRINK: return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;
+    case CVNI_QUANTIZED: return rintf(x / p);
+    case CVNI_ROUNDED: return cvni_rounded(x, (int)p, (int)q);
+    case CVNI_FLOOR: return floorf(x);
+    case CVNI_CEIL: return ceilf(x);
+    case CVNI_ROUND: return rintf(x);
+    case CVNI_TRUNC: return truncf(x);
+    case CVNI_SIGN: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case CVNI_IS_NAN: return x != x;
+    case CVNI_IS_INF: return (p != 0 && x > FLT_MAX) || (q != 0 && x < -FLT_MAX);
+    case CVNI_NOT: return x == 0;
+    case CVNI_WRAPPED: return x - q * floorf((x - p) / q);
+    }
+    return x;
+}
+
+/* v: y of reciprocal and tan, x of the others. */
+static float cvni_function_slope(cvni_function f, float v, float p)
+{
+    switch (f) {
+    case CVNI_RECIPROCAL: return -v * v;
+    case CVNI_ERF: return 1.1283791670955126f * expf(-v * v);
+    case CVNI_SIN: return cosf(v);
+    case CVNI_COS: return -sinf(v);
+    case CVNI_TAN: return 1 + v * v;
+    case CVNI_ASIN: return 1 / sqrtf((1 - v) * (1 + v));
+    case CVNI_ACOS: return -1 / sqrtf((1 - v) * (1 + v));
+    case CVNI_ATAN: return 1 / (1 + v * v);
+    case CVNI_SINH: return coshf(v);
+    case CVNI_COSH: return sinhf(v);
+    case CVNI_ASINH: return 1 / sqrtf(1 + v * v);
+    case CVNI_ACOSH: return 1 / (sqrtf(v - 1) * sqrtf(v + 1));
+    case CVNI_ATANH: return 1 / ((1 - v) * (1 + v));
+    case CVNI_THRESHOLD: return v > p;
+    case CVNI_SHRINK: return fabsf(v) > p;
+    case CVNI_QUANTIZED: return 1 / p;
+    default: return 1;
+    }
+}
+
+typedef struct cvni_unary_desc {
+    const cvni_unary *row;      /* NULL: */
+    cvni_function function;
+    float p, q;
+} cvni_unary_desc;
 
 static cvn_result cvni_unary_shape(cvn_net *net, cvni_layer *l)
 {
@@ -15145,6 +15968,21 @@ typedef struct cvni_unary_job {
     int add;
 } cvni_unary_job;
 
+static void cvni_function_line(const cvni_unary_job *j, size_t at, int n)
+{
+    const cvni_unary_desc *d = j->d;
+    const float *v = j->v + at;
+    float *out = j->out + at;
+    for (int i = 0; i < n; i++) {
+        if (j->dy) {
+            const float g = j->dy[at + (size_t)i] * cvni_function_slope(d->function, v[i], d->p);
+            out[i] = j->add ? out[i] + g : g;
+        } else {
+            out[i] = cvni_function_value(d->function, v[i], d->p, d->q);
+        }
+    }
+}
+
 static void cvni_unary_part(void *context, int begin, int end, int worker)
 {
     const cvni_unary_job *j = (const cvni_unary_job *)context;
@@ -15153,7 +15991,8 @@ static void cvni_unary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const size_t at = (size_t)t * CVNI_CHUNK;
         const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
-        if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
+        if (!d->row) cvni_function_line(j, at, n);
+        else if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
         else d->row->forward(n, d->p, d->q, j->v + at, j->out + at);
     }
 }
@@ -15252,17 +16091,103 @@ cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent)
     return cvni_add_unary(net, &cvni_op_pow, x, &cvni_unary_pow, exponent, 0);
 }
 
+#define CVNI_FUNCTION_ROW(type, onnx, flags, backward)                                             \
+    { type, type, onnx, flags, cvni_unary_shape, NULL, cvni_unary_forward, backward }
+
+static const cvni_op cvni_function_ops[] = {        /* by cvni_function */
+    CVNI_FUNCTION_ROW("reciprocal", "Reciprocal", CVNI_UNARY_Y, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("erf", "Erf", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("sin", "Sin", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("cos", "Cos", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("tan", "Tan", CVNI_UNARY_Y, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("asin", "Asin", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("acos", "Acos", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("atan", "Atan", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("sinh", "Sinh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("cosh", "Cosh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("asinh", "Asinh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("acosh", "Acosh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("atanh", "Atanh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("threshold", NULL, CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("shrink", "Shrink", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("quantized", NULL, CVNI_UNARY_NONE, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("rounded", "Cast", CVNI_UNARY_NONE, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("floor", "Floor", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("ceil", "Ceil", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("round", "Round", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("trunc", "Cast", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("sign", "Sign", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("is_nan", "IsNaN", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("is_inf", "IsInf", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("not", "Not", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("wrapped", NULL, CVNI_INPLACE, NULL)
+};
+
+static cvn_node cvni_add_function(cvn_net *net, cvni_function f, cvn_node x, float p, float q)
+{
+    cvni_unary_desc d;
+    memset(&d, 0, sizeof d);
+    d.function = f;
+    d.p = p;
+    d.q = q;
+    return cvni_add_layer(net, &cvni_function_ops[f], &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reciprocal(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_RECIPROCAL, x, 0, 0);
+}
+cvn_node cvn_erf(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ERF, x, 0, 0); }
+cvn_node cvn_sin(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SIN, x, 0, 0); }
+cvn_node cvn_cos(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_COS, x, 0, 0); }
+cvn_node cvn_tan(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_TAN, x, 0, 0); }
+cvn_node cvn_asin(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ASIN, x, 0, 0); }
+cvn_node cvn_acos(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ACOS, x, 0, 0); }
+cvn_node cvn_atan(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ATAN, x, 0, 0); }
+cvn_node cvn_sinh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SINH, x, 0, 0); }
+cvn_node cvn_cosh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_COSH, x, 0, 0); }
+cvn_node cvn_asinh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ASINH, x, 0, 0); }
+cvn_node cvn_acosh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ACOSH, x, 0, 0); }
+cvn_node cvn_atanh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ATANH, x, 0, 0); }
+cvn_node cvn_floor(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_FLOOR, x, 0, 0); }
+cvn_node cvn_ceil(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_CEIL, x, 0, 0); }
+cvn_node cvn_round(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ROUND, x, 0, 0); }
+cvn_node cvn_trunc(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_TRUNC, x, 0, 0); }
+cvn_node cvn_sign(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SIGN, x, 0, 0); }
+cvn_node cvn_is_nan(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_IS_NAN, x, 0, 0);
+}
+cvn_node cvn_is_inf(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_IS_INF, x, 1, 1);
+}
+cvn_node cvn_not(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_NOT, x, 0, 0); }
+cvn_node cvn_threshold(cvn_net *net, cvn_node x, float threshold, float value)
+{
+    return cvni_add_function(net, CVNI_THRESHOLD, x, threshold, value);
+}
+cvn_node cvn_shrink(cvn_net *net, cvn_node x, float lambd, float bias)
+{
+    return cvni_add_function(net, CVNI_SHRINK, x, lambd, bias);
+}
+
 /* ================================================================================================
- * >>reduce   sum, mean, largest value over a set of axes
+ * >>reduce   sum, mean, product, largest and least value over a set of axes
  * ==============================================================================================
  *   x [N, d1, d2, ...], y the same with size 1 on the reduced axes. y broadcasts to x, so the lines
  *   are those of >>binary with x as operand 0 and y as operand 1. Tasks are samples.
- *   backward  sum: dx = dy; mean: dx = dy/count; max: dx = dy/ties where x = y, else 0 (equal
- *             values share, as torch.amax)
- *                                                                    tested: tests/test_tensor.c */
+ *   backward  sum: dx = dy; mean: dx = dy/count; max, min: dx = dy/ties where x = y, else 0 (equal
+ *             values share, as torch.amax); prod: dx = dy times the product of the other values
+ *                                             tested: tests/test_tensor.c, tests/test_math.c */
 
-typedef enum cvni_reduce_kind { CVNI_REDUCE_SUM, CVNI_REDUCE_MEAN, CVNI_REDUCE_MAX }
-cvni_reduce_kind;
+typedef enum cvni_reduce_kind {
+    CVNI_REDUCE_SUM,
+    CVNI_REDUCE_MEAN,
+    CVNI_REDUCE_MAX,
+    CVNI_REDUCE_MIN,
+    CVNI_REDUCE_PROD
+} cvni_reduce_kind;
 
 typedef struct cvni_reduce_desc {
     cvni_reduce_kind kind;
@@ -15283,8 +16208,10 @@ static cvn_result cvni_reduce_shape(cvn_net *net, cvni_layer *l)
         l->shape.dim[d->axes[i]] = 1;
     }
     for (int i = 1; !d->count && i < x.rank; i++) l->shape.dim[i] = 1;
-    if (d->kind == CVNI_REDUCE_MAX)     /* ties */
-        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+    if (d->kind >= CVNI_REDUCE_MAX)     /* ties; prod: zeros, product of what is not 0 */
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape),
+                                               (d->kind == CVNI_REDUCE_PROD ? 2 : 1) *
+                                                   sizeof(float));
     return CVN_OK;
 }
 
@@ -15297,7 +16224,7 @@ typedef struct cvni_reduce_job {
     float scale;                        /* 1, or 1/count for the mean */
     const float *x, *dy;
     float *y, *dx;
-    float *ties;
+    float *ties, *rest;
     int add;
 } cvni_reduce_job;
 
@@ -15319,29 +16246,38 @@ static cvni_reduce_job cvni_reduce_job_of(const cvn_net *net, const cvni_layer *
     j.y = l->y;
     j.dy = l->dy;
     j.ties = (float *)l->work_backward;
+    j.rest = j.ties ? j.ties + cvni_elements(l->shape) : NULL;
     return j;
 }
 
-static void cvni_reduce_max_line(int n, const float *x, float *y, ptrdiff_t step)
+/* Of max and min NaN wins. */
+static void cvni_reduce_line(cvni_reduce_kind kind, int n, const float *x, float *y,
+                             ptrdiff_t step)
 {
+    const float sign = kind == CVNI_REDUCE_MIN ? -1.0f : 1.0f;
+    if (kind == CVNI_REDUCE_PROD) {
+        for (int i = 0; i < n; i++) y[i * step] *= x[i];
+        return;
+    }
     for (int i = 0; i < n; i++)
-        if (x[i] > y[i * step] || x[i] != x[i]) y[i * step] = x[i];     /* NaN wins */
+        if (sign * x[i] > sign * y[i * step] || x[i] != x[i]) y[i * step] = x[i];
 }
 
 static void cvni_reduce_part(void *context, int begin, int end, int worker)
 {
     const cvni_reduce_job *j = (const cvni_reduce_job *)context;
+    static const float first[] = { 0, 0, -INFINITY, INFINITY, 1 };
     const ptrdiff_t size = j->m.sample[1];
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *x = j->x + t * j->m.sample[0];
         float *y = j->y + t * size;
-        for (ptrdiff_t i = 0; i < size; i++) y[i] = j->kind == CVNI_REDUCE_MAX ? -INFINITY : 0;
+        for (ptrdiff_t i = 0; i < size; i++) y[i] = first[j->kind];
         for (int line = 0; line < j->lines; line++) {
             ptrdiff_t at[2];
             cvni_binary_line(&j->m, line, at);
-            if (j->kind == CVNI_REDUCE_MAX)
-                cvni_reduce_max_line(j->n, x + at[0], y + at[1], j->step);
+            if (j->kind >= CVNI_REDUCE_MAX)
+                cvni_reduce_line(j->kind, j->n, x + at[0], y + at[1], j->step);
             else if (j->step) j->k->add(j->n, y + at[1], x + at[0], y + at[1]);
             else y[at[1]] += j->k->sum(j->n, x + at[0]);
         }
@@ -15371,8 +16307,25 @@ static void cvni_reduce_back_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* Two walks over a sample: how many values are the largest, then their shares. */
-static void cvni_reduce_max_back_part(void *context, int begin, int end, int worker)
+/* Of one value: whether it is the largest or least one, or 0 under a product. */
+static int cvni_reduce_counts(const cvni_reduce_job *j, float x, ptrdiff_t to)
+{
+    return j->kind == CVNI_REDUCE_MAX   ? x >= j->y[to]
+           : j->kind == CVNI_REDUCE_MIN ? x <= j->y[to]
+                                        : x == 0;
+}
+
+/* Once those are counted: dy/dx. */
+static float cvni_reduce_slope(const cvni_reduce_job *j, float x, ptrdiff_t to)
+{
+    const int counts = cvni_reduce_counts(j, x, to);
+    if (j->kind != CVNI_REDUCE_PROD) return counts ? 1 / j->ties[to] : 0;
+    if (counts) return j->ties[to] > 1 ? 0 : j->rest[to];
+    return j->ties[to] > 0 ? 0 : j->rest[to] / x;
+}
+
+/* Two walks over a sample: first what cvni_reduce_slope needs, then the gradients. */
+static void cvni_reduce_walks_part(void *context, int begin, int end, int worker)
 {
     const cvni_reduce_job *j = (const cvni_reduce_job *)context;
     (void)worker;
@@ -15381,20 +16334,20 @@ static void cvni_reduce_max_back_part(void *context, int begin, int end, int wor
         const ptrdiff_t at_y = t * j->m.sample[1];
         float *dx = j->dx + t * j->m.sample[0];
         cvni_zero(j->ties + at_y, (size_t)j->m.sample[1]);
-        for (int share = 0; share < 2; share++) {
+        if (j->kind == CVNI_REDUCE_PROD)
+            for (ptrdiff_t i = 0; i < j->m.sample[1]; i++) j->rest[at_y + i] = 1;
+        for (int walk = 0; walk < 2; walk++) {
             for (int line = 0; line < j->lines; line++) {
                 ptrdiff_t at[2];
                 cvni_binary_line(&j->m, line, at);
                 for (int i = 0; i < j->n; i++) {
                     const ptrdiff_t to = at_y + at[1] + i * j->step;
-                    const int largest = x[at[0] + i] >= j->y[to];
+                    const float v = x[at[0] + i];
                     float *own = dx + at[0] + i;
-                    if (!share) {
-                        j->ties[to] += largest ? 1.0f : 0.0f;
-                        continue;
-                    }
-                    if (!j->add) *own = 0;
-                    if (largest) *own += j->dy[to] / j->ties[to];
+                    if (walk)
+                        *own = (j->add ? *own : 0) + j->dy[to] * cvni_reduce_slope(j, v, to);
+                    else if (cvni_reduce_counts(j, v, to)) j->ties[to] += 1;
+                    else if (j->kind == CVNI_REDUCE_PROD) j->rest[to] *= v;
                 }
             }
         }
@@ -15415,7 +16368,7 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (j.dx)
         cvni_parallel_for(net, l->shape.dim[0], 2.0 * l->shape.dim[0] * (double)j.m.sample[0],
-                          j.kind == CVNI_REDUCE_MAX ? cvni_reduce_max_back_part
+                          j.kind >= CVNI_REDUCE_MAX ? cvni_reduce_walks_part
                                                     : cvni_reduce_back_part,
                           &j);
 }
@@ -15434,6 +16387,17 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             NULL,
                                             cvni_reduce_forward,
                                             CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_min = { "reduce_min",
+                                            "min",
+                                            "ReduceMin",
+                                            CVNI_USES_X | CVNI_USES_Y,
+                                            cvni_reduce_shape,
+                                            NULL,
+                                            cvni_reduce_forward,
+                                            CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_prod = { "reduce_prod",     "prod", "ReduceProd", CVNI_USES_X,
+                                             cvni_reduce_shape, NULL,   cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -15459,6 +16423,263 @@ cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count)
 cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count)
 {
     return cvni_add_reduce(net, &cvni_op_reduce_max, CVNI_REDUCE_MAX, x, axes, count);
+}
+cvn_node cvn_reduce_min(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_min, CVNI_REDUCE_MIN, x, axes, count);
+}
+cvn_node cvn_reduce_prod(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_prod, CVNI_REDUCE_PROD, x, axes, count);
+}
+
+/* ================================================================================================
+ * >>topk   the largest or least values along an axis, where they are; running sums
+ * ==============================================================================================
+ *   Tasks are rows: the numbers along the axis, `inner` apart.
+ *   backward  topk: dx = dy at the places that were taken, which are searched for again, else 0
+ *             cumsum: dx = sums of dy in the other direction
+ *                                                                      tested: tests/test_math.c */
+
+typedef enum cvni_topk_result { CVNI_TOPK_VALUES, CVNI_TOPK_INDICES, CVNI_TOPK_HARDMAX }
+cvni_topk_result;
+
+typedef struct cvni_topk_desc {
+    cvni_topk_result result;
+    int k, axis;
+    int least;                          /* the least ones */
+    int last;                           /* of equals the last one comes first */
+} cvni_topk_desc;
+
+static cvn_result cvni_row_axis_check(cvn_net *net, const cvni_layer *l, int axis)
+{
+    const int rank = cvni_in(net, l, 0)->shape.rank;
+    if (axis >= 1 && axis < rank) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d",
+                           axis, rank, rank - 1);
+}
+
+static cvn_result cvni_topk_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_result axis = cvni_row_axis_check(net, l, d->axis);
+    if (axis != CVN_OK) return axis;
+    if (d->k < 1 || d->k > x.dim[d->axis])
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d values of axis %d, which has %d",
+                               d->k, d->axis, x.dim[d->axis]);
+    if (d->result == CVNI_TOPK_INDICES && x.dim[d->axis] > 1 << 24)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "axis %d has %d elements; indices are floats and exact to 2^24",
+                               d->axis, x.dim[d->axis]);
+    l->shape = x;
+    if (d->result != CVNI_TOPK_HARDMAX) l->shape.dim[d->axis] = d->k;
+    l->scratch_bytes = cvni_mul_size((size_t)x.dim[d->axis], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_topk_job {
+    cvn_net *net;
+    const cvni_topk_desc *d;
+    const float *x, *from;              /* from: dy, or what is summed */
+    float *to;                          /* y, dx */
+    int outer, length, inner;
+    int add;
+    int exclusive, down;                /* cumsum; down: from the end */
+} cvni_topk_job;
+
+/* Whether element i of the row comes before element k. */
+static int cvni_topk_before(const cvni_topk_job *j, const float *x, int i, int k)
+{
+    const float a = x[(ptrdiff_t)i * j->inner];
+    const float b = x[(ptrdiff_t)k * j->inner];
+    if (j->d->least ? a < b : a > b) return 1;
+    if (j->d->least ? a > b : a < b) return 0;
+    if ((a != a) != (b != b)) return a != a;
+    return j->d->last ? i > k : i < k;
+}
+
+/* Puts heap[at] where it belongs below; each element comes before its two children. */
+static void cvni_topk_sift(const cvni_topk_job *j, const float *x, int *heap, int count, int at)
+{
+    const int own = heap[at];
+    for (int child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && cvni_topk_before(j, x, heap[child + 1], heap[child])) child++;
+        if (cvni_topk_before(j, x, own, heap[child])) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = own;
+}
+
+/* The first k elements of a row, in order: first[length - 1], first[length - 2], ... - a heap, the
+ * first one of which is taken away k times. */
+static void cvni_topk_row(const cvni_topk_job *j, const float *x, int *first)
+{
+    const int k = j->d->k;
+    if (k == 1) {
+        int best = 0;
+        for (int i = 1; i < j->length; i++) if (cvni_topk_before(j, x, i, best)) best = i;
+        first[j->length - 1] = best;
+        return;
+    }
+    for (int i = 0; i < j->length; i++) first[i] = i;
+    for (int i = j->length / 2 - 1; i >= 0; i--) cvni_topk_sift(j, x, first, j->length, i);
+    for (int count = j->length; count > j->length - k; count--) {
+        const int best = first[0];
+        first[0] = first[count - 1];
+        first[count - 1] = best;
+        cvni_topk_sift(j, x, first, count - 1, 0);
+    }
+}
+
+static void cvni_topk_part(void *context, int begin, int end, int worker)
+{
+    const cvni_topk_job *j = (const cvni_topk_job *)context;
+    const cvni_topk_desc *d = j->d;
+    const ptrdiff_t long_row = (ptrdiff_t)j->length * j->inner;
+    const ptrdiff_t short_row = (ptrdiff_t)d->k * j->inner;
+    int *first = (int *)cvni_scratch(j->net, worker);
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t outer = t / j->inner, inner = t % j->inner;
+        const float *x = j->x + outer * long_row + inner;
+        const int whole = j->from || d->result == CVNI_TOPK_HARDMAX;
+        float *to = j->to + outer * (whole ? long_row : short_row) + inner;
+        cvni_topk_row(j, x, first);
+        for (int i = 0; whole && !j->add && i < j->length; i++) to[(ptrdiff_t)i * j->inner] = 0;
+        for (int i = 0; i < d->k; i++) {
+            const int at = first[j->length - 1 - i];
+            const ptrdiff_t own = (ptrdiff_t)i * j->inner, taken = (ptrdiff_t)at * j->inner;
+            if (j->from) to[taken] += j->from[outer * short_row + inner + own];
+            else if (whole) to[taken] = 1;
+            else to[own] = d->result == CVNI_TOPK_INDICES ? (float)at : x[taken];
+        }
+    }
+}
+
+static void cvni_topk_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_topk_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.d = (const cvni_topk_desc *)l->desc;
+    j.x = x->y;
+    j.from = backward ? l->dy : NULL;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    cvni_split_axis(x->shape, j.d->axis, &j.outer, &j.length, &j.inner);
+    if (j.to)
+        cvni_parallel_for(net, j.outer * j.inner, 10.0 * (double)cvni_elements(x->shape),
+                          cvni_topk_part, &j);
+}
+
+static cvn_result cvni_topk_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_topk_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_topk_backward(cvn_net *net, cvni_layer *l) { cvni_topk_run(net, l, 1); }
+
+static const cvni_op cvni_topk_ops[] = {            /* by cvni_topk_result */
+    { "topk", "topk", "TopK", CVNI_USES_X, cvni_topk_shape, NULL, cvni_topk_forward,
+      CVNI_TRAIN(cvni_topk_backward) },
+    { "indices", "indices", "TopK", 0, cvni_topk_shape, NULL, cvni_topk_forward, NULL },
+    { "hardmax", "hardmax", "Hardmax", 0, cvni_topk_shape, NULL, cvni_topk_forward, NULL }
+};
+
+static cvn_node cvni_add_topk(cvn_net *net, cvn_node x, cvni_topk_result result, int k, int axis,
+                              int least, int last)
+{
+    cvni_topk_desc d;
+    d.result = result;
+    d.k = k;
+    d.axis = axis;
+    d.least = least;
+    d.last = last;
+    return cvni_add_layer(net, &cvni_topk_ops[result], &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_argmax(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_INDICES, 1, axis, 0, 0);
+}
+cvn_node cvn_argmin(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_INDICES, 1, axis, 1, 0);
+}
+cvn_node cvn_hardmax(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_HARDMAX, 1, axis, 0, 0);
+}
+cvn_node cvn_topk(cvn_net *net, cvn_node x, int k, int axis, int largest, cvn_node *indices)
+{
+    if (indices) *indices = cvni_add_topk(net, x, CVNI_TOPK_INDICES, k, axis, !largest, 0);
+    return cvni_add_topk(net, x, CVNI_TOPK_VALUES, k, axis, !largest, 0);
+}
+
+typedef struct cvni_cumsum_desc { int axis, exclusive, reverse; } cvni_cumsum_desc;
+
+static cvn_result cvni_cumsum_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    return cvni_row_axis_check(net, l, ((const cvni_cumsum_desc *)l->desc)->axis);
+}
+
+/* `to` may be `from`. */
+static void cvni_cumsum_part(void *context, int begin, int end, int worker)
+{
+    const cvni_topk_job *j = (const cvni_topk_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t row = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
+        double sum = 0;
+        for (int i = 0; i < j->length; i++) {
+            const ptrdiff_t at = row + (ptrdiff_t)(j->down ? j->length - 1 - i : i) * j->inner;
+            const double v = (double)j->from[at];
+            const float s = (float)(j->exclusive ? sum : sum + v);
+            sum += v;
+            j->to[at] = j->add ? j->to[at] + s : s;
+        }
+    }
+}
+
+static void cvni_cumsum_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_topk_job j;
+    memset(&j, 0, sizeof j);
+    j.from = backward ? l->dy : x->y;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    j.exclusive = d->exclusive;
+    j.down = !d->reverse != !backward;
+    cvni_split_axis(x->shape, d->axis, &j.outer, &j.length, &j.inner);
+    if (j.to)
+        cvni_parallel_for(net, j.outer * j.inner, 4.0 * (double)cvni_elements(x->shape),
+                          cvni_cumsum_part, &j);
+}
+
+static cvn_result cvni_cumsum_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_cumsum_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_cumsum_backward(cvn_net *net, cvni_layer *l) { cvni_cumsum_run(net, l, 1); }
+
+static const cvni_op cvni_op_cumsum = { "cumsum",            "cumsum", "CumSum",
+                                        CVNI_UNARY_NONE,     cvni_cumsum_shape,
+                                        NULL,                cvni_cumsum_forward,
+                                        CVNI_TRAIN(cvni_cumsum_backward) };
+
+cvn_node cvn_cumsum(cvn_net *net, cvn_node x, int axis, int exclusive, int reverse)
+{
+    cvni_cumsum_desc d;
+    d.axis = axis;
+    d.exclusive = exclusive;
+    d.reverse = reverse;
+    return cvni_add_layer(net, &cvni_op_cumsum, &x, 1, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -15702,26 +16923,54 @@ void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count, 
  * >>matmul   batched matrix product
  * ==============================================================================================
  *   a [N, ..., T, K] (transposed: [N, ..., K, T]), b [N, ..., K, S] ([N, ..., S, K]),
- *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two. Tasks are
- *   blocks of the products.
- *   backward  da = dy b^T, db = a^T dy; of a transposed operand the transposed of it
+ *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two; an operand
+ *   of size 1 there is the same for all. Tasks are blocks of the products.
+ *   backward  da = dy b^T, db = a^T dy, of a transposed operand the transposed of it; of one that
+ *             is the same for several products their sum, in order
  *                                                                    tested: tests/test_tensor.c */
 
 typedef struct cvni_matmul_desc { int transpose[2]; } cvni_matmul_desc;
 
-typedef struct cvni_matmul { int count, T, K, S; } cvni_matmul;
+/* Sizes of one product; the axes before it with the steps, in matrices, of a, b and y: 0 where one
+ * is the same for all. */
+typedef struct cvni_matmul {
+    int T, K, S;
+    int axes, dim[CVN_MAX_RANK - 2], step[3][CVN_MAX_RANK - 2];
+} cvni_matmul;
 
 static cvni_matmul cvni_matmul_of(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
     const cvn_shape a = cvni_in(net, l, 0)->shape;
     cvni_matmul m;
+    memset(&m, 0, sizeof m);
     m.T = l->shape.dim[l->shape.rank - 2];
     m.S = l->shape.dim[l->shape.rank - 1];
     m.K = a.dim[a.rank - (d->transpose[0] ? 2 : 1)];
-    m.count = 1;
-    for (int i = 0; i < a.rank - 2; i++) m.count *= a.dim[i];
+    m.axes = a.rank - 2;
+    for (int k = 0; k < 3; k++) {
+        const cvn_shape *s = k < 2 ? &cvni_in(net, l, k)->shape : &l->shape;
+        int step = 1;
+        for (int i = m.axes - 1; i >= 0; step *= s->dim[i--])
+            m.step[k][i] = s->dim[i] > 1 ? step : 0;
+    }
+    for (int i = 0; i < m.axes; i++) m.dim[i] = l->shape.dim[i];
     return m;
+}
+
+/* y's shape; 0 when the operands do not fit. */
+static int cvni_matmul_fits(cvn_shape a, cvn_shape b, int ta, int tb, cvn_shape *y)
+{
+    const int last = a.rank - 1;
+    if (a.rank != b.rank || a.rank < 3 || a.dim[last - ta] != b.dim[last - 1 + tb]) return 0;
+    *y = a;
+    for (int i = 1; i < last - 1; i++) {
+        if (a.dim[i] != b.dim[i] && a.dim[i] != 1 && b.dim[i] != 1) return 0;
+        y->dim[i] = cvni_max(a.dim[i], b.dim[i]);
+    }
+    y->dim[last - 1] = a.dim[last - 1 + ta];
+    y->dim[last] = b.dim[last - tb];
+    return 1;
 }
 
 static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
@@ -15729,26 +16978,19 @@ static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
     const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
     const cvn_shape a = cvni_in(net, l, 0)->shape;
     const cvn_shape b = cvni_in(net, l, 1)->shape;
-    const int last = a.rank - 1;
-    const int ta = d->transpose[0] != 0;
-    const int tb = d->transpose[1] != 0;
-    int fits = a.rank == b.rank && a.rank >= 3;
     cvni_matmul m;
     char one[96];
     char two[96];
-    for (int i = 1; fits && i < last - 1; i++) fits = a.dim[i] == b.dim[i];
-    if (!fits || a.dim[last - ta] != b.dim[last - 1 + tb])
+    if (!cvni_matmul_fits(a, b, d->transpose[0], d->transpose[1], &l->shape))
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "'%s' %s%s and '%s' %s%s do not fit; [N, ..., T, K] and "
                                "[N, ..., K, S] are needed",
                                cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
-                               ta ? " transposed" : "", cvni_in(net, l, 1)->name,
-                               cvni_shape_text(b, two), tb ? " transposed" : "");
-    l->shape = a;
-    l->shape.dim[last - 1] = a.dim[last - 1 + ta];
-    l->shape.dim[last] = b.dim[last - tb];
+                               d->transpose[0] ? " transposed" : "", cvni_in(net, l, 1)->name,
+                               cvni_shape_text(b, two), d->transpose[1] ? " transposed" : "");
+    if (cvni_check_elements(net, l) != CVN_OK) return CVN_ERROR_SHAPE;
     m = cvni_matmul_of(net, l);
-    l->macs = (double)(m.count / a.dim[0]) * m.T * m.K * m.S;
+    l->macs = (double)cvni_sample_elements(l->shape) * m.K;
     l->scratch_bytes = cvni_gemm_scratch(net->k, m.T, m.S, m.K);
     for (int t = 0; t < 2; t++) {       /* either order of the gradients' axes */
         l->scratch_bytes = cvni_max_size(l->scratch_bytes,
@@ -15761,10 +17003,13 @@ static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-/* `count` products of one size, their matrices without gaps: c (+)= a b. a_step: line, k. */
+/* c (+)= a b. `sums` products add to each of `count` matrices c. Steps of matrices: of a, b, c; in
+ * one: line, k. */
 typedef struct cvni_matmul_job {
     cvn_net *net;
-    int count, m, n, k;
+    const cvni_matmul *axes;
+    const int *step[3];
+    int count, sums, m, n, k;
     const float *a, *b;
     ptrdiff_t a_step[2], b_step[2];
     float *c;
@@ -15772,55 +17017,95 @@ typedef struct cvni_matmul_job {
     cvni_blocks blocks;
 } cvni_matmul_job;
 
+/* Where product `sum` of matrix i lies: at[3] in matrices of a, b, c. */
+static void cvni_matmul_at(const cvni_matmul_job *j, int i, int sum, ptrdiff_t at[3])
+{
+    at[0] = at[1] = at[2] = 0;
+    for (int axis = j->axes->axes - 1; axis >= 0; axis--) {
+        const int n = j->axes->dim[axis];
+        int *from = j->step[2][axis] ? &i : &sum;
+        for (int k = 0; k < 3; k++) at[k] += (ptrdiff_t)(*from % n) * j->step[k][axis];
+        *from /= n;
+    }
+}
+
 static void cvni_matmul_part(void *context, int begin, int end, int worker)
 {
     const cvni_matmul_job *j = (const cvni_matmul_job *)context;
     const int blocks = j->blocks.rows * j->blocks.cols;
     for (int t = begin; t < end; t++) {
-        const ptrdiff_t i = t / blocks;
         cvni_gemm g;
         memset(&g, 0, sizeof g);
         g.m = j->m;
         g.n = j->n;
         g.k = j->k;
-        g.a = cvni_matrix(j->a + i * j->m * j->k, j->a_step[0], j->a_step[1]);
-        g.b = cvni_matrix(j->b + i * j->n * j->k, j->b_step[0], j->b_step[1]);
-        g.c = j->c + i * j->m * j->n;
         g.ldc = j->n;
-        g.add = j->add;
-        cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+        for (int sum = 0; sum < j->sums; sum++) {
+            ptrdiff_t at[3];
+            cvni_matmul_at(j, t / blocks, sum, at);
+            g.a = cvni_matrix(j->a + at[0] * j->m * j->k, j->a_step[0], j->a_step[1]);
+            g.b = cvni_matrix(j->b + at[1] * j->n * j->k, j->b_step[0], j->b_step[1]);
+            g.c = j->c + at[2] * j->m * j->n;
+            g.add = j->add || sum;
+            cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+        }
     }
 }
 
+/* One factor of a product: which of a, b, y of the layer it is, and whether it is turned. */
+typedef struct cvni_factor { const float *at; int which, turn; } cvni_factor;
+
 /* c [m, n] = op(a) [m, k] op(b) [k, n]; a lies as [k, m] when turned, b as [n, k]. */
-static void cvni_matmul_run(cvn_net *net, int count, int m, int n, int k, const float *a,
-                            int turn_a, const float *b, int turn_b, float *c, int add)
+static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n, int k,
+                            cvni_factor a, cvni_factor b, float *c, int which, int add)
 {
     cvni_matmul_job j;
     j.net = net;
-    j.count = count;
+    j.axes = axes;
+    j.step[0] = axes->step[a.which];
+    j.step[1] = axes->step[b.which];
+    j.step[2] = axes->step[which];
+    j.count = j.sums = 1;
+    for (int i = 0; i < axes->axes; i++) *(j.step[2][i] ? &j.count : &j.sums) *= axes->dim[i];
     j.m = m;
     j.n = n;
     j.k = k;
-    j.a = a;
-    j.b = b;
-    j.a_step[0] = turn_a ? 1 : k;
-    j.a_step[1] = turn_a ? m : 1;
-    j.b_step[0] = turn_b ? k : 1;
-    j.b_step[1] = turn_b ? 1 : n;
+    j.a = a.at;
+    j.b = b.at;
+    j.a_step[0] = a.turn ? 1 : k;
+    j.a_step[1] = a.turn ? m : 1;
+    j.b_step[0] = b.turn ? k : 1;
+    j.b_step[1] = b.turn ? 1 : n;
     j.c = c;
     j.add = add;
-    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, count));
-    cvni_parallel_for(net, count * j.blocks.rows * j.blocks.cols, 2.0 * count * m * n * k,
-                      cvni_matmul_part, &j);
+    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, j.count));
+    cvni_parallel_for(net, j.count * j.blocks.rows * j.blocks.cols,
+                      2.0 * j.count * j.sums * m * n * k, cvni_matmul_part, &j);
+}
+
+static cvni_factor cvni_factor_of(const float *at, int which, int turn)
+{
+    cvni_factor f;
+    f.at = at;
+    f.which = which;
+    f.turn = turn;
+    return f;
+}
+
+/* For cvni_matmul_run alone: no axes before one product, whose sizes are its arguments. */
+static cvni_matmul cvni_one_matmul(void)
+{
+    cvni_matmul m;
+    memset(&m, 0, sizeof m);
+    return m;
 }
 
 static cvn_result cvni_matmul_forward(cvn_net *net, cvni_layer *l)
 {
     const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
     const cvni_matmul m = cvni_matmul_of(net, l);
-    cvni_matmul_run(net, m.count, m.T, m.S, m.K, cvni_in(net, l, 0)->y, turn[0],
-                    cvni_in(net, l, 1)->y, turn[1], l->y, 0);
+    cvni_matmul_run(net, &m, m.T, m.S, m.K, cvni_factor_of(cvni_in(net, l, 0)->y, 0, turn[0]),
+                    cvni_factor_of(cvni_in(net, l, 1)->y, 1, turn[1]), l->y, 2, 0);
     return CVN_OK;
 }
 
@@ -15833,14 +17118,18 @@ static void cvni_matmul_backward(cvn_net *net, cvni_layer *l)
     int add = 0;
     float *d = cvni_gradient_for(a, &add);
     if (d && turn[0])
-        cvni_matmul_run(net, m.count, m.K, m.T, m.S, b->y, turn[1], l->dy, 1, d, add);
+        cvni_matmul_run(net, &m, m.K, m.T, m.S, cvni_factor_of(b->y, 1, turn[1]),
+                        cvni_factor_of(l->dy, 2, 1), d, 0, add);
     else if (d)
-        cvni_matmul_run(net, m.count, m.T, m.K, m.S, l->dy, 0, b->y, !turn[1], d, add);
+        cvni_matmul_run(net, &m, m.T, m.K, m.S, cvni_factor_of(l->dy, 2, 0),
+                        cvni_factor_of(b->y, 1, !turn[1]), d, 0, add);
     d = cvni_gradient_for(b, &add);
     if (d && turn[1])
-        cvni_matmul_run(net, m.count, m.S, m.K, m.T, l->dy, 1, a->y, turn[0], d, add);
+        cvni_matmul_run(net, &m, m.S, m.K, m.T, cvni_factor_of(l->dy, 2, 1),
+                        cvni_factor_of(a->y, 0, turn[0]), d, 1, add);
     else if (d)
-        cvni_matmul_run(net, m.count, m.K, m.S, m.T, a->y, !turn[0], l->dy, 0, d, add);
+        cvni_matmul_run(net, &m, m.K, m.S, m.T, cvni_factor_of(a->y, 0, !turn[0]),
+                        cvni_factor_of(l->dy, 2, 0), d, 1, add);
 }
 
 static const cvni_op cvni_op_matmul = { "matmul",
@@ -17022,6 +18311,9 @@ static cvn_result cvni_rnn_check(cvn_net *net, const cvni_layer *l)
     if (!(d->dropout >= 0) || !(d->dropout < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "dropout = %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if (d->reverse && d->bidirectional)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "reverse and bidirectional; the latter has both directions");
     if ((d->relu && r->kind != CVNI_RNN) || (r->c0 && r->kind != CVNI_LSTM))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%s; drop it from the description",
                                r->kind != CVNI_RNN && d->relu ? "relu is of cvn_rnn alone"
@@ -17164,7 +18456,7 @@ static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
 typedef struct cvni_rnn_job {
     cvn_net *net;
     cvni_rnn r;
-    int reverse, rows;              /* rows: samples of a task */
+    int dir, reverse, rows;         /* reverse: from the last step on; rows: samples of a task */
     const int *lengths;             /* NULL: all have r.t steps */
     const float *weight;            /* W_hh */
     float *packed;
@@ -17468,7 +18760,8 @@ static cvni_rnn_job cvni_rnn_job_of(cvn_net *net, const cvni_layer *l, int layer
     memset(&j, 0, sizeof j);
     j.net = net;
     j.r = cvni_rnn_of(net, l);
-    j.reverse = dir;
+    j.dir = dir;
+    j.reverse = dir || j.r.desc->d.reverse;
     j.rows = cvni_rnn_task_rows(net, &j.r);
     at = (ptrdiff_t)(layer * j.r.dirs + dir) * j.r.h;
     if (j.r.desc->lengths)
@@ -17681,7 +18974,7 @@ static void cvni_rnn_products_back(cvni_layer *l, const cvni_rnn_job *j, int lay
     cvn_net *net = j->net;
     const cvni_rnn *r = &j->r;
     const int in = cvni_rnn_width(r, layer);
-    const int dir = j->reverse;
+    const int dir = j->dir;
     float *dw_hh = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 1));
     const int split = r->kind == CVNI_GRU ? 2 * r->h : r->gates * r->h;
     cvni_gemm g;
@@ -18756,8 +20049,8 @@ static double cvni_tap_weight(const cvni_reach *t, int i)
     return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
 }
 
-static void cvni_resample(const unsigned char *pixels, int width, int channels, const cvni_reach *v,
-                          const cvni_reach *h, unsigned char *out)
+static void cvni_resample_image(const unsigned char *pixels, int width, int channels,
+                                const cvni_reach *v, const cvni_reach *h, unsigned char *out)
 {
     double sum[CVN_MAX_CHANNELS] = { 0 };
     double weight = 0;
@@ -18789,10 +20082,1573 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
             const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
             if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
                 memset(out, 128, (size_t)channels);
-            else cvni_resample(pixels, width, channels, &v, &h, out);
+            else cvni_resample_image(pixels, width, channels, &v, &h, out);
         }
     }
     return CVN_OK;
+}
+
+/* ================================================================================================
+ * >>select   elements chosen axis by axis: slices with steps, repeats, pads, lists, nearest pixels
+ * ==============================================================================================
+ *   y[n, i, j, ...] = x[n, map1[i], map2[j], ...], or `value` where a map says -1. l->table: the
+ *   maps of the axes 1, 2, ..., one behind the other.
+ *   Behind the last axis that changes, elements are copied in runs. Tasks are lines of y along that
+ *   axis; backward, which adds dy at the place that was read in the order of y: the parts of x
+ *   before the first axis that changes.                              tested: tests/test_gather.c */
+
+typedef enum cvni_select_kind {
+    CVNI_SELECT_ALL = 0, CVNI_SELECT_STEP, CVNI_SELECT_PAD, CVNI_SELECT_TILE, CVNI_SELECT_LIST,
+    CVNI_SELECT_NEAREST
+} cvni_select_kind;
+
+/* One axis of cvn_interpolate. */
+typedef struct cvni_resample {
+    cvn_interpolate_desc d;
+    int axis, size;                     /* size 0: floor(scale times that of x) */
+    float scale;                        /* 0: by the sizes */
+    float begin, end;                   /* CVN_CROP_AND_RESIZE */
+} cvni_resample;
+
+typedef struct cvni_select_axis {
+    cvni_select_kind kind;
+    int begin, end;                     /* step; pad: elements before and behind */
+    int step;                           /* step; tile: times; list: elements */
+    cvn_pad_mode mode;
+    const int *list;                    /* a record */
+    cvni_resample nearest;
+} cvni_select_axis;
+
+typedef struct cvni_select_desc {
+    int rank;                           /* of x; 0: any */
+    float value;
+    cvni_select_axis axis[CVN_MAX_RANK];
+} cvni_select_desc;
+
+/* The output position's coordinate in an axis of `in` elements that becomes `out` long; >>resample.
+ * Held in +-2^30. */
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out);
+static int cvni_resampled_size(const cvni_resample *r, int in);
+
+/* As slice(begin, end, step).indices(n) of Python: how many, and the first. */
+static int cvni_step_range(const cvni_select_axis *a, int n, int *first)
+{
+    const int64_t low = a->step < 0 ? -1 : 0;
+    int64_t begin = a->begin < 0 ? (int64_t)a->begin + n : a->begin;
+    int64_t end = a->end < 0 ? (int64_t)a->end + n : a->end;
+    begin = begin < low ? low : begin > n + low ? n + low : begin;
+    end = end < low ? low : end > n + low ? n + low : end;
+    *first = (int)begin;
+    if (a->step < 0) return begin > end ? (int)((begin - end - 1) / -(int64_t)a->step + 1) : 0;
+    return end > begin ? (int)((end - begin - 1) / a->step + 1) : 0;
+}
+
+/* Position i, which may lie outside, of n elements; -1 is the value of the border. */
+static int cvni_border_index(int64_t i, int n, cvn_pad_mode mode)
+{
+    const int64_t period = mode == CVN_PAD_REFLECT ? 2 * ((int64_t)n - 1) : n;
+    if (i >= 0 && i < n) return (int)i;
+    if (mode == CVN_PAD_ZERO) return -1;
+    if (mode == CVN_PAD_REPLICATE) return i < 0 ? 0 : n - 1;
+    if (!period) return 0;
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - i);
+}
+
+/* Length of an axis of n elements behind the choice, 0 or less when nothing is left, or -1 with the
+ * error said. */
+static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
+{
+    const cvni_select_axis *a = &((const cvni_select_desc *)l->desc)->axis[axis];
+    int64_t size = n;
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) size = a->step ? cvni_step_range(a, n, &first) : 0;
+    else if (a->kind == CVNI_SELECT_PAD) size += (int64_t)a->begin + a->end;
+    else if (a->kind == CVNI_SELECT_TILE) size *= a->step;
+    else if (a->kind == CVNI_SELECT_LIST) size = a->step;
+    else if (a->kind == CVNI_SELECT_NEAREST) size = cvni_resampled_size(&a->nearest, n);
+    if (a->kind == CVNI_SELECT_PAD && cvni_max(0, -a->begin) + (int64_t)cvni_max(0, -a->end) >= n)
+        size = 0;
+    for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
+        if (a->list[i] < -n || a->list[i] >= n) {
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
+                            a->list[i], axis, n);
+            return -1;
+        }
+    if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
+    cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                    "axis %d of %d elements would have %lld; 1 to %d are possible", axis, n,
+                    (long long)size, CVNI_MAX_AXIS);
+    return -1;
+}
+
+static cvn_result cvni_select_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    size_t entries = 0;
+    char text[96];
+    if (x.rank < 2 || (d->rank && d->rank != x.rank))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%d axes are described, the input is %s",
+                               d->rank - 1, cvni_shape_text(x, text));
+    l->shape = x;
+    for (int i = 1; i < x.rank; i++) {
+        const int size = cvni_select_size(net, l, i, x.dim[i]);
+        if (size < 0) return CVN_ERROR_SHAPE;
+        l->shape.dim[i] = size;
+        entries += (size_t)size;
+    }
+    l->table_bytes = cvni_mul_size(entries, sizeof(int));
+    return CVN_OK;
+}
+
+static int cvni_select_index(const cvni_select_axis *a, int o, int n, int size)
+{
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) {
+        cvni_step_range(a, n, &first);
+        return first + o * a->step;
+    }
+    if (a->kind == CVNI_SELECT_PAD) {
+        const int cut = cvni_max(0, -a->begin);
+        const int i = cvni_border_index((int64_t)o - cvni_max(0, a->begin),
+                                        n - cut - cvni_max(0, -a->end), a->mode);
+        return i < 0 ? -1 : i + cut;
+    }
+    if (a->kind == CVNI_SELECT_TILE) return o % n;
+    if (a->kind == CVNI_SELECT_LIST) return a->list[o] < 0 ? a->list[o] + n : a->list[o];
+    if (a->kind == CVNI_SELECT_NEAREST) {
+        const double at = cvni_source_coordinate(&a->nearest, o, n, size);
+        if (a->nearest.d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= n - 1)) return -1;
+        switch (a->nearest.d.rounding) {
+        case CVN_ROUND_PREFER_CEIL: first = (int)floor(at + 0.5); break;
+        case CVN_ROUND_FLOOR: first = (int)floor(at); break;
+        case CVN_ROUND_CEIL: first = (int)ceil(at); break;
+        default: first = (int)ceil(at - 0.5); break;
+        }
+        return cvni_border_index(first, n, CVN_PAD_REPLICATE);
+    }
+    return o;
+}
+
+static void cvni_select_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int *map = (int *)l->table;
+    for (int i = 1; i < x.rank; i++)
+        for (int o = 0; o < l->shape.dim[i]; o++)
+            *map++ = cvni_select_index(&d->axis[i], o, x.dim[i], l->shape.dim[i]);
+}
+
+typedef struct cvni_select_job {
+    int axis, n;                        /* the last one that changes, of y: n runs */
+    ptrdiff_t run;                      /* floats behind it */
+    int dim[CVN_MAX_RANK];              /* of y */
+    const int *map[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];       /* in x */
+    ptrdiff_t part;                     /* backward: floats of x in a task */
+    int lines;                          /* of a task */
+    int pieces;                         /* of neighbours that the map of `axis` falls into */
+    float value;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    int add;
+} cvni_select_job;
+
+static cvni_select_job cvni_select_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int *map = (const int *)l->table;
+    cvni_select_job j;
+    int first = x.rank - 1;
+    memset(&j, 0, sizeof j);
+    j.value = d->value;
+    j.step[x.rank - 1] = j.part = j.run = j.lines = j.pieces = 1;
+    for (int i = x.rank - 1; i > 0; i--) {
+        j.step[i - 1] = j.step[i] * x.dim[i];
+        if (d->axis[i].kind && !j.axis) j.axis = i;
+        if (d->axis[i].kind) first = i;
+    }
+    if (!j.axis) j.axis = first;
+    for (int i = 0; i < x.rank; i++) {
+        j.dim[i] = l->shape.dim[i];
+        j.map[i] = map;
+        if (i) map += j.dim[i];
+        if (i >= first) j.part *= x.dim[i];
+        if (i >= first && i < j.axis) j.lines *= j.dim[i];
+        if (i > j.axis) j.run *= j.dim[i];
+    }
+    j.n = j.dim[j.axis];
+    for (int i = 1; i < j.n; i++) j.pieces += j.map[j.axis][i] != j.map[j.axis][i - 1] + 1;
+    return j;
+}
+
+/* Where a line begins in x, or -1 where it is border. */
+static ptrdiff_t cvni_select_line(const cvni_select_job *j, int line)
+{
+    ptrdiff_t at = 0;
+    for (int i = j->axis - 1; i >= 0; i--) {
+        const int o = line % j->dim[i];
+        const int m = i ? j->map[i][o] : o;
+        if (m < 0) return -1;
+        at += m * j->step[i];
+        line /= j->dim[i];
+    }
+    return at;
+}
+
+static void cvni_fill(float *y, ptrdiff_t n, float value)
+{
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = value;
+}
+
+CVNI_HOT
+static void cvni_select_elements(int n, const int *map, float value, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = map[i] < 0 ? value : x[map[i]];
+}
+
+static void cvni_select_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    for (int line = begin; line < end; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        float *y = j->out + line * j->n * j->run;
+        int next;
+        if (at < 0) {
+            cvni_fill(y, j->n * j->run, j->value);
+            continue;
+        }
+        if (j->run == 1 && j->pieces > j->n / 8) {
+            cvni_select_elements(j->n, map, j->value, j->in + at, y);
+            continue;
+        }
+        for (int i = 0; i < j->n; i = next, y += (next - i) * j->run) {
+            next = i + 1;
+            while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
+            if (map[i] < 0) cvni_fill(y, j->run, j->value);
+            else memcpy(y, j->in + at + map[i] * j->run,
+                        (size_t)((next - i) * j->run) * sizeof(float));
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_select_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->part, (size_t)((end - begin) * j->part));
+    for (int line = begin * j->lines; line < end * j->lines; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        const float *dy = j->in + line * j->n * j->run;
+        for (int i = 0; at >= 0 && i < j->n; i++, dy += j->run) {
+            float *dx = j->out + at + map[i] * j->run;
+            for (ptrdiff_t k = 0; map[i] >= 0 && k < j->run; k++) dx[k] += dy[k];
+        }
+    }
+}
+
+static cvn_result cvni_select_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(l->shape) / (j.n * j.run)),
+                      2.0 * (double)cvni_elements(l->shape), cvni_select_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(x, &j.add);
+    if (j.out)
+        cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(x->shape) / j.part),
+                          2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
+}
+
+#define CVNI_SELECT_OP(type, name, onnx)                                                             \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
+                                            cvni_select_prepare, cvni_select_forward,           \
+                                            CVNI_TRAIN(cvni_select_backward) };
+
+CVNI_SELECT_OP(slice_step, "slice", "Slice")
+CVNI_SELECT_OP(tile, "tile", "Tile")
+CVNI_SELECT_OP(pad_axes, "pad", "Pad")
+CVNI_SELECT_OP(index_select, "select", "Gather")
+CVNI_SELECT_OP(interpolate_nearest, "upsample", "Resize")
+
+/* A description of the axes 1 to `count`, which must be all of x; the call fails where they are
+ * not. */
+static cvni_select_desc cvni_select_desc_of(cvn_net *net, const char *call, const void *values,
+                                            int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.rank = count + 1;
+    if (net && !net->failed && (!values || count < 1 || count >= CVN_MAX_RANK))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 1 to %d are possible", call, count,
+                        CVN_MAX_RANK - 1);
+    return d;
+}
+
+/* The same where one axis is named. */
+static cvni_select_desc cvni_select_axis_of(cvn_net *net, const char *call, cvn_node x, int axis)
+{
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && cvni_valid(net, x) && (axis < 1 || axis >= rank))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: axis %d; an input of rank %d has 1 to %d",
+                        call, axis, rank, rank - 1);
+    return d;
+}
+
+cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end, int step)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "slice_step", x, axis);
+    if (net && !net->failed && (!step || step == INT_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "slice_step: a step of %d", step);
+    if (!net || net->failed || !cvni_valid(net, x))
+        return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+    d.axis[axis].kind = CVNI_SELECT_STEP;
+    d.axis[axis].begin = begin;
+    d.axis[axis].end = end;
+    d.axis[axis].step = step;
+    return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis)
+{
+    return cvn_slice_step(net, x, axis, -1, INT_MIN, -1);
+}
+
+cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "tile", repeats, count);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        d.axis[i + 1].kind = repeats[i] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[i + 1].step = repeats[i];
+    }
+    return cvni_add_layer(net, &cvni_op_tile, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count, cvn_pad_mode mode,
+                      float value)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "pad_axes", pads, count);
+    d.value = value;
+    if (net && !net->failed && (mode < CVN_PAD_ZERO || mode > CVN_PAD_CIRCULAR))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "pad_axes: there is no mode %d", (int)mode);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        cvni_select_axis *a = &d.axis[i + 1];
+        a->kind = pads[2 * i] || pads[2 * i + 1] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_max(pads[2 * i], -CVNI_MAX_AXIS);
+        a->end = cvni_max(pads[2 * i + 1], -CVNI_MAX_AXIS);
+        a->mode = mode;
+    }
+    return cvni_add_layer(net, &cvni_op_pad_axes, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices, int count)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "index_select", x, axis);
+    int *list = NULL;
+    if (net && !net->failed && (!indices || count < 1))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "index_select: %d indices; 1 or more are needed",
+                        count);
+    if (net && !net->failed)
+        list = (int *)cvni_new_record(net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (list && cvni_valid(net, x)) {
+        memcpy(list, indices, (size_t)count * sizeof(int));
+        d.axis[axis].kind = CVNI_SELECT_LIST;
+        d.axis[axis].step = count;
+        d.axis[axis].list = list;
+    }
+    return cvni_add_layer(net, &cvni_op_index_select, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>gather   elements at indices that the net computes: take, gather, scatter, one-hot
+ * ==============================================================================================
+ *   x (scatter: y) and indices are gone through row by row: a row is `run` neighbours of x, its
+ *   place the sum of the row's position on the axes that x and the result share, and of its indices
+ *   times the steps of the axes that they stand for. That is all that the kinds differ in:
+ *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
+ *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *                                              backward  dx = dy, 0 where it was replaced;
+ *                                              du[row] = dy[place]
+ *     reverse_sequence                         index l - 1 - t before length l, t behind it
+ *   Tasks are rows, or samples where rows may meet.                  tested: tests/test_gather.c */
+
+typedef enum cvni_gather_kind {
+    CVNI_TAKE, CVNI_GATHER, CVNI_GATHER_ND, CVNI_REVERSE
+} cvni_gather_kind;
+
+typedef struct cvni_gather_desc {
+    cvni_gather_kind kind;
+    int axis;                   /* gather_nd: axes that both share */
+    int time;                   /* reverse: the axis that is turned; `axis` has the lengths */
+    cvn_scatter_reduce reduce;
+} cvni_gather_desc;
+
+typedef struct cvni_gather_map {
+    int rows, run;              /* run: floats of a row */
+    int axes, grid[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];           /* of a grid axis in x, */
+    ptrdiff_t index_step[CVN_MAX_RANK];     /* in the indices */
+    int parts;                  /* indices of a row, each for an axis: */
+    int size[CVN_MAX_RANK];
+    ptrdiff_t part_step[CVN_MAX_RANK];
+    int time;                   /* reverse: the grid axis, else -1 */
+} cvni_gather_map;
+
+static void cvni_strides(cvn_shape s, ptrdiff_t *step)
+{
+    ptrdiff_t product = 1;
+    for (int i = s.rank - 1; i >= 0; i--) {
+        step[i] = product;
+        product *= s.dim[i];
+    }
+}
+
+static void cvni_gather_grid(cvni_gather_map *m, int size, ptrdiff_t step, ptrdiff_t index_step)
+{
+    m->grid[m->axes] = size;
+    m->step[m->axes] = step;
+    m->index_step[m->axes++] = index_step;
+    m->rows *= size;
+}
+
+static void cvni_gather_part(cvni_gather_map *m, int size, ptrdiff_t step)
+{
+    m->size[m->parts] = size;
+    m->part_step[m->parts++] = step;
+}
+
+/* torch.gather: an index for each element of the result. */
+static int cvni_plan_gather(int axis, cvn_shape x, cvn_shape index, cvni_gather_map *m,
+                            cvn_shape *y)
+{
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    if (index.rank != x.rank || axis < 1 || axis >= x.rank) return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    for (int i = 0; i < x.rank; i++) {
+        if (i != axis && index.dim[i] > x.dim[i]) return 0;
+        cvni_gather_grid(m, index.dim[i], i == axis ? 0 : step[i], index_step[i]);
+    }
+    cvni_gather_part(m, x.dim[axis], step[axis]);
+    m->run = 1;
+    *y = index;
+    return 1;
+}
+
+/* The lengths are [N], of the samples, or [N, B], of an axis before or behind the time. */
+static int cvni_plan_reverse(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                             cvni_gather_map *m, cvn_shape *y)
+{
+    const int last = cvni_max(d->axis, d->time);
+    ptrdiff_t step[CVN_MAX_RANK];
+    if (d->time < 1 || d->axis < 0 || last >= x.rank || d->time == d->axis ||
+        index.rank != (d->axis ? 2 : 1) || (d->axis && index.dim[1] != x.dim[d->axis]))
+        return 0;
+    cvni_strides(x, step);
+    for (int i = 0; i <= last; i++)
+        cvni_gather_grid(m, x.dim[i], i == d->time ? 0 : step[i],
+                         i == d->axis ? 1 : i == 0 ? index.dim[1] : 0);
+    cvni_gather_part(m, x.dim[d->time], step[d->time]);
+    m->time = d->time;
+    m->run = (int)step[last];
+    *y = x;
+    return 1;
+}
+
+/* take: one index for an axis; gather_nd: as many as the last axis of the indices has, for the axes
+ * from d->axis on. The axes before are those of x, then come those of the indices. */
+static int cvni_plan_take(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                          cvni_gather_map *m, cvn_shape *y)
+{
+    const int nd = d->kind == CVNI_GATHER_ND;
+    const int parts = nd ? index.dim[index.rank - 1] : 1;
+    const int from = nd ? d->axis : 1;
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    int count = 1;
+    if (d->axis < 1 || parts > x.rank - d->axis || index.rank < from + nd ||
+        index.rank - nd - from + x.rank - parts > CVN_MAX_RANK)
+        return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    y->rank = d->axis;
+    for (int i = 0; i < d->axis; i++) {
+        if (nd && index.dim[i] != x.dim[i]) return 0;
+        y->dim[i] = x.dim[i];
+        cvni_gather_grid(m, x.dim[i], step[i], i == 0 || nd ? index_step[i] : 0);
+    }
+    for (int i = from; i < index.rank - nd; i++) {
+        y->dim[y->rank++] = index.dim[i];
+        count *= index.dim[i];
+    }
+    cvni_gather_grid(m, count, 0, parts);
+    for (int i = d->axis; i < x.rank; i++) {
+        if (i < d->axis + parts) cvni_gather_part(m, x.dim[i], step[i]);
+        else y->dim[y->rank++] = x.dim[i];
+    }
+    m->run = (int)step[d->axis + parts - 1];
+    return 1;
+}
+
+/* Fills *m and the shape of the result; 0 where the shapes do not fit. */
+static int cvni_gather_plan(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                            cvni_gather_map *m, cvn_shape *y)
+{
+    memset(m, 0, sizeof *m);
+    memset(y, 0, sizeof *y);
+    m->rows = 1;
+    m->time = -1;
+    if (x.dim[0] != index.dim[0]) return 0;
+    if (d->kind == CVNI_GATHER) return cvni_plan_gather(d->axis, x, index, m, y);
+    if (d->kind == CVNI_REVERSE) return cvni_plan_reverse(d, x, index, m, y);
+    return cvni_plan_take(d, x, index, m, y);
+}
+
+static cvn_result cvni_gather_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    cvni_gather_map m;
+    cvn_shape y;
+    char one[96];
+    char two[96];
+    const int fits = cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    if (x->is_int || (l->inputs > 2 && cvni_in(net, l, 2)->is_int))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "only the indices may be ints");
+    if (!fits || (l->inputs > 2 && !cvni_same_shape(cvni_in(net, l, 2)->shape, y)))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s, indices '%s' %s%s: they do not fit for axis %d",
+                               x->name, cvni_shape_text(x->shape, one), index->name,
+                               cvni_shape_text(index->shape, two),
+                               fits ? " and updates of another shape than theirs" : "", d->axis);
+    l->shape = l->inputs > 2 ? x->shape : y;
+    if (l->inputs > 2 && d->reduce == CVN_SCATTER_REPLACE)
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(x->shape), sizeof(float));
+    return CVN_OK;
+}
+
+typedef struct cvni_index_job {
+    cvni_gather_map m;
+    const cvni_layer *index;
+    cvn_scatter_reduce reduce;
+    ptrdiff_t sample;                   /* floats of a sample of what the indices point into */
+    const float *in;                    /* x; scatter: the updates; backward: dy */
+    float *out;                         /* y or dx; scatter backward: dx, */
+    float *du;                          /* and the gradient of the updates; each may be NULL */
+    int add, add_du;
+} cvni_index_job;
+
+static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_index_job j;
+    cvn_shape y;
+    memset(&j, 0, sizeof j);
+    j.index = cvni_in(net, l, 1);
+    cvni_gather_plan(d, x, j.index->shape, &j.m, &y);
+    j.reduce = d->reduce;
+    j.sample = (ptrdiff_t)cvni_sample_elements(x);
+    return j;
+}
+
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
+
+/* Where a row lies in x. */
+static ptrdiff_t cvni_gather_place(const cvni_index_job *j, int row)
+{
+    const cvni_gather_map *m = &j->m;
+    ptrdiff_t place = 0;
+    ptrdiff_t at = 0;
+    int t = 0;
+    for (int i = m->axes - 1; i >= 0; i--) {
+        const int k = row % m->grid[i];
+        row /= m->grid[i];
+        place += k * m->step[i];
+        at += k * m->index_step[i];
+        if (i == m->time) t = k;
+    }
+    for (int i = 0; i < m->parts; i++) {
+        int k = (int)cvni_index_at(j->index, at + i);
+        if (m->time >= 0) k = t < k ? k - 1 - t : t;
+        place += (k < 0 ? k + m->size[i] : k) * m->part_step[i];
+    }
+    return place;
+}
+
+/* Lengths are 0 to the size of the axis, indices count from either end. */
+static cvn_result cvni_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const ptrdiff_t count = (ptrdiff_t)cvni_elements(j->index->shape);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const int size = j->m.size[i % j->m.parts];
+        const int low = j->m.time < 0 ? -size : 0;
+        const int high = j->m.time < 0 ? size - 1 : size;
+        const double v = cvni_index_at(j->index, i);
+        if (!(v >= low && v < (double)high + 1))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %g (number %ld of '%s') is not in %d..%d", v, (long)i,
+                                   j->index->name, low, high);
+    }
+    return CVN_OK;
+}
+
+static void cvni_gather_rows_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin; row < end; row++) {
+        const float *x = j->in + cvni_gather_place(j, row);
+        float *y = j->out + (ptrdiff_t)row * run;
+        if (run == 1) *y = *x;
+        else memcpy(y, x, (size_t)run * sizeof *y);
+    }
+}
+
+/* A task is a sample. */
+static void cvni_gather_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->sample, (size_t)((end - begin) * j->sample));
+    for (int row = begin * rows; row < end * rows; row++) {
+        float *dx = j->out + cvni_gather_place(j, row);
+        const float *dy = j->in + (ptrdiff_t)row * j->m.run;
+        for (int i = 0; i < j->m.run; i++) dx[i] += dy[i];
+    }
+}
+
+static cvn_result cvni_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.rows, 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                      cvni_gather_rows_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.out)
+        cvni_parallel_for(net, j.m.grid[0], 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                          cvni_gather_back_part, &j);
+}
+
+static void cvni_scatter_row(cvn_scatter_reduce reduce, int n, const float *u, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        switch (reduce) {
+        case CVN_SCATTER_ADD: y[i] += u[i]; break;
+        case CVN_SCATTER_MUL: y[i] *= u[i]; break;
+        case CVN_SCATTER_MAX: y[i] = u[i] > y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        case CVN_SCATTER_MIN: y[i] = u[i] < y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        default: y[i] = u[i]; break;
+        }
+    }
+}
+
+static void cvni_scatter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++)
+        cvni_scatter_row(j->reduce, j->m.run, j->in + (ptrdiff_t)row * j->m.run,
+                         j->out + cvni_gather_place(j, row));
+}
+
+static cvn_result cvni_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    memcpy(l->y, cvni_in(net, l, 0)->y, cvni_elements(l->shape) * sizeof(float));
+    j.in = cvni_in(net, l, 2)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_part, &j);
+    return CVN_OK;
+}
+
+/* A task is a sample. */
+static void cvni_scatter_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++) {
+        const ptrdiff_t place = cvni_gather_place(j, row);
+        float *du = j->du ? j->du + (ptrdiff_t)row * run : NULL;
+        for (int i = 0; du && i < run; i++)
+            du[i] = j->add_du ? du[i] + j->in[place + i] : j->in[place + i];
+        if (j->out) cvni_zero(j->out + place, (size_t)run);
+    }
+}
+
+static void cvni_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const size_t count = cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *dx;
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.du = cvni_gradient_for(cvni_in(net, l, 2), &j.add_du);
+    if (j.reduce == CVN_SCATTER_REPLACE) {
+        passed = j.out = (float *)l->work_backward;
+        memcpy(j.out, l->dy, count * sizeof(float));
+    }
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_back_part, &j);
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && add) net->k->add((int)count, dx, passed, dx);
+    else if (dx) memcpy(dx, passed, count * sizeof(float));
+}
+
+static const cvni_op cvni_op_take = { "take",            "take", "Gather",
+                                      CVNI_TAKES_INT | CVNI_USES_X,
+                                      cvni_gather_shape, NULL,   cvni_gather_forward,
+                                      CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather = { "gather",          "gather", "GatherElements",
+                                        CVNI_TAKES_INT | CVNI_USES_X,
+                                        cvni_gather_shape, NULL,     cvni_gather_forward,
+                                        CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather_nd = { "gather_nd",       "gather", "GatherND",
+                                           CVNI_TAKES_INT | CVNI_USES_X,
+                                           cvni_gather_shape, NULL,     cvni_gather_forward,
+                                           CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_reverse_sequence = { "reverse_sequence", "reverse",
+                                                  "ReverseSequence",
+                                                  CVNI_TAKES_INT | CVNI_USES_X,
+                                                  cvni_gather_shape,  NULL,
+                                                  cvni_gather_forward,
+                                                  CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_scatter = { "scatter",         "scatter", "ScatterElements",
+                                         CVNI_TAKES_INT | CVNI_USES_X,
+                                         cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                         CVNI_TRAIN(cvni_scatter_backward) };
+static const cvni_op cvni_op_scatter_nd = { "scatter_nd",      "scatter", "ScatterND",
+                                            CVNI_TAKES_INT | CVNI_USES_X,
+                                            cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                            CVNI_TRAIN(cvni_scatter_backward) };
+/* multiplied, largest, smallest: without a gradient */
+static const cvni_op cvni_op_scatter_reduce = { "scatter_reduce",  "scatter", "ScatterElements",
+                                                CVNI_TAKES_INT,    cvni_gather_shape,
+                                                NULL,              cvni_scatter_forward,
+                                                NULL };
+
+static cvn_node cvni_add_gather(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                cvni_gather_kind kind, int axis, int time)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    d.axis = axis;
+    d.time = time;
+    inputs[0] = x;
+    inputs[1] = indices;
+    return cvni_add_layer(net, op, inputs, 2, &d, sizeof d);
+}
+
+cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_take, x, indices, CVNI_TAKE, axis, 0);
+}
+
+cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_gather, x, indices, CVNI_GATHER, axis, 0);
+}
+
+cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared)
+{
+    return cvni_add_gather(net, &cvni_op_gather_nd, x, indices, CVNI_GATHER_ND, shared, 0);
+}
+
+cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis, int time)
+{
+    return cvni_add_gather(net, &cvni_op_reverse_sequence, x, lengths, CVNI_REVERSE, axis, time);
+}
+
+static cvn_node cvni_add_scatter(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                 cvn_node updates, cvni_gather_kind kind, int axis,
+                                 cvn_scatter_reduce reduce)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[3];
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && (reduce < CVN_SCATTER_REPLACE || reduce > CVN_SCATTER_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "scatter: there is no reduction %d", (int)reduce);
+    d.kind = kind;
+    d.axis = axis;
+    d.reduce = reduce;
+    inputs[0] = x;
+    inputs[1] = indices;
+    inputs[2] = updates;
+    return cvni_add_layer(net, reduce > CVN_SCATTER_ADD ? &cvni_op_scatter_reduce : op, inputs, 3,
+                          &d, sizeof d);
+}
+
+cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int axis,
+                     cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter, x, indices, updates, CVNI_GATHER, axis, reduce);
+}
+
+cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int shared,
+                        cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter_nd, x, indices, updates, CVNI_GATHER_ND, shared,
+                            reduce);
+}
+
+/* ---- one-hot ---- */
+
+typedef struct cvni_one_hot_desc { int axis, classes; float on, off; } cvni_one_hot_desc;
+
+static cvn_result cvni_one_hot_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (d->classes < 1 || d->axis < 1 || d->axis > x.rank || x.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d classes on axis %d of %d; 1 class or more, and at most %d axes",
+                               d->classes, d->axis, x.rank + 1, CVN_MAX_RANK);
+    l->shape = x;
+    l->shape.rank++;
+    for (int i = x.rank; i > d->axis; i--) l->shape.dim[i] = x.dim[i - 1];
+    l->shape.dim[d->axis] = d->classes;
+    return CVN_OK;
+}
+
+static cvn_result cvni_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const size_t count = cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    for (size_t i = 0; i < count; i++) l->y[i] = d->off;
+    for (int i = 0; i < outer * inner; i++) {
+        const double v = cvni_index_at(x, i);
+        const int k = v >= -length && v < length ? (int)floor(v < 0 ? v + length : v) : -1;
+        if (k >= 0) l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_one_hot = { "one_hot",          "one_hot", "OneHot",
+                                         CVNI_TAKES_INT,     cvni_one_hot_shape,
+                                         NULL,               cvni_one_hot_forward,
+                                         NULL };
+
+cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, float off)
+{
+    cvni_one_hot_desc d;
+    d.axis = axis;
+    d.classes = classes;
+    d.on = on;
+    d.off = off;
+    return cvni_add_layer(net, &cvni_op_one_hot, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>resample   an axis of another length; values at computed places of an image
+ * ==============================================================================================
+ *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
+ *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
+ *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
+ *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
+ *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
+ *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
+ *   source        R. Keys, IEEE ASSP 29(6), 1981; ONNX's Resize      tested: tests/test_gather.c */
+
+typedef struct cvni_weighted { int from; float weight; } cvni_weighted;
+
+/* Weight of an element `d` away; cubic as Keys has it, linear a triangle. */
+static double cvni_kernel_weight(cvn_interpolation mode, double a, double d)
+{
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return d < 1 ? 1 - d : 0;
+    if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+static int cvni_resampled_size(const cvni_resample *r, int in)
+{
+    const double size = floor((double)r->scale * in);
+    if (r->size) return r->size;
+    return size >= 0 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+}
+
+static double cvni_resample_scale(const cvni_resample *r, int in, int out)
+{
+    return r->scale > 0 ? (double)r->scale : (double)out / in;
+}
+
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    double at = (o + 0.5) / s - 0.5;
+    switch (r->d.coordinates) {
+    case CVN_HALF_PIXEL_SYMMETRIC: at += 0.5 * in * (1 - out / (s * in)); break;
+    case CVN_PYTORCH_HALF_PIXEL: if (out == 1) at = 0; break;
+    case CVN_ALIGN_CORNERS: at = out == 1 ? 0 : o * (in - 1.0) / (s * in - 1); break;
+    case CVN_ASYMMETRIC: at = o / s; break;
+    case CVN_TF_HALF_PIXEL: at = (o + 0.5) / s; break;
+    case CVN_CROP_AND_RESIZE:
+        at = out == 1 ? 0.5 * ((double)r->begin + (double)r->end) * (in - 1.0)
+                      : ((double)r->begin + o * ((double)r->end - (double)r->begin) / (out - 1.0)) *
+                            (in - 1.0);
+        break;
+    default: break;
+    }
+    return fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);       /* of NaN: the first */
+}
+
+/* By how much the kernel is stretched, 1 or more; and how many elements it has on each side. */
+static double cvni_resample_reach(const cvni_resample *r, int in, int out, int *side)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    const double stretch = r->d.antialias && s < 1 ? 1 / s : 1;
+    const double reach = ceil((r->d.mode == CVN_CUBIC ? 2 : 1) * stretch);
+    *side = reach <= CVNI_MAX_AXIS / 4 ? (int)reach : 0;
+    return stretch;
+}
+
+static cvn_result cvni_resample_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int size, side;
+    if (r->axis < 1 || r->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", r->axis, x.rank,
+                               x.rank - 1);
+    size = cvni_resampled_size(r, x.dim[r->axis]);
+    if (size > 0) cvni_resample_reach(r, x.dim[r->axis], size, &side);
+    if (size < 1 || size > CVNI_MAX_AXIS || side < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d: size %d, scale %g are out of range", r->axis, size,
+                               (double)r->scale);
+    l->shape = x;
+    l->shape.dim[r->axis] = size;
+    l->table_bytes = cvni_mul_size(cvni_mul_size((size_t)size, 2 * (size_t)side),
+                                   sizeof(cvni_weighted));
+    return CVN_OK;
+}
+
+/* 2*side taps; those that weigh nothing have from = -1. Returns whether position o reads x at
+ * all. */
+static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, cvni_weighted *taps)
+{
+    int side;
+    const double stretch = cvni_resample_reach(r, in, out, &side);
+    const double at = cvni_source_coordinate(r, o, in, out);
+    const int first = (int)floor(at) - side + 1;
+    double sum = 0;
+    const int outside = r->d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= in - 1);
+    for (int k = 0; k < 2 * side; k++) {
+        const int p = first + k;
+        double w = cvni_kernel_weight(r->d.mode, (double)r->d.cubic_a, (p - at) / stretch);
+        if (r->d.exclude_outside && (p < 0 || p >= in)) w = 0;
+        taps[k].from = w == 0 || outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
+        taps[k].weight = (float)w;
+        sum += w;
+    }
+    for (int k = 0; k < 2 * side && (r->d.antialias || r->d.exclude_outside); k++)
+        taps[k].weight = (float)((double)taps[k].weight / sum);
+}
+
+static void cvni_resample_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    const int out = l->shape.dim[r->axis];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int o = 0; o < out; o++)
+        cvni_resample_taps(r, o, in, out, (cvni_weighted *)l->table + (ptrdiff_t)o * 2 * side);
+}
+
+typedef struct cvni_resample_job {
+    const cvni_kernels *k;
+    const cvni_weighted *taps;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    float outside;                      /* value where no tap is */
+    int count;                          /* taps of a position */
+    int from, to, inner;                /* length of the axis in x, in y; floats behind it */
+    int add;
+} cvni_resample_job;
+
+static void cvni_resample_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->in + (ptrdiff_t)t * j->from * j->inner;
+        float *y = j->out + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        for (int o = 0; o < j->to; o++, w += j->count, y += j->inner) {
+            int read = 0;
+            cvni_zero(y, (size_t)j->inner);
+            for (int k = 0; k < j->count; k++) {
+                if (w[k].from < 0) continue;
+                read = 1;
+                if (j->inner == 1) *y += w[k].weight * x[w[k].from];
+                else j->k->axpy(j->inner, w[k].weight, x + (ptrdiff_t)w[k].from * j->inner, y);
+            }
+            if (!read) cvni_fill(y, j->inner, j->outside);
+        }
+    }
+}
+
+static void cvni_resample_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->out + (ptrdiff_t)t * j->from * j->inner;
+        const float *dy = j->in + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)j->inner);
+        for (int o = 0; o < j->to; o++, w += j->count, dy += j->inner)
+            for (int k = 0; k < j->count; k++)
+                if (w[k].from >= 0)
+                    j->k->axpy(j->inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * j->inner);
+    }
+}
+
+static void cvni_resample_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_resample_job j;
+    int outer, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &j.to, &j.inner);
+    j.from = x->shape.dim[r->axis];
+    cvni_resample_reach(r, j.from, j.to, &side);
+    j.k = net->k;
+    j.taps = (const cvni_weighted *)l->table;
+    j.outside = r->d.extrapolation;
+    j.count = 2 * side;
+    j.add = 0;
+    j.in = backward ? l->dy : x->y;
+    j.out = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    if (j.out)
+        cvni_parallel_for(net, outer, j.count * (double)cvni_elements(l->shape),
+                          backward ? cvni_resample_back_part : cvni_resample_part, &j);
+}
+
+static cvn_result cvni_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resample_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_resample_backward(cvn_net *net, cvni_layer *l) { cvni_resample_run(net, l, 1); }
+
+static const cvni_op cvni_op_interpolate = { "interpolate", "upsample", "Resize", 0,
+                                             cvni_resample_shape, cvni_resample_prepare,
+                                             cvni_resample_forward,
+                                             CVNI_TRAIN(cvni_resample_backward) };
+
+cvn_interpolate_desc cvn_interpolate_defaults(void)
+{
+    cvn_interpolate_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* One layer for all axes, or one for each that changes. */
+static cvn_node cvni_interpolate(cvn_net *net, cvn_node x, const cvni_resample *axes, int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed || axes[0].d.mode != CVN_NEAREST) {
+        for (int i = 0; i < count; i++)
+            x = cvni_add_layer(net, &cvni_op_interpolate, &x, 1, &axes[i], sizeof axes[i]);
+        return x;
+    }
+    d.value = axes[0].d.extrapolation;
+    for (int i = 0; i < count; i++) {
+        d.rank = cvni_max(d.rank, axes[i].axis + 1);
+        d.axis[axes[i].axis].kind = CVNI_SELECT_NEAREST;
+        d.axis[axes[i].axis].nearest = axes[i];
+    }
+    if (cvni_valid(net, x) && d.rank <= cvn_node_shape(net, x).rank) d.rank = 0;
+    return cvni_add_layer(net, &cvni_op_interpolate_nearest, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales, int count,
+                         const cvn_interpolate_desc *desc)
+{
+    const cvn_node none = { 0 };
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_resample axes[CVN_MAX_RANK];
+    int used = 0;
+    if (!net || net->failed) return none;
+    memset(axes, 0, sizeof axes);
+    if ((!sizes && !scales) || !cvni_valid(net, x) || count < 1 || count >= rank) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "interpolate: sizes or scales of the last %d axes of an input of rank %d",
+                        count, rank);
+        return none;
+    }
+    for (int i = 0; i < count; i++) {
+        cvni_resample *r = &axes[used];
+        r->d = desc ? *desc : cvn_interpolate_defaults();
+        r->axis = rank - count + i;
+        r->size = sizes ? sizes[i] : 0;
+        r->scale = scales ? scales[i] : 0;
+        r->begin = r->d.crop ? r->d.crop[2 * i] : 0;
+        r->end = r->d.crop ? r->d.crop[2 * i + 1] : 1;
+        if (r->d.cubic_a == 0) r->d.cubic_a = -0.75f;
+        r->d.crop = NULL;
+        if ((sizes && sizes[i] < 1) || (scales && !(scales[i] > 0)) ||
+            !cvni_is_finite((double)r->begin) || !cvni_is_finite((double)r->end)) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                            "interpolate: size %d, scale %g of axis %d are out of range", r->size,
+                            (double)r->scale, r->axis);
+            return none;
+        }
+        used++;
+    }
+    return cvni_interpolate(net, x, axes, used);
+}
+
+/* ---- values at computed places ---- */
+
+typedef struct cvni_grid_desc {
+    cvn_interpolation mode;
+    cvn_pad_mode pad_mode;
+    int align_corners;
+} cvni_grid_desc;
+
+static cvn_result cvni_grid_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_grid_desc *d = (const cvni_grid_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape g = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    if (x.rank < 4 || x.rank > 5 || g.rank != x.rank || g.dim[0] != x.dim[0] ||
+        g.dim[g.rank - 1] != x.rank - 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be images [C, H, W] and places [OH, OW, "
+                               "2], or volumes [C, D, H, W] and places [OD, OH, OW, 3]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(x, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(g, two));
+    if (d->mode < CVN_NEAREST || d->mode > CVN_CUBIC || d->pad_mode < CVN_PAD_ZERO ||
+        d->pad_mode > CVN_PAD_REPLICATE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "mode %d, pad mode %d: out of range",
+                               (int)d->mode, (int)d->pad_mode);
+    l->shape = x;
+    for (int i = 2; i < x.rank; i++) l->shape.dim[i] = g.dim[i - 1];
+    return CVN_OK;
+}
+
+typedef struct cvni_grid_job {
+    const cvni_grid_desc *d;
+    int C, axes, size[3];               /* of x */
+    ptrdiff_t plane, points;            /* floats of a channel of x, of y */
+    const float *x, *grid, *dy;
+    float *y, *dx, *dgrid;
+    int add, add_grid;
+} cvni_grid_job;
+
+/* The taps of a point on each axis, and the derivatives of their weights by the grid. */
+typedef struct cvni_grid_point {
+    int taps, lost;                     /* lost: the place is not finite */
+    int at[3][4];                       /* -1: zero */
+    double weight[3][4], slope[3][4];
+} cvni_grid_point;
+
+static double cvni_kernel_slope(cvn_interpolation mode, double a, double d)
+{
+    const double sign = d < 0 ? -1 : 1;
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return -sign;
+    return d < 1 ? sign * (3 * (a + 2) * d - 2 * (a + 3)) * d
+                 : sign * ((3 * a * d - 10 * a) * d + 8 * a);
+}
+
+/* Reflection without align_corners mirrors at the outer edge of the outermost pixel. */
+static int cvni_grid_index(const cvni_grid_desc *d, int64_t i, int n)
+{
+    const int64_t period = 2 * (int64_t)n;
+    if (d->pad_mode != CVN_PAD_REFLECT || d->align_corners || (i >= 0 && i < n))
+        return cvni_border_index(i, n, d->pad_mode);
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - 1 - i);
+}
+
+static void cvni_grid_taps(const cvni_grid_job *j, ptrdiff_t point, cvni_grid_point *p)
+{
+    const double a = -0.75;
+    memset(p, 0, sizeof *p);
+    p->taps = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    for (int i = 0; i < j->axes; i++) {
+        const int n = j->size[i];
+        const double g = (double)j->grid[point * j->axes + j->axes - 1 - i];
+        const double factor = j->d->align_corners ? 0.5 * (n - 1.0) : 0.5 * n;
+        const double at = (g + 1) * factor - (j->d->align_corners ? 0 : 0.5);
+        const double held = fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);
+        const int64_t first = (int64_t)(p->taps == 1 ? nearbyint(held)
+                                                     : floor(held) - p->taps / 2 + 1);
+        if (!cvni_is_finite(g)) p->lost = 1;
+        for (int k = 0; k < p->taps; k++) {
+            const double away = (double)(first + k) - held;
+            p->at[i][k] = cvni_grid_index(j->d, first + k, n);
+            p->weight[i][k] = p->taps == 1 ? 1 : cvni_kernel_weight(j->d->mode, a, away);
+            p->slope[i][k] = p->taps == 1 ? 0 : -factor * cvni_kernel_slope(j->d->mode, a, away);
+        }
+    }
+}
+
+/* Tap t of a point in all axes: its place in a channel or -1, its weight, and for by >= 0 the
+ * derivative by that axis instead. */
+static ptrdiff_t cvni_grid_tap(const cvni_grid_job *j, const cvni_grid_point *p, int t, int by,
+                               double *weight)
+{
+    ptrdiff_t place = 0;
+    *weight = 1;
+    for (int i = 0; i < j->axes; i++) {
+        const int k = t % p->taps;
+        t /= p->taps;
+        if (p->at[i][k] < 0) return -1;
+        place = place * j->size[i] + p->at[i][k];
+        *weight *= i == by ? p->slope[i][k] : p->weight[i][k];
+    }
+    return place;
+}
+
+static int cvni_grid_tap_count(const cvni_grid_job *j, const cvni_grid_point *p)
+{
+    return p->taps * p->taps * (j->axes == 3 ? p->taps : 1);
+}
+
+/* A task is a point: all channels of it. */
+static void cvni_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        float *y = j->y + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        double weight;
+        cvni_grid_taps(j, t, &p);
+        for (int c = 0; c < j->C; c++) y[c * j->points] = p.lost ? NAN : 0;
+        for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+            const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+            for (int c = 0; at >= 0 && c < j->C; c++)
+                y[c * j->points] += (float)weight * x[c * j->plane + at];
+        }
+    }
+}
+
+/* dx; a task is a channel of a sample. */
+static void cvni_grid_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + t * j->plane;
+        const float *dy = j->dy + t * j->points;
+        double weight;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (ptrdiff_t i = 0; i < j->points; i++) {
+            cvni_grid_taps(j, t / j->C * j->points + i, &p);
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+                if (at >= 0) dx[at] += (float)weight * dy[i];
+            }
+        }
+    }
+}
+
+/* d grid; a task is a point. */
+static void cvni_grid_back_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        const float *dy = j->dy + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        cvni_grid_taps(j, t, &p);
+        for (int i = 0; i < j->axes; i++) {
+            float *to = j->dgrid + (ptrdiff_t)t * j->axes + j->axes - 1 - i;
+            double sum = 0;
+            double weight;
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, i, &weight);
+                for (int c = 0; at >= 0 && c < j->C; c++)
+                    sum += weight * (double)x[c * j->plane + at] * (double)dy[c * j->points];
+            }
+            *to = j->add_grid ? *to + (float)sum : (float)sum;
+        }
+    }
+}
+
+static cvni_grid_job cvni_grid_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_grid_job j;
+    memset(&j, 0, sizeof j);
+    j.d = (const cvni_grid_desc *)l->desc;
+    j.x = x->y;
+    j.grid = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.C = x->shape.dim[1];
+    j.axes = x->shape.rank - 2;
+    j.plane = j.points = 1;
+    for (int i = 0; i < j.axes; i++) {
+        j.size[i] = x->shape.dim[i + 2];
+        j.plane *= j.size[i];
+        j.points *= l->shape.dim[i + 2];
+    }
+    return j;
+}
+
+static cvn_result cvni_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, 30.0 * (double)cvni_elements(l->shape),
+                      cvni_grid_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_grid_backward(cvn_net *net, cvni_layer *l)
+{
+    const double cost = 60.0 * (double)cvni_elements(l->shape);
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx) cvni_parallel_for(net, l->shape.dim[0] * j.C, cost, cvni_grid_back_part, &j);
+    j.dgrid = cvni_gradient_for(cvni_in(net, l, 1), &j.add_grid);
+    if (j.dgrid)
+        cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, cost, cvni_grid_back_grid_part, &j);
+}
+
+static const cvni_op cvni_op_grid_sample = { "grid_sample",   "grid", "GridSample", CVNI_USES_X,
+                                             cvni_grid_shape, NULL,   cvni_grid_forward,
+                                             CVNI_TRAIN(cvni_grid_backward) };
+
+cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid, cvn_interpolation mode,
+                         cvn_pad_mode pad_mode, int align_corners)
+{
+    cvni_grid_desc d;
+    cvn_node inputs[2];
+    d.mode = mode;
+    d.pad_mode = pad_mode;
+    d.align_corners = align_corners;
+    inputs[0] = x;
+    inputs[1] = grid;
+    return cvni_add_layer(net, &cvni_op_grid_sample, inputs, 2, &d, sizeof d);
+}
+
+/* ---- boxes that are left when those are dropped that overlap a better one ----
+ *   Scores of a class are a heap: the best of the rest is taken, lower numbers first where they are
+ *   equal, and kept unless its overlap with one that was kept is above `iou`. A task is a class of
+ *   an image; its boxes go to the head of its part of y, then the parts move together. */
+
+typedef struct cvni_nms_desc { cvn_nms_desc d; int most; } cvni_nms_desc;
+
+static cvn_result cvni_nms_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_nms_desc *d = (cvni_nms_desc *)l->desc;
+    const cvn_shape boxes = cvni_in(net, l, 0)->shape;
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int r = boxes.rank - 1;
+    char one[96];
+    char two[96];
+    size_t rows;
+    if (r < 2 || r > 3 || scores.rank != boxes.rank || boxes.dim[r] != 4 ||
+        boxes.dim[r - 1] != scores.dim[r] || boxes.dim[0] != scores.dim[0] ||
+        boxes.dim[1] != scores.dim[1] * (r == 3) + boxes.dim[1] * (r == 2))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be boxes [B, S, 4] or [S, 4] and their "
+                               "scores [B, C, S] or [C, S]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(boxes, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(scores, two));
+    if (d->d.most < 1 || d->d.iou != d->d.iou || d->d.score != d->d.score)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "at most %d boxes, iou %g, score %g: out of range", d->d.most,
+                               (double)d->d.iou, (double)d->d.score);
+    d->most = cvni_min(d->d.most, scores.dim[r]);
+    rows = cvni_mul_size(cvni_sample_elements(scores) / (size_t)scores.dim[r], (size_t)d->most);
+    if (rows > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "more than %d boxes", CVNI_MAX_AXIS);
+    l->shape = cvni_shape(3, boxes.dim[0], (int)rows, 3, 0);
+    l->scratch_bytes = cvni_mul_size((size_t)scores.dim[r], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_nms_job {
+    cvn_net *net;
+    const cvni_nms_desc *d;
+    const float *boxes, *scores;
+    float *y;
+    int boxes_per_image, classes, images;
+} cvni_nms_job;
+
+/* Corners of a box, lower ones first. */
+static void cvni_box_corners(const cvni_nms_desc *d, const float *box, double c[4])
+{
+    for (int i = 0; i < 2; i++) {
+        const double a = (double)box[i];
+        const double b = (double)box[i + 2];
+        c[i] = d->d.centers ? a - 0.5 * b : fmin(a, b);
+        c[i + 2] = d->d.centers ? a + 0.5 * b : fmax(a, b);
+    }
+}
+
+static double cvni_box_overlap(const cvni_nms_desc *d, const float *one, const float *two)
+{
+    double a[4];
+    double b[4];
+    double both;
+    cvni_box_corners(d, one, a);
+    cvni_box_corners(d, two, b);
+    both = fmax(0, fmin(a[2], b[2]) - fmax(a[0], b[0])) *
+           fmax(0, fmin(a[3], b[3]) - fmax(a[1], b[1]));
+    if (!(both > 0)) return 0;
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both);
+}
+
+/* heap[i] does not come before heap[(i - 1)/2]. */
+static void cvni_sift_down(const float *scores, int *heap, int count, int i)
+{
+    for (int child; (child = 2 * i + 1) < count; i = child) {
+        int t;
+        for (int k = 0; k < 2 && child + k < count; k++) {
+            const int a = heap[child + k];
+            const int b = heap[child];
+            if (k && (scores[a] > scores[b] || (scores[a] == scores[b] && a < b))) child++;
+        }
+        t = heap[child];
+        if (!(scores[t] > scores[heap[i]] || (scores[t] == scores[heap[i]] && t < heap[i]))) return;
+        heap[child] = heap[i];
+        heap[i] = t;
+    }
+}
+
+static void cvni_nms_part(void *context, int begin, int end, int worker)
+{
+    const cvni_nms_job *j = (const cvni_nms_job *)context;
+    const int S = j->boxes_per_image;
+    int *heap = (int *)cvni_scratch(j->net, worker);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *scores = j->scores + (ptrdiff_t)t * S;
+        const float *boxes = j->boxes + (ptrdiff_t)(t / j->classes) * S * 4;
+        float *y = j->y + (ptrdiff_t)t * j->d->most * 3;
+        int count = 0;
+        int kept = 0;
+        for (int i = 0; i < S; i++) if (scores[i] > j->d->d.score) heap[count++] = i;
+        for (int i = count / 2 - 1; i >= 0; i--) cvni_sift_down(scores, heap, count, i);
+        for (; count && kept < j->d->most; cvni_sift_down(scores, heap, count, 0)) {
+            const int best = heap[0];
+            int apart = 1;
+            heap[0] = heap[--count];
+            for (int k = 0; apart && k < kept; k++)
+                apart = !(cvni_box_overlap(j->d, boxes + (ptrdiff_t)best * 4,
+                                           boxes + (ptrdiff_t)(int)y[3 * k + 2] * 4) >
+                          (double)j->d->d.iou);
+            if (!apart) continue;
+            y[3 * kept] = (float)(t / j->classes % j->images);
+            y[3 * kept + 1] = (float)(t % j->classes);
+            y[3 * kept++ + 2] = (float)best;
+        }
+        for (int k = 3 * kept; k < 3 * j->d->most; k++) y[k] = -1;
+    }
+}
+
+static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int rows = l->shape.dim[1];
+    cvni_nms_job j;
+    j.net = net;
+    j.d = (const cvni_nms_desc *)l->desc;
+    j.boxes = cvni_in(net, l, 0)->y;
+    j.scores = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.boxes_per_image = scores.dim[scores.rank - 1];
+    j.classes = scores.dim[scores.rank - 2];
+    j.images = scores.rank == 4 ? scores.dim[1] : 1;
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
+                      cvni_nms_part, &j);
+    for (int n = 0; n < scores.dim[0]; n++) {
+        float *y = l->y + (ptrdiff_t)n * rows * 3;
+        int to = 0;
+        for (int i = 0; i < rows; i++) {
+            if (y[3 * i] < 0) continue;
+            memmove(y + 3 * to++, y + 3 * i, 3 * sizeof *y);
+        }
+        cvni_fill(y + 3 * to, 3 * (ptrdiff_t)(rows - to), -1);
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_nms = { "non_max_suppression", "nms", "NonMaxSuppression", 0,
+                                     cvni_nms_shape, NULL, cvni_nms_forward, NULL };
+
+cvn_nms_desc cvn_nms_defaults(void)
+{
+    cvn_nms_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                 const cvn_nms_desc *desc)
+{
+    cvni_nms_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.d = desc ? *desc : cvn_nms_defaults();
+    inputs[0] = boxes;
+    inputs[1] = scores;
+    return cvni_add_layer(net, &cvni_op_nms, inputs, 2, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -21321,9 +24177,11 @@ static cvn_result cvni_orthogonality_forward(cvn_net *net, cvni_layer *l)
     const float *w = cvni_weights(net, l, 0);
     const int rows = cvni_penalty_param(net, l)->shape.dim[0];
     const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    const cvni_matmul one = cvni_one_matmul();
     float *g = (float *)l->saved;
     double sum = 0;
-    cvni_matmul_run(net, 1, rows, rows, rest, w, 0, w, 1, g, 0);
+    cvni_matmul_run(net, &one, rows, rows, rest, cvni_factor_of(w, 0, 0), cvni_factor_of(w, 1, 1),
+                    g, 2, 0);
     for (int i = 0; i < rows; i++) g[(ptrdiff_t)i * (rows + 1)] -= 1;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) sum += (double)g[i] * (double)g[i];
     l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor * sum);
@@ -21337,11 +24195,13 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
     const float *g = (const float *)l->saved;
     const float scale = (float)(4 * cvni_penalty_scale(l));
+    const cvni_matmul one = cvni_one_matmul();
     float *scaled = (float *)l->work_backward;
     float *dw = cvni_penalty_grad(net, l);
     if (!dw) return;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) scaled[i] = scale * g[i];
-    cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
+    cvni_matmul_run(net, &one, rows, rest, rows, cvni_factor_of(scaled, 0, 0),
+                    cvni_factor_of(w, 1, 0), dw, 2, 1);
 }
 
 static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
@@ -29035,25 +31895,648 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 
 
 /* ================================================================================================
- * >>onnx-math   elementwise operators, reductions, casts, quantisation
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
  * ==============================================================================================
+ *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
+ *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
  *                                        tested: tests/test_math.c, tests/onnx_conformance.c */
 
-static void cvni_onnx_relu(cvni_onnx *g, const cvni_onnx_node *n)
+/* Integer types whose range is exact in a float: low to low + size - 1. */
+static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
+    { CVN_ONNX_UINT8, 0, 256 }, { CVN_ONNX_INT8, -128, 256 },
+    { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
+};
+
+static int cvni_onnx_range(int type, float *low, float *size)
 {
-    cvni_onnx_put(g, n, 0, cvn_relu(g->net, cvni_onnx_get(g, n, 0)));
+    for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
+        if (cvni_onnx_ranges[i].type == type) {
+            *low = cvni_onnx_ranges[i].low;
+            *size = cvni_onnx_ranges[i].size;
+            return 1;
+        }
+    return 0;
 }
 
-static void cvni_onnx_add(cvni_onnx *g, const cvni_onnx_node *n)
+static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int rank = a && b ? cvni_max(a->rank, b->rank) : 0;
+    float low, size;
+    return cvni_onnx_range(type, &low, &size)
+               ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
+               : x;
+}
+
+static int cvni_onnx_type_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->type : 0;
+}
+
+static int cvni_onnx_rank_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->rank : 0;
+}
+
+/* Axes of what the inputs broadcast to. */
+static int cvni_onnx_most_axes(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    int rank = 0;
+    for (int i = 0; i < n->inputs; i++) rank = cvni_max(rank, cvni_onnx_rank_of(g, n, i));
+    return rank;
+}
+
+/* Whether input i is a known number that adds no axes to a tensor of `rank`. */
+static int cvni_onnx_scalar(const cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, float *s)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    if (!v || !v->constant || v->count != 1 || v->rank > rank) return 0;
+    *s = (float)cvni_onnx_element(v, 0);
+    return 1;
+}
+
+static cvn_node cvni_onnx_clip_to(cvni_onnx *g, cvn_node x, float low, float high)
+{
+    if (low == 0 && high == 6) return cvn_relu6(g->net, x);
+    if (low == 0 && high >= FLT_MAX) return cvn_relu(g->net, x);
+    return cvn_clip(g->net, x, low < high ? low : high, high);
+}
+
+/* ---- functions and operations, element by element ---- */
+
+typedef cvn_node (*cvni_onnx_function)(cvn_net *net, cvn_node x);
+typedef cvn_node (*cvni_onnx_operation)(cvn_net *net, cvn_node a, cvn_node b);
+
+typedef enum cvni_onnx_result { CVNI_ONNX_SAME, CVNI_ONNX_WRAPS, CVNI_ONNX_TRUTH }
+cvni_onnx_result;
+
+typedef struct cvni_onnx_element_row {      /* one row an operator without attributes */
+    const char *type;
+    cvni_onnx_function function;            /* of one input; or */
+    cvni_onnx_operation operation;          /* of two, or any number */
+    cvni_onnx_result result;                /* its type, beside that of input 0 */
+} cvni_onnx_element_row;
+
+static const cvni_onnx_element_row cvni_onnx_element_rows[] = {
+    { "Abs", cvn_abs, NULL, CVNI_ONNX_SAME },
+    { "Acos", cvn_acos, NULL, CVNI_ONNX_SAME },
+    { "Acosh", cvn_acosh, NULL, CVNI_ONNX_SAME },
+    { "Add", NULL, cvn_add, CVNI_ONNX_WRAPS },
+    { "And", NULL, cvn_and, CVNI_ONNX_TRUTH },
+    { "Asin", cvn_asin, NULL, CVNI_ONNX_SAME },
+    { "Asinh", cvn_asinh, NULL, CVNI_ONNX_SAME },
+    { "Atan", cvn_atan, NULL, CVNI_ONNX_SAME },
+    { "Atanh", cvn_atanh, NULL, CVNI_ONNX_SAME },
+    { "Ceil", cvn_ceil, NULL, CVNI_ONNX_SAME },
+    { "Cos", cvn_cos, NULL, CVNI_ONNX_SAME },
+    { "Cosh", cvn_cosh, NULL, CVNI_ONNX_SAME },
+    { "Div", NULL, cvn_div, CVNI_ONNX_SAME },
+    { "Equal", NULL, cvn_equal, CVNI_ONNX_TRUTH },
+    { "Erf", cvn_erf, NULL, CVNI_ONNX_SAME },
+    { "Exp", cvn_exp, NULL, CVNI_ONNX_SAME },
+    { "Floor", cvn_floor, NULL, CVNI_ONNX_SAME },
+    { "Greater", NULL, cvn_greater, CVNI_ONNX_TRUTH },
+    { "GreaterOrEqual", NULL, cvn_greater_equal, CVNI_ONNX_TRUTH },
+    { "HardSwish", cvn_hardswish, NULL, CVNI_ONNX_SAME },
+    { "IsNaN", cvn_is_nan, NULL, CVNI_ONNX_TRUTH },
+    { "Less", NULL, cvn_less, CVNI_ONNX_TRUTH },
+    { "LessOrEqual", NULL, cvn_less_equal, CVNI_ONNX_TRUTH },
+    { "Log", cvn_log, NULL, CVNI_ONNX_SAME },
+    { "Max", NULL, cvn_maximum, CVNI_ONNX_SAME },
+    { "Mean", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Min", NULL, cvn_minimum, CVNI_ONNX_SAME },
+    { "Mish", cvn_mish, NULL, CVNI_ONNX_SAME },
+    { "Mul", NULL, cvn_mul, CVNI_ONNX_WRAPS },
+    { "Neg", cvn_neg, NULL, CVNI_ONNX_WRAPS },
+    { "Not", cvn_not, NULL, CVNI_ONNX_TRUTH },
+    { "Or", NULL, cvn_or, CVNI_ONNX_TRUTH },
+    { "Pow", NULL, cvn_power, CVNI_ONNX_WRAPS },
+    { "Reciprocal", cvn_reciprocal, NULL, CVNI_ONNX_SAME },
+    { "Relu", cvn_relu, NULL, CVNI_ONNX_SAME },
+    { "Round", cvn_round, NULL, CVNI_ONNX_SAME },
+    { "Sigmoid", cvn_sigmoid, NULL, CVNI_ONNX_SAME },
+    { "Sign", cvn_sign, NULL, CVNI_ONNX_SAME },
+    { "Sin", cvn_sin, NULL, CVNI_ONNX_SAME },
+    { "Sinh", cvn_sinh, NULL, CVNI_ONNX_SAME },
+    { "Softsign", cvn_softsign, NULL, CVNI_ONNX_SAME },
+    { "Sqrt", cvn_sqrt, NULL, CVNI_ONNX_SAME },
+    { "Sub", NULL, cvn_sub, CVNI_ONNX_WRAPS },
+    { "Sum", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Tan", cvn_tan, NULL, CVNI_ONNX_SAME },
+    { "Tanh", cvn_tanh, NULL, CVNI_ONNX_SAME },
+    { "Xor", NULL, cvn_xor, CVNI_ONNX_TRUTH }
+};
+
+static const cvni_onnx_element_row *cvni_onnx_element_row_of(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_element_rows / sizeof *cvni_onnx_element_rows; i++)
+        if (!strcmp(cvni_onnx_element_rows[i].type, type)) return &cvni_onnx_element_rows[i];
+    return NULL;
+}
+
+/* x and a number, s first or second; node 0 where there is no shorter way than a tensor of it. */
+static cvn_node cvni_onnx_with_scalar(cvni_onnx *g, cvni_onnx_operation o, cvn_node x, float s,
+                                      int first)
+{
+    const cvn_node none = { 0 };
+    if (s != s) return none;
+    if (o == cvn_add) return cvn_scale(g->net, x, 1, s);
+    if (o == cvn_mul) return cvn_scale(g->net, x, s, 0);
+    if (o == cvn_sub) return first ? cvn_scale(g->net, x, -1, s) : cvn_scale(g->net, x, 1, -s);
+    if (o == cvn_maximum) return cvni_onnx_clip_to(g, x, s, INFINITY);
+    if (o == cvn_minimum) return cvni_onnx_clip_to(g, x, -INFINITY, s);
+    if (o == cvn_div && first && s == 1) return cvn_reciprocal(g->net, x);
+    if (o == cvn_div && !first && fabsf(s) >= FLT_MIN && fabsf(s) <= 1 / FLT_MIN)
+        return cvn_scale(g->net, x, 1 / s, 0);
+    if (o == cvn_power && !first)
+        return s == 2      ? cvn_square(g->net, x)
+               : s == 0.5f ? cvn_sqrt(g->net, x)
+                           : cvn_pow(g->net, x, s);
+    return none;
+}
+
+/* Input 0, with each next one in turn. Quotients and powers of integers are no scaled floats. */
+static cvn_node cvni_onnx_operate(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_operation o)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const int scalars = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)) ||
+                        (o != cvn_div && o != cvn_power);
+    cvn_node y = { 0 };
+    float s;
+    if (scalars && n->inputs == 2 && cvni_onnx_scalar(g, n, 0, cvni_onnx_rank_of(g, n, 1), &s))
+        y = cvni_onnx_with_scalar(g, o, cvni_onnx_operand(g, n, 1, rank), s, 1);
+    if (y.id || g->net->failed) return y;
+    y = cvni_onnx_operand(g, n, 0, rank);
+    for (int i = 1; i < n->inputs && !g->failed; i++) {
+        cvn_node next = { 0 };
+        if (scalars && cvni_onnx_scalar(g, n, i, rank, &s))
+            next = cvni_onnx_with_scalar(g, o, y, s, 0);
+        y = next.id || g->net->failed ? next : o(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    }
+    return y;
+}
+
+static void cvni_onnx_element_by_element(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_element_row *row = cvni_onnx_element_row_of(n->type);
+    const int type = cvni_onnx_type_of(g, n, 0);
+    const int whole = !cvni_onnx_is_float(type);
+    cvn_node y = row->function ? row->function(g->net, cvni_onnx_get(g, n, 0))
+                               : cvni_onnx_operate(g, n, row->operation);
+    if (!strcmp(row->type, "Mean")) y = cvn_scale(g->net, y, 1 / (float)n->inputs, 0);
+    if (whole && row->operation == cvn_div) y = cvn_trunc(g->net, y);
+    if (whole && row->operation == cvn_power)
+        y = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 1)) ? cvn_trunc(g->net, y)
+                                                           : cvn_round(g->net, y);
+    if (row->result == CVNI_ONNX_WRAPS) y = cvni_onnx_wrap(g, y, type);
+    cvni_onnx_put(g, n, 0, y);
+    if (row->result == CVNI_ONNX_TRUTH) cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+static const cvni_onnx_op cvni_onnx_element_op = { "", cvni_onnx_element_by_element };
+
+static void cvni_onnx_mod(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0,
+                  cvni_onnx_operate(g, n, cvni_onnx_int(n, "fmod", 0) ? cvn_fmod : cvn_remainder));
+}
+
+static void cvni_onnx_where(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const cvn_node condition = cvni_onnx_operand(g, n, 0, rank);
+    const cvn_node a = cvni_onnx_operand(g, n, 1, rank);
+    cvni_onnx_put(g, n, 0, cvn_where(g->net, condition, a, cvni_onnx_operand(g, n, 2, rank)));
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+static void cvni_onnx_is_inf(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvni_add_function(g->net, CVNI_IS_INF, cvni_onnx_get(g, n, 0),
+                                             (float)(cvni_onnx_int(n, "detect_positive", 1) != 0),
+                                             (float)(cvni_onnx_int(n, "detect_negative", 1) != 0)));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+/* ---- activations ---- */
+
+/* Bounds are attributes before opset 11, then inputs; one that is computed is an operand. */
+static void cvni_onnx_clip(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    float bound[2] = { -INFINITY, INFINITY };
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    bound[0] = cvni_onnx_float(n, "min", bound[0]);
+    bound[1] = cvni_onnx_float(n, "max", bound[1]);
+    for (int i = 1; i < 3; i++)
+        if (cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, rank, &bound[i - 1]))
+            y = (i == 1 ? cvn_maximum : cvn_minimum)(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    if (bound[0] > -INFINITY || bound[1] < INFINITY)
+        y = cvni_onnx_clip_to(g, y, bound[0], bound[1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static cvn_node cvni_onnx_selu(cvn_net *net, cvn_node x, float alpha, float gamma)
+{
+    if (fabsf(alpha - CVNI_SELU_ALPHA) < 1e-5f && fabsf(gamma - CVNI_SELU_SCALE) < 1e-5f)
+        return cvn_selu(net, x);
+    return cvn_scale(net, cvn_elu(net, x, alpha), gamma, 0);
+}
+
+static cvn_node cvni_onnx_hardsigmoid(cvn_net *net, cvn_node x, float alpha, float beta)
+{
+    if (fabsf(alpha - 1.0f / 6) < 1e-6f && beta == 0.5f) return cvn_hardsigmoid(net, x);
+    return cvn_clip(net, cvn_scale(net, x, alpha, beta), 0, 1);
+}
+
+static cvn_node cvni_onnx_swish(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    if (alpha == 1) return cvn_silu(net, x);
+    return cvn_mul(net, x, cvn_sigmoid(net, cvn_scale(net, x, alpha, 0)));
+}
+
+static cvn_node cvni_onnx_elu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_elu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_celu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_celu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_leaky_relu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_leaky_relu(net, x, alpha);
+}
+
+typedef struct cvni_onnx_activation_row {   /* y of x and two attributes */
+    const char *type;
+    cvn_node (*add)(cvn_net *net, cvn_node x, float p, float q);
+    const char *p;
+    float p_default;
+    const char *q;
+    float q_default;
+} cvni_onnx_activation_row;
+
+static const cvni_onnx_activation_row cvni_onnx_activation_rows[] = {
+    { "Celu", cvni_onnx_celu, "alpha", 1, "", 0 },
+    { "Elu", cvni_onnx_elu, "alpha", 1, "", 0 },
+    { "HardSigmoid", cvni_onnx_hardsigmoid, "alpha", 0.2f, "beta", 0.5f },
+    { "LeakyRelu", cvni_onnx_leaky_relu, "alpha", 0.01f, "", 0 },
+    { "Selu", cvni_onnx_selu, "alpha", CVNI_SELU_ALPHA, "gamma", CVNI_SELU_SCALE },
+    { "Shrink", cvn_shrink, "lambd", 0.5f, "bias", 0 },
+    { "Softplus", cvn_softplus, "", 1, "", 20 },
+    { "Swish", cvni_onnx_swish, "alpha", 1, "", 0 },
+    { "ThresholdedRelu", cvn_threshold, "alpha", 1, "", 0 }
+};
+
+static void cvni_onnx_activation(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_activation_row *row = cvni_onnx_activation_rows;
+    while (strcmp(row->type, n->type)) row++;
+    cvni_onnx_put(g, n, 0, row->add(g->net, cvni_onnx_get(g, n, 0),
+                                    cvni_onnx_float(n, row->p, row->p_default),
+                                    cvni_onnx_float(n, row->q, row->q_default)));
+}
+
+static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvni_onnx_text_is(n, "approximate", "tanh") ? cvn_gelu_tanh(g->net, x)
+                                                                      : cvn_gelu(g->net, x));
+}
+
+/* A slope for each channel is a layer with parameters; any other one is an operand. */
+static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
+    const int rank = cvni_onnx_most_axes(g, n);
     const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    cvni_onnx_put(g, n, 0, cvn_add(g->net, x, cvni_onnx_operand(g, n, 1, rank)));
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    const int channels = s.rank > 1 ? s.dim[1] : 1;
+    cvn_node y;
+    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
+        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
+                                                              channels))) {
+        y = cvn_prelu(g->net, x, channels);
+        cvni_onnx_bind(g, y, 0, n, 1);
+    } else {
+        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+    }
+    cvni_onnx_put(g, n, 0, y);
 }
 
-static const cvni_onnx_op cvni_onnx_math[] = { { "Add", cvni_onnx_add },
-                                               { "Relu", cvni_onnx_relu } };
+/* Softmax, LogSoftmax, Hardmax. Before opset 13 all axes from `axis` on are one. */
+static void cvni_onnx_softmax(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int flat = g->opset < 13;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, y);
+    int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", flat ? 1 : -1), s.rank - g->lead);
+    int dim[3] = { 1, 1, 1 };
+    if (g->failed) return;
+    for (int i = 1; i < s.rank; i++) dim[i < axis ? 1 : 2] *= s.dim[i];
+    if (flat && axis < s.rank - 1) y = cvni_onnx_view(g, y, 3, dim);
+    if (flat && axis < s.rank - 1) axis = 2;
+    y = n->type[0] == 'S'   ? cvn_softmax_axis(g->net, y, axis)
+        : n->type[0] == 'L' ? cvn_log_softmax_axis(g->net, y, axis)
+                            : cvn_hardmax(g->net, y, axis);
+    if (flat) y = cvni_onnx_view(g, y, s.rank, s.dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- reductions, order, running sums ---- */
+
+/* The engine's axes to reduce, of an attribute or input 1: how many; 0: none are named. */
+static int cvni_onnx_reduced_axes(cvni_onnx *g, const cvni_onnx_node *n, int rank, int *axes)
+{
+    int64_t named[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", named, CVN_MAX_RANK);
+    if (count < 0 && cvni_onnx_in(g, n, 1))
+        count = cvni_onnx_known_ints(g, n, 1, named, CVN_MAX_RANK);
+    if (count > rank) cvni_onnx_refuse(g, n, "%d axes of the %d that there are", count, rank);
+    for (int i = 0; i < count && !g->failed; i++) axes[i] = cvni_onnx_axis(g, n, named[i], rank);
+    return g->failed ? 0 : cvni_max(count, 0);
+}
+
+/* Without the axes in the set, which have one element. */
+static cvn_node cvni_onnx_drop_axes(cvni_onnx *g, cvn_node x, const int *axes, int count)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int dim[CVN_MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < s.rank; i++) {
+        int dropped = 0;
+        for (int k = 0; k < count; k++) dropped |= axes[k] == i;
+        if (!dropped) dim[rank++] = s.dim[i];
+    }
+    return cvni_onnx_view(g, x, rank, dim);
+}
+
+/* log(sum(exp(x))) with the largest value m taken out: m + log(sum(exp(x - m))); where all are -Inf
+ * or one is Inf a finite m. */
+static cvn_node cvni_onnx_log_sum_exp(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    cvn_node m = cvn_clip(net, cvn_reduce_max(net, x, axes, count), -FLT_MAX, FLT_MAX);
+    cvn_node sum;
+    m = cvn_stop_gradient(net, m);
+    sum = cvn_reduce_sum(net, cvn_exp(net, cvn_sub(net, x, m)), axes, count);
+    return cvn_add(net, cvn_log(net, sum), m);
+}
+
+typedef struct cvni_onnx_reduce_row {
+    const char *type;
+    cvni_onnx_function before;
+    cvn_node (*reduce)(cvn_net *net, cvn_node x, const int *axes, int count);
+    cvni_onnx_function behind;
+} cvni_onnx_reduce_row;
+
+static const cvni_onnx_reduce_row cvni_onnx_reduce_rows[] = {
+    { "ReduceL1", cvn_abs, cvn_reduce_sum, NULL },
+    { "ReduceL2", cvn_square, cvn_reduce_sum, cvn_sqrt },
+    { "ReduceLogSum", NULL, cvn_reduce_sum, cvn_log },
+    { "ReduceLogSumExp", NULL, cvni_onnx_log_sum_exp, NULL },
+    { "ReduceMax", NULL, cvn_reduce_max, NULL },
+    { "ReduceMean", NULL, cvn_reduce_mean, NULL },
+    { "ReduceMin", NULL, cvn_reduce_min, NULL },
+    { "ReduceProd", NULL, cvn_reduce_prod, NULL },
+    { "ReduceSum", NULL, cvn_reduce_sum, NULL },
+    { "ReduceSumSquare", cvn_square, cvn_reduce_sum, NULL }
+};
+
+static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_reduce_row *row = cvni_onnx_reduce_rows;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_reduced_axes(g, n, rank, axes);
+    while (strcmp(row->type, n->type)) row++;
+    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
+        cvni_onnx_put(g, n, 0, y);
+        return;
+    }
+    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (g->failed) return;
+    if (row->before) y = row->before(g->net, y);
+    if (count) y = row->reduce(g->net, y, axes, count);
+    if (row->behind) y = row->behind(g->net, y);
+    if (row->reduce == cvn_reduce_mean && !cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)))
+        y = cvn_trunc(g->net, y);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, axes, count);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_arg(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0),
+                                    cvni_onnx_rank_of(g, n, 0));
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    if (g->failed) return;
+    y = cvni_add_topk(g->net, y, CVNI_TOPK_INDICES, 1, axis, !strcmp(n->type, "ArgMin"),
+                      cvni_onnx_int(n, "select_last_index", 0) != 0);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, &axis, 1);
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_topk(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1),
+                                    cvni_onnx_rank_of(g, n, 0));
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int least = cvni_onnx_int(n, "largest", 1) == 0;
+    int64_t k = cvni_onnx_int(n, "k", 0);
+    if (n->inputs > 1 && cvni_onnx_known_ints(g, n, 1, &k, 1) < 1) k = 0;
+    if (g->failed) return;
+    if (k < 1 || k > INT_MAX) {
+        cvni_onnx_refuse(g, n, "k is %ld", (long)k);
+        return;
+    }
+    if (cvni_onnx_output(g, n, 0))
+        cvni_onnx_put(g, n, 0, cvni_add_topk(g->net, x, CVNI_TOPK_VALUES, (int)k, axis, least, 0));
+    if (!cvni_onnx_output(g, n, 1)) return;
+    cvni_onnx_put(g, n, 1, cvni_add_topk(g->net, x, CVNI_TOPK_INDICES, (int)k, axis, least, 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_cumsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    int64_t named = 0;
+    int axis = 0;
+    if (cvni_onnx_known_ints(g, n, 1, &named, 1) == 1)
+        axis = cvni_onnx_axis(g, n, named, cvni_onnx_rank_of(g, n, 0));
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, cvn_cumsum(g->net, x, axis, cvni_onnx_int(n, "exclusive", 0) != 0,
+                                      cvni_onnx_int(n, "reverse", 0) != 0));
+}
+
+/* ---- types ---- */
+
+/* Cast and CastLike: floats are cut to integers, integers wrap; float16 and bfloat16 round. */
+static void cvni_onnx_cast(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int from = cvni_onnx_type_of(g, n, 0);
+    const int64_t to = n->type[4] ? cvni_onnx_type_of(g, n, 1) : cvni_onnx_int(n, "to", 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvni_onnx_kind *kind = to > 0 && to < 64 ? cvni_onnx_kind_of((int)to) : NULL;
+    if (!kind) {
+        cvni_onnx_refuse(g, n, "to element type %ld", (long)to);
+        return;
+    }
+    if (kind->type == CVN_ONNX_BOOL) {
+        if (from != CVN_ONNX_BOOL) y = cvn_not(g->net, cvn_not(g->net, y));
+    } else if (kind->type == CVN_ONNX_FLOAT16 || kind->type == CVN_ONNX_BFLOAT16) {
+        const int half = kind->type == CVN_ONNX_FLOAT16;
+        if (from != kind->type)
+            y = cvni_add_function(g->net, CVNI_ROUNDED, y, half ? 11 : 8, half ? -13 : -125);
+    } else if (!cvni_onnx_is_float(kind->type) && from != kind->type && from != CVN_ONNX_BOOL) {
+        if (cvni_onnx_is_float(from)) y = cvn_trunc(g->net, y);
+        y = cvni_onnx_wrap(g, y, kind->type);
+    }
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, kind->type);
+}
+
+/* ---- quantisation ---- */
+
+/* Input i, one number or one for each position along an axis of the engine, so that it broadcasts
+ * to x. */
+static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    int axis;
+    if (g->failed || !v) return none;
+    if (v->count == 1) return cvni_onnx_operand(g, n, i, s.rank - g->lead);
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), s.rank - g->lead);
+    if (!g->failed && (v->rank != 1 || v->dim[0] != s.dim[axis] || s.rank > CVN_MAX_RANK))
+        cvni_onnx_refuse(g, n, "input %d is neither one number nor one for each position of an "
+                         "axis", i + 1);
+    if (!g->failed && !g->lead && !v->constant)
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but is computed", i + 1);
+    if (g->failed) return none;
+    dim[axis] = v->dim[0];
+    if (!v->constant) return cvni_onnx_view(g, v->node, s.rank, dim);
+    return cvni_onnx_constant_node(g, v, s.rank - 1, dim + 1, 0);
+}
+
+static void cvni_onnx_no_blocks(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    if (cvni_onnx_int(n, "block_size", 0)) cvni_onnx_refuse(g, n, "scales of blocks");
+}
+
+/* round(x/scale) + zero point, within the range of the type. */
+static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int type = cvni_onnx_in(g, n, 2) ? cvni_onnx_type_of(g, n, 2)
+                                           : (int)cvni_onnx_int(n, "output_dtype", 0);
+    float scale, zero = 0, low = 0, size = 1;
+    cvn_node y;
+    cvni_onnx_no_blocks(g, n);
+    if (!cvni_onnx_range(type ? type : CVN_ONNX_UINT8, &low, &size))
+        cvni_onnx_refuse(g, n, "to element type %d", type);
+    if (g->failed) return;
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale)
+            ? cvni_add_function(g->net, CVNI_QUANTIZED, x, scale, 0)
+            : cvni_add_operation(g->net, CVNI_QUANTIZE, x, cvni_onnx_along(g, n, 1, x));
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_add(g->net, y, cvni_onnx_along(g, n, 2, x));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, low, low + size - 1));
+    cvni_onnx_type(g, n, 0, type ? type : CVN_ONNX_UINT8);
+}
+
+static void cvni_onnx_dequantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    float scale, zero = 0;
+    cvni_onnx_no_blocks(g, n);
+    if (g->failed) return;
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_sub(g->net, y, cvni_onnx_along(g, n, 2, y));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, -zero);
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale) ? cvn_scale(g->net, y, scale, 0)
+                                                : cvn_mul(g->net, y, cvni_onnx_along(g, n, 1, y));
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+/* scale = (max(x, 0) - min(x, 0))/255 over the whole tensor, zero point = round(-min/scale). */
+static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node low, high, scale, zero, y;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < rank; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    low = rank ? cvn_reduce_min(g->net, x, axes, rank) : x;
+    high = rank ? cvn_reduce_max(g->net, x, axes, rank) : x;
+    low = cvn_clip(g->net, low, -INFINITY, 0);
+    high = cvn_clip(g->net, high, 0, INFINITY);
+    scale = cvn_scale(g->net, cvn_sub(g->net, high, low), 1 / 255.0f, 0);
+    scale = cvn_clip(g->net, scale, FLT_MIN, INFINITY);         /* of zeros alone */
+    zero = cvni_add_operation(g->net, CVNI_QUANTIZE, cvn_neg(g->net, low), scale);
+    zero = cvn_clip(g->net, zero, 0, 255);
+    y = cvn_add(g->net, cvni_add_operation(g->net, CVNI_QUANTIZE, x, scale), zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, 0, 255));
+    cvni_onnx_put(g, n, 1, cvni_onnx_drop_axes(g, scale, axes, rank));
+    cvni_onnx_put(g, n, 2, cvni_onnx_drop_axes(g, zero, axes, rank));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_UINT8);
+    cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
+}
+
+static const cvni_onnx_op cvni_onnx_math[] = {
+    { "ArgMax", cvni_onnx_arg },
+    { "ArgMin", cvni_onnx_arg },
+    { "Cast", cvni_onnx_cast },
+    { "CastLike", cvni_onnx_cast },
+    { "Celu", cvni_onnx_activation },
+    { "Clip", cvni_onnx_clip },
+    { "CumSum", cvni_onnx_cumsum },
+    { "DequantizeLinear", cvni_onnx_dequantize },
+    { "DynamicQuantizeLinear", cvni_onnx_dynamic_quantize },
+    { "Elu", cvni_onnx_activation },
+    { "Gelu", cvni_onnx_gelu },
+    { "HardSigmoid", cvni_onnx_activation },
+    { "Hardmax", cvni_onnx_softmax },
+    { "IsInf", cvni_onnx_is_inf },
+    { "LeakyRelu", cvni_onnx_activation },
+    { "LogSoftmax", cvni_onnx_softmax },
+    { "Mod", cvni_onnx_mod },
+    { "PRelu", cvni_onnx_prelu },
+    { "QuantizeLinear", cvni_onnx_quantize },
+    { "ReduceL1", cvni_onnx_reduce },
+    { "ReduceL2", cvni_onnx_reduce },
+    { "ReduceLogSum", cvni_onnx_reduce },
+    { "ReduceLogSumExp", cvni_onnx_reduce },
+    { "ReduceMax", cvni_onnx_reduce },
+    { "ReduceMean", cvni_onnx_reduce },
+    { "ReduceMin", cvni_onnx_reduce },
+    { "ReduceProd", cvni_onnx_reduce },
+    { "ReduceSum", cvni_onnx_reduce },
+    { "ReduceSumSquare", cvni_onnx_reduce },
+    { "Selu", cvni_onnx_activation },
+    { "Shrink", cvni_onnx_activation },
+    { "Softmax", cvni_onnx_softmax },
+    { "Softplus", cvni_onnx_activation },
+    { "Swish", cvni_onnx_activation },
+    { "ThresholdedRelu", cvni_onnx_activation },
+    { "TopK", cvni_onnx_topk },
+    { "Where", cvni_onnx_where }
+};
 
 /* ================================================================================================
  * >>onnx-shape   operators that move data, shapes, constants
@@ -29070,15 +32553,1077 @@ static const cvni_onnx_op cvni_onnx_shapes[] = { { "Identity", cvni_onnx_identit
 /* ================================================================================================
  * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
  * ==============================================================================================
- *                                                           tested: tests/onnx_conformance.c */
+ *   Weights must be known when the model is read. Layers that know samples see ONNX's axis 0 as
+ *   their batch (cvni_onnx_rows).
+ *   Quantised operators compute with the integers themselves, as floats: zero points are taken off
+ *   first, so that sums are exact up to 2^24 (256 products of 8-bit numbers for certain, by chance
+ *   far more), then scaled, rounded half to even and saturated.
+ *                                     tested: tests/onnx_conformance.c, tests/test_onnx_layers.c */
 
-static void cvni_onnx_global_avgpool(cvni_onnx *g, const cvni_onnx_node *n)
+/* ---- views of a tensor ---- */
+
+static cvn_shape cvni_onnx_shape(const cvni_onnx *g, cvn_node x)
 {
-    cvni_onnx_put_rows(g, n, 0, cvn_global_avgpool(g->net, cvni_onnx_rows(g, n, 0)));
+    return cvn_node_shape(g->net, x);
 }
 
-static const cvni_onnx_op cvni_onnx_layers[] = { { "GlobalAveragePool",
-                                                   cvni_onnx_global_avgpool } };
+/* x [d0, ...] with the axes behind the batch dims[0..count). */
+static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, int c, int d)
+{
+    int dim[CVN_MAX_RANK] = { 0 };
+    dim[1] = a;
+    dim[2] = b;
+    dim[3] = c;
+    dim[4] = d;
+    return cvni_onnx_view(g, x, count + 1, dim);
+}
+
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
+
+/* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
+static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
+                                   int rank)
+{
+    cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    int dim[CVN_MAX_RANK];
+    if (!v) return none;
+    for (int k = 0; k < CVN_MAX_RANK; k++) dim[k] = k == axis ? (int)v->count : 1;
+    return cvni_onnx_constant_node(g, v, rank - 1, dim + 1, 0);
+}
+
+/* ---- windows ---- */
+
+/* Attributes of convolutions and pools, one element an axis from 0 on. */
+typedef struct cvni_onnx_window {
+    int axes;
+    int kernel[3], stride[3], dilation[3], pad[3], pad_end[3], more[3];     /* more: output_padding,
+                                                                             * output_shape */
+} cvni_onnx_window;
+
+/* `count` small integers of an attribute; without it `fallback`. */
+static void cvni_onnx_sizes(cvni_onnx *g, const cvni_onnx_node *n, const char *name, int *out,
+                            int count, int fallback)
+{
+    int64_t values[2 * 3];
+    const int found = cvni_onnx_ints(n, name, values, count);
+    if (found >= 0 && found != count)
+        cvni_onnx_refuse(g, n, "%s has %d elements, not %d", name, found, count);
+    for (int i = 0; i < count; i++) {
+        out[i] = found == count ? (int)values[i] : fallback;
+        if (found == count && (values[i] < 0 || values[i] > CVNI_MAX_AXIS))
+            cvni_onnx_refuse(g, n, "%s: %ld is out of range", name, (long)values[i]);
+    }
+}
+
+static int cvni_onnx_reach(const cvni_onnx_window *w, int i)
+{
+    return w->dilation[i] * (w->kernel[i] - 1) + 1;
+}
+
+/* Pads so that the output has ceil(in/stride) elements; the odd one behind, or before. */
+static void cvni_onnx_same_pads(cvni_onnx_window *w, const int *in, int before)
+{
+    for (int i = 0; i < w->axes; i++) {
+        const int out = cvni_ceil_div(in[i], w->stride[i]);
+        const int total = cvni_max((out - 1) * w->stride[i] + cvni_onnx_reach(w, i) - in[i], 0);
+        w->pad[i] = before ? total - total / 2 : total / 2;
+        w->pad_end[i] = total - w->pad[i];
+    }
+}
+
+/* The window of an operator on x [N, C, ...]; kernel: of the weights, or NULL: the attribute. */
+static cvni_onnx_window cvni_onnx_window_of(cvni_onnx *g, const cvni_onnx_node *n,
+                                            const int *kernel)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    const int lower = cvni_onnx_text_is(n, "auto_pad", "SAME_LOWER");
+    cvni_onnx_window w;
+    int pads[6];
+    memset(&w, 0, sizeof w);
+    w.axes = x ? x->rank - 2 : 0;
+    if (w.axes < 1 || w.axes > 3) {
+        cvni_onnx_refuse(g, n, "an input of %d axes; 3 to 5 are possible", w.axes + 2);
+        w.axes = 0;
+        return w;
+    }
+    if (kernel) memcpy(w.kernel, kernel, (size_t)w.axes * sizeof *kernel);
+    else cvni_onnx_sizes(g, n, "kernel_shape", w.kernel, w.axes, 0);
+    cvni_onnx_sizes(g, n, "strides", w.stride, w.axes, 1);
+    cvni_onnx_sizes(g, n, "dilations", w.dilation, w.axes, 1);
+    cvni_onnx_sizes(g, n, "pads", pads, 2 * w.axes, 0);
+    for (int i = 0; i < w.axes; i++) {
+        if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 ||
+            cvni_max(w.stride[i], w.dilation[i]) > CVNI_MAX_WINDOW ||
+            (double)w.dilation[i] * w.kernel[i] > CVNI_MAX_AXIS) {
+            cvni_onnx_refuse(g, n, "kernel, strides or dilations out of range");
+            w.kernel[i] = w.stride[i] = w.dilation[i] = 1;
+        }
+        w.pad[i] = pads[i];
+        w.pad_end[i] = pads[w.axes + i];
+    }
+    if (lower || cvni_onnx_text_is(n, "auto_pad", "SAME_UPPER"))
+        cvni_onnx_same_pads(&w, x->dim + 2, lower);
+    return w;
+}
+
+static cvni_conv_desc cvni_onnx_conv_desc(const cvni_onnx_node *n, const cvni_onnx_window *w,
+                                          int filters, int no_bias)
+{
+    const cvn_init init = { CVN_INIT_ZERO, 0, 0 };
+    const int64_t group = cvni_onnx_int(n, "group", 1);
+    cvni_conv_desc d = cvni_conv_begin(w->axes, filters, group > 0 && group < INT_MAX ? (int)group
+                                                                                      : -1,
+                                       no_bias, init, init);
+    for (int i = 0; i < w->axes; i++)
+        cvni_conv_set_axis(&d, 3 - w->axes + i, w->kernel[i], w->stride[i], w->dilation[i],
+                           w->pad[i], w->pad_end[i]);
+    return d;
+}
+
+/* Do weights [d0, d1, ...] fit channels C in `group` groups, C/group or C of them along `axis`? */
+static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_node *n, int i,
+                                               int transposed)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *w = cvni_onnx_must_know(g, n, i);
+    const int64_t group = cvni_onnx_int(n, "group", 1);
+    if (!w || !x) return NULL;
+    if (w->rank == x->rank && w->rank > 2 && group > 0 && group <= x->dim[1] &&
+        (transposed ? w->dim[0] : w->dim[1] * group) == x->dim[1] &&
+        (double)w->dim[1] * (double)group <= CVNI_MAX_AXIS) return w;
+    cvni_onnx_refuse(g, n, "weights that do not fit an input of %d channels",
+                     x->rank > 1 ? x->dim[1] : 0);
+    return NULL;
+}
+
+static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    cvni_onnx_window w;
+    cvn_node y;
+    if (!weight) return;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return;
+    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    cvni_onnx_bind(g, y, 0, n, 1);
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* output_shape: the pads that give it; where it is more than all windows cover, the rest is
+ * behind. */
+static void cvni_onnx_output_shape(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_window *w,
+                                   const int *in)
+{
+    const int upper = cvni_onnx_text_is(n, "auto_pad", "SAME_UPPER");
+    const int same = upper || cvni_onnx_text_is(n, "auto_pad", "SAME_LOWER");
+    int shape[3];
+    cvni_onnx_sizes(g, n, "output_shape", shape, w->axes, 0);
+    for (int i = 0; i < w->axes && !g->failed; i++) {
+        const double full = (double)w->stride[i] * (in[i] - 1.0) + w->more[i] +
+                            cvni_onnx_reach(w, i);
+        double total;
+        if (!shape[i] && !same) continue;
+        total = full - (shape[i] ? (double)shape[i] : (double)in[i] * w->stride[i]);
+        if (total > CVNI_MAX_AXIS || total < -CVNI_MAX_AXIS) {
+            cvni_onnx_refuse(g, n, "output_shape is out of range");
+            return;
+        }
+        w->pad[i] = w->pad_end[i] = 0;
+        if (total < 0) w->more[i] -= (int)total;
+        else w->pad[i] = upper ? (int)total / 2 : (int)total - (int)total / 2;
+        if (total > 0) w->pad_end[i] = (int)total - w->pad[i];
+    }
+}
+
+static void cvni_onnx_conv_transpose(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 1);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    cvni_onnx_window w;
+    cvni_conv_desc d;
+    cvn_node y;
+    if (!weight) return;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    cvni_onnx_sizes(g, n, "output_padding", w.more, w.axes, 0);
+    cvni_onnx_output_shape(g, n, &w, cvni_onnx_in(g, n, 0)->dim + 2);
+    if (g->failed) return;
+    d = cvni_onnx_conv_desc(n, &w, weight->dim[1] * (int)cvni_onnx_int(n, "group", 1), !bias);
+    for (int i = 0; i < w.axes; i++) d.output_pad[3 - w.axes + i] = w.more[i];
+    y = cvni_add_transposed(g->net, x, d);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* ---- pools ---- */
+
+/* Axes i and i + 1 of a window as a pool's height and width; i -1: the height alone is none. */
+static cvn_pool_desc cvni_onnx_pool_desc(const cvni_onnx_node *n, const cvni_onnx_window *w, int i)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = d.stride_h = d.stride_w = 1;
+    if (i >= 0) {
+        d.kernel_h = w->kernel[i];
+        d.stride_h = w->stride[i];
+        d.dilation_h = w->dilation[i];
+        d.pad_top = w->pad[i];
+        d.pad_bottom = w->pad_end[i];
+    }
+    d.dilation_w = 1;
+    if (i + 1 < w->axes) {
+        d.kernel_w = w->kernel[i + 1];
+        d.stride_w = w->stride[i + 1];
+        d.dilation_w = w->dilation[i + 1];
+        d.pad_left = w->pad[i + 1];
+        d.pad_right = w->pad_end[i + 1];
+    }
+    d.ceil_mode = cvni_onnx_int(n, "ceil_mode", 0) != 0;
+    d.exclude_pad = cvni_onnx_int(n, "count_include_pad", 0) == 0;
+    return d;
+}
+
+/* A volume [n, C, D, H, W] is pooled along H and W, then along D: maxima, means and norms of parts
+ * are those of the whole, for all windows are the product of their axes. */
+static cvn_node cvni_onnx_pool_volume(cvni_onnx *g, const cvni_onnx_node *n, const cvni_op *op,
+                                      cvn_node x, const cvni_onnx_window *w, int p)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    cvn_pool_desc d = cvni_onnx_pool_desc(n, w, 1);
+    const int C = s.dim[1];
+    int lines;
+    x = cvni_onnx_as(g, x, 3, C * s.dim[2], s.dim[3], s.dim[4], 0);
+    x = cvni_add_pool(g->net, op, x, &d, p);
+    lines = s.dim[2];
+    s = cvni_onnx_shape(g, x);
+    x = cvni_onnx_as(g, x, 3, C, lines, s.dim[2] * s.dim[3], 0);
+    d = cvni_onnx_pool_desc(n, w, 0);
+    d.kernel_w = d.stride_w = d.dilation_w = 1;
+    d.pad_left = d.pad_right = 0;
+    x = cvni_add_pool(g->net, op, x, &d, p);
+    return cvni_onnx_as(g, x, 4, C, cvni_onnx_shape(g, x).dim[2], s.dim[2], s.dim[3]);
+}
+
+static void cvni_onnx_pool(cvni_onnx *g, const cvni_onnx_node *n, const cvni_op *op, int p)
+{
+    const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
+    const cvni_onnx_value *indices = cvni_onnx_output(g, n, 1);
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_pool_desc d;
+    if (g->failed) return;
+    if (w.axes == 3) {
+        cvni_onnx_put_rows(g, n, 0, cvni_onnx_pool_volume(g, n, op, x, &w, p));
+        if (indices && indices->readers) cvni_onnx_refuse(g, n, "indices of three axes");
+        return;
+    }
+    d = cvni_onnx_pool_desc(n, &w, w.axes - 2);
+    cvni_onnx_put_rows(g, n, 0, cvni_add_pool(g->net, op, x, &d, p));
+    if (!indices || !indices->readers) return;
+    cvni_onnx_put_rows(g, n, 1, cvni_add_places(g->net, cvn_maxpool_indices(g->net, x, &d),
+                                                cvni_onnx_int(n, "storage_order", 0) != 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_maxpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_maxpool, 0);
+}
+
+static void cvni_onnx_avgpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_avgpool, 0);
+}
+
+static int cvni_onnx_norm_order(const cvni_onnx_node *n)        /* p; 0, which is refused: none */
+{
+    const int64_t p = cvni_onnx_int(n, "p", 2);
+    return p < 1 || p > INT_MAX ? 0 : (int)p;
+}
+
+static void cvni_onnx_lppool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_lppool, cvni_onnx_norm_order(n));
+}
+
+/* Over all axes behind the channels: of an image, or a line of all of them. */
+static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_op *const op = n->type[6] == 'A' ? &cvni_op_global_avgpool :
+                              n->type[6] == 'M' ? &cvni_op_global_maxpool :
+                                                  &cvni_op_global_lppool;
+    cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_shape s = cvni_onnx_shape(g, x);
+    const int flat = s.rank == 2 || s.rank > 4;
+    if (g->failed || g->net->failed) return;
+    if (flat) x = cvni_onnx_as(g, x, 2, s.dim[1], (int)(cvni_sample_elements(s) / (size_t)s.dim[1]),
+                               0, 0);
+    x = cvni_add_global_pool(g->net, op, x, op == &cvni_op_global_lppool ? cvni_onnx_norm_order(n)
+                                                                         : 0);
+    for (int i = 2; i < s.rank; i++) s.dim[i] = 1;
+    cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
+}
+
+/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
+ * before it stand in its own layer too, plane by plane. */
+static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
+    cvni_unpool_desc d;
+    cvn_node in[2];
+    cvn_shape s;
+    int64_t given[CVN_MAX_RANK];
+    int count = 0;
+    memset(&d, 0, sizeof d);
+    in[0] = cvni_onnx_get(g, n, 0);
+    in[1] = cvni_onnx_get(g, n, 1);
+    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
+    if (g->failed || g->net->failed) return;
+    s = cvni_onnx_shape(g, in[0]);
+    d.flat = 1;
+    memcpy(d.dim, s.dim, sizeof d.dim);
+    for (int i = 0; i < w.axes; i++) {
+        const int at = g->lead + 2 + i;
+        const double size = count == w.axes + 2 ? (double)given[2 + i]
+                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
+                                                  w.pad[i] - w.pad_end[i];
+        d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+    }
+    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+}
+
+/* ---- norms ---- */
+
+/* x minus its mean over `count` engine axes; *var: the mean of the squares of that. */
+static cvn_node cvni_onnx_centre(cvni_onnx *g, cvn_node x, const int *axes, int count,
+                                 cvn_node *mean, cvn_node *var)
+{
+    *mean = cvn_reduce_mean(g->net, x, axes, count);
+    x = cvn_sub(g->net, x, *mean);
+    *var = cvn_reduce_mean(g->net, cvn_square(g->net, x), axes, count);
+    return x;
+}
+
+/* 1/sqrt(x + eps) */
+static cvn_node cvni_onnx_inverse_root(cvni_onnx *g, cvn_node x, float eps)
+{
+    return cvn_pow(g->net, cvn_scale(g->net, x, 1, eps), -0.5f);
+}
+
+/* running*momentum + batch*(1 - momentum) as a vector; `old` along engine axis `axis`. */
+static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node batch)
+{
+    const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
+    const cvn_shape s = cvni_onnx_shape(g, batch);
+    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
+    const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
+                                 cvn_scale(g->net, batch, 1 - momentum, 0));
+    return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
+}
+
+/* training_mode: by the batch's own statistics, which only an evaluation as a whole has. */
+static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank + g->lead : 0;
+    int axes[CVN_MAX_RANK];
+    int count = 0;
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_node mean, var;
+    if (g->failed) return;
+    for (int i = 0; i < v->rank; i++)
+        if (i != 1) axes[count++] = cvni_onnx_axis(g, n, i, v->rank);
+    if (g->failed) return;
+    x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
+    x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
+    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
+    cvni_onnx_put(g, n, 0, x);
+    if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
+    if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
+}
+
+static void cvni_onnx_batchnorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_batchnorm_desc d = cvn_batchnorm_defaults();
+    cvn_node y;
+    if (cvni_onnx_int(n, "training_mode", 0)) {
+        cvni_onnx_batchnorm_training(g, n);
+        return;
+    }
+    if (!cvni_onnx_int(n, "spatial", 1)) cvni_onnx_refuse(g, n, "statistics of each pixel");
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.momentum = 1 - cvni_onnx_float(n, "momentum", 0.9f);
+    y = cvn_batchnorm_ex(g->net, cvni_onnx_rows(g, n, 0), &d);
+    for (int i = 0; i < 4; i++) cvni_onnx_bind(g, y, i, n, 1 + i);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_instancenorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_instancenorm_desc d = cvn_instancenorm_defaults();
+    cvn_node y;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.affine = 1;
+    y = cvn_instancenorm_ex(g->net, cvni_onnx_rows(g, n, 0), &d);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* Scale and bias are weights of the layer where they have its shape, else factors behind it. */
+static void cvni_onnx_layernorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *scale = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *bias = cvni_onnx_in(g, n, 2);
+    const int rank = v ? v->rank : 0;
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), rank);
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_layernorm_desc d = cvn_layernorm_defaults();
+    cvn_node y, mean, var;
+    int axes[CVN_MAX_RANK];
+    size_t size = 1;
+    int own;
+    if (g->failed) return;
+    for (int i = axis; i < rank + g->lead; i++) {
+        axes[i - axis] = i;
+        size *= (size_t)v->dim[i - g->lead];
+    }
+    own = scale && scale->constant && scale->count == size &&
+          (!bias || (bias->constant && bias->count == size));
+    d.axes = rank + g->lead - axis;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.no_affine = !own;
+    d.no_bias = !bias;
+    y = cvn_layernorm_ex(g->net, x, &d);
+    if (own) cvni_onnx_bind(g, y, 0, n, 1);
+    if (own && bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (!own) y = cvn_mul(g->net, y, cvni_onnx_operand(g, n, 1, rank));
+    if (!own && bias) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, 2, rank));
+    cvni_onnx_put(g, n, 0, y);
+    if (!cvni_onnx_output(g, n, 1) && !cvni_onnx_output(g, n, 2)) return;
+    cvni_onnx_centre(g, x, axes, d.axes, &mean, &var);
+    cvni_onnx_put(g, n, 1, mean);
+    cvni_onnx_put(g, n, 2, cvni_onnx_inverse_root(g, var, d.eps));
+}
+
+/* Each element of a known vector `times` times. */
+static const float *cvni_onnx_repeat(cvni_onnx *g, const cvni_onnx_node *n, int i, int times)
+{
+    size_t count;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    float *out = from ? cvni_onnx_floats(g, cvni_mul_size(count, (size_t)times)) : NULL;
+    for (size_t e = 0; out && e < count * (size_t)times; e++) out[e] = from[e / (size_t)times];
+    return out;
+}
+
+/* Opset 18 has a scale for each group, 21 for each channel. */
+static void cvni_onnx_groupnorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const int64_t groups = cvni_onnx_int(n, "num_groups", 0);
+    cvn_groupnorm_desc d = cvn_groupnorm_defaults();
+    cvn_node y;
+    d.groups = groups > 0 && groups < INT_MAX ? (int)groups : -1;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    y = cvn_groupnorm_ex(g->net, x, &d);
+    if (g->failed || g->net->failed) return;
+    for (int i = 1; i < 3; i++) {
+        const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+        const int times = cvni_onnx_shape(g, x).dim[1] / d.groups;
+        if (v && v->count == (size_t)d.groups)
+            cvni_onnx_bind_data(g, y, i - 1, cvni_onnx_repeat(g, n, i, times), v->name);
+        else cvni_onnx_bind(g, y, i - 1, n, i);
+    }
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_mean_variance(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    int64_t given[CVN_MAX_RANK] = { 0, 2, 3 };
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", given, CVN_MAX_RANK);
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_node mean, var;
+    if (count < 0) count = 3;
+    for (int i = 0; v && i < count && i < CVN_MAX_RANK; i++)
+        axes[i] = cvni_onnx_axis(g, n, given[i], v->rank);
+    if (g->failed) return;
+    x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
+    cvni_onnx_put(g, n, 0, cvn_div(g->net, x, cvn_scale(g->net, cvn_sqrt(g->net, var), 1, 1e-9f)));
+}
+
+static void cvni_onnx_lrn(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t size = cvni_onnx_int(n, "size", 0);
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_lrn_desc d;
+    if (size < 1 || size > INT_MAX || size % 2 == 0)        /* cvn_lrn has more channels before */
+        cvni_onnx_refuse(g, n, "size %ld; odd sizes are possible", (long)size);
+    d.size = (int)size;
+    d.alpha = cvni_onnx_float(n, "alpha", 1e-4f);
+    d.beta = cvni_onnx_float(n, "beta", 0.75f);
+    d.k = cvni_onnx_float(n, "bias", 1);
+    if (g->failed) return;
+    cvni_onnx_put_rows(g, n, 0, cvni_add_layer(g->net, &cvni_op_lrn, &x, 1, &d, sizeof d));
+}
+
+static void cvni_onnx_lp_norm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), v ? v->rank : 0);
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int p = cvni_onnx_norm_order(n);
+    if (p != 1 && p != 2) cvni_onnx_refuse(g, n, "p is neither 1 nor 2");
+    if (g->failed) return;
+    if (p == 2) cvni_onnx_put(g, n, 0, cvn_l2norm(g->net, x, axis));
+    else cvni_onnx_put(g, n, 0, cvn_div(g->net, x, cvn_reduce_sum(g->net, cvn_abs(g->net, x), &axis,
+                                                                  1)));
+}
+
+/* ---- products ---- */
+
+/* x [N, ..., K] as rows for a dense layer: of three axes at most. */
+static cvn_node cvni_onnx_to_rows(cvni_onnx *g, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    if (s.rank <= 3) return x;
+    return cvni_onnx_as(g, x, 2, (int)(cvni_sample_elements(s) / (size_t)s.dim[s.rank - 1]),
+                        s.dim[s.rank - 1], 0, 0);
+}
+
+static cvn_node cvni_onnx_dense(cvni_onnx *g, cvn_node x, int units, int bias)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    d.no_bias = !bias;
+    d.weight_init.kind = CVN_INIT_ZERO;
+    x = cvni_onnx_to_rows(g, x);
+    return g->failed ? x : cvn_dense_ex(g->net, x, &d);
+}
+
+/* The columns of a known matrix [rows, cols] as rows, each element times `scale`. */
+static float *cvni_onnx_turned(cvni_onnx *g, const float *from, int rows, int cols, float scale)
+{
+    float *out = from ? cvni_onnx_floats(g, cvni_mul_size((size_t)rows, (size_t)cols)) : NULL;
+    for (int r = 0; out && r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            out[(size_t)c * (size_t)rows + (size_t)r] = scale * *from++;
+    return out;
+}
+
+/* Is v a known matrix [K, S], with nothing but ones before it? One axis: [K, 1]. */
+static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
+{
+    if (!v->constant || !v->rank) return 0;
+    for (int i = 0; i < v->rank - 2; i++) if (v->dim[i] != 1) return 0;
+    *K = v->dim[v->rank > 1 ? v->rank - 2 : 0];
+    *S = v->rank > 1 ? v->dim[v->rank - 1] : 1;
+    return *K > 0 && *S > 0;
+}
+
+/* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    int dim[CVN_MAX_RANK + 1];
+    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!g->lead || rank >= CVN_MAX_RANK)
+        cvni_onnx_refuse(g, n, "a vector that is not known on the right");
+    for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
+    return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
+}
+
+/* The result of a product without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
+    cvn_shape s = cvni_onnx_shape(g, y);
+    const int last = s.rank - 1;
+    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
+    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
+    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+}
+
+/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    int K, S;
+    cvn_shape s;
+    cvn_node x, y;
+    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
+        x = cvni_onnx_factor(g, n, 0, rank);
+        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
+        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
+        return;
+    }
+    x = cvni_onnx_get(g, n, 0);
+    y = cvni_onnx_dense(g, x, S, bias);
+    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+                        b->learned ? b->name : "");
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    s = cvni_onnx_shape(g, x);
+    if (g->failed || g->net->failed) return;
+    s.dim[s.rank - 1] = S;
+    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
+ * 0: it is another case. */
+static int cvni_onnx_gemm_dense(cvni_onnx *g, const cvni_onnx_node *n, float alpha, float beta)
+{
+    const cvni_onnx_value *b = cvni_onnx_in(g, n, 1), *c = cvni_onnx_in(g, n, 2);
+    const int turned = cvni_onnx_int(n, "transB", 0) != 0;
+    const float *from;
+    float *values;
+    size_t units;
+    cvn_node y;
+    if (cvni_onnx_int(n, "transA", 0) || !b || !b->constant || b->rank != 2 || !b->count) return 0;
+    units = (size_t)b->dim[turned ? 0 : 1];
+    if (c && (!c->constant || (c->count != 1 && (c->count != units || c->dim[c->rank - 1] == 1))))
+        return 0;
+    y = cvni_onnx_dense(g, cvni_onnx_get(g, n, 0), (int)units, c != NULL);
+    if (g->failed || g->net->failed) return 1;
+    from = cvni_onnx_known(g, n, 1, NULL);
+    if (turned && alpha == 1) cvni_onnx_bind(g, y, 0, n, 1);
+    else if (turned) {          /* twice: scaled on the way */
+        values = cvni_onnx_turned(g, from, b->dim[0], b->dim[1], alpha);
+        cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, values, b->dim[1], b->dim[0], 1), b->name);
+    } else cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, from, b->dim[0], b->dim[1], alpha),
+                               b->learned ? b->name : "");
+    if (c && beta == 1 && c->count == units) cvni_onnx_bind(g, y, 1, n, 2);
+    else if (c) {
+        from = cvni_onnx_known(g, n, 2, NULL);
+        values = cvni_onnx_floats(g, units);
+        for (size_t i = 0; from && values && i < units; i++)
+            values[i] = beta * from[c->count == 1 ? 0 : i];
+        cvni_onnx_bind_data(g, y, 1, values, "");
+    }
+    cvni_onnx_put(g, n, 0, y);
+    return 1;
+}
+
+static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const float alpha = cvni_onnx_float(n, "alpha", 1);
+    const float beta = cvni_onnx_float(n, "beta", 1);
+    cvn_node a, y;
+    if (cvni_onnx_gemm_dense(g, n, alpha, beta)) return;
+    a = cvni_onnx_operand(g, n, 0, 2);
+    y = cvn_matmul(g->net, a, cvni_onnx_operand(g, n, 1, 2), cvni_onnx_int(n, "transA", 0) != 0,
+                   cvni_onnx_int(n, "transB", 0) != 0);
+    if (alpha != 1) y = cvn_scale(g->net, y, alpha, 0);
+    if (cvni_onnx_in(g, n, 2)) {
+        cvn_node c = cvni_onnx_operand(g, n, 2, 2);
+        if (beta != 1) c = cvn_scale(g->net, c, beta, 0);
+        y = cvn_add(g->net, y, c);
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- recurrent layers ----
+ *   X [T, N, I] (layout 1: [N, T, I]), W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H]: of W, of R
+ *   gates       ONNX's i, o, f, c and z, r, h; the engine's i, f, g, o and r, z, n
+ *   Where a layer of the engine does not compute the same (a reset gate before the product with R,
+ *   peepholes) the steps become layers of their own that share their weights. */
+
+enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
+
+typedef struct cvni_onnx_rnn {
+    int kind, gates, H, dirs, reverse, layout;
+    int T, N, I;
+    const float *w, *r, *b, *p;         /* b, p: NULL for none */
+    cvn_node x, h0, c0;                 /* [N, T, I], [N, D, H]; 0: zeros */
+} cvni_onnx_rnn;
+
+/* Text i of an attribute: is it that one? Without the attribute it is. */
+static int cvni_onnx_nth_text_is(const cvni_onnx_node *n, const char *name, int i, const char *text)
+{
+    cvni_wire a;
+    cvni_field f;
+    int at = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return 1;
+    while (cvni_next_field(&a, &f))
+        if (f.number == 9 && f.type == 2 && at++ == i)
+            return (size_t)(f.body.end - f.body.p) == strlen(text) &&
+                   !memcmp(f.body.p, text, strlen(text));
+    return at == 0;
+}
+
+/* The functions that the engine's cells have; *relu: an RNN of relu. */
+static int cvni_onnx_usual_cell(const cvni_onnx_node *n, const cvni_onnx_rnn *r, int *relu)
+{
+    static const char *const usual[3][3] = { { "Tanh", "", "" }, { "Sigmoid", "Tanh", "Tanh" },
+                                             { "Sigmoid", "Tanh", "" } };
+    const int count = r->kind == CVNI_RNN ? 1 : r->kind == CVNI_LSTM ? 3 : 2;
+    *relu = r->kind == CVNI_RNN && cvni_onnx_has(n, "activations") &&
+            cvni_onnx_nth_text_is(n, "activations", 0, "Relu");
+    for (int d = 0; d < r->dirs; d++)
+        for (int i = 0; i < count; i++)
+            if (!cvni_onnx_nth_text_is(n, "activations", d * count + i,
+                                       *relu ? "Relu" : usual[r->kind][i])) return 0;
+    return 1;
+}
+
+/* Known input i as floats of exactly `count` elements; NULL: none, or refused. */
+static const float *cvni_onnx_rnn_weight(cvni_onnx *g, const cvni_onnx_node *n, int i, double count)
+{
+    size_t found = 0;
+    const float *v = cvni_onnx_in(g, n, i) ? cvni_onnx_known(g, n, i, &found) : NULL;
+    if (v && (double)found != count)
+        cvni_onnx_refuse(g, n, "input %d has %lu elements, not %.0f", i + 1, (unsigned long)found,
+                         count);
+    return v;
+}
+
+/* An initial state [D, N, H] as the engine's [N, D, H]. */
+static cvn_node cvni_onnx_rnn_initial(cvni_onnx *g, const cvni_onnx_node *n, int i, int layout)
+{
+    const cvn_node none = { 0 };
+    cvn_node x;
+    if (!cvni_onnx_in(g, n, i)) return none;
+    x = cvni_onnx_get(g, n, i);
+    if (!layout && !g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!layout) x = cvni_onnx_swap(g, x, 1, 2);
+    return g->failed || !g->lead ? x : cvn_flatten_batch(g->net, x);
+}
+
+/* Are lengths given that are not those of all steps? */
+static int cvni_onnx_rnn_short(cvni_onnx *g, const cvni_onnx_node *n, int steps)
+{
+    size_t count;
+    const float *lengths = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, &count) : NULL;
+    for (size_t i = 0; lengths && i < count; i++) if ((double)lengths[i] < steps) return 1;
+    return 0;
+}
+
+static cvni_onnx_rnn cvni_onnx_rnn_of(cvni_onnx *g, const cvni_onnx_node *n, int kind)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0), *w = cvni_onnx_in(g, n, 1);
+    cvni_onnx_rnn r;
+    cvn_shape s;
+    double rows;
+    memset(&r, 0, sizeof r);
+    r.kind = kind;
+    r.gates = kind == CVNI_LSTM ? 4 : kind == CVNI_GRU ? 3 : 1;
+    r.layout = cvni_onnx_int(n, "layout", 0) != 0;
+    r.dirs = cvni_onnx_text_is(n, "direction", "bidirectional") ? 2 : 1;
+    r.reverse = cvni_onnx_text_is(n, "direction", "reverse");
+    if (!v || v->rank != 3 || !w || w->rank != 3 || w->dim[0] != r.dirs || w->dim[1] < r.gates) {
+        cvni_onnx_refuse(g, n, "X and W must have three axes, W %d direction(s)", r.dirs);
+        return r;
+    }
+    if (!r.layout && !g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    r.x = cvni_onnx_get(g, n, 0);
+    if (!r.layout) r.x = cvni_onnx_swap(g, r.x, 1, 2);
+    if (!g->failed && g->lead) r.x = cvn_flatten_batch(g->net, r.x);
+    s = cvni_onnx_shape(g, r.x);
+    r.H = w->dim[1] / r.gates;
+    r.N = s.dim[0];
+    r.T = s.dim[1];
+    r.I = s.dim[2];
+    rows = (double)r.dirs * r.gates * r.H;
+    r.w = cvni_onnx_rnn_weight(g, n, 1, rows * r.I);
+    r.r = cvni_onnx_rnn_weight(g, n, 2, rows * r.H);
+    r.b = cvni_onnx_rnn_weight(g, n, 3, 2 * rows);
+    r.p = kind == CVNI_LSTM ? cvni_onnx_rnn_weight(g, n, 7, 3.0 * r.dirs * r.H) : NULL;
+    if (!g->failed && (!r.w || !r.r)) cvni_onnx_refuse(g, n, "weights are missing");
+    r.h0 = cvni_onnx_rnn_initial(g, n, 5, r.layout);
+    if (kind == CVNI_LSTM) r.c0 = cvni_onnx_rnn_initial(g, n, 6, r.layout);
+    if (cvni_onnx_rnn_short(g, n, r.T)) cvni_onnx_refuse(g, n, "sequences of different lengths");
+    if (cvni_onnx_has(n, "clip") || cvni_onnx_int(n, "input_forget", 0))
+        cvni_onnx_refuse(g, n, "clip and input_forget");
+    return r;
+}
+
+/* Gate k of the engine's order in ONNX's. */
+static int cvni_onnx_gate(int kind, int k)
+{
+    static const int lstm[4] = { 0, 2, 3, 1 }, gru[3] = { 1, 0, 2 };
+    return kind == CVNI_LSTM ? lstm[k] : kind == CVNI_GRU ? gru[k] : 0;
+}
+
+/* Rows of the gates, `width` floats each, in the engine's order. */
+static float *cvni_onnx_by_gates(cvni_onnx *g, const cvni_onnx_rnn *r, const float *from, int width)
+{
+    const size_t part = (size_t)r->H * (size_t)width;
+    float *out = cvni_onnx_floats(g, (size_t)r->gates * part);
+    for (int k = 0; out && k < r->gates; k++)
+        memcpy(out + (size_t)k * part, from + (size_t)cvni_onnx_gate(r->kind, k) * part,
+               part * sizeof(float));
+    return out;
+}
+
+/* One layer of the engine. */
+static cvn_node cvni_onnx_rnn_layer(cvni_onnx *g, const cvni_onnx_rnn *r, int relu)
+{
+    const int rows = r->gates * r->H;
+    const int slots = r->b ? 4 : 2;
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    cvn_node y;
+    d.hidden = r->H;
+    d.bidirectional = r->dirs == 2;
+    d.reverse = r->reverse;
+    d.no_bias = !r->b;
+    d.relu = relu;
+    d.h0 = r->h0;
+    d.c0 = r->c0;
+    d.weight_init.kind = d.bias_init.kind = CVN_INIT_ZERO;
+    y = cvni_add_rnn(g->net, r->kind, r->x, &d);
+    for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
+        const size_t at = (size_t)dir * (size_t)rows;
+        cvni_onnx_bind_data(g, y, dir * slots,
+                            cvni_onnx_by_gates(g, r, r->w + at * (size_t)r->I, r->I), "");
+        cvni_onnx_bind_data(g, y, dir * slots + 1,
+                            cvni_onnx_by_gates(g, r, r->r + at * (size_t)r->H, r->H), "");
+        for (int i = 0; r->b && i < 2; i++)
+            cvni_onnx_bind_data(g, y, dir * slots + 2 + i,
+                                cvni_onnx_by_gates(g, r, r->b + 2 * at + (size_t)(i * rows), 1),
+                                "");
+    }
+    return y;
+}
+
+/* ---- its steps as layers ---- */
+
+typedef struct cvni_onnx_cell {         /* of one direction */
+    cvn_node hidden[2];                 /* products with R: the first of their kind */
+    cvn_node peep[3];                   /* of i, o, f */
+    const float *r;                     /* R */
+} cvni_onnx_cell;
+
+/* h times rows [row, row + rows) of R; the layers of all steps share them. */
+static cvn_node cvni_onnx_hidden(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *c, int which,
+                                 int row, int rows, cvn_node h)
+{
+    const cvn_node y = cvni_onnx_dense(g, h, rows, 0);
+    if (c->hidden[which].id) {
+        cvn_tie(g->net, y, c->hidden[which]);
+        return y;
+    }
+    c->hidden[which] = y;
+    cvni_onnx_bind_data(g, y, 0, c->r + (size_t)row * (size_t)r->H, "");
+    return y;
+}
+
+/* Columns of gate k of a step's sums, of ONNX's order. */
+static cvn_node cvni_onnx_gate_of(cvni_onnx *g, const cvni_onnx_rnn *r, cvn_node sums, int k)
+{
+    return cvn_slice(g->net, sums, 1, k * r->H, (k + 1) * r->H);
+}
+
+/* gate + P c, P the same for all N rows of a sample. */
+static cvn_node cvni_onnx_peep(cvni_onnx *g, const cvni_onnx_cell *cell, int k, int N,
+                               cvn_node gate, cvn_node c)
+{
+    if (!cell->peep[k].id || !c.id) return gate;
+    if (g->lead) c = cvn_unflatten_batch(g->net, c, N);
+    c = cvn_mul(g->net, cell->peep[k], c);
+    return cvn_add(g->net, gate, g->lead ? cvn_flatten_batch(g->net, c) : c);
+}
+
+/* a [N, 4H]: what x adds to the gates i, o, f, c. */
+static cvn_node cvni_onnx_lstm_step(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *cell,
+                                    cvn_node a, cvn_node h, cvn_node *c)
+{
+    cvn_net *net = g->net;
+    cvn_node i, f, o, m;
+    if (h.id) a = cvn_add(net, a, cvni_onnx_hidden(g, r, cell, 0, 0, 4 * r->H, h));
+    i = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 0, r->N, cvni_onnx_gate_of(g, r, a, 0), *c));
+    f = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 2, r->N, cvni_onnx_gate_of(g, r, a, 2), *c));
+    m = cvn_mul(net, i, cvn_tanh(net, cvni_onnx_gate_of(g, r, a, 3)));
+    *c = c->id ? cvn_add(net, cvn_mul(net, f, *c), m) : m;
+    o = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 1, r->N, cvni_onnx_gate_of(g, r, a, 1), *c));
+    return cvn_mul(net, o, cvn_tanh(net, *c));
+}
+
+/* a [N, 3H]: what x adds to the gates z, r, h. The reset gate goes before the product. */
+static cvn_node cvni_onnx_gru_step(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *cell,
+                                   cvn_node a, cvn_node h)
+{
+    cvn_net *net = g->net;
+    cvn_node zr = cvn_slice(net, a, 1, 0, 2 * r->H);
+    cvn_node m = cvni_onnx_gate_of(g, r, a, 2);
+    cvn_node z;
+    if (h.id) zr = cvn_add(net, zr, cvni_onnx_hidden(g, r, cell, 0, 0, 2 * r->H, h));
+    zr = cvn_sigmoid(net, zr);
+    z = cvni_onnx_gate_of(g, r, zr, 0);
+    if (h.id) {
+        const cvn_node reset = cvn_mul(net, cvni_onnx_gate_of(g, r, zr, 1), h);
+        m = cvn_add(net, m, cvni_onnx_hidden(g, r, cell, 1, 2 * r->H, r->H, reset));
+    }
+    m = cvn_tanh(net, m);
+    if (!h.id) return cvn_sub(net, m, cvn_mul(net, z, m));
+    return cvn_add(net, m, cvn_mul(net, z, cvn_sub(net, h, m)));
+}
+
+/* x W^T with both biases, [N, T, G*H]. */
+static cvn_node cvni_onnx_input_sums(cvni_onnx *g, const cvni_onnx_rnn *r, int dir)
+{
+    const int rows = r->gates * r->H;
+    const cvn_node a = cvni_onnx_dense(g, r->x, rows, r->b != NULL);
+    float *both = r->b ? cvni_onnx_floats(g, (size_t)rows) : NULL;
+    const float *from = r->b ? r->b + 2 * (size_t)dir * (size_t)rows : NULL;
+    cvni_onnx_bind_data(g, a, 0, r->w + (size_t)dir * (size_t)rows * (size_t)r->I, "");
+    for (int i = 0; both && i < rows; i++) both[i] = from[i] + from[rows + i];
+    cvni_onnx_bind_data(g, a, 1, both, "");
+    return a;
+}
+
+/* State of a direction from [N, D, H] as [N, H]. */
+static cvn_node cvni_onnx_state_of(cvni_onnx *g, const cvni_onnx_rnn *r, cvn_node all, int dir)
+{
+    if (!all.id) return all;
+    return cvni_onnx_as(g, cvn_slice(g->net, all, 1, dir, dir + 1), 1, r->H, 0, 0, 0);
+}
+
+/* One direction step by step: steps[t] and, behind the last, the states, [N, 1, H] each. */
+static void cvni_onnx_unroll(cvni_onnx *g, const cvni_onnx_rnn *r, int dir, cvn_node *steps,
+                             cvn_node state[2])
+{
+    const cvn_node sums = cvni_onnx_input_sums(g, r, dir);
+    const int rows = r->gates * r->H;
+    cvn_node h = cvni_onnx_state_of(g, r, r->h0, dir);
+    cvn_node c = cvni_onnx_state_of(g, r, r->c0, dir);
+    const int dims[2] = { 1, r->H };
+    cvni_onnx_cell cell;
+    memset(&cell, 0, sizeof cell);
+    cell.r = r->r + (size_t)dir * (size_t)rows * (size_t)r->H;
+    for (int k = 0; r->p && k < 3; k++) {
+        cvn_init zero;
+        memset(&zero, 0, sizeof zero);
+        cell.peep[k] = cvni_add_parameter(g->net, &cvni_op_parameter, dims + !g->lead, 1 + g->lead,
+                                          zero, r->p + (size_t)(3 * dir + k) * (size_t)r->H);
+    }
+    for (int s = 0; s < r->T && !g->failed && !g->net->failed; s++) {
+        const int t = dir || r->reverse ? r->T - 1 - s : s;
+        const cvn_node a = cvni_onnx_as(g, cvn_slice(g->net, sums, 1, t, t + 1), 1, rows, 0, 0, 0);
+        h = r->kind == CVNI_LSTM ? cvni_onnx_lstm_step(g, r, &cell, a, h, &c)
+                                 : cvni_onnx_gru_step(g, r, &cell, a, h);
+        steps[t] = cvni_onnx_as(g, h, 2, 1, r->H, 0, 0);
+    }
+    state[0] = cvni_onnx_as(g, h, 2, 1, r->H, 0, 0);
+    state[1] = c.id ? cvni_onnx_as(g, c, 2, 1, r->H, 0, 0) : c;
+}
+
+/* All directions; state: h and c, [N, D, H]. */
+static cvn_node cvni_onnx_rnn_steps(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_rnn *r,
+                                    cvn_node state[2])
+{
+    cvn_node y[2] = { { 0 }, { 0 } }, h[2], c[2];
+    cvn_node *steps;
+    if (r->T > CVNI_ONNX_STEPS)
+        cvni_onnx_refuse(g, n, "%d steps of a cell that no layer here computes; %d are the most",
+                         r->T, CVNI_ONNX_STEPS);
+    steps = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)r->T, sizeof *steps);
+    for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
+        cvn_node last[2];
+        cvni_onnx_unroll(g, r, dir, steps, last);
+        if (g->failed || g->net->failed) return y[0];
+        y[dir] = cvn_concat_n(g->net, steps, r->T, 1);
+        h[dir] = last[0];
+        c[dir] = last[1];
+    }
+    if (g->failed) return y[0];
+    if (r->dirs == 2) y[0] = cvn_concat_n(g->net, y, 2, 2);
+    state[0] = cvn_concat_n(g->net, h, r->dirs, 1);
+    if (r->kind == CVNI_LSTM) state[1] = cvn_concat_n(g->net, c, r->dirs, 1);
+    return y[0];
+}
+
+/* y [N, T, D*H] and the states [N, D, H] as ONNX has them. */
+static void cvni_onnx_rnn_outputs(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_rnn *r,
+                                  cvn_node y, const cvn_node state[2])
+{
+    y = cvni_onnx_as(g, y, 3, r->T, r->dirs, r->H, 0);          /* [N, T, D, H] */
+    for (int i = 0; i < 3; i++) {
+        cvn_node x = i ? state[i - 1] : y;
+        if (!cvni_onnx_output(g, n, i) || g->failed || g->net->failed) continue;
+        if (g->lead) x = cvn_unflatten_batch(g->net, x, r->N);
+        if (!r->layout && !i) x = cvni_onnx_swap(g, cvni_onnx_swap(g, x, 1, 2), 2, 3);
+        else if (!r->layout) x = cvni_onnx_swap(g, x, 1, 2);
+        cvni_onnx_put(g, n, i, x);
+    }
+}
+
+static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int kind = n->type[0] == 'L' ? CVNI_LSTM : n->type[0] == 'G' ? CVNI_GRU : CVNI_RNN;
+    const cvni_onnx_rnn r = cvni_onnx_rnn_of(g, n, kind);
+    const int before = kind == CVNI_GRU && !cvni_onnx_int(n, "linear_before_reset", 0);
+    cvn_node state[2] = { { 0 }, { 0 } };
+    cvn_node y;
+    int relu;
+    if (g->failed || g->net->failed) return;
+    if (!cvni_onnx_usual_cell(n, &r, &relu)) {
+        cvni_onnx_refuse(g, n, "activations other than the usual ones");
+        return;
+    }
+    if (before || r.p) y = cvni_onnx_rnn_steps(g, n, &r, state);
+    else {
+        y = cvni_onnx_rnn_layer(g, &r, relu);
+        for (int i = 0; i < 2; i++)
+            if (cvni_onnx_output(g, n, 1 + i)) state[i] = cvn_rnn_state(g->net, y, i);
+    }
+    cvni_onnx_rnn_outputs(g, n, &r, y, state);
+}
+#endif /* CONVNET_NO_SEQUENCES */
+
+static const cvni_onnx_op cvni_onnx_layers[] = {
+    { "AveragePool", cvni_onnx_avgpool },
+    { "BatchNormalization", cvni_onnx_batchnorm },
+    { "Conv", cvni_onnx_conv },
+    { "ConvTranspose", cvni_onnx_conv_transpose },
+#ifndef CONVNET_NO_SEQUENCES
+    { "GRU", cvni_onnx_recurrent },
+#endif
+    { "Gemm", cvni_onnx_gemm },
+    { "GlobalAveragePool", cvni_onnx_global_pool },
+    { "GlobalLpPool", cvni_onnx_global_pool },
+    { "GlobalMaxPool", cvni_onnx_global_pool },
+    { "GroupNormalization", cvni_onnx_groupnorm },
+    { "InstanceNormalization", cvni_onnx_instancenorm },
+    { "LRN", cvni_onnx_lrn },
+#ifndef CONVNET_NO_SEQUENCES
+    { "LSTM", cvni_onnx_recurrent },
+#endif
+    { "LayerNormalization", cvni_onnx_layernorm },
+    { "LpNormalization", cvni_onnx_lp_norm },
+    { "LpPool", cvni_onnx_lppool },
+    { "MatMul", cvni_onnx_matmul },
+    { "MaxPool", cvni_onnx_maxpool },
+    { "MaxUnpool", cvni_onnx_maxunpool },
+    { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+#ifndef CONVNET_NO_SEQUENCES
+    { "RNN", cvni_onnx_recurrent },
+#endif
+};
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
@@ -29374,7 +33919,7 @@ static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         for (size_t k = 0; k < families[i].count; k++)
             if (!strcmp(families[i].rows[k].type, type)) return &families[i].rows[k];
-    return NULL;
+    return cvni_onnx_element_row_of(type) ? &cvni_onnx_element_op : NULL;
 }
 
 /* The import function, with the errors of the net it adds layers to. */
@@ -29618,6 +34163,19 @@ static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
     if (loans) cvni_free_records(net, &net->loans, m->loans);
 }
 
+/* Does a layer read it, or is it an output? */
+static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
+{
+    const cvn_net *net = g->owner;
+    int read = 0;
+    for (int i = 0; i < g->output_count; i++)
+        read |= g->values[g->graph_output[i]].node.id == v->node.id;
+    for (int id = v->node.id + 1; id < net->layer_count; id++)
+        for (int i = 0; i < net->layers[id].inputs; i++)
+            read |= net->layers[id].input[i] == v->node.id;
+    return read;
+}
+
 static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
 {
     cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
@@ -29626,7 +34184,7 @@ static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count,
         const cvni_onnx_value *v = &g->values[index[i]];
         ports[i].name = cvni_copy_text(g->owner, v->name);
         ports[i].place = outputs ? i : v->place;
-        ports[i].node = v->node;
+        if (outputs || cvni_onnx_is_read(g, v)) ports[i].node = v->node;
         ports[i].type = v->type;
         ports[i].rank = v->rank;
         memcpy(ports[i].dim, v->dim, sizeof ports[i].dim);
