@@ -2316,7 +2316,7 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
  * PIL and torchvision do with the bilinear filter and antialiasing: where it shrinks, the filter
  * widens, so that no pixel is passed over. letterbox: the image keeps its shape, in the middle,
  * between bars of grey (128), as many detectors want it; cvn_boxes_to_image is the way back.
- * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768. */
+ * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768, more than CVN_MAX_CHANNELS. */
 CONVNET_API cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width,
                                         int channels, int letterbox, unsigned char *out,
                                         int out_height, int out_width);
@@ -2667,6 +2667,10 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
 inline cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc &d)
 {
     return cvn_yolo(net, x, &d);
+}
+inline int cvn_table_boxes(const cvn_box_table &t, float threshold, cvn_box *boxes, int most)
+{
+    return cvn_table_boxes(&t, threshold, boxes, most);
 }
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
@@ -19728,9 +19732,10 @@ static cvn_result cvni_yolo_shape(cvn_net *net, cvni_layer *l)
     const cvn_yolo_desc *d = (const cvn_yolo_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     const int grid = d->kind == CVN_YOLO_GRID;
-    const size_t wanted = grid ? (size_t)d->side * (size_t)d->side *
-                                     ((size_t)d->classes + 5 * (size_t)d->boxes)
-                               : (size_t)d->boxes * ((size_t)d->classes + 5);
+    const size_t wanted =
+        grid ? cvni_mul_size((size_t)d->side * (size_t)d->side,
+                             (size_t)d->classes + 5 * (size_t)d->boxes)
+             : (size_t)d->boxes * ((size_t)d->classes + 5);
     char text[96];
     if ((unsigned)d->kind > CVN_YOLO_GRID || d->classes < 1 || d->classes > CVNI_MAX_WINDOW ||
         d->boxes < 1 || d->boxes > CVN_MAX_ANCHORS || (grid && (d->side < 1 || d->side > 1024)))
@@ -20091,22 +20096,21 @@ static double cvni_tap_weight(const cvni_reach *t, int i)
     return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
 }
 
-static void cvni_resample_image(const unsigned char *pixels, ptrdiff_t line, int channels,
-                          const cvni_reach *v, const cvni_reach *h, unsigned char *out)
+static void cvni_resample_image(const unsigned char *pixels, int width, int channels,
+                                const cvni_reach *v, const cvni_reach *h, unsigned char *out)
 {
-    for (int c = 0; c < channels; c++) {
-        double sum = 0, weight = 0;
-        for (int y = v->begin; y < v->end; y++) {
-            const unsigned char *p = pixels + y * line + c;
-            const double wy = cvni_tap_weight(v, y);
-            for (int x = h->begin; x < h->end; x++) {
-                const double w = wy * cvni_tap_weight(h, x);
-                sum += w * p[(ptrdiff_t)x * channels];
-                weight += w;
-            }
+    double sum[CVN_MAX_CHANNELS] = { 0 };
+    double weight = 0;
+    for (int y = v->begin; y < v->end; y++) {
+        const unsigned char *p = pixels + ((ptrdiff_t)y * width + h->begin) * channels;
+        const double wy = cvni_tap_weight(v, y);
+        for (int x = h->begin; x < h->end; x++, p += channels) {
+            const double w = wy * cvni_tap_weight(h, x);
+            for (int c = 0; c < channels; c++) sum[c] += w * p[c];
+            weight += w;
         }
-        out[c] = (unsigned char)(sum / weight + 0.5);
     }
+    for (int c = 0; c < channels; c++) out[c] = (unsigned char)(sum[c] / weight + 0.5);
 }
 
 cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, int channels,
@@ -20115,8 +20119,8 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
     const int most = CVNI_MAX_WINDOW;
     cvni_letterbox f;
     if (!pixels || !out || height < 1 || width < 1 || channels < 1 || out_height < 1 ||
-        out_width < 1 || height > most || width > most || channels > most || out_height > most ||
-        out_width > most)
+        out_width < 1 || height > most || width > most || channels > CVN_MAX_CHANNELS ||
+        out_height > most || out_width > most)
         return CVN_ERROR_ARGUMENT;
     f = cvni_fit_image(height, width, out_height, out_width, letterbox);
     for (int y = 0; y < out_height; y++) {
@@ -20125,7 +20129,7 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
             const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
             if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
                 memset(out, 128, (size_t)channels);
-            else cvni_resample_image(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
+            else cvni_resample_image(pixels, width, channels, &v, &h, out);
         }
     }
     return CVN_OK;
@@ -38010,7 +38014,7 @@ static int cvni_cfg_next(cvni_cfg *g)
             }
             found = 1;
             g->section_line = g->line;
-            g->section = cvni_cfg_trim(line.begin + 1, line.end - 1);
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - (line.end[-1] == ']'));
             g->body.begin = g->at;
             if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
         } else if (line.begin < line.end &&
@@ -38045,14 +38049,12 @@ static int cvni_cfg_number(cvni_cfg_span *s, double *value)
         if (point) unit *= 10;
         digits++;
     }
-    if (digits && digits < 300 && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
-        cvni_cfg_span e;
-        double power;
-        e.begin = p + 1;
-        e.end = s->end;
-        if (!cvni_cfg_number(&e, &power) || !(fabs(power) < 300) || power != floor(power)) return 0;
-        unit *= pow(10, -power);
-        p = e.begin;
+    if (digits && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        const int down = p[1] == '-';
+        double power = 0;
+        for (p += 1 + (down || p[1] == '+'); p < s->end && *p >= '0' && *p <= '9'; p++)
+            power = power * 10 + (*p - '0');
+        unit *= pow(10, down ? power : -power);
     }
     v = (minus ? -v : v) / unit;
     if (!digits || !cvni_is_finite(v)) return 0;
