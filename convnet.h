@@ -11150,6 +11150,76 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
            2 * a->out <= a->n;
 }
 
+/* y = the larger of both, a NaN before numbers; masks as in cvni_maxpool_tap. */
+CVNI_HOT
+static void cvni_take_larger(int n, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < n; i++) {
+        const int take = -((x[i] > y[i]) | (x[i] != x[i]));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &x[i], sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+    }
+}
+
+/* x[0], x[stride], ... */
+CVNI_HOT
+static void cvni_every(int n, int stride, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+{
+    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    else for (int i = 0; i < n; i++) y[i] = x[i * stride];
+}
+
+#define CVNI_POOL_COLS 1024             /* columns that windows side by side cover */
+
+/* Windows that share a row of y, when their places are not wanted: the largest of each column,
+ * then the largest of neighbouring columns. At stride 2 even and odd columns are parted first. */
+static void cvni_maxpool_values(const cvni_pool_job *j, const float *plane, int oh, int from,
+                                int to, float *y)
+{
+    const cvni_pool_axis *w = &j->w;
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    const int n = to - from;
+    const int first = from * w->stride - w->pad0;       /* column of the buffer's first one */
+    const int cols = (n - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
+    const int low = cvni_max(0, -first);
+    const int high = cvni_min(cols, w->n - first);
+    float column[CVNI_POOL_COLS], part[2][CVNI_POOL_COLS / 2 + 1];
+    for (int i = 0; i < cols; i++) if (i < low || i >= high) column[i] = -HUGE_VALF;
+    for (int h = rows.begin; low < high && h < rows.end; h += j->h.dilation) {
+        const float *x = plane + (ptrdiff_t)h * w->n + first;
+        if (h > rows.begin) cvni_take_larger(high - low, x + low, column + low);
+        else memcpy(column + low, x + low, (size_t)(high - low) * sizeof(float));
+    }
+    for (int i = 0; w->stride == 2 && i < 2; i++)
+        cvni_every((cols + 1 - i) / 2, 2, column + i, part[i]);
+    for (int k = 0; k < w->kernel; k++) {
+        const int at = k * w->dilation;
+        const float *x = w->stride == 2 ? part[at % 2] + at / 2 : column + at;
+        if (w->stride > 2) cvni_every(n, w->stride, column + at, part[0]);
+        if (w->stride > 2) x = part[0];
+        if (k) cvni_take_larger(n, x, y);
+        else memcpy(y, x, (size_t)n * sizeof(float));
+    }
+}
+
+/* Planes of values alone; 0 where a window is too wide for that. */
+static int cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+{
+    const int spare = CVNI_POOL_COLS - 1 - (j->w.kernel - 1) * j->w.dilation;
+    const int block = spare / j->w.stride + 1;
+    if (j->winner || !j->y || spare < 0) return 0;
+    for (int t = begin; t < end; t++)
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow += block)
+                cvni_maxpool_values(j, j->x + t * j->plane, oh, ow,
+                                    cvni_min(ow + block, j->w.out),
+                                    j->y + t * j->outputs + (ptrdiff_t)oh * j->w.out + ow);
+    return 1;
+}
+
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -11167,6 +11237,7 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
                                 j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
+    if (cvni_maxpool_planes(j, begin, end)) return;
     for (int t = begin; t < end; t++)
         for (int oh = 0; oh < j->h.out; oh++)
             for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
