@@ -6256,6 +6256,7 @@ typedef struct cvni_operand {
     int taps;
     const int *tap;
     const cvni_patches *patches;
+    const float *panels;        /* of A: all of it as cvni_pack_all packs it, or NULL */
 } cvni_operand;
 
 static void cvni_at_most(const cvni_kernels *kern, int n, float most, float *x)
@@ -6642,6 +6643,30 @@ static int cvni_gemm_depth(int k)
     return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
 }
 
+/* Where rows from i on of the chunk [k0, k0 + ks) lie among the panels of an A of m rows. */
+static ptrdiff_t cvni_panels_at(const cvni_kernels *kern, int m, int i, int k0, int ks)
+{
+    return (ptrdiff_t)k0 * cvni_round_up(m, kern->mr) + (ptrdiff_t)i * ks;
+}
+
+/* Floats of an A [m x k] packed as a whole. */
+static size_t cvni_panels_floats(const cvni_kernels *kern, int m, int k)
+{
+    return (size_t)cvni_round_up(m, kern->mr) * (size_t)k;
+}
+
+/* Rows [i, i + mr) of a plain A [m x k], in each of the chunks that a product of it takes. */
+static void cvni_pack_all(const cvni_kernels *kern, const cvni_operand *a, int m, int k, int i,
+                          float *panels)
+{
+    const int depth = cvni_gemm_depth(k);
+    for (int k0 = 0; k0 < k; k0 += depth) {
+        const int ks = cvni_min(depth, k - k0);
+        cvni_pack(kern, a, i, cvni_min(kern->mr, m - i), k0, ks, kern->mr,
+                  panels + cvni_panels_at(kern, m, i, k0, ks));
+    }
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
@@ -6651,7 +6676,9 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
-    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
+    const int part = g->a.panels ? ms
+                                 : cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M,
+                                              kern->mr);
     float *packed_a = (float *)scratch;
     float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
     if (cvni_is_dots(kern, g)) {
@@ -6668,7 +6695,10 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
-                a_in_place
+                g->a.panels
+                    ? cvni_packed_panels(g->a.panels + cvni_panels_at(kern, g->m, i, k0, ks), ks,
+                                         kern->mr)
+                : a_in_place
                     ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
                                         rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
@@ -7318,6 +7348,7 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
         p.n = positions;
         p.k = c->K;
         p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
         p.b = cvni_conv_operand(c, &patches);
         p.c = j->to + cvni_conv_small_at(c, n, g);
         p.ldc = positions;
@@ -7509,6 +7540,8 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
+        n->packed = cvni_mul_size((size_t)c->G * sizeof(float),
+                                  cvni_panels_floats(kern, c->MG, c->K));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -7522,6 +7555,32 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     }
 }
 
+/* Tasks are panels of rows. */
+static void cvni_conv_gemm_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int panels = cvni_ceil_div(c->MG, kern->mr);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t / panels;
+        const cvni_operand a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        cvni_pack_all(kern, &a, c->MG, c->K, t % panels * kern->mr,
+                      (float *)j->work + (size_t)g * cvni_panels_floats(kern, c->MG, c->K));
+    }
+}
+
+static void cvni_conv_gemm_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    void *work = j->work;
+    if (pass != CVNI_DOWN) return;
+    j->work = packed;
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(j->c.MG, j->net->k->mr),
+                      4.0 * j->c.M * j->c.K, cvni_conv_gemm_pack_part, j);
+    j->work = work;
+}
+
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     j->kept = 1;
@@ -7530,7 +7589,7 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
-                                             NULL, cvni_conv_gemm_run };
+                                             cvni_conv_gemm_pack, cvni_conv_gemm_run };
 
 /* ================================================================================================
  * >>frames   padded copies of images in which every tap finds its positions side by side
