@@ -15,6 +15,7 @@
  *          CONVNET_NO_SIMD                 only the plain C kernels
  *          CONVNET_NO_AVX512               of the others no AVX-512
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
+ *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
@@ -71,12 +72,12 @@
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>select >>gather
- *                     >>resample
+ *                     >>resample >>boxes
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors >>npy
+ *     files           >>safetensors >>npy >>darknet
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
@@ -1481,6 +1482,92 @@ CONVNET_API cvn_inverted_residual_desc cvn_inverted_residual_defaults(void);
 CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                            const cvn_inverted_residual_desc *desc);
 
+/* ---- detection ---- */
+
+/* A rectangle found in an image, in pixels; (0, 0) is the upper left corner of the first pixel. */
+typedef struct cvn_box {
+    float x1, y1, x2, y2;           /* left, top, right, bottom */
+    float score;                    /* 0..1 */
+    int label;                      /* class */
+} cvn_box;
+
+/* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
+ * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
+ * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
+ * each class:
+ *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
+ *                    th, to, then the classes
+ *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
+ *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    before has it) and w = anchor (2 tw)^2
+ *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
+ *                    softmax: over the classes instead of s
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
+ *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
+ *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
+ *                    input's width; score = to class, softmax: over the classes
+ *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
+ *            CVN_ERROR_ARGUMENT for a value out of range
+ *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
+ *            arXiv:1804.02767; A. Bochkovskiy et al., arXiv:2004.10934; new_coords: C.-Y. Wang et
+ *            al., arXiv:2011.08036                                  tested: tests/test_darknet.c */
+typedef enum cvn_yolo_kind { CVN_YOLO = 0, CVN_YOLO_REGION, CVN_YOLO_GRID } cvn_yolo_kind;
+
+#define CVN_MAX_ANCHORS 16          /* boxes of a cell */
+
+typedef struct cvn_yolo_desc {
+    cvn_yolo_kind kind;
+    int classes;
+    int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float scale_x_y;                /* 0: 1 */
+    int new_coords;
+    int softmax;
+    int square_root;
+    int side;                       /* CVN_YOLO_GRID alone */
+} cvn_yolo_desc;
+
+CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
+CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
+
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
+ * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+ * `threshold`, which is above 0, in pixels of the net's first image input.
+ *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
+ *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
+ *            for a net without head or image input and for values out of range
+ * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
+ * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
+ * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
+ *                          boxes  box     score      objectness  row        column
+ *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
+ *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
+ *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
+ * those that cover a better one of their label (any_label: of any label) with an intersection over
+ * union above `iou`. Boxes that are not finite are left out.
+ *   returns  how many boxes are left, the best one first; equal scores in an order that depends on
+ *            the boxes alone
+ * cvn_boxes_to_image - boxes in pixels of an input of input_height x input_width, which
+ * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders. */
+typedef struct cvn_box_table {
+    int boxes, classes;
+    const float *box, *score;
+    const float *objectness;        /* or NULL; steps of rows as `box` */
+    int box_row, box_column;        /* floats from box to box, from coordinate to coordinate; 0: 4
+                                     * and 1 */
+    int score_row, score_column;    /* from box to box, from class to class; 0: classes and 1 */
+    int corners;
+} cvn_box_table;
+
+CONVNET_API int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most);
+CONVNET_API int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes,
+                                int most);
+CONVNET_API int cvn_nms(cvn_box *boxes, int count, float iou, int any_label);
+CONVNET_API void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width,
+                                    int height, int width, int letterbox);
+
 /* ---- losses ---- */
 
 /* Losses: scalar nodes, means over the batch, minimised by cvn_fit; several add up.
@@ -2223,6 +2310,15 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
                                            int channels, const float *mean, const float *std,
                                            int swap_rb, float *out);
 
+/* cvn_image_resize - uint8 image [height, width, channels] to [out_height, out_width, channels], as
+ * PIL and torchvision do with the bilinear filter and antialiasing: where it shrinks, the filter
+ * widens, so that no pixel is passed over. letterbox: the image keeps its shape, in the middle,
+ * between bars of grey (128), as many detectors want it; cvn_boxes_to_image is the way back.
+ * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768. */
+CONVNET_API cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width,
+                                        int channels, int letterbox, unsigned char *out,
+                                        int out_height, int out_width);
+
 #ifndef CONVNET_NO_TRAIN
 /* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
  * differs from in. */
@@ -2244,7 +2340,7 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
                                          int width, int crops, float *out);
 
 /* ================================================================================================
- * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: ONNX
+ * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: Darknet, ONNX
  * ============================================================================================== */
 
 /* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads
@@ -2276,6 +2372,35 @@ CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
+
+#ifndef CONVNET_NO_DARKNET
+/* cvn_load_darknet - adds to `net` what Darknet's two files hold: the layers that the cfg
+ * describes, from a new input on, and the values that their parameters begin with. Then
+ * cvn_build_infer, or cvn_build to train on, with more layers added before.
+ *   weights     NULL: initial values as of any layer. Files of the versions 0.1 and 0.2; all of it
+ *               must be wanted
+ *   sections    convolutional, connected, maxpool, local_avgpool, avgpool, softmax, dropout, route,
+ *               shortcut, scale_channels, sam, upsample, reorg, reorg3d, crop, activation, cost,
+ *               empty; yolo, region, detection become cvn_yolo
+ *   names       the kind of the layer and the number of its section, counted from 0 behind [net]
+ *               as [route] and [shortcut] count: "conv12.weight", "bn12.running_mean", "yolo20",
+ *               inside the scope; where a name is taken, an automatic one. cvn_find gives the node
+ *   batch norm  a layer of its own, eps 1e-5, as in the Darknet that YOLOv4 was trained with (the
+ *               first one added 1e-6 to sqrt(var))
+ *   errors      CVN_ERROR_FORMAT, _UNSUPPORTED, _SHAPE and _ARGUMENT with line, section and reason:
+ *               what is not known here, an option out of range, a weights file of another size (how
+ *               many floats it has and how many the cfg wants); _FILE, _MEMORY; _STATE when the net
+ *               is built. The net stays as it was
+ *   source      https://pjreddie.com/darknet                      tested: tests/test_darknet.c
+ * cvn_load_darknet_memory - the same from the files' bytes; the weights must stay as they are until
+ * cvn_build, which reads them where they lie. The cfg need not end with a 0. */
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path,
+                                        const char *weights_path);
+#endif
+CONVNET_API cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                               const void *weights, size_t weights_size);
+#endif /* CONVNET_NO_DARKNET */
 
 #ifndef CONVNET_NO_ONNX
 /* ONNX models, opsets 7 to 21: layers and weights of a file become layers of the net.
@@ -2491,6 +2616,10 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                       const cvn_inverted_residual_desc &d)
 {
     return cvn_inverted_residual(net, x, &d);
+}
+inline cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc &d)
+{
+    return cvn_yolo(net, x, &d);
 }
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
@@ -19542,6 +19671,420 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 }
 
 /* ================================================================================================
+ * >>boxes   heads of detectors, boxes, non-maximum suppression
+ * ==============================================================================================
+ *   Formulas: >>layers-api. A head is a view with a description; its value is decoded where boxes
+ *   are asked for, and there only what may reach the threshold.     tested: tests/test_darknet.c */
+
+static cvn_result cvni_yolo_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_yolo_desc *d = (const cvn_yolo_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int grid = d->kind == CVN_YOLO_GRID;
+    const size_t wanted = grid ? (size_t)d->side * (size_t)d->side *
+                                     ((size_t)d->classes + 5 * (size_t)d->boxes)
+                               : (size_t)d->boxes * ((size_t)d->classes + 5);
+    char text[96];
+    if ((unsigned)d->kind > CVN_YOLO_GRID || d->classes < 1 || d->classes > CVNI_MAX_WINDOW ||
+        d->boxes < 1 || d->boxes > CVN_MAX_ANCHORS || (grid && (d->side < 1 || d->side > 1024)))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "kind %d, %d classes, %d boxes a cell, side %d: out of range "
+                               "(1 to %d boxes)",
+                               (int)d->kind, d->classes, d->boxes, d->side, CVN_MAX_ANCHORS);
+    for (int i = 0; !grid && i < 2 * d->boxes; i++)
+        if (!cvni_at_least(d->anchors[i / 2][i % 2], 0))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "an anchor of %g",
+                                   (double)d->anchors[i / 2][i % 2]);
+    if (grid ? cvni_sample_elements(x) != wanted : x.rank != 4 || (size_t)x.dim[1] != wanted)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s has not %.0f %s, for %d boxes a cell and %d classes",
+                               cvni_shape_text(x, text), (double)wanted,
+                               grid ? "elements" : "channels", d->boxes, d->classes);
+    l->shape = x;
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_yolo = { "yolo",            "yolo",
+                                      "Identity",        CVNI_VIEW | CVNI_INPLACE_GRAD,
+                                      cvni_yolo_shape,   NULL,
+                                      cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
+
+cvn_yolo_desc cvn_yolo_defaults(void)
+{
+    cvn_yolo_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc)
+{
+    cvn_yolo_desc d = desc ? *desc : cvn_yolo_defaults();
+    cvn_node head;
+    if (d.scale_x_y == 0) d.scale_x_y = 1;
+    head = cvni_add_layer(net, &cvni_op_yolo, &x, 1, &d, sizeof d);
+    if (head.id) cvn_keep(net, head);
+    return head;
+}
+
+/* ---- the best boxes: once the array is full, a heap whose first one has the least score ---- */
+
+typedef struct cvni_box_list { cvn_box *boxes; int count, most; } cvni_box_list;
+
+static void cvni_sink_box(cvni_box_list *list, int i)
+{
+    const cvn_box box = list->boxes[i];
+    for (int child; (child = 2 * i + 1) < list->count; i = child) {
+        child += child + 1 < list->count && list->boxes[child + 1].score < list->boxes[child].score;
+        if (list->boxes[child].score >= box.score) break;
+        list->boxes[i] = list->boxes[child];
+    }
+    list->boxes[i] = box;
+}
+
+static void cvni_add_box(cvni_box_list *list, const cvn_box *box)
+{
+    if (list->count < list->most) {
+        list->boxes[list->count++] = *box;
+        if (list->count < list->most) return;
+        for (int i = list->count / 2 - 1; i >= 0; i--) cvni_sink_box(list, i);
+    } else if (list->most > 0 && box->score > list->boxes[0].score) {
+        list->boxes[0] = *box;
+        cvni_sink_box(list, 0);
+    }
+}
+
+/* From centre and sides. */
+static void cvni_box_around(cvn_box *box, float x, float y, float w, float h)
+{
+    box->x1 = x - w / 2;
+    box->y1 = y - h / 2;
+    box->x2 = x + w / 2;
+    box->y2 = y + h / 2;
+}
+
+/* ---- heads ---- */
+
+/* One box of one cell: where its values lie, `step` floats apart. */
+typedef struct cvni_cell {
+    const float *box, *objectness, *classes;
+    ptrdiff_t step;
+} cvni_cell;
+
+static float cvni_head_sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+/* sx, sy: pixels a cell. */
+static void cvni_cell_box(const cvn_yolo_desc *d, const cvni_cell *c, int anchor, int column,
+                          int row, float sx, float sy, cvn_box *box)
+{
+    const float k = d->scale_x_y;
+    float t[4];
+    for (int i = 0; i < 4; i++) t[i] = c->box[i * c->step];
+    if (d->kind == CVN_YOLO_GRID) {
+        for (int i = 2; i < 4; i++) t[i] *= (float)d->side * (d->square_root ? t[i] : 1);
+    } else {
+        for (int i = 0; i < 2; i++) {
+            t[i] = (d->new_coords ? t[i] : cvni_head_sigmoid(t[i])) * k - (k - 1) / 2;
+            t[2 + i] = d->new_coords ? 4 * t[2 + i] * t[2 + i] : expf(t[2 + i]);
+            t[2 + i] *= d->anchors[anchor][i];
+        }
+    }
+    if (d->kind != CVN_YOLO) {
+        t[2] *= sx;
+        t[3] *= sy;
+    }
+    cvni_box_around(box, ((float)column + t[0]) * sx, ((float)row + t[1]) * sy, t[2], t[3]);
+}
+
+/* What exp(class - shift) is multiplied with in a softmax. */
+static float cvni_cell_share(const cvn_yolo_desc *d, const cvni_cell *c, float *shift)
+{
+    float sum = 0;
+    *shift = c->classes[0];
+    for (int k = 1; k < d->classes; k++) *shift = fmaxf(*shift, c->classes[k * c->step]);
+    for (int k = 0; k < d->classes; k++) sum += expf(c->classes[k * c->step] - *shift);
+    return 1 / sum;
+}
+
+/* Adds the box once for each class that reaches the threshold. */
+static void cvni_cell_classes(const cvn_yolo_desc *d, const cvni_cell *c, float objectness,
+                              float threshold, cvn_box *box, cvni_box_list *list)
+{
+    const int raw = d->new_coords || d->kind == CVN_YOLO_GRID;
+    float shift = 0, share = 1;
+    if (d->softmax) share = cvni_cell_share(d, c, &shift);
+    for (int k = 0; k < d->classes; k++) {
+        const float v = c->classes[k * c->step];
+        box->label = k;
+        box->score = objectness * (d->softmax ? share * expf(v - shift)
+                                   : raw      ? v
+                                              : cvni_head_sigmoid(v));
+        if (box->score >= threshold) cvni_add_box(list, box);
+    }
+}
+
+/* v: the head's value for one sample. A product with a factor up to 1 is not above the other. */
+static void cvni_head_boxes(const cvn_yolo_desc *d, const float *v, cvn_shape s, int height,
+                            int width, float threshold, cvni_box_list *list)
+{
+    const int grid = d->kind == CVN_YOLO_GRID;
+    const int H = grid ? d->side : s.dim[2], W = grid ? d->side : s.dim[3];
+    const ptrdiff_t cells = (ptrdiff_t)H * W;
+    const float sx = (float)width / (float)W, sy = (float)height / (float)H;
+    for (int b = 0; b < d->boxes; b++) {
+        for (ptrdiff_t i = 0; i < cells; i++) {
+            cvni_cell c;
+            cvn_box box;
+            float objectness;
+            c.step = grid ? 1 : cells;
+            c.box = grid ? v + cells * (d->classes + d->boxes) + (i * d->boxes + b) * 4
+                         : v + (ptrdiff_t)b * (d->classes + 5) * cells + i;
+            c.objectness = grid ? v + cells * d->classes + i * d->boxes + b : c.box + 4 * cells;
+            c.classes = grid ? v + i * d->classes : c.box + 5 * cells;
+            objectness = grid || d->new_coords ? *c.objectness : cvni_head_sigmoid(*c.objectness);
+            if (!(objectness >= threshold) && !(grid || d->new_coords)) continue;
+            cvni_cell_box(d, &c, b, (int)(i % W), (int)(i / W), sx, sy, &box);
+            cvni_cell_classes(d, &c, objectness, threshold, &box, list);
+        }
+    }
+}
+
+/* The first image among the inputs, or NULL. */
+static const cvni_layer *cvni_image_input(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if ((l->op->flags & CVNI_SOURCE) && !l->is_int && l->shape.rank == 4) return l;
+    }
+    return NULL;
+}
+
+int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most)
+{
+    cvni_box_list list;
+    const cvni_layer *image;
+    int heads = 0;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!net->forward_done)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_yolo_boxes: run a forward pass first");
+    image = cvni_image_input(net);
+    if (!image || sample < 0 || sample >= net->batch || !(threshold > 0) || most < 0 ||
+        (!boxes && most))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_yolo_boxes: sample %d of %d, threshold %g, room for %d boxes, %s "
+                         "image input",
+                         sample, net->batch, (double)threshold, most, image ? "an" : "no");
+    list.boxes = boxes;
+    list.most = most;
+    list.count = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op != &cvni_op_yolo || !l->y) continue;
+        cvni_head_boxes((const cvn_yolo_desc *)l->desc,
+                        l->y + cvni_sample_elements(l->shape) * (size_t)sample, l->shape,
+                        image->shape.dim[2], image->shape.dim[3], threshold, &list);
+        heads++;
+    }
+    return heads ? list.count
+                 : cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_yolo_boxes: the net has no head (cvn_yolo)");
+}
+
+/* ---- tables ---- */
+
+int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes, int most)
+{
+    const cvn_box_table *t = table;
+    cvni_box_list list;
+    ptrdiff_t row, column, score_row, score_column;
+    if (!t || !t->box || !t->score || t->boxes < 0 || t->classes < 1 || !(threshold > 0) ||
+        most < 0 || (!boxes && most))
+        return CVN_ERROR_ARGUMENT;
+    row = t->box_row ? t->box_row : 4;
+    column = t->box_column ? t->box_column : 1;
+    score_row = t->score_row ? t->score_row : t->classes;
+    score_column = t->score_column ? t->score_column : 1;
+    list.boxes = boxes;
+    list.most = most;
+    list.count = 0;
+    for (int i = 0; i < t->boxes; i++) {
+        const float *v = t->box + i * row;
+        const float objectness = t->objectness ? t->objectness[i * row] : 1;
+        cvn_box box;
+        if (t->corners) {
+            box.x1 = v[0];
+            box.y1 = v[column];
+            box.x2 = v[2 * column];
+            box.y2 = v[3 * column];
+        } else {
+            cvni_box_around(&box, v[0], v[column], v[2 * column], v[3 * column]);
+        }
+        for (int c = 0; c < t->classes; c++) {
+            box.label = c;
+            box.score = objectness * t->score[i * score_row + c * score_column];
+            if (box.score >= threshold) cvni_add_box(&list, &box);
+        }
+    }
+    return list.count;
+}
+
+/* ---- non-maximum suppression ---- */
+
+static int cvni_falling(float a, float b) { return (a < b) - (a > b); }
+
+/* A total order of finite boxes, so that qsort, which is not stable, leaves no choice. */
+static int cvni_compare_boxes(const void *a, const void *b)
+{
+    const cvn_box *p = (const cvn_box *)a, *q = (const cvn_box *)b;
+    int order = cvni_falling(p->score, q->score);
+    if (!order) order = (p->label > q->label) - (p->label < q->label);
+    if (!order) order = cvni_falling(q->x1, p->x1);
+    if (!order) order = cvni_falling(q->y1, p->y1);
+    if (!order) order = cvni_falling(q->x2, p->x2);
+    return order ? order : cvni_falling(q->y2, p->y2);
+}
+
+static int cvni_box_is_finite(const cvn_box *b)
+{
+    return cvni_is_finite((double)b->score) && cvni_is_finite((double)b->x1) &&
+           cvni_is_finite((double)b->y1) && cvni_is_finite((double)b->x2) &&
+           cvni_is_finite((double)b->y2);
+}
+
+/* In double: sides of finite floats, and their products, do not overflow. */
+static double cvni_box_area(double w, double h) { return w > 0 && h > 0 ? w * h : 0; }
+
+static double cvni_box_iou(const cvn_box *a, const cvn_box *b)
+{
+    const double both = cvni_box_area((double)fminf(a->x2, b->x2) - (double)fmaxf(a->x1, b->x1),
+                                      (double)fminf(a->y2, b->y2) - (double)fmaxf(a->y1, b->y1));
+    const double all = cvni_box_area((double)a->x2 - (double)a->x1, (double)a->y2 - (double)a->y1) +
+                       cvni_box_area((double)b->x2 - (double)b->x1, (double)b->y2 - (double)b->y1) -
+                       both;
+    return both > 0 ? both / all : 0;
+}
+
+int cvn_nms(cvn_box *boxes, int count, float iou, int any_label)
+{
+    int finite = 0;
+    int kept = 0;
+    if (!boxes || count < 1) return 0;
+    for (int i = 0; i < count; i++) if (cvni_box_is_finite(&boxes[i])) boxes[finite++] = boxes[i];
+    qsort(boxes, (size_t)finite, sizeof *boxes, cvni_compare_boxes);
+    for (int i = 0; i < finite; i++) {
+        int covered = 0;
+        for (int k = 0; k < kept && !covered; k++)
+            covered = (any_label || boxes[k].label == boxes[i].label) &&
+                      cvni_box_iou(&boxes[k], &boxes[i]) > (double)iou;
+        if (!covered) boxes[kept++] = boxes[i];
+    }
+    return kept;
+}
+
+/* ---- images that boxes are found in ---- */
+
+/* How an image of height x width lies in one of out_height x out_width: pixels of it for one of the
+ * image, and where it begins. */
+typedef struct cvni_letterbox { double sx, sy; int left, top, width, height; } cvni_letterbox;
+
+static cvni_letterbox cvni_fit_image(int height, int width, int out_height, int out_width,
+                                     int letterbox)
+{
+    cvni_letterbox f;
+    f.left = f.top = 0;
+    f.width = out_width;
+    f.height = out_height;
+    if (letterbox) {
+        const double s = fmin((double)out_width / width, (double)out_height / height);
+        f.width = cvni_max(1, (int)floor(width * s + 0.5));
+        f.height = cvni_max(1, (int)floor(height * s + 0.5));
+        f.left = (out_width - f.width) / 2;
+        f.top = (out_height - f.height) / 2;
+    }
+    f.sx = (double)f.width / width;
+    f.sy = (double)f.height / height;
+    return f;
+}
+
+static float cvni_back(float v, int before, double scale, int size)
+{
+    return (float)fmin(fmax(((double)v - before) / scale, 0), size);
+}
+
+void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width, int height,
+                        int width, int letterbox)
+{
+    cvni_letterbox f;
+    if (!boxes || input_height < 1 || input_width < 1 || height < 1 || width < 1) return;
+    f = cvni_fit_image(height, width, input_height, input_width, letterbox);
+    for (int i = 0; i < count; i++) {
+        boxes[i].x1 = cvni_back(boxes[i].x1, f.left, f.sx, width);
+        boxes[i].x2 = cvni_back(boxes[i].x2, f.left, f.sx, width);
+        boxes[i].y1 = cvni_back(boxes[i].y1, f.top, f.sy, height);
+        boxes[i].y2 = cvni_back(boxes[i].y2, f.top, f.sy, height);
+    }
+}
+
+/* The pixels of an axis that one of the result is made of: weight of pixel i is
+ * 1 - |i + 0.5 - centre|/reach where that is above 0. */
+typedef struct cvni_reach { double centre, reach; int begin, end; } cvni_reach;
+
+static cvni_reach cvni_reach_of(int i, double scale, int size)
+{
+    cvni_reach t;
+    t.centre = (i + 0.5) / scale;
+    t.reach = fmax(1, 1 / scale);
+    t.begin = cvni_max(0, (int)floor(t.centre - t.reach + 0.5));
+    t.end = cvni_min(size, (int)floor(t.centre + t.reach + 0.5));
+    return t;
+}
+
+static double cvni_tap_weight(const cvni_reach *t, int i)
+{
+    return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
+}
+
+static void cvni_resample_image(const unsigned char *pixels, ptrdiff_t line, int channels,
+                          const cvni_reach *v, const cvni_reach *h, unsigned char *out)
+{
+    for (int c = 0; c < channels; c++) {
+        double sum = 0, weight = 0;
+        for (int y = v->begin; y < v->end; y++) {
+            const unsigned char *p = pixels + y * line + c;
+            const double wy = cvni_tap_weight(v, y);
+            for (int x = h->begin; x < h->end; x++) {
+                const double w = wy * cvni_tap_weight(h, x);
+                sum += w * p[(ptrdiff_t)x * channels];
+                weight += w;
+            }
+        }
+        out[c] = (unsigned char)(sum / weight + 0.5);
+    }
+}
+
+cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, int channels,
+                            int letterbox, unsigned char *out, int out_height, int out_width)
+{
+    const int most = CVNI_MAX_WINDOW;
+    cvni_letterbox f;
+    if (!pixels || !out || height < 1 || width < 1 || channels < 1 || out_height < 1 ||
+        out_width < 1 || height > most || width > most || channels > most || out_height > most ||
+        out_width > most)
+        return CVN_ERROR_ARGUMENT;
+    f = cvni_fit_image(height, width, out_height, out_width, letterbox);
+    for (int y = 0; y < out_height; y++) {
+        const cvni_reach v = cvni_reach_of(y - f.top, f.sy, height);
+        for (int x = 0; x < out_width; x++, out += channels) {
+            const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
+            if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
+                memset(out, 128, (size_t)channels);
+            else cvni_resample_image(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
+        }
+    }
+    return CVN_OK;
+}
+
+/* ================================================================================================
  * >>select   elements chosen axis by axis: slices with steps, repeats, pads, lists, nearest pixels
  * ==============================================================================================
  *   y[n, i, j, ...] = x[n, map1[i], map2[j], ...], or `value` where a map says -1. l->table: the
@@ -33770,6 +34313,868 @@ cvn_result cvn_load_onnx(cvn_net *net, const char *path)
 #endif
 #endif /* CONVNET_NO_ONNX */
 CVNI_COLD_END
+
+#ifndef CONVNET_NO_DARKNET
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>darknet   nets of Darknet: a cfg and its weights
+ * ==============================================================================================
+ *   cfg         lines; "[section]" begins one, "key = value" belongs to it, '#' and ';' begin
+ *               comments. Of equal keys the first one counts. The first section is [net]; the
+ *               others are layers, numbered from 0.
+ *   weights     int32 major, minor, revision; images seen, 8 bytes from version 0.2 on, else 4;
+ *               then float32 to the end, little-endian, in the order of the sections: of a
+ *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
+ *               of a connected layer bias, weights [output, input], [scale, mean, variance]
+ *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
+ *               s x s patch before the channel
+ *   Options that matter only in training are passed over, those that change what a layer computes
+ *   are read or refused.                                          tested: tests/test_darknet.c */
+
+#define CVNI_CFG_LAYERS 1024        /* sections; names are looked up among all layers */
+#define CVNI_CFG_LIST 64            /* numbers of one option */
+
+typedef struct cvni_cfg_span { const char *begin, *end; } cvni_cfg_span;
+
+typedef struct cvni_cfg {
+    cvn_net *net;
+    const char *label;              /* for messages */
+    const char *at, *end;           /* what comes behind the section */
+    int line;                       /* number of the line `at` */
+    cvni_cfg_span section, body;    /* its name, its lines */
+    int section_line;
+    int index;                      /* of the layer; -1: [net] */
+    cvn_node x;                     /* output of the section before */
+    cvn_node *nodes;                /* [CVNI_CFG_LAYERS]: outputs of all of them */
+    const float *weights;           /* of the file, or NULL */
+    size_t weight_count;            /* floats in the file, */
+    size_t weights_wanted;          /* and wanted so far */
+    int said;                       /* the error has its place in the file before it */
+} cvni_cfg;
+
+/* ---- text ---- */
+
+/* How much of a text from the cfg a message shows. */
+static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+
+/* An error of the section. */
+CVNI_PRINTF(3, 4)
+static cvn_node cvni_cfg_fail(cvni_cfg *g, cvn_result result, const char *format, ...)
+{
+    const cvn_node none = { 0 };
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cvni_graph_fail(g->net, result, "%s:%d: [%.*s]: %s", g->label, g->section_line,
+                    cvni_cfg_width(g->section), g->section.begin, text);
+    g->said = 1;
+    return none;
+}
+
+/* A layer's own error gets the place before it. */
+static void cvni_cfg_place_error(cvni_cfg *g)
+{
+    const cvn_result result = g->net->failed;
+    char text[300];
+    if (!result || g->said) return;
+    memcpy(text, g->net->message, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    g->net->failed = CVN_OK;
+    cvni_cfg_fail(g, result, "%s", text);
+}
+
+static int cvni_cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+static cvni_cfg_span cvni_cfg_trim(const char *begin, const char *end)
+{
+    cvni_cfg_span s;
+    while (begin < end && cvni_cfg_blank(*begin)) begin++;
+    while (begin < end && cvni_cfg_blank(end[-1])) end--;
+    s.begin = begin;
+    s.end = end;
+    return s;
+}
+
+/* The line at *at without comment and blanks; *at moves behind it. */
+static cvni_cfg_span cvni_cfg_line(const char **at, const char *end)
+{
+    const char *begin = *at, *stop, *next;
+    next = (const char *)memchr(begin, '\n', (size_t)(end - begin));
+    *at = next ? next + 1 : end;
+    if (!next) next = end;
+    for (stop = begin; stop < next && *stop != '#' && *stop != ';'; stop++) continue;
+    return cvni_cfg_trim(begin, stop);
+}
+
+static int cvni_cfg_is(cvni_cfg_span s, const char *text)
+{
+    const size_t n = strlen(text);
+    return (size_t)(s.end - s.begin) == n && !memcmp(s.begin, text, n);
+}
+
+/* Value of an option of the section; 0: it is not there. */
+static int cvni_cfg_find(const cvni_cfg *g, const char *key, cvni_cfg_span *value)
+{
+    for (const char *at = g->body.begin; at < g->body.end;) {
+        const cvni_cfg_span line = cvni_cfg_line(&at, g->body.end);
+        const char *equals =
+            (const char *)memchr(line.begin, '=', (size_t)(line.end - line.begin));
+        if (!equals || !cvni_cfg_is(cvni_cfg_trim(line.begin, equals), key)) continue;
+        *value = cvni_cfg_trim(equals + 1, line.end);
+        return 1;
+    }
+    return 0;
+}
+
+/* Finds the next section, up to the line that begins the one behind it; 0: there is none, or an
+ * error. */
+static int cvni_cfg_next(cvni_cfg *g)
+{
+    int found = 0;
+    while (g->at < g->end) {
+        const char *begin = g->at;
+        const cvni_cfg_span line = cvni_cfg_line(&g->at, g->end);
+        if (line.begin < line.end && *line.begin == '[') {
+            if (found) {
+                g->at = begin;
+                break;
+            }
+            found = 1;
+            g->section_line = g->line;
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - 1);
+            g->body.begin = g->at;
+            if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
+        } else if (line.begin < line.end &&
+                   (!found || !memchr(line.begin, '=', (size_t)(line.end - line.begin)))) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                            "%s:%d: neither [section] nor option = value: no Darknet cfg?",
+                            g->label, g->line);
+            g->said = 1;
+        }
+        if (g->net->failed) return 0;
+        g->line++;
+        g->body.end = g->at;
+    }
+    return found;
+}
+
+/* A decimal number at s->begin, which moves behind it: up to 15 digits are exact, and '.' is what
+ * every locale writes here. */
+static int cvni_cfg_number(cvni_cfg_span *s, double *value)
+{
+    const char *p = s->begin;
+    const int minus = p < s->end && *p == '-';
+    double v = 0, unit = 1;
+    int digits = 0, point = 0;
+    if (p < s->end && (*p == '-' || *p == '+')) p++;
+    for (; p < s->end && ((*p >= '0' && *p <= '9') || (*p == '.' && !point)); p++) {
+        if (*p == '.') {
+            point = 1;
+            continue;
+        }
+        v = v * 10 + (*p - '0');
+        if (point) unit *= 10;
+        digits++;
+    }
+    if (digits && digits < 300 && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        cvni_cfg_span e;
+        double power;
+        e.begin = p + 1;
+        e.end = s->end;
+        if (!cvni_cfg_number(&e, &power) || !(fabs(power) < 300) || power != floor(power)) return 0;
+        unit *= pow(10, -power);
+        p = e.begin;
+    }
+    v = (minus ? -v : v) / unit;
+    if (!digits || !cvni_is_finite(v)) return 0;
+    s->begin = p;
+    *value = v;
+    return 1;
+}
+
+/* The numbers of an option, with commas between them: how many; 0: the option is not there; -1: an
+ * error. */
+static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double high, int whole,
+                            double *out, int most)
+{
+    cvni_cfg_span s, all;
+    int count = 0;
+    if (!cvni_cfg_find(g, key, &all)) return 0;
+    for (s = all; s.begin < s.end && count < most;) {
+        double v;
+        if (!cvni_cfg_number(&s, &v) || v < low || v > high || (whole && v != floor(v))) break;
+        out[count++] = v;
+        s = cvni_cfg_trim(s.begin, s.end);
+        if (s.begin == s.end) return count;
+        if (*s.begin != ',') break;
+        s = cvni_cfg_trim(s.begin + 1, s.end);
+        if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
+    }
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
+                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
+                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    return -1;
+}
+
+static double cvni_cfg_float(cvni_cfg *g, const char *key, double otherwise, double low,
+                             double high)
+{
+    return cvni_cfg_numbers(g, key, low, high, 0, &otherwise, 1) < 0 ? low : otherwise;
+}
+
+static int cvni_cfg_int(cvni_cfg *g, const char *key, int otherwise, int low, int high)
+{
+    double v = otherwise;
+    return cvni_cfg_numbers(g, key, low, high, 1, &v, 1) < 0 ? low : (int)v;
+}
+
+static int cvni_cfg_flag(cvni_cfg *g, const char *key)
+{
+    return cvni_cfg_int(g, key, 0, INT_MIN, INT_MAX) != 0;
+}
+
+/* ---- activations ---- */
+
+static cvn_node cvni_cfg_linear(cvn_net *net, cvn_node x)
+{
+    (void)net;
+    return x;
+}
+
+static cvn_node cvni_cfg_leaky(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.1f); }
+static cvn_node cvni_cfg_relie(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.01f); }
+static cvn_node cvni_cfg_elu(cvn_net *net, cvn_node x) { return cvn_elu(net, x, 1); }
+static cvn_node cvni_cfg_hardtan(cvn_net *net, cvn_node x) { return cvn_clip(net, x, -1, 1); }
+
+/* max(x, 0) + x/10 */
+static cvn_node cvni_cfg_ramp(cvn_net *net, cvn_node x)
+{
+    return cvn_add(net, cvn_relu(net, x), cvn_scale(net, x, 0.1f, 0));
+}
+
+/* 2 s(x) - 1 */
+static cvn_node cvni_cfg_loggy(cvn_net *net, cvn_node x)
+{
+    return cvn_scale(net, cvn_sigmoid(net, x), 2, -1);
+}
+
+/* steep*x + shift between low and high, outer*x outside, without a jump. */
+static cvn_node cvni_cfg_bent(cvn_net *net, cvn_node x, float low, float high, float steep,
+                              float outer, float shift)
+{
+    const cvn_node inner = cvn_scale(net, cvn_clip(net, x, low, high), steep - outer, shift);
+    return cvn_add(net, inner, cvn_scale(net, x, outer, 0));
+}
+
+static cvn_node cvni_cfg_lhtan(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, 0, 1, 1, 0.001f, 0);
+}
+
+static cvn_node cvni_cfg_plse(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, -4, 4, 0.125f, 0.01f, 0.5f);
+}
+
+typedef struct cvni_cfg_activation {
+    const char *name;
+    cvn_node (*add)(cvn_net *net, cvn_node x);
+} cvni_cfg_activation;
+
+static const cvni_cfg_activation cvni_cfg_activations[] = {
+    { "linear", cvni_cfg_linear },   { "leaky", cvni_cfg_leaky },     { "relu", cvn_relu },
+    { "relu6", cvn_relu6 },          { "logistic", cvn_sigmoid },     { "mish", cvn_mish },
+    { "swish", cvn_silu },           { "tanh", cvn_tanh },            { "elu", cvni_cfg_elu },
+    { "selu", cvn_selu },            { "gelu", cvn_gelu_tanh },       { "loggy", cvni_cfg_loggy },
+    { "relie", cvni_cfg_relie },     { "ramp", cvni_cfg_ramp },       { "plse", cvni_cfg_plse },
+    { "hardtan", cvni_cfg_hardtan }, { "lhtan", cvni_cfg_lhtan }
+};
+
+static cvn_node cvni_cfg_activate(cvni_cfg *g, cvn_node x, const char *otherwise)
+{
+    const cvni_cfg_activation *const all = cvni_cfg_activations;
+    cvni_cfg_span s;
+    s.begin = otherwise;
+    s.end = otherwise + strlen(otherwise);
+    cvni_cfg_find(g, "activation", &s);
+    for (size_t i = 0; i < sizeof cvni_cfg_activations / sizeof *all; i++)
+        if (cvni_cfg_is(s, all[i].name)) return all[i].add(g->net, x);
+    return cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "activation = %.*s is not known here",
+                         cvni_cfg_width(s), s.begin);
+}
+
+/* ---- layers with weights ---- */
+
+/* The next floats of the file are what parameter `slot` begins with. */
+static void cvni_cfg_bind(cvni_cfg *g, cvn_node node, int slot)
+{
+    cvni_param *p;
+    if (g->net->failed) return;
+    p = &g->net->params[g->net->layers[node.id].param[slot]];
+    if (g->weights && p->count <= g->weight_count - cvni_min_size(g->weights_wanted,
+                                                                  g->weight_count))
+        p->initial = g->weights + g->weights_wanted;
+    g->weights_wanted = cvni_add_size(g->weights_wanted, p->count);
+}
+
+static void cvni_cfg_bind_norm(cvni_cfg *g, cvn_node norm)
+{
+    cvni_cfg_bind(g, norm, 0);
+    cvni_cfg_bind(g, norm, 2);
+    cvni_cfg_bind(g, norm, 3);
+}
+
+/* Batch norm, whose bias stands where the layer's would, and what comes behind it. */
+static cvn_node cvni_cfg_finish(cvni_cfg *g, cvn_node y, int normalize, int weights_first)
+{
+    const cvn_node norm = normalize ? cvn_batchnorm(g->net, y) : y;
+    cvni_cfg_bind(g, norm, 1);
+    if (weights_first) cvni_cfg_bind(g, y, 0);
+    if (normalize) cvni_cfg_bind_norm(g, norm);
+    if (!weights_first) cvni_cfg_bind(g, y, 0);
+    return cvni_cfg_activate(g, norm, "logistic");
+}
+
+static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
+{
+    const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
+    const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
+    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
+    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    d.no_bias = normalize;
+    return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
+}
+
+static cvn_node cvni_cfg_connected(cvni_cfg *g)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = cvni_cfg_int(g, "output", 1, 1, INT_MAX);
+    d.no_bias = cvni_cfg_flag(g, "batch_normalize");
+    return cvni_cfg_finish(g, cvn_dense_ex(g->net, g->x, &d), d.no_bias, 1);
+}
+
+/* ---- layers without ---- */
+
+static cvn_shape cvni_cfg_shape(const cvni_cfg *g, cvn_node node)
+{
+    return cvn_node_shape(g->net, node);
+}
+
+/* x is an image; else an error. */
+static int cvni_cfg_image(cvni_cfg *g, cvn_node x)
+{
+    if (g->net->failed) return 0;
+    if (cvni_cfg_shape(g, x).rank == 4) return 1;
+    cvni_cfg_fail(g, CVN_ERROR_SHAPE, "reads a layer that is no image");
+    return 0;
+}
+
+static cvn_pool_desc cvni_cfg_pool_desc(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, most);
+    const int size = cvni_cfg_int(g, "size", stride, 1, most);
+    const int padding = cvni_cfg_int(g, "padding", size - 1, 0, most);
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, most);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, most);
+    d.pad_top = d.pad_left = padding / 2;
+    d.pad_bottom = d.pad_right = padding - padding / 2;
+    d.exclude_pad = 1;
+    return d;
+}
+
+static cvn_node cvni_cfg_maxpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_maxpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_local_avgpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_avgpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_avgpool(cvni_cfg *g) { return cvn_global_avgpool(g->net, g->x); }
+
+static cvn_node cvni_cfg_dropout(cvni_cfg *g)
+{
+    return cvn_dropout(g->net, g->x, (float)cvni_cfg_float(g, "probability", 0.2, 0, 0.999999));
+}
+
+static cvn_node cvni_cfg_activation_only(cvni_cfg *g)
+{
+    return cvni_cfg_activate(g, g->x, "linear");
+}
+
+/* What only training knows. */
+static cvn_node cvni_cfg_pass(cvni_cfg *g) { return g->x; }
+
+/* Over all values of a sample, over each of `groups` parts, or (spatial) over the channels. */
+static cvn_node cvni_cfg_softmax(cvni_cfg *g)
+{
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const double temperature = cvni_cfg_float(g, "temperature", 1, 1e-6, 1e6);
+    cvn_node x = g->x;
+    int dims[2];
+    if (g->net->failed) return x;
+    if (temperature != 1) x = cvn_scale(g->net, x, (float)(1 / temperature), 0);
+    if (cvni_cfg_flag(g, "spatial")) return cvn_softmax_axis(g->net, x, 1);
+    dims[0] = groups;
+    dims[1] = -1;
+    x = groups > 1 ? cvn_reshape(g->net, x, dims, 2) : cvn_flatten(g->net, x);
+    x = cvn_softmax_axis(g->net, x, groups > 1 ? 2 : 1);
+    return groups > 1 ? cvn_flatten(g->net, x) : x;
+}
+
+/* The layers that an option names, below 0 counted back from this one: how many, 0 after an
+ * error. */
+static int cvni_cfg_layers(cvni_cfg *g, const char *key, cvn_node out[CVNI_CFG_LIST])
+{
+    double index[CVNI_CFG_LIST];
+    const int count =
+        cvni_cfg_numbers(g, key, -g->index, g->index - 1, 1, index, CVNI_CFG_LIST);
+    if (count == 0) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "has no %s", key);
+    for (int i = 0; i < count; i++) {
+        out[i] = g->nodes[(int)index[i] + (index[i] < 0 ? g->index : 0)];
+        if (g->net->layers[out[i].id].op != &cvni_op_yolo) continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads layer %d, the head of a detector",
+                      (int)index[i]);
+        return 0;
+    }
+    return cvni_max(count, 0);
+}
+
+/* Channels of several layers one behind the other; with groups one part of each. */
+static cvn_node cvni_cfg_route(cvni_cfg *g)
+{
+    cvn_node parts[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "layers", parts);
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const int group = cvni_cfg_int(g, "group_id", 0, 0, groups - 1);
+    if (g->net->failed) return g->x;
+    for (int i = 0; i < count && groups > 1; i++) {
+        const cvn_shape s = cvni_cfg_shape(g, parts[i]);
+        if (s.rank < 2 || s.dim[1] % groups)
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "%d groups do not divide the channels",
+                                 groups);
+        parts[i] = cvn_slice(g->net, parts[i], 1, s.dim[1] / groups * group,
+                             s.dim[1] / groups * (group + 1));
+    }
+    return count == 1 ? parts[0] : cvn_concat_n(g->net, parts, count, 1);
+}
+
+/* x plus `from`; of different numbers of channels the first ones that both have are added. */
+static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
+    cvn_node sum;
+    if (C == other) return cvn_add(g->net, x, from);
+    if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
+    sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
+    return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "from", from);
+    cvn_node x = g->x;
+    for (int i = 0; i < count && !g->net->failed; i++) {
+        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
+        if (a.rank != b.rank || a.rank < 2 ||
+            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+        x = cvni_cfg_plus(g, x, from[i]);
+    }
+    return cvni_cfg_activate(g, x, "linear");
+}
+
+/* scale_channels: a factor for each channel or (scale_wh) each pixel; sam: for each value. */
+static cvn_node cvni_cfg_scale_channels(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    if (cvni_cfg_layers(g, "from", from) < 1) return g->x;
+    return cvni_cfg_activate(g, cvn_mul(g->net, from[0], g->x), "linear");
+}
+
+static cvn_node cvni_cfg_upsample(cvni_cfg *g)
+{
+    const int stride = cvni_cfg_int(g, "stride", 2, 1, CVNI_MAX_WINDOW);
+    const double scale = cvni_cfg_float(g, "scale", 1, -1e6, 1e6);
+    const cvn_node x = cvn_upsample_nearest(g->net, g->x, stride);
+    return scale == 1 ? x : cvn_scale(g->net, x, (float)scale, 0);
+}
+
+/* [C, H*s, W*s] -> [s, s, C, H, W] as [s*s*C, H, W] */
+static cvn_node cvni_cfg_space_to_depth(cvn_net *net, cvn_node x, int C, int H, int W, int s)
+{
+    const int split[] = { C, H, s, W, s }, order[] = { 3, 5, 1, 2, 4 };
+    const int joined[] = { s * s * C, H, W };
+    x = cvn_permute(net, cvn_reshape(net, x, split, 5), order, 5);
+    return cvn_reshape(net, x, joined, 3);
+}
+
+static cvn_node cvni_cfg_reorg(cvni_cfg *g)
+{
+    const int s = cvni_cfg_int(g, "stride", 1, 1, 255);
+    const int plain = cvni_cfg_is(g->section, "reorg3d");
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int dims[3];
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    dims[1] = x.dim[2] / s;
+    dims[2] = x.dim[3] / s;
+    if (x.dim[2] % s || x.dim[3] % s || (!plain && x.dim[1] % (s * s)) ||
+        x.dim[1] > INT_MAX / (s * s))
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "stride %d does not divide [%d, %d, %d]", s,
+                             x.dim[1], x.dim[2], x.dim[3]);
+    dims[0] = x.dim[1] * s * s;
+    if (plain) return cvni_cfg_space_to_depth(g->net, g->x, x.dim[1], dims[1], dims[2], s);
+    return cvn_reshape(g->net,
+                       cvni_cfg_space_to_depth(g->net, g->x, x.dim[1] / (s * s), x.dim[2], x.dim[3],
+                                               s),
+                       dims, 3);
+}
+
+/* The middle, from 0..1 to -1..1 unless noadjust. */
+static cvn_node cvni_cfg_crop(cvni_cfg *g)
+{
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int height, width;
+    cvn_node y;
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    height = cvni_cfg_int(g, "crop_height", 1, 1, x.dim[2]);
+    width = cvni_cfg_int(g, "crop_width", 1, 1, x.dim[3]);
+    y = cvn_crop(g->net, g->x, (x.dim[2] - height) / 2, (x.dim[3] - width) / 2, height, width);
+    return cvni_cfg_flag(g, "noadjust") ? y : cvn_scale(g->net, y, 2, -1);
+}
+
+/* ---- heads ---- */
+
+/* The anchors of the head: pairs, of which mask, where it is allowed and there, chooses. Returns
+ * how many boxes a cell has. */
+static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
+{
+    double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
+    const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
+    const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    if (boxes == 0) {
+        boxes = cvni_min(num, CVN_MAX_ANCHORS);
+        for (int i = 0; i < boxes; i++) mask[i] = i;
+    }
+    for (int i = 0; i < boxes; i++) {
+        const int a = 2 * (int)mask[i];
+        if (a + 1 >= count) {
+            cvni_cfg_fail(g, CVN_ERROR_FORMAT, "anchors: %d numbers, anchor %d is missing", count,
+                          a / 2);
+            return 0;
+        }
+        d->anchors[i][0] = (float)anchors[a];
+        d->anchors[i][1] = (float)anchors[a + 1];
+    }
+    return boxes;
+}
+
+static cvn_node cvni_cfg_yolo(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.boxes = cvni_cfg_anchors(g, 1, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.scale_x_y = (float)cvni_cfg_float(g, "scale_x_y", 1, 1e-3, 1e3);
+    d.new_coords = cvni_cfg_flag(g, "new_coords");
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_region(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_REGION;
+    d.boxes = cvni_cfg_anchors(g, 0, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_detection(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_GRID;
+    d.boxes = cvni_cfg_int(g, "num", 1, 1, CVN_MAX_ANCHORS);
+    d.classes = cvni_cfg_int(g, "classes", 1, 1, CVNI_MAX_WINDOW);
+    d.side = cvni_cfg_int(g, "side", 7, 1, 1024);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    d.square_root = cvni_cfg_flag(g, "sqrt");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+/* ---- sections ---- */
+
+typedef struct cvni_cfg_kind {
+    const char *name;
+    cvn_node (*add)(cvni_cfg *g);
+    const char *refused;            /* options that must be 0 or absent, each with a blank behind */
+} cvni_cfg_kind;
+
+static const char cvni_cfg_conv_refused[] =
+    "binary xnor bin_output flipped antialiasing sway rotate stretch stretch_sway coordconv "
+    "assisted_excitation share_index ";
+static const char cvni_cfg_pool_refused[] = "maxpool_depth antialiasing maxpool_zero_nonmax ";
+
+static const cvni_cfg_kind cvni_cfg_kinds[] = {
+    { "convolutional", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "conv", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "connected", cvni_cfg_connected, "" },
+    { "conn", cvni_cfg_connected, "" },
+    { "maxpool", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "max", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "local_avgpool", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "local_avg", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "avgpool", cvni_cfg_avgpool, "" },
+    { "avg", cvni_cfg_avgpool, "" },
+    { "softmax", cvni_cfg_softmax, "tree " },
+    { "soft", cvni_cfg_softmax, "tree " },
+    { "dropout", cvni_cfg_dropout, "" },
+    { "route", cvni_cfg_route, "" },
+    { "shortcut", cvni_cfg_shortcut, "weights_type " },
+    { "scale_channels", cvni_cfg_scale_channels, "" },
+    { "sam", cvni_cfg_scale_channels, "" },
+    { "upsample", cvni_cfg_upsample, "" },
+    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg3d", cvni_cfg_reorg, "reverse " },
+    { "crop", cvni_cfg_crop, "" },
+    { "activation", cvni_cfg_activation_only, "" },
+    { "cost", cvni_cfg_pass, "" },
+    { "empty", cvni_cfg_pass, "" },
+    { "silence", cvni_cfg_pass, "" },
+    { "yolo", cvni_cfg_yolo, "" },
+    { "region", cvni_cfg_region, "tree background " },
+    { "detection", cvni_cfg_detection, "" }
+};
+
+static void cvni_cfg_refuse(cvni_cfg *g, const char *refused)
+{
+    char key[32];
+    for (const char *next; (next = strchr(refused, ' ')) != NULL; refused = next + 1) {
+        cvni_cfg_span value;
+        memcpy(key, refused, (size_t)(next - refused));
+        key[next - refused] = 0;
+        if (!cvni_cfg_find(g, key, &value) || cvni_cfg_is(value, "0") ||
+            cvni_cfg_is(value, "none"))
+            continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "%s = %.*s is not available here", key,
+                      cvni_cfg_width(value), value.begin);
+        return;
+    }
+}
+
+/* The layers from `first` on are named after the section. */
+static void cvni_cfg_name(cvni_cfg *g, int first)
+{
+    cvn_net *net = g->net;
+    for (int id = first; id < net->layer_count && !net->failed; id++) {
+        char name[CVN_MAX_NAME];
+        cvn_node node;
+        node.id = id;
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "",
+                 net->layers[id].op->name, g->index);
+        if (!cvni_find_layer(net, name)) cvn_name(net, node, name);
+    }
+}
+
+static void cvni_cfg_layer(cvni_cfg *g)
+{
+    const cvni_cfg_kind *kind = NULL;
+    const int first = g->net->layer_count;
+    for (size_t i = 0; !kind && i < sizeof cvni_cfg_kinds / sizeof *cvni_cfg_kinds; i++)
+        if (cvni_cfg_is(g->section, cvni_cfg_kinds[i].name)) kind = &cvni_cfg_kinds[i];
+    if (!kind || g->index >= CVNI_CFG_LAYERS) {
+        if (kind) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "more than %d layers", CVNI_CFG_LAYERS);
+        else cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "layer %d is of a kind not known here",
+                           g->index);
+        return;
+    }
+    cvni_cfg_refuse(g, kind->refused);
+    if (g->net->failed) return;
+    if (g->net->layers[g->x.id].op == &cvni_op_yolo && kind->add != cvni_cfg_route) {
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads the layer before, the head of a detector");
+        return;
+    }
+    g->x = kind->add(g);
+    cvni_cfg_place_error(g);
+    if (g->net->failed) return;
+    cvni_cfg_name(g, first);
+    g->nodes[g->index] = g->x;
+}
+
+static void cvni_cfg_net(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int height = cvni_cfg_int(g, "height", 0, 1, most);
+    const int width = cvni_cfg_int(g, "width", 0, 1, most);
+    const int channels = cvni_cfg_int(g, "channels", 0, 1, most);
+    const int inputs = cvni_cfg_int(g, "inputs", 0, 1, INT_MAX);
+    if (!cvni_cfg_is(g->section, "net") && !cvni_cfg_is(g->section, "network"))
+        cvni_cfg_fail(g, CVN_ERROR_FORMAT, "the first section of a cfg is [net]");
+    else if (height && width && channels) g->x = cvn_input(g->net, channels, height, width);
+    else if (inputs) g->x = cvn_input_vector(g->net, inputs);
+    else cvni_cfg_fail(g, CVN_ERROR_FORMAT, "needs height, width and channels, or inputs");
+    cvni_cfg_place_error(g);
+}
+
+/* ---- files ---- */
+
+/* The floats of a weights file: where they lie or, if they cannot be read there, as a loan. */
+static void cvni_cfg_read_weights(cvni_cfg *g, const char *label, const unsigned char *bytes,
+                                  size_t size)
+{
+    size_t head = 16;
+    float *copy;
+    if (size >= 12) {
+        const uint64_t major = cvni_le_word(bytes, 4), minor = cvni_le_word(bytes + 4, 4);
+        if (major > 1000 || minor > 1000) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: version %.0f.%.0f: no Darknet weights",
+                            label, (double)major, (double)minor);
+            return;
+        }
+        if (major * 10 + minor >= 2) head = 20;
+    }
+    if (size < head || (size - head) % sizeof(float)) {
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                        "%s: %.0f bytes are not a header and whole floats: truncated?", label,
+                        (double)size);
+        return;
+    }
+    g->weight_count = (size - head) / sizeof(float);
+    if (cvni_little_endian() && (uintptr_t)(bytes + head) % sizeof(float) == 0) {
+        g->weights = (const float *)(const void *)(bytes + head);
+        return;
+    }
+    copy = (float *)cvni_new_in(g->net, &g->net->loans, size - head);
+    if (copy) cvni_read_floats(&cvni_dtypes[0], bytes + head, g->weight_count, copy);
+    else cvni_graph_fail(g->net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    g->weights = copy;
+}
+
+static cvn_result cvni_cfg_read(cvni_cfg *g)
+{
+    if (g->end - g->at >= 3 && !memcmp(g->at, "\xEF\xBB\xBF", 3)) g->at += 3;
+    for (g->index = -1; !g->net->failed && cvni_cfg_next(g); g->index++) {
+        if (g->index < 0) cvni_cfg_net(g);
+        else cvni_cfg_layer(g);
+    }
+    if (!g->net->failed && g->index < 1)
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: no [net] with layers behind it", g->label);
+    return g->net->failed;
+}
+
+/* After an error the net is as it was, with no more loans than `loans`. */
+static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
+                                    size_t cfg_size, const char *weights_label, const void *weights,
+                                    size_t weights_size, const cvni_record *loans)
+{
+    const int layers = net->layer_count, params = net->param_count;
+    const cvni_record *const records = net->records;
+    cvni_cfg g;
+    cvn_result result;
+    memset(&g, 0, sizeof g);
+    g.net = net;
+    g.label = label;
+    g.at = cfg;
+    g.end = cfg + cfg_size;
+    g.line = 1;
+    g.nodes = (cvn_node *)cvni_alloc(net, CVNI_CFG_LAYERS * sizeof *g.nodes);
+    if (!g.nodes) cvni_graph_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    else if (weights)
+        cvni_cfg_read_weights(&g, weights_label, (const unsigned char *)weights, weights_size);
+    if (!net->failed) cvni_cfg_read(&g);
+    if (!net->failed && weights && g.weights_wanted != g.weight_count)
+        cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
+                        (double)g.weight_count, label, (double)g.weights_wanted);
+    result = net->failed;
+    if (result != CVN_OK) {
+        net->layer_count = layers;
+        net->param_count = params;
+        net->failed = CVN_OK;
+        cvni_free_records(net, &net->records, records);
+        cvni_free_records(net, &net->loans, loans);
+    }
+    cvni_free(net, g.nodes);
+    return result;
+}
+
+static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_load_darknet: the net is built or shared; load before");
+    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
+}
+
+cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                   const void *weights, size_t weights_size)
+{
+    const cvn_result result = cvni_check_darknet(net, cfg);
+    if (result != CVN_OK) return result;
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
+                             net->loans);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weights_path)
+{
+    unsigned char *cfg, *weights = NULL;
+    size_t cfg_size, weights_size = 0;
+    const char *wrong, *label = cfg_path;
+    const cvni_record *loans;
+    cvn_result result = cvni_check_darknet(net, cfg_path);
+    if (result != CVN_OK) return result;
+    loans = net->loans;
+    result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
+    if (result == CVN_OK && weights_path) {
+        label = weights_path;
+        result = cvni_read_file(&net->desc.allocator, weights_path, CVNI_RECORD_HEAD, &weights,
+                                &weights_size, &wrong);
+    }
+    if (result != CVN_OK) {
+        cvni_fail(net, result, "%s: %s", cvni_path_label(label), wrong);
+    } else {
+        if (weights) {
+            weights = (unsigned char *)cvni_push_record(&net->loans, weights);
+            weights_size -= CVNI_RECORD_HEAD;
+        }
+        result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
+                                   weights ? cvni_path_label(weights_path) : "", weights,
+                                   weights_size, loans);
+    }
+    cvni_free(net, cfg);
+    return result;
+}
+#endif
+
+CVNI_COLD_END
+
+#endif /* CONVNET_NO_DARKNET */
 
 CVNI_KERNELS_BEGIN
 
