@@ -32258,23 +32258,34 @@ static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
                                                                       : cvn_gelu(g->net, x));
 }
 
-/* A slope for each channel is a layer with parameters; any other one is an operand. */
+/* Whether a slope is one number for each channel: [C, 1, ...] or [1, C, 1, ...], and before opset 7,
+ * or where nothing else fits, [C]. */
+static int cvni_onnx_by_channel(const cvni_onnx *g, const cvni_onnx_value *x,
+                                const cvni_onnx_value *slope)
+{
+    const int C = x->rank > 1 ? x->dim[1] : 0;
+    const int axis = 1 - x->rank + slope->rank;
+    if (slope->count != (size_t)C) return 0;
+    if ((axis == 0 || axis == 1) && slope->dim[axis] == C) return 1;
+    return slope->rank == 1 && (g->opset < 7 || x->dim[x->rank - 1] != C);
+}
+
+/* One slope, or one for each channel, is a layer with parameters; any other is an operand. */
 static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
 {
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
     const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
     const int rank = cvni_onnx_most_axes(g, n);
-    const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    const cvn_shape s = cvn_node_shape(g->net, x);
-    const int channels = s.rank > 1 ? s.dim[1] : 1;
     cvn_node y;
-    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
-        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
-                                                              channels))) {
-        y = cvn_prelu(g->net, x, channels);
+    if (x && slope && slope->constant && x->rank > 1 &&
+        (slope->count == 1 || cvni_onnx_by_channel(g, x, slope))) {
+        y = cvn_prelu(g->net, cvni_onnx_rows(g, n, 0), (int)slope->count);
         cvni_onnx_bind(g, y, 0, n, 1);
-    } else {
-        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
     }
+    y = cvni_onnx_operand(g, n, 0, rank);
+    y = cvni_add_operation(g->net, CVNI_PRELU, y, cvni_onnx_operand(g, n, 1, rank));
     cvni_onnx_put(g, n, 0, y);
 }
 
