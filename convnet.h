@@ -34181,8 +34181,8 @@ static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_nod
     const cvn_shape s = cvni_onnx_shape(g, x);
     int64_t to[CVN_MAX_RANK];
     const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
-    const int h = s.dim[s.rank - 2];
-    const int w = s.dim[s.rank - 1];
+    const int h = s.dim[cvni_max(s.rank - 2, 0)];
+    const int w = s.dim[cvni_max(s.rank - 1, 0)];
     int R = 0;
     if (g->failed || g->net->failed) return x;
     if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
