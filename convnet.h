@@ -992,7 +992,7 @@ CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
  *   power          a^b, as C's powf
  *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
  *   equal, greater, greater_equal, less, less_equal
- *                  1 where it holds, else 0, as with a NaN
+ *                  1 where it holds, else 0; 0 for a NaN
  *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
  * cvn_where - a where condition is not 0, else b; all three broadcast.
  * Comparisons and truth values have no gradient, nor has a condition. */
@@ -1027,8 +1027,8 @@ CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 /* More of them, as C's functions of the same name.
  *   reciprocal   1/x
  *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
- *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
- *                towards 0
+ *   round        to the nearest whole number, of two the even one (C's rint); floor, ceil, trunc:
+ *                down, up, towards 0
  *   sign         1, 0 or -1; NaN stays
  *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
  *   threshold    x above the threshold, else value (F.threshold)
