@@ -1192,7 +1192,7 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 /* ---- learned tensors ---- */
 
 /* cvn_embedding - a row of a table for each label.
- *   labels   int [N, ...] (cvn_input_labels)
+ *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off
  *   returns  [N, ..., dim]
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
@@ -5667,6 +5667,12 @@ static float cvni_sample_weight(const cvn_net *net, const cvni_layer *l, int i)
 }
 
 static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+/* Element of a node of indices: labels, or floats whose fractions are cut off. */
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
 
 static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
 {
@@ -17170,7 +17176,7 @@ cvn_node cvn_gram(cvn_net *net, cvn_node x)
 /* ================================================================================================
  * >>embedding   a row of a table for each label
  * ==============================================================================================
- *   x int [N, ...], weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
+ *   x [N, ...], labels or floats, weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
  *   backward  weight[x] += dy, position by position: tasks are parts of the rows, so that the order
  *             of a sum is fixed                                      tested: tests/test_tensor.c */
 
@@ -17183,9 +17189,8 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
     const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     cvn_init normal;
-    if (!x->is_int || x->shape.rank >= CVN_MAX_RANK)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "'%s' must be labels (cvn_input_labels) of at most %d axes", x->name,
+    if (x->shape.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has more than %d axes", x->name,
                                CVN_MAX_RANK - 1);
     if (d->count < 1 || d->dim < 1)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
@@ -17200,7 +17205,7 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
 }
 
 typedef struct cvni_embedding_job {
-    const int *x;
+    const cvni_layer *x;
     const float *from;                  /* weight or dy */
     float *to;                          /* y or the weight's gradient */
     int positions, dim;
@@ -17210,7 +17215,7 @@ static cvni_embedding_job cvni_embedding_job_of(const cvn_net *net, const cvni_l
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_embedding_job j;
-    j.x = (const int *)(const void *)x->y;
+    j.x = x;
     j.from = NULL;
     j.to = NULL;
     j.positions = (int)cvni_elements(x->shape);
@@ -17223,7 +17228,7 @@ static void cvni_embedding_part(void *context, int begin, int end, int worker)
     const cvni_embedding_job *j = (const cvni_embedding_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)j->x[i] * j->dim,
+        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim,
                (size_t)j->dim * sizeof(float));
 }
 
@@ -17235,7 +17240,7 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     (void)worker;
     for (int i = 0; i < j->positions; i++) {
         const float *dy = j->from + (ptrdiff_t)i * j->dim;
-        float *dw = j->to + (ptrdiff_t)j->x[i] * j->dim;
+        float *dw = j->to + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim;
         for (int k = first; k < last; k++) dw[k] += dy[k];
     }
 }
@@ -17244,11 +17249,13 @@ static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
     cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++)
-        if (j.x[i] < 0 || j.x[i] >= rows)
+    for (int i = 0; i < j.positions; i++) {
+        const double v = cvni_index_at(j.x, i);
+        if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d (number %d of the batch) is not in 0..%d", j.x[i], i,
+                                   "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
+    }
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -20665,11 +20672,6 @@ static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
     j.reduce = d->reduce;
     j.sample = (ptrdiff_t)cvni_sample_elements(x);
     return j;
-}
-
-static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
-{
-    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
 }
 
 /* Where a row lies in x. */
@@ -31181,6 +31183,7 @@ typedef struct cvni_onnx {
     int *graph_input, input_count;      /* without the constants, */
     int place;                  /* with them */
     int *graph_output, output_count;
+    cvni_onnx_value nothing;    /* of no axes */
     int free_batch;             /* each input's first axis is 1 or open */
 } cvni_onnx;
 
@@ -32546,11 +32549,9 @@ static const cvni_onnx_op cvni_onnx_math[] = {
 /* Input 0; refused, and a value of no axes, where it is left out. */
 static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
-                                             0, 0, 0, 0, 0, 0, 0 };
     if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
     cvni_onnx_refuse(g, n, "input 1 is missing");
-    return &nothing;
+    return &g->nothing;
 }
 
 /* As cvni_onnx_ints. */
@@ -32918,7 +32919,7 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
     if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
 }
 
-static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+static void cvni_onnx_import_range(cvni_onnx *g, const cvni_onnx_node *n)
 {
     double part[3];
     double count;
@@ -32977,6 +32978,38 @@ static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
             rest /= (size_t)x->dim[k];
         }
         found++;
+    }
+}
+
+/* The elements on and above a diagonal, or on and below it; 0 elsewhere. */
+static void cvni_onnx_trilu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int upper = cvni_onnx_int(n, "upper", 1) != 0;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const float zero = 0;
+    int64_t k = 0;
+    int dim[CVN_MAX_RANK];
+    float *mask;
+    int rows, columns;
+    if (cvni_onnx_in(g, n, 1)) cvni_onnx_known_ints(g, n, 1, &k, 1);
+    if (!g->failed && x->rank + g->lead < 3) cvni_onnx_refuse(g, n, "samples are rows of a matrix");
+    if (g->failed) return;
+    rows = x->dim[x->rank - 2];
+    columns = x->dim[x->rank - 1];
+    mask = cvni_onnx_floats(g, (size_t)rows * (size_t)columns);
+    for (int i = 0; i < CVN_MAX_RANK; i++) dim[i] = 1;
+    for (int r = 0; mask && r < rows; r++)
+        for (int c = 0; c < columns; c++) {
+            const int64_t right = (int64_t)c - r - cvni_onnx_clamp(k);
+            mask[(ptrdiff_t)r * columns + c] = upper ? right >= 0 : right <= 0;
+        }
+    if (mask) {
+        const int axes = x->rank + g->lead - 1;
+        const cvn_node zeros = cvn_constant(g->net, dim, axes, &zero);
+        dim[axes - 2] = rows;
+        dim[axes - 1] = columns;
+        cvni_onnx_put(g, n, 0, cvn_where(g->net, cvn_constant(g->net, dim, axes, mask), node, zeros));
     }
 }
 
@@ -33693,7 +33726,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "NonZero", cvni_onnx_non_zero },
     { "OneHot", cvni_onnx_one_hot },
     { "Pad", cvni_onnx_pad },
-    { "Range", cvni_onnx_range },
+    { "Range", cvni_onnx_import_range },
     { "Reshape", cvni_onnx_reshape },
     { "Resize", cvni_onnx_resize },
     { "ReverseSequence", cvni_onnx_reverse_sequence },
@@ -33709,6 +33742,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "Squeeze", cvni_onnx_squeeze },
     { "Tile", cvni_onnx_tile },
     { "Transpose", cvni_onnx_transpose },
+    { "Trilu", cvni_onnx_trilu },
     { "Unsqueeze", cvni_onnx_unsqueeze },
     { "Upsample", cvni_onnx_resize }
 };
