@@ -813,7 +813,7 @@ static cvn_node refused(cvn_net *net, int i, cvn_node image, cvn_node vector, cv
     case 8: return cvn_tile(net, image, zero, 2);
     case 9: return cvn_tile(net, image, NULL, 3);
     case 10: return cvn_pad_axes(net, image, cut, 3, CVN_PAD_REFLECT, 0);
-    case 11: return cvn_pad_axes(net, image, cut, 3, (cvn_pad_mode)9, 0);
+    case 11: return cvn_pad_axes(net, image, cut, 3, (cvn_pad_mode)(i - 2), 0);
     case 12: return cvn_pad_axes(net, image, cut, 6, CVN_PAD_ZERO, 0);
     case 13: return cvn_index_select(net, image, 3, list, 2);
     case 14: return cvn_index_select(net, image, 3, list, 0);
