@@ -17,6 +17,7 @@
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
  *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
+ *          CONVNET_NO_ONNX                 no ONNX models
  *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
@@ -78,7 +79,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet
- *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
+ *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
  *     end             >>license
@@ -2314,7 +2316,7 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
  * PIL and torchvision do with the bilinear filter and antialiasing: where it shrinks, the filter
  * widens, so that no pixel is passed over. letterbox: the image keeps its shape, in the middle,
  * between bars of grey (128), as many detectors want it; cvn_boxes_to_image is the way back.
- * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768. */
+ * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768, more than CVN_MAX_CHANNELS. */
 CONVNET_API cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width,
                                         int channels, int letterbox, unsigned char *out,
                                         int out_height, int out_width);
@@ -2469,6 +2471,45 @@ CONVNET_API cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path,
 CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
                                             const cvn_onnx_options *options,
                                             cvn_onnx_model *model);
+
+/* A net as an ONNX model (opset 17): what cvn_predict computes, for onnxruntime, Netron and others.
+ *   outputs   the output, then the nodes marked with cvn_keep (float layers that are no input and
+ *             no loss), in the order of the layers
+ *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
+ *             are left out, dropout stays as the operator that does nothing in prediction
+ *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
+ *             without inputs has the batch that the net was built for
+ *   names     layers name operators and values, parameters the initializers (of a weight under a
+ *             spectral norm, which is written as the quotient: without "_orig"). What else there is
+ *             has a layer's name, "/" and a number, or more slashes where a name has one
+ *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
+ *             tensor for each layer
+ *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
+ *   cvn_save_onnx_size       bytes of the model; 0 on an error
+ *   cvn_save_onnx_memory     into a buffer of at least that size
+ *   options   NULL: defaults
+ *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
+ *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
+ *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
+ *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
+typedef struct cvn_onnx_save_options {
+    int fold_batchnorm;             /* into the convolution or dense layer before it, where nobody
+                                     * else reads that one's value or weights; faster elsewhere, but
+                                     * no longer what was trained */
+    const char *name;               /* of the graph; NULL: "convnet" */
+    const char *doc;                /* of the model, any text; NULL: none */
+} cvn_onnx_save_options;
+
+CONVNET_API cvn_onnx_save_options cvn_onnx_save_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_save_onnx(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path,
+                                        const cvn_onnx_save_options *options);
+#endif
+CONVNET_API size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options *options);
+CONVNET_API cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
+                                            const cvn_onnx_save_options *options);
 #endif /* CONVNET_NO_ONNX */
 
 #ifndef CONVNET_NO_NPY
@@ -2583,6 +2624,12 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
+{
+    return cvn_save_onnx_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
@@ -2620,6 +2667,10 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
 inline cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc &d)
 {
     return cvn_yolo(net, x, &d);
+}
+inline int cvn_table_boxes(const cvn_box_table &t, float threshold, cvn_box *boxes, int most)
+{
+    return cvn_table_boxes(&t, threshold, boxes, most);
 }
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
@@ -19688,9 +19739,10 @@ static cvn_result cvni_yolo_shape(cvn_net *net, cvni_layer *l)
     const cvn_yolo_desc *d = (const cvn_yolo_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     const int grid = d->kind == CVN_YOLO_GRID;
-    const size_t wanted = grid ? (size_t)d->side * (size_t)d->side *
-                                     ((size_t)d->classes + 5 * (size_t)d->boxes)
-                               : (size_t)d->boxes * ((size_t)d->classes + 5);
+    const size_t wanted =
+        grid ? cvni_mul_size((size_t)d->side * (size_t)d->side,
+                             (size_t)d->classes + 5 * (size_t)d->boxes)
+             : (size_t)d->boxes * ((size_t)d->classes + 5);
     char text[96];
     if ((unsigned)d->kind > CVN_YOLO_GRID || d->classes < 1 || d->classes > CVNI_MAX_WINDOW ||
         d->boxes < 1 || d->boxes > CVN_MAX_ANCHORS || (grid && (d->side < 1 || d->side > 1024)))
@@ -20051,22 +20103,21 @@ static double cvni_tap_weight(const cvni_reach *t, int i)
     return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
 }
 
-static void cvni_resample_image(const unsigned char *pixels, ptrdiff_t line, int channels,
-                          const cvni_reach *v, const cvni_reach *h, unsigned char *out)
+static void cvni_resample_image(const unsigned char *pixels, int width, int channels,
+                                const cvni_reach *v, const cvni_reach *h, unsigned char *out)
 {
-    for (int c = 0; c < channels; c++) {
-        double sum = 0, weight = 0;
-        for (int y = v->begin; y < v->end; y++) {
-            const unsigned char *p = pixels + y * line + c;
-            const double wy = cvni_tap_weight(v, y);
-            for (int x = h->begin; x < h->end; x++) {
-                const double w = wy * cvni_tap_weight(h, x);
-                sum += w * p[(ptrdiff_t)x * channels];
-                weight += w;
-            }
+    double sum[CVN_MAX_CHANNELS] = { 0 };
+    double weight = 0;
+    for (int y = v->begin; y < v->end; y++) {
+        const unsigned char *p = pixels + ((ptrdiff_t)y * width + h->begin) * channels;
+        const double wy = cvni_tap_weight(v, y);
+        for (int x = h->begin; x < h->end; x++, p += channels) {
+            const double w = wy * cvni_tap_weight(h, x);
+            for (int c = 0; c < channels; c++) sum[c] += w * p[c];
+            weight += w;
         }
-        out[c] = (unsigned char)(sum / weight + 0.5);
     }
+    for (int c = 0; c < channels; c++) out[c] = (unsigned char)(sum[c] / weight + 0.5);
 }
 
 cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, int channels,
@@ -20075,8 +20126,8 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
     const int most = CVNI_MAX_WINDOW;
     cvni_letterbox f;
     if (!pixels || !out || height < 1 || width < 1 || channels < 1 || out_height < 1 ||
-        out_width < 1 || height > most || width > most || channels > most || out_height > most ||
-        out_width > most)
+        out_width < 1 || height > most || width > most || channels > CVN_MAX_CHANNELS ||
+        out_height > most || out_width > most)
         return CVN_ERROR_ARGUMENT;
     f = cvni_fit_image(height, width, out_height, out_width, letterbox);
     for (int y = 0; y < out_height; y++) {
@@ -20085,7 +20136,7 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
             const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
             if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
                 memset(out, 128, (size_t)channels);
-            else cvni_resample_image(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
+            else cvni_resample_image(pixels, width, channels, &v, &h, out);
         }
     }
     return CVN_OK;
@@ -31906,7 +31957,7 @@ static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
     { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
 };
 
-static int cvni_onnx_range(int type, float *low, float *size)
+static int cvni_onnx_limits(int type, float *low, float *size)
 {
     for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
         if (cvni_onnx_ranges[i].type == type) {
@@ -31920,7 +31971,7 @@ static int cvni_onnx_range(int type, float *low, float *size)
 static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
 {
     float low, size;
-    return cvni_onnx_range(type, &low, &size)
+    return cvni_onnx_limits(type, &low, &size)
                ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
                : x;
 }
@@ -32316,11 +32367,8 @@ static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
     int axes[CVN_MAX_RANK];
     int count = cvni_onnx_reduced_axes(g, n, rank, axes);
     while (strcmp(row->type, n->type)) row++;
-    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
-        cvni_onnx_put(g, n, 0, y);
-        return;
-    }
-    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (!count && !cvni_onnx_int(n, "noop_with_empty_axes", 0))
+        for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
     if (g->failed) return;
     if (row->before) y = row->before(g->net, y);
     if (count) y = row->reduce(g->net, y, axes, count);
@@ -32443,7 +32491,7 @@ static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
     float scale, zero = 0, low = 0, size = 1;
     cvn_node y;
     cvni_onnx_no_blocks(g, n);
-    if (!cvni_onnx_range(type ? type : CVN_ONNX_UINT8, &low, &size))
+    if (!cvni_onnx_limits(type ? type : CVN_ONNX_UINT8, &low, &size))
         cvni_onnx_refuse(g, n, "to element type %d", type);
     if (g->failed) return;
     y = cvni_onnx_scalar(g, n, 1, rank, &scale)
@@ -33792,8 +33840,7 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
-                                   int rank)
+static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -33908,17 +33955,23 @@ static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_nod
     return NULL;
 }
 
+/* The layer without values; input i is the kernel. */
+static cvn_node cvni_onnx_conv_layer(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i,
+                                     int bias)
+{
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, i, 0);
+    const cvn_node none = { 0 };
+    cvni_onnx_window w;
+    if (!weight) return none;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return none;
+    return cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+}
+
 static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const cvn_node x = cvni_onnx_rows(g, n, 0);
-    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
     const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    cvni_onnx_window w;
-    cvn_node y;
-    if (!weight) return;
-    w = cvni_onnx_window_of(g, n, weight->dim + 2);
-    if (g->failed) return;
-    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    const cvn_node y = cvni_onnx_conv_layer(g, n, cvni_onnx_rows(g, n, 0), 1, bias);
     cvni_onnx_bind(g, y, 0, n, 1);
     if (bias) cvni_onnx_bind(g, y, 1, n, 2);
     cvni_onnx_put_rows(g, n, 0, y);
@@ -34078,32 +34131,51 @@ static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
 }
 
-/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
- * before it stand in its own layer too, plane by plane. */
+/* Zeros behind the rows and columns of an image that has fewer than output_shape says. */
+static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int64_t to[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
+    const int h = s.dim[s.rank - 2];
+    const int w = s.dim[s.rank - 1];
+    int R = 0;
+    if (g->failed || g->net->failed) return x;
+    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+        to[3] > CVNI_MAX_AXIS) {
+        cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
+        return x;
+    }
+    if (to[2] == h && to[3] == w) return x;
+    if (g->lead) R = s.dim[1];
+    if (R) x = cvn_flatten_batch(g->net, x);
+    x = cvn_pad(g->net, x, 0, 0, (int)to[2] - h, (int)to[3] - w, CVN_PAD_ZERO);
+    return R ? cvn_unflatten_batch(g->net, x, R) : x;
+}
+
+/* Indices count through the whole tensor that strides and kernel give: a sample in either
+ * layout. */
 static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
     cvni_unpool_desc d;
-    cvn_node in[2];
+    cvn_node in[2], y;
     cvn_shape s;
-    int64_t given[CVN_MAX_RANK];
-    int count = 0;
     memset(&d, 0, sizeof d);
     in[0] = cvni_onnx_get(g, n, 0);
     in[1] = cvni_onnx_get(g, n, 1);
-    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
     if (g->failed || g->net->failed) return;
     s = cvni_onnx_shape(g, in[0]);
     d.flat = 1;
     memcpy(d.dim, s.dim, sizeof d.dim);
     for (int i = 0; i < w.axes; i++) {
         const int at = g->lead + 2 + i;
-        const double size = count == w.axes + 2 ? (double)given[2 + i]
-                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
-                                                  w.pad[i] - w.pad_end[i];
+        const double size = (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] - w.pad[i] -
+                            w.pad_end[i];
         d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
     }
-    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+    y = cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d);
+    cvni_onnx_put(g, n, 0, cvni_onnx_in(g, n, 2) ? cvni_onnx_enlarge(g, n, y) : y);
 }
 
 /* ---- norms ---- */
@@ -34129,7 +34201,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -34150,8 +34222,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -34338,56 +34410,105 @@ static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
     return *K > 0 && *S > 0;
 }
 
+/* A product of inputs a and b; zero points of integers: inputs, -1 for none; a bias for dense
+ * layers (>>onnx-patterns), or -1. */
+typedef struct cvni_onnx_pair { int a, b, zero_a, zero_b, bias; } cvni_onnx_pair;
+
+/* The number of a zero point; 0 where there is none. */
+static float cvni_onnx_zero_point(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    float zero = 0;
+    if (i >= 0 && cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, CVN_MAX_RANK, &zero))
+        cvni_onnx_refuse(g, n, "input %d is not one known number", i + 1);
+    return zero;
+}
+
+/* x minus the number of a zero point. */
+static cvn_node cvni_onnx_less(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i)
+{
+    const float zero = cvni_onnx_zero_point(g, n, i);
+    return zero == 0 || g->failed ? x : cvn_scale(g->net, x, 1, -zero);
+}
+
+/* Known input i minus its zero points: one for all, or one for each of a period of runs of `inner`
+ * elements. */
+static const float *cvni_onnx_known_less(cvni_onnx *g, const cvni_onnx_node *n, int i, int zero,
+                                         int inner)
+{
+    size_t count = 0, zeros = 0;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    const float *less = zero >= 0 && cvni_onnx_in(g, n, zero) ? cvni_onnx_known(g, n, zero, &zeros)
+                                                              : NULL;
+    float *out = less ? cvni_onnx_floats(g, count) : NULL;
+    if (less && zeros != 1 && (!inner || !zeros || count % (zeros * (size_t)inner)))
+        cvni_onnx_refuse(g, n, "%lu zero points for %lu elements", (unsigned long)zeros,
+                         (unsigned long)count);
+    if (!less || g->failed) return from;
+    for (size_t e = 0; out && e < count; e++)
+        out[e] = from[e] - less[zeros == 1 ? 0 : e / (size_t)inner % zeros];
+    return out;
+}
+
 /* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
-static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int right)
 {
     const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
     int dim[CVN_MAX_RANK + 1];
-    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!v || v->rank != 1 || !right || g->failed) return cvni_onnx_operand(g, n, i, rank);
     if (!g->lead || rank >= CVN_MAX_RANK)
         cvni_onnx_refuse(g, n, "a vector that is not known on the right");
     for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
     return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
 }
 
-/* The result of a product without the axes that operands of one axis do not have. */
-static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+/* Of two tensors; without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    cvn_shape s = cvni_onnx_shape(g, y);
-    const int last = s.rank - 1;
-    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
-    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
-    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int left = a->rank == 1;
+    const int right = b->rank == 1;
+    const int rank = cvni_max(cvni_max(a->rank, b->rank), 2);
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->a, rank, 0), p->zero_a);
+    const cvn_node w = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->b, rank, 1), p->zero_b);
+    cvn_node y = cvn_matmul(g->net, x, w, 0, 0);
+    cvn_shape s;
+    if (p->bias >= 0) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, p->bias, rank));
+    if (g->failed || g->net->failed || (!left && !right)) return y;
+    s = cvni_onnx_shape(g, y);
+    if (left) s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    return cvni_onnx_view(g, y, s.rank - left - right, s.dim);
 }
 
-/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
-static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+/* A known right operand is the weight of a dense layer. */
+static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int bias = p->bias >= 0;
+    cvn_node x = { 0 }, y;
     int K, S;
     cvn_shape s;
-    cvn_node x, y;
-    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
-    if (g->failed) return;
-    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
-        x = cvni_onnx_factor(g, n, 0, rank);
-        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
-        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
-        return;
-    }
-    x = cvni_onnx_get(g, n, 0);
+    if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return x;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1])
+        return cvni_onnx_product(g, n, p);
+    x = cvni_onnx_less(g, n, cvni_onnx_get(g, n, p->a), p->zero_a);
     y = cvni_onnx_dense(g, x, S, bias);
-    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_turned(g, cvni_onnx_known_less(g, n, p->b, p->zero_b, 1), K, S,
+                                         1),
                         b->learned ? b->name : "");
-    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (bias) cvni_onnx_bind(g, y, 1, n, p->bias);
     s = cvni_onnx_shape(g, x);
-    if (g->failed || g->net->failed) return;
+    if (g->failed || g->net->failed || (s.rank <= 3 && b->rank > 1)) return y;
     s.dim[s.rank - 1] = S;
-    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
-    cvni_onnx_put(g, n, 0, y);
+    return cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+}
+
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pair p = { 0, 1, -1, -1, -1 };
+    if (cvni_onnx_in(g, n, 2)) p.bias = 2;
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
 }
 
 /* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
@@ -34441,6 +34562,91 @@ static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
         y = cvn_add(g->net, y, c);
     }
     cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- quantised products ---- */
+
+static cvn_node cvni_onnx_constant_of(cvni_onnx *g, const int *dims, int count,
+                                      const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    return g->failed || !values ? none : cvni_add_parameter(g->net, &cvni_op_constant, dims, count,
+                                                            zero, values);
+}
+
+/* sums*scale_a*scale_b/scale_y, rounded, plus the zero point behind scale_y, saturated to its type.
+ * scale_b: one, or one for each position of engine axis `axis`. */
+static cvn_node cvni_onnx_requantize(cvni_onnx *g, const cvni_onnx_node *n, cvn_node sums, int a,
+                                     int b, int y, int axis)
+{
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, y + 1);
+    const float zero = cvni_onnx_zero_point(g, n, y + 1);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float scale_a = 1, scale_y = 1, low = 0, size = 1;
+    size_t count = 0;
+    const float *scale_b = cvni_onnx_known(g, n, b, &count);
+    float *scale = scale_b ? cvni_onnx_floats(g, count) : NULL;
+    if (!cvni_onnx_scalar(g, n, a, CVN_MAX_RANK, &scale_a) ||
+        !cvni_onnx_scalar(g, n, y, CVN_MAX_RANK, &scale_y) || !type ||
+        !cvni_onnx_limits(type->type, &low, &size))
+        cvni_onnx_refuse(g, n, "scales that are not one known number, or no zero point");
+    if (g->failed || g->net->failed) return sums;
+    for (size_t i = 0; i < count; i++) scale[i] = scale_a * scale_b[i] / scale_y;
+    dim[axis] = (int)count;
+    if (count == 1) sums = cvn_scale(g->net, sums, scale[0], 0);
+    else sums = cvn_mul(g->net, sums, cvni_onnx_constant_of(g, dim + 1,
+                                                            cvni_onnx_shape(g, sums).rank - 1,
+                                                            scale));
+    sums = cvn_scale(g->net, cvn_round(g->net, sums), 1, zero);
+    return cvn_clip(g->net, sums, low, low + size - 1);
+}
+
+/* x and weights w without zero points, their sums; Winograd's are not quite integers. */
+static cvn_node cvni_onnx_integer_conv(cvni_onnx *g, const cvni_onnx_node *n, int w, int zero_x,
+                                       int zero_w, int bias)
+{
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_rows(g, n, 0), zero_x);
+    const cvn_node y = cvni_onnx_conv_layer(g, n, x, w, bias >= 0);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, w);
+    if (g->failed) return y;
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_known_less(g, n, w, zero_w, (int)(v->count / (size_t)v->dim[0])),
+                        v->name);
+    if (bias >= 0) cvni_onnx_bind(g, y, 1, n, bias);
+    return cvn_round(g->net, y);
+}
+
+static void cvni_onnx_qlinear_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node y = cvni_onnx_integer_conv(g, n, 3, 2, 5, cvni_onnx_in(g, n, 8) ? 8 : -1);
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, 1));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_conv_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_integer_conv(g, n, 1, 2, 3, -1));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+static void cvni_onnx_qlinear_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 3, 2, 5, -1 };
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    const cvn_node y = cvni_onnx_matmul_of(g, n, &p);
+    const int last = cvni_onnx_shape(g, y).rank - 1;
+    cvni_onnx_put(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, last));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -34792,10 +34998,85 @@ static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
 }
 #endif /* CONVNET_NO_SEQUENCES */
 
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention (>>onnx-patterns): q, k, v, factors of the scores ----
+ *   type   "attention", then: T when k is transposed; its factor is of the sum of products where
+ *          that is multiplied (*) or divided (/), else of q and k */
+
+/* Softmax between two products, as it was written. */
+static cvn_node cvni_onnx_spelled_attention(cvni_onnx *g, const cvni_onnx_node *n, int rank)
+{
+    const int last = rank + g->lead - 1;
+    cvn_node q = cvni_onnx_operand(g, n, 0, rank);
+    cvn_node k = cvni_onnx_operand(g, n, 1, rank);
+    cvn_node s = cvni_onnx_operand(g, n, 3, rank);
+    const int behind = strchr(n->type, '*') || strchr(n->type, '/');
+    if (!behind) q = cvn_mul(g->net, q, s);
+    if (!strchr(n->type, 'T')) k = cvni_onnx_swap(g, k, last - 1, last);
+    if (cvni_onnx_in(g, n, 4)) k = cvn_mul(g->net, k, cvni_onnx_operand(g, n, 4, rank));
+    q = cvn_matmul(g->net, q, k, 0, 0);
+    if (behind) q = strchr(n->type, '/') ? cvn_div(g->net, q, s) : cvn_mul(g->net, q, s);
+    q = cvn_softmax_axis(g->net, q, last);
+    return cvn_matmul(g->net, q, cvni_onnx_operand(g, n, 2, rank), 0, 0);
+}
+
+/* Are q [..., T, d], k and v [..., S, d] of one kind, and the factors known numbers? *factor: of
+ * the scores. */
+static int cvni_onnx_is_attention(const cvni_onnx *g, const cvni_onnx_node *n, float *factor)
+{
+    const cvni_onnx_value *q = cvni_onnx_in(g, n, 0), *k = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 2);
+    const int turned = strchr(n->type, 'T') != NULL;
+    const int last = q->rank - 1;
+    float s = 1, t = 1;
+    if (k->rank != q->rank || v->rank != q->rank || q->rank + g->lead < 3 || !q->node.id ||
+        !k->node.id || !v->node.id || !cvni_onnx_scalar(g, n, 3, CVN_MAX_RANK, &s)) return 0;
+    if (cvni_onnx_in(g, n, 4) && !cvni_onnx_scalar(g, n, 4, CVN_MAX_RANK, &t)) return 0;
+    for (int i = 0; i < last - 1; i++)
+        if (k->dim[i] != q->dim[i] || v->dim[i] != q->dim[i]) return 0;
+    *factor = strchr(n->type, '/') ? 1 / s : s * t;
+    return k->dim[turned ? last - 1 : last] == q->dim[last] && v->dim[last] == q->dim[last] &&
+           k->dim[turned ? last : last - 1] == v->dim[last - 1];
+}
+
+/* Heads are samples of a layer of one head: nothing moves. */
+static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank : 0;
+    int sizes[CVN_MAX_RANK];
+    float factor;
+    cvn_node in[3], y;
+    cvn_shape s;
+    if (n->inputs < 4 || !cvni_onnx_in(g, n, 1) || !cvni_onnx_in(g, n, 2) || rank < 2) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    if (!cvni_onnx_is_attention(g, n, &factor)) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_spelled_attention(g, n, rank));
+        return;
+    }
+    for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
+    s = cvni_onnx_shape(g, in[0]);
+    factor *= sqrtf((float)s.dim[s.rank - 1]);
+    for (int left = s.rank; left > 3; left--) {
+        sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
+        for (int i = 0; i < 3; i++) in[i] = cvn_flatten_batch(g->net, in[i]);
+    }
+    if (fabsf(factor - 1) > 1e-6f) in[0] = cvn_scale(g->net, in[0], factor, 0);
+    y = cvn_scaled_dot_product_attention(g->net, in[0], in[1], in[2], NULL);
+    for (int left = 4; left <= s.rank; left++)
+        y = cvn_unflatten_batch(g->net, y, sizes[left - 1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+#endif
+
 static const cvni_onnx_op cvni_onnx_layers[] = {
     { "AveragePool", cvni_onnx_avgpool },
     { "BatchNormalization", cvni_onnx_batchnorm },
     { "Conv", cvni_onnx_conv },
+    { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
@@ -34814,13 +35095,335 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "LpNormalization", cvni_onnx_lp_norm },
     { "LpPool", cvni_onnx_lppool },
     { "MatMul", cvni_onnx_matmul },
+    { "MatMulInteger", cvni_onnx_matmul_integer },
     { "MaxPool", cvni_onnx_maxpool },
     { "MaxUnpool", cvni_onnx_maxunpool },
     { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+    { "QLinearConv", cvni_onnx_qlinear_conv },
+    { "QLinearMatMul", cvni_onnx_qlinear_matmul },
 #ifndef CONVNET_NO_SEQUENCES
     { "RNN", cvni_onnx_recurrent },
+    { "attention", cvni_onnx_attention },
+    { "attention T", cvni_onnx_attention },
+    { "attention T*", cvni_onnx_attention },
+    { "attention T/", cvni_onnx_attention },
 #endif
 };
+
+/* ================================================================================================
+ * >>onnx-patterns   several operators that are one: what exporters spell out in primitives
+ * ==============================================================================================
+ *   Before the import the list of operators is searched for the patterns of a table. Where one is
+ *   found, and nobody else reads what lies between its operators, the last of them becomes one
+ *   operator with the inputs that the pattern names, and the others are done.
+ *   pattern   NAME[attribute=integer,...](operand,...); the integers of a list one behind the other
+ *             (perm=0132), an attribute that is not there does not match
+ *   operand   a pattern; x: a value, the same one wherever its letter stands again; x=pattern: a
+ *             value with a letter; a number: a known one of about that size
+ *   Add and Mul match with their operands in either order.
+ *                                                            tested: tests/test_onnx_layers.c */
+
+enum { CVNI_ONNX_PATTERN_NODES = 16 };
+
+typedef struct cvni_onnx_pattern {
+    const char *type;           /* what it becomes */
+    const char *inputs;         /* letters */
+    const char *extra;          /* attribute: approximate, or epsilon (the value of letter e);
+                                 * "keep": those of the first operand; or NULL */
+    const char *text;
+} cvni_onnx_pattern;
+
+static const cvni_onnx_pattern cvni_onnx_patterns[] = {
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Div(x,1.4142136)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Div(x,1.4142136)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Div(x,1.4142136)),1))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Mul(x,0.70710678)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Mul(x,0.70710678)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Mul(x,0.70710678)),1))" },
+    { "Gelu", "x", "approximate", "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Mul(x,Mul(x,x)))))))))" },
+    { "Gelu", "x", "approximate", "Mul(x,Mul(0.5,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3))))))))" },
+    { "Gelu", "x", "approximate", "Mul(Mul(x,0.5),Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3)))))))" },
+    { "Swish", "x", NULL, "Mul(x,Sigmoid(x))" },
+    { "Mish", "x", NULL, "Mul(x,Tanh(Softplus(x)))" },
+    { "HardSwish", "x", NULL, "Mul(x,HardSigmoid[alpha=0.16666667](x))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip(Add(x,3),0,6)),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip(Add(x,3),0,6),6))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip[min=0,max=6](Add(x,3))),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip[min=0,max=6](Add(x,3)),6))" },
+    { "LayerNormalization", "xwb", "epsilon",
+      "Add(Mul(Div(d=Sub(x,ReduceMean[axes=-1](x)),Sqrt(Add(ReduceMean[axes=-1](Pow(d,2)),e))),w),"
+      "b)" },
+    { "MatMul", "xwb", NULL, "Add(MatMul(x,w),b)" },
+    { "Conv", "xwb", "keep", "Add(Conv(x,w),b)" },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", "qkvst", NULL,
+      "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(Transpose[perm=0132](k),t))),v)" },
+    { "attention T", "qkvst", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(k,t))),v)" },
+    { "attention T", "qkvs", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),k)),v)" },
+    { "attention T/", "qkvs", NULL, "MatMul(Softmax[axis=-1](Div(MatMul(q,k),s)),v)" },
+    { "attention T*", "qkvs", NULL, "MatMul(Softmax[axis=-1](Mul(MatMul(q,k),s)),v)" },
+#endif
+};
+
+typedef struct cvni_onnx_match {
+    cvni_onnx *g;
+    const int *maker;           /* of each value: the operator that makes it, or -1 */
+    int bound[26];              /* values of the letters, or -1 */
+    int node[CVNI_ONNX_PATTERN_NODES], uses[CVNI_ONNX_PATTERN_NODES], count;
+} cvni_onnx_match;
+
+/* The number that a value is, in an initializer or a Constant. */
+static int cvni_onnx_number(const cvni_onnx_match *m, int value, double *number)
+{
+    cvni_onnx *g = m->g;
+    const cvni_onnx_value *v = &g->values[value];
+    const cvni_onnx_node *n = m->maker[value] < 0 ? NULL : &g->nodes[m->maker[value]];
+    cvni_onnx_tensor t;
+    cvni_field f;
+    float one;
+    int64_t whole;
+    if (v->constant && v->count == 1) {
+        *number = cvni_onnx_element(v, 0);
+        return 1;
+    }
+    if (!n || n->domain || strcmp(n->type, "Constant")) return 0;
+    *number = (double)cvni_onnx_float(n, "value_float", 0);
+    if (cvni_onnx_has(n, "value_float")) return 1;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    whole = 0;
+    one = 0;
+    if (!g->failed && t.count == 1 && !t.is_external) {
+        const int integer = !cvni_onnx_is_float(t.type);
+        if (cvni_onnx_elements(&t, integer ? NULL : &one, integer ? &whole : NULL)) {
+            *number = integer ? (double)whole : (double)one;
+            return 1;
+        }
+    }
+    g->failed = CVN_OK;         /* whoever needs this constant will say what is wrong with it */
+    return 0;
+}
+
+/* A number of a pattern: sign, digits, point, digits. */
+static const char *cvni_onnx_read_number(const char *t, double *number)
+{
+    const int negative = *t == '-';
+    double unit = 1;
+    *number = 0;
+    for (t += negative; *t >= '0' && *t <= '9'; t++) *number = 10 * *number + (*t - '0');
+    if (*t == '.')
+        for (t++; *t >= '0' && *t <= '9'; t++) *number += (*t - '0') * (unit /= 10);
+    if (negative) *number = -*number;
+    return t;
+}
+
+static int cvni_onnx_about(double a, double b) { return fabs(a - b) <= 1e-4 * fabs(b); }
+
+/* One attribute of a pattern, "axis=-1": whether the operator has it so. The text goes on. */
+static int cvni_onnx_match_attribute(const cvni_onnx_node *n, const char **t)
+{
+    char name[32];
+    char digits[32];
+    int64_t ints[CVN_MAX_RANK];
+    double want;
+    int length = 0;
+    int count, at;
+    cvni_field f;
+    for (; **t != '=' && length < 31; ++*t) name[length++] = **t;
+    name[length] = 0;
+    at = 0;
+    for (++*t; **t != ',' && **t != ']' && at < 31; ++*t) digits[at++] = **t;
+    digits[at] = 0;
+    cvni_onnx_read_number(digits, &want);
+    if (cvni_onnx_field(n, name, 2, &f))
+        return cvni_onnx_about((double)cvni_onnx_float(n, name, 0), want);
+    if (cvni_onnx_field(n, name, 3, &f)) return (double)cvni_onnx_int(n, name, 0) == want;
+    count = cvni_onnx_ints(n, name, ints, CVN_MAX_RANK);
+    if (count < 1 || count > CVN_MAX_RANK) return 0;
+    if (count == 1) return (double)ints[0] == want;
+    for (at = 0; at < count; at++) if (digits[at] - '0' != ints[at]) return 0;
+    return !digits[count];
+}
+
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value);
+
+/* The operands behind "(", the two of a node of two in either order; the text behind ")". */
+static const char *cvni_onnx_match_operands(cvni_onnx_match *m, const char *t,
+                                            const cvni_onnx_node *n, int turned)
+{
+    for (int i = 0; t && i < n->inputs; i++) {
+        if (*t++ != (i ? ',' : '(')) return NULL;
+        t = cvni_onnx_match_value(m, t, n->input[turned ? 1 - i : i]);
+    }
+    return t && *t == ')' ? t + 1 : NULL;
+}
+
+static const char *cvni_onnx_match_node(cvni_onnx_match *m, const char *t, int index)
+{
+    const cvni_onnx_node *n = index < 0 ? NULL : &m->g->nodes[index];
+    cvni_onnx_match before;
+    const char *end;
+    size_t length = 0;
+    while ((t[length] | 32) >= 'a' && (t[length] | 32) <= 'z') length++;
+    if (!n || n->done || n->domain || n->outputs != 1 || m->count == CVNI_ONNX_PATTERN_NODES ||
+        strlen(n->type) != length || memcmp(n->type, t, length)) return NULL;
+    for (int i = 0; i < m->count; i++) if (m->node[i] == index) return NULL;
+    m->node[m->count] = index;
+    m->uses[m->count++] = 1;
+    t += length;
+    while (*t == '[' || *t == ',') {
+        t++;
+        if (!cvni_onnx_match_attribute(n, &t)) return NULL;
+    }
+    if (*t == ']') t++;
+    before = *m;
+    end = cvni_onnx_match_operands(m, t, n, 0);
+    if (end || n->inputs != 2 || (strcmp(n->type, "Add") && strcmp(n->type, "Mul"))) return end;
+    *m = before;
+    return cvni_onnx_match_operands(m, t, n, 1);
+}
+
+/* A value against a pattern; the text behind it, or NULL. */
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value)
+{
+    double number, want;
+    int *bound = NULL;
+    if (value < 0) return NULL;
+    if (*t >= 'a' && *t <= 'z') bound = &m->bound[*t - 'a'];
+    if (bound && t[1] == '=') {
+        *bound = value;
+        t += 2;
+    } else if (bound) {
+        if (*bound < 0) *bound = value;
+        for (int i = 0; i < m->count; i++) m->uses[i] += m->node[i] == m->maker[value];
+        return *bound == value ? t + 1 : NULL;
+    }
+    if (*t >= 'A' && *t <= 'Z') return cvni_onnx_match_node(m, t, m->maker[value]);
+    if (!cvni_onnx_number(m, value, &number)) return NULL;
+    t = cvni_onnx_read_number(t, &want);
+    return cvni_onnx_about(number, want) ? t : NULL;
+}
+
+/* Where a weight comes from: through operators that keep its elements. *turned: transposed. */
+static const cvni_onnx_value *cvni_onnx_origin(const cvni_onnx_match *m, int value, int *turned)
+{
+    *turned = 0;
+    for (int steps = 0; steps < 8; steps++) {
+        const cvni_onnx_node *n;
+        if (m->g->values[value].constant) return &m->g->values[value];
+        if (m->maker[value] < 0) return NULL;
+        n = &m->g->nodes[m->maker[value]];
+        if (n->domain || !n->inputs || n->input[0] < 0) return NULL;
+        if (!strcmp(n->type, "Transpose")) *turned = !*turned;
+        else if (strcmp(n->type, "Identity") && strcmp(n->type, "DequantizeLinear")) return NULL;
+        value = n->input[0];
+    }
+    return NULL;
+}
+
+/* Is b of a product or convolution with weights w one number for each unit? */
+static int cvni_onnx_is_bias(const cvni_onnx_match *m, int is_conv)
+{
+    int turned, none;
+    const cvni_onnx_value *w = cvni_onnx_origin(m, m->bound['w' - 'a'], &turned);
+    const cvni_onnx_value *b = cvni_onnx_origin(m, m->bound['b' - 'a'], &none);
+    const int behind = is_conv && w ? w->rank - 2 : 0;  /* axes of an image */
+    if (!w || !b || none || b->rank <= behind || b->rank > behind + 2 || w->rank < 2 ||
+        (!is_conv && w->rank != 2) || (is_conv && turned)) return 0;
+    return b->count == (size_t)w->dim[is_conv || turned ? 0 : 1] &&
+           b->count == (size_t)b->dim[b->rank - 1 - behind];
+}
+
+/* A NodeProto with one attribute: a text, or a number. */
+static cvni_wire cvni_onnx_attribute_of(cvni_onnx *g, const char *name, const char *text,
+                                        float number)
+{
+    unsigned char *p = (unsigned char *)cvni_onnx_memory(g, &g->pool, 64, 1);
+    const size_t length = strlen(name);
+    const size_t rest = text ? 2 + strlen(text) : 5;
+    cvni_wire w = { NULL, NULL, 0 };
+    if (!p || length + rest > 56) return w;
+    w.p = p;
+    *p++ = CVNI_ONNX_ATTRIBUTES << 3 | 2;
+    *p++ = (unsigned char)(2 + length + rest);
+    *p++ = 1 << 3 | 2;
+    *p++ = (unsigned char)length;
+    memcpy(p, name, length);
+    p += length;
+    if (text) {
+        *p++ = 4 << 3 | 2;
+        *p++ = (unsigned char)strlen(text);
+        memcpy(p, text, strlen(text));
+        p += strlen(text);
+    } else {
+        uint32_t word;
+        memcpy(&word, &number, sizeof word);
+        *p++ = 2 << 3 | 5;
+        for (int i = 0; i < 4; i++) *p++ = (unsigned char)(word >> (8 * i));
+    }
+    w.end = p;
+    return w;
+}
+
+/* The found operators become one: the last of them. */
+static void cvni_onnx_join(cvni_onnx_match *m, const cvni_onnx_pattern *row)
+{
+    cvni_onnx *g = m->g;
+    cvni_onnx_node *n = &g->nodes[m->node[0]];
+    const int count = (int)strlen(row->inputs);
+    int *input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    cvni_wire body = { NULL, NULL, 0 };
+    double eps = 0;
+    if (row->extra && !strcmp(row->extra, "keep")) body = g->nodes[m->node[1]].body;
+    else if (row->extra && !strcmp(row->extra, "approximate"))
+        body = cvni_onnx_attribute_of(g, row->extra, "tanh", 0);
+    else if (row->extra) {
+        if (!cvni_onnx_number(m, m->bound['e' - 'a'], &eps)) return;
+        body = cvni_onnx_attribute_of(g, row->extra, NULL, (float)eps);
+    }
+    if (g->failed) return;
+    for (int i = 0; i < count; i++) input[i] = m->bound[row->inputs[i] - 'a'];
+    for (int i = 1; i < m->count; i++) g->nodes[m->node[i]].done = 1;
+    n->type = row->type;
+    n->input = input;
+    n->inputs = count;
+    n->body = body;
+}
+
+static int cvni_onnx_matches(cvni_onnx_match *m, const cvni_onnx_pattern *row, int index)
+{
+    const char *end;
+    for (int i = 0; i < 26; i++) m->bound[i] = -1;
+    m->count = 0;
+    end = cvni_onnx_match_node(m, row->text, index);
+    if (!end || *end) return 0;
+    for (int i = 1; i < m->count; i++)
+        if (m->g->values[m->g->nodes[m->node[i]].output[0]].readers != m->uses[i]) return 0;
+    if (row->inputs[1] != 'w' || row->extra == NULL || !strcmp(row->extra, "keep"))
+        return row->inputs[1] != 'w' || cvni_onnx_is_bias(m, row->extra != NULL);
+    return 1;
+}
+
+static void cvni_onnx_find_patterns(cvni_onnx *g)
+{
+    int *maker = (int *)cvni_onnx_memory(g, &g->pool, (size_t)g->value_count, sizeof(int));
+    cvni_onnx_match m;
+    for (int i = 0; maker && i < g->value_count; i++) maker[i] = -1;
+    for (int i = 0; maker && i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].outputs; k++)
+            if (g->nodes[i].output[k] >= 0) maker[g->nodes[i].output[k]] = i;
+    m.g = g;
+    m.maker = maker;
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        for (size_t row = 0; row < sizeof cvni_onnx_patterns / sizeof *cvni_onnx_patterns; row++)
+            if (cvni_onnx_matches(&m, &cvni_onnx_patterns[row], i)) {
+                cvni_onnx_join(&m, &cvni_onnx_patterns[row]);
+                break;
+            }
+}
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
@@ -35417,6 +36020,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.folder = g.options->folder ? g.options->folder : folder;
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
+    cvni_onnx_find_patterns(&g);
     parsed = cvni_onnx_mark_of(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
@@ -35513,6 +36117,1799 @@ cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_optio
 cvn_result cvn_load_onnx(cvn_net *net, const char *path)
 {
     return cvn_load_onnx_ex(net, path, NULL, NULL);
+}
+#endif
+
+/* ================================================================================================
+ * >>onnx-save   a net as an ONNX model
+ * ==============================================================================================
+ *   file      a ModelProto of protobuf: fields, each a tag (number << 3 | kind) and a varint (7
+ *             bits a byte, the low ones first), 4 bytes, or a length and so many bytes
+ *   lengths   come before what they count: each message is made twice, for a sink that counts and
+ *             for the real one. A tensor's length is known without its elements
+ *   layers    cvni_ow_rows says which function writes which layer. What it makes of operators are
+ *             nodes "layer/1", "layer/2", ...; the last one has the layer's name, and is held back
+ *             until the layer is known to be done
+ *   weights   initializers, written when an operator asks for them first, so that tied layers share
+ *             one; other constants are Constant nodes: a reader can tell what was learned
+ *   source    onnx.proto of https://github.com/onnx/onnx (field numbers)
+ *                                         tested: tests/test_onnx_save.c, tests/onnx_save.py */
+
+enum { CVNI_OW_OPSET = 17, CVNI_OW_IR = 8 };                        /* released together */
+enum {                                                              /* AttributeProto.Type */
+    CVNI_OW_ATTR_FLOAT = 1,
+    CVNI_OW_ATTR_INT = 2,
+    CVNI_OW_ATTR_STRING = 3,
+    CVNI_OW_ATTR_TENSOR = 4,
+    CVNI_OW_ATTR_INTS = 7,
+    CVNI_OW_ATTR_STRINGS = 8
+};
+enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a layer: is written; is an
+                                                                     * output; a parameter has its
+                                                                     * name */
+enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
+                                                         * ... axes of size 1 behind it */
+
+/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
+ * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
+typedef struct cvni_ow_name {
+    const char *text;
+    int cut;
+    const char *part;
+    int number;
+} cvni_ow_name;
+
+typedef struct cvni_onnx_writer cvni_onnx_writer;
+
+typedef struct cvni_ow_tensor {
+    cvni_ow_name name;
+    int type, rank;
+    int dim[CVN_MAX_RANK + 1];
+    const float *from;          /* the elements, or NULL: at(i) makes them of what follows */
+    double (*at)(const cvni_onnx_writer *w, struct cvni_ow_tensor *t, size_t i);
+    const void *of;
+    int a, b;
+    float scale, shift;
+} cvni_ow_tensor;
+
+typedef struct cvni_ow_attr {
+    const char *name;
+    int type, count;            /* AttributeProto.Type; of ints or equal texts */
+    int ints[6];
+    float f;
+    const char *text;
+    const cvni_ow_tensor *tensor;
+} cvni_ow_attr;
+
+typedef struct cvni_ow_node {
+    const char *type;           /* NULL: no node */
+    cvni_ow_name name;
+    int inputs, outputs, attrs;
+    cvni_ow_name in[8];
+    int all;                    /* instead of these all inputs of the layer */
+    cvni_ow_name out[3];
+    int main;                   /* which output is the node's value */
+    cvni_ow_attr attr[6];
+} cvni_ow_node;
+
+struct cvni_onnx_writer {
+    cvn_net *net;
+    cvn_onnx_save_options o;
+    const float *weights;
+    cvni_sink *s;
+    unsigned char *marks;               /* by layer: CVNI_OW_LIVE, ... */
+    unsigned char *written;             /* by parameter: 1 + the form it has under its name, or 0 */
+    int slashes;                        /* the separator of names: more of them than any name has */
+    int source;                         /* the input that tells the batch, or 0: none */
+    const cvni_layer *l;                /* is being written, */
+    int value;                          /* gives its last node's value this layer's name, */
+    const cvni_layer *norm;             /* and has this batch norm in its weights, or NULL */
+    int temporaries;                    /* values of it so far that have no name of their own */
+    cvni_ow_node node;                  /* held back */
+    cvn_result result;
+};
+
+/* ---- protobuf ---- */
+
+static void cvni_ow_put_varint(cvni_sink *s, uint64_t v)
+{
+    unsigned char bytes[10];
+    size_t n = 0;
+    for (; v > 0x7F; v >>= 7) bytes[n++] = (unsigned char)(0x80 | (v & 0x7F));
+    bytes[n++] = (unsigned char)v;
+    cvni_put(s, bytes, n);
+}
+
+static void cvni_ow_put_int(cvni_sink *s, int field, int64_t v)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3);
+    cvni_ow_put_varint(s, (uint64_t)v);
+}
+
+static void cvni_ow_put_float(cvni_sink *s, int field, float v)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3 | 5);
+    cvni_put_floats(s, &v, 1);
+}
+
+/* Before so many bytes of a text, a message or an array. */
+static void cvni_ow_put_length(cvni_sink *s, int field, size_t bytes)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3 | 2);
+    cvni_ow_put_varint(s, bytes);
+}
+
+static void cvni_ow_put_text(cvni_sink *s, int field, const char *text)
+{
+    cvni_ow_put_length(s, field, strlen(text));
+    cvni_put_text(s, text);
+}
+
+static cvni_sink cvni_ow_sink(unsigned char *memory)
+{
+    cvni_sink s;
+    memset(&s, 0, sizeof s);
+    s.memory = memory;
+    return s;
+}
+
+/* A message that was made in memory. */
+static void cvni_ow_put_made(cvni_sink *s, int field, const cvni_sink *made)
+{
+    cvni_ow_put_length(s, field, made->size);
+    cvni_put(s, made->memory, made->size);
+}
+
+static int cvni_ow_counts(const cvni_sink *s)
+{
+#ifndef CONVNET_NO_STDIO
+    if (s->file) return 0;
+#endif
+    return !s->memory;
+}
+
+static void cvni_ow_message(cvni_onnx_writer *w, int field,
+                            void (*body)(cvni_onnx_writer *w, const void *what), const void *what)
+{
+    cvni_sink *s = w->s;
+    cvni_sink counter = cvni_ow_sink(NULL);
+    w->s = &counter;
+    body(w, what);
+    w->s = s;
+    cvni_ow_put_length(s, field, counter.size);
+    if (cvni_ow_counts(s)) s->size = cvni_add_size(s->size, counter.size);
+    else body(w, what);
+}
+
+/* ---- names, tensors, nodes ---- */
+
+static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+{
+    cvni_ow_name n;
+    n.text = text;
+    n.cut = 0;
+    n.part = part;
+    n.number = number;
+    return n;
+}
+
+/* Names of layers and parameters have at most CVN_MAX_NAME + 31 bytes, and the separator one more
+ * than slashes follow each other in them. */
+static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name n)
+{
+    char text[3 * CVN_MAX_NAME + 128];
+    const size_t length = n.text ? strlen(n.text) - (size_t)n.cut : 0;
+    cvni_text t = { text, sizeof text, 0 };
+    text[0] = 0;
+    if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
+    if (n.part) {
+        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+        cvni_print(&t, "%s", n.part);
+        if (n.number >= 0) cvni_print(&t, "%d", n.number);
+    }
+    cvni_ow_put_text(w->s, field, text);
+}
+
+/* The value of a layer. */
+static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
+{
+    const int clash = w->marks[id] & CVNI_OW_CLASH;
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+}
+
+static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
+{
+    return cvni_ow_value(w, w->l->input[i]);
+}
+
+static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
+{
+    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+}
+
+/* What at() makes, by blocks. */
+static void cvni_ow_put_elements(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t count)
+{
+    unsigned char words[8 * 64];
+    float floats[64];
+    for (size_t done = 0; done < count;) {
+        size_t n = 0;
+        for (; n < 64 && done < count; n++, done++) {
+            const double v = t->at(w, t, done);
+            const uint64_t word = t->type == CVN_ONNX_INT64 ? (uint64_t)(int64_t)v : 0;
+            floats[n] = (float)v;
+            for (size_t i = 0; i < 8; i++) words[8 * n + i] = (unsigned char)(word >> (8 * i));
+        }
+        if (t->type == CVN_ONNX_INT64) cvni_put(w->s, words, 8 * n);
+        else cvni_put_floats(w->s, floats, n);
+    }
+}
+
+static void cvni_ow_tensor_body(cvni_onnx_writer *w, const void *what)
+{
+    cvni_ow_tensor t = *(const cvni_ow_tensor *)what;
+    const size_t bytes = t.type == CVN_ONNX_INT64 ? 8 : 4;
+    size_t count = 1;
+    for (int i = 0; i < t.rank; i++) {
+        cvni_ow_put_int(w->s, 1, t.dim[i]);
+        count = cvni_mul_size(count, (size_t)t.dim[i]);
+    }
+    cvni_ow_put_int(w->s, 2, t.type);
+    if (t.name.text) cvni_ow_put_name(w, 8, t.name);
+    cvni_ow_put_length(w->s, 9, cvni_mul_size(count, bytes));
+    if (cvni_ow_counts(w->s))
+        w->s->size = cvni_add_size(w->s->size, cvni_mul_size(count, bytes));
+    else if (t.from) cvni_put_floats(w->s, t.from, count);
+    else cvni_ow_put_elements(w, &t, count);
+}
+
+static void cvni_ow_attr_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_ow_attr *a = (const cvni_ow_attr *)what;
+    cvni_ow_put_text(w->s, 1, a->name);
+    if (a->type == CVNI_OW_ATTR_FLOAT) cvni_ow_put_float(w->s, 2, a->f);
+    if (a->type == CVNI_OW_ATTR_INT) cvni_ow_put_int(w->s, 3, a->ints[0]);
+    if (a->type == CVNI_OW_ATTR_STRING) cvni_ow_put_text(w->s, 4, a->text);
+    if (a->type == CVNI_OW_ATTR_TENSOR) cvni_ow_message(w, 5, cvni_ow_tensor_body, a->tensor);
+    for (int i = 0; i < a->count; i++) {
+        if (a->text) cvni_ow_put_text(w->s, 9, a->text);
+        else cvni_ow_put_int(w->s, 8, a->ints[i]);
+    }
+    cvni_ow_put_int(w->s, 20, a->type);
+}
+
+static void cvni_ow_node_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_ow_node *n = (const cvni_ow_node *)what;
+    for (int i = 0; n->all && i < w->l->inputs; i++) cvni_ow_put_name(w, 1, cvni_ow_x(w, i));
+    for (int i = 0; i < n->inputs; i++) cvni_ow_put_name(w, 1, n->in[i]);
+    for (int i = 0; i < n->outputs; i++) cvni_ow_put_name(w, 2, n->out[i]);
+    cvni_ow_put_name(w, 3, n->name);
+    cvni_ow_put_text(w->s, 4, n->type);
+    for (int i = 0; i < n->attrs; i++) cvni_ow_message(w, 5, cvni_ow_attr_body, &n->attr[i]);
+}
+
+/* Writes the node that was held back; last: of its layer. */
+static void cvni_ow_flush(cvni_onnx_writer *w, int last)
+{
+    cvni_ow_node *n = &w->node;
+    if (!n->type) return;
+    if (last) n->out[n->main] = cvni_ow_value(w, w->value);
+    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    cvni_ow_message(w, 1, cvni_ow_node_body, n);
+    n->type = NULL;
+}
+
+/* A new node of the layer; inputs and attributes are added to it. Its value: */
+static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
+{
+    cvni_ow_flush(w, 0);
+    memset(&w->node, 0, sizeof w->node);
+    w->node.type = type;
+    w->node.outputs = 1;
+    return w->node.out[0] = cvni_ow_temporary(w);
+}
+
+static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
+
+static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+
+static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
+{
+    cvni_ow_attr *a = &w->node.attr[w->node.attrs++];
+    a->name = name;
+    a->type = type;
+    return a;
+}
+
+static void cvni_ow_int(cvni_onnx_writer *w, const char *name, int value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_INT)->ints[0] = value;
+}
+
+static void cvni_ow_float(cvni_onnx_writer *w, const char *name, float value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_FLOAT)->f = value;
+}
+
+static void cvni_ow_text(cvni_onnx_writer *w, const char *name, const char *value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_STRING)->text = value;
+}
+
+static void cvni_ow_ints(cvni_onnx_writer *w, const char *name, const int *values, int count)
+{
+    cvni_ow_attr *a = cvni_ow_attribute(w, name, CVNI_OW_ATTR_INTS);
+    for (int i = 0; i < count; i++) a->ints[a->count++] = values[i];
+}
+
+static cvni_ow_name cvni_ow_op(cvni_onnx_writer *w, const char *type, cvni_ow_name x)
+{
+    const cvni_ow_name y = cvni_ow_begin(w, type);
+    cvni_ow_in(w, x);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_name a,
+                                cvni_ow_name b)
+{
+    const cvni_ow_name y = cvni_ow_op(w, type, a);
+    cvni_ow_in(w, b);
+    return y;
+}
+
+/* ---- constants ---- */
+
+static cvni_ow_tensor cvni_ow_tensor_of(int type, int rank)
+{
+    cvni_ow_tensor t;
+    memset(&t, 0, sizeof t);
+    t.type = type;
+    t.rank = rank;
+    return t;
+}
+
+static cvni_ow_name cvni_ow_constant(cvni_onnx_writer *w, const cvni_ow_tensor *t)
+{
+    cvni_ow_node n;
+    memset(&n, 0, sizeof n);
+    n.type = "Constant";
+    n.name = n.out[0] = cvni_ow_temporary(w);
+    n.outputs = n.attrs = 1;
+    n.attr[0].name = "value";
+    n.attr[0].type = CVNI_OW_ATTR_TENSOR;
+    n.attr[0].tensor = t;
+    cvni_ow_message(w, 1, cvni_ow_node_body, &n);
+    return n.out[0];
+}
+
+static cvni_ow_name cvni_ow_scalar(cvni_onnx_writer *w, float value)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 0);
+    t.from = &value;
+    return cvni_ow_constant(w, &t);
+}
+
+static cvni_ow_name cvni_ow_op_scalar(cvni_onnx_writer *w, const char *type, cvni_ow_name x,
+                                      float value)
+{
+    return cvni_ow_op2(w, type, x, cvni_ow_scalar(w, value));
+}
+
+static double cvni_ow_int_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return ((const int *)t->of)[i];
+}
+
+static cvni_ow_name cvni_ow_list(cvni_onnx_writer *w, const int *values, int count)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_INT64, 1);
+    t.dim[0] = count;
+    t.of = values;
+    t.at = cvni_ow_int_at;
+    return cvni_ow_constant(w, &t);
+}
+
+/* A vector or matrix [a, b] of values that at() makes of a, b, `of` and scale. */
+static cvni_ow_name cvni_ow_table(cvni_onnx_writer *w, int type, int rank, int a, int b,
+                                  double (*at)(const cvni_onnx_writer *, cvni_ow_tensor *, size_t),
+                                  const void *of, float scale)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(type, rank);
+    t.dim[0] = t.a = a;
+    t.dim[1] = t.b = b;
+    t.at = at;
+    t.of = of;
+    t.scale = scale;
+    return cvni_ow_constant(w, &t);
+}
+
+static double cvni_ow_same_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    (void)i;
+    return (double)t->scale;
+}
+
+static cvni_ow_name cvni_ow_filled(cvni_onnx_writer *w, const int *dims, int rank, float value)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, rank);
+    for (int i = 0; i < rank; i++) t.dim[i] = dims[i];
+    t.at = cvni_ow_same_at;
+    t.scale = value;
+    return cvni_ow_constant(w, &t);
+}
+
+static cvni_ow_name cvni_ow_reshape(cvni_onnx_writer *w, cvni_ow_name x, const int *dims, int rank)
+{
+    return cvni_ow_op2(w, "Reshape", x, cvni_ow_list(w, dims, rank));
+}
+
+/* The shape of a layer's value; first: its first axis, 0 as x has it, or -1 what remains. */
+static cvni_ow_name cvni_ow_shaped(cvni_onnx_writer *w, cvni_ow_name x, cvn_shape s, int first)
+{
+    s.dim[0] = first;
+    return cvni_ow_reshape(w, x, s.dim, s.rank);
+}
+
+static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const int *axes,
+                                      int rank)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Transpose", x);
+    cvni_ow_ints(w, "perm", axes, rank);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_slice(cvni_onnx_writer *w, cvni_ow_name x, const int *begin,
+                                  const int *end, const int *axes, int count)
+{
+    const cvni_ow_name from = cvni_ow_list(w, begin, count);
+    const cvni_ow_name to = cvni_ow_list(w, end, count);
+    const cvni_ow_name along = cvni_ow_list(w, axes, count);
+    const cvni_ow_name y = cvni_ow_op2(w, "Slice", x, from);
+    cvni_ow_in(w, to);
+    cvni_ow_in(w, along);
+    return y;
+}
+
+/* Of the first axes of x, as a vector. */
+static cvni_ow_name cvni_ow_sizes(cvni_onnx_writer *w, cvni_ow_name x, int axes)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Shape", x);
+    cvni_ow_int(w, "start", 0);
+    cvni_ow_int(w, "end", axes);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_join(cvni_onnx_writer *w, cvni_ow_name a, cvni_ow_name b)
+{
+    const cvni_ow_name y = cvni_ow_op2(w, "Concat", a, b);
+    cvni_ow_int(w, "axis", 0);
+    return y;
+}
+
+/* ---- parameters ---- */
+
+static double cvni_ow_scaled_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const float v = ((const float *)t->of)[i] * t->scale;
+    (void)w;
+    return (double)v;
+}
+
+/* [a, b] of a tensor [b, a] */
+static double cvni_ow_turned_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const size_t b = (size_t)t->b;
+    return cvni_ow_scaled_at(w, t, i % b * (size_t)t->a + i / b);
+}
+
+/* The form of a parameter [C] that is broadcast to [N, C, ...]. */
+static int cvni_ow_by_channel(const cvni_onnx_writer *w)
+{
+    const int rank = w->l->shape.rank;
+    return rank > 2 ? CVNI_OW_ONES + rank - 3 : CVNI_OW_AS_IS;
+}
+
+/* What a layer multiplies its parameter `slot` by: 1, or the reciprocal of the norm. */
+static float cvni_ow_scale(const cvni_onnx_writer *w, int slot)
+{
+    cvni_spectral d;
+    const cvni_param *u;
+    if (slot || !w->l->spectral) return 1;
+    u = &w->net->params[w->l->spectral - 1];
+    d = cvni_spectral_of(w->net, w->l);
+    return 1 / cvni_spectral_apply(w->net, &d, w->weights + u[1].offset, w->weights + u->offset,
+                                   NULL);
+}
+
+static const float *cvni_ow_floats(const cvni_onnx_writer *w, int slot)
+{
+    return w->weights + w->net->params[w->l->param[slot]].offset;
+}
+
+/* A parameter of the layer as an initializer. It has its name in the form in which it is needed
+ * first; tied layers may need it in another. */
+static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
+{
+    const int index = w->l->param[slot];
+    const cvni_param *p = &w->net->params[index];
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
+    t.name = cvni_ow_name_of(p->name, NULL, -1);
+    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    if (w->written[index] == form + 1) return t.name;
+    if (w->written[index]) t.name = cvni_ow_temporary(w);
+    else w->written[index] = (unsigned char)(form + 1);
+    for (int i = 0; i < t.rank; i++) t.dim[i] = p->shape.dim[form == CVNI_OW_TURNED ? 1 - i : i];
+    for (int i = CVNI_OW_ONES; i <= form; i++) t.dim[t.rank++] = 1;
+    t.of = cvni_ow_floats(w, slot);
+    t.a = t.dim[0];
+    t.b = t.dim[1];
+    t.scale = cvni_ow_scale(w, slot);
+    if (form == CVNI_OW_TURNED) t.at = cvni_ow_turned_at;
+    else if (!slot && w->l->spectral) t.at = cvni_ow_scaled_at;
+    else t.from = cvni_ow_floats(w, slot);
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* Element of a weight [a rows, b] in which each row is multiplied, or of a bias (b = 1) that is
+ * multiplied and shifted, by the layer's norm. */
+static double cvni_ow_folded_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int row = (int)(i / (size_t)t->b);
+    const float *from = (const float *)t->of;
+    float v = from ? from[i] : 0;
+    if (i % (size_t)t->b == 0) cvni_norm_running(w->net, w->norm, row, &t->scale, &t->shift);
+    v *= t->scale;
+    if (t->a < 0) v = t->shift + v;
+    return (double)v;
+}
+
+/* Weight (slot 0) or bias of a layer that has a batch norm in it. */
+static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
+{
+    const cvni_param *weight = &w->net->params[w->l->param[0]];
+    const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
+    if (!p) t.name.cut = (int)strlen("weight");
+    for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
+    t.a = slot ? -1 : 0;
+    t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
+    t.of = p ? cvni_ow_floats(w, slot) : NULL;
+    t.at = cvni_ow_folded_at;
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* An operator over x with the layer's weight and, if it has one, bias. */
+static void cvni_ow_weighted(cvni_onnx_writer *w, const char *type, cvni_ow_name x)
+{
+    const int folded = w->norm != NULL;
+    const cvni_ow_name weight = folded ? cvni_ow_folded(w, 0) : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
+    cvni_ow_name bias = weight;
+    if (folded) bias = cvni_ow_folded(w, 1);
+    else if (w->l->params > 1) bias = cvni_ow_param(w, 1, CVNI_OW_AS_IS);
+    cvni_ow_op2(w, type, x, weight);
+    if (folded || w->l->params > 1) cvni_ow_in(w, bias);
+}
+
+/* ---- layers with windows ---- */
+
+/* The last `count` axes of x, which has `rank`. */
+static cvni_ow_name cvni_ow_pad(cvni_onnx_writer *w, cvni_ow_name x, int rank, int count,
+                                const int *begin, const int *end, cvn_pad_mode mode)
+{
+    static const char *const modes[3] = { "constant", "reflect", "edge" };
+    int pads[2 * CVN_MAX_RANK] = { 0 };
+    cvni_ow_name list, y;
+    for (int i = 0; i < count; i++) {
+        pads[rank - count + i] = begin[i];
+        pads[2 * rank - count + i] = end[i];
+    }
+    list = cvni_ow_list(w, pads, 2 * rank);
+    y = cvni_ow_op2(w, "Pad", x, list);
+    cvni_ow_text(w, "mode", modes[mode]);
+    return y;
+}
+
+/* Of `count` axes: [begin..., end...]. */
+static void cvni_ow_pads(cvni_onnx_writer *w, const int *begin, const int *end, int count)
+{
+    int pads[6];
+    for (int i = 0; i < count; i++) {
+        pads[i] = begin[i];
+        pads[count + i] = end[i];
+    }
+    cvni_ow_ints(w, "pads", pads, 2 * count);
+}
+
+static void cvni_ow_conv(cvni_onnx_writer *w)
+{
+    static const int none[3] = { 0, 0, 0 };
+    const cvni_conv_desc *d = (const cvni_conv_desc *)w->l->desc;
+    const int at = 3 - d->axes;
+    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    if (padded)
+        x = cvni_ow_pad(w, x, d->axes + 2, d->axes, d->pad + at, d->pad_end + at, d->pad_mode);
+    cvni_ow_weighted(w, w->l->op->onnx, x);
+    cvni_ow_ints(w, "kernel_shape", d->kernel + at, d->axes);
+    cvni_ow_ints(w, "strides", d->stride + at, d->axes);
+    cvni_ow_pads(w, padded ? none : d->pad + at, padded ? none : d->pad_end + at, d->axes);
+    cvni_ow_ints(w, "dilations", d->dilation + at, d->axes);
+    cvni_ow_int(w, "group", d->groups);
+    if (d->transposed) cvni_ow_ints(w, "output_padding", d->output_pad + at, d->axes);
+}
+
+/* x W^T + b over the last axis: parameters `slot` and, where has_bias, slot + 1. */
+static cvni_ow_name cvni_ow_linear(cvni_onnx_writer *w, cvni_ow_name x, int slot, int has_bias)
+{
+    const cvni_ow_name weight = cvni_ow_param(w, slot, CVNI_OW_TURNED);
+    cvni_ow_name y = cvni_ow_op2(w, "MatMul", x, weight);
+    if (has_bias) y = cvni_ow_op2(w, "Add", y, cvni_ow_param(w, slot + 1, CVNI_OW_AS_IS));
+    return y;
+}
+
+static void cvni_ow_dense(cvni_onnx_writer *w)
+{
+    const int rank = cvni_in(w->net, w->l, 0)->shape.rank;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    if (rank == 3) {
+        cvni_ow_linear(w, x, 0, w->l->params > 1);
+        return;
+    }
+    if (rank > 3) x = cvni_ow_op(w, "Flatten", x);
+    cvni_ow_weighted(w, "Gemm", x);
+    cvni_ow_int(w, "transB", 1);
+}
+
+/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
+ * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
+ * with the zeros that the mean counts. */
+static void cvni_ow_pool(cvni_onnx_writer *w)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int axes = s.rank - 2;
+    const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
+    int zeros = 0;              /* counted by a mean */
+    int beyond = 0;
+    cvni_pool_axis a[2];
+    cvni_pool_axes(p, s, a);
+    for (int i = 0; i < axes; i++) {
+        const cvni_pool_axis *from = &a[2 - axes + i];
+        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
+        kernel[i] = from->kernel;
+        stride[i] = from->stride;
+        begin[i] = before[i] = from->pad0;
+        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        behind[i] = cvni_min(end[i], from->pad1);
+        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
+        beyond |= end[i] > behind[i];
+    }
+    if (zeros && beyond) {
+        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
+        for (int i = 0; i < axes; i++) {
+            begin[i] = 0;
+            end[i] -= behind[i];
+        }
+    }
+    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", stride, axes);
+    cvni_ow_pads(w, begin, end, axes);
+    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (w->l->op == &cvni_op_maxpool_indices) {
+        w->node.main = 1;
+        w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
+    }
+}
+
+/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+static void cvni_ow_unpool(cvni_onnx_writer *w)
+{
+    const cvni_layer *index = cvni_in(w->net, w->l, 1);
+    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
+    const int axes = w->l->shape.rank - 2;
+    cvni_ow_name sizes;
+    cvni_pool_axis a[2];
+    int kernel[2], stride[2], begin[2], end[2];
+    int fits = index->op == &cvni_op_maxpool_indices;
+    for (int i = 2; fits && i < w->l->shape.rank; i++)
+        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
+    if (!fits) {
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "'%s' does not pool an image of the size that is restored; "
+                                    "ONNX's MaxUnpool needs that", index->name);
+        return;
+    }
+    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
+    for (int i = 0; i < axes; i++) {
+        kernel[i] = a[2 - axes + i].kernel;
+        stride[i] = a[2 - axes + i].stride;
+        begin[i] = a[2 - axes + i].pad0;
+        end[i] = a[2 - axes + i].pad1;
+    }
+    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
+    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+    cvni_ow_in(w, sizes);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", stride, axes);
+    cvni_ow_pads(w, begin, end, axes);
+}
+
+/* Window i of the b that an adaptive pool cuts a values into. */
+static void cvni_ow_window(int a, int b, int i, int *begin, int *end)
+{
+    *begin = (int)((int64_t)i * a / b);
+    *end = (int)((((int64_t)i + 1) * a + b - 1) / b);
+}
+
+/* 1/size for the values that lie in a window: matrix [windows, values], [values, windows] where
+ * scale is 1. */
+static double cvni_ow_mean_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int row = (int)(i / (size_t)t->b);
+    const int col = (int)(i % (size_t)t->b);
+    const int turned = t->scale > 0;
+    const int value = turned ? row : col;
+    int begin, end;
+    (void)w;
+    cvni_ow_window(turned ? t->a : t->b, turned ? t->b : t->a, turned ? col : row, &begin, &end);
+    return value >= begin && value < end ? 1.0 / (end - begin) : 0;
+}
+
+/* Indices of the values of each window, the last one again where it has fewer than others. */
+static double cvni_ow_window_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int *d = (const int *)t->of;          /* values, windows, size of a window */
+    int begin, end;
+    (void)w;
+    cvni_ow_window(d[0], d[1], (int)i / d[2], &begin, &end);
+    return cvni_min(begin + (int)i % d[2], end - 1);
+}
+
+/* Windows of one size that do not overlap are a pool. Others: a maximum over windows that were
+ * gathered one behind the other; a mean as a matrix product along each axis. */
+static void cvni_ow_adaptive(cvni_onnx_writer *w)
+{
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int axes = s.rank - 2;
+    const int mean = w->l->op == &cvni_op_adaptive_avgpool;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int kernel[2];
+    int even = 1;
+    for (int i = 0; i < axes; i++) {
+        const int n = s.dim[2 + i];
+        const int out = w->l->shape.dim[2 + i];
+        int most = 0;
+        int begin, end;
+        for (int k = 0; k < out; k++) {
+            cvni_ow_window(n, out, k, &begin, &end);
+            most = cvni_max(most, end - begin);
+        }
+        kernel[i] = most;
+        even = even && n % out == 0;
+        if (n % out && !mean) {
+            int d[3];
+            cvni_ow_name list;
+            d[0] = n;
+            d[1] = out;
+            d[2] = most;
+            list = cvni_ow_table(w, CVN_ONNX_INT64, 1, out * most, 0, cvni_ow_window_at, d, 0);
+            x = cvni_ow_op2(w, "Gather", x, list);
+            cvni_ow_int(w, "axis", 2 + i);
+        }
+    }
+    if (mean && !even) {
+        const int n = s.dim[1 + axes];
+        const int out = w->l->shape.dim[1 + axes];
+        x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, n, out, cvni_ow_mean_at,
+                                                      NULL, 1));
+        if (axes == 2)
+            cvni_ow_op2(w, "MatMul", cvni_ow_table(w, CVN_ONNX_FLOAT, 2, w->l->shape.dim[2],
+                                                   s.dim[2], cvni_ow_mean_at, NULL, 0), x);
+        return;
+    }
+    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", kernel, axes);
+}
+
+/* The sample of each box: rows of the places of N*R ones. */
+static void cvni_ow_roi(cvni_onnx_writer *w)
+{
+    static const int four[2] = { -1, 4 };
+    static const int zero[1] = { 0 };
+    static const int all[1] = { -1 };
+    const cvni_roi_desc *d = (const cvni_roi_desc *)w->l->desc;
+    const float one = 1;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    cvni_ow_name sizes, sample, boxes, y;
+    t.dim[0] = 1;
+    t.from = &one;
+    sizes = cvni_ow_sizes(w, cvni_ow_x(w, 1), 2);
+    sample = cvni_ow_op(w, "ConstantOfShape", sizes);
+    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
+    sample = cvni_ow_op(w, "NonZero", sample);
+    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, zero, 1));
+    sample = cvni_ow_reshape(w, sample, all, 1);
+    boxes = cvni_ow_reshape(w, cvni_ow_x(w, 1), four, 2);
+    y = cvni_ow_op2(w, "RoiAlign", cvni_ow_x(w, 0), boxes);
+    cvni_ow_in(w, sample);
+    cvni_ow_int(w, "output_height", d->height);
+    cvni_ow_int(w, "output_width", d->width);
+    cvni_ow_int(w, "sampling_ratio", d->d.sampling_ratio);
+    cvni_ow_float(w, "spatial_scale", d->d.spatial_scale);
+    cvni_ow_text(w, "coordinate_transformation_mode",
+                 d->d.aligned ? "half_pixel" : "output_half_pixel");
+    cvni_ow_shaped(w, y, w->l->shape, -1);
+}
+
+/* ---- norms ---- */
+
+static void cvni_ow_batchnorm(cvni_onnx_writer *w)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)w->l->desc;
+    const int *C = &w->l->shape.dim[1];
+    cvni_ow_name in[4];
+    for (int i = 0; i < 4; i++) {
+        const int slot = i - (d->no_affine ? CVNI_NORM_MEAN : 0);
+        in[i] = slot < 0 ? cvni_ow_filled(w, C, 1, i == CVNI_NORM_WEIGHT ? 1.0f : 0.0f)
+                         : cvni_ow_param(w, slot, CVNI_OW_AS_IS);
+    }
+    cvni_ow_op(w, "BatchNormalization", cvni_ow_x(w, 0));
+    for (int i = 0; i < 4; i++) cvni_ow_in(w, in[i]);
+    cvni_ow_float(w, "epsilon", d->eps);
+    cvni_ow_float(w, "momentum", 1 - d->momentum);
+}
+
+/* Group norm is an instance norm of groups without weight and bias, which come behind it. */
+static void cvni_ow_gnorm(cvni_onnx_writer *w)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)w->l->desc;
+    const int by_layer = d->kind == CVNI_GROUP_LAYER;
+    const int grouped = d->kind == CVNI_GROUP_GROUP;
+    const int form = grouped ? cvni_ow_by_channel(w) : CVNI_OW_AS_IS;
+    const int axes = by_layer ? d->number : 1;
+    const int *size = by_layer ? &w->l->shape.dim[w->l->shape.rank - axes] : &w->l->shape.dim[1];
+    int dims[3] = { 0, 0, -1 };
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name weight, shift, y;
+    dims[1] = d->number;
+    if (grouped) {
+        size = &d->number;
+        x = cvni_ow_reshape(w, x, dims, 3);
+    }
+    weight = grouped || d->no_weight ? cvni_ow_filled(w, size, axes, 1) : cvni_ow_param(w, 0, form);
+    shift = grouped || d->no_bias ? cvni_ow_filled(w, size, axes, 0) : cvni_ow_param(w, 1, form);
+    y = cvni_ow_op2(w, by_layer ? "LayerNormalization" : "InstanceNormalization", x, weight);
+    cvni_ow_in(w, shift);
+    cvni_ow_float(w, "epsilon", d->eps);
+    if (by_layer) cvni_ow_int(w, "axis", -axes);
+    if (!grouped) return;
+    y = cvni_ow_shaped(w, y, w->l->shape, 0);
+    if (!d->no_weight) y = cvni_ow_op2(w, "Mul", y, cvni_ow_param(w, 0, form));
+    if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
+}
+
+/* LpNormalization would divide by zero. */
+static void cvni_ow_l2norm(cvni_onnx_writer *w)
+{
+    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
+    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
+    cvni_ow_ints(w, "axes", &d->axis, 1);
+    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
+    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+}
+
+/* LRN is of images alone, and an even size reaches to the other side there: then the mean of the
+ * squares is a pool over the channels. */
+static void cvni_ow_lrn(cvni_onnx_writer *w)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)w->l->desc;
+    const cvn_shape s = w->l->shape;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    int plane[4] = { 0, 1, 0, -1 };
+    int kernel[2], begin[2], end[2];
+    cvni_ow_name y;
+    if (s.rank == 4 && d->size % 2) {
+        cvni_ow_op(w, "LRN", x);
+        cvni_ow_float(w, "alpha", d->alpha);
+        cvni_ow_float(w, "beta", d->beta);
+        cvni_ow_float(w, "bias", d->k);
+        cvni_ow_int(w, "size", d->size);
+        return;
+    }
+    plane[2] = s.dim[1];
+    kernel[0] = d->size;
+    begin[0] = d->size / 2;
+    end[0] = (d->size - 1) / 2;
+    kernel[1] = 1;
+    begin[1] = end[1] = 0;
+    y = cvni_ow_reshape(w, cvni_ow_op2(w, "Mul", x, x), plane, 4);
+    y = cvni_ow_op(w, "AveragePool", y);
+    cvni_ow_ints(w, "kernel_shape", kernel, 2);
+    cvni_ow_pads(w, begin, end, 2);
+    cvni_ow_int(w, "count_include_pad", 1);
+    y = cvni_ow_shaped(w, y, s, 0);
+    y = cvni_ow_op_scalar(w, "Mul", y, d->alpha);
+    y = cvni_ow_op_scalar(w, "Add", y, d->k);
+    y = cvni_ow_op_scalar(w, "Pow", y, d->beta);
+    cvni_ow_op2(w, "Div", x, y);
+}
+
+/* ---- activations and other functions of elements ---- */
+
+static float cvni_ow_p(const cvni_onnx_writer *w, int i)
+{
+    return ((const cvni_act_desc *)w->l->desc)->p[i];
+}
+
+/* leaky relu, elu, celu */
+static void cvni_ow_act(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+    cvni_ow_float(w, "alpha", cvni_ow_p(w, 0));
+}
+
+static void cvni_ow_hardsigmoid(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "HardSigmoid", cvni_ow_x(w, 0));
+    cvni_ow_float(w, "alpha", 1.0f / 6);
+    cvni_ow_float(w, "beta", 0.5f);
+}
+
+static void cvni_ow_clipped(cvni_onnx_writer *w, float low, float high)
+{
+    const cvni_ow_name from = cvni_ow_scalar(w, low);
+    const cvni_ow_name to = cvni_ow_scalar(w, high);
+    cvni_ow_op2(w, "Clip", cvni_ow_x(w, 0), from);
+    cvni_ow_in(w, to);
+}
+
+static void cvni_ow_relu6(cvni_onnx_writer *w) { cvni_ow_clipped(w, 0, 6); }
+
+/* x times what one or two operators make of it */
+static void cvni_ow_silu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_op2(w, "Mul", x, cvni_ow_op(w, "Sigmoid", x));
+}
+
+static void cvni_ow_mish(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_op2(w, "Mul", x, cvni_ow_op(w, "Tanh", cvni_ow_op(w, "Softplus", x)));
+}
+
+/* x (1 + y)/2 */
+static void cvni_ow_half(cvni_onnx_writer *w, cvni_ow_name y)
+{
+    y = cvni_ow_op_scalar(w, "Add", y, 1);
+    y = cvni_ow_op2(w, "Mul", cvni_ow_x(w, 0), y);
+    cvni_ow_op_scalar(w, "Mul", y, 0.5f);
+}
+
+static void cvni_ow_gelu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name y = cvni_ow_op_scalar(w, "Div", cvni_ow_x(w, 0), 1.41421356237309504880f);
+    cvni_ow_half(w, cvni_ow_op(w, "Erf", y));
+}
+
+static void cvni_ow_gelu_tanh(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y = cvni_ow_op_scalar(w, "Pow", x, 3);
+    y = cvni_ow_op2(w, "Add", x, cvni_ow_op_scalar(w, "Mul", y, 0.044715f));
+    y = cvni_ow_op_scalar(w, "Mul", y, 0.79788456080286535588f);       /* sqrt(2/pi) */
+    cvni_ow_half(w, cvni_ow_op(w, "Tanh", y));
+}
+
+/* log(1 + e^v) of a float is v itself from 17 on. */
+static void cvni_ow_softplus(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    const float beta = cvni_ow_p(w, 0);
+    const float threshold = cvni_ow_p(w, 1);
+    const cvni_ow_name v = beta == 1 ? x : cvni_ow_op_scalar(w, "Mul", x, beta);
+    cvni_ow_name y = cvni_ow_op(w, "Softplus", v);
+    cvni_ow_name above;
+    if (beta != 1) y = cvni_ow_op_scalar(w, "Div", y, beta);
+    if (threshold >= 17) return;
+    above = cvni_ow_op_scalar(w, "Greater", v, threshold);
+    cvni_ow_op2(w, "Where", above, x);
+    cvni_ow_in(w, y);
+}
+
+static void cvni_ow_step(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
+    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+}
+
+static void cvni_ow_prelu(cvni_onnx_writer *w)
+{
+    const int one = w->net->params[w->l->param[0]].shape.dim[0] == 1;
+    const int form = one ? CVNI_OW_AS_IS : cvni_ow_by_channel(w);
+    cvni_ow_op2(w, "PRelu", cvni_ow_x(w, 0), cvni_ow_param(w, 0, form));
+}
+
+static void cvni_ow_softmax(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_softmax_desc *)w->l->desc)->axis);
+}
+
+static void cvni_ow_glu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name a = cvni_ow_op(w, "Split", cvni_ow_x(w, 0));
+    const cvni_ow_name b = cvni_ow_temporary(w);
+    w->node.out[w->node.outputs++] = b;
+    cvni_ow_int(w, "axis", ((const cvni_gated_desc *)w->l->desc)->axis);
+    cvni_ow_op2(w, "Mul", a, cvni_ow_op(w, "Sigmoid", b));
+}
+
+static void cvni_ow_maxout(cvni_onnx_writer *w)
+{
+    const int axis = 2;
+    const cvn_shape s = w->l->shape;
+    int dims[CVN_MAX_RANK + 1];
+    cvni_ow_name x;
+    dims[0] = 0;
+    dims[1] = s.dim[1];
+    dims[2] = ((const cvni_gated_desc *)w->l->desc)->k;
+    for (int i = 2; i < s.rank; i++) dims[i + 1] = s.dim[i];
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), dims, s.rank + 1);
+    cvni_ow_op(w, "ReduceMax", x);
+    cvni_ow_ints(w, "axes", &axis, 1);
+    cvni_ow_int(w, "keepdims", 0);
+}
+
+static void cvni_ow_dropout(cvni_onnx_writer *w)
+{
+    const float p = ((const cvni_dropout_desc *)w->l->desc)->p;
+    cvni_ow_op_scalar(w, "Dropout", cvni_ow_x(w, 0), p);
+}
+
+static void cvni_ow_identity(cvni_onnx_writer *w) { cvni_ow_op(w, "Identity", cvni_ow_x(w, 0)); }
+
+static void cvni_ow_square(cvni_onnx_writer *w)
+{
+    cvni_ow_op2(w, "Mul", cvni_ow_x(w, 0), cvni_ow_x(w, 0));
+}
+
+static void cvni_ow_affine(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    const cvni_ow_name y = cvni_ow_op_scalar(w, "Mul", cvni_ow_x(w, 0), d->p);
+    if (d->q != 0) cvni_ow_op_scalar(w, "Add", y, d->q);
+}
+
+static void cvni_ow_clip(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    cvni_ow_clipped(w, d->p, d->q);
+}
+
+static void cvni_ow_pow(cvni_onnx_writer *w)
+{
+    cvni_ow_op_scalar(w, "Pow", cvni_ow_x(w, 0), ((const cvni_unary_desc *)w->l->desc)->p);
+}
+
+/* ---- shapes ---- */
+
+static void cvni_ow_view(cvni_onnx_writer *w)
+{
+    const int batch = w->l->op != &cvni_op_reshape;
+    cvni_ow_shaped(w, cvni_ow_x(w, 0), w->l->shape, batch ? -1 : 0);
+}
+
+static void cvni_ow_concat(cvni_onnx_writer *w)
+{
+    cvni_ow_begin(w, "Concat");
+    w->node.all = 1;
+    cvni_ow_int(w, "axis", ((const cvni_concat_desc *)w->l->desc)->axis);
+}
+
+static void cvni_ow_reduce(cvni_onnx_writer *w)
+{
+    const cvni_reduce_desc *d = (const cvni_reduce_desc *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    const int count = d->count ? d->count : rank - 1;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < count; i++) axes[i] = d->count ? d->axes[i] : i + 1;
+    if (count == 0) cvni_ow_identity(w);        /* nothing but the batch */
+    else if (w->l->op == &cvni_op_reduce_sum)
+        cvni_ow_op2(w, "ReduceSum", cvni_ow_x(w, 0), cvni_ow_list(w, axes, count));
+    else {
+        cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+        cvni_ow_ints(w, "axes", axes, count);
+    }
+}
+
+static void cvni_ow_permute(cvni_onnx_writer *w)
+{
+    const cvni_permute_desc *d = (const cvni_permute_desc *)w->l->desc;
+    int axes[CVN_MAX_RANK] = { 0 };
+    for (int i = 0; i < d->count; i++) axes[i + 1] = d->axes[i];
+    cvni_ow_transpose(w, cvni_ow_x(w, 0), axes, d->count + 1);
+}
+
+static void cvni_ow_cut(cvni_onnx_writer *w)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)w->l->desc;
+    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, 1);
+}
+
+static void cvni_ow_matmul(cvni_onnx_writer *w)
+{
+    const cvni_matmul_desc *d = (const cvni_matmul_desc *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    cvni_ow_name x[2];
+    for (int i = 0; i < 2; i++) {
+        int axes[CVN_MAX_RANK];
+        for (int k = 0; k < rank; k++) axes[k] = k < rank - 2 ? k : 2 * rank - 3 - k;
+        x[i] = cvni_ow_x(w, i);
+        if (d->transpose[i]) x[i] = cvni_ow_transpose(w, x[i], axes, rank);
+    }
+    cvni_ow_op2(w, "MatMul", x[0], x[1]);
+}
+
+static double cvni_ow_line_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return cvni_nearest_index((int)i, t->b, t->a);
+}
+
+/* Does Resize, which divides by the scale, read the same lines? */
+static int cvni_ow_same_lines(int in, int out)
+{
+    const float scale = (float)out / (float)in;
+    for (int i = 0; i < out; i++)
+        if ((int)floorf((float)i / scale) != cvni_nearest_index(i, in, out)) return 0;
+    return 1;
+}
+
+static void cvni_ow_resize(cvni_onnx_writer *w)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int *to = &w->l->shape.dim[2];
+    const int nearest = d->kind == CVNI_RESIZE_NEAREST;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name sizes;
+    if (nearest && !(cvni_ow_same_lines(s.dim[2], to[0]) && cvni_ow_same_lines(s.dim[3], to[1]))) {
+        for (int i = 0; i < 2; i++) {
+            const cvni_ow_name lines = cvni_ow_table(w, CVN_ONNX_INT64, 1, to[i], s.dim[2 + i],
+                                                     cvni_ow_line_at, NULL, 0);
+            x = cvni_ow_op2(w, "Gather", x, lines);
+            cvni_ow_int(w, "axis", 2 + i);
+        }
+        return;
+    }
+    sizes = cvni_ow_sizes(w, x, 2);
+    sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
+    cvni_ow_op(w, "Resize", x);
+    cvni_ow_absent(w);
+    cvni_ow_absent(w);
+    cvni_ow_in(w, sizes);
+    cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
+    cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
+                                                      : d->align_corners ? "align_corners"
+                                                                         : "half_pixel");
+    if (nearest) cvni_ow_text(w, "nearest_mode", "floor");
+}
+
+static void cvni_ow_border(cvni_onnx_writer *w)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)w->l->desc;
+    static const int axes[2] = { 2, 3 };
+    int begin[2], end[2];
+    begin[0] = d->top;
+    begin[1] = d->left;
+    end[0] = d->crop ? d->top + d->height : d->bottom;
+    end[1] = d->crop ? d->left + d->width : d->right;
+    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, 2);
+    else cvni_ow_pad(w, cvni_ow_x(w, 0), 4, 2, begin, end, d->mode);
+}
+
+static void cvni_ow_shuffle(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "DepthToSpace", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "blocksize", ((const cvni_shuffle_desc *)w->l->desc)->factor);
+    cvni_ow_text(w, "mode", "CRD");
+}
+
+/* ---- learned tensors ---- */
+
+static void cvni_ow_embedding(cvni_onnx_writer *w)
+{
+    cvni_ow_op2(w, "Gather", cvni_ow_param(w, 0, CVNI_OW_AS_IS), cvni_ow_x(w, 0));
+}
+
+/* Once for each sample: the batch is the first axis of an input, or the one of the build. */
+static void cvni_ow_parameter(cvni_onnx_writer *w)
+{
+    const cvn_shape s = w->l->shape;
+    const cvni_ow_name weight = cvni_ow_param(w, 0, CVNI_OW_AS_IS);
+    const int rows = w->source ? w->net->layers[w->source].samples : 1;
+    cvni_ow_name sizes;
+    if (w->source) {
+        sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
+        if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
+    } else {
+        sizes = cvni_ow_list(w, &w->net->max_batch, 1);
+    }
+    sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, &s.dim[1], s.rank - 1));
+    cvni_ow_op2(w, "Expand", weight, sizes);
+}
+
+/* x + [T, C], fixed waves or a parameter */
+static void cvni_ow_position(cvni_onnx_writer *w)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 2);
+    t.dim[0] = w->l->shape.dim[1];
+    t.dim[1] = w->l->shape.dim[2];
+    t.from = (const float *)w->l->table;
+    cvni_ow_op2(w, "Add", cvni_ow_x(w, 0), w->l->params ? cvni_ow_param(w, 0, CVNI_OW_AS_IS)
+                                                        : cvni_ow_constant(w, &t));
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention ---- */
+
+/* 0 for the keys that query i / S sees, else -inf. */
+static double cvni_ow_causal_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return i % (size_t)t->b > i / (size_t)t->b ? -INFINITY : 0.0;
+}
+
+static double cvni_ow_count_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    (void)t;
+    return (double)i;
+}
+
+/* [N, T, E] to [N, T, heads, d] with the axes in that order */
+static cvni_ow_name cvni_ow_heads(cvni_onnx_writer *w, cvni_ow_name x, int heads, int d,
+                                  const int axes[4])
+{
+    int dims[4] = { 0, 0 };
+    dims[2] = heads;
+    dims[3] = d;
+    return cvni_ow_transpose(w, cvni_ow_reshape(w, x, dims, 4), axes, 4);
+}
+
+/* softmax(Q K^T/sqrt(d) + mask) V, head by head */
+static cvni_ow_name cvni_ow_attend(cvni_onnx_writer *w, const cvni_ow_name qkv[3])
+{
+    static const int front[4] = { 0, 2, 1, 3 };
+    static const int turned[4] = { 0, 2, 3, 1 };
+    static const int sample[4] = { -1, 1, 1, 1 };
+    const cvni_attention_desc *d = (const cvni_attention_desc *)w->l->desc;
+    const int T = w->l->shape.dim[1];
+    const int S = cvni_in(w->net, w->l, 1)->shape.dim[1];
+    const int size = w->l->shape.dim[2] / d->heads;
+    const cvni_ow_name q = cvni_ow_heads(w, qkv[0], d->heads, size, front);
+    const cvni_ow_name k = cvni_ow_heads(w, qkv[1], d->heads, size, turned);
+    const cvni_ow_name v = cvni_ow_heads(w, qkv[2], d->heads, size, front);
+    cvni_ow_name p = cvni_ow_op2(w, "MatMul", q, k);
+    p = cvni_ow_op_scalar(w, "Mul", p, (float)(1 / sqrt((double)size)));
+    if (d->causal)
+        p = cvni_ow_op2(w, "Add", p, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, T, S, cvni_ow_causal_at,
+                                                   NULL, 0));
+    if (w->l->inputs > 3) {
+        const cvni_ow_name length = cvni_ow_reshape(w, cvni_ow_x(w, 3), sample, 4);
+        const cvni_ow_name key = cvni_ow_table(w, CVN_ONNX_INT64, 1, S, 0, cvni_ow_count_at, NULL,
+                                               0);
+        const cvni_ow_name seen = cvni_ow_op2(w, "Less", key, length);
+        const cvni_ow_name none = cvni_ow_scalar(w, -INFINITY);
+        const cvni_ow_name all = p;
+        p = cvni_ow_op2(w, "Where", seen, all);
+        cvni_ow_in(w, none);
+    }
+    p = cvni_ow_op(w, "Softmax", p);
+    cvni_ow_int(w, "axis", -1);
+    p = cvni_ow_transpose(w, cvni_ow_op2(w, "MatMul", p, v), front, 4);
+    return cvni_ow_shaped(w, p, w->l->shape, 0);
+}
+
+static void cvni_ow_attention(cvni_onnx_writer *w)
+{
+    cvni_ow_name qkv[3];
+    for (int i = 0; i < 3; i++) qkv[i] = cvni_ow_x(w, i);
+    cvni_ow_attend(w, qkv);
+}
+
+/* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
+static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
+{
+    static const char *const names[3] = { "query", "key", "value" };
+    const int index = w->l->param[slot];
+    const int E = w->l->shape.dim[2];
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
+    t.name = cvni_ow_name_of(w->net->params[index].name, names[part], -1);
+    if (w->written[index]) return t.name;
+    w->written[index] = part == 2;              /* all three are there */
+    t.dim[0] = t.dim[1] = t.a = t.b = E;
+    t.scale = cvni_ow_scale(w, slot);
+    t.of = cvni_ow_floats(w, slot) + (ptrdiff_t)part * E * (slot ? 1 : E);
+    t.at = slot ? cvni_ow_scaled_at : cvni_ow_turned_at;
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+static void cvni_ow_mha(cvni_onnx_writer *w)
+{
+    const int biased = !((const cvni_attention_desc *)w->l->desc)->no_bias;
+    cvni_ow_name qkv[3];
+    for (int i = 0; i < 3; i++) {
+        qkv[i] = cvni_ow_op2(w, "MatMul", cvni_ow_x(w, i), cvni_ow_in_proj(w, 0, i));
+        if (biased) qkv[i] = cvni_ow_op2(w, "Add", qkv[i], cvni_ow_in_proj(w, 1, i));
+    }
+    cvni_ow_linear(w, cvni_ow_attend(w, qkv), biased ? 2 : 1, biased);
+}
+
+/* ---- recurrent layers ---- */
+
+/* Element i of W, R (t->a = 0, 1: parameters of each direction) or of both biases (2, 3) of layer
+ * t->b. ONNX's gates are i, o, f, c and z, r, h. */
+static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    static const int orders[3][4] = { { 0, 0, 0, 0 }, { 0, 3, 1, 2 }, { 1, 0, 2, 0 } };
+    const cvni_rnn *r = (const cvni_rnn *)t->of;
+    const int biases = t->a == 2;
+    const size_t cols = biases ? 1 : (size_t)t->dim[2];
+    const int row = (int)(i / cols);
+    const int gate = row / r->h % r->gates;
+    const int part = row / (r->gates * r->h);   /* direction, or twice that and which bias */
+    const int dir = biases ? part / 2 : part;
+    const int slot = (t->b * r->dirs + dir) * (r->desc->d.no_bias ? 2 : 4) + t->a +
+                     (biases ? part % 2 : 0);
+    const size_t from = (size_t)(orders[r->kind][gate] * r->h + row % r->h);
+    const float v = cvni_ow_floats(w, slot)[from * cols + i % cols];
+    return (double)(slot ? v : v * t->scale);
+}
+
+static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
+{
+    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
+    const int rows = r->gates * r->h;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
+    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.dim[0] = r->dirs;
+    t.dim[1] = which == 2 ? 2 * rows : rows;
+    t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
+    t.a = which;
+    t.b = layer;
+    t.of = r;
+    t.at = cvni_ow_gate_at;
+    t.scale = layer ? 1 : cvni_ow_scale(w, 0);
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* The initial state of one layer, [directions, N, hidden], of input `slot` [N, layers*directions,
+ * hidden]. */
+static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, int layer,
+                             cvni_ow_name *state)
+{
+    static const int turned[3] = { 1, 0, 2 };
+    static const int axis = 0;
+    const int begin = layer * r->dirs;
+    const int end = begin + r->dirs;
+    if (!slot) return;
+    *state = cvni_ow_transpose(w, cvni_ow_x(w, slot), turned, 3);
+    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, 1);
+}
+
+/* One layer of it: x [T, N, C] -> [T, directions, N, hidden]. */
+static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
+                                      cvni_ow_name x, cvni_ow_name lengths)
+{
+    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
+    const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
+    const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
+    cvni_ow_name h = none;
+    cvni_ow_name c = none;
+    cvni_ow_name y;
+    cvni_ow_state_in(w, r, r->desc->h0, layer, &h);
+    cvni_ow_state_in(w, r, r->desc->c0, layer, &c);
+    y = cvni_ow_op2(w, w->l->op->onnx, x, weight);
+    cvni_ow_in(w, hidden);
+    cvni_ow_in(w, bias);
+    cvni_ow_in(w, lengths);
+    cvni_ow_in(w, h);
+    if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
+    for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+    cvni_ow_int(w, "hidden_size", r->h);
+    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
+    if (r->desc->d.relu) {
+        cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
+        a->text = "Relu";
+        a->count = r->dirs;
+    }
+    return y;
+}
+
+/* Steps come first there; layout 1, which has samples first, is not in onnxruntime. */
+static void cvni_ow_rnn(cvni_onnx_writer *w)
+{
+    static const int steps[3] = { 1, 0, 2 };
+    static const int between[4] = { 0, 2, 1, 3 };
+    static const int behind[4] = { 2, 0, 1, 3 };
+    static const int side[3] = { 0, 0, -1 };
+    const cvni_rnn r = cvni_rnn_of(w->net, w->l);
+    cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
+    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
+    if (r.desc->lengths) {
+        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
+        cvni_ow_int(w, "to", CVN_ONNX_INT32);
+    }
+    for (int i = 0; i < r.layers; i++) {
+        x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
+        x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
+        x = cvni_ow_reshape(w, x, side, 3);
+    }
+}
+
+static void cvni_ow_rnn_state(cvni_onnx_writer *w)
+{
+    static const int turned[3] = { 1, 0, 2 };
+    const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
+    const int layers = cvni_rnn_of(w->net, rnn).layers;
+    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
+    for (int i = 1; i < layers; i++)
+        x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
+    cvni_ow_transpose(w, x, turned, 3);
+}
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ---- the model ---- */
+
+typedef struct cvni_ow_row {
+    const cvni_op *op;
+    void (*write)(cvni_onnx_writer *w);         /* NULL: the operator of the op's row */
+} cvni_ow_row;
+
+static const cvni_ow_row cvni_ow_rows[] = {
+    { &cvni_op_conv[0], cvni_ow_conv },
+    { &cvni_op_conv[1], cvni_ow_conv },
+    { &cvni_op_conv[2], cvni_ow_conv },
+    { &cvni_op_conv[3], cvni_ow_conv },
+    { &cvni_op_conv[4], cvni_ow_conv },
+    { &cvni_op_dense, cvni_ow_dense },
+    { &cvni_op_maxpool, cvni_ow_pool },
+    { &cvni_op_avgpool, cvni_ow_pool },
+    { &cvni_op_maxpool_indices, cvni_ow_pool },
+    { &cvni_op_maxunpool, cvni_ow_unpool },
+    { &cvni_op_global_maxpool, NULL },
+    { &cvni_op_global_avgpool, NULL },
+    { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
+    { &cvni_op_adaptive_avgpool, cvni_ow_adaptive },
+    { &cvni_op_roi_align, cvni_ow_roi },
+    { &cvni_op_batchnorm, cvni_ow_batchnorm },
+    { &cvni_op_layernorm, cvni_ow_gnorm },
+    { &cvni_op_instancenorm, cvni_ow_gnorm },
+    { &cvni_op_groupnorm, cvni_ow_gnorm },
+    { &cvni_op_l2norm, cvni_ow_l2norm },
+    { &cvni_op_lrn, cvni_ow_lrn },
+    { &cvni_op_relu, NULL },
+    { &cvni_op_leaky_relu, cvni_ow_act },
+    { &cvni_op_elu, cvni_ow_act },
+    { &cvni_op_celu, cvni_ow_act },
+    { &cvni_op_sigmoid, NULL },
+    { &cvni_op_tanh, NULL },
+    { &cvni_op_relu6, cvni_ow_relu6 },
+    { &cvni_op_selu, NULL },
+    { &cvni_op_hardsigmoid, cvni_ow_hardsigmoid },
+    { &cvni_op_hardswish, NULL },
+    { &cvni_op_gelu, cvni_ow_gelu },
+    { &cvni_op_gelu_tanh, cvni_ow_gelu_tanh },
+    { &cvni_op_silu, cvni_ow_silu },
+    { &cvni_op_mish, cvni_ow_mish },
+    { &cvni_op_softplus, cvni_ow_softplus },
+    { &cvni_op_softsign, NULL },
+    { &cvni_op_binary_step, cvni_ow_step },
+    { &cvni_op_prelu, cvni_ow_prelu },
+    { &cvni_op_softmax, cvni_ow_softmax },
+    { &cvni_op_log_softmax, cvni_ow_softmax },
+    { &cvni_op_glu, cvni_ow_glu },
+    { &cvni_op_maxout, cvni_ow_maxout },
+    { &cvni_op_dropout, cvni_ow_dropout },
+    { &cvni_op_spatial_dropout, cvni_ow_identity },
+    { &cvni_op_drop_path, cvni_ow_identity },
+    { &cvni_op_gaussian_noise, cvni_ow_identity },
+    { &cvni_op_reparameterize, cvni_ow_identity },
+    { &cvni_op_stop_gradient, cvni_ow_identity },
+    { &cvni_op_gradient_reversal, cvni_ow_identity },
+    { &cvni_op_flatten, NULL },
+    { &cvni_op_reshape, cvni_ow_view },
+    { &cvni_op_flatten_batch, cvni_ow_view },
+    { &cvni_op_unflatten_batch, cvni_ow_view },
+    { &cvni_op_add, NULL },
+    { &cvni_op_sub, NULL },
+    { &cvni_op_mul, NULL },
+    { &cvni_op_div, NULL },
+    { &cvni_op_maximum, NULL },
+    { &cvni_op_minimum, NULL },
+    { &cvni_op_concat, cvni_ow_concat },
+    { &cvni_op_exp, NULL },
+    { &cvni_op_log, NULL },
+    { &cvni_op_sqrt, NULL },
+    { &cvni_op_square, cvni_ow_square },
+    { &cvni_op_abs, NULL },
+    { &cvni_op_neg, NULL },
+    { &cvni_op_scale, cvni_ow_affine },
+    { &cvni_op_clip, cvni_ow_clip },
+    { &cvni_op_pow, cvni_ow_pow },
+    { &cvni_op_reduce_sum, cvni_ow_reduce },
+    { &cvni_op_reduce_mean, cvni_ow_reduce },
+    { &cvni_op_reduce_max, cvni_ow_reduce },
+    { &cvni_op_permute, cvni_ow_permute },
+    { &cvni_op_slice, cvni_ow_cut },
+    { &cvni_op_matmul, cvni_ow_matmul },
+    { &cvni_op_embedding, cvni_ow_embedding },
+    { &cvni_op_parameter, cvni_ow_parameter },
+    { &cvni_op_posenc, cvni_ow_position },
+    { &cvni_op_posemb, cvni_ow_position },
+#ifndef CONVNET_NO_SEQUENCES
+    { &cvni_op_attention, cvni_ow_attention },
+    { &cvni_op_mha, cvni_ow_mha },
+    { &cvni_op_rnn, cvni_ow_rnn },
+    { &cvni_op_lstm, cvni_ow_rnn },
+    { &cvni_op_gru, cvni_ow_rnn },
+    { &cvni_op_rnn_state, cvni_ow_rnn_state },
+#endif
+    { &cvni_op_upsample_nearest, cvni_ow_resize },
+    { &cvni_op_upsample_bilinear, cvni_ow_resize },
+    { &cvni_op_pad, cvni_ow_border },
+    { &cvni_op_crop, cvni_ow_border },
+    { &cvni_op_pixel_shuffle, cvni_ow_shuffle }
+};
+
+/* The batch norm that goes into the weights of a layer: its only reader, where nobody else uses the
+ * weights. Else NULL. */
+static const cvni_layer *cvni_ow_norm_behind(const cvni_onnx_writer *w, int id)
+{
+    const cvni_layer *l = &w->net->layers[id];
+    const cvni_layer *norm = NULL;
+    int readers = 0;
+    if (!w->o.fold_batchnorm || !cvni_can_fold(l) || w->marks[id] & CVNI_OW_OUTPUT) return NULL;
+    for (int k = 1; k < w->net->layer_count; k++) {
+        const cvni_layer *other = &w->net->layers[k];
+        if (!(w->marks[k] & CVNI_OW_LIVE)) continue;
+        for (int i = 0; i < other->inputs; i++) {
+            if (other->input[i] != id) continue;
+            readers++;
+            norm = other;
+        }
+        if (k != id && other->params && other->param[0] == l->param[0]) return NULL;
+    }
+    return readers == 1 && cvni_is_batchnorm(norm) ? norm : NULL;
+}
+
+static void cvni_ow_layer(cvni_onnx_writer *w, int id)
+{
+    const int rows = (int)(sizeof cvni_ow_rows / sizeof cvni_ow_rows[0]);
+    int row = 0;
+    w->l = &w->net->layers[id];
+    w->temporaries = 0;
+    w->norm = cvni_ow_norm_behind(w, id);
+    w->value = w->norm ? cvni_id(w->net, w->norm) : id;
+    while (row < rows && cvni_ow_rows[row].op != w->l->op) row++;
+    if (row == rows)
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "%s has no form in ONNX", w->l->op->type);
+    else if (cvni_ow_rows[row].write) cvni_ow_rows[row].write(w);
+    else {
+        cvni_ow_begin(w, w->l->op->onnx);
+        w->node.all = 1;
+    }
+    cvni_ow_flush(w, 1);
+}
+
+/* Name, type and shape of a layer's value: ValueInfoProto. */
+static void cvni_ow_info_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_layer *l = (const cvni_layer *)what;
+    unsigned char memory[4][320];
+    cvni_sink shape = cvni_ow_sink(memory[1]);
+    cvni_sink tensor = cvni_ow_sink(memory[2]);
+    cvni_sink type = cvni_ow_sink(memory[3]);
+    for (int i = 0; i < l->shape.rank; i++) {
+        cvni_sink dim = cvni_ow_sink(memory[0]);
+        char batch[24];
+        snprintf(batch, sizeof batch, l->samples > 1 ? "%d*N" : "N", l->samples);
+        if (i || !w->source)
+            cvni_ow_put_int(&dim, 1, i ? l->shape.dim[i] : w->net->max_batch * l->samples);
+        else cvni_ow_put_text(&dim, 2, batch);
+        cvni_ow_put_made(&shape, 1, &dim);
+    }
+    cvni_ow_put_int(&tensor, 1, l->is_int ? CVN_ONNX_INT64 : CVN_ONNX_FLOAT);
+    cvni_ow_put_made(&tensor, 2, &shape);
+    cvni_ow_put_made(&type, 1, &tensor);
+    cvni_ow_put_name(w, 1, cvni_ow_value(w, cvni_id(w->net, l)));
+    cvni_ow_put_made(w->s, 2, &type);
+}
+
+/* GraphProto: nodes and initializers as they come; then inputs, outputs, and what is known of the
+ * other values. */
+static void cvni_ow_graph_body(cvni_onnx_writer *w, const void *what)
+{
+    cvn_net *net = w->net;
+    (void)what;
+    memset(w->written, 0, (size_t)net->param_count);
+    for (int id = 1; id < net->layer_count && w->result == CVN_OK; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int source = l->op->flags & CVNI_SOURCE;
+        const int done = cvni_is_batchnorm(l) && cvni_ow_norm_behind(w, l->input[0]) == l;
+        if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
+        w->norm = NULL;
+        if (!source && !done) cvni_ow_layer(w, id);
+        if (source || !(w->norm || w->marks[id] & CVNI_OW_OUTPUT))
+            cvni_ow_message(w, source ? 11 : 13, cvni_ow_info_body, l);
+    }
+    for (int pass = 0; pass < 2; pass++)        /* the output is the first one */
+        for (int id = 1; id < net->layer_count; id++)
+            if (w->marks[id] & CVNI_OW_OUTPUT && (id == net->output) == !pass)
+                cvni_ow_message(w, 12, cvni_ow_info_body, &net->layers[id]);
+    cvni_ow_put_text(w->s, 2, w->o.name ? w->o.name : "convnet");
+}
+
+static void cvni_ow_opset_body(cvni_onnx_writer *w, const void *what)
+{
+    (void)what;
+    cvni_ow_put_text(w->s, 1, "");
+    cvni_ow_put_int(w->s, 2, CVNI_OW_OPSET);
+}
+
+static void cvni_ow_property_body(cvni_onnx_writer *w, const void *what)
+{
+    char text[32];
+    const int macs = what != NULL;
+    snprintf(text, sizeof text, "%.0f", macs ? cvn_macs(w->net) : (double)cvn_parameters(w->net));
+    cvni_ow_put_text(w->s, 1, macs ? "macs" : "parameters");
+    cvni_ow_put_text(w->s, 2, text);
+}
+
+/* ModelProto. context: a pointer to the writer */
+static void cvni_ow_put_model(cvni_sink *s, const void *context)
+{
+    cvni_onnx_writer *w = *(cvni_onnx_writer *const *)context;
+    w->s = s;
+    cvni_ow_put_int(s, 1, CVNI_OW_IR);
+    cvni_ow_put_text(s, 2, "convnet.h");
+    cvni_ow_put_text(s, 3, CONVNET_VERSION);
+    if (w->o.doc) cvni_ow_put_text(s, 6, w->o.doc);
+    cvni_ow_message(w, 7, cvni_ow_graph_body, NULL);
+    cvni_ow_message(w, 8, cvni_ow_opset_body, NULL);
+    cvni_ow_message(w, 14, cvni_ow_property_body, NULL);
+    cvni_ow_message(w, 14, cvni_ow_property_body, w);
+}
+
+/* Is some name of a layer or parameter a place for that many slashes? */
+static int cvni_ow_has_slashes(const cvn_net *net, int slashes)
+{
+    char text[CVN_MAX_NAME + 64];
+    memset(text, '/', (size_t)slashes);
+    text[slashes] = 0;
+    for (int i = 1; i < net->layer_count; i++) if (strstr(net->layers[i].name, text)) return 1;
+    for (int i = 0; i < net->param_count; i++) if (strstr(net->params[i].name, text)) return 1;
+    return 0;
+}
+
+/* What is written, what is an output, which names are taken twice. */
+static void cvni_ow_mark(cvni_onnx_writer *w)
+{
+    const cvn_net *net = w->net;
+    memset(w->marks, 0, (size_t)net->layer_count);
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        const int inputs = l->op == &cvni_op_reparameterize ? 1 : l->inputs;    /* the mean */
+        const int kept = l->keep && !l->is_int && !(l->op->flags & (CVNI_SOURCE | CVNI_LOSS));
+        if (id == net->output || kept)
+            w->marks[id] |= CVNI_OW_LIVE | CVNI_OW_OUTPUT;
+        if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
+        if (l->op->flags & CVNI_SOURCE) w->source = id;
+        for (int i = 0; i < inputs; i++) w->marks[l->input[i]] |= CVNI_OW_LIVE;
+        for (int i = 0; i < net->param_count; i++)
+            if (!strcmp(net->params[i].name, l->name)) w->marks[id] |= CVNI_OW_CLASH;
+    }
+    for (w->slashes = 1; cvni_ow_has_slashes(net, w->slashes);) w->slashes++;
+}
+
+/* A writer for a net, and the size of the model; cvni_ow_finish ends it in any case. */
+static cvn_result cvni_ow_start(cvni_onnx_writer *w, cvn_net *net, const char *call,
+                                const void *argument, const cvn_onnx_save_options *options,
+                                size_t *size)
+{
+    cvni_sink counter = cvni_ow_sink(NULL);
+    const cvn_result r = cvni_check_transfer(net, call, argument, 0);
+    memset(w, 0, sizeof *w);
+    w->net = net;
+    if (r != CVN_OK) return r;
+    w->o = options ? *options : cvn_onnx_save_defaults();
+    w->weights = cvni_all_weights(net);
+    w->marks = (unsigned char *)cvni_alloc(net, (size_t)net->layer_count +
+                                                    (size_t)net->param_count);
+    if (!w->marks) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", call);
+    w->written = w->marks + net->layer_count;
+    cvni_ow_mark(w);
+    cvni_ow_put_model(&counter, &w);
+    *size = counter.size;
+    if (w->result == CVN_OK && counter.size > INT32_MAX)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                         "%s: a model of %.0f bytes; protobuf has at most 2147483647", call,
+                         (double)counter.size);
+    return w->result;
+}
+
+static void cvni_ow_finish(cvni_onnx_writer *w)
+{
+    if (w->net) cvni_free(w->net, w->marks);
+}
+
+cvn_onnx_save_options cvn_onnx_save_defaults(void)
+{
+    cvn_onnx_save_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    size_t size = 0;
+    const cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_size", net, options, &size);
+    cvni_ow_finish(&w);
+    return r == CVN_OK ? size : 0;
+}
+
+cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
+                                const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    const cvni_onnx_writer *writer = &w;
+    size_t needed = 0;
+    cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_memory", bytes, options, &needed);
+    cvni_sink s = cvni_ow_sink((unsigned char *)bytes);
+    if (r == CVN_OK && size < needed)
+        r = cvni_fail(net, CVN_ERROR_MEMORY,
+                      "cvn_save_onnx_memory: a buffer of %.0f bytes for %.0f (cvn_save_onnx_size)",
+                      (double)size, (double)needed);
+    if (r == CVN_OK) cvni_ow_put_model(&s, &writer);
+    cvni_ow_finish(&w);
+    return r;
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    cvni_onnx_writer *const writer = &w;
+    size_t size = 0;
+    cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx", path, options, &size);
+    if (r == CVN_OK) r = cvni_save_path(net, path, cvni_ow_put_model, &writer);
+    cvni_ow_finish(&w);
+    return r;
+}
+
+cvn_result cvn_save_onnx(cvn_net *net, const char *path)
+{
+    return cvn_save_onnx_ex(net, path, NULL);
 }
 #endif
 #endif /* CONVNET_NO_ONNX */
@@ -35651,7 +38048,7 @@ static int cvni_cfg_next(cvni_cfg *g)
             }
             found = 1;
             g->section_line = g->line;
-            g->section = cvni_cfg_trim(line.begin + 1, line.end - 1);
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - (line.end[-1] == ']'));
             g->body.begin = g->at;
             if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
         } else if (line.begin < line.end &&
@@ -35686,14 +38083,12 @@ static int cvni_cfg_number(cvni_cfg_span *s, double *value)
         if (point) unit *= 10;
         digits++;
     }
-    if (digits && digits < 300 && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
-        cvni_cfg_span e;
-        double power;
-        e.begin = p + 1;
-        e.end = s->end;
-        if (!cvni_cfg_number(&e, &power) || !(fabs(power) < 300) || power != floor(power)) return 0;
-        unit *= pow(10, -power);
-        p = e.begin;
+    if (digits && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        const int down = p[1] == '-';
+        double power = 0;
+        for (p += 1 + (down || p[1] == '+'); p < s->end && *p >= '0' && *p <= '9'; p++)
+            power = power * 10 + (*p - '0');
+        unit *= pow(10, down ? power : -power);
     }
     v = (minus ? -v : v) / unit;
     if (!digits || !cvni_is_finite(v)) return 0;
