@@ -32646,6 +32646,14 @@ static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank
     return g->failed ? 0 : count < 0 ? rank : count;
 }
 
+/* Input i, one number that must be known, or the default where it is left out. */
+static float cvni_onnx_one_number(cvni_onnx *g, const cvni_onnx_node *n, int i, float fallback)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i) ? cvni_onnx_must_know(g, n, i) : NULL;
+    if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+    return v && !g->failed ? (float)cvni_onnx_element(v, 0) : fallback;
+}
+
 static int cvni_onnx_clamp(int64_t x)
 {
     return x < -CVNI_MAX_AXIS ? -CVNI_MAX_AXIS : x > CVNI_MAX_AXIS ? CVNI_MAX_AXIS : (int)x;
@@ -32671,27 +32679,39 @@ static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_no
     return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
 }
 
+/* Output 0 is input 0 under that shape; a constant's elements stay where they are. */
 static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_onnx_value *y = cvni_onnx_output(g, n, 0);
+    const size_t count = x->count;
+    if (!x->constant || g->failed || !y) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+        return;
+    }
+    y = cvni_onnx_new_constant(g, n, 0, x->type, rank, dim);
+    if (y && y->count != count)
+        cvni_onnx_refuse(g, n, "%lu elements do not become %lu", (unsigned long)count,
+                         (unsigned long)y->count);
+    if (!y) return;
+    y->floats = x->floats;
+    y->ints = x->ints;
+    y->learned = x->learned;
 }
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    if (x->constant) cvni_onnx_put_reshaped(g, n, x->rank, x->dim);
+    else cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
 }
 
 /* In a training net it drops values, as the layer that it was. */
 static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
-    int64_t training = 0;
-    if (cvni_onnx_in(g, n, 1)) {
-        const float *known = cvni_onnx_known(g, n, 1, NULL);
-        ratio = known ? *known : 0;
-    }
-    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    const float ratio = cvni_onnx_one_number(g, n, 1, cvni_onnx_float(n, "ratio", 0.5f));
+    const int training = cvni_onnx_one_number(g, n, 2, 0) != 0;
     if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
     if (g->failed) return;
     if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
@@ -32909,7 +32929,8 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
         if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
         again = a;
         while (cvni_next_field(&a, &f))
-            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+            while (f.number == kinds[i].field && count < INT_MAX &&
+                   cvni_next_packed(&f, kinds[i].wire, &word)) count++;
         if (kinds[i].wire)
             floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
         else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
@@ -32925,19 +32946,21 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
 }
 
-/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
-static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
-                                int rank, const int *dim, size_t count, double step)
+/* `count` elements of the type of *first: that and each time *step (NULL: 0) more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n,
+                                const cvni_onnx_value *first, const cvni_onnx_value *step, int rank,
+                                const int *dim, size_t count)
 {
-    if (like->floats) {
-        const double first = (double)like->floats[0];
-        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
-        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
-    } else {
-        const int64_t first = like->ints[0];
-        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+    if (first->floats) {
+        const double by = step ? cvni_onnx_element(step, 0) : 0;
+        float *out = cvni_onnx_put_floats(g, n, 0, first->type, rank, dim);
         for (size_t e = 0; out && e < count; e++)
-            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+            out[e] = (float)((double)first->floats[0] + (double)e * by);
+    } else {
+        const uint64_t by = step && step->ints ? (uint64_t)step->ints[0] : 0;   /* may wrap */
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, first->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = (int64_t)((uint64_t)first->ints[0] + e * by);
     }
 }
 
@@ -32956,7 +32979,7 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
     like.floats = &zero;
     if (!g->failed && cvni_onnx_has(n, "value")) {
         like.floats = NULL;
-        cvni_onnx_tensor_attribute(g, n, &like);
+        if (!cvni_onnx_tensor_attribute(g, n, &like)) like.count = 0;
     }
     if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
     for (int k = 0; k < rank; k++) {
@@ -32964,7 +32987,7 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
         dim[k] = cvni_onnx_clamp(list[k]);
         count = cvni_mul_size(count, (size_t)dim[k]);
     }
-    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, NULL, rank, dim, count);
 }
 
 static void cvni_onnx_import_range(cvni_onnx *g, const cvni_onnx_node *n)
@@ -32984,13 +33007,14 @@ static void cvni_onnx_import_range(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     size = count > 0 ? (int)count : 0;
-    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), cvni_onnx_in(g, n, 2), 1, &size,
+                        (size_t)size);
 }
 
 static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int64_t k = cvni_onnx_clamp(cvni_onnx_int(n, "k", 0));
     const int type = (int)cvni_onnx_int(n, "dtype", x->type);
     float *floats = NULL;
     int64_t *ints = NULL;
@@ -33115,10 +33139,11 @@ static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
         if (size < 1 || end > length)
             cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
         else if (cvni_onnx_output(g, n, i))
-            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
-                                                                      (int)end));
+            cvni_onnx_put(g, n, i, size == length ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                     (int)end));
         begin = end;
     }
+    if (begin != length) cvni_onnx_refuse(g, n, "the sizes do not add up to %d", length);
 }
 
 static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33218,15 +33243,10 @@ static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
                               : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
                               : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
                                                                       : CVN_PAD_ZERO;
-    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
     const cvn_node node = cvni_onnx_get(g, n, 0);
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
-    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
-    if (value) {
-        const float *known = cvni_onnx_known(g, n, 2, NULL);
-        if (known && value->count) d.value = *known;
-    }
+    d.value = cvni_onnx_one_number(g, n, 2, cvni_onnx_float(n, "value", 0));
     if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
     for (int i = 0; i < named && !g->failed; i++) {
         cvni_select_axis *a = &d.axis[axes[i] + g->lead];
@@ -33298,7 +33318,7 @@ static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
     int dim[2 * CVN_MAX_RANK];
     int rank = 0;
     cvn_node y;
-    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (!table->rank || !table->count) cvni_onnx_refuse(g, n, "no table");
     if (g->failed) return;
     y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
                       (int)(table->count / (size_t)table->dim[0]));
@@ -33529,7 +33549,7 @@ static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
         const int in = x->dim[r[i].axis];
         const int out = cvni_resampled_size(&r[i], in);
         cvni_select_axis nearest;
-        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_WINDOW) return none;
         size[r[i].axis - 2] = out;
         nearest.kind = CVNI_SELECT_NEAREST;
         nearest.nearest = r[i];
@@ -33679,6 +33699,10 @@ static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
     }
     if (g->failed) return;
     taps = (size_t)(kernel[0] * kernel[1]);
+    if ((size_t)s.dim[1] % taps) {
+        cvni_onnx_refuse(g, n, "%d channels, %lu taps", s.dim[1], (unsigned long)taps);
+        return;
+    }
     dim[0] = s.dim[1];
     d.filters = d.groups = s.dim[1] / (int)taps;
     d.kernel_h = (int)kernel[0];
@@ -33707,14 +33731,11 @@ static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
     const cvn_node scores = cvni_onnx_get(g, n, 1);
     cvn_nms_desc d = cvn_nms_defaults();
     int64_t most = 0;
-    const float *known;
     if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
-    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
-    d.iou = known ? *known : 0;
-    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
-    d.score = known ? *known : -INFINITY;
     d.most = cvni_onnx_clamp(most);
+    d.iou = cvni_onnx_one_number(g, n, 3, 0);
+    d.score = cvni_onnx_one_number(g, n, 4, -INFINITY);
     d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
     if (g->failed) return;
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
