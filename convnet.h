@@ -821,13 +821,13 @@ CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes,
  *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
  *                      from the end, what lies outside is cut, a negative step goes backwards
  *   cvn_flip           an axis from its end (torch.flip)
- *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for all axes but the batch (numpy.tile)
  *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
  *                      mirrored without the outermost element, the outermost element, or those of
  *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
  *                      many are cut off before
- *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
- *                      the end (torch.index_select)
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis (torch.index_select);
+ *                      negative ones count from the end
  *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
  *            nothing is left, or other axes than those of x are described */
 CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
@@ -845,10 +845,10 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 the axis (numpy.take of each sample, ONNX's Gather)
  *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
  *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
- *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: m
  *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
  *                 batch (ONNX's GatherND)
- *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather or cvn_gather_nd would read
  *                 take, in order, the updates, which have the shape of their result: instead of,
  *                 added to, multiplied with what is there, or the larger or smaller of the two
  *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
@@ -856,8 +856,8 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
  *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
  *                 elsewhere; for an index out of range everywhere
- *   backward      to x, where several rows are the same place their sum; to the updates that replace
- *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   backward      to x, of rows that are the same place the sum; to updates that replace or are
+ *                 added. Indices have no gradient, nor have scatters that multiply or compare
  *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
  *                 runs the net */
 typedef enum cvn_scatter_reduce {
@@ -958,8 +958,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
  *            or [N, B, S, 4] of B images
  *   scores   [N, C, S], or [N, B, C, S]
- *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
- *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *   returns  [N, rows, 3] of image (0 without B), class and number of a box: image by image, class
+ *            by class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
  *            used come last and are -1
  *   A box is left out when its score is not above `score`, or its intersection over union with a
  *   kept one of its class is above `iou`. No gradient.
@@ -20225,8 +20225,8 @@ static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
         size = 0;
     for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
         if (a->list[i] < -n || a->list[i] >= n) {
-            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
-                            a->list[i], axis, n);
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                            "index %d of axis %d, which has %d elements", a->list[i], axis, n);
             return -1;
         }
     if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
@@ -20429,9 +20429,9 @@ static void cvni_select_backward(cvn_net *net, cvni_layer *l)
                           2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
 }
 
-#define CVNI_SELECT_OP(type, name, onnx)                                                             \
-    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
-                                            cvni_select_prepare, cvni_select_forward,           \
+#define CVNI_SELECT_OP(type, name, onnx)                                                           \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,               \
+                                            cvni_select_prepare, cvni_select_forward,              \
                                             CVNI_TRAIN(cvni_select_backward) };
 
 CVNI_SELECT_OP(slice_step, "slice", "Slice")
@@ -20537,7 +20537,7 @@ cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices
  *   place the sum of the row's position on the axes that x and the result share, and of its indices
  *   times the steps of the axes that they stand for. That is all that the kinds differ in:
  *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
- *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *     scatter, scatter_nd                      y = x, then y[place] = or += ... u[row], in order;
  *                                              backward  dx = dy, 0 where it was replaced;
  *                                              du[row] = dy[place]
  *     reverse_sequence                         index l - 1 - t before length l, t behind it
@@ -21037,8 +21037,8 @@ cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, 
  *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
  *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
  *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
- *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
- *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1, and the
+ *                 weights add up to 1. Taps outside read the outermost element, or count as 0
  *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
  *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
  *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
@@ -21664,8 +21664,8 @@ static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
     j.boxes_per_image = scores.dim[scores.rank - 1];
     j.classes = scores.dim[scores.rank - 2];
     j.images = scores.rank == 4 ? scores.dim[1] : 1;
-    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
-                      cvni_nms_part, &j);
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes,
+                      30.0 * (double)cvni_elements(scores), cvni_nms_part, &j);
     for (int n = 0; n < scores.dim[0]; n++) {
         float *y = l->y + (ptrdiff_t)n * rows * 3;
         int to = 0;
@@ -32623,6 +32623,7 @@ static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const ch
                           int64_t *out, int most)
 {
     int count;
+    if (g->failed) return -1;
     if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
     count = cvni_onnx_ints(n, name, out, most);
     if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
@@ -33018,7 +33019,7 @@ static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
     const int type = (int)cvni_onnx_int(n, "dtype", x->type);
     float *floats = NULL;
     int64_t *ints = NULL;
-    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or samples are its rows");
     if (g->failed) return;
     if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
     else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
@@ -33079,9 +33080,11 @@ static void cvni_onnx_trilu(cvni_onnx *g, const cvni_onnx_node *n)
     if (mask) {
         const int axes = x->rank + g->lead - 1;
         const cvn_node zeros = cvn_constant(g->net, dim, axes, &zero);
+        cvn_node mask_node;
         dim[axes - 2] = rows;
         dim[axes - 1] = columns;
-        cvni_onnx_put(g, n, 0, cvn_where(g->net, cvn_constant(g->net, dim, axes, mask), node, zeros));
+        mask_node = cvn_constant(g->net, dim, axes, mask);
+        cvni_onnx_put(g, n, 0, cvn_where(g->net, mask_node, node, zeros));
     }
 }
 
@@ -33388,12 +33391,12 @@ static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const int shared = cvni_onnx_clamp(cvni_onnx_int(n, "batch_dims", 0)) + g->lead;
     const cvn_node node = cvni_onnx_get(g, n, 0);
     const cvn_node indices = cvni_onnx_get(g, n, 1);
     if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, shared));
 }
 
 static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33415,14 +33418,13 @@ static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
-    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const int batch = cvni_onnx_clamp(cvni_onnx_int(n, "batch_axis", 1)) + g->lead;
+    const int time = cvni_onnx_clamp(cvni_onnx_int(n, "time_axis", 0)) + g->lead;
     const cvn_node x = cvni_onnx_get(g, n, 0);
     const cvn_node lengths = cvni_onnx_get(g, n, 1);
     if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
-                                                    cvni_onnx_clamp(time)));
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, batch, time));
 }
 
 static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33660,7 +33662,8 @@ static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
     y = cvn_dense_ex(g->net, theta, &dense);
     cvni_onnx_fix_weight(g, y, base);
     dim[axes] = axes;
-    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+    y = cvn_permute(g->net, y, swap, 2);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, y, dim, axes + 1));
 }
 
 /* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
@@ -33742,7 +33745,7 @@ static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
 }
 
-/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+/* The image of each box comes first: with one image that, else they are taken, a copy each. */
 static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
