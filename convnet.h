@@ -15,6 +15,7 @@
  *          CONVNET_NO_SIMD                 only the plain C kernels
  *          CONVNET_NO_AVX512               of the others no AVX-512
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
+ *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
@@ -70,12 +71,13 @@
  *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
- *                     >>embedding >>parameter >>attention >>recurrent >>resize
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize >>select >>gather
+ *                     >>resample >>boxes
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors >>npy
+ *     files           >>safetensors >>npy >>darknet
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
  *                     >>onnx-load
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
@@ -431,7 +433,10 @@ CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
  *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
  *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
  *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
-typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
+typedef enum cvn_pad_mode {
+    CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE,
+    CVN_PAD_CIRCULAR                /* cvn_pad_axes alone */
+} cvn_pad_mode;
 
 typedef struct cvn_conv1d_desc {
     int filters, kernel;
@@ -811,6 +816,65 @@ CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, in
 CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
                            cvn_node *parts);
 
+/* Elements of x that are chosen when the net is built.
+ *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
+ *                      from the end, what lies outside is cut, a negative step goes backwards
+ *   cvn_flip           an axis from its end (torch.flip)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
+ *                      mirrored without the outermost element, the outermost element, or those of
+ *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
+ *                      many are cut off before
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
+ *                      the end (torch.index_select)
+ *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
+ *            nothing is left, or other axes than those of x are described */
+CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
+                                    int step);
+CONVNET_API cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count);
+CONVNET_API cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count,
+                                  cvn_pad_mode mode, float value);
+CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices,
+                                      int count);
+
+/* Elements at indices that the net is given or computes: `indices` is a label input or any node;
+ * fractions are cut off. Negative indices count from the end. [I...] stands for any axes, none too.
+ *   cvn_take      x [N, A..., size, B...], indices [N, I...] -> [N, A..., I..., B...], size being
+ *                 the axis (numpy.take of each sample, ONNX's Gather)
+ *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
+ *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
+ *                 batch (ONNX's GatherND)
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *                 take, in order, the updates, which have the shape of their result: instead of,
+ *                 added to, multiplied with what is there, or the larger or smaller of the two
+ *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
+ *   cvn_reverse_sequence   the first lengths[n] elements of axis `time` backwards, the others as
+ *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
+ *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
+ *                 elsewhere; for an index out of range everywhere
+ *   backward      to x, where several rows are the same place their sum; to the updates that replace
+ *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
+ *                 runs the net */
+typedef enum cvn_scatter_reduce {
+    CVN_SCATTER_REPLACE = 0, CVN_SCATTER_ADD, CVN_SCATTER_MUL, CVN_SCATTER_MAX, CVN_SCATTER_MIN
+} cvn_scatter_reduce;
+
+CONVNET_API cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared);
+CONVNET_API cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                 int axis, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                    int shared, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis,
+                                          int time);
+CONVNET_API cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on,
+                                 float off);
+
 /* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
  *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
  *                           F.interpolate: output line h reads line floor(h * H/OH)
@@ -830,6 +894,84 @@ CONVNET_API cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor);
 CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bottom, int right,
                              cvn_pad_mode mode);
 CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
+
+/* cvn_interpolate - the last `count` axes at other sizes: sizes[k], or floor(scales[k] * size);
+ * sizes or scales may be NULL, with both the scales only place the elements. Element j reads at
+ * the coordinate c, with s = scale or output/input size:
+ *   CVN_HALF_PIXEL            (j + 1/2)/s - 1/2: as F.interpolate without align_corners
+ *   CVN_HALF_PIXEL_SYMMETRIC  the same about the middle where s * size is no whole number
+ *   CVN_PYTORCH_HALF_PIXEL    half pixel; 0 for an output of one element
+ *   CVN_ALIGN_CORNERS         j (size - 1)/(s * size - 1)
+ *   CVN_ASYMMETRIC            j/s
+ *   CVN_TF_HALF_PIXEL         (j + 1/2)/s
+ *   CVN_CROP_AND_RESIZE       from crop[2k] to crop[2k + 1] times (size - 1); `extrapolation` is
+ *                             the value of what lies outside
+ *   nearest  the element at the rounded coordinate; linear, cubic: between two or four elements of
+ *            each axis; antialias: between 1/s times as many where s < 1. Behind the ends the
+ *            outermost element stands, or with exclude_outside nothing: weights add up to 1 again
+ *   desc     NULL: defaults
+ *   errors   CVN_ERROR_ARGUMENT for sizes or scales out of range, or more axes than x has
+ *   source   ONNX's Resize, which has the same options; cubic: R. Keys, IEEE ASSP 29(6), 1981
+ * cvn_upsample_nearest and cvn_upsample_bilinear are faster for what they do.
+ *
+ * cvn_grid_sample - values of an image at places that a node names (F.grid_sample).
+ *   x         [N, C, H, W], grid [N, OH, OW, 2] of (x, y); or [N, C, D, H, W], grid [N, OD, OH, OW,
+ *             3] of (x, y, z); -1 and 1 are the centres of the outermost pixels with align_corners,
+ *             else their outer edges
+ *   returns   [N, C, OH, OW] or [N, C, OD, OH, OW]
+ *   pad_mode  what lies outside: CVN_PAD_ZERO, CVN_PAD_REPLICATE ("border"), CVN_PAD_REFLECT at the
+ *             places -1 and 1
+ *   A place that is not finite gives NaN. The gradient goes to x, and but for nearest to the grid.
+ *   source    M. Jaderberg et al., arXiv:1506.02025 */
+typedef enum cvn_interpolation { CVN_NEAREST = 0, CVN_LINEAR, CVN_CUBIC } cvn_interpolation;
+
+typedef enum cvn_coordinates {
+    CVN_HALF_PIXEL = 0, CVN_HALF_PIXEL_SYMMETRIC, CVN_PYTORCH_HALF_PIXEL, CVN_ALIGN_CORNERS,
+    CVN_ASYMMETRIC, CVN_TF_HALF_PIXEL, CVN_CROP_AND_RESIZE
+} cvn_coordinates;
+
+typedef enum cvn_rounding {         /* of nearest: halves down or up; always down or up */
+    CVN_ROUND_PREFER_FLOOR = 0, CVN_ROUND_PREFER_CEIL, CVN_ROUND_FLOOR, CVN_ROUND_CEIL
+} cvn_rounding;
+
+typedef struct cvn_interpolate_desc {
+    cvn_interpolation mode;
+    cvn_coordinates coordinates;
+    cvn_rounding rounding;
+    float cubic_a;                  /* 0: -0.75, as PyTorch */
+    int exclude_outside;
+    int antialias;
+    const float *crop;              /* [2*count]; NULL: 0, 1, 0, 1, ... */
+    float extrapolation;
+} cvn_interpolate_desc;
+
+CONVNET_API cvn_interpolate_desc cvn_interpolate_defaults(void);
+CONVNET_API cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes,
+                                     const float *scales, int count,
+                                     const cvn_interpolate_desc *desc);
+CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
+                                     cvn_interpolation mode, cvn_pad_mode pad_mode,
+                                     int align_corners);
+
+/* cvn_non_max_suppression - of boxes that overlap the best one, as a layer (ONNX's).
+ *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
+ *            or [N, B, S, 4] of B images
+ *   scores   [N, C, S], or [N, B, C, S]
+ *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
+ *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *            used come last and are -1
+ *   A box is left out when its score is not above `score`, or its intersection over union with a
+ *   kept one of its class is above `iou`. No gradient.
+ *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
+typedef struct cvn_nms_desc {
+    int most;                       /* boxes of a class and image */
+    float iou, score;
+    int centers;                    /* boxes are x, y, width, height about the centre */
+} cvn_nms_desc;
+
+CONVNET_API cvn_nms_desc cvn_nms_defaults(void);
+CONVNET_API cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                             const cvn_nms_desc *desc);
 
 /* ---- arithmetic ---- */
 
@@ -1340,6 +1482,92 @@ typedef struct cvn_inverted_residual_desc {
 CONVNET_API cvn_inverted_residual_desc cvn_inverted_residual_defaults(void);
 CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                            const cvn_inverted_residual_desc *desc);
+
+/* ---- detection ---- */
+
+/* A rectangle found in an image, in pixels; (0, 0) is the upper left corner of the first pixel. */
+typedef struct cvn_box {
+    float x1, y1, x2, y2;           /* left, top, right, bottom */
+    float score;                    /* 0..1 */
+    int label;                      /* class */
+} cvn_box;
+
+/* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
+ * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
+ * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
+ * each class:
+ *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
+ *                    th, to, then the classes
+ *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
+ *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    before has it) and w = anchor (2 tw)^2
+ *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
+ *                    softmax: over the classes instead of s
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
+ *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
+ *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
+ *                    input's width; score = to class, softmax: over the classes
+ *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
+ *            CVN_ERROR_ARGUMENT for a value out of range
+ *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
+ *            arXiv:1804.02767; A. Bochkovskiy et al., arXiv:2004.10934; new_coords: C.-Y. Wang et
+ *            al., arXiv:2011.08036                                  tested: tests/test_darknet.c */
+typedef enum cvn_yolo_kind { CVN_YOLO = 0, CVN_YOLO_REGION, CVN_YOLO_GRID } cvn_yolo_kind;
+
+#define CVN_MAX_ANCHORS 16          /* boxes of a cell */
+
+typedef struct cvn_yolo_desc {
+    cvn_yolo_kind kind;
+    int classes;
+    int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float scale_x_y;                /* 0: 1 */
+    int new_coords;
+    int softmax;
+    int square_root;
+    int side;                       /* CVN_YOLO_GRID alone */
+} cvn_yolo_desc;
+
+CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
+CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
+
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
+ * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+ * `threshold`, which is above 0, in pixels of the net's first image input.
+ *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
+ *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
+ *            for a net without head or image input and for values out of range
+ * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
+ * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
+ * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
+ *                          boxes  box     score      objectness  row        column
+ *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
+ *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
+ *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
+ * those that cover a better one of their label (any_label: of any label) with an intersection over
+ * union above `iou`. Boxes that are not finite are left out.
+ *   returns  how many boxes are left, the best one first; equal scores in an order that depends on
+ *            the boxes alone
+ * cvn_boxes_to_image - boxes in pixels of an input of input_height x input_width, which
+ * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders. */
+typedef struct cvn_box_table {
+    int boxes, classes;
+    const float *box, *score;
+    const float *objectness;        /* or NULL; steps of rows as `box` */
+    int box_row, box_column;        /* floats from box to box, from coordinate to coordinate; 0: 4
+                                     * and 1 */
+    int score_row, score_column;    /* from box to box, from class to class; 0: classes and 1 */
+    int corners;
+} cvn_box_table;
+
+CONVNET_API int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most);
+CONVNET_API int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes,
+                                int most);
+CONVNET_API int cvn_nms(cvn_box *boxes, int count, float iou, int any_label);
+CONVNET_API void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width,
+                                    int height, int width, int letterbox);
 
 /* ---- losses ---- */
 
@@ -2083,6 +2311,15 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
                                            int channels, const float *mean, const float *std,
                                            int swap_rb, float *out);
 
+/* cvn_image_resize - uint8 image [height, width, channels] to [out_height, out_width, channels], as
+ * PIL and torchvision do with the bilinear filter and antialiasing: where it shrinks, the filter
+ * widens, so that no pixel is passed over. letterbox: the image keeps its shape, in the middle,
+ * between bars of grey (128), as many detectors want it; cvn_boxes_to_image is the way back.
+ * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768. */
+CONVNET_API cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width,
+                                        int channels, int letterbox, unsigned char *out,
+                                        int out_height, int out_width);
+
 #ifndef CONVNET_NO_TRAIN
 /* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
  * differs from in. */
@@ -2104,7 +2341,7 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
                                          int width, int crops, float *out);
 
 /* ================================================================================================
- * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: ONNX
+ * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: Darknet, ONNX
  * ============================================================================================== */
 
 /* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads
@@ -2136,6 +2373,35 @@ CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
+
+#ifndef CONVNET_NO_DARKNET
+/* cvn_load_darknet - adds to `net` what Darknet's two files hold: the layers that the cfg
+ * describes, from a new input on, and the values that their parameters begin with. Then
+ * cvn_build_infer, or cvn_build to train on, with more layers added before.
+ *   weights     NULL: initial values as of any layer. Files of the versions 0.1 and 0.2; all of it
+ *               must be wanted
+ *   sections    convolutional, connected, maxpool, local_avgpool, avgpool, softmax, dropout, route,
+ *               shortcut, scale_channels, sam, upsample, reorg, reorg3d, crop, activation, cost,
+ *               empty; yolo, region, detection become cvn_yolo
+ *   names       the kind of the layer and the number of its section, counted from 0 behind [net]
+ *               as [route] and [shortcut] count: "conv12.weight", "bn12.running_mean", "yolo20",
+ *               inside the scope; where a name is taken, an automatic one. cvn_find gives the node
+ *   batch norm  a layer of its own, eps 1e-5, as in the Darknet that YOLOv4 was trained with (the
+ *               first one added 1e-6 to sqrt(var))
+ *   errors      CVN_ERROR_FORMAT, _UNSUPPORTED, _SHAPE and _ARGUMENT with line, section and reason:
+ *               what is not known here, an option out of range, a weights file of another size (how
+ *               many floats it has and how many the cfg wants); _FILE, _MEMORY; _STATE when the net
+ *               is built. The net stays as it was
+ *   source      https://pjreddie.com/darknet                      tested: tests/test_darknet.c
+ * cvn_load_darknet_memory - the same from the files' bytes; the weights must stay as they are until
+ * cvn_build, which reads them where they lie. The cfg need not end with a 0. */
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path,
+                                        const char *weights_path);
+#endif
+CONVNET_API cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                               const void *weights, size_t weights_size);
+#endif /* CONVNET_NO_DARKNET */
 
 #ifndef CONVNET_NO_ONNX
 /* ONNX models, opsets 7 to 21: layers and weights of a file become layers of the net.
@@ -2183,7 +2449,8 @@ typedef struct cvn_onnx_options {
 typedef struct cvn_onnx_port {
     const char *name;               /* as in the file, of any length */
     int place;                      /* in the file's order, from 0 */
-    cvn_node node;                  /* for cvn_set_input, cvn_value */
+    cvn_node node;                  /* for cvn_set_input, cvn_value; 0: an input that no layer
+                                     * reads */
     int type;                       /* in the file: a cvn_onnx_type */
     int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
 } cvn_onnx_port;
@@ -2350,6 +2617,10 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                       const cvn_inverted_residual_desc &d)
 {
     return cvn_inverted_residual(net, x, &d);
+}
+inline cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc &d)
+{
+    return cvn_yolo(net, x, &d);
 }
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
@@ -19401,6 +19672,1983 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
 }
 
 /* ================================================================================================
+ * >>boxes   heads of detectors, boxes, non-maximum suppression
+ * ==============================================================================================
+ *   Formulas: >>layers-api. A head is a view with a description; its value is decoded where boxes
+ *   are asked for, and there only what may reach the threshold.     tested: tests/test_darknet.c */
+
+static cvn_result cvni_yolo_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_yolo_desc *d = (const cvn_yolo_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int grid = d->kind == CVN_YOLO_GRID;
+    const size_t wanted = grid ? (size_t)d->side * (size_t)d->side *
+                                     ((size_t)d->classes + 5 * (size_t)d->boxes)
+                               : (size_t)d->boxes * ((size_t)d->classes + 5);
+    char text[96];
+    if ((unsigned)d->kind > CVN_YOLO_GRID || d->classes < 1 || d->classes > CVNI_MAX_WINDOW ||
+        d->boxes < 1 || d->boxes > CVN_MAX_ANCHORS || (grid && (d->side < 1 || d->side > 1024)))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "kind %d, %d classes, %d boxes a cell, side %d: out of range "
+                               "(1 to %d boxes)",
+                               (int)d->kind, d->classes, d->boxes, d->side, CVN_MAX_ANCHORS);
+    for (int i = 0; !grid && i < 2 * d->boxes; i++)
+        if (!cvni_at_least(d->anchors[i / 2][i % 2], 0))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "an anchor of %g",
+                                   (double)d->anchors[i / 2][i % 2]);
+    if (grid ? cvni_sample_elements(x) != wanted : x.rank != 4 || (size_t)x.dim[1] != wanted)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s has not %.0f %s, for %d boxes a cell and %d classes",
+                               cvni_shape_text(x, text), (double)wanted,
+                               grid ? "elements" : "channels", d->boxes, d->classes);
+    l->shape = x;
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_yolo = { "yolo",            "yolo",
+                                      "Identity",        CVNI_VIEW | CVNI_INPLACE_GRAD,
+                                      cvni_yolo_shape,   NULL,
+                                      cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
+
+cvn_yolo_desc cvn_yolo_defaults(void)
+{
+    cvn_yolo_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc)
+{
+    cvn_yolo_desc d = desc ? *desc : cvn_yolo_defaults();
+    cvn_node head;
+    if (d.scale_x_y == 0) d.scale_x_y = 1;
+    head = cvni_add_layer(net, &cvni_op_yolo, &x, 1, &d, sizeof d);
+    if (head.id) cvn_keep(net, head);
+    return head;
+}
+
+/* ---- the best boxes: once the array is full, a heap whose first one has the least score ---- */
+
+typedef struct cvni_box_list { cvn_box *boxes; int count, most; } cvni_box_list;
+
+static void cvni_sink_box(cvni_box_list *list, int i)
+{
+    const cvn_box box = list->boxes[i];
+    for (int child; (child = 2 * i + 1) < list->count; i = child) {
+        child += child + 1 < list->count && list->boxes[child + 1].score < list->boxes[child].score;
+        if (list->boxes[child].score >= box.score) break;
+        list->boxes[i] = list->boxes[child];
+    }
+    list->boxes[i] = box;
+}
+
+static void cvni_add_box(cvni_box_list *list, const cvn_box *box)
+{
+    if (list->count < list->most) {
+        list->boxes[list->count++] = *box;
+        if (list->count < list->most) return;
+        for (int i = list->count / 2 - 1; i >= 0; i--) cvni_sink_box(list, i);
+    } else if (list->most > 0 && box->score > list->boxes[0].score) {
+        list->boxes[0] = *box;
+        cvni_sink_box(list, 0);
+    }
+}
+
+/* From centre and sides. */
+static void cvni_box_around(cvn_box *box, float x, float y, float w, float h)
+{
+    box->x1 = x - w / 2;
+    box->y1 = y - h / 2;
+    box->x2 = x + w / 2;
+    box->y2 = y + h / 2;
+}
+
+/* ---- heads ---- */
+
+/* One box of one cell: where its values lie, `step` floats apart. */
+typedef struct cvni_cell {
+    const float *box, *objectness, *classes;
+    ptrdiff_t step;
+} cvni_cell;
+
+static float cvni_head_sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+/* sx, sy: pixels a cell. */
+static void cvni_cell_box(const cvn_yolo_desc *d, const cvni_cell *c, int anchor, int column,
+                          int row, float sx, float sy, cvn_box *box)
+{
+    const float k = d->scale_x_y;
+    float t[4];
+    for (int i = 0; i < 4; i++) t[i] = c->box[i * c->step];
+    if (d->kind == CVN_YOLO_GRID) {
+        for (int i = 2; i < 4; i++) t[i] *= (float)d->side * (d->square_root ? t[i] : 1);
+    } else {
+        for (int i = 0; i < 2; i++) {
+            t[i] = (d->new_coords ? t[i] : cvni_head_sigmoid(t[i])) * k - (k - 1) / 2;
+            t[2 + i] = d->new_coords ? 4 * t[2 + i] * t[2 + i] : expf(t[2 + i]);
+            t[2 + i] *= d->anchors[anchor][i];
+        }
+    }
+    if (d->kind != CVN_YOLO) {
+        t[2] *= sx;
+        t[3] *= sy;
+    }
+    cvni_box_around(box, ((float)column + t[0]) * sx, ((float)row + t[1]) * sy, t[2], t[3]);
+}
+
+/* What exp(class - shift) is multiplied with in a softmax. */
+static float cvni_cell_share(const cvn_yolo_desc *d, const cvni_cell *c, float *shift)
+{
+    float sum = 0;
+    *shift = c->classes[0];
+    for (int k = 1; k < d->classes; k++) *shift = fmaxf(*shift, c->classes[k * c->step]);
+    for (int k = 0; k < d->classes; k++) sum += expf(c->classes[k * c->step] - *shift);
+    return 1 / sum;
+}
+
+/* Adds the box once for each class that reaches the threshold. */
+static void cvni_cell_classes(const cvn_yolo_desc *d, const cvni_cell *c, float objectness,
+                              float threshold, cvn_box *box, cvni_box_list *list)
+{
+    const int raw = d->new_coords || d->kind == CVN_YOLO_GRID;
+    float shift = 0, share = 1;
+    if (d->softmax) share = cvni_cell_share(d, c, &shift);
+    for (int k = 0; k < d->classes; k++) {
+        const float v = c->classes[k * c->step];
+        box->label = k;
+        box->score = objectness * (d->softmax ? share * expf(v - shift)
+                                   : raw      ? v
+                                              : cvni_head_sigmoid(v));
+        if (box->score >= threshold) cvni_add_box(list, box);
+    }
+}
+
+/* v: the head's value for one sample. A product with a factor up to 1 is not above the other. */
+static void cvni_head_boxes(const cvn_yolo_desc *d, const float *v, cvn_shape s, int height,
+                            int width, float threshold, cvni_box_list *list)
+{
+    const int grid = d->kind == CVN_YOLO_GRID;
+    const int H = grid ? d->side : s.dim[2], W = grid ? d->side : s.dim[3];
+    const ptrdiff_t cells = (ptrdiff_t)H * W;
+    const float sx = (float)width / (float)W, sy = (float)height / (float)H;
+    for (int b = 0; b < d->boxes; b++) {
+        for (ptrdiff_t i = 0; i < cells; i++) {
+            cvni_cell c;
+            cvn_box box;
+            float objectness;
+            c.step = grid ? 1 : cells;
+            c.box = grid ? v + cells * (d->classes + d->boxes) + (i * d->boxes + b) * 4
+                         : v + (ptrdiff_t)b * (d->classes + 5) * cells + i;
+            c.objectness = grid ? v + cells * d->classes + i * d->boxes + b : c.box + 4 * cells;
+            c.classes = grid ? v + i * d->classes : c.box + 5 * cells;
+            objectness = grid || d->new_coords ? *c.objectness : cvni_head_sigmoid(*c.objectness);
+            if (!(objectness >= threshold) && !(grid || d->new_coords)) continue;
+            cvni_cell_box(d, &c, b, (int)(i % W), (int)(i / W), sx, sy, &box);
+            cvni_cell_classes(d, &c, objectness, threshold, &box, list);
+        }
+    }
+}
+
+/* The first image among the inputs, or NULL. */
+static const cvni_layer *cvni_image_input(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if ((l->op->flags & CVNI_SOURCE) && !l->is_int && l->shape.rank == 4) return l;
+    }
+    return NULL;
+}
+
+int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most)
+{
+    cvni_box_list list;
+    const cvni_layer *image;
+    int heads = 0;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!net->forward_done)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_yolo_boxes: run a forward pass first");
+    image = cvni_image_input(net);
+    if (!image || sample < 0 || sample >= net->batch || !(threshold > 0) || most < 0 ||
+        (!boxes && most))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_yolo_boxes: sample %d of %d, threshold %g, room for %d boxes, %s "
+                         "image input",
+                         sample, net->batch, (double)threshold, most, image ? "an" : "no");
+    list.boxes = boxes;
+    list.most = most;
+    list.count = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op != &cvni_op_yolo || !l->y) continue;
+        cvni_head_boxes((const cvn_yolo_desc *)l->desc,
+                        l->y + cvni_sample_elements(l->shape) * (size_t)sample, l->shape,
+                        image->shape.dim[2], image->shape.dim[3], threshold, &list);
+        heads++;
+    }
+    return heads ? list.count
+                 : cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_yolo_boxes: the net has no head (cvn_yolo)");
+}
+
+/* ---- tables ---- */
+
+int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes, int most)
+{
+    const cvn_box_table *t = table;
+    cvni_box_list list;
+    ptrdiff_t row, column, score_row, score_column;
+    if (!t || !t->box || !t->score || t->boxes < 0 || t->classes < 1 || !(threshold > 0) ||
+        most < 0 || (!boxes && most))
+        return CVN_ERROR_ARGUMENT;
+    row = t->box_row ? t->box_row : 4;
+    column = t->box_column ? t->box_column : 1;
+    score_row = t->score_row ? t->score_row : t->classes;
+    score_column = t->score_column ? t->score_column : 1;
+    list.boxes = boxes;
+    list.most = most;
+    list.count = 0;
+    for (int i = 0; i < t->boxes; i++) {
+        const float *v = t->box + i * row;
+        const float objectness = t->objectness ? t->objectness[i * row] : 1;
+        cvn_box box;
+        if (t->corners) {
+            box.x1 = v[0];
+            box.y1 = v[column];
+            box.x2 = v[2 * column];
+            box.y2 = v[3 * column];
+        } else {
+            cvni_box_around(&box, v[0], v[column], v[2 * column], v[3 * column]);
+        }
+        for (int c = 0; c < t->classes; c++) {
+            box.label = c;
+            box.score = objectness * t->score[i * score_row + c * score_column];
+            if (box.score >= threshold) cvni_add_box(&list, &box);
+        }
+    }
+    return list.count;
+}
+
+/* ---- non-maximum suppression ---- */
+
+static int cvni_falling(float a, float b) { return (a < b) - (a > b); }
+
+/* A total order of finite boxes, so that qsort, which is not stable, leaves no choice. */
+static int cvni_compare_boxes(const void *a, const void *b)
+{
+    const cvn_box *p = (const cvn_box *)a, *q = (const cvn_box *)b;
+    int order = cvni_falling(p->score, q->score);
+    if (!order) order = (p->label > q->label) - (p->label < q->label);
+    if (!order) order = cvni_falling(q->x1, p->x1);
+    if (!order) order = cvni_falling(q->y1, p->y1);
+    if (!order) order = cvni_falling(q->x2, p->x2);
+    return order ? order : cvni_falling(q->y2, p->y2);
+}
+
+static int cvni_box_is_finite(const cvn_box *b)
+{
+    return cvni_is_finite((double)b->score) && cvni_is_finite((double)b->x1) &&
+           cvni_is_finite((double)b->y1) && cvni_is_finite((double)b->x2) &&
+           cvni_is_finite((double)b->y2);
+}
+
+/* In double: sides of finite floats, and their products, do not overflow. */
+static double cvni_box_area(double w, double h) { return w > 0 && h > 0 ? w * h : 0; }
+
+static double cvni_box_iou(const cvn_box *a, const cvn_box *b)
+{
+    const double both = cvni_box_area((double)fminf(a->x2, b->x2) - (double)fmaxf(a->x1, b->x1),
+                                      (double)fminf(a->y2, b->y2) - (double)fmaxf(a->y1, b->y1));
+    const double all = cvni_box_area((double)a->x2 - (double)a->x1, (double)a->y2 - (double)a->y1) +
+                       cvni_box_area((double)b->x2 - (double)b->x1, (double)b->y2 - (double)b->y1) -
+                       both;
+    return both > 0 ? both / all : 0;
+}
+
+int cvn_nms(cvn_box *boxes, int count, float iou, int any_label)
+{
+    int finite = 0;
+    int kept = 0;
+    if (!boxes || count < 1) return 0;
+    for (int i = 0; i < count; i++) if (cvni_box_is_finite(&boxes[i])) boxes[finite++] = boxes[i];
+    qsort(boxes, (size_t)finite, sizeof *boxes, cvni_compare_boxes);
+    for (int i = 0; i < finite; i++) {
+        int covered = 0;
+        for (int k = 0; k < kept && !covered; k++)
+            covered = (any_label || boxes[k].label == boxes[i].label) &&
+                      cvni_box_iou(&boxes[k], &boxes[i]) > (double)iou;
+        if (!covered) boxes[kept++] = boxes[i];
+    }
+    return kept;
+}
+
+/* ---- images that boxes are found in ---- */
+
+/* How an image of height x width lies in one of out_height x out_width: pixels of it for one of the
+ * image, and where it begins. */
+typedef struct cvni_letterbox { double sx, sy; int left, top, width, height; } cvni_letterbox;
+
+static cvni_letterbox cvni_fit_image(int height, int width, int out_height, int out_width,
+                                     int letterbox)
+{
+    cvni_letterbox f;
+    f.left = f.top = 0;
+    f.width = out_width;
+    f.height = out_height;
+    if (letterbox) {
+        const double s = fmin((double)out_width / width, (double)out_height / height);
+        f.width = cvni_max(1, (int)floor(width * s + 0.5));
+        f.height = cvni_max(1, (int)floor(height * s + 0.5));
+        f.left = (out_width - f.width) / 2;
+        f.top = (out_height - f.height) / 2;
+    }
+    f.sx = (double)f.width / width;
+    f.sy = (double)f.height / height;
+    return f;
+}
+
+static float cvni_back(float v, int before, double scale, int size)
+{
+    return (float)fmin(fmax(((double)v - before) / scale, 0), size);
+}
+
+void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width, int height,
+                        int width, int letterbox)
+{
+    cvni_letterbox f;
+    if (!boxes || input_height < 1 || input_width < 1 || height < 1 || width < 1) return;
+    f = cvni_fit_image(height, width, input_height, input_width, letterbox);
+    for (int i = 0; i < count; i++) {
+        boxes[i].x1 = cvni_back(boxes[i].x1, f.left, f.sx, width);
+        boxes[i].x2 = cvni_back(boxes[i].x2, f.left, f.sx, width);
+        boxes[i].y1 = cvni_back(boxes[i].y1, f.top, f.sy, height);
+        boxes[i].y2 = cvni_back(boxes[i].y2, f.top, f.sy, height);
+    }
+}
+
+/* The pixels of an axis that one of the result is made of: weight of pixel i is
+ * 1 - |i + 0.5 - centre|/reach where that is above 0. */
+typedef struct cvni_reach { double centre, reach; int begin, end; } cvni_reach;
+
+static cvni_reach cvni_reach_of(int i, double scale, int size)
+{
+    cvni_reach t;
+    t.centre = (i + 0.5) / scale;
+    t.reach = fmax(1, 1 / scale);
+    t.begin = cvni_max(0, (int)floor(t.centre - t.reach + 0.5));
+    t.end = cvni_min(size, (int)floor(t.centre + t.reach + 0.5));
+    return t;
+}
+
+static double cvni_tap_weight(const cvni_reach *t, int i)
+{
+    return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
+}
+
+static void cvni_resample_image(const unsigned char *pixels, ptrdiff_t line, int channels,
+                          const cvni_reach *v, const cvni_reach *h, unsigned char *out)
+{
+    for (int c = 0; c < channels; c++) {
+        double sum = 0, weight = 0;
+        for (int y = v->begin; y < v->end; y++) {
+            const unsigned char *p = pixels + y * line + c;
+            const double wy = cvni_tap_weight(v, y);
+            for (int x = h->begin; x < h->end; x++) {
+                const double w = wy * cvni_tap_weight(h, x);
+                sum += w * p[(ptrdiff_t)x * channels];
+                weight += w;
+            }
+        }
+        out[c] = (unsigned char)(sum / weight + 0.5);
+    }
+}
+
+cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, int channels,
+                            int letterbox, unsigned char *out, int out_height, int out_width)
+{
+    const int most = CVNI_MAX_WINDOW;
+    cvni_letterbox f;
+    if (!pixels || !out || height < 1 || width < 1 || channels < 1 || out_height < 1 ||
+        out_width < 1 || height > most || width > most || channels > most || out_height > most ||
+        out_width > most)
+        return CVN_ERROR_ARGUMENT;
+    f = cvni_fit_image(height, width, out_height, out_width, letterbox);
+    for (int y = 0; y < out_height; y++) {
+        const cvni_reach v = cvni_reach_of(y - f.top, f.sy, height);
+        for (int x = 0; x < out_width; x++, out += channels) {
+            const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
+            if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
+                memset(out, 128, (size_t)channels);
+            else cvni_resample_image(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
+        }
+    }
+    return CVN_OK;
+}
+
+/* ================================================================================================
+ * >>select   elements chosen axis by axis: slices with steps, repeats, pads, lists, nearest pixels
+ * ==============================================================================================
+ *   y[n, i, j, ...] = x[n, map1[i], map2[j], ...], or `value` where a map says -1. l->table: the
+ *   maps of the axes 1, 2, ..., one behind the other.
+ *   Behind the last axis that changes, elements are copied in runs. Tasks are lines of y along that
+ *   axis; backward, which adds dy at the place that was read in the order of y: the parts of x
+ *   before the first axis that changes.                              tested: tests/test_gather.c */
+
+typedef enum cvni_select_kind {
+    CVNI_SELECT_ALL = 0, CVNI_SELECT_STEP, CVNI_SELECT_PAD, CVNI_SELECT_TILE, CVNI_SELECT_LIST,
+    CVNI_SELECT_NEAREST
+} cvni_select_kind;
+
+/* One axis of cvn_interpolate. */
+typedef struct cvni_resample {
+    cvn_interpolate_desc d;
+    int axis, size;                     /* size 0: floor(scale times that of x) */
+    float scale;                        /* 0: by the sizes */
+    float begin, end;                   /* CVN_CROP_AND_RESIZE */
+} cvni_resample;
+
+typedef struct cvni_select_axis {
+    cvni_select_kind kind;
+    int begin, end;                     /* step; pad: elements before and behind */
+    int step;                           /* step; tile: times; list: elements */
+    cvn_pad_mode mode;
+    const int *list;                    /* a record */
+    cvni_resample nearest;
+} cvni_select_axis;
+
+typedef struct cvni_select_desc {
+    int rank;                           /* of x; 0: any */
+    float value;
+    cvni_select_axis axis[CVN_MAX_RANK];
+} cvni_select_desc;
+
+/* The output position's coordinate in an axis of `in` elements that becomes `out` long; >>resample.
+ * Held in +-2^30. */
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out);
+static int cvni_resampled_size(const cvni_resample *r, int in);
+
+/* As slice(begin, end, step).indices(n) of Python: how many, and the first. */
+static int cvni_step_range(const cvni_select_axis *a, int n, int *first)
+{
+    const int64_t low = a->step < 0 ? -1 : 0;
+    int64_t begin = a->begin < 0 ? (int64_t)a->begin + n : a->begin;
+    int64_t end = a->end < 0 ? (int64_t)a->end + n : a->end;
+    begin = begin < low ? low : begin > n + low ? n + low : begin;
+    end = end < low ? low : end > n + low ? n + low : end;
+    *first = (int)begin;
+    if (a->step < 0) return begin > end ? (int)((begin - end - 1) / -(int64_t)a->step + 1) : 0;
+    return end > begin ? (int)((end - begin - 1) / a->step + 1) : 0;
+}
+
+/* Position i, which may lie outside, of n elements; -1 is the value of the border. */
+static int cvni_border_index(int64_t i, int n, cvn_pad_mode mode)
+{
+    const int64_t period = mode == CVN_PAD_REFLECT ? 2 * ((int64_t)n - 1) : n;
+    if (i >= 0 && i < n) return (int)i;
+    if (mode == CVN_PAD_ZERO) return -1;
+    if (mode == CVN_PAD_REPLICATE) return i < 0 ? 0 : n - 1;
+    if (!period) return 0;
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - i);
+}
+
+/* Length of an axis of n elements behind the choice, 0 or less when nothing is left, or -1 with the
+ * error said. */
+static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
+{
+    const cvni_select_axis *a = &((const cvni_select_desc *)l->desc)->axis[axis];
+    int64_t size = n;
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) size = a->step ? cvni_step_range(a, n, &first) : 0;
+    else if (a->kind == CVNI_SELECT_PAD) size += (int64_t)a->begin + a->end;
+    else if (a->kind == CVNI_SELECT_TILE) size *= a->step;
+    else if (a->kind == CVNI_SELECT_LIST) size = a->step;
+    else if (a->kind == CVNI_SELECT_NEAREST) size = cvni_resampled_size(&a->nearest, n);
+    if (a->kind == CVNI_SELECT_PAD && cvni_max(0, -a->begin) + (int64_t)cvni_max(0, -a->end) >= n)
+        size = 0;
+    for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
+        if (a->list[i] < -n || a->list[i] >= n) {
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
+                            a->list[i], axis, n);
+            return -1;
+        }
+    if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
+    cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                    "axis %d of %d elements would have %lld; 1 to %d are possible", axis, n,
+                    (long long)size, CVNI_MAX_AXIS);
+    return -1;
+}
+
+static cvn_result cvni_select_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    size_t entries = 0;
+    char text[96];
+    if (x.rank < 2 || (d->rank && d->rank != x.rank))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%d axes are described, the input is %s",
+                               d->rank - 1, cvni_shape_text(x, text));
+    l->shape = x;
+    for (int i = 1; i < x.rank; i++) {
+        const int size = cvni_select_size(net, l, i, x.dim[i]);
+        if (size < 0) return CVN_ERROR_SHAPE;
+        l->shape.dim[i] = size;
+        entries += (size_t)size;
+    }
+    l->table_bytes = cvni_mul_size(entries, sizeof(int));
+    return CVN_OK;
+}
+
+static int cvni_select_index(const cvni_select_axis *a, int o, int n, int size)
+{
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) {
+        cvni_step_range(a, n, &first);
+        return first + o * a->step;
+    }
+    if (a->kind == CVNI_SELECT_PAD) {
+        const int cut = cvni_max(0, -a->begin);
+        const int i = cvni_border_index((int64_t)o - cvni_max(0, a->begin),
+                                        n - cut - cvni_max(0, -a->end), a->mode);
+        return i < 0 ? -1 : i + cut;
+    }
+    if (a->kind == CVNI_SELECT_TILE) return o % n;
+    if (a->kind == CVNI_SELECT_LIST) return a->list[o] < 0 ? a->list[o] + n : a->list[o];
+    if (a->kind == CVNI_SELECT_NEAREST) {
+        const double at = cvni_source_coordinate(&a->nearest, o, n, size);
+        if (a->nearest.d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= n - 1)) return -1;
+        switch (a->nearest.d.rounding) {
+        case CVN_ROUND_PREFER_CEIL: first = (int)floor(at + 0.5); break;
+        case CVN_ROUND_FLOOR: first = (int)floor(at); break;
+        case CVN_ROUND_CEIL: first = (int)ceil(at); break;
+        default: first = (int)ceil(at - 0.5); break;
+        }
+        return cvni_border_index(first, n, CVN_PAD_REPLICATE);
+    }
+    return o;
+}
+
+static void cvni_select_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int *map = (int *)l->table;
+    for (int i = 1; i < x.rank; i++)
+        for (int o = 0; o < l->shape.dim[i]; o++)
+            *map++ = cvni_select_index(&d->axis[i], o, x.dim[i], l->shape.dim[i]);
+}
+
+typedef struct cvni_select_job {
+    int axis, n;                        /* the last one that changes, of y: n runs */
+    ptrdiff_t run;                      /* floats behind it */
+    int dim[CVN_MAX_RANK];              /* of y */
+    const int *map[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];       /* in x */
+    ptrdiff_t part;                     /* backward: floats of x in a task */
+    int lines;                          /* of a task */
+    int pieces;                         /* of neighbours that the map of `axis` falls into */
+    float value;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    int add;
+} cvni_select_job;
+
+static cvni_select_job cvni_select_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int *map = (const int *)l->table;
+    cvni_select_job j;
+    int first = x.rank - 1;
+    memset(&j, 0, sizeof j);
+    j.value = d->value;
+    j.step[x.rank - 1] = j.part = j.run = j.lines = j.pieces = 1;
+    for (int i = x.rank - 1; i > 0; i--) {
+        j.step[i - 1] = j.step[i] * x.dim[i];
+        if (d->axis[i].kind && !j.axis) j.axis = i;
+        if (d->axis[i].kind) first = i;
+    }
+    if (!j.axis) j.axis = first;
+    for (int i = 0; i < x.rank; i++) {
+        j.dim[i] = l->shape.dim[i];
+        j.map[i] = map;
+        if (i) map += j.dim[i];
+        if (i >= first) j.part *= x.dim[i];
+        if (i >= first && i < j.axis) j.lines *= j.dim[i];
+        if (i > j.axis) j.run *= j.dim[i];
+    }
+    j.n = j.dim[j.axis];
+    for (int i = 1; i < j.n; i++) j.pieces += j.map[j.axis][i] != j.map[j.axis][i - 1] + 1;
+    return j;
+}
+
+/* Where a line begins in x, or -1 where it is border. */
+static ptrdiff_t cvni_select_line(const cvni_select_job *j, int line)
+{
+    ptrdiff_t at = 0;
+    for (int i = j->axis - 1; i >= 0; i--) {
+        const int o = line % j->dim[i];
+        const int m = i ? j->map[i][o] : o;
+        if (m < 0) return -1;
+        at += m * j->step[i];
+        line /= j->dim[i];
+    }
+    return at;
+}
+
+static void cvni_fill(float *y, ptrdiff_t n, float value)
+{
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = value;
+}
+
+CVNI_HOT
+static void cvni_select_elements(int n, const int *map, float value, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = map[i] < 0 ? value : x[map[i]];
+}
+
+static void cvni_select_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    for (int line = begin; line < end; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        float *y = j->out + line * j->n * j->run;
+        int next;
+        if (at < 0) {
+            cvni_fill(y, j->n * j->run, j->value);
+            continue;
+        }
+        if (j->run == 1 && j->pieces > j->n / 8) {
+            cvni_select_elements(j->n, map, j->value, j->in + at, y);
+            continue;
+        }
+        for (int i = 0; i < j->n; i = next, y += (next - i) * j->run) {
+            next = i + 1;
+            while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
+            if (map[i] < 0) cvni_fill(y, j->run, j->value);
+            else memcpy(y, j->in + at + map[i] * j->run,
+                        (size_t)((next - i) * j->run) * sizeof(float));
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_select_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->part, (size_t)((end - begin) * j->part));
+    for (int line = begin * j->lines; line < end * j->lines; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        const float *dy = j->in + line * j->n * j->run;
+        for (int i = 0; at >= 0 && i < j->n; i++, dy += j->run) {
+            float *dx = j->out + at + map[i] * j->run;
+            for (ptrdiff_t k = 0; map[i] >= 0 && k < j->run; k++) dx[k] += dy[k];
+        }
+    }
+}
+
+static cvn_result cvni_select_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(l->shape) / (j.n * j.run)),
+                      2.0 * (double)cvni_elements(l->shape), cvni_select_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(x, &j.add);
+    if (j.out)
+        cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(x->shape) / j.part),
+                          2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
+}
+
+#define CVNI_SELECT_OP(type, name, onnx)                                                             \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
+                                            cvni_select_prepare, cvni_select_forward,           \
+                                            CVNI_TRAIN(cvni_select_backward) };
+
+CVNI_SELECT_OP(slice_step, "slice", "Slice")
+CVNI_SELECT_OP(tile, "tile", "Tile")
+CVNI_SELECT_OP(pad_axes, "pad", "Pad")
+CVNI_SELECT_OP(index_select, "select", "Gather")
+CVNI_SELECT_OP(interpolate_nearest, "upsample", "Resize")
+
+/* A description of the axes 1 to `count`, which must be all of x; the call fails where they are
+ * not. */
+static cvni_select_desc cvni_select_desc_of(cvn_net *net, const char *call, const void *values,
+                                            int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.rank = count + 1;
+    if (net && !net->failed && (!values || count < 1 || count >= CVN_MAX_RANK))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 1 to %d are possible", call, count,
+                        CVN_MAX_RANK - 1);
+    return d;
+}
+
+/* The same where one axis is named. */
+static cvni_select_desc cvni_select_axis_of(cvn_net *net, const char *call, cvn_node x, int axis)
+{
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && cvni_valid(net, x) && (axis < 1 || axis >= rank))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: axis %d; an input of rank %d has 1 to %d",
+                        call, axis, rank, rank - 1);
+    return d;
+}
+
+cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end, int step)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "slice_step", x, axis);
+    if (net && !net->failed && (!step || step == INT_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "slice_step: a step of %d", step);
+    if (!net || net->failed || !cvni_valid(net, x))
+        return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+    d.axis[axis].kind = CVNI_SELECT_STEP;
+    d.axis[axis].begin = begin;
+    d.axis[axis].end = end;
+    d.axis[axis].step = step;
+    return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis)
+{
+    return cvn_slice_step(net, x, axis, -1, INT_MIN, -1);
+}
+
+cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "tile", repeats, count);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        d.axis[i + 1].kind = repeats[i] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[i + 1].step = repeats[i];
+    }
+    return cvni_add_layer(net, &cvni_op_tile, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count, cvn_pad_mode mode,
+                      float value)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "pad_axes", pads, count);
+    d.value = value;
+    if (net && !net->failed && (mode < CVN_PAD_ZERO || mode > CVN_PAD_CIRCULAR))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "pad_axes: there is no mode %d", (int)mode);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        cvni_select_axis *a = &d.axis[i + 1];
+        a->kind = pads[2 * i] || pads[2 * i + 1] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_max(pads[2 * i], -CVNI_MAX_AXIS);
+        a->end = cvni_max(pads[2 * i + 1], -CVNI_MAX_AXIS);
+        a->mode = mode;
+    }
+    return cvni_add_layer(net, &cvni_op_pad_axes, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices, int count)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "index_select", x, axis);
+    int *list = NULL;
+    if (net && !net->failed && (!indices || count < 1))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "index_select: %d indices; 1 or more are needed",
+                        count);
+    if (net && !net->failed)
+        list = (int *)cvni_new_record(net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (list && cvni_valid(net, x)) {
+        memcpy(list, indices, (size_t)count * sizeof(int));
+        d.axis[axis].kind = CVNI_SELECT_LIST;
+        d.axis[axis].step = count;
+        d.axis[axis].list = list;
+    }
+    return cvni_add_layer(net, &cvni_op_index_select, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>gather   elements at indices that the net computes: take, gather, scatter, one-hot
+ * ==============================================================================================
+ *   x (scatter: y) and indices are gone through row by row: a row is `run` neighbours of x, its
+ *   place the sum of the row's position on the axes that x and the result share, and of its indices
+ *   times the steps of the axes that they stand for. That is all that the kinds differ in:
+ *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
+ *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *                                              backward  dx = dy, 0 where it was replaced;
+ *                                              du[row] = dy[place]
+ *     reverse_sequence                         index l - 1 - t before length l, t behind it
+ *   Tasks are rows, or samples where rows may meet.                  tested: tests/test_gather.c */
+
+typedef enum cvni_gather_kind {
+    CVNI_TAKE, CVNI_GATHER, CVNI_GATHER_ND, CVNI_REVERSE
+} cvni_gather_kind;
+
+typedef struct cvni_gather_desc {
+    cvni_gather_kind kind;
+    int axis;                   /* gather_nd: axes that both share */
+    int time;                   /* reverse: the axis that is turned; `axis` has the lengths */
+    cvn_scatter_reduce reduce;
+} cvni_gather_desc;
+
+typedef struct cvni_gather_map {
+    int rows, run;              /* run: floats of a row */
+    int axes, grid[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];           /* of a grid axis in x, */
+    ptrdiff_t index_step[CVN_MAX_RANK];     /* in the indices */
+    int parts;                  /* indices of a row, each for an axis: */
+    int size[CVN_MAX_RANK];
+    ptrdiff_t part_step[CVN_MAX_RANK];
+    int time;                   /* reverse: the grid axis, else -1 */
+} cvni_gather_map;
+
+static void cvni_strides(cvn_shape s, ptrdiff_t *step)
+{
+    ptrdiff_t product = 1;
+    for (int i = s.rank - 1; i >= 0; i--) {
+        step[i] = product;
+        product *= s.dim[i];
+    }
+}
+
+static void cvni_gather_grid(cvni_gather_map *m, int size, ptrdiff_t step, ptrdiff_t index_step)
+{
+    m->grid[m->axes] = size;
+    m->step[m->axes] = step;
+    m->index_step[m->axes++] = index_step;
+    m->rows *= size;
+}
+
+static void cvni_gather_part(cvni_gather_map *m, int size, ptrdiff_t step)
+{
+    m->size[m->parts] = size;
+    m->part_step[m->parts++] = step;
+}
+
+/* torch.gather: an index for each element of the result. */
+static int cvni_plan_gather(int axis, cvn_shape x, cvn_shape index, cvni_gather_map *m,
+                            cvn_shape *y)
+{
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    if (index.rank != x.rank || axis < 1 || axis >= x.rank) return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    for (int i = 0; i < x.rank; i++) {
+        if (i != axis && index.dim[i] > x.dim[i]) return 0;
+        cvni_gather_grid(m, index.dim[i], i == axis ? 0 : step[i], index_step[i]);
+    }
+    cvni_gather_part(m, x.dim[axis], step[axis]);
+    m->run = 1;
+    *y = index;
+    return 1;
+}
+
+/* The lengths are [N], of the samples, or [N, B], of an axis before or behind the time. */
+static int cvni_plan_reverse(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                             cvni_gather_map *m, cvn_shape *y)
+{
+    const int last = cvni_max(d->axis, d->time);
+    ptrdiff_t step[CVN_MAX_RANK];
+    if (d->time < 1 || d->axis < 0 || last >= x.rank || d->time == d->axis ||
+        index.rank != (d->axis ? 2 : 1) || (d->axis && index.dim[1] != x.dim[d->axis]))
+        return 0;
+    cvni_strides(x, step);
+    for (int i = 0; i <= last; i++)
+        cvni_gather_grid(m, x.dim[i], i == d->time ? 0 : step[i],
+                         i == d->axis ? 1 : i == 0 ? index.dim[1] : 0);
+    cvni_gather_part(m, x.dim[d->time], step[d->time]);
+    m->time = d->time;
+    m->run = (int)step[last];
+    *y = x;
+    return 1;
+}
+
+/* take: one index for an axis; gather_nd: as many as the last axis of the indices has, for the axes
+ * from d->axis on. The axes before are those of x, then come those of the indices. */
+static int cvni_plan_take(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                          cvni_gather_map *m, cvn_shape *y)
+{
+    const int nd = d->kind == CVNI_GATHER_ND;
+    const int parts = nd ? index.dim[index.rank - 1] : 1;
+    const int from = nd ? d->axis : 1;
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    int count = 1;
+    if (d->axis < 1 || parts > x.rank - d->axis || index.rank < from + nd ||
+        index.rank - nd - from + x.rank - parts > CVN_MAX_RANK)
+        return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    y->rank = d->axis;
+    for (int i = 0; i < d->axis; i++) {
+        if (nd && index.dim[i] != x.dim[i]) return 0;
+        y->dim[i] = x.dim[i];
+        cvni_gather_grid(m, x.dim[i], step[i], i == 0 || nd ? index_step[i] : 0);
+    }
+    for (int i = from; i < index.rank - nd; i++) {
+        y->dim[y->rank++] = index.dim[i];
+        count *= index.dim[i];
+    }
+    cvni_gather_grid(m, count, 0, parts);
+    for (int i = d->axis; i < x.rank; i++) {
+        if (i < d->axis + parts) cvni_gather_part(m, x.dim[i], step[i]);
+        else y->dim[y->rank++] = x.dim[i];
+    }
+    m->run = (int)step[d->axis + parts - 1];
+    return 1;
+}
+
+/* Fills *m and the shape of the result; 0 where the shapes do not fit. */
+static int cvni_gather_plan(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                            cvni_gather_map *m, cvn_shape *y)
+{
+    memset(m, 0, sizeof *m);
+    memset(y, 0, sizeof *y);
+    m->rows = 1;
+    m->time = -1;
+    if (x.dim[0] != index.dim[0]) return 0;
+    if (d->kind == CVNI_GATHER) return cvni_plan_gather(d->axis, x, index, m, y);
+    if (d->kind == CVNI_REVERSE) return cvni_plan_reverse(d, x, index, m, y);
+    return cvni_plan_take(d, x, index, m, y);
+}
+
+static cvn_result cvni_gather_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    cvni_gather_map m;
+    cvn_shape y;
+    char one[96];
+    char two[96];
+    const int fits = cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    if (x->is_int || (l->inputs > 2 && cvni_in(net, l, 2)->is_int))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "only the indices may be ints");
+    if (!fits || (l->inputs > 2 && !cvni_same_shape(cvni_in(net, l, 2)->shape, y)))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s, indices '%s' %s%s: they do not fit for axis %d",
+                               x->name, cvni_shape_text(x->shape, one), index->name,
+                               cvni_shape_text(index->shape, two),
+                               fits ? " and updates of another shape than theirs" : "", d->axis);
+    l->shape = l->inputs > 2 ? x->shape : y;
+    if (l->inputs > 2 && d->reduce == CVN_SCATTER_REPLACE)
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(x->shape), sizeof(float));
+    return CVN_OK;
+}
+
+typedef struct cvni_index_job {
+    cvni_gather_map m;
+    const cvni_layer *index;
+    cvn_scatter_reduce reduce;
+    ptrdiff_t sample;                   /* floats of a sample of what the indices point into */
+    const float *in;                    /* x; scatter: the updates; backward: dy */
+    float *out;                         /* y or dx; scatter backward: dx, */
+    float *du;                          /* and the gradient of the updates; each may be NULL */
+    int add, add_du;
+} cvni_index_job;
+
+static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_index_job j;
+    cvn_shape y;
+    memset(&j, 0, sizeof j);
+    j.index = cvni_in(net, l, 1);
+    cvni_gather_plan(d, x, j.index->shape, &j.m, &y);
+    j.reduce = d->reduce;
+    j.sample = (ptrdiff_t)cvni_sample_elements(x);
+    return j;
+}
+
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
+
+/* Where a row lies in x. */
+static ptrdiff_t cvni_gather_place(const cvni_index_job *j, int row)
+{
+    const cvni_gather_map *m = &j->m;
+    ptrdiff_t place = 0;
+    ptrdiff_t at = 0;
+    int t = 0;
+    for (int i = m->axes - 1; i >= 0; i--) {
+        const int k = row % m->grid[i];
+        row /= m->grid[i];
+        place += k * m->step[i];
+        at += k * m->index_step[i];
+        if (i == m->time) t = k;
+    }
+    for (int i = 0; i < m->parts; i++) {
+        int k = (int)cvni_index_at(j->index, at + i);
+        if (m->time >= 0) k = t < k ? k - 1 - t : t;
+        place += (k < 0 ? k + m->size[i] : k) * m->part_step[i];
+    }
+    return place;
+}
+
+/* Lengths are 0 to the size of the axis, indices count from either end. */
+static cvn_result cvni_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const ptrdiff_t count = (ptrdiff_t)cvni_elements(j->index->shape);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const int size = j->m.size[i % j->m.parts];
+        const int low = j->m.time < 0 ? -size : 0;
+        const int high = j->m.time < 0 ? size - 1 : size;
+        const double v = cvni_index_at(j->index, i);
+        if (!(v >= low && v < (double)high + 1))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %g (number %ld of '%s') is not in %d..%d", v, (long)i,
+                                   j->index->name, low, high);
+    }
+    return CVN_OK;
+}
+
+static void cvni_gather_rows_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin; row < end; row++) {
+        const float *x = j->in + cvni_gather_place(j, row);
+        float *y = j->out + (ptrdiff_t)row * run;
+        if (run == 1) *y = *x;
+        else memcpy(y, x, (size_t)run * sizeof *y);
+    }
+}
+
+/* A task is a sample. */
+static void cvni_gather_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->sample, (size_t)((end - begin) * j->sample));
+    for (int row = begin * rows; row < end * rows; row++) {
+        float *dx = j->out + cvni_gather_place(j, row);
+        const float *dy = j->in + (ptrdiff_t)row * j->m.run;
+        for (int i = 0; i < j->m.run; i++) dx[i] += dy[i];
+    }
+}
+
+static cvn_result cvni_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.rows, 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                      cvni_gather_rows_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.out)
+        cvni_parallel_for(net, j.m.grid[0], 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                          cvni_gather_back_part, &j);
+}
+
+static void cvni_scatter_row(cvn_scatter_reduce reduce, int n, const float *u, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        switch (reduce) {
+        case CVN_SCATTER_ADD: y[i] += u[i]; break;
+        case CVN_SCATTER_MUL: y[i] *= u[i]; break;
+        case CVN_SCATTER_MAX: y[i] = u[i] > y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        case CVN_SCATTER_MIN: y[i] = u[i] < y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        default: y[i] = u[i]; break;
+        }
+    }
+}
+
+static void cvni_scatter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++)
+        cvni_scatter_row(j->reduce, j->m.run, j->in + (ptrdiff_t)row * j->m.run,
+                         j->out + cvni_gather_place(j, row));
+}
+
+static cvn_result cvni_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    memcpy(l->y, cvni_in(net, l, 0)->y, cvni_elements(l->shape) * sizeof(float));
+    j.in = cvni_in(net, l, 2)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_part, &j);
+    return CVN_OK;
+}
+
+/* A task is a sample. */
+static void cvni_scatter_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++) {
+        const ptrdiff_t place = cvni_gather_place(j, row);
+        float *du = j->du ? j->du + (ptrdiff_t)row * run : NULL;
+        for (int i = 0; du && i < run; i++)
+            du[i] = j->add_du ? du[i] + j->in[place + i] : j->in[place + i];
+        if (j->out) cvni_zero(j->out + place, (size_t)run);
+    }
+}
+
+static void cvni_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const size_t count = cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *dx;
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.du = cvni_gradient_for(cvni_in(net, l, 2), &j.add_du);
+    if (j.reduce == CVN_SCATTER_REPLACE) {
+        passed = j.out = (float *)l->work_backward;
+        memcpy(j.out, l->dy, count * sizeof(float));
+    }
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_back_part, &j);
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && add) net->k->add((int)count, dx, passed, dx);
+    else if (dx) memcpy(dx, passed, count * sizeof(float));
+}
+
+static const cvni_op cvni_op_take = { "take",            "take", "Gather",
+                                      CVNI_TAKES_INT | CVNI_USES_X,
+                                      cvni_gather_shape, NULL,   cvni_gather_forward,
+                                      CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather = { "gather",          "gather", "GatherElements",
+                                        CVNI_TAKES_INT | CVNI_USES_X,
+                                        cvni_gather_shape, NULL,     cvni_gather_forward,
+                                        CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather_nd = { "gather_nd",       "gather", "GatherND",
+                                           CVNI_TAKES_INT | CVNI_USES_X,
+                                           cvni_gather_shape, NULL,     cvni_gather_forward,
+                                           CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_reverse_sequence = { "reverse_sequence", "reverse",
+                                                  "ReverseSequence",
+                                                  CVNI_TAKES_INT | CVNI_USES_X,
+                                                  cvni_gather_shape,  NULL,
+                                                  cvni_gather_forward,
+                                                  CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_scatter = { "scatter",         "scatter", "ScatterElements",
+                                         CVNI_TAKES_INT | CVNI_USES_X,
+                                         cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                         CVNI_TRAIN(cvni_scatter_backward) };
+static const cvni_op cvni_op_scatter_nd = { "scatter_nd",      "scatter", "ScatterND",
+                                            CVNI_TAKES_INT | CVNI_USES_X,
+                                            cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                            CVNI_TRAIN(cvni_scatter_backward) };
+/* multiplied, largest, smallest: without a gradient */
+static const cvni_op cvni_op_scatter_reduce = { "scatter_reduce",  "scatter", "ScatterElements",
+                                                CVNI_TAKES_INT,    cvni_gather_shape,
+                                                NULL,              cvni_scatter_forward,
+                                                NULL };
+
+static cvn_node cvni_add_gather(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                cvni_gather_kind kind, int axis, int time)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    d.axis = axis;
+    d.time = time;
+    inputs[0] = x;
+    inputs[1] = indices;
+    return cvni_add_layer(net, op, inputs, 2, &d, sizeof d);
+}
+
+cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_take, x, indices, CVNI_TAKE, axis, 0);
+}
+
+cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_gather, x, indices, CVNI_GATHER, axis, 0);
+}
+
+cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared)
+{
+    return cvni_add_gather(net, &cvni_op_gather_nd, x, indices, CVNI_GATHER_ND, shared, 0);
+}
+
+cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis, int time)
+{
+    return cvni_add_gather(net, &cvni_op_reverse_sequence, x, lengths, CVNI_REVERSE, axis, time);
+}
+
+static cvn_node cvni_add_scatter(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                 cvn_node updates, cvni_gather_kind kind, int axis,
+                                 cvn_scatter_reduce reduce)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[3];
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && (reduce < CVN_SCATTER_REPLACE || reduce > CVN_SCATTER_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "scatter: there is no reduction %d", (int)reduce);
+    d.kind = kind;
+    d.axis = axis;
+    d.reduce = reduce;
+    inputs[0] = x;
+    inputs[1] = indices;
+    inputs[2] = updates;
+    return cvni_add_layer(net, reduce > CVN_SCATTER_ADD ? &cvni_op_scatter_reduce : op, inputs, 3,
+                          &d, sizeof d);
+}
+
+cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int axis,
+                     cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter, x, indices, updates, CVNI_GATHER, axis, reduce);
+}
+
+cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int shared,
+                        cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter_nd, x, indices, updates, CVNI_GATHER_ND, shared,
+                            reduce);
+}
+
+/* ---- one-hot ---- */
+
+typedef struct cvni_one_hot_desc { int axis, classes; float on, off; } cvni_one_hot_desc;
+
+static cvn_result cvni_one_hot_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (d->classes < 1 || d->axis < 1 || d->axis > x.rank || x.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d classes on axis %d of %d; 1 class or more, and at most %d axes",
+                               d->classes, d->axis, x.rank + 1, CVN_MAX_RANK);
+    l->shape = x;
+    l->shape.rank++;
+    for (int i = x.rank; i > d->axis; i--) l->shape.dim[i] = x.dim[i - 1];
+    l->shape.dim[d->axis] = d->classes;
+    return CVN_OK;
+}
+
+static cvn_result cvni_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const size_t count = cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    for (size_t i = 0; i < count; i++) l->y[i] = d->off;
+    for (int i = 0; i < outer * inner; i++) {
+        const double v = cvni_index_at(x, i);
+        const int k = v >= -length && v < length ? (int)floor(v < 0 ? v + length : v) : -1;
+        if (k >= 0) l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_one_hot = { "one_hot",          "one_hot", "OneHot",
+                                         CVNI_TAKES_INT,     cvni_one_hot_shape,
+                                         NULL,               cvni_one_hot_forward,
+                                         NULL };
+
+cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, float off)
+{
+    cvni_one_hot_desc d;
+    d.axis = axis;
+    d.classes = classes;
+    d.on = on;
+    d.off = off;
+    return cvni_add_layer(net, &cvni_op_one_hot, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>resample   an axis of another length; values at computed places of an image
+ * ==============================================================================================
+ *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
+ *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
+ *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
+ *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
+ *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
+ *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
+ *   source        R. Keys, IEEE ASSP 29(6), 1981; ONNX's Resize      tested: tests/test_gather.c */
+
+typedef struct cvni_weighted { int from; float weight; } cvni_weighted;
+
+/* Weight of an element `d` away; cubic as Keys has it, linear a triangle. */
+static double cvni_kernel_weight(cvn_interpolation mode, double a, double d)
+{
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return d < 1 ? 1 - d : 0;
+    if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+static int cvni_resampled_size(const cvni_resample *r, int in)
+{
+    const double size = floor((double)r->scale * in);
+    if (r->size) return r->size;
+    return size >= 0 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+}
+
+static double cvni_resample_scale(const cvni_resample *r, int in, int out)
+{
+    return r->scale > 0 ? (double)r->scale : (double)out / in;
+}
+
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    double at = (o + 0.5) / s - 0.5;
+    switch (r->d.coordinates) {
+    case CVN_HALF_PIXEL_SYMMETRIC: at += 0.5 * in * (1 - out / (s * in)); break;
+    case CVN_PYTORCH_HALF_PIXEL: if (out == 1) at = 0; break;
+    case CVN_ALIGN_CORNERS: at = out == 1 ? 0 : o * (in - 1.0) / (s * in - 1); break;
+    case CVN_ASYMMETRIC: at = o / s; break;
+    case CVN_TF_HALF_PIXEL: at = (o + 0.5) / s; break;
+    case CVN_CROP_AND_RESIZE:
+        at = out == 1 ? 0.5 * ((double)r->begin + (double)r->end) * (in - 1.0)
+                      : ((double)r->begin + o * ((double)r->end - (double)r->begin) / (out - 1.0)) *
+                            (in - 1.0);
+        break;
+    default: break;
+    }
+    return fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);       /* of NaN: the first */
+}
+
+/* By how much the kernel is stretched, 1 or more; and how many elements it has on each side. */
+static double cvni_resample_reach(const cvni_resample *r, int in, int out, int *side)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    const double stretch = r->d.antialias && s < 1 ? 1 / s : 1;
+    const double reach = ceil((r->d.mode == CVN_CUBIC ? 2 : 1) * stretch);
+    *side = reach <= CVNI_MAX_AXIS / 4 ? (int)reach : 0;
+    return stretch;
+}
+
+static cvn_result cvni_resample_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int size, side;
+    if (r->axis < 1 || r->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", r->axis, x.rank,
+                               x.rank - 1);
+    size = cvni_resampled_size(r, x.dim[r->axis]);
+    if (size > 0) cvni_resample_reach(r, x.dim[r->axis], size, &side);
+    if (size < 1 || size > CVNI_MAX_AXIS || side < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d: size %d, scale %g are out of range", r->axis, size,
+                               (double)r->scale);
+    l->shape = x;
+    l->shape.dim[r->axis] = size;
+    l->table_bytes = cvni_mul_size(cvni_mul_size((size_t)size, 2 * (size_t)side),
+                                   sizeof(cvni_weighted));
+    return CVN_OK;
+}
+
+/* 2*side taps; those that weigh nothing have from = -1. Returns whether position o reads x at
+ * all. */
+static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, cvni_weighted *taps)
+{
+    int side;
+    const double stretch = cvni_resample_reach(r, in, out, &side);
+    const double at = cvni_source_coordinate(r, o, in, out);
+    const int first = (int)floor(at) - side + 1;
+    double sum = 0;
+    const int outside = r->d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= in - 1);
+    for (int k = 0; k < 2 * side; k++) {
+        const int p = first + k;
+        double w = cvni_kernel_weight(r->d.mode, (double)r->d.cubic_a, (p - at) / stretch);
+        if (r->d.exclude_outside && (p < 0 || p >= in)) w = 0;
+        taps[k].from = w == 0 || outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
+        taps[k].weight = (float)w;
+        sum += w;
+    }
+    for (int k = 0; k < 2 * side && (r->d.antialias || r->d.exclude_outside); k++)
+        taps[k].weight = (float)((double)taps[k].weight / sum);
+}
+
+static void cvni_resample_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    const int out = l->shape.dim[r->axis];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int o = 0; o < out; o++)
+        cvni_resample_taps(r, o, in, out, (cvni_weighted *)l->table + (ptrdiff_t)o * 2 * side);
+}
+
+typedef struct cvni_resample_job {
+    const cvni_kernels *k;
+    const cvni_weighted *taps;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    float outside;                      /* value where no tap is */
+    int count;                          /* taps of a position */
+    int from, to, inner;                /* length of the axis in x, in y; floats behind it */
+    int add;
+} cvni_resample_job;
+
+static void cvni_resample_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->in + (ptrdiff_t)t * j->from * j->inner;
+        float *y = j->out + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        for (int o = 0; o < j->to; o++, w += j->count, y += j->inner) {
+            int read = 0;
+            cvni_zero(y, (size_t)j->inner);
+            for (int k = 0; k < j->count; k++) {
+                if (w[k].from < 0) continue;
+                read = 1;
+                if (j->inner == 1) *y += w[k].weight * x[w[k].from];
+                else j->k->axpy(j->inner, w[k].weight, x + (ptrdiff_t)w[k].from * j->inner, y);
+            }
+            if (!read) cvni_fill(y, j->inner, j->outside);
+        }
+    }
+}
+
+static void cvni_resample_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->out + (ptrdiff_t)t * j->from * j->inner;
+        const float *dy = j->in + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)j->inner);
+        for (int o = 0; o < j->to; o++, w += j->count, dy += j->inner)
+            for (int k = 0; k < j->count; k++)
+                if (w[k].from >= 0)
+                    j->k->axpy(j->inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * j->inner);
+    }
+}
+
+static void cvni_resample_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_resample_job j;
+    int outer, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &j.to, &j.inner);
+    j.from = x->shape.dim[r->axis];
+    cvni_resample_reach(r, j.from, j.to, &side);
+    j.k = net->k;
+    j.taps = (const cvni_weighted *)l->table;
+    j.outside = r->d.extrapolation;
+    j.count = 2 * side;
+    j.add = 0;
+    j.in = backward ? l->dy : x->y;
+    j.out = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    if (j.out)
+        cvni_parallel_for(net, outer, j.count * (double)cvni_elements(l->shape),
+                          backward ? cvni_resample_back_part : cvni_resample_part, &j);
+}
+
+static cvn_result cvni_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resample_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_resample_backward(cvn_net *net, cvni_layer *l) { cvni_resample_run(net, l, 1); }
+
+static const cvni_op cvni_op_interpolate = { "interpolate", "upsample", "Resize", 0,
+                                             cvni_resample_shape, cvni_resample_prepare,
+                                             cvni_resample_forward,
+                                             CVNI_TRAIN(cvni_resample_backward) };
+
+cvn_interpolate_desc cvn_interpolate_defaults(void)
+{
+    cvn_interpolate_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* One layer for all axes, or one for each that changes. */
+static cvn_node cvni_interpolate(cvn_net *net, cvn_node x, const cvni_resample *axes, int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed || axes[0].d.mode != CVN_NEAREST) {
+        for (int i = 0; i < count; i++)
+            x = cvni_add_layer(net, &cvni_op_interpolate, &x, 1, &axes[i], sizeof axes[i]);
+        return x;
+    }
+    d.value = axes[0].d.extrapolation;
+    for (int i = 0; i < count; i++) {
+        d.rank = cvni_max(d.rank, axes[i].axis + 1);
+        d.axis[axes[i].axis].kind = CVNI_SELECT_NEAREST;
+        d.axis[axes[i].axis].nearest = axes[i];
+    }
+    if (cvni_valid(net, x) && d.rank <= cvn_node_shape(net, x).rank) d.rank = 0;
+    return cvni_add_layer(net, &cvni_op_interpolate_nearest, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales, int count,
+                         const cvn_interpolate_desc *desc)
+{
+    const cvn_node none = { 0 };
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_resample axes[CVN_MAX_RANK];
+    int used = 0;
+    if (!net || net->failed) return none;
+    memset(axes, 0, sizeof axes);
+    if ((!sizes && !scales) || !cvni_valid(net, x) || count < 1 || count >= rank) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "interpolate: sizes or scales of the last %d axes of an input of rank %d",
+                        count, rank);
+        return none;
+    }
+    for (int i = 0; i < count; i++) {
+        cvni_resample *r = &axes[used];
+        r->d = desc ? *desc : cvn_interpolate_defaults();
+        r->axis = rank - count + i;
+        r->size = sizes ? sizes[i] : 0;
+        r->scale = scales ? scales[i] : 0;
+        r->begin = r->d.crop ? r->d.crop[2 * i] : 0;
+        r->end = r->d.crop ? r->d.crop[2 * i + 1] : 1;
+        if (r->d.cubic_a == 0) r->d.cubic_a = -0.75f;
+        r->d.crop = NULL;
+        if ((sizes && sizes[i] < 1) || (scales && !(scales[i] > 0)) ||
+            !cvni_is_finite((double)r->begin) || !cvni_is_finite((double)r->end)) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                            "interpolate: size %d, scale %g of axis %d are out of range", r->size,
+                            (double)r->scale, r->axis);
+            return none;
+        }
+        used++;
+    }
+    return cvni_interpolate(net, x, axes, used);
+}
+
+/* ---- values at computed places ---- */
+
+typedef struct cvni_grid_desc {
+    cvn_interpolation mode;
+    cvn_pad_mode pad_mode;
+    int align_corners;
+} cvni_grid_desc;
+
+static cvn_result cvni_grid_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_grid_desc *d = (const cvni_grid_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape g = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    if (x.rank < 4 || x.rank > 5 || g.rank != x.rank || g.dim[0] != x.dim[0] ||
+        g.dim[g.rank - 1] != x.rank - 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be images [C, H, W] and places [OH, OW, "
+                               "2], or volumes [C, D, H, W] and places [OD, OH, OW, 3]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(x, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(g, two));
+    if (d->mode < CVN_NEAREST || d->mode > CVN_CUBIC || d->pad_mode < CVN_PAD_ZERO ||
+        d->pad_mode > CVN_PAD_REPLICATE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "mode %d, pad mode %d: out of range",
+                               (int)d->mode, (int)d->pad_mode);
+    l->shape = x;
+    for (int i = 2; i < x.rank; i++) l->shape.dim[i] = g.dim[i - 1];
+    return CVN_OK;
+}
+
+typedef struct cvni_grid_job {
+    const cvni_grid_desc *d;
+    int C, axes, size[3];               /* of x */
+    ptrdiff_t plane, points;            /* floats of a channel of x, of y */
+    const float *x, *grid, *dy;
+    float *y, *dx, *dgrid;
+    int add, add_grid;
+} cvni_grid_job;
+
+/* The taps of a point on each axis, and the derivatives of their weights by the grid. */
+typedef struct cvni_grid_point {
+    int taps, lost;                     /* lost: the place is not finite */
+    int at[3][4];                       /* -1: zero */
+    double weight[3][4], slope[3][4];
+} cvni_grid_point;
+
+static double cvni_kernel_slope(cvn_interpolation mode, double a, double d)
+{
+    const double sign = d < 0 ? -1 : 1;
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return -sign;
+    return d < 1 ? sign * (3 * (a + 2) * d - 2 * (a + 3)) * d
+                 : sign * ((3 * a * d - 10 * a) * d + 8 * a);
+}
+
+/* Reflection without align_corners mirrors at the outer edge of the outermost pixel. */
+static int cvni_grid_index(const cvni_grid_desc *d, int64_t i, int n)
+{
+    const int64_t period = 2 * (int64_t)n;
+    if (d->pad_mode != CVN_PAD_REFLECT || d->align_corners || (i >= 0 && i < n))
+        return cvni_border_index(i, n, d->pad_mode);
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - 1 - i);
+}
+
+static void cvni_grid_taps(const cvni_grid_job *j, ptrdiff_t point, cvni_grid_point *p)
+{
+    const double a = -0.75;
+    memset(p, 0, sizeof *p);
+    p->taps = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    for (int i = 0; i < j->axes; i++) {
+        const int n = j->size[i];
+        const double g = (double)j->grid[point * j->axes + j->axes - 1 - i];
+        const double factor = j->d->align_corners ? 0.5 * (n - 1.0) : 0.5 * n;
+        const double at = (g + 1) * factor - (j->d->align_corners ? 0 : 0.5);
+        const double held = fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);
+        const int64_t first = (int64_t)(p->taps == 1 ? nearbyint(held)
+                                                     : floor(held) - p->taps / 2 + 1);
+        if (!cvni_is_finite(g)) p->lost = 1;
+        for (int k = 0; k < p->taps; k++) {
+            const double away = (double)(first + k) - held;
+            p->at[i][k] = cvni_grid_index(j->d, first + k, n);
+            p->weight[i][k] = p->taps == 1 ? 1 : cvni_kernel_weight(j->d->mode, a, away);
+            p->slope[i][k] = p->taps == 1 ? 0 : -factor * cvni_kernel_slope(j->d->mode, a, away);
+        }
+    }
+}
+
+/* Tap t of a point in all axes: its place in a channel or -1, its weight, and for by >= 0 the
+ * derivative by that axis instead. */
+static ptrdiff_t cvni_grid_tap(const cvni_grid_job *j, const cvni_grid_point *p, int t, int by,
+                               double *weight)
+{
+    ptrdiff_t place = 0;
+    *weight = 1;
+    for (int i = 0; i < j->axes; i++) {
+        const int k = t % p->taps;
+        t /= p->taps;
+        if (p->at[i][k] < 0) return -1;
+        place = place * j->size[i] + p->at[i][k];
+        *weight *= i == by ? p->slope[i][k] : p->weight[i][k];
+    }
+    return place;
+}
+
+static int cvni_grid_tap_count(const cvni_grid_job *j, const cvni_grid_point *p)
+{
+    return p->taps * p->taps * (j->axes == 3 ? p->taps : 1);
+}
+
+/* A task is a point: all channels of it. */
+static void cvni_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        float *y = j->y + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        double weight;
+        cvni_grid_taps(j, t, &p);
+        for (int c = 0; c < j->C; c++) y[c * j->points] = p.lost ? NAN : 0;
+        for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+            const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+            for (int c = 0; at >= 0 && c < j->C; c++)
+                y[c * j->points] += (float)weight * x[c * j->plane + at];
+        }
+    }
+}
+
+/* dx; a task is a channel of a sample. */
+static void cvni_grid_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + t * j->plane;
+        const float *dy = j->dy + t * j->points;
+        double weight;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (ptrdiff_t i = 0; i < j->points; i++) {
+            cvni_grid_taps(j, t / j->C * j->points + i, &p);
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+                if (at >= 0) dx[at] += (float)weight * dy[i];
+            }
+        }
+    }
+}
+
+/* d grid; a task is a point. */
+static void cvni_grid_back_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        const float *dy = j->dy + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        cvni_grid_taps(j, t, &p);
+        for (int i = 0; i < j->axes; i++) {
+            float *to = j->dgrid + (ptrdiff_t)t * j->axes + j->axes - 1 - i;
+            double sum = 0;
+            double weight;
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, i, &weight);
+                for (int c = 0; at >= 0 && c < j->C; c++)
+                    sum += weight * (double)x[c * j->plane + at] * (double)dy[c * j->points];
+            }
+            *to = j->add_grid ? *to + (float)sum : (float)sum;
+        }
+    }
+}
+
+static cvni_grid_job cvni_grid_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_grid_job j;
+    memset(&j, 0, sizeof j);
+    j.d = (const cvni_grid_desc *)l->desc;
+    j.x = x->y;
+    j.grid = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.C = x->shape.dim[1];
+    j.axes = x->shape.rank - 2;
+    j.plane = j.points = 1;
+    for (int i = 0; i < j.axes; i++) {
+        j.size[i] = x->shape.dim[i + 2];
+        j.plane *= j.size[i];
+        j.points *= l->shape.dim[i + 2];
+    }
+    return j;
+}
+
+static cvn_result cvni_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, 30.0 * (double)cvni_elements(l->shape),
+                      cvni_grid_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_grid_backward(cvn_net *net, cvni_layer *l)
+{
+    const double cost = 60.0 * (double)cvni_elements(l->shape);
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx) cvni_parallel_for(net, l->shape.dim[0] * j.C, cost, cvni_grid_back_part, &j);
+    j.dgrid = cvni_gradient_for(cvni_in(net, l, 1), &j.add_grid);
+    if (j.dgrid)
+        cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, cost, cvni_grid_back_grid_part, &j);
+}
+
+static const cvni_op cvni_op_grid_sample = { "grid_sample",   "grid", "GridSample", CVNI_USES_X,
+                                             cvni_grid_shape, NULL,   cvni_grid_forward,
+                                             CVNI_TRAIN(cvni_grid_backward) };
+
+cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid, cvn_interpolation mode,
+                         cvn_pad_mode pad_mode, int align_corners)
+{
+    cvni_grid_desc d;
+    cvn_node inputs[2];
+    d.mode = mode;
+    d.pad_mode = pad_mode;
+    d.align_corners = align_corners;
+    inputs[0] = x;
+    inputs[1] = grid;
+    return cvni_add_layer(net, &cvni_op_grid_sample, inputs, 2, &d, sizeof d);
+}
+
+/* ---- boxes that are left when those are dropped that overlap a better one ----
+ *   Scores of a class are a heap: the best of the rest is taken, lower numbers first where they are
+ *   equal, and kept unless its overlap with one that was kept is above `iou`. A task is a class of
+ *   an image; its boxes go to the head of its part of y, then the parts move together. */
+
+typedef struct cvni_nms_desc { cvn_nms_desc d; int most; } cvni_nms_desc;
+
+static cvn_result cvni_nms_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_nms_desc *d = (cvni_nms_desc *)l->desc;
+    const cvn_shape boxes = cvni_in(net, l, 0)->shape;
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int r = boxes.rank - 1;
+    char one[96];
+    char two[96];
+    size_t rows;
+    if (r < 2 || r > 3 || scores.rank != boxes.rank || boxes.dim[r] != 4 ||
+        boxes.dim[r - 1] != scores.dim[r] || boxes.dim[0] != scores.dim[0] ||
+        boxes.dim[1] != scores.dim[1] * (r == 3) + boxes.dim[1] * (r == 2))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be boxes [B, S, 4] or [S, 4] and their "
+                               "scores [B, C, S] or [C, S]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(boxes, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(scores, two));
+    if (d->d.most < 1 || d->d.iou != d->d.iou || d->d.score != d->d.score)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "at most %d boxes, iou %g, score %g: out of range", d->d.most,
+                               (double)d->d.iou, (double)d->d.score);
+    d->most = cvni_min(d->d.most, scores.dim[r]);
+    rows = cvni_mul_size(cvni_sample_elements(scores) / (size_t)scores.dim[r], (size_t)d->most);
+    if (rows > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "more than %d boxes", CVNI_MAX_AXIS);
+    l->shape = cvni_shape(3, boxes.dim[0], (int)rows, 3, 0);
+    l->scratch_bytes = cvni_mul_size((size_t)scores.dim[r], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_nms_job {
+    cvn_net *net;
+    const cvni_nms_desc *d;
+    const float *boxes, *scores;
+    float *y;
+    int boxes_per_image, classes, images;
+} cvni_nms_job;
+
+/* Corners of a box, lower ones first. */
+static void cvni_box_corners(const cvni_nms_desc *d, const float *box, double c[4])
+{
+    for (int i = 0; i < 2; i++) {
+        const double a = (double)box[i];
+        const double b = (double)box[i + 2];
+        c[i] = d->d.centers ? a - 0.5 * b : fmin(a, b);
+        c[i + 2] = d->d.centers ? a + 0.5 * b : fmax(a, b);
+    }
+}
+
+static double cvni_box_overlap(const cvni_nms_desc *d, const float *one, const float *two)
+{
+    double a[4];
+    double b[4];
+    double both;
+    cvni_box_corners(d, one, a);
+    cvni_box_corners(d, two, b);
+    both = fmax(0, fmin(a[2], b[2]) - fmax(a[0], b[0])) *
+           fmax(0, fmin(a[3], b[3]) - fmax(a[1], b[1]));
+    if (!(both > 0)) return 0;
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both);
+}
+
+/* heap[i] does not come before heap[(i - 1)/2]. */
+static void cvni_sift_down(const float *scores, int *heap, int count, int i)
+{
+    for (int child; (child = 2 * i + 1) < count; i = child) {
+        int t;
+        for (int k = 0; k < 2 && child + k < count; k++) {
+            const int a = heap[child + k];
+            const int b = heap[child];
+            if (k && (scores[a] > scores[b] || (scores[a] == scores[b] && a < b))) child++;
+        }
+        t = heap[child];
+        if (!(scores[t] > scores[heap[i]] || (scores[t] == scores[heap[i]] && t < heap[i]))) return;
+        heap[child] = heap[i];
+        heap[i] = t;
+    }
+}
+
+static void cvni_nms_part(void *context, int begin, int end, int worker)
+{
+    const cvni_nms_job *j = (const cvni_nms_job *)context;
+    const int S = j->boxes_per_image;
+    int *heap = (int *)cvni_scratch(j->net, worker);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *scores = j->scores + (ptrdiff_t)t * S;
+        const float *boxes = j->boxes + (ptrdiff_t)(t / j->classes) * S * 4;
+        float *y = j->y + (ptrdiff_t)t * j->d->most * 3;
+        int count = 0;
+        int kept = 0;
+        for (int i = 0; i < S; i++) if (scores[i] > j->d->d.score) heap[count++] = i;
+        for (int i = count / 2 - 1; i >= 0; i--) cvni_sift_down(scores, heap, count, i);
+        for (; count && kept < j->d->most; cvni_sift_down(scores, heap, count, 0)) {
+            const int best = heap[0];
+            int apart = 1;
+            heap[0] = heap[--count];
+            for (int k = 0; apart && k < kept; k++)
+                apart = !(cvni_box_overlap(j->d, boxes + (ptrdiff_t)best * 4,
+                                           boxes + (ptrdiff_t)(int)y[3 * k + 2] * 4) >
+                          (double)j->d->d.iou);
+            if (!apart) continue;
+            y[3 * kept] = (float)(t / j->classes % j->images);
+            y[3 * kept + 1] = (float)(t % j->classes);
+            y[3 * kept++ + 2] = (float)best;
+        }
+        for (int k = 3 * kept; k < 3 * j->d->most; k++) y[k] = -1;
+    }
+}
+
+static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int rows = l->shape.dim[1];
+    cvni_nms_job j;
+    j.net = net;
+    j.d = (const cvni_nms_desc *)l->desc;
+    j.boxes = cvni_in(net, l, 0)->y;
+    j.scores = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.boxes_per_image = scores.dim[scores.rank - 1];
+    j.classes = scores.dim[scores.rank - 2];
+    j.images = scores.rank == 4 ? scores.dim[1] : 1;
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
+                      cvni_nms_part, &j);
+    for (int n = 0; n < scores.dim[0]; n++) {
+        float *y = l->y + (ptrdiff_t)n * rows * 3;
+        int to = 0;
+        for (int i = 0; i < rows; i++) {
+            if (y[3 * i] < 0) continue;
+            memmove(y + 3 * to++, y + 3 * i, 3 * sizeof *y);
+        }
+        cvni_fill(y + 3 * to, 3 * (ptrdiff_t)(rows - to), -1);
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_nms = { "non_max_suppression", "nms", "NonMaxSuppression", 0,
+                                     cvni_nms_shape, NULL, cvni_nms_forward, NULL };
+
+cvn_nms_desc cvn_nms_defaults(void)
+{
+    cvn_nms_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                 const cvn_nms_desc *desc)
+{
+    cvni_nms_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.d = desc ? *desc : cvn_nms_defaults();
+    inputs[0] = boxes;
+    inputs[1] = scores;
+    return cvni_add_layer(net, &cvni_op_nms, inputs, 2, &d, sizeof d);
+}
+
+/* ================================================================================================
  * >>transformer   encoder and decoder layers, patches of images: made of layers
  * ==============================================================================================
  *   Formulas, names and sources: >>layers-api.                    tested: tests/test_attention.c */
@@ -30344,7 +32592,8 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
+static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
+                                   int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -30705,7 +32954,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -30726,8 +32975,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -31151,6 +33400,255 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
     const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
     cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+/* ---- Einsum ----
+ *   A term is a tensor with a label for each engine axis from 1 on. Repeated labels of a term
+ *   become its diagonal, labels of one term alone are summed; then two at a time: labels of both
+ *   that are still needed go before a matrix product, the others into its rows, columns, sums. */
+
+typedef struct cvni_onnx_term { cvn_node x; int n; char label[CVN_MAX_RANK]; } cvni_onnx_term;
+
+static int cvni_onnx_label_at(const cvni_onnx_term *t, char label)      /* engine axis, or 0 */
+{
+    for (int i = 0; i < t->n; i++) if (t->label[i] == label) return i + 1;
+    return 0;
+}
+
+/* Labels up to a comma or an arrow; an ellipsis stands for `wide` axes, labelled 1 to CVN_MAX_RANK
+ * so that their ends meet. NULL: no labels. */
+static const char *cvni_onnx_labels(const char *p, const char *end, int wide, cvni_onnx_term *t)
+{
+    for (t->n = 0; p < end && *p != ',' && *p != '-'; p++) {
+        const int count = *p == '.' ? wide : *p != ' ';
+        if (*p == '.' && (end - p < 3 || *++p != '.' || *++p != '.')) return NULL;
+        if (t->n + count > CVN_MAX_RANK) return NULL;
+        for (int i = 0; i < count; i++)
+            t->label[t->n++] = *p == '.' ? (char)(CVN_MAX_RANK - wide + i + 1) : *p;
+    }
+    return p;
+}
+
+/* x without an axis of one element. */
+static void cvni_onnx_drop_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    cvn_shape s = cvni_onnx_shape(g, t->x);
+    for (int i = axis; i < t->n; i++) {
+        s.dim[i] = s.dim[i + 1];
+        t->label[i - 1] = t->label[i];
+    }
+    t->n--;
+    t->x = cvni_onnx_view(g, t->x, s.rank - 1, s.dim);
+}
+
+static void cvni_onnx_sum_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    t->x = cvn_reduce_sum(g->net, t->x, &axis, 1);
+    if (!g->failed && !g->net->failed) cvni_onnx_drop_axis(g, t, axis);
+}
+
+/* Axes a and b have one label: only what lies on the diagonal of the two is summed along b. */
+static void cvni_onnx_diagonal(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t, int a,
+                               int b)
+{
+    const cvn_shape s = cvni_onnx_shape(g, t->x);
+    const int size = s.dim[a];
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float *eye;
+    if (g->failed || g->net->failed) return;
+    if (s.dim[b] != size) cvni_onnx_refuse(g, n, "a label with two sizes");
+    dim[a] = dim[b] = size;
+    eye = cvni_onnx_floats(g, cvni_mul_size((size_t)size, (size_t)size));
+    for (int i = 0; eye && i < size; i++) eye[(size_t)i * (size_t)(size + 1)] = 1;
+    t->x = cvn_mul(g->net, t->x, cvni_onnx_constant_of(g, dim + 1, s.rank - 1, eye));
+    cvni_onnx_sum_axis(g, t, b);
+}
+
+/* Diagonals, and sums of the labels that nobody else has. */
+static void cvni_onnx_reduce_term(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *terms,
+                                  int count, int index, const cvni_onnx_term *out)
+{
+    cvni_onnx_term *t = &terms[index];
+    for (int i = t->n; i >= 1 && !g->failed && !g->net->failed; i--) {
+        const int first = cvni_onnx_label_at(t, t->label[i - 1]);
+        int needed = cvni_onnx_label_at(out, t->label[i - 1]);
+        for (int k = 0; k < count; k++)
+            needed |= k != index && cvni_onnx_label_at(&terms[k], t->label[i - 1]);
+        if (first != i) cvni_onnx_diagonal(g, n, t, first, i);
+        else if (!needed) cvni_onnx_sum_axis(g, t, i);
+    }
+}
+
+/* The axes in another order: that of `label`. */
+static void cvni_onnx_order_term(cvni_onnx *g, cvni_onnx_term *t, const char *label)
+{
+    int axes[CVN_MAX_RANK];
+    int moved = 0;
+    for (int i = 0; i < t->n; i++) {
+        axes[i] = cvni_onnx_label_at(t, label[i]);
+        moved |= axes[i] != i + 1;
+    }
+    if (moved) t->x = cvn_permute(g->net, t->x, axes, t->n);
+    memcpy(t->label, label, (size_t)t->n);
+}
+
+/* Labels of t in the order: in both and kept, then by `own` its own or those summed. Counts of the
+ * three kinds: kept, rows or columns, summed. */
+static void cvni_onnx_sort_term(cvni_onnx *g, cvni_onnx_term *t, const cvni_onnx_term *other,
+                                const cvni_onnx_term *out, int left, int count[3])
+{
+    char label[CVN_MAX_RANK];
+    int n = 0;
+    for (int step = 0; step < 3; step++) {
+        const int kind = !step ? 0 : left ? step : 3 - step;
+        count[kind] = 0;
+        for (int i = 0; i < t->n; i++) {
+            const int own = !cvni_onnx_label_at(other, t->label[i]);
+            const int kept = cvni_onnx_label_at(out, t->label[i]) != 0;
+            if ((own ? 1 : kept ? 0 : 2) != kind) continue;
+            label[n++] = t->label[i];
+            count[kind]++;
+        }
+    }
+    cvni_onnx_order_term(g, t, label);
+}
+
+/* x as [N, kept..., p, q] where p and q take the next axes. */
+static cvn_node cvni_onnx_as_matrix(cvni_onnx *g, cvn_node x, int kept, int p, int q)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int dim[CVN_MAX_RANK + 2];
+    for (int i = 0; i <= kept; i++) dim[i] = s.dim[i];
+    dim[kept + 1] = dim[kept + 2] = 1;
+    for (int i = 0; i < p; i++) dim[kept + 1] *= s.dim[kept + 1 + i];
+    for (int i = 0; i < q; i++) dim[kept + 2] *= s.dim[kept + 1 + p + i];
+    return cvni_onnx_view(g, x, kept + 3, dim);
+}
+
+/* a becomes the product of a and b. needed: labels of the output and of the terms to come. */
+static void cvni_onnx_multiply(cvni_onnx *g, cvni_onnx_term *a, cvni_onnx_term *b,
+                               const cvni_onnx_term *needed)
+{
+    int ca[3], cb[3];
+    cvn_shape sa, sb, y;
+    const cvni_onnx_term left = *a;
+    cvni_onnx_sort_term(g, a, b, needed, 1, ca);        /* kept, rows, summed */
+    cvni_onnx_sort_term(g, b, &left, needed, 0, cb);    /* kept, summed, columns */
+    /* the labels of both come in a's order */
+    if (!g->failed) {
+        char label[CVN_MAX_RANK];
+        memcpy(label, b->label, sizeof label);
+        memcpy(label, a->label, (size_t)ca[0]);
+        memcpy(label + ca[0], a->label + ca[0] + ca[1], (size_t)ca[2]);
+        cvni_onnx_order_term(g, b, label);
+    }
+    sa = cvni_onnx_shape(g, a->x);
+    sb = cvni_onnx_shape(g, b->x);
+    a->x = cvni_onnx_as_matrix(g, a->x, ca[0], ca[1], ca[2]);
+    b->x = cvni_onnx_as_matrix(g, b->x, ca[0], ca[2], cb[1]);
+    a->x = cvn_matmul(g->net, a->x, b->x, 0, 0);
+    y = cvni_onnx_shape(g, a->x);
+    a->n = ca[0] + ca[1] + cb[1];
+    if (g->failed || g->net->failed) return;
+    if (a->n + 1 > CVN_MAX_RANK) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "Einsum: a product of more than %d axes",
+                       CVN_MAX_RANK);
+        return;
+    }
+    for (int i = 0; i < ca[1]; i++) y.dim[1 + ca[0] + i] = sa.dim[1 + ca[0] + i];
+    for (int i = 0; i < cb[1]; i++) {
+        y.dim[1 + ca[0] + ca[1] + i] = sb.dim[1 + ca[0] + ca[2] + i];
+        a->label[ca[0] + ca[1] + i] = b->label[ca[0] + ca[2] + i];
+    }
+    a->x = cvni_onnx_view(g, a->x, a->n + 1, y.dim);
+}
+
+/* Takes the batch's label, that of ONNX's axis 0, from a term or the output. */
+static void cvni_onnx_take_batch(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t,
+                                 char *batch)
+{
+    if (g->lead || g->failed) return;
+    if (!t->n || (*batch && *batch != t->label[0])) {
+        cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        return;
+    }
+    *batch = t->label[0];
+    memmove(t->label, t->label + 1, (size_t)--t->n);
+}
+
+/* The terms of the equation; where the output's labels begin, or NULL. */
+static const char *cvni_onnx_terms(cvni_onnx *g, const cvni_onnx_node *n, const char *p,
+                                   const char *end, cvni_onnx_term *terms, char *batch, int *most)
+{
+    *most = 0;
+    for (int i = 0; i < n->inputs && p; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        cvni_onnx_term *t = &terms[i];
+        int wide;
+        if (!v || !cvni_onnx_labels(p, end, 0, t)) return NULL;
+        wide = v->rank - t->n;
+        p = wide < 0 ? NULL : cvni_onnx_labels(p, end, wide, t);
+        if (!p || t->n != v->rank) return NULL;
+        *most = cvni_max(*most, wide);
+        if (v->constant && !g->lead)
+            t->x = cvni_onnx_constant_node(g, v, v->rank, v->dim, v->learned);
+        else t->x = cvni_onnx_get(g, n, i);
+        if (!v->constant) cvni_onnx_take_batch(g, n, t, batch);
+        if (p < end && *p == ',') p++;
+    }
+    return p;
+}
+
+/* Labels that occur once, in order: what an equation without an arrow gives. */
+static void cvni_onnx_once(const cvni_onnx_term *terms, int count, int wide, cvni_onnx_term *out)
+{
+    out->n = 0;
+    for (int label = 1; label < 127; label++) {
+        int times = 0;
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < terms[i].n; k++) times += terms[i].label[k] == label;
+        if ((label > CVN_MAX_RANK ? times == 1 : label > CVN_MAX_RANK - wide) &&
+            out->n < CVN_MAX_RANK) out->label[out->n++] = (char)label;
+    }
+}
+
+static void cvni_onnx_einsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_term *terms = (cvni_onnx_term *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs + 1,
+                                                               sizeof *terms);
+    cvni_onnx_term *out = terms ? &terms[n->inputs] : NULL;
+    const char *p = NULL, *end = NULL;
+    char batch = 0;
+    int wide = 0;
+    cvni_field f;
+    if (!out || !n->inputs) return;
+    if (cvni_onnx_field(n, "equation", 4, &f) && f.type == 2) {
+        end = (const char *)f.body.end;
+        p = cvni_onnx_terms(g, n, (const char *)f.body.p, end, terms, &batch, &wide);
+    }
+    if (p && end - p >= 2 && p[0] == '-' && p[1] == '>') {
+        p = cvni_onnx_labels(p + 2, end, wide, out);
+        if (p) cvni_onnx_take_batch(g, n, out, &batch);
+    } else if (p) cvni_onnx_once(terms, n->inputs, wide, out);
+    if (!p || p != end) cvni_onnx_refuse(g, n, "an equation that does not fit its inputs");
+    for (int i = 0; i < n->inputs; i++) {
+        if (!g->lead && cvni_onnx_label_at(&terms[i], batch))
+            cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        cvni_onnx_reduce_term(g, n, terms, n->inputs, i, out);
+    }
+    for (int i = 1; i < n->inputs && !g->failed && !g->net->failed; i++) {
+        cvni_onnx_term needed = *out;
+        for (int k = i + 1; k < n->inputs; k++)
+            for (int a = 0; a < terms[k].n; a++)
+                if (needed.n < CVN_MAX_RANK) needed.label[needed.n++] = terms[k].label[a];
+        cvni_onnx_multiply(g, &terms[0], &terms[i], &needed);
+    }
+    for (int i = 0; i < out->n; i++)
+        if (!cvni_onnx_label_at(&terms[0], out->label[i]) || out->n != terms[0].n)
+            cvni_onnx_refuse(g, n, "output labels that no input has, or one twice");
+    if (g->failed || g->net->failed) return;
+    cvni_onnx_order_term(g, &terms[0], out->label);
+    cvni_onnx_put(g, n, 0, terms[0].x);
 }
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -31582,6 +34080,7 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "Conv", cvni_onnx_conv },
     { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
+    { "Einsum", cvni_onnx_einsum },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
 #endif
@@ -32467,6 +34966,19 @@ static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
     if (loans) cvni_free_records(net, &net->loans, m->loans);
 }
 
+/* Does a layer read it, or is it an output? */
+static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
+{
+    const cvn_net *net = g->owner;
+    int read = 0;
+    for (int i = 0; i < g->output_count; i++)
+        read |= g->values[g->graph_output[i]].node.id == v->node.id;
+    for (int id = v->node.id + 1; id < net->layer_count; id++)
+        for (int i = 0; i < net->layers[id].inputs; i++)
+            read |= net->layers[id].input[i] == v->node.id;
+    return read;
+}
+
 static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
 {
     cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
@@ -32475,7 +34987,7 @@ static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count,
         const cvni_onnx_value *v = &g->values[index[i]];
         ports[i].name = cvni_copy_text(g->owner, v->name);
         ports[i].place = outputs ? i : v->place;
-        ports[i].node = v->node;
+        if (outputs || cvni_onnx_is_read(g, v)) ports[i].node = v->node;
         ports[i].type = v->type;
         ports[i].rank = v->rank;
         memcpy(ports[i].dim, v->dim, sizeof ports[i].dim);
@@ -32612,6 +35124,868 @@ cvn_result cvn_load_onnx(cvn_net *net, const char *path)
 #endif
 #endif /* CONVNET_NO_ONNX */
 CVNI_COLD_END
+
+#ifndef CONVNET_NO_DARKNET
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>darknet   nets of Darknet: a cfg and its weights
+ * ==============================================================================================
+ *   cfg         lines; "[section]" begins one, "key = value" belongs to it, '#' and ';' begin
+ *               comments. Of equal keys the first one counts. The first section is [net]; the
+ *               others are layers, numbered from 0.
+ *   weights     int32 major, minor, revision; images seen, 8 bytes from version 0.2 on, else 4;
+ *               then float32 to the end, little-endian, in the order of the sections: of a
+ *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
+ *               of a connected layer bias, weights [output, input], [scale, mean, variance]
+ *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
+ *               s x s patch before the channel
+ *   Options that matter only in training are passed over, those that change what a layer computes
+ *   are read or refused.                                          tested: tests/test_darknet.c */
+
+#define CVNI_CFG_LAYERS 1024        /* sections; names are looked up among all layers */
+#define CVNI_CFG_LIST 64            /* numbers of one option */
+
+typedef struct cvni_cfg_span { const char *begin, *end; } cvni_cfg_span;
+
+typedef struct cvni_cfg {
+    cvn_net *net;
+    const char *label;              /* for messages */
+    const char *at, *end;           /* what comes behind the section */
+    int line;                       /* number of the line `at` */
+    cvni_cfg_span section, body;    /* its name, its lines */
+    int section_line;
+    int index;                      /* of the layer; -1: [net] */
+    cvn_node x;                     /* output of the section before */
+    cvn_node *nodes;                /* [CVNI_CFG_LAYERS]: outputs of all of them */
+    const float *weights;           /* of the file, or NULL */
+    size_t weight_count;            /* floats in the file, */
+    size_t weights_wanted;          /* and wanted so far */
+    int said;                       /* the error has its place in the file before it */
+} cvni_cfg;
+
+/* ---- text ---- */
+
+/* How much of a text from the cfg a message shows. */
+static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+
+/* An error of the section. */
+CVNI_PRINTF(3, 4)
+static cvn_node cvni_cfg_fail(cvni_cfg *g, cvn_result result, const char *format, ...)
+{
+    const cvn_node none = { 0 };
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cvni_graph_fail(g->net, result, "%s:%d: [%.*s]: %s", g->label, g->section_line,
+                    cvni_cfg_width(g->section), g->section.begin, text);
+    g->said = 1;
+    return none;
+}
+
+/* A layer's own error gets the place before it. */
+static void cvni_cfg_place_error(cvni_cfg *g)
+{
+    const cvn_result result = g->net->failed;
+    char text[300];
+    if (!result || g->said) return;
+    memcpy(text, g->net->message, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    g->net->failed = CVN_OK;
+    cvni_cfg_fail(g, result, "%s", text);
+}
+
+static int cvni_cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+static cvni_cfg_span cvni_cfg_trim(const char *begin, const char *end)
+{
+    cvni_cfg_span s;
+    while (begin < end && cvni_cfg_blank(*begin)) begin++;
+    while (begin < end && cvni_cfg_blank(end[-1])) end--;
+    s.begin = begin;
+    s.end = end;
+    return s;
+}
+
+/* The line at *at without comment and blanks; *at moves behind it. */
+static cvni_cfg_span cvni_cfg_line(const char **at, const char *end)
+{
+    const char *begin = *at, *stop, *next;
+    next = (const char *)memchr(begin, '\n', (size_t)(end - begin));
+    *at = next ? next + 1 : end;
+    if (!next) next = end;
+    for (stop = begin; stop < next && *stop != '#' && *stop != ';'; stop++) continue;
+    return cvni_cfg_trim(begin, stop);
+}
+
+static int cvni_cfg_is(cvni_cfg_span s, const char *text)
+{
+    const size_t n = strlen(text);
+    return (size_t)(s.end - s.begin) == n && !memcmp(s.begin, text, n);
+}
+
+/* Value of an option of the section; 0: it is not there. */
+static int cvni_cfg_find(const cvni_cfg *g, const char *key, cvni_cfg_span *value)
+{
+    for (const char *at = g->body.begin; at < g->body.end;) {
+        const cvni_cfg_span line = cvni_cfg_line(&at, g->body.end);
+        const char *equals =
+            (const char *)memchr(line.begin, '=', (size_t)(line.end - line.begin));
+        if (!equals || !cvni_cfg_is(cvni_cfg_trim(line.begin, equals), key)) continue;
+        *value = cvni_cfg_trim(equals + 1, line.end);
+        return 1;
+    }
+    return 0;
+}
+
+/* Finds the next section, up to the line that begins the one behind it; 0: there is none, or an
+ * error. */
+static int cvni_cfg_next(cvni_cfg *g)
+{
+    int found = 0;
+    while (g->at < g->end) {
+        const char *begin = g->at;
+        const cvni_cfg_span line = cvni_cfg_line(&g->at, g->end);
+        if (line.begin < line.end && *line.begin == '[') {
+            if (found) {
+                g->at = begin;
+                break;
+            }
+            found = 1;
+            g->section_line = g->line;
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - 1);
+            g->body.begin = g->at;
+            if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
+        } else if (line.begin < line.end &&
+                   (!found || !memchr(line.begin, '=', (size_t)(line.end - line.begin)))) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                            "%s:%d: neither [section] nor option = value: no Darknet cfg?",
+                            g->label, g->line);
+            g->said = 1;
+        }
+        if (g->net->failed) return 0;
+        g->line++;
+        g->body.end = g->at;
+    }
+    return found;
+}
+
+/* A decimal number at s->begin, which moves behind it: up to 15 digits are exact, and '.' is what
+ * every locale writes here. */
+static int cvni_cfg_number(cvni_cfg_span *s, double *value)
+{
+    const char *p = s->begin;
+    const int minus = p < s->end && *p == '-';
+    double v = 0, unit = 1;
+    int digits = 0, point = 0;
+    if (p < s->end && (*p == '-' || *p == '+')) p++;
+    for (; p < s->end && ((*p >= '0' && *p <= '9') || (*p == '.' && !point)); p++) {
+        if (*p == '.') {
+            point = 1;
+            continue;
+        }
+        v = v * 10 + (*p - '0');
+        if (point) unit *= 10;
+        digits++;
+    }
+    if (digits && digits < 300 && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        cvni_cfg_span e;
+        double power;
+        e.begin = p + 1;
+        e.end = s->end;
+        if (!cvni_cfg_number(&e, &power) || !(fabs(power) < 300) || power != floor(power)) return 0;
+        unit *= pow(10, -power);
+        p = e.begin;
+    }
+    v = (minus ? -v : v) / unit;
+    if (!digits || !cvni_is_finite(v)) return 0;
+    s->begin = p;
+    *value = v;
+    return 1;
+}
+
+/* The numbers of an option, with commas between them: how many; 0: the option is not there; -1: an
+ * error. */
+static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double high, int whole,
+                            double *out, int most)
+{
+    cvni_cfg_span s, all;
+    int count = 0;
+    if (!cvni_cfg_find(g, key, &all)) return 0;
+    for (s = all; s.begin < s.end && count < most;) {
+        double v;
+        if (!cvni_cfg_number(&s, &v) || v < low || v > high || (whole && v != floor(v))) break;
+        out[count++] = v;
+        s = cvni_cfg_trim(s.begin, s.end);
+        if (s.begin == s.end) return count;
+        if (*s.begin != ',') break;
+        s = cvni_cfg_trim(s.begin + 1, s.end);
+        if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
+    }
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
+                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
+                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    return -1;
+}
+
+static double cvni_cfg_float(cvni_cfg *g, const char *key, double otherwise, double low,
+                             double high)
+{
+    return cvni_cfg_numbers(g, key, low, high, 0, &otherwise, 1) < 0 ? low : otherwise;
+}
+
+static int cvni_cfg_int(cvni_cfg *g, const char *key, int otherwise, int low, int high)
+{
+    double v = otherwise;
+    return cvni_cfg_numbers(g, key, low, high, 1, &v, 1) < 0 ? low : (int)v;
+}
+
+static int cvni_cfg_flag(cvni_cfg *g, const char *key)
+{
+    return cvni_cfg_int(g, key, 0, INT_MIN, INT_MAX) != 0;
+}
+
+/* ---- activations ---- */
+
+static cvn_node cvni_cfg_linear(cvn_net *net, cvn_node x)
+{
+    (void)net;
+    return x;
+}
+
+static cvn_node cvni_cfg_leaky(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.1f); }
+static cvn_node cvni_cfg_relie(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.01f); }
+static cvn_node cvni_cfg_elu(cvn_net *net, cvn_node x) { return cvn_elu(net, x, 1); }
+static cvn_node cvni_cfg_hardtan(cvn_net *net, cvn_node x) { return cvn_clip(net, x, -1, 1); }
+
+/* max(x, 0) + x/10 */
+static cvn_node cvni_cfg_ramp(cvn_net *net, cvn_node x)
+{
+    return cvn_add(net, cvn_relu(net, x), cvn_scale(net, x, 0.1f, 0));
+}
+
+/* 2 s(x) - 1 */
+static cvn_node cvni_cfg_loggy(cvn_net *net, cvn_node x)
+{
+    return cvn_scale(net, cvn_sigmoid(net, x), 2, -1);
+}
+
+/* steep*x + shift between low and high, outer*x outside, without a jump. */
+static cvn_node cvni_cfg_bent(cvn_net *net, cvn_node x, float low, float high, float steep,
+                              float outer, float shift)
+{
+    const cvn_node inner = cvn_scale(net, cvn_clip(net, x, low, high), steep - outer, shift);
+    return cvn_add(net, inner, cvn_scale(net, x, outer, 0));
+}
+
+static cvn_node cvni_cfg_lhtan(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, 0, 1, 1, 0.001f, 0);
+}
+
+static cvn_node cvni_cfg_plse(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, -4, 4, 0.125f, 0.01f, 0.5f);
+}
+
+typedef struct cvni_cfg_activation {
+    const char *name;
+    cvn_node (*add)(cvn_net *net, cvn_node x);
+} cvni_cfg_activation;
+
+static const cvni_cfg_activation cvni_cfg_activations[] = {
+    { "linear", cvni_cfg_linear },   { "leaky", cvni_cfg_leaky },     { "relu", cvn_relu },
+    { "relu6", cvn_relu6 },          { "logistic", cvn_sigmoid },     { "mish", cvn_mish },
+    { "swish", cvn_silu },           { "tanh", cvn_tanh },            { "elu", cvni_cfg_elu },
+    { "selu", cvn_selu },            { "gelu", cvn_gelu_tanh },       { "loggy", cvni_cfg_loggy },
+    { "relie", cvni_cfg_relie },     { "ramp", cvni_cfg_ramp },       { "plse", cvni_cfg_plse },
+    { "hardtan", cvni_cfg_hardtan }, { "lhtan", cvni_cfg_lhtan }
+};
+
+static cvn_node cvni_cfg_activate(cvni_cfg *g, cvn_node x, const char *otherwise)
+{
+    const cvni_cfg_activation *const all = cvni_cfg_activations;
+    cvni_cfg_span s;
+    s.begin = otherwise;
+    s.end = otherwise + strlen(otherwise);
+    cvni_cfg_find(g, "activation", &s);
+    for (size_t i = 0; i < sizeof cvni_cfg_activations / sizeof *all; i++)
+        if (cvni_cfg_is(s, all[i].name)) return all[i].add(g->net, x);
+    return cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "activation = %.*s is not known here",
+                         cvni_cfg_width(s), s.begin);
+}
+
+/* ---- layers with weights ---- */
+
+/* The next floats of the file are what parameter `slot` begins with. */
+static void cvni_cfg_bind(cvni_cfg *g, cvn_node node, int slot)
+{
+    cvni_param *p;
+    if (g->net->failed) return;
+    p = &g->net->params[g->net->layers[node.id].param[slot]];
+    if (g->weights && p->count <= g->weight_count - cvni_min_size(g->weights_wanted,
+                                                                  g->weight_count))
+        p->initial = g->weights + g->weights_wanted;
+    g->weights_wanted = cvni_add_size(g->weights_wanted, p->count);
+}
+
+static void cvni_cfg_bind_norm(cvni_cfg *g, cvn_node norm)
+{
+    cvni_cfg_bind(g, norm, 0);
+    cvni_cfg_bind(g, norm, 2);
+    cvni_cfg_bind(g, norm, 3);
+}
+
+/* Batch norm, whose bias stands where the layer's would, and what comes behind it. */
+static cvn_node cvni_cfg_finish(cvni_cfg *g, cvn_node y, int normalize, int weights_first)
+{
+    const cvn_node norm = normalize ? cvn_batchnorm(g->net, y) : y;
+    cvni_cfg_bind(g, norm, 1);
+    if (weights_first) cvni_cfg_bind(g, y, 0);
+    if (normalize) cvni_cfg_bind_norm(g, norm);
+    if (!weights_first) cvni_cfg_bind(g, y, 0);
+    return cvni_cfg_activate(g, norm, "logistic");
+}
+
+static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
+{
+    const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
+    const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
+    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
+    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    d.no_bias = normalize;
+    return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
+}
+
+static cvn_node cvni_cfg_connected(cvni_cfg *g)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = cvni_cfg_int(g, "output", 1, 1, INT_MAX);
+    d.no_bias = cvni_cfg_flag(g, "batch_normalize");
+    return cvni_cfg_finish(g, cvn_dense_ex(g->net, g->x, &d), d.no_bias, 1);
+}
+
+/* ---- layers without ---- */
+
+static cvn_shape cvni_cfg_shape(const cvni_cfg *g, cvn_node node)
+{
+    return cvn_node_shape(g->net, node);
+}
+
+/* x is an image; else an error. */
+static int cvni_cfg_image(cvni_cfg *g, cvn_node x)
+{
+    if (g->net->failed) return 0;
+    if (cvni_cfg_shape(g, x).rank == 4) return 1;
+    cvni_cfg_fail(g, CVN_ERROR_SHAPE, "reads a layer that is no image");
+    return 0;
+}
+
+static cvn_pool_desc cvni_cfg_pool_desc(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, most);
+    const int size = cvni_cfg_int(g, "size", stride, 1, most);
+    const int padding = cvni_cfg_int(g, "padding", size - 1, 0, most);
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, most);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, most);
+    d.pad_top = d.pad_left = padding / 2;
+    d.pad_bottom = d.pad_right = padding - padding / 2;
+    d.exclude_pad = 1;
+    return d;
+}
+
+static cvn_node cvni_cfg_maxpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_maxpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_local_avgpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_avgpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_avgpool(cvni_cfg *g) { return cvn_global_avgpool(g->net, g->x); }
+
+static cvn_node cvni_cfg_dropout(cvni_cfg *g)
+{
+    return cvn_dropout(g->net, g->x, (float)cvni_cfg_float(g, "probability", 0.2, 0, 0.999999));
+}
+
+static cvn_node cvni_cfg_activation_only(cvni_cfg *g)
+{
+    return cvni_cfg_activate(g, g->x, "linear");
+}
+
+/* What only training knows. */
+static cvn_node cvni_cfg_pass(cvni_cfg *g) { return g->x; }
+
+/* Over all values of a sample, over each of `groups` parts, or (spatial) over the channels. */
+static cvn_node cvni_cfg_softmax(cvni_cfg *g)
+{
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const double temperature = cvni_cfg_float(g, "temperature", 1, 1e-6, 1e6);
+    cvn_node x = g->x;
+    int dims[2];
+    if (g->net->failed) return x;
+    if (temperature != 1) x = cvn_scale(g->net, x, (float)(1 / temperature), 0);
+    if (cvni_cfg_flag(g, "spatial")) return cvn_softmax_axis(g->net, x, 1);
+    dims[0] = groups;
+    dims[1] = -1;
+    x = groups > 1 ? cvn_reshape(g->net, x, dims, 2) : cvn_flatten(g->net, x);
+    x = cvn_softmax_axis(g->net, x, groups > 1 ? 2 : 1);
+    return groups > 1 ? cvn_flatten(g->net, x) : x;
+}
+
+/* The layers that an option names, below 0 counted back from this one: how many, 0 after an
+ * error. */
+static int cvni_cfg_layers(cvni_cfg *g, const char *key, cvn_node out[CVNI_CFG_LIST])
+{
+    double index[CVNI_CFG_LIST];
+    const int count =
+        cvni_cfg_numbers(g, key, -g->index, g->index - 1, 1, index, CVNI_CFG_LIST);
+    if (count == 0) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "has no %s", key);
+    for (int i = 0; i < count; i++) {
+        out[i] = g->nodes[(int)index[i] + (index[i] < 0 ? g->index : 0)];
+        if (g->net->layers[out[i].id].op != &cvni_op_yolo) continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads layer %d, the head of a detector",
+                      (int)index[i]);
+        return 0;
+    }
+    return cvni_max(count, 0);
+}
+
+/* Channels of several layers one behind the other; with groups one part of each. */
+static cvn_node cvni_cfg_route(cvni_cfg *g)
+{
+    cvn_node parts[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "layers", parts);
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const int group = cvni_cfg_int(g, "group_id", 0, 0, groups - 1);
+    if (g->net->failed) return g->x;
+    for (int i = 0; i < count && groups > 1; i++) {
+        const cvn_shape s = cvni_cfg_shape(g, parts[i]);
+        if (s.rank < 2 || s.dim[1] % groups)
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "%d groups do not divide the channels",
+                                 groups);
+        parts[i] = cvn_slice(g->net, parts[i], 1, s.dim[1] / groups * group,
+                             s.dim[1] / groups * (group + 1));
+    }
+    return count == 1 ? parts[0] : cvn_concat_n(g->net, parts, count, 1);
+}
+
+/* x plus `from`; of different numbers of channels the first ones that both have are added. */
+static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
+    cvn_node sum;
+    if (C == other) return cvn_add(g->net, x, from);
+    if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
+    sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
+    return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "from", from);
+    cvn_node x = g->x;
+    for (int i = 0; i < count && !g->net->failed; i++) {
+        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
+        if (a.rank != b.rank || a.rank < 2 ||
+            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+        x = cvni_cfg_plus(g, x, from[i]);
+    }
+    return cvni_cfg_activate(g, x, "linear");
+}
+
+/* scale_channels: a factor for each channel or (scale_wh) each pixel; sam: for each value. */
+static cvn_node cvni_cfg_scale_channels(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    if (cvni_cfg_layers(g, "from", from) < 1) return g->x;
+    return cvni_cfg_activate(g, cvn_mul(g->net, from[0], g->x), "linear");
+}
+
+static cvn_node cvni_cfg_upsample(cvni_cfg *g)
+{
+    const int stride = cvni_cfg_int(g, "stride", 2, 1, CVNI_MAX_WINDOW);
+    const double scale = cvni_cfg_float(g, "scale", 1, -1e6, 1e6);
+    const cvn_node x = cvn_upsample_nearest(g->net, g->x, stride);
+    return scale == 1 ? x : cvn_scale(g->net, x, (float)scale, 0);
+}
+
+/* [C, H*s, W*s] -> [s, s, C, H, W] as [s*s*C, H, W] */
+static cvn_node cvni_cfg_space_to_depth(cvn_net *net, cvn_node x, int C, int H, int W, int s)
+{
+    const int split[] = { C, H, s, W, s }, order[] = { 3, 5, 1, 2, 4 };
+    const int joined[] = { s * s * C, H, W };
+    x = cvn_permute(net, cvn_reshape(net, x, split, 5), order, 5);
+    return cvn_reshape(net, x, joined, 3);
+}
+
+static cvn_node cvni_cfg_reorg(cvni_cfg *g)
+{
+    const int s = cvni_cfg_int(g, "stride", 1, 1, 255);
+    const int plain = cvni_cfg_is(g->section, "reorg3d");
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int dims[3];
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    dims[1] = x.dim[2] / s;
+    dims[2] = x.dim[3] / s;
+    if (x.dim[2] % s || x.dim[3] % s || (!plain && x.dim[1] % (s * s)) ||
+        x.dim[1] > INT_MAX / (s * s))
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "stride %d does not divide [%d, %d, %d]", s,
+                             x.dim[1], x.dim[2], x.dim[3]);
+    dims[0] = x.dim[1] * s * s;
+    if (plain) return cvni_cfg_space_to_depth(g->net, g->x, x.dim[1], dims[1], dims[2], s);
+    return cvn_reshape(g->net,
+                       cvni_cfg_space_to_depth(g->net, g->x, x.dim[1] / (s * s), x.dim[2], x.dim[3],
+                                               s),
+                       dims, 3);
+}
+
+/* The middle, from 0..1 to -1..1 unless noadjust. */
+static cvn_node cvni_cfg_crop(cvni_cfg *g)
+{
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int height, width;
+    cvn_node y;
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    height = cvni_cfg_int(g, "crop_height", 1, 1, x.dim[2]);
+    width = cvni_cfg_int(g, "crop_width", 1, 1, x.dim[3]);
+    y = cvn_crop(g->net, g->x, (x.dim[2] - height) / 2, (x.dim[3] - width) / 2, height, width);
+    return cvni_cfg_flag(g, "noadjust") ? y : cvn_scale(g->net, y, 2, -1);
+}
+
+/* ---- heads ---- */
+
+/* The anchors of the head: pairs, of which mask, where it is allowed and there, chooses. Returns
+ * how many boxes a cell has. */
+static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
+{
+    double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
+    const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
+    const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    if (boxes == 0) {
+        boxes = cvni_min(num, CVN_MAX_ANCHORS);
+        for (int i = 0; i < boxes; i++) mask[i] = i;
+    }
+    for (int i = 0; i < boxes; i++) {
+        const int a = 2 * (int)mask[i];
+        if (a + 1 >= count) {
+            cvni_cfg_fail(g, CVN_ERROR_FORMAT, "anchors: %d numbers, anchor %d is missing", count,
+                          a / 2);
+            return 0;
+        }
+        d->anchors[i][0] = (float)anchors[a];
+        d->anchors[i][1] = (float)anchors[a + 1];
+    }
+    return boxes;
+}
+
+static cvn_node cvni_cfg_yolo(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.boxes = cvni_cfg_anchors(g, 1, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.scale_x_y = (float)cvni_cfg_float(g, "scale_x_y", 1, 1e-3, 1e3);
+    d.new_coords = cvni_cfg_flag(g, "new_coords");
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_region(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_REGION;
+    d.boxes = cvni_cfg_anchors(g, 0, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_detection(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_GRID;
+    d.boxes = cvni_cfg_int(g, "num", 1, 1, CVN_MAX_ANCHORS);
+    d.classes = cvni_cfg_int(g, "classes", 1, 1, CVNI_MAX_WINDOW);
+    d.side = cvni_cfg_int(g, "side", 7, 1, 1024);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    d.square_root = cvni_cfg_flag(g, "sqrt");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+/* ---- sections ---- */
+
+typedef struct cvni_cfg_kind {
+    const char *name;
+    cvn_node (*add)(cvni_cfg *g);
+    const char *refused;            /* options that must be 0 or absent, each with a blank behind */
+} cvni_cfg_kind;
+
+static const char cvni_cfg_conv_refused[] =
+    "binary xnor bin_output flipped antialiasing sway rotate stretch stretch_sway coordconv "
+    "assisted_excitation share_index ";
+static const char cvni_cfg_pool_refused[] = "maxpool_depth antialiasing maxpool_zero_nonmax ";
+
+static const cvni_cfg_kind cvni_cfg_kinds[] = {
+    { "convolutional", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "conv", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "connected", cvni_cfg_connected, "" },
+    { "conn", cvni_cfg_connected, "" },
+    { "maxpool", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "max", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "local_avgpool", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "local_avg", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "avgpool", cvni_cfg_avgpool, "" },
+    { "avg", cvni_cfg_avgpool, "" },
+    { "softmax", cvni_cfg_softmax, "tree " },
+    { "soft", cvni_cfg_softmax, "tree " },
+    { "dropout", cvni_cfg_dropout, "" },
+    { "route", cvni_cfg_route, "" },
+    { "shortcut", cvni_cfg_shortcut, "weights_type " },
+    { "scale_channels", cvni_cfg_scale_channels, "" },
+    { "sam", cvni_cfg_scale_channels, "" },
+    { "upsample", cvni_cfg_upsample, "" },
+    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg3d", cvni_cfg_reorg, "reverse " },
+    { "crop", cvni_cfg_crop, "" },
+    { "activation", cvni_cfg_activation_only, "" },
+    { "cost", cvni_cfg_pass, "" },
+    { "empty", cvni_cfg_pass, "" },
+    { "silence", cvni_cfg_pass, "" },
+    { "yolo", cvni_cfg_yolo, "" },
+    { "region", cvni_cfg_region, "tree background " },
+    { "detection", cvni_cfg_detection, "" }
+};
+
+static void cvni_cfg_refuse(cvni_cfg *g, const char *refused)
+{
+    char key[32];
+    for (const char *next; (next = strchr(refused, ' ')) != NULL; refused = next + 1) {
+        cvni_cfg_span value;
+        memcpy(key, refused, (size_t)(next - refused));
+        key[next - refused] = 0;
+        if (!cvni_cfg_find(g, key, &value) || cvni_cfg_is(value, "0") ||
+            cvni_cfg_is(value, "none"))
+            continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "%s = %.*s is not available here", key,
+                      cvni_cfg_width(value), value.begin);
+        return;
+    }
+}
+
+/* The layers from `first` on are named after the section. */
+static void cvni_cfg_name(cvni_cfg *g, int first)
+{
+    cvn_net *net = g->net;
+    for (int id = first; id < net->layer_count && !net->failed; id++) {
+        char name[CVN_MAX_NAME];
+        cvn_node node;
+        node.id = id;
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "",
+                 net->layers[id].op->name, g->index);
+        if (!cvni_find_layer(net, name)) cvn_name(net, node, name);
+    }
+}
+
+static void cvni_cfg_layer(cvni_cfg *g)
+{
+    const cvni_cfg_kind *kind = NULL;
+    const int first = g->net->layer_count;
+    for (size_t i = 0; !kind && i < sizeof cvni_cfg_kinds / sizeof *cvni_cfg_kinds; i++)
+        if (cvni_cfg_is(g->section, cvni_cfg_kinds[i].name)) kind = &cvni_cfg_kinds[i];
+    if (!kind || g->index >= CVNI_CFG_LAYERS) {
+        if (kind) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "more than %d layers", CVNI_CFG_LAYERS);
+        else cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "layer %d is of a kind not known here",
+                           g->index);
+        return;
+    }
+    cvni_cfg_refuse(g, kind->refused);
+    if (g->net->failed) return;
+    if (g->net->layers[g->x.id].op == &cvni_op_yolo && kind->add != cvni_cfg_route) {
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads the layer before, the head of a detector");
+        return;
+    }
+    g->x = kind->add(g);
+    cvni_cfg_place_error(g);
+    if (g->net->failed) return;
+    cvni_cfg_name(g, first);
+    g->nodes[g->index] = g->x;
+}
+
+static void cvni_cfg_net(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int height = cvni_cfg_int(g, "height", 0, 1, most);
+    const int width = cvni_cfg_int(g, "width", 0, 1, most);
+    const int channels = cvni_cfg_int(g, "channels", 0, 1, most);
+    const int inputs = cvni_cfg_int(g, "inputs", 0, 1, INT_MAX);
+    if (!cvni_cfg_is(g->section, "net") && !cvni_cfg_is(g->section, "network"))
+        cvni_cfg_fail(g, CVN_ERROR_FORMAT, "the first section of a cfg is [net]");
+    else if (height && width && channels) g->x = cvn_input(g->net, channels, height, width);
+    else if (inputs) g->x = cvn_input_vector(g->net, inputs);
+    else cvni_cfg_fail(g, CVN_ERROR_FORMAT, "needs height, width and channels, or inputs");
+    cvni_cfg_place_error(g);
+}
+
+/* ---- files ---- */
+
+/* The floats of a weights file: where they lie or, if they cannot be read there, as a loan. */
+static void cvni_cfg_read_weights(cvni_cfg *g, const char *label, const unsigned char *bytes,
+                                  size_t size)
+{
+    size_t head = 16;
+    float *copy;
+    if (size >= 12) {
+        const uint64_t major = cvni_le_word(bytes, 4), minor = cvni_le_word(bytes + 4, 4);
+        if (major > 1000 || minor > 1000) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: version %.0f.%.0f: no Darknet weights",
+                            label, (double)major, (double)minor);
+            return;
+        }
+        if (major * 10 + minor >= 2) head = 20;
+    }
+    if (size < head || (size - head) % sizeof(float)) {
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                        "%s: %.0f bytes are not a header and whole floats: truncated?", label,
+                        (double)size);
+        return;
+    }
+    g->weight_count = (size - head) / sizeof(float);
+    if (cvni_little_endian() && (uintptr_t)(bytes + head) % sizeof(float) == 0) {
+        g->weights = (const float *)(const void *)(bytes + head);
+        return;
+    }
+    copy = (float *)cvni_new_in(g->net, &g->net->loans, size - head);
+    if (copy) cvni_read_floats(&cvni_dtypes[0], bytes + head, g->weight_count, copy);
+    else cvni_graph_fail(g->net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    g->weights = copy;
+}
+
+static cvn_result cvni_cfg_read(cvni_cfg *g)
+{
+    if (g->end - g->at >= 3 && !memcmp(g->at, "\xEF\xBB\xBF", 3)) g->at += 3;
+    for (g->index = -1; !g->net->failed && cvni_cfg_next(g); g->index++) {
+        if (g->index < 0) cvni_cfg_net(g);
+        else cvni_cfg_layer(g);
+    }
+    if (!g->net->failed && g->index < 1)
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: no [net] with layers behind it", g->label);
+    return g->net->failed;
+}
+
+/* After an error the net is as it was, with no more loans than `loans`. */
+static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
+                                    size_t cfg_size, const char *weights_label, const void *weights,
+                                    size_t weights_size, const cvni_record *loans)
+{
+    const int layers = net->layer_count, params = net->param_count;
+    const cvni_record *const records = net->records;
+    cvni_cfg g;
+    cvn_result result;
+    memset(&g, 0, sizeof g);
+    g.net = net;
+    g.label = label;
+    g.at = cfg;
+    g.end = cfg + cfg_size;
+    g.line = 1;
+    g.nodes = (cvn_node *)cvni_alloc(net, CVNI_CFG_LAYERS * sizeof *g.nodes);
+    if (!g.nodes) cvni_graph_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    else if (weights)
+        cvni_cfg_read_weights(&g, weights_label, (const unsigned char *)weights, weights_size);
+    if (!net->failed) cvni_cfg_read(&g);
+    if (!net->failed && weights && g.weights_wanted != g.weight_count)
+        cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
+                        (double)g.weight_count, label, (double)g.weights_wanted);
+    result = net->failed;
+    if (result != CVN_OK) {
+        net->layer_count = layers;
+        net->param_count = params;
+        net->failed = CVN_OK;
+        cvni_free_records(net, &net->records, records);
+        cvni_free_records(net, &net->loans, loans);
+    }
+    cvni_free(net, g.nodes);
+    return result;
+}
+
+static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_load_darknet: the net is built or shared; load before");
+    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
+}
+
+cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                   const void *weights, size_t weights_size)
+{
+    const cvn_result result = cvni_check_darknet(net, cfg);
+    if (result != CVN_OK) return result;
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
+                             net->loans);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weights_path)
+{
+    unsigned char *cfg, *weights = NULL;
+    size_t cfg_size, weights_size = 0;
+    const char *wrong, *label = cfg_path;
+    const cvni_record *loans;
+    cvn_result result = cvni_check_darknet(net, cfg_path);
+    if (result != CVN_OK) return result;
+    loans = net->loans;
+    result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
+    if (result == CVN_OK && weights_path) {
+        label = weights_path;
+        result = cvni_read_file(&net->desc.allocator, weights_path, CVNI_RECORD_HEAD, &weights,
+                                &weights_size, &wrong);
+    }
+    if (result != CVN_OK) {
+        cvni_fail(net, result, "%s: %s", cvni_path_label(label), wrong);
+    } else {
+        if (weights) {
+            weights = (unsigned char *)cvni_push_record(&net->loans, weights);
+            weights_size -= CVNI_RECORD_HEAD;
+        }
+        result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
+                                   weights ? cvni_path_label(weights_path) : "", weights,
+                                   weights_size, loans);
+    }
+    cvni_free(net, cfg);
+    return result;
+}
+#endif
+
+CVNI_COLD_END
+
+#endif /* CONVNET_NO_DARKNET */
 
 CVNI_KERNELS_BEGIN
 
