@@ -36993,21 +36993,29 @@ static void cvni_ow_pool(cvni_onnx_writer *w)
     const int axes = s.rank - 2;
     const int mean = w->l->op == &cvni_op_avgpool;
     cvni_ow_name x = cvni_ow_x(w, 0);
-    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
+    int kernel[2], stride[2], dilation[2], begin[2], end[2], before[2], behind[2];
+    int dilated = 0;
     int zeros = 0;              /* counted by a mean */
     int beyond = 0;
     cvni_pool_axis a[2];
     cvni_pool_axes(p, s, a);
     for (int i = 0; i < axes; i++) {
         const cvni_pool_axis *from = &a[2 - axes + i];
-        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
+        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
         kernel[i] = from->kernel;
         stride[i] = from->stride;
+        dilation[i] = from->dilation;
+        dilated |= dilation[i] > 1;
         begin[i] = before[i] = from->pad0;
         end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
         behind[i] = cvni_min(end[i], from->pad1);
         zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
         beyond |= end[i] > behind[i];
+    }
+    if (dilated && w->l->op->forward != cvni_maxpool_forward) {
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "opset 17 has dilations of maxima alone");
+        return;
     }
     if (zeros && beyond) {
         x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
@@ -37016,15 +37024,23 @@ static void cvni_ow_pool(cvni_onnx_writer *w)
             end[i] -= behind[i];
         }
     }
-    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_op(w, w->l->is_int ? "MaxPool" : w->l->op->onnx, x);
     cvni_ow_ints(w, "kernel_shape", kernel, axes);
     cvni_ow_ints(w, "strides", stride, axes);
     cvni_ow_pads(w, begin, end, axes);
+    if (dilated) cvni_ow_ints(w, "dilations", dilation, axes);
+    if (p->p) cvni_ow_int(w, "p", p->p);
     if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
     if (w->l->op == &cvni_op_maxpool_indices) {
         w->node.main = 1;
         w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
     }
+}
+
+static void cvni_ow_global_lppool(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "GlobalLpPool", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
 }
 
 /* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
@@ -37750,7 +37766,9 @@ static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, in
     for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
         w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
     cvni_ow_int(w, "hidden_size", r->h);
-    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    cvni_ow_text(w, "direction", r->dirs == 2         ? "bidirectional"
+                                 : r->desc->d.reverse ? "reverse"
+                                                      : "forward");
     if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
     if (r->desc->d.relu) {
         cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
@@ -37807,11 +37825,14 @@ static const cvni_ow_row cvni_ow_rows[] = {
     { &cvni_op_conv[2], cvni_ow_conv },
     { &cvni_op_conv[3], cvni_ow_conv },
     { &cvni_op_conv[4], cvni_ow_conv },
+    { &cvni_op_conv[5], cvni_ow_conv },
     { &cvni_op_dense, cvni_ow_dense },
     { &cvni_op_maxpool, cvni_ow_pool },
     { &cvni_op_avgpool, cvni_ow_pool },
     { &cvni_op_maxpool_indices, cvni_ow_pool },
     { &cvni_op_maxunpool, cvni_ow_unpool },
+    { &cvni_op_lppool, cvni_ow_pool },
+    { &cvni_op_global_lppool, cvni_ow_global_lppool },
     { &cvni_op_global_maxpool, NULL },
     { &cvni_op_global_avgpool, NULL },
     { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
