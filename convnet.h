@@ -10962,8 +10962,8 @@ static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
            a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
-           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 &&
+           a->pad1 >= 0 && cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
 }
 
 /* Does each window hold an element? */
@@ -11419,6 +11419,7 @@ static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices"
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+#ifndef CONVNET_NO_ONNX
 /* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
 
 typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
@@ -11460,6 +11461,8 @@ static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
     d.by_columns = by_columns;
     return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
 }
+
+#endif /* CONVNET_NO_ONNX */
 
 /* ---- the way back: values to the places that their maxima had ---- */
 
@@ -31260,8 +31263,9 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
-                   n->type, text);
+    if (g->net->failed) snprintf(text, sizeof text, "%.300s", g->net->message);    /* came first */
+    cvni_onnx_fail(g, g->net->failed ? g->net->failed : CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s",
+                   cvni_printable(n->name, name), n->type, text);
 }
 
 /* A piece of the pool, zeroed, or of the loans, which live until the first build. */
@@ -33790,22 +33794,6 @@ static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, 
     return cvni_onnx_view(g, x, count + 1, dim);
 }
 
-/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
-static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
-{
-    cvn_shape s = cvni_onnx_shape(g, x);
-    int axes[CVN_MAX_RANK];
-    int wide = 0;
-    if (g->failed || g->net->failed) return x;
-    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
-    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
-    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
-    wide = s.dim[a];
-    s.dim[a] = s.dim[b];
-    s.dim[b] = wide;
-    return cvni_onnx_view(g, x, s.rank, s.dim);
-}
-
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
 static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
 {
@@ -34873,6 +34861,22 @@ static void cvni_onnx_einsum(cvni_onnx *g, const cvni_onnx_node *n)
 
 enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
 
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
+
 typedef struct cvni_onnx_rnn {
     int kind, gates, H, dirs, reverse, layout;
     int T, N, I;
@@ -35271,8 +35275,8 @@ static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
-    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
     s = cvni_onnx_shape(g, in[0]);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], s.rank - 2, s.rank - 1);
     factor *= sqrtf((float)s.dim[s.rank - 1]);
     for (int left = s.rank; left > 3; left--) {
         sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];

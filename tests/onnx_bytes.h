@@ -180,9 +180,9 @@ static inline bytes finish(model *m)
 
 static inline int says(const cvn_net *net, const char *text) { return strstr(cvn_error(net), text) != NULL; }
 
-static inline cvn_result load(cvn_net *net, const bytes *b, cvn_onnx_model *model)
+static inline cvn_result load(cvn_net *net, const bytes *b, cvn_onnx_model *info)
 {
-    return cvn_load_onnx_memory(net, b->p, b->n, NULL, model);
+    return cvn_load_onnx_memory(net, b->p, b->n, NULL, info);
 }
 
 #endif
