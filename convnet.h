@@ -31263,7 +31263,8 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (g->net->failed) snprintf(text, sizeof text, "%.300s", g->net->message);    /* came first */
+    if (g->net->failed)                                 /* that came first */
+        snprintf(text, sizeof text, "%.300s", g->net->message);
     cvni_onnx_fail(g, g->net->failed ? g->net->failed : CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s",
                    cvni_printable(n->name, name), n->type, text);
 }
