@@ -822,13 +822,13 @@ CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes,
  *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
  *                      from the end, what lies outside is cut, a negative step goes backwards
  *   cvn_flip           an axis from its end (torch.flip)
- *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for all axes but the batch (numpy.tile)
  *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
  *                      mirrored without the outermost element, the outermost element, or those of
  *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
  *                      many are cut off before
- *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
- *                      the end (torch.index_select)
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis (torch.index_select);
+ *                      negative ones count from the end
  *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
  *            nothing is left, or other axes than those of x are described */
 CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
@@ -846,10 +846,10 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 the axis (numpy.take of each sample, ONNX's Gather)
  *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
  *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
- *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: m
  *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
  *                 batch (ONNX's GatherND)
- *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather or cvn_gather_nd would read
  *                 take, in order, the updates, which have the shape of their result: instead of,
  *                 added to, multiplied with what is there, or the larger or smaller of the two
  *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
@@ -857,8 +857,8 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
  *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
  *                 elsewhere; for an index out of range everywhere
- *   backward      to x, where several rows are the same place their sum; to the updates that replace
- *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   backward      to x, of rows that are the same place the sum; to updates that replace or are
+ *                 added. Indices have no gradient, nor have scatters that multiply or compare
  *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
  *                 runs the net */
 typedef enum cvn_scatter_reduce {
@@ -959,8 +959,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
  *            or [N, B, S, 4] of B images
  *   scores   [N, C, S], or [N, B, C, S]
- *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
- *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *   returns  [N, rows, 3] of image (0 without B), class and number of a box: image by image, class
+ *            by class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
  *            used come last and are -1
  *   A box is left out when its score is not above `score`, or its intersection over union with a
  *   kept one of its class is above `iou`. No gradient.
@@ -1195,7 +1195,7 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 /* ---- learned tensors ---- */
 
 /* cvn_embedding - a row of a table for each label.
- *   labels   int [N, ...] (cvn_input_labels)
+ *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off
  *   returns  [N, ..., dim]
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
@@ -5719,6 +5719,12 @@ static float cvni_sample_weight(const cvn_net *net, const cvni_layer *l, int i)
 }
 
 static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+/* Element of a node of indices: labels, or floats whose fractions are cut off. */
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
 
 static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
 {
@@ -17225,7 +17231,7 @@ cvn_node cvn_gram(cvn_net *net, cvn_node x)
 /* ================================================================================================
  * >>embedding   a row of a table for each label
  * ==============================================================================================
- *   x int [N, ...], weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
+ *   x [N, ...], labels or floats, weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
  *   backward  weight[x] += dy, position by position: tasks are parts of the rows, so that the order
  *             of a sum is fixed                                      tested: tests/test_tensor.c */
 
@@ -17238,9 +17244,8 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
     const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     cvn_init normal;
-    if (!x->is_int || x->shape.rank >= CVN_MAX_RANK)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "'%s' must be labels (cvn_input_labels) of at most %d axes", x->name,
+    if (x->shape.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has more than %d axes", x->name,
                                CVN_MAX_RANK - 1);
     if (d->count < 1 || d->dim < 1)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
@@ -17255,7 +17260,7 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
 }
 
 typedef struct cvni_embedding_job {
-    const int *x;
+    const cvni_layer *x;
     const float *from;                  /* weight or dy */
     float *to;                          /* y or the weight's gradient */
     int positions, dim;
@@ -17265,7 +17270,7 @@ static cvni_embedding_job cvni_embedding_job_of(const cvn_net *net, const cvni_l
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_embedding_job j;
-    j.x = (const int *)(const void *)x->y;
+    j.x = x;
     j.from = NULL;
     j.to = NULL;
     j.positions = (int)cvni_elements(x->shape);
@@ -17278,7 +17283,7 @@ static void cvni_embedding_part(void *context, int begin, int end, int worker)
     const cvni_embedding_job *j = (const cvni_embedding_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)j->x[i] * j->dim,
+        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim,
                (size_t)j->dim * sizeof(float));
 }
 
@@ -17290,7 +17295,7 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     (void)worker;
     for (int i = 0; i < j->positions; i++) {
         const float *dy = j->from + (ptrdiff_t)i * j->dim;
-        float *dw = j->to + (ptrdiff_t)j->x[i] * j->dim;
+        float *dw = j->to + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim;
         for (int k = first; k < last; k++) dw[k] += dy[k];
     }
 }
@@ -17299,11 +17304,13 @@ static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
     cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++)
-        if (j.x[i] < 0 || j.x[i] >= rows)
+    for (int i = 0; i < j.positions; i++) {
+        const double v = cvni_index_at(j.x, i);
+        if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d (number %d of the batch) is not in 0..%d", j.x[i], i,
+                                   "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
+    }
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -20222,8 +20229,8 @@ static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
         size = 0;
     for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
         if (a->list[i] < -n || a->list[i] >= n) {
-            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
-                            a->list[i], axis, n);
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                            "index %d of axis %d, which has %d elements", a->list[i], axis, n);
             return -1;
         }
     if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
@@ -20426,9 +20433,9 @@ static void cvni_select_backward(cvn_net *net, cvni_layer *l)
                           2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
 }
 
-#define CVNI_SELECT_OP(type, name, onnx)                                                             \
-    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
-                                            cvni_select_prepare, cvni_select_forward,           \
+#define CVNI_SELECT_OP(type, name, onnx)                                                           \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,               \
+                                            cvni_select_prepare, cvni_select_forward,              \
                                             CVNI_TRAIN(cvni_select_backward) };
 
 CVNI_SELECT_OP(slice_step, "slice", "Slice")
@@ -20534,7 +20541,7 @@ cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices
  *   place the sum of the row's position on the axes that x and the result share, and of its indices
  *   times the steps of the axes that they stand for. That is all that the kinds differ in:
  *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
- *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *     scatter, scatter_nd                      y = x, then y[place] = or += ... u[row], in order;
  *                                              backward  dx = dy, 0 where it was replaced;
  *                                              du[row] = dy[place]
  *     reverse_sequence                         index l - 1 - t before length l, t behind it
@@ -20720,11 +20727,6 @@ static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
     j.reduce = d->reduce;
     j.sample = (ptrdiff_t)cvni_sample_elements(x);
     return j;
-}
-
-static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
-{
-    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
 }
 
 /* Where a row lies in x. */
@@ -21039,8 +21041,8 @@ cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, 
  *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
  *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
  *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
- *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
- *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1, and the
+ *                 weights add up to 1. Taps outside read the outermost element, or count as 0
  *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
  *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
  *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
@@ -21666,8 +21668,8 @@ static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
     j.boxes_per_image = scores.dim[scores.rank - 1];
     j.classes = scores.dim[scores.rank - 2];
     j.images = scores.rank == 4 ? scores.dim[1] : 1;
-    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
-                      cvni_nms_part, &j);
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes,
+                      30.0 * (double)cvni_elements(scores), cvni_nms_part, &j);
     for (int n = 0; n < scores.dim[0]; n++) {
         float *y = l->y + (ptrdiff_t)n * rows * 3;
         int to = 0;
@@ -31236,6 +31238,7 @@ typedef struct cvni_onnx {
     int *graph_input, input_count;      /* without the constants, */
     int place;                  /* with them */
     int *graph_output, output_count;
+    cvni_onnx_value nothing;    /* of no axes */
     int free_batch;             /* each input's first axis is 1 or open */
 } cvni_onnx;
 
@@ -32600,11 +32603,9 @@ static const cvni_onnx_op cvni_onnx_math[] = {
 /* Input 0; refused, and a value of no axes, where it is left out. */
 static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
-                                             0, 0, 0, 0, 0, 0, 0, 0 };
     if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
     cvni_onnx_refuse(g, n, "input 1 is missing");
-    return &nothing;
+    return &g->nothing;
 }
 
 /* As cvni_onnx_ints. */
@@ -32628,6 +32629,7 @@ static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const ch
                           int64_t *out, int most)
 {
     int count;
+    if (g->failed) return -1;
     if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
     count = cvni_onnx_ints(n, name, out, most);
     if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
@@ -32649,6 +32651,14 @@ static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank
     }
     for (int k = 0; count < 0 && k < rank; k++) axes[k] = k;
     return g->failed ? 0 : count < 0 ? rank : count;
+}
+
+/* Input i, one number that must be known, or the default where it is left out. */
+static float cvni_onnx_one_number(cvni_onnx *g, const cvni_onnx_node *n, int i, float fallback)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i) ? cvni_onnx_must_know(g, n, i) : NULL;
+    if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+    return v && !g->failed ? (float)cvni_onnx_element(v, 0) : fallback;
 }
 
 static int cvni_onnx_clamp(int64_t x)
@@ -32676,27 +32686,39 @@ static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_no
     return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
 }
 
+/* Output 0 is input 0 under that shape; a constant's elements stay where they are. */
 static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_onnx_value *y = cvni_onnx_output(g, n, 0);
+    const size_t count = x->count;
+    if (!x->constant || g->failed || !y) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+        return;
+    }
+    y = cvni_onnx_new_constant(g, n, 0, x->type, rank, dim);
+    if (y && y->count != count)
+        cvni_onnx_refuse(g, n, "%lu elements do not become %lu", (unsigned long)count,
+                         (unsigned long)y->count);
+    if (!y) return;
+    y->floats = x->floats;
+    y->ints = x->ints;
+    y->learned = x->learned;
 }
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    if (x->constant) cvni_onnx_put_reshaped(g, n, x->rank, x->dim);
+    else cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
 }
 
 /* In a training net it drops values, as the layer that it was. */
 static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
-    int64_t training = 0;
-    if (cvni_onnx_in(g, n, 1)) {
-        const float *known = cvni_onnx_known(g, n, 1, NULL);
-        ratio = known ? *known : 0;
-    }
-    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    const float ratio = cvni_onnx_one_number(g, n, 1, cvni_onnx_float(n, "ratio", 0.5f));
+    const int training = cvni_onnx_one_number(g, n, 2, 0) != 0;
     if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
     if (g->failed) return;
     if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
@@ -32914,7 +32936,8 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
         if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
         again = a;
         while (cvni_next_field(&a, &f))
-            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+            while (f.number == kinds[i].field && count < INT_MAX &&
+                   cvni_next_packed(&f, kinds[i].wire, &word)) count++;
         if (kinds[i].wire)
             floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
         else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
@@ -32930,19 +32953,21 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
 }
 
-/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
-static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
-                                int rank, const int *dim, size_t count, double step)
+/* `count` elements of the type of *first: that and each time *step (NULL: 0) more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n,
+                                const cvni_onnx_value *first, const cvni_onnx_value *step, int rank,
+                                const int *dim, size_t count)
 {
-    if (like->floats) {
-        const double first = (double)like->floats[0];
-        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
-        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
-    } else {
-        const int64_t first = like->ints[0];
-        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+    if (first->floats) {
+        const double by = step ? cvni_onnx_element(step, 0) : 0;
+        float *out = cvni_onnx_put_floats(g, n, 0, first->type, rank, dim);
         for (size_t e = 0; out && e < count; e++)
-            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+            out[e] = (float)((double)first->floats[0] + (double)e * by);
+    } else {
+        const uint64_t by = step && step->ints ? (uint64_t)step->ints[0] : 0;   /* may wrap */
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, first->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = (int64_t)((uint64_t)first->ints[0] + e * by);
     }
 }
 
@@ -32961,7 +32986,7 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
     like.floats = &zero;
     if (!g->failed && cvni_onnx_has(n, "value")) {
         like.floats = NULL;
-        cvni_onnx_tensor_attribute(g, n, &like);
+        if (!cvni_onnx_tensor_attribute(g, n, &like)) like.count = 0;
     }
     if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
     for (int k = 0; k < rank; k++) {
@@ -32969,10 +32994,10 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
         dim[k] = cvni_onnx_clamp(list[k]);
         count = cvni_mul_size(count, (size_t)dim[k]);
     }
-    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, NULL, rank, dim, count);
 }
 
-static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+static void cvni_onnx_import_range(cvni_onnx *g, const cvni_onnx_node *n)
 {
     double part[3];
     double count;
@@ -32989,17 +33014,18 @@ static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     size = count > 0 ? (int)count : 0;
-    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), cvni_onnx_in(g, n, 2), 1, &size,
+                        (size_t)size);
 }
 
 static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int64_t k = cvni_onnx_clamp(cvni_onnx_int(n, "k", 0));
     const int type = (int)cvni_onnx_int(n, "dtype", x->type);
     float *floats = NULL;
     int64_t *ints = NULL;
-    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or samples are its rows");
     if (g->failed) return;
     if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
     else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
@@ -33031,6 +33057,40 @@ static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
             rest /= (size_t)x->dim[k];
         }
         found++;
+    }
+}
+
+/* The elements on and above a diagonal, or on and below it; 0 elsewhere. */
+static void cvni_onnx_trilu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int upper = cvni_onnx_int(n, "upper", 1) != 0;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const float zero = 0;
+    int64_t k = 0;
+    int dim[CVN_MAX_RANK];
+    float *mask;
+    int rows, columns;
+    if (cvni_onnx_in(g, n, 1)) cvni_onnx_known_ints(g, n, 1, &k, 1);
+    if (!g->failed && x->rank + g->lead < 3) cvni_onnx_refuse(g, n, "samples are rows of a matrix");
+    if (g->failed) return;
+    rows = x->dim[x->rank - 2];
+    columns = x->dim[x->rank - 1];
+    mask = cvni_onnx_floats(g, (size_t)rows * (size_t)columns);
+    for (int i = 0; i < CVN_MAX_RANK; i++) dim[i] = 1;
+    for (int r = 0; mask && r < rows; r++)
+        for (int c = 0; c < columns; c++) {
+            const int64_t right = (int64_t)c - r - cvni_onnx_clamp(k);
+            mask[(ptrdiff_t)r * columns + c] = upper ? right >= 0 : right <= 0;
+        }
+    if (mask) {
+        const int axes = x->rank + g->lead - 1;
+        const cvn_node zeros = cvn_constant(g->net, dim, axes, &zero);
+        cvn_node mask_node;
+        dim[axes - 2] = rows;
+        dim[axes - 1] = columns;
+        mask_node = cvn_constant(g->net, dim, axes, mask);
+        cvni_onnx_put(g, n, 0, cvn_where(g->net, mask_node, node, zeros));
     }
 }
 
@@ -33088,10 +33148,11 @@ static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
         if (size < 1 || end > length)
             cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
         else if (cvni_onnx_output(g, n, i))
-            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
-                                                                      (int)end));
+            cvni_onnx_put(g, n, i, size == length ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                     (int)end));
         begin = end;
     }
+    if (begin != length) cvni_onnx_refuse(g, n, "the sizes do not add up to %d", length);
 }
 
 static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33191,15 +33252,10 @@ static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
                               : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
                               : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
                                                                       : CVN_PAD_ZERO;
-    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
     const cvn_node node = cvni_onnx_get(g, n, 0);
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
-    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
-    if (value) {
-        const float *known = cvni_onnx_known(g, n, 2, NULL);
-        if (known && value->count) d.value = *known;
-    }
+    d.value = cvni_onnx_one_number(g, n, 2, cvni_onnx_float(n, "value", 0));
     if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
     for (int i = 0; i < named && !g->failed; i++) {
         cvni_select_axis *a = &d.axis[axes[i] + g->lead];
@@ -33271,7 +33327,7 @@ static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
     int dim[2 * CVN_MAX_RANK];
     int rank = 0;
     cvn_node y;
-    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (!table->rank || !table->count) cvni_onnx_refuse(g, n, "no table");
     if (g->failed) return;
     y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
                       (int)(table->count / (size_t)table->dim[0]));
@@ -33341,12 +33397,12 @@ static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const int shared = cvni_onnx_clamp(cvni_onnx_int(n, "batch_dims", 0)) + g->lead;
     const cvn_node node = cvni_onnx_get(g, n, 0);
     const cvn_node indices = cvni_onnx_get(g, n, 1);
     if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, shared));
 }
 
 static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33368,14 +33424,13 @@ static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
-    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const int batch = cvni_onnx_clamp(cvni_onnx_int(n, "batch_axis", 1)) + g->lead;
+    const int time = cvni_onnx_clamp(cvni_onnx_int(n, "time_axis", 0)) + g->lead;
     const cvn_node x = cvni_onnx_get(g, n, 0);
     const cvn_node lengths = cvni_onnx_get(g, n, 1);
     if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
-                                                    cvni_onnx_clamp(time)));
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, batch, time));
 }
 
 static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33502,7 +33557,7 @@ static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
         const int in = x->dim[r[i].axis];
         const int out = cvni_resampled_size(&r[i], in);
         cvni_select_axis nearest;
-        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_WINDOW) return none;
         size[r[i].axis - 2] = out;
         nearest.kind = CVNI_SELECT_NEAREST;
         nearest.nearest = r[i];
@@ -33613,7 +33668,8 @@ static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
     y = cvn_dense_ex(g->net, theta, &dense);
     cvni_onnx_fix_weight(g, y, base);
     dim[axes] = axes;
-    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+    y = cvn_permute(g->net, y, swap, 2);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, y, dim, axes + 1));
 }
 
 /* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
@@ -33652,6 +33708,10 @@ static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
     }
     if (g->failed) return;
     taps = (size_t)(kernel[0] * kernel[1]);
+    if ((size_t)s.dim[1] % taps) {
+        cvni_onnx_refuse(g, n, "%d channels, %lu taps", s.dim[1], (unsigned long)taps);
+        return;
+    }
     dim[0] = s.dim[1];
     d.filters = d.groups = s.dim[1] / (int)taps;
     d.kernel_h = (int)kernel[0];
@@ -33680,21 +33740,18 @@ static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
     const cvn_node scores = cvni_onnx_get(g, n, 1);
     cvn_nms_desc d = cvn_nms_defaults();
     int64_t most = 0;
-    const float *known;
     if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
-    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
-    d.iou = known ? *known : 0;
-    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
-    d.score = known ? *known : -INFINITY;
     d.most = cvni_onnx_clamp(most);
+    d.iou = cvni_onnx_one_number(g, n, 3, 0);
+    d.score = cvni_onnx_one_number(g, n, 4, -INFINITY);
     d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
     if (g->failed) return;
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
     cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
 }
 
-/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+/* The image of each box comes first: with one image that, else they are taken, a copy each. */
 static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
@@ -33747,7 +33804,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "NonZero", cvni_onnx_non_zero },
     { "OneHot", cvni_onnx_one_hot },
     { "Pad", cvni_onnx_pad },
-    { "Range", cvni_onnx_range },
+    { "Range", cvni_onnx_import_range },
     { "Reshape", cvni_onnx_reshape },
     { "Resize", cvni_onnx_resize },
     { "ReverseSequence", cvni_onnx_reverse_sequence },
@@ -33763,6 +33820,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "Squeeze", cvni_onnx_squeeze },
     { "Tile", cvni_onnx_tile },
     { "Transpose", cvni_onnx_transpose },
+    { "Trilu", cvni_onnx_trilu },
     { "Unsqueeze", cvni_onnx_unsqueeze },
     { "Upsample", cvni_onnx_resize }
 };
