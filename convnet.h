@@ -33166,8 +33166,11 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
     const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
     const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
     const cvn_node node = cvni_onnx_get(g, n, 0);
+    int dim[CVN_MAX_RANK];
+    int empty = 0;
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
+    memcpy(dim, x->dim, sizeof dim);
     if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
         cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
     if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
@@ -33186,8 +33189,12 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
         if (by == 1 && cvni_step_range(a, length, &first) == length &&
             (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
             a->kind = CVNI_SELECT_ALL;
+        if (by) dim[axes[i]] = cvni_step_range(a, length, &first);
+        empty |= !dim[axes[i]];
     }
-    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    if (!empty || !x->constant) cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    else if (cvni_onnx_is_float(x->type)) cvni_onnx_put_floats(g, n, 0, x->type, x->rank, dim);
+    else cvni_onnx_put_ints(g, n, 0, x->type, x->rank, dim);     /* a shape without axes, say */
 }
 
 static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
