@@ -993,7 +993,7 @@ CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
  *   power          a^b, as C's powf
  *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
  *   equal, greater, greater_equal, less, less_equal
- *                  1 where it holds, else 0, as with a NaN
+ *                  1 where it holds, else 0; 0 for a NaN
  *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
  * cvn_where - a where condition is not 0, else b; all three broadcast.
  * Comparisons and truth values have no gradient, nor has a condition. */
@@ -1028,8 +1028,8 @@ CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 /* More of them, as C's functions of the same name.
  *   reciprocal   1/x
  *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
- *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
- *                towards 0
+ *   round        to the nearest whole number, of two the even one (C's rint); floor, ceil, trunc:
+ *                down, up, towards 0
  *   sign         1, 0 or -1; NaN stays
  *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
  *   threshold    x above the threshold, else value (F.threshold)
@@ -31951,7 +31951,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 
 
 /* ================================================================================================
- * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation, losses
  * ==============================================================================================
  *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
  *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
@@ -32267,23 +32267,34 @@ static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
                                                                       : cvn_gelu(g->net, x));
 }
 
-/* A slope for each channel is a layer with parameters; any other one is an operand. */
+/* Whether a slope is one number for each channel: [C, 1, ...] or [1, C, 1, ...], and before opset 7,
+ * or where nothing else fits, [C]. */
+static int cvni_onnx_by_channel(const cvni_onnx *g, const cvni_onnx_value *x,
+                                const cvni_onnx_value *slope)
+{
+    const int C = x->rank > 1 ? x->dim[1] : 0;
+    const int axis = 1 - x->rank + slope->rank;
+    if (slope->count != (size_t)C) return 0;
+    if ((axis == 0 || axis == 1) && slope->dim[axis] == C) return 1;
+    return slope->rank == 1 && (g->opset < 7 || x->dim[x->rank - 1] != C);
+}
+
+/* One slope, or one for each channel, is a layer with parameters; any other is an operand. */
 static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
 {
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
     const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
     const int rank = cvni_onnx_most_axes(g, n);
-    const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    const cvn_shape s = cvn_node_shape(g->net, x);
-    const int channels = s.rank > 1 ? s.dim[1] : 1;
     cvn_node y;
-    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
-        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
-                                                              channels))) {
-        y = cvn_prelu(g->net, x, channels);
+    if (x && slope && slope->constant && x->rank > 1 &&
+        (slope->count == 1 || cvni_onnx_by_channel(g, x, slope))) {
+        y = cvn_prelu(g->net, cvni_onnx_rows(g, n, 0), (int)slope->count);
         cvni_onnx_bind(g, y, 0, n, 1);
-    } else {
-        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
     }
+    y = cvni_onnx_operand(g, n, 0, rank);
+    y = cvni_add_operation(g->net, CVNI_PRELU, y, cvni_onnx_operand(g, n, 1, rank));
     cvni_onnx_put(g, n, 0, y);
 }
 
@@ -32551,9 +32562,72 @@ static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
 }
 
+/* ---- losses and windows ---- */
+
+/* NegativeLogLikelihoodLoss, and SoftmaxCrossEntropyLoss, which begins with the logarithm of the
+ * softmax: -w[t] x[t], w[t] 0 where label t is ignored; the mean is over the sum of the w[t]. */
+static void cvni_onnx_nll(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int axis = cvni_onnx_axis(g, n, 1, rank);
+    const int each = cvni_onnx_text_is(n, "reduction", "none");
+    const cvn_node labels = cvni_onnx_get(g, n, 1);
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_shape s = cvn_node_shape(g->net, x);
+    cvn_node weight, y;
+    int axes[CVN_MAX_RANK];
+    axes[0] = axis;
+    if (n->type[0] == 'S') x = cvn_log_softmax_axis(g->net, x, axis);
+    for (int i = 0; i < rank && !each; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    weight = cvn_one_hot(g->net, labels, axis, s.dim[axis], 1, 0);
+    s.dim[axis] = 1;
+    if (cvni_onnx_has(n, "ignore_index")) {
+        y = cvn_scale(g->net, cvni_onnx_view(g, labels, s.rank, s.dim), 1,
+                      -(float)cvni_onnx_int(n, "ignore_index", 0));
+        weight = cvn_mul(g->net, weight, cvn_not(g->net, cvn_not(g->net, y)));
+    }
+    if (cvni_onnx_in(g, n, 2)) weight = cvn_mul(g->net, weight, cvni_onnx_along(g, n, 2, x));
+    y = cvn_where(g->net, weight, cvn_mul(g->net, x, weight), weight);      /* -Inf*0 is 0 */
+    y = cvn_neg(g->net, cvn_reduce_sum(g->net, y, axes, each ? 1 : rank));
+    if (!each && !cvni_onnx_text_is(n, "reduction", "sum"))
+        y = cvn_div(g->net, y, cvn_reduce_sum(g->net, weight, axes, rank));
+    cvni_onnx_put(g, n, 0, cvni_onnx_drop_axes(g, y, axes, each ? 1 : rank));
+    cvni_onnx_put(g, n, 1, x);
+}
+
+/* a - b cos(2 pi i/size) + c cos(4 pi i/size) */
+static void cvni_onnx_taper(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const struct { const char *type; double a, b, c; } rows[] = {
+        { "BlackmanWindow", 0.42, 0.5, 0.08 },
+        { "HammingWindow", 25.0 / 46, 21.0 / 46, 0 },
+        { "HannWindow", 0.5, 0.5, 0 }
+    };
+    const int64_t type = cvni_onnx_int(n, "output_datatype", CVN_ONNX_FLOAT);
+    const double pi = 3.14159265358979323846;
+    int64_t named = 0;
+    int row = 0;
+    int size;
+    double step;
+    float *y;
+    if (cvni_onnx_known_ints(g, n, 0, &named, 1) != 1) return;
+    if (named < 1 || named > INT_MAX || type < 1 || type > 64 || !cvni_onnx_is_float((int)type)) {
+        cvni_onnx_refuse(g, n, "%ld elements of type %ld", (long)named, (long)type);
+        return;
+    }
+    size = (int)named;
+    while (strcmp(rows[row].type, n->type)) row++;
+    step = 2 * pi / cvni_max(1, cvni_onnx_int(n, "periodic", 1) ? size : size - 1);
+    y = cvni_onnx_put_floats(g, n, 0, (int)type, 1, &size);
+    for (int i = 0; y && i < size; i++)
+        y[i] = (float)(rows[row].a - rows[row].b * cos(step * i) + rows[row].c * cos(2 * step * i));
+}
+
 static const cvni_onnx_op cvni_onnx_math[] = {
     { "ArgMax", cvni_onnx_arg },
     { "ArgMin", cvni_onnx_arg },
+    { "BlackmanWindow", cvni_onnx_taper },
     { "Cast", cvni_onnx_cast },
     { "CastLike", cvni_onnx_cast },
     { "Celu", cvni_onnx_activation },
@@ -32564,11 +32638,14 @@ static const cvni_onnx_op cvni_onnx_math[] = {
     { "Elu", cvni_onnx_activation },
     { "Gelu", cvni_onnx_gelu },
     { "HardSigmoid", cvni_onnx_activation },
+    { "HammingWindow", cvni_onnx_taper },
+    { "HannWindow", cvni_onnx_taper },
     { "Hardmax", cvni_onnx_softmax },
     { "IsInf", cvni_onnx_is_inf },
     { "LeakyRelu", cvni_onnx_activation },
     { "LogSoftmax", cvni_onnx_softmax },
     { "Mod", cvni_onnx_mod },
+    { "NegativeLogLikelihoodLoss", cvni_onnx_nll },
     { "PRelu", cvni_onnx_prelu },
     { "QuantizeLinear", cvni_onnx_quantize },
     { "ReduceL1", cvni_onnx_reduce },
@@ -32584,6 +32661,7 @@ static const cvni_onnx_op cvni_onnx_math[] = {
     { "Selu", cvni_onnx_activation },
     { "Shrink", cvni_onnx_activation },
     { "Softmax", cvni_onnx_softmax },
+    { "SoftmaxCrossEntropyLoss", cvni_onnx_nll },
     { "Softplus", cvni_onnx_activation },
     { "Swish", cvni_onnx_activation },
     { "ThresholdedRelu", cvni_onnx_activation },
@@ -34158,8 +34236,8 @@ static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_nod
     const cvn_shape s = cvni_onnx_shape(g, x);
     int64_t to[CVN_MAX_RANK];
     const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
-    const int h = s.dim[s.rank - 2];
-    const int w = s.dim[s.rank - 1];
+    const int h = s.dim[cvni_max(s.rank - 2, 0)];
+    const int w = s.dim[cvni_max(s.rank - 1, 0)];
     int R = 0;
     if (g->failed || g->net->failed) return x;
     if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
