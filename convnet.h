@@ -80,6 +80,7 @@
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
  *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
@@ -11026,8 +11027,8 @@ static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
            a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
-           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 &&
+           a->pad1 >= 0 && cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
 }
 
 /* Does each window hold an element? */
@@ -11554,6 +11555,7 @@ static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices"
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+#ifndef CONVNET_NO_ONNX
 /* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
 
 typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
@@ -11595,6 +11597,8 @@ static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
     d.by_columns = by_columns;
     return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
 }
+
+#endif /* CONVNET_NO_ONNX */
 
 /* ---- the way back: values to the places that their maxima had ---- */
 
@@ -31392,8 +31396,10 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
-                   n->type, text);
+    if (g->net->failed)                                 /* that came first */
+        snprintf(text, sizeof text, "%.300s", g->net->message);
+    cvni_onnx_fail(g, g->net->failed ? g->net->failed : CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s",
+                   cvni_printable(n->name, name), n->type, text);
 }
 
 /* A piece of the pool, zeroed, or of the loans, which live until the first build. */
@@ -33368,8 +33374,11 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
     const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
     const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
     const cvn_node node = cvni_onnx_get(g, n, 0);
+    int dim[CVN_MAX_RANK];
+    int empty = 0;
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
+    memcpy(dim, x->dim, sizeof dim);
     if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
         cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
     if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
@@ -33388,8 +33397,12 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
         if (by == 1 && cvni_step_range(a, length, &first) == length &&
             (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
             a->kind = CVNI_SELECT_ALL;
+        if (by) dim[axes[i]] = cvni_step_range(a, length, &first);
+        empty |= !dim[axes[i]];
     }
-    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    if (!empty || !x->constant) cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    else if (cvni_onnx_is_float(x->type)) cvni_onnx_put_floats(g, n, 0, x->type, x->rank, dim);
+    else cvni_onnx_put_ints(g, n, 0, x->type, x->rank, dim);     /* a shape without axes, say */
 }
 
 static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
@@ -34053,22 +34066,6 @@ static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, 
     dim[3] = c;
     dim[4] = d;
     return cvni_onnx_view(g, x, count + 1, dim);
-}
-
-/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
-static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
-{
-    cvn_shape s = cvni_onnx_shape(g, x);
-    int axes[CVN_MAX_RANK];
-    int wide = 0;
-    if (g->failed || g->net->failed) return x;
-    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
-    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
-    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
-    wide = s.dim[a];
-    s.dim[a] = s.dim[b];
-    s.dim[b] = wide;
-    return cvni_onnx_view(g, x, s.rank, s.dim);
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
@@ -34880,6 +34877,255 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
+/* ---- Einsum ----
+ *   A term is a tensor with a label for each engine axis from 1 on. Repeated labels of a term
+ *   become its diagonal, labels of one term alone are summed; then two at a time: labels of both
+ *   that are still needed go before a matrix product, the others into its rows, columns, sums. */
+
+typedef struct cvni_onnx_term { cvn_node x; int n; char label[CVN_MAX_RANK]; } cvni_onnx_term;
+
+static int cvni_onnx_label_at(const cvni_onnx_term *t, char label)      /* engine axis, or 0 */
+{
+    for (int i = 0; i < t->n; i++) if (t->label[i] == label) return i + 1;
+    return 0;
+}
+
+/* Labels up to a comma or an arrow; an ellipsis stands for `wide` axes, labelled 1 to CVN_MAX_RANK
+ * so that their ends meet. NULL: no labels. */
+static const char *cvni_onnx_labels(const char *p, const char *end, int wide, cvni_onnx_term *t)
+{
+    for (t->n = 0; p < end && *p != ',' && *p != '-'; p++) {
+        const int count = *p == '.' ? wide : *p != ' ';
+        if (*p == '.' && (end - p < 3 || *++p != '.' || *++p != '.')) return NULL;
+        if (t->n + count > CVN_MAX_RANK) return NULL;
+        for (int i = 0; i < count; i++)
+            t->label[t->n++] = *p == '.' ? (char)(CVN_MAX_RANK - wide + i + 1) : *p;
+    }
+    return p;
+}
+
+/* x without an axis of one element. */
+static void cvni_onnx_drop_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    cvn_shape s = cvni_onnx_shape(g, t->x);
+    for (int i = axis; i < t->n; i++) {
+        s.dim[i] = s.dim[i + 1];
+        t->label[i - 1] = t->label[i];
+    }
+    t->n--;
+    t->x = cvni_onnx_view(g, t->x, s.rank - 1, s.dim);
+}
+
+static void cvni_onnx_sum_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    t->x = cvn_reduce_sum(g->net, t->x, &axis, 1);
+    if (!g->failed && !g->net->failed) cvni_onnx_drop_axis(g, t, axis);
+}
+
+/* Axes a and b have one label: only what lies on the diagonal of the two is summed along b. */
+static void cvni_onnx_diagonal(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t, int a,
+                               int b)
+{
+    const cvn_shape s = cvni_onnx_shape(g, t->x);
+    const int size = s.dim[a];
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float *eye;
+    if (g->failed || g->net->failed) return;
+    if (s.dim[b] != size) cvni_onnx_refuse(g, n, "a label with two sizes");
+    dim[a] = dim[b] = size;
+    eye = cvni_onnx_floats(g, cvni_mul_size((size_t)size, (size_t)size));
+    for (int i = 0; eye && i < size; i++) eye[(size_t)i * (size_t)(size + 1)] = 1;
+    t->x = cvn_mul(g->net, t->x, cvni_onnx_constant_of(g, dim + 1, s.rank - 1, eye));
+    cvni_onnx_sum_axis(g, t, b);
+}
+
+/* Diagonals, and sums of the labels that nobody else has. */
+static void cvni_onnx_reduce_term(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *terms,
+                                  int count, int index, const cvni_onnx_term *out)
+{
+    cvni_onnx_term *t = &terms[index];
+    for (int i = t->n; i >= 1 && !g->failed && !g->net->failed; i--) {
+        const int first = cvni_onnx_label_at(t, t->label[i - 1]);
+        int needed = cvni_onnx_label_at(out, t->label[i - 1]);
+        for (int k = 0; k < count; k++)
+            needed |= k != index && cvni_onnx_label_at(&terms[k], t->label[i - 1]);
+        if (first != i) cvni_onnx_diagonal(g, n, t, first, i);
+        else if (!needed) cvni_onnx_sum_axis(g, t, i);
+    }
+}
+
+/* The axes in another order: that of `label`. */
+static void cvni_onnx_order_term(cvni_onnx *g, cvni_onnx_term *t, const char *label)
+{
+    int axes[CVN_MAX_RANK];
+    int moved = 0;
+    for (int i = 0; i < t->n; i++) {
+        axes[i] = cvni_onnx_label_at(t, label[i]);
+        moved |= axes[i] != i + 1;
+    }
+    if (moved) t->x = cvn_permute(g->net, t->x, axes, t->n);
+    memcpy(t->label, label, (size_t)t->n);
+}
+
+/* Labels of t in the order: in both and kept, then by `own` its own or those summed. Counts of the
+ * three kinds: kept, rows or columns, summed. */
+static void cvni_onnx_sort_term(cvni_onnx *g, cvni_onnx_term *t, const cvni_onnx_term *other,
+                                const cvni_onnx_term *out, int left, int count[3])
+{
+    char label[CVN_MAX_RANK];
+    int n = 0;
+    for (int step = 0; step < 3; step++) {
+        const int kind = !step ? 0 : left ? step : 3 - step;
+        count[kind] = 0;
+        for (int i = 0; i < t->n; i++) {
+            const int own = !cvni_onnx_label_at(other, t->label[i]);
+            const int kept = cvni_onnx_label_at(out, t->label[i]) != 0;
+            if ((own ? 1 : kept ? 0 : 2) != kind) continue;
+            label[n++] = t->label[i];
+            count[kind]++;
+        }
+    }
+    cvni_onnx_order_term(g, t, label);
+}
+
+/* x as [N, kept..., p, q] where p and q take the next axes. */
+static cvn_node cvni_onnx_as_matrix(cvni_onnx *g, cvn_node x, int kept, int p, int q)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int dim[CVN_MAX_RANK + 2];
+    for (int i = 0; i <= kept; i++) dim[i] = s.dim[i];
+    dim[kept + 1] = dim[kept + 2] = 1;
+    for (int i = 0; i < p; i++) dim[kept + 1] *= s.dim[kept + 1 + i];
+    for (int i = 0; i < q; i++) dim[kept + 2] *= s.dim[kept + 1 + p + i];
+    return cvni_onnx_view(g, x, kept + 3, dim);
+}
+
+/* a becomes the product of a and b. needed: labels of the output and of the terms to come. */
+static void cvni_onnx_multiply(cvni_onnx *g, cvni_onnx_term *a, cvni_onnx_term *b,
+                               const cvni_onnx_term *needed)
+{
+    int ca[3], cb[3];
+    cvn_shape sa, sb, y;
+    const cvni_onnx_term left = *a;
+    cvni_onnx_sort_term(g, a, b, needed, 1, ca);        /* kept, rows, summed */
+    cvni_onnx_sort_term(g, b, &left, needed, 0, cb);    /* kept, summed, columns */
+    /* the labels of both come in a's order */
+    if (!g->failed) {
+        char label[CVN_MAX_RANK];
+        memcpy(label, b->label, sizeof label);
+        memcpy(label, a->label, (size_t)ca[0]);
+        memcpy(label + ca[0], a->label + ca[0] + ca[1], (size_t)ca[2]);
+        cvni_onnx_order_term(g, b, label);
+    }
+    sa = cvni_onnx_shape(g, a->x);
+    sb = cvni_onnx_shape(g, b->x);
+    a->x = cvni_onnx_as_matrix(g, a->x, ca[0], ca[1], ca[2]);
+    b->x = cvni_onnx_as_matrix(g, b->x, ca[0], ca[2], cb[1]);
+    a->x = cvn_matmul(g->net, a->x, b->x, 0, 0);
+    y = cvni_onnx_shape(g, a->x);
+    a->n = ca[0] + ca[1] + cb[1];
+    if (g->failed || g->net->failed) return;
+    if (a->n + 1 > CVN_MAX_RANK) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "Einsum: a product of more than %d axes",
+                       CVN_MAX_RANK);
+        return;
+    }
+    for (int i = 0; i < ca[1]; i++) y.dim[1 + ca[0] + i] = sa.dim[1 + ca[0] + i];
+    for (int i = 0; i < cb[1]; i++) {
+        y.dim[1 + ca[0] + ca[1] + i] = sb.dim[1 + ca[0] + ca[2] + i];
+        a->label[ca[0] + ca[1] + i] = b->label[ca[0] + ca[2] + i];
+    }
+    a->x = cvni_onnx_view(g, a->x, a->n + 1, y.dim);
+}
+
+/* Takes the batch's label, that of ONNX's axis 0, from a term or the output. */
+static void cvni_onnx_take_batch(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t,
+                                 char *batch)
+{
+    if (g->lead || g->failed) return;
+    if (!t->n || (*batch && *batch != t->label[0])) {
+        cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        return;
+    }
+    *batch = t->label[0];
+    memmove(t->label, t->label + 1, (size_t)--t->n);
+}
+
+/* The terms of the equation; where the output's labels begin, or NULL. */
+static const char *cvni_onnx_terms(cvni_onnx *g, const cvni_onnx_node *n, const char *p,
+                                   const char *end, cvni_onnx_term *terms, char *batch, int *most)
+{
+    *most = 0;
+    for (int i = 0; i < n->inputs && p; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        cvni_onnx_term *t = &terms[i];
+        int wide;
+        if (!v || !cvni_onnx_labels(p, end, 0, t)) return NULL;
+        wide = v->rank - t->n;
+        p = wide < 0 ? NULL : cvni_onnx_labels(p, end, wide, t);
+        if (!p || t->n != v->rank) return NULL;
+        *most = cvni_max(*most, wide);
+        if (v->constant && !g->lead)
+            t->x = cvni_onnx_constant_node(g, v, v->rank, v->dim, v->learned);
+        else t->x = cvni_onnx_get(g, n, i);
+        if (!v->constant) cvni_onnx_take_batch(g, n, t, batch);
+        if (p < end && *p == ',') p++;
+    }
+    return p;
+}
+
+/* Labels that occur once, in order: what an equation without an arrow gives. */
+static void cvni_onnx_once(const cvni_onnx_term *terms, int count, int wide, cvni_onnx_term *out)
+{
+    out->n = 0;
+    for (int label = 1; label < 127; label++) {
+        int times = 0;
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < terms[i].n; k++) times += terms[i].label[k] == label;
+        if ((label > CVN_MAX_RANK ? times == 1 : label > CVN_MAX_RANK - wide) &&
+            out->n < CVN_MAX_RANK) out->label[out->n++] = (char)label;
+    }
+}
+
+static void cvni_onnx_einsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_term *terms = (cvni_onnx_term *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs + 1,
+                                                               sizeof *terms);
+    cvni_onnx_term *out = terms ? &terms[n->inputs] : NULL;
+    const char *p = NULL, *end = NULL;
+    char batch = 0;
+    int wide = 0;
+    cvni_field f;
+    if (!out || !n->inputs) return;
+    if (cvni_onnx_field(n, "equation", 4, &f) && f.type == 2) {
+        end = (const char *)f.body.end;
+        p = cvni_onnx_terms(g, n, (const char *)f.body.p, end, terms, &batch, &wide);
+    }
+    if (p && end - p >= 2 && p[0] == '-' && p[1] == '>') {
+        p = cvni_onnx_labels(p + 2, end, wide, out);
+        if (p) cvni_onnx_take_batch(g, n, out, &batch);
+    } else if (p) cvni_onnx_once(terms, n->inputs, wide, out);
+    if (!p || p != end) cvni_onnx_refuse(g, n, "an equation that does not fit its inputs");
+    for (int i = 0; i < n->inputs; i++) {
+        if (!g->lead && cvni_onnx_label_at(&terms[i], batch))
+            cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        cvni_onnx_reduce_term(g, n, terms, n->inputs, i, out);
+    }
+    for (int i = 1; i < n->inputs && !g->failed && !g->net->failed; i++) {
+        cvni_onnx_term needed = *out;
+        for (int k = i + 1; k < n->inputs; k++)
+            for (int a = 0; a < terms[k].n; a++)
+                if (needed.n < CVN_MAX_RANK) needed.label[needed.n++] = terms[k].label[a];
+        cvni_onnx_multiply(g, &terms[0], &terms[i], &needed);
+    }
+    for (int i = 0; i < out->n; i++)
+        if (!cvni_onnx_label_at(&terms[0], out->label[i]) || out->n != terms[0].n)
+            cvni_onnx_refuse(g, n, "output labels that no input has, or one twice");
+    if (g->failed || g->net->failed) return;
+    cvni_onnx_order_term(g, &terms[0], out->label);
+    cvni_onnx_put(g, n, 0, terms[0].x);
+}
+
 #ifndef CONVNET_NO_SEQUENCES
 /* ---- recurrent layers ----
  *   X [T, N, I] (layout 1: [N, T, I]), W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H]: of W, of R
@@ -34888,6 +35134,22 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
  *   peepholes) the steps become layers of their own that share their weights. */
 
 enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
+
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
 
 typedef struct cvni_onnx_rnn {
     int kind, gates, H, dirs, reverse, layout;
@@ -35287,8 +35549,8 @@ static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
-    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
     s = cvni_onnx_shape(g, in[0]);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], s.rank - 2, s.rank - 1);
     factor *= sqrtf((float)s.dim[s.rank - 1]);
     for (int left = s.rank; left > 3; left--) {
         sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
@@ -35308,6 +35570,7 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "Conv", cvni_onnx_conv },
     { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
+    { "Einsum", cvni_onnx_einsum },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
 #endif
@@ -37006,21 +37269,29 @@ static void cvni_ow_pool(cvni_onnx_writer *w)
     const int axes = s.rank - 2;
     const int mean = w->l->op == &cvni_op_avgpool;
     cvni_ow_name x = cvni_ow_x(w, 0);
-    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
+    int kernel[2], stride[2], dilation[2], begin[2], end[2], before[2], behind[2];
+    int dilated = 0;
     int zeros = 0;              /* counted by a mean */
     int beyond = 0;
     cvni_pool_axis a[2];
     cvni_pool_axes(p, s, a);
     for (int i = 0; i < axes; i++) {
         const cvni_pool_axis *from = &a[2 - axes + i];
-        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
+        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
         kernel[i] = from->kernel;
         stride[i] = from->stride;
+        dilation[i] = from->dilation;
+        dilated |= dilation[i] > 1;
         begin[i] = before[i] = from->pad0;
         end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
         behind[i] = cvni_min(end[i], from->pad1);
         zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
         beyond |= end[i] > behind[i];
+    }
+    if (dilated && w->l->op->forward != cvni_maxpool_forward) {
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "opset 17 has dilations of maxima alone");
+        return;
     }
     if (zeros && beyond) {
         x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
@@ -37029,15 +37300,23 @@ static void cvni_ow_pool(cvni_onnx_writer *w)
             end[i] -= behind[i];
         }
     }
-    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_op(w, w->l->is_int ? "MaxPool" : w->l->op->onnx, x);
     cvni_ow_ints(w, "kernel_shape", kernel, axes);
     cvni_ow_ints(w, "strides", stride, axes);
     cvni_ow_pads(w, begin, end, axes);
+    if (dilated) cvni_ow_ints(w, "dilations", dilation, axes);
+    if (p->p) cvni_ow_int(w, "p", p->p);
     if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
     if (w->l->op == &cvni_op_maxpool_indices) {
         w->node.main = 1;
         w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
     }
+}
+
+static void cvni_ow_global_lppool(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "GlobalLpPool", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
 }
 
 /* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
@@ -37763,7 +38042,9 @@ static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, in
     for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
         w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
     cvni_ow_int(w, "hidden_size", r->h);
-    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    cvni_ow_text(w, "direction", r->dirs == 2         ? "bidirectional"
+                                 : r->desc->d.reverse ? "reverse"
+                                                      : "forward");
     if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
     if (r->desc->d.relu) {
         cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
@@ -37820,11 +38101,14 @@ static const cvni_ow_row cvni_ow_rows[] = {
     { &cvni_op_conv[2], cvni_ow_conv },
     { &cvni_op_conv[3], cvni_ow_conv },
     { &cvni_op_conv[4], cvni_ow_conv },
+    { &cvni_op_conv[5], cvni_ow_conv },
     { &cvni_op_dense, cvni_ow_dense },
     { &cvni_op_maxpool, cvni_ow_pool },
     { &cvni_op_avgpool, cvni_ow_pool },
     { &cvni_op_maxpool_indices, cvni_ow_pool },
     { &cvni_op_maxunpool, cvni_ow_unpool },
+    { &cvni_op_lppool, cvni_ow_pool },
+    { &cvni_op_global_lppool, cvni_ow_global_lppool },
     { &cvni_op_global_maxpool, NULL },
     { &cvni_op_global_avgpool, NULL },
     { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
