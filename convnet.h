@@ -34700,6 +34700,13 @@ static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_n
     return y;
 }
 
+static cvni_ow_name cvni_ow_cast(cvni_onnx_writer *w, cvni_ow_name x, int type)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Cast", x);
+    cvni_ow_int(w, "to", type);
+    return y;
+}
+
 /* ---- constants ---- */
 
 static cvni_ow_tensor cvni_ow_tensor_of(int type, int rank)
@@ -35008,81 +35015,140 @@ static void cvni_ow_dense(cvni_onnx_writer *w)
     cvni_ow_int(w, "transB", 1);
 }
 
-/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
- * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
- * with the zeros that the mean counts. */
+/* A pool's windows as ONNX has them. */
+typedef struct cvni_ow_windows {
+    int axes, kernel[2], stride[2], dilation[2], begin[2], end[2];
+    int beyond;                 /* some reach over the pads */
+    int counted[2], counted_end[2];     /* pads that a mean counts */
+} cvni_ow_windows;
+
+/* What a window that ceil_mode adds has beyond the pads is padding as well, so that nobody's
+ * rounding matters. */
+static cvni_ow_windows cvni_ow_windows_of(const cvni_layer *l, cvn_shape x, cvn_shape y)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
+    cvni_ow_windows v;
+    cvni_pool_axis a[2];
+    memset(&v, 0, sizeof v);
+    v.axes = x.rank - 2;
+    cvni_pool_axes(p, x, a);
+    for (int i = 0; i < v.axes; i++) {
+        const cvni_pool_axis *from = &a[2 - v.axes + i];
+        const int reach = (y.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
+        v.kernel[i] = from->kernel;
+        v.stride[i] = from->stride;
+        v.dilation[i] = from->dilation;
+        v.begin[i] = v.counted[i] = from->pad0;
+        v.end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        v.counted_end[i] = cvni_min(v.end[i], from->pad1);
+        v.beyond |= v.end[i] > v.counted_end[i];
+    }
+    return v;
+}
+
+static void cvni_ow_put_windows(cvni_onnx_writer *w, const cvni_ow_windows *v)
+{
+    cvni_ow_ints(w, "kernel_shape", v->kernel, v->axes);
+    cvni_ow_ints(w, "strides", v->stride, v->axes);
+    cvni_ow_pads(w, v->begin, v->end, v->axes);
+    if (v->dilation[0] > 1 || v->dilation[1] > 1)
+        cvni_ow_ints(w, "dilations", v->dilation, v->axes);
+}
+
+static void cvni_ow_refuse(cvni_onnx_writer *w, const char *reason)
+{
+    w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED, "%s", reason);
+}
+
+/* Where a mean counts pads and windows reach over them, the pads become zeros of x before. */
 static void cvni_ow_pool(cvni_onnx_writer *w)
 {
     const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
     const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
-    const int axes = s.rank - 2;
+    const int largest = w->l->op == &cvni_op_maxpool || w->l->op == &cvni_op_maxpool_indices;
     const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_windows v = cvni_ow_windows_of(w->l, s, w->l->shape);
     cvni_ow_name x = cvni_ow_x(w, 0);
-    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
-    int zeros = 0;              /* counted by a mean */
-    int beyond = 0;
-    cvni_pool_axis a[2];
-    cvni_pool_axes(p, s, a);
-    for (int i = 0; i < axes; i++) {
-        const cvni_pool_axis *from = &a[2 - axes + i];
-        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
-        kernel[i] = from->kernel;
-        stride[i] = from->stride;
-        begin[i] = before[i] = from->pad0;
-        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
-        behind[i] = cvni_min(end[i], from->pad1);
-        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
-        beyond |= end[i] > behind[i];
+    int zeros = 0;
+    for (int i = 0; i < v.axes; i++) {
+        if (!largest && v.dilation[i] > 1)
+            cvni_ow_refuse(w, "opset 17 has no dilation of this pool");
+        zeros |= mean && !p->d.exclude_pad && (v.counted[i] || v.counted_end[i]);
     }
-    if (zeros && beyond) {
-        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
-        for (int i = 0; i < axes; i++) {
-            begin[i] = 0;
-            end[i] -= behind[i];
+    if (zeros && v.beyond) {
+        x = cvni_ow_pad(w, x, s.rank, v.axes, v.counted, v.counted_end, CVN_PAD_ZERO);
+        for (int i = 0; i < v.axes; i++) {
+            v.begin[i] = 0;
+            v.end[i] -= v.counted_end[i];
         }
     }
-    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
-    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    cvni_ow_op(w, largest ? "MaxPool" : w->l->op->onnx, x);
+    cvni_ow_put_windows(w, &v);
+    if (zeros && !v.beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (!largest && !mean) cvni_ow_int(w, "p", p->p);
     if (w->l->op == &cvni_op_maxpool_indices) {
         w->node.main = 1;
         w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
     }
 }
 
+static void cvni_ow_global_lppool(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "GlobalLpPool", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
+}
+
+/* x at indices that count through a whole sample, as ONNX's do through all; 0 elsewhere. */
+static void cvni_ow_unpool_flat(cvni_onnx_writer *w)
+{
+    static const int flat[2] = { 0, -1 };
+    const int elements = (int)cvni_sample_elements(w->l->shape);
+    cvni_ow_name x = cvni_ow_reshape(w, cvni_ow_x(w, 0), flat, 2);
+    cvni_ow_name at = cvni_ow_reshape(w, cvni_ow_x(w, 1), flat, 2);
+    cvni_ow_name y = cvni_ow_sizes(w, cvni_ow_x(w, 0), 1);
+    y = cvni_ow_join(w, y, cvni_ow_list(w, &elements, 1));
+    y = cvni_ow_op(w, "ConstantOfShape", y);
+    at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
+    y = cvni_ow_op2(w, "ScatterElements", y, at);
+    cvni_ow_in(w, x);
+    cvni_ow_int(w, "axis", 1);
+    cvni_ow_shaped(w, y, w->l->shape, 0);
+}
+
 /* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
 static void cvni_ow_unpool(cvni_onnx_writer *w)
 {
     const cvni_layer *index = cvni_in(w->net, w->l, 1);
-    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
-    const int axes = w->l->shape.rank - 2;
     cvni_ow_name sizes;
-    cvni_pool_axis a[2];
-    int kernel[2], stride[2], begin[2], end[2];
+    cvni_ow_windows v;
     int fits = index->op == &cvni_op_maxpool_indices;
+    if (((const cvni_unpool_desc *)w->l->desc)->flat) {
+        cvni_ow_unpool_flat(w);
+        return;
+    }
     for (int i = 2; fits && i < w->l->shape.rank; i++)
         fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
     if (!fits) {
-        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
-                                    "'%s' does not pool an image of the size that is restored; "
-                                    "ONNX's MaxUnpool needs that", index->name);
+        cvni_ow_refuse(w, "its indices are not those of a pool of an image of the restored size");
         return;
     }
-    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
-    for (int i = 0; i < axes; i++) {
-        kernel[i] = a[2 - axes + i].kernel;
-        stride[i] = a[2 - axes + i].stride;
-        begin[i] = a[2 - axes + i].pad0;
-        end[i] = a[2 - axes + i].pad1;
-    }
+    v = cvni_ow_windows_of(index, w->l->shape, index->shape);
+    v.dilation[0] = v.dilation[1] = 1;          /* it has none, nor needs it */
     sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
     cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
     cvni_ow_in(w, sizes);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
+    cvni_ow_put_windows(w, &v);
+}
+
+/* Indices as floats that count through a sample. */
+static void cvni_ow_places(cvni_onnx_writer *w)
+{
+    const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
+    const int elements = w->l->samples * (int)cvni_sample_elements(x);
+    if (((const cvni_places_desc *)w->l->desc)->by_columns)
+        cvni_ow_refuse(w, "indices by columns have no form in ONNX behind those by rows");
+    cvni_ow_cast(w, cvni_ow_op2(w, "Mod", cvni_ow_x(w, 0), cvni_ow_list(w, &elements, 1)),
+                 CVN_ONNX_FLOAT);
 }
 
 /* Window i of the b that an adaptive pool cuts a values into. */
@@ -35371,8 +35437,7 @@ static void cvni_ow_softplus(cvni_onnx_writer *w)
 
 static void cvni_ow_step(cvni_onnx_writer *w)
 {
-    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
-    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+    cvni_ow_cast(w, cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0), CVN_ONNX_FLOAT);
 }
 
 static void cvni_ow_prelu(cvni_onnx_writer *w)
@@ -35795,10 +35860,8 @@ static void cvni_ow_rnn(cvni_onnx_writer *w)
     const cvni_rnn r = cvni_rnn_of(w->net, w->l);
     cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
     cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
-    if (r.desc->lengths) {
-        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
-        cvni_ow_int(w, "to", CVN_ONNX_INT32);
-    }
+    if (r.desc->lengths)
+        lengths = cvni_ow_cast(w, cvni_ow_x(w, r.desc->lengths), CVN_ONNX_INT32);
     for (int i = 0; i < r.layers; i++) {
         x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
         x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
@@ -35832,10 +35895,14 @@ static const cvni_ow_row cvni_ow_rows[] = {
     { &cvni_op_conv[2], cvni_ow_conv },
     { &cvni_op_conv[3], cvni_ow_conv },
     { &cvni_op_conv[4], cvni_ow_conv },
+    { &cvni_op_conv[5], cvni_ow_conv },
     { &cvni_op_dense, cvni_ow_dense },
     { &cvni_op_maxpool, cvni_ow_pool },
     { &cvni_op_avgpool, cvni_ow_pool },
+    { &cvni_op_lppool, cvni_ow_pool },
+    { &cvni_op_global_lppool, cvni_ow_global_lppool },
     { &cvni_op_maxpool_indices, cvni_ow_pool },
+    { &cvni_op_places, cvni_ow_places },
     { &cvni_op_maxunpool, cvni_ow_unpool },
     { &cvni_op_global_maxpool, NULL },
     { &cvni_op_global_avgpool, NULL },
