@@ -79,8 +79,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet
- *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
- *                     >>onnx-save
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
+ *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
  *     end             >>license
@@ -2316,7 +2316,7 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
  * PIL and torchvision do with the bilinear filter and antialiasing: where it shrinks, the filter
  * widens, so that no pixel is passed over. letterbox: the image keeps its shape, in the middle,
  * between bars of grey (128), as many detectors want it; cvn_boxes_to_image is the way back.
- * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768. */
+ * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768, more than CVN_MAX_CHANNELS. */
 CONVNET_API cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width,
                                         int channels, int letterbox, unsigned char *out,
                                         int out_height, int out_width);
@@ -2667,6 +2667,10 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
 inline cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc &d)
 {
     return cvn_yolo(net, x, &d);
+}
+inline int cvn_table_boxes(const cvn_box_table &t, float threshold, cvn_box *boxes, int most)
+{
+    return cvn_table_boxes(&t, threshold, boxes, most);
 }
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
@@ -19728,9 +19732,10 @@ static cvn_result cvni_yolo_shape(cvn_net *net, cvni_layer *l)
     const cvn_yolo_desc *d = (const cvn_yolo_desc *)l->desc;
     const cvn_shape x = cvni_in(net, l, 0)->shape;
     const int grid = d->kind == CVN_YOLO_GRID;
-    const size_t wanted = grid ? (size_t)d->side * (size_t)d->side *
-                                     ((size_t)d->classes + 5 * (size_t)d->boxes)
-                               : (size_t)d->boxes * ((size_t)d->classes + 5);
+    const size_t wanted =
+        grid ? cvni_mul_size((size_t)d->side * (size_t)d->side,
+                             (size_t)d->classes + 5 * (size_t)d->boxes)
+             : (size_t)d->boxes * ((size_t)d->classes + 5);
     char text[96];
     if ((unsigned)d->kind > CVN_YOLO_GRID || d->classes < 1 || d->classes > CVNI_MAX_WINDOW ||
         d->boxes < 1 || d->boxes > CVN_MAX_ANCHORS || (grid && (d->side < 1 || d->side > 1024)))
@@ -20091,22 +20096,21 @@ static double cvni_tap_weight(const cvni_reach *t, int i)
     return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
 }
 
-static void cvni_resample_image(const unsigned char *pixels, ptrdiff_t line, int channels,
-                          const cvni_reach *v, const cvni_reach *h, unsigned char *out)
+static void cvni_resample_image(const unsigned char *pixels, int width, int channels,
+                                const cvni_reach *v, const cvni_reach *h, unsigned char *out)
 {
-    for (int c = 0; c < channels; c++) {
-        double sum = 0, weight = 0;
-        for (int y = v->begin; y < v->end; y++) {
-            const unsigned char *p = pixels + y * line + c;
-            const double wy = cvni_tap_weight(v, y);
-            for (int x = h->begin; x < h->end; x++) {
-                const double w = wy * cvni_tap_weight(h, x);
-                sum += w * p[(ptrdiff_t)x * channels];
-                weight += w;
-            }
+    double sum[CVN_MAX_CHANNELS] = { 0 };
+    double weight = 0;
+    for (int y = v->begin; y < v->end; y++) {
+        const unsigned char *p = pixels + ((ptrdiff_t)y * width + h->begin) * channels;
+        const double wy = cvni_tap_weight(v, y);
+        for (int x = h->begin; x < h->end; x++, p += channels) {
+            const double w = wy * cvni_tap_weight(h, x);
+            for (int c = 0; c < channels; c++) sum[c] += w * p[c];
+            weight += w;
         }
-        out[c] = (unsigned char)(sum / weight + 0.5);
     }
+    for (int c = 0; c < channels; c++) out[c] = (unsigned char)(sum[c] / weight + 0.5);
 }
 
 cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, int channels,
@@ -20115,8 +20119,8 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
     const int most = CVNI_MAX_WINDOW;
     cvni_letterbox f;
     if (!pixels || !out || height < 1 || width < 1 || channels < 1 || out_height < 1 ||
-        out_width < 1 || height > most || width > most || channels > most || out_height > most ||
-        out_width > most)
+        out_width < 1 || height > most || width > most || channels > CVN_MAX_CHANNELS ||
+        out_height > most || out_width > most)
         return CVN_ERROR_ARGUMENT;
     f = cvni_fit_image(height, width, out_height, out_width, letterbox);
     for (int y = 0; y < out_height; y++) {
@@ -20125,7 +20129,7 @@ cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, 
             const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
             if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
                 memset(out, 128, (size_t)channels);
-            else cvni_resample_image(pixels, (ptrdiff_t)width * channels, channels, &v, &h, out);
+            else cvni_resample_image(pixels, width, channels, &v, &h, out);
         }
     }
     return CVN_OK;
@@ -20370,11 +20374,11 @@ static void cvni_select_part(void *context, int begin, int end, int worker)
             cvni_select_elements(j->n, map, j->value, j->in + at, y);
             continue;
         }
-        for (int i = 0; i < j->n; i = next, y += (next - i) * j->run) {
+        for (int i = 0; i < j->n; i = next) {
             next = i + 1;
             while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
-            if (map[i] < 0) cvni_fill(y, j->run, j->value);
-            else memcpy(y, j->in + at + map[i] * j->run,
+            if (map[i] < 0) cvni_fill(y + i * j->run, j->run, j->value);
+            else memcpy(y + i * j->run, j->in + at + map[i] * j->run,
                         (size_t)((next - i) * j->run) * sizeof(float));
         }
     }
@@ -31950,7 +31954,7 @@ static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
     { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
 };
 
-static int cvni_onnx_range(int type, float *low, float *size)
+static int cvni_onnx_limits(int type, float *low, float *size)
 {
     for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
         if (cvni_onnx_ranges[i].type == type) {
@@ -31964,7 +31968,7 @@ static int cvni_onnx_range(int type, float *low, float *size)
 static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
 {
     float low, size;
-    return cvni_onnx_range(type, &low, &size)
+    return cvni_onnx_limits(type, &low, &size)
                ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
                : x;
 }
@@ -32360,11 +32364,8 @@ static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
     int axes[CVN_MAX_RANK];
     int count = cvni_onnx_reduced_axes(g, n, rank, axes);
     while (strcmp(row->type, n->type)) row++;
-    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
-        cvni_onnx_put(g, n, 0, y);
-        return;
-    }
-    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (!count && !cvni_onnx_int(n, "noop_with_empty_axes", 0))
+        for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
     if (g->failed) return;
     if (row->before) y = row->before(g->net, y);
     if (count) y = row->reduce(g->net, y, axes, count);
@@ -32487,7 +32488,7 @@ static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
     float scale, zero = 0, low = 0, size = 1;
     cvn_node y;
     cvni_onnx_no_blocks(g, n);
-    if (!cvni_onnx_range(type ? type : CVN_ONNX_UINT8, &low, &size))
+    if (!cvni_onnx_limits(type ? type : CVN_ONNX_UINT8, &low, &size))
         cvni_onnx_refuse(g, n, "to element type %d", type);
     if (g->failed) return;
     y = cvni_onnx_scalar(g, n, 1, rank, &scale)
@@ -32584,14 +32585,1181 @@ static const cvni_onnx_op cvni_onnx_math[] = {
 /* ================================================================================================
  * >>onnx-shape   operators that move data, shapes, constants
  * ==============================================================================================
+ *   What only renames or reorders becomes a view or a permutation; what chooses elements at load
+ *   time a layer of >>select; indices that the net computes go to >>gather.
  *                                      tested: tests/test_gather.c, tests/onnx_conformance.c */
+
+#define CVNI_NO_INPUT INT_MAX
+
+/* Input 0; refused, and a value of no axes, where it is left out. */
+static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
+                                             0, 0, 0, 0, 0, 0, 0, 0 };
+    if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
+    cvni_onnx_refuse(g, n, "input 1 is missing");
+    return &nothing;
+}
+
+/* As cvni_onnx_ints. */
+static int cvni_onnx_float_list(const cvni_onnx_node *n, const char *name, float *out, int most)
+{
+    cvni_wire a;
+    cvni_field f;
+    uint64_t word;
+    int count = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return -1;
+    while (cvni_next_field(&a, &f))
+        while (f.number == 7 && cvni_next_packed(&f, 4, &word) && count < INT_MAX) {
+            if (count < most) out[count] = cvni_word_to_float((uint32_t)word);
+            count++;
+        }
+    return count;
+}
+
+/* Integers that are input i, where the operator has it, or the attribute; how many, -1 for none. */
+static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const char *name,
+                          int64_t *out, int most)
+{
+    int count;
+    if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
+    count = cvni_onnx_ints(n, name, out, most);
+    if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
+    return g->failed ? -1 : count;
+}
+
+/* The axes that are named, 0 to rank - 1, or 0, 1, ... where none are; how many. */
+static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int *axes)
+{
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, i, "axes", list, CVN_MAX_RANK);
+    for (int k = 0; k < cvni_max(count, 0); k++) {
+        const int64_t axis = list[k] < 0 ? list[k] + rank : list[k];
+        if (axis < 0 || axis >= rank) {
+            cvni_onnx_refuse(g, n, "an axis outside the %d that there are", rank);
+            return 0;
+        }
+        axes[k] = (int)axis;
+    }
+    for (int k = 0; count < 0 && k < rank; k++) axes[k] = k;
+    return g->failed ? 0 : count < 0 ? rank : count;
+}
+
+static int cvni_onnx_clamp(int64_t x)
+{
+    return x < -CVNI_MAX_AXIS ? -CVNI_MAX_AXIS : x > CVNI_MAX_AXIS ? CVNI_MAX_AXIS : (int)x;
+}
+
+/* x under the ONNX shape dim[0..rank). Batched: its first axis is the sample's. */
+static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int rank,
+                                   const int *dim)
+{
+    const cvni_layer *l = &g->net->layers[x.id];
+    int inner[CVN_MAX_RANK + 2];
+    if (g->failed || g->net->failed || !x.id) return x;
+    inner[0] = 1;
+    for (int k = 0; k < rank && k <= CVN_MAX_RANK; k++) inner[k + 1] = dim[k];
+    if (g->lead) return cvni_onnx_view(g, x, rank + 1, inner);
+    if (!rank) {
+        cvni_onnx_refuse(g, n, "makes a scalar of a batch");
+        return x;
+    }
+    if (dim[0] == l->samples) return cvni_onnx_view(g, x, rank, inner + 1);
+    if (l->samples > 1) x = cvn_unflatten_batch(g->net, x, l->samples);
+    if (dim[0] == 1) return cvni_onnx_view(g, x, rank, inner + 1);
+    return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
+}
+
+static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
+{
+    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+}
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
     cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
 }
 
-static const cvni_onnx_op cvni_onnx_shapes[] = { { "Identity", cvni_onnx_identity } };
+/* In a training net it drops values, as the layer that it was. */
+static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
+    int64_t training = 0;
+    if (cvni_onnx_in(g, n, 1)) {
+        const float *known = cvni_onnx_known(g, n, 1, NULL);
+        ratio = known ? *known : 0;
+    }
+    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
+    if (g->failed) return;
+    if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
+    else cvni_onnx_put(g, n, 0, cvn_dropout(g->net, cvni_onnx_get(g, n, 0), ratio));
+    if (cvni_onnx_output(g, n, 1)) {                    /* the mask: nothing is dropped */
+        int64_t *mask = cvni_onnx_put_ints(g, n, 1, CVN_ONNX_BOOL, x->rank, x->dim);
+        for (size_t e = 0; mask && e < x->count; e++) mask[e] = 1;
+    }
+}
+
+/* ---- shapes ---- */
+
+static void cvni_onnx_reshape(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int keeps_zero = cvni_onnx_int(n, "allowzero", 0) != 0;
+    int64_t list[CVN_MAX_RANK];
+    const int rank = cvni_onnx_list(g, n, 1, "shape", list, CVN_MAX_RANK);
+    int dim[CVN_MAX_RANK];
+    size_t known = 1;
+    int open = -1;
+    for (int k = 0; k < rank; k++) {
+        if (list[k] == 0 && !keeps_zero && k < x->rank) list[k] = x->dim[k];
+        dim[k] = cvni_onnx_clamp(list[k]);
+        if (list[k] == -1 && open < 0) open = k;
+        else if (list[k] < 1) cvni_onnx_refuse(g, n, "a shape without elements");
+        else known = cvni_mul_size(known, (size_t)list[k]);
+    }
+    if (open >= 0 && known <= x->count) dim[open] = (int)(x->count / known);
+    if (rank >= 0) cvni_onnx_put_reshaped(g, n, rank, dim);
+    else cvni_onnx_refuse(g, n, "without a shape");
+}
+
+static void cvni_onnx_flatten(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t axis = cvni_onnx_int(n, "axis", 1);
+    int dim[2] = { 1, 1 };
+    if (axis < 0) axis += x->rank;
+    if (axis < 0 || axis > x->rank || (!g->lead && !axis))
+        cvni_onnx_refuse(g, n, "flattens from axis %d", cvni_onnx_clamp(axis));
+    if (g->failed) return;
+    for (int k = 0; k < x->rank; k++) dim[k >= axis] *= x->dim[k];
+    cvni_onnx_put_reshaped(g, n, 2, dim);
+}
+
+static void cvni_onnx_squeeze(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int named = cvni_onnx_has(n, "axes") || cvni_onnx_in(g, n, 1);
+    int axes[CVN_MAX_RANK];
+    int dim[CVN_MAX_RANK];
+    unsigned dropped = 0;
+    int rank = 0;
+    const int count = cvni_onnx_axes(g, n, 1, x->rank, axes);
+    if (g->failed) return;
+    for (int k = 0; k < count; k++) {
+        if (x->dim[axes[k]] == 1) dropped |= 1u << axes[k];
+        else if (named) cvni_onnx_refuse(g, n, "axis %d has %d elements", axes[k], x->dim[axes[k]]);
+    }
+    for (int k = 0; k < x->rank; k++) if (!(dropped >> k & 1u)) dim[rank++] = x->dim[k];
+    cvni_onnx_put_reshaped(g, n, rank, dim);
+}
+
+static void cvni_onnx_unsqueeze(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, "axes", list, CVN_MAX_RANK);
+    int axes[CVN_MAX_RANK];
+    int dim[2 * CVN_MAX_RANK];
+    unsigned added = 0;
+    int from = 0;
+    if (g->failed || count < 0) return;
+    cvni_onnx_axes(g, n, 1, x->rank + count, axes);
+    if (g->failed) return;
+    for (int k = 0; k < count; k++) added |= 1u << axes[k];
+    for (int k = 0; k < x->rank + count; k++)
+        dim[k] = added >> k & 1u || from == x->rank ? 1 : x->dim[from++];
+    cvni_onnx_put_reshaped(g, n, x->rank + count, dim);
+}
+
+static void cvni_onnx_transpose(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t list[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK + 1];
+    const int count = cvni_onnx_list(g, n, CVNI_NO_INPUT, "perm", list, CVN_MAX_RANK);
+    int moved = 0;
+    if (g->failed) return;
+    if (count >= 0 && count != x->rank) cvni_onnx_refuse(g, n, "perm has %d axes", count);
+    for (int k = 0; k < x->rank && !g->failed; k++) {
+        if (count < 0) list[k] = x->rank - 1 - k;
+        axes[k] = cvni_onnx_clamp(list[k]) + g->lead;
+        moved |= list[k] != k;
+    }
+    if (!g->lead && x->rank && list[0] != 0) cvni_onnx_refuse(g, n, "moves the batch");
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, moved ? cvn_permute(g->net, node, axes + !g->lead, x->rank - !g->lead)
+                                 : node);
+}
+
+/* x as [N, dims...], its axes in another order, then as [N, end...]: axes count from 1. */
+static void cvni_onnx_put_shuffled(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x,
+                                   const int dims[5], const int axes[5], const int end[3])
+{
+    x = cvn_permute(g->net, cvn_reshape(g->net, x, dims, 5), axes, 5);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, x, end, 3));
+}
+
+/* The image and the block size of DepthToSpace and SpaceToDepth; 0 where they do not fit. */
+static int cvni_onnx_blocks(cvni_onnx *g, const cvni_onnx_node *n, cvn_node *x, cvn_shape *s)
+{
+    const int64_t b = cvni_onnx_int(n, "blocksize", 0);
+    *x = cvni_onnx_rows(g, n, 0);
+    *s = cvn_node_shape(g->net, *x);
+    if (!g->failed && (s->rank != 4 || b < 1 || b > CVNI_MAX_WINDOW))
+        cvni_onnx_refuse(g, n, "%d axes, blocks of %d", s->rank, cvni_onnx_clamp(b));
+    return g->failed ? 0 : (int)b;
+}
+
+static void cvni_onnx_depth_to_space(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axes[5] = { 3, 4, 1, 5, 2 };
+    cvn_node x;
+    cvn_shape s;
+    const int b = cvni_onnx_blocks(g, n, &x, &s);
+    int dims[5];
+    int end[3];
+    if (!b) return;
+    if (cvni_onnx_text_is(n, "mode", "CRD") || b == 1) {
+        cvni_onnx_put_rows(g, n, 0, cvn_pixel_shuffle(g->net, x, b));
+        return;
+    }
+    dims[0] = dims[1] = b;
+    dims[2] = end[0] = s.dim[1] / (b * b);
+    dims[3] = s.dim[2];
+    dims[4] = s.dim[3];
+    end[1] = cvni_onnx_clamp((int64_t)s.dim[2] * b);
+    end[2] = cvni_onnx_clamp((int64_t)s.dim[3] * b);
+    cvni_onnx_put_shuffled(g, n, x, dims, axes, end);
+}
+
+static void cvni_onnx_space_to_depth(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axes[5] = { 3, 5, 1, 2, 4 };
+    cvn_node x;
+    cvn_shape s;
+    const int b = cvni_onnx_blocks(g, n, &x, &s);
+    int dims[5];
+    int end[3];
+    if (!b) return;
+    dims[0] = s.dim[1];
+    dims[1] = end[1] = s.dim[2] / b;
+    dims[3] = end[2] = s.dim[3] / b;
+    dims[2] = dims[4] = b;
+    end[0] = (int)cvni_min_size(cvni_mul_size((size_t)b * (size_t)b, (size_t)s.dim[1]), INT_MAX);
+    cvni_onnx_put_shuffled(g, n, x, dims, axes, end);
+}
+
+/* ---- constants ---- */
+
+static void cvni_onnx_shape_of(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t range[2];
+    int64_t *out;
+    int count;
+    range[0] = cvni_onnx_int(n, "start", 0);
+    range[1] = cvni_onnx_int(n, "end", x->rank);
+    for (int i = 0; i < 2; i++) {
+        if (range[i] < 0) range[i] += x->rank;
+        range[i] = range[i] < 0 ? 0 : range[i] > x->rank ? x->rank : range[i];
+    }
+    count = cvni_max((int)(range[1] - range[0]), 0);
+    out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 1, &count);
+    for (int k = 0; out && k < count; k++) out[k] = x->dim[range[0] + k];
+}
+
+static void cvni_onnx_size_of(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t *out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 0, NULL);
+    if (out) *out = (int64_t)x->count;
+}
+
+/* The tensor that is an attribute; 0: there is none. */
+static int cvni_onnx_tensor_attribute(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_value *v)
+{
+    cvni_onnx_tensor t;
+    cvni_field f;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    cvni_onnx_take_tensor(g, &t, v);
+    return 1;
+}
+
+/* value_float, value_floats, value_int, value_ints: numbers of an attribute's field. */
+static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const struct { const char *name; int field, wire, list; } kinds[] = {
+        { "value_float", 2, 4, 0 }, { "value_floats", 7, 4, 1 },
+        { "value_int", 3, 0, 0 }, { "value_ints", 8, 0, 1 }
+    };
+    cvni_onnx_value *v = cvni_onnx_output(g, n, 0);
+    if (!v || cvni_onnx_tensor_attribute(g, n, v)) return;
+    for (int i = 0; i < 4; i++) {
+        cvni_wire a, again;
+        cvni_field f;
+        uint64_t word;
+        int count = 0;
+        float *floats = NULL;
+        int64_t *ints = NULL;
+        if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
+        again = a;
+        while (cvni_next_field(&a, &f))
+            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+        if (kinds[i].wire)
+            floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
+        else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
+        count = kinds[i].list ? count : cvni_min(count, 1);
+        while ((floats || ints) && cvni_next_field(&again, &f))
+            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) {
+                if (count-- <= 0) return;
+                if (floats) *floats++ = cvni_word_to_float((uint32_t)word);
+                else *ints++ = (int64_t)word;
+            }
+        return;
+    }
+    cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
+}
+
+/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
+                                int rank, const int *dim, size_t count, double step)
+{
+    if (like->floats) {
+        const double first = (double)like->floats[0];
+        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
+    } else {
+        const int64_t first = like->ints[0];
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+    }
+}
+
+static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const float zero = 0;
+    int64_t list[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 0, list, CVN_MAX_RANK);
+    int dim[CVN_MAX_RANK];
+    size_t count = 1;
+    cvni_onnx_value like;
+    memset(&like, 0, sizeof like);
+    like.type = CVN_ONNX_FLOAT;
+    like.name = "value";
+    like.count = 1;
+    like.floats = &zero;
+    if (!g->failed && cvni_onnx_has(n, "value")) {
+        like.floats = NULL;
+        cvni_onnx_tensor_attribute(g, n, &like);
+    }
+    if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
+    for (int k = 0; k < rank; k++) {
+        if (list[k] < 0) cvni_onnx_refuse(g, n, "a negative size");
+        dim[k] = cvni_onnx_clamp(list[k]);
+        count = cvni_mul_size(count, (size_t)dim[k]);
+    }
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+}
+
+static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    double part[3];
+    double count;
+    int size;
+    for (int i = 0; i < 3; i++) {
+        const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+        if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+        if (g->failed) return;
+        part[i] = cvni_onnx_element(v, 0);
+    }
+    count = ceil((part[1] - part[0]) / part[2]);
+    if (!(count <= CVNI_MAX_AXIS)) {
+        cvni_onnx_refuse(g, n, "a range of %g elements", count);
+        return;
+    }
+    size = count > 0 ? (int)count : 0;
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+}
+
+static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int type = (int)cvni_onnx_int(n, "dtype", x->type);
+    float *floats = NULL;
+    int64_t *ints = NULL;
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (g->failed) return;
+    if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
+    else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
+    for (int r = 0; r < x->dim[0]; r++) {
+        const int64_t column = r + k;
+        const ptrdiff_t at = (ptrdiff_t)r * x->dim[1] + (ptrdiff_t)column;
+        if (column < 0 || column >= x->dim[1]) continue;
+        if (floats) floats[at] = 1;
+        if (ints) ints[at] = 1;
+    }
+}
+
+/* The indices of what is not 0, one column each. */
+static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_must_know(g, n, 0);
+    int dim[2] = { 0, 0 };
+    int64_t *out;
+    int found = 0;
+    if (!x) return;
+    dim[0] = x->rank;
+    for (size_t e = 0; e < x->count; e++) dim[1] += cvni_onnx_element(x, e) != 0;
+    out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 2, dim);
+    for (size_t e = 0; out && e < x->count; e++) {
+        size_t rest = e;
+        if (cvni_onnx_element(x, e) == 0) continue;
+        for (int k = x->rank - 1; k >= 0; k--) {
+            out[(ptrdiff_t)k * dim[1] + found] = (int64_t)(rest % (size_t)x->dim[k]);
+            rest /= (size_t)x->dim[k];
+        }
+        found++;
+    }
+}
+
+/* ---- elements that are chosen when the model is read ---- */
+
+/* Output 0 is x with the axes of d chosen, or x itself where they are all as they were. Refuses to
+ * choose among samples. */
+static void cvni_onnx_put_selected(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x,
+                                   const cvni_op *op, const cvni_select_desc *d)
+{
+    int used = 0;
+    for (int k = 0; k < CVN_MAX_RANK; k++) used += d->axis[k].kind != CVNI_SELECT_ALL;
+    if (d->axis[0].kind) cvni_onnx_refuse(g, n, "chooses among the samples of a batch");
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, used ? cvni_add_layer(g->net, op, &x, 1, d, sizeof *d) : x);
+}
+
+static void cvni_onnx_concat(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_node *nodes = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs, sizeof *nodes);
+    int rank = 0;
+    int count = 0;
+    int type = 0;
+    int axis;
+    for (int i = 0; i < n->inputs && !g->failed; i++) {
+        const cvni_onnx_value *x = cvni_onnx_in(g, n, i);
+        if (x) type = x->type;
+        if (x && x->constant && !x->count) continue;
+        nodes[count++] = cvni_onnx_get(g, n, i);
+        rank = x ? x->rank : 0;
+    }
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), rank);
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, type);
+    cvni_onnx_put(g, n, 0, count == 1 ? nodes[0] : cvn_concat_n(g->net, nodes, count, axis));
+}
+
+static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), x->rank);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t *sizes = (int64_t *)cvni_onnx_memory(g, &g->pool, (size_t)n->outputs, sizeof *sizes);
+    const int count = cvni_onnx_list(g, n, 1, "split", sizes, n->outputs);
+    int64_t begin = 0;
+    int length, part;
+    if (g->failed || !n->outputs) return;
+    length = x->dim[axis - g->lead];
+    part = cvni_ceil_div(length, n->outputs);
+    if (count >= 0 && count != n->outputs)
+        cvni_onnx_refuse(g, n, "%d sizes for %d outputs", count, n->outputs);
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        const int64_t size = count >= 0 ? sizes[i] : begin + part > length ? length - begin : part;
+        const int64_t end = begin + cvni_onnx_clamp(size);
+        if (size < 1 || end > length)
+            cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
+        else if (cvni_onnx_output(g, n, i))
+            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                      (int)end));
+        begin = end;
+    }
+}
+
+static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t begin[CVN_MAX_RANK];
+    int64_t end[CVN_MAX_RANK];
+    int64_t step[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, "starts", begin, CVN_MAX_RANK);
+    const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
+    const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
+        cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
+    if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
+        cvni_onnx_refuse(g, n, "%d starts for fewer axes", count);
+    for (int i = 0; i < count && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        const int length = x->dim[axes[i]];
+        const int by = steps < 0 ? 1 : cvni_onnx_clamp(step[i]);
+        const int batch = axes[i] + g->lead == 0;
+        int first;
+        a->begin = cvni_onnx_clamp(begin[i]);
+        a->end = end[i] < -CVNI_MAX_AXIS ? INT_MIN : cvni_onnx_clamp(end[i]);
+        a->step = by;
+        a->kind = CVNI_SELECT_STEP;
+        /* of samples only what takes all of them, however many */
+        if (by == 1 && cvni_step_range(a, length, &first) == length &&
+            (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
+            a->kind = CVNI_SELECT_ALL;
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+}
+
+static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t repeats[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, repeats, CVN_MAX_RANK);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && count != x->rank) cvni_onnx_refuse(g, n, "%d repeats", count);
+    for (int k = 0; k < count && !g->failed; k++) {
+        d.axis[k + g->lead].kind = repeats[k] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[k + g->lead].step = cvni_onnx_clamp(repeats[k]);
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_tile, &d);
+}
+
+static void cvni_onnx_expand(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, list, CVN_MAX_RANK);
+    const int rank = cvni_max(count, x->rank);
+    const cvn_node node = g->failed ? cvni_onnx_get(g, n, 0) : cvni_onnx_operand(g, n, 0, rank);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    for (int k = 0; k < count && !g->failed; k++) {
+        const int at = rank - count + k;
+        const int have = at < rank - x->rank ? 1 : x->dim[at - rank + x->rank];
+        if (list[k] == have || list[k] == 1) continue;
+        if (have != 1) cvni_onnx_refuse(g, n, "%d elements do not become %d", have,
+                                        cvni_onnx_clamp(list[k]));
+        d.axis[at + g->lead].kind = CVNI_SELECT_TILE;
+        d.axis[at + g->lead].step = cvni_onnx_clamp(list[k]);
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_tile, &d);
+}
+
+/* Borders of an image that the engine's own layer has. */
+static int cvni_onnx_plain_pad(const cvni_onnx *g, const cvni_select_desc *d,
+                               const cvni_onnx_value *x)
+{
+    const cvni_select_axis *h = &d->axis[2 + g->lead];
+    const cvni_select_axis *w = h + 1;
+    if (x->rank != 4 || d->value != 0 || d->axis[1 + g->lead].kind || h->mode != w->mode ||
+        h->mode > CVN_PAD_REPLICATE || h->begin < 0 || h->end < 0 || w->begin < 0 || w->end < 0)
+        return 0;
+    return h->mode != CVN_PAD_REFLECT || (cvni_max(h->begin, h->end) < x->dim[2] &&
+                                          cvni_max(w->begin, w->end) < x->dim[3]);
+}
+
+static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const char *const name = cvni_onnx_has(n, "pads") ? "pads" : "paddings";
+    int64_t pads[2 * CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, name, pads, 2 * CVN_MAX_RANK);
+    const int named = g->failed ? 0 : cvni_onnx_axes(g, n, 3, x->rank, axes);
+    const cvn_pad_mode mode = cvni_onnx_text_is(n, "mode", "reflect") ? CVN_PAD_REFLECT
+                              : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
+                              : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
+                                                                      : CVN_PAD_ZERO;
+    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
+    if (value) {
+        const float *known = cvni_onnx_known(g, n, 2, NULL);
+        if (known && value->count) d.value = *known;
+    }
+    if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
+    for (int i = 0; i < named && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        a->kind = pads[i] || pads[named + i] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_onnx_clamp(pads[i]);
+        a->end = cvni_onnx_clamp(pads[named + i]);
+    }
+    for (int k = 0; k < CVN_MAX_RANK; k++) d.axis[k].mode = mode;
+    if (g->failed || d.axis[0].kind || !cvni_onnx_plain_pad(g, &d, x)) {
+        cvni_onnx_put_selected(g, n, node, &cvni_op_pad_axes, &d);
+    } else {
+        const cvni_select_axis *h = &d.axis[2 + g->lead];
+        cvni_onnx_put_rows(g, n, 0, cvn_pad(g->net, cvni_onnx_rows(g, n, 0), h->begin, h[1].begin,
+                                            h->end, h[1].end, mode));
+    }
+}
+
+static void cvni_onnx_center_crop_pad(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t size[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, size, CVN_MAX_RANK);
+    const int named = g->failed ? 0 : cvni_onnx_axes(g, n, CVNI_NO_INPUT, x->rank, axes);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && count != named) cvni_onnx_refuse(g, n, "%d sizes", count);
+    for (int i = 0; i < named && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        const int more = cvni_onnx_clamp(size[i]) - x->dim[axes[i]];
+        a->kind = more ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = more / 2;            /* toward zero: of an odd number the end has more */
+        a->end = more - more / 2;
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_pad_axes, &d);
+}
+
+/* Output 0 is x at `count` indices of an axis of the engine. */
+static cvn_node cvni_onnx_listed(cvni_onnx *g, cvn_node x, int axis, const int64_t *list, int count)
+{
+    int *indices;
+    if (count == 1 && list[0] >= 0 && list[0] < INT_MAX)
+        return cvn_slice(g->net, x, axis, (int)list[0], (int)list[0] + 1);
+    indices = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof *indices);
+    for (int i = 0; indices && i < count; i++) indices[i] = cvni_onnx_clamp(list[i]);
+    return indices ? cvn_index_select(g->net, x, axis, indices, count) : x;
+}
+
+/* Output 0 is x, where `rank` axes dim stand for the ONNX axis `axis`. */
+static void cvni_onnx_put_replaced(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int axis,
+                                   int rank, const int *dim)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int to[2 * CVN_MAX_RANK];
+    int count = 0;
+    if (g->failed || g->net->failed) return;
+    for (int k = 0; k < axis; k++) to[count++] = s.dim[k + g->lead];
+    for (int k = 0; k < rank; k++) to[count++] = dim[k];
+    for (int k = axis + 1; k < s.rank - g->lead; k++) to[count++] = s.dim[k + g->lead];
+    cvni_onnx_put(g, n, 0, rank == 1 ? x : cvni_onnx_reshaped(g, n, x, count, to));
+}
+
+/* Rows of a known table at indices that the net computes: a layer with the table as its weight. */
+static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *table = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *index = cvni_onnx_in(g, n, 1);
+    int dim[2 * CVN_MAX_RANK];
+    int rank = 0;
+    cvn_node y;
+    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (g->failed) return;
+    y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
+                      (int)(table->count / (size_t)table->dim[0]));
+    cvni_onnx_bind(g, y, 0, n, 0);
+    if (!table->learned) cvn_freeze(g->net, y);
+    for (int k = 0; k < index->rank; k++) dim[rank++] = index->dim[k];
+    for (int k = 1; k < table->rank; k++) dim[rank++] = table->dim[k];
+    if (table->rank != 2) y = cvni_onnx_reshaped(g, n, y, rank, dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_gather(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *index = cvni_onnx_in(g, n, 1);
+    const int64_t named = cvni_onnx_int(n, "axis", 0);
+    int axis;
+    if (!index) cvni_onnx_refuse(g, n, "input 2 is missing");
+    if (g->failed) return;
+    if (x->constant && !index->constant && (named == 0 || named == -x->rank)) {
+        cvni_onnx_gather_rows(g, n);
+        return;
+    }
+    axis = cvni_onnx_axis(g, n, named, x->rank);
+    if (index->constant && index->count && index->count <= CVNI_MAX_AXIS) {
+        int64_t *list = (int64_t *)cvni_onnx_memory(g, &g->pool, index->count, sizeof *list);
+        const cvn_node node = cvni_onnx_get(g, n, 0);
+        if (!list || g->failed) return;
+        cvni_onnx_known_ints(g, n, 1, list, (int)index->count);
+        cvni_onnx_put_replaced(g, n, cvni_onnx_listed(g, node, axis, list, (int)index->count),
+                               axis - g->lead, index->rank, index->dim);
+    } else {
+        const cvn_node node = cvni_onnx_get(g, n, 0);
+        if (!g->lead) cvni_onnx_refuse(g, n, "the indices of a sample choose in all samples");
+        cvni_onnx_put(g, n, 0, cvn_take(g->net, node, cvni_onnx_get(g, n, 1), axis));
+    }
+}
+
+static void cvni_onnx_compress(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *condition = cvni_onnx_must_know(g, n, 1);
+    const int flat = !cvni_onnx_has(n, "axis");
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), flat ? 1 : x->rank);
+    cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t *list;
+    int count = 0;
+    int elements;
+    if (g->failed) return;
+    elements = (int)x->count;
+    if (flat) node = cvni_onnx_reshaped(g, n, node, 1, &elements);
+    list = (int64_t *)cvni_onnx_memory(g, &g->pool, condition->count, sizeof *list);
+    for (size_t e = 0; list && e < condition->count; e++)
+        if (cvni_onnx_element(condition, e) != 0) list[count++] = (int64_t)e;
+    if (list) cvni_onnx_put(g, n, 0, cvni_onnx_listed(g, node, axis, list, count));
+}
+
+/* ---- indices that the net computes ---- */
+
+static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), x->rank);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvn_gather(g->net, node, cvni_onnx_get(g, n, 1), axis));
+}
+
+static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const cvn_node indices = cvni_onnx_get(g, n, 1);
+    if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!g->failed)
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+}
+
+static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const char *const names[] = { "add", "mul", "max", "min" };
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int nd = !strcmp(n->type, "ScatterND");
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const cvn_node indices = cvni_onnx_get(g, n, 1);
+    const cvn_node updates = cvni_onnx_get(g, n, 2);
+    const int axis = cvni_onnx_axis(g, n, nd ? 0 : cvni_onnx_int(n, "axis", 0), x->rank);
+    cvn_scatter_reduce reduce = CVN_SCATTER_REPLACE;
+    for (int i = 0; i < 4; i++)
+        if (cvni_onnx_text_is(n, "reduction", names[i])) reduce = (cvn_scatter_reduce)(i + 1);
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, nd ? cvn_scatter_nd(g->net, node, indices, updates, 1, reduce)
+                              : cvn_scatter(g->net, node, indices, updates, axis, reduce));
+}
+
+static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
+    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const cvn_node lengths = cvni_onnx_get(g, n, 1);
+    if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!g->failed)
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
+                                                    cvni_onnx_clamp(time)));
+}
+
+static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *values = cvni_onnx_must_know(g, n, 2);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), x->rank + 1);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t depth = 0;
+    cvni_onnx_known_ints(g, n, 1, &depth, 1);
+    if (!g->failed && values->count != 2) cvni_onnx_refuse(g, n, "values must be [off, on]");
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, values->type);
+    cvni_onnx_put(g, n, 0, cvn_one_hot(g->net, node, axis, cvni_onnx_clamp(depth),
+                                       (float)cvni_onnx_element(values, 1),
+                                       (float)cvni_onnx_element(values, 0)));
+}
+
+/* ---- images and boxes ---- */
+
+static cvn_interpolate_desc cvni_onnx_resize_desc(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const char *const coordinates[] = {
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+        "tf_half_pixel_for_nn", "tf_crop_and_resize"
+    };
+    static const char *const rounding[] = { "round_prefer_floor", "round_prefer_ceil", "floor",
+                                            "ceil" };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    const int old = g->opset < 11 || !strcmp(n->type, "Upsample");
+    d.mode = cvni_onnx_text_is(n, "mode", "linear") || cvni_onnx_text_is(n, "mode", "bilinear")
+                 ? CVN_LINEAR
+             : cvni_onnx_text_is(n, "mode", "cubic") ? CVN_CUBIC
+                                                     : CVN_NEAREST;
+    d.coordinates = old ? CVN_ASYMMETRIC : CVN_HALF_PIXEL;
+    d.rounding = old ? CVN_ROUND_FLOOR : CVN_ROUND_PREFER_FLOOR;
+    for (int i = 0; i < 7; i++)
+        if (cvni_onnx_text_is(n, "coordinate_transformation_mode", coordinates[i]))
+            d.coordinates = (cvn_coordinates)i;
+    for (int i = 0; i < 4; i++)
+        if (cvni_onnx_text_is(n, "nearest_mode", rounding[i])) d.rounding = (cvn_rounding)i;
+    d.cubic_a = cvni_onnx_float(n, "cubic_coeff_a", -0.75f);
+    d.exclude_outside = cvni_onnx_int(n, "exclude_outside", 0) != 0;
+    d.antialias = cvni_onnx_int(n, "antialias", 0) != 0;
+    d.extrapolation = cvni_onnx_float(n, "extrapolation_value", 0);
+    return d;
+}
+
+/* The sizes that `policy` makes of those wanted: all axes scaled by the least or the most. */
+static void cvni_onnx_keep_aspect(const cvni_onnx_value *x, cvni_resample *r, int count, int least)
+{
+    double scale = 0;
+    for (int i = 0; i < count; i++) {
+        const double s = (double)r[i].size / x->dim[r[i].axis];
+        scale = i == 0 ? s : least ? fmin(scale, s) : fmax(scale, s);
+    }
+    for (int i = 0; i < count; i++) {
+        r[i].scale = (float)scale;
+        r[i].size = (int)floor(fmin(scale * x->dim[r[i].axis], CVNI_MAX_AXIS) + 0.5);
+    }
+}
+
+/* Axes, sizes, scales and the crop of each, r[i].axis in ONNX's terms; how many. */
+static int cvni_onnx_resize_axes(cvni_onnx *g, const cvni_onnx_node *n, cvni_resample *r)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_interpolate_desc d = cvni_onnx_resize_desc(g, n);
+    const int scales_at = g->opset < 11 || !strcmp(n->type, "Upsample") ? 1 : 2;
+    int64_t sizes[CVN_MAX_RANK];
+    float upsample[CVN_MAX_RANK];
+    const float *scales = NULL;
+    const float *roi = NULL;
+    size_t count = 0;
+    size_t given = 0;
+    int axes[CVN_MAX_RANK];
+    int used;
+    if (g->failed) return 0;
+    used = cvni_onnx_axes(g, n, CVNI_NO_INPUT, x->rank, axes);
+    if (cvni_onnx_in(g, n, scales_at) && cvni_onnx_in(g, n, scales_at)->rank)
+        scales = cvni_onnx_known(g, n, scales_at, &count);
+    if (cvni_onnx_has(n, "scales")) {
+        count = (size_t)cvni_onnx_float_list(n, "scales", upsample, CVN_MAX_RANK);
+        scales = upsample;
+    }
+    if (!count) scales = NULL;
+    if (!scales && scales_at == 2) count = (size_t)cvni_max(
+        cvni_onnx_known_ints(g, n, 3, sizes, CVN_MAX_RANK), 0);
+    if (d.coordinates == CVN_CROP_AND_RESIZE) roi = cvni_onnx_known(g, n, 1, &given);
+    if (!g->failed && (count != (size_t)used || (roi && given != 2 * count)))
+        cvni_onnx_refuse(g, n, "%d scales or sizes for %d axes", (int)count, used);
+    for (int i = 0; i < used && !g->failed; i++) {
+        memset(&r[i], 0, sizeof r[i]);
+        r[i].d = d;
+        r[i].axis = axes[i];
+        r[i].end = 1;
+        if (scales) r[i].scale = scales[i];
+        else r[i].size = cvni_onnx_clamp(sizes[i]);
+        if (roi) r[i].begin = roi[i];
+        if (roi) r[i].end = roi[used + i];
+        if (scales ? !(scales[i] > 0) : sizes[i] < 1)
+            cvni_onnx_refuse(g, n, "axis %d has no elements left", axes[i]);
+    }
+    if (!scales && !cvni_onnx_text_is(n, "keep_aspect_ratio_policy", "stretch") &&
+        cvni_onnx_has(n, "keep_aspect_ratio_policy") && !g->failed)
+        cvni_onnx_keep_aspect(x, r, used,
+                              cvni_onnx_text_is(n, "keep_aspect_ratio_policy", "not_larger"));
+    return g->failed ? 0 : used;
+}
+
+/* Height and width of an image that the engine's own layers make of these; their node, or 0. */
+static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
+                                       const cvni_resample *r, int count)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_node none = { 0 };
+    int size[2];
+    int same = 1;
+    if (x->rank != 4 || count < 1 || r[0].d.mode == CVN_CUBIC || r[0].d.antialias ||
+        r[0].d.exclude_outside || r[0].d.coordinates == CVN_CROP_AND_RESIZE)
+        return none;
+    size[0] = x->dim[2];
+    size[1] = x->dim[3];
+    for (int i = 0; i < count; i++) {
+        const int in = x->dim[r[i].axis];
+        const int out = cvni_resampled_size(&r[i], in);
+        cvni_select_axis nearest;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        size[r[i].axis - 2] = out;
+        nearest.kind = CVNI_SELECT_NEAREST;
+        nearest.nearest = r[i];
+        for (int o = 0; o < out && same; o++) {
+            const double at = cvni_source_coordinate(&r[i], o, in, out);
+            const cvni_tap tap = cvni_bilinear_tap(o, in, out,
+                                                   r[i].d.coordinates == CVN_ALIGN_CORNERS);
+            same = r[i].d.mode == CVN_NEAREST
+                       ? cvni_select_index(&nearest, o, in, out) == cvni_nearest_index(o, in, out)
+                       : fabs(fmin(fmax(at, 0), in - 1) -
+                              fmin(tap.from + (double)tap.weight, in - 1)) < 1e-6 * (in + 1.0);
+        }
+    }
+    if (!same) return none;
+    if (r[0].d.mode == CVN_LINEAR)
+        return cvn_upsample_bilinear_to(g->net, cvni_onnx_rows(g, n, 0), size[0], size[1],
+                                        r[0].d.coordinates == CVN_ALIGN_CORNERS);
+    return size[0] % x->dim[2] || size[0] / x->dim[2] * x->dim[3] != size[1]
+               ? cvn_upsample_nearest_to(g->net, cvni_onnx_rows(g, n, 0), size[0], size[1])
+               : cvn_upsample_nearest(g->net, cvni_onnx_rows(g, n, 0), size[0] / x->dim[2]);
+}
+
+/* Resize and Upsample */
+static void cvni_onnx_resize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_resample r[CVN_MAX_RANK];
+    const int axes = cvni_onnx_resize_axes(g, n, r);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvn_node y;
+    int count = 0;
+    for (int i = 0; i < axes && !g->failed; i++) {
+        const int out = cvni_resampled_size(&r[i], x->dim[r[i].axis]);
+        if (out == x->dim[r[i].axis] && (r[i].size || r[i].scale == 1) &&
+            r[i].d.coordinates != CVN_CROP_AND_RESIZE) continue;
+        if (r[i].axis + g->lead == 0) cvni_onnx_refuse(g, n, "resizes the batch");
+        r[count++] = r[i];
+    }
+    if (g->failed) return;
+    y = cvni_onnx_plain_resize(g, n, r, count);
+    if (y.id) {
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
+    }
+    for (int i = 0; i < count; i++) r[i].axis += g->lead;
+    cvni_onnx_put(g, n, 0, count ? cvni_interpolate(g->net, node, r, count) : node);
+}
+
+static void cvni_onnx_grid_sample(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_interpolation mode =
+        cvni_onnx_text_is(n, "mode", "nearest") ? CVN_NEAREST
+        : cvni_onnx_text_is(n, "mode", "cubic") || cvni_onnx_text_is(n, "mode", "bicubic")
+            ? CVN_CUBIC
+            : CVN_LINEAR;
+    const cvn_pad_mode pad = cvni_onnx_text_is(n, "padding_mode", "border") ? CVN_PAD_REPLICATE
+                             : cvni_onnx_text_is(n, "padding_mode", "reflection")
+                                 ? CVN_PAD_REFLECT
+                                 : CVN_PAD_ZERO;
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvn_node grid = cvni_onnx_rows(g, n, 1);
+    cvni_onnx_put_rows(g, n, 0,
+                       cvn_grid_sample(g->net, x, grid, mode, pad,
+                                       cvni_onnx_int(n, "align_corners", 0) != 0));
+}
+
+/* The layer's weight, which is no parameter of the model: it begins with these and stays. */
+static void cvni_onnx_fix_weight(cvni_onnx *g, cvn_node node, const float *values)
+{
+    cvni_onnx_bind_data(g, node, 0, values, "");
+    cvn_freeze(g->net, node);
+}
+
+/* theta [N, D, D + 1] times the places of the output, as a dense layer: [N, D, places]. */
+static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node theta = cvni_onnx_rows(g, n, 0);
+    const int align = cvni_onnx_int(n, "align_corners", 0) != 0;
+    const int swap[2] = { 2, 1 };
+    cvn_dense_desc dense = cvn_dense_defaults();
+    int64_t size[5];
+    int dim[4];
+    const int axes = cvni_onnx_known_ints(g, n, 1, size, 5) - 2;
+    float *base;
+    cvn_node y;
+    size_t places = 1;
+    for (int i = 0; i < axes; i++) {
+        if (size[i + 2] < 1) cvni_onnx_refuse(g, n, "a size of %d", cvni_onnx_clamp(size[i + 2]));
+        dim[i] = cvni_onnx_clamp(size[i + 2]);
+        places = cvni_mul_size(places, (size_t)dim[i]);
+    }
+    if (axes < 2 || places > CVNI_MAX_AXIS / 4) cvni_onnx_refuse(g, n, "a grid of %d axes", axes);
+    base = g->failed ? NULL : cvni_onnx_floats(g, places * (size_t)(axes + 1));
+    for (size_t p = 0; base && p < places; p++) {
+        size_t rest = p;
+        for (int i = axes - 1; i >= 0; i--) {           /* x, the last axis, comes first */
+            const int s = dim[i];
+            const double at = (double)(rest % (size_t)s);
+            rest /= (size_t)s;
+            base[p * (size_t)(axes + 1) + (size_t)(axes - 1 - i)] =
+                (float)(!align ? (2 * at + 1) / s - 1 : s > 1 ? 2 * at / (s - 1.0) - 1 : -1);
+        }
+        base[p * (size_t)(axes + 1) + (size_t)axes] = 1;
+    }
+    if (!base) return;
+    dense.units = (int)places;
+    dense.no_bias = 1;
+    y = cvn_dense_ex(g->net, theta, &dense);
+    cvni_onnx_fix_weight(g, y, base);
+    dim[axes] = axes;
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+}
+
+/* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
+ * of its own, and a weight of 1 at its place. */
+static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvn_conv_transpose2d_desc d = cvn_conv_transpose2d_defaults();
+    int64_t image[2], kernel[2], stride[2], dilation[2], pads[4];
+    const int axes = cvni_onnx_known_ints(g, n, 1, image, 2);
+    const int taps_axes = cvni_onnx_known_ints(g, n, 2, kernel, 2);
+    const int strides = cvni_onnx_ints(n, "strides", stride, 2);
+    const int dilations = cvni_onnx_ints(n, "dilations", dilation, 2);
+    const int padded = cvni_onnx_ints(n, "pads", pads, 4);
+    int64_t out[2];
+    int dim[3];
+    float *weight;
+    size_t taps;
+    cvn_node y;
+    if (!g->failed && (axes != 2 || taps_axes != 2 || s.rank != 3))
+        cvni_onnx_refuse(g, n, "only images of two axes");
+    for (int i = 0; i < 2 && !g->failed; i++) {
+        if (strides < 0) stride[i] = 1;
+        if (dilations < 0) dilation[i] = 1;
+        if (padded < 0) pads[i] = pads[i + 2] = 0;
+        if (image[i] < 1 || kernel[i] < 1 || stride[i] < 1 || dilation[i] < 1 || pads[i] < 0 ||
+            pads[i + 2] < 0 || image[i] > CVNI_MAX_AXIS || kernel[i] > CVNI_MAX_WINDOW ||
+            dilation[i] > CVNI_MAX_WINDOW || stride[i] > CVNI_MAX_WINDOW ||
+            pads[i] > CVNI_MAX_WINDOW || pads[i + 2] > CVNI_MAX_WINDOW) {
+            cvni_onnx_refuse(g, n, "a window out of range");
+            return;
+        }
+        out[i] = image[i] + pads[i] + pads[i + 2] - dilation[i] * (kernel[i] - 1) - 1;
+        dim[i + 1] = out[i] < 0 ? 0 : (int)(out[i] / stride[i] + 1);
+    }
+    if (g->failed) return;
+    taps = (size_t)(kernel[0] * kernel[1]);
+    dim[0] = s.dim[1];
+    d.filters = d.groups = s.dim[1] / (int)taps;
+    d.kernel_h = (int)kernel[0];
+    d.kernel_w = (int)kernel[1];
+    d.stride_h = (int)stride[0];
+    d.stride_w = (int)stride[1];
+    d.dilation_h = (int)dilation[0];
+    d.dilation_w = (int)dilation[1];
+    d.pad_top = (int)pads[0];
+    d.pad_left = (int)pads[1];
+    d.pad_bottom = (int)pads[2];
+    d.pad_right = (int)pads[3];
+    d.output_pad_h = (int)(out[0] % stride[0]);
+    d.output_pad_w = (int)(out[1] % stride[1]);
+    d.no_bias = 1;
+    weight = cvni_onnx_floats(g, cvni_mul_size((size_t)s.dim[1], taps));
+    for (size_t c = 0; weight && c < (size_t)s.dim[1]; c++) weight[c * taps + c % taps] = 1;
+    y = cvn_conv_transpose2d_ex(g->net, cvn_reshape(g->net, x, dim, 3), &d);
+    cvni_onnx_fix_weight(g, y, weight);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node boxes = cvni_onnx_get(g, n, 0);
+    const cvn_node scores = cvni_onnx_get(g, n, 1);
+    cvn_nms_desc d = cvn_nms_defaults();
+    int64_t most = 0;
+    const float *known;
+    if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
+    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
+    d.iou = known ? *known : 0;
+    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
+    d.score = known ? *known : -INFINITY;
+    d.most = cvni_onnx_clamp(most);
+    d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+    cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
+}
+
+/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    const int height = cvni_onnx_clamp(cvni_onnx_int(n, "output_height", 1));
+    const int width = cvni_onnx_clamp(cvni_onnx_int(n, "output_width", 1));
+    cvn_node images = cvni_onnx_get(g, n, 0);
+    cvn_node boxes = cvni_onnx_get(g, n, 1);
+    cvn_node y;
+    if (cvni_onnx_text_is(n, "mode", "max")) cvni_onnx_refuse(g, n, "mode max");
+    if (!g->lead || x->rank != 4) cvni_onnx_refuse(g, n, "no images, or they are samples");
+    if (g->failed) return;
+    d.spatial_scale = cvni_onnx_float(n, "spatial_scale", 1);
+    d.sampling_ratio = cvni_onnx_clamp(cvni_onnx_int(n, "sampling_ratio", 0));
+    d.aligned = g->opset >= 16 && !cvni_onnx_text_is(n, "coordinate_transformation_mode",
+                                                     "output_half_pixel");
+    if (x->dim[0] == 1) {
+        images = cvn_flatten_batch(g->net, images);
+        y = cvn_roi_align(g->net, images, boxes, height, width, &d);
+    } else {
+        const int four[2] = { 1, 4 };
+        images = cvn_flatten_batch(g->net, cvn_take(g->net, images, cvni_onnx_get(g, n, 2), 1));
+        boxes = cvn_reshape(g->net, cvn_flatten_batch(g->net, boxes), four, 2);
+        y = cvn_flatten_batch(g->net, cvn_roi_align(g->net, images, boxes, height, width, &d));
+        y = cvn_unflatten_batch(g->net, y, g->failed || g->net->failed
+                                               ? 1 : g->net->layers[y.id].samples);
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static const cvni_onnx_op cvni_onnx_shapes[] = {
+    { "AffineGrid", cvni_onnx_affine_grid },
+    { "CenterCropPad", cvni_onnx_center_crop_pad },
+    { "Col2Im", cvni_onnx_col2im },
+    { "Compress", cvni_onnx_compress },
+    { "Concat", cvni_onnx_concat },
+    { "Constant", cvni_onnx_constant },
+    { "ConstantOfShape", cvni_onnx_constant_of_shape },
+    { "DepthToSpace", cvni_onnx_depth_to_space },
+    { "Dropout", cvni_onnx_dropout },
+    { "Expand", cvni_onnx_expand },
+    { "EyeLike", cvni_onnx_eye_like },
+    { "Flatten", cvni_onnx_flatten },
+    { "Gather", cvni_onnx_gather },
+    { "GatherElements", cvni_onnx_gather_elements },
+    { "GatherND", cvni_onnx_gather_nd },
+    { "GridSample", cvni_onnx_grid_sample },
+    { "Identity", cvni_onnx_identity },
+    { "NonMaxSuppression", cvni_onnx_nms },
+    { "NonZero", cvni_onnx_non_zero },
+    { "OneHot", cvni_onnx_one_hot },
+    { "Pad", cvni_onnx_pad },
+    { "Range", cvni_onnx_range },
+    { "Reshape", cvni_onnx_reshape },
+    { "Resize", cvni_onnx_resize },
+    { "ReverseSequence", cvni_onnx_reverse_sequence },
+    { "RoiAlign", cvni_onnx_roi_align },
+    { "Scatter", cvni_onnx_scatter },
+    { "ScatterElements", cvni_onnx_scatter },
+    { "ScatterND", cvni_onnx_scatter },
+    { "Shape", cvni_onnx_shape_of },
+    { "Size", cvni_onnx_size_of },
+    { "Slice", cvni_onnx_slice },
+    { "SpaceToDepth", cvni_onnx_space_to_depth },
+    { "Split", cvni_onnx_split },
+    { "Squeeze", cvni_onnx_squeeze },
+    { "Tile", cvni_onnx_tile },
+    { "Transpose", cvni_onnx_transpose },
+    { "Unsqueeze", cvni_onnx_unsqueeze },
+    { "Upsample", cvni_onnx_resize }
+};
 
 /* ================================================================================================
  * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
@@ -32638,8 +33806,7 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
-                                   int rank)
+static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -32754,17 +33921,23 @@ static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_nod
     return NULL;
 }
 
+/* The layer without values; input i is the kernel. */
+static cvn_node cvni_onnx_conv_layer(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i,
+                                     int bias)
+{
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, i, 0);
+    const cvn_node none = { 0 };
+    cvni_onnx_window w;
+    if (!weight) return none;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return none;
+    return cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+}
+
 static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const cvn_node x = cvni_onnx_rows(g, n, 0);
-    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
     const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    cvni_onnx_window w;
-    cvn_node y;
-    if (!weight) return;
-    w = cvni_onnx_window_of(g, n, weight->dim + 2);
-    if (g->failed) return;
-    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    const cvn_node y = cvni_onnx_conv_layer(g, n, cvni_onnx_rows(g, n, 0), 1, bias);
     cvni_onnx_bind(g, y, 0, n, 1);
     if (bias) cvni_onnx_bind(g, y, 1, n, 2);
     cvni_onnx_put_rows(g, n, 0, y);
@@ -32924,32 +34097,51 @@ static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
 }
 
-/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
- * before it stand in its own layer too, plane by plane. */
+/* Zeros behind the rows and columns of an image that has fewer than output_shape says. */
+static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int64_t to[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
+    const int h = s.dim[s.rank - 2];
+    const int w = s.dim[s.rank - 1];
+    int R = 0;
+    if (g->failed || g->net->failed) return x;
+    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+        to[3] > CVNI_MAX_AXIS) {
+        cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
+        return x;
+    }
+    if (to[2] == h && to[3] == w) return x;
+    if (g->lead) R = s.dim[1];
+    if (R) x = cvn_flatten_batch(g->net, x);
+    x = cvn_pad(g->net, x, 0, 0, (int)to[2] - h, (int)to[3] - w, CVN_PAD_ZERO);
+    return R ? cvn_unflatten_batch(g->net, x, R) : x;
+}
+
+/* Indices count through the whole tensor that strides and kernel give: a sample in either
+ * layout. */
 static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
     cvni_unpool_desc d;
-    cvn_node in[2];
+    cvn_node in[2], y;
     cvn_shape s;
-    int64_t given[CVN_MAX_RANK];
-    int count = 0;
     memset(&d, 0, sizeof d);
     in[0] = cvni_onnx_get(g, n, 0);
     in[1] = cvni_onnx_get(g, n, 1);
-    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
     if (g->failed || g->net->failed) return;
     s = cvni_onnx_shape(g, in[0]);
     d.flat = 1;
     memcpy(d.dim, s.dim, sizeof d.dim);
     for (int i = 0; i < w.axes; i++) {
         const int at = g->lead + 2 + i;
-        const double size = count == w.axes + 2 ? (double)given[2 + i]
-                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
-                                                  w.pad[i] - w.pad_end[i];
+        const double size = (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] - w.pad[i] -
+                            w.pad_end[i];
         d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
     }
-    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+    y = cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d);
+    cvni_onnx_put(g, n, 0, cvni_onnx_in(g, n, 2) ? cvni_onnx_enlarge(g, n, y) : y);
 }
 
 /* ---- norms ---- */
@@ -32975,7 +34167,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -32996,8 +34188,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -33184,56 +34376,105 @@ static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
     return *K > 0 && *S > 0;
 }
 
+/* A product of inputs a and b; zero points of integers: inputs, -1 for none; a bias for dense
+ * layers (>>onnx-patterns), or -1. */
+typedef struct cvni_onnx_pair { int a, b, zero_a, zero_b, bias; } cvni_onnx_pair;
+
+/* The number of a zero point; 0 where there is none. */
+static float cvni_onnx_zero_point(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    float zero = 0;
+    if (i >= 0 && cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, CVN_MAX_RANK, &zero))
+        cvni_onnx_refuse(g, n, "input %d is not one known number", i + 1);
+    return zero;
+}
+
+/* x minus the number of a zero point. */
+static cvn_node cvni_onnx_less(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i)
+{
+    const float zero = cvni_onnx_zero_point(g, n, i);
+    return zero == 0 || g->failed ? x : cvn_scale(g->net, x, 1, -zero);
+}
+
+/* Known input i minus its zero points: one for all, or one for each of a period of runs of `inner`
+ * elements. */
+static const float *cvni_onnx_known_less(cvni_onnx *g, const cvni_onnx_node *n, int i, int zero,
+                                         int inner)
+{
+    size_t count = 0, zeros = 0;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    const float *less = zero >= 0 && cvni_onnx_in(g, n, zero) ? cvni_onnx_known(g, n, zero, &zeros)
+                                                              : NULL;
+    float *out = less ? cvni_onnx_floats(g, count) : NULL;
+    if (less && zeros != 1 && (!inner || !zeros || count % (zeros * (size_t)inner)))
+        cvni_onnx_refuse(g, n, "%lu zero points for %lu elements", (unsigned long)zeros,
+                         (unsigned long)count);
+    if (!less || g->failed) return from;
+    for (size_t e = 0; out && e < count; e++)
+        out[e] = from[e] - less[zeros == 1 ? 0 : e / (size_t)inner % zeros];
+    return out;
+}
+
 /* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
-static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int right)
 {
     const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
     int dim[CVN_MAX_RANK + 1];
-    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!v || v->rank != 1 || !right || g->failed) return cvni_onnx_operand(g, n, i, rank);
     if (!g->lead || rank >= CVN_MAX_RANK)
         cvni_onnx_refuse(g, n, "a vector that is not known on the right");
     for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
     return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
 }
 
-/* The result of a product without the axes that operands of one axis do not have. */
-static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+/* Of two tensors; without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    cvn_shape s = cvni_onnx_shape(g, y);
-    const int last = s.rank - 1;
-    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
-    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
-    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int left = a->rank == 1;
+    const int right = b->rank == 1;
+    const int rank = cvni_max(cvni_max(a->rank, b->rank), 2);
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->a, rank, 0), p->zero_a);
+    const cvn_node w = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->b, rank, 1), p->zero_b);
+    cvn_node y = cvn_matmul(g->net, x, w, 0, 0);
+    cvn_shape s;
+    if (p->bias >= 0) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, p->bias, rank));
+    if (g->failed || g->net->failed || (!left && !right)) return y;
+    s = cvni_onnx_shape(g, y);
+    if (left) s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    return cvni_onnx_view(g, y, s.rank - left - right, s.dim);
 }
 
-/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
-static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+/* A known right operand is the weight of a dense layer. */
+static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int bias = p->bias >= 0;
+    cvn_node x = { 0 }, y;
     int K, S;
     cvn_shape s;
-    cvn_node x, y;
-    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
-    if (g->failed) return;
-    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
-        x = cvni_onnx_factor(g, n, 0, rank);
-        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
-        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
-        return;
-    }
-    x = cvni_onnx_get(g, n, 0);
+    if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return x;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1])
+        return cvni_onnx_product(g, n, p);
+    x = cvni_onnx_less(g, n, cvni_onnx_get(g, n, p->a), p->zero_a);
     y = cvni_onnx_dense(g, x, S, bias);
-    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_turned(g, cvni_onnx_known_less(g, n, p->b, p->zero_b, 1), K, S,
+                                         1),
                         b->learned ? b->name : "");
-    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (bias) cvni_onnx_bind(g, y, 1, n, p->bias);
     s = cvni_onnx_shape(g, x);
-    if (g->failed || g->net->failed) return;
+    if (g->failed || g->net->failed || (s.rank <= 3 && b->rank > 1)) return y;
     s.dim[s.rank - 1] = S;
-    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
-    cvni_onnx_put(g, n, 0, y);
+    return cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+}
+
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pair p = { 0, 1, -1, -1, -1 };
+    if (cvni_onnx_in(g, n, 2)) p.bias = 2;
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
 }
 
 /* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
@@ -33287,6 +34528,91 @@ static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
         y = cvn_add(g->net, y, c);
     }
     cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- quantised products ---- */
+
+static cvn_node cvni_onnx_constant_of(cvni_onnx *g, const int *dims, int count,
+                                      const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    return g->failed || !values ? none : cvni_add_parameter(g->net, &cvni_op_constant, dims, count,
+                                                            zero, values);
+}
+
+/* sums*scale_a*scale_b/scale_y, rounded, plus the zero point behind scale_y, saturated to its type.
+ * scale_b: one, or one for each position of engine axis `axis`. */
+static cvn_node cvni_onnx_requantize(cvni_onnx *g, const cvni_onnx_node *n, cvn_node sums, int a,
+                                     int b, int y, int axis)
+{
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, y + 1);
+    const float zero = cvni_onnx_zero_point(g, n, y + 1);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float scale_a = 1, scale_y = 1, low = 0, size = 1;
+    size_t count = 0;
+    const float *scale_b = cvni_onnx_known(g, n, b, &count);
+    float *scale = scale_b ? cvni_onnx_floats(g, count) : NULL;
+    if (!cvni_onnx_scalar(g, n, a, CVN_MAX_RANK, &scale_a) ||
+        !cvni_onnx_scalar(g, n, y, CVN_MAX_RANK, &scale_y) || !type ||
+        !cvni_onnx_limits(type->type, &low, &size))
+        cvni_onnx_refuse(g, n, "scales that are not one known number, or no zero point");
+    if (g->failed || g->net->failed) return sums;
+    for (size_t i = 0; i < count; i++) scale[i] = scale_a * scale_b[i] / scale_y;
+    dim[axis] = (int)count;
+    if (count == 1) sums = cvn_scale(g->net, sums, scale[0], 0);
+    else sums = cvn_mul(g->net, sums, cvni_onnx_constant_of(g, dim + 1,
+                                                            cvni_onnx_shape(g, sums).rank - 1,
+                                                            scale));
+    sums = cvn_scale(g->net, cvn_round(g->net, sums), 1, zero);
+    return cvn_clip(g->net, sums, low, low + size - 1);
+}
+
+/* x and weights w without zero points, their sums; Winograd's are not quite integers. */
+static cvn_node cvni_onnx_integer_conv(cvni_onnx *g, const cvni_onnx_node *n, int w, int zero_x,
+                                       int zero_w, int bias)
+{
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_rows(g, n, 0), zero_x);
+    const cvn_node y = cvni_onnx_conv_layer(g, n, x, w, bias >= 0);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, w);
+    if (g->failed) return y;
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_known_less(g, n, w, zero_w, (int)(v->count / (size_t)v->dim[0])),
+                        v->name);
+    if (bias >= 0) cvni_onnx_bind(g, y, 1, n, bias);
+    return cvn_round(g->net, y);
+}
+
+static void cvni_onnx_qlinear_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node y = cvni_onnx_integer_conv(g, n, 3, 2, 5, cvni_onnx_in(g, n, 8) ? 8 : -1);
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, 1));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_conv_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_integer_conv(g, n, 1, 2, 3, -1));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+static void cvni_onnx_qlinear_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 3, 2, 5, -1 };
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    const cvn_node y = cvni_onnx_matmul_of(g, n, &p);
+    const int last = cvni_onnx_shape(g, y).rank - 1;
+    cvni_onnx_put(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, last));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -33638,10 +34964,85 @@ static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
 }
 #endif /* CONVNET_NO_SEQUENCES */
 
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention (>>onnx-patterns): q, k, v, factors of the scores ----
+ *   type   "attention", then: T when k is transposed; its factor is of the sum of products where
+ *          that is multiplied (*) or divided (/), else of q and k */
+
+/* Softmax between two products, as it was written. */
+static cvn_node cvni_onnx_spelled_attention(cvni_onnx *g, const cvni_onnx_node *n, int rank)
+{
+    const int last = rank + g->lead - 1;
+    cvn_node q = cvni_onnx_operand(g, n, 0, rank);
+    cvn_node k = cvni_onnx_operand(g, n, 1, rank);
+    cvn_node s = cvni_onnx_operand(g, n, 3, rank);
+    const int behind = strchr(n->type, '*') || strchr(n->type, '/');
+    if (!behind) q = cvn_mul(g->net, q, s);
+    if (!strchr(n->type, 'T')) k = cvni_onnx_swap(g, k, last - 1, last);
+    if (cvni_onnx_in(g, n, 4)) k = cvn_mul(g->net, k, cvni_onnx_operand(g, n, 4, rank));
+    q = cvn_matmul(g->net, q, k, 0, 0);
+    if (behind) q = strchr(n->type, '/') ? cvn_div(g->net, q, s) : cvn_mul(g->net, q, s);
+    q = cvn_softmax_axis(g->net, q, last);
+    return cvn_matmul(g->net, q, cvni_onnx_operand(g, n, 2, rank), 0, 0);
+}
+
+/* Are q [..., T, d], k and v [..., S, d] of one kind, and the factors known numbers? *factor: of
+ * the scores. */
+static int cvni_onnx_is_attention(const cvni_onnx *g, const cvni_onnx_node *n, float *factor)
+{
+    const cvni_onnx_value *q = cvni_onnx_in(g, n, 0), *k = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 2);
+    const int turned = strchr(n->type, 'T') != NULL;
+    const int last = q->rank - 1;
+    float s = 1, t = 1;
+    if (k->rank != q->rank || v->rank != q->rank || q->rank + g->lead < 3 || !q->node.id ||
+        !k->node.id || !v->node.id || !cvni_onnx_scalar(g, n, 3, CVN_MAX_RANK, &s)) return 0;
+    if (cvni_onnx_in(g, n, 4) && !cvni_onnx_scalar(g, n, 4, CVN_MAX_RANK, &t)) return 0;
+    for (int i = 0; i < last - 1; i++)
+        if (k->dim[i] != q->dim[i] || v->dim[i] != q->dim[i]) return 0;
+    *factor = strchr(n->type, '/') ? 1 / s : s * t;
+    return k->dim[turned ? last - 1 : last] == q->dim[last] && v->dim[last] == q->dim[last] &&
+           k->dim[turned ? last : last - 1] == v->dim[last - 1];
+}
+
+/* Heads are samples of a layer of one head: nothing moves. */
+static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank : 0;
+    int sizes[CVN_MAX_RANK];
+    float factor;
+    cvn_node in[3], y;
+    cvn_shape s;
+    if (n->inputs < 4 || !cvni_onnx_in(g, n, 1) || !cvni_onnx_in(g, n, 2) || rank < 2) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    if (!cvni_onnx_is_attention(g, n, &factor)) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_spelled_attention(g, n, rank));
+        return;
+    }
+    for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
+    s = cvni_onnx_shape(g, in[0]);
+    factor *= sqrtf((float)s.dim[s.rank - 1]);
+    for (int left = s.rank; left > 3; left--) {
+        sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
+        for (int i = 0; i < 3; i++) in[i] = cvn_flatten_batch(g->net, in[i]);
+    }
+    if (fabsf(factor - 1) > 1e-6f) in[0] = cvn_scale(g->net, in[0], factor, 0);
+    y = cvn_scaled_dot_product_attention(g->net, in[0], in[1], in[2], NULL);
+    for (int left = 4; left <= s.rank; left++)
+        y = cvn_unflatten_batch(g->net, y, sizes[left - 1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+#endif
+
 static const cvni_onnx_op cvni_onnx_layers[] = {
     { "AveragePool", cvni_onnx_avgpool },
     { "BatchNormalization", cvni_onnx_batchnorm },
     { "Conv", cvni_onnx_conv },
+    { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
@@ -33660,13 +35061,335 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "LpNormalization", cvni_onnx_lp_norm },
     { "LpPool", cvni_onnx_lppool },
     { "MatMul", cvni_onnx_matmul },
+    { "MatMulInteger", cvni_onnx_matmul_integer },
     { "MaxPool", cvni_onnx_maxpool },
     { "MaxUnpool", cvni_onnx_maxunpool },
     { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+    { "QLinearConv", cvni_onnx_qlinear_conv },
+    { "QLinearMatMul", cvni_onnx_qlinear_matmul },
 #ifndef CONVNET_NO_SEQUENCES
     { "RNN", cvni_onnx_recurrent },
+    { "attention", cvni_onnx_attention },
+    { "attention T", cvni_onnx_attention },
+    { "attention T*", cvni_onnx_attention },
+    { "attention T/", cvni_onnx_attention },
 #endif
 };
+
+/* ================================================================================================
+ * >>onnx-patterns   several operators that are one: what exporters spell out in primitives
+ * ==============================================================================================
+ *   Before the import the list of operators is searched for the patterns of a table. Where one is
+ *   found, and nobody else reads what lies between its operators, the last of them becomes one
+ *   operator with the inputs that the pattern names, and the others are done.
+ *   pattern   NAME[attribute=integer,...](operand,...); the integers of a list one behind the other
+ *             (perm=0132), an attribute that is not there does not match
+ *   operand   a pattern; x: a value, the same one wherever its letter stands again; x=pattern: a
+ *             value with a letter; a number: a known one of about that size
+ *   Add and Mul match with their operands in either order.
+ *                                                            tested: tests/test_onnx_layers.c */
+
+enum { CVNI_ONNX_PATTERN_NODES = 16 };
+
+typedef struct cvni_onnx_pattern {
+    const char *type;           /* what it becomes */
+    const char *inputs;         /* letters */
+    const char *extra;          /* attribute: approximate, or epsilon (the value of letter e);
+                                 * "keep": those of the first operand; or NULL */
+    const char *text;
+} cvni_onnx_pattern;
+
+static const cvni_onnx_pattern cvni_onnx_patterns[] = {
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Div(x,1.4142136)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Div(x,1.4142136)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Div(x,1.4142136)),1))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Mul(x,0.70710678)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Mul(x,0.70710678)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Mul(x,0.70710678)),1))" },
+    { "Gelu", "x", "approximate", "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Mul(x,Mul(x,x)))))))))" },
+    { "Gelu", "x", "approximate", "Mul(x,Mul(0.5,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3))))))))" },
+    { "Gelu", "x", "approximate", "Mul(Mul(x,0.5),Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3)))))))" },
+    { "Swish", "x", NULL, "Mul(x,Sigmoid(x))" },
+    { "Mish", "x", NULL, "Mul(x,Tanh(Softplus(x)))" },
+    { "HardSwish", "x", NULL, "Mul(x,HardSigmoid[alpha=0.16666667](x))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip(Add(x,3),0,6)),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip(Add(x,3),0,6),6))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip[min=0,max=6](Add(x,3))),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip[min=0,max=6](Add(x,3)),6))" },
+    { "LayerNormalization", "xwb", "epsilon",
+      "Add(Mul(Div(d=Sub(x,ReduceMean[axes=-1](x)),Sqrt(Add(ReduceMean[axes=-1](Pow(d,2)),e))),w),"
+      "b)" },
+    { "MatMul", "xwb", NULL, "Add(MatMul(x,w),b)" },
+    { "Conv", "xwb", "keep", "Add(Conv(x,w),b)" },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", "qkvst", NULL,
+      "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(Transpose[perm=0132](k),t))),v)" },
+    { "attention T", "qkvst", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(k,t))),v)" },
+    { "attention T", "qkvs", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),k)),v)" },
+    { "attention T/", "qkvs", NULL, "MatMul(Softmax[axis=-1](Div(MatMul(q,k),s)),v)" },
+    { "attention T*", "qkvs", NULL, "MatMul(Softmax[axis=-1](Mul(MatMul(q,k),s)),v)" },
+#endif
+};
+
+typedef struct cvni_onnx_match {
+    cvni_onnx *g;
+    const int *maker;           /* of each value: the operator that makes it, or -1 */
+    int bound[26];              /* values of the letters, or -1 */
+    int node[CVNI_ONNX_PATTERN_NODES], uses[CVNI_ONNX_PATTERN_NODES], count;
+} cvni_onnx_match;
+
+/* The number that a value is, in an initializer or a Constant. */
+static int cvni_onnx_number(const cvni_onnx_match *m, int value, double *number)
+{
+    cvni_onnx *g = m->g;
+    const cvni_onnx_value *v = &g->values[value];
+    const cvni_onnx_node *n = m->maker[value] < 0 ? NULL : &g->nodes[m->maker[value]];
+    cvni_onnx_tensor t;
+    cvni_field f;
+    float one;
+    int64_t whole;
+    if (v->constant && v->count == 1) {
+        *number = cvni_onnx_element(v, 0);
+        return 1;
+    }
+    if (!n || n->domain || strcmp(n->type, "Constant")) return 0;
+    *number = (double)cvni_onnx_float(n, "value_float", 0);
+    if (cvni_onnx_has(n, "value_float")) return 1;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    whole = 0;
+    one = 0;
+    if (!g->failed && t.count == 1 && !t.is_external) {
+        const int integer = !cvni_onnx_is_float(t.type);
+        if (cvni_onnx_elements(&t, integer ? NULL : &one, integer ? &whole : NULL)) {
+            *number = integer ? (double)whole : (double)one;
+            return 1;
+        }
+    }
+    g->failed = CVN_OK;         /* whoever needs this constant will say what is wrong with it */
+    return 0;
+}
+
+/* A number of a pattern: sign, digits, point, digits. */
+static const char *cvni_onnx_read_number(const char *t, double *number)
+{
+    const int negative = *t == '-';
+    double unit = 1;
+    *number = 0;
+    for (t += negative; *t >= '0' && *t <= '9'; t++) *number = 10 * *number + (*t - '0');
+    if (*t == '.')
+        for (t++; *t >= '0' && *t <= '9'; t++) *number += (*t - '0') * (unit /= 10);
+    if (negative) *number = -*number;
+    return t;
+}
+
+static int cvni_onnx_about(double a, double b) { return fabs(a - b) <= 1e-4 * fabs(b); }
+
+/* One attribute of a pattern, "axis=-1": whether the operator has it so. The text goes on. */
+static int cvni_onnx_match_attribute(const cvni_onnx_node *n, const char **t)
+{
+    char name[32];
+    char digits[32];
+    int64_t ints[CVN_MAX_RANK];
+    double want;
+    int length = 0;
+    int count, at;
+    cvni_field f;
+    for (; **t != '=' && length < 31; ++*t) name[length++] = **t;
+    name[length] = 0;
+    at = 0;
+    for (++*t; **t != ',' && **t != ']' && at < 31; ++*t) digits[at++] = **t;
+    digits[at] = 0;
+    cvni_onnx_read_number(digits, &want);
+    if (cvni_onnx_field(n, name, 2, &f))
+        return cvni_onnx_about((double)cvni_onnx_float(n, name, 0), want);
+    if (cvni_onnx_field(n, name, 3, &f)) return (double)cvni_onnx_int(n, name, 0) == want;
+    count = cvni_onnx_ints(n, name, ints, CVN_MAX_RANK);
+    if (count < 1 || count > CVN_MAX_RANK) return 0;
+    if (count == 1) return (double)ints[0] == want;
+    for (at = 0; at < count; at++) if (digits[at] - '0' != ints[at]) return 0;
+    return !digits[count];
+}
+
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value);
+
+/* The operands behind "(", the two of a node of two in either order; the text behind ")". */
+static const char *cvni_onnx_match_operands(cvni_onnx_match *m, const char *t,
+                                            const cvni_onnx_node *n, int turned)
+{
+    for (int i = 0; t && i < n->inputs; i++) {
+        if (*t++ != (i ? ',' : '(')) return NULL;
+        t = cvni_onnx_match_value(m, t, n->input[turned ? 1 - i : i]);
+    }
+    return t && *t == ')' ? t + 1 : NULL;
+}
+
+static const char *cvni_onnx_match_node(cvni_onnx_match *m, const char *t, int index)
+{
+    const cvni_onnx_node *n = index < 0 ? NULL : &m->g->nodes[index];
+    cvni_onnx_match before;
+    const char *end;
+    size_t length = 0;
+    while ((t[length] | 32) >= 'a' && (t[length] | 32) <= 'z') length++;
+    if (!n || n->done || n->domain || n->outputs != 1 || m->count == CVNI_ONNX_PATTERN_NODES ||
+        strlen(n->type) != length || memcmp(n->type, t, length)) return NULL;
+    for (int i = 0; i < m->count; i++) if (m->node[i] == index) return NULL;
+    m->node[m->count] = index;
+    m->uses[m->count++] = 1;
+    t += length;
+    while (*t == '[' || *t == ',') {
+        t++;
+        if (!cvni_onnx_match_attribute(n, &t)) return NULL;
+    }
+    if (*t == ']') t++;
+    before = *m;
+    end = cvni_onnx_match_operands(m, t, n, 0);
+    if (end || n->inputs != 2 || (strcmp(n->type, "Add") && strcmp(n->type, "Mul"))) return end;
+    *m = before;
+    return cvni_onnx_match_operands(m, t, n, 1);
+}
+
+/* A value against a pattern; the text behind it, or NULL. */
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value)
+{
+    double number, want;
+    int *bound = NULL;
+    if (value < 0) return NULL;
+    if (*t >= 'a' && *t <= 'z') bound = &m->bound[*t - 'a'];
+    if (bound && t[1] == '=') {
+        *bound = value;
+        t += 2;
+    } else if (bound) {
+        if (*bound < 0) *bound = value;
+        for (int i = 0; i < m->count; i++) m->uses[i] += m->node[i] == m->maker[value];
+        return *bound == value ? t + 1 : NULL;
+    }
+    if (*t >= 'A' && *t <= 'Z') return cvni_onnx_match_node(m, t, m->maker[value]);
+    if (!cvni_onnx_number(m, value, &number)) return NULL;
+    t = cvni_onnx_read_number(t, &want);
+    return cvni_onnx_about(number, want) ? t : NULL;
+}
+
+/* Where a weight comes from: through operators that keep its elements. *turned: transposed. */
+static const cvni_onnx_value *cvni_onnx_origin(const cvni_onnx_match *m, int value, int *turned)
+{
+    *turned = 0;
+    for (int steps = 0; steps < 8; steps++) {
+        const cvni_onnx_node *n;
+        if (m->g->values[value].constant) return &m->g->values[value];
+        if (m->maker[value] < 0) return NULL;
+        n = &m->g->nodes[m->maker[value]];
+        if (n->domain || !n->inputs || n->input[0] < 0) return NULL;
+        if (!strcmp(n->type, "Transpose")) *turned = !*turned;
+        else if (strcmp(n->type, "Identity") && strcmp(n->type, "DequantizeLinear")) return NULL;
+        value = n->input[0];
+    }
+    return NULL;
+}
+
+/* Is b of a product or convolution with weights w one number for each unit? */
+static int cvni_onnx_is_bias(const cvni_onnx_match *m, int is_conv)
+{
+    int turned, none;
+    const cvni_onnx_value *w = cvni_onnx_origin(m, m->bound['w' - 'a'], &turned);
+    const cvni_onnx_value *b = cvni_onnx_origin(m, m->bound['b' - 'a'], &none);
+    const int behind = is_conv && w ? w->rank - 2 : 0;  /* axes of an image */
+    if (!w || !b || none || b->rank <= behind || b->rank > behind + 2 || w->rank < 2 ||
+        (!is_conv && w->rank != 2) || (is_conv && turned)) return 0;
+    return b->count == (size_t)w->dim[is_conv || turned ? 0 : 1] &&
+           b->count == (size_t)b->dim[b->rank - 1 - behind];
+}
+
+/* A NodeProto with one attribute: a text, or a number. */
+static cvni_wire cvni_onnx_attribute_of(cvni_onnx *g, const char *name, const char *text,
+                                        float number)
+{
+    unsigned char *p = (unsigned char *)cvni_onnx_memory(g, &g->pool, 64, 1);
+    const size_t length = strlen(name);
+    const size_t rest = text ? 2 + strlen(text) : 5;
+    cvni_wire w = { NULL, NULL, 0 };
+    if (!p || length + rest > 56) return w;
+    w.p = p;
+    *p++ = CVNI_ONNX_ATTRIBUTES << 3 | 2;
+    *p++ = (unsigned char)(2 + length + rest);
+    *p++ = 1 << 3 | 2;
+    *p++ = (unsigned char)length;
+    memcpy(p, name, length);
+    p += length;
+    if (text) {
+        *p++ = 4 << 3 | 2;
+        *p++ = (unsigned char)strlen(text);
+        memcpy(p, text, strlen(text));
+        p += strlen(text);
+    } else {
+        uint32_t word;
+        memcpy(&word, &number, sizeof word);
+        *p++ = 2 << 3 | 5;
+        for (int i = 0; i < 4; i++) *p++ = (unsigned char)(word >> (8 * i));
+    }
+    w.end = p;
+    return w;
+}
+
+/* The found operators become one: the last of them. */
+static void cvni_onnx_join(cvni_onnx_match *m, const cvni_onnx_pattern *row)
+{
+    cvni_onnx *g = m->g;
+    cvni_onnx_node *n = &g->nodes[m->node[0]];
+    const int count = (int)strlen(row->inputs);
+    int *input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    cvni_wire body = { NULL, NULL, 0 };
+    double eps = 0;
+    if (row->extra && !strcmp(row->extra, "keep")) body = g->nodes[m->node[1]].body;
+    else if (row->extra && !strcmp(row->extra, "approximate"))
+        body = cvni_onnx_attribute_of(g, row->extra, "tanh", 0);
+    else if (row->extra) {
+        if (!cvni_onnx_number(m, m->bound['e' - 'a'], &eps)) return;
+        body = cvni_onnx_attribute_of(g, row->extra, NULL, (float)eps);
+    }
+    if (g->failed) return;
+    for (int i = 0; i < count; i++) input[i] = m->bound[row->inputs[i] - 'a'];
+    for (int i = 1; i < m->count; i++) g->nodes[m->node[i]].done = 1;
+    n->type = row->type;
+    n->input = input;
+    n->inputs = count;
+    n->body = body;
+}
+
+static int cvni_onnx_matches(cvni_onnx_match *m, const cvni_onnx_pattern *row, int index)
+{
+    const char *end;
+    for (int i = 0; i < 26; i++) m->bound[i] = -1;
+    m->count = 0;
+    end = cvni_onnx_match_node(m, row->text, index);
+    if (!end || *end) return 0;
+    for (int i = 1; i < m->count; i++)
+        if (m->g->values[m->g->nodes[m->node[i]].output[0]].readers != m->uses[i]) return 0;
+    if (row->inputs[1] != 'w' || row->extra == NULL || !strcmp(row->extra, "keep"))
+        return row->inputs[1] != 'w' || cvni_onnx_is_bias(m, row->extra != NULL);
+    return 1;
+}
+
+static void cvni_onnx_find_patterns(cvni_onnx *g)
+{
+    int *maker = (int *)cvni_onnx_memory(g, &g->pool, (size_t)g->value_count, sizeof(int));
+    cvni_onnx_match m;
+    for (int i = 0; maker && i < g->value_count; i++) maker[i] = -1;
+    for (int i = 0; maker && i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].outputs; k++)
+            if (g->nodes[i].output[k] >= 0) maker[g->nodes[i].output[k]] = i;
+    m.g = g;
+    m.maker = maker;
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        for (size_t row = 0; row < sizeof cvni_onnx_patterns / sizeof *cvni_onnx_patterns; row++)
+            if (cvni_onnx_matches(&m, &cvni_onnx_patterns[row], i)) {
+                cvni_onnx_join(&m, &cvni_onnx_patterns[row]);
+                break;
+            }
+}
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
@@ -34263,6 +35986,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.folder = g.options->folder ? g.options->folder : folder;
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
+    cvni_onnx_find_patterns(&g);
     parsed = cvni_onnx_mark_of(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
@@ -36357,7 +38081,7 @@ static int cvni_cfg_next(cvni_cfg *g)
             }
             found = 1;
             g->section_line = g->line;
-            g->section = cvni_cfg_trim(line.begin + 1, line.end - 1);
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - (line.end[-1] == ']'));
             g->body.begin = g->at;
             if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
         } else if (line.begin < line.end &&
@@ -36392,14 +38116,12 @@ static int cvni_cfg_number(cvni_cfg_span *s, double *value)
         if (point) unit *= 10;
         digits++;
     }
-    if (digits && digits < 300 && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
-        cvni_cfg_span e;
-        double power;
-        e.begin = p + 1;
-        e.end = s->end;
-        if (!cvni_cfg_number(&e, &power) || !(fabs(power) < 300) || power != floor(power)) return 0;
-        unit *= pow(10, -power);
-        p = e.begin;
+    if (digits && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        const int down = p[1] == '-';
+        double power = 0;
+        for (p += 1 + (down || p[1] == '+'); p < s->end && *p >= '0' && *p <= '9'; p++)
+            power = power * 10 + (*p - '0');
+        unit *= pow(10, down ? power : -power);
     }
     v = (minus ? -v : v) / unit;
     if (!digits || !cvni_is_finite(v)) return 0;

@@ -159,9 +159,10 @@ static cvn_result load_onnx(detector *d, const char *model)
     cvn_onnx_options options = cvn_onnx_defaults();
     cvn_onnx_input input = { NULL, 4, { 1, 3, 640, 640 }, NULL };
     cvn_result result = cvn_load_onnx_ex(d->net, model, &options, &d->model);
-    options.inputs = &input;                            /* height and width are left open? */
+    options.inputs = &input;                            /* for files that leave the size open */
     options.input_count = 1;
-    if (result != CVN_OK) result = cvn_load_onnx_ex(d->net, model, &options, &d->model);
+    if (result == CVN_ERROR_ARGUMENT)
+        result = cvn_load_onnx_ex(d->net, model, &options, &d->model);
     if (result != CVN_OK) return result;
     d->faces = output(d, "bbox_8") || output(d, "scores");
     if (d->faces) d->threshold = 0.6f;
@@ -287,8 +288,8 @@ int main(int argc, char **argv)
     if (!in.pixels) fprintf(stderr, "%s: %s\n", argv[2], stbi_failure_reason());
     else if (load(&d, argv[1], argc > 4 ? argv[4] : NULL) != CVN_OK ||
              (count = detect(&d, &in, boxes)) < 0)
-        fprintf(stderr, "%s: %s\n", argv[1],
-                cvn_error(d.net)[0] ? cvn_error(d.net) : "no detector that is known here");
+        fprintf(stderr, "%s\n", cvn_error(d.net)[0] ? cvn_error(d.net)
+                                                    : "the model is no detector known here");
     for (int i = count - 1; i >= 0; i--) {              /* the best one on top */
         draw_box(&in, &boxes[i], d.names[boxes[i].label % CLASSES]);
     }

@@ -376,11 +376,11 @@ static void classifiers(void)
         pointwise(6, "leaky");
         say("[avgpool]\n");
         fill(6, 1, 1, mean_of);
-        say("[dropout]\nprobability=.5\n");
+        say("[dropout]\nprobability=50e-2\n");
         fill(6, 1, 1, mean_of);
         connected(9, 1, "relu");
         connected(6, 0, "linear");
-        say("[softmax]\ngroups=%d\ntemperature=2\n[cost]\ntype=sse\n", groups);
+        say("[softmax]\ngroups=%d\ntemperature=.2E+1\n[cost]\ntype=sse\n", groups);
         softmax_groups = groups;
         fill(6, 0, 0, softmax_of);
         check_net();
@@ -1066,6 +1066,7 @@ static void resizing(void)
     CHECK(cvn_image_resize(NULL, 2, 2, 3, 0, out, 2, 2) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_image_resize(in, 0, 2, 3, 0, out, 2, 2) == CVN_ERROR_ARGUMENT);
     CHECK(cvn_image_resize(in, 2, 2, 3, 0, out, 2, 1 << 30) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_image_resize(in, 2, 2, 5, 0, out, 2, 2) == CVN_ERROR_ARGUMENT);
 }
 
 static void back_to_the_image(void)
@@ -1096,7 +1097,7 @@ static void refusals(void)
         { CONV, CVN_ERROR_FORMAT, "cfg:1: [convolutional]: the first section" },
         { "[net]\n" CONV, CVN_ERROR_FORMAT, "cfg:1: [net]: needs height" },
         { "[net]\nwidth=-8\nheight=8\nchannels=3\n" CONV, CVN_ERROR_FORMAT, "width = -8" },
-        { NET "[convolutional\n", CVN_ERROR_FORMAT, "cfg:5: [convolutiona]: no ']'" },
+        { NET "[convolutional\n", CVN_ERROR_FORMAT, "cfg:5: [convolutional]: no ']'" },
         { NET "[", CVN_ERROR_FORMAT, "no ']'" },
         { NET "[lstm]\n", CVN_ERROR_UNSUPPORTED, "cfg:5: [lstm]: layer 0" },
         { NET CONV "[Gaussian_yolo]\n", CVN_ERROR_UNSUPPORTED, "cfg:9: [Gaussian_yolo]: layer 1" },
@@ -1108,6 +1109,8 @@ static void refusals(void)
         { NET "[conv]\nsize=1.5\n", CVN_ERROR_FORMAT, "size = 1.5" },
         { NET "[conv]\nsize=99999999999999999999\n", CVN_ERROR_FORMAT, "size" },
         { NET "[conv]\nsize=1e999\n", CVN_ERROR_FORMAT, "size" },
+        { NET "[conv]\nsize=1e1e1\n", CVN_ERROR_FORMAT, "size" },
+        { NET "[conv]\nsize=1e-1\n", CVN_ERROR_FORMAT, "size" },
         { NET "[conv]\nstride=0\n", CVN_ERROR_FORMAT, "stride = 0" },
         { NET "[conv]\ngroups=2\nfilters=4\n", CVN_ERROR_SHAPE, "[conv]: " },
         { NET "[conv]\nfilters=2147483647\nsize=32768\npad=1\n", CVN_ERROR_SHAPE, "[conv]: " },
