@@ -2490,7 +2490,7 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
  *   options   NULL: defaults
  *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
  *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
- *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             (cvn_activation, cvn_features, cvn_non_max_suppression, ...), and for models above
  *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
  *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
 typedef struct cvn_onnx_save_options {
@@ -36831,46 +36831,61 @@ static void cvni_ow_global_lppool(cvni_onnx_writer *w)
     cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
 }
 
-/* x at indices that count through a whole sample, as ONNX's do through all; 0 elsewhere. */
-static void cvni_ow_unpool_flat(cvni_onnx_writer *w)
+static int cvni_ow_plane(cvn_shape s)
 {
-    static const int flat[2] = { 0, -1 };
-    const int elements = (int)cvni_sample_elements(w->l->shape);
-    cvni_ow_name x = cvni_ow_reshape(w, cvni_ow_x(w, 0), flat, 2);
-    cvni_ow_name at = cvni_ow_reshape(w, cvni_ow_x(w, 1), flat, 2);
-    cvni_ow_name y = cvni_ow_sizes(w, cvni_ow_x(w, 0), 1);
-    y = cvni_ow_join(w, y, cvni_ow_list(w, &elements, 1));
-    y = cvni_ow_op(w, "ConstantOfShape", y);
-    at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
-    y = cvni_ow_op2(w, "ScatterElements", y, at);
-    cvni_ow_in(w, x);
-    cvni_ow_int(w, "axis", 1);
-    cvni_ow_shaped(w, y, w->l->shape, 0);
+    int n = 1;
+    for (int i = 2; i < s.rank; i++) n *= s.dim[i];
+    return n;
 }
 
-/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+/* Does MaxUnpool without a size restore the image that was pooled? With one, implementations count
+ * the indices differently. */
+static int cvni_ow_restores(const cvni_onnx_writer *w, const cvni_layer *index, cvni_ow_windows *v)
+{
+    cvn_shape x;
+    if (index->op != &cvni_op_maxpool_indices) return 0;
+    x = cvni_in(w->net, index, 0)->shape;
+    *v = cvni_ow_windows_of(index, x, index->shape);
+    for (int i = 0; i < v->axes; i++) {
+        const int size = (index->shape.dim[2 + i] - 1) * v->stride[i] + v->kernel[i] -
+                         v->begin[i] - v->end[i];
+        if (size != x.dim[2 + i] || size != w->l->shape.dim[2 + i] || v->dilation[i] > 1) return 0;
+    }
+    return 1;
+}
+
+/* Else x is scattered into zeros, plane by plane, or sample by sample where indices count through
+ * that. Those of MaxPool count through all planes. */
 static void cvni_ow_unpool(cvni_onnx_writer *w)
 {
+    const int flat = ((const cvni_unpool_desc *)w->l->desc)->flat;
+    const int axis = flat ? 1 : 2;
+    const int size = flat ? (int)cvni_sample_elements(w->l->shape) : cvni_ow_plane(w->l->shape);
     const cvni_layer *index = cvni_in(w->net, w->l, 1);
-    cvni_ow_name sizes;
+    int rows[3] = { 0, 0, -1 };
     cvni_ow_windows v;
-    int fits = index->op == &cvni_op_maxpool_indices;
-    if (((const cvni_unpool_desc *)w->l->desc)->flat) {
-        cvni_ow_unpool_flat(w);
+    cvni_ow_name x, at, y;
+    if (!flat && cvni_ow_restores(w, index, &v)) {
+        cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+        cvni_ow_put_windows(w, &v);
         return;
     }
-    for (int i = 2; fits && i < w->l->shape.rank; i++)
-        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
-    if (!fits) {
-        cvni_ow_refuse(w, "its indices are not those of a pool of an image of the restored size");
-        return;
+    rows[axis] = -1;
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), rows, axis + 1);
+    at = cvni_ow_reshape(w, cvni_ow_x(w, 1), rows, axis + 1);
+    while (index->op == &cvni_op_flatten_batch || index->op == &cvni_op_unflatten_batch)
+        index = cvni_in(w->net, index, 0);
+    if (index->op == &cvni_op_maxpool_indices) {
+        const int plane = cvni_ow_plane(cvni_in(w->net, index, 0)->shape);
+        at = cvni_ow_op2(w, "Mod", at, cvni_ow_list(w, &plane, 1));
     }
-    v = cvni_ow_windows_of(index, w->l->shape, index->shape);
-    v.dilation[0] = v.dilation[1] = 1;          /* it has none, nor needs it */
-    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
-    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
-    cvni_ow_in(w, sizes);
-    cvni_ow_put_windows(w, &v);
+    if (!index->is_int) at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
+    y = cvni_ow_sizes(w, cvni_ow_x(w, 0), axis);
+    y = cvni_ow_op(w, "ConstantOfShape", cvni_ow_join(w, y, cvni_ow_list(w, &size, 1)));
+    y = cvni_ow_op2(w, "ScatterElements", y, at);
+    cvni_ow_in(w, x);
+    cvni_ow_int(w, "axis", axis);
+    cvni_ow_shaped(w, y, w->l->shape, 0);
 }
 
 /* Indices as floats that count through a sample. */
@@ -37039,14 +37054,12 @@ static void cvni_ow_gnorm(cvni_onnx_writer *w)
     if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
 }
 
-/* LpNormalization would divide by zero. */
+/* x/|x| there, and 0 for 0: the same but for lengths below 1e-12. */
 static void cvni_ow_l2norm(cvni_onnx_writer *w)
 {
-    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
-    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
-    cvni_ow_ints(w, "axes", &d->axis, 1);
-    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
-    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+    cvni_ow_op(w, "LpNormalization", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_l2norm_desc *)w->l->desc)->axis);
+    cvni_ow_int(w, "p", 2);
 }
 
 /* LRN is of images alone, and an even size reaches to the other side there: then the mean of the

@@ -190,11 +190,16 @@ static void adaptive_pools(cvn_net *net)
 static void unpool(cvn_net *net)
 {
     cvn_pool_desc d = cvn_pool_defaults();
-    cvn_node x = cvn_input(net, 3, 8, 7);
+    cvn_node x = cvn_input(net, 3, 8, 6);
+    cvn_node odd = cvn_input(net, 3, 8, 7);
+    cvn_node y, at;
     d.kernel_h = d.stride_h = 2;
-    x = cvn_maxunpool(net, cvn_scale(net, cvn_maxpool_ex(net, x, &d), 2, 1),
-                      cvn_maxpool_indices(net, x, &d), 8, 7);
-    cvn_relu(net, x);
+    y = cvn_scale(net, cvn_maxpool_ex(net, x, &d), 2, 1);
+    cvn_keep(net, cvn_maxunpool(net, y, cvn_maxpool_indices(net, x, &d), 8, 6));
+    y = cvn_scale(net, cvn_maxpool_ex(net, odd, &d), 2, 1);
+    at = cvn_maxpool_indices(net, odd, &d);
+    cvn_keep(net, cvn_maxunpool(net, y, at, 8, 7));
+    cvn_maxunpool(net, y, at, 10, 6);
 }
 
 static void roi_align(cvn_net *net)
