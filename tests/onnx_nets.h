@@ -359,7 +359,7 @@ static void arithmetic(cvn_net *net)
     cvn_keep(net, cvn_reduce_sum(net, x, axes, 2));
     cvn_keep(net, cvn_reduce_mean(net, x, axes, 1));
     cvn_keep(net, cvn_reduce_max(net, x, NULL, 0));
-    cvn_keep(net, cvn_reduce_max(net, n, NULL, 0));
+    cvn_keep(net, cvn_reduce_max(net, cvn_relu(net, n), NULL, 0));
     cvn_reduce_sum(net, x, NULL, 0);
 }
 
