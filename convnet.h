@@ -36114,13 +36114,29 @@ enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a laye
 enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
                                                          * ... axes of size 1 behind it */
 
-/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
- * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
-typedef struct cvni_ow_name {
+/* A name: text without its last `cut` bytes; then, but for CVNI_OW_OWN, the separator (none where
+ * something was cut), the part's text and, from 0 on, number. text NULL: an input that is left
+ * out. */
+enum {
+    CVNI_OW_OWN,
+    CVNI_OW_STEP,
+    CVNI_OW_VALUE,
+    CVNI_OW_BIAS,
+    CVNI_OW_QUERY,
+    CVNI_OW_KEY,
+    CVNI_OW_WEIGHT_IH,
+    CVNI_OW_WEIGHT_HH,
+    CVNI_OW_BIASES,
+    CVNI_OW_H,
+    CVNI_OW_C
+};
+static const char *const cvni_ow_parts[] = { "", "", "value", "bias", "query", "key", "weight_ih_l",
+                                             "weight_hh_l", "bias_l", "h", "c" };
+
+typedef struct cvni_ow_name {   /* 16 bytes: two registers */
     const char *text;
-    int cut;
-    const char *part;
     int number;
+    short part, cut;
 } cvni_ow_name;
 
 typedef struct cvni_onnx_writer cvni_onnx_writer;
@@ -36247,13 +36263,13 @@ static void cvni_ow_message(cvni_onnx_writer *w, int field,
 
 /* ---- names, tensors, nodes ---- */
 
-static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+static cvni_ow_name cvni_ow_name_of(const char *text, int part, int number)
 {
     cvni_ow_name n;
     n.text = text;
-    n.cut = 0;
-    n.part = part;
     n.number = number;
+    n.part = (short)part;
+    n.cut = 0;
     return n;
 }
 
@@ -36266,11 +36282,9 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
     cvni_text t = { text, sizeof text, 0 };
     text[0] = 0;
     if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
-    if (n.part) {
-        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
-        cvni_print(&t, "%s", n.part);
-        if (n.number >= 0) cvni_print(&t, "%d", n.number);
-    }
+    for (int i = 0; n.part && !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+    cvni_print(&t, "%s", cvni_ow_parts[n.part]);
+    if (n.number >= 0) cvni_print(&t, "%d", n.number);
     cvni_ow_put_text(w->s, field, text);
 }
 
@@ -36278,7 +36292,7 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
 static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
 {
     const int clash = w->marks[id] & CVNI_OW_CLASH;
-    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? CVNI_OW_VALUE : CVNI_OW_OWN, -1);
 }
 
 static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
@@ -36288,7 +36302,7 @@ static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
 
 static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
 {
-    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+    return cvni_ow_name_of(w->l->name, CVNI_OW_STEP, ++w->temporaries);
 }
 
 /* What at() makes, by blocks. */
@@ -36359,7 +36373,7 @@ static void cvni_ow_flush(cvni_onnx_writer *w, int last)
     cvni_ow_node *n = &w->node;
     if (!n->type) return;
     if (last) n->out[n->main] = cvni_ow_value(w, w->value);
-    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    n->name = last ? cvni_ow_name_of(w->l->name, CVNI_OW_OWN, -1) : n->out[n->main];
     cvni_ow_message(w, 1, cvni_ow_node_body, n);
     n->type = NULL;
 }
@@ -36376,7 +36390,7 @@ static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
 
 static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
 
-static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+static cvni_ow_name cvni_ow_nothing(void) { return cvni_ow_name_of(NULL, CVNI_OW_OWN, -1); }
 
 static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
 {
@@ -36610,8 +36624,8 @@ static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
     const int index = w->l->param[slot];
     const cvni_param *p = &w->net->params[index];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
-    t.name = cvni_ow_name_of(p->name, NULL, -1);
-    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    t.name = cvni_ow_name_of(p->name, CVNI_OW_OWN, -1);
+    if (!slot && w->l->spectral) t.name.cut = (short)strlen("_orig");
     if (w->written[index] == form + 1) return t.name;
     if (w->written[index]) t.name = cvni_ow_temporary(w);
     else w->written[index] = (unsigned char)(form + 1);
@@ -36647,8 +36661,8 @@ static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
     const cvni_param *weight = &w->net->params[w->l->param[0]];
     const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
-    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
-    if (!p) t.name.cut = (int)strlen("weight");
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? CVNI_OW_OWN : CVNI_OW_BIAS, -1);
+    if (!p) t.name.cut = (short)strlen("weight");
     for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
     t.a = slot ? -1 : 0;
     t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
@@ -37477,8 +37491,8 @@ static void cvni_ow_resize(cvni_onnx_writer *w)
     sizes = cvni_ow_sizes(w, x, 2);
     sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
     cvni_ow_op(w, "Resize", x);
-    cvni_ow_absent(w);
-    cvni_ow_absent(w);
+    cvni_ow_in(w, cvni_ow_nothing());
+    cvni_ow_in(w, cvni_ow_nothing());
     cvni_ow_in(w, sizes);
     cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
     cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
@@ -37812,7 +37826,7 @@ static void cvni_ow_attention(cvni_onnx_writer *w)
 /* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
 static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
 {
-    static const char *const names[3] = { "query", "key", "value" };
+    static const int names[3] = { CVNI_OW_QUERY, CVNI_OW_KEY, CVNI_OW_VALUE };
     const int index = w->l->param[slot];
     const int E = w->l->shape.dim[2];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
@@ -37861,10 +37875,9 @@ static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size
 
 static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
 {
-    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
     const int rows = r->gates * r->h;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
-    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.name = cvni_ow_name_of(w->l->name, CVNI_OW_WEIGHT_IH + which, layer);
     t.dim[0] = r->dirs;
     t.dim[1] = which == 2 ? 2 * rows : rows;
     t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
@@ -37895,7 +37908,7 @@ static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, i
 static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
                                       cvni_ow_name x, cvni_ow_name lengths)
 {
-    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name none = cvni_ow_nothing();
     const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
     const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
     const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
@@ -37911,7 +37924,7 @@ static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, in
     cvni_ow_in(w, h);
     if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
     for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
-        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, CVNI_OW_H + i, layer);
     cvni_ow_int(w, "hidden_size", r->h);
     cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
     if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
@@ -37932,7 +37945,7 @@ static void cvni_ow_rnn(cvni_onnx_writer *w)
     static const int side[3] = { 0, 0, -1 };
     const cvni_rnn r = cvni_rnn_of(w->net, w->l);
     cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
-    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
+    cvni_ow_name lengths = cvni_ow_nothing();
     if (r.desc->lengths)
         lengths = cvni_ow_cast(w, cvni_ow_x(w, r.desc->lengths), CVN_ONNX_INT32);
     for (int i = 0; i < r.layers; i++) {
@@ -37947,7 +37960,7 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
     static const int turned[3] = { 1, 0, 2 };
     const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
     const int layers = cvni_rnn_of(w->net, rnn).layers;
-    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    const int part = CVNI_OW_H + ((const cvni_rnn_state_desc *)w->l->desc)->which;
     cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
     for (int i = 1; i < layers; i++)
         x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
