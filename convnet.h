@@ -2477,13 +2477,14 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
  *             no loss), in the order of the layers
  *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
  *             are left out, dropout stays as the operator that does nothing in prediction
- *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
- *             without inputs has the batch that the net was built for
+ *   shapes    as here, with "N" for the batch, or "5*N" behind cvn_flatten_batch. A model without
+ *             inputs has the batch that the net was built for
  *   names     layers name operators and values, parameters the initializers (of a weight under a
  *             spectral norm, which is written as the quotient: without "_orig"). What else there is
  *             has a layer's name, "/" and a number, or more slashes where a name has one
- *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
- *             tensor for each layer
+ *   weights   as they are at that moment, in their own layout but for what ONNX has otherwise: of
+ *             dense layers over sequences and of attention transposed, of recurrent layers the gates
+ *             in its order. What is no parameter (waves, masks, cvn_constant) is no initializer
  *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
  *   cvn_save_onnx_size       bytes of the model; 0 on an error
  *   cvn_save_onnx_memory     into a buffer of at least that size
