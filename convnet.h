@@ -80,7 +80,6 @@
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
- *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
  *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
@@ -2478,20 +2477,21 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
  *             no loss), in the order of the layers
  *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
  *             are left out, dropout stays as the operator that does nothing in prediction
- *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
- *             without inputs has the batch that the net was built for
+ *   shapes    as here, with "N" for the batch, or "5*N" behind cvn_flatten_batch. A model without
+ *             inputs has the batch that the net was built for
  *   names     layers name operators and values, parameters the initializers (of a weight under a
  *             spectral norm, which is written as the quotient: without "_orig"). What else there is
  *             has a layer's name, "/" and a number, or more slashes where a name has one
- *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
- *             tensor for each layer
+ *   weights   as they are at that moment, in their own layout but for what ONNX has otherwise: of
+ *             dense layers over sequences and of attention transposed, of recurrent layers the gates
+ *             in its order. What is no parameter (waves, masks, cvn_constant) is no initializer
  *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
  *   cvn_save_onnx_size       bytes of the model; 0 on an error
  *   cvn_save_onnx_memory     into a buffer of at least that size
  *   options   NULL: defaults
  *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
  *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
- *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             (cvn_activation, cvn_features, cvn_non_max_suppression, ...), and for models above
  *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
  *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
 typedef struct cvn_onnx_save_options {
@@ -36643,13 +36643,29 @@ enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a laye
 enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
                                                          * ... axes of size 1 behind it */
 
-/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
- * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
-typedef struct cvni_ow_name {
+/* A name: text without its last `cut` bytes; then, but for CVNI_OW_OWN, the separator (none where
+ * something was cut), the part's text and, from 0 on, number. text NULL: an input that is left
+ * out. */
+enum {
+    CVNI_OW_OWN,
+    CVNI_OW_STEP,
+    CVNI_OW_VALUE,
+    CVNI_OW_BIAS,
+    CVNI_OW_QUERY,
+    CVNI_OW_KEY,
+    CVNI_OW_WEIGHT_IH,
+    CVNI_OW_WEIGHT_HH,
+    CVNI_OW_BIASES,
+    CVNI_OW_H,
+    CVNI_OW_C
+};
+static const char *const cvni_ow_parts[] = { "", "", "value", "bias", "query", "key", "weight_ih_l",
+                                             "weight_hh_l", "bias_l", "h", "c" };
+
+typedef struct cvni_ow_name {   /* 16 bytes: two registers */
     const char *text;
-    int cut;
-    const char *part;
     int number;
+    short part, cut;
 } cvni_ow_name;
 
 typedef struct cvni_onnx_writer cvni_onnx_writer;
@@ -36776,13 +36792,13 @@ static void cvni_ow_message(cvni_onnx_writer *w, int field,
 
 /* ---- names, tensors, nodes ---- */
 
-static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+static cvni_ow_name cvni_ow_name_of(const char *text, int part, int number)
 {
     cvni_ow_name n;
     n.text = text;
-    n.cut = 0;
-    n.part = part;
     n.number = number;
+    n.part = (short)part;
+    n.cut = 0;
     return n;
 }
 
@@ -36795,11 +36811,9 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
     cvni_text t = { text, sizeof text, 0 };
     text[0] = 0;
     if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
-    if (n.part) {
-        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
-        cvni_print(&t, "%s", n.part);
-        if (n.number >= 0) cvni_print(&t, "%d", n.number);
-    }
+    for (int i = 0; n.part && !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+    cvni_print(&t, "%s", cvni_ow_parts[n.part]);
+    if (n.number >= 0) cvni_print(&t, "%d", n.number);
     cvni_ow_put_text(w->s, field, text);
 }
 
@@ -36807,7 +36821,7 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
 static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
 {
     const int clash = w->marks[id] & CVNI_OW_CLASH;
-    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? CVNI_OW_VALUE : CVNI_OW_OWN, -1);
 }
 
 static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
@@ -36817,7 +36831,7 @@ static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
 
 static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
 {
-    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+    return cvni_ow_name_of(w->l->name, CVNI_OW_STEP, ++w->temporaries);
 }
 
 /* What at() makes, by blocks. */
@@ -36888,7 +36902,7 @@ static void cvni_ow_flush(cvni_onnx_writer *w, int last)
     cvni_ow_node *n = &w->node;
     if (!n->type) return;
     if (last) n->out[n->main] = cvni_ow_value(w, w->value);
-    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    n->name = last ? cvni_ow_name_of(w->l->name, CVNI_OW_OWN, -1) : n->out[n->main];
     cvni_ow_message(w, 1, cvni_ow_node_body, n);
     n->type = NULL;
 }
@@ -36905,7 +36919,7 @@ static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
 
 static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
 
-static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+static cvni_ow_name cvni_ow_nothing(void) { return cvni_ow_name_of(NULL, CVNI_OW_OWN, -1); }
 
 static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
 {
@@ -36948,6 +36962,13 @@ static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_n
 {
     const cvni_ow_name y = cvni_ow_op(w, type, a);
     cvni_ow_in(w, b);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_cast(cvni_onnx_writer *w, cvni_ow_name x, int type)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Cast", x);
+    cvni_ow_int(w, "to", type);
     return y;
 }
 
@@ -37054,15 +37075,18 @@ static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const
     return y;
 }
 
+/* steps NULL: 1 each */
 static cvni_ow_name cvni_ow_slice(cvni_onnx_writer *w, cvni_ow_name x, const int *begin,
-                                  const int *end, const int *axes, int count)
+                                  const int *end, const int *axes, const int *steps, int count)
 {
     const cvni_ow_name from = cvni_ow_list(w, begin, count);
     const cvni_ow_name to = cvni_ow_list(w, end, count);
     const cvni_ow_name along = cvni_ow_list(w, axes, count);
+    const cvni_ow_name by = steps ? cvni_ow_list(w, steps, count) : along;
     const cvni_ow_name y = cvni_ow_op2(w, "Slice", x, from);
     cvni_ow_in(w, to);
     cvni_ow_in(w, along);
+    if (steps) cvni_ow_in(w, by);
     return y;
 }
 
@@ -37129,8 +37153,8 @@ static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
     const int index = w->l->param[slot];
     const cvni_param *p = &w->net->params[index];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
-    t.name = cvni_ow_name_of(p->name, NULL, -1);
-    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    t.name = cvni_ow_name_of(p->name, CVNI_OW_OWN, -1);
+    if (!slot && w->l->spectral) t.name.cut = (short)strlen("_orig");
     if (w->written[index] == form + 1) return t.name;
     if (w->written[index]) t.name = cvni_ow_temporary(w);
     else w->written[index] = (unsigned char)(form + 1);
@@ -37166,8 +37190,8 @@ static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
     const cvni_param *weight = &w->net->params[w->l->param[0]];
     const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
-    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
-    if (!p) t.name.cut = (int)strlen("weight");
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? CVNI_OW_OWN : CVNI_OW_BIAS, -1);
+    if (!p) t.name.cut = (short)strlen("weight");
     for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
     t.a = slot ? -1 : 0;
     t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
@@ -37191,21 +37215,29 @@ static void cvni_ow_weighted(cvni_onnx_writer *w, const char *type, cvni_ow_name
 
 /* ---- layers with windows ---- */
 
+/* pads: [begin of each axis..., end of each axis...] */
+static cvni_ow_name cvni_ow_pad_all(cvni_onnx_writer *w, cvni_ow_name x, int rank, const int *pads,
+                                    cvn_pad_mode mode, float value)
+{
+    static const char *const modes[3] = { "constant", "reflect", "edge" };
+    const cvni_ow_name list = cvni_ow_list(w, pads, 2 * rank);
+    const cvni_ow_name border = value != 0 ? cvni_ow_scalar(w, value) : list;
+    const cvni_ow_name y = cvni_ow_op2(w, "Pad", x, list);
+    if (value != 0) cvni_ow_in(w, border);
+    cvni_ow_text(w, "mode", modes[mode]);
+    return y;
+}
+
 /* The last `count` axes of x, which has `rank`. */
 static cvni_ow_name cvni_ow_pad(cvni_onnx_writer *w, cvni_ow_name x, int rank, int count,
                                 const int *begin, const int *end, cvn_pad_mode mode)
 {
-    static const char *const modes[3] = { "constant", "reflect", "edge" };
     int pads[2 * CVN_MAX_RANK] = { 0 };
-    cvni_ow_name list, y;
     for (int i = 0; i < count; i++) {
         pads[rank - count + i] = begin[i];
         pads[2 * rank - count + i] = end[i];
     }
-    list = cvni_ow_list(w, pads, 2 * rank);
-    y = cvni_ow_op2(w, "Pad", x, list);
-    cvni_ow_text(w, "mode", modes[mode]);
-    return y;
+    return cvni_ow_pad_all(w, x, rank, pads, mode, 0);
 }
 
 /* Of `count` axes: [begin..., end...]. */
@@ -37259,54 +37291,77 @@ static void cvni_ow_dense(cvni_onnx_writer *w)
     cvni_ow_int(w, "transB", 1);
 }
 
-/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
- * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
- * with the zeros that the mean counts. */
+/* A pool's windows as ONNX has them. */
+typedef struct cvni_ow_windows {
+    int axes, kernel[2], stride[2], dilation[2], begin[2], end[2];
+    int beyond;                 /* some reach over the pads */
+    int counted[2], counted_end[2];     /* pads that a mean counts */
+} cvni_ow_windows;
+
+/* What a window that ceil_mode adds has beyond the pads is padding as well, so that nobody's
+ * rounding matters. */
+static cvni_ow_windows cvni_ow_windows_of(const cvni_layer *l, cvn_shape x, cvn_shape y)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
+    cvni_ow_windows v;
+    cvni_pool_axis a[2];
+    memset(&v, 0, sizeof v);
+    v.axes = x.rank - 2;
+    cvni_pool_axes(p, x, a);
+    for (int i = 0; i < v.axes; i++) {
+        const cvni_pool_axis *from = &a[2 - v.axes + i];
+        const int reach = (y.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
+        v.kernel[i] = from->kernel;
+        v.stride[i] = from->stride;
+        v.dilation[i] = from->dilation;
+        v.begin[i] = v.counted[i] = from->pad0;
+        v.end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        v.counted_end[i] = cvni_min(v.end[i], from->pad1);
+        v.beyond |= v.end[i] > v.counted_end[i];
+    }
+    return v;
+}
+
+static void cvni_ow_put_windows(cvni_onnx_writer *w, const cvni_ow_windows *v)
+{
+    cvni_ow_ints(w, "kernel_shape", v->kernel, v->axes);
+    cvni_ow_ints(w, "strides", v->stride, v->axes);
+    cvni_ow_pads(w, v->begin, v->end, v->axes);
+    if (v->dilation[0] > 1 || v->dilation[1] > 1)
+        cvni_ow_ints(w, "dilations", v->dilation, v->axes);
+}
+
+static void cvni_ow_refuse(cvni_onnx_writer *w, const char *reason)
+{
+    w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED, "%s", reason);
+}
+
+/* Where a mean counts pads and windows reach over them, the pads become zeros of x before. */
 static void cvni_ow_pool(cvni_onnx_writer *w)
 {
     const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
     const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
-    const int axes = s.rank - 2;
+    const int largest = w->l->op == &cvni_op_maxpool || w->l->op == &cvni_op_maxpool_indices;
     const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_windows v = cvni_ow_windows_of(w->l, s, w->l->shape);
     cvni_ow_name x = cvni_ow_x(w, 0);
-    int kernel[2], stride[2], dilation[2], begin[2], end[2], before[2], behind[2];
-    int dilated = 0;
-    int zeros = 0;              /* counted by a mean */
-    int beyond = 0;
-    cvni_pool_axis a[2];
-    cvni_pool_axes(p, s, a);
-    for (int i = 0; i < axes; i++) {
-        const cvni_pool_axis *from = &a[2 - axes + i];
-        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
-        kernel[i] = from->kernel;
-        stride[i] = from->stride;
-        dilation[i] = from->dilation;
-        dilated |= dilation[i] > 1;
-        begin[i] = before[i] = from->pad0;
-        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
-        behind[i] = cvni_min(end[i], from->pad1);
-        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
-        beyond |= end[i] > behind[i];
+    int zeros = 0;
+    for (int i = 0; i < v.axes; i++) {
+        if (!largest && v.dilation[i] > 1)
+            cvni_ow_refuse(w, "opset 17 has no dilation of this pool");
+        zeros |= mean && !p->d.exclude_pad && (v.counted[i] || v.counted_end[i]);
     }
-    if (dilated && w->l->op->forward != cvni_maxpool_forward) {
-        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
-                                    "opset 17 has dilations of maxima alone");
-        return;
-    }
-    if (zeros && beyond) {
-        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
-        for (int i = 0; i < axes; i++) {
-            begin[i] = 0;
-            end[i] -= behind[i];
+    if (zeros && v.beyond) {
+        x = cvni_ow_pad(w, x, s.rank, v.axes, v.counted, v.counted_end, CVN_PAD_ZERO);
+        for (int i = 0; i < v.axes; i++) {
+            v.begin[i] = 0;
+            v.end[i] -= v.counted_end[i];
         }
     }
-    cvni_ow_op(w, w->l->is_int ? "MaxPool" : w->l->op->onnx, x);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
-    if (dilated) cvni_ow_ints(w, "dilations", dilation, axes);
-    if (p->p) cvni_ow_int(w, "p", p->p);
-    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    cvni_ow_op(w, largest ? "MaxPool" : w->l->op->onnx, x);
+    cvni_ow_put_windows(w, &v);
+    if (zeros && !v.beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (!largest && !mean) cvni_ow_int(w, "p", p->p);
     if (w->l->op == &cvni_op_maxpool_indices) {
         w->node.main = 1;
         w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
@@ -37319,37 +37374,72 @@ static void cvni_ow_global_lppool(cvni_onnx_writer *w)
     cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
 }
 
-/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+static int cvni_ow_plane(cvn_shape s)
+{
+    int n = 1;
+    for (int i = 2; i < s.rank; i++) n *= s.dim[i];
+    return n;
+}
+
+/* Does MaxUnpool without a size restore the image that was pooled? With one, implementations count
+ * the indices differently. */
+static int cvni_ow_restores(const cvni_onnx_writer *w, const cvni_layer *index, cvni_ow_windows *v)
+{
+    cvn_shape x;
+    if (index->op != &cvni_op_maxpool_indices) return 0;
+    x = cvni_in(w->net, index, 0)->shape;
+    *v = cvni_ow_windows_of(index, x, index->shape);
+    for (int i = 0; i < v->axes; i++) {
+        const int size = (index->shape.dim[2 + i] - 1) * v->stride[i] + v->kernel[i] -
+                         v->begin[i] - v->end[i];
+        if (size != x.dim[2 + i] || size != w->l->shape.dim[2 + i] || v->dilation[i] > 1) return 0;
+    }
+    return 1;
+}
+
+/* Else x is scattered into zeros, plane by plane, or sample by sample where indices count through
+ * that. Those of MaxPool count through all planes. */
 static void cvni_ow_unpool(cvni_onnx_writer *w)
 {
+    const int flat = ((const cvni_unpool_desc *)w->l->desc)->flat;
+    const int axis = flat ? 1 : 2;
+    const int size = flat ? (int)cvni_sample_elements(w->l->shape) : cvni_ow_plane(w->l->shape);
     const cvni_layer *index = cvni_in(w->net, w->l, 1);
-    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
-    const int axes = w->l->shape.rank - 2;
-    cvni_ow_name sizes;
-    cvni_pool_axis a[2];
-    int kernel[2], stride[2], begin[2], end[2];
-    int fits = index->op == &cvni_op_maxpool_indices;
-    for (int i = 2; fits && i < w->l->shape.rank; i++)
-        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
-    if (!fits) {
-        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
-                                    "'%s' does not pool an image of the size that is restored; "
-                                    "ONNX's MaxUnpool needs that", index->name);
+    int rows[3] = { 0, 0, -1 };
+    cvni_ow_windows v;
+    cvni_ow_name x, at, y;
+    if (!flat && cvni_ow_restores(w, index, &v)) {
+        cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+        cvni_ow_put_windows(w, &v);
         return;
     }
-    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
-    for (int i = 0; i < axes; i++) {
-        kernel[i] = a[2 - axes + i].kernel;
-        stride[i] = a[2 - axes + i].stride;
-        begin[i] = a[2 - axes + i].pad0;
-        end[i] = a[2 - axes + i].pad1;
+    rows[axis] = -1;
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), rows, axis + 1);
+    at = cvni_ow_reshape(w, cvni_ow_x(w, 1), rows, axis + 1);
+    while (index->op == &cvni_op_flatten_batch || index->op == &cvni_op_unflatten_batch)
+        index = cvni_in(w->net, index, 0);
+    if (index->op == &cvni_op_maxpool_indices) {
+        const int plane = cvni_ow_plane(cvni_in(w->net, index, 0)->shape);
+        at = cvni_ow_op2(w, "Mod", at, cvni_ow_list(w, &plane, 1));
     }
-    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
-    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
-    cvni_ow_in(w, sizes);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
+    if (!index->is_int) at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
+    y = cvni_ow_sizes(w, cvni_ow_x(w, 0), axis);
+    y = cvni_ow_op(w, "ConstantOfShape", cvni_ow_join(w, y, cvni_ow_list(w, &size, 1)));
+    y = cvni_ow_op2(w, "ScatterElements", y, at);
+    cvni_ow_in(w, x);
+    cvni_ow_int(w, "axis", axis);
+    cvni_ow_shaped(w, y, w->l->shape, 0);
+}
+
+/* Indices as floats that count through a sample. */
+static void cvni_ow_places(cvni_onnx_writer *w)
+{
+    const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
+    const int elements = w->l->samples * (int)cvni_sample_elements(x);
+    if (((const cvni_places_desc *)w->l->desc)->by_columns)
+        cvni_ow_refuse(w, "indices by columns have no form in ONNX behind those by rows");
+    cvni_ow_cast(w, cvni_ow_op2(w, "Mod", cvni_ow_x(w, 0), cvni_ow_list(w, &elements, 1)),
+                 CVN_ONNX_FLOAT);
 }
 
 /* Window i of the b that an adaptive pool cuts a values into. */
@@ -37507,14 +37597,12 @@ static void cvni_ow_gnorm(cvni_onnx_writer *w)
     if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
 }
 
-/* LpNormalization would divide by zero. */
+/* x/|x| there, and 0 for 0: the same but for lengths below 1e-12. */
 static void cvni_ow_l2norm(cvni_onnx_writer *w)
 {
-    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
-    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
-    cvni_ow_ints(w, "axes", &d->axis, 1);
-    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
-    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+    cvni_ow_op(w, "LpNormalization", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_l2norm_desc *)w->l->desc)->axis);
+    cvni_ow_int(w, "p", 2);
 }
 
 /* LRN is of images alone, and an even size reaches to the other side there: then the mean of the
@@ -37638,8 +37726,7 @@ static void cvni_ow_softplus(cvni_onnx_writer *w)
 
 static void cvni_ow_step(cvni_onnx_writer *w)
 {
-    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
-    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+    cvni_ow_cast(w, cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0), CVN_ONNX_FLOAT);
 }
 
 static void cvni_ow_prelu(cvni_onnx_writer *w)
@@ -37711,6 +37798,134 @@ static void cvni_ow_pow(cvni_onnx_writer *w)
     cvni_ow_op_scalar(w, "Pow", cvni_ow_x(w, 0), ((const cvni_unary_desc *)w->l->desc)->p);
 }
 
+/* Truths are numbers here. */
+static cvni_ow_name cvni_ow_truth(cvni_onnx_writer *w, cvni_ow_name x)
+{
+    return cvni_ow_cast(w, x, CVN_ONNX_BOOL);
+}
+
+static void cvni_ow_number(cvni_onnx_writer *w, cvni_ow_name x)
+{
+    cvni_ow_cast(w, x, CVN_ONNX_FLOAT);
+}
+
+/* Rows of cvni_function_ops that are more than their operator. */
+static void cvni_ow_function(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y;
+    switch (d->function) {
+    case CVNI_THRESHOLD:
+        y = cvni_ow_op_scalar(w, "LessOrEqual", x, d->p);
+        cvni_ow_op2(w, "Where", y, cvni_ow_scalar(w, d->q));
+        cvni_ow_in(w, x);
+        return;
+    case CVNI_SHRINK:
+        cvni_ow_op(w, "Shrink", x);
+        cvni_ow_float(w, "lambd", d->p);
+        cvni_ow_float(w, "bias", d->q);
+        return;
+    case CVNI_QUANTIZED:
+        cvni_ow_op(w, "Round", cvni_ow_op_scalar(w, "Div", x, d->p));
+        return;
+    case CVNI_ROUNDED:
+        cvni_ow_number(w, cvni_ow_cast(w, x, d->p > 8 ? CVN_ONNX_FLOAT16 : CVN_ONNX_BFLOAT16));
+        return;
+    case CVNI_TRUNC:
+        y = cvni_ow_op(w, "Floor", cvni_ow_op(w, "Abs", x));
+        cvni_ow_op2(w, "Mul", cvni_ow_op(w, "Sign", x), y);
+        return;
+    case CVNI_IS_INF:
+        y = cvni_ow_op(w, "IsInf", x);
+        cvni_ow_int(w, "detect_positive", d->p != 0);
+        cvni_ow_int(w, "detect_negative", d->q != 0);
+        cvni_ow_number(w, y);
+        return;
+    case CVNI_IS_NAN: cvni_ow_number(w, cvni_ow_op(w, "IsNaN", x)); return;
+    case CVNI_NOT: cvni_ow_number(w, cvni_ow_op(w, "Not", cvni_ow_truth(w, x))); return;
+    case CVNI_WRAPPED:
+        y = cvni_ow_op_scalar(w, "Sub", x, d->p);
+        y = cvni_ow_op(w, "Floor", cvni_ow_op_scalar(w, "Div", y, d->q));
+        cvni_ow_op2(w, "Sub", x, cvni_ow_op_scalar(w, "Mul", y, d->q));
+        return;
+    default: cvni_ow_op(w, w->l->op->onnx, x); return;
+    }
+}
+
+/* Rows of cvni_operation_ops. */
+static void cvni_ow_operation(cvni_onnx_writer *w)
+{
+    const cvni_operation operation = ((const cvni_binary_desc *)w->l->desc)->operation;
+    const char *type = w->l->op->onnx;
+    cvni_ow_name a = cvni_ow_x(w, 0);
+    cvni_ow_name b = cvni_ow_x(w, 1);
+    cvni_ow_name y;
+    switch (operation) {
+    case CVNI_AND:
+    case CVNI_OR:
+    case CVNI_XOR:
+        a = cvni_ow_truth(w, a);
+        b = cvni_ow_truth(w, b);
+        cvni_ow_number(w, cvni_ow_op2(w, type, a, b));
+        return;
+    case CVNI_EQUAL:
+    case CVNI_GREATER:
+    case CVNI_GREATER_EQUAL: cvni_ow_number(w, cvni_ow_op2(w, type, a, b)); return;
+    case CVNI_REMAINDER:                        /* Mod without fmod is of integers alone */
+        y = cvni_ow_op(w, "Floor", cvni_ow_op2(w, "Div", a, b));
+        cvni_ow_op2(w, "Sub", a, cvni_ow_op2(w, "Mul", y, b));
+        return;
+    case CVNI_FMOD:
+        cvni_ow_op2(w, type, a, b);
+        cvni_ow_int(w, "fmod", 1);
+        return;
+    case CVNI_QUANTIZE: cvni_ow_op(w, "Round", cvni_ow_op2(w, "Div", a, b)); return;
+    default: cvni_ow_op2(w, type, a, b); return;
+    }
+}
+
+static void cvni_ow_where(cvni_onnx_writer *w)
+{
+    const cvni_ow_name condition = cvni_ow_truth(w, cvni_ow_x(w, 0));
+    cvni_ow_op2(w, "Where", condition, cvni_ow_x(w, 1));
+    cvni_ow_in(w, cvni_ow_x(w, 2));
+}
+
+static void cvni_ow_topk(cvni_onnx_writer *w)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)w->l->desc;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y;
+    if (d->result == CVNI_TOPK_HARDMAX) {
+        cvni_ow_op(w, "Hardmax", x);
+        cvni_ow_int(w, "axis", d->axis);
+        return;
+    }
+    if (d->result == CVNI_TOPK_INDICES && d->k == 1) {
+        y = cvni_ow_op(w, d->least ? "ArgMin" : "ArgMax", x);
+        cvni_ow_int(w, "axis", d->axis);
+        cvni_ow_int(w, "select_last_index", d->last);
+    } else {
+        cvni_ow_op2(w, "TopK", x, cvni_ow_list(w, &d->k, 1));
+        cvni_ow_int(w, "axis", d->axis);
+        cvni_ow_int(w, "largest", !d->least);
+        y = w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
+    }
+    if (d->result == CVNI_TOPK_INDICES) cvni_ow_number(w, y);
+}
+
+static void cvni_ow_cumsum(cvni_onnx_writer *w)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)w->l->desc;
+    cvni_ow_tensor axis = cvni_ow_tensor_of(CVN_ONNX_INT64, 0);
+    axis.of = &d->axis;
+    axis.at = cvni_ow_int_at;
+    cvni_ow_op2(w, "CumSum", cvni_ow_x(w, 0), cvni_ow_constant(w, &axis));
+    cvni_ow_int(w, "exclusive", d->exclusive);
+    cvni_ow_int(w, "reverse", d->reverse);
+}
+
 /* ---- shapes ---- */
 
 static void cvni_ow_view(cvni_onnx_writer *w)
@@ -37753,7 +37968,7 @@ static void cvni_ow_permute(cvni_onnx_writer *w)
 static void cvni_ow_cut(cvni_onnx_writer *w)
 {
     const cvni_slice_desc *d = (const cvni_slice_desc *)w->l->desc;
-    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, 1);
+    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, NULL, 1);
 }
 
 static void cvni_ow_matmul(cvni_onnx_writer *w)
@@ -37805,8 +38020,8 @@ static void cvni_ow_resize(cvni_onnx_writer *w)
     sizes = cvni_ow_sizes(w, x, 2);
     sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
     cvni_ow_op(w, "Resize", x);
-    cvni_ow_absent(w);
-    cvni_ow_absent(w);
+    cvni_ow_in(w, cvni_ow_nothing());
+    cvni_ow_in(w, cvni_ow_nothing());
     cvni_ow_in(w, sizes);
     cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
     cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
@@ -37824,7 +38039,7 @@ static void cvni_ow_border(cvni_onnx_writer *w)
     begin[1] = d->left;
     end[0] = d->crop ? d->top + d->height : d->bottom;
     end[1] = d->crop ? d->left + d->width : d->right;
-    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, 2);
+    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, NULL, 2);
     else cvni_ow_pad(w, cvni_ow_x(w, 0), 4, 2, begin, end, d->mode);
 }
 
@@ -37835,6 +38050,200 @@ static void cvni_ow_shuffle(cvni_onnx_writer *w)
     cvni_ow_text(w, "mode", "CRD");
 }
 
+/* Element i of a map; what it leaves out is element t->a, a border behind the others. */
+static double cvni_ow_map_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int from = ((const int *)t->of)[i];
+    (void)w;
+    return from < 0 ? (double)t->scale : from;
+}
+
+/* Does Pad have that? */
+static int cvni_ow_is_pad(const cvni_select_axis *a, int n)
+{
+    const int most = a->mode == CVN_PAD_REFLECT ? n - 1 : INT_MAX;
+    if (a->kind != CVNI_SELECT_PAD || a->mode == CVN_PAD_CIRCULAR) return 0;
+    return a->mode == CVN_PAD_ZERO || (a->begin >= 0 && a->begin <= most && a->end >= 0 &&
+                                       a->end <= most);
+}
+
+/* Slices, repeats and pads are one operator each for all axes; other choices are gathered. */
+static void cvni_ow_select(cvni_onnx_writer *w)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int *map = (const int *)w->l->table;
+    int begin[CVN_MAX_RANK], end[CVN_MAX_RANK], steps[CVN_MAX_RANK], axes[CVN_MAX_RANK];
+    int repeats[CVN_MAX_RANK];
+    int pads[2 * CVN_MAX_RANK] = { 0 };
+    int slices = 0;
+    int tiles = 0;
+    cvn_pad_mode mode = CVN_PAD_CIRCULAR;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    repeats[0] = 1;
+    for (int i = 1; i < s.rank; map += w->l->shape.dim[i++]) {
+        const cvni_select_axis *a = &d->axis[i];
+        int border = 0;
+        repeats[i] = a->kind == CVNI_SELECT_TILE ? a->step : 1;
+        tiles |= a->kind == CVNI_SELECT_TILE;
+        if (a->kind == CVNI_SELECT_STEP) {
+            axes[slices] = i;
+            begin[slices] = a->begin;
+            end[slices] = a->end;
+            steps[slices++] = a->step;
+        } else if (cvni_ow_is_pad(a, s.dim[i])) {
+            mode = a->mode;
+            pads[i] = a->begin;
+            pads[s.rank + i] = a->end;
+        } else if (a->kind != CVNI_SELECT_ALL && a->kind != CVNI_SELECT_TILE) {
+            int one[2 * CVN_MAX_RANK] = { 0 };
+            for (int o = 0; o < w->l->shape.dim[i]; o++) border |= map[o] < 0;
+            one[s.rank + i] = border;
+            if (border) x = cvni_ow_pad_all(w, x, s.rank, one, CVN_PAD_ZERO, d->value);
+            x = cvni_ow_op2(w, "Gather", x,
+                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], 0,
+                                          cvni_ow_map_at, map, (float)s.dim[i]));
+            cvni_ow_int(w, "axis", i);
+        }
+    }
+    if (slices) x = cvni_ow_slice(w, x, begin, end, axes, steps, slices);
+    if (tiles) x = cvni_ow_op2(w, "Tile", x, cvni_ow_list(w, repeats, s.rank));
+    if (mode != CVN_PAD_CIRCULAR) cvni_ow_pad_all(w, x, s.rank, pads, mode, d->value);
+    if (!w->node.type) cvni_ow_identity(w);
+}
+
+/* Input 1 as indices. */
+static cvni_ow_name cvni_ow_indices(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 1);
+    return cvni_in(w->net, w->l, 1)->is_int ? x : cvni_ow_cast(w, x, CVN_ONNX_INT64);
+}
+
+/* take: the axis goes to the front, the indices of each sample are looked up there, and what they
+ * made takes the place of the axis. */
+static void cvni_ow_take(cvni_onnx_writer *w)
+{
+    const int axis = ((const cvni_gather_desc *)w->l->desc)->axis;
+    const int rank = cvni_in(w->net, w->l, 0)->shape.rank;
+    const int looked = cvni_in(w->net, w->l, 1)->shape.rank - 1;
+    int dims[CVN_MAX_RANK + 1] = { 0 };
+    int front[CVN_MAX_RANK], back[CVN_MAX_RANK];
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name at = cvni_ow_indices(w);
+    for (int i = 0; i < rank; i++) front[i] = i == 0 || i > axis ? i : i == 1 ? axis : i - 1;
+    for (int i = 0; i < w->l->shape.rank; i++)
+        back[i] = i == 0                ? 0
+                  : i < axis            ? looked + i
+                  : i < axis + looked   ? i - axis + 1
+                                        : i;
+    dims[looked + 1] = 1;
+    at = cvni_ow_reshape(w, at, dims, looked + 2);
+    if (axis > 1) x = cvni_ow_transpose(w, x, front, rank);
+    x = cvni_ow_op2(w, "GatherND", x, at);
+    cvni_ow_int(w, "batch_dims", 1);
+    if (axis > 1) cvni_ow_transpose(w, x, back, w->l->shape.rank);
+}
+
+static void cvni_ow_gather(cvni_onnx_writer *w)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
+    const int scatters = w->l->inputs > 2;
+    const cvni_ow_name at = cvni_ow_indices(w);
+    if (d->kind == CVNI_REVERSE && (d->axis != 0 || d->time != 1))
+        cvni_ow_refuse(w, "ReverseSequence turns axis 1 by lengths of axis 0 alone");
+    if (d->reduce > CVN_SCATTER_MUL || (scatters && d->kind == CVNI_GATHER_ND))
+        cvni_ow_refuse(w, "has no form in ONNX's opset 17");
+    cvni_ow_op2(w, w->l->op == &cvni_op_scatter_reduce ? "ScatterElements" : w->l->op->onnx,
+                cvni_ow_x(w, 0), at);
+    if (scatters) cvni_ow_in(w, cvni_ow_x(w, 2));
+    if (d->kind == CVNI_GATHER) cvni_ow_int(w, "axis", d->axis);
+    if (d->kind == CVNI_GATHER_ND) cvni_ow_int(w, "batch_dims", d->axis);
+    if (d->kind == CVNI_REVERSE) {
+        cvni_ow_int(w, "batch_axis", 0);
+        cvni_ow_int(w, "time_axis", 1);
+    }
+    if (scatters && d->reduce != CVN_SCATTER_REPLACE)
+        cvni_ow_text(w, "reduction", d->reduce == CVN_SCATTER_ADD ? "add" : "mul");
+}
+
+static void cvni_ow_one_hot(cvni_onnx_writer *w)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)w->l->desc;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    cvni_ow_name classes, values;
+    float pair[2];
+    pair[0] = d->off;
+    pair[1] = d->on;
+    t.dim[0] = 2;
+    t.from = pair;
+    if (!cvni_in(w->net, w->l, 0)->is_int) x = cvni_ow_cast(w, x, CVN_ONNX_INT64);
+    classes = cvni_ow_list(w, &d->classes, 1);
+    values = cvni_ow_constant(w, &t);
+    cvni_ow_op2(w, "OneHot", x, classes);
+    cvni_ow_in(w, values);
+    cvni_ow_int(w, "axis", d->axis);
+}
+
+/* Weight of element i / t->b of the axis in position i % t->b of the result; t->of: taps. */
+static double cvni_ow_taps_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int count = (int)t->scale;
+    const cvni_weighted *taps = (const cvni_weighted *)t->of + i % (size_t)t->b * (size_t)count;
+    double sum = 0;
+    (void)w;
+    for (int k = 0; k < count; k++)
+        if (taps[k].from == (int)(i / (size_t)t->b)) sum += (double)taps[k].weight;
+    return sum;
+}
+
+/* The value of positions without taps. */
+static double cvni_ow_outside_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int count = t->b;
+    const cvni_weighted *taps = (const cvni_weighted *)t->of + i * (size_t)count;
+    (void)w;
+    for (int k = 0; k < count; k++) if (taps[k].from >= 0) return 0;
+    return (double)t->scale;
+}
+
+/* Interpolation of one axis is a product with the matrix of the weights. */
+static void cvni_ow_interpolate(cvni_onnx_writer *w)
+{
+    const cvni_resample *r = (const cvni_resample *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    const int in = cvni_in(w->net, w->l, 0)->shape.dim[r->axis];
+    const int out = w->l->shape.dim[r->axis];
+    const int last = r->axis == rank - 1;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int axes[CVN_MAX_RANK];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int i = 0; i < rank; i++) axes[i] = i;
+    axes[r->axis] = rank - 1;
+    axes[rank - 1] = r->axis;
+    if (!last) x = cvni_ow_transpose(w, x, axes, rank);
+    x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, in, out, cvni_ow_taps_at,
+                                                  w->l->table, (float)(2 * side)));
+    if (r->d.coordinates == CVN_CROP_AND_RESIZE)
+        x = cvni_ow_op2(w, "Add", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 1, out, 2 * side,
+                                                   cvni_ow_outside_at, w->l->table,
+                                                   r->d.extrapolation));
+    if (!last) cvni_ow_transpose(w, x, axes, rank);
+}
+
+static void cvni_ow_grid(cvni_onnx_writer *w)
+{
+    static const char *const modes[3] = { "nearest", "bilinear", "bicubic" };
+    static const char *const pads[3] = { "zeros", "reflection", "border" };
+    const cvni_grid_desc *d = (const cvni_grid_desc *)w->l->desc;
+    if (w->l->shape.rank != 4) cvni_ow_refuse(w, "opset 17 samples images of two axes alone");
+    cvni_ow_op2(w, "GridSample", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+    cvni_ow_text(w, "mode", modes[d->mode]);
+    cvni_ow_text(w, "padding_mode", pads[d->pad_mode]);
+    cvni_ow_int(w, "align_corners", d->align_corners != 0);
+}
+
 /* ---- learned tensors ---- */
 
 static void cvni_ow_embedding(cvni_onnx_writer *w)
@@ -37842,13 +38251,18 @@ static void cvni_ow_embedding(cvni_onnx_writer *w)
     cvni_ow_op2(w, "Gather", cvni_ow_param(w, 0, CVNI_OW_AS_IS), cvni_ow_x(w, 0));
 }
 
-/* Once for each sample: the batch is the first axis of an input, or the one of the build. */
+/* Once for each sample: the batch is the first axis of an input, or the one of the build. What is
+ * not learned is a constant. */
 static void cvni_ow_parameter(cvni_onnx_writer *w)
 {
     const cvn_shape s = w->l->shape;
-    const cvni_ow_name weight = cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     const int rows = w->source ? w->net->layers[w->source].samples : 1;
-    cvni_ow_name sizes;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, s.rank - 1);
+    cvni_ow_name weight, sizes;
+    for (int i = 0; i < t.rank; i++) t.dim[i] = s.dim[i + 1];
+    t.from = cvni_ow_floats(w, 0);
+    weight = w->l->op == &cvni_op_constant ? cvni_ow_constant(w, &t)
+                                           : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     if (w->source) {
         sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
         if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
@@ -37941,7 +38355,7 @@ static void cvni_ow_attention(cvni_onnx_writer *w)
 /* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
 static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
 {
-    static const char *const names[3] = { "query", "key", "value" };
+    static const int names[3] = { CVNI_OW_QUERY, CVNI_OW_KEY, CVNI_OW_VALUE };
     const int index = w->l->param[slot];
     const int E = w->l->shape.dim[2];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
@@ -37990,10 +38404,9 @@ static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size
 
 static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
 {
-    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
     const int rows = r->gates * r->h;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
-    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.name = cvni_ow_name_of(w->l->name, CVNI_OW_WEIGHT_IH + which, layer);
     t.dim[0] = r->dirs;
     t.dim[1] = which == 2 ? 2 * rows : rows;
     t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
@@ -38017,14 +38430,14 @@ static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, i
     const int end = begin + r->dirs;
     if (!slot) return;
     *state = cvni_ow_transpose(w, cvni_ow_x(w, slot), turned, 3);
-    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, 1);
+    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, NULL, 1);
 }
 
 /* One layer of it: x [T, N, C] -> [T, directions, N, hidden]. */
 static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
                                       cvni_ow_name x, cvni_ow_name lengths)
 {
-    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name none = cvni_ow_nothing();
     const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
     const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
     const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
@@ -38040,7 +38453,7 @@ static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, in
     cvni_ow_in(w, h);
     if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
     for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
-        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, CVNI_OW_H + i, layer);
     cvni_ow_int(w, "hidden_size", r->h);
     cvni_ow_text(w, "direction", r->dirs == 2         ? "bidirectional"
                                  : r->desc->d.reverse ? "reverse"
@@ -38063,11 +38476,9 @@ static void cvni_ow_rnn(cvni_onnx_writer *w)
     static const int side[3] = { 0, 0, -1 };
     const cvni_rnn r = cvni_rnn_of(w->net, w->l);
     cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
-    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
-    if (r.desc->lengths) {
-        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
-        cvni_ow_int(w, "to", CVN_ONNX_INT32);
-    }
+    cvni_ow_name lengths = cvni_ow_nothing();
+    if (r.desc->lengths)
+        lengths = cvni_ow_cast(w, cvni_ow_x(w, r.desc->lengths), CVN_ONNX_INT32);
     for (int i = 0; i < r.layers; i++) {
         x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
         x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
@@ -38080,7 +38491,7 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
     static const int turned[3] = { 1, 0, 2 };
     const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
     const int layers = cvni_rnn_of(w->net, rnn).layers;
-    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    const int part = CVNI_OW_H + ((const cvni_rnn_state_desc *)w->l->desc)->which;
     cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
     for (int i = 1; i < layers; i++)
         x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
@@ -38092,106 +38503,127 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
 
 typedef struct cvni_ow_row {
     const cvni_op *op;
+    int count;                                  /* of neighbours that op is the first of; 0: 1 */
     void (*write)(cvni_onnx_writer *w);         /* NULL: the operator of the op's row */
 } cvni_ow_row;
 
+#define CVNI_OW_ALL(ops) ops, (int)(sizeof ops / sizeof ops[0])
+
 static const cvni_ow_row cvni_ow_rows[] = {
-    { &cvni_op_conv[0], cvni_ow_conv },
-    { &cvni_op_conv[1], cvni_ow_conv },
-    { &cvni_op_conv[2], cvni_ow_conv },
-    { &cvni_op_conv[3], cvni_ow_conv },
-    { &cvni_op_conv[4], cvni_ow_conv },
-    { &cvni_op_conv[5], cvni_ow_conv },
-    { &cvni_op_dense, cvni_ow_dense },
-    { &cvni_op_maxpool, cvni_ow_pool },
-    { &cvni_op_avgpool, cvni_ow_pool },
-    { &cvni_op_maxpool_indices, cvni_ow_pool },
-    { &cvni_op_maxunpool, cvni_ow_unpool },
-    { &cvni_op_lppool, cvni_ow_pool },
-    { &cvni_op_global_lppool, cvni_ow_global_lppool },
-    { &cvni_op_global_maxpool, NULL },
-    { &cvni_op_global_avgpool, NULL },
-    { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
-    { &cvni_op_adaptive_avgpool, cvni_ow_adaptive },
-    { &cvni_op_roi_align, cvni_ow_roi },
-    { &cvni_op_batchnorm, cvni_ow_batchnorm },
-    { &cvni_op_layernorm, cvni_ow_gnorm },
-    { &cvni_op_instancenorm, cvni_ow_gnorm },
-    { &cvni_op_groupnorm, cvni_ow_gnorm },
-    { &cvni_op_l2norm, cvni_ow_l2norm },
-    { &cvni_op_lrn, cvni_ow_lrn },
-    { &cvni_op_relu, NULL },
-    { &cvni_op_leaky_relu, cvni_ow_act },
-    { &cvni_op_elu, cvni_ow_act },
-    { &cvni_op_celu, cvni_ow_act },
-    { &cvni_op_sigmoid, NULL },
-    { &cvni_op_tanh, NULL },
-    { &cvni_op_relu6, cvni_ow_relu6 },
-    { &cvni_op_selu, NULL },
-    { &cvni_op_hardsigmoid, cvni_ow_hardsigmoid },
-    { &cvni_op_hardswish, NULL },
-    { &cvni_op_gelu, cvni_ow_gelu },
-    { &cvni_op_gelu_tanh, cvni_ow_gelu_tanh },
-    { &cvni_op_silu, cvni_ow_silu },
-    { &cvni_op_mish, cvni_ow_mish },
-    { &cvni_op_softplus, cvni_ow_softplus },
-    { &cvni_op_softsign, NULL },
-    { &cvni_op_binary_step, cvni_ow_step },
-    { &cvni_op_prelu, cvni_ow_prelu },
-    { &cvni_op_softmax, cvni_ow_softmax },
-    { &cvni_op_log_softmax, cvni_ow_softmax },
-    { &cvni_op_glu, cvni_ow_glu },
-    { &cvni_op_maxout, cvni_ow_maxout },
-    { &cvni_op_dropout, cvni_ow_dropout },
-    { &cvni_op_spatial_dropout, cvni_ow_identity },
-    { &cvni_op_drop_path, cvni_ow_identity },
-    { &cvni_op_gaussian_noise, cvni_ow_identity },
-    { &cvni_op_reparameterize, cvni_ow_identity },
-    { &cvni_op_stop_gradient, cvni_ow_identity },
-    { &cvni_op_gradient_reversal, cvni_ow_identity },
-    { &cvni_op_flatten, NULL },
-    { &cvni_op_reshape, cvni_ow_view },
-    { &cvni_op_flatten_batch, cvni_ow_view },
-    { &cvni_op_unflatten_batch, cvni_ow_view },
-    { &cvni_op_add, NULL },
-    { &cvni_op_sub, NULL },
-    { &cvni_op_mul, NULL },
-    { &cvni_op_div, NULL },
-    { &cvni_op_maximum, NULL },
-    { &cvni_op_minimum, NULL },
-    { &cvni_op_concat, cvni_ow_concat },
-    { &cvni_op_exp, NULL },
-    { &cvni_op_log, NULL },
-    { &cvni_op_sqrt, NULL },
-    { &cvni_op_square, cvni_ow_square },
-    { &cvni_op_abs, NULL },
-    { &cvni_op_neg, NULL },
-    { &cvni_op_scale, cvni_ow_affine },
-    { &cvni_op_clip, cvni_ow_clip },
-    { &cvni_op_pow, cvni_ow_pow },
-    { &cvni_op_reduce_sum, cvni_ow_reduce },
-    { &cvni_op_reduce_mean, cvni_ow_reduce },
-    { &cvni_op_reduce_max, cvni_ow_reduce },
-    { &cvni_op_permute, cvni_ow_permute },
-    { &cvni_op_slice, cvni_ow_cut },
-    { &cvni_op_matmul, cvni_ow_matmul },
-    { &cvni_op_embedding, cvni_ow_embedding },
-    { &cvni_op_parameter, cvni_ow_parameter },
-    { &cvni_op_posenc, cvni_ow_position },
-    { &cvni_op_posemb, cvni_ow_position },
+    { CVNI_OW_ALL(cvni_op_conv), cvni_ow_conv },
+    { &cvni_op_dense, 0, cvni_ow_dense },
+    { &cvni_op_maxpool, 0, cvni_ow_pool },
+    { &cvni_op_avgpool, 0, cvni_ow_pool },
+    { &cvni_op_lppool, 0, cvni_ow_pool },
+    { &cvni_op_global_lppool, 0, cvni_ow_global_lppool },
+    { &cvni_op_maxpool_indices, 0, cvni_ow_pool },
+    { &cvni_op_places, 0, cvni_ow_places },
+    { &cvni_op_maxunpool, 0, cvni_ow_unpool },
+    { &cvni_op_global_maxpool, 0, NULL },
+    { &cvni_op_global_avgpool, 0, NULL },
+    { &cvni_op_adaptive_maxpool, 0, cvni_ow_adaptive },
+    { &cvni_op_adaptive_avgpool, 0, cvni_ow_adaptive },
+    { &cvni_op_roi_align, 0, cvni_ow_roi },
+    { &cvni_op_batchnorm, 0, cvni_ow_batchnorm },
+    { &cvni_op_layernorm, 0, cvni_ow_gnorm },
+    { &cvni_op_instancenorm, 0, cvni_ow_gnorm },
+    { &cvni_op_groupnorm, 0, cvni_ow_gnorm },
+    { &cvni_op_l2norm, 0, cvni_ow_l2norm },
+    { &cvni_op_lrn, 0, cvni_ow_lrn },
+    { &cvni_op_relu, 0, NULL },
+    { &cvni_op_leaky_relu, 0, cvni_ow_act },
+    { &cvni_op_elu, 0, cvni_ow_act },
+    { &cvni_op_celu, 0, cvni_ow_act },
+    { &cvni_op_sigmoid, 0, NULL },
+    { &cvni_op_tanh, 0, NULL },
+    { &cvni_op_relu6, 0, cvni_ow_relu6 },
+    { &cvni_op_selu, 0, NULL },
+    { &cvni_op_hardsigmoid, 0, cvni_ow_hardsigmoid },
+    { &cvni_op_hardswish, 0, NULL },
+    { &cvni_op_gelu, 0, cvni_ow_gelu },
+    { &cvni_op_gelu_tanh, 0, cvni_ow_gelu_tanh },
+    { &cvni_op_silu, 0, cvni_ow_silu },
+    { &cvni_op_mish, 0, cvni_ow_mish },
+    { &cvni_op_softplus, 0, cvni_ow_softplus },
+    { &cvni_op_softsign, 0, NULL },
+    { &cvni_op_binary_step, 0, cvni_ow_step },
+    { &cvni_op_prelu, 0, cvni_ow_prelu },
+    { &cvni_op_softmax, 0, cvni_ow_softmax },
+    { &cvni_op_log_softmax, 0, cvni_ow_softmax },
+    { &cvni_op_glu, 0, cvni_ow_glu },
+    { &cvni_op_maxout, 0, cvni_ow_maxout },
+    { &cvni_op_dropout, 0, cvni_ow_dropout },
+    { &cvni_op_spatial_dropout, 0, cvni_ow_identity },
+    { &cvni_op_drop_path, 0, cvni_ow_identity },
+    { &cvni_op_gaussian_noise, 0, cvni_ow_identity },
+    { &cvni_op_reparameterize, 0, cvni_ow_identity },
+    { &cvni_op_stop_gradient, 0, cvni_ow_identity },
+    { &cvni_op_gradient_reversal, 0, cvni_ow_identity },
+    { &cvni_op_flatten, 0, NULL },
+    { &cvni_op_reshape, 0, cvni_ow_view },
+    { &cvni_op_flatten_batch, 0, cvni_ow_view },
+    { &cvni_op_unflatten_batch, 0, cvni_ow_view },
+    { &cvni_op_add, 0, NULL },
+    { &cvni_op_sub, 0, NULL },
+    { &cvni_op_mul, 0, NULL },
+    { &cvni_op_div, 0, NULL },
+    { &cvni_op_maximum, 0, NULL },
+    { &cvni_op_minimum, 0, NULL },
+    { &cvni_op_concat, 0, cvni_ow_concat },
+    { &cvni_op_exp, 0, NULL },
+    { &cvni_op_log, 0, NULL },
+    { &cvni_op_sqrt, 0, NULL },
+    { &cvni_op_square, 0, cvni_ow_square },
+    { &cvni_op_abs, 0, NULL },
+    { &cvni_op_neg, 0, NULL },
+    { &cvni_op_scale, 0, cvni_ow_affine },
+    { &cvni_op_clip, 0, cvni_ow_clip },
+    { &cvni_op_pow, 0, cvni_ow_pow },
+    { CVNI_OW_ALL(cvni_function_ops), cvni_ow_function },
+    { CVNI_OW_ALL(cvni_operation_ops), cvni_ow_operation },
+    { &cvni_op_where, 0, cvni_ow_where },
+    { CVNI_OW_ALL(cvni_topk_ops), cvni_ow_topk },
+    { &cvni_op_cumsum, 0, cvni_ow_cumsum },
+    { &cvni_op_reduce_sum, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_mean, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_max, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_min, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_prod, 0, cvni_ow_reduce },
+    { &cvni_op_permute, 0, cvni_ow_permute },
+    { &cvni_op_slice, 0, cvni_ow_cut },
+    { &cvni_op_matmul, 0, cvni_ow_matmul },
+    { &cvni_op_embedding, 0, cvni_ow_embedding },
+    { &cvni_op_parameter, 0, cvni_ow_parameter },
+    { &cvni_op_constant, 0, cvni_ow_parameter },
+    { &cvni_op_posenc, 0, cvni_ow_position },
+    { &cvni_op_posemb, 0, cvni_ow_position },
 #ifndef CONVNET_NO_SEQUENCES
-    { &cvni_op_attention, cvni_ow_attention },
-    { &cvni_op_mha, cvni_ow_mha },
-    { &cvni_op_rnn, cvni_ow_rnn },
-    { &cvni_op_lstm, cvni_ow_rnn },
-    { &cvni_op_gru, cvni_ow_rnn },
-    { &cvni_op_rnn_state, cvni_ow_rnn_state },
+    { &cvni_op_attention, 0, cvni_ow_attention },
+    { &cvni_op_mha, 0, cvni_ow_mha },
+    { &cvni_op_rnn, 0, cvni_ow_rnn },
+    { &cvni_op_lstm, 0, cvni_ow_rnn },
+    { &cvni_op_gru, 0, cvni_ow_rnn },
+    { &cvni_op_rnn_state, 0, cvni_ow_rnn_state },
 #endif
-    { &cvni_op_upsample_nearest, cvni_ow_resize },
-    { &cvni_op_upsample_bilinear, cvni_ow_resize },
-    { &cvni_op_pad, cvni_ow_border },
-    { &cvni_op_crop, cvni_ow_border },
-    { &cvni_op_pixel_shuffle, cvni_ow_shuffle }
+    { &cvni_op_upsample_nearest, 0, cvni_ow_resize },
+    { &cvni_op_upsample_bilinear, 0, cvni_ow_resize },
+    { &cvni_op_pad, 0, cvni_ow_border },
+    { &cvni_op_crop, 0, cvni_ow_border },
+    { &cvni_op_pixel_shuffle, 0, cvni_ow_shuffle },
+    { &cvni_op_yolo, 0, cvni_ow_identity },
+    { &cvni_op_slice_step, 0, cvni_ow_select },
+    { &cvni_op_tile, 0, cvni_ow_select },
+    { &cvni_op_pad_axes, 0, cvni_ow_select },
+    { &cvni_op_index_select, 0, cvni_ow_select },
+    { &cvni_op_interpolate_nearest, 0, cvni_ow_select },
+    { &cvni_op_take, 0, cvni_ow_take },
+    { &cvni_op_gather, 0, cvni_ow_gather },
+    { &cvni_op_gather_nd, 0, cvni_ow_gather },
+    { &cvni_op_reverse_sequence, 0, cvni_ow_gather },
+    { &cvni_op_scatter, 0, cvni_ow_gather },
+    { &cvni_op_one_hot, 0, cvni_ow_one_hot },
+    { &cvni_op_interpolate, 0, cvni_ow_interpolate },
+    { &cvni_op_grid_sample, 0, cvni_ow_grid }
 };
 
 /* The batch norm that goes into the weights of a layer: its only reader, where nobody else uses the
@@ -38219,12 +38651,15 @@ static void cvni_ow_layer(cvni_onnx_writer *w, int id)
 {
     const int rows = (int)(sizeof cvni_ow_rows / sizeof cvni_ow_rows[0]);
     int row = 0;
+    int found = 0;
     w->l = &w->net->layers[id];
     w->temporaries = 0;
     w->norm = cvni_ow_norm_behind(w, id);
     w->value = w->norm ? cvni_id(w->net, w->norm) : id;
-    while (row < rows && cvni_ow_rows[row].op != w->l->op) row++;
-    if (row == rows)
+    for (; row < rows && !found; row += !found)
+        for (int i = 0; i < cvni_max(1, cvni_ow_rows[row].count) && !found; i++)
+            found = w->l->op == cvni_ow_rows[row].op + i;
+    if (!found)
         w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
                                     "%s has no form in ONNX", w->l->op->type);
     else if (cvni_ow_rows[row].write) cvni_ow_rows[row].write(w);
