@@ -25,7 +25,7 @@ static double uniform(double low, double high)
 
 /* ---- a net written down twice: as cfg with weights, and as values ---- */
 
-enum { SAMPLES = 2, MOST = 32, MAX_WEIGHTS = 20000, MAX_TEXT = 8192 };
+enum { SAMPLES = 2, MOST = 32, MAX_WEIGHTS = 4000, MAX_TEXT = 8192 };
 
 typedef struct tensor {
     int C, H, W;                    /* H 0: a vector */
@@ -35,7 +35,7 @@ typedef struct tensor {
 static struct {
     char text[MAX_TEXT];
     size_t length;
-    float weights[5 + MAX_WEIGHTS];     /* behind the header of version 0.2 */
+    float weights[MAX_WEIGHTS];
     int count;
     tensor input, layers[MOST];
     int layer_count;
@@ -95,13 +95,30 @@ static tensor *push(int C, int H, int W)
     return &m.layers[m.layer_count++];
 }
 
-/* The next count weights: random; *where: theirs in the file. */
+/* The next weights of the file, drawn. */
 static const float *weights(int count, double low, double high)
 {
-    float *w = m.weights + 5 + m.count;
+    float *w = m.weights + m.count;
     for (int i = 0; i < count; i++) w[i] = (float)uniform(low, high);
     m.count += count;
     return w;
+}
+
+/* The file of version 0.`minor`, static, with room for what a test adds. */
+static unsigned char *weights_file(int minor, size_t *size)
+{
+    static unsigned char bytes[20 + 4 * (MAX_WEIGHTS + 1)];
+    const size_t head = minor < 2 ? 16 : 20;
+    memset(bytes, 0, head);
+    bytes[4] = (unsigned char)minor;
+    for (int i = 0; i < m.count; i++) {
+        uint32_t word;
+        memcpy(&word, &m.weights[i], 4);
+        for (int k = 0; k < 4; k++)
+            bytes[head + 4 * (size_t)i + (size_t)k] = (unsigned char)(word >> 8 * k);
+    }
+    *size = head + 4 * (size_t)m.count;
+    return bytes;
 }
 
 static double activated(const char *name, double x)
@@ -259,16 +276,15 @@ static void compare(cvn_mode mode)
     const tensor *y = last();
     float *in = (float *)malloc(SAMPLES * size_of(&m.input) * sizeof(float));
     float *out = (float *)malloc(SAMPLES * size_of(y) * sizeof(float));
-    const int32_t header[5] = { 0, 2, 5, 0, 0 };
+    size_t size;
+    const unsigned char *file;
     double worst = 0;
-    memcpy(m.weights, header, sizeof header);
     for (size_t i = 0; i < SAMPLES * size_of(&m.input); i++) in[i] = (float)m.input.v[i];
-    CHECKF(cvn_load_darknet_memory(net, m.text, m.length, m.weights,
-                                   (5 + (size_t)m.count) * sizeof(float)) == CVN_OK,
-           "%s", cvn_error(net));
+    file = weights_file(2, &size);
+    CHECKF(cvn_load_darknet_memory(net, m.text, m.length, file, size) == CVN_OK, "%s",
+           cvn_error(net));
     CHECKF((mode == CVN_TRAIN ? cvn_build(net, SAMPLES) : cvn_build_infer(net, SAMPLES)) == CVN_OK,
            "%s", cvn_error(net));
-    CHECK(cvn_parameters(net) + 0 > 0 || m.count == 0);
     CHECKF(cvn_predict(net, in, SAMPLES, out) == CVN_OK, "%s", cvn_error(net));
     for (size_t i = 0; i < SAMPLES * size_of(y) && !*cvn_error(net); i++)
         worst = fmax(worst, fabs((double)out[i] - y->v[i]) / (1 + fabs(y->v[i])));
@@ -583,17 +599,16 @@ static void names(void)
                                             "bn0.running_var", "conv0.weight", "conv2.bias",
                                             "conv2.weight" };
     cvn_net *net = cvn_create(NULL);
-    const float *w = m.weights + 5;
+    const float *w = m.weights;
+    const unsigned char *file;
+    size_t size;
     small_net();
     cvn_input(net, 1, 1, 1);
     cvn_scope(net, "eye");
-    CHECK(cvn_load_darknet_memory(net, m.text, m.length, m.weights,
-                                  (5 + (size_t)m.count) * 4) == CVN_ERROR_FORMAT);  /* 0.0 */
-    m.weights[0] = 0;
-    memcpy(m.weights + 1, "\2\0\0", 4);
-    CHECKF(cvn_load_darknet_memory(net, m.text, m.length, m.weights,
-                                   (5 + (size_t)m.count) * 4) == CVN_OK,
-           "%s", cvn_error(net));
+    file = weights_file(2, &size);
+    CHECK(cvn_load_darknet_memory(net, m.text, m.length, file, 20) == CVN_ERROR_FORMAT);
+    CHECKF(cvn_load_darknet_memory(net, m.text, m.length, file, size) == CVN_OK, "%s",
+           cvn_error(net));
     CHECK(cvn_find(net, "eye.pool1").id > 0);
     CHECK(cvn_build(net, 1) == CVN_OK);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
@@ -604,7 +619,7 @@ static void names(void)
         CHECKF(p.value && !memcmp(p.value, w, p.count * sizeof(float)), "%s", name);
         w += p.count;
     }
-    CHECK(w == m.weights + 5 + m.count);
+    CHECK(w == m.weights + m.count);
     cvn_destroy(net);
 }
 
@@ -616,10 +631,11 @@ static void trained_on(void)
     cvn_net *net = cvn_create(NULL);
     cvn_node x;
     float before = 0, loss = 0;
+    const unsigned char *file;
+    size_t size;
     small_net();
-    memcpy(m.weights, "\0\0\0\0\2\0\0\0", 8);
-    CHECK(cvn_load_darknet_memory(net, m.text, m.length, m.weights, (5 + (size_t)m.count) * 4) ==
-          CVN_OK);
+    file = weights_file(2, &size);
+    CHECK(cvn_load_darknet_memory(net, m.text, m.length, file, size) == CVN_OK);
     x = cvn_find(net, "conv2");
     CHECK(x.id > 0);
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
@@ -637,15 +653,16 @@ static void trained_on(void)
 /* The second one finds its names taken; its weights lie where no float can be read. */
 static void twice(void)
 {
-    static unsigned char odd[sizeof m.weights + 1];
+    static unsigned char odd[4 * MAX_WEIGHTS];
+    const unsigned char *file;
+    size_t size;
     cvn_net *net = cvn_create(NULL);
     cvn_param a, b;
     small_net();
-    memcpy(m.weights, "\0\0\0\0\2\0\0\0", 8);
-    memcpy(odd + 1, m.weights, sizeof m.weights);
+    file = weights_file(2, &size);
+    memcpy(odd + 1, file, size);
     for (int i = 0; i < 2; i++)
-        CHECK(cvn_load_darknet_memory(net, m.text, m.length, i ? odd + 1 : (void *)m.weights,
-                                      (5 + (size_t)m.count) * 4) == CVN_OK);
+        CHECK(cvn_load_darknet_memory(net, m.text, m.length, i ? odd + 1 : file, size) == CVN_OK);
     CHECKF(cvn_build_infer(net, 1) == CVN_OK && cvn_param_count(net) == 14, "%s", cvn_error(net));
     a = cvn_param_at(net, 0);
     b = cvn_param_at(net, 7);
@@ -667,11 +684,12 @@ static void write_file(const char *path, const void *bytes, size_t size)
 static void files(void)
 {
     cvn_net *net = cvn_create(NULL);
-    const int32_t old[4] = { 0, 1, 0, 77 };
+    const unsigned char *file;
+    size_t size;
     small_net();
-    memcpy(m.weights + 1, old, sizeof old);         /* 16 bytes in front of the same floats */
+    file = weights_file(1, &size);
     write_file(CFG, m.text, m.length);
-    write_file(WEIGHTS, m.weights + 1, (4 + (size_t)m.count) * sizeof(float));
+    write_file(WEIGHTS, file, size);
     CHECK(cvn_load_darknet(net, "build/none.cfg", WEIGHTS) == CVN_ERROR_FILE);
     CHECK(strstr(cvn_error(net), "build/none.cfg") != NULL);
     CHECK(cvn_load_darknet(net, CFG, "build/none.weights") == CVN_ERROR_FILE);
@@ -680,7 +698,7 @@ static void files(void)
     CHECK(cvn_load_darknet(net, WEIGHTS, CFG) == CVN_ERROR_FORMAT);
     CHECKF(cvn_load_darknet(net, CFG, WEIGHTS) == CVN_OK, "%s", cvn_error(net));
     CHECK(cvn_build_infer(net, 1) == CVN_OK);
-    CHECK(!memcmp(cvn_param_find(net, "bn0.bias").value, m.weights + 5, 4 * sizeof(float)));
+    CHECK(!memcmp(cvn_param_find(net, "bn0.bias").value, m.weights, 4 * sizeof(float)));
     CHECK(cvn_load_darknet(net, CFG, WEIGHTS) == CVN_ERROR_STATE);
     cvn_destroy(net);
     remove(CFG);
@@ -1181,26 +1199,26 @@ static void many_sections(void)
 static void weight_sizes(void)
 {
     cvn_net *net = cvn_create(NULL);
+    unsigned char *file;
     size_t whole;
     char numbers[64];
     small_net();
-    memcpy(m.weights, "\0\0\0\0\2\0\0\0", 8);
-    whole = (5 + (size_t)m.count) * sizeof(float);
+    file = weights_file(2, &whole);
     for (size_t size = 0; size < whole; size++) {
         unsigned char *copy = (unsigned char *)malloc(size ? size : 1);
         if (!copy) break;
-        memcpy(copy, m.weights, size);
+        memcpy(copy, file, size);
         CHECK(cvn_load_darknet_memory(net, m.text, m.length, copy, size) == CVN_ERROR_FORMAT);
         free(copy);
     }
-    snprintf(numbers, sizeof numbers, "has %d floats, cfg wants %d", m.count - 1, m.count);
-    CHECK(cvn_load_darknet_memory(net, m.text, m.length, m.weights, whole - 4) == CVN_ERROR_FORMAT);
-    CHECKF(strstr(cvn_error(net), numbers) != NULL, "%s", cvn_error(net));
-    snprintf(numbers, sizeof numbers, "has %d floats, cfg wants %d", m.count + 1, m.count);
-    CHECK(cvn_load_darknet_memory(net, m.text, m.length, m.weights, whole + 4) == CVN_ERROR_FORMAT);
-    CHECKF(strstr(cvn_error(net), numbers) != NULL, "%s", cvn_error(net));
-    memcpy(m.weights, "\xff\xff\xff\x7f", 4);
-    CHECK(cvn_load_darknet_memory(net, m.text, m.length, m.weights, whole) == CVN_ERROR_FORMAT);
+    for (int more = -1; more < 2; more += 2) {
+        snprintf(numbers, sizeof numbers, "has %d floats, cfg wants %d", m.count + more, m.count);
+        CHECK(cvn_load_darknet_memory(net, m.text, m.length, file, whole + (size_t)(4 * more)) ==
+              CVN_ERROR_FORMAT);
+        CHECKF(strstr(cvn_error(net), numbers) != NULL, "%s", cvn_error(net));
+    }
+    file[3] = 1;
+    CHECK(cvn_load_darknet_memory(net, m.text, m.length, file, whole) == CVN_ERROR_FORMAT);
     CHECKF(strstr(cvn_error(net), "version") != NULL, "%s", cvn_error(net));
     cvn_destroy(net);
 }
@@ -1265,16 +1283,18 @@ static void failing_allocator(void)
     cvn_desc desc = cvn_desc_defaults();
     cvn_net *net;
     cvn_result r = CVN_ERROR_MEMORY;
+    const unsigned char *file;
+    size_t size;
     int n;
     desc.allocator.alloc = count_alloc;
     desc.allocator.free = count_free;
     desc.allocator.user = &c;
     net = cvn_create(&desc);
     small_net();
-    memcpy(m.weights, "\0\0\0\0\2\0\0\0", 8);
+    file = weights_file(2, &size);
     for (n = 0; r != CVN_OK && n < 1000; n++) {
         c.left = n;
-        r = cvn_load_darknet_memory(net, m.text, m.length, m.weights, (5 + (size_t)m.count) * 4);
+        r = cvn_load_darknet_memory(net, m.text, m.length, file, size);
         c.left = -1;
         CHECKF(r == CVN_OK || r == CVN_ERROR_MEMORY, "%d: %s", n, cvn_error(net));
         if (r != CVN_OK) CHECK(cvn_param_count(net) == 0 && !cvn_find(net, "conv0").id);
