@@ -1030,7 +1030,7 @@ static void suppression(void)
     boxes[2].score = 0.5f;
     boxes[3] = boxes[2];
     CHECK(cvn_nms(boxes, 4, 0.5f, 1) == 1);
-    CHECK(boxes[0].x2 == 3e38f);
+    CHECK(boxes[0].x2 > 1e38f);
     CHECK(cvn_nms(boxes, 0, 0.5f, 1) == 0);
     CHECK(cvn_nms(NULL, 3, 0.5f, 1) == 0);
 }
