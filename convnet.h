@@ -17,6 +17,7 @@
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
  *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
+ *          CONVNET_NO_ONNX                 no ONNX models
  *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
@@ -78,7 +79,8 @@
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet
- *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-load
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
+ *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
  *     end             >>license
@@ -2469,6 +2471,45 @@ CONVNET_API cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path,
 CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
                                             const cvn_onnx_options *options,
                                             cvn_onnx_model *model);
+
+/* A net as an ONNX model (opset 17): what cvn_predict computes, for onnxruntime, Netron and others.
+ *   outputs   the output, then the nodes marked with cvn_keep (float layers that are no input and
+ *             no loss), in the order of the layers
+ *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
+ *             are left out, dropout stays as the operator that does nothing in prediction
+ *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
+ *             without inputs has the batch that the net was built for
+ *   names     layers name operators and values, parameters the initializers (of a weight under a
+ *             spectral norm, which is written as the quotient: without "_orig"). What else there is
+ *             has a layer's name, "/" and a number, or more slashes where a name has one
+ *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
+ *             tensor for each layer
+ *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
+ *   cvn_save_onnx_size       bytes of the model; 0 on an error
+ *   cvn_save_onnx_memory     into a buffer of at least that size
+ *   options   NULL: defaults
+ *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
+ *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
+ *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
+ *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
+typedef struct cvn_onnx_save_options {
+    int fold_batchnorm;             /* into the convolution or dense layer before it, where nobody
+                                     * else reads that one's value or weights; faster elsewhere, but
+                                     * no longer what was trained */
+    const char *name;               /* of the graph; NULL: "convnet" */
+    const char *doc;                /* of the model, any text; NULL: none */
+} cvn_onnx_save_options;
+
+CONVNET_API cvn_onnx_save_options cvn_onnx_save_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_save_onnx(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path,
+                                        const cvn_onnx_save_options *options);
+#endif
+CONVNET_API size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options *options);
+CONVNET_API cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
+                                            const cvn_onnx_save_options *options);
 #endif /* CONVNET_NO_ONNX */
 
 #ifndef CONVNET_NO_NPY
@@ -2583,6 +2624,12 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
+{
+    return cvn_save_onnx_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
@@ -20327,11 +20374,11 @@ static void cvni_select_part(void *context, int begin, int end, int worker)
             cvni_select_elements(j->n, map, j->value, j->in + at, y);
             continue;
         }
-        for (int i = 0; i < j->n; i = next, y += (next - i) * j->run) {
+        for (int i = 0; i < j->n; i = next) {
             next = i + 1;
             while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
-            if (map[i] < 0) cvni_fill(y, j->run, j->value);
-            else memcpy(y, j->in + at + map[i] * j->run,
+            if (map[i] < 0) cvni_fill(y + i * j->run, j->run, j->value);
+            else memcpy(y + i * j->run, j->in + at + map[i] * j->run,
                         (size_t)((next - i) * j->run) * sizeof(float));
         }
     }
@@ -31907,7 +31954,7 @@ static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
     { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
 };
 
-static int cvni_onnx_range(int type, float *low, float *size)
+static int cvni_onnx_limits(int type, float *low, float *size)
 {
     for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
         if (cvni_onnx_ranges[i].type == type) {
@@ -31921,7 +31968,7 @@ static int cvni_onnx_range(int type, float *low, float *size)
 static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
 {
     float low, size;
-    return cvni_onnx_range(type, &low, &size)
+    return cvni_onnx_limits(type, &low, &size)
                ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
                : x;
 }
@@ -32317,11 +32364,8 @@ static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
     int axes[CVN_MAX_RANK];
     int count = cvni_onnx_reduced_axes(g, n, rank, axes);
     while (strcmp(row->type, n->type)) row++;
-    if (!count && cvni_onnx_int(n, "noop_with_empty_axes", 0)) {
-        cvni_onnx_put(g, n, 0, y);
-        return;
-    }
-    if (!count) for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (!count && !cvni_onnx_int(n, "noop_with_empty_axes", 0))
+        for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
     if (g->failed) return;
     if (row->before) y = row->before(g->net, y);
     if (count) y = row->reduce(g->net, y, axes, count);
@@ -32444,7 +32488,7 @@ static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
     float scale, zero = 0, low = 0, size = 1;
     cvn_node y;
     cvni_onnx_no_blocks(g, n);
-    if (!cvni_onnx_range(type ? type : CVN_ONNX_UINT8, &low, &size))
+    if (!cvni_onnx_limits(type ? type : CVN_ONNX_UINT8, &low, &size))
         cvni_onnx_refuse(g, n, "to element type %d", type);
     if (g->failed) return;
     y = cvni_onnx_scalar(g, n, 1, rank, &scale)
@@ -32541,14 +32585,1181 @@ static const cvni_onnx_op cvni_onnx_math[] = {
 /* ================================================================================================
  * >>onnx-shape   operators that move data, shapes, constants
  * ==============================================================================================
+ *   What only renames or reorders becomes a view or a permutation; what chooses elements at load
+ *   time a layer of >>select; indices that the net computes go to >>gather.
  *                                      tested: tests/test_gather.c, tests/onnx_conformance.c */
+
+#define CVNI_NO_INPUT INT_MAX
+
+/* Input 0; refused, and a value of no axes, where it is left out. */
+static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
+                                             0, 0, 0, 0, 0, 0, 0, 0 };
+    if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
+    cvni_onnx_refuse(g, n, "input 1 is missing");
+    return &nothing;
+}
+
+/* As cvni_onnx_ints. */
+static int cvni_onnx_float_list(const cvni_onnx_node *n, const char *name, float *out, int most)
+{
+    cvni_wire a;
+    cvni_field f;
+    uint64_t word;
+    int count = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return -1;
+    while (cvni_next_field(&a, &f))
+        while (f.number == 7 && cvni_next_packed(&f, 4, &word) && count < INT_MAX) {
+            if (count < most) out[count] = cvni_word_to_float((uint32_t)word);
+            count++;
+        }
+    return count;
+}
+
+/* Integers that are input i, where the operator has it, or the attribute; how many, -1 for none. */
+static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const char *name,
+                          int64_t *out, int most)
+{
+    int count;
+    if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
+    count = cvni_onnx_ints(n, name, out, most);
+    if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
+    return g->failed ? -1 : count;
+}
+
+/* The axes that are named, 0 to rank - 1, or 0, 1, ... where none are; how many. */
+static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int *axes)
+{
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, i, "axes", list, CVN_MAX_RANK);
+    for (int k = 0; k < cvni_max(count, 0); k++) {
+        const int64_t axis = list[k] < 0 ? list[k] + rank : list[k];
+        if (axis < 0 || axis >= rank) {
+            cvni_onnx_refuse(g, n, "an axis outside the %d that there are", rank);
+            return 0;
+        }
+        axes[k] = (int)axis;
+    }
+    for (int k = 0; count < 0 && k < rank; k++) axes[k] = k;
+    return g->failed ? 0 : count < 0 ? rank : count;
+}
+
+static int cvni_onnx_clamp(int64_t x)
+{
+    return x < -CVNI_MAX_AXIS ? -CVNI_MAX_AXIS : x > CVNI_MAX_AXIS ? CVNI_MAX_AXIS : (int)x;
+}
+
+/* x under the ONNX shape dim[0..rank). Batched: its first axis is the sample's. */
+static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int rank,
+                                   const int *dim)
+{
+    const cvni_layer *l = &g->net->layers[x.id];
+    int inner[CVN_MAX_RANK + 2];
+    if (g->failed || g->net->failed || !x.id) return x;
+    inner[0] = 1;
+    for (int k = 0; k < rank && k <= CVN_MAX_RANK; k++) inner[k + 1] = dim[k];
+    if (g->lead) return cvni_onnx_view(g, x, rank + 1, inner);
+    if (!rank) {
+        cvni_onnx_refuse(g, n, "makes a scalar of a batch");
+        return x;
+    }
+    if (dim[0] == l->samples) return cvni_onnx_view(g, x, rank, inner + 1);
+    if (l->samples > 1) x = cvn_unflatten_batch(g->net, x, l->samples);
+    if (dim[0] == 1) return cvni_onnx_view(g, x, rank, inner + 1);
+    return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
+}
+
+static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
+{
+    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+}
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
     cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
 }
 
-static const cvni_onnx_op cvni_onnx_shapes[] = { { "Identity", cvni_onnx_identity } };
+/* In a training net it drops values, as the layer that it was. */
+static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
+    int64_t training = 0;
+    if (cvni_onnx_in(g, n, 1)) {
+        const float *known = cvni_onnx_known(g, n, 1, NULL);
+        ratio = known ? *known : 0;
+    }
+    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
+    if (g->failed) return;
+    if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
+    else cvni_onnx_put(g, n, 0, cvn_dropout(g->net, cvni_onnx_get(g, n, 0), ratio));
+    if (cvni_onnx_output(g, n, 1)) {                    /* the mask: nothing is dropped */
+        int64_t *mask = cvni_onnx_put_ints(g, n, 1, CVN_ONNX_BOOL, x->rank, x->dim);
+        for (size_t e = 0; mask && e < x->count; e++) mask[e] = 1;
+    }
+}
+
+/* ---- shapes ---- */
+
+static void cvni_onnx_reshape(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int keeps_zero = cvni_onnx_int(n, "allowzero", 0) != 0;
+    int64_t list[CVN_MAX_RANK];
+    const int rank = cvni_onnx_list(g, n, 1, "shape", list, CVN_MAX_RANK);
+    int dim[CVN_MAX_RANK];
+    size_t known = 1;
+    int open = -1;
+    for (int k = 0; k < rank; k++) {
+        if (list[k] == 0 && !keeps_zero && k < x->rank) list[k] = x->dim[k];
+        dim[k] = cvni_onnx_clamp(list[k]);
+        if (list[k] == -1 && open < 0) open = k;
+        else if (list[k] < 1) cvni_onnx_refuse(g, n, "a shape without elements");
+        else known = cvni_mul_size(known, (size_t)list[k]);
+    }
+    if (open >= 0 && known <= x->count) dim[open] = (int)(x->count / known);
+    if (rank >= 0) cvni_onnx_put_reshaped(g, n, rank, dim);
+    else cvni_onnx_refuse(g, n, "without a shape");
+}
+
+static void cvni_onnx_flatten(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t axis = cvni_onnx_int(n, "axis", 1);
+    int dim[2] = { 1, 1 };
+    if (axis < 0) axis += x->rank;
+    if (axis < 0 || axis > x->rank || (!g->lead && !axis))
+        cvni_onnx_refuse(g, n, "flattens from axis %d", cvni_onnx_clamp(axis));
+    if (g->failed) return;
+    for (int k = 0; k < x->rank; k++) dim[k >= axis] *= x->dim[k];
+    cvni_onnx_put_reshaped(g, n, 2, dim);
+}
+
+static void cvni_onnx_squeeze(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int named = cvni_onnx_has(n, "axes") || cvni_onnx_in(g, n, 1);
+    int axes[CVN_MAX_RANK];
+    int dim[CVN_MAX_RANK];
+    unsigned dropped = 0;
+    int rank = 0;
+    const int count = cvni_onnx_axes(g, n, 1, x->rank, axes);
+    if (g->failed) return;
+    for (int k = 0; k < count; k++) {
+        if (x->dim[axes[k]] == 1) dropped |= 1u << axes[k];
+        else if (named) cvni_onnx_refuse(g, n, "axis %d has %d elements", axes[k], x->dim[axes[k]]);
+    }
+    for (int k = 0; k < x->rank; k++) if (!(dropped >> k & 1u)) dim[rank++] = x->dim[k];
+    cvni_onnx_put_reshaped(g, n, rank, dim);
+}
+
+static void cvni_onnx_unsqueeze(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, "axes", list, CVN_MAX_RANK);
+    int axes[CVN_MAX_RANK];
+    int dim[2 * CVN_MAX_RANK];
+    unsigned added = 0;
+    int from = 0;
+    if (g->failed || count < 0) return;
+    cvni_onnx_axes(g, n, 1, x->rank + count, axes);
+    if (g->failed) return;
+    for (int k = 0; k < count; k++) added |= 1u << axes[k];
+    for (int k = 0; k < x->rank + count; k++)
+        dim[k] = added >> k & 1u || from == x->rank ? 1 : x->dim[from++];
+    cvni_onnx_put_reshaped(g, n, x->rank + count, dim);
+}
+
+static void cvni_onnx_transpose(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t list[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK + 1];
+    const int count = cvni_onnx_list(g, n, CVNI_NO_INPUT, "perm", list, CVN_MAX_RANK);
+    int moved = 0;
+    if (g->failed) return;
+    if (count >= 0 && count != x->rank) cvni_onnx_refuse(g, n, "perm has %d axes", count);
+    for (int k = 0; k < x->rank && !g->failed; k++) {
+        if (count < 0) list[k] = x->rank - 1 - k;
+        axes[k] = cvni_onnx_clamp(list[k]) + g->lead;
+        moved |= list[k] != k;
+    }
+    if (!g->lead && x->rank && list[0] != 0) cvni_onnx_refuse(g, n, "moves the batch");
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, moved ? cvn_permute(g->net, node, axes + !g->lead, x->rank - !g->lead)
+                                 : node);
+}
+
+/* x as [N, dims...], its axes in another order, then as [N, end...]: axes count from 1. */
+static void cvni_onnx_put_shuffled(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x,
+                                   const int dims[5], const int axes[5], const int end[3])
+{
+    x = cvn_permute(g->net, cvn_reshape(g->net, x, dims, 5), axes, 5);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, x, end, 3));
+}
+
+/* The image and the block size of DepthToSpace and SpaceToDepth; 0 where they do not fit. */
+static int cvni_onnx_blocks(cvni_onnx *g, const cvni_onnx_node *n, cvn_node *x, cvn_shape *s)
+{
+    const int64_t b = cvni_onnx_int(n, "blocksize", 0);
+    *x = cvni_onnx_rows(g, n, 0);
+    *s = cvn_node_shape(g->net, *x);
+    if (!g->failed && (s->rank != 4 || b < 1 || b > CVNI_MAX_WINDOW))
+        cvni_onnx_refuse(g, n, "%d axes, blocks of %d", s->rank, cvni_onnx_clamp(b));
+    return g->failed ? 0 : (int)b;
+}
+
+static void cvni_onnx_depth_to_space(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axes[5] = { 3, 4, 1, 5, 2 };
+    cvn_node x;
+    cvn_shape s;
+    const int b = cvni_onnx_blocks(g, n, &x, &s);
+    int dims[5];
+    int end[3];
+    if (!b) return;
+    if (cvni_onnx_text_is(n, "mode", "CRD") || b == 1) {
+        cvni_onnx_put_rows(g, n, 0, cvn_pixel_shuffle(g->net, x, b));
+        return;
+    }
+    dims[0] = dims[1] = b;
+    dims[2] = end[0] = s.dim[1] / (b * b);
+    dims[3] = s.dim[2];
+    dims[4] = s.dim[3];
+    end[1] = cvni_onnx_clamp((int64_t)s.dim[2] * b);
+    end[2] = cvni_onnx_clamp((int64_t)s.dim[3] * b);
+    cvni_onnx_put_shuffled(g, n, x, dims, axes, end);
+}
+
+static void cvni_onnx_space_to_depth(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axes[5] = { 3, 5, 1, 2, 4 };
+    cvn_node x;
+    cvn_shape s;
+    const int b = cvni_onnx_blocks(g, n, &x, &s);
+    int dims[5];
+    int end[3];
+    if (!b) return;
+    dims[0] = s.dim[1];
+    dims[1] = end[1] = s.dim[2] / b;
+    dims[3] = end[2] = s.dim[3] / b;
+    dims[2] = dims[4] = b;
+    end[0] = (int)cvni_min_size(cvni_mul_size((size_t)b * (size_t)b, (size_t)s.dim[1]), INT_MAX);
+    cvni_onnx_put_shuffled(g, n, x, dims, axes, end);
+}
+
+/* ---- constants ---- */
+
+static void cvni_onnx_shape_of(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t range[2];
+    int64_t *out;
+    int count;
+    range[0] = cvni_onnx_int(n, "start", 0);
+    range[1] = cvni_onnx_int(n, "end", x->rank);
+    for (int i = 0; i < 2; i++) {
+        if (range[i] < 0) range[i] += x->rank;
+        range[i] = range[i] < 0 ? 0 : range[i] > x->rank ? x->rank : range[i];
+    }
+    count = cvni_max((int)(range[1] - range[0]), 0);
+    out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 1, &count);
+    for (int k = 0; out && k < count; k++) out[k] = x->dim[range[0] + k];
+}
+
+static void cvni_onnx_size_of(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t *out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 0, NULL);
+    if (out) *out = (int64_t)x->count;
+}
+
+/* The tensor that is an attribute; 0: there is none. */
+static int cvni_onnx_tensor_attribute(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_value *v)
+{
+    cvni_onnx_tensor t;
+    cvni_field f;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    cvni_onnx_take_tensor(g, &t, v);
+    return 1;
+}
+
+/* value_float, value_floats, value_int, value_ints: numbers of an attribute's field. */
+static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const struct { const char *name; int field, wire, list; } kinds[] = {
+        { "value_float", 2, 4, 0 }, { "value_floats", 7, 4, 1 },
+        { "value_int", 3, 0, 0 }, { "value_ints", 8, 0, 1 }
+    };
+    cvni_onnx_value *v = cvni_onnx_output(g, n, 0);
+    if (!v || cvni_onnx_tensor_attribute(g, n, v)) return;
+    for (int i = 0; i < 4; i++) {
+        cvni_wire a, again;
+        cvni_field f;
+        uint64_t word;
+        int count = 0;
+        float *floats = NULL;
+        int64_t *ints = NULL;
+        if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
+        again = a;
+        while (cvni_next_field(&a, &f))
+            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+        if (kinds[i].wire)
+            floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
+        else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
+        count = kinds[i].list ? count : cvni_min(count, 1);
+        while ((floats || ints) && cvni_next_field(&again, &f))
+            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) {
+                if (count-- <= 0) return;
+                if (floats) *floats++ = cvni_word_to_float((uint32_t)word);
+                else *ints++ = (int64_t)word;
+            }
+        return;
+    }
+    cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
+}
+
+/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
+                                int rank, const int *dim, size_t count, double step)
+{
+    if (like->floats) {
+        const double first = (double)like->floats[0];
+        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
+    } else {
+        const int64_t first = like->ints[0];
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+    }
+}
+
+static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const float zero = 0;
+    int64_t list[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 0, list, CVN_MAX_RANK);
+    int dim[CVN_MAX_RANK];
+    size_t count = 1;
+    cvni_onnx_value like;
+    memset(&like, 0, sizeof like);
+    like.type = CVN_ONNX_FLOAT;
+    like.name = "value";
+    like.count = 1;
+    like.floats = &zero;
+    if (!g->failed && cvni_onnx_has(n, "value")) {
+        like.floats = NULL;
+        cvni_onnx_tensor_attribute(g, n, &like);
+    }
+    if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
+    for (int k = 0; k < rank; k++) {
+        if (list[k] < 0) cvni_onnx_refuse(g, n, "a negative size");
+        dim[k] = cvni_onnx_clamp(list[k]);
+        count = cvni_mul_size(count, (size_t)dim[k]);
+    }
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+}
+
+static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    double part[3];
+    double count;
+    int size;
+    for (int i = 0; i < 3; i++) {
+        const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+        if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+        if (g->failed) return;
+        part[i] = cvni_onnx_element(v, 0);
+    }
+    count = ceil((part[1] - part[0]) / part[2]);
+    if (!(count <= CVNI_MAX_AXIS)) {
+        cvni_onnx_refuse(g, n, "a range of %g elements", count);
+        return;
+    }
+    size = count > 0 ? (int)count : 0;
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+}
+
+static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int type = (int)cvni_onnx_int(n, "dtype", x->type);
+    float *floats = NULL;
+    int64_t *ints = NULL;
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (g->failed) return;
+    if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
+    else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
+    for (int r = 0; r < x->dim[0]; r++) {
+        const int64_t column = r + k;
+        const ptrdiff_t at = (ptrdiff_t)r * x->dim[1] + (ptrdiff_t)column;
+        if (column < 0 || column >= x->dim[1]) continue;
+        if (floats) floats[at] = 1;
+        if (ints) ints[at] = 1;
+    }
+}
+
+/* The indices of what is not 0, one column each. */
+static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_must_know(g, n, 0);
+    int dim[2] = { 0, 0 };
+    int64_t *out;
+    int found = 0;
+    if (!x) return;
+    dim[0] = x->rank;
+    for (size_t e = 0; e < x->count; e++) dim[1] += cvni_onnx_element(x, e) != 0;
+    out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 2, dim);
+    for (size_t e = 0; out && e < x->count; e++) {
+        size_t rest = e;
+        if (cvni_onnx_element(x, e) == 0) continue;
+        for (int k = x->rank - 1; k >= 0; k--) {
+            out[(ptrdiff_t)k * dim[1] + found] = (int64_t)(rest % (size_t)x->dim[k]);
+            rest /= (size_t)x->dim[k];
+        }
+        found++;
+    }
+}
+
+/* ---- elements that are chosen when the model is read ---- */
+
+/* Output 0 is x with the axes of d chosen, or x itself where they are all as they were. Refuses to
+ * choose among samples. */
+static void cvni_onnx_put_selected(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x,
+                                   const cvni_op *op, const cvni_select_desc *d)
+{
+    int used = 0;
+    for (int k = 0; k < CVN_MAX_RANK; k++) used += d->axis[k].kind != CVNI_SELECT_ALL;
+    if (d->axis[0].kind) cvni_onnx_refuse(g, n, "chooses among the samples of a batch");
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, used ? cvni_add_layer(g->net, op, &x, 1, d, sizeof *d) : x);
+}
+
+static void cvni_onnx_concat(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_node *nodes = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs, sizeof *nodes);
+    int rank = 0;
+    int count = 0;
+    int type = 0;
+    int axis;
+    for (int i = 0; i < n->inputs && !g->failed; i++) {
+        const cvni_onnx_value *x = cvni_onnx_in(g, n, i);
+        if (x) type = x->type;
+        if (x && x->constant && !x->count) continue;
+        nodes[count++] = cvni_onnx_get(g, n, i);
+        rank = x ? x->rank : 0;
+    }
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), rank);
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, type);
+    cvni_onnx_put(g, n, 0, count == 1 ? nodes[0] : cvn_concat_n(g->net, nodes, count, axis));
+}
+
+static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), x->rank);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t *sizes = (int64_t *)cvni_onnx_memory(g, &g->pool, (size_t)n->outputs, sizeof *sizes);
+    const int count = cvni_onnx_list(g, n, 1, "split", sizes, n->outputs);
+    int64_t begin = 0;
+    int length, part;
+    if (g->failed || !n->outputs) return;
+    length = x->dim[axis - g->lead];
+    part = cvni_ceil_div(length, n->outputs);
+    if (count >= 0 && count != n->outputs)
+        cvni_onnx_refuse(g, n, "%d sizes for %d outputs", count, n->outputs);
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        const int64_t size = count >= 0 ? sizes[i] : begin + part > length ? length - begin : part;
+        const int64_t end = begin + cvni_onnx_clamp(size);
+        if (size < 1 || end > length)
+            cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
+        else if (cvni_onnx_output(g, n, i))
+            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                      (int)end));
+        begin = end;
+    }
+}
+
+static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t begin[CVN_MAX_RANK];
+    int64_t end[CVN_MAX_RANK];
+    int64_t step[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, "starts", begin, CVN_MAX_RANK);
+    const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
+    const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
+        cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
+    if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
+        cvni_onnx_refuse(g, n, "%d starts for fewer axes", count);
+    for (int i = 0; i < count && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        const int length = x->dim[axes[i]];
+        const int by = steps < 0 ? 1 : cvni_onnx_clamp(step[i]);
+        const int batch = axes[i] + g->lead == 0;
+        int first;
+        a->begin = cvni_onnx_clamp(begin[i]);
+        a->end = end[i] < -CVNI_MAX_AXIS ? INT_MIN : cvni_onnx_clamp(end[i]);
+        a->step = by;
+        a->kind = CVNI_SELECT_STEP;
+        /* of samples only what takes all of them, however many */
+        if (by == 1 && cvni_step_range(a, length, &first) == length &&
+            (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
+            a->kind = CVNI_SELECT_ALL;
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+}
+
+static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t repeats[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, repeats, CVN_MAX_RANK);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && count != x->rank) cvni_onnx_refuse(g, n, "%d repeats", count);
+    for (int k = 0; k < count && !g->failed; k++) {
+        d.axis[k + g->lead].kind = repeats[k] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[k + g->lead].step = cvni_onnx_clamp(repeats[k]);
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_tile, &d);
+}
+
+static void cvni_onnx_expand(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, list, CVN_MAX_RANK);
+    const int rank = cvni_max(count, x->rank);
+    const cvn_node node = g->failed ? cvni_onnx_get(g, n, 0) : cvni_onnx_operand(g, n, 0, rank);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    for (int k = 0; k < count && !g->failed; k++) {
+        const int at = rank - count + k;
+        const int have = at < rank - x->rank ? 1 : x->dim[at - rank + x->rank];
+        if (list[k] == have || list[k] == 1) continue;
+        if (have != 1) cvni_onnx_refuse(g, n, "%d elements do not become %d", have,
+                                        cvni_onnx_clamp(list[k]));
+        d.axis[at + g->lead].kind = CVNI_SELECT_TILE;
+        d.axis[at + g->lead].step = cvni_onnx_clamp(list[k]);
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_tile, &d);
+}
+
+/* Borders of an image that the engine's own layer has. */
+static int cvni_onnx_plain_pad(const cvni_onnx *g, const cvni_select_desc *d,
+                               const cvni_onnx_value *x)
+{
+    const cvni_select_axis *h = &d->axis[2 + g->lead];
+    const cvni_select_axis *w = h + 1;
+    if (x->rank != 4 || d->value != 0 || d->axis[1 + g->lead].kind || h->mode != w->mode ||
+        h->mode > CVN_PAD_REPLICATE || h->begin < 0 || h->end < 0 || w->begin < 0 || w->end < 0)
+        return 0;
+    return h->mode != CVN_PAD_REFLECT || (cvni_max(h->begin, h->end) < x->dim[2] &&
+                                          cvni_max(w->begin, w->end) < x->dim[3]);
+}
+
+static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const char *const name = cvni_onnx_has(n, "pads") ? "pads" : "paddings";
+    int64_t pads[2 * CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, name, pads, 2 * CVN_MAX_RANK);
+    const int named = g->failed ? 0 : cvni_onnx_axes(g, n, 3, x->rank, axes);
+    const cvn_pad_mode mode = cvni_onnx_text_is(n, "mode", "reflect") ? CVN_PAD_REFLECT
+                              : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
+                              : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
+                                                                      : CVN_PAD_ZERO;
+    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
+    if (value) {
+        const float *known = cvni_onnx_known(g, n, 2, NULL);
+        if (known && value->count) d.value = *known;
+    }
+    if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
+    for (int i = 0; i < named && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        a->kind = pads[i] || pads[named + i] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_onnx_clamp(pads[i]);
+        a->end = cvni_onnx_clamp(pads[named + i]);
+    }
+    for (int k = 0; k < CVN_MAX_RANK; k++) d.axis[k].mode = mode;
+    if (g->failed || d.axis[0].kind || !cvni_onnx_plain_pad(g, &d, x)) {
+        cvni_onnx_put_selected(g, n, node, &cvni_op_pad_axes, &d);
+    } else {
+        const cvni_select_axis *h = &d.axis[2 + g->lead];
+        cvni_onnx_put_rows(g, n, 0, cvn_pad(g->net, cvni_onnx_rows(g, n, 0), h->begin, h[1].begin,
+                                            h->end, h[1].end, mode));
+    }
+}
+
+static void cvni_onnx_center_crop_pad(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t size[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, size, CVN_MAX_RANK);
+    const int named = g->failed ? 0 : cvni_onnx_axes(g, n, CVNI_NO_INPUT, x->rank, axes);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && count != named) cvni_onnx_refuse(g, n, "%d sizes", count);
+    for (int i = 0; i < named && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        const int more = cvni_onnx_clamp(size[i]) - x->dim[axes[i]];
+        a->kind = more ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = more / 2;            /* toward zero: of an odd number the end has more */
+        a->end = more - more / 2;
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_pad_axes, &d);
+}
+
+/* Output 0 is x at `count` indices of an axis of the engine. */
+static cvn_node cvni_onnx_listed(cvni_onnx *g, cvn_node x, int axis, const int64_t *list, int count)
+{
+    int *indices;
+    if (count == 1 && list[0] >= 0 && list[0] < INT_MAX)
+        return cvn_slice(g->net, x, axis, (int)list[0], (int)list[0] + 1);
+    indices = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof *indices);
+    for (int i = 0; indices && i < count; i++) indices[i] = cvni_onnx_clamp(list[i]);
+    return indices ? cvn_index_select(g->net, x, axis, indices, count) : x;
+}
+
+/* Output 0 is x, where `rank` axes dim stand for the ONNX axis `axis`. */
+static void cvni_onnx_put_replaced(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int axis,
+                                   int rank, const int *dim)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int to[2 * CVN_MAX_RANK];
+    int count = 0;
+    if (g->failed || g->net->failed) return;
+    for (int k = 0; k < axis; k++) to[count++] = s.dim[k + g->lead];
+    for (int k = 0; k < rank; k++) to[count++] = dim[k];
+    for (int k = axis + 1; k < s.rank - g->lead; k++) to[count++] = s.dim[k + g->lead];
+    cvni_onnx_put(g, n, 0, rank == 1 ? x : cvni_onnx_reshaped(g, n, x, count, to));
+}
+
+/* Rows of a known table at indices that the net computes: a layer with the table as its weight. */
+static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *table = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *index = cvni_onnx_in(g, n, 1);
+    int dim[2 * CVN_MAX_RANK];
+    int rank = 0;
+    cvn_node y;
+    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (g->failed) return;
+    y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
+                      (int)(table->count / (size_t)table->dim[0]));
+    cvni_onnx_bind(g, y, 0, n, 0);
+    if (!table->learned) cvn_freeze(g->net, y);
+    for (int k = 0; k < index->rank; k++) dim[rank++] = index->dim[k];
+    for (int k = 1; k < table->rank; k++) dim[rank++] = table->dim[k];
+    if (table->rank != 2) y = cvni_onnx_reshaped(g, n, y, rank, dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_gather(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *index = cvni_onnx_in(g, n, 1);
+    const int64_t named = cvni_onnx_int(n, "axis", 0);
+    int axis;
+    if (!index) cvni_onnx_refuse(g, n, "input 2 is missing");
+    if (g->failed) return;
+    if (x->constant && !index->constant && (named == 0 || named == -x->rank)) {
+        cvni_onnx_gather_rows(g, n);
+        return;
+    }
+    axis = cvni_onnx_axis(g, n, named, x->rank);
+    if (index->constant && index->count && index->count <= CVNI_MAX_AXIS) {
+        int64_t *list = (int64_t *)cvni_onnx_memory(g, &g->pool, index->count, sizeof *list);
+        const cvn_node node = cvni_onnx_get(g, n, 0);
+        if (!list || g->failed) return;
+        cvni_onnx_known_ints(g, n, 1, list, (int)index->count);
+        cvni_onnx_put_replaced(g, n, cvni_onnx_listed(g, node, axis, list, (int)index->count),
+                               axis - g->lead, index->rank, index->dim);
+    } else {
+        const cvn_node node = cvni_onnx_get(g, n, 0);
+        if (!g->lead) cvni_onnx_refuse(g, n, "the indices of a sample choose in all samples");
+        cvni_onnx_put(g, n, 0, cvn_take(g->net, node, cvni_onnx_get(g, n, 1), axis));
+    }
+}
+
+static void cvni_onnx_compress(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *condition = cvni_onnx_must_know(g, n, 1);
+    const int flat = !cvni_onnx_has(n, "axis");
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), flat ? 1 : x->rank);
+    cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t *list;
+    int count = 0;
+    int elements;
+    if (g->failed) return;
+    elements = (int)x->count;
+    if (flat) node = cvni_onnx_reshaped(g, n, node, 1, &elements);
+    list = (int64_t *)cvni_onnx_memory(g, &g->pool, condition->count, sizeof *list);
+    for (size_t e = 0; list && e < condition->count; e++)
+        if (cvni_onnx_element(condition, e) != 0) list[count++] = (int64_t)e;
+    if (list) cvni_onnx_put(g, n, 0, cvni_onnx_listed(g, node, axis, list, count));
+}
+
+/* ---- indices that the net computes ---- */
+
+static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), x->rank);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvn_gather(g->net, node, cvni_onnx_get(g, n, 1), axis));
+}
+
+static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const cvn_node indices = cvni_onnx_get(g, n, 1);
+    if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!g->failed)
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+}
+
+static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const char *const names[] = { "add", "mul", "max", "min" };
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int nd = !strcmp(n->type, "ScatterND");
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const cvn_node indices = cvni_onnx_get(g, n, 1);
+    const cvn_node updates = cvni_onnx_get(g, n, 2);
+    const int axis = cvni_onnx_axis(g, n, nd ? 0 : cvni_onnx_int(n, "axis", 0), x->rank);
+    cvn_scatter_reduce reduce = CVN_SCATTER_REPLACE;
+    for (int i = 0; i < 4; i++)
+        if (cvni_onnx_text_is(n, "reduction", names[i])) reduce = (cvn_scatter_reduce)(i + 1);
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, nd ? cvn_scatter_nd(g->net, node, indices, updates, 1, reduce)
+                              : cvn_scatter(g->net, node, indices, updates, axis, reduce));
+}
+
+static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
+    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const cvn_node lengths = cvni_onnx_get(g, n, 1);
+    if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!g->failed)
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
+                                                    cvni_onnx_clamp(time)));
+}
+
+static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *values = cvni_onnx_must_know(g, n, 2);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), x->rank + 1);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t depth = 0;
+    cvni_onnx_known_ints(g, n, 1, &depth, 1);
+    if (!g->failed && values->count != 2) cvni_onnx_refuse(g, n, "values must be [off, on]");
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, values->type);
+    cvni_onnx_put(g, n, 0, cvn_one_hot(g->net, node, axis, cvni_onnx_clamp(depth),
+                                       (float)cvni_onnx_element(values, 1),
+                                       (float)cvni_onnx_element(values, 0)));
+}
+
+/* ---- images and boxes ---- */
+
+static cvn_interpolate_desc cvni_onnx_resize_desc(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const char *const coordinates[] = {
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+        "tf_half_pixel_for_nn", "tf_crop_and_resize"
+    };
+    static const char *const rounding[] = { "round_prefer_floor", "round_prefer_ceil", "floor",
+                                            "ceil" };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    const int old = g->opset < 11 || !strcmp(n->type, "Upsample");
+    d.mode = cvni_onnx_text_is(n, "mode", "linear") || cvni_onnx_text_is(n, "mode", "bilinear")
+                 ? CVN_LINEAR
+             : cvni_onnx_text_is(n, "mode", "cubic") ? CVN_CUBIC
+                                                     : CVN_NEAREST;
+    d.coordinates = old ? CVN_ASYMMETRIC : CVN_HALF_PIXEL;
+    d.rounding = old ? CVN_ROUND_FLOOR : CVN_ROUND_PREFER_FLOOR;
+    for (int i = 0; i < 7; i++)
+        if (cvni_onnx_text_is(n, "coordinate_transformation_mode", coordinates[i]))
+            d.coordinates = (cvn_coordinates)i;
+    for (int i = 0; i < 4; i++)
+        if (cvni_onnx_text_is(n, "nearest_mode", rounding[i])) d.rounding = (cvn_rounding)i;
+    d.cubic_a = cvni_onnx_float(n, "cubic_coeff_a", -0.75f);
+    d.exclude_outside = cvni_onnx_int(n, "exclude_outside", 0) != 0;
+    d.antialias = cvni_onnx_int(n, "antialias", 0) != 0;
+    d.extrapolation = cvni_onnx_float(n, "extrapolation_value", 0);
+    return d;
+}
+
+/* The sizes that `policy` makes of those wanted: all axes scaled by the least or the most. */
+static void cvni_onnx_keep_aspect(const cvni_onnx_value *x, cvni_resample *r, int count, int least)
+{
+    double scale = 0;
+    for (int i = 0; i < count; i++) {
+        const double s = (double)r[i].size / x->dim[r[i].axis];
+        scale = i == 0 ? s : least ? fmin(scale, s) : fmax(scale, s);
+    }
+    for (int i = 0; i < count; i++) {
+        r[i].scale = (float)scale;
+        r[i].size = (int)floor(fmin(scale * x->dim[r[i].axis], CVNI_MAX_AXIS) + 0.5);
+    }
+}
+
+/* Axes, sizes, scales and the crop of each, r[i].axis in ONNX's terms; how many. */
+static int cvni_onnx_resize_axes(cvni_onnx *g, const cvni_onnx_node *n, cvni_resample *r)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_interpolate_desc d = cvni_onnx_resize_desc(g, n);
+    const int scales_at = g->opset < 11 || !strcmp(n->type, "Upsample") ? 1 : 2;
+    int64_t sizes[CVN_MAX_RANK];
+    float upsample[CVN_MAX_RANK];
+    const float *scales = NULL;
+    const float *roi = NULL;
+    size_t count = 0;
+    size_t given = 0;
+    int axes[CVN_MAX_RANK];
+    int used;
+    if (g->failed) return 0;
+    used = cvni_onnx_axes(g, n, CVNI_NO_INPUT, x->rank, axes);
+    if (cvni_onnx_in(g, n, scales_at) && cvni_onnx_in(g, n, scales_at)->rank)
+        scales = cvni_onnx_known(g, n, scales_at, &count);
+    if (cvni_onnx_has(n, "scales")) {
+        count = (size_t)cvni_onnx_float_list(n, "scales", upsample, CVN_MAX_RANK);
+        scales = upsample;
+    }
+    if (!count) scales = NULL;
+    if (!scales && scales_at == 2) count = (size_t)cvni_max(
+        cvni_onnx_known_ints(g, n, 3, sizes, CVN_MAX_RANK), 0);
+    if (d.coordinates == CVN_CROP_AND_RESIZE) roi = cvni_onnx_known(g, n, 1, &given);
+    if (!g->failed && (count != (size_t)used || (roi && given != 2 * count)))
+        cvni_onnx_refuse(g, n, "%d scales or sizes for %d axes", (int)count, used);
+    for (int i = 0; i < used && !g->failed; i++) {
+        memset(&r[i], 0, sizeof r[i]);
+        r[i].d = d;
+        r[i].axis = axes[i];
+        r[i].end = 1;
+        if (scales) r[i].scale = scales[i];
+        else r[i].size = cvni_onnx_clamp(sizes[i]);
+        if (roi) r[i].begin = roi[i];
+        if (roi) r[i].end = roi[used + i];
+        if (scales ? !(scales[i] > 0) : sizes[i] < 1)
+            cvni_onnx_refuse(g, n, "axis %d has no elements left", axes[i]);
+    }
+    if (!scales && !cvni_onnx_text_is(n, "keep_aspect_ratio_policy", "stretch") &&
+        cvni_onnx_has(n, "keep_aspect_ratio_policy") && !g->failed)
+        cvni_onnx_keep_aspect(x, r, used,
+                              cvni_onnx_text_is(n, "keep_aspect_ratio_policy", "not_larger"));
+    return g->failed ? 0 : used;
+}
+
+/* Height and width of an image that the engine's own layers make of these; their node, or 0. */
+static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
+                                       const cvni_resample *r, int count)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_node none = { 0 };
+    int size[2];
+    int same = 1;
+    if (x->rank != 4 || count < 1 || r[0].d.mode == CVN_CUBIC || r[0].d.antialias ||
+        r[0].d.exclude_outside || r[0].d.coordinates == CVN_CROP_AND_RESIZE)
+        return none;
+    size[0] = x->dim[2];
+    size[1] = x->dim[3];
+    for (int i = 0; i < count; i++) {
+        const int in = x->dim[r[i].axis];
+        const int out = cvni_resampled_size(&r[i], in);
+        cvni_select_axis nearest;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        size[r[i].axis - 2] = out;
+        nearest.kind = CVNI_SELECT_NEAREST;
+        nearest.nearest = r[i];
+        for (int o = 0; o < out && same; o++) {
+            const double at = cvni_source_coordinate(&r[i], o, in, out);
+            const cvni_tap tap = cvni_bilinear_tap(o, in, out,
+                                                   r[i].d.coordinates == CVN_ALIGN_CORNERS);
+            same = r[i].d.mode == CVN_NEAREST
+                       ? cvni_select_index(&nearest, o, in, out) == cvni_nearest_index(o, in, out)
+                       : fabs(fmin(fmax(at, 0), in - 1) -
+                              fmin(tap.from + (double)tap.weight, in - 1)) < 1e-6 * (in + 1.0);
+        }
+    }
+    if (!same) return none;
+    if (r[0].d.mode == CVN_LINEAR)
+        return cvn_upsample_bilinear_to(g->net, cvni_onnx_rows(g, n, 0), size[0], size[1],
+                                        r[0].d.coordinates == CVN_ALIGN_CORNERS);
+    return size[0] % x->dim[2] || size[0] / x->dim[2] * x->dim[3] != size[1]
+               ? cvn_upsample_nearest_to(g->net, cvni_onnx_rows(g, n, 0), size[0], size[1])
+               : cvn_upsample_nearest(g->net, cvni_onnx_rows(g, n, 0), size[0] / x->dim[2]);
+}
+
+/* Resize and Upsample */
+static void cvni_onnx_resize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_resample r[CVN_MAX_RANK];
+    const int axes = cvni_onnx_resize_axes(g, n, r);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvn_node y;
+    int count = 0;
+    for (int i = 0; i < axes && !g->failed; i++) {
+        const int out = cvni_resampled_size(&r[i], x->dim[r[i].axis]);
+        if (out == x->dim[r[i].axis] && (r[i].size || r[i].scale == 1) &&
+            r[i].d.coordinates != CVN_CROP_AND_RESIZE) continue;
+        if (r[i].axis + g->lead == 0) cvni_onnx_refuse(g, n, "resizes the batch");
+        r[count++] = r[i];
+    }
+    if (g->failed) return;
+    y = cvni_onnx_plain_resize(g, n, r, count);
+    if (y.id) {
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
+    }
+    for (int i = 0; i < count; i++) r[i].axis += g->lead;
+    cvni_onnx_put(g, n, 0, count ? cvni_interpolate(g->net, node, r, count) : node);
+}
+
+static void cvni_onnx_grid_sample(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_interpolation mode =
+        cvni_onnx_text_is(n, "mode", "nearest") ? CVN_NEAREST
+        : cvni_onnx_text_is(n, "mode", "cubic") || cvni_onnx_text_is(n, "mode", "bicubic")
+            ? CVN_CUBIC
+            : CVN_LINEAR;
+    const cvn_pad_mode pad = cvni_onnx_text_is(n, "padding_mode", "border") ? CVN_PAD_REPLICATE
+                             : cvni_onnx_text_is(n, "padding_mode", "reflection")
+                                 ? CVN_PAD_REFLECT
+                                 : CVN_PAD_ZERO;
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvn_node grid = cvni_onnx_rows(g, n, 1);
+    cvni_onnx_put_rows(g, n, 0,
+                       cvn_grid_sample(g->net, x, grid, mode, pad,
+                                       cvni_onnx_int(n, "align_corners", 0) != 0));
+}
+
+/* The layer's weight, which is no parameter of the model: it begins with these and stays. */
+static void cvni_onnx_fix_weight(cvni_onnx *g, cvn_node node, const float *values)
+{
+    cvni_onnx_bind_data(g, node, 0, values, "");
+    cvn_freeze(g->net, node);
+}
+
+/* theta [N, D, D + 1] times the places of the output, as a dense layer: [N, D, places]. */
+static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node theta = cvni_onnx_rows(g, n, 0);
+    const int align = cvni_onnx_int(n, "align_corners", 0) != 0;
+    const int swap[2] = { 2, 1 };
+    cvn_dense_desc dense = cvn_dense_defaults();
+    int64_t size[5];
+    int dim[4];
+    const int axes = cvni_onnx_known_ints(g, n, 1, size, 5) - 2;
+    float *base;
+    cvn_node y;
+    size_t places = 1;
+    for (int i = 0; i < axes; i++) {
+        if (size[i + 2] < 1) cvni_onnx_refuse(g, n, "a size of %d", cvni_onnx_clamp(size[i + 2]));
+        dim[i] = cvni_onnx_clamp(size[i + 2]);
+        places = cvni_mul_size(places, (size_t)dim[i]);
+    }
+    if (axes < 2 || places > CVNI_MAX_AXIS / 4) cvni_onnx_refuse(g, n, "a grid of %d axes", axes);
+    base = g->failed ? NULL : cvni_onnx_floats(g, places * (size_t)(axes + 1));
+    for (size_t p = 0; base && p < places; p++) {
+        size_t rest = p;
+        for (int i = axes - 1; i >= 0; i--) {           /* x, the last axis, comes first */
+            const int s = dim[i];
+            const double at = (double)(rest % (size_t)s);
+            rest /= (size_t)s;
+            base[p * (size_t)(axes + 1) + (size_t)(axes - 1 - i)] =
+                (float)(!align ? (2 * at + 1) / s - 1 : s > 1 ? 2 * at / (s - 1.0) - 1 : -1);
+        }
+        base[p * (size_t)(axes + 1) + (size_t)axes] = 1;
+    }
+    if (!base) return;
+    dense.units = (int)places;
+    dense.no_bias = 1;
+    y = cvn_dense_ex(g->net, theta, &dense);
+    cvni_onnx_fix_weight(g, y, base);
+    dim[axes] = axes;
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+}
+
+/* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
+ * of its own, and a weight of 1 at its place. */
+static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvn_conv_transpose2d_desc d = cvn_conv_transpose2d_defaults();
+    int64_t image[2], kernel[2], stride[2], dilation[2], pads[4];
+    const int axes = cvni_onnx_known_ints(g, n, 1, image, 2);
+    const int taps_axes = cvni_onnx_known_ints(g, n, 2, kernel, 2);
+    const int strides = cvni_onnx_ints(n, "strides", stride, 2);
+    const int dilations = cvni_onnx_ints(n, "dilations", dilation, 2);
+    const int padded = cvni_onnx_ints(n, "pads", pads, 4);
+    int64_t out[2];
+    int dim[3];
+    float *weight;
+    size_t taps;
+    cvn_node y;
+    if (!g->failed && (axes != 2 || taps_axes != 2 || s.rank != 3))
+        cvni_onnx_refuse(g, n, "only images of two axes");
+    for (int i = 0; i < 2 && !g->failed; i++) {
+        if (strides < 0) stride[i] = 1;
+        if (dilations < 0) dilation[i] = 1;
+        if (padded < 0) pads[i] = pads[i + 2] = 0;
+        if (image[i] < 1 || kernel[i] < 1 || stride[i] < 1 || dilation[i] < 1 || pads[i] < 0 ||
+            pads[i + 2] < 0 || image[i] > CVNI_MAX_AXIS || kernel[i] > CVNI_MAX_WINDOW ||
+            dilation[i] > CVNI_MAX_WINDOW || stride[i] > CVNI_MAX_WINDOW ||
+            pads[i] > CVNI_MAX_WINDOW || pads[i + 2] > CVNI_MAX_WINDOW) {
+            cvni_onnx_refuse(g, n, "a window out of range");
+            return;
+        }
+        out[i] = image[i] + pads[i] + pads[i + 2] - dilation[i] * (kernel[i] - 1) - 1;
+        dim[i + 1] = out[i] < 0 ? 0 : (int)(out[i] / stride[i] + 1);
+    }
+    if (g->failed) return;
+    taps = (size_t)(kernel[0] * kernel[1]);
+    dim[0] = s.dim[1];
+    d.filters = d.groups = s.dim[1] / (int)taps;
+    d.kernel_h = (int)kernel[0];
+    d.kernel_w = (int)kernel[1];
+    d.stride_h = (int)stride[0];
+    d.stride_w = (int)stride[1];
+    d.dilation_h = (int)dilation[0];
+    d.dilation_w = (int)dilation[1];
+    d.pad_top = (int)pads[0];
+    d.pad_left = (int)pads[1];
+    d.pad_bottom = (int)pads[2];
+    d.pad_right = (int)pads[3];
+    d.output_pad_h = (int)(out[0] % stride[0]);
+    d.output_pad_w = (int)(out[1] % stride[1]);
+    d.no_bias = 1;
+    weight = cvni_onnx_floats(g, cvni_mul_size((size_t)s.dim[1], taps));
+    for (size_t c = 0; weight && c < (size_t)s.dim[1]; c++) weight[c * taps + c % taps] = 1;
+    y = cvn_conv_transpose2d_ex(g->net, cvn_reshape(g->net, x, dim, 3), &d);
+    cvni_onnx_fix_weight(g, y, weight);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node boxes = cvni_onnx_get(g, n, 0);
+    const cvn_node scores = cvni_onnx_get(g, n, 1);
+    cvn_nms_desc d = cvn_nms_defaults();
+    int64_t most = 0;
+    const float *known;
+    if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
+    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
+    d.iou = known ? *known : 0;
+    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
+    d.score = known ? *known : -INFINITY;
+    d.most = cvni_onnx_clamp(most);
+    d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+    cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
+}
+
+/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    const int height = cvni_onnx_clamp(cvni_onnx_int(n, "output_height", 1));
+    const int width = cvni_onnx_clamp(cvni_onnx_int(n, "output_width", 1));
+    cvn_node images = cvni_onnx_get(g, n, 0);
+    cvn_node boxes = cvni_onnx_get(g, n, 1);
+    cvn_node y;
+    if (cvni_onnx_text_is(n, "mode", "max")) cvni_onnx_refuse(g, n, "mode max");
+    if (!g->lead || x->rank != 4) cvni_onnx_refuse(g, n, "no images, or they are samples");
+    if (g->failed) return;
+    d.spatial_scale = cvni_onnx_float(n, "spatial_scale", 1);
+    d.sampling_ratio = cvni_onnx_clamp(cvni_onnx_int(n, "sampling_ratio", 0));
+    d.aligned = g->opset >= 16 && !cvni_onnx_text_is(n, "coordinate_transformation_mode",
+                                                     "output_half_pixel");
+    if (x->dim[0] == 1) {
+        images = cvn_flatten_batch(g->net, images);
+        y = cvn_roi_align(g->net, images, boxes, height, width, &d);
+    } else {
+        const int four[2] = { 1, 4 };
+        images = cvn_flatten_batch(g->net, cvn_take(g->net, images, cvni_onnx_get(g, n, 2), 1));
+        boxes = cvn_reshape(g->net, cvn_flatten_batch(g->net, boxes), four, 2);
+        y = cvn_flatten_batch(g->net, cvn_roi_align(g->net, images, boxes, height, width, &d));
+        y = cvn_unflatten_batch(g->net, y, g->failed || g->net->failed
+                                               ? 1 : g->net->layers[y.id].samples);
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static const cvni_onnx_op cvni_onnx_shapes[] = {
+    { "AffineGrid", cvni_onnx_affine_grid },
+    { "CenterCropPad", cvni_onnx_center_crop_pad },
+    { "Col2Im", cvni_onnx_col2im },
+    { "Compress", cvni_onnx_compress },
+    { "Concat", cvni_onnx_concat },
+    { "Constant", cvni_onnx_constant },
+    { "ConstantOfShape", cvni_onnx_constant_of_shape },
+    { "DepthToSpace", cvni_onnx_depth_to_space },
+    { "Dropout", cvni_onnx_dropout },
+    { "Expand", cvni_onnx_expand },
+    { "EyeLike", cvni_onnx_eye_like },
+    { "Flatten", cvni_onnx_flatten },
+    { "Gather", cvni_onnx_gather },
+    { "GatherElements", cvni_onnx_gather_elements },
+    { "GatherND", cvni_onnx_gather_nd },
+    { "GridSample", cvni_onnx_grid_sample },
+    { "Identity", cvni_onnx_identity },
+    { "NonMaxSuppression", cvni_onnx_nms },
+    { "NonZero", cvni_onnx_non_zero },
+    { "OneHot", cvni_onnx_one_hot },
+    { "Pad", cvni_onnx_pad },
+    { "Range", cvni_onnx_range },
+    { "Reshape", cvni_onnx_reshape },
+    { "Resize", cvni_onnx_resize },
+    { "ReverseSequence", cvni_onnx_reverse_sequence },
+    { "RoiAlign", cvni_onnx_roi_align },
+    { "Scatter", cvni_onnx_scatter },
+    { "ScatterElements", cvni_onnx_scatter },
+    { "ScatterND", cvni_onnx_scatter },
+    { "Shape", cvni_onnx_shape_of },
+    { "Size", cvni_onnx_size_of },
+    { "Slice", cvni_onnx_slice },
+    { "SpaceToDepth", cvni_onnx_space_to_depth },
+    { "Split", cvni_onnx_split },
+    { "Squeeze", cvni_onnx_squeeze },
+    { "Tile", cvni_onnx_tile },
+    { "Transpose", cvni_onnx_transpose },
+    { "Unsqueeze", cvni_onnx_unsqueeze },
+    { "Upsample", cvni_onnx_resize }
+};
 
 /* ================================================================================================
  * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
@@ -32595,8 +33806,7 @@ static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
-static cvn_node cvni_onnx_channels(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis,
-                                   int rank)
+static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
 {
     cvn_node none = { 0 };
     cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
@@ -32711,17 +33921,23 @@ static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_nod
     return NULL;
 }
 
+/* The layer without values; input i is the kernel. */
+static cvn_node cvni_onnx_conv_layer(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i,
+                                     int bias)
+{
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, i, 0);
+    const cvn_node none = { 0 };
+    cvni_onnx_window w;
+    if (!weight) return none;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return none;
+    return cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+}
+
 static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const cvn_node x = cvni_onnx_rows(g, n, 0);
-    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 0);
     const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    cvni_onnx_window w;
-    cvn_node y;
-    if (!weight) return;
-    w = cvni_onnx_window_of(g, n, weight->dim + 2);
-    if (g->failed) return;
-    y = cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+    const cvn_node y = cvni_onnx_conv_layer(g, n, cvni_onnx_rows(g, n, 0), 1, bias);
     cvni_onnx_bind(g, y, 0, n, 1);
     if (bias) cvni_onnx_bind(g, y, 1, n, 2);
     cvni_onnx_put_rows(g, n, 0, y);
@@ -32881,32 +34097,51 @@ static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
 }
 
-/* ONNX's indices count through the whole tensor: a sample of either layout. Those of a max pool
- * before it stand in its own layer too, plane by plane. */
+/* Zeros behind the rows and columns of an image that has fewer than output_shape says. */
+static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int64_t to[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
+    const int h = s.dim[s.rank - 2];
+    const int w = s.dim[s.rank - 1];
+    int R = 0;
+    if (g->failed || g->net->failed) return x;
+    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+        to[3] > CVNI_MAX_AXIS) {
+        cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
+        return x;
+    }
+    if (to[2] == h && to[3] == w) return x;
+    if (g->lead) R = s.dim[1];
+    if (R) x = cvn_flatten_batch(g->net, x);
+    x = cvn_pad(g->net, x, 0, 0, (int)to[2] - h, (int)to[3] - w, CVN_PAD_ZERO);
+    return R ? cvn_unflatten_batch(g->net, x, R) : x;
+}
+
+/* Indices count through the whole tensor that strides and kernel give: a sample in either
+ * layout. */
 static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
     cvni_unpool_desc d;
-    cvn_node in[2];
+    cvn_node in[2], y;
     cvn_shape s;
-    int64_t given[CVN_MAX_RANK];
-    int count = 0;
     memset(&d, 0, sizeof d);
     in[0] = cvni_onnx_get(g, n, 0);
     in[1] = cvni_onnx_get(g, n, 1);
-    if (cvni_onnx_in(g, n, 2)) count = cvni_onnx_known_ints(g, n, 2, given, CVN_MAX_RANK);
     if (g->failed || g->net->failed) return;
     s = cvni_onnx_shape(g, in[0]);
     d.flat = 1;
     memcpy(d.dim, s.dim, sizeof d.dim);
     for (int i = 0; i < w.axes; i++) {
         const int at = g->lead + 2 + i;
-        const double size = count == w.axes + 2 ? (double)given[2 + i]
-                                                : (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] -
-                                                  w.pad[i] - w.pad_end[i];
+        const double size = (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] - w.pad[i] -
+                            w.pad_end[i];
         d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
     }
-    cvni_onnx_put(g, n, 0, cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d));
+    y = cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d);
+    cvni_onnx_put(g, n, 0, cvni_onnx_in(g, n, 2) ? cvni_onnx_enlarge(g, n, y) : y);
 }
 
 /* ---- norms ---- */
@@ -32932,7 +34167,7 @@ static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, 
 {
     const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
     const cvn_shape s = cvni_onnx_shape(g, batch);
-    const cvn_node old = cvni_onnx_channels(g, n, i, g->lead + 1, s.rank);
+    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
     const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
                                  cvn_scale(g->net, batch, 1 - momentum, 0));
     return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
@@ -32953,8 +34188,8 @@ static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
     if (g->failed) return;
     x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
     x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
-    x = cvn_mul(g->net, x, cvni_onnx_channels(g, n, 1, g->lead + 1, rank));
-    x = cvn_add(g->net, x, cvni_onnx_channels(g, n, 2, g->lead + 1, rank));
+    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
     cvni_onnx_put(g, n, 0, x);
     if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
     if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
@@ -33141,56 +34376,105 @@ static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
     return *K > 0 && *S > 0;
 }
 
+/* A product of inputs a and b; zero points of integers: inputs, -1 for none; a bias for dense
+ * layers (>>onnx-patterns), or -1. */
+typedef struct cvni_onnx_pair { int a, b, zero_a, zero_b, bias; } cvni_onnx_pair;
+
+/* The number of a zero point; 0 where there is none. */
+static float cvni_onnx_zero_point(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    float zero = 0;
+    if (i >= 0 && cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, CVN_MAX_RANK, &zero))
+        cvni_onnx_refuse(g, n, "input %d is not one known number", i + 1);
+    return zero;
+}
+
+/* x minus the number of a zero point. */
+static cvn_node cvni_onnx_less(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i)
+{
+    const float zero = cvni_onnx_zero_point(g, n, i);
+    return zero == 0 || g->failed ? x : cvn_scale(g->net, x, 1, -zero);
+}
+
+/* Known input i minus its zero points: one for all, or one for each of a period of runs of `inner`
+ * elements. */
+static const float *cvni_onnx_known_less(cvni_onnx *g, const cvni_onnx_node *n, int i, int zero,
+                                         int inner)
+{
+    size_t count = 0, zeros = 0;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    const float *less = zero >= 0 && cvni_onnx_in(g, n, zero) ? cvni_onnx_known(g, n, zero, &zeros)
+                                                              : NULL;
+    float *out = less ? cvni_onnx_floats(g, count) : NULL;
+    if (less && zeros != 1 && (!inner || !zeros || count % (zeros * (size_t)inner)))
+        cvni_onnx_refuse(g, n, "%lu zero points for %lu elements", (unsigned long)zeros,
+                         (unsigned long)count);
+    if (!less || g->failed) return from;
+    for (size_t e = 0; out && e < count; e++)
+        out[e] = from[e] - less[zeros == 1 ? 0 : e / (size_t)inner % zeros];
+    return out;
+}
+
 /* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
-static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int right)
 {
     const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
     int dim[CVN_MAX_RANK + 1];
-    if (!v || v->rank != 1 || !i || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!v || v->rank != 1 || !right || g->failed) return cvni_onnx_operand(g, n, i, rank);
     if (!g->lead || rank >= CVN_MAX_RANK)
         cvni_onnx_refuse(g, n, "a vector that is not known on the right");
     for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
     return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
 }
 
-/* The result of a product without the axes that operands of one axis do not have. */
-static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, cvn_node y)
+/* Of two tensors; without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    cvn_shape s = cvni_onnx_shape(g, y);
-    const int last = s.rank - 1;
-    if (g->failed || g->net->failed || (a->rank > 1 && b->rank > 1)) return y;
-    if (a->rank == 1) s.dim[last - 1] = s.dim[last];
-    return cvni_onnx_view(g, y, s.rank - (a->rank == 1) - (b->rank == 1), s.dim);
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int left = a->rank == 1;
+    const int right = b->rank == 1;
+    const int rank = cvni_max(cvni_max(a->rank, b->rank), 2);
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->a, rank, 0), p->zero_a);
+    const cvn_node w = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->b, rank, 1), p->zero_b);
+    cvn_node y = cvn_matmul(g->net, x, w, 0, 0);
+    cvn_shape s;
+    if (p->bias >= 0) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, p->bias, rank));
+    if (g->failed || g->net->failed || (!left && !right)) return y;
+    s = cvni_onnx_shape(g, y);
+    if (left) s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    return cvni_onnx_view(g, y, s.rank - left - right, s.dim);
 }
 
-/* A known right operand is the weight of a dense layer; input 2 is its bias (>>onnx-patterns). */
-static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+/* A known right operand is the weight of a dense layer. */
+static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
 {
-    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0), *b = cvni_onnx_in(g, n, 1);
-    const int bias = cvni_onnx_in(g, n, 2) != NULL;
-    const int rank = a && b ? cvni_max(cvni_max(a->rank, b->rank), 2) : 0;
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int bias = p->bias >= 0;
+    cvn_node x = { 0 }, y;
     int K, S;
     cvn_shape s;
-    cvn_node x, y;
-    if (!rank || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
-    if (g->failed) return;
-    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1]) {
-        x = cvni_onnx_factor(g, n, 0, rank);
-        y = cvn_matmul(g->net, x, cvni_onnx_factor(g, n, 1, rank), 0, 0);
-        cvni_onnx_put(g, n, 0, cvni_onnx_product(g, n, y));
-        return;
-    }
-    x = cvni_onnx_get(g, n, 0);
+    if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return x;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1])
+        return cvni_onnx_product(g, n, p);
+    x = cvni_onnx_less(g, n, cvni_onnx_get(g, n, p->a), p->zero_a);
     y = cvni_onnx_dense(g, x, S, bias);
-    cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, cvni_onnx_known(g, n, 1, NULL), K, S, 1),
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_turned(g, cvni_onnx_known_less(g, n, p->b, p->zero_b, 1), K, S,
+                                         1),
                         b->learned ? b->name : "");
-    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (bias) cvni_onnx_bind(g, y, 1, n, p->bias);
     s = cvni_onnx_shape(g, x);
-    if (g->failed || g->net->failed) return;
+    if (g->failed || g->net->failed || (s.rank <= 3 && b->rank > 1)) return y;
     s.dim[s.rank - 1] = S;
-    if (s.rank > 3 || b->rank == 1) y = cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
-    cvni_onnx_put(g, n, 0, y);
+    return cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+}
+
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pair p = { 0, 1, -1, -1, -1 };
+    if (cvni_onnx_in(g, n, 2)) p.bias = 2;
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
 }
 
 /* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
@@ -33244,6 +34528,91 @@ static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
         y = cvn_add(g->net, y, c);
     }
     cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- quantised products ---- */
+
+static cvn_node cvni_onnx_constant_of(cvni_onnx *g, const int *dims, int count,
+                                      const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    return g->failed || !values ? none : cvni_add_parameter(g->net, &cvni_op_constant, dims, count,
+                                                            zero, values);
+}
+
+/* sums*scale_a*scale_b/scale_y, rounded, plus the zero point behind scale_y, saturated to its type.
+ * scale_b: one, or one for each position of engine axis `axis`. */
+static cvn_node cvni_onnx_requantize(cvni_onnx *g, const cvni_onnx_node *n, cvn_node sums, int a,
+                                     int b, int y, int axis)
+{
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, y + 1);
+    const float zero = cvni_onnx_zero_point(g, n, y + 1);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float scale_a = 1, scale_y = 1, low = 0, size = 1;
+    size_t count = 0;
+    const float *scale_b = cvni_onnx_known(g, n, b, &count);
+    float *scale = scale_b ? cvni_onnx_floats(g, count) : NULL;
+    if (!cvni_onnx_scalar(g, n, a, CVN_MAX_RANK, &scale_a) ||
+        !cvni_onnx_scalar(g, n, y, CVN_MAX_RANK, &scale_y) || !type ||
+        !cvni_onnx_limits(type->type, &low, &size))
+        cvni_onnx_refuse(g, n, "scales that are not one known number, or no zero point");
+    if (g->failed || g->net->failed) return sums;
+    for (size_t i = 0; i < count; i++) scale[i] = scale_a * scale_b[i] / scale_y;
+    dim[axis] = (int)count;
+    if (count == 1) sums = cvn_scale(g->net, sums, scale[0], 0);
+    else sums = cvn_mul(g->net, sums, cvni_onnx_constant_of(g, dim + 1,
+                                                            cvni_onnx_shape(g, sums).rank - 1,
+                                                            scale));
+    sums = cvn_scale(g->net, cvn_round(g->net, sums), 1, zero);
+    return cvn_clip(g->net, sums, low, low + size - 1);
+}
+
+/* x and weights w without zero points, their sums; Winograd's are not quite integers. */
+static cvn_node cvni_onnx_integer_conv(cvni_onnx *g, const cvni_onnx_node *n, int w, int zero_x,
+                                       int zero_w, int bias)
+{
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_rows(g, n, 0), zero_x);
+    const cvn_node y = cvni_onnx_conv_layer(g, n, x, w, bias >= 0);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, w);
+    if (g->failed) return y;
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_known_less(g, n, w, zero_w, (int)(v->count / (size_t)v->dim[0])),
+                        v->name);
+    if (bias >= 0) cvni_onnx_bind(g, y, 1, n, bias);
+    return cvn_round(g->net, y);
+}
+
+static void cvni_onnx_qlinear_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node y = cvni_onnx_integer_conv(g, n, 3, 2, 5, cvni_onnx_in(g, n, 8) ? 8 : -1);
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, 1));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_conv_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_integer_conv(g, n, 1, 2, 3, -1));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+static void cvni_onnx_qlinear_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 3, 2, 5, -1 };
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    const cvn_node y = cvni_onnx_matmul_of(g, n, &p);
+    const int last = cvni_onnx_shape(g, y).rank - 1;
+    cvni_onnx_put(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, last));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -33595,10 +34964,85 @@ static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
 }
 #endif /* CONVNET_NO_SEQUENCES */
 
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention (>>onnx-patterns): q, k, v, factors of the scores ----
+ *   type   "attention", then: T when k is transposed; its factor is of the sum of products where
+ *          that is multiplied (*) or divided (/), else of q and k */
+
+/* Softmax between two products, as it was written. */
+static cvn_node cvni_onnx_spelled_attention(cvni_onnx *g, const cvni_onnx_node *n, int rank)
+{
+    const int last = rank + g->lead - 1;
+    cvn_node q = cvni_onnx_operand(g, n, 0, rank);
+    cvn_node k = cvni_onnx_operand(g, n, 1, rank);
+    cvn_node s = cvni_onnx_operand(g, n, 3, rank);
+    const int behind = strchr(n->type, '*') || strchr(n->type, '/');
+    if (!behind) q = cvn_mul(g->net, q, s);
+    if (!strchr(n->type, 'T')) k = cvni_onnx_swap(g, k, last - 1, last);
+    if (cvni_onnx_in(g, n, 4)) k = cvn_mul(g->net, k, cvni_onnx_operand(g, n, 4, rank));
+    q = cvn_matmul(g->net, q, k, 0, 0);
+    if (behind) q = strchr(n->type, '/') ? cvn_div(g->net, q, s) : cvn_mul(g->net, q, s);
+    q = cvn_softmax_axis(g->net, q, last);
+    return cvn_matmul(g->net, q, cvni_onnx_operand(g, n, 2, rank), 0, 0);
+}
+
+/* Are q [..., T, d], k and v [..., S, d] of one kind, and the factors known numbers? *factor: of
+ * the scores. */
+static int cvni_onnx_is_attention(const cvni_onnx *g, const cvni_onnx_node *n, float *factor)
+{
+    const cvni_onnx_value *q = cvni_onnx_in(g, n, 0), *k = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 2);
+    const int turned = strchr(n->type, 'T') != NULL;
+    const int last = q->rank - 1;
+    float s = 1, t = 1;
+    if (k->rank != q->rank || v->rank != q->rank || q->rank + g->lead < 3 || !q->node.id ||
+        !k->node.id || !v->node.id || !cvni_onnx_scalar(g, n, 3, CVN_MAX_RANK, &s)) return 0;
+    if (cvni_onnx_in(g, n, 4) && !cvni_onnx_scalar(g, n, 4, CVN_MAX_RANK, &t)) return 0;
+    for (int i = 0; i < last - 1; i++)
+        if (k->dim[i] != q->dim[i] || v->dim[i] != q->dim[i]) return 0;
+    *factor = strchr(n->type, '/') ? 1 / s : s * t;
+    return k->dim[turned ? last - 1 : last] == q->dim[last] && v->dim[last] == q->dim[last] &&
+           k->dim[turned ? last : last - 1] == v->dim[last - 1];
+}
+
+/* Heads are samples of a layer of one head: nothing moves. */
+static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank : 0;
+    int sizes[CVN_MAX_RANK];
+    float factor;
+    cvn_node in[3], y;
+    cvn_shape s;
+    if (n->inputs < 4 || !cvni_onnx_in(g, n, 1) || !cvni_onnx_in(g, n, 2) || rank < 2) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    if (!cvni_onnx_is_attention(g, n, &factor)) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_spelled_attention(g, n, rank));
+        return;
+    }
+    for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
+    s = cvni_onnx_shape(g, in[0]);
+    factor *= sqrtf((float)s.dim[s.rank - 1]);
+    for (int left = s.rank; left > 3; left--) {
+        sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
+        for (int i = 0; i < 3; i++) in[i] = cvn_flatten_batch(g->net, in[i]);
+    }
+    if (fabsf(factor - 1) > 1e-6f) in[0] = cvn_scale(g->net, in[0], factor, 0);
+    y = cvn_scaled_dot_product_attention(g->net, in[0], in[1], in[2], NULL);
+    for (int left = 4; left <= s.rank; left++)
+        y = cvn_unflatten_batch(g->net, y, sizes[left - 1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+#endif
+
 static const cvni_onnx_op cvni_onnx_layers[] = {
     { "AveragePool", cvni_onnx_avgpool },
     { "BatchNormalization", cvni_onnx_batchnorm },
     { "Conv", cvni_onnx_conv },
+    { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
@@ -33617,13 +35061,335 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "LpNormalization", cvni_onnx_lp_norm },
     { "LpPool", cvni_onnx_lppool },
     { "MatMul", cvni_onnx_matmul },
+    { "MatMulInteger", cvni_onnx_matmul_integer },
     { "MaxPool", cvni_onnx_maxpool },
     { "MaxUnpool", cvni_onnx_maxunpool },
     { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+    { "QLinearConv", cvni_onnx_qlinear_conv },
+    { "QLinearMatMul", cvni_onnx_qlinear_matmul },
 #ifndef CONVNET_NO_SEQUENCES
     { "RNN", cvni_onnx_recurrent },
+    { "attention", cvni_onnx_attention },
+    { "attention T", cvni_onnx_attention },
+    { "attention T*", cvni_onnx_attention },
+    { "attention T/", cvni_onnx_attention },
 #endif
 };
+
+/* ================================================================================================
+ * >>onnx-patterns   several operators that are one: what exporters spell out in primitives
+ * ==============================================================================================
+ *   Before the import the list of operators is searched for the patterns of a table. Where one is
+ *   found, and nobody else reads what lies between its operators, the last of them becomes one
+ *   operator with the inputs that the pattern names, and the others are done.
+ *   pattern   NAME[attribute=integer,...](operand,...); the integers of a list one behind the other
+ *             (perm=0132), an attribute that is not there does not match
+ *   operand   a pattern; x: a value, the same one wherever its letter stands again; x=pattern: a
+ *             value with a letter; a number: a known one of about that size
+ *   Add and Mul match with their operands in either order.
+ *                                                            tested: tests/test_onnx_layers.c */
+
+enum { CVNI_ONNX_PATTERN_NODES = 16 };
+
+typedef struct cvni_onnx_pattern {
+    const char *type;           /* what it becomes */
+    const char *inputs;         /* letters */
+    const char *extra;          /* attribute: approximate, or epsilon (the value of letter e);
+                                 * "keep": those of the first operand; or NULL */
+    const char *text;
+} cvni_onnx_pattern;
+
+static const cvni_onnx_pattern cvni_onnx_patterns[] = {
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Div(x,1.4142136)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Div(x,1.4142136)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Div(x,1.4142136)),1))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Mul(x,0.70710678)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Mul(x,0.70710678)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Mul(x,0.70710678)),1))" },
+    { "Gelu", "x", "approximate", "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Mul(x,Mul(x,x)))))))))" },
+    { "Gelu", "x", "approximate", "Mul(x,Mul(0.5,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3))))))))" },
+    { "Gelu", "x", "approximate", "Mul(Mul(x,0.5),Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3)))))))" },
+    { "Swish", "x", NULL, "Mul(x,Sigmoid(x))" },
+    { "Mish", "x", NULL, "Mul(x,Tanh(Softplus(x)))" },
+    { "HardSwish", "x", NULL, "Mul(x,HardSigmoid[alpha=0.16666667](x))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip(Add(x,3),0,6)),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip(Add(x,3),0,6),6))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip[min=0,max=6](Add(x,3))),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip[min=0,max=6](Add(x,3)),6))" },
+    { "LayerNormalization", "xwb", "epsilon",
+      "Add(Mul(Div(d=Sub(x,ReduceMean[axes=-1](x)),Sqrt(Add(ReduceMean[axes=-1](Pow(d,2)),e))),w),"
+      "b)" },
+    { "MatMul", "xwb", NULL, "Add(MatMul(x,w),b)" },
+    { "Conv", "xwb", "keep", "Add(Conv(x,w),b)" },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", "qkvst", NULL,
+      "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(Transpose[perm=0132](k),t))),v)" },
+    { "attention T", "qkvst", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(k,t))),v)" },
+    { "attention T", "qkvs", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),k)),v)" },
+    { "attention T/", "qkvs", NULL, "MatMul(Softmax[axis=-1](Div(MatMul(q,k),s)),v)" },
+    { "attention T*", "qkvs", NULL, "MatMul(Softmax[axis=-1](Mul(MatMul(q,k),s)),v)" },
+#endif
+};
+
+typedef struct cvni_onnx_match {
+    cvni_onnx *g;
+    const int *maker;           /* of each value: the operator that makes it, or -1 */
+    int bound[26];              /* values of the letters, or -1 */
+    int node[CVNI_ONNX_PATTERN_NODES], uses[CVNI_ONNX_PATTERN_NODES], count;
+} cvni_onnx_match;
+
+/* The number that a value is, in an initializer or a Constant. */
+static int cvni_onnx_number(const cvni_onnx_match *m, int value, double *number)
+{
+    cvni_onnx *g = m->g;
+    const cvni_onnx_value *v = &g->values[value];
+    const cvni_onnx_node *n = m->maker[value] < 0 ? NULL : &g->nodes[m->maker[value]];
+    cvni_onnx_tensor t;
+    cvni_field f;
+    float one;
+    int64_t whole;
+    if (v->constant && v->count == 1) {
+        *number = cvni_onnx_element(v, 0);
+        return 1;
+    }
+    if (!n || n->domain || strcmp(n->type, "Constant")) return 0;
+    *number = (double)cvni_onnx_float(n, "value_float", 0);
+    if (cvni_onnx_has(n, "value_float")) return 1;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    whole = 0;
+    one = 0;
+    if (!g->failed && t.count == 1 && !t.is_external) {
+        const int integer = !cvni_onnx_is_float(t.type);
+        if (cvni_onnx_elements(&t, integer ? NULL : &one, integer ? &whole : NULL)) {
+            *number = integer ? (double)whole : (double)one;
+            return 1;
+        }
+    }
+    g->failed = CVN_OK;         /* whoever needs this constant will say what is wrong with it */
+    return 0;
+}
+
+/* A number of a pattern: sign, digits, point, digits. */
+static const char *cvni_onnx_read_number(const char *t, double *number)
+{
+    const int negative = *t == '-';
+    double unit = 1;
+    *number = 0;
+    for (t += negative; *t >= '0' && *t <= '9'; t++) *number = 10 * *number + (*t - '0');
+    if (*t == '.')
+        for (t++; *t >= '0' && *t <= '9'; t++) *number += (*t - '0') * (unit /= 10);
+    if (negative) *number = -*number;
+    return t;
+}
+
+static int cvni_onnx_about(double a, double b) { return fabs(a - b) <= 1e-4 * fabs(b); }
+
+/* One attribute of a pattern, "axis=-1": whether the operator has it so. The text goes on. */
+static int cvni_onnx_match_attribute(const cvni_onnx_node *n, const char **t)
+{
+    char name[32];
+    char digits[32];
+    int64_t ints[CVN_MAX_RANK];
+    double want;
+    int length = 0;
+    int count, at;
+    cvni_field f;
+    for (; **t != '=' && length < 31; ++*t) name[length++] = **t;
+    name[length] = 0;
+    at = 0;
+    for (++*t; **t != ',' && **t != ']' && at < 31; ++*t) digits[at++] = **t;
+    digits[at] = 0;
+    cvni_onnx_read_number(digits, &want);
+    if (cvni_onnx_field(n, name, 2, &f))
+        return cvni_onnx_about((double)cvni_onnx_float(n, name, 0), want);
+    if (cvni_onnx_field(n, name, 3, &f)) return (double)cvni_onnx_int(n, name, 0) == want;
+    count = cvni_onnx_ints(n, name, ints, CVN_MAX_RANK);
+    if (count < 1 || count > CVN_MAX_RANK) return 0;
+    if (count == 1) return (double)ints[0] == want;
+    for (at = 0; at < count; at++) if (digits[at] - '0' != ints[at]) return 0;
+    return !digits[count];
+}
+
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value);
+
+/* The operands behind "(", the two of a node of two in either order; the text behind ")". */
+static const char *cvni_onnx_match_operands(cvni_onnx_match *m, const char *t,
+                                            const cvni_onnx_node *n, int turned)
+{
+    for (int i = 0; t && i < n->inputs; i++) {
+        if (*t++ != (i ? ',' : '(')) return NULL;
+        t = cvni_onnx_match_value(m, t, n->input[turned ? 1 - i : i]);
+    }
+    return t && *t == ')' ? t + 1 : NULL;
+}
+
+static const char *cvni_onnx_match_node(cvni_onnx_match *m, const char *t, int index)
+{
+    const cvni_onnx_node *n = index < 0 ? NULL : &m->g->nodes[index];
+    cvni_onnx_match before;
+    const char *end;
+    size_t length = 0;
+    while ((t[length] | 32) >= 'a' && (t[length] | 32) <= 'z') length++;
+    if (!n || n->done || n->domain || n->outputs != 1 || m->count == CVNI_ONNX_PATTERN_NODES ||
+        strlen(n->type) != length || memcmp(n->type, t, length)) return NULL;
+    for (int i = 0; i < m->count; i++) if (m->node[i] == index) return NULL;
+    m->node[m->count] = index;
+    m->uses[m->count++] = 1;
+    t += length;
+    while (*t == '[' || *t == ',') {
+        t++;
+        if (!cvni_onnx_match_attribute(n, &t)) return NULL;
+    }
+    if (*t == ']') t++;
+    before = *m;
+    end = cvni_onnx_match_operands(m, t, n, 0);
+    if (end || n->inputs != 2 || (strcmp(n->type, "Add") && strcmp(n->type, "Mul"))) return end;
+    *m = before;
+    return cvni_onnx_match_operands(m, t, n, 1);
+}
+
+/* A value against a pattern; the text behind it, or NULL. */
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value)
+{
+    double number, want;
+    int *bound = NULL;
+    if (value < 0) return NULL;
+    if (*t >= 'a' && *t <= 'z') bound = &m->bound[*t - 'a'];
+    if (bound && t[1] == '=') {
+        *bound = value;
+        t += 2;
+    } else if (bound) {
+        if (*bound < 0) *bound = value;
+        for (int i = 0; i < m->count; i++) m->uses[i] += m->node[i] == m->maker[value];
+        return *bound == value ? t + 1 : NULL;
+    }
+    if (*t >= 'A' && *t <= 'Z') return cvni_onnx_match_node(m, t, m->maker[value]);
+    if (!cvni_onnx_number(m, value, &number)) return NULL;
+    t = cvni_onnx_read_number(t, &want);
+    return cvni_onnx_about(number, want) ? t : NULL;
+}
+
+/* Where a weight comes from: through operators that keep its elements. *turned: transposed. */
+static const cvni_onnx_value *cvni_onnx_origin(const cvni_onnx_match *m, int value, int *turned)
+{
+    *turned = 0;
+    for (int steps = 0; steps < 8; steps++) {
+        const cvni_onnx_node *n;
+        if (m->g->values[value].constant) return &m->g->values[value];
+        if (m->maker[value] < 0) return NULL;
+        n = &m->g->nodes[m->maker[value]];
+        if (n->domain || !n->inputs || n->input[0] < 0) return NULL;
+        if (!strcmp(n->type, "Transpose")) *turned = !*turned;
+        else if (strcmp(n->type, "Identity") && strcmp(n->type, "DequantizeLinear")) return NULL;
+        value = n->input[0];
+    }
+    return NULL;
+}
+
+/* Is b of a product or convolution with weights w one number for each unit? */
+static int cvni_onnx_is_bias(const cvni_onnx_match *m, int is_conv)
+{
+    int turned, none;
+    const cvni_onnx_value *w = cvni_onnx_origin(m, m->bound['w' - 'a'], &turned);
+    const cvni_onnx_value *b = cvni_onnx_origin(m, m->bound['b' - 'a'], &none);
+    const int behind = is_conv && w ? w->rank - 2 : 0;  /* axes of an image */
+    if (!w || !b || none || b->rank <= behind || b->rank > behind + 2 || w->rank < 2 ||
+        (!is_conv && w->rank != 2) || (is_conv && turned)) return 0;
+    return b->count == (size_t)w->dim[is_conv || turned ? 0 : 1] &&
+           b->count == (size_t)b->dim[b->rank - 1 - behind];
+}
+
+/* A NodeProto with one attribute: a text, or a number. */
+static cvni_wire cvni_onnx_attribute_of(cvni_onnx *g, const char *name, const char *text,
+                                        float number)
+{
+    unsigned char *p = (unsigned char *)cvni_onnx_memory(g, &g->pool, 64, 1);
+    const size_t length = strlen(name);
+    const size_t rest = text ? 2 + strlen(text) : 5;
+    cvni_wire w = { NULL, NULL, 0 };
+    if (!p || length + rest > 56) return w;
+    w.p = p;
+    *p++ = CVNI_ONNX_ATTRIBUTES << 3 | 2;
+    *p++ = (unsigned char)(2 + length + rest);
+    *p++ = 1 << 3 | 2;
+    *p++ = (unsigned char)length;
+    memcpy(p, name, length);
+    p += length;
+    if (text) {
+        *p++ = 4 << 3 | 2;
+        *p++ = (unsigned char)strlen(text);
+        memcpy(p, text, strlen(text));
+        p += strlen(text);
+    } else {
+        uint32_t word;
+        memcpy(&word, &number, sizeof word);
+        *p++ = 2 << 3 | 5;
+        for (int i = 0; i < 4; i++) *p++ = (unsigned char)(word >> (8 * i));
+    }
+    w.end = p;
+    return w;
+}
+
+/* The found operators become one: the last of them. */
+static void cvni_onnx_join(cvni_onnx_match *m, const cvni_onnx_pattern *row)
+{
+    cvni_onnx *g = m->g;
+    cvni_onnx_node *n = &g->nodes[m->node[0]];
+    const int count = (int)strlen(row->inputs);
+    int *input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    cvni_wire body = { NULL, NULL, 0 };
+    double eps = 0;
+    if (row->extra && !strcmp(row->extra, "keep")) body = g->nodes[m->node[1]].body;
+    else if (row->extra && !strcmp(row->extra, "approximate"))
+        body = cvni_onnx_attribute_of(g, row->extra, "tanh", 0);
+    else if (row->extra) {
+        if (!cvni_onnx_number(m, m->bound['e' - 'a'], &eps)) return;
+        body = cvni_onnx_attribute_of(g, row->extra, NULL, (float)eps);
+    }
+    if (g->failed) return;
+    for (int i = 0; i < count; i++) input[i] = m->bound[row->inputs[i] - 'a'];
+    for (int i = 1; i < m->count; i++) g->nodes[m->node[i]].done = 1;
+    n->type = row->type;
+    n->input = input;
+    n->inputs = count;
+    n->body = body;
+}
+
+static int cvni_onnx_matches(cvni_onnx_match *m, const cvni_onnx_pattern *row, int index)
+{
+    const char *end;
+    for (int i = 0; i < 26; i++) m->bound[i] = -1;
+    m->count = 0;
+    end = cvni_onnx_match_node(m, row->text, index);
+    if (!end || *end) return 0;
+    for (int i = 1; i < m->count; i++)
+        if (m->g->values[m->g->nodes[m->node[i]].output[0]].readers != m->uses[i]) return 0;
+    if (row->inputs[1] != 'w' || row->extra == NULL || !strcmp(row->extra, "keep"))
+        return row->inputs[1] != 'w' || cvni_onnx_is_bias(m, row->extra != NULL);
+    return 1;
+}
+
+static void cvni_onnx_find_patterns(cvni_onnx *g)
+{
+    int *maker = (int *)cvni_onnx_memory(g, &g->pool, (size_t)g->value_count, sizeof(int));
+    cvni_onnx_match m;
+    for (int i = 0; maker && i < g->value_count; i++) maker[i] = -1;
+    for (int i = 0; maker && i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].outputs; k++)
+            if (g->nodes[i].output[k] >= 0) maker[g->nodes[i].output[k]] = i;
+    m.g = g;
+    m.maker = maker;
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        for (size_t row = 0; row < sizeof cvni_onnx_patterns / sizeof *cvni_onnx_patterns; row++)
+            if (cvni_onnx_matches(&m, &cvni_onnx_patterns[row], i)) {
+                cvni_onnx_join(&m, &cvni_onnx_patterns[row]);
+                break;
+            }
+}
 
 /* ================================================================================================
  * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
@@ -34220,6 +35986,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.folder = g.options->folder ? g.options->folder : folder;
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
+    cvni_onnx_find_patterns(&g);
     parsed = cvni_onnx_mark_of(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
@@ -34316,6 +36083,1799 @@ cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_optio
 cvn_result cvn_load_onnx(cvn_net *net, const char *path)
 {
     return cvn_load_onnx_ex(net, path, NULL, NULL);
+}
+#endif
+
+/* ================================================================================================
+ * >>onnx-save   a net as an ONNX model
+ * ==============================================================================================
+ *   file      a ModelProto of protobuf: fields, each a tag (number << 3 | kind) and a varint (7
+ *             bits a byte, the low ones first), 4 bytes, or a length and so many bytes
+ *   lengths   come before what they count: each message is made twice, for a sink that counts and
+ *             for the real one. A tensor's length is known without its elements
+ *   layers    cvni_ow_rows says which function writes which layer. What it makes of operators are
+ *             nodes "layer/1", "layer/2", ...; the last one has the layer's name, and is held back
+ *             until the layer is known to be done
+ *   weights   initializers, written when an operator asks for them first, so that tied layers share
+ *             one; other constants are Constant nodes: a reader can tell what was learned
+ *   source    onnx.proto of https://github.com/onnx/onnx (field numbers)
+ *                                         tested: tests/test_onnx_save.c, tests/onnx_save.py */
+
+enum { CVNI_OW_OPSET = 17, CVNI_OW_IR = 8 };                        /* released together */
+enum {                                                              /* AttributeProto.Type */
+    CVNI_OW_ATTR_FLOAT = 1,
+    CVNI_OW_ATTR_INT = 2,
+    CVNI_OW_ATTR_STRING = 3,
+    CVNI_OW_ATTR_TENSOR = 4,
+    CVNI_OW_ATTR_INTS = 7,
+    CVNI_OW_ATTR_STRINGS = 8
+};
+enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a layer: is written; is an
+                                                                     * output; a parameter has its
+                                                                     * name */
+enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
+                                                         * ... axes of size 1 behind it */
+
+/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
+ * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
+typedef struct cvni_ow_name {
+    const char *text;
+    int cut;
+    const char *part;
+    int number;
+} cvni_ow_name;
+
+typedef struct cvni_onnx_writer cvni_onnx_writer;
+
+typedef struct cvni_ow_tensor {
+    cvni_ow_name name;
+    int type, rank;
+    int dim[CVN_MAX_RANK + 1];
+    const float *from;          /* the elements, or NULL: at(i) makes them of what follows */
+    double (*at)(const cvni_onnx_writer *w, struct cvni_ow_tensor *t, size_t i);
+    const void *of;
+    int a, b;
+    float scale, shift;
+} cvni_ow_tensor;
+
+typedef struct cvni_ow_attr {
+    const char *name;
+    int type, count;            /* AttributeProto.Type; of ints or equal texts */
+    int ints[6];
+    float f;
+    const char *text;
+    const cvni_ow_tensor *tensor;
+} cvni_ow_attr;
+
+typedef struct cvni_ow_node {
+    const char *type;           /* NULL: no node */
+    cvni_ow_name name;
+    int inputs, outputs, attrs;
+    cvni_ow_name in[8];
+    int all;                    /* instead of these all inputs of the layer */
+    cvni_ow_name out[3];
+    int main;                   /* which output is the node's value */
+    cvni_ow_attr attr[6];
+} cvni_ow_node;
+
+struct cvni_onnx_writer {
+    cvn_net *net;
+    cvn_onnx_save_options o;
+    const float *weights;
+    cvni_sink *s;
+    unsigned char *marks;               /* by layer: CVNI_OW_LIVE, ... */
+    unsigned char *written;             /* by parameter: 1 + the form it has under its name, or 0 */
+    int slashes;                        /* the separator of names: more of them than any name has */
+    int source;                         /* the input that tells the batch, or 0: none */
+    const cvni_layer *l;                /* is being written, */
+    int value;                          /* gives its last node's value this layer's name, */
+    const cvni_layer *norm;             /* and has this batch norm in its weights, or NULL */
+    int temporaries;                    /* values of it so far that have no name of their own */
+    cvni_ow_node node;                  /* held back */
+    cvn_result result;
+};
+
+/* ---- protobuf ---- */
+
+static void cvni_ow_put_varint(cvni_sink *s, uint64_t v)
+{
+    unsigned char bytes[10];
+    size_t n = 0;
+    for (; v > 0x7F; v >>= 7) bytes[n++] = (unsigned char)(0x80 | (v & 0x7F));
+    bytes[n++] = (unsigned char)v;
+    cvni_put(s, bytes, n);
+}
+
+static void cvni_ow_put_int(cvni_sink *s, int field, int64_t v)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3);
+    cvni_ow_put_varint(s, (uint64_t)v);
+}
+
+static void cvni_ow_put_float(cvni_sink *s, int field, float v)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3 | 5);
+    cvni_put_floats(s, &v, 1);
+}
+
+/* Before so many bytes of a text, a message or an array. */
+static void cvni_ow_put_length(cvni_sink *s, int field, size_t bytes)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3 | 2);
+    cvni_ow_put_varint(s, bytes);
+}
+
+static void cvni_ow_put_text(cvni_sink *s, int field, const char *text)
+{
+    cvni_ow_put_length(s, field, strlen(text));
+    cvni_put_text(s, text);
+}
+
+static cvni_sink cvni_ow_sink(unsigned char *memory)
+{
+    cvni_sink s;
+    memset(&s, 0, sizeof s);
+    s.memory = memory;
+    return s;
+}
+
+/* A message that was made in memory. */
+static void cvni_ow_put_made(cvni_sink *s, int field, const cvni_sink *made)
+{
+    cvni_ow_put_length(s, field, made->size);
+    cvni_put(s, made->memory, made->size);
+}
+
+static int cvni_ow_counts(const cvni_sink *s)
+{
+#ifndef CONVNET_NO_STDIO
+    if (s->file) return 0;
+#endif
+    return !s->memory;
+}
+
+static void cvni_ow_message(cvni_onnx_writer *w, int field,
+                            void (*body)(cvni_onnx_writer *w, const void *what), const void *what)
+{
+    cvni_sink *s = w->s;
+    cvni_sink counter = cvni_ow_sink(NULL);
+    w->s = &counter;
+    body(w, what);
+    w->s = s;
+    cvni_ow_put_length(s, field, counter.size);
+    if (cvni_ow_counts(s)) s->size = cvni_add_size(s->size, counter.size);
+    else body(w, what);
+}
+
+/* ---- names, tensors, nodes ---- */
+
+static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+{
+    cvni_ow_name n;
+    n.text = text;
+    n.cut = 0;
+    n.part = part;
+    n.number = number;
+    return n;
+}
+
+/* Names of layers and parameters have at most CVN_MAX_NAME + 31 bytes, and the separator one more
+ * than slashes follow each other in them. */
+static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name n)
+{
+    char text[3 * CVN_MAX_NAME + 128];
+    const size_t length = n.text ? strlen(n.text) - (size_t)n.cut : 0;
+    cvni_text t = { text, sizeof text, 0 };
+    text[0] = 0;
+    if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
+    if (n.part) {
+        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+        cvni_print(&t, "%s", n.part);
+        if (n.number >= 0) cvni_print(&t, "%d", n.number);
+    }
+    cvni_ow_put_text(w->s, field, text);
+}
+
+/* The value of a layer. */
+static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
+{
+    const int clash = w->marks[id] & CVNI_OW_CLASH;
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+}
+
+static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
+{
+    return cvni_ow_value(w, w->l->input[i]);
+}
+
+static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
+{
+    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+}
+
+/* What at() makes, by blocks. */
+static void cvni_ow_put_elements(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t count)
+{
+    unsigned char words[8 * 64];
+    float floats[64];
+    for (size_t done = 0; done < count;) {
+        size_t n = 0;
+        for (; n < 64 && done < count; n++, done++) {
+            const double v = t->at(w, t, done);
+            const uint64_t word = t->type == CVN_ONNX_INT64 ? (uint64_t)(int64_t)v : 0;
+            floats[n] = (float)v;
+            for (size_t i = 0; i < 8; i++) words[8 * n + i] = (unsigned char)(word >> (8 * i));
+        }
+        if (t->type == CVN_ONNX_INT64) cvni_put(w->s, words, 8 * n);
+        else cvni_put_floats(w->s, floats, n);
+    }
+}
+
+static void cvni_ow_tensor_body(cvni_onnx_writer *w, const void *what)
+{
+    cvni_ow_tensor t = *(const cvni_ow_tensor *)what;
+    const size_t bytes = t.type == CVN_ONNX_INT64 ? 8 : 4;
+    size_t count = 1;
+    for (int i = 0; i < t.rank; i++) {
+        cvni_ow_put_int(w->s, 1, t.dim[i]);
+        count = cvni_mul_size(count, (size_t)t.dim[i]);
+    }
+    cvni_ow_put_int(w->s, 2, t.type);
+    if (t.name.text) cvni_ow_put_name(w, 8, t.name);
+    cvni_ow_put_length(w->s, 9, cvni_mul_size(count, bytes));
+    if (cvni_ow_counts(w->s))
+        w->s->size = cvni_add_size(w->s->size, cvni_mul_size(count, bytes));
+    else if (t.from) cvni_put_floats(w->s, t.from, count);
+    else cvni_ow_put_elements(w, &t, count);
+}
+
+static void cvni_ow_attr_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_ow_attr *a = (const cvni_ow_attr *)what;
+    cvni_ow_put_text(w->s, 1, a->name);
+    if (a->type == CVNI_OW_ATTR_FLOAT) cvni_ow_put_float(w->s, 2, a->f);
+    if (a->type == CVNI_OW_ATTR_INT) cvni_ow_put_int(w->s, 3, a->ints[0]);
+    if (a->type == CVNI_OW_ATTR_STRING) cvni_ow_put_text(w->s, 4, a->text);
+    if (a->type == CVNI_OW_ATTR_TENSOR) cvni_ow_message(w, 5, cvni_ow_tensor_body, a->tensor);
+    for (int i = 0; i < a->count; i++) {
+        if (a->text) cvni_ow_put_text(w->s, 9, a->text);
+        else cvni_ow_put_int(w->s, 8, a->ints[i]);
+    }
+    cvni_ow_put_int(w->s, 20, a->type);
+}
+
+static void cvni_ow_node_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_ow_node *n = (const cvni_ow_node *)what;
+    for (int i = 0; n->all && i < w->l->inputs; i++) cvni_ow_put_name(w, 1, cvni_ow_x(w, i));
+    for (int i = 0; i < n->inputs; i++) cvni_ow_put_name(w, 1, n->in[i]);
+    for (int i = 0; i < n->outputs; i++) cvni_ow_put_name(w, 2, n->out[i]);
+    cvni_ow_put_name(w, 3, n->name);
+    cvni_ow_put_text(w->s, 4, n->type);
+    for (int i = 0; i < n->attrs; i++) cvni_ow_message(w, 5, cvni_ow_attr_body, &n->attr[i]);
+}
+
+/* Writes the node that was held back; last: of its layer. */
+static void cvni_ow_flush(cvni_onnx_writer *w, int last)
+{
+    cvni_ow_node *n = &w->node;
+    if (!n->type) return;
+    if (last) n->out[n->main] = cvni_ow_value(w, w->value);
+    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    cvni_ow_message(w, 1, cvni_ow_node_body, n);
+    n->type = NULL;
+}
+
+/* A new node of the layer; inputs and attributes are added to it. Its value: */
+static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
+{
+    cvni_ow_flush(w, 0);
+    memset(&w->node, 0, sizeof w->node);
+    w->node.type = type;
+    w->node.outputs = 1;
+    return w->node.out[0] = cvni_ow_temporary(w);
+}
+
+static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
+
+static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+
+static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
+{
+    cvni_ow_attr *a = &w->node.attr[w->node.attrs++];
+    a->name = name;
+    a->type = type;
+    return a;
+}
+
+static void cvni_ow_int(cvni_onnx_writer *w, const char *name, int value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_INT)->ints[0] = value;
+}
+
+static void cvni_ow_float(cvni_onnx_writer *w, const char *name, float value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_FLOAT)->f = value;
+}
+
+static void cvni_ow_text(cvni_onnx_writer *w, const char *name, const char *value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_STRING)->text = value;
+}
+
+static void cvni_ow_ints(cvni_onnx_writer *w, const char *name, const int *values, int count)
+{
+    cvni_ow_attr *a = cvni_ow_attribute(w, name, CVNI_OW_ATTR_INTS);
+    for (int i = 0; i < count; i++) a->ints[a->count++] = values[i];
+}
+
+static cvni_ow_name cvni_ow_op(cvni_onnx_writer *w, const char *type, cvni_ow_name x)
+{
+    const cvni_ow_name y = cvni_ow_begin(w, type);
+    cvni_ow_in(w, x);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_name a,
+                                cvni_ow_name b)
+{
+    const cvni_ow_name y = cvni_ow_op(w, type, a);
+    cvni_ow_in(w, b);
+    return y;
+}
+
+/* ---- constants ---- */
+
+static cvni_ow_tensor cvni_ow_tensor_of(int type, int rank)
+{
+    cvni_ow_tensor t;
+    memset(&t, 0, sizeof t);
+    t.type = type;
+    t.rank = rank;
+    return t;
+}
+
+static cvni_ow_name cvni_ow_constant(cvni_onnx_writer *w, const cvni_ow_tensor *t)
+{
+    cvni_ow_node n;
+    memset(&n, 0, sizeof n);
+    n.type = "Constant";
+    n.name = n.out[0] = cvni_ow_temporary(w);
+    n.outputs = n.attrs = 1;
+    n.attr[0].name = "value";
+    n.attr[0].type = CVNI_OW_ATTR_TENSOR;
+    n.attr[0].tensor = t;
+    cvni_ow_message(w, 1, cvni_ow_node_body, &n);
+    return n.out[0];
+}
+
+static cvni_ow_name cvni_ow_scalar(cvni_onnx_writer *w, float value)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 0);
+    t.from = &value;
+    return cvni_ow_constant(w, &t);
+}
+
+static cvni_ow_name cvni_ow_op_scalar(cvni_onnx_writer *w, const char *type, cvni_ow_name x,
+                                      float value)
+{
+    return cvni_ow_op2(w, type, x, cvni_ow_scalar(w, value));
+}
+
+static double cvni_ow_int_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return ((const int *)t->of)[i];
+}
+
+static cvni_ow_name cvni_ow_list(cvni_onnx_writer *w, const int *values, int count)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_INT64, 1);
+    t.dim[0] = count;
+    t.of = values;
+    t.at = cvni_ow_int_at;
+    return cvni_ow_constant(w, &t);
+}
+
+/* A vector or matrix [a, b] of values that at() makes of a, b, `of` and scale. */
+static cvni_ow_name cvni_ow_table(cvni_onnx_writer *w, int type, int rank, int a, int b,
+                                  double (*at)(const cvni_onnx_writer *, cvni_ow_tensor *, size_t),
+                                  const void *of, float scale)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(type, rank);
+    t.dim[0] = t.a = a;
+    t.dim[1] = t.b = b;
+    t.at = at;
+    t.of = of;
+    t.scale = scale;
+    return cvni_ow_constant(w, &t);
+}
+
+static double cvni_ow_same_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    (void)i;
+    return (double)t->scale;
+}
+
+static cvni_ow_name cvni_ow_filled(cvni_onnx_writer *w, const int *dims, int rank, float value)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, rank);
+    for (int i = 0; i < rank; i++) t.dim[i] = dims[i];
+    t.at = cvni_ow_same_at;
+    t.scale = value;
+    return cvni_ow_constant(w, &t);
+}
+
+static cvni_ow_name cvni_ow_reshape(cvni_onnx_writer *w, cvni_ow_name x, const int *dims, int rank)
+{
+    return cvni_ow_op2(w, "Reshape", x, cvni_ow_list(w, dims, rank));
+}
+
+/* The shape of a layer's value; first: its first axis, 0 as x has it, or -1 what remains. */
+static cvni_ow_name cvni_ow_shaped(cvni_onnx_writer *w, cvni_ow_name x, cvn_shape s, int first)
+{
+    s.dim[0] = first;
+    return cvni_ow_reshape(w, x, s.dim, s.rank);
+}
+
+static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const int *axes,
+                                      int rank)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Transpose", x);
+    cvni_ow_ints(w, "perm", axes, rank);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_slice(cvni_onnx_writer *w, cvni_ow_name x, const int *begin,
+                                  const int *end, const int *axes, int count)
+{
+    const cvni_ow_name from = cvni_ow_list(w, begin, count);
+    const cvni_ow_name to = cvni_ow_list(w, end, count);
+    const cvni_ow_name along = cvni_ow_list(w, axes, count);
+    const cvni_ow_name y = cvni_ow_op2(w, "Slice", x, from);
+    cvni_ow_in(w, to);
+    cvni_ow_in(w, along);
+    return y;
+}
+
+/* Of the first axes of x, as a vector. */
+static cvni_ow_name cvni_ow_sizes(cvni_onnx_writer *w, cvni_ow_name x, int axes)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Shape", x);
+    cvni_ow_int(w, "start", 0);
+    cvni_ow_int(w, "end", axes);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_join(cvni_onnx_writer *w, cvni_ow_name a, cvni_ow_name b)
+{
+    const cvni_ow_name y = cvni_ow_op2(w, "Concat", a, b);
+    cvni_ow_int(w, "axis", 0);
+    return y;
+}
+
+/* ---- parameters ---- */
+
+static double cvni_ow_scaled_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const float v = ((const float *)t->of)[i] * t->scale;
+    (void)w;
+    return (double)v;
+}
+
+/* [a, b] of a tensor [b, a] */
+static double cvni_ow_turned_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const size_t b = (size_t)t->b;
+    return cvni_ow_scaled_at(w, t, i % b * (size_t)t->a + i / b);
+}
+
+/* The form of a parameter [C] that is broadcast to [N, C, ...]. */
+static int cvni_ow_by_channel(const cvni_onnx_writer *w)
+{
+    const int rank = w->l->shape.rank;
+    return rank > 2 ? CVNI_OW_ONES + rank - 3 : CVNI_OW_AS_IS;
+}
+
+/* What a layer multiplies its parameter `slot` by: 1, or the reciprocal of the norm. */
+static float cvni_ow_scale(const cvni_onnx_writer *w, int slot)
+{
+    cvni_spectral d;
+    const cvni_param *u;
+    if (slot || !w->l->spectral) return 1;
+    u = &w->net->params[w->l->spectral - 1];
+    d = cvni_spectral_of(w->net, w->l);
+    return 1 / cvni_spectral_apply(w->net, &d, w->weights + u[1].offset, w->weights + u->offset,
+                                   NULL);
+}
+
+static const float *cvni_ow_floats(const cvni_onnx_writer *w, int slot)
+{
+    return w->weights + w->net->params[w->l->param[slot]].offset;
+}
+
+/* A parameter of the layer as an initializer. It has its name in the form in which it is needed
+ * first; tied layers may need it in another. */
+static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
+{
+    const int index = w->l->param[slot];
+    const cvni_param *p = &w->net->params[index];
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
+    t.name = cvni_ow_name_of(p->name, NULL, -1);
+    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    if (w->written[index] == form + 1) return t.name;
+    if (w->written[index]) t.name = cvni_ow_temporary(w);
+    else w->written[index] = (unsigned char)(form + 1);
+    for (int i = 0; i < t.rank; i++) t.dim[i] = p->shape.dim[form == CVNI_OW_TURNED ? 1 - i : i];
+    for (int i = CVNI_OW_ONES; i <= form; i++) t.dim[t.rank++] = 1;
+    t.of = cvni_ow_floats(w, slot);
+    t.a = t.dim[0];
+    t.b = t.dim[1];
+    t.scale = cvni_ow_scale(w, slot);
+    if (form == CVNI_OW_TURNED) t.at = cvni_ow_turned_at;
+    else if (!slot && w->l->spectral) t.at = cvni_ow_scaled_at;
+    else t.from = cvni_ow_floats(w, slot);
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* Element of a weight [a rows, b] in which each row is multiplied, or of a bias (b = 1) that is
+ * multiplied and shifted, by the layer's norm. */
+static double cvni_ow_folded_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int row = (int)(i / (size_t)t->b);
+    const float *from = (const float *)t->of;
+    float v = from ? from[i] : 0;
+    if (i % (size_t)t->b == 0) cvni_norm_running(w->net, w->norm, row, &t->scale, &t->shift);
+    v *= t->scale;
+    if (t->a < 0) v = t->shift + v;
+    return (double)v;
+}
+
+/* Weight (slot 0) or bias of a layer that has a batch norm in it. */
+static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
+{
+    const cvni_param *weight = &w->net->params[w->l->param[0]];
+    const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
+    if (!p) t.name.cut = (int)strlen("weight");
+    for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
+    t.a = slot ? -1 : 0;
+    t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
+    t.of = p ? cvni_ow_floats(w, slot) : NULL;
+    t.at = cvni_ow_folded_at;
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* An operator over x with the layer's weight and, if it has one, bias. */
+static void cvni_ow_weighted(cvni_onnx_writer *w, const char *type, cvni_ow_name x)
+{
+    const int folded = w->norm != NULL;
+    const cvni_ow_name weight = folded ? cvni_ow_folded(w, 0) : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
+    cvni_ow_name bias = weight;
+    if (folded) bias = cvni_ow_folded(w, 1);
+    else if (w->l->params > 1) bias = cvni_ow_param(w, 1, CVNI_OW_AS_IS);
+    cvni_ow_op2(w, type, x, weight);
+    if (folded || w->l->params > 1) cvni_ow_in(w, bias);
+}
+
+/* ---- layers with windows ---- */
+
+/* The last `count` axes of x, which has `rank`. */
+static cvni_ow_name cvni_ow_pad(cvni_onnx_writer *w, cvni_ow_name x, int rank, int count,
+                                const int *begin, const int *end, cvn_pad_mode mode)
+{
+    static const char *const modes[3] = { "constant", "reflect", "edge" };
+    int pads[2 * CVN_MAX_RANK] = { 0 };
+    cvni_ow_name list, y;
+    for (int i = 0; i < count; i++) {
+        pads[rank - count + i] = begin[i];
+        pads[2 * rank - count + i] = end[i];
+    }
+    list = cvni_ow_list(w, pads, 2 * rank);
+    y = cvni_ow_op2(w, "Pad", x, list);
+    cvni_ow_text(w, "mode", modes[mode]);
+    return y;
+}
+
+/* Of `count` axes: [begin..., end...]. */
+static void cvni_ow_pads(cvni_onnx_writer *w, const int *begin, const int *end, int count)
+{
+    int pads[6];
+    for (int i = 0; i < count; i++) {
+        pads[i] = begin[i];
+        pads[count + i] = end[i];
+    }
+    cvni_ow_ints(w, "pads", pads, 2 * count);
+}
+
+static void cvni_ow_conv(cvni_onnx_writer *w)
+{
+    static const int none[3] = { 0, 0, 0 };
+    const cvni_conv_desc *d = (const cvni_conv_desc *)w->l->desc;
+    const int at = 3 - d->axes;
+    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    if (padded)
+        x = cvni_ow_pad(w, x, d->axes + 2, d->axes, d->pad + at, d->pad_end + at, d->pad_mode);
+    cvni_ow_weighted(w, w->l->op->onnx, x);
+    cvni_ow_ints(w, "kernel_shape", d->kernel + at, d->axes);
+    cvni_ow_ints(w, "strides", d->stride + at, d->axes);
+    cvni_ow_pads(w, padded ? none : d->pad + at, padded ? none : d->pad_end + at, d->axes);
+    cvni_ow_ints(w, "dilations", d->dilation + at, d->axes);
+    cvni_ow_int(w, "group", d->groups);
+    if (d->transposed) cvni_ow_ints(w, "output_padding", d->output_pad + at, d->axes);
+}
+
+/* x W^T + b over the last axis: parameters `slot` and, where has_bias, slot + 1. */
+static cvni_ow_name cvni_ow_linear(cvni_onnx_writer *w, cvni_ow_name x, int slot, int has_bias)
+{
+    const cvni_ow_name weight = cvni_ow_param(w, slot, CVNI_OW_TURNED);
+    cvni_ow_name y = cvni_ow_op2(w, "MatMul", x, weight);
+    if (has_bias) y = cvni_ow_op2(w, "Add", y, cvni_ow_param(w, slot + 1, CVNI_OW_AS_IS));
+    return y;
+}
+
+static void cvni_ow_dense(cvni_onnx_writer *w)
+{
+    const int rank = cvni_in(w->net, w->l, 0)->shape.rank;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    if (rank == 3) {
+        cvni_ow_linear(w, x, 0, w->l->params > 1);
+        return;
+    }
+    if (rank > 3) x = cvni_ow_op(w, "Flatten", x);
+    cvni_ow_weighted(w, "Gemm", x);
+    cvni_ow_int(w, "transB", 1);
+}
+
+/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
+ * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
+ * with the zeros that the mean counts. */
+static void cvni_ow_pool(cvni_onnx_writer *w)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int axes = s.rank - 2;
+    const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
+    int zeros = 0;              /* counted by a mean */
+    int beyond = 0;
+    cvni_pool_axis a[2];
+    cvni_pool_axes(p, s, a);
+    for (int i = 0; i < axes; i++) {
+        const cvni_pool_axis *from = &a[2 - axes + i];
+        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
+        kernel[i] = from->kernel;
+        stride[i] = from->stride;
+        begin[i] = before[i] = from->pad0;
+        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        behind[i] = cvni_min(end[i], from->pad1);
+        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
+        beyond |= end[i] > behind[i];
+    }
+    if (zeros && beyond) {
+        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
+        for (int i = 0; i < axes; i++) {
+            begin[i] = 0;
+            end[i] -= behind[i];
+        }
+    }
+    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", stride, axes);
+    cvni_ow_pads(w, begin, end, axes);
+    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (w->l->op == &cvni_op_maxpool_indices) {
+        w->node.main = 1;
+        w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
+    }
+}
+
+/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+static void cvni_ow_unpool(cvni_onnx_writer *w)
+{
+    const cvni_layer *index = cvni_in(w->net, w->l, 1);
+    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
+    const int axes = w->l->shape.rank - 2;
+    cvni_ow_name sizes;
+    cvni_pool_axis a[2];
+    int kernel[2], stride[2], begin[2], end[2];
+    int fits = index->op == &cvni_op_maxpool_indices;
+    for (int i = 2; fits && i < w->l->shape.rank; i++)
+        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
+    if (!fits) {
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "'%s' does not pool an image of the size that is restored; "
+                                    "ONNX's MaxUnpool needs that", index->name);
+        return;
+    }
+    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
+    for (int i = 0; i < axes; i++) {
+        kernel[i] = a[2 - axes + i].kernel;
+        stride[i] = a[2 - axes + i].stride;
+        begin[i] = a[2 - axes + i].pad0;
+        end[i] = a[2 - axes + i].pad1;
+    }
+    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
+    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+    cvni_ow_in(w, sizes);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", stride, axes);
+    cvni_ow_pads(w, begin, end, axes);
+}
+
+/* Window i of the b that an adaptive pool cuts a values into. */
+static void cvni_ow_window(int a, int b, int i, int *begin, int *end)
+{
+    *begin = (int)((int64_t)i * a / b);
+    *end = (int)((((int64_t)i + 1) * a + b - 1) / b);
+}
+
+/* 1/size for the values that lie in a window: matrix [windows, values], [values, windows] where
+ * scale is 1. */
+static double cvni_ow_mean_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int row = (int)(i / (size_t)t->b);
+    const int col = (int)(i % (size_t)t->b);
+    const int turned = t->scale > 0;
+    const int value = turned ? row : col;
+    int begin, end;
+    (void)w;
+    cvni_ow_window(turned ? t->a : t->b, turned ? t->b : t->a, turned ? col : row, &begin, &end);
+    return value >= begin && value < end ? 1.0 / (end - begin) : 0;
+}
+
+/* Indices of the values of each window, the last one again where it has fewer than others. */
+static double cvni_ow_window_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int *d = (const int *)t->of;          /* values, windows, size of a window */
+    int begin, end;
+    (void)w;
+    cvni_ow_window(d[0], d[1], (int)i / d[2], &begin, &end);
+    return cvni_min(begin + (int)i % d[2], end - 1);
+}
+
+/* Windows of one size that do not overlap are a pool. Others: a maximum over windows that were
+ * gathered one behind the other; a mean as a matrix product along each axis. */
+static void cvni_ow_adaptive(cvni_onnx_writer *w)
+{
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int axes = s.rank - 2;
+    const int mean = w->l->op == &cvni_op_adaptive_avgpool;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int kernel[2];
+    int even = 1;
+    for (int i = 0; i < axes; i++) {
+        const int n = s.dim[2 + i];
+        const int out = w->l->shape.dim[2 + i];
+        int most = 0;
+        int begin, end;
+        for (int k = 0; k < out; k++) {
+            cvni_ow_window(n, out, k, &begin, &end);
+            most = cvni_max(most, end - begin);
+        }
+        kernel[i] = most;
+        even = even && n % out == 0;
+        if (n % out && !mean) {
+            int d[3];
+            cvni_ow_name list;
+            d[0] = n;
+            d[1] = out;
+            d[2] = most;
+            list = cvni_ow_table(w, CVN_ONNX_INT64, 1, out * most, 0, cvni_ow_window_at, d, 0);
+            x = cvni_ow_op2(w, "Gather", x, list);
+            cvni_ow_int(w, "axis", 2 + i);
+        }
+    }
+    if (mean && !even) {
+        const int n = s.dim[1 + axes];
+        const int out = w->l->shape.dim[1 + axes];
+        x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, n, out, cvni_ow_mean_at,
+                                                      NULL, 1));
+        if (axes == 2)
+            cvni_ow_op2(w, "MatMul", cvni_ow_table(w, CVN_ONNX_FLOAT, 2, w->l->shape.dim[2],
+                                                   s.dim[2], cvni_ow_mean_at, NULL, 0), x);
+        return;
+    }
+    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", kernel, axes);
+}
+
+/* The sample of each box: rows of the places of N*R ones. */
+static void cvni_ow_roi(cvni_onnx_writer *w)
+{
+    static const int four[2] = { -1, 4 };
+    static const int zero[1] = { 0 };
+    static const int all[1] = { -1 };
+    const cvni_roi_desc *d = (const cvni_roi_desc *)w->l->desc;
+    const float one = 1;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    cvni_ow_name sizes, sample, boxes, y;
+    t.dim[0] = 1;
+    t.from = &one;
+    sizes = cvni_ow_sizes(w, cvni_ow_x(w, 1), 2);
+    sample = cvni_ow_op(w, "ConstantOfShape", sizes);
+    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
+    sample = cvni_ow_op(w, "NonZero", sample);
+    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, zero, 1));
+    sample = cvni_ow_reshape(w, sample, all, 1);
+    boxes = cvni_ow_reshape(w, cvni_ow_x(w, 1), four, 2);
+    y = cvni_ow_op2(w, "RoiAlign", cvni_ow_x(w, 0), boxes);
+    cvni_ow_in(w, sample);
+    cvni_ow_int(w, "output_height", d->height);
+    cvni_ow_int(w, "output_width", d->width);
+    cvni_ow_int(w, "sampling_ratio", d->d.sampling_ratio);
+    cvni_ow_float(w, "spatial_scale", d->d.spatial_scale);
+    cvni_ow_text(w, "coordinate_transformation_mode",
+                 d->d.aligned ? "half_pixel" : "output_half_pixel");
+    cvni_ow_shaped(w, y, w->l->shape, -1);
+}
+
+/* ---- norms ---- */
+
+static void cvni_ow_batchnorm(cvni_onnx_writer *w)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)w->l->desc;
+    const int *C = &w->l->shape.dim[1];
+    cvni_ow_name in[4];
+    for (int i = 0; i < 4; i++) {
+        const int slot = i - (d->no_affine ? CVNI_NORM_MEAN : 0);
+        in[i] = slot < 0 ? cvni_ow_filled(w, C, 1, i == CVNI_NORM_WEIGHT ? 1.0f : 0.0f)
+                         : cvni_ow_param(w, slot, CVNI_OW_AS_IS);
+    }
+    cvni_ow_op(w, "BatchNormalization", cvni_ow_x(w, 0));
+    for (int i = 0; i < 4; i++) cvni_ow_in(w, in[i]);
+    cvni_ow_float(w, "epsilon", d->eps);
+    cvni_ow_float(w, "momentum", 1 - d->momentum);
+}
+
+/* Group norm is an instance norm of groups without weight and bias, which come behind it. */
+static void cvni_ow_gnorm(cvni_onnx_writer *w)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)w->l->desc;
+    const int by_layer = d->kind == CVNI_GROUP_LAYER;
+    const int grouped = d->kind == CVNI_GROUP_GROUP;
+    const int form = grouped ? cvni_ow_by_channel(w) : CVNI_OW_AS_IS;
+    const int axes = by_layer ? d->number : 1;
+    const int *size = by_layer ? &w->l->shape.dim[w->l->shape.rank - axes] : &w->l->shape.dim[1];
+    int dims[3] = { 0, 0, -1 };
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name weight, shift, y;
+    dims[1] = d->number;
+    if (grouped) {
+        size = &d->number;
+        x = cvni_ow_reshape(w, x, dims, 3);
+    }
+    weight = grouped || d->no_weight ? cvni_ow_filled(w, size, axes, 1) : cvni_ow_param(w, 0, form);
+    shift = grouped || d->no_bias ? cvni_ow_filled(w, size, axes, 0) : cvni_ow_param(w, 1, form);
+    y = cvni_ow_op2(w, by_layer ? "LayerNormalization" : "InstanceNormalization", x, weight);
+    cvni_ow_in(w, shift);
+    cvni_ow_float(w, "epsilon", d->eps);
+    if (by_layer) cvni_ow_int(w, "axis", -axes);
+    if (!grouped) return;
+    y = cvni_ow_shaped(w, y, w->l->shape, 0);
+    if (!d->no_weight) y = cvni_ow_op2(w, "Mul", y, cvni_ow_param(w, 0, form));
+    if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
+}
+
+/* LpNormalization would divide by zero. */
+static void cvni_ow_l2norm(cvni_onnx_writer *w)
+{
+    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
+    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
+    cvni_ow_ints(w, "axes", &d->axis, 1);
+    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
+    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+}
+
+/* LRN is of images alone, and an even size reaches to the other side there: then the mean of the
+ * squares is a pool over the channels. */
+static void cvni_ow_lrn(cvni_onnx_writer *w)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)w->l->desc;
+    const cvn_shape s = w->l->shape;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    int plane[4] = { 0, 1, 0, -1 };
+    int kernel[2], begin[2], end[2];
+    cvni_ow_name y;
+    if (s.rank == 4 && d->size % 2) {
+        cvni_ow_op(w, "LRN", x);
+        cvni_ow_float(w, "alpha", d->alpha);
+        cvni_ow_float(w, "beta", d->beta);
+        cvni_ow_float(w, "bias", d->k);
+        cvni_ow_int(w, "size", d->size);
+        return;
+    }
+    plane[2] = s.dim[1];
+    kernel[0] = d->size;
+    begin[0] = d->size / 2;
+    end[0] = (d->size - 1) / 2;
+    kernel[1] = 1;
+    begin[1] = end[1] = 0;
+    y = cvni_ow_reshape(w, cvni_ow_op2(w, "Mul", x, x), plane, 4);
+    y = cvni_ow_op(w, "AveragePool", y);
+    cvni_ow_ints(w, "kernel_shape", kernel, 2);
+    cvni_ow_pads(w, begin, end, 2);
+    cvni_ow_int(w, "count_include_pad", 1);
+    y = cvni_ow_shaped(w, y, s, 0);
+    y = cvni_ow_op_scalar(w, "Mul", y, d->alpha);
+    y = cvni_ow_op_scalar(w, "Add", y, d->k);
+    y = cvni_ow_op_scalar(w, "Pow", y, d->beta);
+    cvni_ow_op2(w, "Div", x, y);
+}
+
+/* ---- activations and other functions of elements ---- */
+
+static float cvni_ow_p(const cvni_onnx_writer *w, int i)
+{
+    return ((const cvni_act_desc *)w->l->desc)->p[i];
+}
+
+/* leaky relu, elu, celu */
+static void cvni_ow_act(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+    cvni_ow_float(w, "alpha", cvni_ow_p(w, 0));
+}
+
+static void cvni_ow_hardsigmoid(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "HardSigmoid", cvni_ow_x(w, 0));
+    cvni_ow_float(w, "alpha", 1.0f / 6);
+    cvni_ow_float(w, "beta", 0.5f);
+}
+
+static void cvni_ow_clipped(cvni_onnx_writer *w, float low, float high)
+{
+    const cvni_ow_name from = cvni_ow_scalar(w, low);
+    const cvni_ow_name to = cvni_ow_scalar(w, high);
+    cvni_ow_op2(w, "Clip", cvni_ow_x(w, 0), from);
+    cvni_ow_in(w, to);
+}
+
+static void cvni_ow_relu6(cvni_onnx_writer *w) { cvni_ow_clipped(w, 0, 6); }
+
+/* x times what one or two operators make of it */
+static void cvni_ow_silu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_op2(w, "Mul", x, cvni_ow_op(w, "Sigmoid", x));
+}
+
+static void cvni_ow_mish(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_op2(w, "Mul", x, cvni_ow_op(w, "Tanh", cvni_ow_op(w, "Softplus", x)));
+}
+
+/* x (1 + y)/2 */
+static void cvni_ow_half(cvni_onnx_writer *w, cvni_ow_name y)
+{
+    y = cvni_ow_op_scalar(w, "Add", y, 1);
+    y = cvni_ow_op2(w, "Mul", cvni_ow_x(w, 0), y);
+    cvni_ow_op_scalar(w, "Mul", y, 0.5f);
+}
+
+static void cvni_ow_gelu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name y = cvni_ow_op_scalar(w, "Div", cvni_ow_x(w, 0), 1.41421356237309504880f);
+    cvni_ow_half(w, cvni_ow_op(w, "Erf", y));
+}
+
+static void cvni_ow_gelu_tanh(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y = cvni_ow_op_scalar(w, "Pow", x, 3);
+    y = cvni_ow_op2(w, "Add", x, cvni_ow_op_scalar(w, "Mul", y, 0.044715f));
+    y = cvni_ow_op_scalar(w, "Mul", y, 0.79788456080286535588f);       /* sqrt(2/pi) */
+    cvni_ow_half(w, cvni_ow_op(w, "Tanh", y));
+}
+
+/* log(1 + e^v) of a float is v itself from 17 on. */
+static void cvni_ow_softplus(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    const float beta = cvni_ow_p(w, 0);
+    const float threshold = cvni_ow_p(w, 1);
+    const cvni_ow_name v = beta == 1 ? x : cvni_ow_op_scalar(w, "Mul", x, beta);
+    cvni_ow_name y = cvni_ow_op(w, "Softplus", v);
+    cvni_ow_name above;
+    if (beta != 1) y = cvni_ow_op_scalar(w, "Div", y, beta);
+    if (threshold >= 17) return;
+    above = cvni_ow_op_scalar(w, "Greater", v, threshold);
+    cvni_ow_op2(w, "Where", above, x);
+    cvni_ow_in(w, y);
+}
+
+static void cvni_ow_step(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
+    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+}
+
+static void cvni_ow_prelu(cvni_onnx_writer *w)
+{
+    const int one = w->net->params[w->l->param[0]].shape.dim[0] == 1;
+    const int form = one ? CVNI_OW_AS_IS : cvni_ow_by_channel(w);
+    cvni_ow_op2(w, "PRelu", cvni_ow_x(w, 0), cvni_ow_param(w, 0, form));
+}
+
+static void cvni_ow_softmax(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_softmax_desc *)w->l->desc)->axis);
+}
+
+static void cvni_ow_glu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name a = cvni_ow_op(w, "Split", cvni_ow_x(w, 0));
+    const cvni_ow_name b = cvni_ow_temporary(w);
+    w->node.out[w->node.outputs++] = b;
+    cvni_ow_int(w, "axis", ((const cvni_gated_desc *)w->l->desc)->axis);
+    cvni_ow_op2(w, "Mul", a, cvni_ow_op(w, "Sigmoid", b));
+}
+
+static void cvni_ow_maxout(cvni_onnx_writer *w)
+{
+    const int axis = 2;
+    const cvn_shape s = w->l->shape;
+    int dims[CVN_MAX_RANK + 1];
+    cvni_ow_name x;
+    dims[0] = 0;
+    dims[1] = s.dim[1];
+    dims[2] = ((const cvni_gated_desc *)w->l->desc)->k;
+    for (int i = 2; i < s.rank; i++) dims[i + 1] = s.dim[i];
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), dims, s.rank + 1);
+    cvni_ow_op(w, "ReduceMax", x);
+    cvni_ow_ints(w, "axes", &axis, 1);
+    cvni_ow_int(w, "keepdims", 0);
+}
+
+static void cvni_ow_dropout(cvni_onnx_writer *w)
+{
+    const float p = ((const cvni_dropout_desc *)w->l->desc)->p;
+    cvni_ow_op_scalar(w, "Dropout", cvni_ow_x(w, 0), p);
+}
+
+static void cvni_ow_identity(cvni_onnx_writer *w) { cvni_ow_op(w, "Identity", cvni_ow_x(w, 0)); }
+
+static void cvni_ow_square(cvni_onnx_writer *w)
+{
+    cvni_ow_op2(w, "Mul", cvni_ow_x(w, 0), cvni_ow_x(w, 0));
+}
+
+static void cvni_ow_affine(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    const cvni_ow_name y = cvni_ow_op_scalar(w, "Mul", cvni_ow_x(w, 0), d->p);
+    if (d->q != 0) cvni_ow_op_scalar(w, "Add", y, d->q);
+}
+
+static void cvni_ow_clip(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    cvni_ow_clipped(w, d->p, d->q);
+}
+
+static void cvni_ow_pow(cvni_onnx_writer *w)
+{
+    cvni_ow_op_scalar(w, "Pow", cvni_ow_x(w, 0), ((const cvni_unary_desc *)w->l->desc)->p);
+}
+
+/* ---- shapes ---- */
+
+static void cvni_ow_view(cvni_onnx_writer *w)
+{
+    const int batch = w->l->op != &cvni_op_reshape;
+    cvni_ow_shaped(w, cvni_ow_x(w, 0), w->l->shape, batch ? -1 : 0);
+}
+
+static void cvni_ow_concat(cvni_onnx_writer *w)
+{
+    cvni_ow_begin(w, "Concat");
+    w->node.all = 1;
+    cvni_ow_int(w, "axis", ((const cvni_concat_desc *)w->l->desc)->axis);
+}
+
+static void cvni_ow_reduce(cvni_onnx_writer *w)
+{
+    const cvni_reduce_desc *d = (const cvni_reduce_desc *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    const int count = d->count ? d->count : rank - 1;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < count; i++) axes[i] = d->count ? d->axes[i] : i + 1;
+    if (count == 0) cvni_ow_identity(w);        /* nothing but the batch */
+    else if (w->l->op == &cvni_op_reduce_sum)
+        cvni_ow_op2(w, "ReduceSum", cvni_ow_x(w, 0), cvni_ow_list(w, axes, count));
+    else {
+        cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+        cvni_ow_ints(w, "axes", axes, count);
+    }
+}
+
+static void cvni_ow_permute(cvni_onnx_writer *w)
+{
+    const cvni_permute_desc *d = (const cvni_permute_desc *)w->l->desc;
+    int axes[CVN_MAX_RANK] = { 0 };
+    for (int i = 0; i < d->count; i++) axes[i + 1] = d->axes[i];
+    cvni_ow_transpose(w, cvni_ow_x(w, 0), axes, d->count + 1);
+}
+
+static void cvni_ow_cut(cvni_onnx_writer *w)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)w->l->desc;
+    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, 1);
+}
+
+static void cvni_ow_matmul(cvni_onnx_writer *w)
+{
+    const cvni_matmul_desc *d = (const cvni_matmul_desc *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    cvni_ow_name x[2];
+    for (int i = 0; i < 2; i++) {
+        int axes[CVN_MAX_RANK];
+        for (int k = 0; k < rank; k++) axes[k] = k < rank - 2 ? k : 2 * rank - 3 - k;
+        x[i] = cvni_ow_x(w, i);
+        if (d->transpose[i]) x[i] = cvni_ow_transpose(w, x[i], axes, rank);
+    }
+    cvni_ow_op2(w, "MatMul", x[0], x[1]);
+}
+
+static double cvni_ow_line_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return cvni_nearest_index((int)i, t->b, t->a);
+}
+
+/* Does Resize, which divides by the scale, read the same lines? */
+static int cvni_ow_same_lines(int in, int out)
+{
+    const float scale = (float)out / (float)in;
+    for (int i = 0; i < out; i++)
+        if ((int)floorf((float)i / scale) != cvni_nearest_index(i, in, out)) return 0;
+    return 1;
+}
+
+static void cvni_ow_resize(cvni_onnx_writer *w)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int *to = &w->l->shape.dim[2];
+    const int nearest = d->kind == CVNI_RESIZE_NEAREST;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name sizes;
+    if (nearest && !(cvni_ow_same_lines(s.dim[2], to[0]) && cvni_ow_same_lines(s.dim[3], to[1]))) {
+        for (int i = 0; i < 2; i++) {
+            const cvni_ow_name lines = cvni_ow_table(w, CVN_ONNX_INT64, 1, to[i], s.dim[2 + i],
+                                                     cvni_ow_line_at, NULL, 0);
+            x = cvni_ow_op2(w, "Gather", x, lines);
+            cvni_ow_int(w, "axis", 2 + i);
+        }
+        return;
+    }
+    sizes = cvni_ow_sizes(w, x, 2);
+    sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
+    cvni_ow_op(w, "Resize", x);
+    cvni_ow_absent(w);
+    cvni_ow_absent(w);
+    cvni_ow_in(w, sizes);
+    cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
+    cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
+                                                      : d->align_corners ? "align_corners"
+                                                                         : "half_pixel");
+    if (nearest) cvni_ow_text(w, "nearest_mode", "floor");
+}
+
+static void cvni_ow_border(cvni_onnx_writer *w)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)w->l->desc;
+    static const int axes[2] = { 2, 3 };
+    int begin[2], end[2];
+    begin[0] = d->top;
+    begin[1] = d->left;
+    end[0] = d->crop ? d->top + d->height : d->bottom;
+    end[1] = d->crop ? d->left + d->width : d->right;
+    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, 2);
+    else cvni_ow_pad(w, cvni_ow_x(w, 0), 4, 2, begin, end, d->mode);
+}
+
+static void cvni_ow_shuffle(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "DepthToSpace", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "blocksize", ((const cvni_shuffle_desc *)w->l->desc)->factor);
+    cvni_ow_text(w, "mode", "CRD");
+}
+
+/* ---- learned tensors ---- */
+
+static void cvni_ow_embedding(cvni_onnx_writer *w)
+{
+    cvni_ow_op2(w, "Gather", cvni_ow_param(w, 0, CVNI_OW_AS_IS), cvni_ow_x(w, 0));
+}
+
+/* Once for each sample: the batch is the first axis of an input, or the one of the build. */
+static void cvni_ow_parameter(cvni_onnx_writer *w)
+{
+    const cvn_shape s = w->l->shape;
+    const cvni_ow_name weight = cvni_ow_param(w, 0, CVNI_OW_AS_IS);
+    const int rows = w->source ? w->net->layers[w->source].samples : 1;
+    cvni_ow_name sizes;
+    if (w->source) {
+        sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
+        if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
+    } else {
+        sizes = cvni_ow_list(w, &w->net->max_batch, 1);
+    }
+    sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, &s.dim[1], s.rank - 1));
+    cvni_ow_op2(w, "Expand", weight, sizes);
+}
+
+/* x + [T, C], fixed waves or a parameter */
+static void cvni_ow_position(cvni_onnx_writer *w)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 2);
+    t.dim[0] = w->l->shape.dim[1];
+    t.dim[1] = w->l->shape.dim[2];
+    t.from = (const float *)w->l->table;
+    cvni_ow_op2(w, "Add", cvni_ow_x(w, 0), w->l->params ? cvni_ow_param(w, 0, CVNI_OW_AS_IS)
+                                                        : cvni_ow_constant(w, &t));
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention ---- */
+
+/* 0 for the keys that query i / S sees, else -inf. */
+static double cvni_ow_causal_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return i % (size_t)t->b > i / (size_t)t->b ? -INFINITY : 0.0;
+}
+
+static double cvni_ow_count_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    (void)t;
+    return (double)i;
+}
+
+/* [N, T, E] to [N, T, heads, d] with the axes in that order */
+static cvni_ow_name cvni_ow_heads(cvni_onnx_writer *w, cvni_ow_name x, int heads, int d,
+                                  const int axes[4])
+{
+    int dims[4] = { 0, 0 };
+    dims[2] = heads;
+    dims[3] = d;
+    return cvni_ow_transpose(w, cvni_ow_reshape(w, x, dims, 4), axes, 4);
+}
+
+/* softmax(Q K^T/sqrt(d) + mask) V, head by head */
+static cvni_ow_name cvni_ow_attend(cvni_onnx_writer *w, const cvni_ow_name qkv[3])
+{
+    static const int front[4] = { 0, 2, 1, 3 };
+    static const int turned[4] = { 0, 2, 3, 1 };
+    static const int sample[4] = { -1, 1, 1, 1 };
+    const cvni_attention_desc *d = (const cvni_attention_desc *)w->l->desc;
+    const int T = w->l->shape.dim[1];
+    const int S = cvni_in(w->net, w->l, 1)->shape.dim[1];
+    const int size = w->l->shape.dim[2] / d->heads;
+    const cvni_ow_name q = cvni_ow_heads(w, qkv[0], d->heads, size, front);
+    const cvni_ow_name k = cvni_ow_heads(w, qkv[1], d->heads, size, turned);
+    const cvni_ow_name v = cvni_ow_heads(w, qkv[2], d->heads, size, front);
+    cvni_ow_name p = cvni_ow_op2(w, "MatMul", q, k);
+    p = cvni_ow_op_scalar(w, "Mul", p, (float)(1 / sqrt((double)size)));
+    if (d->causal)
+        p = cvni_ow_op2(w, "Add", p, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, T, S, cvni_ow_causal_at,
+                                                   NULL, 0));
+    if (w->l->inputs > 3) {
+        const cvni_ow_name length = cvni_ow_reshape(w, cvni_ow_x(w, 3), sample, 4);
+        const cvni_ow_name key = cvni_ow_table(w, CVN_ONNX_INT64, 1, S, 0, cvni_ow_count_at, NULL,
+                                               0);
+        const cvni_ow_name seen = cvni_ow_op2(w, "Less", key, length);
+        const cvni_ow_name none = cvni_ow_scalar(w, -INFINITY);
+        const cvni_ow_name all = p;
+        p = cvni_ow_op2(w, "Where", seen, all);
+        cvni_ow_in(w, none);
+    }
+    p = cvni_ow_op(w, "Softmax", p);
+    cvni_ow_int(w, "axis", -1);
+    p = cvni_ow_transpose(w, cvni_ow_op2(w, "MatMul", p, v), front, 4);
+    return cvni_ow_shaped(w, p, w->l->shape, 0);
+}
+
+static void cvni_ow_attention(cvni_onnx_writer *w)
+{
+    cvni_ow_name qkv[3];
+    for (int i = 0; i < 3; i++) qkv[i] = cvni_ow_x(w, i);
+    cvni_ow_attend(w, qkv);
+}
+
+/* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
+static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
+{
+    static const char *const names[3] = { "query", "key", "value" };
+    const int index = w->l->param[slot];
+    const int E = w->l->shape.dim[2];
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
+    t.name = cvni_ow_name_of(w->net->params[index].name, names[part], -1);
+    if (w->written[index]) return t.name;
+    w->written[index] = part == 2;              /* all three are there */
+    t.dim[0] = t.dim[1] = t.a = t.b = E;
+    t.scale = cvni_ow_scale(w, slot);
+    t.of = cvni_ow_floats(w, slot) + (ptrdiff_t)part * E * (slot ? 1 : E);
+    t.at = slot ? cvni_ow_scaled_at : cvni_ow_turned_at;
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+static void cvni_ow_mha(cvni_onnx_writer *w)
+{
+    const int biased = !((const cvni_attention_desc *)w->l->desc)->no_bias;
+    cvni_ow_name qkv[3];
+    for (int i = 0; i < 3; i++) {
+        qkv[i] = cvni_ow_op2(w, "MatMul", cvni_ow_x(w, i), cvni_ow_in_proj(w, 0, i));
+        if (biased) qkv[i] = cvni_ow_op2(w, "Add", qkv[i], cvni_ow_in_proj(w, 1, i));
+    }
+    cvni_ow_linear(w, cvni_ow_attend(w, qkv), biased ? 2 : 1, biased);
+}
+
+/* ---- recurrent layers ---- */
+
+/* Element i of W, R (t->a = 0, 1: parameters of each direction) or of both biases (2, 3) of layer
+ * t->b. ONNX's gates are i, o, f, c and z, r, h. */
+static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    static const int orders[3][4] = { { 0, 0, 0, 0 }, { 0, 3, 1, 2 }, { 1, 0, 2, 0 } };
+    const cvni_rnn *r = (const cvni_rnn *)t->of;
+    const int biases = t->a == 2;
+    const size_t cols = biases ? 1 : (size_t)t->dim[2];
+    const int row = (int)(i / cols);
+    const int gate = row / r->h % r->gates;
+    const int part = row / (r->gates * r->h);   /* direction, or twice that and which bias */
+    const int dir = biases ? part / 2 : part;
+    const int slot = (t->b * r->dirs + dir) * (r->desc->d.no_bias ? 2 : 4) + t->a +
+                     (biases ? part % 2 : 0);
+    const size_t from = (size_t)(orders[r->kind][gate] * r->h + row % r->h);
+    const float v = cvni_ow_floats(w, slot)[from * cols + i % cols];
+    return (double)(slot ? v : v * t->scale);
+}
+
+static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
+{
+    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
+    const int rows = r->gates * r->h;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
+    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.dim[0] = r->dirs;
+    t.dim[1] = which == 2 ? 2 * rows : rows;
+    t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
+    t.a = which;
+    t.b = layer;
+    t.of = r;
+    t.at = cvni_ow_gate_at;
+    t.scale = layer ? 1 : cvni_ow_scale(w, 0);
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* The initial state of one layer, [directions, N, hidden], of input `slot` [N, layers*directions,
+ * hidden]. */
+static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, int layer,
+                             cvni_ow_name *state)
+{
+    static const int turned[3] = { 1, 0, 2 };
+    static const int axis = 0;
+    const int begin = layer * r->dirs;
+    const int end = begin + r->dirs;
+    if (!slot) return;
+    *state = cvni_ow_transpose(w, cvni_ow_x(w, slot), turned, 3);
+    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, 1);
+}
+
+/* One layer of it: x [T, N, C] -> [T, directions, N, hidden]. */
+static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
+                                      cvni_ow_name x, cvni_ow_name lengths)
+{
+    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
+    const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
+    const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
+    cvni_ow_name h = none;
+    cvni_ow_name c = none;
+    cvni_ow_name y;
+    cvni_ow_state_in(w, r, r->desc->h0, layer, &h);
+    cvni_ow_state_in(w, r, r->desc->c0, layer, &c);
+    y = cvni_ow_op2(w, w->l->op->onnx, x, weight);
+    cvni_ow_in(w, hidden);
+    cvni_ow_in(w, bias);
+    cvni_ow_in(w, lengths);
+    cvni_ow_in(w, h);
+    if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
+    for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+    cvni_ow_int(w, "hidden_size", r->h);
+    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
+    if (r->desc->d.relu) {
+        cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
+        a->text = "Relu";
+        a->count = r->dirs;
+    }
+    return y;
+}
+
+/* Steps come first there; layout 1, which has samples first, is not in onnxruntime. */
+static void cvni_ow_rnn(cvni_onnx_writer *w)
+{
+    static const int steps[3] = { 1, 0, 2 };
+    static const int between[4] = { 0, 2, 1, 3 };
+    static const int behind[4] = { 2, 0, 1, 3 };
+    static const int side[3] = { 0, 0, -1 };
+    const cvni_rnn r = cvni_rnn_of(w->net, w->l);
+    cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
+    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
+    if (r.desc->lengths) {
+        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
+        cvni_ow_int(w, "to", CVN_ONNX_INT32);
+    }
+    for (int i = 0; i < r.layers; i++) {
+        x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
+        x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
+        x = cvni_ow_reshape(w, x, side, 3);
+    }
+}
+
+static void cvni_ow_rnn_state(cvni_onnx_writer *w)
+{
+    static const int turned[3] = { 1, 0, 2 };
+    const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
+    const int layers = cvni_rnn_of(w->net, rnn).layers;
+    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
+    for (int i = 1; i < layers; i++)
+        x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
+    cvni_ow_transpose(w, x, turned, 3);
+}
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ---- the model ---- */
+
+typedef struct cvni_ow_row {
+    const cvni_op *op;
+    void (*write)(cvni_onnx_writer *w);         /* NULL: the operator of the op's row */
+} cvni_ow_row;
+
+static const cvni_ow_row cvni_ow_rows[] = {
+    { &cvni_op_conv[0], cvni_ow_conv },
+    { &cvni_op_conv[1], cvni_ow_conv },
+    { &cvni_op_conv[2], cvni_ow_conv },
+    { &cvni_op_conv[3], cvni_ow_conv },
+    { &cvni_op_conv[4], cvni_ow_conv },
+    { &cvni_op_dense, cvni_ow_dense },
+    { &cvni_op_maxpool, cvni_ow_pool },
+    { &cvni_op_avgpool, cvni_ow_pool },
+    { &cvni_op_maxpool_indices, cvni_ow_pool },
+    { &cvni_op_maxunpool, cvni_ow_unpool },
+    { &cvni_op_global_maxpool, NULL },
+    { &cvni_op_global_avgpool, NULL },
+    { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
+    { &cvni_op_adaptive_avgpool, cvni_ow_adaptive },
+    { &cvni_op_roi_align, cvni_ow_roi },
+    { &cvni_op_batchnorm, cvni_ow_batchnorm },
+    { &cvni_op_layernorm, cvni_ow_gnorm },
+    { &cvni_op_instancenorm, cvni_ow_gnorm },
+    { &cvni_op_groupnorm, cvni_ow_gnorm },
+    { &cvni_op_l2norm, cvni_ow_l2norm },
+    { &cvni_op_lrn, cvni_ow_lrn },
+    { &cvni_op_relu, NULL },
+    { &cvni_op_leaky_relu, cvni_ow_act },
+    { &cvni_op_elu, cvni_ow_act },
+    { &cvni_op_celu, cvni_ow_act },
+    { &cvni_op_sigmoid, NULL },
+    { &cvni_op_tanh, NULL },
+    { &cvni_op_relu6, cvni_ow_relu6 },
+    { &cvni_op_selu, NULL },
+    { &cvni_op_hardsigmoid, cvni_ow_hardsigmoid },
+    { &cvni_op_hardswish, NULL },
+    { &cvni_op_gelu, cvni_ow_gelu },
+    { &cvni_op_gelu_tanh, cvni_ow_gelu_tanh },
+    { &cvni_op_silu, cvni_ow_silu },
+    { &cvni_op_mish, cvni_ow_mish },
+    { &cvni_op_softplus, cvni_ow_softplus },
+    { &cvni_op_softsign, NULL },
+    { &cvni_op_binary_step, cvni_ow_step },
+    { &cvni_op_prelu, cvni_ow_prelu },
+    { &cvni_op_softmax, cvni_ow_softmax },
+    { &cvni_op_log_softmax, cvni_ow_softmax },
+    { &cvni_op_glu, cvni_ow_glu },
+    { &cvni_op_maxout, cvni_ow_maxout },
+    { &cvni_op_dropout, cvni_ow_dropout },
+    { &cvni_op_spatial_dropout, cvni_ow_identity },
+    { &cvni_op_drop_path, cvni_ow_identity },
+    { &cvni_op_gaussian_noise, cvni_ow_identity },
+    { &cvni_op_reparameterize, cvni_ow_identity },
+    { &cvni_op_stop_gradient, cvni_ow_identity },
+    { &cvni_op_gradient_reversal, cvni_ow_identity },
+    { &cvni_op_flatten, NULL },
+    { &cvni_op_reshape, cvni_ow_view },
+    { &cvni_op_flatten_batch, cvni_ow_view },
+    { &cvni_op_unflatten_batch, cvni_ow_view },
+    { &cvni_op_add, NULL },
+    { &cvni_op_sub, NULL },
+    { &cvni_op_mul, NULL },
+    { &cvni_op_div, NULL },
+    { &cvni_op_maximum, NULL },
+    { &cvni_op_minimum, NULL },
+    { &cvni_op_concat, cvni_ow_concat },
+    { &cvni_op_exp, NULL },
+    { &cvni_op_log, NULL },
+    { &cvni_op_sqrt, NULL },
+    { &cvni_op_square, cvni_ow_square },
+    { &cvni_op_abs, NULL },
+    { &cvni_op_neg, NULL },
+    { &cvni_op_scale, cvni_ow_affine },
+    { &cvni_op_clip, cvni_ow_clip },
+    { &cvni_op_pow, cvni_ow_pow },
+    { &cvni_op_reduce_sum, cvni_ow_reduce },
+    { &cvni_op_reduce_mean, cvni_ow_reduce },
+    { &cvni_op_reduce_max, cvni_ow_reduce },
+    { &cvni_op_permute, cvni_ow_permute },
+    { &cvni_op_slice, cvni_ow_cut },
+    { &cvni_op_matmul, cvni_ow_matmul },
+    { &cvni_op_embedding, cvni_ow_embedding },
+    { &cvni_op_parameter, cvni_ow_parameter },
+    { &cvni_op_posenc, cvni_ow_position },
+    { &cvni_op_posemb, cvni_ow_position },
+#ifndef CONVNET_NO_SEQUENCES
+    { &cvni_op_attention, cvni_ow_attention },
+    { &cvni_op_mha, cvni_ow_mha },
+    { &cvni_op_rnn, cvni_ow_rnn },
+    { &cvni_op_lstm, cvni_ow_rnn },
+    { &cvni_op_gru, cvni_ow_rnn },
+    { &cvni_op_rnn_state, cvni_ow_rnn_state },
+#endif
+    { &cvni_op_upsample_nearest, cvni_ow_resize },
+    { &cvni_op_upsample_bilinear, cvni_ow_resize },
+    { &cvni_op_pad, cvni_ow_border },
+    { &cvni_op_crop, cvni_ow_border },
+    { &cvni_op_pixel_shuffle, cvni_ow_shuffle }
+};
+
+/* The batch norm that goes into the weights of a layer: its only reader, where nobody else uses the
+ * weights. Else NULL. */
+static const cvni_layer *cvni_ow_norm_behind(const cvni_onnx_writer *w, int id)
+{
+    const cvni_layer *l = &w->net->layers[id];
+    const cvni_layer *norm = NULL;
+    int readers = 0;
+    if (!w->o.fold_batchnorm || !cvni_can_fold(l) || w->marks[id] & CVNI_OW_OUTPUT) return NULL;
+    for (int k = 1; k < w->net->layer_count; k++) {
+        const cvni_layer *other = &w->net->layers[k];
+        if (!(w->marks[k] & CVNI_OW_LIVE)) continue;
+        for (int i = 0; i < other->inputs; i++) {
+            if (other->input[i] != id) continue;
+            readers++;
+            norm = other;
+        }
+        if (k != id && other->params && other->param[0] == l->param[0]) return NULL;
+    }
+    return readers == 1 && cvni_is_batchnorm(norm) ? norm : NULL;
+}
+
+static void cvni_ow_layer(cvni_onnx_writer *w, int id)
+{
+    const int rows = (int)(sizeof cvni_ow_rows / sizeof cvni_ow_rows[0]);
+    int row = 0;
+    w->l = &w->net->layers[id];
+    w->temporaries = 0;
+    w->norm = cvni_ow_norm_behind(w, id);
+    w->value = w->norm ? cvni_id(w->net, w->norm) : id;
+    while (row < rows && cvni_ow_rows[row].op != w->l->op) row++;
+    if (row == rows)
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "%s has no form in ONNX", w->l->op->type);
+    else if (cvni_ow_rows[row].write) cvni_ow_rows[row].write(w);
+    else {
+        cvni_ow_begin(w, w->l->op->onnx);
+        w->node.all = 1;
+    }
+    cvni_ow_flush(w, 1);
+}
+
+/* Name, type and shape of a layer's value: ValueInfoProto. */
+static void cvni_ow_info_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_layer *l = (const cvni_layer *)what;
+    unsigned char memory[4][320];
+    cvni_sink shape = cvni_ow_sink(memory[1]);
+    cvni_sink tensor = cvni_ow_sink(memory[2]);
+    cvni_sink type = cvni_ow_sink(memory[3]);
+    for (int i = 0; i < l->shape.rank; i++) {
+        cvni_sink dim = cvni_ow_sink(memory[0]);
+        char batch[24];
+        snprintf(batch, sizeof batch, l->samples > 1 ? "%d*N" : "N", l->samples);
+        if (i || !w->source)
+            cvni_ow_put_int(&dim, 1, i ? l->shape.dim[i] : w->net->max_batch * l->samples);
+        else cvni_ow_put_text(&dim, 2, batch);
+        cvni_ow_put_made(&shape, 1, &dim);
+    }
+    cvni_ow_put_int(&tensor, 1, l->is_int ? CVN_ONNX_INT64 : CVN_ONNX_FLOAT);
+    cvni_ow_put_made(&tensor, 2, &shape);
+    cvni_ow_put_made(&type, 1, &tensor);
+    cvni_ow_put_name(w, 1, cvni_ow_value(w, cvni_id(w->net, l)));
+    cvni_ow_put_made(w->s, 2, &type);
+}
+
+/* GraphProto: nodes and initializers as they come; then inputs, outputs, and what is known of the
+ * other values. */
+static void cvni_ow_graph_body(cvni_onnx_writer *w, const void *what)
+{
+    cvn_net *net = w->net;
+    (void)what;
+    memset(w->written, 0, (size_t)net->param_count);
+    for (int id = 1; id < net->layer_count && w->result == CVN_OK; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int source = l->op->flags & CVNI_SOURCE;
+        const int done = cvni_is_batchnorm(l) && cvni_ow_norm_behind(w, l->input[0]) == l;
+        if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
+        w->norm = NULL;
+        if (!source && !done) cvni_ow_layer(w, id);
+        if (source || !(w->norm || w->marks[id] & CVNI_OW_OUTPUT))
+            cvni_ow_message(w, source ? 11 : 13, cvni_ow_info_body, l);
+    }
+    for (int pass = 0; pass < 2; pass++)        /* the output is the first one */
+        for (int id = 1; id < net->layer_count; id++)
+            if (w->marks[id] & CVNI_OW_OUTPUT && (id == net->output) == !pass)
+                cvni_ow_message(w, 12, cvni_ow_info_body, &net->layers[id]);
+    cvni_ow_put_text(w->s, 2, w->o.name ? w->o.name : "convnet");
+}
+
+static void cvni_ow_opset_body(cvni_onnx_writer *w, const void *what)
+{
+    (void)what;
+    cvni_ow_put_text(w->s, 1, "");
+    cvni_ow_put_int(w->s, 2, CVNI_OW_OPSET);
+}
+
+static void cvni_ow_property_body(cvni_onnx_writer *w, const void *what)
+{
+    char text[32];
+    const int macs = what != NULL;
+    snprintf(text, sizeof text, "%.0f", macs ? cvn_macs(w->net) : (double)cvn_parameters(w->net));
+    cvni_ow_put_text(w->s, 1, macs ? "macs" : "parameters");
+    cvni_ow_put_text(w->s, 2, text);
+}
+
+/* ModelProto. context: a pointer to the writer */
+static void cvni_ow_put_model(cvni_sink *s, const void *context)
+{
+    cvni_onnx_writer *w = *(cvni_onnx_writer *const *)context;
+    w->s = s;
+    cvni_ow_put_int(s, 1, CVNI_OW_IR);
+    cvni_ow_put_text(s, 2, "convnet.h");
+    cvni_ow_put_text(s, 3, CONVNET_VERSION);
+    if (w->o.doc) cvni_ow_put_text(s, 6, w->o.doc);
+    cvni_ow_message(w, 7, cvni_ow_graph_body, NULL);
+    cvni_ow_message(w, 8, cvni_ow_opset_body, NULL);
+    cvni_ow_message(w, 14, cvni_ow_property_body, NULL);
+    cvni_ow_message(w, 14, cvni_ow_property_body, w);
+}
+
+/* Is some name of a layer or parameter a place for that many slashes? */
+static int cvni_ow_has_slashes(const cvn_net *net, int slashes)
+{
+    char text[CVN_MAX_NAME + 64];
+    memset(text, '/', (size_t)slashes);
+    text[slashes] = 0;
+    for (int i = 1; i < net->layer_count; i++) if (strstr(net->layers[i].name, text)) return 1;
+    for (int i = 0; i < net->param_count; i++) if (strstr(net->params[i].name, text)) return 1;
+    return 0;
+}
+
+/* What is written, what is an output, which names are taken twice. */
+static void cvni_ow_mark(cvni_onnx_writer *w)
+{
+    const cvn_net *net = w->net;
+    memset(w->marks, 0, (size_t)net->layer_count);
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        const int inputs = l->op == &cvni_op_reparameterize ? 1 : l->inputs;    /* the mean */
+        const int kept = l->keep && !l->is_int && !(l->op->flags & (CVNI_SOURCE | CVNI_LOSS));
+        if (id == net->output || kept)
+            w->marks[id] |= CVNI_OW_LIVE | CVNI_OW_OUTPUT;
+        if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
+        if (l->op->flags & CVNI_SOURCE) w->source = id;
+        for (int i = 0; i < inputs; i++) w->marks[l->input[i]] |= CVNI_OW_LIVE;
+        for (int i = 0; i < net->param_count; i++)
+            if (!strcmp(net->params[i].name, l->name)) w->marks[id] |= CVNI_OW_CLASH;
+    }
+    for (w->slashes = 1; cvni_ow_has_slashes(net, w->slashes);) w->slashes++;
+}
+
+/* A writer for a net, and the size of the model; cvni_ow_finish ends it in any case. */
+static cvn_result cvni_ow_start(cvni_onnx_writer *w, cvn_net *net, const char *call,
+                                const void *argument, const cvn_onnx_save_options *options,
+                                size_t *size)
+{
+    cvni_sink counter = cvni_ow_sink(NULL);
+    const cvn_result r = cvni_check_transfer(net, call, argument, 0);
+    memset(w, 0, sizeof *w);
+    w->net = net;
+    if (r != CVN_OK) return r;
+    w->o = options ? *options : cvn_onnx_save_defaults();
+    w->weights = cvni_all_weights(net);
+    w->marks = (unsigned char *)cvni_alloc(net, (size_t)net->layer_count +
+                                                    (size_t)net->param_count);
+    if (!w->marks) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", call);
+    w->written = w->marks + net->layer_count;
+    cvni_ow_mark(w);
+    cvni_ow_put_model(&counter, &w);
+    *size = counter.size;
+    if (w->result == CVN_OK && counter.size > INT32_MAX)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                         "%s: a model of %.0f bytes; protobuf has at most 2147483647", call,
+                         (double)counter.size);
+    return w->result;
+}
+
+static void cvni_ow_finish(cvni_onnx_writer *w)
+{
+    if (w->net) cvni_free(w->net, w->marks);
+}
+
+cvn_onnx_save_options cvn_onnx_save_defaults(void)
+{
+    cvn_onnx_save_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    size_t size = 0;
+    const cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_size", net, options, &size);
+    cvni_ow_finish(&w);
+    return r == CVN_OK ? size : 0;
+}
+
+cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
+                                const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    const cvni_onnx_writer *writer = &w;
+    size_t needed = 0;
+    cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_memory", bytes, options, &needed);
+    cvni_sink s = cvni_ow_sink((unsigned char *)bytes);
+    if (r == CVN_OK && size < needed)
+        r = cvni_fail(net, CVN_ERROR_MEMORY,
+                      "cvn_save_onnx_memory: a buffer of %.0f bytes for %.0f (cvn_save_onnx_size)",
+                      (double)size, (double)needed);
+    if (r == CVN_OK) cvni_ow_put_model(&s, &writer);
+    cvni_ow_finish(&w);
+    return r;
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    cvni_onnx_writer *const writer = &w;
+    size_t size = 0;
+    cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx", path, options, &size);
+    if (r == CVN_OK) r = cvni_save_path(net, path, cvni_ow_put_model, &writer);
+    cvni_ow_finish(&w);
+    return r;
+}
+
+cvn_result cvn_save_onnx(cvn_net *net, const char *path)
+{
+    return cvn_save_onnx_ex(net, path, NULL);
 }
 #endif
 #endif /* CONVNET_NO_ONNX */
