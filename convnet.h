@@ -37601,6 +37601,7 @@ static const cvni_ow_row cvni_ow_rows[] = {
     { &cvni_op_reparameterize, cvni_ow_identity },
     { &cvni_op_stop_gradient, cvni_ow_identity },
     { &cvni_op_gradient_reversal, cvni_ow_identity },
+    { &cvni_op_yolo, cvni_ow_identity },
     { &cvni_op_flatten, NULL },
     { &cvni_op_reshape, cvni_ow_view },
     { &cvni_op_flatten_batch, cvni_ow_view },

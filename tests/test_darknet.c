@@ -870,6 +870,7 @@ static void two_heads(void)
     CHECK(cvn_predict(net, in, 1, out) == CVN_OK);
     count = cvn_yolo_boxes(net, 0, 1e-6f, boxes, 100);
     CHECKF(count == 16 + 4, "%d", count);
+    CHECKF(cvn_save_onnx_size(net, NULL) > 0, "%s", cvn_error(net));
     other = cvn_share(net);
     CHECK(cvn_build_infer(other, 1) == CVN_OK);
     CHECK(cvn_predict(other, in, 1, out) == CVN_OK);
