@@ -1495,20 +1495,20 @@ typedef struct cvn_box {
 
 /* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
  * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
- * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
- * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
- * each class:
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the image input)/W, each
+ * of the `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a
+ * score for each class:
  *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
- *                    th, to, then the classes
+ *                    th, to, then the classes tc;
  *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
- *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    score = s(to) s(tc); with new_coords s is left out everywhere (the layer
  *                    before has it) and w = anchor (2 tw)^2
- *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
- *                    softmax: over the classes instead of s
- *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
- *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
- *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
- *                    input's width; score = to class, softmax: over the classes
+ *   CVN_YOLO_REGION  version 2: the same, but w = anchor exp(tw) sx
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: tc
+ *                    of each cell, to of each box of each cell, then tx, ty, tw, th of each box of
+ *                    each cell; x = (i + tx) sx, w = tw (square_root: tw^2) times the input's
+ *                    width; score = to tc
+ *   softmax          a softmax over the classes takes the place of s(tc) or tc
  *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
  *            CVN_ERROR_ARGUMENT for a value out of range
  *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
@@ -1522,19 +1522,19 @@ typedef struct cvn_yolo_desc {
     cvn_yolo_kind kind;
     int classes;
     int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
-    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height in pixels of the input, in cells for
+                                             * CVN_YOLO_REGION; not used by CVN_YOLO_GRID */
     float scale_x_y;                /* 0: 1 */
     int new_coords;
     int softmax;
-    int square_root;
-    int side;                       /* CVN_YOLO_GRID alone */
+    int square_root, side;          /* CVN_YOLO_GRID alone */
 } cvn_yolo_desc;
 
 CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
 CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
 
-/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
- * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass (where
+ * cvn_predict needs several, of the last one): every box and class whose score is at least
  * `threshold`, which is above 0, in pixels of the net's first image input.
  *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
  *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
@@ -1542,10 +1542,10 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
  * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
  * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
- *                          boxes  box     score      objectness  row        column
- *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
- *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
- *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ *            t                     box  score        objectness  rows         columns
+ *   YOLOv5   [boxes, 5 + classes]  t    t + 5        t + 4       5 + classes  1
+ *   YOLOv8   [4 + classes, boxes]  t    t + 4*boxes  NULL        1            boxes
+ *   SSD      two tables, [boxes, 4] and [boxes, classes]: rows and columns 0
  * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
  * those that cover a better one of their label (any_label: of any label) with an intersection over
  * union above `iou`. Boxes that are not finite are left out.
@@ -37898,8 +37898,8 @@ CVNI_COLD_BEGIN
  *               of a connected layer bias, weights [output, input], [scale, mean, variance]
  *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
  *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
- *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
- *               s x s patch before the channel
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
+ *               the s x s patch comes before the channel
  *   Options that matter only in training are passed over, those that change what a layer computes
  *   are read or refused.                                          tested: tests/test_darknet.c */
 
