@@ -37896,7 +37896,8 @@ CVNI_COLD_BEGIN
  *               then float32 to the end, little-endian, in the order of the sections: of a
  *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
  *               of a connected layer bias, weights [output, input], [scale, mean, variance]
- *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   padding     of a convolution: on each side, times its dilation; of maxpool: of both sides, it
+ *               begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
  *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
  *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
  *               the s x s patch comes before the channel
@@ -38082,9 +38083,8 @@ static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double hig
         s = cvni_cfg_trim(s.begin + 1, s.end);
         if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
     }
-    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
-                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
-                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: up to %d %snumbers from %.9g to %.9g are taken",
+                  key, cvni_cfg_width(all), all.begin, most, whole ? "whole " : "", low, high);
     return -1;
 }
 
@@ -38212,14 +38212,16 @@ static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
     const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
     const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
     const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
-    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int dilation = size > 1 ? cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW) : 1;
+    const int padding = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int pad = (cvni_cfg_flag(g, "pad") ? size / 2 : padding) * dilation;
     cvn_conv2d_desc d = cvn_conv2d_defaults();
     d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
     d.kernel_h = d.kernel_w = size;
     d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
     d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
-    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
+    d.dilation_h = d.dilation_w = dilation;
     d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
     d.no_bias = normalize;
     return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
@@ -38351,10 +38353,24 @@ static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
 {
     const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
     cvn_node sum;
+    if (g->net->failed) return x;
     if (C == other) return cvn_add(g->net, x, from);
     if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
     sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
     return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+/* `from` at the size of x: of a larger image every second, third, ... pixel. */
+static cvn_node cvni_cfg_sized(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from);
+    int s;
+    if (a.rank == b.rank && !memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+        return from;
+    s = a.rank == 4 && b.rank == 4 ? b.dim[2] / a.dim[2] : 0;
+    if (s < 1 || s != b.dim[3] / a.dim[3])
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+    return cvn_crop(g->net, cvn_maxpool(g->net, from, 1, s), 0, 0, a.dim[2], a.dim[3]);
 }
 
 static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
@@ -38362,13 +38378,8 @@ static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
     cvn_node from[CVNI_CFG_LIST];
     const int count = cvni_cfg_layers(g, "from", from);
     cvn_node x = g->x;
-    for (int i = 0; i < count && !g->net->failed; i++) {
-        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
-        if (a.rank != b.rank || a.rank < 2 ||
-            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
-            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
-        x = cvni_cfg_plus(g, x, from[i]);
-    }
+    for (int i = 0; i < count && !g->net->failed; i++)
+        x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
     return cvni_cfg_activate(g, x, "linear");
 }
 
@@ -38440,7 +38451,7 @@ static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
     double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
     const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
     const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
-    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, 999, 1, mask, CVN_MAX_ANCHORS) : 0;
     if (boxes == 0) {
         boxes = cvni_min(num, CVN_MAX_ANCHORS);
         for (int i = 0; i < boxes; i++) mask[i] = i;

@@ -173,9 +173,9 @@ typedef struct conv_case {
 static void conv(conv_case d)
 {
     const tensor x = *last();
-    const int field = d.dilation * (d.size - 1) + 1, per = x.C / d.groups;
-    tensor *y = push(d.filters, (x.H + 2 * d.padding - field) / d.stride_y + 1,
-                     (x.W + 2 * d.padding - field) / d.stride_x + 1);
+    const int pad = d.padding * d.dilation, per = x.C / d.groups;
+    tensor *y = push(d.filters, (x.H + 2 * d.padding - d.size) / d.stride_y + 1,
+                     (x.W + 2 * d.padding - d.size) / d.stride_x + 1);
     const float *bias = weights(d.filters, -1, 1);
     const float *norm = d.norm ? weights(d.filters, 0.5, 1.5) : NULL;
     const float *w;
@@ -194,8 +194,8 @@ static void conv(conv_case d)
                 for (int j = 0; j < y->W; j++)
                     for (int c = 0; c < per; c++)
                         for (int k = 0; k < d.size * d.size; k++) {
-                            const int r = i * d.stride_y - d.padding + k / d.size * d.dilation;
-                            const int s = j * d.stride_x - d.padding + k % d.size * d.dilation;
+                            const int r = i * d.stride_y - pad + k / d.size * d.dilation;
+                            const int s = j * d.stride_x - pad + k % d.size * d.dilation;
                             if (r < 0 || s < 0 || r >= x.H || s >= x.W) continue;
                             *at(y, n, f, i, j) +=
                                 (double)w[(f * per + c) * d.size * d.size + k] *
@@ -307,7 +307,7 @@ static void convolutions(void)
     static const conv_case cases[] = {
         { 4, 3, 1, 1, 1, 1, 1, 1, "leaky" },    { 5, 3, 2, 2, 1, 1, 1, 0, "relu" },
         { 6, 1, 1, 1, 0, 1, 1, 1, "linear" },   { 6, 5, 2, 1, 2, 1, 3, 1, "mish" },
-        { 3, 3, 1, 1, 0, 2, 1, 0, "linear" },   { 6, 3, 1, 1, 1, 1, 6, 1, "leaky" },
+        { 3, 3, 1, 1, 1, 2, 1, 0, "linear" },   { 6, 3, 1, 1, 1, 1, 6, 1, "leaky" },
         { 2, 4, 3, 2, 1, 1, 2, 0, "logistic" }, { 6, 2, 2, 2, 0, 1, 1, 1, "swish" }
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -471,14 +471,15 @@ static void shortcut(const int *from, int count, const char *act)
     for (int i = 0; i < count; i++)
         for (int n = 0; n < SAMPLES; n++)
             for (int c = 0; c < x.C && c < others[i].C; c++)
-                for (size_t k = 0; k < area(y); k++)
-                    at(y, n, c, 0, 0)[k] += at(&others[i], n, c, 0, 0)[k];
+                for (int k = 0; k < (int)area(y); k++)
+                    at(y, n, c, 0, 0)[k] += *at(&others[i], n, c, k / x.W * (others[i].H / x.H),
+                                                k % x.W * (others[i].W / x.W));
     activate(y, act);
 }
 
 static void shortcuts(void)
 {
-    static const int fewer[] = { -2 }, several[] = { -3, 0, -1 };
+    static const int fewer[] = { -2, -3 }, several[] = { -3, 0, -1 };
     test_case("shortcuts");
     begin(3, 4, 5);
     pointwise(4, "leaky");
@@ -488,6 +489,13 @@ static void shortcuts(void)
     shortcut(fewer, 1, "leaky");
     pointwise(2, "leaky");
     shortcut(several, 3, "logistic");
+    check_net();
+    test_case("a shortcut from larger images");
+    begin(3, 8, 11);
+    pointwise(4, "leaky");
+    pool("maxpool", 2, 2, 0);
+    pointwise(6, "leaky");
+    shortcut(fewer + 1, 1, "linear");
     check_net();
 }
 
@@ -1123,7 +1131,7 @@ static void refusals(void)
         { NET CONV "xnor=1\n", CVN_ERROR_UNSUPPORTED, "xnor = 1 is not available" },
         { NET CONV "binary = 1\n", CVN_ERROR_UNSUPPORTED, "binary" },
         { NET "[conv]\nactivation=stair\n", CVN_ERROR_UNSUPPORTED, "activation = stair" },
-        { NET "[conv]\nsize=x\n", CVN_ERROR_FORMAT, "size = x: not a whole number" },
+        { NET "[conv]\nsize=x\n", CVN_ERROR_FORMAT, "size = x: up to 1 whole numbers from 1 to 32768" },
         { NET "[conv]\nsize=\n", CVN_ERROR_FORMAT, "size" },
         { NET "[conv]\nsize=1.5\n", CVN_ERROR_FORMAT, "size = 1.5" },
         { NET "[conv]\nsize=99999999999999999999\n", CVN_ERROR_FORMAT, "size" },
@@ -1143,13 +1151,14 @@ static void refusals(void)
         { NET CONV "[route]\nlayers=0\ngroups=2\ngroup_id=2\n", CVN_ERROR_FORMAT, "group_id = 2" },
         { NET CONV "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n", CVN_ERROR_SHAPE,
           "[route]: " },
-        { NET CONV "[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n", CVN_ERROR_SHAPE,
-          "other sizes" },
+        { NET CONV "[maxpool]\nsize=2\nstride=2\n[upsample]\n[shortcut]\nfrom=1\n",
+          CVN_ERROR_SHAPE, "other sizes" },
         { NET CONV "[connected]\noutput=4\n[shortcut]\nfrom=0\n", CVN_ERROR_SHAPE, "other sizes" },
         { NET CONV "[shortcut]\nfrom=-1\nweights_type=per_channel\n", CVN_ERROR_UNSUPPORTED,
           "weights_type" },
         { NET CONV "[yolo]\n", CVN_ERROR_FORMAT, "anchor 0 is missing" },
-        { NET CONV "[yolo]\nanchors=1,2\nmask=1\n", CVN_ERROR_FORMAT, "mask = 1" },
+        { NET CONV "[yolo]\nanchors=1,2\nmask=1\n", CVN_ERROR_FORMAT, "anchor 1 is missing" },
+        { NET CONV "[yolo]\nanchors=1,2\nmask=-1\n", CVN_ERROR_FORMAT, "mask = -1" },
         { NET CONV "[yolo]\nanchors=1,2\nclasses=3\n", CVN_ERROR_SHAPE, "has not 8 channels" },
         { NET CONV "[detection]\nside=0\n", CVN_ERROR_FORMAT, "side = 0" },
         { NET "[conv]\nfilters=8\n[yolo]\nanchors=1,2\nclasses=3\n[conv]\n", CVN_ERROR_UNSUPPORTED,
