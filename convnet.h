@@ -33894,7 +33894,7 @@ static cvni_onnx_window cvni_onnx_window_of(cvni_onnx *g, const cvni_onnx_node *
 static cvni_conv_desc cvni_onnx_conv_desc(const cvni_onnx_node *n, const cvni_onnx_window *w,
                                           int filters, int no_bias)
 {
-    const cvn_init init = { CVN_INIT_ZERO, 0, 0 };
+    const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
     const int64_t group = cvni_onnx_int(n, "group", 1);
     cvni_conv_desc d = cvni_conv_begin(w->axes, filters, group > 0 && group < INT_MAX ? (int)group
                                                                                       : -1,
@@ -34351,7 +34351,6 @@ static cvn_node cvni_onnx_dense(cvni_onnx *g, cvn_node x, int units, int bias)
     cvn_dense_desc d = cvn_dense_defaults();
     d.units = units;
     d.no_bias = !bias;
-    d.weight_init.kind = CVN_INIT_ZERO;
     x = cvni_onnx_to_rows(g, x);
     return g->failed ? x : cvn_dense_ex(g->net, x, &d);
 }
@@ -34763,7 +34762,6 @@ static cvn_node cvni_onnx_rnn_layer(cvni_onnx *g, const cvni_onnx_rnn *r, int re
     d.relu = relu;
     d.h0 = r->h0;
     d.c0 = r->c0;
-    d.weight_init.kind = d.bias_init.kind = CVN_INIT_ZERO;
     y = cvni_add_rnn(g->net, r->kind, r->x, &d);
     for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
         const size_t at = (size_t)dir * (size_t)rows;

@@ -75,6 +75,9 @@ static double learn(const char *model, const char *node, int classes, int frozen
     if (result == CVN_OK) {
         const cvn_node features = cvn_find(net, node);
         cvn_node head;
+        char layers[8192];
+        if (!features.id && cvn_summary(net, layers, sizeof layers))
+            fprintf(stderr, "no layer '%s' among these:\n%s", node, layers);
         if (frozen) cvn_freeze_to(net, features);
         head = cvn_dense(net, features, classes);
         cvn_output(net, head);
