@@ -40,5 +40,9 @@ wants "car|truck" 453 76 685 182
 run darknet/yolo-fastest-1.1.cfg person.jpg
 wants person 183 88 270 379
 wants dog 74 260 212 353
+for net in version-RFB-320_simplified version-slim-320 yunet_s_320_320; do
+    run onnx/$net.onnx astronaut.jpg
+    wants face 179 62 270 174
+done
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
