@@ -4128,6 +4128,47 @@ cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node)
     return net && cvni_valid(net, node) ? net->layers[node.id].shape : cvni_shape(0, 0, 0, 0, 0);
 }
 
+#if !defined(CONVNET_NO_ONNX) || !defined(CONVNET_NO_DARKNET)
+/* ---- layers from a file: all of them or none ---- */
+
+typedef struct cvni_graph_mark {    /* the net before that */
+    int layers, params;
+    cvni_record *records, *loans;
+} cvni_graph_mark;
+
+static cvn_result cvni_may_import(cvn_net *net, const char *call, const void *argument)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+static cvni_graph_mark cvni_mark_graph(const cvn_net *net)
+{
+    cvni_graph_mark m;
+    m.layers = net->layer_count;
+    m.params = net->param_count;
+    m.records = net->records;
+    m.loans = net->loans;
+    return m;
+}
+
+static void cvni_undo_graph(cvn_net *net, const cvni_graph_mark *m, int loans)
+{
+    net->layer_count = m->layers;
+    net->param_count = m->params;
+    net->failed = CVN_OK;
+    cvni_free_records(net, &net->records, m->records);
+    if (loans) cvni_free_records(net, &net->loans, m->loans);
+}
+#endif
+
+/* ---- marks ---- */
+
 /* The layer to mark before cvn_build, or NULL with the error said. */
 static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
 {
@@ -35902,31 +35943,6 @@ static void cvni_onnx_run_import(cvni_onnx *g, int lead)
     cvni_onnx_add_outputs(g);
 }
 
-typedef struct cvni_onnx_mark {     /* the net before an import */
-    int layers, params;
-    cvni_record *records, *loans;
-} cvni_onnx_mark;
-
-static cvni_onnx_mark cvni_onnx_mark_of(const cvn_net *net)
-{
-    cvni_onnx_mark m;
-    m.layers = net->layer_count;
-    m.params = net->param_count;
-    m.records = net->records;
-    m.loans = net->loans;
-    return m;
-}
-
-static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
-{
-    cvn_net *net = g->owner;
-    net->layer_count = m->layers;
-    net->param_count = m->params;
-    net->failed = CVN_OK;
-    cvni_free_records(net, &net->records, m->records);
-    if (loans) cvni_free_records(net, &net->loans, m->loans);
-}
-
 /* Does a layer read it, or is it an output? */
 static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
 {
@@ -35971,11 +35987,11 @@ static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
 /* Bytes that stay where they are until the first build. */
 static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *folder,
                                  cvni_wire bytes, const cvn_onnx_options *options,
-                                 cvn_onnx_model *model, const cvni_onnx_mark *mark)
+                                 cvn_onnx_model *model, const cvni_graph_mark *mark)
 {
     const cvn_onnx_options defaults = cvn_onnx_defaults();
     cvni_onnx g;
-    cvni_onnx_mark parsed;
+    cvni_graph_mark parsed;
     memset(&g, 0, sizeof g);
     if (model) memset(model, 0, sizeof *model);
     g.net = g.owner = net;
@@ -35985,11 +36001,11 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
     cvni_onnx_find_patterns(&g);
-    parsed = cvni_onnx_mark_of(net);
+    parsed = cvni_mark_graph(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
         if (g.failed && g.failed != CVN_ERROR_MEMORY && g.failed != CVN_ERROR_FORMAT) {
-            cvni_onnx_undo(&g, &parsed, 0);
+            cvni_undo_graph(net, &parsed, 0);
             g.failed = CVN_OK;
             cvni_onnx_run_import(&g, 1);
         }
@@ -35998,7 +36014,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     }
     cvni_onnx_describe(&g, model);
     if (g.failed) {
-        cvni_onnx_undo(&g, mark, 1);
+        cvni_undo_graph(net, mark, 1);
         if (model) memset(model, 0, sizeof *model);
         cvni_fail(net, g.failed, "%s: %s", label, g.reason);
     }
@@ -36014,25 +36030,14 @@ cvn_onnx_options cvn_onnx_defaults(void)
     return o;
 }
 
-static cvn_result cvni_onnx_may_load(cvn_net *net, const char *call, const void *argument)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
-    if (!argument)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
-    return CVN_OK;
-}
-
 cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
                                 const cvn_onnx_options *options, cvn_onnx_model *model)
 {
-    const cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx_memory", bytes);
-    cvni_onnx_mark mark;
+    const cvn_result r = cvni_may_import(net, "cvn_load_onnx_memory", bytes);
+    cvni_graph_mark mark;
     cvni_wire w;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     w.p = (const unsigned char *)bytes;
     w.end = w.p + size;
     w.bad = 0;
@@ -36056,15 +36061,15 @@ static char *cvni_folder_of(cvn_net *net, const char *path)
 cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options *options,
                             cvn_onnx_model *model)
 {
-    cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
-    cvni_onnx_mark mark;
+    cvn_result r = cvni_may_import(net, "cvn_load_onnx", path);
+    cvni_graph_mark mark;
     cvni_wire w;
     const char *wrong = "out of memory";
     unsigned char *block;
     char *folder;
     size_t size;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     folder = cvni_folder_of(net, path);
     r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
                : CVN_ERROR_MEMORY;
@@ -38661,13 +38666,10 @@ static cvn_result cvni_cfg_read(cvni_cfg *g)
     return g->net->failed;
 }
 
-/* After an error the net is as it was, with no more loans than `loans`. */
 static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
                                     size_t cfg_size, const char *weights_label, const void *weights,
-                                    size_t weights_size, const cvni_record *loans)
+                                    size_t weights_size, const cvni_graph_mark *mark)
 {
-    const int layers = net->layer_count, params = net->param_count;
-    const cvni_record *const records = net->records;
     cvni_cfg g;
     cvn_result result;
     memset(&g, 0, sizeof g);
@@ -38685,34 +38687,19 @@ static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char 
         cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
                         (double)g.weight_count, label, (double)g.weights_wanted);
     result = net->failed;
-    if (result != CVN_OK) {
-        net->layer_count = layers;
-        net->param_count = params;
-        net->failed = CVN_OK;
-        cvni_free_records(net, &net->records, records);
-        cvni_free_records(net, &net->loans, loans);
-    }
+    if (result != CVN_OK) cvni_undo_graph(net, mark, 1);
     cvni_free(net, g.nodes);
     return result;
-}
-
-static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_load_darknet: the net is built or shared; load before");
-    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
 }
 
 cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
                                    const void *weights, size_t weights_size)
 {
-    const cvn_result result = cvni_check_darknet(net, cfg);
+    const cvn_result result = cvni_may_import(net, "cvn_load_darknet_memory", cfg);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
-                             net->loans);
+    mark = cvni_mark_graph(net);
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size, &mark);
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -38721,10 +38708,10 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
     unsigned char *cfg, *weights = NULL;
     size_t cfg_size, weights_size = 0;
     const char *wrong, *label = cfg_path;
-    const cvni_record *loans;
-    cvn_result result = cvni_check_darknet(net, cfg_path);
+    cvn_result result = cvni_may_import(net, "cvn_load_darknet", cfg_path);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    loans = net->loans;
+    mark = cvni_mark_graph(net);
     result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
     if (result == CVN_OK && weights_path) {
         label = weights_path;
@@ -38740,7 +38727,7 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
         }
         result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
                                    weights ? cvni_path_label(weights_path) : "", weights,
-                                   weights_size, loans);
+                                   weights_size, &mark);
     }
     cvni_free(net, cfg);
     return result;
