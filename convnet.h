@@ -38381,6 +38381,8 @@ static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
     cvn_node from[CVNI_CFG_LIST];
     const int count = cvni_cfg_layers(g, "from", from);
     cvn_node x = g->x;
+    cvni_cfg_float(g, "alpha", 1, 1, 1);
+    cvni_cfg_float(g, "beta", 1, 1, 1);
     for (int i = 0; i < count && !g->net->failed; i++)
         x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
     return cvni_cfg_activate(g, x, "linear");
@@ -38538,7 +38540,7 @@ static const cvni_cfg_kind cvni_cfg_kinds[] = {
     { "scale_channels", cvni_cfg_scale_channels, "" },
     { "sam", cvni_cfg_scale_channels, "" },
     { "upsample", cvni_cfg_upsample, "" },
-    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg", cvni_cfg_reorg, "reverse flatten extra " },
     { "reorg3d", cvni_cfg_reorg, "reverse " },
     { "crop", cvni_cfg_crop, "" },
     { "activation", cvni_cfg_activation_only, "" },
