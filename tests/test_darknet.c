@@ -898,6 +898,30 @@ static void two_heads(void)
     cvn_destroy(net);
 }
 
+/* Gradients go through a head as they are. */
+static void head_gradients(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    cvn_node x = cvn_input(net, 7, 3, 2), y;
+    float in[42], *dx;
+    d.classes = 2;
+    d.boxes = 1;
+    for (int i = 0; i < 42; i++) in[i] = (float)uniform(-1, 1);
+    cvn_want_grad(net, x);
+    y = cvn_yolo(net, cvn_scale(net, x, 3, 0), &d);
+    cvn_mean_loss(net, cvn_square(net, y));
+    CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_set_input(net, x, in, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECKF(cvn_backward(net) == CVN_OK, "%s", cvn_error(net));
+    dx = cvn_gradient(net, x);
+    for (int i = 0; i < 42; i++) {
+        CHECK_NEAR(cvn_value(net, y)[i], 3 * in[i], 1e-6);
+        CHECK_NEAR(dx[i], 2 * 9 * in[i] / 42, 1e-6);
+    }
+    cvn_destroy(net);
+}
+
 static void head_errors(void)
 {
     cvn_yolo_desc d = cvn_yolo_defaults();
@@ -1332,6 +1356,7 @@ int main(void)
     RUN(files);
     RUN(heads);
     RUN(two_heads);
+    RUN(head_gradients);
     RUN(head_errors);
     RUN(tables);
     RUN(suppression);
