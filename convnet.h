@@ -37931,7 +37931,10 @@ typedef struct cvni_cfg {
 /* ---- text ---- */
 
 /* How much of a text from the cfg a message shows. */
-static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+static int cvni_cfg_width(cvni_cfg_span s)
+{
+    return s.end - s.begin < 60 ? (int)(s.end - s.begin) : 60;
+}
 
 /* An error of the section. */
 CVNI_PRINTF(3, 4)
