@@ -1495,20 +1495,20 @@ typedef struct cvn_box {
 
 /* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
  * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
- * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
- * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
- * each class:
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the image input)/W, each
+ * of the `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a
+ * score for each class:
  *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
- *                    th, to, then the classes
+ *                    th, to, then the classes tc;
  *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
- *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    score = s(to) s(tc); with new_coords s is left out everywhere (the layer
  *                    before has it) and w = anchor (2 tw)^2
- *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
- *                    softmax: over the classes instead of s
- *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
- *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
- *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
- *                    input's width; score = to class, softmax: over the classes
+ *   CVN_YOLO_REGION  version 2: the same, but w = anchor exp(tw) sx
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: tc
+ *                    of each cell, to of each box of each cell, then tx, ty, tw, th of each box of
+ *                    each cell; x = (i + tx) sx, w = tw (square_root: tw^2) times the input's
+ *                    width; score = to tc
+ *   softmax          a softmax over the classes takes the place of s(tc) or tc
  *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
  *            CVN_ERROR_ARGUMENT for a value out of range
  *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
@@ -1522,19 +1522,19 @@ typedef struct cvn_yolo_desc {
     cvn_yolo_kind kind;
     int classes;
     int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
-    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height in pixels of the input, in cells for
+                                             * CVN_YOLO_REGION; not used by CVN_YOLO_GRID */
     float scale_x_y;                /* 0: 1 */
     int new_coords;
     int softmax;
-    int square_root;
-    int side;                       /* CVN_YOLO_GRID alone */
+    int square_root, side;          /* CVN_YOLO_GRID alone */
 } cvn_yolo_desc;
 
 CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
 CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
 
-/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
- * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass (where
+ * cvn_predict needs several, of the last one): every box and class whose score is at least
  * `threshold`, which is above 0, in pixels of the net's first image input.
  *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
  *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
@@ -1542,10 +1542,10 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
  * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
  * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
- *                          boxes  box     score      objectness  row        column
- *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
- *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
- *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ *            t                     box  score        objectness  rows         columns
+ *   YOLOv5   [boxes, 5 + classes]  t    t + 5        t + 4       5 + classes  1
+ *   YOLOv8   [4 + classes, boxes]  t    t + 4*boxes  NULL        1            boxes
+ *   SSD      two tables, [boxes, 4] and [boxes, classes]: rows and columns 0
  * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
  * those that cover a better one of their label (any_label: of any label) with an intersection over
  * union above `iou`. Boxes that are not finite are left out.
@@ -4128,6 +4128,47 @@ cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node)
 {
     return net && cvni_valid(net, node) ? net->layers[node.id].shape : cvni_shape(0, 0, 0, 0, 0);
 }
+
+#if !defined(CONVNET_NO_ONNX) || !defined(CONVNET_NO_DARKNET)
+/* ---- layers from a file: all of them or none ---- */
+
+typedef struct cvni_graph_mark {    /* the net before that */
+    int layers, params;
+    cvni_record *records, *loans;
+} cvni_graph_mark;
+
+static cvn_result cvni_may_import(cvn_net *net, const char *call, const void *argument)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+static cvni_graph_mark cvni_mark_graph(const cvn_net *net)
+{
+    cvni_graph_mark m;
+    m.layers = net->layer_count;
+    m.params = net->param_count;
+    m.records = net->records;
+    m.loans = net->loans;
+    return m;
+}
+
+static void cvni_undo_graph(cvn_net *net, const cvni_graph_mark *m, int loans)
+{
+    net->layer_count = m->layers;
+    net->param_count = m->params;
+    net->failed = CVN_OK;
+    cvni_free_records(net, &net->records, m->records);
+    if (loans) cvni_free_records(net, &net->loans, m->loans);
+}
+#endif
+
+/* ---- marks ---- */
 
 /* The layer to mark before cvn_build, or NULL with the error said. */
 static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
@@ -36431,31 +36472,6 @@ static void cvni_onnx_run_import(cvni_onnx *g, int lead)
     cvni_onnx_add_outputs(g);
 }
 
-typedef struct cvni_onnx_mark {     /* the net before an import */
-    int layers, params;
-    cvni_record *records, *loans;
-} cvni_onnx_mark;
-
-static cvni_onnx_mark cvni_onnx_mark_of(const cvn_net *net)
-{
-    cvni_onnx_mark m;
-    m.layers = net->layer_count;
-    m.params = net->param_count;
-    m.records = net->records;
-    m.loans = net->loans;
-    return m;
-}
-
-static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
-{
-    cvn_net *net = g->owner;
-    net->layer_count = m->layers;
-    net->param_count = m->params;
-    net->failed = CVN_OK;
-    cvni_free_records(net, &net->records, m->records);
-    if (loans) cvni_free_records(net, &net->loans, m->loans);
-}
-
 /* Does a layer read it, or is it an output? */
 static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
 {
@@ -36500,11 +36516,11 @@ static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
 /* Bytes that stay where they are until the first build. */
 static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *folder,
                                  cvni_wire bytes, const cvn_onnx_options *options,
-                                 cvn_onnx_model *model, const cvni_onnx_mark *mark)
+                                 cvn_onnx_model *model, const cvni_graph_mark *mark)
 {
     const cvn_onnx_options defaults = cvn_onnx_defaults();
     cvni_onnx g;
-    cvni_onnx_mark parsed;
+    cvni_graph_mark parsed;
     memset(&g, 0, sizeof g);
     if (model) memset(model, 0, sizeof *model);
     g.net = g.owner = net;
@@ -36514,11 +36530,11 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
     cvni_onnx_find_patterns(&g);
-    parsed = cvni_onnx_mark_of(net);
+    parsed = cvni_mark_graph(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
         if (g.failed && g.failed != CVN_ERROR_MEMORY && g.failed != CVN_ERROR_FORMAT) {
-            cvni_onnx_undo(&g, &parsed, 0);
+            cvni_undo_graph(net, &parsed, 0);
             g.failed = CVN_OK;
             cvni_onnx_run_import(&g, 1);
         }
@@ -36527,7 +36543,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     }
     cvni_onnx_describe(&g, model);
     if (g.failed) {
-        cvni_onnx_undo(&g, mark, 1);
+        cvni_undo_graph(net, mark, 1);
         if (model) memset(model, 0, sizeof *model);
         cvni_fail(net, g.failed, "%s: %s", label, g.reason);
     }
@@ -36543,25 +36559,14 @@ cvn_onnx_options cvn_onnx_defaults(void)
     return o;
 }
 
-static cvn_result cvni_onnx_may_load(cvn_net *net, const char *call, const void *argument)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
-    if (!argument)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
-    return CVN_OK;
-}
-
 cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
                                 const cvn_onnx_options *options, cvn_onnx_model *model)
 {
-    const cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx_memory", bytes);
-    cvni_onnx_mark mark;
+    const cvn_result r = cvni_may_import(net, "cvn_load_onnx_memory", bytes);
+    cvni_graph_mark mark;
     cvni_wire w;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     w.p = (const unsigned char *)bytes;
     w.end = w.p + size;
     w.bad = 0;
@@ -36585,15 +36590,15 @@ static char *cvni_folder_of(cvn_net *net, const char *path)
 cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options *options,
                             cvn_onnx_model *model)
 {
-    cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
-    cvni_onnx_mark mark;
+    cvn_result r = cvni_may_import(net, "cvn_load_onnx", path);
+    cvni_graph_mark mark;
     cvni_wire w;
     const char *wrong = "out of memory";
     unsigned char *block;
     char *folder;
     size_t size;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     folder = cvni_folder_of(net, path);
     r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
                : CVN_ERROR_MEMORY;
@@ -38878,10 +38883,11 @@ CVNI_COLD_BEGIN
  *               then float32 to the end, little-endian, in the order of the sections: of a
  *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
  *               of a connected layer bias, weights [output, input], [scale, mean, variance]
- *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   padding     of a convolution: on each side, times its dilation; of maxpool: of both sides, it
+ *               begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
  *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
- *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
- *               s x s patch before the channel
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
+ *               the s x s patch comes before the channel
  *   Options that matter only in training are passed over, those that change what a layer computes
  *   are read or refused.                                          tested: tests/test_darknet.c */
 
@@ -38909,7 +38915,10 @@ typedef struct cvni_cfg {
 /* ---- text ---- */
 
 /* How much of a text from the cfg a message shows. */
-static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+static int cvni_cfg_width(cvni_cfg_span s)
+{
+    return s.end - s.begin < 60 ? (int)(s.end - s.begin) : 60;
+}
 
 /* An error of the section. */
 CVNI_PRINTF(3, 4)
@@ -39064,9 +39073,8 @@ static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double hig
         s = cvni_cfg_trim(s.begin + 1, s.end);
         if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
     }
-    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
-                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
-                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: up to %d %snumbers from %.9g to %.9g are taken",
+                  key, cvni_cfg_width(all), all.begin, most, whole ? "whole " : "", low, high);
     return -1;
 }
 
@@ -39194,14 +39202,16 @@ static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
     const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
     const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
     const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
-    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int dilation = size > 1 ? cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW) : 1;
+    const int padding = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int pad = (cvni_cfg_flag(g, "pad") ? size / 2 : padding) * dilation;
     cvn_conv2d_desc d = cvn_conv2d_defaults();
     d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
     d.kernel_h = d.kernel_w = size;
     d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
     d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
-    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
+    d.dilation_h = d.dilation_w = dilation;
     d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
     d.no_bias = normalize;
     return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
@@ -39333,10 +39343,24 @@ static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
 {
     const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
     cvn_node sum;
+    if (g->net->failed) return x;
     if (C == other) return cvn_add(g->net, x, from);
     if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
     sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
     return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+/* `from` at the size of x: of a larger image every second, third, ... pixel. */
+static cvn_node cvni_cfg_sized(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from);
+    int s;
+    if (a.rank == b.rank && !memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+        return from;
+    s = a.rank == 4 && b.rank == 4 ? b.dim[2] / a.dim[2] : 0;
+    if (s < 1 || s != b.dim[3] / a.dim[3])
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+    return cvn_crop(g->net, cvn_maxpool(g->net, from, 1, s), 0, 0, a.dim[2], a.dim[3]);
 }
 
 static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
@@ -39344,13 +39368,10 @@ static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
     cvn_node from[CVNI_CFG_LIST];
     const int count = cvni_cfg_layers(g, "from", from);
     cvn_node x = g->x;
-    for (int i = 0; i < count && !g->net->failed; i++) {
-        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
-        if (a.rank != b.rank || a.rank < 2 ||
-            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
-            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
-        x = cvni_cfg_plus(g, x, from[i]);
-    }
+    cvni_cfg_float(g, "alpha", 1, 1, 1);
+    cvni_cfg_float(g, "beta", 1, 1, 1);
+    for (int i = 0; i < count && !g->net->failed; i++)
+        x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
     return cvni_cfg_activate(g, x, "linear");
 }
 
@@ -39422,7 +39443,7 @@ static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
     double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
     const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
     const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
-    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, 999, 1, mask, CVN_MAX_ANCHORS) : 0;
     if (boxes == 0) {
         boxes = cvni_min(num, CVN_MAX_ANCHORS);
         for (int i = 0; i < boxes; i++) mask[i] = i;
@@ -39506,7 +39527,7 @@ static const cvni_cfg_kind cvni_cfg_kinds[] = {
     { "scale_channels", cvni_cfg_scale_channels, "" },
     { "sam", cvni_cfg_scale_channels, "" },
     { "upsample", cvni_cfg_upsample, "" },
-    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg", cvni_cfg_reorg, "reverse flatten extra " },
     { "reorg3d", cvni_cfg_reorg, "reverse " },
     { "crop", cvni_cfg_crop, "" },
     { "activation", cvni_cfg_activation_only, "" },
@@ -39634,13 +39655,10 @@ static cvn_result cvni_cfg_read(cvni_cfg *g)
     return g->net->failed;
 }
 
-/* After an error the net is as it was, with no more loans than `loans`. */
 static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
                                     size_t cfg_size, const char *weights_label, const void *weights,
-                                    size_t weights_size, const cvni_record *loans)
+                                    size_t weights_size, const cvni_graph_mark *mark)
 {
-    const int layers = net->layer_count, params = net->param_count;
-    const cvni_record *const records = net->records;
     cvni_cfg g;
     cvn_result result;
     memset(&g, 0, sizeof g);
@@ -39658,34 +39676,19 @@ static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char 
         cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
                         (double)g.weight_count, label, (double)g.weights_wanted);
     result = net->failed;
-    if (result != CVN_OK) {
-        net->layer_count = layers;
-        net->param_count = params;
-        net->failed = CVN_OK;
-        cvni_free_records(net, &net->records, records);
-        cvni_free_records(net, &net->loans, loans);
-    }
+    if (result != CVN_OK) cvni_undo_graph(net, mark, 1);
     cvni_free(net, g.nodes);
     return result;
-}
-
-static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_load_darknet: the net is built or shared; load before");
-    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
 }
 
 cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
                                    const void *weights, size_t weights_size)
 {
-    const cvn_result result = cvni_check_darknet(net, cfg);
+    const cvn_result result = cvni_may_import(net, "cvn_load_darknet_memory", cfg);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
-                             net->loans);
+    mark = cvni_mark_graph(net);
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size, &mark);
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -39694,10 +39697,10 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
     unsigned char *cfg, *weights = NULL;
     size_t cfg_size, weights_size = 0;
     const char *wrong, *label = cfg_path;
-    const cvni_record *loans;
-    cvn_result result = cvni_check_darknet(net, cfg_path);
+    cvn_result result = cvni_may_import(net, "cvn_load_darknet", cfg_path);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    loans = net->loans;
+    mark = cvni_mark_graph(net);
     result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
     if (result == CVN_OK && weights_path) {
         label = weights_path;
@@ -39713,7 +39716,7 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
         }
         result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
                                    weights ? cvni_path_label(weights_path) : "", weights,
-                                   weights_size, loans);
+                                   weights_size, &mark);
     }
     cvni_free(net, cfg);
     return result;
