@@ -4,7 +4,9 @@
  *     test_export_c DIR    writes each kind of layer and each net of examples/zoo.c as DIR/NNN.c
  *                          with random weights, and DIR/main.c, which runs them all on random inputs
  *                          and compares with what this library computes; tests/run.sh compiles and
- *                          runs it. The nets of the zoo have their constants in DIR/NNN.bin. */
+ *                          runs it: to 1e-5 of the largest value, for the deep nets of the zoo to
+ *                          1e-4, which is what two sets of this library's own kernels differ by.
+ *                          The nets of the zoo have their constants in DIR/NNN.bin. */
 int zoo_main(int argc, char **argv);
 #define main zoo_main
 #include "../examples/zoo.c"
@@ -535,7 +537,7 @@ static const char *const program_text =
     "                most = fabs((double)right[n]) > most ? fabs((double)right[n]) : most;\n"
     "            for (size_t n = 0; n < cases[i].size[k]; n++) {\n"
     "                const double d = fabs((double)y[n] - (double)right[n]) / most;\n"
-    "                if (!(d <= 1e-5)) good = 0;\n"
+    "                if (!(d <= (cases[i].load ? 1e-4 : 1e-5))) good = 0;\n"
     "                if (!(d <= worst)) worst = d;\n"
     "            }\n"
     "            free(right);\n"
