@@ -27694,7 +27694,12 @@ cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
  *   A layer is a row of cvni_c_layers; an elementwise one a row of cvni_c_functions whose name is
  *   its type.                                                      tested: tests/test_export_c.c */
 
-typedef struct cvni_c_text { char text[200]; } cvni_c_text;
+enum { CVNI_C_TEXT = 200, CVNI_C_TEXTS = 64 };
+
+typedef struct cvni_c_texts {
+    unsigned next;
+    char text[CVNI_C_TEXTS][CVNI_C_TEXT];
+} cvni_c_texts;
 
 /* Element i of an array of constants; slot: a parameter of the layer. */
 typedef struct cvni_c_export cvni_c_export;
@@ -27712,7 +27717,8 @@ struct cvni_c_export {
     cvn_export_c_options options;
     cvni_plan plan;
     int coding;                         /* the second run */
-    cvni_sink *out;                     /* the text */
+    cvni_sink *out;                     /* the file */
+    cvni_c_texts *texts;
     unsigned char *used;                /* [number of functions] */
     cvni_c_array *arrays;
     int array_count, array_capacity;
@@ -28385,50 +28391,53 @@ static void cvni_c_use(cvni_c_export *e, const char *name)
 
 /* ---- text ---- */
 
-CVNI_PRINTF(1, 2)
-static cvni_c_text cvni_c_format(const char *format, ...)
+/* Good until CVNI_C_TEXTS more were made. */
+CVNI_PRINTF(2, 3)
+static char *cvni_c_format(const cvni_c_export *e, const char *format, ...)
 {
-    cvni_c_text t;
+    char *text = e->texts->text[e->texts->next++ % CVNI_C_TEXTS];
     va_list args;
     va_start(args, format);
-    vsnprintf(t.text, sizeof t.text, format, args);
+    vsnprintf(text, CVNI_C_TEXT, format, args);
     va_end(args);
-    return t;
+    return text;
 }
 
-/* Into the file, whatever the pass. */
+static void cvni_c_vprint(cvni_c_export *e, const char *format, va_list args)
+{
+    char text[1000];
+    vsnprintf(text, sizeof text, format, args);
+    if (e->out) cvni_put_text(e->out, text);
+}
+
+/* Into the file. */
 CVNI_PRINTF(2, 3)
 static void cvni_c_print(cvni_c_export *e, const char *format, ...)
 {
-    char text[1000];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    cvni_c_vprint(e, format, args);
     va_end(args);
-    if (e->out) cvni_put_text(e->out, text);
 }
 
-/* Code of a layer. */
+/* Code of a layer: nothing in the first run. */
 CVNI_PRINTF(2, 3)
 static void cvni_c_code(cvni_c_export *e, const char *format, ...)
 {
-    char text[1000];
     va_list args;
-    if (!e->coding) return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    if (e->coding) cvni_c_vprint(e, format, args);
     va_end(args);
-    if (e->out) cvni_put_text(e->out, text);
 }
 
 /* A constant in C that reads back to the same bits. */
-static cvni_c_text cvni_c_number(float x)
+static const char *cvni_c_number(const cvni_c_export *e, float x)
 {
     char digits[32];
     const char *text = cvni_float_text(x, digits);
-    if (x != x) return cvni_c_format("NAN");
-    if (x - x != 0) return cvni_c_format(x > 0 ? "INFINITY" : "-INFINITY");
-    return cvni_c_format(strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
+    if (x != x) return cvni_c_format(e, "NAN");
+    if (x - x != 0) return cvni_c_format(e, x > 0 ? "INFINITY" : "-INFINITY");
+    return cvni_c_format(e, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
 }
 
 static int cvni_c_is_letter(char c)
@@ -28448,18 +28457,18 @@ static int cvni_c_alike(const char *a, const char *b)
 }
 
 /* A layer's name as an identifier. What differs in other characters alone gets its number. */
-static cvni_c_text cvni_c_name(const cvni_c_export *e, int id)
+static const char *cvni_c_name(const cvni_c_export *e, int id)
 {
     const char *name = e->net->layers[id].name;
-    cvni_c_text t = cvni_c_format("%s%s", *name >= '0' && *name <= '9' ? "layer" : "", name);
+    char *t = cvni_c_format(e, "%s%s", *name >= '0' && *name <= '9' ? "layer" : "", name);
     int clashes = 0;
-    for (char *p = t.text; *p; p++)
+    for (char *p = t; *p; p++)
         if (!cvni_c_is_letter(*p)) *p = '_';
     for (int i = 1; i < e->net->layer_count; i++) {
         const char *other = e->net->layers[i].name;
         clashes |= i != id && cvni_c_alike(other, name);
     }
-    return clashes ? cvni_c_format("%s_%d", t.text, id) : t;
+    return clashes ? cvni_c_format(e, "%s_%d", t, id) : t;
 }
 
 /* ---- values and constants ---- */
@@ -28485,24 +28494,24 @@ static int cvni_c_writes(const cvni_c_export *e, int id)
 }
 
 /* "in2": among the inputs that predictions read, in the order of the net. */
-static cvni_c_text cvni_c_input(const cvni_c_export *e, int id)
+static const char *cvni_c_input(const cvni_c_export *e, int id)
 {
     int number = 1;
     for (int i = 1; i < id; i++)
         number += e->net->layers[i].op->flags & CVNI_SOURCE && e->plan.places[i].predict;
-    return e->inputs > 1 ? cvni_c_format("in%d", number) : cvni_c_format("in");
+    return e->inputs > 1 ? cvni_c_format(e, "in%d", number) : cvni_c_format(e, "in");
 }
 
-static cvni_c_text cvni_c_output(const cvni_c_export *e, int number)
+static const char *cvni_c_output(const cvni_c_export *e, int number)
 {
-    return e->outputs > 1 ? cvni_c_format("out%d", number) : cvni_c_format("out");
+    return e->outputs > 1 ? cvni_c_format(e, "out%d", number) : cvni_c_format(e, "out");
 }
 
-static cvni_c_text cvni_c_buffer(const cvni_c_export *e, int buffer)
+static const char *cvni_c_buffer(const cvni_c_export *e, int buffer)
 {
-    if (buffer < 0) return cvni_c_format("0");
+    if (buffer < 0) return cvni_c_format(e, "0");
     if (e->target && e->target[buffer]) return cvni_c_output(e, e->target[buffer]);
-    return cvni_c_format("buffer + %lu",
+    return cvni_c_format(e, "buffer + %lu",
                          (unsigned long)(e->plan.buffers[buffer].offset / sizeof(float)));
 }
 
@@ -28537,16 +28546,16 @@ static const cvni_c_array *cvni_c_add_array(cvni_c_export *e, const cvni_c_array
     return &e->arrays[e->array_count++];
 }
 
-static cvni_c_text cvni_c_array_name(const cvni_c_export *e, const cvni_c_array *a)
+static const char *cvni_c_array_name(const cvni_c_export *e, const cvni_c_array *a)
 {
     return e->options.weights_path
-               ? cvni_c_format("weights + %lu", (unsigned long)a->offset)
-               : cvni_c_format("%s_%s", cvni_c_name(e, a->id).text, a->suffix);
+               ? cvni_c_format(e, "weights + %lu", (unsigned long)a->offset)
+               : cvni_c_format(e, "%s_%s", cvni_c_name(e, a->id), a->suffix);
 }
 
 /* `count` constants of a layer, the part-th so many of those that `element` makes: the array's
  * name, or its place in the file of weights. */
-static cvni_c_text cvni_c_constants(cvni_c_export *e, const cvni_layer *l, int slot, int part,
+static const char *cvni_c_constants(cvni_c_export *e, const cvni_layer *l, int slot, int part,
                                     const char *suffix, size_t count, cvni_c_element element)
 {
     cvni_c_array wanted;
@@ -28559,7 +28568,7 @@ static cvni_c_text cvni_c_constants(cvni_c_export *e, const cvni_layer *l, int s
     wanted.count = count;
     a = cvni_c_find_array(e, &wanted);
     if (!a && !e->coding) a = cvni_c_add_array(e, &wanted);
-    return a ? cvni_c_array_name(e, a) : cvni_c_format("0");
+    return a ? cvni_c_array_name(e, a) : cvni_c_format(e, "0");
 }
 
 /* Parameter `slot` as it lies in the net; its owner's, where the net is shared. */
@@ -28575,38 +28584,38 @@ static float cvni_c_plain(const cvni_c_export *e, const cvni_layer *l, int slot,
 }
 
 /* Parameter `slot` as it is; "0" when the layer has none. */
-static cvni_c_text cvni_c_weights(cvni_c_export *e, const cvni_layer *l, int slot,
+static const char *cvni_c_weights(cvni_c_export *e, const cvni_layer *l, int slot,
                                   const char *suffix)
 {
-    if (slot >= l->params) return cvni_c_format("0");
+    if (slot >= l->params) return cvni_c_format(e, "0");
     return cvni_c_constants(e, l, slot, 0, suffix, e->net->params[l->param[slot]].count,
                             cvni_c_plain);
 }
 
 /* The value of a node as an expression. */
-static cvni_c_text cvni_c_value(cvni_c_export *e, int id)
+static const char *cvni_c_value(cvni_c_export *e, int id)
 {
     const int root = cvni_c_root(e, id);
     const cvni_layer *l = &e->net->layers[root];
     if (l->op->flags & CVNI_SOURCE) return cvni_c_input(e, root);
     if (l->op->forward == cvni_parameter_forward && l->shape.dim[0] == 1)
         return cvni_c_weights(e, l, 0, "value");
-    if (l->is_int) return cvni_c_format("%s_values", cvni_c_name(e, root).text);
+    if (l->is_int) return cvni_c_format(e, "%s_values", cvni_c_name(e, root));
     return cvni_c_buffer(e, e->plan.places[root].y);
 }
 
-static cvni_c_text cvni_c_in(cvni_c_export *e, const cvni_layer *l, int i)
+static const char *cvni_c_in(cvni_c_export *e, const cvni_layer *l, int i)
 {
     return cvni_c_value(e, l->input[i]);
 }
 
-static cvni_c_text cvni_c_own(cvni_c_export *e, const cvni_layer *l)
+static const char *cvni_c_own(cvni_c_export *e, const cvni_layer *l)
 {
     return cvni_c_value(e, cvni_id(e->net, l));
 }
 
 /* Room for `floats` during the layer's work, up to that of layer `last`. which: 0, 1. */
-static cvni_c_text cvni_c_work(cvni_c_export *e, const cvni_layer *l, int which, size_t floats,
+static const char *cvni_c_work(cvni_c_export *e, const cvni_layer *l, int which, size_t floats,
                                int last)
 {
     const int id = cvni_id(e->net, l);
@@ -28623,10 +28632,11 @@ static cvni_c_text cvni_c_work(cvni_c_export *e, const cvni_layer *l, int which,
 }
 
 /* What is behind a pointer in round n of a loop over `count` entries of the first axis. */
-static cvni_c_text cvni_c_entry(cvni_c_text value, int count, size_t floats)
+static const char *cvni_c_entry(const cvni_c_export *e, const char *value, int count,
+                                size_t floats)
 {
     return count == 1 ? value
-                      : cvni_c_format("%s + n * %lu", value.text, (unsigned long)floats);
+                      : cvni_c_format(e, "%s + n * %lu", value, (unsigned long)floats);
 }
 
 static void cvni_c_each(cvni_c_export *e, int count)
@@ -28635,23 +28645,23 @@ static void cvni_c_each(cvni_c_export *e, int count)
 }
 
 /* "{ 1, 28, 28 }" */
-static cvni_c_text cvni_c_ints(const int *values, int count)
+static const char *cvni_c_ints(const cvni_c_export *e, const int *values, int count)
 {
-    cvni_c_text t;
-    cvni_text out = { t.text, sizeof t.text, 0 };
+    char *t = cvni_c_format(e, "%s", "");
+    cvni_text out = { t, CVNI_C_TEXT, 0 };
     for (int i = 0; i < count; i++) cvni_print(&out, i ? ", %d" : "{ %d", values[i]);
     cvni_print(&out, " }");
     return t;
 }
 
 /* The slope and the limit of the activation done on a layer's store. */
-static cvni_c_text cvni_c_activation(const cvni_c_export *e, const cvni_layer *l)
+static const char *cvni_c_activation(const cvni_c_export *e, const cvni_layer *l)
 {
     const int id = e->plan.places[cvni_id(e->net, l)].activation;
     float slope = 1;
     float most = INFINITY;
     if (id) cvni_clamp_of(&e->net->layers[id], &slope, &most);
-    return cvni_c_format("%s, %s", cvni_c_number(slope).text, cvni_c_number(most).text);
+    return cvni_c_format(e, "%s, %s", cvni_c_number(e, slope), cvni_c_number(e, most));
 }
 
 /* ---- loops in place ---- */
@@ -28662,10 +28672,11 @@ enum { CVNI_C_OPERANDS = 3 };
 typedef struct cvni_c_loop { int count; ptrdiff_t step[CVNI_C_OPERANDS]; } cvni_c_loop;
 
 /* "4 * i + j", the place of an operand. */
-static cvni_c_text cvni_c_index(const cvni_c_loop *loops, int depth, int operand)
+static const char *cvni_c_index(const cvni_c_export *e, const cvni_c_loop *loops, int depth,
+                                int operand)
 {
-    cvni_c_text t;
-    cvni_text out = { t.text, sizeof t.text, 0 };
+    char *t = cvni_c_format(e, "%s", "");
+    cvni_text out = { t, CVNI_C_TEXT, 0 };
     for (int i = 0; i < depth; i++) {
         const long step = (long)loops[i].step[operand];
         if (!step || loops[i].count == 1) continue;
@@ -28699,7 +28710,7 @@ static void cvni_c_nest(cvni_c_export *e, cvni_c_loop *loops, int depth, const c
     cvni_c_code(e, "        %*s", 4 * used, "");
     for (; *statement; statement++) {
         if (*statement == '@')
-            cvni_c_code(e, "%s", cvni_c_index(loops, used, *++statement - '0').text);
+            cvni_c_code(e, "%s", cvni_c_index(e, loops, used, *++statement - '0'));
         else cvni_c_code(e, "%c", *statement);
     }
     cvni_c_code(e, "\n");
@@ -28726,8 +28737,8 @@ static void cvni_c_pointers(cvni_c_export *e, const cvni_layer *l, int inputs)
 {
     static const char names[] = "abc";
     for (int i = 0; i < inputs; i++)
-        cvni_c_code(e, "        const float *%c = %s;\n", names[i], cvni_c_in(e, l, i).text);
-    cvni_c_code(e, "        float *y = %s;\n", cvni_c_own(e, l).text);
+        cvni_c_code(e, "        const float *%c = %s;\n", names[i], cvni_c_in(e, l, i));
+    cvni_c_code(e, "        float *y = %s;\n", cvni_c_own(e, l));
 }
 
 /* ---- layers: convolutions and products ---- */
@@ -28758,14 +28769,14 @@ static void cvni_c_put_array(const cvni_c_export *e, const cvni_c_array *a, cvni
     const cvni_layer *l = &e->net->layers[a->id];
     const double factor = a->slot == 0 ? cvni_c_spectral(e, l) : 1;
     if (name)
-        cvni_put_text(s, cvni_c_format("static const float %s[%lu] = {", name,
-                                       (unsigned long)a->count).text);
+        cvni_put_text(s, cvni_c_format(e, "static const float %s[%lu] = {", name,
+                                       (unsigned long)a->count));
     for (size_t i = 0; i < a->count; i++) {
         float x = a->element(e, l, a->slot, (size_t)a->part * a->count + i);
         if (factor != 1) x = (float)((double)x * factor);
         if (name) {
             cvni_put_text(s, i % 8 ? ", " : i ? ",\n    " : "\n    ");
-            cvni_put_text(s, cvni_c_number(x).text);
+            cvni_put_text(s, cvni_c_number(e, x));
         } else {
             cvni_put_floats(s, &x, 1);
         }
@@ -28825,17 +28836,17 @@ static float cvni_c_folded_bias(const cvni_c_export *e, const cvni_layer *l, int
     return shift + (bias ? bias[i] * scale : 0);
 }
 
-static cvni_c_text cvni_c_filter_array(cvni_c_export *e, const cvni_layer *l)
+static const char *cvni_c_filter_array(cvni_c_export *e, const cvni_layer *l)
 {
     return cvni_c_constants(e, l, 0, 0, "weight", e->net->params[l->param[0]].count,
                             cvni_c_filters);
 }
 
-static cvni_c_text cvni_c_bias_array(cvni_c_export *e, const cvni_layer *l)
+static const char *cvni_c_bias_array(cvni_c_export *e, const cvni_layer *l)
 {
     const cvni_param *w = &e->net->params[l->param[0]];
     if (l->params < 2 && !e->plan.places[cvni_id(e->net, l)].folded)
-        return cvni_c_format("0");
+        return cvni_c_format(e, "0");
     return cvni_c_constants(e, l, 1, 0, "bias", (size_t)w->shape.dim[0], cvni_c_folded_bias);
 }
 
@@ -28860,19 +28871,19 @@ static int cvni_c_is_pointwise(const cvni_conv_desc *d)
 static void cvni_c_dense_call(cvni_c_export *e, const cvni_layer *l, int entries, int rows, int in,
                               int out, int spread)
 {
-    const cvni_c_text w = cvni_c_filter_array(e, l);
-    const cvni_c_text b = cvni_c_bias_array(e, l);
+    const char *w = cvni_c_filter_array(e, l);
+    const char *b = cvni_c_bias_array(e, l);
     const int size[7] = { rows, in, out, spread ? 1 : in, spread ? rows : 1, spread ? 1 : out,
                           spread ? rows : 1 };
     cvni_c_use(e, "dense");
     cvni_c_code(e, "        static const dense_size size = {");
     for (int i = 0; i < 7; i++) cvni_c_code(e, " %d,", size[i]);
-    cvni_c_code(e, " %s };\n", cvni_c_activation(e, l).text);
+    cvni_c_code(e, " %s };\n", cvni_c_activation(e, l));
     cvni_c_each(e, entries);
     cvni_c_code(e, "        dense(%s, %s, %s, %s, &size);\n",
-                cvni_c_entry(cvni_c_own(e, l), entries, (size_t)rows * (size_t)out).text,
-                cvni_c_entry(cvni_c_in(e, l, 0), entries, (size_t)rows * (size_t)in).text, w.text,
-                b.text);
+                cvni_c_entry(e, cvni_c_own(e, l), entries, (size_t)rows * (size_t)out),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), entries, (size_t)rows * (size_t)in), w,
+                b);
 }
 
 static void cvni_c_dense(cvni_c_export *e, const cvni_layer *l)
@@ -28883,13 +28894,13 @@ static void cvni_c_dense(cvni_c_export *e, const cvni_layer *l)
 
 /* The input with its border around it, where a convolution reflects or repeats it; the sizes in
  * `in` and the pads become those of what is read. */
-static cvni_c_text cvni_c_frame(cvni_c_export *e, const cvni_layer *l, int channels, int in[3],
+static const char *cvni_c_frame(cvni_c_export *e, const cvni_layer *l, int channels, int in[3],
                                 int pad[3])
 {
     const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     const cvni_layer *x = cvni_in(e->net, l, 0);
     const int entries = x->shape.dim[0];
-    cvni_c_text frame;
+    const char *frame;
     int out[3];
     if (d->pad_mode == CVN_PAD_ZERO) return cvni_c_in(e, l, 0);
     for (int i = 0; i < 3; i++) out[i] = in[i] + d->pad[i] + d->pad_end[i];
@@ -28897,9 +28908,9 @@ static cvni_c_text cvni_c_frame(cvni_c_export *e, const cvni_layer *l, int chann
                         0);
     cvni_c_use(e, "pad");
     cvni_c_code(e, "        static const int from[3] = %s, to[3] = %s, border[3] = %s;\n",
-                cvni_c_ints(in, 3).text, cvni_c_ints(out, 3).text, cvni_c_ints(pad, 3).text);
-    cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", frame.text,
-                cvni_c_in(e, l, 0).text, entries * channels, (int)d->pad_mode);
+                cvni_c_ints(e, in, 3), cvni_c_ints(e, out, 3), cvni_c_ints(e, pad, 3));
+    cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", frame,
+                cvni_c_in(e, l, 0), entries * channels, (int)d->pad_mode);
     for (int i = 0; i < 3; i++) {
         in[i] = out[i];
         pad[i] = 0;
@@ -28914,7 +28925,8 @@ static void cvni_c_conv(cvni_c_export *e, const cvni_layer *l)
     const int N = s.dim[0];
     const int channels = s.dim[1];
     const int filters = l->shape.dim[1];
-    cvni_c_text x, w, b;
+    const char *function = d->transposed ? "conv_transpose" : "conv";
+    const char *x, *w, *b;
     int in[3], out[3], pad[3];
     cvni_c_axes(s, d->axes, in);
     cvni_c_axes(l->shape, d->axes, out);
@@ -28925,30 +28937,20 @@ static void cvni_c_conv(cvni_c_export *e, const cvni_layer *l)
     memcpy(pad, d->pad, sizeof pad);
     w = d->transposed ? cvni_c_weights(e, l, 0, "weight") : cvni_c_filter_array(e, l);
     b = d->transposed ? cvni_c_weights(e, l, 1, "bias") : cvni_c_bias_array(e, l);
-    cvni_c_use(e, d->transposed ? "conv_transpose" : "conv");
+    cvni_c_use(e, function);
     cvni_c_use(e, "conv_size");
-    cvni_c_code(e, "        static const conv_size size = { %d, %d, %d,", d->groups,
-                channels / d->groups, filters / d->groups);
-    x = cvni_c_format("%s", "");
-    if (d->pad_mode != CVN_PAD_ZERO)
-        for (int i = 0; i < 3; i++) {
-            in[i] += d->pad[i] + d->pad_end[i];
-            pad[i] = 0;
-        }
-    cvni_c_code(e, " %s, %s,\n", cvni_c_ints(in, 3).text, cvni_c_ints(out, 3).text);
-    cvni_c_code(e, "            %s, %s, %s, %s, %s };\n", cvni_c_ints(d->kernel, 3).text,
-                cvni_c_ints(d->stride, 3).text, cvni_c_ints(pad, 3).text,
-                cvni_c_ints(d->dilation, 3).text, cvni_c_activation(e, l).text);
-    memcpy(pad, d->pad, sizeof pad);
-    cvni_c_axes(s, d->axes, in);
     x = cvni_c_frame(e, l, channels, in, pad);
+    cvni_c_code(e, "        static const conv_size size = { %d, %d, %d, %s, %s,\n", d->groups,
+                channels / d->groups, filters / d->groups, cvni_c_ints(e, in, 3),
+                cvni_c_ints(e, out, 3));
+    cvni_c_code(e, "            %s, %s, %s, %s, %s };\n", cvni_c_ints(e, d->kernel, 3),
+                cvni_c_ints(e, d->stride, 3), cvni_c_ints(e, pad, 3),
+                cvni_c_ints(e, d->dilation, 3), cvni_c_activation(e, l));
     cvni_c_each(e, N);
-    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size);\n",
-                d->transposed ? "conv_transpose" : "conv",
-                cvni_c_entry(cvni_c_own(e, l), N, (size_t)filters * (size_t)cvni_c_product(out))
-                    .text,
-                cvni_c_entry(x, N, (size_t)channels * (size_t)cvni_c_product(in)).text, w.text,
-                b.text);
+    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size);\n", function,
+                cvni_c_entry(e, cvni_c_own(e, l), N,
+                             (size_t)filters * (size_t)cvni_c_product(out)),
+                cvni_c_entry(e, x, N, (size_t)channels * (size_t)cvni_c_product(in)), w, b);
 }
 
 static void cvni_c_matmul(cvni_c_export *e, const cvni_layer *l)
@@ -28958,12 +28960,12 @@ static void cvni_c_matmul(cvni_c_export *e, const cvni_layer *l)
     const int step[4] = { turn[0] ? 1 : m.K, turn[0] ? m.T : 1, turn[1] ? 1 : m.S,
                           turn[1] ? m.K : 1 };
     cvni_c_use(e, "matmul");
-    cvni_c_code(e, "        static const int step[4] = %s;\n", cvni_c_ints(step, 4).text);
+    cvni_c_code(e, "        static const int step[4] = %s;\n", cvni_c_ints(e, step, 4));
     cvni_c_each(e, m.count);
     cvni_c_code(e, "        matmul(%s, %s, %s, %d, %d, %d, step);\n",
-                cvni_c_entry(cvni_c_own(e, l), m.count, (size_t)m.T * (size_t)m.S).text,
-                cvni_c_entry(cvni_c_in(e, l, 0), m.count, (size_t)m.T * (size_t)m.K).text,
-                cvni_c_entry(cvni_c_in(e, l, 1), m.count, (size_t)m.K * (size_t)m.S).text, m.T,
+                cvni_c_entry(e, cvni_c_own(e, l), m.count, (size_t)m.T * (size_t)m.S),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), m.count, (size_t)m.T * (size_t)m.K),
+                cvni_c_entry(e, cvni_c_in(e, l, 1), m.count, (size_t)m.K * (size_t)m.S), m.T,
                 m.S, m.K);
 }
 
@@ -28987,12 +28989,12 @@ static void cvni_c_pool(cvni_c_export *e, const cvni_layer *l)
                 a[0].stride, a[1].stride, a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1,
                 a[0].exclude_pad);
     if (average)
-        cvni_c_code(e, "        avgpool(%s, %s, &size);\n", cvni_c_own(e, l).text,
-                    cvni_c_in(e, l, 0).text);
+        cvni_c_code(e, "        avgpool(%s, %s, &size);\n", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0));
     else
         cvni_c_code(e, "        maxpool(%s, %s, %s, &size);\n",
-                    l->is_int ? "0" : cvni_c_own(e, l).text,
-                    l->is_int ? cvni_c_own(e, l).text : "0", cvni_c_in(e, l, 0).text);
+                    l->is_int ? "0" : cvni_c_own(e, l),
+                    l->is_int ? cvni_c_own(e, l) : "0", cvni_c_in(e, l, 0));
 }
 
 static void cvni_c_unpool(cvni_c_export *e, const cvni_layer *l)
@@ -29000,8 +29002,8 @@ static void cvni_c_unpool(cvni_c_export *e, const cvni_layer *l)
     const cvn_shape s = cvni_in(e->net, l, 0)->shape;
     const int planes = s.dim[0] * s.dim[1];
     cvni_c_use(e, "maxunpool");
-    cvni_c_code(e, "        maxunpool(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l).text,
-                cvni_c_in(e, l, 0).text, cvni_c_in(e, l, 1).text, planes,
+    cvni_c_code(e, "        maxunpool(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), cvni_c_in(e, l, 1), planes,
                 (int)(cvni_elements(s) / (size_t)planes),
                 (int)(cvni_elements(l->shape) / (size_t)planes));
 }
@@ -29011,17 +29013,17 @@ static void cvni_c_roi_align(cvni_c_export *e, const cvni_layer *l)
     const cvni_roi_desc *d = (const cvni_roi_desc *)l->desc;
     const cvn_shape s = cvni_in(e->net, l, 0)->shape;
     const int N = s.dim[0];
-    const cvni_c_text work = cvni_c_work(e, l, 0, (size_t)s.dim[2] + (size_t)s.dim[3], 0);
+    const char *work = cvni_c_work(e, l, 0, (size_t)s.dim[2] + (size_t)s.dim[3], 0);
     cvni_c_use(e, "roi_align");
     cvni_c_code(e, "        static const roi_size size = { %d, { %d, %d }, %d, { %d, %d }, %d, %d, "
                    "%s };\n",
                 s.dim[1], s.dim[2], s.dim[3], l->shape.dim[1], d->height, d->width,
-                d->d.sampling_ratio, d->d.aligned != 0, cvni_c_number(d->d.spatial_scale).text);
+                d->d.sampling_ratio, d->d.aligned != 0, cvni_c_number(e, d->d.spatial_scale));
     cvni_c_each(e, N);
     cvni_c_code(e, "        roi_align(%s, %s, %s, &size, %s);\n",
-                cvni_c_entry(cvni_c_own(e, l), N, cvni_sample_elements(l->shape)).text,
-                cvni_c_entry(cvni_c_in(e, l, 0), N, cvni_sample_elements(s)).text,
-                cvni_c_entry(cvni_c_in(e, l, 1), N, 4 * (size_t)l->shape.dim[1]).text, work.text);
+                cvni_c_entry(e, cvni_c_own(e, l), N, cvni_sample_elements(l->shape)),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), N, cvni_sample_elements(s)),
+                cvni_c_entry(e, cvni_c_in(e, l, 1), N, 4 * (size_t)l->shape.dim[1]), work);
 }
 
 /* slot 0: scale, 1: shift of channel i. */
@@ -29037,40 +29039,40 @@ static void cvni_c_batchnorm(cvni_c_export *e, const cvni_layer *l)
 {
     const cvni_place *p = &e->plan.places[cvni_id(e->net, l)];
     const size_t C = (size_t)l->shape.dim[1];
-    const cvni_c_text scale = cvni_c_constants(e, l, 0, 0, "scale", C, cvni_c_norm_factor);
-    const cvni_c_text shift = cvni_c_constants(e, l, 1, 0, "shift", C, cvni_c_norm_factor);
+    const char *scale = cvni_c_constants(e, l, 0, 0, "scale", C, cvni_c_norm_factor);
+    const char *shift = cvni_c_constants(e, l, 1, 0, "shift", C, cvni_c_norm_factor);
     const char *more = p->residual ? " + r[@1]" : "";
     cvni_c_loop loops[CVN_MAX_RANK];
     cvn_shape channels = l->shape;
-    cvni_c_text statement;
+    const char *statement;
     int depth;
     for (int i = 0; i < channels.rank; i++) if (i != 1) channels.dim[i] = 1;
     depth = cvni_c_over(loops, l->shape, &l->shape, &channels);
     cvni_c_pointers(e, l, 1);
-    cvni_c_code(e, "        const float *scale = %s, *shift = %s;\n", scale.text, shift.text);
+    cvni_c_code(e, "        const float *scale = %s, *shift = %s;\n", scale, shift);
     if (p->residual)
-        cvni_c_code(e, "        const float *r = %s;\n", cvni_c_value(e, p->residual).text);
+        cvni_c_code(e, "        const float *r = %s;\n", cvni_c_value(e, p->residual));
     if (!p->activation)
-        statement = cvni_c_format("y[@0] = scale[@2] * a[@1] + shift[@2]%s;", more);
+        statement = cvni_c_format(e, "y[@0] = scale[@2] * a[@1] + shift[@2]%s;", more);
     else {
         cvni_c_use(e, "clamp");
-        statement = cvni_c_format("y[@0] = clamp(scale[@2] * a[@1] + shift[@2]%s, %s);", more,
-                                  cvni_c_activation(e, l).text);
+        statement = cvni_c_format(e, "y[@0] = clamp(scale[@2] * a[@1] + shift[@2]%s, %s);", more,
+                                  cvni_c_activation(e, l));
     }
-    cvni_c_nest(e, loops, depth, statement.text);
+    cvni_c_nest(e, loops, depth, statement);
 }
 
 static void cvni_c_gnorm(cvni_c_export *e, const cvni_layer *l)
 {
     const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
     const cvni_groups g = cvni_find_groups(d, l->shape);
-    const cvni_c_text w = d->no_weight ? cvni_c_format("0") : cvni_c_weights(e, l, 0, "weight");
-    const cvni_c_text b = d->no_bias ? cvni_c_format("0")
+    const char *w = d->no_weight ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 0, "weight");
+    const char *b = d->no_bias ? cvni_c_format(e, "0")
                                      : cvni_c_weights(e, l, d->no_weight ? 0 : 1, "bias");
     cvni_c_use(e, "normalize");
     cvni_c_code(e, "        normalize(%s, %s, %s, %s, %d, %d, %d, %d, %s);\n",
-                cvni_c_own(e, l).text, cvni_c_in(e, l, 0).text, w.text, b.text, g.count, g.period,
-                g.shared, g.run, cvni_c_number(d->eps).text);
+                cvni_c_own(e, l), cvni_c_in(e, l, 0), w, b, g.count, g.period,
+                g.shared, g.run, cvni_c_number(e, d->eps));
 }
 
 /* A function of y, x and the sizes before, of and behind an axis; more: further arguments. */
@@ -29080,8 +29082,8 @@ static void cvni_c_along(cvni_c_export *e, const cvni_layer *l, int axis, const 
     int outer, length, inner;
     cvni_split_axis(l->shape, axis, &outer, &length, &inner);
     cvni_c_use(e, function);
-    cvni_c_code(e, "        %s(%s, %s, %d, %d, %d%s);\n", function, cvni_c_own(e, l).text,
-                cvni_c_in(e, l, 0).text, outer, length, inner, more);
+    cvni_c_code(e, "        %s(%s, %s, %d, %d, %d%s);\n", function, cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), outer, length, inner, more);
 }
 
 static void cvni_c_l2norm(cvni_c_export *e, const cvni_layer *l)
@@ -29098,25 +29100,24 @@ static void cvni_c_lrn(cvni_c_export *e, const cvni_layer *l)
 {
     const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
     cvni_c_along(e, l, 1, "lrn",
-                 cvni_c_format(", %d, %s, %s, %s", d->size, cvni_c_number(d->alpha).text,
-                               cvni_c_number(d->beta).text, cvni_c_number(d->k).text)
-                     .text);
+                 cvni_c_format(e, ", %d, %s, %s, %s", d->size, cvni_c_number(e, d->alpha),
+                               cvni_c_number(e, d->beta), cvni_c_number(e, d->k)));
 }
 
 /* ---- layers: element by element, and what moves ---- */
 
 /* The call of an elementwise function on x. */
-static cvni_c_text cvni_c_apply(cvni_c_export *e, const char *name, const float p[2],
+static const char *cvni_c_apply(cvni_c_export *e, const char *name, const float p[2],
                                 const char *x)
 {
     const cvni_c_function *f = cvni_c_find(name);
     const char *ending = f->text[0] ? "" : "f";         /* else of <math.h> */
-    const cvni_c_text first = cvni_c_number(p[0]);
-    const cvni_c_text second = cvni_c_number(p[1]);
+    const char *first = cvni_c_number(e, p[0]);
+    const char *second = cvni_c_number(e, p[1]);
     cvni_c_use(e, name);
-    return cvni_c_format("%s%s%s(%s%s%s%s%s)", strcmp(name, "abs") ? "" : "f", name, ending, x,
-                         f->params > 0 ? ", " : "", f->params > 0 ? first.text : "",
-                         f->params > 1 ? ", " : "", f->params > 1 ? second.text : "");
+    return cvni_c_format(e, "%s%s%s(%s%s%s%s%s)", strcmp(name, "abs") ? "" : "f", name, ending, x,
+                         f->params > 0 ? ", " : "", f->params > 0 ? first : "",
+                         f->params > 1 ? ", " : "", f->params > 1 ? second : "");
 }
 
 static void cvni_c_elementwise(cvni_c_export *e, const cvni_layer *l, const char *name,
@@ -29126,7 +29127,7 @@ static void cvni_c_elementwise(cvni_c_export *e, const cvni_layer *l, const char
     const int depth = cvni_c_over(loops, l->shape, &l->shape, NULL);
     cvni_c_pointers(e, l, 1);
     cvni_c_nest(e, loops, depth,
-                cvni_c_format("y[@0] = %s;", cvni_c_apply(e, name, p, "a[@1]").text).text);
+                cvni_c_format(e, "y[@0] = %s;", cvni_c_apply(e, name, p, "a[@1]")));
 }
 
 static void cvni_c_act(cvni_c_export *e, const cvni_layer *l)
@@ -29146,7 +29147,7 @@ static void cvni_c_unary(cvni_c_export *e, const cvni_layer *l)
 
 static void cvni_c_prelu(cvni_c_export *e, const cvni_layer *l)
 {
-    const cvni_c_text w = cvni_c_weights(e, l, 0, "weight");
+    const char *w = cvni_c_weights(e, l, 0, "weight");
     const int shared = ((const cvni_prelu_desc *)l->desc)->parameters == 1;
     cvni_c_loop loops[CVN_MAX_RANK];
     cvn_shape channels = l->shape;
@@ -29154,7 +29155,7 @@ static void cvni_c_prelu(cvni_c_export *e, const cvni_layer *l)
     for (int i = 0; i < channels.rank; i++) if (i != 1 || shared) channels.dim[i] = 1;
     depth = cvni_c_over(loops, l->shape, &l->shape, &channels);
     cvni_c_pointers(e, l, 1);
-    cvni_c_code(e, "        const float *w = %s;\n", w.text);
+    cvni_c_code(e, "        const float *w = %s;\n", w);
     cvni_c_nest(e, loops, depth, "y[@0] = a[@1] > 0 ? a[@1] : w[@2] * a[@1];");
 }
 
@@ -29169,7 +29170,7 @@ static void cvni_c_same(cvni_c_export *e, const cvni_layer *l)
 {
     cvni_c_loop loops[CVN_MAX_RANK];
     const int depth = cvni_c_over(loops, l->shape, &l->shape, NULL);
-    if (strcmp(cvni_c_own(e, l).text, cvni_c_in(e, l, 0).text) != 0)
+    if (strcmp(cvni_c_own(e, l), cvni_c_in(e, l, 0)) != 0)
         cvni_c_copy(e, l, loops, depth);
 }
 
@@ -29196,9 +29197,9 @@ static void cvni_c_binary(cvni_c_export *e, const cvni_layer *l)
     if (act) cvni_c_use(e, "clamp");
     cvni_c_pointers(e, l, 2);
     cvni_c_nest(e, loops, depth,
-                act ? cvni_c_format("y[@0] = clamp(%s, %s);", text,
-                                    cvni_c_activation(e, l).text).text
-                    : cvni_c_format("y[@0] = %s;", text).text);
+                act ? cvni_c_format(e, "y[@0] = clamp(%s, %s);", text,
+                                    cvni_c_activation(e, l))
+                    : cvni_c_format(e, "y[@0] = %s;", text));
 }
 
 static void cvni_c_concat(cvni_c_export *e, const cvni_layer *l)
@@ -29217,7 +29218,7 @@ static void cvni_c_concat(cvni_c_export *e, const cvni_layer *l)
         loops[1].count = own;
         loops[1].step[0] = loops[1].step[1] = 1;
         cvni_c_code(e, "        {\n        const float *a = %s;\n        float *y = %s + %ld;\n",
-                    cvni_c_in(e, l, i).text, cvni_c_own(e, l).text, (long)at);
+                    cvni_c_in(e, l, i), cvni_c_own(e, l), (long)at);
         cvni_c_nest(e, loops, 2, "y[@0] = a[@1];");
         cvni_c_code(e, "        }\n");
         at += own;
@@ -29244,7 +29245,7 @@ static void cvni_c_reduce(cvni_c_export *e, const cvni_layer *l)
                                         : "y[@0] += a[@1];");
     if (kind == CVNI_REDUCE_MEAN)
         cvni_c_nest(e, &scale, 1,
-                    cvni_c_format("y[@0] *= %s;", cvni_c_number((float)share).text).text);
+                    cvni_c_format(e, "y[@0] *= %s;", cvni_c_number(e, (float)share)));
 }
 
 static void cvni_c_permute(cvni_c_export *e, const cvni_layer *l)
@@ -29296,14 +29297,14 @@ static void cvni_c_resize(cvni_c_export *e, const cvni_layer *l)
         cvni_c_code(e, "        static const int from[3] = { 1, %d, %d }, to[3] = { 1, %d, %d };\n"
                        "        static const int border[3] = { 0, %d, %d };\n",
                     x.dim[2], x.dim[3], l->shape.dim[2], l->shape.dim[3], d->top, d->left);
-        cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", cvni_c_own(e, l).text,
-                    cvni_c_in(e, l, 0).text, planes, (int)d->mode);
+        cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0), planes, (int)d->mode);
     } else {
         const int linear = d->kind == CVNI_RESIZE_BILINEAR;
         cvni_c_use(e, linear ? "bilinear" : "nearest");
         cvni_c_code(e, "        %s(%s, %s, %d, %d, %d, %d, %d%s);\n",
-                    linear ? "bilinear" : "nearest", cvni_c_own(e, l).text,
-                    cvni_c_in(e, l, 0).text, planes, x.dim[2], x.dim[3], l->shape.dim[2],
+                    linear ? "bilinear" : "nearest", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0), planes, x.dim[2], x.dim[3], l->shape.dim[2],
                     l->shape.dim[3], linear ? d->align_corners ? ", 1" : ", 0" : "");
     }
 }
@@ -29339,7 +29340,7 @@ static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
         cvni_c_loop loops[2] = { { outer, { run, 2 * (ptrdiff_t)run, 0 } }, { run, { 1, 1, 0 } } };
         cvni_c_use(e, "sigmoid");
         cvni_c_nest(e, loops, 2,
-                    cvni_c_format("y[@0] = a[@1] * sigmoid(a[%d + @1]);", run).text);
+                    cvni_c_format(e, "y[@0] = a[@1] * sigmoid(a[%d + @1]);", run));
         return;
     }
     for (int s = 0; s < d->k; s++) {
@@ -29347,8 +29348,8 @@ static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
                                  { run, { 1, 1, 0 } } };
         const int at = s * run;
         cvni_c_nest(e, loops, 2,
-                    s ? cvni_c_format("if (a[%d + @1] > y[@0] || a[%d + @1] != a[%d + @1]) "
-                                      "y[@0] = a[%d + @1];", at, at, at, at).text
+                    s ? cvni_c_format(e, "if (a[%d + @1] > y[@0] || a[%d + @1] != a[%d + @1]) "
+                                      "y[@0] = a[%d + @1];", at, at, at, at)
                       : "y[@0] = a[@1];");
     }
 }
@@ -29356,10 +29357,10 @@ static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
 static void cvni_c_embedding(cvni_c_export *e, const cvni_layer *l)
 {
     const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
-    const cvni_c_text w = cvni_c_weights(e, l, 0, "weight");
+    const char *w = cvni_c_weights(e, l, 0, "weight");
     cvni_c_use(e, "embedding");
-    cvni_c_code(e, "        embedding(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l).text,
-                cvni_c_in(e, l, 0).text, w.text,
+    cvni_c_code(e, "        embedding(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), w,
                 (int)cvni_elements(cvni_in(e->net, l, 0)->shape), d->count, d->dim);
 }
 
@@ -29376,7 +29377,7 @@ static float cvni_c_wave(const cvni_c_export *e, const cvni_layer *l, int slot, 
 
 static void cvni_c_position(cvni_c_export *e, const cvni_layer *l)
 {
-    const cvni_c_text p = l->params ? cvni_c_weights(e, l, 0, "weight")
+    const char *p = l->params ? cvni_c_weights(e, l, 0, "weight")
                                     : cvni_c_constants(e, l, 0, 0, "waves",
                                                        cvni_sample_elements(l->shape),
                                                        cvni_c_wave);
@@ -29386,7 +29387,7 @@ static void cvni_c_position(cvni_c_export *e, const cvni_layer *l)
     one.dim[0] = 1;
     depth = cvni_c_over(loops, l->shape, &l->shape, &one);
     cvni_c_pointers(e, l, 1);
-    cvni_c_code(e, "        const float *b = %s;\n", p.text);
+    cvni_c_code(e, "        const float *b = %s;\n", p);
     cvni_c_nest(e, loops, depth, "y[@0] = a[@1] + b[@2];");
 }
 
@@ -29395,14 +29396,14 @@ static void cvni_c_position(cvni_c_export *e, const cvni_layer *l)
 /* ---- layers: attention, recurrent ---- */
 
 /* The number of steps that count: that of an input of lengths, else all. */
-static cvni_c_text cvni_c_length(cvni_c_export *e, const cvni_layer *l, int input, int all)
+static const char *cvni_c_length(cvni_c_export *e, const cvni_layer *l, int input, int all)
 {
     const int N = l->shape.dim[0];
-    if (!input) return cvni_c_format("%d", all);
-    return cvni_c_format("*(%s)", cvni_c_entry(cvni_c_in(e, l, input), N, 1).text);
+    if (!input) return cvni_c_format(e, "%d", all);
+    return cvni_c_format(e, "*(%s)", cvni_c_entry(e, cvni_c_in(e, l, input), N, 1));
 }
 
-static void cvni_c_attention_call(cvni_c_export *e, const cvni_layer *l, const cvni_c_text *x,
+static void cvni_c_attention_call(cvni_c_export *e, const cvni_layer *l, const char *const *x,
                                   const char *work)
 {
     const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
@@ -29412,9 +29413,9 @@ static void cvni_c_attention_call(cvni_c_export *e, const cvni_layer *l, const c
     cvni_c_code(e, "            static const attention_size heads = { %d, %d, %d, %d, "
                    "{ %d, %d, %d }, %d };\n",
                 l->shape.dim[1], S, d->heads, E / d->heads, E, E, E, d->causal);
-    cvni_c_code(e, "            attention(%s, %s, %s, %s, %s, &heads, %s);\n", x[3].text, x[0].text,
-                x[1].text, x[2].text,
-                cvni_c_length(e, l, l->inputs > 3 ? 3 : 0, S).text, work);
+    cvni_c_code(e, "            attention(%s, %s, %s, %s, %s, &heads, %s);\n", x[3], x[0],
+                x[1], x[2],
+                cvni_c_length(e, l, l->inputs > 3 ? 3 : 0, S), work);
 }
 
 static void cvni_c_open_each(cvni_c_export *e, int count)
@@ -29426,14 +29427,14 @@ static void cvni_c_open_each(cvni_c_export *e, int count)
 static void cvni_c_attention(cvni_c_export *e, const cvni_layer *l)
 {
     const int N = l->shape.dim[0];
-    const cvni_c_text work = cvni_c_work(e, l, 0, (size_t)cvni_in(e->net, l, 1)->shape.dim[1], 0);
-    cvni_c_text x[4];
+    const char *work = cvni_c_work(e, l, 0, (size_t)cvni_in(e->net, l, 1)->shape.dim[1], 0);
+    const char *x[4];
     for (int i = 0; i < 3; i++)
-        x[i] = cvni_c_entry(cvni_c_in(e, l, i), N,
+        x[i] = cvni_c_entry(e, cvni_c_in(e, l, i), N,
                             cvni_sample_elements(cvni_in(e->net, l, i)->shape));
-    x[3] = cvni_c_entry(cvni_c_own(e, l), N, cvni_sample_elements(l->shape));
+    x[3] = cvni_c_entry(e, cvni_c_own(e, l), N, cvni_sample_elements(l->shape));
     cvni_c_open_each(e, N);
-    cvni_c_attention_call(e, l, x, work.text);
+    cvni_c_attention_call(e, l, x, work);
     cvni_c_code(e, "        }\n");
 }
 
@@ -29458,26 +29459,26 @@ static void cvni_c_mha(cvni_c_export *e, const cvni_layer *l)
     const int S = cvni_in(e->net, l, 1)->shape.dim[1];
     const size_t at[5] = { 0, (size_t)T * (size_t)E, (size_t)(T + S) * (size_t)E,
                            (size_t)(T + 2 * S) * (size_t)E, (size_t)(2 * T + 2 * S) * (size_t)E };
-    const cvni_c_text work = cvni_c_work(e, l, 0, at[4] + (size_t)S, 0);
-    cvni_c_text place[5], w, b;
+    const char *work = cvni_c_work(e, l, 0, at[4] + (size_t)S, 0);
+    const char *place[5], *w, *b;
     cvni_c_use(e, "dense");
     for (int i = 0; i < 5; i++)
-        place[i] = cvni_c_format("%s + %lu", work.text, (unsigned long)at[i]);
+        place[i] = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[i]);
     cvni_c_open_each(e, N);
     for (int i = 0; i < 3; i++) {
         w = cvni_c_constants(e, l, 0, i, names[0][i], (size_t)E * (size_t)E, cvni_c_filters);
-        b = no_bias ? cvni_c_format("0")
+        b = no_bias ? cvni_c_format(e, "0")
                     : cvni_c_constants(e, l, 1, i, names[1][i], (size_t)E, cvni_c_plain);
-        cvni_c_projection(e, place[i].text,
-                          cvni_c_entry(cvni_c_in(e, l, i), N,
-                                       cvni_sample_elements(cvni_in(e->net, l, i)->shape)).text,
-                          w.text, b.text, i ? S : T, E);
+        cvni_c_projection(e, place[i],
+                          cvni_c_entry(e, cvni_c_in(e, l, i), N,
+                                       cvni_sample_elements(cvni_in(e->net, l, i)->shape)),
+                          w, b, i ? S : T, E);
     }
-    cvni_c_attention_call(e, l, place, place[4].text);
+    cvni_c_attention_call(e, l, place, place[4]);
     w = cvni_c_constants(e, l, no_bias ? 1 : 2, 0, "out", (size_t)E * (size_t)E, cvni_c_filters);
-    b = no_bias ? cvni_c_format("0") : cvni_c_weights(e, l, 3, "out_bias");
-    cvni_c_projection(e, cvni_c_entry(cvni_c_own(e, l), N, (size_t)T * (size_t)E).text,
-                      place[3].text, w.text, b.text, T, E);
+    b = no_bias ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 3, "out_bias");
+    cvni_c_projection(e, cvni_c_entry(e, cvni_c_own(e, l), N, (size_t)T * (size_t)E),
+                      place[3], w, b, T, E);
     cvni_c_code(e, "        }\n");
 }
 
@@ -29492,10 +29493,10 @@ static int cvni_c_last_state(const cvni_c_export *e, int id)
 }
 
 /* The states h (which 0) or c of a recurrent layer [N, layers*directions, hidden]. */
-static cvni_c_text cvni_c_states(const cvni_c_export *e, const cvni_rnn *r, int id, int which)
+static const char *cvni_c_states(const cvni_c_export *e, const cvni_rnn *r, int id, int which)
 {
-    if (!e->coding) return cvni_c_format("0");
-    return cvni_c_format("%s + %lu", cvni_c_buffer(e, e->plan.places[id].saved).text,
+    if (!e->coding) return cvni_c_format(e, "0");
+    return cvni_c_format(e, "%s + %lu", cvni_c_buffer(e, e->plan.places[id].saved),
                          (unsigned long)which * (unsigned long)r->n * (unsigned long)r->state);
 }
 
@@ -29508,12 +29509,12 @@ static void cvni_c_recurrent(cvni_c_export *e, const cvni_layer *l, const cvni_r
     const int in = cvni_rnn_width(r, layer);
     const size_t state = (size_t)(layer * r->dirs + dir) * (size_t)r->h;
     const int N = r->n;
-    cvni_c_text w[4], h, c;
+    const char *w[4], *h, *c;
     for (int i = 0; i < 4; i++) {
         const int slot = cvni_rnn_param(r, layer, dir, i);
         const cvni_param *p = &e->net->params[l->param[cvni_min(slot, l->params - 1)]];
         w[i] = i > 1 && r->desc->d.no_bias
-                   ? cvni_c_format("0")
+                   ? cvni_c_format(e, "0")
                    : cvni_c_constants(e, l, slot, 0, p->suffix, p->count,
                                       i < 2 ? cvni_c_filters : cvni_c_plain);
     }
@@ -29524,26 +29525,26 @@ static void cvni_c_recurrent(cvni_c_export *e, const cvni_layer *l, const cvni_r
     cvni_c_open_each(e, N);
     cvni_c_code(e, "            static const int size[5] = { %d, %d, %d, %d, %d };\n", r->t, in,
                 r->h, r->gates * r->h, r->dirs * r->h);
-    cvni_c_code(e, "            const float *const w[4] = { %s, %s, %s, %s };\n", w[0].text,
-                w[1].text, w[2].text, w[3].text);
+    cvni_c_code(e, "            const float *const w[4] = { %s, %s, %s, %s };\n", w[0],
+                w[1], w[2], w[3]);
     cvni_c_code(e, "            recurrent(%s + %d, %s,\n",
-                cvni_c_entry(cvni_c_format("%s", y), N, (size_t)(r->t * r->dirs * r->h)).text,
-                dir * r->h, cvni_c_entry(cvni_c_format("%s", x), N, (size_t)(r->t * in)).text);
+                cvni_c_entry(e, cvni_c_format(e, "%s", y), N, (size_t)(r->t * r->dirs * r->h)),
+                dir * r->h, cvni_c_entry(e, cvni_c_format(e, "%s", x), N, (size_t)(r->t * in)));
     cvni_c_code(e, "                      w, %s + %lu, %s + %lu, %s, %s, size,\n",
-                cvni_c_entry(h, N, (size_t)r->state).text, (unsigned long)state,
-                cvni_c_entry(c, N, (size_t)r->state).text, (unsigned long)state, work, step);
+                cvni_c_entry(e, h, N, (size_t)r->state), (unsigned long)state,
+                cvni_c_entry(e, c, N, (size_t)r->state), (unsigned long)state, work, step);
     cvni_c_code(e, "                      %s, %d);\n        }\n",
-                cvni_c_length(e, l, r->desc->lengths, r->t).text, dir);
+                cvni_c_length(e, l, r->desc->lengths, r->t), dir);
 }
 
 /* Sets states to an input's values, or to 0. */
 static void cvni_c_begin_states(cvni_c_export *e, const cvni_layer *l, const cvni_rnn *r,
                                 int which, int input)
 {
-    const cvni_c_text from = input ? cvni_c_in(e, l, input) : cvni_c_format("0");
+    const char *from = input ? cvni_c_in(e, l, input) : cvni_c_format(e, "0");
     cvni_c_code(e, "        for (int i = 0; i < %d; i++) (%s)[i] = ", r->n * r->state,
-                cvni_c_states(e, r, cvni_id(e->net, l), which).text);
-    cvni_c_code(e, input ? "(%s)[i];\n" : "%s;\n", from.text);
+                cvni_c_states(e, r, cvni_id(e->net, l), which));
+    cvni_c_code(e, input ? "(%s)[i];\n" : "%s;\n", from);
 }
 
 /* Work: the gates' two sums of a step, then the steps of two layers that lie between others. */
@@ -29554,20 +29555,22 @@ static void cvni_c_rnn(cvni_c_export *e, const cvni_layer *l)
     const size_t gates = 2 * (size_t)r.gates * (size_t)r.h;
     const size_t steps = (size_t)r.n * (size_t)r.t * (size_t)(r.dirs * r.h);
     const size_t inner = (size_t)cvni_min(2, r.layers - 1) * steps;
-    const cvni_c_text work = cvni_c_work(e, l, 0, gates + inner, 0);
-    cvni_c_text x = cvni_c_in(e, l, 0);
+    cvni_c_work(e, l, 0, gates + inner, 0);
     cvni_c_work(e, l, 1, (size_t)r.n * (size_t)r.state * (r.kind == CVNI_LSTM ? 2 : 1),
                 cvni_c_last_state(e, id));
     cvni_c_begin_states(e, l, &r, 0, r.desc->h0);
     if (r.kind == CVNI_LSTM) cvni_c_begin_states(e, l, &r, 1, r.desc->c0);
     for (int layer = 0; layer < r.layers; layer++) {
-        const size_t at = gates + (size_t)(layer % 2) * steps;
-        const cvni_c_text y = layer == r.layers - 1
-                                  ? cvni_c_own(e, l)
-                                  : cvni_c_format("%s + %lu", work.text, (unsigned long)at);
-        for (int dir = 0; dir < r.dirs; dir++)
-            cvni_c_recurrent(e, l, &r, layer, dir, x.text, y.text, work.text);
-        x = y;
+        const size_t at[2] = { gates + (size_t)((layer + 1) % 2) * steps,
+                               gates + (size_t)(layer % 2) * steps };
+        for (int dir = 0; dir < r.dirs; dir++) {
+            const char *work = e->coding ? cvni_c_buffer(e, e->plan.places[id].work_forward) : "0";
+            const char *x = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[0]);
+            const char *y = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[1]);
+            if (!layer) x = cvni_c_in(e, l, 0);
+            if (layer == r.layers - 1) y = cvni_c_own(e, l);
+            cvni_c_recurrent(e, l, &r, layer, dir, x, y, work);
+        }
     }
 }
 
@@ -29577,7 +29580,7 @@ static void cvni_c_rnn_state(cvni_c_export *e, const cvni_layer *l)
     const cvni_rnn r = cvni_rnn_of(e->net, x);
     const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
     cvni_c_code(e, "        const float *a = %s;\n        float *y = %s;\n",
-                cvni_c_states(e, &r, l->input[0], which).text, cvni_c_own(e, l).text);
+                cvni_c_states(e, &r, l->input[0], which), cvni_c_own(e, l));
     cvni_c_code(e, "        for (int i = 0; i < %d; i++) y[i] = a[i];\n", r.n * r.state);
 }
 
@@ -29669,7 +29672,7 @@ static void cvni_c_run(cvni_c_export *e)
                                         "and compute it in the program", l->op->type);
             return;
         }
-        cvni_c_code(e, "    {   /* %s */\n", cvni_c_name(e, id).text);
+        cvni_c_code(e, "    {   /* %s */\n", cvni_c_name(e, id));
         own.write(e, l);
         cvni_c_code(e, "    }\n");
     }
@@ -29740,7 +29743,9 @@ static cvn_result cvni_c_prepare(cvni_c_export *e)
     while (cvni_c_output_id(e, e->outputs + 1)) e->outputs++;
     cvni_c_size_buffers(e);
     e->used = (unsigned char *)cvni_alloc(net, CVNI_C_FUNCTIONS);
-    if (!e->used) return CVN_ERROR_MEMORY;
+    e->texts = (cvni_c_texts *)cvni_alloc(net, sizeof *e->texts);
+    if (!e->used || !e->texts) return CVN_ERROR_MEMORY;
+    e->texts->next = 0;
     memset(e->used, 0, CVNI_C_FUNCTIONS);
     cvni_c_run(e);
     if (e->result != CVN_OK) return e->result;
@@ -29762,9 +29767,9 @@ static void cvni_c_parameters(cvni_c_export *e)
     for (int id = 1; id < e->net->layer_count; id++)
         if (cvni_c_is_input(e, id))
             cvni_c_print(e, "const %s *%s, ", e->net->layers[id].is_int ? "int" : "float",
-                         cvni_c_input(e, id).text);
+                         cvni_c_input(e, id));
     for (int i = 1; i <= e->outputs; i++)
-        cvni_c_print(e, "%sfloat *%s", i > 1 ? ", " : "", cvni_c_output(e, i).text);
+        cvni_c_print(e, "%sfloat *%s", i > 1 ? ", " : "", cvni_c_output(e, i));
 }
 
 /* A line of the comment: "in   input1   [1, 28, 28]". */
@@ -29772,7 +29777,7 @@ static void cvni_c_describe(cvni_c_export *e, const char *name, int id)
 {
     const cvni_layer *l = &e->net->layers[id];
     char shape[96];
-    cvni_c_print(e, " *   %-8s  %s %s, %lu %s\n", name, cvni_c_name(e, id).text,
+    cvni_c_print(e, " *   %-8s  %s %s, %lu %s\n", name, cvni_c_name(e, id),
                  l->samples > 1 ? cvni_axes_text(l->shape, 0, shape)
                                 : cvni_shape_text(l->shape, shape),
                  (unsigned long)cvni_elements(l->shape), l->is_int ? "ints" : "floats");
@@ -29789,9 +29794,9 @@ static void cvni_c_head(cvni_c_export *e)
         cvni_c_print(e, " *     int %s_load(const void *bytes, size_t size);\n", name);
     cvni_c_print(e, " *\n");
     for (int id = 1; id < e->net->layer_count; id++)
-        if (cvni_c_is_input(e, id)) cvni_c_describe(e, cvni_c_input(e, id).text, id);
+        if (cvni_c_is_input(e, id)) cvni_c_describe(e, cvni_c_input(e, id), id);
     for (int i = 1; i <= e->outputs; i++)
-        cvni_c_describe(e, cvni_c_output(e, i).text, cvni_c_output_id(e, i));
+        cvni_c_describe(e, cvni_c_output(e, i), cvni_c_output_id(e, i));
     cvni_c_print(e, " *   constants %lu bytes%s, static memory %lu bytes,\n"
                     " *             %.0f multiply-accumulates a call\n *\n",
                  (unsigned long)(e->floats * sizeof(float)),
@@ -29849,11 +29854,11 @@ static void cvni_c_put_text(cvni_sink *s, const void *context)
     if (e->options.weights_path) cvni_c_loader(e);
     else
         for (int i = 0; i < e->array_count; i++)
-            cvni_c_put_array(e, &e->arrays[i], s, cvni_c_array_name(e, &e->arrays[i]).text);
+            cvni_c_put_array(e, &e->arrays[i], s, cvni_c_array_name(e, &e->arrays[i]));
     if (e->room) cvni_c_print(e, "static float buffer[%lu];\n", (unsigned long)e->room);
     for (int id = 1; id < e->net->layer_count; id++)
         if (cvni_c_writes(e, id) && e->net->layers[id].is_int)
-            cvni_c_print(e, "static int %s_values[%lu];\n", cvni_c_name(e, id).text,
+            cvni_c_print(e, "static int %s_values[%lu];\n", cvni_c_name(e, id),
                          (unsigned long)cvni_elements(e->net->layers[id].shape));
     for (int i = 0; i < CVNI_C_FUNCTIONS; i++)
         if (e->used[i] && cvni_c_functions[i].text[0]) {
@@ -29867,21 +29872,14 @@ static void cvni_c_put_text(cvni_sink *s, const void *context)
     cvni_c_run(e);
     for (int i = 1; i <= e->outputs; i++) {
         const int id = cvni_c_output_id(e, i);
-        const cvni_c_text from = cvni_c_value(e, id);
-        if (strcmp(from.text, cvni_c_output(e, i).text) != 0)
+        const char *from = cvni_c_value(e, id);
+        if (strcmp(from, cvni_c_output(e, i)) != 0)
             cvni_c_print(e, "    for (int i = 0; i < %lu; i++) %s[i] = (%s)[i];\n",
                          (unsigned long)cvni_elements(e->net->layers[id].shape),
-                         cvni_c_output(e, i).text, from.text);
+                         cvni_c_output(e, i), from);
     }
     cvni_c_print(e, "}\n");
     e->out = NULL;
-}
-
-/* The file of weights. */
-static void cvni_c_put_weights(cvni_sink *s, const void *context)
-{
-    const cvni_c_export *e = *(cvni_c_export *const *)context;
-    for (int i = 0; i < e->array_count; i++) cvni_c_put_array(e, &e->arrays[i], s, NULL);
 }
 
 cvn_export_c_options cvn_export_c_defaults(void)
@@ -29927,6 +29925,7 @@ static cvn_result cvni_c_with(cvn_net *net, const cvn_export_c_options *options,
     net->desc.keep_all = keep_all;
     cvni_free_plan(net, &e.plan);
     cvni_free(net, e.used);
+    cvni_free(net, e.texts);
     cvni_free(net, e.target);
     cvni_free(net, e.arrays);
     cvni_restore_shapes(net);
@@ -29958,6 +29957,13 @@ size_t cvn_export_c_memory(cvn_net *net, char *text, size_t size,
 }
 
 #ifndef CONVNET_NO_STDIO
+
+/* The file of weights. */
+static void cvni_c_put_weights(cvni_sink *s, const void *context)
+{
+    const cvni_c_export *e = *(cvni_c_export *const *)context;
+    for (int i = 0; i < e->array_count; i++) cvni_c_put_array(e, &e->arrays[i], s, NULL);
+}
 
 static cvn_result cvni_c_use_files(cvni_c_export *e, void *context)
 {
