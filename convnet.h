@@ -27810,7 +27810,7 @@ static const cvni_c_function cvni_c_functions[] = {
       "}\n" },
     { "pow", { NULL, NULL }, 1, "" },
     { "first_tap", { NULL, NULL }, -1,
-      "/* Taps of a window at `at` that lie inside [0, size): from first_tap on, before end_tap. */\n"
+      "/* Taps of a window at `at` that lie inside [0, size): first_tap up to end_tap - 1. */\n"
       "static int first_tap(int at, int dilation)\n"
       "{\n"
       "    return at < 0 ? (dilation - 1 - at) / dilation : 0;\n"
@@ -27829,46 +27829,55 @@ static const cvni_c_function cvni_c_functions[] = {
       "    float slope, most;                  /* of the activation */\n"
       "} conv_size;\n" },
     { "conv", { "first_tap", "clamp" }, -1,
-      "/* One position of `n` filters, 4 or 1: y [n, plane], x [channels, in], w [channels, kernel, n].\n"
-      " * at: where the window begins; from, to: its taps inside, axis by axis. */\n"
-      "static void conv_point(float *y, int plane, const float *x, const float *w, const float *b,\n"
-      "                       const conv_size *c, int n, const int at[3], const int from[3],\n"
-      "                       const int to[3])\n"
+      "/* One position of `n` filters, 4 or 1: y [n, plane], x [channels, in], w [channels,\n"
+      " * kernel, n]. at: where the window begins; from, to: its taps inside, axis by axis. */\n"
+      "static void conv_point(float *y, int plane, const float *x, const float *w,\n"
+      "                       const float *b, const conv_size *c, int n, const int at[3],\n"
+      "                       const int from[3], const int to[3])\n"
       "{\n"
       "    const int *in = c->in, *kernel = c->kernel, *step = c->dilation;\n"
+      "    const int image = in[1] * in[2], square = kernel[1] * kernel[2], line = kernel[2];\n"
+      "    const int row = in[2] * step[1], next = step[2], taps = to[2] - from[2];\n"
+      "    int first = ((at[0] + from[0] * step[0]) * in[1] + at[1] + from[1] * step[1]) *\n"
+      "                in[2] + at[2] + from[2] * next;\n"
+      "    int tap = (from[0] * square + from[1] * line + from[2]) * n;\n"
       "    float s0 = b ? b[0] : 0, s1 = b && n == 4 ? b[1] : 0;\n"
       "    float s2 = b && n == 4 ? b[2] : 0, s3 = b && n == 4 ? b[3] : 0;\n"
-      "    for (int k = 0; k < c->channels; k++)\n"
-      "        for (int i = from[0]; i < to[0]; i++)\n"
-      "            for (int j = from[1]; j < to[1]; j++) {\n"
-      "                const int row = (k * in[0] + at[0] + i * step[0]) * in[1] + at[1] + j * step[1];\n"
-      "                const int tap = ((k * kernel[0] + i) * kernel[1] + j) * kernel[2] + from[2];\n"
-      "                const float *p = x + row * in[2] + at[2] + from[2] * step[2];\n"
-      "                const float *q = w + tap * n;\n"
+      "    for (int k = 0; k < c->channels; k++) {\n"
+      "        for (int i = 0; i < to[0] - from[0]; i++) {\n"
+      "            int p = first + i * step[0] * image, q = tap + i * square * n;\n"
+      "            for (int j = from[1]; j < to[1]; j++, p += row, q += line * n) {\n"
+      "                const float *u = x + p, *v = w + q;\n"
       "                if (n == 4)\n"
-      "                    for (int t = from[2]; t < to[2]; t++, p += step[2], q += 4) {\n"
-      "                        const float a = *p;\n"
-      "                        s0 += a * q[0];\n"
-      "                        s1 += a * q[1];\n"
-      "                        s2 += a * q[2];\n"
-      "                        s3 += a * q[3];\n"
+      "                    for (int t = taps; t > 0; t--, u += next, v += 4) {\n"
+      "                        const float a = *u;\n"
+      "                        s0 += a * v[0];\n"
+      "                        s1 += a * v[1];\n"
+      "                        s2 += a * v[2];\n"
+      "                        s3 += a * v[3];\n"
       "                    }\n"
-      "                else for (int t = from[2]; t < to[2]; t++, p += step[2], q++) s0 += *p * *q;\n"
+      "                else for (int t = taps; t > 0; t--, u += next) s0 += *u * *v++;\n"
       "            }\n"
+      "        }\n"
+      "        first += in[0] * image;\n"
+      "        tap += kernel[0] * square * n;\n"
+      "    }\n"
       "    y[0] = clamp(s0, c->slope, c->most);\n"
       "    if (n < 4) return;\n"
       "    y[plane] = clamp(s1, c->slope, c->most);\n"
       "    y[2 * plane] = clamp(s2, c->slope, c->most);\n"
       "    y[3 * plane] = clamp(s3, c->slope, c->most);\n"
-      "}\n"
-      "\n"
-      "static void conv_axis(const conv_size *c, int axis, int o, int at[3], int from[3], int to[3])\n"
+      "}\n\n"
+      "/* Window o of an axis: its begin, and the taps of it that lie inside. */\n"
+      "static void conv_axis(const conv_size *c, int axis, int o, int at[3], int from[3],\n"
+      "                      int to[3])\n"
       "{\n"
-      "    at[axis] = o * c->stride[axis] - c->pad[axis];\n"
-      "    from[axis] = first_tap(at[axis], c->dilation[axis]);\n"
-      "    to[axis] = end_tap(at[axis], c->dilation[axis], c->kernel[axis], c->in[axis]);\n"
-      "}\n"
-      "\n"
+      "    const int begin = o * c->stride[axis] - c->pad[axis], step = c->dilation[axis];\n"
+      "    const int n = c->kernel[axis], in = c->in[axis];\n"
+      "    at[axis] = begin;\n"
+      "    from[axis] = begin < 0 ? first_tap(begin, step) : 0;\n"
+      "    to[axis] = begin + (n - 1) * step < in ? n : end_tap(begin, step, n, in);\n"
+      "}\n\n"
       "static void conv_filters(float *y, const float *x, const float *w, const float *b,\n"
       "                         const conv_size *c, int n)\n"
       "{\n"
@@ -27905,8 +27914,8 @@ static const cvni_c_function cvni_c_functions[] = {
       "    }\n"
       "}\n" },
     { "conv_transpose", { "first_tap", NULL }, -1,
-      "/* The way back of a convolution: in is that of x, out that of y; w [channels of x, filters,\n"
-      " * kernel], a group behind the other. */\n"
+      "/* The way back of a convolution: in is that of x, out that of y; w [channels of x,\n"
+      " * filters, kernel], a group behind the other. */\n"
       "static void conv_transpose(float *y, const float *x, const float *w, const float *b,\n"
       "                           const conv_size *c)\n"
       "{\n"
@@ -27929,15 +27938,16 @@ static const cvni_c_function cvni_c_functions[] = {
       "                for (int i = first_tap(d, step[0]); i < d1; i++)\n"
       "                    for (int j = first_tap(h, step[1]); j < h1; j++)\n"
       "                        for (int t = first_tap(v, step[2]); t < v1; t++)\n"
-      "                            y[((d + i * step[0]) * out[1] + h + j * step[1]) * out[2] + v +\n"
-      "                              t * step[2]] += a * q[(i * kernel[1] + j) * kernel[2] + t];\n"
+      "                            y[((d + i * step[0]) * out[1] + h + j * step[1]) * out[2] +\n"
+      "                              v + t * step[2]] +=\n"
+      "                                a * q[(i * kernel[1] + j) * kernel[2] + t];\n"
       "            }\n"
       "        }\n"
       "    }\n"
       "}\n" },
     { "dense", { "clamp", NULL }, -1,
-      "/* `rows` products with a matrix, whose inputs are x_step apart, outputs y_step. w: blocks of\n"
-      " * 4 outputs, [in, 4] each, the rest of them one by one. */\n"
+      "/* `rows` products with a matrix, whose inputs are x_step apart, outputs y_step. w: blocks\n"
+      " * of 4 outputs, [in, 4] each, the rest of them one by one. */\n"
       "typedef struct dense_size {\n"
       "    int rows, in, out;\n"
       "    int x_row, x_step, y_row, y_step;\n"
@@ -28097,8 +28107,8 @@ static const cvni_c_function cvni_c_functions[] = {
       "}\n" },
     { "lrn", { NULL, NULL }, -1,
       "/* Local response normalisation of [outer, n, inner] over `size` neighbours in n. */\n"
-      "static void lrn(float *y, const float *x, int outer, int n, int inner, int size, float alpha,\n"
-      "                float beta, float k)\n"
+      "static void lrn(float *y, const float *x, int outer, int n, int inner, int size,\n"
+      "                float alpha, float beta, float k)\n"
       "{\n"
       "    for (int i = 0; i < outer * inner; i++) {\n"
       "        const int at = i / inner * n * inner + i % inner;\n"
@@ -28141,7 +28151,7 @@ static const cvni_c_function cvni_c_functions[] = {
       "    }\n"
       "}\n" },
     { "matmul", { NULL, NULL }, -1,
-      "/* y [t, s] = sum over k of a b; steps of a from t to t, k to k, of b from k to k, s to s. */\n"
+      "/* y [t, s] = sum over k of a b; steps of a along t, k, of b along k, s. */\n"
       "static void matmul(float *y, const float *a, const float *b, int t, int s, int k,\n"
       "                   const int step[4])\n"
       "{\n"
@@ -28162,7 +28172,7 @@ static const cvni_c_function cvni_c_functions[] = {
       "            *y++ = x[i] >= 0 && x[i] < rows ? w[x[i] * width + k] : 0;\n"
       "}\n" },
     { "pad_index", { NULL, NULL }, -1,
-      "/* The element that padding puts at place i; -1: a zero. mode 1: reflected, 2: the border. */\n"
+      "/* The element that padding puts at place i, -1: a zero; mode 1 reflects, 2 repeats. */\n"
       "static int pad_index(int i, int n, int mode)\n"
       "{\n"
       "    if (i >= 0 && i < n) return i;\n"
@@ -28201,10 +28211,11 @@ static const cvni_c_function cvni_c_functions[] = {
       "}\n" },
     { "bilinear", { NULL, NULL }, -1,
       "/* Where output o reads: elements *i and *j, the second with weight *a. */\n"
-      "static void bilinear_tap(int o, int in, int out, int align_corners, int *i, int *j, float *a)\n"
+      "static void bilinear_tap(int o, int in, int out, int align_corners, int *i, int *j,\n"
+      "                         float *a)\n"
       "{\n"
-      "    float at = align_corners ? (out > 1 ? (float)o * (float)(in - 1) / (float)(out - 1) : 0)\n"
-      "                             : ((float)o + 0.5f) * (float)in / (float)out - 0.5f;\n"
+      "    float at = ((float)o + 0.5f) * (float)in / (float)out - 0.5f;\n"
+      "    if (align_corners) at = out > 1 ? (float)o * (float)(in - 1) / (float)(out - 1) : 0;\n"
       "    if (at < 0) at = 0;\n"
       "    *i = (int)at < in - 1 ? (int)at : in - 1;\n"
       "    *j = *i + 1 < in ? *i + 1 : *i;\n"
@@ -28270,7 +28281,8 @@ static const cvni_c_function cvni_c_functions[] = {
       "        }\n"
       "        for (int o = 0; o < cells; o++) {\n"
       "            const int p = o / s->out[1], q = o % s->out[1];\n"
-      "            roi_weights(work, H, begin[0] + (float)p * side[0], side[0] / parts[0], parts[0]);\n"
+      "            roi_weights(work, H, begin[0] + (float)p * side[0], side[0] / parts[0],\n"
+      "                        parts[0]);\n"
       "            roi_weights(work + H, W, begin[1] + (float)q * side[1], side[1] / parts[1],\n"
       "                        parts[1]);\n"
       "            for (int c = 0; c < s->channels; c++) {\n"
@@ -28288,8 +28300,8 @@ static const cvni_c_function cvni_c_functions[] = {
       "    }\n"
       "}\n" },
     { "attention", { NULL, NULL }, -1,
-      "/* Queries [t], keys and values [s] of `heads` heads of `d` columns; rows are `ld` apart. The\n"
-      " * first `seen` keys count, causal: of those the first i + 1 for query i. work [s]. */\n"
+      "/* Queries [t], keys and values [s] of `heads` heads of `d` columns; rows are `ld` apart.\n"
+      " * The first `seen` keys count, causal: of those the first i + 1 for query i. work [s]. */\n"
       "typedef struct attention_size { int t, s, heads, d, ld[3], causal; } attention_size;\n\n"
       "static void attention(float *y, const float *q, const float *k, const float *v, int seen,\n"
       "                      const attention_size *a, float *work)\n"
@@ -28348,12 +28360,14 @@ static const cvni_c_function cvni_c_functions[] = {
       "    for (int i = 0; i < n; i++) h[i] = a[i] + u[i] > 0 ? a[i] + u[i] : 0;\n"
       "}\n" },
     { "recurrent", { "dense", NULL }, -1,
-      "/* One layer and direction over `t` steps [in], of which `length` count: y [t, ld] = h, or 0\n"
-      " * past them. w, u, b, d: weights and biases of the input and of h. work [2 * gates]. */\n"
-      "typedef void (*recurrent_step)(float *h, float *c, const float *a, const float *u, int n);\n\n"
-      "static void recurrent(float *y, const float *x, const float *const w[4], float *h, float *c,\n"
-      "                      float *work, recurrent_step step, const int size[5], int length,\n"
-      "                      int reverse)\n"
+      "typedef void (*recurrent_step)(float *h, float *c, const float *a, const float *u,\n"
+      "                               int n);\n\n"
+      "/* One layer and direction over `length` of t steps: y [t, ld] = h, or 0 past them. w:\n"
+      " * weights of the input and of h, then both biases; size: t, inputs, units, gates * units,\n"
+      " * ld; work [2 * gates * units]. */\n"
+      "static void recurrent(float *y, const float *x, const float *const w[4], float *h,\n"
+      "                      float *c, float *work, recurrent_step step, const int size[5],\n"
+      "                      int length, int reverse)\n"
       "{\n"
       "    const int t = size[0], in = size[1], n = size[2], gates = size[3], ld = size[4];\n"
       "    dense_size own = { 1, 0, 0, 0, 1, 0, 1, 1, INFINITY }, back = own;\n"
@@ -28982,7 +28996,8 @@ static void cvni_c_pool(cvni_c_export *e, const cvni_layer *l)
     cvni_pool_axis a[2];
     cvni_pool_axes(p, s, a);
     cvni_c_use(e, average ? "avgpool" : "maxpool");
-    cvni_c_code(e, "        static const pool_size size = { %d, { %d, %d }, { %d, %d }, { %d, %d },",
+    cvni_c_code(e,
+                "        static const pool_size size = { %d, { %d, %d }, { %d, %d }, { %d, %d },",
                 planes, a[0].n, a[1].n, line ? 1 : y.dim[2], y.dim[y.rank - 1], a[0].kernel,
                 a[1].kernel);
     cvni_c_code(e, " { %d, %d }, { %d, %d },\n            { %d, %d }, { 1, 1 }, %d };\n",
@@ -29803,9 +29818,8 @@ static void cvni_c_head(cvni_c_export *e)
                  e->options.weights_path ? " in the file of weights" : "",
                  (unsigned long)(e->room * sizeof(float) + e->ints * sizeof(int)),
                  cvn_macs(e->net));
-    cvni_c_print(e, " * One sample a call, one call at a time: the memory is static. Outputs must not "
-                    "overlap inputs.\n"
-                    " * C99 and C++11; int has 32 bits. */\n");
+    cvni_c_print(e, " * One sample a call, one call at a time: the memory is static. Outputs must "
+                    "not overlap\n * inputs. C99 and C++11; int has 32 bits. */\n");
     cvni_c_print(e, "#include <math.h>\n");
     if (e->options.weights_path) cvni_c_print(e, "#include <stddef.h>\n#include <stdint.h>\n");
     cvni_c_print(e, "\nenum {");
@@ -29828,11 +29842,11 @@ static void cvni_c_head(cvni_c_export *e)
 static void cvni_c_loader(cvni_c_export *e)
 {
     const char *name = e->options.name;
-    cvni_c_print(e, "/* The weights: little-endian floats, which this file's writer put beside it. They "
-                    "are read from\n"
-                    " * where they lie, so they must stay there. Returns 0; 1: not %lu bytes; 2: not "
-                    "aligned as floats\n"
-                    " * are; 3: this machine is big-endian. Without weights %s_run does nothing. */\n",
+    cvni_c_print(e, "/* Hands over the constants: little-endian floats in a file of their own. "
+                    "They are used where\n"
+                    " * they lie, so they must stay there. Returns 0; 1: not %lu bytes; 2: not "
+                    "aligned for floats;\n"
+                    " * 3: this machine is big-endian. Without them %s_run does nothing. */\n",
                  (unsigned long)(e->floats * sizeof(float)), name);
     cvni_c_print(e, "int %s_load(const void *bytes, size_t size);\n\n"
                     "static const float *weights;\n\n"

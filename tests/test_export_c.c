@@ -1,8 +1,8 @@
 /* test_export_c.c - nets as C source.
  *     test_export_c        what can be checked without a compiler: errors, names, memory that runs
  *                          out, the same text from every way to get it
- *     test_export_c DIR    writes each kind of layer and each net of examples/zoo.c as DIR/NNN.c
- *                          with random weights, and DIR/main.c, which runs them all on random inputs
+ *     test_export_c DIR    writes each kind of layer and net of examples/zoo.c as DIR/NNN.c with
+ *                          random weights, and DIR/main.c, which runs them all on random inputs
  *                          and compares with what this library computes; tests/run.sh compiles and
  *                          runs it: to 1e-5 of the largest value, for the deep nets of the zoo to
  *                          1e-4, which is what two sets of this library's own kernels differ by.
@@ -767,7 +767,7 @@ static void numbers(void)
 
 /* ---- memory ---- */
 
-typedef struct counting { int left, live; } counting;    /* allocations until they fail; < 0: never */
+typedef struct counting { int left, live; } counting;   /* left: allocations until they fail */
 
 static void *count_alloc(void *user, size_t size)
 {
