@@ -88,6 +88,7 @@ static int run(cvn_net *net, const cvn_onnx_model *model, const input *in, int c
     if (cvn_build_infer(net, batch) != CVN_OK) return fail("build", cvn_error(net));
     for (int i = 0; i < model->input_count; i++) {
         const cvn_onnx_port *port = &model->inputs[i];
+        if (!port->node.id) continue;
         if (port->place >= count) return fail(port->name, "no file for this input");
         if (cvn_set_input(net, port->node, in[port->place].values, batch) != CVN_OK) return fail(port->name, cvn_error(net));
     }

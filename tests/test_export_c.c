@@ -79,9 +79,8 @@ static void other_convolutions(cvn_net *net, int i)
     case 4: cvn_depthwise(net, tensor(net, 5, 6, 6, 0), 3, 2, 1); break;
     case 5: cvn_relu(net, cvn_pointwise(net, tensor(net, 5, 6, 6, 0), 7)); break;
     case 6: cvn_conv_transpose1d(net, tensor(net, 3, 5, 0, 0), 4, 3, 2, 0); break;
-    default:
-        cvn_spectral_norm(net, cvn_conv2d(net, tensor(net, 3, 6, 6, 0), 5, 3, 1, 1));
-        break;
+    case 7: cvn_spectral_norm(net, cvn_conv2d(net, tensor(net, 3, 6, 6, 0), 5, 3, 1, 1)); break;
+    default: cvn_conv_transpose3d(net, tensor(net, 2, 3, 4, 3), 4, 3, 2, 1); break;
     }
 }
 
@@ -112,7 +111,15 @@ static void pools(cvn_net *net, int i)
     else if (i == 8) cvn_global_avgpool(net, x);
     else if (i == 9) cvn_global_maxpool(net, x);
     else if (i == 10) cvn_adaptive_avgpool(net, x, 3, 4);
-    else cvn_adaptive_maxpool(net, x, 1, 5);
+    else if (i == 11) cvn_adaptive_maxpool(net, x, 1, 5);
+    else {
+        d.dilation_h = 2;
+        d.dilation_w = 3;
+        if (i < 14) cvn_maxpool_ex(net, x, &d);
+        else if (i < 16) cvn_avgpool_ex(net, x, &d);
+        else if (i < 18) cvn_lppool(net, x, i - 15, &d);
+        else cvn_global_lppool(net, x, 3);
+    }
 }
 
 static void unpool(cvn_net *net, int i)
@@ -200,6 +207,7 @@ static void elementwise(cvn_net *net, int i)
     const cvn_node x = tensor(net, 4, 3, 5, 0);
     const cvn_node up = cvn_scale(net, x, 0.4f, 1.5f);
     const cvn_node b = i % 2 ? tensor(net, 4, 1, 1, 0) : tensor(net, 1, 3, 5, 0);
+    cvn_node a;
     switch (i) {
     case 0: cvn_add(net, up, b); break;
     case 1: cvn_sub(net, up, b); break;
@@ -214,7 +222,22 @@ static void elementwise(cvn_net *net, int i)
     case 10: cvn_abs(net, x); break;
     case 11: cvn_neg(net, up); break;
     case 12: cvn_clip(net, up, 1.2f, 1.7f); break;
-    default: cvn_pow(net, up, 1.7f); break;
+    case 13: cvn_pow(net, up, 1.7f); break;
+    case 14: cvn_power(net, up, b); break;
+    case 15: cvn_remainder(net, x, b); break;
+    case 16: cvn_fmod(net, x, b); break;
+    case 17: cvn_equal(net, cvn_sign(net, x), cvn_sign(net, b)); break;
+    case 18: cvn_greater(net, x, b); break;
+    case 19: cvn_less_equal(net, x, b); break;
+    case 20: cvn_where(net, cvn_greater(net, x, b), tensor(net, 4, 1, 5, 0), b); break;
+    case 21: cvn_or(net, cvn_xor(net, cvn_round(net, x), b), cvn_not(net, x)); break;
+    default:
+        a = i == 22 ? cvn_reciprocal(net, up) : i == 23 ? cvn_erf(net, x)
+            : i == 24 ? cvn_asinh(net, cvn_sinh(net, x)) : i == 25 ? cvn_atan(net, x)
+            : i == 26 ? cvn_floor(net, up) : i == 27 ? cvn_shrink(net, x, 0.2f, 0.1f)
+            : i == 28 ? cvn_cos(net, cvn_sin(net, x)) : cvn_atanh(net, cvn_scale(net, x, 0.9f, 0));
+        cvn_output(net, a);
+        break;
     }
 }
 
@@ -222,6 +245,7 @@ static void moving(cvn_net *net, int i)
 {
     static const int turn[3] = { 2, 3, 1 }, axes[2] = { 1, 3 }, flat[2] = { 6, -1 };
     const cvn_node x = tensor(net, 4, 3, 5, 0);
+    cvn_node other;
     switch (i) {
     case 0: cvn_permute(net, x, turn, 3); break;
     case 1: cvn_slice(net, x, 1, 1, 3); break;
@@ -245,6 +269,15 @@ static void moving(cvn_net *net, int i)
     case 19: cvn_reshape(net, x, flat, 2); break;
     case 20: cvn_reparameterize(net, cvn_exp(net, x), x); break;
     case 21: cvn_gram(net, x); break;
+    case 22: cvn_matmul(net, tensor(net, 1, 3, 5, 0), tensor(net, 4, 5, 2, 0), 0, 0); break;
+    case 23: cvn_matmul(net, x, tensor(net, 1, 5, 2, 0), 0, 0); break;
+    case 24: cvn_reduce_min(net, x, axes, 2); break;
+    case 25: cvn_reduce_prod(net, x, axes, 1); break;
+    case 26: cvn_argmax(net, x, 1); break;
+    case 27: cvn_hardmax(net, x, 3); break;
+    case 28: cvn_keep(net, cvn_topk(net, x, 3, 3, 0, &other)); cvn_output(net, other); break;
+    case 29: cvn_cumsum(net, x, 2, 1, 0); break;
+    case 30: cvn_cumsum(net, x, 3, 0, 1); break;
     default: cvn_gaussian_noise(net, cvn_stop_gradient(net, cvn_exp(net, x)), 1); break;
     }
 }
@@ -290,6 +323,7 @@ static void recurrent(cvn_net *net, int i)
     cvn_node y;
     d.hidden = 6;
     d.layers = i % 3 + 1;
+    d.reverse = i == 4;
     d.bidirectional = i % 2;
     d.no_bias = i == 4;
     d.relu = i == 6;
@@ -347,11 +381,11 @@ typedef struct family {
 } family;
 
 static const family families[] = {
-    { "convolution", convolutions, 7 },     { "other convolution", other_convolutions, 8 },
-    { "dense", dense, 5 },                  { "pool", pools, 12 },
+    { "convolution", convolutions, 7 },     { "other convolution", other_convolutions, 9 },
+    { "dense", dense, 5 },                  { "pool", pools, 19 },
     { "unpool", unpool, 1 },                { "regions", regions, 2 },
     { "norm", norms, 12 },                  { "activation", activations, 25 },
-    { "elementwise", elementwise, 14 },     { "moving", moving, 23 },
+    { "elementwise", elementwise, 30 },     { "moving", moving, 32 },
     { "constant", constants, 6 },           { "attention", attention, 5 },
     { "recurrent", recurrent, 9 },          { "graph", graphs, 6 }
 };
