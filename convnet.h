@@ -31148,7 +31148,7 @@ cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
  *   A layer is a row of cvni_c_layers; an elementwise one a row of cvni_c_functions whose name is
  *   its type.                                                      tested: tests/test_export_c.c */
 
-enum { CVNI_C_TEXT = 200, CVNI_C_TEXTS = 64 };
+enum { CVNI_C_TEXT = 320, CVNI_C_TEXTS = 64 };
 
 typedef struct cvni_c_texts {
     unsigned next;
@@ -31178,6 +31178,8 @@ struct cvni_c_export {
     int array_count, array_capacity;
     size_t floats, room, ints;          /* constants; of the buffer; ints outside of it */
     int inputs, outputs;
+    int taps;                           /* room in tap */
+    cvni_weighted *tap;
     int *target;                        /* [plan.count]: the output that a buffer is, from 1 on */
     cvn_result result;
 };
@@ -31203,7 +31205,8 @@ static const cvni_c_function cvni_c_functions[] = {
       "    x = x > 0 ? x : slope * x;\n"
       "    return x > most ? most : x;\n"
       "}\n" },
-    { "relu6", NULL, { "clamp", NULL }, 0, "static float relu6(float x) { return clamp(x, 0, 6); }\n" },
+    { "relu6", NULL, { "clamp", NULL }, 0,
+      "static float relu6(float x) { return clamp(x, 0, 6); }\n" },
     { "sigmoid", NULL, { NULL, NULL }, 0,
       "static float sigmoid(float x) { return 1 / (1 + expf(-x)); }\n" },
     { "tanh", "tanhf", { NULL, NULL }, 0, "" },
@@ -31677,10 +31680,10 @@ static const cvni_c_function cvni_c_functions[] = {
       "    return last ? i > k : i < k;\n"
       "}\n" },
     { "topk", NULL, { "topk_before", NULL }, -1,
-      "/* The first `count` of n elements, `step` apart: largest, or least, of equals the first, or\n"
-      " * last. y: their values, 1: their places, 2: 1 at their places, else 0. */\n"
-      "static void topk(float *y, const float *x, int n, int step, int count, int least, int last,\n"
-      "                 int what)\n"
+      "/* The first `count` of n elements, `step` apart: largest, or least, of equals the first,\n"
+      " * or last. y: their values, 1: their places, 2: 1 at their places, else 0. */\n"
+      "static void topk(float *y, const float *x, int n, int step, int count, int least,\n"
+      "                 int last, int what)\n"
       "{\n"
       "    int before = -1;\n"
       "    for (int i = 0; what == 2 && i < n; i++) y[i * step] = 0;\n"
@@ -31795,6 +31798,82 @@ static const cvni_c_function cvni_c_functions[] = {
       "                       a * ((1 - b) * q[w0] + b * q[w1]);\n"
       "            }\n"
       "        }\n"
+      "}\n" },
+    { "resample", NULL, { NULL, NULL }, -1,
+      "/* [outer, from, inner] to [outer, to, inner]: sums of `count` elements along the axis, at\n"
+      " * `at` (-1: none) times `weight`; `outside` where there is none at all. */\n"
+      "static void resample(float *y, const float *x, const int *at, const float *weight,\n"
+      "                     int count, int outer, int from, int to, int inner, float outside)\n"
+      "{\n"
+      "    for (int n = 0; n < outer; n++, x += from * inner)\n"
+      "        for (int o = 0; o < to * inner; o++) {\n"
+      "            const int first = o / inner * count;\n"
+      "            float sum = 0;\n"
+      "            int read = 0;\n"
+      "            for (int k = first; k < first + count; k++)\n"
+      "                if (at[k] >= 0) {\n"
+      "                    sum += weight[k] * x[at[k] * inner + o % inner];\n"
+      "                    read = 1;\n"
+      "                }\n"
+      "            *y++ = read ? sum : outside;\n"
+      "        }\n"
+      "}\n" },
+    { "gather_size", NULL, { NULL, NULL }, -1,
+      "/* Rows of `run` elements on a grid whose axes have steps in x and in the indices; each\n"
+      " * has `parts` indices for axes of x. time: the grid axis that lengths turn, else -1. */\n"
+      "typedef struct gather_size {\n"
+      "    int rows, run, axes, grid[6], step[6], index_step[6];\n"
+      "    int parts, size[6], part_step[6], time;\n"
+      "} gather_size;\n\n"
+      "/* Where a row lies, -1 where its index is out of range. Indices are ints or floats. */\n"
+      "static int gather_place(const gather_size *g, int row, const int *ints,\n"
+      "                        const float *floats)\n"
+      "{\n"
+      "    int place = 0, at = 0, t = 0;\n"
+      "    for (int i = g->axes - 1; i >= 0; i--) {\n"
+      "        const int k = row % g->grid[i];\n"
+      "        row /= g->grid[i];\n"
+      "        place += k * g->step[i];\n"
+      "        at += k * g->index_step[i];\n"
+      "        if (i == g->time) t = k;\n"
+      "    }\n"
+      "    for (int i = 0; i < g->parts; i++) {\n"
+      "        const int size = g->size[i];\n"
+      "        int k = size + 1;\n"
+      "        if (ints) k = ints[at + i];\n"
+      "        else if (fabsf(floats[at + i]) <= (float)size) k = (int)floats[at + i];\n"
+      "        if (g->time >= 0) k = t < k && k <= size ? k - 1 - t : t;\n"
+      "        if (k < -size || k >= size) return -1;\n"
+      "        place += (k < 0 ? k + size : k) * g->part_step[i];\n"
+      "    }\n"
+      "    return place;\n"
+      "}\n" },
+    { "gather", NULL, { "gather_size", NULL }, -1,
+      "/* What an index out of range would take is 0. */\n"
+      "static void gather(float *y, const float *x, const int *ints, const float *floats,\n"
+      "                   const gather_size *g)\n"
+      "{\n"
+      "    for (int row = 0; row < g->rows; row++) {\n"
+      "        const int place = gather_place(g, row, ints, floats);\n"
+      "        for (int i = 0; i < g->run; i++) *y++ = place < 0 ? 0 : x[place + i];\n"
+      "    }\n"
+      "}\n" },
+    { "scatter", NULL, { "gather_size", NULL }, -1,
+      "/* Puts rows of u into y; how: 0 replaces, 1 adds, 2 multiplies, 3 takes the larger one,\n"
+      " * 4 the smaller one. */\n"
+      "static void scatter(float *y, const float *u, const int *ints, const float *floats,\n"
+      "                    const gather_size *g, int how)\n"
+      "{\n"
+      "    for (int row = 0; row < g->rows; row++) {\n"
+      "        const int place = gather_place(g, row, ints, floats);\n"
+      "        for (int i = 0; i < g->run; i++, u++) {\n"
+      "            float *to = y + place + i;\n"
+      "            if (place < 0) continue;\n"
+      "            if (how == 1) *to += *u;\n"
+      "            else if (how == 2) *to *= *u;\n"
+      "            else if (!how || *u != *u || (how == 3 ? *u > *to : *u < *to)) *to = *u;\n"
+      "        }\n"
+      "    }\n"
       "}\n" },
     { "roi_align", NULL, { NULL, NULL }, -1,
       "typedef struct roi_size {\n"
@@ -32238,8 +32317,13 @@ static const char *cvni_c_activation(const cvni_c_export *e, const cvni_layer *l
 
 enum { CVNI_C_OPERANDS = 4 };
 
-/* One axis of a loop nest; steps of y and the operands. */
-typedef struct cvni_c_loop { int count; ptrdiff_t step[CVNI_C_OPERANDS]; } cvni_c_loop;
+/* One axis of a loop nest; steps of y and the operands. mark: not to be merged, so that a statement
+ * can name its variable; 0: none. */
+typedef struct cvni_c_loop {
+    int count;
+    ptrdiff_t step[CVNI_C_OPERANDS];
+    int mark;
+} cvni_c_loop;
 
 /* "4 * i + j", the place of an operand. */
 static const char *cvni_c_index(const cvni_c_export *e, const cvni_c_loop *loops, int depth,
@@ -32258,14 +32342,22 @@ static const char *cvni_c_index(const cvni_c_export *e, const cvni_c_loop *loops
     return t;
 }
 
+static char cvni_c_marked(const cvni_c_loop *loops, int depth, int mark)
+{
+    int i = 0;
+    while (i < depth - 1 && loops[i].mark != mark) i++;
+    return "ijklmn"[i];
+}
+
 /* Loops around a statement, in which @0 stands for the place in y, @1, @2, @3 for those of the
- * operands. Axes that follow each other alike are merged. */
+ * operands, #1 for the variable of the loop marked 1. Axes that follow each other alike are
+ * merged. */
 static void cvni_c_nest(cvni_c_export *e, cvni_c_loop *loops, int depth, const char *statement)
 {
     int used = 0;
     for (int i = 0; i < depth; i++) {
-        int merges = used > 0;
-        if (loops[i].count == 1) continue;
+        int merges = used > 0 && !loops[i].mark && !loops[used - 1].mark;
+        if (loops[i].count == 1 && !loops[i].mark) continue;
         for (int k = 0; used && k < CVNI_C_OPERANDS; k++)
             merges &= loops[used - 1].step[k] == loops[i].step[k] * loops[i].count;
         if (merges) {
@@ -32281,6 +32373,8 @@ static void cvni_c_nest(cvni_c_export *e, cvni_c_loop *loops, int depth, const c
     for (; *statement; statement++) {
         if (*statement == '@')
             cvni_c_code(e, "%s", cvni_c_index(e, loops, used, *++statement - '0'));
+        else if (*statement == '#')
+            cvni_c_code(e, "%c", cvni_c_marked(loops, used, *++statement - '0'));
         else cvni_c_code(e, "%c", *statement);
     }
     cvni_c_code(e, "\n");
@@ -32921,6 +33015,152 @@ static void cvni_c_slice(cvni_c_export *e, const cvni_layer *l)
     cvni_c_part(e, l, at);
 }
 
+/* Is the choice along an axis every step-th element from the first one on? */
+static int cvni_c_is_stride(const cvni_select_axis *a, int n, int size, int *first, int *step)
+{
+    *first = cvni_select_index(a, 0, n, size);
+    *step = size > 1 ? cvni_select_index(a, 1, n, size) - *first : 1;
+    for (int o = 0; o < size; o++) {
+        const int at = cvni_select_index(a, o, n, size);
+        if (at < 0 || at != *first + o * *step) return 0;
+    }
+    return 1;
+}
+
+/* Elements axis by axis: by steps, or through a list of places, -1 for the value of the border. */
+static void cvni_c_select(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    char border[CVNI_C_TEXT] = "";
+    char place[CVNI_C_TEXT] = "";
+    cvni_text borders = { border, sizeof border, 0 };
+    cvni_text places = { place, sizeof place, 0 };
+    ptrdiff_t step = 1;
+    ptrdiff_t begin = 0;
+    const int depth = cvni_c_over(loops, l->shape, NULL, NULL);
+    for (int i = x.rank - 1; i >= 0; step *= x.dim[i--]) {
+        const int size = l->shape.dim[i];
+        int first = 0;
+        int by = 1;
+        int least = 0;
+        if (!i || cvni_c_is_stride(&d->axis[i], x.dim[i], size, &first, &by)) {
+            loops[i].step[1] = by * step;
+            begin += first * step;
+            continue;
+        }
+        loops[i].mark = i;
+        cvni_c_code(e, "        static const int map%d[%d] = {", i, size);
+        for (int o = 0; o < size; o++) {
+            const int at = cvni_select_index(&d->axis[i], o, x.dim[i], size);
+            least = cvni_min(least, at);
+            cvni_c_code(e, "%s%d", o ? o % 16 ? ", " : ",\n            " : " ", at);
+        }
+        cvni_c_code(e, " };\n");
+        cvni_print(&places, " + %ld * map%d[#%d]", (long)step, i, i);
+        if (least < 0) cvni_print(&borders, "%smap%d[#%d] < 0", border[0] ? " || " : "", i, i);
+    }
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        a += %ld;\n", (long)begin);
+    cvni_c_nest(e, loops, depth,
+                border[0] ? cvni_c_format(e, "y[@0] = %s ? %s : a[@1%s];", border,
+                                          cvni_c_number(e, d->value), place)
+                          : cvni_c_format(e, "y[@0] = a[@1%s];", place));
+}
+
+/* An axis of another length by a table of taps. */
+static void cvni_c_resample(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(e->net, l, 0)->shape.dim[r->axis];
+    int outer, out, inner, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &out, &inner);
+    cvni_resample_reach(r, in, out, &side);
+    cvni_c_use(e, "resample");
+    e->taps = cvni_max(e->taps, 2 * side);
+    for (int pass = 0; e->coding && pass < 2; pass++) {
+        cvni_c_code(e, pass ? "        static const float weight[] = {"
+                            : "        static const int at[] = {");
+        for (int o = 0; o < out; o++) {
+            cvni_resample_taps(r, o, in, out, e->tap);
+            for (int k = 0; k < 2 * side; k++) {
+                if (o || k) cvni_c_code(e, k ? ", " : ",\n            ");
+                else cvni_c_code(e, " ");
+                if (pass) cvni_c_code(e, "%s", cvni_c_number(e, e->tap[k].weight));
+                else cvni_c_code(e, "%d", e->tap[k].from);
+            }
+        }
+        cvni_c_code(e, " };\n");
+    }
+    cvni_c_code(e, "        resample(%s, %s, at, weight, %d, %d, %d, %d, %d, %s);\n",
+                cvni_c_own(e, l), cvni_c_in(e, l, 0), 2 * side, outer, in, out, inner,
+                cvni_c_number(e, r->d.extrapolation));
+}
+
+static void cvni_c_steps(cvni_c_export *e, const ptrdiff_t *step, int count)
+{
+    int ints[CVN_MAX_RANK] = { 0 };
+    for (int i = 0; i < count; i++) ints[i] = (int)step[i];
+    cvni_c_code(e, " %s,", cvni_c_ints(e, ints, CVN_MAX_RANK));
+}
+
+/* Rows at indices that are computed: gather, and scatter, whose third input goes there. */
+static void cvni_c_gather(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const cvni_layer *index = cvni_in(e->net, l, 1);
+    const int scatter = l->inputs > 2;
+    cvni_gather_map m;
+    cvn_shape y;
+    cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    cvni_c_use(e, scatter ? "scatter" : "gather");
+    cvni_c_code(e, "        static const gather_size size = { %d, %d, %d, %s,", m.rows, m.run,
+                m.axes, cvni_c_ints(e, m.grid, CVN_MAX_RANK));
+    cvni_c_steps(e, m.step, m.axes);
+    cvni_c_steps(e, m.index_step, m.axes);
+    cvni_c_code(e, "\n            %d, %s,", m.parts, cvni_c_ints(e, m.size, CVN_MAX_RANK));
+    cvni_c_steps(e, m.part_step, m.parts);
+    cvni_c_code(e, " %d };\n", m.time);
+    if (scatter)
+        cvni_c_code(e, "        for (int i = 0; i < %lu; i++) (%s)[i] = (%s)[i];\n",
+                    (unsigned long)cvni_elements(l->shape), cvni_c_own(e, l), cvni_c_in(e, l, 0));
+    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size%s);\n", scatter ? "scatter" : "gather",
+                cvni_c_own(e, l), cvni_c_in(e, l, scatter ? 2 : 0),
+                index->is_int ? cvni_c_in(e, l, 1) : "0",
+                index->is_int ? "0" : cvni_c_in(e, l, 1),
+                scatter ? cvni_c_format(e, ", %d", (int)d->reduce) : "");
+}
+
+static void cvni_c_one_hot(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const int is_int = cvni_in(e->net, l, 0)->is_int;
+    const char *on = cvni_c_number(e, d->on);
+    const char *off = cvni_c_number(e, d->off);
+    cvni_c_loop loops[3];
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    memset(loops, 0, sizeof loops);
+    loops[0].count = outer;
+    loops[0].step[0] = (ptrdiff_t)length * inner;
+    loops[0].step[1] = inner;
+    loops[1].count = length;
+    loops[1].step[0] = inner;
+    loops[1].mark = 1;
+    loops[2].count = inner;
+    loops[2].step[0] = loops[2].step[1] = 1;
+    cvni_c_code(e, "        const %s *a = %s;\n        float *y = %s;\n",
+                is_int ? "int" : "float", cvni_c_in(e, l, 0), cvni_c_own(e, l));
+    cvni_c_nest(e, loops, 3,
+                is_int ? cvni_c_format(e, "y[@0] = a[@1] == #1 || a[@1] + %d == #1 ? %s : %s;",
+                                       length, on, off)
+                       : cvni_c_format(e, "y[@0] = floorf(a[@1]) == (float)#1 || "
+                                          "floorf(a[@1] + %d.0f) == (float)#1 ? %s : %s;",
+                                       length, on, off));
+}
+
 /* Windows, borders, other sizes of planes. */
 static void cvni_c_resize(cvni_c_export *e, const cvni_layer *l)
 {
@@ -32975,16 +33215,16 @@ static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
     run = d->maxout ? inner : length * inner;
     cvni_c_pointers(e, l, 1);
     if (!d->maxout) {
-        cvni_c_loop loops[2] = { { outer, { run, 2 * (ptrdiff_t)run, 0, 0 } },
-                                 { run, { 1, 1, 0, 0 } } };
+        cvni_c_loop loops[2] = { { outer, { run, 2 * (ptrdiff_t)run, 0, 0 }, 0 },
+                                 { run, { 1, 1, 0, 0 }, 0 } };
         cvni_c_use(e, "sigmoid");
         cvni_c_nest(e, loops, 2,
                     cvni_c_format(e, "y[@0] = a[@1] * sigmoid(a[%d + @1]);", run));
         return;
     }
     for (int s = 0; s < d->k; s++) {
-        cvni_c_loop loops[2] = { { outer * length, { run, (ptrdiff_t)run * d->k, 0, 0 } },
-                                 { run, { 1, 1, 0, 0 } } };
+        cvni_c_loop loops[2] = { { outer * length, { run, (ptrdiff_t)run * d->k, 0, 0 }, 0 },
+                                 { run, { 1, 1, 0, 0 }, 0 } };
         const int at = s * run;
         cvni_c_nest(e, loops, 2,
                     s ? cvni_c_format(e, "if (a[%d + @1] > y[@0] || a[%d + @1] != a[%d + @1]) "
@@ -33283,6 +33523,15 @@ static const cvni_c_layer cvni_c_layers[] = {
     { "pad", cvni_c_resize },
     { "crop", cvni_c_resize },
     { "pixel_shuffle", cvni_c_pixel_shuffle },
+    { "interpolate", cvni_c_resample },
+    { "take", cvni_c_gather },
+    { "gather", cvni_c_gather },
+    { "gather_nd", cvni_c_gather },
+    { "reverse_sequence", cvni_c_gather },
+    { "scatter", cvni_c_gather },
+    { "scatter_nd", cvni_c_gather },
+    { "scatter_reduce", cvni_c_gather },
+    { "one_hot", cvni_c_one_hot },
 #ifndef CONVNET_NO_SEQUENCES
     { "attention", cvni_c_attention },
     { "multihead_attention", cvni_c_mha },
@@ -33302,6 +33551,7 @@ static cvni_c_layer cvni_c_layer_of(const cvni_layer *l)
         if (!strcmp(cvni_c_layers[i].type, l->op->type)) return cvni_c_layers[i];
     if (l->op == &cvni_op_maxunpool && !((const cvni_unpool_desc *)l->desc)->flat)
         own.write = cvni_c_unpool;
+    if (l->op->forward == cvni_select_forward) own.write = cvni_c_select;
     if (cvni_c_operation_text(l)) own.write = cvni_c_binary;
     if (l->op->forward == cvni_unary_forward &&
         (cvni_c_find(l->op->type) || !strcmp(l->op->type, "neg")))
@@ -33402,7 +33652,8 @@ static cvn_result cvni_c_prepare(cvni_c_export *e)
     if (e->result != CVN_OK) return e->result;
     for (int i = 1; i <= e->outputs; i++) cvni_c_value(e, cvni_c_output_id(e, i));
     e->target = (int *)cvni_alloc(net, cvni_mul_size((size_t)e->plan.count + 1, sizeof(int)));
-    if (!e->target) return CVN_ERROR_MEMORY;
+    e->tap = (cvni_weighted *)cvni_alloc(net, cvni_mul_size((size_t)e->taps, sizeof *e->tap));
+    if (!e->target || !e->tap) return CVN_ERROR_MEMORY;
     memset(e->target, 0, ((size_t)e->plan.count + 1) * sizeof(int));
     cvni_c_target_outputs(e);
     bytes = cvni_place_buffers(net, &e->plan);
@@ -33577,6 +33828,7 @@ static cvn_result cvni_c_with(cvn_net *net, const cvn_export_c_options *options,
     cvni_free(net, e.used);
     cvni_free(net, e.texts);
     cvni_free(net, e.target);
+    cvni_free(net, e.tap);
     cvni_free(net, e.arrays);
     cvni_restore_shapes(net);
     return result;

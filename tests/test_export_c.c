@@ -282,6 +282,40 @@ static void moving(cvn_net *net, int i)
     }
 }
 
+/* Elements chosen when the net is built, or at indices that it is given. */
+static void choices(cvn_net *net, int i)
+{
+    static const int repeats[3] = { 2, 1, 3 }, pads[6] = { 1, 2, -1, 0, 3, 1 };
+    static const int list[4] = { 2, 0, -1, 2 }, sizes[2] = { 7, 4 };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    const cvn_node x = tensor(net, 4, 3, 5, 0);
+    const int dims[3] = { 4, 2, 5 };
+    const cvn_node index = cvn_input_labels(net, dims, i < 14 ? 1 : 3);
+    const cvn_node near = cvn_scale(net, cvn_round(net, tensor(net, 2, 0, 0, 0)), 1, 1);
+    d.mode = i == 8 ? CVN_CUBIC : i == 9 ? CVN_NEAREST : CVN_LINEAR;
+    d.antialias = i == 7;
+    d.coordinates = i == 10 ? CVN_ALIGN_CORNERS : i == 11 ? CVN_TF_HALF_PIXEL : CVN_HALF_PIXEL;
+    switch (i) {
+    case 0: cvn_slice_step(net, x, 3, 4, -6, -2); break;
+    case 1: cvn_flip(net, cvn_slice_step(net, x, 1, 0, 4, 3), 2); break;
+    case 2: cvn_tile(net, x, repeats, 3); break;
+    case 3: cvn_pad_axes(net, x, pads, 3, CVN_PAD_ZERO, 0.5f); break;
+    case 4: cvn_pad_axes(net, x, pads, 3, CVN_PAD_REFLECT, 0); break;
+    case 5: cvn_pad_axes(net, x, pads, 3, CVN_PAD_CIRCULAR, 0); break;
+    case 6: cvn_index_select(net, x, 1, list, 4); break;
+    case 12: cvn_take(net, x, index, 1); break;
+    case 13: cvn_take(net, x, near, 3); break;
+    case 14: cvn_gather(net, x, cvn_slice(net, x, 1, 0, 1), 2); break;
+    case 15: cvn_scatter(net, x, cvn_clip(net, x, 0, 0.9f), cvn_exp(net, x), 2, CVN_SCATTER_ADD);
+        break;
+    case 16: cvn_scatter(net, x, index, cvn_slice(net, x, 2, 0, 2), 1, CVN_SCATTER_MAX); break;
+    case 17: cvn_one_hot(net, near, 1, 3, 2, -1); break;
+    case 18: cvn_one_hot(net, index, 2, 5, 1, 0); break;
+    case 19: cvn_reverse_sequence(net, x, lengths(net), 0, 1); break;
+    default: cvn_interpolate(net, x, sizes, NULL, 2, &d); break;
+    }
+}
+
 static void constants(cvn_net *net, int i)
 {
     static const int dims[2] = { 5, 6 };
@@ -386,7 +420,7 @@ static const family families[] = {
     { "unpool", unpool, 1 },                { "regions", regions, 2 },
     { "norm", norms, 12 },                  { "activation", activations, 25 },
     { "elementwise", elementwise, 30 },     { "moving", moving, 32 },
-    { "constant", constants, 6 },           { "attention", attention, 5 },
+    { "choice", choices, 20 },              { "constant", constants, 6 },           { "attention", attention, 5 },
     { "recurrent", recurrent, 9 },          { "graph", graphs, 6 }
 };
 
