@@ -31332,46 +31332,56 @@ static const cvni_c_function cvni_c_functions[] = {
       "    int kernel[3], stride[3], pad[3], dilation[3];\n"
       "    float slope, most;                  /* of the activation */\n"
       "} conv_size;\n" },
-    { "conv", NULL, { "first_tap", "clamp" }, -1,
-      "/* One position of `n` filters, 4 or 1: y [n, plane], x [channels, in], w [channels,\n"
-      " * kernel, n]. at: where the window begins; from, to: its taps inside, axis by axis. */\n"
-      "static void conv_point(float *y, int plane, const float *x, const float *w,\n"
-      "                       const float *b, const conv_size *c, int n, const int at[3],\n"
-      "                       const int from[3], const int to[3])\n"
+    { "conv_pair", NULL, { "first_tap", "clamp" }, -1,
+      "/* `n` filters, up to 4, at one position and, `second` 1, at the next one of the row:\n"
+      " * y [n, plane], x [channels, in], w [channels, kernel, 4], or [.., 1] for one filter.\n"
+      " * at: where the window begins; from, to: its taps inside, axis by axis. */\n"
+      "static void conv_pair(float *y, int second, int plane, const float *x, const float *w,\n"
+      "                      const float *b, const conv_size *c, int n, const int at[3],\n"
+      "                      const int from[3], const int to[3])\n"
       "{\n"
       "    const int *in = c->in, *kernel = c->kernel, *step = c->dilation;\n"
       "    const int image = in[1] * in[2], square = kernel[1] * kernel[2], line = kernel[2];\n"
-      "    const int row = in[2] * step[1], next = step[2], taps = to[2] - from[2];\n"
+      "    const int row = in[2] * step[1], next = step[2], shift = second * c->stride[2];\n"
+      "    const int taps = to[2] - from[2], width = n > 1 ? 4 : 1;\n"
       "    int first = ((at[0] + from[0] * step[0]) * in[1] + at[1] + from[1] * step[1]) *\n"
       "                in[2] + at[2] + from[2] * next;\n"
-      "    int tap = (from[0] * square + from[1] * line + from[2]) * n;\n"
-      "    float s0 = b ? b[0] : 0, s1 = b && n == 4 ? b[1] : 0;\n"
-      "    float s2 = b && n == 4 ? b[2] : 0, s3 = b && n == 4 ? b[3] : 0;\n"
+      "    int tap = (from[0] * square + from[1] * line + from[2]) * width;\n"
+      "    float s0 = b ? b[0] : 0, s1 = b && n > 1 ? b[1] : 0, s2 = b && n > 2 ? b[2] : 0;\n"
+      "    float s3 = b && n > 3 ? b[3] : 0, r0 = s0, r1 = s1, r2 = s2, r3 = s3;\n"
       "    for (int k = 0; k < c->channels; k++) {\n"
       "        for (int i = 0; i < to[0] - from[0]; i++) {\n"
-      "            int p = first + i * step[0] * image, q = tap + i * square * n;\n"
-      "            for (int j = from[1]; j < to[1]; j++, p += row, q += line * n) {\n"
-      "                const float *u = x + p, *v = w + q;\n"
-      "                if (n == 4)\n"
-      "                    for (int t = taps; t > 0; t--, u += next, v += 4) {\n"
-      "                        const float a = *u;\n"
+      "            int p = first + i * step[0] * image, q = tap + i * square * width;\n"
+      "            for (int j = from[1]; j < to[1]; j++, p += row, q += line * width) {\n"
+      "                const float *u = x + p, *z = u + shift, *v = w + q;\n"
+      "                if (n > 1)\n"
+      "                    for (int t = taps; t > 0; t--, u += next, z += next, v += 4) {\n"
+      "                        const float a = *u, d = *z;\n"
       "                        s0 += a * v[0];\n"
       "                        s1 += a * v[1];\n"
       "                        s2 += a * v[2];\n"
       "                        s3 += a * v[3];\n"
+      "                        r0 += d * v[0];\n"
+      "                        r1 += d * v[1];\n"
+      "                        r2 += d * v[2];\n"
+      "                        r3 += d * v[3];\n"
       "                    }\n"
-      "                else for (int t = taps; t > 0; t--, u += next) s0 += *u * *v++;\n"
+      "                else\n"
+      "                    for (int t = taps; t > 0; t--, u += next, z += next, v++) {\n"
+      "                        s0 += *u * *v;\n"
+      "                        r0 += *z * *v;\n"
+      "                    }\n"
       "            }\n"
       "        }\n"
       "        first += in[0] * image;\n"
-      "        tap += kernel[0] * square * n;\n"
+      "        tap += kernel[0] * square * width;\n"
       "    }\n"
-      "    y[0] = clamp(s0, c->slope, c->most);\n"
-      "    if (n < 4) return;\n"
-      "    y[plane] = clamp(s1, c->slope, c->most);\n"
-      "    y[2 * plane] = clamp(s2, c->slope, c->most);\n"
-      "    y[3 * plane] = clamp(s3, c->slope, c->most);\n"
-      "}\n\n"
+      "    for (int m = 0; m < n; m++, y += plane) {\n"
+      "        y[second] = clamp(m < 2 ? m ? r1 : r0 : m < 3 ? r2 : r3, c->slope, c->most);\n"
+      "        y[0] = clamp(m < 2 ? m ? s1 : s0 : m < 3 ? s2 : s3, c->slope, c->most);\n"
+      "    }\n"
+      "}\n" },
+    { "conv", NULL, { "conv_pair", NULL }, -1,
       "/* Window o of an axis: its begin, and the taps of it that lie inside. */\n"
       "static void conv_axis(const conv_size *c, int axis, int o, int at[3], int from[3],\n"
       "                      int to[3])\n"
@@ -31385,33 +31395,32 @@ static const cvni_c_function cvni_c_functions[] = {
       "static void conv_filters(float *y, const float *x, const float *w, const float *b,\n"
       "                         const conv_size *c, int n)\n"
       "{\n"
-      "    const int plane = c->out[0] * c->out[1] * c->out[2];\n"
+      "    const int plane = c->out[0] * c->out[1] * c->out[2], stride = c->stride[2];\n"
+      "    const int reach = (c->kernel[2] - 1) * c->dilation[2] + stride;\n"
       "    int at[3], from[3], to[3];\n"
       "    for (int i = 0; i < c->out[0]; i++) {\n"
       "        conv_axis(c, 0, i, at, from, to);\n"
       "        for (int j = 0; j < c->out[1]; j++) {\n"
       "            conv_axis(c, 1, j, at, from, to);\n"
-      "            for (int k = 0; k < c->out[2]; k++) {\n"
+      "            for (int k = 0, more; k < c->out[2]; k += 1 + more, y += 1 + more) {\n"
       "                conv_axis(c, 2, k, at, from, to);\n"
-      "                conv_point(y++, plane, x, w, b, c, n, at, from, to);\n"
+      "                more = k + 1 < c->out[2] && at[2] >= 0 && at[2] + reach < c->in[2];\n"
+      "                conv_pair(y, more, plane, x, w, b, c, n, at, from, to);\n"
       "            }\n"
       "        }\n"
       "    }\n"
-      "}\n"
-      "\n"
-      "/* w: blocks of 4 filters of a group, the rest of them one by one. */\n"
+      "}\n\n"
+      "/* w: blocks of 4 filters of a group; of those that are left one alone, or with zeros. */\n"
       "static void conv(float *y, const float *x, const float *w, const float *b,\n"
       "                 const conv_size *c)\n"
       "{\n"
       "    const int plane = c->out[0] * c->out[1] * c->out[2];\n"
       "    const int taps = c->channels * c->kernel[0] * c->kernel[1] * c->kernel[2];\n"
       "    for (int g = 0; g < c->groups; g++) {\n"
-      "        for (int m = 0; m < c->filters;) {\n"
-      "            const int n = c->filters - m < 4 ? 1 : 4;\n"
+      "        for (int m = 0, n; m < c->filters; m += n, y += n * plane) {\n"
+      "            n = c->filters - m < 4 ? c->filters - m : 4;\n"
       "            conv_filters(y, x, w, b, c, n);\n"
-      "            m += n;\n"
-      "            y += n * plane;\n"
-      "            w += n * taps;\n"
+      "            w += n > 1 ? 4 * taps : taps;\n"
       "            if (b) b += n;\n"
       "        }\n"
       "        x += c->channels * c->in[0] * c->in[1] * c->in[2];\n"
@@ -31450,8 +31459,9 @@ static const cvni_c_function cvni_c_functions[] = {
       "    }\n"
       "}\n" },
     { "dense", NULL, { "clamp", NULL }, -1,
-      "/* `rows` products with a matrix, whose inputs are x_step apart, outputs y_step. w: blocks\n"
-      " * of 4 outputs, [in, 4] each, the rest of them one by one. */\n"
+      "/* `rows` products with a matrix, whose inputs are x_step apart, outputs y_step; two rows\n"
+      " * at a time. w: blocks of 4 outputs, [in, 4] each; of those that are left one alone, or\n"
+      " * with zeros. */\n"
       "typedef struct dense_size {\n"
       "    int rows, in, out;\n"
       "    int x_row, x_step, y_row, y_step;\n"
@@ -31460,33 +31470,43 @@ static const cvni_c_function cvni_c_functions[] = {
       "static void dense(float *y, const float *x, const float *w, const float *b,\n"
       "                  const dense_size *d)\n"
       "{\n"
-      "    for (int m = 0, n; m < d->out; m += n, w += n * d->in) {\n"
-      "        n = d->out - m < 4 ? 1 : 4;\n"
-      "        for (int r = 0; r < d->rows; r++) {\n"
-      "            const float *p = x + r * d->x_row, *q = w;\n"
-      "            float *to = y + r * d->y_row + m * d->y_step;\n"
-      "            float s0 = b ? b[m] : 0, s1 = 0, s2 = 0, s3 = 0;\n"
-      "            if (n < 4) {\n"
-      "                for (int i = 0; i < d->in; i++, p += d->x_step) s0 += *p * q[i];\n"
-      "                to[0] = clamp(s0, d->slope, d->most);\n"
-      "                continue;\n"
+      "    const int step = d->x_step;\n"
+      "    for (int m = 0, n; m < d->out; m += n, w += n > 1 ? 4 * d->in : d->in) {\n"
+      "        n = d->out - m < 4 ? d->out - m : 4;\n"
+      "        for (int i = 0, more; i < d->rows; i += 1 + more) {\n"
+      "            const float *u = x + i * d->x_row, *z = u + d->x_row, *v = w;\n"
+      "            float *to = y + i * d->y_row + m * d->y_step;\n"
+      "            float s0 = b ? b[m] : 0, s1 = b && n > 1 ? b[m + 1] : 0;\n"
+      "            float s2 = b && n > 2 ? b[m + 2] : 0, s3 = b && n > 3 ? b[m + 3] : 0;\n"
+      "            float r0 = s0, r1 = s1, r2 = s2, r3 = s3;\n"
+      "            more = i + 1 < d->rows && n > 1;\n"
+      "            if (more)\n"
+      "                for (int k = d->in; k > 0; k--, u += step, z += step, v += 4) {\n"
+      "                    const float a = *u, c = *z;\n"
+      "                    s0 += a * v[0];\n"
+      "                    s1 += a * v[1];\n"
+      "                    s2 += a * v[2];\n"
+      "                    s3 += a * v[3];\n"
+      "                    r0 += c * v[0];\n"
+      "                    r1 += c * v[1];\n"
+      "                    r2 += c * v[2];\n"
+      "                    r3 += c * v[3];\n"
+      "                }\n"
+      "            else if (n > 1)\n"
+      "                for (int k = d->in; k > 0; k--, u += step, v += 4) {\n"
+      "                    const float a = *u;\n"
+      "                    s0 += a * v[0];\n"
+      "                    s1 += a * v[1];\n"
+      "                    s2 += a * v[2];\n"
+      "                    s3 += a * v[3];\n"
+      "                }\n"
+      "            else for (int k = d->in; k > 0; k--, u += step) s0 += *u * *v++;\n"
+      "            for (int k = 0; k < n; k++, to += d->y_step) {\n"
+      "                const float s = k < 2 ? k ? s1 : s0 : k < 3 ? s2 : s3;\n"
+      "                const float r = k < 2 ? k ? r1 : r0 : k < 3 ? r2 : r3;\n"
+      "                if (more) to[d->y_row] = clamp(r, d->slope, d->most);\n"
+      "                to[0] = clamp(s, d->slope, d->most);\n"
       "            }\n"
-      "            if (b) {\n"
-      "                s1 = b[m + 1];\n"
-      "                s2 = b[m + 2];\n"
-      "                s3 = b[m + 3];\n"
-      "            }\n"
-      "            for (int i = 0; i < d->in; i++, p += d->x_step, q += 4) {\n"
-      "                const float a = *p;\n"
-      "                s0 += a * q[0];\n"
-      "                s1 += a * q[1];\n"
-      "                s2 += a * q[2];\n"
-      "                s3 += a * q[3];\n"
-      "            }\n"
-      "            to[0] = clamp(s0, d->slope, d->most);\n"
-      "            to[d->y_step] = clamp(s1, d->slope, d->most);\n"
-      "            to[2 * d->y_step] = clamp(s2, d->slope, d->most);\n"
-      "            to[3 * d->y_step] = clamp(s3, d->slope, d->most);\n"
       "        }\n"
       "    }\n"
       "}\n" },
@@ -32448,17 +32468,26 @@ static void cvni_c_put_array(const cvni_c_export *e, const cvni_c_array *a, cvni
     if (name) cvni_put_text(s, "\n};\n\n");
 }
 
-/* Element i of [M, K] weights of groups of MG filters in blocks of 4 filters, K of each: filter
- * *row, element *col. */
-static void cvni_c_blocked(size_t i, size_t MG, size_t K, size_t *row, size_t *col)
+/* Filters of a group with those of zeros. */
+static size_t cvni_c_blocked_filters(size_t MG)
 {
-    const size_t group = i / (MG * K);
-    const size_t in_group = i % (MG * K);
+    return MG % 4 > 1 ? (MG + 3) / 4 * 4 : MG;
+}
+
+/* Element i of [M, K] weights of groups of MG filters in blocks of 4 filters, [K, 4] each; of the
+ * filters that are left one alone, [K], or with zeros: filter *row, element *col; 0: a zero. */
+static int cvni_c_blocked(size_t i, size_t MG, size_t K, size_t *row, size_t *col)
+{
+    const size_t group = cvni_c_blocked_filters(MG) * K;
+    const size_t in_group = i % group;
     const size_t block = in_group / (4 * K) * 4;
-    const size_t width = block + 4 <= MG ? 4 : 1;
     const size_t rest = in_group - block * K;
-    *row = group * MG + block + (width == 4 ? rest % 4 : rest / K);
-    *col = width == 4 ? rest / 4 : rest % K;
+    const int alone = block + 1 == MG;
+    *row = block + (alone ? 0 : rest % 4);
+    *col = alone ? rest : rest / 4;
+    if (*row >= MG) return 0;
+    *row += i / group * MG;
+    return 1;
 }
 
 /* The weight of multi-head attention: those of query, key and value in one. */
@@ -32473,6 +32502,22 @@ static int cvni_c_thirds(const cvni_layer *l, int slot)
 #endif
 }
 
+/* Groups of filters whose blocks lie one behind the other. */
+static size_t cvni_c_groups(const cvni_layer *l, int slot)
+{
+    if (cvni_is_conv(l)) return (size_t)((const cvni_conv_desc *)l->desc)->groups;
+    return cvni_c_thirds(l, slot) ? 3 : 1;
+}
+
+/* Elements of a part (1/parts) of a weight in blocks. */
+static size_t cvni_c_blocked_count(const cvni_c_export *e, const cvni_layer *l, int slot, int parts)
+{
+    const cvni_param *p = &e->net->params[l->param[slot]];
+    const size_t groups = cvni_c_groups(l, slot);
+    const size_t M = (size_t)p->shape.dim[0];
+    return cvni_c_blocked_filters(M / groups) * groups * (p->count / M) / (size_t)parts;
+}
+
 /* Weights [M, ...] with the norm behind them folded in, in blocks. */
 static float cvni_c_filters(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
 {
@@ -32480,12 +32525,11 @@ static float cvni_c_filters(const cvni_c_export *e, const cvni_layer *l, int slo
     const int folded = e->plan.places[cvni_id(e->net, l)].folded;
     const size_t M = (size_t)p->shape.dim[0];
     const size_t K = p->count / M;
-    const size_t groups = cvni_is_conv(l) ? (size_t)((const cvni_conv_desc *)l->desc)->groups
-                          : cvni_c_thirds(l, slot) ? 3 : 1;
+    const size_t groups = cvni_c_groups(l, slot);
     size_t row, col;
     float scale = 1;
     float shift;
-    cvni_c_blocked(i, M / groups, K, &row, &col);
+    if (!cvni_c_blocked(i, M / groups, K, &row, &col)) return 0;
     if (folded) cvni_norm_running(e->net, &e->net->layers[folded], (int)row, &scale, &shift);
     return cvni_c_param(e, l, slot)[row * K + col] * scale;
 }
@@ -32502,7 +32546,7 @@ static float cvni_c_folded_bias(const cvni_c_export *e, const cvni_layer *l, int
 
 static const char *cvni_c_filter_array(cvni_c_export *e, const cvni_layer *l)
 {
-    return cvni_c_constants(e, l, 0, 0, "weight", e->net->params[l->param[0]].count,
+    return cvni_c_constants(e, l, 0, 0, "weight", cvni_c_blocked_count(e, l, 0, 1),
                             cvni_c_filters);
 }
 
@@ -33345,7 +33389,8 @@ static void cvni_c_mha(cvni_c_export *e, const cvni_layer *l)
         place[i] = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[i]);
     cvni_c_open_each(e, N);
     for (int i = 0; i < 3; i++) {
-        w = cvni_c_constants(e, l, 0, i, names[0][i], (size_t)E * (size_t)E, cvni_c_filters);
+        w = cvni_c_constants(e, l, 0, i, names[0][i], cvni_c_blocked_count(e, l, 0, 3),
+                             cvni_c_filters);
         b = no_bias ? cvni_c_format(e, "0")
                     : cvni_c_constants(e, l, 1, i, names[1][i], (size_t)E, cvni_c_plain);
         cvni_c_projection(e, place[i],
@@ -33354,7 +33399,8 @@ static void cvni_c_mha(cvni_c_export *e, const cvni_layer *l)
                           w, b, i ? S : T, E);
     }
     cvni_c_attention_call(e, l, place, place[4]);
-    w = cvni_c_constants(e, l, no_bias ? 1 : 2, 0, "out", (size_t)E * (size_t)E, cvni_c_filters);
+    w = cvni_c_constants(e, l, no_bias ? 1 : 2, 0, "out",
+                         cvni_c_blocked_count(e, l, no_bias ? 1 : 2, 1), cvni_c_filters);
     b = no_bias ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 3, "out_bias");
     cvni_c_projection(e, cvni_c_entry(e, cvni_c_own(e, l), N, (size_t)T * (size_t)E),
                       place[3], w, b, T, E);
@@ -33394,7 +33440,8 @@ static void cvni_c_recurrent(cvni_c_export *e, const cvni_layer *l, const cvni_r
         const cvni_param *p = &e->net->params[l->param[cvni_min(slot, l->params - 1)]];
         w[i] = i > 1 && r->desc->d.no_bias
                    ? cvni_c_format(e, "0")
-                   : cvni_c_constants(e, l, slot, 0, p->suffix, p->count,
+                   : cvni_c_constants(e, l, slot, 0, p->suffix,
+                                      i < 2 ? cvni_c_blocked_count(e, l, slot, 1) : p->count,
                                       i < 2 ? cvni_c_filters : cvni_c_plain);
     }
     h = cvni_c_states(e, r, cvni_id(e->net, l), 0);
