@@ -36955,11 +36955,15 @@ static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_nod
     const cvn_shape s = cvni_onnx_shape(g, x);
     int64_t to[CVN_MAX_RANK];
     const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
-    const int h = s.dim[s.rank - 2];
-    const int w = s.dim[s.rank - 1];
     int R = 0;
+    int h = 0;
+    int w = 0;
     if (g->failed || g->net->failed) return x;
-    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+    if (s.rank - g->lead == 4) {
+        h = s.dim[s.rank - 2];
+        w = s.dim[s.rank - 1];
+    }
+    if (rank != 4 || !h || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
         to[3] > CVNI_MAX_AXIS) {
         cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
         return x;
