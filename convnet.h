@@ -19,6 +19,7 @@
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_ONNX                 no ONNX models
  *          CONVNET_NO_NPY                  no .npy and .npz files
+ *          CONVNET_NO_EXPORT_C             no nets as C source
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -78,7 +79,7 @@
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors >>npy >>darknet
+ *     files           >>safetensors >>npy >>darknet >>export-c
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
  *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
@@ -2513,6 +2514,49 @@ CONVNET_API cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t si
                                             const cvn_onnx_save_options *options);
 #endif /* CONVNET_NO_ONNX */
 
+#ifndef CONVNET_NO_EXPORT_C
+typedef struct cvn_export_c_options {
+    const char *name;               /* prefix of what the file defines, an identifier; NULL:
+                                     * "net" */
+    const char *weights_path;       /* the constants go into this file, not into the text; NULL:
+                                     * into the text */
+} cvn_export_c_options;
+
+/* cvn_export_c - the net's prediction as one C file that needs neither this header nor anything but
+ * <math.h>: for firmware, or to be read. The net must be built (cvn_build or cvn_build_infer) and
+ * stays as it is.
+ *     void NAME_run(const float *in, float *out);
+ * computes one sample; in and out as cvn_predict has them for n = 1. The comment at the top of the
+ * file tells shapes, the bytes of constants (flash) and of static memory (RAM), and there are enums
+ * NAME_inputs and NAME_outputs, the elements of both. A net with several inputs has the arguments
+ * in1, in2, ... in the order in which they were added (const int * for labels); nodes marked with
+ * cvn_keep are further outputs: out2, out3, ... behind the net's own, out1.
+ * Batch norm is folded, dropout is gone, activations go with what is before them; values share one
+ * static buffer as in an inference plan. No memory is taken; NAME_run is not reentrant. Numbers are
+ * this library's up to rounding, about 1e-6 relative. What this library refuses at run time cannot
+ * be refused there: labels and indices out of range count as zeros, lengths are held in range.
+ *   cvn_export_c_ex       with options. With weights_path, for large nets, the constants are raw
+ *                         little-endian floats in a file of their own, which a program reads or
+ *                         maps and hands over once:
+ *                             int NAME_load(const void *bytes, size_t size);
+ *                         0, or what is wrong: 1 the size, 2 the alignment, 3 a big-endian machine.
+ *                         The bytes are used where they are.
+ *   cvn_export_c_memory   the text into a buffer, without a 0 at its end; returns its length and
+ *                         writes only where `size` has room for all: (NULL, 0) asks. 0: an error.
+ *                         weights_path must be NULL
+ * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_ARGUMENT: a name that is no identifier;
+ *          CVN_ERROR_UNSUPPORTED with the layer that has no form in C (the user's own activations,
+ *          cvn_features); CVN_ERROR_MEMORY; CVN_ERROR_FILE. Files are atomic, as cvn_save's. */
+CONVNET_API cvn_export_c_options cvn_export_c_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_export_c(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_export_c_ex(cvn_net *net, const char *path,
+                                       const cvn_export_c_options *options);
+#endif
+CONVNET_API size_t cvn_export_c_memory(cvn_net *net, char *text, size_t size,
+                                       const cvn_export_c_options *options);
+#endif /* CONVNET_NO_EXPORT_C */
+
 #ifndef CONVNET_NO_NPY
 #define CVN_MAX_AXES 8          /* of an array in a .npy file */
 
@@ -3295,6 +3339,39 @@ static const char *cvni_shape_text(cvn_shape s, char *buffer)
 {
     return cvni_axes_text(s, 1, buffer);
 }
+
+#if !defined(CONVNET_NO_EXPORT_C) || !(defined(CONVNET_NO_STDIO) || defined(CONVNET_NO_TRAIN))
+
+/* Whatever the locale takes for a decimal point becomes '.'. */
+static void cvni_to_point(char *text)
+{
+    char *to = text;
+    int foreign = 0;
+    for (const char *p = text; *p; p++) {
+        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' ||
+                          *p == 'E';
+        if (known) *to++ = *p;
+        else if (!foreign) *to++ = '.';
+        foreign = !known;
+    }
+    *to = 0;
+}
+
+/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32
+ * bytes. */
+static const char *cvni_float_text(float x, char *buffer)
+{
+    if (x != x) return "";
+    if (x - x != 0) return x > 0 ? "inf" : "-inf";
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(buffer, 32, "%.*g", digits, (double)x);
+        if ((float)strtod(buffer, NULL) == x) break;
+    }
+    cvni_to_point(buffer);
+    return buffer;
+}
+
+#endif
 
 /* ================================================================================================
  * >>memory   checked sizes, blocks, records
@@ -28796,35 +28873,6 @@ int cvn_print_progress(void *user, const cvn_progress *progress)
 
 /* ---- files ---- */
 
-/* Whatever the locale takes for a decimal point becomes '.'. */
-static void cvni_to_point(char *text)
-{
-    char *to = text;
-    int foreign = 0;
-    for (const char *p = text; *p; p++) {
-        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' ||
-                          *p == 'E';
-        if (known) *to++ = *p;
-        else if (!foreign) *to++ = '.';
-        foreign = !known;
-    }
-    *to = 0;
-}
-
-/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32
- * bytes. */
-static const char *cvni_float_text(float x, char *buffer)
-{
-    if (x != x) return "";
-    if (!cvni_is_finite((double)x)) return x > 0 ? "inf" : "-inf";
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(buffer, 32, "%.*g", digits, (double)x);
-        if ((float)strtod(buffer, NULL) == x) break;
-    }
-    cvni_to_point(buffer);
-    return buffer;
-}
-
 static FILE *cvni_picture_open(cvn_net *net, const char *path, cvn_result *result)
 {
     FILE *f = fopen(path, "wb");
@@ -31261,6 +31309,2810 @@ cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
 }
 #endif /* CONVNET_NO_STDIO */
 #endif /* CONVNET_NO_NPY */
+
+#ifndef CONVNET_NO_EXPORT_C
+/* ================================================================================================
+ * >>export-c   a net's prediction as one C file
+ * ==============================================================================================
+ *   The net is planned for prediction of one sample: dropout gone, batch norm folded, activations
+ *   fused (>>plan). Of that plan the values' buffers are placed anew, without the room that this
+ *   library's kernels need; constants, inputs and outputs lie outside of them.
+ *   Work is written as one function a kind of layer with the sizes as a constant, which is smaller
+ *   than a loop nest a layer and not slower, and as loops in place for what only moves or combines
+ *   elements (cvni_c_nest). Only the functions that are used are written.
+ *   The writer runs twice over the layers: to find out which functions, constants and room they
+ *   need, then for the code; a layer has one function for both.
+ *   A layer is a row of cvni_c_layers; an elementwise one a row of cvni_c_functions whose name is
+ *   its type.                                                      tested: tests/test_export_c.c */
+
+enum { CVNI_C_TEXT = 320, CVNI_C_TEXTS = 64 };
+
+typedef struct cvni_c_texts {
+    unsigned next;
+    char text[CVNI_C_TEXTS][CVNI_C_TEXT];
+} cvni_c_texts;
+
+/* Element i of an array of constants; slot: a parameter of the layer. */
+typedef struct cvni_c_export cvni_c_export;
+typedef float (*cvni_c_element)(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i);
+
+typedef struct cvni_c_array {
+    int id, slot, part;
+    const char *suffix;
+    cvni_c_element element;
+    size_t offset, count;               /* floats */
+} cvni_c_array;
+
+struct cvni_c_export {
+    cvn_net *net;
+    cvn_export_c_options options;
+    cvni_plan plan;
+    int coding;                         /* the second run */
+    cvni_sink *out;                     /* the file */
+    cvni_c_texts *texts;
+    unsigned char *used;                /* [number of functions] */
+    cvni_c_array *arrays;
+    int array_count, array_capacity;
+    size_t floats, room, ints;          /* constants; of the buffer; ints outside of it */
+    int inputs, outputs;
+    int taps;                           /* room in tap */
+    cvni_weighted *tap;
+    int *target;                        /* [plan.count]: the output that a buffer is, from 1 on */
+    cvn_result result;
+};
+
+/* ---- the functions that a file may need, each before those that call it ---- */
+
+typedef struct cvni_c_function {
+    const char *name;
+    const char *call;                   /* in C, where that is not its name */
+    const char *needs[2];
+    int params;                         /* elementwise: constants behind x; else -1 */
+    const char *text;
+} cvni_c_function;
+
+static const cvni_c_function cvni_c_functions[] = {
+    { "relu", NULL, { NULL, NULL }, 0, "static float relu(float x) { return x > 0 ? x : 0; }\n" },
+    { "leaky_relu", NULL, { NULL, NULL }, 1,
+      "static float leaky_relu(float x, float slope) { return x > 0 ? x : slope * x; }\n" },
+    { "clamp", NULL, { NULL, NULL }, -1,
+      "/* relu, leaky relu and relu6: slope of what is below 0, limit. */\n"
+      "static float clamp(float x, float slope, float most)\n"
+      "{\n"
+      "    x = x > 0 ? x : slope * x;\n"
+      "    return x > most ? most : x;\n"
+      "}\n" },
+    { "relu6", NULL, { "clamp", NULL }, 0,
+      "static float relu6(float x) { return clamp(x, 0, 6); }\n" },
+    { "sigmoid", NULL, { NULL, NULL }, 0,
+      "static float sigmoid(float x) { return 1 / (1 + expf(-x)); }\n" },
+    { "tanh", "tanhf", { NULL, NULL }, 0, "" },
+    { "elu", NULL, { NULL, NULL }, 1,
+      "static float elu(float x, float alpha) { return x > 0 ? x : alpha * expm1f(x); }\n" },
+    { "selu", NULL, { NULL, NULL }, 0,
+      "static float selu(float x)\n"
+      "{\n"
+      "    return 1.05070099f * (x > 0 ? x : 1.67326324f * expm1f(x));\n"
+      "}\n" },
+    { "celu", NULL, { NULL, NULL }, 1,
+      "static float celu(float x, float alpha) { return x > 0 ? x : alpha * expm1f(x / alpha); "
+      "}\n" },
+    { "gelu", NULL, { NULL, NULL }, 0,
+      "static float gelu(float x)\n"
+      "{\n"
+      "    return x < -15 ? 0 : 0.5f * x * erfcf(-0.707106781f * x);\n"
+      "}\n" },
+    { "gelu_tanh", NULL, { "sigmoid", NULL }, 0,
+      "static float gelu_tanh(float x)\n"
+      "{\n"
+      "    return x < -12 ? 0 : x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x));\n"
+      "}\n" },
+    { "silu", NULL, { "sigmoid", NULL }, 0,
+      "static float silu(float x) { return x < -110 ? 0 : x * sigmoid(x); }\n" },
+    { "mish", NULL, { NULL, NULL }, 0,
+      "static float mish(float x)\n"
+      "{\n"
+      "    return x > 20 ? x : x < -110 ? 0 : x * tanhf(log1pf(expf(x)));\n"
+      "}\n" },
+    { "hardsigmoid", NULL, { NULL, NULL }, 0,
+      "static float hardsigmoid(float x)\n"
+      "{\n"
+      "    x = x / 6 + 0.5f;\n"
+      "    return x < 0 ? 0 : x > 1 ? 1 : x;\n"
+      "}\n" },
+    { "hardswish", NULL, { "hardsigmoid", NULL }, 0,
+      "static float hardswish(float x) { return x <= -3 ? 0 : x * hardsigmoid(x); }\n" },
+    { "softplus", NULL, { NULL, NULL }, 2,
+      "static float softplus(float x, float beta, float threshold)\n"
+      "{\n"
+      "    return x * beta > threshold ? x : log1pf(expf(x * beta)) / beta;\n"
+      "}\n" },
+    { "softsign", NULL, { NULL, NULL }, 0,
+      "static float softsign(float x) { return x / (1 + fabsf(x)); }\n" },
+    { "binary_step", NULL, { NULL, NULL }, 0,
+      "static float binary_step(float x) { return x >= 0 ? 1 : x < 0 ? 0 : x; }\n" },
+    { "exp", "expf", { NULL, NULL }, 0, "" },
+    { "log", "logf", { NULL, NULL }, 0, "" },
+    { "sqrt", "sqrtf", { NULL, NULL }, 0, "" },
+    { "abs", "fabsf", { NULL, NULL }, 0, "" },
+    { "square", NULL, { NULL, NULL }, 0, "static float square(float x) { return x * x; }\n" },
+    { "scale", NULL, { NULL, NULL }, 2,
+      "static float scale(float x, float factor, float shift) { return factor * x + shift; }\n" },
+    { "clip", NULL, { NULL, NULL }, 2,
+      "static float clip(float x, float low, float high)\n"
+      "{\n"
+      "    return x < low ? low : x > high ? high : x;\n"
+      "}\n" },
+    { "pow", "powf", { NULL, NULL }, 1, "" },
+    { "erf", "erff", { NULL, NULL }, 0, "" },
+    { "sin", "sinf", { NULL, NULL }, 0, "" },
+    { "cos", "cosf", { NULL, NULL }, 0, "" },
+    { "tan", "tanf", { NULL, NULL }, 0, "" },
+    { "asin", "asinf", { NULL, NULL }, 0, "" },
+    { "acos", "acosf", { NULL, NULL }, 0, "" },
+    { "atan", "atanf", { NULL, NULL }, 0, "" },
+    { "sinh", "sinhf", { NULL, NULL }, 0, "" },
+    { "cosh", "coshf", { NULL, NULL }, 0, "" },
+    { "asinh", "asinhf", { NULL, NULL }, 0, "" },
+    { "acosh", "acoshf", { NULL, NULL }, 0, "" },
+    { "atanh", "atanhf", { NULL, NULL }, 0, "" },
+    { "floor", "floorf", { NULL, NULL }, 0, "" },
+    { "ceil", "ceilf", { NULL, NULL }, 0, "" },
+    { "trunc", "truncf", { NULL, NULL }, 0, "" },
+    { "round", "rintf", { NULL, NULL }, 0, "" },
+    { "reciprocal", NULL, { NULL, NULL }, 0,
+      "static float reciprocal(float x) { return 1 / x; }\n" },
+    { "threshold", NULL, { NULL, NULL }, 2,
+      "static float threshold(float x, float p, float q) { return x > p || x != x ? x : q; }\n" },
+    { "shrink", NULL, { NULL, NULL }, 2,
+      "static float shrink(float x, float p, float q)\n"
+      "{\n"
+      "    return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;\n"
+      "}\n" },
+    { "quantized", NULL, { NULL, NULL }, 1,
+      "static float quantized(float x, float p) { return rintf(x / p); }\n" },
+    { "sign", NULL, { NULL, NULL }, 0,
+      "static float sign(float x) { return x > 0 ? 1 : x < 0 ? -1 : x; }\n" },
+    { "is_nan", NULL, { NULL, NULL }, 0,
+      "static float is_nan(float x) { return x != x ? 1.0f : 0.0f; }\n" },
+    { "is_inf", NULL, { NULL, NULL }, 2,
+      "static float is_inf(float x, float above, float below)\n"
+      "{\n"
+      "    return (above != 0 && x == INFINITY) || (below != 0 && x == -INFINITY) ? 1.0f : 0.0f;\n"
+      "}\n" },
+    { "not", "is_zero", { NULL, NULL }, 0,
+      "static float is_zero(float x) { return x == 0 ? 1.0f : 0.0f; }\n" },
+    { "wrapped", NULL, { NULL, NULL }, 2,
+      "static float wrapped(float x, float p, float q) { return x - q * floorf((x - p) / q); }\n" },
+    { "remainder", "modulo", { NULL, NULL }, -1,
+      "static float modulo(float a, float b)\n"
+      "{\n"
+      "    const float r = fmodf(a, b);\n"
+      "    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n"
+      "}\n" },
+    { "first_tap", NULL, { NULL, NULL }, -1,
+      "/* Taps of a window at `at` that lie inside [0, size): first_tap up to end_tap - 1. */\n"
+      "static int first_tap(int at, int dilation)\n"
+      "{\n"
+      "    return at < 0 ? (dilation - 1 - at) / dilation : 0;\n"
+      "}\n\n"
+      "static int end_tap(int at, int dilation, int kernel, int size)\n"
+      "{\n"
+      "    const int end = at < size ? (size - at + dilation - 1) / dilation : 0;\n"
+      "    return end < kernel ? end : kernel;\n"
+      "}\n" },
+    { "conv_size", NULL, { NULL, NULL }, -1,
+      "/* A convolution; axes: depth, height, width. */\n"
+      "typedef struct conv_size {\n"
+      "    int groups, channels, filters;      /* of a group */\n"
+      "    int in[3], out[3];\n"
+      "    int kernel[3], stride[3], pad[3], dilation[3];\n"
+      "    float slope, most;                  /* of the activation */\n"
+      "} conv_size;\n" },
+    { "conv_pair", NULL, { "first_tap", "clamp" }, -1,
+      "/* `n` filters, up to 4, at one position and, `second` 1, at the next one of the row:\n"
+      " * y [n, plane], x [channels, in], w [channels, kernel, 4], or [.., 1] for one filter.\n"
+      " * at: where the window begins; from, to: its taps inside, axis by axis. */\n"
+      "static void conv_pair(float *y, int second, int plane, const float *x, const float *w,\n"
+      "                      const float *b, const conv_size *c, int n, const int at[3],\n"
+      "                      const int from[3], const int to[3])\n"
+      "{\n"
+      "    const int *in = c->in, *kernel = c->kernel, *step = c->dilation;\n"
+      "    const int image = in[1] * in[2], square = kernel[1] * kernel[2], line = kernel[2];\n"
+      "    const int row = in[2] * step[1], next = step[2], shift = second * c->stride[2];\n"
+      "    const int taps = to[2] - from[2], width = n > 1 ? 4 : 1;\n"
+      "    int first = ((at[0] + from[0] * step[0]) * in[1] + at[1] + from[1] * step[1]) *\n"
+      "                in[2] + at[2] + from[2] * next;\n"
+      "    int tap = (from[0] * square + from[1] * line + from[2]) * width;\n"
+      "    float s0 = b ? b[0] : 0, s1 = b && n > 1 ? b[1] : 0, s2 = b && n > 2 ? b[2] : 0;\n"
+      "    float s3 = b && n > 3 ? b[3] : 0, r0 = s0, r1 = s1, r2 = s2, r3 = s3;\n"
+      "    for (int k = 0; k < c->channels; k++) {\n"
+      "        for (int i = 0; i < to[0] - from[0]; i++) {\n"
+      "            int p = first + i * step[0] * image, q = tap + i * square * width;\n"
+      "            for (int j = from[1]; j < to[1]; j++, p += row, q += line * width) {\n"
+      "                const float *u = x + p, *z = u + shift, *v = w + q;\n"
+      "                if (n > 1)\n"
+      "                    for (int t = taps; t > 0; t--, u += next, z += next, v += 4) {\n"
+      "                        const float a = *u, d = *z;\n"
+      "                        s0 += a * v[0];\n"
+      "                        s1 += a * v[1];\n"
+      "                        s2 += a * v[2];\n"
+      "                        s3 += a * v[3];\n"
+      "                        r0 += d * v[0];\n"
+      "                        r1 += d * v[1];\n"
+      "                        r2 += d * v[2];\n"
+      "                        r3 += d * v[3];\n"
+      "                    }\n"
+      "                else\n"
+      "                    for (int t = taps; t > 0; t--, u += next, z += next, v++) {\n"
+      "                        s0 += *u * *v;\n"
+      "                        r0 += *z * *v;\n"
+      "                    }\n"
+      "            }\n"
+      "        }\n"
+      "        first += in[0] * image;\n"
+      "        tap += kernel[0] * square * width;\n"
+      "    }\n"
+      "    for (int m = 0; m < n; m++, y += plane) {\n"
+      "        y[second] = clamp(m < 2 ? m ? r1 : r0 : m < 3 ? r2 : r3, c->slope, c->most);\n"
+      "        y[0] = clamp(m < 2 ? m ? s1 : s0 : m < 3 ? s2 : s3, c->slope, c->most);\n"
+      "    }\n"
+      "}\n" },
+    { "conv", NULL, { "conv_pair", NULL }, -1,
+      "/* Window o of an axis: its begin, and the taps of it that lie inside. */\n"
+      "static void conv_axis(const conv_size *c, int axis, int o, int at[3], int from[3],\n"
+      "                      int to[3])\n"
+      "{\n"
+      "    const int begin = o * c->stride[axis] - c->pad[axis], step = c->dilation[axis];\n"
+      "    const int n = c->kernel[axis], in = c->in[axis];\n"
+      "    at[axis] = begin;\n"
+      "    from[axis] = begin < 0 ? first_tap(begin, step) : 0;\n"
+      "    to[axis] = begin + (n - 1) * step < in ? n : end_tap(begin, step, n, in);\n"
+      "}\n\n"
+      "static void conv_filters(float *y, const float *x, const float *w, const float *b,\n"
+      "                         const conv_size *c, int n)\n"
+      "{\n"
+      "    const int plane = c->out[0] * c->out[1] * c->out[2], stride = c->stride[2];\n"
+      "    const int reach = (c->kernel[2] - 1) * c->dilation[2] + stride;\n"
+      "    int at[3], from[3], to[3];\n"
+      "    for (int i = 0; i < c->out[0]; i++) {\n"
+      "        conv_axis(c, 0, i, at, from, to);\n"
+      "        for (int j = 0; j < c->out[1]; j++) {\n"
+      "            conv_axis(c, 1, j, at, from, to);\n"
+      "            for (int k = 0, more; k < c->out[2]; k += 1 + more, y += 1 + more) {\n"
+      "                conv_axis(c, 2, k, at, from, to);\n"
+      "                more = k + 1 < c->out[2] && at[2] >= 0 && at[2] + reach < c->in[2];\n"
+      "                conv_pair(y, more, plane, x, w, b, c, n, at, from, to);\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n\n"
+      "/* w: blocks of 4 filters of a group; of those that are left one alone, or with zeros. */\n"
+      "static void conv(float *y, const float *x, const float *w, const float *b,\n"
+      "                 const conv_size *c)\n"
+      "{\n"
+      "    const int plane = c->out[0] * c->out[1] * c->out[2];\n"
+      "    const int taps = c->channels * c->kernel[0] * c->kernel[1] * c->kernel[2];\n"
+      "    for (int g = 0; g < c->groups; g++) {\n"
+      "        for (int m = 0, n; m < c->filters; m += n, y += n * plane) {\n"
+      "            n = c->filters - m < 4 ? c->filters - m : 4;\n"
+      "            conv_filters(y, x, w, b, c, n);\n"
+      "            w += n > 1 ? 4 * taps : taps;\n"
+      "            if (b) b += n;\n"
+      "        }\n"
+      "        x += c->channels * c->in[0] * c->in[1] * c->in[2];\n"
+      "    }\n"
+      "}\n" },
+    { "conv_transpose", NULL, { "first_tap", NULL }, -1,
+      "/* The way back of a convolution: in is that of x, out that of y; w [channels of x,\n"
+      " * filters, kernel], a group behind the other. */\n"
+      "static void conv_transpose(float *y, const float *x, const float *w, const float *b,\n"
+      "                           const conv_size *c)\n"
+      "{\n"
+      "    const int *in = c->in, *out = c->out, *kernel = c->kernel, *step = c->dilation;\n"
+      "    const int plane = out[0] * out[1] * out[2], from = in[0] * in[1] * in[2];\n"
+      "    const int taps = kernel[0] * kernel[1] * kernel[2];\n"
+      "    for (int m = 0; m < c->groups * c->filters; m++, y += plane) {\n"
+      "        const int first = m / c->filters * c->channels;\n"
+      "        for (int o = 0; o < plane; o++) y[o] = b ? b[m] : 0;\n"
+      "        for (int k = first; k < first + c->channels; k++) {\n"
+      "            const float *q = w + (k * c->filters + m % c->filters) * taps;\n"
+      "            for (int o = 0; o < from; o++) {\n"
+      "                const int d = o / (in[1] * in[2]) * c->stride[0] - c->pad[0];\n"
+      "                const int h = o / in[2] % in[1] * c->stride[1] - c->pad[1];\n"
+      "                const int v = o % in[2] * c->stride[2] - c->pad[2];\n"
+      "                const int d1 = end_tap(d, step[0], kernel[0], out[0]);\n"
+      "                const int h1 = end_tap(h, step[1], kernel[1], out[1]);\n"
+      "                const int v1 = end_tap(v, step[2], kernel[2], out[2]);\n"
+      "                const float a = x[k * from + o];\n"
+      "                for (int i = first_tap(d, step[0]); i < d1; i++)\n"
+      "                    for (int j = first_tap(h, step[1]); j < h1; j++)\n"
+      "                        for (int t = first_tap(v, step[2]); t < v1; t++)\n"
+      "                            y[((d + i * step[0]) * out[1] + h + j * step[1]) * out[2] +\n"
+      "                              v + t * step[2]] +=\n"
+      "                                a * q[(i * kernel[1] + j) * kernel[2] + t];\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "dense", NULL, { "clamp", NULL }, -1,
+      "/* `rows` products with a matrix, whose inputs are x_step apart, outputs y_step; two rows\n"
+      " * at a time. w: blocks of 4 outputs, [in, 4] each; of those that are left one alone, or\n"
+      " * with zeros. */\n"
+      "typedef struct dense_size {\n"
+      "    int rows, in, out;\n"
+      "    int x_row, x_step, y_row, y_step;\n"
+      "    float slope, most;                  /* of the activation */\n"
+      "} dense_size;\n\n"
+      "static void dense(float *y, const float *x, const float *w, const float *b,\n"
+      "                  const dense_size *d)\n"
+      "{\n"
+      "    const int step = d->x_step;\n"
+      "    for (int m = 0, n; m < d->out; m += n, w += n > 1 ? 4 * d->in : d->in) {\n"
+      "        n = d->out - m < 4 ? d->out - m : 4;\n"
+      "        for (int i = 0, more; i < d->rows; i += 1 + more) {\n"
+      "            const float *u = x + i * d->x_row, *z = u + d->x_row, *v = w;\n"
+      "            float *to = y + i * d->y_row + m * d->y_step;\n"
+      "            float s0 = b ? b[m] : 0, s1 = b && n > 1 ? b[m + 1] : 0;\n"
+      "            float s2 = b && n > 2 ? b[m + 2] : 0, s3 = b && n > 3 ? b[m + 3] : 0;\n"
+      "            float r0 = s0, r1 = s1, r2 = s2, r3 = s3;\n"
+      "            more = i + 1 < d->rows && n > 1;\n"
+      "            if (more)\n"
+      "                for (int k = d->in; k > 0; k--, u += step, z += step, v += 4) {\n"
+      "                    const float a = *u, c = *z;\n"
+      "                    s0 += a * v[0];\n"
+      "                    s1 += a * v[1];\n"
+      "                    s2 += a * v[2];\n"
+      "                    s3 += a * v[3];\n"
+      "                    r0 += c * v[0];\n"
+      "                    r1 += c * v[1];\n"
+      "                    r2 += c * v[2];\n"
+      "                    r3 += c * v[3];\n"
+      "                }\n"
+      "            else if (n > 1)\n"
+      "                for (int k = d->in; k > 0; k--, u += step, v += 4) {\n"
+      "                    const float a = *u;\n"
+      "                    s0 += a * v[0];\n"
+      "                    s1 += a * v[1];\n"
+      "                    s2 += a * v[2];\n"
+      "                    s3 += a * v[3];\n"
+      "                }\n"
+      "            else for (int k = d->in; k > 0; k--, u += step) s0 += *u * *v++;\n"
+      "            for (int k = 0; k < n; k++, to += d->y_step) {\n"
+      "                const float s = k < 2 ? k ? s1 : s0 : k < 3 ? s2 : s3;\n"
+      "                const float r = k < 2 ? k ? r1 : r0 : k < 3 ? r2 : r3;\n"
+      "                if (more) to[d->y_row] = clamp(r, d->slope, d->most);\n"
+      "                to[0] = clamp(s, d->slope, d->most);\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "pool_size", NULL, { NULL, NULL }, -1,
+      "/* A pool over planes; axes: height, width. A kernel of 0: adaptive. */\n"
+      "typedef struct pool_size {\n"
+      "    int planes, in[2], out[2], kernel[2], stride[2], pad[2], end_pad[2], dilation[2];\n"
+      "    int exclude_pad;\n"
+      "} pool_size;\n\n"
+      "typedef struct pool_span { int begin, end, step, size; } pool_span;\n\n"
+      "/* What window o has of an axis; size: what a mean divides by. */\n"
+      "static pool_span pool_window(const pool_size *p, int axis, int o)\n"
+      "{\n"
+      "    const int in = p->in[axis], out = p->out[axis], step = p->dilation[axis];\n"
+      "    const int first = o * p->stride[axis] - p->pad[axis];\n"
+      "    const int last = first + (p->kernel[axis] - 1) * step + 1;\n"
+      "    const int most = in + p->end_pad[axis];\n"
+      "    pool_span s;\n"
+      "    s.step = step;\n"
+      "    if (!p->kernel[axis]) {\n"
+      "        s.begin = o * in / out;\n"
+      "        s.end = ((o + 1) * in + out - 1) / out;\n"
+      "        s.size = s.end - s.begin;\n"
+      "        return s;\n"
+      "    }\n"
+      "    s.begin = first < 0 ? first + (step - 1 - first) / step * step : first;\n"
+      "    s.end = last < in ? last : in;\n"
+      "    s.size = p->exclude_pad ? (s.end - s.begin + step - 1) / step\n"
+      "                            : ((last < most ? last : most) - first + step - 1) / step;\n"
+      "    return s;\n"
+      "}\n" },
+    { "maxpool", NULL, { "pool_size", NULL }, -1,
+      "/* y: the largest, or NULL; winner: its place in the plane, or NULL. A NaN wins. */\n"
+      "static void maxpool(float *y, int *winner, const float *x, const pool_size *p)\n"
+      "{\n"
+      "    for (int n = 0; n < p->planes; n++, x += p->in[0] * p->in[1])\n"
+      "        for (int h = 0; h < p->out[0]; h++) {\n"
+      "            const pool_span rows = pool_window(p, 0, h);\n"
+      "            for (int w = 0; w < p->out[1]; w++) {\n"
+      "                const pool_span cols = pool_window(p, 1, w);\n"
+      "                int best = rows.begin * p->in[1] + cols.begin;\n"
+      "                float most = x[best];\n"
+      "                for (int i = rows.begin; i < rows.end; i += rows.step)\n"
+      "                    for (int j = cols.begin; j < cols.end; j += cols.step) {\n"
+      "                        const float v = x[i * p->in[1] + j];\n"
+      "                        if (!(v > most || (v != v && most == most))) continue;\n"
+      "                        most = v;\n"
+      "                        best = i * p->in[1] + j;\n"
+      "                    }\n"
+      "                if (y) *y++ = most;\n"
+      "                if (winner) *winner++ = best;\n"
+      "            }\n"
+      "        }\n"
+      "}\n" },
+    { "avgpool", NULL, { "pool_size", NULL }, -1,
+      "static void avgpool(float *y, const float *x, const pool_size *p)\n"
+      "{\n"
+      "    for (int n = 0; n < p->planes; n++, x += p->in[0] * p->in[1])\n"
+      "        for (int h = 0; h < p->out[0]; h++) {\n"
+      "            const pool_span rows = pool_window(p, 0, h);\n"
+      "            for (int w = 0; w < p->out[1]; w++) {\n"
+      "                const pool_span cols = pool_window(p, 1, w);\n"
+      "                float sum = 0;\n"
+      "                for (int i = rows.begin; i < rows.end; i += rows.step) {\n"
+      "                    float row = 0;\n"
+      "                    for (int j = cols.begin; j < cols.end; j += cols.step)\n"
+      "                        row += x[i * p->in[1] + j];\n"
+      "                    sum += row;\n"
+      "                }\n"
+      "                *y++ = sum / ((float)rows.size * (float)cols.size);\n"
+      "            }\n"
+      "        }\n"
+      "}\n" },
+    { "lppool", NULL, { "pool_size", NULL }, -1,
+      "/* The p-norms of windows. */\n"
+      "static void lppool(float *y, const float *x, const pool_size *s, float p)\n"
+      "{\n"
+      "    for (int n = 0; n < s->planes; n++, x += s->in[0] * s->in[1])\n"
+      "        for (int o = 0; o < s->out[0] * s->out[1]; o++) {\n"
+      "            const pool_span rows = pool_window(s, 0, o / s->out[1]);\n"
+      "            const pool_span cols = pool_window(s, 1, o % s->out[1]);\n"
+      "            float sum = 0;\n"
+      "            for (int i = rows.begin; i < rows.end; i += rows.step)\n"
+      "                for (int j = cols.begin; j < cols.end; j += cols.step)\n"
+      "                    sum += powf(fabsf(x[i * s->in[1] + j]), p);\n"
+      "            *y++ = powf(sum, 1 / p);\n"
+      "        }\n"
+      "}\n" },
+    { "maxunpool", NULL, { NULL, NULL }, -1,
+      "/* Values back to the places of maxima; places outside of the plane are left out. */\n"
+      "static void maxunpool(float *y, const float *x, const int *place, int planes, int in, int "
+      "out)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, y += out) {\n"
+      "        for (int i = 0; i < out; i++) y[i] = 0;\n"
+      "        for (int i = 0; i < in; i++, x++, place++)\n"
+      "            if (*place >= 0 && *place < out) y[*place] = *x;\n"
+      "    }\n"
+      "}\n" },
+    { "normalize", NULL, { NULL, NULL }, -1,
+      "/* Layer, instance and group norm: `count` groups of `shared` weights with `run` elements\n"
+      " * each; a sample has `period` groups. */\n"
+      "static void normalize(float *y, const float *x, const float *w, const float *b, int count,\n"
+      "                      int period, int shared, int run, float eps)\n"
+      "{\n"
+      "    const int size = shared * run;\n"
+      "    for (int g = 0; g < count; g++, x += size, y += size) {\n"
+      "        const int first = g % period * shared;\n"
+      "        double sum = 0, square = 0;\n"
+      "        float mean, scale;\n"
+      "        for (int i = 0; i < size; i++) sum += (double)x[i];\n"
+      "        mean = (float)(sum / size);\n"
+      "        for (int i = 0; i < size; i++) {\n"
+      "            const double d = (double)x[i] - sum / size;\n"
+      "            square += d * d;\n"
+      "        }\n"
+      "        scale = (float)(1 / sqrt(square / size + (double)eps));\n"
+      "        for (int s = 0; s < shared; s++) {\n"
+      "            const float factor = w ? scale * w[first + s] : scale;\n"
+      "            const float shift = b ? b[first + s] : 0;\n"
+      "            for (int i = s * run; i < (s + 1) * run; i++)\n"
+      "                y[i] = (x[i] - mean) * factor + shift;\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "l2norm", NULL, { NULL, NULL }, -1,
+      "/* [outer, n, inner] along the middle axis. */\n"
+      "static void l2norm(float *y, const float *x, int outer, int n, int inner)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        float sum = 0, scale;\n"
+      "        for (int k = 0; k < n; k++) sum += x[at + k * inner] * x[at + k * inner];\n"
+      "        scale = 1 / fmaxf(sqrtf(sum), 1e-12f);\n"
+      "        for (int k = 0; k < n; k++) y[at + k * inner] = x[at + k * inner] * scale;\n"
+      "    }\n"
+      "}\n" },
+    { "lrn", NULL, { NULL, NULL }, -1,
+      "/* Local response normalisation of [outer, n, inner] over `size` neighbours in n. */\n"
+      "static void lrn(float *y, const float *x, int outer, int n, int inner, int size,\n"
+      "                float alpha, float beta, float k)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        for (int c = 0; c < n; c++) {\n"
+      "            const int last = c + (size - 1) / 2;\n"
+      "            float sum = 0;\n"
+      "            for (int j = c < size / 2 ? 0 : c - size / 2; j <= last && j < n; j++)\n"
+      "                sum += x[at + j * inner] * x[at + j * inner];\n"
+      "            y[at + c * inner] = x[at + c * inner] * powf(k + alpha / (float)size * sum, "
+      "-beta);\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "softmax", NULL, { NULL, NULL }, -1,
+      "/* [outer, n, inner] along the middle axis. */\n"
+      "static void softmax(float *y, const float *x, int outer, int n, int inner)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        float most = x[at], sum = 0;\n"
+      "        for (int k = 1; k < n; k++) most = fmaxf(most, x[at + k * inner]);\n"
+      "        for (int k = 0; k < n; k++) {\n"
+      "            y[at + k * inner] = expf(x[at + k * inner] - most);\n"
+      "            sum += y[at + k * inner];\n"
+      "        }\n"
+      "        for (int k = 0; k < n; k++) y[at + k * inner] /= sum;\n"
+      "    }\n"
+      "}\n" },
+    { "log_softmax", NULL, { NULL, NULL }, -1,
+      "/* [outer, n, inner] along the middle axis. */\n"
+      "static void log_softmax(float *y, const float *x, int outer, int n, int inner)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        float most = x[at], sum = 0;\n"
+      "        for (int k = 1; k < n; k++) most = fmaxf(most, x[at + k * inner]);\n"
+      "        for (int k = 0; k < n; k++) sum += expf(x[at + k * inner] - most);\n"
+      "        sum = logf(sum);\n"
+      "        for (int k = 0; k < n; k++) y[at + k * inner] = x[at + k * inner] - most - sum;\n"
+      "    }\n"
+      "}\n" },
+    { "topk_before", NULL, { NULL, NULL }, -1,
+      "/* Does element i come before element k? A NaN comes first. */\n"
+      "static int topk_before(const float *x, int i, int k, int step, int least, int last)\n"
+      "{\n"
+      "    const float a = x[i * step], b = x[k * step];\n"
+      "    if (least ? a < b : a > b) return 1;\n"
+      "    if (least ? a > b : a < b) return 0;\n"
+      "    if ((a != a) != (b != b)) return a != a;\n"
+      "    return last ? i > k : i < k;\n"
+      "}\n" },
+    { "topk", NULL, { "topk_before", NULL }, -1,
+      "/* The first `count` of n elements, `step` apart: largest, or least, of equals the first,\n"
+      " * or last. y: their values, 1: their places, 2: 1 at their places, else 0. */\n"
+      "static void topk(float *y, const float *x, int n, int step, int count, int least,\n"
+      "                 int last, int what)\n"
+      "{\n"
+      "    int before = -1;\n"
+      "    for (int i = 0; what == 2 && i < n; i++) y[i * step] = 0;\n"
+      "    for (int k = 0; k < count; k++) {\n"
+      "        int best = -1;\n"
+      "        for (int i = 0; i < n; i++) {\n"
+      "            if (before >= 0 && !topk_before(x, before, i, step, least, last)) continue;\n"
+      "            if (best < 0 || topk_before(x, i, best, step, least, last)) best = i;\n"
+      "        }\n"
+      "        before = best;\n"
+      "        if (what == 2) y[best * step] = 1;\n"
+      "        else y[k * step] = what ? (float)best : x[best * step];\n"
+      "    }\n"
+      "}\n" },
+    { "cumsum", NULL, { NULL, NULL }, -1,
+      "static void cumsum(float *y, const float *x, int n, int step, int exclusive, int reverse)\n"
+      "{\n"
+      "    float sum = 0;\n"
+      "    for (int k = 0; k < n; k++) {\n"
+      "        const int i = (reverse ? n - 1 - k : k) * step;\n"
+      "        const float v = x[i];\n"
+      "        y[i] = exclusive ? sum : sum + v;\n"
+      "        sum += v;\n"
+      "    }\n"
+      "}\n" },
+    { "matmul", NULL, { NULL, NULL }, -1,
+      "/* y [t, s] = sum over k of a b; steps of a along t, k, of b along k, s. */\n"
+      "static void matmul(float *y, const float *a, const float *b, int t, int s, int k,\n"
+      "                   const int step[4])\n"
+      "{\n"
+      "    for (int i = 0; i < t; i++)\n"
+      "        for (int j = 0; j < s; j++) {\n"
+      "            const float *p = a + i * step[0], *q = b + j * step[3];\n"
+      "            float sum = 0;\n"
+      "            for (int n = 0; n < k; n++, p += step[1], q += step[2]) sum += *p * *q;\n"
+      "            *y++ = sum;\n"
+      "        }\n"
+      "}\n" },
+    { "embedding", NULL, { NULL, NULL }, -1,
+      "/* Rows of a table; a number outside of it gives zeros. */\n"
+      "static void embedding(float *y, const int *x, const float *w, int n, int rows, int width)\n"
+      "{\n"
+      "    for (int i = 0; i < n; i++)\n"
+      "        for (int k = 0; k < width; k++)\n"
+      "            *y++ = x[i] >= 0 && x[i] < rows ? w[x[i] * width + k] : 0;\n"
+      "}\n" },
+    { "pad_index", NULL, { NULL, NULL }, -1,
+      "/* The element that padding puts at place i, -1: a zero; mode 1 reflects, 2 repeats. */\n"
+      "static int pad_index(int i, int n, int mode)\n"
+      "{\n"
+      "    if (i >= 0 && i < n) return i;\n"
+      "    if (mode == 2) return i < 0 ? 0 : n - 1;\n"
+      "    return mode ? i < 0 ? -i : 2 * (n - 1) - i : -1;\n"
+      "}\n" },
+    { "pad", NULL, { "pad_index", NULL }, -1,
+      "/* Planes [in] to planes [out], which begin `before` the first element. */\n"
+      "static void pad(float *y, const float *x, int planes, const int in[3], const int out[3],\n"
+      "                const int before[3], int mode)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, x += in[0] * in[1] * in[2])\n"
+      "        for (int o = 0; o < out[0] * out[1] * out[2]; o++) {\n"
+      "            const int d = pad_index(o / (out[1] * out[2]) - before[0], in[0], mode);\n"
+      "            const int h = pad_index(o / out[2] % out[1] - before[1], in[1], mode);\n"
+      "            const int w = pad_index(o % out[2] - before[2], in[2], mode);\n"
+      "            *y++ = d < 0 || h < 0 || w < 0 ? 0 : x[(d * in[1] + h) * in[2] + w];\n"
+      "        }\n"
+      "}\n" },
+    { "nearest", NULL, { NULL, NULL }, -1,
+      "static int nearest_index(int o, int in, int out)\n"
+      "{\n"
+      "    const int i = (int)((float)o * ((float)in / (float)out));\n"
+      "    return out == in ? o : out == 2 * in ? o / 2 : i < in ? i : in - 1;\n"
+      "}\n\n"
+      "/* Planes [height, width] to planes [out_height, out_width]. */\n"
+      "static void nearest(float *y, const float *x, int planes, int height, int width,\n"
+      "                    int out_height, int out_width)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, x += height * width)\n"
+      "        for (int h = 0; h < out_height; h++) {\n"
+      "            const float *row = x + nearest_index(h, height, out_height) * width;\n"
+      "            for (int w = 0; w < out_width; w++)\n"
+      "                *y++ = row[nearest_index(w, width, out_width)];\n"
+      "        }\n"
+      "}\n" },
+    { "bilinear", NULL, { NULL, NULL }, -1,
+      "/* Where output o reads: elements *i and *j, the second with weight *a. */\n"
+      "static void bilinear_tap(int o, int in, int out, int align_corners, int *i, int *j,\n"
+      "                         float *a)\n"
+      "{\n"
+      "    float at = ((float)o + 0.5f) * (float)in / (float)out - 0.5f;\n"
+      "    if (align_corners) at = out > 1 ? (float)o * (float)(in - 1) / (float)(out - 1) : 0;\n"
+      "    if (at < 0) at = 0;\n"
+      "    *i = (int)at < in - 1 ? (int)at : in - 1;\n"
+      "    *j = *i + 1 < in ? *i + 1 : *i;\n"
+      "    *a = at - (float)*i;\n"
+      "}\n\n"
+      "/* Planes [height, width] to planes [out_height, out_width]. */\n"
+      "static void bilinear(float *y, const float *x, int planes, int height, int width,\n"
+      "                     int out_height, int out_width, int align_corners)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, x += height * width)\n"
+      "        for (int h = 0; h < out_height; h++) {\n"
+      "            int h0, h1;\n"
+      "            float a;\n"
+      "            bilinear_tap(h, height, out_height, align_corners, &h0, &h1, &a);\n"
+      "            for (int w = 0; w < out_width; w++) {\n"
+      "                const float *p = x + h0 * width, *q = x + h1 * width;\n"
+      "                int w0, w1;\n"
+      "                float b;\n"
+      "                bilinear_tap(w, width, out_width, align_corners, &w0, &w1, &b);\n"
+      "                *y++ = (1 - a) * ((1 - b) * p[w0] + b * p[w1]) +\n"
+      "                       a * ((1 - b) * q[w0] + b * q[w1]);\n"
+      "            }\n"
+      "        }\n"
+      "}\n" },
+    { "resample", NULL, { NULL, NULL }, -1,
+      "/* [outer, from, inner] to [outer, to, inner]: sums of `count` elements along the axis, at\n"
+      " * `at` (-1: none) times `weight`; `outside` where there is none at all. */\n"
+      "static void resample(float *y, const float *x, const int *at, const float *weight,\n"
+      "                     int count, int outer, int from, int to, int inner, float outside)\n"
+      "{\n"
+      "    for (int n = 0; n < outer; n++, x += from * inner)\n"
+      "        for (int o = 0; o < to * inner; o++) {\n"
+      "            const int first = o / inner * count;\n"
+      "            float sum = 0;\n"
+      "            int read = 0;\n"
+      "            for (int k = first; k < first + count; k++)\n"
+      "                if (at[k] >= 0) {\n"
+      "                    sum += weight[k] * x[at[k] * inner + o % inner];\n"
+      "                    read = 1;\n"
+      "                }\n"
+      "            *y++ = read ? sum : outside;\n"
+      "        }\n"
+      "}\n" },
+    { "gather_size", NULL, { NULL, NULL }, -1,
+      "/* Rows of `run` elements on a grid whose axes have steps in x and in the indices; each\n"
+      " * has `parts` indices for axes of x. time: the grid axis that lengths turn, else -1. */\n"
+      "typedef struct gather_size {\n"
+      "    int rows, run, axes, grid[6], step[6], index_step[6];\n"
+      "    int parts, size[6], part_step[6], time;\n"
+      "} gather_size;\n\n"
+      "/* Where a row lies, -1 where its index is out of range. Indices are ints or floats. */\n"
+      "static int gather_place(const gather_size *g, int row, const int *ints,\n"
+      "                        const float *floats)\n"
+      "{\n"
+      "    int place = 0, at = 0, t = 0;\n"
+      "    for (int i = g->axes - 1; i >= 0; i--) {\n"
+      "        const int k = row % g->grid[i];\n"
+      "        row /= g->grid[i];\n"
+      "        place += k * g->step[i];\n"
+      "        at += k * g->index_step[i];\n"
+      "        if (i == g->time) t = k;\n"
+      "    }\n"
+      "    for (int i = 0; i < g->parts; i++) {\n"
+      "        const int size = g->size[i];\n"
+      "        int k = size + 1;\n"
+      "        if (ints) k = ints[at + i];\n"
+      "        else if (fabsf(floats[at + i]) <= (float)size) k = (int)floats[at + i];\n"
+      "        if (g->time >= 0) k = t < k && k <= size ? k - 1 - t : t;\n"
+      "        if (k < -size || k >= size) return -1;\n"
+      "        place += (k < 0 ? k + size : k) * g->part_step[i];\n"
+      "    }\n"
+      "    return place;\n"
+      "}\n" },
+    { "gather", NULL, { "gather_size", NULL }, -1,
+      "/* What an index out of range would take is 0. */\n"
+      "static void gather(float *y, const float *x, const int *ints, const float *floats,\n"
+      "                   const gather_size *g)\n"
+      "{\n"
+      "    for (int row = 0; row < g->rows; row++) {\n"
+      "        const int place = gather_place(g, row, ints, floats);\n"
+      "        for (int i = 0; i < g->run; i++) *y++ = place < 0 ? 0 : x[place + i];\n"
+      "    }\n"
+      "}\n" },
+    { "scatter", NULL, { "gather_size", NULL }, -1,
+      "/* Puts rows of u into y; how: 0 replaces, 1 adds, 2 multiplies, 3 takes the larger one,\n"
+      " * 4 the smaller one. */\n"
+      "static void scatter(float *y, const float *u, const int *ints, const float *floats,\n"
+      "                    const gather_size *g, int how)\n"
+      "{\n"
+      "    for (int row = 0; row < g->rows; row++) {\n"
+      "        const int place = gather_place(g, row, ints, floats);\n"
+      "        for (int i = 0; i < g->run; i++, u++) {\n"
+      "            float *to = y + place + i;\n"
+      "            if (place < 0) continue;\n"
+      "            if (how == 1) *to += *u;\n"
+      "            else if (how == 2) *to *= *u;\n"
+      "            else if (!how || *u != *u || (how == 3 ? *u > *to : *u < *to)) *to = *u;\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "roi_align", NULL, { NULL, NULL }, -1,
+      "typedef struct roi_size {\n"
+      "    int channels, in[2], boxes, out[2], ratio, aligned;\n"
+      "    float scale;\n"
+      "} roi_size;\n\n"
+      "/* The mean of `parts` linear interpolations along an axis as weights of its n elements;\n"
+      " * -1 to n is held inside, beyond that counts as 0. */\n"
+      "static void roi_weights(float *w, int n, float first, float step, float parts)\n"
+      "{\n"
+      "    float i = step > 0 && first < -1 ? floorf((-1 - first) / step) - 1 : 0;\n"
+      "    for (int k = 0; k < n; k++) w[k] = 0;\n"
+      "    for (i = i > 0 ? i : 0; i < parts; i++) {\n"
+      "        float at = first + (i + 0.5f) * step;\n"
+      "        int k;\n"
+      "        if (step > 0 ? at > (float)n : at > (float)n || at < -1) break;\n"
+      "        if (at < -1) continue;\n"
+      "        at = at < 0 ? 0 : at;\n"
+      "        k = (int)at < n - 1 ? (int)at : n - 1;\n"
+      "        if (k == n - 1) at = (float)k;\n"
+      "        w[k] += (1 - (at - (float)k)) / parts;\n"
+      "        if (k < n - 1) w[k + 1] += (at - (float)k) / parts;\n"
+      "    }\n"
+      "}\n\n"
+      "/* x [channels, in], boxes [boxes, 4] = (x1, y1, x2, y2), y [boxes, channels, out]; work\n"
+      " * [in[0] + in[1]]. */\n"
+      "static void roi_align(float *y, const float *x, const float *boxes, const roi_size *s,\n"
+      "                      float *work)\n"
+      "{\n"
+      "    const int H = s->in[0], W = s->in[1], cells = s->out[0] * s->out[1];\n"
+      "    for (int r = 0; r < s->boxes; r++, boxes += 4, y += s->channels * cells) {\n"
+      "        float begin[2], side[2], parts[2];\n"
+      "        for (int i = 0; i < 2; i++) {\n"
+      "            const float offset = s->aligned ? 0.5f : 0;\n"
+      "            begin[i] = boxes[1 - i] * s->scale - offset;\n"
+      "            side[i] = boxes[3 - i] * s->scale - offset - begin[i];\n"
+      "            if (!s->aligned && side[i] < 1) side[i] = 1;\n"
+      "            side[i] /= (float)s->out[i];\n"
+      "            parts[i] = s->ratio ? (float)s->ratio : ceilf(side[i]);\n"
+      "        }\n"
+      "        for (int o = 0; o < cells; o++) {\n"
+      "            const int p = o / s->out[1], q = o % s->out[1];\n"
+      "            roi_weights(work, H, begin[0] + (float)p * side[0], side[0] / parts[0],\n"
+      "                        parts[0]);\n"
+      "            roi_weights(work + H, W, begin[1] + (float)q * side[1], side[1] / parts[1],\n"
+      "                        parts[1]);\n"
+      "            for (int c = 0; c < s->channels; c++) {\n"
+      "                float sum = 0;\n"
+      "                for (int h = 0; h < H; h++) {\n"
+      "                    const float *row = x + (c * H + h) * W;\n"
+      "                    float dot = 0;\n"
+      "                    if (work[h] == 0) continue;\n"
+      "                    for (int w = 0; w < W; w++) dot += work[H + w] * row[w];\n"
+      "                    sum += work[h] * dot;\n"
+      "                }\n"
+      "                y[c * cells + o] = sum;\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "attention", NULL, { NULL, NULL }, -1,
+      "/* Queries [t], keys and values [s] of `heads` heads of `d` columns; rows are `ld` apart.\n"
+      " * The first `seen` keys count, causal: of those the first i + 1 for query i. work [s]. */\n"
+      "typedef struct attention_size { int t, s, heads, d, ld[3], causal; } attention_size;\n\n"
+      "static void attention(float *y, const float *q, const float *k, const float *v, int seen,\n"
+      "                      const attention_size *a, float *work)\n"
+      "{\n"
+      "    const float scale = 1 / sqrtf((float)a->d);\n"
+      "    seen = seen < 1 ? 1 : seen > a->s ? a->s : seen;\n"
+      "    for (int i = 0; i < a->t * a->heads; i++, y += a->d) {\n"
+      "        const int at = i % a->heads * a->d, t = i / a->heads;\n"
+      "        const int keys = a->causal && t + 1 < seen ? t + 1 : seen;\n"
+      "        float most = 0, sum = 0;\n"
+      "        for (int j = 0; j < keys; j++) {\n"
+      "            const float *m = q + t * a->ld[0] + at, *n = k + j * a->ld[1] + at;\n"
+      "            float dot = 0;\n"
+      "            for (int c = 0; c < a->d; c++) dot += m[c] * n[c];\n"
+      "            work[j] = dot * scale;\n"
+      "            most = j && most > work[j] ? most : work[j];\n"
+      "        }\n"
+      "        for (int j = 0; j < keys; j++) sum += work[j] = expf(work[j] - most);\n"
+      "        for (int c = 0; c < a->d; c++) y[c] = 0;\n"
+      "        for (int j = 0; j < keys; j++) {\n"
+      "            const float *n = v + j * a->ld[2] + at;\n"
+      "            for (int c = 0; c < a->d; c++) y[c] += work[j] / sum * n[c];\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "lstm", NULL, { "sigmoid", NULL }, -1,
+      "/* One step: h and c [n] from the gates' sums a + u [4 n]: i, f, g, o. */\n"
+      "static void lstm(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    for (int i = 0; i < n; i++) {\n"
+      "        const float g = tanhf(a[2 * n + i] + u[2 * n + i]);\n"
+      "        c[i] = sigmoid(a[n + i] + u[n + i]) * c[i] + sigmoid(a[i] + u[i]) * g;\n"
+      "        h[i] = sigmoid(a[3 * n + i] + u[3 * n + i]) * tanhf(c[i]);\n"
+      "    }\n"
+      "}\n" },
+    { "gru", NULL, { "sigmoid", NULL }, -1,
+      "/* One step: h [n] from the gates' sums a, u [3 n]: r, z, n. */\n"
+      "static void gru(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    (void)c;\n"
+      "    for (int i = 0; i < n; i++) {\n"
+      "        const float g = tanhf(a[2 * n + i] + sigmoid(a[i] + u[i]) * u[2 * n + i]);\n"
+      "        h[i] = g + sigmoid(a[n + i] + u[n + i]) * (h[i] - g);\n"
+      "    }\n"
+      "}\n" },
+    { "rnn_tanh", NULL, { NULL, NULL }, -1,
+      "static void rnn_tanh(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    (void)c;\n"
+      "    for (int i = 0; i < n; i++) h[i] = tanhf(a[i] + u[i]);\n"
+      "}\n" },
+    { "rnn_relu", NULL, { NULL, NULL }, -1,
+      "static void rnn_relu(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    (void)c;\n"
+      "    for (int i = 0; i < n; i++) h[i] = a[i] + u[i] > 0 ? a[i] + u[i] : 0;\n"
+      "}\n" },
+    { "recurrent", NULL, { "dense", NULL }, -1,
+      "typedef void (*recurrent_step)(float *h, float *c, const float *a, const float *u,\n"
+      "                               int n);\n\n"
+      "/* One layer and direction over `length` of t steps: y [t, ld] = h, or 0 past them. w:\n"
+      " * weights of the input and of h, then both biases; size: t, inputs, units, gates * units,\n"
+      " * ld; work [2 * gates * units]. */\n"
+      "static void recurrent(float *y, const float *x, const float *const w[4], float *h,\n"
+      "                      float *c, float *work, recurrent_step step, const int size[5],\n"
+      "                      int length, int reverse)\n"
+      "{\n"
+      "    const int t = size[0], in = size[1], n = size[2], gates = size[3], ld = size[4];\n"
+      "    dense_size own = { 1, 0, 0, 0, 1, 0, 1, 1, INFINITY }, back = own;\n"
+      "    own.in = in;\n"
+      "    back.in = n;\n"
+      "    own.out = back.out = gates;\n"
+      "    for (int k = 0; k < t; k++) {\n"
+      "        const int i = reverse ? t - 1 - k : k;\n"
+      "        if (i < length) {\n"
+      "            dense(work, x + i * in, w[0], w[2], &own);\n"
+      "            dense(work + gates, h, w[1], w[3], &back);\n"
+      "            step(h, c, work, work + gates, n);\n"
+      "        }\n"
+      "        for (int j = 0; j < n; j++) y[i * ld + j] = i < length ? h[j] : 0;\n"
+      "    }\n"
+      "}\n" }
+};
+
+enum { CVNI_C_FUNCTIONS = (int)(sizeof cvni_c_functions / sizeof cvni_c_functions[0]) };
+
+static const cvni_c_function *cvni_c_find(const char *name)
+{
+    for (int i = 0; i < CVNI_C_FUNCTIONS; i++)
+        if (!strcmp(cvni_c_functions[i].name, name)) return &cvni_c_functions[i];
+    return NULL;
+}
+
+static void cvni_c_use(cvni_c_export *e, const char *name)
+{
+    const cvni_c_function *f = cvni_c_find(name);
+    if (!f || e->used[f - cvni_c_functions]) return;
+    e->used[f - cvni_c_functions] = 1;
+    for (int i = 0; i < 2 && f->needs[i]; i++) cvni_c_use(e, f->needs[i]);
+}
+
+/* ---- text ---- */
+
+/* Good until CVNI_C_TEXTS more were made. */
+CVNI_PRINTF(2, 3)
+static char *cvni_c_format(const cvni_c_export *e, const char *format, ...)
+{
+    char *text = e->texts->text[e->texts->next++ % CVNI_C_TEXTS];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, CVNI_C_TEXT, format, args);
+    va_end(args);
+    return text;
+}
+
+static void cvni_c_vprint(cvni_c_export *e, const char *format, va_list args)
+{
+    char text[1000];
+    vsnprintf(text, sizeof text, format, args);
+    if (e->out) cvni_put_text(e->out, text);
+}
+
+/* Into the file. */
+CVNI_PRINTF(2, 3)
+static void cvni_c_print(cvni_c_export *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    cvni_c_vprint(e, format, args);
+    va_end(args);
+}
+
+/* Code of a layer: nothing in the first run. */
+CVNI_PRINTF(2, 3)
+static void cvni_c_code(cvni_c_export *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (e->coding) cvni_c_vprint(e, format, args);
+    va_end(args);
+}
+
+/* A constant in C that reads back to the same bits. */
+static const char *cvni_c_number(const cvni_c_export *e, float x)
+{
+    char digits[32];
+    const char *text = cvni_float_text(x, digits);
+    if (x != x) return cvni_c_format(e, "NAN");
+    if (x - x != 0) return cvni_c_format(e, x > 0 ? "INFINITY" : "-INFINITY");
+    return cvni_c_format(e, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
+}
+
+static int cvni_c_is_letter(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Names that are one as identifiers. */
+static int cvni_c_alike(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++) {
+        const char x = cvni_c_is_letter(*a) ? *a : '_';
+        const char y = cvni_c_is_letter(*b) ? *b : '_';
+        if (x != y) return 0;
+    }
+    return *a == *b;
+}
+
+/* A layer's name as an identifier. What differs in other characters alone gets its number. */
+static const char *cvni_c_name(const cvni_c_export *e, int id)
+{
+    const char *name = e->net->layers[id].name;
+    char *t = cvni_c_format(e, "%s%s", *name >= '0' && *name <= '9' ? "layer" : "", name);
+    int clashes = 0;
+    for (char *p = t; *p; p++)
+        if (!cvni_c_is_letter(*p)) *p = '_';
+    for (int i = 1; i < e->net->layer_count; i++) {
+        const char *other = e->net->layers[i].name;
+        clashes |= i != id && cvni_c_alike(other, name);
+    }
+    return clashes ? cvni_c_format(e, "%s_%d", t, id) : t;
+}
+
+/* ---- values and constants ---- */
+
+/* The layer that computes what node `id` is: fused layers and views are others' values. */
+static int cvni_c_root(const cvni_c_export *e, int id)
+{
+    for (;;) {
+        const cvni_layer *l = &e->net->layers[id];
+        const cvni_place *p = &e->plan.places[id];
+        if (p->by) return p->by;
+        if (!l->inputs || !(p->skip || l->op->flags & CVNI_VIEW)) return id;
+        id = l->input[0];
+    }
+}
+
+/* Has a layer of its own value code that writes it into the buffer? */
+static int cvni_c_writes(const cvni_c_export *e, int id)
+{
+    const cvni_layer *l = &e->net->layers[id];
+    return e->plan.places[id].predict && l->op->forward && cvni_c_root(e, id) == id &&
+           l->op->forward != cvni_parameter_forward;
+}
+
+/* "in2": among the inputs that predictions read, in the order of the net. */
+static const char *cvni_c_input(const cvni_c_export *e, int id)
+{
+    int number = 1;
+    for (int i = 1; i < id; i++)
+        number += e->net->layers[i].op->flags & CVNI_SOURCE && e->plan.places[i].predict;
+    return e->inputs > 1 ? cvni_c_format(e, "in%d", number) : cvni_c_format(e, "in");
+}
+
+static const char *cvni_c_output(const cvni_c_export *e, int number)
+{
+    return e->outputs > 1 ? cvni_c_format(e, "out%d", number) : cvni_c_format(e, "out");
+}
+
+static const char *cvni_c_buffer(const cvni_c_export *e, int buffer)
+{
+    if (buffer < 0) return cvni_c_format(e, "0");
+    if (e->target && e->target[buffer]) return cvni_c_output(e, e->target[buffer]);
+    return cvni_c_format(e, "buffer + %lu",
+                         (unsigned long)(e->plan.buffers[buffer].offset / sizeof(float)));
+}
+
+/* An array of the same constants: this layer's, or that of one which shares the parameter. */
+static const cvni_c_array *cvni_c_find_array(const cvni_c_export *e, const cvni_c_array *wanted)
+{
+    const cvni_layer *l = &e->net->layers[wanted->id];
+    for (int i = 0; i < e->array_count; i++) {
+        const cvni_c_array *a = &e->arrays[i];
+        const cvni_layer *other = &e->net->layers[a->id];
+        const int folded = e->plan.places[wanted->id].folded || e->plan.places[a->id].folded;
+        const int shared = wanted->slot < l->params && wanted->slot < other->params && !folded &&
+                           other->op == l->op &&
+                           other->param[wanted->slot] == l->param[wanted->slot];
+        if ((other == l || shared) && a->slot == wanted->slot && a->part == wanted->part &&
+            a->element == wanted->element && a->count == wanted->count)
+            return a;
+    }
+    return NULL;
+}
+
+static const cvni_c_array *cvni_c_add_array(cvni_c_export *e, const cvni_c_array *array)
+{
+    if (!cvni_grow(e->net, (void **)&e->arrays, &e->array_capacity, e->array_count,
+                   sizeof *e->arrays)) {
+        e->result = CVN_ERROR_MEMORY;
+        return NULL;
+    }
+    e->arrays[e->array_count] = *array;
+    e->arrays[e->array_count].offset = e->floats;
+    e->floats = cvni_add_size(e->floats, array->count);
+    return &e->arrays[e->array_count++];
+}
+
+static const char *cvni_c_array_name(const cvni_c_export *e, const cvni_c_array *a)
+{
+    return e->options.weights_path
+               ? cvni_c_format(e, "weights + %lu", (unsigned long)a->offset)
+               : cvni_c_format(e, "%s_%s", cvni_c_name(e, a->id), a->suffix);
+}
+
+/* `count` constants of a layer, the part-th so many of those that `element` makes: the array's
+ * name, or its place in the file of weights. */
+static const char *cvni_c_constants(cvni_c_export *e, const cvni_layer *l, int slot, int part,
+                                    const char *suffix, size_t count, cvni_c_element element)
+{
+    cvni_c_array wanted;
+    const cvni_c_array *a;
+    wanted.id = cvni_id(e->net, l);
+    wanted.slot = slot;
+    wanted.part = part;
+    wanted.suffix = suffix;
+    wanted.element = element;
+    wanted.count = count;
+    a = cvni_c_find_array(e, &wanted);
+    if (!a && !e->coding) a = cvni_c_add_array(e, &wanted);
+    return a ? cvni_c_array_name(e, a) : cvni_c_format(e, "0");
+}
+
+/* Parameter `slot` as it lies in the net; its owner's, where the net is shared. */
+static const float *cvni_c_param(const cvni_c_export *e, const cvni_layer *l, int slot)
+{
+    if (slot >= l->params) return NULL;
+    return cvni_all_weights(e->net) + e->net->params[l->param[slot]].offset;
+}
+
+static float cvni_c_plain(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    return cvni_c_param(e, l, slot)[i];
+}
+
+/* Parameter `slot` as it is; "0" when the layer has none. */
+static const char *cvni_c_weights(cvni_c_export *e, const cvni_layer *l, int slot,
+                                  const char *suffix)
+{
+    if (slot >= l->params) return cvni_c_format(e, "0");
+    return cvni_c_constants(e, l, slot, 0, suffix, e->net->params[l->param[slot]].count,
+                            cvni_c_plain);
+}
+
+/* The value of a node as an expression. */
+static const char *cvni_c_value(cvni_c_export *e, int id)
+{
+    const int root = cvni_c_root(e, id);
+    const cvni_layer *l = &e->net->layers[root];
+    if (l->op->flags & CVNI_SOURCE) return cvni_c_input(e, root);
+    if (l->op->forward == cvni_parameter_forward && l->shape.dim[0] == 1)
+        return cvni_c_weights(e, l, 0, "value");
+    if (l->is_int) return cvni_c_format(e, "%s_values", cvni_c_name(e, root));
+    return cvni_c_buffer(e, e->plan.places[root].y);
+}
+
+static const char *cvni_c_in(cvni_c_export *e, const cvni_layer *l, int i)
+{
+    return cvni_c_value(e, l->input[i]);
+}
+
+static const char *cvni_c_own(cvni_c_export *e, const cvni_layer *l)
+{
+    return cvni_c_value(e, cvni_id(e->net, l));
+}
+
+/* Room for `floats` during the layer's work, up to that of layer `last`. which: 0, 1. */
+static const char *cvni_c_work(cvni_c_export *e, const cvni_layer *l, int which, size_t floats,
+                               int last)
+{
+    const int id = cvni_id(e->net, l);
+    cvni_place *p = &e->plan.places[id];
+    int *buffer = which ? &p->saved : &p->work_forward;
+    if (!e->coding) {
+        *buffer = cvni_add_buffer(e->net, &e->plan, cvni_mul_size(floats, sizeof(float)), id,
+                                  cvni_max(id, last));
+        if (*buffer == -2) e->result = CVN_ERROR_MEMORY;
+        else if (*buffer >= 0)
+            e->plan.buffers[*buffer].bytes = cvni_mul_size(floats, sizeof(float));
+    }
+    return cvni_c_buffer(e, e->coding ? *buffer : -1);
+}
+
+/* What is behind a pointer in round n of a loop over `count` entries of the first axis. */
+static const char *cvni_c_entry(const cvni_c_export *e, const char *value, int count,
+                                size_t floats)
+{
+    return count == 1 ? value
+                      : cvni_c_format(e, "%s + n * %lu", value, (unsigned long)floats);
+}
+
+static void cvni_c_each(cvni_c_export *e, int count)
+{
+    if (count > 1) cvni_c_code(e, "        for (int n = 0; n < %d; n++)\n    ", count);
+}
+
+/* "{ 1, 28, 28 }" */
+static const char *cvni_c_ints(const cvni_c_export *e, const int *values, int count)
+{
+    char *t = cvni_c_format(e, "%s", "");
+    cvni_text out = { t, CVNI_C_TEXT, 0 };
+    for (int i = 0; i < count; i++) cvni_print(&out, i ? ", %d" : "{ %d", values[i]);
+    cvni_print(&out, " }");
+    return t;
+}
+
+/* The slope and the limit of the activation done on a layer's store. */
+static const char *cvni_c_activation(const cvni_c_export *e, const cvni_layer *l)
+{
+    const int id = e->plan.places[cvni_id(e->net, l)].activation;
+    float slope = 1;
+    float most = INFINITY;
+    if (id) cvni_clamp_of(&e->net->layers[id], &slope, &most);
+    return cvni_c_format(e, "%s, %s", cvni_c_number(e, slope), cvni_c_number(e, most));
+}
+
+/* ---- loops in place ---- */
+
+enum { CVNI_C_OPERANDS = 4 };
+
+/* One axis of a loop nest; steps of y and the operands. mark: not to be merged, so that a statement
+ * can name its variable; 0: none. */
+typedef struct cvni_c_loop {
+    int count;
+    ptrdiff_t step[CVNI_C_OPERANDS];
+    int mark;
+} cvni_c_loop;
+
+/* "4 * i + j", the place of an operand. */
+static const char *cvni_c_index(const cvni_c_export *e, const cvni_c_loop *loops, int depth,
+                                int operand)
+{
+    char *t = cvni_c_format(e, "%s", "");
+    cvni_text out = { t, CVNI_C_TEXT, 0 };
+    for (int i = 0; i < depth; i++) {
+        const long step = (long)loops[i].step[operand];
+        if (!step || loops[i].count == 1) continue;
+        if (out.length) cvni_print(&out, " + ");
+        if (step != 1) cvni_print(&out, "%ld * ", step);
+        cvni_print(&out, "%c", "ijklmn"[i]);
+    }
+    if (!out.length) cvni_print(&out, "0");
+    return t;
+}
+
+static char cvni_c_marked(const cvni_c_loop *loops, int depth, int mark)
+{
+    int i = 0;
+    while (i < depth - 1 && loops[i].mark != mark) i++;
+    return "ijklmn"[i];
+}
+
+/* Loops around a statement, in which @0 stands for the place in y, @1, @2, @3 for those of the
+ * operands, #1 for the variable of the loop marked 1. Axes that follow each other alike are
+ * merged. */
+static void cvni_c_nest(cvni_c_export *e, cvni_c_loop *loops, int depth, const char *statement)
+{
+    int used = 0;
+    for (int i = 0; i < depth; i++) {
+        int merges = used > 0 && !loops[i].mark && !loops[used - 1].mark;
+        if (loops[i].count == 1 && !loops[i].mark) continue;
+        for (int k = 0; used && k < CVNI_C_OPERANDS; k++)
+            merges &= loops[used - 1].step[k] == loops[i].step[k] * loops[i].count;
+        if (merges) {
+            loops[i].count *= loops[used - 1].count;
+            used--;
+        }
+        loops[used++] = loops[i];
+    }
+    for (int i = 0; i < used; i++)
+        cvni_c_code(e, "        %*sfor (int %c = 0; %c < %d; %c++)\n", 4 * i, "", "ijklmn"[i],
+                    "ijklmn"[i], loops[i].count, "ijklmn"[i]);
+    cvni_c_code(e, "        %*s", 4 * used, "");
+    for (; *statement; statement++) {
+        if (*statement == '@')
+            cvni_c_code(e, "%s", cvni_c_index(e, loops, used, *++statement - '0'));
+        else if (*statement == '#')
+            cvni_c_code(e, "%c", cvni_c_marked(loops, used, *++statement - '0'));
+        else cvni_c_code(e, "%c", *statement);
+    }
+    cvni_c_code(e, "\n");
+}
+
+/* Loops over all elements of a shape; steps: those of y's own elements and of operands that are
+ * broadcast to it (NULL: none). */
+static int cvni_c_over(cvni_c_loop *loops, cvn_shape y, const cvn_shape *a, const cvn_shape *b)
+{
+    const cvn_shape *const operand[CVNI_C_OPERANDS] = { &y, a, b, NULL };
+    memset(loops, 0, CVN_MAX_RANK * sizeof *loops);
+    for (int i = 0; i < y.rank; i++) loops[i].count = y.dim[i];
+    for (int k = 0; k < CVNI_C_OPERANDS; k++) {
+        ptrdiff_t step = 1;
+        for (int i = y.rank - 1; operand[k] && i >= 0; i--) {
+            if (operand[k]->dim[i] > 1) loops[i].step[k] = step;
+            step *= operand[k]->dim[i];
+        }
+    }
+    return y.rank;
+}
+
+static void cvni_c_pointers(cvni_c_export *e, const cvni_layer *l, int inputs)
+{
+    static const char names[] = "abc";
+    for (int i = 0; i < inputs; i++)
+        cvni_c_code(e, "        const float *%c = %s;\n", names[i], cvni_c_in(e, l, i));
+    cvni_c_code(e, "        float *y = %s;\n", cvni_c_own(e, l));
+}
+
+/* ---- layers: convolutions and products ---- */
+
+/* A spectral norm's 1/s for the weights of a layer, else 1. */
+static double cvni_c_spectral(const cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_spectral d;
+    const float *u, *v;
+    double s = 0;
+    if (!l->spectral) return 1;
+    d = cvni_spectral_of(e->net, l);
+    d.w = cvni_c_param(e, l, 0);
+    u = cvni_all_weights(e->net) + e->net->params[l->spectral - 1].offset;
+    v = cvni_all_weights(e->net) + e->net->params[l->spectral].offset;
+    for (int r = 0; r < d.rows; r++)
+        for (int o = 0; o < d.outer; o++)
+            for (int i = 0; i < d.inner; i++)
+                s += (double)u[r] * (double)cvni_spectral_line(&d, o, r)[i] *
+                     (double)v[(ptrdiff_t)o * d.inner + i];
+    return 1 / s;
+}
+
+/* An array's elements: to a file of weights, or, with a name, as C. */
+static void cvni_c_put_array(const cvni_c_export *e, const cvni_c_array *a, cvni_sink *s,
+                             const char *name)
+{
+    const cvni_layer *l = &e->net->layers[a->id];
+    const double factor = a->slot == 0 ? cvni_c_spectral(e, l) : 1;
+    if (name)
+        cvni_put_text(s, cvni_c_format(e, "static const float %s[%lu] = {", name,
+                                       (unsigned long)a->count));
+    for (size_t i = 0; i < a->count; i++) {
+        float x = a->element(e, l, a->slot, (size_t)a->part * a->count + i);
+        if (factor != 1) x = (float)((double)x * factor);
+        if (name) {
+            cvni_put_text(s, i % 8 ? ", " : i ? ",\n    " : "\n    ");
+            cvni_put_text(s, cvni_c_number(e, x));
+        } else {
+            cvni_put_floats(s, &x, 1);
+        }
+    }
+    if (name) cvni_put_text(s, "\n};\n\n");
+}
+
+/* Filters of a group with those of zeros. */
+static size_t cvni_c_blocked_filters(size_t MG)
+{
+    return MG % 4 > 1 ? (MG + 3) / 4 * 4 : MG;
+}
+
+/* Element i of [M, K] weights of groups of MG filters in blocks of 4 filters, [K, 4] each; of the
+ * filters that are left one alone, [K], or with zeros: filter *row, element *col; 0: a zero. */
+static int cvni_c_blocked(size_t i, size_t MG, size_t K, size_t *row, size_t *col)
+{
+    const size_t group = cvni_c_blocked_filters(MG) * K;
+    const size_t in_group = i % group;
+    const size_t block = in_group / (4 * K) * 4;
+    const size_t rest = in_group - block * K;
+    const int alone = block + 1 == MG;
+    *row = block + (alone ? 0 : rest % 4);
+    *col = alone ? rest : rest / 4;
+    if (*row >= MG) return 0;
+    *row += i / group * MG;
+    return 1;
+}
+
+/* The weight of multi-head attention: those of query, key and value in one. */
+static int cvni_c_thirds(const cvni_layer *l, int slot)
+{
+#ifdef CONVNET_NO_SEQUENCES
+    (void)l;
+    (void)slot;
+    return 0;
+#else
+    return l->op == &cvni_op_mha && slot == 0;
+#endif
+}
+
+/* Groups of filters whose blocks lie one behind the other. */
+static size_t cvni_c_groups(const cvni_layer *l, int slot)
+{
+    if (cvni_is_conv(l)) return (size_t)((const cvni_conv_desc *)l->desc)->groups;
+    return cvni_c_thirds(l, slot) ? 3 : 1;
+}
+
+/* Elements of a part (1/parts) of a weight in blocks. */
+static size_t cvni_c_blocked_count(const cvni_c_export *e, const cvni_layer *l, int slot, int parts)
+{
+    const cvni_param *p = &e->net->params[l->param[slot]];
+    const size_t groups = cvni_c_groups(l, slot);
+    const size_t M = (size_t)p->shape.dim[0];
+    return cvni_c_blocked_filters(M / groups) * groups * (p->count / M) / (size_t)parts;
+}
+
+/* Weights [M, ...] with the norm behind them folded in, in blocks. */
+static float cvni_c_filters(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    const cvni_param *p = &e->net->params[l->param[slot]];
+    const int folded = e->plan.places[cvni_id(e->net, l)].folded;
+    const size_t M = (size_t)p->shape.dim[0];
+    const size_t K = p->count / M;
+    const size_t groups = cvni_c_groups(l, slot);
+    size_t row, col;
+    float scale = 1;
+    float shift;
+    if (!cvni_c_blocked(i, M / groups, K, &row, &col)) return 0;
+    if (folded) cvni_norm_running(e->net, &e->net->layers[folded], (int)row, &scale, &shift);
+    return cvni_c_param(e, l, slot)[row * K + col] * scale;
+}
+
+static float cvni_c_folded_bias(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    const int folded = e->plan.places[cvni_id(e->net, l)].folded;
+    const float *bias = cvni_c_param(e, l, slot);
+    float scale = 1;
+    float shift = 0;
+    if (folded) cvni_norm_running(e->net, &e->net->layers[folded], (int)i, &scale, &shift);
+    return shift + (bias ? bias[i] * scale : 0);
+}
+
+static const char *cvni_c_filter_array(cvni_c_export *e, const cvni_layer *l)
+{
+    return cvni_c_constants(e, l, 0, 0, "weight", cvni_c_blocked_count(e, l, 0, 1),
+                            cvni_c_filters);
+}
+
+static const char *cvni_c_bias_array(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_param *w = &e->net->params[l->param[0]];
+    if (l->params < 2 && !e->plan.places[cvni_id(e->net, l)].folded)
+        return cvni_c_format(e, "0");
+    return cvni_c_constants(e, l, 1, 0, "bias", (size_t)w->shape.dim[0], cvni_c_folded_bias);
+}
+
+/* Three axes of a convolution's sizes from those of a shape. */
+static void cvni_c_axes(cvn_shape s, int axes, int out[3])
+{
+    for (int i = 0; i < 3; i++) out[i] = i < 3 - axes ? 1 : s.dim[s.rank - 3 + i];
+}
+
+static int cvni_c_product(const int v[3]) { return v[0] * v[1] * v[2]; }
+
+/* A convolution whose windows are elements: a product at each position. */
+static int cvni_c_is_pointwise(const cvni_conv_desc *d)
+{
+    int plain = d->groups == 1;
+    for (int i = 0; i < 3; i++)
+        plain &= d->kernel[i] == 1 && d->stride[i] == 1 && !d->pad[i] && !d->pad_end[i];
+    return plain;
+}
+
+/* The call of `dense` for rows of x; see its size in cvni_c_functions. */
+static void cvni_c_dense_call(cvni_c_export *e, const cvni_layer *l, int entries, int rows, int in,
+                              int out, int spread)
+{
+    const char *w = cvni_c_filter_array(e, l);
+    const char *b = cvni_c_bias_array(e, l);
+    const int size[7] = { rows, in, out, spread ? 1 : in, spread ? rows : 1, spread ? 1 : out,
+                          spread ? rows : 1 };
+    cvni_c_use(e, "dense");
+    cvni_c_code(e, "        static const dense_size size = {");
+    for (int i = 0; i < 7; i++) cvni_c_code(e, " %d,", size[i]);
+    cvni_c_code(e, " %s };\n", cvni_c_activation(e, l));
+    cvni_c_each(e, entries);
+    cvni_c_code(e, "        dense(%s, %s, %s, %s, &size);\n",
+                cvni_c_entry(e, cvni_c_own(e, l), entries, (size_t)rows * (size_t)out),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), entries, (size_t)rows * (size_t)in), w,
+                b);
+}
+
+static void cvni_c_dense(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(e->net, l);
+    cvni_c_dense_call(e, l, 1, d.rows, d.in, d.units, 0);
+}
+
+/* The input with its border around it, where a convolution reflects or repeats it; the sizes in
+ * `in` and the pads become those of what is read. */
+static const char *cvni_c_frame(cvni_c_export *e, const cvni_layer *l, int channels, int in[3],
+                                int pad[3])
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const int entries = x->shape.dim[0];
+    const char *frame;
+    int out[3];
+    if (d->pad_mode == CVN_PAD_ZERO) return cvni_c_in(e, l, 0);
+    for (int i = 0; i < 3; i++) out[i] = in[i] + d->pad[i] + d->pad_end[i];
+    frame = cvni_c_work(e, l, 0, (size_t)entries * (size_t)channels * (size_t)cvni_c_product(out),
+                        0);
+    cvni_c_use(e, "pad");
+    cvni_c_code(e, "        static const int from[3] = %s, to[3] = %s, border[3] = %s;\n",
+                cvni_c_ints(e, in, 3), cvni_c_ints(e, out, 3), cvni_c_ints(e, pad, 3));
+    cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", frame,
+                cvni_c_in(e, l, 0), entries * channels, (int)d->pad_mode);
+    for (int i = 0; i < 3; i++) {
+        in[i] = out[i];
+        pad[i] = 0;
+    }
+    return frame;
+}
+
+static void cvni_c_conv(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const int N = s.dim[0];
+    const int channels = s.dim[1];
+    const int filters = l->shape.dim[1];
+    const char *function = d->transposed ? "conv_transpose" : "conv";
+    const char *x, *w, *b;
+    int in[3], out[3], pad[3];
+    cvni_c_axes(s, d->axes, in);
+    cvni_c_axes(l->shape, d->axes, out);
+    if (!d->transposed && cvni_c_is_pointwise(d)) {
+        cvni_c_dense_call(e, l, N, cvni_c_product(in), channels, filters, 1);
+        return;
+    }
+    memcpy(pad, d->pad, sizeof pad);
+    w = d->transposed ? cvni_c_weights(e, l, 0, "weight") : cvni_c_filter_array(e, l);
+    b = d->transposed ? cvni_c_weights(e, l, 1, "bias") : cvni_c_bias_array(e, l);
+    cvni_c_use(e, function);
+    cvni_c_use(e, "conv_size");
+    x = cvni_c_frame(e, l, channels, in, pad);
+    cvni_c_code(e, "        static const conv_size size = { %d, %d, %d, %s, %s,\n", d->groups,
+                channels / d->groups, filters / d->groups, cvni_c_ints(e, in, 3),
+                cvni_c_ints(e, out, 3));
+    cvni_c_code(e, "            %s, %s, %s, %s, %s };\n", cvni_c_ints(e, d->kernel, 3),
+                cvni_c_ints(e, d->stride, 3), cvni_c_ints(e, pad, 3),
+                cvni_c_ints(e, d->dilation, 3), cvni_c_activation(e, l));
+    cvni_c_each(e, N);
+    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size);\n", function,
+                cvni_c_entry(e, cvni_c_own(e, l), N,
+                             (size_t)filters * (size_t)cvni_c_product(out)),
+                cvni_c_entry(e, x, N, (size_t)channels * (size_t)cvni_c_product(in)), w, b);
+}
+
+static void cvni_c_matmul(cvni_c_export *e, const cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(e->net, l);
+    const int step[4] = { turn[0] ? 1 : m.K, turn[0] ? m.T : 1, turn[1] ? 1 : m.S,
+                          turn[1] ? m.K : 1 };
+    const ptrdiff_t size[3] = { (ptrdiff_t)m.T * m.K, (ptrdiff_t)m.K * m.S,
+                                (ptrdiff_t)m.T * m.S };
+    cvni_c_loop loops[CVN_MAX_RANK];
+    memset(loops, 0, sizeof loops);
+    for (int i = 0; i < m.axes; i++) {
+        loops[i].count = m.dim[i];
+        loops[i].step[0] = m.step[2][i] * size[2];
+        loops[i].step[1] = m.step[0][i] * size[0];
+        loops[i].step[2] = m.step[1][i] * size[1];
+    }
+    cvni_c_use(e, "matmul");
+    cvni_c_pointers(e, l, 2);
+    cvni_c_code(e, "        static const int step[4] = %s;\n", cvni_c_ints(e, step, 4));
+    cvni_c_nest(e, loops, m.axes,
+                cvni_c_format(e, "matmul(y + @0, a + @1, b + @2, %d, %d, %d, step);", m.T, m.S,
+                              m.K));
+}
+
+/* ---- layers: pools, norms, softmax ---- */
+
+static void cvni_c_pool(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const cvn_shape y = l->shape;
+    const char *function = strstr(l->op->type, "max") ? "maxpool"
+                           : strstr(l->op->type, "lp") ? "lppool" : "avgpool";
+    cvni_pool_axis a[2];
+    cvni_pool_axes(p, s, a);
+    for (int i = 0; i < 2; i++) if (!a[i].dilation) a[i].dilation = 1;
+    cvni_c_use(e, function);
+    cvni_c_code(e,
+                "        static const pool_size size = { %d, { %d, %d }, { %d, %d }, { %d, %d },",
+                s.dim[0] * s.dim[1], a[0].n, a[1].n, s.rank == 3 ? 1 : y.dim[2],
+                y.dim[y.rank - 1], a[0].kernel, a[1].kernel);
+    cvni_c_code(e, " { %d, %d }, { %d, %d },\n            { %d, %d }, { %d, %d }, %d };\n",
+                a[0].stride, a[1].stride, a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1,
+                a[0].dilation, a[1].dilation, a[0].exclude_pad);
+    if (function[0] == 'm')
+        cvni_c_code(e, "        maxpool(%s, %s, %s, &size);\n",
+                    l->is_int ? "0" : cvni_c_own(e, l), l->is_int ? cvni_c_own(e, l) : "0",
+                    cvni_c_in(e, l, 0));
+    else
+        cvni_c_code(e, "        %s(%s, %s, &size%s);\n", function, cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0),
+                    function[0] == 'l' ? cvni_c_format(e, ", %d.0f", p->p) : "");
+}
+
+static void cvni_c_unpool(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const int planes = s.dim[0] * s.dim[1];
+    cvni_c_use(e, "maxunpool");
+    cvni_c_code(e, "        maxunpool(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), cvni_c_in(e, l, 1), planes,
+                (int)(cvni_elements(s) / (size_t)planes),
+                (int)(cvni_elements(l->shape) / (size_t)planes));
+}
+
+static void cvni_c_roi_align(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_roi_desc *d = (const cvni_roi_desc *)l->desc;
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const int N = s.dim[0];
+    const char *work = cvni_c_work(e, l, 0, (size_t)s.dim[2] + (size_t)s.dim[3], 0);
+    cvni_c_use(e, "roi_align");
+    cvni_c_code(e, "        static const roi_size size = { %d, { %d, %d }, %d, { %d, %d }, %d, %d, "
+                   "%s };\n",
+                s.dim[1], s.dim[2], s.dim[3], l->shape.dim[1], d->height, d->width,
+                d->d.sampling_ratio, d->d.aligned != 0, cvni_c_number(e, d->d.spatial_scale));
+    cvni_c_each(e, N);
+    cvni_c_code(e, "        roi_align(%s, %s, %s, &size, %s);\n",
+                cvni_c_entry(e, cvni_c_own(e, l), N, cvni_sample_elements(l->shape)),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), N, cvni_sample_elements(s)),
+                cvni_c_entry(e, cvni_c_in(e, l, 1), N, 4 * (size_t)l->shape.dim[1]), work);
+}
+
+/* slot 0: scale, 1: shift of channel i. */
+static float cvni_c_norm_factor(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    float factor[2];
+    cvni_norm_running(e->net, l, (int)i, &factor[0], &factor[1]);
+    return factor[slot];
+}
+
+/* A batch norm that was not folded, with the sum and the activation behind it. */
+static void cvni_c_batchnorm(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_place *p = &e->plan.places[cvni_id(e->net, l)];
+    const size_t C = (size_t)l->shape.dim[1];
+    const char *scale = cvni_c_constants(e, l, 0, 0, "scale", C, cvni_c_norm_factor);
+    const char *shift = cvni_c_constants(e, l, 1, 0, "shift", C, cvni_c_norm_factor);
+    const char *more = p->residual ? " + r[@1]" : "";
+    cvni_c_loop loops[CVN_MAX_RANK];
+    cvn_shape channels = l->shape;
+    const char *statement;
+    int depth;
+    for (int i = 0; i < channels.rank; i++) if (i != 1) channels.dim[i] = 1;
+    depth = cvni_c_over(loops, l->shape, &l->shape, &channels);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        const float *scale = %s, *shift = %s;\n", scale, shift);
+    if (p->residual)
+        cvni_c_code(e, "        const float *r = %s;\n", cvni_c_value(e, p->residual));
+    if (!p->activation)
+        statement = cvni_c_format(e, "y[@0] = scale[@2] * a[@1] + shift[@2]%s;", more);
+    else {
+        cvni_c_use(e, "clamp");
+        statement = cvni_c_format(e, "y[@0] = clamp(scale[@2] * a[@1] + shift[@2]%s, %s);", more,
+                                  cvni_c_activation(e, l));
+    }
+    cvni_c_nest(e, loops, depth, statement);
+}
+
+static void cvni_c_gnorm(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    const cvni_groups g = cvni_find_groups(d, l->shape);
+    const char *w = d->no_weight ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 0, "weight");
+    const char *b = d->no_bias ? cvni_c_format(e, "0")
+                                     : cvni_c_weights(e, l, d->no_weight ? 0 : 1, "bias");
+    cvni_c_use(e, "normalize");
+    cvni_c_code(e, "        normalize(%s, %s, %s, %s, %d, %d, %d, %d, %s);\n",
+                cvni_c_own(e, l), cvni_c_in(e, l, 0), w, b, g.count, g.period,
+                g.shared, g.run, cvni_c_number(e, d->eps));
+}
+
+/* A function of y, x and the sizes before, of and behind an axis; more: further arguments. */
+static void cvni_c_along(cvni_c_export *e, const cvni_layer *l, int axis, const char *function,
+                         const char *more)
+{
+    int outer, length, inner;
+    cvni_split_axis(l->shape, axis, &outer, &length, &inner);
+    cvni_c_use(e, function);
+    cvni_c_code(e, "        %s(%s, %s, %d, %d, %d%s);\n", function, cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), outer, length, inner, more);
+}
+
+static void cvni_c_l2norm(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_along(e, l, ((const cvni_l2norm_desc *)l->desc)->axis, "l2norm", "");
+}
+
+static void cvni_c_softmax(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_along(e, l, ((const cvni_softmax_desc *)l->desc)->axis, l->op->type, "");
+}
+
+static void cvni_c_lrn(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    cvni_c_along(e, l, 1, "lrn",
+                 cvni_c_format(e, ", %d, %s, %s, %s", d->size, cvni_c_number(e, d->alpha),
+                               cvni_c_number(e, d->beta), cvni_c_number(e, d->k)));
+}
+
+/* ---- layers: element by element, and what moves ---- */
+
+/* The call of an elementwise function on x. */
+static const char *cvni_c_apply(cvni_c_export *e, const char *name, const float p[2],
+                                const char *x)
+{
+    const cvni_c_function *f = cvni_c_find(name);
+    cvni_c_use(e, name);
+    if (f->call) name = f->call;
+    if (f->params < 1) return cvni_c_format(e, "%s(%s)", name, x);
+    if (f->params < 2) return cvni_c_format(e, "%s(%s, %s)", name, x, cvni_c_number(e, p[0]));
+    return cvni_c_format(e, "%s(%s, %s, %s)", name, x, cvni_c_number(e, p[0]),
+                         cvni_c_number(e, p[1]));
+}
+
+static void cvni_c_elementwise(cvni_c_export *e, const cvni_layer *l, const char *name,
+                               const float p[2])
+{
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, &l->shape, NULL);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, loops, depth,
+                cvni_c_format(e, "y[@0] = %s;", cvni_c_apply(e, name, p, "a[@1]")));
+}
+
+static void cvni_c_act(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_elementwise(e, l, l->op->type, ((const cvni_act_desc *)l->desc)->p);
+}
+
+static void cvni_c_unary(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)l->desc;
+    const char *type = l->op->type;
+    float p[2];
+    p[0] = d->p;
+    p[1] = d->q;
+    cvni_c_elementwise(e, l, strcmp(type, "neg") ? type : "scale", p);
+}
+
+static void cvni_c_prelu(cvni_c_export *e, const cvni_layer *l)
+{
+    const char *w = cvni_c_weights(e, l, 0, "weight");
+    const int shared = ((const cvni_prelu_desc *)l->desc)->parameters == 1;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    cvn_shape channels = l->shape;
+    int depth;
+    for (int i = 0; i < channels.rank; i++) if (i != 1 || shared) channels.dim[i] = 1;
+    depth = cvni_c_over(loops, l->shape, &l->shape, &channels);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        const float *w = %s;\n", w);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1] > 0 ? a[@1] : w[@2] * a[@1];");
+}
+
+/* Copies x to y, over loops that have been set up. */
+static void cvni_c_copy(cvni_c_export *e, const cvni_layer *l, cvni_c_loop *loops, int depth)
+{
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1];");
+}
+
+static void cvni_c_same(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, &l->shape, NULL);
+    if (strcmp(cvni_c_own(e, l), cvni_c_in(e, l, 0)) != 0)
+        cvni_c_copy(e, l, loops, depth);
+}
+
+typedef struct cvni_c_operation { const char *type, *text; } cvni_c_operation;
+
+static const cvni_c_operation cvni_c_operations[] = {
+    { "add", "a[@1] + b[@2]" },
+    { "sub", "a[@1] - b[@2]" },
+    { "mul", "a[@1] * b[@2]" },
+    { "div", "a[@1] / b[@2]" },
+    { "maximum", "a[@1] > b[@2] || a[@1] != a[@1] ? a[@1] : b[@2]" },
+    { "minimum", "a[@1] < b[@2] || a[@1] != a[@1] ? a[@1] : b[@2]" },
+    { "power", "powf(a[@1], b[@2])" },
+    { "remainder", "modulo(a[@1], b[@2])" },
+    { "fmod", "fmodf(a[@1], b[@2])" },
+    { "prelu_by", "a[@1] > 0 ? a[@1] : a[@1] * b[@2]" },
+    { "quantize_by", "rintf(a[@1] / b[@2])" },
+    { "equal", "a[@1] == b[@2] ? 1.0f : 0.0f" },
+    { "greater", "a[@1] > b[@2] ? 1.0f : 0.0f" },
+    { "greater_equal", "a[@1] >= b[@2] ? 1.0f : 0.0f" },
+    { "and", "a[@1] != 0 && b[@2] != 0 ? 1.0f : 0.0f" },
+    { "or", "a[@1] != 0 || b[@2] != 0 ? 1.0f : 0.0f" },
+    { "xor", "(a[@1] != 0) != (b[@2] != 0) ? 1.0f : 0.0f" },
+    { "where", "a[@1] != 0 ? b[@2] : c[@3]" }
+};
+
+static const char *cvni_c_operation_text(const cvni_layer *l)
+{
+    for (size_t i = 0; i < sizeof cvni_c_operations / sizeof *cvni_c_operations; i++)
+        if (!strcmp(cvni_c_operations[i].type, l->op->type)) return cvni_c_operations[i].text;
+    return NULL;
+}
+
+static void cvni_c_binary(cvni_c_export *e, const cvni_layer *l)
+{
+    const int act = e->plan.places[cvni_id(e->net, l)].activation;
+    const char *text = cvni_c_operation_text(l);
+    const cvn_shape *in[CVNI_C_OPERANDS - 1] = { NULL };
+    cvni_c_loop loops[CVN_MAX_RANK];
+    int depth;
+    for (int i = 0; i < l->inputs; i++) in[i] = &cvni_in(e->net, l, i)->shape;
+    depth = cvni_c_over(loops, l->shape, in[0], in[1]);
+    for (ptrdiff_t i = depth - 1, step = 1; in[2] && i >= 0; step *= in[2]->dim[i--])
+        loops[i].step[3] = in[2]->dim[i] > 1 ? step : 0;
+    cvni_c_use(e, act ? "clamp" : l->op->type);
+    cvni_c_pointers(e, l, l->inputs);
+    cvni_c_nest(e, loops, depth,
+                act ? cvni_c_format(e, "y[@0] = clamp(%s, %s);", text, cvni_c_activation(e, l))
+                    : cvni_c_format(e, "y[@0] = %s;", text));
+}
+
+static void cvni_c_concat(cvni_c_export *e, const cvni_layer *l)
+{
+    const int axis = ((const cvni_concat_desc *)l->desc)->axis;
+    int outer, length, inner;
+    ptrdiff_t at = 0;
+    cvni_split_axis(l->shape, axis, &outer, &length, &inner);
+    for (int i = 0; i < l->inputs; i++) {
+        const int own = cvni_in(e->net, l, i)->shape.dim[axis] * inner;
+        cvni_c_loop loops[2];
+        memset(loops, 0, sizeof loops);
+        loops[0].count = outer;
+        loops[0].step[0] = (ptrdiff_t)length * inner;
+        loops[0].step[1] = own;
+        loops[1].count = own;
+        loops[1].step[0] = loops[1].step[1] = 1;
+        cvni_c_code(e, "        {\n        const float *a = %s;\n        float *y = %s + %ld;\n",
+                    cvni_c_in(e, l, i), cvni_c_own(e, l), (long)at);
+        cvni_c_nest(e, loops, 2, "y[@0] = a[@1];");
+        cvni_c_code(e, "        }\n");
+        at += own;
+    }
+}
+
+static void cvni_c_reduce(cvni_c_export *e, const cvni_layer *l)
+{
+    static const char *const begin[] = { "0", "0", "-INFINITY", "INFINITY", "1" };
+    static const char *const step[] = {
+        "y[@0] += a[@1];", "y[@0] += a[@1];",
+        "if (a[@1] > y[@0] || a[@1] != a[@1]) y[@0] = a[@1];",
+        "if (a[@1] < y[@0] || a[@1] != a[@1]) y[@0] = a[@1];", "y[@0] *= a[@1];"
+    };
+    const cvni_reduce_kind kind = ((const cvni_reduce_desc *)l->desc)->kind;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    const size_t count = cvni_elements(l->shape);
+    const double share = (double)count / (double)cvni_elements(x);
+    cvni_c_loop loops[CVN_MAX_RANK], fill, scale;
+    const int depth = cvni_c_over(loops, x, &x, &l->shape);
+    for (int i = 0; i < depth; i++) loops[i].step[0] = loops[i].step[2];
+    memset(&fill, 0, sizeof fill);
+    fill.count = (int)count;
+    fill.step[0] = 1;
+    scale = fill;
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, &fill, 1, cvni_c_format(e, "y[@0] = %s;", begin[kind]));
+    cvni_c_nest(e, loops, depth, step[kind]);
+    if (kind == CVNI_REDUCE_MEAN)
+        cvni_c_nest(e, &scale, 1,
+                    cvni_c_format(e, "y[@0] *= %s;", cvni_c_number(e, (float)share)));
+}
+
+/* A call for each row along an axis: of the function with y, x, the elements of x in a row, the
+ * step between them, and `more`. */
+static void cvni_c_rows(cvni_c_export *e, const cvni_layer *l, int axis, const char *function,
+                        const char *more)
+{
+    int outer, from, to, inner;
+    cvni_c_loop loops[2];
+    cvni_split_axis(cvni_in(e->net, l, 0)->shape, axis, &outer, &from, &inner);
+    cvni_split_axis(l->shape, axis, &outer, &to, &inner);
+    memset(loops, 0, sizeof loops);
+    loops[0].count = outer;
+    loops[0].step[0] = (ptrdiff_t)to * inner;
+    loops[0].step[1] = (ptrdiff_t)from * inner;
+    loops[1].count = inner;
+    loops[1].step[0] = loops[1].step[1] = 1;
+    cvni_c_use(e, function);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, loops, 2,
+                cvni_c_format(e, "%s(y + @0, a + @1, %d, %d%s);", function, from, inner, more));
+}
+
+static void cvni_c_topk(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    cvni_c_rows(e, l, d->axis, "topk",
+                cvni_c_format(e, ", %d, %d, %d, %d", d->k, d->least, d->last, (int)d->result));
+}
+
+static void cvni_c_cumsum(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    cvni_c_rows(e, l, d->axis, "cumsum",
+                cvni_c_format(e, ", %d, %d", d->exclusive != 0, d->reverse != 0));
+}
+
+static void cvni_c_permute(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_permute_job j = cvni_permute_job_of(e->net, l);
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, NULL, NULL);
+    for (int i = 0; i < depth; i++) loops[i].step[1] = j.step[i];
+    cvni_c_copy(e, l, loops, depth);
+}
+
+/* A part of x: y has its rank; `at` is where it begins along the axes. */
+static void cvni_c_part(cvni_c_export *e, const cvni_layer *l, const int at[CVN_MAX_RANK])
+{
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, &x, NULL);
+    ptrdiff_t begin = 0;
+    ptrdiff_t step = 1;
+    for (int i = depth - 1; i >= 0; i--) {
+        loops[i].step[1] = step;
+        begin += at[i] * step;
+        step *= x.dim[i];
+    }
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        a += %ld;\n", (long)begin);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1];");
+}
+
+static void cvni_c_slice(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    int at[CVN_MAX_RANK] = { 0 };
+    at[d->axis] = d->begin;
+    cvni_c_part(e, l, at);
+}
+
+/* Is the choice along an axis every step-th element from the first one on? */
+static int cvni_c_is_stride(const cvni_select_axis *a, int n, int size, int *first, int *step)
+{
+    *first = cvni_select_index(a, 0, n, size);
+    *step = size > 1 ? cvni_select_index(a, 1, n, size) - *first : 1;
+    for (int o = 0; o < size; o++) {
+        const int at = cvni_select_index(a, o, n, size);
+        if (at < 0 || at != *first + o * *step) return 0;
+    }
+    return 1;
+}
+
+/* Elements axis by axis: by steps, or through a list of places, -1 for the value of the border. */
+static void cvni_c_select(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    char border[CVNI_C_TEXT] = "";
+    char place[CVNI_C_TEXT] = "";
+    cvni_text borders = { border, sizeof border, 0 };
+    cvni_text places = { place, sizeof place, 0 };
+    ptrdiff_t step = 1;
+    ptrdiff_t begin = 0;
+    const int depth = cvni_c_over(loops, l->shape, NULL, NULL);
+    for (int i = x.rank - 1; i >= 0; step *= x.dim[i--]) {
+        const int size = l->shape.dim[i];
+        int first = 0;
+        int by = 1;
+        int least = 0;
+        if (!i || cvni_c_is_stride(&d->axis[i], x.dim[i], size, &first, &by)) {
+            loops[i].step[1] = by * step;
+            begin += first * step;
+            continue;
+        }
+        loops[i].mark = i;
+        cvni_c_code(e, "        static const int map%d[%d] = {", i, size);
+        for (int o = 0; o < size; o++) {
+            const int at = cvni_select_index(&d->axis[i], o, x.dim[i], size);
+            least = cvni_min(least, at);
+            cvni_c_code(e, "%s%d", o ? o % 16 ? ", " : ",\n            " : " ", at);
+        }
+        cvni_c_code(e, " };\n");
+        cvni_print(&places, " + %ld * map%d[#%d]", (long)step, i, i);
+        if (least < 0) cvni_print(&borders, "%smap%d[#%d] < 0", border[0] ? " || " : "", i, i);
+    }
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        a += %ld;\n", (long)begin);
+    cvni_c_nest(e, loops, depth,
+                border[0] ? cvni_c_format(e, "y[@0] = %s ? %s : a[@1%s];", border,
+                                          cvni_c_number(e, d->value), place)
+                          : cvni_c_format(e, "y[@0] = a[@1%s];", place));
+}
+
+/* An axis of another length by a table of taps. */
+static void cvni_c_resample(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(e->net, l, 0)->shape.dim[r->axis];
+    int outer, out, inner, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &out, &inner);
+    cvni_resample_reach(r, in, out, &side);
+    cvni_c_use(e, "resample");
+    e->taps = cvni_max(e->taps, 2 * side);
+    for (int pass = 0; e->coding && pass < 2; pass++) {
+        cvni_c_code(e, pass ? "        static const float weight[] = {"
+                            : "        static const int at[] = {");
+        for (int o = 0; o < out; o++) {
+            cvni_resample_taps(r, o, in, out, e->tap);
+            for (int k = 0; k < 2 * side; k++) {
+                if (o || k) cvni_c_code(e, k ? ", " : ",\n            ");
+                else cvni_c_code(e, " ");
+                if (pass) cvni_c_code(e, "%s", cvni_c_number(e, e->tap[k].weight));
+                else cvni_c_code(e, "%d", e->tap[k].from);
+            }
+        }
+        cvni_c_code(e, " };\n");
+    }
+    cvni_c_code(e, "        resample(%s, %s, at, weight, %d, %d, %d, %d, %d, %s);\n",
+                cvni_c_own(e, l), cvni_c_in(e, l, 0), 2 * side, outer, in, out, inner,
+                cvni_c_number(e, r->d.extrapolation));
+}
+
+static void cvni_c_steps(cvni_c_export *e, const ptrdiff_t *step, int count)
+{
+    int ints[CVN_MAX_RANK] = { 0 };
+    for (int i = 0; i < count; i++) ints[i] = (int)step[i];
+    cvni_c_code(e, " %s,", cvni_c_ints(e, ints, CVN_MAX_RANK));
+}
+
+/* Rows at indices that are computed: gather, and scatter, whose third input goes there. */
+static void cvni_c_gather(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const cvni_layer *index = cvni_in(e->net, l, 1);
+    const int scatter = l->inputs > 2;
+    cvni_gather_map m;
+    cvn_shape y;
+    cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    cvni_c_use(e, scatter ? "scatter" : "gather");
+    cvni_c_code(e, "        static const gather_size size = { %d, %d, %d, %s,", m.rows, m.run,
+                m.axes, cvni_c_ints(e, m.grid, CVN_MAX_RANK));
+    cvni_c_steps(e, m.step, m.axes);
+    cvni_c_steps(e, m.index_step, m.axes);
+    cvni_c_code(e, "\n            %d, %s,", m.parts, cvni_c_ints(e, m.size, CVN_MAX_RANK));
+    cvni_c_steps(e, m.part_step, m.parts);
+    cvni_c_code(e, " %d };\n", m.time);
+    if (scatter)
+        cvni_c_code(e, "        for (int i = 0; i < %lu; i++) (%s)[i] = (%s)[i];\n",
+                    (unsigned long)cvni_elements(l->shape), cvni_c_own(e, l), cvni_c_in(e, l, 0));
+    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size%s);\n", scatter ? "scatter" : "gather",
+                cvni_c_own(e, l), cvni_c_in(e, l, scatter ? 2 : 0),
+                index->is_int ? cvni_c_in(e, l, 1) : "0",
+                index->is_int ? "0" : cvni_c_in(e, l, 1),
+                scatter ? cvni_c_format(e, ", %d", (int)d->reduce) : "");
+}
+
+static void cvni_c_one_hot(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const int is_int = cvni_in(e->net, l, 0)->is_int;
+    const char *on = cvni_c_number(e, d->on);
+    const char *off = cvni_c_number(e, d->off);
+    cvni_c_loop loops[3];
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    memset(loops, 0, sizeof loops);
+    loops[0].count = outer;
+    loops[0].step[0] = (ptrdiff_t)length * inner;
+    loops[0].step[1] = inner;
+    loops[1].count = length;
+    loops[1].step[0] = inner;
+    loops[1].mark = 1;
+    loops[2].count = inner;
+    loops[2].step[0] = loops[2].step[1] = 1;
+    cvni_c_code(e, "        const %s *a = %s;\n        float *y = %s;\n",
+                is_int ? "int" : "float", cvni_c_in(e, l, 0), cvni_c_own(e, l));
+    cvni_c_nest(e, loops, 3,
+                is_int ? cvni_c_format(e, "y[@0] = a[@1] == #1 || a[@1] + %d == #1 ? %s : %s;",
+                                       length, on, off)
+                       : cvni_c_format(e, "y[@0] = floorf(a[@1]) == (float)#1 || "
+                                          "floorf(a[@1] + %d.0f) == (float)#1 ? %s : %s;",
+                                       length, on, off));
+}
+
+/* Windows, borders, other sizes of planes. */
+static void cvni_c_resize(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)l->desc;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    const int planes = x.dim[0] * x.dim[1];
+    const int at[CVN_MAX_RANK] = { 0, 0, d->top, d->left, 0, 0 };
+    if (d->kind == CVNI_RESIZE_WINDOW && d->crop) {
+        cvni_c_part(e, l, at);
+    } else if (d->kind == CVNI_RESIZE_WINDOW) {
+        cvni_c_use(e, "pad");
+        cvni_c_code(e, "        static const int from[3] = { 1, %d, %d }, to[3] = { 1, %d, %d };\n"
+                       "        static const int border[3] = { 0, %d, %d };\n",
+                    x.dim[2], x.dim[3], l->shape.dim[2], l->shape.dim[3], d->top, d->left);
+        cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0), planes, (int)d->mode);
+    } else {
+        const int linear = d->kind == CVNI_RESIZE_BILINEAR;
+        cvni_c_use(e, linear ? "bilinear" : "nearest");
+        cvni_c_code(e, "        %s(%s, %s, %d, %d, %d, %d, %d%s);\n",
+                    linear ? "bilinear" : "nearest", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0), planes, x.dim[2], x.dim[3], l->shape.dim[2],
+                    l->shape.dim[3], linear ? d->align_corners ? ", 1" : ", 0" : "");
+    }
+}
+
+/* y [N*C, H, r, W, r] = x [N*C, r, r, H, W] with other axes first. */
+static void cvni_c_pixel_shuffle(cvni_c_export *e, const cvni_layer *l)
+{
+    const int r = ((const cvni_shuffle_desc *)l->desc)->factor;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    const ptrdiff_t plane = (ptrdiff_t)x.dim[2] * x.dim[3];
+    const int count[5] = { l->shape.dim[0] * l->shape.dim[1], x.dim[2], r, x.dim[3], r };
+    const ptrdiff_t from[5] = { plane * r * r, x.dim[3], plane * r, 1, plane };
+    cvni_c_loop loops[5];
+    ptrdiff_t step = 1;
+    memset(loops, 0, sizeof loops);
+    for (int i = 4; i >= 0; i--) {
+        loops[i].count = count[i];
+        loops[i].step[0] = step;
+        loops[i].step[1] = from[i];
+        step *= count[i];
+    }
+    cvni_c_copy(e, l, loops, 5);
+}
+
+static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
+    int outer, length, inner, run;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    run = d->maxout ? inner : length * inner;
+    cvni_c_pointers(e, l, 1);
+    if (!d->maxout) {
+        cvni_c_loop loops[2] = { { outer, { run, 2 * (ptrdiff_t)run, 0, 0 }, 0 },
+                                 { run, { 1, 1, 0, 0 }, 0 } };
+        cvni_c_use(e, "sigmoid");
+        cvni_c_nest(e, loops, 2,
+                    cvni_c_format(e, "y[@0] = a[@1] * sigmoid(a[%d + @1]);", run));
+        return;
+    }
+    for (int s = 0; s < d->k; s++) {
+        cvni_c_loop loops[2] = { { outer * length, { run, (ptrdiff_t)run * d->k, 0, 0 }, 0 },
+                                 { run, { 1, 1, 0, 0 }, 0 } };
+        const int at = s * run;
+        cvni_c_nest(e, loops, 2,
+                    s ? cvni_c_format(e, "if (a[%d + @1] > y[@0] || a[%d + @1] != a[%d + @1]) "
+                                      "y[@0] = a[%d + @1];", at, at, at, at)
+                      : "y[@0] = a[@1];");
+    }
+}
+
+static void cvni_c_embedding(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
+    const char *w = cvni_c_weights(e, l, 0, "weight");
+    cvni_c_use(e, "embedding");
+    cvni_c_code(e, "        embedding(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), w,
+                (int)cvni_elements(cvni_in(e->net, l, 0)->shape), d->count, d->dim);
+}
+
+/* As cvni_posenc_prepare. */
+static float cvni_c_wave(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    const int C = l->shape.dim[2];
+    const int c = (int)(i % (size_t)C);
+    const double angle = (double)(i / (size_t)C) / pow(10000.0, (double)(c / 2 * 2) / C);
+    (void)e;
+    (void)slot;
+    return (float)(c % 2 ? cos(angle) : sin(angle));
+}
+
+static void cvni_c_position(cvni_c_export *e, const cvni_layer *l)
+{
+    const char *p = l->params ? cvni_c_weights(e, l, 0, "weight")
+                                    : cvni_c_constants(e, l, 0, 0, "waves",
+                                                       cvni_sample_elements(l->shape),
+                                                       cvni_c_wave);
+    cvni_c_loop loops[CVN_MAX_RANK];
+    cvn_shape one = l->shape;
+    int depth;
+    one.dim[0] = 1;
+    depth = cvni_c_over(loops, l->shape, &l->shape, &one);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        const float *b = %s;\n", p);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1] + b[@2];");
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+
+/* ---- layers: attention, recurrent ---- */
+
+/* The number of steps that count: that of an input of lengths, else all. */
+static const char *cvni_c_length(cvni_c_export *e, const cvni_layer *l, int input, int all)
+{
+    const int N = l->shape.dim[0];
+    if (!input) return cvni_c_format(e, "%d", all);
+    return cvni_c_format(e, "*(%s)", cvni_c_entry(e, cvni_c_in(e, l, input), N, 1));
+}
+
+static void cvni_c_attention_call(cvni_c_export *e, const cvni_layer *l, const char *const *x,
+                                  const char *work)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const int S = cvni_in(e->net, l, 1)->shape.dim[1];
+    const int E = l->shape.dim[2];
+    cvni_c_use(e, "attention");
+    cvni_c_code(e, "            static const attention_size heads = { %d, %d, %d, %d, "
+                   "{ %d, %d, %d }, %d };\n",
+                l->shape.dim[1], S, d->heads, E / d->heads, E, E, E, d->causal);
+    cvni_c_code(e, "            attention(%s, %s, %s, %s, %s, &heads, %s);\n", x[3], x[0],
+                x[1], x[2],
+                cvni_c_length(e, l, l->inputs > 3 ? 3 : 0, S), work);
+}
+
+static void cvni_c_open_each(cvni_c_export *e, int count)
+{
+    if (count > 1) cvni_c_code(e, "        for (int n = 0; n < %d; n++) {\n", count);
+    else cvni_c_code(e, "        {\n");
+}
+
+static void cvni_c_attention(cvni_c_export *e, const cvni_layer *l)
+{
+    const int N = l->shape.dim[0];
+    const char *work = cvni_c_work(e, l, 0, (size_t)cvni_in(e->net, l, 1)->shape.dim[1], 0);
+    const char *x[4];
+    for (int i = 0; i < 3; i++)
+        x[i] = cvni_c_entry(e, cvni_c_in(e, l, i), N,
+                            cvni_sample_elements(cvni_in(e->net, l, i)->shape));
+    x[3] = cvni_c_entry(e, cvni_c_own(e, l), N, cvni_sample_elements(l->shape));
+    cvni_c_open_each(e, N);
+    cvni_c_attention_call(e, l, x, work);
+    cvni_c_code(e, "        }\n");
+}
+
+static void cvni_c_projection(cvni_c_export *e, const char *y, const char *x, const char *w,
+                              const char *b, int rows, int E)
+{
+    cvni_c_code(e, "            {\n"
+                   "                static const dense_size size = { %d, %d, %d, %d, 1, %d, 1, "
+                   "1.0f, INFINITY };\n", rows, E, E, E, E);
+    cvni_c_code(e, "                dense(%s, %s, %s, %s, &size);\n            }\n", y, x, w, b);
+}
+
+/* Work: queries [T, E], keys and values [S, E], what the heads make [T, E], a row of weights. */
+static void cvni_c_mha(cvni_c_export *e, const cvni_layer *l)
+{
+    static const char *const names[2][3] = { { "query", "key", "value" },
+                                             { "query_bias", "key_bias", "value_bias" } };
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const int N = l->shape.dim[0];
+    const int T = l->shape.dim[1];
+    const int E = l->shape.dim[2];
+    const int S = cvni_in(e->net, l, 1)->shape.dim[1];
+    const size_t at[5] = { 0, (size_t)T * (size_t)E, (size_t)(T + S) * (size_t)E,
+                           (size_t)(T + 2 * S) * (size_t)E, (size_t)(2 * T + 2 * S) * (size_t)E };
+    const char *work = cvni_c_work(e, l, 0, at[4] + (size_t)S, 0);
+    const char *place[5], *w, *b;
+    cvni_c_use(e, "dense");
+    for (int i = 0; i < 5; i++)
+        place[i] = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[i]);
+    cvni_c_open_each(e, N);
+    for (int i = 0; i < 3; i++) {
+        w = cvni_c_constants(e, l, 0, i, names[0][i], cvni_c_blocked_count(e, l, 0, 3),
+                             cvni_c_filters);
+        b = no_bias ? cvni_c_format(e, "0")
+                    : cvni_c_constants(e, l, 1, i, names[1][i], (size_t)E, cvni_c_plain);
+        cvni_c_projection(e, place[i],
+                          cvni_c_entry(e, cvni_c_in(e, l, i), N,
+                                       cvni_sample_elements(cvni_in(e->net, l, i)->shape)),
+                          w, b, i ? S : T, E);
+    }
+    cvni_c_attention_call(e, l, place, place[4]);
+    w = cvni_c_constants(e, l, no_bias ? 1 : 2, 0, "out",
+                         cvni_c_blocked_count(e, l, no_bias ? 1 : 2, 1), cvni_c_filters);
+    b = no_bias ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 3, "out_bias");
+    cvni_c_projection(e, cvni_c_entry(e, cvni_c_own(e, l), N, (size_t)T * (size_t)E),
+                      place[3], w, b, T, E);
+    cvni_c_code(e, "        }\n");
+}
+
+/* The last layer that reads the states behind the steps of a recurrent layer. */
+static int cvni_c_last_state(const cvni_c_export *e, int id)
+{
+    int last = id;
+    for (int i = id + 1; i < e->net->layer_count; i++)
+        if (e->net->layers[i].op == &cvni_op_rnn_state && e->net->layers[i].input[0] == id)
+            last = i;
+    return last;
+}
+
+/* The states h (which 0) or c of a recurrent layer [N, layers*directions, hidden]. */
+static const char *cvni_c_states(const cvni_c_export *e, const cvni_rnn *r, int id, int which)
+{
+    if (!e->coding) return cvni_c_format(e, "0");
+    return cvni_c_format(e, "%s + %lu", cvni_c_buffer(e, e->plan.places[id].saved),
+                         (unsigned long)which * (unsigned long)r->n * (unsigned long)r->state);
+}
+
+/* One layer and direction: x to y, both [N, T, ...]. */
+static void cvni_c_recurrent(cvni_c_export *e, const cvni_layer *l, const cvni_rnn *r, int layer,
+                             int dir, const char *x, const char *y, const char *work)
+{
+    static const char *const kinds[] = { "rnn_tanh", "lstm", "gru", "rnn_relu" };
+    const char *step = kinds[r->kind == CVNI_RNN && r->desc->d.relu ? 3 : r->kind];
+    const int in = cvni_rnn_width(r, layer);
+    const size_t state = (size_t)(layer * r->dirs + dir) * (size_t)r->h;
+    const int N = r->n;
+    const char *w[4], *h, *c;
+    for (int i = 0; i < 4; i++) {
+        const int slot = cvni_rnn_param(r, layer, dir, i);
+        const cvni_param *p = &e->net->params[l->param[cvni_min(slot, l->params - 1)]];
+        w[i] = i > 1 && r->desc->d.no_bias
+                   ? cvni_c_format(e, "0")
+                   : cvni_c_constants(e, l, slot, 0, p->suffix,
+                                      i < 2 ? cvni_c_blocked_count(e, l, slot, 1) : p->count,
+                                      i < 2 ? cvni_c_filters : cvni_c_plain);
+    }
+    h = cvni_c_states(e, r, cvni_id(e->net, l), 0);
+    c = cvni_c_states(e, r, cvni_id(e->net, l), r->kind == CVNI_LSTM);
+    cvni_c_use(e, step);
+    cvni_c_use(e, "recurrent");
+    cvni_c_open_each(e, N);
+    cvni_c_code(e, "            static const int size[5] = { %d, %d, %d, %d, %d };\n", r->t, in,
+                r->h, r->gates * r->h, r->dirs * r->h);
+    cvni_c_code(e, "            const float *const w[4] = { %s, %s, %s, %s };\n", w[0],
+                w[1], w[2], w[3]);
+    cvni_c_code(e, "            recurrent(%s + %d, %s,\n",
+                cvni_c_entry(e, cvni_c_format(e, "%s", y), N, (size_t)(r->t * r->dirs * r->h)),
+                dir * r->h, cvni_c_entry(e, cvni_c_format(e, "%s", x), N, (size_t)(r->t * in)));
+    cvni_c_code(e, "                      w, %s + %lu, %s + %lu, %s, %s, size,\n",
+                cvni_c_entry(e, h, N, (size_t)r->state), (unsigned long)state,
+                cvni_c_entry(e, c, N, (size_t)r->state), (unsigned long)state, work, step);
+    cvni_c_code(e, "                      %s, %d);\n        }\n",
+                cvni_c_length(e, l, r->desc->lengths, r->t), dir || r->desc->d.reverse);
+}
+
+/* Sets states to an input's values, or to 0. */
+static void cvni_c_begin_states(cvni_c_export *e, const cvni_layer *l, const cvni_rnn *r,
+                                int which, int input)
+{
+    const char *from = input ? cvni_c_in(e, l, input) : cvni_c_format(e, "0");
+    cvni_c_code(e, "        for (int i = 0; i < %d; i++) (%s)[i] = ", r->n * r->state,
+                cvni_c_states(e, r, cvni_id(e->net, l), which));
+    cvni_c_code(e, input ? "(%s)[i];\n" : "%s;\n", from);
+}
+
+/* Work: the gates' two sums of a step, then the steps of two layers that lie between others. */
+static void cvni_c_rnn(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(e->net, l);
+    const int id = cvni_id(e->net, l);
+    const size_t gates = 2 * (size_t)r.gates * (size_t)r.h;
+    const size_t steps = (size_t)r.n * (size_t)r.t * (size_t)(r.dirs * r.h);
+    const size_t inner = (size_t)cvni_min(2, r.layers - 1) * steps;
+    cvni_c_work(e, l, 0, gates + inner, 0);
+    cvni_c_work(e, l, 1, (size_t)r.n * (size_t)r.state * (r.kind == CVNI_LSTM ? 2 : 1),
+                cvni_c_last_state(e, id));
+    cvni_c_begin_states(e, l, &r, 0, r.desc->h0);
+    if (r.kind == CVNI_LSTM) cvni_c_begin_states(e, l, &r, 1, r.desc->c0);
+    for (int layer = 0; layer < r.layers; layer++) {
+        const size_t at[2] = { gates + (size_t)((layer + 1) % 2) * steps,
+                               gates + (size_t)(layer % 2) * steps };
+        for (int dir = 0; dir < r.dirs; dir++) {
+            const char *work = e->coding ? cvni_c_buffer(e, e->plan.places[id].work_forward) : "0";
+            const char *x = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[0]);
+            const char *y = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[1]);
+            if (!layer) x = cvni_c_in(e, l, 0);
+            if (layer == r.layers - 1) y = cvni_c_own(e, l);
+            cvni_c_recurrent(e, l, &r, layer, dir, x, y, work);
+        }
+    }
+}
+
+static void cvni_c_rnn_state(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const cvni_rnn r = cvni_rnn_of(e->net, x);
+    const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
+    cvni_c_code(e, "        const float *a = %s;\n        float *y = %s;\n",
+                cvni_c_states(e, &r, l->input[0], which), cvni_c_own(e, l));
+    cvni_c_code(e, "        for (int i = 0; i < %d; i++) y[i] = a[i];\n", r.n * r.state);
+}
+
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ---- the table of layers, the whole file ---- */
+
+typedef struct cvni_c_layer {
+    const char *type;                   /* cvni_op's */
+    void (*write)(cvni_c_export *e, const cvni_layer *l);
+} cvni_c_layer;
+
+static const cvni_c_layer cvni_c_layers[] = {
+    { "conv1d", cvni_c_conv },
+    { "conv2d", cvni_c_conv },
+    { "conv3d", cvni_c_conv },
+    { "conv_transpose1d", cvni_c_conv },
+    { "conv_transpose2d", cvni_c_conv },
+    { "conv_transpose3d", cvni_c_conv },
+    { "dense", cvni_c_dense },
+    { "maxpool", cvni_c_pool },
+    { "avgpool", cvni_c_pool },
+    { "global_maxpool", cvni_c_pool },
+    { "global_avgpool", cvni_c_pool },
+    { "adaptive_maxpool", cvni_c_pool },
+    { "adaptive_avgpool", cvni_c_pool },
+    { "lppool", cvni_c_pool },
+    { "global_lppool", cvni_c_pool },
+    { "maxpool_indices", cvni_c_pool },
+    { "roi_align", cvni_c_roi_align },
+    { "batchnorm", cvni_c_batchnorm },
+    { "layernorm", cvni_c_gnorm },
+    { "instancenorm", cvni_c_gnorm },
+    { "groupnorm", cvni_c_gnorm },
+    { "l2norm", cvni_c_l2norm },
+    { "lrn", cvni_c_lrn },
+    { "prelu", cvni_c_prelu },
+    { "softmax", cvni_c_softmax },
+    { "log_softmax", cvni_c_softmax },
+    { "glu", cvni_c_gated },
+    { "maxout", cvni_c_gated },
+    { "reparameterize", cvni_c_same },
+    { "concat", cvni_c_concat },
+    { "reduce_sum", cvni_c_reduce },
+    { "reduce_mean", cvni_c_reduce },
+    { "reduce_max", cvni_c_reduce },
+    { "reduce_min", cvni_c_reduce },
+    { "reduce_prod", cvni_c_reduce },
+    { "topk", cvni_c_topk },
+    { "indices", cvni_c_topk },
+    { "hardmax", cvni_c_topk },
+    { "cumsum", cvni_c_cumsum },
+    { "permute", cvni_c_permute },
+    { "slice", cvni_c_slice },
+    { "matmul", cvni_c_matmul },
+    { "embedding", cvni_c_embedding },
+    { "positional_encoding", cvni_c_position },
+    { "position_embedding", cvni_c_position },
+    { "upsample_nearest", cvni_c_resize },
+    { "upsample_bilinear", cvni_c_resize },
+    { "pad", cvni_c_resize },
+    { "crop", cvni_c_resize },
+    { "pixel_shuffle", cvni_c_pixel_shuffle },
+    { "interpolate", cvni_c_resample },
+    { "take", cvni_c_gather },
+    { "gather", cvni_c_gather },
+    { "gather_nd", cvni_c_gather },
+    { "reverse_sequence", cvni_c_gather },
+    { "scatter", cvni_c_gather },
+    { "scatter_nd", cvni_c_gather },
+    { "scatter_reduce", cvni_c_gather },
+    { "one_hot", cvni_c_one_hot },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", cvni_c_attention },
+    { "multihead_attention", cvni_c_mha },
+    { "rnn", cvni_c_rnn },
+    { "lstm", cvni_c_rnn },
+    { "gru", cvni_c_rnn },
+    { "rnn_state", cvni_c_rnn_state },
+#endif
+};
+
+/* What writes a layer; NULL: nothing does. */
+static cvni_c_layer cvni_c_layer_of(const cvni_layer *l)
+{
+    static const cvni_c_layer none = { NULL, NULL };
+    cvni_c_layer own = none;
+    for (size_t i = 0; i < sizeof cvni_c_layers / sizeof *cvni_c_layers; i++)
+        if (!strcmp(cvni_c_layers[i].type, l->op->type)) return cvni_c_layers[i];
+    if (l->op == &cvni_op_maxunpool && !((const cvni_unpool_desc *)l->desc)->flat)
+        own.write = cvni_c_unpool;
+    if (l->op->forward == cvni_select_forward) own.write = cvni_c_select;
+    if (cvni_c_operation_text(l)) own.write = cvni_c_binary;
+    if (l->op->forward == cvni_unary_forward &&
+        (cvni_c_find(l->op->type) || !strcmp(l->op->type, "neg")))
+        own.write = cvni_c_unary;
+    if (l->op->forward == cvni_act_forward && cvni_c_find(l->op->type)) own.write = cvni_c_act;
+    return own;
+}
+
+/* The code of all layers; the first run finds out what it needs. */
+static void cvni_c_run(cvni_c_export *e)
+{
+    for (int id = 1; id < e->net->layer_count && e->result == CVN_OK; id++) {
+        const cvni_layer *l = &e->net->layers[id];
+        const cvni_c_layer own = cvni_c_layer_of(l);
+        if (!cvni_c_writes(e, id)) continue;
+        if (!own.write) {
+            e->result = cvni_layer_fail(e->net, l, CVN_ERROR_UNSUPPORTED,
+                                        "cvn_export_c: %s has no form in C; take it out of the net "
+                                        "and compute it in the program", l->op->type);
+            return;
+        }
+        cvni_c_code(e, "    {   /* %s */\n", cvni_c_name(e, id));
+        own.write(e, l);
+        cvni_c_code(e, "    }\n");
+    }
+}
+
+/* A node's value goes out: the net's output and what is kept. */
+static int cvni_c_goes_out(const cvni_c_export *e, int id)
+{
+    const cvni_layer *l = &e->net->layers[id];
+    return id == e->net->output || (l->keep && e->plan.places[id].predict && !l->is_int &&
+                                    !(l->op->flags & CVNI_SOURCE));
+}
+
+/* The id of output `number`: the net's own is 1, those that are kept follow; 0 behind them. */
+static int cvni_c_output_id(const cvni_c_export *e, int number)
+{
+    int seen = 1;
+    if (number == 1) return e->net->output;
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (id != e->net->output && cvni_c_goes_out(e, id) && ++seen == number) return id;
+    return 0;
+}
+
+static int cvni_c_is_input(const cvni_c_export *e, int id)
+{
+    return e->net->layers[id].op->flags & CVNI_SOURCE && e->plan.places[id].predict;
+}
+
+/* The buffers hold floats of values alone; what the layers' work needs comes with the first run. */
+static void cvni_c_size_buffers(cvni_c_export *e)
+{
+    for (int i = 0; i < e->plan.count; i++) e->plan.buffers[i].bytes = 0;
+    for (int id = 1; id < e->net->layer_count; id++) {
+        const cvni_layer *l = &e->net->layers[id];
+        const size_t count = cvni_elements(l->shape);
+        const int y = e->plan.places[id].y;
+        if (!cvni_c_writes(e, id)) continue;
+        if (l->is_int) e->ints = cvni_add_size(e->ints, count);
+        else if (y >= 0)
+            e->plan.buffers[y].bytes = cvni_max_size(e->plan.buffers[y].bytes,
+                                                     cvni_mul_size(count, sizeof(float)));
+    }
+}
+
+/* Outputs are computed where the caller wants them, unless their memory is another's too. */
+static void cvni_c_target_outputs(cvni_c_export *e)
+{
+    for (int number = 1; number <= e->outputs; number++) {
+        const int id = cvni_c_output_id(e, number);
+        const int root = cvni_c_root(e, id);
+        const int y = e->plan.places[root].y;
+        const size_t bytes = cvni_mul_size(cvni_elements(e->net->layers[id].shape), sizeof(float));
+        if (!cvni_c_writes(e, root) || y < 0 || e->target[y] || e->plan.buffers[y].bytes != bytes)
+            continue;
+        e->target[y] = number;
+        e->plan.buffers[y].bytes = 0;
+    }
+}
+
+/* The plan, what it needs, where everything lies. The net's shapes are then those of one sample. */
+static cvn_result cvni_c_prepare(cvni_c_export *e)
+{
+    cvn_net *net = e->net;
+    const cvn_result result = cvni_make_plan(net, 1, CVN_INFER, &e->plan);
+    size_t bytes;
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++) e->inputs += cvni_c_is_input(e, id);
+    while (cvni_c_output_id(e, e->outputs + 1)) e->outputs++;
+    cvni_c_size_buffers(e);
+    e->used = (unsigned char *)cvni_alloc(net, CVNI_C_FUNCTIONS);
+    e->texts = (cvni_c_texts *)cvni_alloc(net, sizeof *e->texts);
+    if (!e->used || !e->texts) return CVN_ERROR_MEMORY;
+    e->texts->next = 0;
+    memset(e->used, 0, CVNI_C_FUNCTIONS);
+    cvni_c_run(e);
+    if (e->result != CVN_OK) return e->result;
+    for (int i = 1; i <= e->outputs; i++) cvni_c_value(e, cvni_c_output_id(e, i));
+    e->target = (int *)cvni_alloc(net, cvni_mul_size((size_t)e->plan.count + 1, sizeof(int)));
+    e->tap = (cvni_weighted *)cvni_alloc(net, cvni_mul_size((size_t)e->taps, sizeof *e->tap));
+    if (!e->target || !e->tap) return CVN_ERROR_MEMORY;
+    memset(e->target, 0, ((size_t)e->plan.count + 1) * sizeof(int));
+    cvni_c_target_outputs(e);
+    bytes = cvni_place_buffers(net, &e->plan);
+    if (bytes == SIZE_MAX || e->result != CVN_OK) return CVN_ERROR_MEMORY;
+    e->room = bytes / sizeof(float);
+    e->coding = 1;
+    return CVN_OK;
+}
+
+/* "const float *in1, const float *in2, float *out" */
+static void cvni_c_parameters(cvni_c_export *e)
+{
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (cvni_c_is_input(e, id))
+            cvni_c_print(e, "const %s *%s, ", e->net->layers[id].is_int ? "int" : "float",
+                         cvni_c_input(e, id));
+    for (int i = 1; i <= e->outputs; i++)
+        cvni_c_print(e, "%sfloat *%s", i > 1 ? ", " : "", cvni_c_output(e, i));
+}
+
+/* A line of the comment: "in   input1   [1, 28, 28]". */
+static void cvni_c_describe(cvni_c_export *e, const char *name, int id)
+{
+    const cvni_layer *l = &e->net->layers[id];
+    char shape[96];
+    cvni_c_print(e, " *   %-8s  %s %s, %lu %s\n", name, cvni_c_name(e, id),
+                 l->samples > 1 ? cvni_axes_text(l->shape, 0, shape)
+                                : cvni_shape_text(l->shape, shape),
+                 (unsigned long)cvni_elements(l->shape), l->is_int ? "ints" : "floats");
+}
+
+static void cvni_c_head(cvni_c_export *e)
+{
+    const char *name = e->options.name;
+    cvni_c_print(e, "/* A neural network as plain C, written by convnet.h %s.\n *\n"
+                    " *     void %s_run(", CONVNET_VERSION, name);
+    cvni_c_parameters(e);
+    cvni_c_print(e, ");\n");
+    if (e->options.weights_path)
+        cvni_c_print(e, " *     int %s_load(const void *bytes, size_t size);\n", name);
+    cvni_c_print(e, " *\n");
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (cvni_c_is_input(e, id)) cvni_c_describe(e, cvni_c_input(e, id), id);
+    for (int i = 1; i <= e->outputs; i++)
+        cvni_c_describe(e, cvni_c_output(e, i), cvni_c_output_id(e, i));
+    cvni_c_print(e, " *   constants %lu bytes%s, static memory %lu bytes,\n"
+                    " *             %.0f multiply-accumulates a call\n *\n",
+                 (unsigned long)(e->floats * sizeof(float)),
+                 e->options.weights_path ? " in the file of weights" : "",
+                 (unsigned long)(e->room * sizeof(float) + e->ints * sizeof(int)),
+                 cvn_macs(e->net));
+    cvni_c_print(e, " * One sample a call, one call at a time: the memory is static. Outputs must "
+                    "not overlap\n * inputs. C99 and C++11; int has 32 bits. */\n");
+    cvni_c_print(e, "#include <math.h>\n");
+    if (e->options.weights_path) cvni_c_print(e, "#include <stddef.h>\n#include <stdint.h>\n");
+    cvni_c_print(e, "\nenum {");
+    for (int id = 1, number = 0; id < e->net->layer_count; id++) {
+        if (!cvni_c_is_input(e, id)) continue;
+        cvni_c_print(e, e->inputs > 1 ? " %s_inputs%d = %lu," : " %s_inputs%.0d = %lu,", name,
+                     e->inputs > 1 ? ++number : 0,
+                     (unsigned long)cvni_elements(e->net->layers[id].shape));
+    }
+    for (int i = 1; i <= e->outputs; i++)
+        cvni_c_print(e, e->outputs > 1 ? "%s %s_outputs%d = %lu" : "%s %s_outputs%.0d = %lu",
+                     i > 1 ? "," : "", name, e->outputs > 1 ? i : 0,
+                     (unsigned long)cvni_elements(e->net->layers[cvni_c_output_id(e, i)].shape));
+    cvni_c_print(e, " };\n\nvoid %s_run(", name);
+    cvni_c_parameters(e);
+    cvni_c_print(e, ");\n\n");
+}
+
+/* How a program hands over the weights. */
+static void cvni_c_loader(cvni_c_export *e)
+{
+    const char *name = e->options.name;
+    cvni_c_print(e, "/* Hands over the constants: little-endian floats in a file of their own. "
+                    "They are used where\n"
+                    " * they lie, so they must stay there. Returns 0; 1: not %lu bytes; 2: not "
+                    "aligned for floats;\n"
+                    " * 3: this machine is big-endian. Without them %s_run does nothing. */\n",
+                 (unsigned long)(e->floats * sizeof(float)), name);
+    cvni_c_print(e, "int %s_load(const void *bytes, size_t size);\n\n"
+                    "static const float *weights;\n\n"
+                    "int %s_load(const void *bytes, size_t size)\n{\n"
+                    "    const int one = 1;\n"
+                    "    if (size != %lu * sizeof(float)) return 1;\n"
+                    "    if ((uintptr_t)bytes %% sizeof(float)) return 2;\n"
+                    "    if (*(const unsigned char *)&one != 1) return 3;\n"
+                    "    weights = (const float *)bytes;\n    return 0;\n}\n\n",
+                 name, name, (unsigned long)e->floats);
+}
+
+/* The whole text; context: a pointer to the export. */
+static void cvni_c_put_text(cvni_sink *s, const void *context)
+{
+    cvni_c_export *e = *(cvni_c_export *const *)context;
+    e->out = s;
+    cvni_c_head(e);
+    if (e->options.weights_path) cvni_c_loader(e);
+    else
+        for (int i = 0; i < e->array_count; i++)
+            cvni_c_put_array(e, &e->arrays[i], s, cvni_c_array_name(e, &e->arrays[i]));
+    if (e->room) cvni_c_print(e, "static float buffer[%lu];\n", (unsigned long)e->room);
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (cvni_c_writes(e, id) && e->net->layers[id].is_int)
+            cvni_c_print(e, "static int %s_values[%lu];\n", cvni_c_name(e, id),
+                         (unsigned long)cvni_elements(e->net->layers[id].shape));
+    for (int i = 0; i < CVNI_C_FUNCTIONS; i++)
+        if (e->used[i] && cvni_c_functions[i].text[0]) {
+            cvni_put_text(s, "\n");
+            cvni_put_text(s, cvni_c_functions[i].text);
+        }
+    cvni_c_print(e, "\nvoid %s_run(", e->options.name);
+    cvni_c_parameters(e);
+    cvni_c_print(e, ")\n{\n");
+    if (e->options.weights_path) cvni_c_print(e, "    if (!weights) return;\n");
+    cvni_c_run(e);
+    for (int i = 1; i <= e->outputs; i++) {
+        const int id = cvni_c_output_id(e, i);
+        const char *from = cvni_c_value(e, id);
+        if (strcmp(from, cvni_c_output(e, i)) != 0)
+            cvni_c_print(e, "    for (int i = 0; i < %lu; i++) %s[i] = (%s)[i];\n",
+                         (unsigned long)cvni_elements(e->net->layers[id].shape),
+                         cvni_c_output(e, i), from);
+    }
+    cvni_c_print(e, "}\n");
+    e->out = NULL;
+}
+
+cvn_export_c_options cvn_export_c_defaults(void)
+{
+    cvn_export_c_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+static cvn_result cvni_c_check_name(cvn_net *net, const char *name)
+{
+    size_t length = 0;
+    while (cvni_c_is_letter(name[length]) || name[length] == '_') length++;
+    if (name[length] || !length || length >= CVN_MAX_NAME || (name[0] >= '0' && name[0] <= '9'))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_export_c: the name must be an identifier of C of at most %d "
+                         "characters", CVN_MAX_NAME - 1);
+    return CVN_OK;
+}
+
+/* Runs `use` on a prepared export; the net stays as it was. */
+typedef cvn_result (*cvni_c_user)(cvni_c_export *e, void *context);
+
+static cvn_result cvni_c_with(cvn_net *net, const cvn_export_c_options *options,
+                              cvni_c_user use, void *context)
+{
+    cvn_result result = cvni_check_transfer(net, "cvn_export_c", context, 0);
+    cvni_c_export e;
+    int keep_all;
+    if (result != CVN_OK) return result;
+    memset(&e, 0, sizeof e);
+    e.net = net;
+    e.options = options ? *options : cvn_export_c_defaults();
+    if (!e.options.name) e.options.name = "net";
+    result = cvni_c_check_name(net, e.options.name);
+    if (result != CVN_OK) return result;
+    keep_all = net->desc.keep_all;
+    net->desc.keep_all = 0;
+    result = cvni_c_prepare(&e);
+    if (result == CVN_OK) result = use(&e, context);
+    else if (result == CVN_ERROR_MEMORY)
+        cvni_fail(net, result, "cvn_export_c: out of memory");
+    net->desc.keep_all = keep_all;
+    cvni_free_plan(net, &e.plan);
+    cvni_free(net, e.used);
+    cvni_free(net, e.texts);
+    cvni_free(net, e.target);
+    cvni_free(net, e.tap);
+    cvni_free(net, e.arrays);
+    cvni_restore_shapes(net);
+    return result;
+}
+
+static cvn_result cvni_c_use_size(cvni_c_export *e, void *context)
+{
+    cvni_sink *s = (cvni_sink *)context;
+    if (e->options.weights_path)
+        return cvni_fail(e->net, CVN_ERROR_ARGUMENT,
+                         "cvn_export_c_memory: weights_path is for files");
+    cvni_c_put_text(s, &e);
+    return CVN_OK;
+}
+
+size_t cvn_export_c_memory(cvn_net *net, char *text, size_t size,
+                           const cvn_export_c_options *options)
+{
+    cvni_sink s;
+    size_t needed;
+    memset(&s, 0, sizeof s);
+    if (cvni_c_with(net, options, cvni_c_use_size, &s) != CVN_OK) return 0;
+    needed = s.size;
+    if (!text || size < needed) return needed;
+    memset(&s, 0, sizeof s);
+    s.memory = (unsigned char *)text;
+    return cvni_c_with(net, options, cvni_c_use_size, &s) == CVN_OK ? needed : 0;
+}
+
+#ifndef CONVNET_NO_STDIO
+
+/* The file of weights. */
+static void cvni_c_put_weights(cvni_sink *s, const void *context)
+{
+    const cvni_c_export *e = *(cvni_c_export *const *)context;
+    for (int i = 0; i < e->array_count; i++) cvni_c_put_array(e, &e->arrays[i], s, NULL);
+}
+
+static cvn_result cvni_c_use_files(cvni_c_export *e, void *context)
+{
+    cvn_result result = CVN_OK;
+    if (e->options.weights_path)
+        result = cvni_save_path(e->net, e->options.weights_path, cvni_c_put_weights, &e);
+    return result == CVN_OK ? cvni_save_path(e->net, (const char *)context, cvni_c_put_text, &e)
+                            : result;
+}
+
+cvn_result cvn_export_c_ex(cvn_net *net, const char *path, const cvn_export_c_options *options)
+{
+    char *const target = (char *)(uintptr_t)path;
+    return cvni_c_with(net, options, cvni_c_use_files, target);
+}
+
+cvn_result cvn_export_c(cvn_net *net, const char *path)
+{
+    return cvn_export_c_ex(net, path, NULL);
+}
+
+#endif
+#endif /* CONVNET_NO_EXPORT_C */
 
 #ifndef CONVNET_NO_ONNX
 /* ================================================================================================
@@ -34407,11 +37259,15 @@ static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_nod
     const cvn_shape s = cvni_onnx_shape(g, x);
     int64_t to[CVN_MAX_RANK];
     const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
-    const int h = s.dim[cvni_max(s.rank - 2, 0)];
-    const int w = s.dim[cvni_max(s.rank - 1, 0)];
     int R = 0;
+    int h = 0;
+    int w = 0;
     if (g->failed || g->net->failed) return x;
-    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+    if (s.rank - g->lead == 4) {
+        h = s.dim[s.rank - 2];
+        w = s.dim[s.rank - 1];
+    }
+    if (rank != 4 || !h || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
         to[3] > CVNI_MAX_AXIS) {
         cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
         return x;
