@@ -2360,10 +2360,45 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
  *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
+ *   cvn_load_safetensors   cvn_load (options NULL) with other names, by order, what fits, a report
+ * Each loader of weights takes a .npz too: numpy.savez(path, **state_dict).
  * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
- *          all names that are missing, left over or of another shape. On an error the net stays as
- *          it was. */
+ *          all names that are missing, left over or of another shape; CVN_ERROR_ARGUMENT: a rule
+ *          with two '*', or two tensors that rules give one name; of a .npz those of cvn_load_npy.
+ *          On an error the net stays as it was. */
+
+/* The tensor that a file calls `from` is called `to`. One '*' in from stands for any text, and in
+ * to for that text; to NULL: the tensor is left out. Each rule changes the name that the rules
+ * before it left:
+ *     { "module.*", "*" }, { "*.gamma", "*.weight" }, { "features.0.*", "conv1.*" },
+ *     { "aux*", NULL } */
+typedef struct cvn_rename { const char *from, *to; } cvn_rename;
+
+typedef struct cvn_load_report {
+    int loaded;                     /* parameters that took their values from the file */
+    int missing;                    /* parameters without a tensor */
+    int left_over;                  /* tensors without a parameter (integers are not counted) */
+    int misfits;                    /* tensors of another shape or type than their parameter */
+    char text[4096];                /* all of these, one a line; what has no room is counted */
+} cvn_load_report;
+
+/* by_order is for names that have nothing in common. The file's tensors are taken in the order of
+ * their names, numbers by value ("2.weight" before "10.weight": safetensors files of Python keep
+ * no other order), the parameters in the order in which the net was built; each takes the first
+ * tensor not yet taken that has its shape and the last part of its name (weight, bias,
+ * running_mean, ...). Layers of equal shapes may still be mistaken for each other: look at what
+ * the net predicts. */
+typedef struct cvn_load_options {
+    const cvn_rename *names;        /* ended by a rule with from NULL; NULL: names as they are */
+    int by_order;
+    int partial;                    /* take what fits; else all must */
+    cvn_load_report *report;        /* filled whatever the result, may be NULL */
+} cvn_load_options;
+
+CONVNET_API cvn_load_options cvn_load_defaults(void);
 #ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_safetensors(cvn_net *net, const char *path,
+                                            const cvn_load_options *options);
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded);
@@ -2373,6 +2408,8 @@ CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
 #endif
 #endif
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
+CONVNET_API cvn_result cvn_load_safetensors_memory(cvn_net *net, const void *bytes, size_t size,
+                                                   const cvn_load_options *options);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 
@@ -2725,6 +2762,12 @@ inline cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node x, const cvn_nll_loss_des
 {
     return cvn_nll_loss_ex(net, x, &d);
 }
+#ifndef CONVNET_NO_STDIO
+inline cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn_load_options &o)
+{
+    return cvn_load_safetensors(net, path, &o);
+}
+#endif
 inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
 {
     return cvn_ctc_loss(net, x, labels, &d);
@@ -29608,18 +29651,24 @@ typedef struct cvni_tensor {
     size_t dim[CVN_MAX_RANK];   /* the first ones, where there are more */
     size_t count;               /* elements */
     size_t begin, end;          /* bytes in the data */
-    int param;                  /* index of the parameter of that name, or -1 */
+#ifndef CONVNET_NO_NPY
+    const cvn_array *array;     /* of a .npz, instead of those bytes */
+#endif
+    int param;                  /* index of its parameter, or -1 */
     int fits;                   /* and it can be copied there */
 } cvni_tensor;
 
 typedef struct cvni_weights_file {
     cvn_net *net;
     const char *label;          /* what messages call it */
-    char *header;
+    const cvn_load_options *options;
+    void *header;               /* the names lie in it */
+    char *names;                /* or here, those that rules changed; or NULL */
     const unsigned char *data;
     size_t header_size, data_size;
     cvni_tensor *tensors;       /* sorted by name */
     int count, capacity;
+    int *tensor_of;             /* [parameters of the net] the tensor, or -1 */
     int metadata;               /* seen */
     const char *meta[CVNI_METAS];       /* values, NULL: not there */
 } cvni_weights_file;
@@ -29723,9 +29772,10 @@ static void cvni_json_metadata(cvni_json *j, cvni_weights_file *f)
 
 static cvn_result cvni_parse_header(cvni_weights_file *f)
 {
-    cvni_json j = { f->header, f->header + f->header_size, NULL };
+    char *const header = (char *)f->header;
+    cvni_json j = { header, header + f->header_size, NULL };
     int first = 1;
-    if (f->header_size == 0 || f->header[0] != '{')
+    if (f->header_size == 0 || *header != '{')
         cvni_json_stop(&j, "a header that does not begin with '{'");
     cvni_json_take(&j, '{', "'{' expected");
     while (cvni_json_more(&j, '}', &first)) {
@@ -29751,7 +29801,7 @@ static cvn_result cvni_parse_header(cvni_weights_file *f)
     if (j.at < j.end) cvni_json_stop(&j, "something behind the header's end");
     if (!j.wrong) return CVN_OK;
     return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: header, byte %lu of the file: %s", f->label,
-                     (unsigned long)(8 + (j.at - f->header)), j.wrong);
+                     (unsigned long)(8 + (j.at - header)), j.wrong);
 }
 
 static int cvni_by_place(const void *a, const void *b)
@@ -29766,7 +29816,20 @@ static int cvni_by_name(const void *a, const void *b)
     return strcmp(((const cvni_tensor *)a)->name, ((const cvni_tensor *)b)->name);
 }
 
-/* Sizes, places and names; leaves the tensors sorted by name. */
+/* Sorts by name; no name stands there twice. */
+static cvn_result cvni_sort_tensors(cvni_weights_file *f, cvn_result twice)
+{
+    char name[96];
+    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
+    for (int i = 1; i < f->count; i++) {
+        if (cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) continue;
+        return cvni_fail(f->net, twice, "%s: tensor %s stands there twice", f->label,
+                         cvni_printable(f->tensors[i].name, name));
+    }
+    return CVN_OK;
+}
+
+/* Sizes and places. */
 static cvn_result cvni_check_tensors(cvni_weights_file *f)
 {
     size_t place = 0;
@@ -29787,14 +29850,13 @@ static cvn_result cvni_check_tensors(cvni_weights_file *f)
         return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %.0f bytes behind the last tensor",
                          f->label, (double)(f->data_size - place));
     }
-    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
-    for (int i = 1; i < f->count; i++) {
-        if (!cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) {
-            return cvni_tensor_fail(f, &f->tensors[i], "stands there twice");
-        }
-    }
     return CVN_OK;
 }
+
+#ifndef CONVNET_NO_NPY
+static cvn_result cvni_open_npz(cvni_weights_file *f, const unsigned char *bytes,
+                                size_t size);      /* >>npy */
+#endif
 
 /* Fills f from the bytes of a file; f->data points into them. cvni_close_weights follows whatever
  * the result. */
@@ -29806,6 +29868,10 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     memset(f, 0, sizeof *f);
     f->net = net;
     f->label = label;
+#ifndef CONVNET_NO_NPY
+    /* as the length of a header that would be 2^32 bytes and more */
+    if (size >= 8 && !memcmp(bytes, "PK\3\4", 4) && bytes[4]) return cvni_open_npz(f, bytes, size);
+#endif
     if (size < 8) {
         return cvni_fail(net, CVN_ERROR_FORMAT, "%s: %d bytes are no safetensors file", label,
                          (int)size);
@@ -29825,17 +29891,20 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     f->header_size = (size_t)n;
     f->data = bytes + 8 + f->header_size;
     f->data_size = size - 8 - f->header_size;
-    f->header = (char *)cvni_alloc(net, f->header_size);
+    f->header = cvni_alloc(net, f->header_size);
     if (!f->header)
         return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its header", label);
     memcpy(f->header, bytes + 8, f->header_size);
     r = cvni_parse_header(f);
-    return r == CVN_OK ? cvni_check_tensors(f) : r;
+    if (r == CVN_OK) r = cvni_check_tensors(f);
+    return r == CVN_OK ? cvni_sort_tensors(f, CVN_ERROR_FORMAT) : r;
 }
 
 static void cvni_close_weights(cvni_weights_file *f)
 {
+    cvni_free(f->net, f->tensor_of);
     cvni_free(f->net, f->tensors);
+    cvni_free(f->net, f->names);
     cvni_free(f->net, f->header);
 }
 
@@ -29852,12 +29921,90 @@ static cvni_tensor *cvni_find_tensor(const cvni_weights_file *f, const char *nam
     return NULL;
 }
 
-/* ---- loading: names and shapes against the net's, then the copy ---- */
+/* ---- loading: other names, names and shapes against the net's, then the copy ---- */
+
+/* The longest name that rules make of one of `length` bytes, or SIZE_MAX; a rule that is wrong is
+ * *bad. */
+static size_t cvni_renamed_size(const cvn_rename *rule, size_t length, const cvn_rename **bad)
+{
+    for (; rule->from; rule++) {
+        const char *from = strchr(rule->from, '*'), *to = rule->to ? strchr(rule->to, '*') : NULL;
+        if ((from && strchr(from + 1, '*')) || (to && (!from || strchr(to + 1, '*')))) *bad = rule;
+        if (rule->to) length = cvni_add_size(length, strlen(rule->to));
+    }
+    return length;
+}
+
+/* Applies a rule to a name where it stands; 0 when the tensor is to be left out. */
+static int cvni_rename(char *name, const cvn_rename *rule)
+{
+    const char *star = strchr(rule->from, '*'), *to = rule->to;
+    const size_t length = strlen(name), head = star ? (size_t)(star - rule->from)
+                                                    : strlen(rule->from);
+    const size_t tail = star ? strlen(star + 1) : 0;
+    if (length < head + tail || memcmp(name, rule->from, head) ||
+        (star ? memcmp(name + length - tail, star + 1, tail) : length != head))
+        return 1;
+    if (!to) return 0;
+    star = strchr(to, '*');
+    if (star) {
+        const size_t begin = (size_t)(star - to), middle = length - head - tail;
+        memmove(name + begin, name + head, middle);
+        memcpy(name, to, begin);
+        memcpy(name + begin + middle, star + 1, strlen(star));
+    } else {
+        memcpy(name, to, strlen(to) + 1);
+    }
+    return 1;
+}
+
+/* Gives the tensors the names that the rules make of theirs. */
+static cvn_result cvni_rename_tensors(cvni_weights_file *f, const cvn_rename *rules)
+{
+    const cvn_rename *bad = NULL;
+    size_t bytes = 0;
+    char *name, text[96];
+    int kept = 0;
+    for (int i = 0; i < f->count; i++) {
+        const size_t length = cvni_renamed_size(rules, strlen(f->tensors[i].name), &bad);
+        bytes = cvni_add_size(bytes, cvni_add_size(length, 1));
+    }
+    if (bad) {
+        return cvni_fail(f->net, CVN_ERROR_ARGUMENT,
+                         "%s: the rule for %s: one '*' in from, and one in to only with it",
+                         f->label, cvni_printable(bad->from, text));
+    }
+    f->names = name = (char *)cvni_alloc(f->net, bytes);
+    if (!name) return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for names", f->label);
+    for (int i = 0; i < f->count; i++) {
+        const size_t length = strlen(f->tensors[i].name);
+        const cvn_rename *rule = rules;
+        memcpy(name, f->tensors[i].name, length + 1);
+        while (rule->from && cvni_rename(name, rule)) rule++;
+        if (rule->from) continue;
+        f->tensors[kept] = f->tensors[i];
+        f->tensors[kept++].name = name;
+        name += cvni_renamed_size(rules, length, &bad) + 1;
+    }
+    f->count = kept;
+    return cvni_sort_tensors(f, CVN_ERROR_ARGUMENT);
+}
+
+/* Names in the order of people: digits by their value. */
+static int cvni_natural_order(const void *a, const void *b)
+{
+    const char *s = ((const cvni_tensor *)a)->name, *t = ((const cvni_tensor *)b)->name;
+    for (;; s++, t++) {
+        const size_t m = strspn(s, "0123456789"), n = strspn(t, "0123456789");
+        if (m && n && m != n) return m < n ? -1 : 1;
+        if (*s != *t || !*s) return (unsigned char)*s - (unsigned char)*t;
+    }
+}
 
 /* What does not fit, one text for all; what has no room is counted. */
 typedef struct cvni_misfits {
-    char text[sizeof ((cvn_net *)0)->message];
     cvni_text out;
+    int lines;                  /* a line each; else one sentence */
     int count, left_out;
 } cvni_misfits;
 
@@ -29871,9 +30018,9 @@ static void cvni_misfit(cvni_misfits *m, const char *format, ...)
     va_start(args, format);
     vsnprintf(item, sizeof item, format, args);
     va_end(args);
-    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > sizeof m->text)
+    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > m->out.size)
         m->left_out++;
-    else cvni_print(&m->out, m->count ? "; %s" : " %s", item);
+    else cvni_print(&m->out, m->lines ? "%s\n" : m->count ? "; %s" : " %s", item);
     m->count++;
 }
 
@@ -29908,85 +30055,149 @@ static int cvni_tensor_fits(const cvni_tensor *t, const cvni_param *p)
     return 1;
 }
 
-/* Gives every tensor its parameter and marks those that fit. */
-static void cvni_match_tensors(cvni_weights_file *f)
+/* The last part of a name: "weight". */
+static const char *cvni_name_end(const char *name)
 {
-    for (int i = 0; i < f->net->param_count; i++) {
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The first tensor that a parameter can take by order, or NULL. */
+static cvni_tensor *cvni_next_tensor(const cvni_weights_file *f, const cvni_param *p)
+{
+    for (int i = 0; i < f->count; i++) {
+        cvni_tensor *t = &f->tensors[i];
+        if (t->param < 0 && cvni_tensor_fits(t, p) &&
+            !strcmp(cvni_name_end(t->name), cvni_name_end(p->name)))
+            return t;
+    }
+    return NULL;
+}
+
+/* Gives every tensor its parameter and marks those that fit. */
+static cvn_result cvni_match_tensors(cvni_weights_file *f)
+{
+    const int count = f->net->param_count, by_order = f->options->by_order;
+    f->tensor_of = (int *)cvni_alloc(f->net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (!f->tensor_of)
+        return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for its names", f->label);
+    if (by_order && f->count)
+        qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_natural_order);
+    for (int i = 0; i < count; i++) {
         const cvni_param *p = &f->net->params[i];
-        cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        cvni_tensor *t = p->dead    ? NULL
+                         : by_order ? cvni_next_tensor(f, p)
+                                    : cvni_find_tensor(f, p->name);
+        f->tensor_of[i] = t ? (int)(t - f->tensors) : -1;
         if (!t) continue;
         t->param = i;
         t->fits = cvni_tensor_fits(t, p);
     }
+    return CVN_OK;
 }
 
-/* The strict rule: every parameter has its tensor, every tensor of floats its parameter. */
-static cvn_result cvni_require_all(cvni_weights_file *f)
+/* Names and counts all that has no counterpart of its shape. */
+static void cvni_list_misfits(const cvni_weights_file *f, cvni_misfits *m, cvn_load_report *counts)
 {
     char name[96], is[160], needs[160];
-    cvni_misfits m;
-    memset(&m, 0, sizeof m);
-    m.out.text = m.text;
-    m.out.size = sizeof m.text;
-    cvni_print(&m.out, "%s:", f->label);
     for (int i = 0; i < f->net->param_count; i++) {
         const cvni_param *p = &f->net->params[i];
-        const cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        const cvni_tensor *t = f->tensor_of[i] < 0 ? NULL : &f->tensors[f->tensor_of[i]];
         if (p->dead || (t && t->fits)) continue;
-        if (!t) cvni_misfit(&m, "missing %s", p->name);
+        counts->missing += !t;
+        counts->misfits += t != NULL;
+        if (!t) cvni_misfit(m, "missing %s", p->name);
         else
-            cvni_misfit(&m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
+            cvni_misfit(m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
                         cvni_param_text(p, needs));
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
         if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
-        cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
+        counts->left_over++;
+        cvni_misfit(m, "left over %s", cvni_printable(t->name, name));
     }
-    if (m.count == 0) return CVN_OK;
-    if (m.left_out)
-        cvni_print(&m.out, m.count > m.left_out ? "; and %d more" : " %d names do not fit",
-                   m.left_out);
-    return cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", m.text);
+    if (!m->left_out) return;
+    cvni_print(&m->out, m->lines                  ? "%d more\n"
+                        : m->count > m->left_out ? "; and %d more"
+                                                 : " %d names do not fit", m->left_out);
 }
 
-/* Copies all tensors that fit; cannot fail. Returns their number. */
-static int cvni_copy_weights(const cvni_weights_file *f)
+/* Fills the report; the strict rule is that every parameter has its tensor and every tensor of
+ * floats its parameter. */
+static cvn_result cvni_require_all(const cvni_weights_file *f)
+{
+    cvn_load_report counts, *report = f->options->report;
+    char text[sizeof f->net->message];
+    cvni_misfits m;
+    memset(&m, 0, sizeof m);
+    memset(&counts, 0, sizeof counts);
+    if (report) {
+        m.out.text = report->text;
+        m.out.size = sizeof report->text;
+        m.lines = 1;
+        cvni_list_misfits(f, &m, report);
+    }
+    if (f->options->partial) return CVN_OK;
+    memset(&m, 0, sizeof m);
+    m.out.text = text;
+    m.out.size = sizeof text;
+    cvni_print(&m.out, "%s:", f->label);
+    cvni_list_misfits(f, &m, &counts);
+    return m.count ? cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", text) : CVN_OK;
+}
+
+/* Copies all tensors that fit; cannot fail. */
+static void cvni_copy_weights(const cvni_weights_file *f)
 {
     cvn_net *net = f->net;
-    int copied = 0;
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
+        float *to;
         if (!t->fits) continue;
-        cvni_read_floats(t->dtype, f->data + t->begin, t->count,
-                         net->weights + net->params[t->param].offset);
-        copied++;
+        to = net->weights + net->params[t->param].offset;
+#ifndef CONVNET_NO_NPY
+        if (t->array) cvn_array_floats(t->array, to);
+        else
+#endif
+            cvni_read_floats(t->dtype, f->data + t->begin, t->count, to);
+        if (f->options->report) f->options->report->loaded++;
     }
     cvn_touch(net);
-    return copied;
 }
 
-/* What is to become of an open file; *loaded receives the parameters taken. */
-typedef cvn_result (*cvni_take)(cvni_weights_file *f, int *loaded);
+/* What is to become of an open file. */
+typedef cvn_result (*cvni_take)(cvni_weights_file *f);
 
-static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
+static cvn_result cvni_take_weights(cvni_weights_file *f)
 {
-    cvn_result r;
-    cvni_match_tensors(f);
-    r = cvni_require_all(f);
+    cvn_result r = CVN_OK;
+    if (f->options->names) r = cvni_rename_tensors(f, f->options->names);
+    if (r == CVN_OK) r = cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_require_all(f);
     if (r != CVN_OK) return r;
-    *loaded = cvni_copy_weights(f);
+    cvni_copy_weights(f);
     f->net->ema_started = f->net->ema_swapped = 0;
     return CVN_OK;
 }
 
-static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
-                                  cvni_take take, int *loaded)
+cvn_load_options cvn_load_defaults(void)
 {
+    cvn_load_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+/* options NULL: the defaults. */
+static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
+                                  cvni_take take, const cvn_load_options *options)
+{
+    const cvn_load_options defaults = cvn_load_defaults();
     cvni_weights_file f;
     cvn_result r = cvni_open_weights(&f, net, label, (const unsigned char *)bytes, size);
-    if (r == CVN_OK) r = take(&f, loaded);
+    f.options = options ? options : &defaults;
+    if (r == CVN_OK) r = take(&f);
     cvni_close_weights(&f);
     return r;
 }
@@ -30009,13 +30220,24 @@ static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void
     return CVN_OK;
 }
 
+static void cvni_clear_report(const cvn_load_options *options)
+{
+    if (options && options->report) memset(options->report, 0, sizeof *options->report);
+}
+
+cvn_result cvn_load_safetensors_memory(cvn_net *net, const void *bytes, size_t size,
+                                       const cvn_load_options *options)
+{
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_safetensors_memory", bytes, 1);
+    cvni_clear_report(options);
+    return r == CVN_OK
+               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_weights, options)
+               : r;
+}
+
 cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size)
 {
-    int loaded;
-    const cvn_result r = cvni_check_transfer(net, "cvn_load_memory", bytes, 1);
-    return r == CVN_OK
-               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_all, &loaded)
-               : r;
+    return cvn_load_safetensors_memory(net, bytes, size, NULL);
 }
 
 /* ---- saving: one writer for files, buffers and sizes ---- */
@@ -30385,40 +30607,41 @@ static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *pat
     return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
 }
 
-static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
+static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take,
+                                 const cvn_load_options *options)
 {
     const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
     cvn_result r = cvni_read_file(&net->desc.allocator, path, 0, &block, &size, &wrong);
     if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
-    r = cvni_load_bytes(net, label, block, size, take, loaded);
+    r = cvni_load_bytes(net, label, block, size, take, options);
     cvni_free(net, block);
     return r;
 }
 
-static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
+cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn_load_options *options)
 {
-    cvni_match_tensors(f);
-    *loaded = cvni_copy_weights(f);
-    f->net->ema_started = f->net->ema_swapped = 0;
-    return CVN_OK;
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_safetensors", path, 1);
+    cvni_clear_report(options);
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_weights, options) : r;
 }
 
 cvn_result cvn_load(cvn_net *net, const char *path)
 {
-    int loaded;
-    const cvn_result r = cvni_check_transfer(net, "cvn_load", path, 1);
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_all, &loaded) : r;
+    return cvn_load_safetensors(net, path, NULL);
 }
 
 cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
 {
-    const cvn_result r = cvni_check_transfer(net, "cvn_load_partial", path, 1);
-    int ignored;
-    if (!loaded) loaded = &ignored;
-    *loaded = 0;
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_fitting, loaded) : r;
+    cvn_load_options options = cvn_load_defaults();
+    cvn_load_report report;
+    cvn_result r;
+    options.partial = 1;
+    options.report = &report;
+    r = cvn_load_safetensors(net, path, &options);
+    if (loaded) *loaded = report.loaded;
+    return r;
 }
 
 /* ---- checkpoints ---- */
@@ -30592,16 +30815,16 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
     return CVN_OK;
 }
 
-static cvn_result cvni_take_checkpoint(cvni_weights_file *f, int *loaded)
+static cvn_result cvni_take_checkpoint(cvni_weights_file *f)
 {
     uint64_t words[CVNI_METAS];
     cvni_state_tensors tensors;
     cvn_result r = cvni_read_state(f, words);
-    cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_match_tensors(f);
     if (r == CVN_OK) r = cvni_require_all(f);
     if (r == CVN_OK) r = cvni_find_state(f, &tensors);
     if (r == CVN_OK) r = cvni_restore_state(f, &tensors, words);
-    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
+    if (r == CVN_OK) cvni_copy_weights(f);
     return r;
 }
 
@@ -30629,9 +30852,8 @@ cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 {
-    int loaded;
     const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, NULL) : r;
 }
 #endif /* CONVNET_NO_TRAIN */
 
@@ -31075,6 +31297,33 @@ static cvn_result cvni_read_arrays(cvn_arrays *arrays, const cvn_allocator *allo
     if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", label, wrong);
     arrays->count = 1;
     return CVN_OK;
+}
+
+/* The arrays of a .npz as the tensors of a weights file. */
+static cvn_result cvni_open_npz(cvni_weights_file *f, const unsigned char *bytes, size_t size)
+{
+    cvn_arrays arrays;
+    cvn_result r;
+    memset(&arrays, 0, sizeof arrays);
+    r = cvni_read_arrays(&arrays, &f->net->desc.allocator, f->label, bytes, size);
+    f->header = arrays.memory[0];
+    if (r != CVN_OK) return cvni_fail(f->net, r, "%s", arrays.error);
+    for (int i = 0; i < arrays.count; i++) {
+        const cvn_array *a = &arrays.array[i];
+        cvni_tensor *t;
+        if (!cvni_grow(f->net, (void **)&f->tensors, &f->capacity, i, sizeof *f->tensors))
+            return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory", f->label);
+        t = &f->tensors[f->count++];
+        memset(t, 0, sizeof *t);
+        t->name = a->name;
+        t->dtype = cvni_array_dtype(a->type);
+        t->array = a;
+        t->rank = a->rank;
+        t->count = a->count;
+        t->param = -1;
+        for (int k = 0; k < a->rank && k < CVN_MAX_RANK; k++) t->dim[k] = (size_t)a->dim[k];
+    }
+    return cvni_sort_tensors(f, CVN_ERROR_FORMAT);
 }
 
 static const cvn_allocator cvni_default_allocator = { NULL, NULL, NULL };
