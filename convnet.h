@@ -4166,9 +4166,10 @@ static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
     return cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float));
 }
 
-/* Inputs, weights and partners of the samples, tables of layers that run for the first time. */
+/* Inputs, weights and partners of the samples, folded weights where they are new. */
 static cvn_result cvni_begin_on_device(cvn_net *net)
 {
+    const int fold = net->device_version != net->weights_version;
     cvn_result result = cvni_to_device(net);
     if (result == CVN_OK && net->sample_weights && (net->weighted || net->mixed))
         result = cvni_push(net, net->sample_weights, net->plan.scratch - net->plan.batch);
@@ -4176,7 +4177,7 @@ static cvn_result cvni_begin_on_device(cvn_net *net)
         const cvni_layer *l = &net->layers[id];
         if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch)
             result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
-        if (l->fold && result == CVN_OK)
+        if (fold && l->fold && result == CVN_OK)
             result = cvni_push(net, l->fold, net->plan.buffers[l->place.fold].bytes);
     }
     return result;
@@ -4249,7 +4250,8 @@ static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **d
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         char text[160];
-        if (!l->op->forward || plan->places[id].skip || b->find(net, l)) continue;
+        if (!l->op->forward || b->find(net, l)) continue;
+        if (plan->places[id].skip && !plan->places[id].grad) continue;
         if (!b->host_layers)
             return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
                              "'%s' (%s%s) does not run on the device", l->name, l->op->type,
@@ -11895,14 +11897,22 @@ static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
                       j);
 }
 
+static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double values)
+{
+    if (values >= 2) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "one value a channel has no variance; train with larger batches "
+                           "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+}
+
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
     const int learns = cvni_norm_uses_batch(net, l);
-    if (learns && (double)j.N * j.S < 2)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "one value a channel has no variance; train with larger batches "
-                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+    if (learns) {
+        const cvn_result result = cvni_norm_enough(net, l, (double)j.N * j.S);
+        if (result != CVN_OK) return result;
+    }
     while (cvni_norm_next(&j)) {
         if (learns) {
             cvni_norm_spread(&j, cvni_norm_moments_part);
