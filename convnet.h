@@ -2672,6 +2672,7 @@ struct cvn_net {
     int host_newer;             /* or the device's, beside the parameters: */
     uint64_t device_version;    /* weights_version that the device has or had */
     cvn_result device_result;   /* first error of the backward pass that runs */
+    int loss_waits;             /* the loss is there, not in net->loss */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -5544,7 +5545,7 @@ static void cvni_sum_losses(cvn_net *net)
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
     cvn_result filled = cvni_check_filled(net, losses);
-    net->forward_done = 0;
+    net->forward_done = net->loss_waits = 0;
     net->fed_by = NULL;
     if (filled != CVN_OK) return filled;
     net->training = training;
@@ -5565,25 +5566,27 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     }
     net->loss = NAN;
     net->forward_done = losses ? CVN_TRAIN : CVN_INFER;
+    net->loss_waits = losses && net->device;
     if (losses && !net->device) cvni_sum_losses(net);
     return CVN_OK;
 }
 
-/* What a pass on a device has left there of loss and output, before the host reads them. */
-static cvn_result cvni_fetch_results(cvn_net *net, int losses)
+/* What a pass on a device has left there, before the host reads it. */
+static cvn_result cvni_fetch_loss(cvn_net *net)
 {
     cvn_result result = CVN_OK;
-    if (!net->device) return CVN_OK;
-    for (int id = 1; losses && result == CVN_OK && id < net->layer_count; id++)
+    for (int id = 1; net->loss_waits && result == CVN_OK && id < net->layer_count; id++)
         if (net->layers[id].loss_weight != 0) result = cvni_fetch(net, &net->layers[id]);
-    if (losses && result == CVN_OK) cvni_sum_losses(net);
-    return result == CVN_OK ? cvni_fetch(net, &net->layers[net->output]) : result;
+    if (net->loss_waits && result == CVN_OK) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
 }
 
 static cvn_result cvni_run_and_fetch(cvn_net *net, int training, int losses)
 {
-    const cvn_result result = cvni_run(net, training, losses);
-    return result == CVN_OK ? cvni_fetch_results(net, losses) : result;
+    cvn_result result = cvni_run(net, training, losses);
+    if (result == CVN_OK) result = cvni_fetch_loss(net);
+    return result == CVN_OK ? cvni_fetch(net, &net->layers[net->output]) : result;
 }
 
 #ifndef CONVNET_NO_TRAIN
@@ -5605,7 +5608,7 @@ cvn_result cvn_forward_eval(cvn_net *net)
 float cvn_loss(const cvn_net *net)
 {
     if (!net) return NAN;
-    if (net->device && net->forward_done == CVN_TRAIN) cvni_fetch_results((cvn_net *)net, 1);
+    if (net->loss_waits) cvni_fetch_loss((cvn_net *)net);
     return net->loss;
 }
 
@@ -24096,7 +24099,7 @@ static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labe
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
     if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
-    if (result == CVN_OK && loss) result = cvni_fetch_results(net, 1);
+    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
     if (result == CVN_OK && loss) *loss = net->loss;
     return result;
 }
