@@ -4193,9 +4193,9 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
         result = cvni_fetch(net, &net->layers[l->input[i]]);
     if (result == CVN_OK) result = run(net, l);
     if (result == CVN_OK) result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
-    for (int i = 0; result == CVN_OK && net->training && i < l->params; i++) {
-        const cvni_param *p = &net->params[l->param[i]];
-        if (p->role == CVNI_RUNNING)
+    for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
+        const cvni_param *p = &net->params[i];
+        if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
             result = cvni_push(net, net->weights + p->offset, p->count * sizeof(float));
     }
     return result;

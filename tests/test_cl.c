@@ -426,6 +426,13 @@ static void build_losses(cvn_net *net)
     cvn_kl_div_loss(net, cvn_log_softmax(net, y), cvn_target(net, y));
 }
 
+/* Large enough for the large tiles. */
+static void build_large(cvn_net *net)
+{
+    cvn_node x = cvn_relu(net, cvn_conv2d(net, cvn_input(net, 5, 20, 20), 101, 3, 1, 1));
+    regress(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 99, 3, 2, 1)));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
@@ -440,7 +447,8 @@ static const layers_case layers_cases[] = {
     { "arithmetic with broadcasting", build_arithmetic },
     { "concat, softmax, views", build_joins },
     { "dropout", build_dropout },
-    { "losses", build_losses }
+    { "losses", build_losses },
+    { "large products", build_large }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
@@ -534,7 +542,257 @@ static void nets(void)
     cvncl_close(b);
 }
 
-static void nets_local(void)
+/* ---- the engine around the kernels ---- */
+
+enum { BATCH = 6 };
+
+static void build_engine(cvn_net *net)
+{
+    cvn_node y;
+    cvn_node x = cvn_input(net, 2, 8, 8);
+    x = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, 6, 3, 1)));
+    x = cvn_dropout(net, cvn_maxpool(net, x, 2, 2), 0.2f);
+    y = cvn_relu(net, cvn_conv2d(net, x, 5, 3, 1, 1));
+    cvn_recompute(net, x, y);
+    cvn_softmax_loss(net, cvn_dense(net, y, 3));
+}
+
+static void same_weights(cvn_net *a, cvn_net *b, double tolerance)
+{
+    size_t n;
+    const float *x = cvn_flat_parameters(a, &n);
+    const double d = distance(x, cvn_flat_parameters(b, NULL), n);
+    CHECKF(d <= tolerance, "%g", d);
+}
+
+static void predictions(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net[2];
+    float x[10 * 2 * 8 * 8], y[2][10 * 3], p[2][10];
+    int labels[2][10];
+    uint32_t state = 5;
+    for (size_t i = 0; i < sizeof x / sizeof x[0]; i++) x[i] = draw(&state);
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build_engine, i ? b : NULL, NULL, 4, 0);
+        train(net[i], 3, 4);
+        CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
+        CHECK(cvn_classify(net[i], x, 10, labels[i], p[i]) == CVN_OK);
+    }
+    CHECK(distance(y[1], y[0], 30) < 1e-4 && distance(p[1], p[0], 10) < 1e-4);
+    CHECK(!memcmp(labels[0], labels[1], sizeof labels[0]));
+    test_case("a plan for prediction: folded norms, fused activations");
+    for (int i = 0; i < 2; i++) {
+        CHECKF(cvn_build_infer(net[i], 4) == CVN_OK, "%s", cvn_error(net[i]));
+        CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
+    }
+    CHECK(distance(y[1], y[0], 30) < 1e-4);
+    for (int i = 0; i < 2; i++) {
+        size_t n;
+        float *w = cvn_flat_parameters(net[i], &n);
+        for (size_t k = 0; k < n; k++) w[k] *= 0.9f;
+        cvn_touch(net[i]);
+        CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
+    }
+    CHECK(distance(y[1], y[0], 30) < 1e-4);
+    test_case("another size, and training again");
+    for (int i = 0; i < 2; i++) {
+        CHECKF(cvn_build(net[i], BATCH) == CVN_OK, "%s", cvn_error(net[i]));
+        train(net[i], 2, BATCH);
+    }
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* Gradients that the caller changes, zeroed ones, pushed-in ones, frozen layers, averages. */
+static void by_hand(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net[2];
+    for (int i = 0; i < 2; i++) {
+        size_t n;
+        float *g;
+        net[i] = make_net(build_engine, i ? b : NULL, NULL, BATCH, 0);
+        cvn_freeze(net[i], cvn_find(net[i], "conv2"));
+        CHECK(cvn_set_ema(net[i], 0.8f) == CVN_OK);
+        train(net[i], 2, BATCH);
+        fill_inputs(net[i], BATCH, 77);
+        cvn_forward(net[i]);
+        cvn_backward(net[i]);
+        CHECK(cvn_zero_grad(net[i]) == CVN_OK);
+        fill_inputs(net[i], BATCH, 78);
+        for (int k = 0; k < 2; k++) {
+            cvn_forward(net[i]);
+            cvn_backward(net[i]);
+        }
+        g = cvn_flat_gradients(net[i], &n);
+        for (size_t k = 0; k < n; k++) g[k] *= 0.5f;
+        CHECK(cvn_step(net[i]) == CVN_OK);
+        cvn_unfreeze(net[i], cvn_find(net[i], "conv2"));
+        train(net[i], 1, BATCH);
+    }
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) CHECK(cvn_swap_ema(net[i]) == CVN_OK);
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) CHECK(cvn_swap_ema(net[i]) == CVN_OK);
+    same_weights(net[1], net[0], 1e-4);
+    CHECK(!cvn_share(net[1]) && strstr(cvn_error(net[1]), "device"));
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+static void build_image(cvn_net *net)
+{
+    const cvn_node x = cvn_input(net, 2, 7, 6);
+    const cvn_node y = cvn_tanh(net, cvn_conv2d(net, x, 3, 3, 1, 1));
+    cvn_want_grad(net, x);
+    cvn_want_grad(net, y);
+}
+
+static void gradients_of_inputs(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net[2];
+    float g[3 * 3 * 7 * 6];
+    uint32_t state = 9;
+    for (size_t i = 0; i < sizeof g / sizeof g[0]; i++) g[i] = draw(&state);
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build_image, i ? b : NULL, NULL, 3, 0);
+        fill_inputs(net[i], 3, 4);
+        CHECK(cvn_forward(net[i]) == CVN_OK);
+        CHECKF(cvn_backward_from(net[i], cvn_find(net[i], "tanh1"), g) == CVN_OK, "%s",
+               cvn_error(net[i]));
+    }
+    CHECK(distance(cvn_gradient(net[1], cvn_find(net[1], "input1")),
+                   cvn_gradient(net[0], cvn_find(net[0], "input1")), 3 * 2 * 7 * 6) < 1e-4);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* cvn_fit with all that it does, cvn_evaluate, files between both. */
+static void fits_and_files(void)
+{
+    cvn_backend *b = open_device(0);
+    const cvn_fit_options none = cvn_fit_defaults();
+    cvn_net *net[3];
+    cvn_metrics m[2];
+    float x[20 * 2 * 8 * 8];
+    int labels[20];
+    uint32_t state = 21;
+    cvn_data data;
+    size_t size;
+    unsigned char *file;
+    memset(&data, 0, sizeof data);
+    memset(m, 0, sizeof m);
+    for (size_t i = 0; i < sizeof x / sizeof x[0]; i++) x[i] = draw(&state);
+    for (int i = 0; i < 20; i++) labels[i] = i % 3;
+    data.images = x;
+    data.count = 20;
+    data.channels = 2;
+    data.height = data.width = 8;
+    data.labels = labels;
+    data.classes = 3;
+    for (int i = 0; i < 2; i++) {
+        cvn_fit_options o = none;
+        o.epochs = 3;
+        o.keep_best = 1;
+        o.accumulate = 2;
+        o.mixup = 0.3f;
+        net[i] = make_net(build_engine, i ? b : NULL, NULL, BATCH, 0);
+        CHECKF(cvn_fit(net[i], &data, &data, &o) == CVN_OK, "%s", cvn_error(net[i]));
+        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
+    }
+    CHECK_NEAR(m[1].loss, m[0].loss, 1e-3);
+    CHECK_NEAR(m[1].accuracy, m[0].accuracy, 1e-9);
+    same_weights(net[1], net[0], 1e-3);
+    test_case("a file of the device's weights, read by the CPU and by the device");
+    train(net[1], 2, BATCH);
+    size = cvn_save_size(net[1]);
+    file = (unsigned char *)malloc(size);
+    CHECK(cvn_save_memory(net[1], file, size) == CVN_OK);
+    CHECK(cvn_load_memory(net[0], file, size) == CVN_OK);
+    same_weights(net[0], net[1], 0);
+    net[2] = make_net(build_engine, b, NULL, BATCH, 0);
+    CHECK(cvn_load_memory(net[2], file, size) == CVN_OK);
+    CHECK(cvn_evaluate(net[0], &data, &m[0]) == CVN_OK);
+    CHECK(cvn_evaluate(net[2], &data, &m[1]) == CVN_OK);
+    CHECK_NEAR(m[1].loss, m[0].loss, 1e-4);
+    free(file);
+    for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* ---- layers that the device lacks ---- */
+
+static void build_foreign(cvn_net *net)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    cvn_node x = cvn_input(net, 3, 6, 6);
+    d.filters = 4;
+    d.kernel_h = 3;
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = 1;
+    d.pad_mode = CVN_PAD_REFLECT;
+    x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
+    x = cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1));
+    x = cvn_relu(net, cvn_groupnorm(net, x, 1));
+    cvn_softmax_loss(net, cvn_dense(net, x, 3));
+}
+
+static int warnings;
+static void count_warning(void *user, const char *message)
+{
+    (void)user;
+    warnings += strstr(message, "CPU") != NULL;
+}
+
+static void foreign_layers(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net = cvn_create(NULL);
+    CHECK(cvn_use_backend(net, b) == CVN_OK);
+    build_foreign(net);
+    CHECK(cvn_build(net, 4) == CVN_ERROR_UNSUPPORTED);
+    CHECKF(strstr(cvn_error(net), "'conv2' (conv2d)") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+    cvncl_close(b);
+    test_case("on the CPU in the midst of the others");
+    b = open_device(1);
+    check_layers(build_foreign, b);
+    test_case("the same, steps");
+    check_steps(build_foreign, b, NULL, 4, 5, 1e-3);
+    test_case("a warning each");
+    {
+        cvn_desc d = cvn_desc_defaults();
+        d.log = count_warning;
+        net = cvn_create(&d);
+        cvn_use_backend(net, b);
+        build_foreign(net);
+        CHECK(cvn_build(net, 4) == CVN_OK && warnings == 3);
+        cvn_destroy(net);
+    }
+    cvncl_close(b);
+}
+
+static void errors_on_the_device(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net = make_net(build_engine, b, NULL, BATCH, 0);
+    int labels[BATCH] = { 0, 1, 2, 3, 0, 1 };
+    float x[BATCH * 2 * 8 * 8] = { 0 };
+    float loss;
+    CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_ERROR_ARGUMENT);
+    CHECK(strstr(cvn_error(net), "label 3") != NULL);
+    labels[3] = 0;
+    CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_OK && loss > 0);
+    CHECK(cvn_use_backend(net, b) == CVN_ERROR_STATE);
+    CHECK(cvn_build(net, 3000000) == CVN_ERROR_MEMORY);
+    CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_OK);
+    cvn_destroy(net);
+    cvncl_close(b);
+}
+
+static void through_local_memory(void)
 {
     local_memory = 1;
     layers();
@@ -552,7 +810,13 @@ int main(void)
         RUN(layers);
         RUN(optimizers);
         RUN(nets);
-        RUN(nets_local);
+        RUN(predictions);
+        RUN(by_hand);
+        RUN(gradients_of_inputs);
+        RUN(fits_and_files);
+        RUN(foreign_layers);
+        RUN(errors_on_the_device);
+        RUN(through_local_memory);
     }
     return test_done();
 }
