@@ -800,8 +800,44 @@ static void through_local_memory(void)
     local_memory = 0;
 }
 
+/* ---- without a device ---- */
+
+/* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
+static void without_device(void)
+{
+    cvncl_desc d = cvncl_defaults();
+    cvn_net *net[2];
+    cvn_backend *b;
+    char text[4000];
+    d.device = "97:3";
+    b = cvncl_open(&d);
+    if (!b->unusable) {         /* the environment names a device */
+        cvncl_close(b);
+        SKIP("the environment chooses a device");
+    }
+    CHECK(!strchr(b->unusable, '\n') && strlen(b->unusable) > 20);
+    CHECK(cvncl_info(b, text, sizeof text) > 0 && strstr(text, b->unusable));
+    CHECK(cvncl_info(NULL, NULL, 0) > 20);
+    for (int i = 0; i < 2; i++) {
+        net[i] = cvn_create(NULL);
+        if (i) {
+            CHECK(cvn_use_backend(net[i], b) == CVN_ERROR_UNSUPPORTED);
+            CHECK(strstr(cvn_error(net[i]), b->unusable) != NULL);
+        }
+        build_engine(net[i]);
+        CHECK(cvn_build(net[i], BATCH) == CVN_OK);
+        train(net[i], 3, BATCH);
+    }
+    same_weights(net[1], net[0], 0);
+    CHECK(cvn_use_backend(net[0], NULL) != CVN_OK && cvn_use_backend(NULL, b) == CVN_ERROR_STATE);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+    cvncl_close(NULL);
+}
+
 int main(void)
 {
+    RUN(without_device);
     if (!have_device()) {
         cvn_backend *b = open_device(0);
         printf("  skipped: %s\n", b && b->unusable ? b->unusable : "out of memory");
