@@ -298,15 +298,16 @@ CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
 
-/* cvn_use_backend - plans to come run on a device (convnet_cl.h: OpenCL): every pass and every step,
- * with parameters, gradients, optimizer state and values in its memory. Before the first cvn_build;
- * the backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
+/* cvn_use_backend - the net runs on a device (convnet_cl.h: OpenCL): every pass and every step, with
+ * parameters, gradients, optimizer state and values in its memory. Before the first cvn_build; the
+ * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
  * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
- * device's numbers until the net runs again: ask anew, and call cvn_touch after writing.
+ * device's numbers until the net runs again: ask anew, and call cvn_touch after writing parameters.
+ * A net on a device cannot be shared (cvn_share).
  * errors   CVN_ERROR_UNSUPPORTED: the device cannot be used; cvn_error tells why in one line, and
- *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. And from cvn_build:
+ *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. From cvn_build:
  *          CVN_ERROR_UNSUPPORTED names a layer that the device lacks, CVN_ERROR_MEMORY tells what
- *          it needs and has. A net on a device cannot be shared (cvn_share). */
+ *          it needs and has. From the calls that run the net: what the device reports */
 CONVNET_API cvn_result cvn_use_backend(cvn_net *net, cvn_backend *backend);
 
 /* cvn_memory_needed - bytes that the same build would take for its arena; exact. 0 when the net has
@@ -2428,7 +2429,7 @@ struct cvni_update;
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
     int host_layers;            /* layers that find() does not know run on the CPU */
-    int (*find)(const cvn_net *net, const cvni_layer *l);       /* a number for the layer; 0: none */
+    int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);

@@ -1,4 +1,4 @@
-/* convnet_cl.h - nets of convnet.h on any OpenCL device: passes, steps, all of a training - no warranty
+/* convnet_cl.h - v0.1.0 - the nets of convnet.h on any OpenCL device - no warranty
  * SPDX-License-Identifier: MIT-0 OR Unlicense   (texts at the end of convnet.h)
  *
  * In the file that has the implementation of convnet.h, behind it:
@@ -8,14 +8,14 @@
  *     #define CONVNET_CL_IMPLEMENTATION
  *     #include "convnet_cl.h"
  *
- * and elsewhere plainly, behind convnet.h. No SDK, headers or -lOpenCL: the library is opened at run
- * time (glibc before 2.34: -ldl). Then two lines more than on the CPU:
+ * and elsewhere plainly, behind convnet.h. No SDK, headers or -lOpenCL: the library is opened at
+ * run time (glibc before 2.34: -ldl). Then two lines more than on the CPU:
  *
  *     cvn_backend *cl = cvncl_open(NULL);
- *     ...                                              // layers
- *     if (cvn_use_backend(net, cl) < 0) puts(cvn_error(net));     // why not; the net stays on the CPU
- *     cvn_build(net, 64);                              // the one check, as ever
- *     ...                                              // cvn_fit, cvn_predict, cvn_save, ...
+ *     ...                                                         // layers
+ *     if (cvn_use_backend(net, cl) < 0) puts(cvn_error(net));     // why not: it stays on the CPU
+ *     if (cvn_build(net, 64) != CVN_OK) { puts(cvn_error(net)); return 1; }
+ *     ...                                                         // cvn_fit, cvn_predict, ...
  *     cvn_destroy(net);
  *     cvncl_close(cl);
  *
@@ -29,20 +29,20 @@
  *     >>cl-layers  >>cl-loss  >>cl-optim;  >>cl-table
  *
  * What runs on the device, forward and backward:
- *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding; transposed
- *     convolutions; depthwise and separable ones
+ *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
+ *     transposed convolutions; depthwise and separable ones
  *     max, average, global and adaptive pools, places of maxima
  *     batch norm, with the sum and the relu that follow it
  *     all activations but cvn_activation; prelu; exp, log, sqrt, square, abs, neg, scale, clip, pow
  *     add, sub, mul, div, maximum, minimum with broadcasting; concat, flatten, reshape and the
- *     batch's; stop_gradient, gradient_reversal; softmax, log_softmax; dropout of all three kinds
+ *     batch's; softmax, log_softmax; dropout of all three kinds
  *     softmax_loss; mse, mae, huber, smooth_l1, msle, hinge, kl_div losses, bce_with_logits
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
  * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
  * on the CPU in the midst of the others: copies there and back, a warning each.
  *
- * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From the
- * CPU's they differ in rounding. Random draws (dropout) are the CPU's.
+ * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
+ * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
  * Memory. The device takes what cvn_memory_needed tells, and workspace; the host's arena stays.
  * Threads. The nets of one backend belong to one thread.
  */
@@ -62,8 +62,8 @@ extern "C" {
  * ============================================================================================== */
 
 typedef struct cvncl_desc {
-    const char *device;         /* "PLATFORM:DEVICE", numbers that cvncl_info prints; NULL: the first
-                                 * GPU */
+    const char *device;         /* "PLATFORM:DEVICE", numbers that cvncl_info prints; NULL: the
+                                 * first GPU */
     int any_kind;               /* with device NULL: other kinds too, where there is no GPU */
     int host_layers;            /* layers that the device lacks run on the CPU */
     int local_memory;           /* products: 0 as suits the device, 1 through local memory, -1
@@ -661,13 +661,13 @@ static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
     CVNCL_GEMM_KK, CVNCL_GEMM_KN, CVNCL_GEMM_MN,
-    CVNCL_CONV_DOWN, CVNCL_CONV_UP, CVNCL_CONV_WEIGHTS, CVNCL_CONV_REDUCE, CVNCL_CHANNEL_SUMS,
+    CVNCL_CONV_DOWN, CVNCL_CONV_UP, CVNCL_CONV_WEIGHTS, CVNCL_CONV_REDUCE,
     CVNCL_DEPTHWISE_DOWN, CVNCL_DEPTHWISE_UP, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS, CVNCL_NORM_DX,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
-    CVNCL_COPY_LINES, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK, CVNCL_SOFTMAX,
-    CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
+    CVNCL_COPY_LINES, CVNCL_CHANNEL_SUMS, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_SOFTMAX_LOSS, CVNCL_SOFTMAX_LOSS_BACK, CVNCL_LOSS_MEAN, CVNCL_PAIR_LOSS,
     CVNCL_PAIR_LOSS_BACK,
     CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
@@ -682,8 +682,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "gemm_mn", CVNCL_PROGRAM_GEMM },
     { "conv_down", CVNCL_PROGRAM_CONV }, { "conv_up", CVNCL_PROGRAM_CONV },
     { "conv_weights", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
-    { "channel_sums", CVNCL_PROGRAM_CONV }, { "depthwise_down", CVNCL_PROGRAM_CONV },
-    { "depthwise_up", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
+    { "depthwise_down", CVNCL_PROGRAM_CONV }, { "depthwise_up", CVNCL_PROGRAM_CONV },
+    { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
     { "norm_stats", CVNCL_PROGRAM_NORM }, { "norm_factors", CVNCL_PROGRAM_NORM },
@@ -692,7 +692,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "map", CVNCL_PROGRAM_MAP }, { "map_back", CVNCL_PROGRAM_MAP },
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
-    { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "fill", CVNCL_PROGRAM_LAYERS },
+    { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
+    { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
     { "dropout", CVNCL_PROGRAM_LAYERS },
@@ -723,7 +724,8 @@ static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, si
     char *full;
     size_t size = 0;
     log[0] = 0;
-    if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, 0, NULL, &size) != 0) return;
+    if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, 0, NULL, &size) != 0)
+        return;
     full = (char *)CONVNET_MALLOC(size + 1);
     if (!full) return;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, size, full, NULL) == 0) {
@@ -1037,9 +1039,9 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
 static const char cvncl_text_gemm_common[] =
     "/* c[z][m][n] (+)= sum over k of a[z][m][k] b[z][k][n] + bias[n]; strides in elements */\n"
     "#define GEMM_PARAMS \\\n"
-    "    IN(pa), IN(pb), IN(bias), MEM(c), const int M, const int N, const int K, const int am, \\\n"
-    "    const int ak, const int az, const int bk, const int bn, const int bz, const int ldc, \\\n"
-    "    const int cz, const int add, const float slope, const float most\n"
+    "    IN(pa), IN(pb), IN(bias), MEM(c), const int M, const int N, const int K, \\\n"
+    "    const int am, const int ak, const int az, const int bk, const int bn, const int bz, \\\n"
+    "    const int ldc, const int cz, const int add, const float slope, const float most\n"
     "#define GEMM_SETUP \\\n"
     "    const int first = 0, last = K; \\\n"
     "    AT(pa); AT(pb); AT(bias); AT(c); \\\n"
@@ -1160,8 +1162,9 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
  *   the sums of the weights' gradient are cut into slices that a second kernel adds in order. */
 
 static const char cvncl_text_conv_common[] =
-    "/* Geometry of a convolution (convnet.h, >>conv): channels of the big and the small image, of a\n"
-    " * group; sizes, strides; then for each tap what it adds to position*stride, on three axes. */\n"
+    "/* Geometry of a convolution (convnet.h, >>conv): channels of the big and the small image,\n"
+    " * of a group; sizes, strides; then for each tap what it adds to position*stride, on three\n"
+    " * axes. */\n"
     "#define C g[0]\n"
     "#define F g[1]\n"
     "#define CG g[2]\n"
@@ -1209,9 +1212,8 @@ static const char cvncl_text_conv_common[] =
     "    global const int *tap = TAP(k % TAPS);\n"
     "    const int d = p / (BH * BW) - tap[0], h = p / BW % BH - tap[1], w = p % BW - tap[2];\n"
     "    const int sd = d / STEP_D, sh = h / STEP_H, sw = w / STEP_W;\n"
-    "    if (d < 0 || h < 0 || w < 0 || sd * STEP_D != d || sh * STEP_H != h || sw * STEP_W != w ||\n"
-    "        sd >= SD || sh >= SH || sw >= SW)\n"
-    "        return 0;\n"
+    "    if (d < 0 || h < 0 || w < 0 || sd >= SD || sh >= SH || sw >= SW) return 0;\n"
+    "    if (sd * STEP_D != d || sh * STEP_H != h || sw * STEP_W != w) return 0;\n"
     "    return y[(((image * F + group * FG + f) * SD + sd) * SH + sh) * SW + sw];\n"
     "}\n"
     "\n"
@@ -1221,11 +1223,12 @@ static const char cvncl_text_conv_common[] =
     "}\n";
 
 static const char cvncl_text_conv_down[] =
-    "/* y[image][filter][position] of small images from big ones; M = FG, N: positions of the batch */\n"
+    "/* y[image][filter][position] of small images from big ones; M = FG, N: positions of the\n"
+    " * batch */\n"
     "#define NAME conv_down\n"
     "#define PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int M, const int N, const int K, const int add, \\\n"
-    "    const float slope, const float most\n"
+    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int M, const int N, const int K, \\\n"
+    "    const int add, const float slope, const float most\n"
     "#define SETUP \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
     "    const int first = 0, last = K, plane = SD * SH * SW;\n"
@@ -1241,8 +1244,8 @@ static const char cvncl_text_conv_up[] =
     "/* x[image][channel][position] of big images from small ones, as a gather; M = CG */\n"
     "#define NAME conv_up\n"
     "#define PARAMS \\\n"
-    "    IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int M, const int N, const int K, const int add, \\\n"
-    "    const float slope, const float most\n"
+    "    IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int M, const int N, const int K, \\\n"
+    "    const int add, const float slope, const float most\n"
     "#define SETUP \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
     "    const int first = 0, last = K, plane = BD * BH * BW;\n"
@@ -1255,16 +1258,16 @@ static const char cvncl_text_conv_up[] =
     "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
 
 static const char cvncl_text_conv_weights[] =
-    "/* part[slice][filter][channel, tap]: sums over `length` positions of the batch each; M = FG,\n"
-    " * N = CG*TAPS, K: positions of the batch */\n"
+    "/* part[slice][filter][channel, tap]: sums over `length` positions of the batch each;\n"
+    " * M = FG, N = CG*TAPS, K: positions of the batch */\n"
     "#define NAME conv_weights\n"
     "#define PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int M, const int N, const int K, const int slices, \\\n"
-    "    const int length\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int M, const int N, const int K, \\\n"
+    "    const int slices, const int length\n"
     "#define SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
-    "    const int group = z / slices, first = z % slices * length, last = min(first + length, K); \\\n"
-    "    const int plane = SD * SH * SW;\n"
+    "    const int group = z / slices, first = z % slices * length; \\\n"
+    "    const int last = min(first + length, K), plane = SD * SH * SW;\n"
     "#define A_FAST_K 1\n"
     "#define B_FAST_K 1\n"
     "#define A(m, k) y[((k) / plane * F + group * M + (m)) * plane + (k) % plane]\n"
@@ -1281,37 +1284,25 @@ static const char cvncl_text_conv_sums[] =
     "    if (i >= n) return;\n"
     "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n + i];\n"
     "    dw[i] += sum;\n"
-    "}\n"
-    "\n"
-    "/* out[c] += sum over n, i of x[n][c][i]; a group each channel */\n"
-    "kernel void channel_sums(IN(x), MEM(out), const int N, const int channels, const int S)\n"
-    "{\n"
-    "    local float part[WG];\n"
-    "    const int c = get_group_id(0);\n"
-    "    float sum = 0;\n"
-    "    AT(x); AT(out);\n"
-    "    for (int i = get_local_id(0); i < N * S; i += WG)\n"
-    "        sum += x[(i / S * channels + c) * S + i % S];\n"
-    "    sum = group_sum(sum, part);\n"
-    "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
     "/* The same where a group has one channel: an item each element. */\n"
-    "kernel void depthwise_down(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n, const int add,\n"
-    "                           const float slope, const float most)\n"
+    "kernel void depthwise_down(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n,\n"
+    "                           const int add, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int small = SD * SH * SW, f = i / small % F, q = i / small / F * small + i % small;\n"
+    "    const int small = SD * SH * SW, f = i / small % F;\n"
+    "    const int q = i / small / F * small + i % small;\n"
     "    for (int t = 0; t < TAPS; t++) sum += w[f * TAPS + t] * big_at(x, g, f / FG, t, q);\n"
     "    store(y + i, sum, HAS(bias) ? bias[f] : 0, add, slope, most);\n"
     "}\n"
     "\n"
-    "kernel void depthwise_up(IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int n, const int add,\n"
-    "                         const float slope, const float most)\n"
+    "kernel void depthwise_up(IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int n,\n"
+    "                         const int add, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -1332,7 +1323,8 @@ static const char cvncl_text_depthwise[] =
     "    AT(x); AT(y); AT(dw); AT(g);\n"
     "    const int small = SD * SH * SW, f = id / TAPS;\n"
     "    for (int q = get_local_id(0); q < positions; q += WG)\n"
-    "        sum += y[(q / small * F + f) * small + q % small] * big_at(x, g, f / FG, id % TAPS, q);\n"
+    "        sum += y[(q / small * F + f) * small + q % small] *\n"
+    "               big_at(x, g, f / FG, id % TAPS, q);\n"
     "    sum = group_sum(sum, part);\n"
     "    if (get_local_id(0) == 0) dw[id] += sum;\n"
     "}\n";
@@ -1456,7 +1448,8 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
  * ============================================================================================== */
 
 static const char cvncl_text_pool[] =
-    "/* One axis of a pool (convnet.h, >>pool): n, out, kernel (0: adaptive), stride, pads, exclude. */\n"
+    "/* One axis of a pool (convnet.h, >>pool): n, out, kernel (0: adaptive), stride, pads,\n"
+    " * exclude_pad. */\n"
     "typedef struct { int begin, end; float size; } span;\n"
     "\n"
     "span window(global const int *a, int i)\n"
@@ -1490,8 +1483,10 @@ static const char cvncl_text_pool[] =
     "    return s;\n"
     "}\n"
     "\n"
-    "/* Of equal values the first one wins, a NaN against all numbers. winner: offsets in the plane. */\n"
-    "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a), const int n)\n"
+    "/* Of equal values the first one wins, a NaN against all numbers. winner: offsets in the\n"
+    " * plane. */\n"
+    "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a),\n"
+    "                    const int n)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(winner); AT(a);\n"
@@ -1512,7 +1507,8 @@ static const char cvncl_text_pool[] =
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(winner); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
-    "    const int plane = a[0] * a[8], outs = a[1] * a[9], p = i % plane, base = i / plane * outs;\n"
+    "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
+    "    const int p = i % plane, base = i / plane * outs;\n"
     "    const span rows = windows_of(a, p / a[8]), cols = windows_of(a + 8, p % a[8]);\n"
     "    float sum = 0;\n"
     "    for (int h = rows.begin; h < rows.end; h++)\n"
@@ -1544,7 +1540,8 @@ static const char cvncl_text_avgpool[] =
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
-    "    const int plane = a[0] * a[8], outs = a[1] * a[9], p = i % plane, base = i / plane * outs;\n"
+    "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
+    "    const int p = i % plane, base = i / plane * outs;\n"
     "    const int h = p / a[8], w = p % a[8];\n"
     "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
     "    float sum = 0;\n"
@@ -1553,7 +1550,8 @@ static const char cvncl_text_avgpool[] =
     "        if (h < v.begin || h >= v.end) continue;\n"
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
-    "            if (w >= u.begin && w < u.end) sum += dy[base + r * a[9] + c] / (v.size * u.size);\n"
+    "            if (w < u.begin || w >= u.end) continue;\n"
+    "            sum += dy[base + r * a[9] + c] / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
@@ -1617,7 +1615,8 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
  *   Formulas: convnet.h, >>norm. Work: factors [4, C], then factors of dx [3, C]. */
 
 static const char cvncl_text_norm[] =
-    "/* x [N, C, S]; saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch; a group each channel */\n"
+    "/* x [N, C, S]; saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch; a group each\n"
+    " * channel */\n"
     "kernel void norm_stats(IN(x), OUT(saved), MEM(mean), MEM(var), const int N, const int C,\n"
     "                       const int S, const float eps, const float momentum, const int learn)\n"
     "{\n"
@@ -1640,9 +1639,10 @@ static const char cvncl_text_norm[] =
     "    var[c] = (1 - momentum) * var[c] + momentum * square / max(m - 1, 1);\n"
     "}\n"
     "\n"
-    "/* f [4, C]: scale and shift of x, center, s; from what was saved, or the running statistics */\n"
-    "kernel void norm_factors(OUT(f), IN(saved), IN(mean), IN(var), IN(weight), IN(bias), const int C,\n"
-    "                         const float eps)\n"
+    "/* f [4, C]: scale and shift of x, center, s; from what was saved, or the running\n"
+    " * statistics */\n"
+    "kernel void norm_factors(OUT(f), IN(saved), IN(mean), IN(var), IN(weight), IN(bias),\n"
+    "                         const int C, const float eps)\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
     "    AT(f); AT(saved); AT(mean); AT(var); AT(weight); AT(bias);\n"
@@ -1657,8 +1657,8 @@ static const char cvncl_text_norm[] =
     "}\n"
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
-    "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C, const int S,\n"
-    "                       const float slope, const float most)\n"
+    "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C,\n"
+    "                       const int S, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(f); AT(more);\n"
@@ -1670,11 +1670,11 @@ static const char cvncl_text_norm[] =
     "}\n";
 
 static const char cvncl_text_norm_back[] =
-    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. Gradients of weight and\n"
-    " * bias; back [3, C]: factors of norm_dx; a group each channel */\n"
-    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(back), MEM(dweight),\n"
-    "                      MEM(dbias), const int N, const int C, const int S, const float slope,\n"
-    "                      const float most, const int batch)\n"
+    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. Gradients of\n"
+    " * weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
+    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(back),\n"
+    "                      MEM(dweight), MEM(dbias), const int N, const int C, const int S,\n"
+    "                      const float slope, const float most, const int batch)\n"
     "{\n"
     "    local float part[WG];\n"
     "    const int c = get_group_id(0), m = N * S;\n"
@@ -1700,14 +1700,15 @@ static const char cvncl_text_norm_back[] =
     "    back[2 * C + c] = batch ? -scale * sum / m : 0;\n"
     "}\n"
     "\n"
-    "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C, const int S,\n"
-    "                    const int add)\n"
+    "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C,\n"
+    "                    const int S, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(g); AT(dx); AT(f); AT(back);\n"
     "    if (i >= n) return;\n"
     "    const int c = i / S % C;\n"
-    "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - f[2 * C + c]) + back[2 * C + c]);\n"
+    "    const float center = f[2 * C + c];\n"
+    "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - center) + back[2 * C + c]);\n"
     "    dx[i] = add ? dx[i] + d : d;\n"
     "}\n";
 
@@ -1873,7 +1874,8 @@ static const char cvncl_text_map_slope[] =
     "}\n";
 
 static const char cvncl_text_prelu[] =
-    "kernel void prelu(MEM(x), MEM(y), IN(w), const int n, const int C, const int S, const int step)\n"
+    "kernel void prelu(MEM(x), MEM(y), IN(w), const int n, const int C, const int S,\n"
+    "                  const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(w);\n"
@@ -1907,8 +1909,8 @@ static const char cvncl_text_prelu[] =
     "    dw[c] += sum;\n"
     "}\n"
     "\n"
-    "kernel void prelu_back(IN(x), MEM(dy), MEM(dx), IN(w), const int n, const int C, const int S,\n"
-    "                       const int step, const int add)\n"
+    "kernel void prelu_back(IN(x), MEM(dy), MEM(dx), IN(w), const int n, const int C,\n"
+    "                       const int S, const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(dy); AT(dx); AT(w);\n"
@@ -2030,6 +2032,18 @@ static const char cvncl_text_copy[] =
     "    y[to] = add ? y[to] + v : v;\n"
     "}\n"
     "\n"
+    "/* out[c] += sum over n, i of x[n][c][i]; a group each channel */\n"
+    "kernel void channel_sums(IN(x), MEM(out), const int N, const int channels, const int S)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int c = get_group_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(out);\n"
+    "    for (int i = get_local_id(0); i < N * S; i += WG)\n"
+    "        sum += x[(i / S * channels + c) * S + i % S];\n"
+    "    sum = group_sum(sum, part);\n"
+    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "}\n"
     "kernel void fill(OUT(y), const int n, const float value)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -2038,7 +2052,7 @@ static const char cvncl_text_copy[] =
     "}\n";
 
 static const char cvncl_text_binary[] =
-    "/* y = a op b; b broadcast: g = rank, then sizes, steps of a, steps of b of the merged axes */\n"
+    "/* y = a op b; g: rank, then sizes, steps of a, steps of b of the merged axes */\n"
     "float pair(int op, float a, float b)\n"
     "{\n"
     "    switch (op) {\n"
@@ -2081,14 +2095,15 @@ static const char cvncl_text_binary[] =
     "    AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int sample = i / ny, p = i % ny;\n"
-    "    y[i] = clamped(pair(op, a[sample * na + place(g, p, 0)], b[sample * nb + place(g, p, 1)]),\n"
-    "                   slope, most);\n"
+    "    const float va = a[sample * na + place(g, p, 0)], vb = b[sample * nb + place(g, p, 1)];\n"
+    "    y[i] = clamped(pair(op, va, vb), slope, most);\n"
     "}\n"
     "\n"
-    "/* The gradient of one operand: an item each element of it; goes over the elements of y that it\n"
-    " * went into. */\n"
+    "/* The gradient of one operand: an item each element of it; goes over the elements of y that\n"
+    " * it went into. */\n"
     "kernel void binary_back(IN(a), IN(b), MEM(dy), MEM(dx), INTS(g), const int n, const int ny,\n"
-    "                        const int na, const int nb, const int op, const int side, const int add)\n"
+    "                        const int na, const int nb, const int op, const int side,\n"
+    "                        const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(dy); AT(dx); AT(g);\n"
@@ -2129,7 +2144,8 @@ static const char cvncl_text_softmax[] =
     "    if (t >= lines) return;\n"
     "    const int at = t / inner * length * inner + t % inner;\n"
     "    float top = x[at], sum = 0;\n"
-    "    for (int i = 1; i < length; i++) top = x[at + i * inner] > top ? x[at + i * inner] : top;\n"
+    "    for (int i = 1; i < length; i++)\n"
+    "        top = x[at + i * inner] > top ? x[at + i * inner] : top;\n"
     "    for (int i = 0; i < length; i++) sum += exp(x[at + i * inner] - top);\n"
     "    const float rest = log(sum);\n"
     "    for (int i = 0; i < length; i++) {\n"
@@ -2146,7 +2162,8 @@ static const char cvncl_text_softmax[] =
     "    if (t >= lines) return;\n"
     "    const int at = t / inner * length * inner + t % inner;\n"
     "    float sum = 0;\n"
-    "    for (int i = at; i < at + length * inner; i += inner) sum += logs ? dy[i] : dy[i] * y[i];\n"
+    "    for (int i = at; i < at + length * inner; i += inner)\n"
+    "        sum += logs ? dy[i] : dy[i] * y[i];\n"
     "    for (int i = at; i < at + length * inner; i += inner) {\n"
     "        const float g = logs ? dy[i] - exp(y[i]) * sum : y[i] * (dy[i] - sum);\n"
     "        dx[i] = add ? dx[i] + g : g;\n"
@@ -2325,9 +2342,10 @@ static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
     cvni_random_counter(CVNI_STREAM_DROPOUT, net->tick, (uint32_t)cvni_id(net, l), 0, c);
     return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuui", in, out, n,
-                      (int)cvni_dropout_group(l), (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)),
-                      c[1], c[2], c[3], (unsigned)(net->desc.seed & 0xFFFFFFFFu),
-                      (unsigned)(net->desc.seed >> 32), add);
+                      (int)cvni_dropout_group(l), (int)ceilf(p * 16777216.0f),
+                      (double)(1 / (1 - p)), c[1], c[2], c[3],
+                      (unsigned)(net->desc.seed & 0xFFFFFFFFu), (unsigned)(net->desc.seed >> 32),
+                      add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -2350,7 +2368,7 @@ static cvn_result cvncl_dropout_backward(cvn_net *net, cvni_layer *l)
 static const char cvncl_text_label_loss[] =
     "typedef struct { int label[2]; float share[2], weight[2]; } labels;\n"
     "\n"
-    "/* The labels of position i with their shares: convnet.h, >>loss. weights: of the classes. */\n"
+    "/* The labels of position i with their shares: convnet.h, >>loss. weights: of classes. */\n"
     "labels labels_at(global const int *t, global const int *partner, int i, int each, int mixed,\n"
     "                 float mix, int ignore, global const float *weights, int weighted)\n"
     "{\n"
@@ -2362,14 +2380,16 @@ static const char cvncl_text_label_loss[] =
     "    for (int k = 0; k < 2; k++) {\n"
     "        if (l.label[k] == ignore) l.label[k] = -1;\n"
     "        if (l.label[k] < 0) l.share[k] = 0;\n"
-    "        l.weight[k] = l.share[k] > 0 ? l.share[k] * (weighted ? weights[l.label[k]] : 1) : 0;\n"
+    "        l.weight[k] = l.share[k];\n"
+    "        if (l.share[k] > 0 && weighted) l.weight[k] *= weights[l.label[k]];\n"
     "    }\n"
     "    return l;\n"
     "}\n"
     "\n"
     "#define LABEL_PARAMS \\\n"
     "    INTS(t), INTS(partner), IN(samples), IN(weights), const int n, const int each, \\\n"
-    "    const int classes, const int inner, const int ignore, const float mix, const float smoothing\n"
+    "    const int classes, const int inner, const int ignore, const float mix, \\\n"
+    "    const float smoothing\n"
     "#define LABEL_AT AT(t); AT(partner); AT(samples); AT(weights)\n"
     "#define LABELS_AT(i) \\\n"
     "    labels_at(t, partner, i, each, HAS(partner), mix, ignore, weights, HAS(weights))\n"
@@ -2384,9 +2404,11 @@ static const char cvncl_text_label_loss[] =
     "    const float share = l.share[0] + l.share[1];\n"
     "    const int at = i / inner * classes * inner + i % inner;\n"
     "    float top = x[at], sum = 0, loss = 0;\n"
-    "    for (int c = 1; c < classes; c++) top = x[at + c * inner] > top ? x[at + c * inner] : top;\n"
+    "    for (int c = 1; c < classes; c++)\n"
+    "        top = x[at + c * inner] > top ? x[at + c * inner] : top;\n"
     "    for (int c = 0; c < classes; c++) sum += exp(x[at + c * inner] - top);\n"
-    "    for (int c = 0; c < classes; c++) p[at + c * inner] = exp(x[at + c * inner] - top) / sum;\n"
+    "    for (int c = 0; c < classes; c++)\n"
+    "        p[at + c * inner] = exp(x[at + c * inner] - top) / sum;\n"
     "    const float log_sum = top + log(sum);\n"
     "    for (int k = 0; k < 2; k++)\n"
     "        if (l.share[k] > 0)\n"
@@ -2400,7 +2422,8 @@ static const char cvncl_text_label_loss[] =
 
 static const char cvncl_text_label_loss_back[] =
     "/* total: the sum of the weights */\n"
-    "kernel void softmax_loss_back(IN(p), IN(dy), IN(total), MEM(dx), LABEL_PARAMS, const int add)\n"
+    "kernel void softmax_loss_back(IN(p), IN(dy), IN(total), MEM(dx), LABEL_PARAMS,\n"
+    "                              const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(p); AT(dy); AT(total); AT(dx); LABEL_AT;\n"
@@ -2408,7 +2431,8 @@ static const char cvncl_text_label_loss_back[] =
     "    const labels l = LABELS_AT(i);\n"
     "    const int at = i / inner * classes * inner + i % inner;\n"
     "    const float share = l.share[0] + l.share[1], e = smoothing / classes;\n"
-    "    const float scale = (total[0] > 0 ? dy[0] / total[0] : 0) * (HAS(samples) ? samples[i / each] : 1);\n"
+    "    const float scale = (total[0] > 0 ? dy[0] / total[0] : 0) *\n"
+    "                        (HAS(samples) ? samples[i / each] : 1);\n"
     "    const float own = (1 - smoothing) * l.weight[0], other = (1 - smoothing) * l.weight[1];\n"
     "    float all = 0;\n"
     "    for (int c = 0; c < classes; c++) all += e * (HAS(weights) ? weights[c] : 1);\n"
@@ -2422,8 +2446,8 @@ static const char cvncl_text_label_loss_back[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y[0] = sum of part[i*step] / divisor, or / sum of part[i*step + 1], which goes to total; one\n"
-    " * group */\n"
+    "/* y[0] = sum of part[i*step] / divisor, or / sum of part[i*step + 1], which goes to total;\n"
+    " * one group */\n"
     "kernel void loss_mean(IN(part), OUT(y), OUT(total), const int n, const int step,\n"
     "                      const float divisor)\n"
     "{\n"
@@ -2480,7 +2504,8 @@ static const char cvncl_text_pair_loss[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(t); AT(samples); AT(part);\n"
     "    if (i < n)\n"
-    "        part[i] = pair_value(kind, p, q, x[i], t[i]) * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "        part[i] = pair_value(kind, p, q, x[i], t[i]) *\n"
+    "                  (HAS(samples) ? samples[i / entry] : 1);\n"
     "}\n"
     "\n"
     "kernel void pair_loss_back(IN(x), IN(t), IN(samples), IN(dy), MEM(dx), const int n,\n"
@@ -2611,12 +2636,12 @@ static cvn_result cvncl_pair_backward(cvn_net *net, cvni_layer *l)
  * ============================================================================================== */
 
 static const char cvncl_text_update[] =
-    "/* One step of an optimizer (convnet.h, >>train-api and >>optim) over n parameters side by side,\n"
-    " * and their gradients to zero; kind: cvn_optimizer_kind. f: as cvncl_update fills it. */\n"
-    "kernel void update(MEM(w), MEM(grad), MEM(s0), MEM(s1), MEM(s2), const int n, const int kind,\n"
-    "                   const float lr, const float decay, const float b1, const float b2,\n"
-    "                   const float eps, const float c1, const float c2, const float momentum,\n"
-    "                   const float dampening, const int flag)\n"
+    "/* One step of an optimizer (convnet.h, >>train-api and >>optim) over n parameters side by\n"
+    " * side, and their gradients to zero; kind: cvn_optimizer_kind, factors: cvncl_update. */\n"
+    "kernel void update(MEM(w), MEM(grad), MEM(s0), MEM(s1), MEM(s2), const int n,\n"
+    "                   const int kind, const float lr, const float decay, const float b1,\n"
+    "                   const float b2, const float eps, const float c1, const float c2,\n"
+    "                   const float momentum, const float dampening, const int flag)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(w); AT(grad); AT(s0); AT(s1); AT(s2);\n"
@@ -2686,9 +2711,9 @@ static const char cvncl_text_lamb[] =
     "    return m * c1 / (sqrt(v * c2) + eps) + decay * w;\n"
     "}\n"
     "\n"
-    "kernel void lamb_sums(IN(w), IN(grad), MEM(m), MEM(v), OUT(part), const int n, const float b1,\n"
-    "                      const float b2, const float c1, const float c2, const float eps,\n"
-    "                      const float decay)\n"
+    "kernel void lamb_sums(IN(w), IN(grad), MEM(m), MEM(v), OUT(part), const int n,\n"
+    "                      const float b1, const float b2, const float c1, const float c2,\n"
+    "                      const float eps, const float decay)\n"
     "{\n"
     "    local float sums[WG];\n"
     "    const int groups = get_num_groups(0);\n"
@@ -2707,9 +2732,9 @@ static const char cvncl_text_lamb[] =
     "    if (get_local_id(0) == 0) part[groups + get_group_id(0)] = b;\n"
     "}\n"
     "\n"
-    "kernel void lamb_step(MEM(w), MEM(grad), IN(m), IN(v), IN(part), const int n, const int groups,\n"
-    "                      const float lr, const float c1, const float c2, const float eps,\n"
-    "                      const float decay)\n"
+    "kernel void lamb_step(MEM(w), MEM(grad), IN(m), IN(v), IN(part), const int n,\n"
+    "                      const int groups, const float lr, const float c1, const float c2,\n"
+    "                      const float eps, const float decay)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float a = 0, b = 0;\n"

@@ -9,6 +9,15 @@
 #include "test.h"
 
 static int local_memory;                /* cvncl_desc of the device under test */
+static char **words;                    /* cases of a test begin with one of them; none: all */
+
+static int wanted(const char *name)
+{
+    if (!words || !*words) return 1;
+    for (char **w = words; *w; w++)
+        if (!strncmp(name, *w, strlen(*w))) return 1;
+    return 0;
+}
 
 static cvn_backend *open_device(int host_layers)
 {
@@ -457,6 +466,7 @@ static void layers(void)
     cvn_backend *b = open_device(0);
     const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
     for (int i = 0; i < LAYERS_CASES; i++) {
+        if (!wanted(layers_cases[i].name)) continue;
         test_case("%s", layers_cases[i].name);
         check_layers(layers_cases[i].build, b);
         test_case("%s: steps", layers_cases[i].name);
@@ -533,12 +543,16 @@ static void nets(void)
 {
     cvn_backend *b = open_device(0);
     const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
-    test_case("LeNet-5, ten steps of Adam");
-    check_steps(build_lenet, b, NULL, 10, 8, 5e-4);
-    test_case("LeNet-5, ten steps of SGD");
-    check_steps(build_lenet, b, &sgd, 10, 8, 1e-4);
-    test_case("ResNet-20, three steps");
-    check_steps(build_resnet, b, &sgd, 3, 4, 2e-3);
+    if (wanted("LeNet-5")) {
+        test_case("LeNet-5, ten steps of Adam");
+        check_steps(build_lenet, b, NULL, 10, 8, 5e-4);
+        test_case("LeNet-5, ten steps of SGD");
+        check_steps(build_lenet, b, &sgd, 10, 8, 1e-4);
+    }
+    if (wanted("ResNet-20")) {
+        test_case("ResNet-20, three steps");
+        check_steps(build_resnet, b, &sgd, 3, 4, 2e-3);
+    }
     cvncl_close(b);
 }
 
@@ -835,24 +849,42 @@ static void without_device(void)
     cvncl_close(NULL);
 }
 
-int main(void)
+typedef struct test_row { const char *name; void (*run)(void); } test_row;
+
+static const test_row device_tests[] = {
+    { "layers", layers }, { "optimizers", optimizers }, { "nets", nets },
+    { "predictions", predictions }, { "by_hand", by_hand },
+    { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
+    { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
+    { "through_local_memory", through_local_memory }
+};
+enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
+
+static int print_info(void)
 {
-    RUN(without_device);
+    cvn_backend *b = open_device(0);
+    char text[8000];
+    cvncl_info(b, text, sizeof text);
+    fputs(text, stdout);
+    cvncl_close(b);
+    return 0;
+}
+
+/* Without arguments all tests, else the one that is named, of it the cases that begin as a later
+ * word does: test_cl layers conv2d pools. "info": what cvncl_info tells. */
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "info")) return print_info();
+    words = argv + (argc > 2 ? 2 : argc);
+    if (argc < 2) RUN(without_device);
     if (!have_device()) {
         cvn_backend *b = open_device(0);
         printf("  skipped: %s\n", b && b->unusable ? b->unusable : "out of memory");
         cvncl_close(b);
-    } else {
-        RUN(layers);
-        RUN(optimizers);
-        RUN(nets);
-        RUN(predictions);
-        RUN(by_hand);
-        RUN(gradients_of_inputs);
-        RUN(fits_and_files);
-        RUN(foreign_layers);
-        RUN(errors_on_the_device);
-        RUN(through_local_memory);
+        return test_done();
     }
+    for (int i = 0; i < DEVICE_TESTS; i++)
+        if (argc < 2 || !strcmp(argv[1], device_tests[i].name))
+            test_run(device_tests[i].name, device_tests[i].run);
     return test_done();
 }
