@@ -298,7 +298,7 @@ CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
 
-/* cvn_use_backend - the net runs on a device (convnet_cl.h: OpenCL): every pass and every step, with
+/* cvn_use_backend - the net runs on a device (convnet_cl.h: OpenCL): every pass and step, with
  * parameters, gradients, optimizer state and values in its memory. Before the first cvn_build; the
  * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
  * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
