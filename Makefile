@@ -17,7 +17,7 @@ STB := $(call probe,stb/stb_image.h,-lstb)
 
 EXAMPLES := $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
 ifeq ($(STB),)
-EXAMPLES := $(filter-out build/05_own_images,$(EXAMPLES))
+EXAMPLES := $(filter-out build/05_own_images build/detect,$(EXAMPLES))
 endif
 
 help:
@@ -34,7 +34,7 @@ demo: build/demo
 
 examples: $(EXAMPLES)
 ifeq ($(STB),)
-	@echo 'skipped build/05_own_images: no stb_image (Debian: apt-get install libstb-dev)'
+	@echo 'skipped build/05_own_images, build/detect: no stb_image (Debian: apt-get install libstb-dev)'
 endif
 
 test:
@@ -58,7 +58,7 @@ build/%: examples/%.c convnet.h $(wildcard examples/*.h) | build
 build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
 	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< -lm
 
-build/05_own_images: LIBS = -lstb
+build/05_own_images build/detect: LIBS = -lstb
 
 build/test_cl: convnet_cl.h
 

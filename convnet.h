@@ -15,7 +15,10 @@
  *          CONVNET_NO_SIMD                 only the plain C kernels
  *          CONVNET_NO_AVX512               of the others no AVX-512
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
+ *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
+ *          CONVNET_NO_ONNX                 no ONNX models
+ *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -68,13 +71,16 @@
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
  *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
- *                     >>view >>binary >>concat >>unary >>reduce >>permute >>matmul >>embedding
- *                     >>parameter >>attention >>recurrent >>resize
+ *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize >>select >>gather
+ *                     >>resample >>boxes
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors
+ *     files           >>safetensors >>npy >>darknet
+ *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
+ *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
  *                     >>kernels-128 >>dispatch
  *     end             >>license
@@ -441,7 +447,10 @@ CONVNET_API cvn_node cvn_target(cvn_net *net, cvn_node like);
  *   cvn_separable_conv2d  cvn_depthwise without bias, then cvn_pointwise with one, as Keras has it:
  *                         with many filters about kernel^2 times cheaper than cvn_conv2d. Two
  *                         layers; the second one is returned. F. Chollet, arXiv:1610.02357 */
-typedef enum cvn_pad_mode { CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE } cvn_pad_mode;
+typedef enum cvn_pad_mode {
+    CVN_PAD_ZERO = 0, CVN_PAD_REFLECT, CVN_PAD_REPLICATE,
+    CVN_PAD_CIRCULAR                /* cvn_pad_axes alone */
+} cvn_pad_mode;
 
 typedef struct cvn_conv1d_desc {
     int filters, kernel;
@@ -503,6 +512,8 @@ CONVNET_API cvn_node cvn_separable_conv2d(cvn_net *net, cvn_node x, int filters,
  *   cvn_conv_transpose1d  [N, C, L] -> [N, filters, OL]       weight [C, filters/groups, kernel]
  *   cvn_conv_transpose2d  [N, C, H, W] -> [N, filters, OH, OW]
  *                                                weight [C, filters/groups, kernel_h, kernel_w]
+ *   cvn_conv_transpose3d  [N, C, D, H, W] -> [N, filters, OD, OH, OW]
+ *                                      weight [C, filters/groups, kernel_d, kernel_h, kernel_w]
  *   each size   (size - 1)*stride - pads + dilation*(kernel - 1) + output_pad + 1
  *   bias        [filters], zero
  *   weights     He-normal with fan_in = C/groups * taps / strides (1 at least): so many products
@@ -541,16 +552,34 @@ typedef struct cvn_conv_transpose2d_desc {
     cvn_init bias_init;             /* default zero */
 } cvn_conv_transpose2d_desc;
 
+typedef struct cvn_conv_transpose3d_desc {
+    int filters;
+    int kernel_d, kernel_h, kernel_w;           /* 0: as the one before */
+    int stride_d, stride_h, stride_w;           /* stride_d 0: 1; others 0: as the one before */
+    int pad_front, pad_top, pad_left, pad_back, pad_bottom, pad_right;
+    int output_pad_d, output_pad_h, output_pad_w;
+    int dilation_d, dilation_h, dilation_w;     /* as the strides */
+    int groups;                     /* 0: 1; divides channels and filters */
+    int no_bias;
+    cvn_init weight_init;           /* default He-normal, see above */
+    cvn_init bias_init;             /* default zero */
+} cvn_conv_transpose3d_desc;
+
 CONVNET_API cvn_conv_transpose1d_desc cvn_conv_transpose1d_defaults(void);
 CONVNET_API cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void);
+CONVNET_API cvn_conv_transpose3d_desc cvn_conv_transpose3d_defaults(void);
 CONVNET_API cvn_node cvn_conv_transpose1d(cvn_net *net, cvn_node x, int filters, int kernel,
                                           int stride, int pad);
 CONVNET_API cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
+                                          int stride, int pad);
+CONVNET_API cvn_node cvn_conv_transpose3d(cvn_net *net, cvn_node x, int filters, int kernel,
                                           int stride, int pad);
 CONVNET_API cvn_node cvn_conv_transpose1d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose1d_desc *desc);
 CONVNET_API cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
                                              const cvn_conv_transpose2d_desc *desc);
+CONVNET_API cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x,
+                                             const cvn_conv_transpose3d_desc *desc);
 
 /* ---- dense ---- */
 
@@ -573,13 +602,15 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 /* ---- pooling ---- */
 
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
- * last window that would start in the padding behind the image, as PyTorch does. Pads at most half
- * the kernel. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a description
- * kernel_w, stride_w, pad_left and pad_right count, the other pads are 0.
+ * last window that would start in the padding behind the image, as PyTorch does. No window may lie
+ * in the padding alone. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a
+ * description kernel_w, stride_w, dilation_w, pad_left and pad_right count, the other pads are 0.
  *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
  *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
+ *   cvn_lppool            (sum of |x|^p)^(1/p), p from 1 on; padding counts as zeros. (PyTorch's
+ *                         LPPool2d takes x^p without the bars.)
  *   cvn_global_avgpool    [N, C, H, W] -> [N, C, 1, 1], [N, C, L] -> [N, C, 1];
- *                         cvn_global_maxpool likewise
+ *                         cvn_global_maxpool and cvn_global_lppool likewise
  *   cvn_adaptive_avgpool, cvn_adaptive_maxpool   to height x width; 0: as the input; for [N, C, L]
  *                         height is 1 (or 0). Window i of OH is floor(i*H/OH) to
  *                         ceil((i + 1)*H/OH) - 1: nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
@@ -598,6 +629,7 @@ typedef struct cvn_pool_desc {
     int stride_h, stride_w;         /* stride_h 0: kernel_h; stride_w 0: stride_h, or kernel_w where
                                      * that is 0 too */
     int pad_top, pad_left, pad_bottom, pad_right;
+    int dilation_h, dilation_w;     /* dilation_h 0: 1; dilation_w 0: dilation_h */
     int ceil_mode;
     int exclude_pad;                /* average: divide by the pixels inside the image
                                      * (count_include_pad = False) */
@@ -608,8 +640,10 @@ CONVNET_API cvn_node cvn_maxpool(cvn_net *net, cvn_node x, int kernel, int strid
 CONVNET_API cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride);
 CONVNET_API cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
+CONVNET_API cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc *desc);
 CONVNET_API cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_global_lppool(cvn_net *net, cvn_node x, int p);
 CONVNET_API cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width);
 CONVNET_API cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width);
 CONVNET_API cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *desc);
@@ -796,6 +830,65 @@ CONVNET_API cvn_node cvn_slice(cvn_net *net, cvn_node x, int axis, int begin, in
 CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count,
                            cvn_node *parts);
 
+/* Elements of x that are chosen when the net is built.
+ *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
+ *                      from the end, what lies outside is cut, a negative step goes backwards
+ *   cvn_flip           an axis from its end (torch.flip)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
+ *                      mirrored without the outermost element, the outermost element, or those of
+ *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
+ *                      many are cut off before
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
+ *                      the end (torch.index_select)
+ *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
+ *            nothing is left, or other axes than those of x are described */
+CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
+                                    int step);
+CONVNET_API cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count);
+CONVNET_API cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count,
+                                  cvn_pad_mode mode, float value);
+CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices,
+                                      int count);
+
+/* Elements at indices that the net is given or computes: `indices` is a label input or any node;
+ * fractions are cut off. Negative indices count from the end. [I...] stands for any axes, none too.
+ *   cvn_take      x [N, A..., size, B...], indices [N, I...] -> [N, A..., I..., B...], size being
+ *                 the axis (numpy.take of each sample, ONNX's Gather)
+ *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
+ *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
+ *                 batch (ONNX's GatherND)
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *                 take, in order, the updates, which have the shape of their result: instead of,
+ *                 added to, multiplied with what is there, or the larger or smaller of the two
+ *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
+ *   cvn_reverse_sequence   the first lengths[n] elements of axis `time` backwards, the others as
+ *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
+ *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
+ *                 elsewhere; for an index out of range everywhere
+ *   backward      to x, where several rows are the same place their sum; to the updates that replace
+ *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
+ *                 runs the net */
+typedef enum cvn_scatter_reduce {
+    CVN_SCATTER_REPLACE = 0, CVN_SCATTER_ADD, CVN_SCATTER_MUL, CVN_SCATTER_MAX, CVN_SCATTER_MIN
+} cvn_scatter_reduce;
+
+CONVNET_API cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis);
+CONVNET_API cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared);
+CONVNET_API cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                 int axis, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates,
+                                    int shared, cvn_scatter_reduce reduce);
+CONVNET_API cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis,
+                                          int time);
+CONVNET_API cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on,
+                                 float off);
+
 /* Images of another size, [N, C, H, W] -> [N, C, OH, OW].
  *   cvn_upsample_nearest    each pixel factor x factor times; _to: any size, also smaller, as
  *                           F.interpolate: output line h reads line floor(h * H/OH)
@@ -816,6 +909,84 @@ CONVNET_API cvn_node cvn_pad(cvn_net *net, cvn_node x, int top, int left, int bo
                              cvn_pad_mode mode);
 CONVNET_API cvn_node cvn_crop(cvn_net *net, cvn_node x, int top, int left, int height, int width);
 
+/* cvn_interpolate - the last `count` axes at other sizes: sizes[k], or floor(scales[k] * size);
+ * sizes or scales may be NULL, with both the scales only place the elements. Element j reads at
+ * the coordinate c, with s = scale or output/input size:
+ *   CVN_HALF_PIXEL            (j + 1/2)/s - 1/2: as F.interpolate without align_corners
+ *   CVN_HALF_PIXEL_SYMMETRIC  the same about the middle where s * size is no whole number
+ *   CVN_PYTORCH_HALF_PIXEL    half pixel; 0 for an output of one element
+ *   CVN_ALIGN_CORNERS         j (size - 1)/(s * size - 1)
+ *   CVN_ASYMMETRIC            j/s
+ *   CVN_TF_HALF_PIXEL         (j + 1/2)/s
+ *   CVN_CROP_AND_RESIZE       from crop[2k] to crop[2k + 1] times (size - 1); `extrapolation` is
+ *                             the value of what lies outside
+ *   nearest  the element at the rounded coordinate; linear, cubic: between two or four elements of
+ *            each axis; antialias: between 1/s times as many where s < 1. Behind the ends the
+ *            outermost element stands, or with exclude_outside nothing: weights add up to 1 again
+ *   desc     NULL: defaults
+ *   errors   CVN_ERROR_ARGUMENT for sizes or scales out of range, or more axes than x has
+ *   source   ONNX's Resize, which has the same options; cubic: R. Keys, IEEE ASSP 29(6), 1981
+ * cvn_upsample_nearest and cvn_upsample_bilinear are faster for what they do.
+ *
+ * cvn_grid_sample - values of an image at places that a node names (F.grid_sample).
+ *   x         [N, C, H, W], grid [N, OH, OW, 2] of (x, y); or [N, C, D, H, W], grid [N, OD, OH, OW,
+ *             3] of (x, y, z); -1 and 1 are the centres of the outermost pixels with align_corners,
+ *             else their outer edges
+ *   returns   [N, C, OH, OW] or [N, C, OD, OH, OW]
+ *   pad_mode  what lies outside: CVN_PAD_ZERO, CVN_PAD_REPLICATE ("border"), CVN_PAD_REFLECT at the
+ *             places -1 and 1
+ *   A place that is not finite gives NaN. The gradient goes to x, and but for nearest to the grid.
+ *   source    M. Jaderberg et al., arXiv:1506.02025 */
+typedef enum cvn_interpolation { CVN_NEAREST = 0, CVN_LINEAR, CVN_CUBIC } cvn_interpolation;
+
+typedef enum cvn_coordinates {
+    CVN_HALF_PIXEL = 0, CVN_HALF_PIXEL_SYMMETRIC, CVN_PYTORCH_HALF_PIXEL, CVN_ALIGN_CORNERS,
+    CVN_ASYMMETRIC, CVN_TF_HALF_PIXEL, CVN_CROP_AND_RESIZE
+} cvn_coordinates;
+
+typedef enum cvn_rounding {         /* of nearest: halves down or up; always down or up */
+    CVN_ROUND_PREFER_FLOOR = 0, CVN_ROUND_PREFER_CEIL, CVN_ROUND_FLOOR, CVN_ROUND_CEIL
+} cvn_rounding;
+
+typedef struct cvn_interpolate_desc {
+    cvn_interpolation mode;
+    cvn_coordinates coordinates;
+    cvn_rounding rounding;
+    float cubic_a;                  /* 0: -0.75, as PyTorch */
+    int exclude_outside;
+    int antialias;
+    const float *crop;              /* [2*count]; NULL: 0, 1, 0, 1, ... */
+    float extrapolation;
+} cvn_interpolate_desc;
+
+CONVNET_API cvn_interpolate_desc cvn_interpolate_defaults(void);
+CONVNET_API cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes,
+                                     const float *scales, int count,
+                                     const cvn_interpolate_desc *desc);
+CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
+                                     cvn_interpolation mode, cvn_pad_mode pad_mode,
+                                     int align_corners);
+
+/* cvn_non_max_suppression - of boxes that overlap the best one, as a layer (ONNX's).
+ *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
+ *            or [N, B, S, 4] of B images
+ *   scores   [N, C, S], or [N, B, C, S]
+ *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
+ *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *            used come last and are -1
+ *   A box is left out when its score is not above `score`, or its intersection over union with a
+ *   kept one of its class is above `iou`. No gradient.
+ *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
+typedef struct cvn_nms_desc {
+    int most;                       /* boxes of a class and image */
+    float iou, score;
+    int centers;                    /* boxes are x, y, width, height about the centre */
+} cvn_nms_desc;
+
+CONVNET_API cvn_nms_desc cvn_nms_defaults(void);
+CONVNET_API cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                             const cvn_nms_desc *desc);
+
 /* ---- arithmetic ---- */
 
 /* cvn_add, cvn_mul - elementwise, with NumPy's broadcasting over any axis of size 1: [N, C, H, W]
@@ -829,6 +1000,27 @@ CONVNET_API cvn_node cvn_sub(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_div(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b);
 CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
+
+/* More of two operands, broadcasting as cvn_add.
+ *   power          a^b, as C's powf
+ *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
+ *   equal, greater, greater_equal, less, less_equal
+ *                  1 where it holds, else 0, as with a NaN
+ *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
+ * cvn_where - a where condition is not 0, else b; all three broadcast.
+ * Comparisons and truth values have no gradient, nor has a condition. */
+CONVNET_API cvn_node cvn_power(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_remainder(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_fmod(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_greater(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_greater_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_less(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_less_equal(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_and(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_or(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_xor(cvn_net *net, cvn_node a, cvn_node b);
+CONVNET_API cvn_node cvn_where(cvn_net *net, cvn_node condition, cvn_node a, cvn_node b);
 
 /* Elementwise functions. As in C: the logarithm of a negative number is NaN.
  *   scale   scale*x + shift
@@ -845,18 +1037,75 @@ CONVNET_API cvn_node cvn_scale(cvn_net *net, cvn_node x, float scale, float shif
 CONVNET_API cvn_node cvn_clip(cvn_net *net, cvn_node x, float low, float high);
 CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 
-/* cvn_reduce_sum, cvn_reduce_mean, cvn_reduce_max - over `count` axes; count 0: over all but the
- * batch. The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
- * cvn_reshape drops them without a copy. Equal largest values share the gradient, as torch.amax. */
+/* More of them, as C's functions of the same name.
+ *   reciprocal   1/x
+ *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
+ *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
+ *                towards 0
+ *   sign         1, 0 or -1; NaN stays
+ *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
+ *   threshold    x above the threshold, else value (F.threshold)
+ *   shrink       x - bias above lambd, x + bias below -lambd, else 0: nn.Softshrink with bias =
+ *                lambd, nn.Hardshrink with bias 0
+ * No gradient goes through those from floor to not: the slope is 0. */
+CONVNET_API cvn_node cvn_reciprocal(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_erf(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sin(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_cos(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_tan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_asin(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_acos(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_atan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sinh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_cosh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_asinh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_acosh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_atanh(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_floor(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_ceil(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_round(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_trunc(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_sign(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_is_nan(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_is_inf(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_not(cvn_net *net, cvn_node x);
+CONVNET_API cvn_node cvn_threshold(cvn_net *net, cvn_node x, float threshold, float value);
+CONVNET_API cvn_node cvn_shrink(cvn_net *net, cvn_node x, float lambd, float bias);
+
+/* cvn_reduce_sum, _mean, _max, _min, _prod - over `count` axes; count 0: over all but the batch.
+ * The reduced axes stay with size 1 (keepdim = True), so that the result broadcasts to x;
+ * cvn_reshape drops them without a copy. Equal largest or least values share the gradient, as
+ * torch.amax; NaN is larger and less than all numbers. */
 CONVNET_API cvn_node cvn_reduce_sum(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count);
 CONVNET_API cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_min(cvn_net *net, cvn_node x, const int *axes, int count);
+CONVNET_API cvn_node cvn_reduce_prod(cvn_net *net, cvn_node x, const int *axes, int count);
+
+/* Along one axis, from 1 on. Of equal values the first comes first; NaN comes before all numbers.
+ *   argmax, argmin   where the largest, the least value is, as a float; the axis stays with size 1
+ *   topk             the k largest values, or least ones unless `largest`, in order, the axis then
+ *                    with size k; *indices, unless NULL, is where they are, as floats
+ *                    (torch.topk). The gradient goes to the places that were taken
+ *   hardmax          1 at the largest value, 0 elsewhere
+ *   cumsum           running sums; exclusive: without the element itself; reverse: from the end
+ * Indices and hardmax have no gradient.
+ *   errors   CVN_ERROR_ARGUMENT for an axis or k out of range; CVN_ERROR_SHAPE for indices of an
+ *            axis longer than 2^24, which are not all floats */
+CONVNET_API cvn_node cvn_argmax(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_argmin(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_topk(cvn_net *net, cvn_node x, int k, int axis, int largest,
+                              cvn_node *indices);
+CONVNET_API cvn_node cvn_hardmax(cvn_net *net, cvn_node x, int axis);
+CONVNET_API cvn_node cvn_cumsum(cvn_net *net, cvn_node x, int axis, int exclusive, int reverse);
 
 /* cvn_matmul - a matrix product for each index of the axes before the last two.
  *   a        [N, ..., T, K], or [N, ..., K, T] with transpose_a
  *   b        [N, ..., K, S], or [N, ..., S, K] with transpose_b
  *   returns  [N, ..., T, S]
- *   errors   CVN_ERROR_SHAPE; the axes before the last two must agree
+ *            the axes before the last two broadcast as cvn_add's do: [N, heads, T, K] and
+ *            [N, 1, K, S] give [N, heads, T, S]
+ *   errors   CVN_ERROR_SHAPE
  * cvn_gram - Gram matrix of the channels: [N, C, H, W] -> [N, C, C], the sum over pixels of the
  * products of two channels, divided by C*H*W. Made of reshape, matmul and scale.
  *   source   L. Gatys et al., arXiv:1508.06576 */
@@ -972,6 +1221,8 @@ CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int
  *   weights  one of shape dims with the layer's name alone ("parameter1"); zero unless init says
  *            more; for init fan_in is the product of dims[1], ..., fan_out dims[0]*dims[2]*...
  * A net without any input runs the batch it was built for.
+ * cvn_constant - the same with values that are copied, never trained, and saved in files under the
+ * layer's name ("constant1"), as PyTorch's buffers are; `count` from 0 (one value: [N]).
  * cvn_positional_encoding - x [N, T, C] plus fixed waves: for t from 0 and even c
  * sin(t/10000^(c/C)), and cos of the same at c + 1.
  *   source   A. Vaswani et al., arXiv:1706.03762, section 3.5
@@ -979,6 +1230,7 @@ CONVNET_API cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int
  *   weights  weight [T, C], normal with mean 0 and deviation 0.02
  *   errors   CVN_ERROR_SHAPE when x is no sequence, CVN_ERROR_ARGUMENT for an axis below 1 */
 CONVNET_API cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init);
+CONVNET_API cvn_node cvn_constant(cvn_net *net, const int *dims, int count, const float *values);
 CONVNET_API cvn_node cvn_positional_encoding(cvn_net *net, cvn_node x);
 CONVNET_API cvn_node cvn_position_embedding(cvn_net *net, cvn_node x);
 
@@ -1021,6 +1273,7 @@ typedef struct cvn_rnn_desc {
     int hidden;
     int layers;                     /* 0: 1 */
     int bidirectional;
+    int reverse;                    /* one direction: from the last step to the first */
     int no_bias;
     int relu;                       /* cvn_rnn alone: max(., 0) instead of tanh */
     float dropout;                  /* on the steps that a layer hands to the next, in training;
@@ -1243,6 +1496,92 @@ typedef struct cvn_inverted_residual_desc {
 CONVNET_API cvn_inverted_residual_desc cvn_inverted_residual_defaults(void);
 CONVNET_API cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                            const cvn_inverted_residual_desc *desc);
+
+/* ---- detection ---- */
+
+/* A rectangle found in an image, in pixels; (0, 0) is the upper left corner of the first pixel. */
+typedef struct cvn_box {
+    float x1, y1, x2, y2;           /* left, top, right, bottom */
+    float score;                    /* 0..1 */
+    int label;                      /* class */
+} cvn_box;
+
+/* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
+ * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
+ * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
+ * each class:
+ *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
+ *                    th, to, then the classes
+ *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
+ *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    before has it) and w = anchor (2 tw)^2
+ *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
+ *                    softmax: over the classes instead of s
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
+ *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
+ *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
+ *                    input's width; score = to class, softmax: over the classes
+ *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
+ *            CVN_ERROR_ARGUMENT for a value out of range
+ *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
+ *            arXiv:1804.02767; A. Bochkovskiy et al., arXiv:2004.10934; new_coords: C.-Y. Wang et
+ *            al., arXiv:2011.08036                                  tested: tests/test_darknet.c */
+typedef enum cvn_yolo_kind { CVN_YOLO = 0, CVN_YOLO_REGION, CVN_YOLO_GRID } cvn_yolo_kind;
+
+#define CVN_MAX_ANCHORS 16          /* boxes of a cell */
+
+typedef struct cvn_yolo_desc {
+    cvn_yolo_kind kind;
+    int classes;
+    int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float scale_x_y;                /* 0: 1 */
+    int new_coords;
+    int softmax;
+    int square_root;
+    int side;                       /* CVN_YOLO_GRID alone */
+} cvn_yolo_desc;
+
+CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
+CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
+
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
+ * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+ * `threshold`, which is above 0, in pixels of the net's first image input.
+ *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
+ *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
+ *            for a net without head or image input and for values out of range
+ * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
+ * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
+ * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
+ *                          boxes  box     score      objectness  row        column
+ *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
+ *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
+ *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
+ * those that cover a better one of their label (any_label: of any label) with an intersection over
+ * union above `iou`. Boxes that are not finite are left out.
+ *   returns  how many boxes are left, the best one first; equal scores in an order that depends on
+ *            the boxes alone
+ * cvn_boxes_to_image - boxes in pixels of an input of input_height x input_width, which
+ * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders. */
+typedef struct cvn_box_table {
+    int boxes, classes;
+    const float *box, *score;
+    const float *objectness;        /* or NULL; steps of rows as `box` */
+    int box_row, box_column;        /* floats from box to box, from coordinate to coordinate; 0: 4
+                                     * and 1 */
+    int score_row, score_column;    /* from box to box, from class to class; 0: classes and 1 */
+    int corners;
+} cvn_box_table;
+
+CONVNET_API int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most);
+CONVNET_API int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes,
+                                int most);
+CONVNET_API int cvn_nms(cvn_box *boxes, int count, float iou, int any_label);
+CONVNET_API void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width,
+                                    int height, int width, int letterbox);
 
 /* ---- losses ---- */
 
@@ -1986,6 +2325,15 @@ CONVNET_API cvn_result cvn_image_to_tensor(const unsigned char *pixels, int heig
                                            int channels, const float *mean, const float *std,
                                            int swap_rb, float *out);
 
+/* cvn_image_resize - uint8 image [height, width, channels] to [out_height, out_width, channels], as
+ * PIL and torchvision do with the bilinear filter and antialiasing: where it shrinks, the filter
+ * widens, so that no pixel is passed over. letterbox: the image keeps its shape, in the middle,
+ * between bars of grey (128), as many detectors want it; cvn_boxes_to_image is the way back.
+ * CVN_ERROR_ARGUMENT for NULL, sizes below 1 or above 32768, more than CVN_MAX_CHANNELS. */
+CONVNET_API cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width,
+                                        int channels, int letterbox, unsigned char *out,
+                                        int out_height, int out_width);
+
 #ifndef CONVNET_NO_TRAIN
 /* cvn_augment_image - one image [C, H, W] of floats, changed as the k-th draw of a seed would; out
  * differs from in. */
@@ -2007,7 +2355,7 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
                                          int width, int crops, float *out);
 
 /* ================================================================================================
- * >>io-api   weights and checkpoints: safetensors
+ * >>io-api   weights and checkpoints: safetensors; arrays: .npy, .npz; models: Darknet, ONNX
  * ============================================================================================== */
 
 /* Weights are safetensors files with PyTorch's names and layouts: safetensors.torch.load_file reads
@@ -2039,6 +2387,202 @@ CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
+
+#ifndef CONVNET_NO_DARKNET
+/* cvn_load_darknet - adds to `net` what Darknet's two files hold: the layers that the cfg
+ * describes, from a new input on, and the values that their parameters begin with. Then
+ * cvn_build_infer, or cvn_build to train on, with more layers added before.
+ *   weights     NULL: initial values as of any layer. Files of the versions 0.1 and 0.2; all of it
+ *               must be wanted
+ *   sections    convolutional, connected, maxpool, local_avgpool, avgpool, softmax, dropout, route,
+ *               shortcut, scale_channels, sam, upsample, reorg, reorg3d, crop, activation, cost,
+ *               empty; yolo, region, detection become cvn_yolo
+ *   names       the kind of the layer and the number of its section, counted from 0 behind [net]
+ *               as [route] and [shortcut] count: "conv12.weight", "bn12.running_mean", "yolo20",
+ *               inside the scope; where a name is taken, an automatic one. cvn_find gives the node
+ *   batch norm  a layer of its own, eps 1e-5, as in the Darknet that YOLOv4 was trained with (the
+ *               first one added 1e-6 to sqrt(var))
+ *   errors      CVN_ERROR_FORMAT, _UNSUPPORTED, _SHAPE and _ARGUMENT with line, section and reason:
+ *               what is not known here, an option out of range, a weights file of another size (how
+ *               many floats it has and how many the cfg wants); _FILE, _MEMORY; _STATE when the net
+ *               is built. The net stays as it was
+ *   source      https://pjreddie.com/darknet                      tested: tests/test_darknet.c
+ * cvn_load_darknet_memory - the same from the files' bytes; the weights must stay as they are until
+ * cvn_build, which reads them where they lie. The cfg need not end with a 0. */
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path,
+                                        const char *weights_path);
+#endif
+CONVNET_API cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                               const void *weights, size_t weights_size);
+#endif /* CONVNET_NO_DARKNET */
+
+#ifndef CONVNET_NO_ONNX
+/* ONNX models, opsets 7 to 21: layers and weights of a file become layers of the net.
+ *   cvn_load_onnx          into a net that is not built yet; what it holds already stays. The net
+ *                          is then as if built by hand: cvn_build to train on, cvn_build_infer to
+ *                          predict; cvn_freeze_to and a new head; cvn_save_onnx
+ *   cvn_load_onnx_ex       with options; *model (may be NULL) receives inputs and outputs
+ *   cvn_load_onnx_memory   from a buffer, which must stay as it is until cvn_build: weights are
+ *                          read from where they lie
+ * Batch. Where each input's first axis is 1 or has a name instead of a size ("N"), it becomes the
+ * net's batch: any number of samples (model.batched). Where that does not go (the file has another
+ * batch, or an operator mixes what lies along the first axis), one sample of the net is one whole
+ * evaluation: ONNX's [d0, d1, ...] is [N, d0, d1, ...] here, and five axes are the most.
+ * Sizes. Other axes without a size must be given in the options. Inputs that the graph needs to
+ * know when it is read (the target of a Reshape) are given there with their values.
+ * Numbers. All types are computed as float: integers and bools are exact up to 2^24.
+ * Names. Layers have the operator's name, or that of their weights in front of ".weight";
+ * parameters that of their initializer; inputs and outputs their own, where they have less than
+ * CVN_MAX_NAME bytes and are free.
+ * errors   CVN_ERROR_STATE on a built net; CVN_ERROR_FILE; CVN_ERROR_FORMAT: damaged, or no ONNX;
+ *          CVN_ERROR_UNSUPPORTED: node, operator and reason; CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT:
+ *          a layer's own text behind the node. On an error the net stays as it was.
+ * source   https://onnx.ai/onnx/intro, onnx.proto (IR versions 3 to 10) */
+typedef enum cvn_onnx_type {        /* TensorProto.DataType */
+    CVN_ONNX_FLOAT = 1, CVN_ONNX_UINT8 = 2, CVN_ONNX_INT8 = 3, CVN_ONNX_UINT16 = 4,
+    CVN_ONNX_INT16 = 5, CVN_ONNX_INT32 = 6, CVN_ONNX_INT64 = 7, CVN_ONNX_STRING = 8,
+    CVN_ONNX_BOOL = 9, CVN_ONNX_FLOAT16 = 10, CVN_ONNX_DOUBLE = 11, CVN_ONNX_UINT32 = 12,
+    CVN_ONNX_UINT64 = 13, CVN_ONNX_BFLOAT16 = 16
+} cvn_onnx_type;
+
+typedef struct cvn_onnx_input {
+    const char *name;               /* NULL: the input of the same place in the file */
+    int rank;                       /* of dims; 0: sizes as in the file (with values: one number) */
+    int dim[CVN_MAX_RANK];
+    const float *values;            /* not NULL: a constant of the net and no input; copied */
+} cvn_onnx_input;
+
+typedef struct cvn_onnx_options {
+    const cvn_onnx_input *inputs;   /* sizes and values; those not named are as in the file */
+    int input_count;
+    int whole;                      /* one sample is one whole evaluation, in any case */
+    const char *folder;             /* of files with external data; NULL: that of the model */
+} cvn_onnx_options;
+
+typedef struct cvn_onnx_port {
+    const char *name;               /* as in the file, of any length */
+    int place;                      /* in the file's order, from 0 */
+    cvn_node node;                  /* for cvn_set_input, cvn_value; 0: an input that no layer
+                                     * reads */
+    int type;                       /* in the file: a cvn_onnx_type */
+    int rank, dim[CVN_MAX_RANK];    /* in ONNX, the batch as 1 */
+} cvn_onnx_port;
+
+typedef struct cvn_onnx_model {     /* arrays and texts live as long as the net */
+    int opset, batched;
+    int input_count, output_count;
+    const cvn_onnx_port *inputs, *outputs;
+} cvn_onnx_model;
+
+CONVNET_API cvn_onnx_options cvn_onnx_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_onnx(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path,
+                                        const cvn_onnx_options *options, cvn_onnx_model *model);
+#endif
+CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
+                                            const cvn_onnx_options *options,
+                                            cvn_onnx_model *model);
+
+/* A net as an ONNX model (opset 17): what cvn_predict computes, for onnxruntime, Netron and others.
+ *   outputs   the output, then the nodes marked with cvn_keep (float layers that are no input and
+ *             no loss), in the order of the layers
+ *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
+ *             are left out, dropout stays as the operator that does nothing in prediction
+ *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
+ *             without inputs has the batch that the net was built for
+ *   names     layers name operators and values, parameters the initializers (of a weight under a
+ *             spectral norm, which is written as the quotient: without "_orig"). What else there is
+ *             has a layer's name, "/" and a number, or more slashes where a name has one
+ *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
+ *             tensor for each layer
+ *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
+ *   cvn_save_onnx_size       bytes of the model; 0 on an error
+ *   cvn_save_onnx_memory     into a buffer of at least that size
+ *   options   NULL: defaults
+ *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
+ *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
+ *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
+ *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
+typedef struct cvn_onnx_save_options {
+    int fold_batchnorm;             /* into the convolution or dense layer before it, where nobody
+                                     * else reads that one's value or weights; faster elsewhere, but
+                                     * no longer what was trained */
+    const char *name;               /* of the graph; NULL: "convnet" */
+    const char *doc;                /* of the model, any text; NULL: none */
+} cvn_onnx_save_options;
+
+CONVNET_API cvn_onnx_save_options cvn_onnx_save_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_save_onnx(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path,
+                                        const cvn_onnx_save_options *options);
+#endif
+CONVNET_API size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options *options);
+CONVNET_API cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
+                                            const cvn_onnx_save_options *options);
+#endif /* CONVNET_NO_ONNX */
+
+#ifndef CONVNET_NO_NPY
+#define CVN_MAX_AXES 8          /* of an array in a .npy file */
+
+/* An array as numpy stores it: type and order are those of `data`. */
+typedef struct cvn_array {
+    const char *name;               /* in a .npz, without ".npy"; "" in a .npy */
+    char type[4];                   /* numpy's typestr: byte order '<', '>' or '|', then f2 f4 f8,
+                                     * i1 i2 i4 i8, u1 u2 u4 u8 or b1: "<f4" */
+    int fortran_order;              /* the first axis is the fastest; else the last */
+    int rank;                       /* axes; 0: one value */
+    int dim[CVN_MAX_AXES];
+    size_t count;                   /* elements, the product of dim */
+    const void *data;               /* [count], at any alignment */
+} cvn_array;
+
+/* The arrays of a file. */
+typedef struct cvn_arrays {
+    int count;
+    const cvn_array *array;         /* [count] in the file's order */
+    void *memory[2];                /* of the loader; cvn_arrays_free gives it back */
+    char error[320];                /* of a loader that failed */
+} cvn_arrays;
+
+/* Arrays of numpy, for tensors that come from Python or go there.
+ *   cvn_load_npy         numpy.save's .npy (one array, named "") or numpy.savez's .npz (as many as
+ *                        it has); which of them the first bytes tell. All is checked, the CRC-32
+ *                        of an .npz too; what it took cvn_arrays_free gives back
+ *   ..._memory           the same from a buffer, which is not copied: it outlives the arrays
+ *   cvn_arrays_find      the array of that name, or NULL
+ *   cvn_array_floats     out[count]: the elements as floats, last axis fastest
+ *   cvn_array_ints       the same as ints: labels
+ *   cvn_array_make       describes data of this host, last axis fastest; type "f4" for float, "i4"
+ *                        for 32-bit int, "u1", ...
+ *   cvn_save_npy         one array; atomic, as cvn_save
+ *   cvn_save_npz         several, each under its own name; stored, not packed
+ *   ..._memory           the bytes of the file into a buffer; returns how many they are and writes
+ *                        them only where `size` has room for all: (NULL, 0) asks. 0: wrong arrays
+ * errors   CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_MEMORY; CVN_ERROR_UNSUPPORTED: a packed
+ *          member (numpy.savez_compressed), zip64 (4 GiB), text, complex or structured elements,
+ *          more axes than CVN_MAX_AXES; CVN_ERROR_ARGUMENT; CVN_ERROR_NUMBER: cvn_array_ints met a
+ *          value that is no whole number or no int. Text of a loader in arrays->error.
+ * source   numpy.lib.format, versions 1.0 to 3.0; PKWARE's APPNOTE.TXT */
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_npy(cvn_arrays *arrays, const char *path);
+CONVNET_API cvn_result cvn_save_npy(const char *path, const cvn_array *array);
+CONVNET_API cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count);
+#endif
+CONVNET_API cvn_result cvn_load_npy_memory(cvn_arrays *arrays, const void *bytes, size_t size);
+CONVNET_API void cvn_arrays_free(cvn_arrays *arrays);
+CONVNET_API const cvn_array *cvn_arrays_find(const cvn_arrays *arrays, const char *name);
+CONVNET_API cvn_result cvn_array_floats(const cvn_array *array, float *out);
+CONVNET_API cvn_result cvn_array_ints(const cvn_array *array, int *out);
+CONVNET_API cvn_array cvn_array_make(const char *name, const char *type, const void *data, int rank,
+                                     const int *dim);
+CONVNET_API size_t cvn_save_npy_memory(void *bytes, size_t size, const cvn_array *array);
+CONVNET_API size_t cvn_save_npz_memory(void *bytes, size_t size, const cvn_array *arrays,
+                                       int count);
+#endif
 
 #ifdef __cplusplus
 } /* extern "C" */
@@ -2093,6 +2637,12 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
+{
+    return cvn_save_onnx_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
@@ -2126,6 +2676,14 @@ inline cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x,
                                       const cvn_inverted_residual_desc &d)
 {
     return cvn_inverted_residual(net, x, &d);
+}
+inline cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc &d)
+{
+    return cvn_yolo(net, x, &d);
+}
+inline int cvn_table_boxes(const cvn_box_table &t, float threshold, cvn_box *boxes, int most)
+{
+    return cvn_table_boxes(&t, threshold, boxes, most);
 }
 inline cvn_node cvn_softmax_loss_ex(cvn_net *net, cvn_node x, const cvn_softmax_loss_desc &d)
 {
@@ -2399,6 +2957,7 @@ typedef struct cvni_param {
     size_t offset, count;       /* in net->weights */
     cvn_init init;
     double fan_in, fan_out;
+    const float *initial;       /* values of a file, until the first build; or NULL: init */
     int layer;                  /* owner */
     cvni_role role;             /* CVNI_RUNNING: batch norm's statistics, no gradient */
     int decays;                 /* under decay_weights_only: no bias, no factor of a norm */
@@ -2616,6 +3175,7 @@ struct cvn_net {
     int threads;
     struct cvni_crew *crew;     /* >>threads; or NULL */
     cvni_record *records;
+    cvni_record *loans;         /* what is only needed until the first build: values of a file */
     const char *scope;          /* prefix of names, a record; "" outside of all */
     cvn_net *parent;            /* cvn_share: owner of the weights */
 
@@ -2624,6 +3184,8 @@ struct cvn_net {
     cvni_param *params;
     int param_count, param_capacity;
     int output, chosen_output;  /* what predictions read; what cvn_output named, or 0 */
+    int loaded_output;          /* of a model from a file, */
+    int loaded_layers;          /* as long as no layer follows these */
 
     cvn_result failed;          /* first error of the graph; sticky */
     char message[512];
@@ -2804,35 +3366,64 @@ static size_t cvni_add_size(size_t a, size_t b)
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static void *cvni_alloc(cvn_net *net, size_t bytes)
+static void *cvni_alloc_from(const cvn_allocator *a, size_t bytes)
 {
     if (bytes == SIZE_MAX) return NULL;
     if (bytes == 0) bytes = 1;
-    return net->desc.allocator.alloc ? net->desc.allocator.alloc(net->desc.allocator.user, bytes)
-                                     : CONVNET_MALLOC(bytes);
+    return a->alloc ? a->alloc(a->user, bytes) : CONVNET_MALLOC(bytes);
+}
+
+static void cvni_free_to(const cvn_allocator *a, void *pointer)
+{
+    if (!pointer) return;
+    if (a->free) a->free(a->user, pointer);
+    else CONVNET_FREE(pointer);
+}
+
+static void *cvni_alloc(cvn_net *net, size_t bytes)
+{
+    return cvni_alloc_from(&net->desc.allocator, bytes);
 }
 
 static void cvni_free(cvn_net *net, void *pointer)
 {
-    if (!pointer) return;
-    if (net->desc.allocator.free) net->desc.allocator.free(net->desc.allocator.user, pointer);
-    else CONVNET_FREE(pointer);
+    cvni_free_to(&net->desc.allocator, pointer);
+}
+
+/* A piece of memory on a list, or NULL; cvni_free_records gives all of it back that came after
+ * `last`. */
+#define CVNI_RECORD_HEAD ((sizeof(cvni_record) + 15) & ~(size_t)15)
+
+static void *cvni_push_record(cvni_record **list, void *block)
+{
+    ((cvni_record *)block)->next = *list;
+    *list = (cvni_record *)block;
+    return (char *)block + CVNI_RECORD_HEAD;
+}
+
+static void *cvni_new_in(cvn_net *net, cvni_record **list, size_t bytes)
+{
+    void *block = cvni_alloc(net, cvni_add_size(CVNI_RECORD_HEAD, bytes));
+    return block ? cvni_push_record(list, block) : NULL;
+}
+
+static void cvni_free_records(cvn_net *net, cvni_record **list, const cvni_record *last)
+{
+    while (*list != last) {
+        cvni_record *next = (*list)->next;
+        cvni_free(net, *list);
+        *list = next;
+    }
 }
 
 /* A small zeroed piece of memory that lives as long as the net. NULL is reported as a graph
  * error. */
 static void *cvni_new_record(cvn_net *net, size_t bytes)
 {
-    const size_t head = (sizeof(cvni_record) + 15) & ~(size_t)15;
-    cvni_record *r = (cvni_record *)cvni_alloc(net, cvni_add_size(head, bytes));
-    if (!r) {
-        cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
-        return NULL;
-    }
-    r->next = net->records;
-    net->records = r;
-    memset((char *)r + head, 0, bytes);
-    return (char *)r + head;
+    void *record = cvni_new_in(net, &net->records, bytes);
+    if (record) memset(record, 0, bytes);
+    else cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+    return record;
 }
 
 static char *cvni_copy_text(cvn_net *net, const char *text)
@@ -3342,7 +3933,6 @@ static void cvni_release_arena(cvn_net *net)
 
 void cvn_destroy(cvn_net *net)
 {
-    cvni_record *r;
     if (!net) return;
     cvni_free_crew(net);
     cvni_release_device(net);
@@ -3351,11 +3941,8 @@ void cvn_destroy(cvn_net *net)
     cvni_free(net, net->history);
     cvni_free(net, net->params);
     cvni_free(net, net->layers);
-    for (r = net->records; r;) {
-        cvni_record *next = r->next;
-        cvni_free(net, r);
-        r = next;
-    }
+    cvni_free_records(net, &net->loans, NULL);
+    cvni_free_records(net, &net->records, NULL);
     cvni_free(net, net);
 }
 
@@ -3893,9 +4480,10 @@ cvn_result cvn_init_parameters(cvn_net *net, uint64_t seed)
     for (int i = 0; i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         cvni_rng r = cvni_rng_start(seed ? seed : net->desc.seed, CVNI_STREAM_INIT, 0, (uint32_t)i);
-        if (!p->dead)
-            for (size_t e = 0; e < p->count; e++)
-                net->weights[p->offset + e] = cvni_init_value(p, &r);
+        if (p->dead) continue;
+        if (p->initial) memcpy(net->weights + p->offset, p->initial, p->count * sizeof(float));
+        else for (size_t e = 0; e < p->count; e++)
+            net->weights[p->offset + e] = cvni_init_value(p, &r);
     }
     cvni_spectral_init(net);
     net->ema_started = net->ema_swapped = 0;
@@ -5126,7 +5714,11 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, void *device, un
     net->weights_version++;
     if (net->grads) memset(net->grads, 0, net->trainable * sizeof(float));
     cvni_bind(net);
-    if (first && !net->parent) cvn_init_parameters(net, 0);
+    if (first && !net->parent) {
+        cvn_init_parameters(net, 0);
+        for (int i = 0; i < net->param_count; i++) net->params[i].initial = NULL;
+        cvni_free_records(net, &net->loans, NULL);
+    }
 }
 
 /* Plans anew and takes the memory for it; on failure the net stays as it was. buffer NULL: from the
@@ -5184,6 +5776,7 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
     for (int id = 1; id < net->layer_count && !net->output; id++)
         if (net->layers[id].op->flags & CVNI_LOSS && net->layers[id].inputs)
             net->output = net->layers[id].input[0];
+    if (!net->output && net->loaded_layers == net->layer_count) net->output = net->loaded_output;
     for (int id = net->layer_count - 1; id > 0 && !net->output; id--)
         if (!net->layers[id].is_int && !net->layers[id].per_batch) net->output = id;
     if (!net->output)
@@ -10209,7 +10802,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* By axes; the transposed ones behind. */
-static const cvni_op cvni_op_conv[5] = {
+static const cvni_op cvni_op_conv[6] = {
     { "conv1d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
       CVNI_TRAIN(cvni_conv_backward) },
     { "conv2d", "conv", "Conv", CVNI_USES_X, cvni_conv_shape, cvni_conv_prepare, cvni_conv_forward,
@@ -10219,6 +10812,8 @@ static const cvni_op cvni_op_conv[5] = {
     { "conv_transpose1d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
       cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
     { "conv_transpose2d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
+      cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) },
+    { "conv_transpose3d", "deconv", "ConvTranspose", CVNI_USES_X, cvni_conv_shape,
       cvni_conv_prepare, cvni_conv_forward, CVNI_TRAIN(cvni_conv_backward) }
 };
 
@@ -10231,7 +10826,7 @@ static int cvni_is_conv(const cvni_layer *l)
 /* Does the weight have the outputs as its second axis? */
 static int cvni_outputs_second(const cvni_layer *l)
 {
-    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4];
+    return l->op == &cvni_op_conv[3] || l->op == &cvni_op_conv[4] || l->op == &cvni_op_conv[5];
 }
 
 /* Completes a description: an axis where nothing is said is as the one before. */
@@ -10322,6 +10917,14 @@ cvn_conv_transpose2d_desc cvn_conv_transpose2d_defaults(void)
     return d;
 }
 
+cvn_conv_transpose3d_desc cvn_conv_transpose3d_defaults(void)
+{
+    cvn_conv_transpose3d_desc d;
+    memset(&d, 0, sizeof d);
+    d.stride_d = d.dilation_d = d.groups = 1;
+    return d;
+}
+
 cvn_node cvn_conv1d_ex(cvn_net *net, cvn_node x, const cvn_conv1d_desc *desc)
 {
     const cvn_conv1d_desc u = desc ? *desc : cvn_conv1d_defaults();
@@ -10379,6 +10982,21 @@ cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x, const cvn_conv_transp
     return cvni_add_conv(net, x, d);
 }
 
+cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x, const cvn_conv_transpose3d_desc *desc)
+{
+    const cvn_conv_transpose3d_desc u = desc ? *desc : cvn_conv_transpose3d_defaults();
+    cvni_conv_desc d = cvni_conv_begin(3, u.filters, u.groups, u.no_bias, u.weight_init,
+                                       u.bias_init);
+    cvni_conv_set_axis(&d, 0, u.kernel_d, u.stride_d, u.dilation_d, u.pad_front, u.pad_back);
+    cvni_conv_set_axis(&d, 1, u.kernel_h, u.stride_h, u.dilation_h, u.pad_top, u.pad_bottom);
+    cvni_conv_set_axis(&d, 2, u.kernel_w, u.stride_w, u.dilation_w, u.pad_left, u.pad_right);
+    d.output_pad[0] = u.output_pad_d;
+    d.output_pad[1] = u.output_pad_h;
+    d.output_pad[2] = u.output_pad_w;
+    d.transposed = 1;
+    return cvni_add_conv(net, x, d);
+}
+
 cvn_node cvn_conv1d(cvn_net *net, cvn_node x, int filters, int kernel, int stride, int pad)
 {
     return cvni_add_conv(net, x, cvni_conv_uniform(1, filters, kernel, stride, pad));
@@ -10410,6 +11028,12 @@ cvn_node cvn_conv_transpose2d(cvn_net *net, cvn_node x, int filters, int kernel,
                               int pad)
 {
     return cvni_add_transposed(net, x, cvni_conv_uniform(2, filters, kernel, stride, pad));
+}
+
+cvn_node cvn_conv_transpose3d(cvn_net *net, cvn_node x, int filters, int kernel, int stride,
+                              int pad)
+{
+    return cvni_add_transposed(net, x, cvni_conv_uniform(3, filters, kernel, stride, pad));
 }
 
 static cvn_node cvni_add_depthwise(cvn_net *net, cvn_node x, int kernel, int stride, int pad,
@@ -10572,35 +11196,51 @@ cvn_node cvn_dense(cvn_net *net, cvn_node x, int units)
 }
 
 /* ================================================================================================
- * >>pool   maximum and mean over windows, places of maxima
+ * >>pool   maximum, mean and p-norm over windows, places of maxima
  * ==============================================================================================
  *   x [N, C, H, W], or [N, C, L]: an image of one line. Tasks are planes.
- *   Size      (in + pads - kernel)/stride + 1, rounded down, or up with ceil_mode; then a last
- *             window that starts at in + leading pad or behind is dropped
+ *   Size      (in + pads - dilation*(kernel - 1) - 1)/stride + 1, rounded down, or up with
+ *             ceil_mode; then a last window that starts at in + leading pad or behind is dropped
  *   adaptive  window i of `out` is [floor(i*in/out), ceil((i + 1)*in/out))
  *   max       training keeps, per output, the offset of the winner in its plane (int); backward
  *             adds dy there
  *   average   the divisor counts the window inside image + pads (exclude_pad: inside the image), as
  *             PyTorch
+ *   p-norm    y = (sum |x|^p)^(1/p); dx += dy sign(x) (|x|/y)^(p - 1), 0 where y is 0
  *   unpool    y[index] = x, in the order of x, so the later one of equal indices stays;
  *             dx = dy[index]
  *                                             tested: tests/test_layers.c, tests/test_pool.c */
 
 /* adaptive: d is not used; sizes of 0 are those of the input */
-typedef struct cvni_pool_layer { cvn_pool_desc d; int adaptive, height, width; } cvni_pool_layer;
+typedef struct cvni_pool_layer {
+    cvn_pool_desc d;
+    int adaptive, height, width;
+    int p;                              /* of the norm */
+} cvni_pool_layer;
 
 typedef struct cvni_pool_axis {
     int n, out;                         /* elements of the input and of the result */
     int kernel, stride, pad0, pad1;     /* kernel 0: adaptive */
+    int dilation;
     int exclude_pad;
 } cvni_pool_axis;
 
-/* Part of an axis under a window; size: what the mean divides by. */
+/* Part of an axis under a window, every dilation-th element; size: what the mean divides by. */
 typedef struct cvni_span { int begin, end; double size; } cvni_span;
+
+/* Elements from the first to the last of a window. */
+static int cvni_pool_reach(const cvni_pool_axis *a) { return a->dilation * (a->kernel - 1) + 1; }
+
+/* For windows to move in; below 0 not one fits. */
+static int cvni_pool_room(const cvni_pool_axis *a)
+{
+    const int64_t room = (int64_t)a->n + a->pad0 + a->pad1 - cvni_pool_reach(a);
+    return (int)(room < -1 ? -1 : room);
+}
 
 static int cvni_pool_size(const cvni_pool_axis *a, int ceil_mode)
 {
-    const int room = a->n + a->pad0 + a->pad1 - a->kernel;
+    const int room = cvni_pool_room(a);
     int out = (ceil_mode ? cvni_ceil_div(room, a->stride) : room / a->stride) + 1;
     if (ceil_mode && (out - 1) * a->stride >= a->n + a->pad0) out--;
     return out;
@@ -10616,10 +11256,12 @@ static CVNI_ALWAYS_INLINE cvni_span cvni_pool_span(const cvni_pool_axis *a, int 
         s.size = s.end - s.begin;
         return s;
     }
-    s.begin = cvni_max(first, 0);
-    s.end = cvni_min(first + a->kernel, a->n);
-    s.size = a->exclude_pad ? s.end - s.begin
-                            : cvni_min(first + a->kernel, a->n + a->pad1) - first;
+    s.begin = first < 0 ? first + cvni_ceil_div(-first, a->dilation) * a->dilation : first;
+    s.end = cvni_min(first + cvni_pool_reach(a), a->n);
+    s.size = cvni_ceil_div(a->exclude_pad ? s.end - s.begin
+                                          : cvni_min(first + cvni_pool_reach(a), a->n + a->pad1) -
+                                                first,
+                           a->dilation);
     return s;
 }
 
@@ -10631,6 +11273,8 @@ static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis
     memset(a, 0, 2 * sizeof *a);
     a[0].n = line ? 1 : x.dim[2];
     a[1].n = x.dim[x.rank - 1];
+    a[0].dilation = line ? 1 : d->dilation_h;
+    a[1].dilation = d->dilation_w;
     if (p->adaptive) return;
     a[0].kernel = line ? 1 : d->kernel_h ? d->kernel_h : a[0].n;
     a[1].kernel = d->kernel_w ? d->kernel_w : a[1].n;
@@ -10646,8 +11290,19 @@ static void cvni_pool_axes(const cvni_pool_layer *p, cvn_shape x, cvni_pool_axis
 static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
-           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= a->kernel / 2;
+           a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
+           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+}
+
+/* Does each window hold an element? */
+static int cvni_pool_axis_full(const cvni_pool_axis *a)
+{
+    for (int i = 0; i < a->out; i++) {
+        const cvni_span s = cvni_pool_span(a, i);
+        if (s.begin >= s.end) return 0;
+    }
+    return 1;
 }
 
 static cvn_result cvni_pool_check_input(cvn_net *net, cvni_layer *l)
@@ -10700,18 +11355,23 @@ static cvn_result cvni_pool_shape(cvn_net *net, cvni_layer *l)
                                    p->width ? p->width : a[1].n);
     if (!cvni_pool_axis_valid(&a[0]) || !cvni_pool_axis_valid(&a[1]))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "kernel %d x %d, stride %d x %d, pads %d %d %d %d: out of range "
-                               "(kernel and stride 1 or more, pads at most half the kernel)",
-                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].pad0,
-                               a[1].pad0, a[0].pad1, a[1].pad1);
-    if (a[0].kernel > a[0].n + a[0].pad0 + a[0].pad1 ||
-        a[1].kernel > a[1].n + a[1].pad0 + a[1].pad1)
+                               "kernel %d x %d, stride %d x %d, dilation %d x %d, pads %d %d %d "
+                               "%d: out of range (1 or more; pads 0 or more)",
+                               a[0].kernel, a[1].kernel, a[0].stride, a[1].stride, a[0].dilation,
+                               a[1].dilation, a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1);
+    if (cvni_pool_room(&a[0]) < 0 || cvni_pool_room(&a[1]) < 0)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "kernel %d x %d is larger than input %s with its pads; shrink the "
                                "kernel or pool less before",
                                a[0].kernel, a[1].kernel, cvni_shape_text(x, text));
-    cvni_pool_set_shape(l, x, cvni_pool_size(&a[0], p->d.ceil_mode),
-                        cvni_pool_size(&a[1], p->d.ceil_mode));
+    for (int i = 0; i < 2; i++) a[i].out = cvni_pool_size(&a[i], p->d.ceil_mode);
+    if (!cvni_pool_axis_full(&a[0]) || !cvni_pool_axis_full(&a[1]))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "pads %d %d %d %d: a window of %d x %d would lie in the padding of "
+                               "input %s alone",
+                               a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1, a[0].kernel,
+                               a[1].kernel, cvni_shape_text(x, text));
+    cvni_pool_set_shape(l, x, a[0].out, a[1].out);
     return CVN_OK;
 }
 
@@ -10733,7 +11393,9 @@ typedef struct cvni_pool_job {
     const float *x, *dy;
     float *y, *dx;                      /* y NULL: not wanted */
     int *winner;                        /* NULL: not wanted */
+    const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
     cvni_pool_axis h, w;
+    int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
     int add;
 } cvni_pool_job;
@@ -10797,11 +11459,11 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
     const cvni_span rows = cvni_pool_span(&j->h, oh);
     for (int i = from; i < to; i++) {
         y[i - from] = -HUGE_VALF;
-        winner[i - from] = rows.begin * w->n + cvni_max(i * w->stride - w->pad0, 0);
+        winner[i - from] = rows.begin * w->n + cvni_pool_span(w, i).begin;
     }
-    for (int h = rows.begin; h < rows.end; h++)
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
         for (int k = 0; k < w->kernel; k++) {
-            const int first = k - w->pad0;              /* of window 0 */
+            const int first = k * w->dilation - w->pad0;            /* of window 0 */
             const int low = cvni_max(from, first < 0 ? cvni_ceil_div(-first, w->stride) : 0);
             const int high = cvni_min(to, w->n > first ? (w->n - 1 - first) / w->stride + 1 : 0);
             const int at = h * w->n + first + low * w->stride;
@@ -10814,7 +11476,8 @@ static void cvni_maxpool_row(const cvni_pool_job *j, const float *plane, int oh,
 /* Are the windows pairs side by side, all of them inside? */
 static int cvni_pool_halves(const cvni_pool_axis *a)
 {
-    return a->kernel == 2 && a->stride == 2 && !a->pad0 && 2 * a->out <= a->n;
+    return a->kernel == 2 && a->stride == 2 && a->dilation == 1 && !a->pad0 &&
+           2 * a->out <= a->n;
 }
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
@@ -10901,9 +11564,13 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 double sum = 0;
-                for (int h = rows.begin; h < rows.end; h++)
-                    sum += (double)j->net->k->sum(cols.end - cols.begin,
-                                                  plane + (ptrdiff_t)h * j->w.n + cols.begin);
+                for (int h = rows.begin; h < rows.end; h += j->h.dilation) {
+                    const float *row = plane + (ptrdiff_t)h * j->w.n;
+                    if (j->w.dilation == 1)
+                        sum += (double)j->net->k->sum(cols.end - cols.begin, row + cols.begin);
+                    else for (int i = cols.begin; i < cols.end; i += j->w.dilation)
+                            sum += (double)row[i];
+                }
                 *y++ = (float)(sum / (rows.size * cols.size));
             }
         }
@@ -10931,10 +11598,51 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
-                for (int h = rows.begin; h < rows.end; h++)
-                    for (int i = h * W + cols.begin; i < h * W + cols.end; i++) dx[i] += g;
+                for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+                    for (int i = h * W + cols.begin; i < h * W + cols.end; i += j->w.dilation)
+                        dx[i] += g;
             }
         }
+    }
+}
+
+/* b^p; b and p are not negative. */
+static double cvni_pool_power(double b, int p)
+{
+    return p == 0 ? 1 : p == 1 ? b : p == 2 ? b * b : pow(b, p);
+}
+
+/* One window of the p-norm: y, or with dx what dy adds there. */
+static void cvni_lppool_window(const cvni_pool_job *j, int oh, int ow, const float *x, float *y,
+                               const float *dy, float *dx)
+{
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    const cvni_span cols = cvni_pool_span(&j->w, ow);
+    double sum = 0;
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+        for (int w = cols.begin; w < cols.end; w += j->w.dilation) {
+            const ptrdiff_t i = (ptrdiff_t)h * j->w.n + w;
+            const double size = fabs((double)x[i]);
+            if (!dx) sum += cvni_pool_power(size, j->p);
+            else if (*y > 0)
+                dx[i] += (float)((x[i] < 0 ? -1 : x[i] > 0) * (double)*dy *
+                                 cvni_pool_power(size / (double)*y, j->p - 1));
+        }
+    if (!dx) *y = (float)(j->p == 1 ? sum : j->p == 2 ? sqrt(sum) : pow(sum, 1.0 / j->p));
+}
+
+/* Both passes. */
+static void cvni_lppool_part(void *context, int begin, int end, int worker)
+{
+    const cvni_pool_job *j = (const cvni_pool_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        ptrdiff_t o = t * j->outputs;
+        float *dx = j->dx ? j->dx + t * j->plane : NULL;
+        if (dx && !j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow++, o++)
+                cvni_lppool_window(j, oh, ow, j->x + t * j->plane, j->y + o, j->dy + o, dx);
     }
 }
 
@@ -10958,6 +11666,7 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.net = net;
     j.h = a[0];
     j.w = a[1];
+    j.p = ((const cvni_pool_layer *)l->desc)->p;
     j.plane = (ptrdiff_t)a[0].n * a[1].n;
     j.outputs = (ptrdiff_t)a[0].out * a[1].out;
     j.x = x->y;
@@ -10980,6 +11689,25 @@ static cvn_result cvni_avgpool_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_pool_run(net, l, cvni_avgpool_part, 0);
     return CVN_OK;
+}
+
+static cvn_result cvni_lppool_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_lppool_part, 0);
+    return CVN_OK;
+}
+
+static void cvni_lppool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_pool_run(net, l, cvni_lppool_part, 1);
+}
+
+static cvn_result cvni_lppool_shape(cvn_net *net, cvni_layer *l)
+{
+    const int p = ((const cvni_pool_layer *)l->desc)->p;
+    if (p < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "p = %d; 1 or more is needed", p);
+    return cvni_pool_shape(net, l);
 }
 
 static void cvni_maxpool_backward(cvn_net *net, cvni_layer *l)
@@ -11007,24 +11735,93 @@ static const cvni_op cvni_op_adaptive_maxpool = { "adaptive_maxpool", "pool", NU
 static const cvni_op cvni_op_adaptive_avgpool = { "adaptive_avgpool", "pool", NULL, 0,
                                                   cvni_pool_shape, NULL, cvni_avgpool_forward,
                                                   CVNI_TRAIN(cvni_avgpool_backward) };
+static const cvni_op cvni_op_lppool = { "lppool", "pool", "LpPool", CVNI_USES_X | CVNI_USES_Y,
+                                        cvni_lppool_shape, NULL, cvni_lppool_forward,
+                                        CVNI_TRAIN(cvni_lppool_backward) };
+static const cvni_op cvni_op_global_lppool = { "global_lppool", "pool", "GlobalLpPool",
+                                               CVNI_USES_X | CVNI_USES_Y, cvni_lppool_shape, NULL,
+                                               cvni_lppool_forward,
+                                               CVNI_TRAIN(cvni_lppool_backward) };
 static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices",
                                                  NULL,                 0,
                                                  cvni_maxpool_indices_shape,
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+/* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
+
+typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
+
+static cvn_result cvni_places_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    if (index->op != &cvni_op_maxpool_indices)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "'%s' is not of cvn_maxpool_indices",
+                               index->name);
+    l->shape = index->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const int *from = (const int *)(const void *)index->y;
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int by_columns = ((const cvni_places_desc *)l->desc)->by_columns;
+    const int W = x.dim[x.rank - 1];
+    const int H = x.rank == 3 ? 1 : x.dim[2];
+    const int planes = l->samples * x.dim[1];
+    const size_t outputs = cvni_elements(l->shape) / ((size_t)x.dim[0] * (size_t)x.dim[1]);
+    float *y = l->y;
+    for (int t = 0; t < x.dim[0] * x.dim[1]; t++)
+        for (size_t o = 0; o < outputs; o++, from++)
+            *y++ = (float)((int64_t)(t % planes) * H * W +
+                           (by_columns ? *from % W * H + *from / W : *from));
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_places = { "places", "places", NULL, CVNI_TAKES_INT,
+                                        cvni_places_shape, NULL, cvni_places_forward, NULL };
+
+static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
+{
+    cvni_places_desc d;
+    d.by_columns = by_columns;
+    return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
+}
+
 /* ---- the way back: values to the places that their maxima had ---- */
 
-typedef struct cvni_unpool_desc { int height, width; } cvni_unpool_desc;
+/* flat: the indices are floats that count through the whole sample, whose axes become dim[1],
+ * ..., dim[rank of x - 1]. */
+typedef struct cvni_unpool_desc { int height, width, flat, dim[CVN_MAX_RANK]; } cvni_unpool_desc;
+
+static cvn_result cvni_unpool_flat_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
+    l->shape = cvni_in(net, l, 0)->shape;
+    if (cvni_in(net, l, 0)->is_int || cvni_in(net, l, 1)->is_int ||
+        !cvni_same_shape(l->shape, cvni_in(net, l, 1)->shape))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "needs an index for each value");
+    for (int i = 1; i < l->shape.rank; i++) {
+        if (d->dim[i] < 1)
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d of %d elements", i,
+                                   d->dim[i]);
+        l->shape.dim[i] = d->dim[i];
+    }
+    return cvni_check_elements(net, l);
+}
 
 static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_unpool_desc *d = (const cvni_unpool_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     const cvni_layer *index = cvni_in(net, l, 1);
-    const cvn_result result = cvni_pool_check_input(net, l);
+    cvn_result result;
     char one[96];
     char two[96];
+    if (d->flat) return cvni_unpool_flat_shape(net, l);
+    result = cvni_pool_check_input(net, l);
     if (result != CVN_OK) return result;
     if (!index->is_int || !cvni_same_shape(x->shape, index->shape))
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
@@ -11036,16 +11833,21 @@ static cvn_result cvni_unpool_shape(cvn_net *net, cvni_layer *l)
     return cvni_pool_ask_shape(net, l, x->shape.rank == 3 && !d->height ? 1 : d->height, d->width);
 }
 
+/* Where value i goes: tasks are planes, of flat indices samples. */
+static ptrdiff_t cvni_unpool_at(const cvni_pool_job *j, ptrdiff_t i)
+{
+    return j->winner ? (ptrdiff_t)j->winner[i] : (ptrdiff_t)j->place[i];
+}
+
 static void cvni_unpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *x = j->x + t * j->plane;
-        const int *index = j->winner + t * j->plane;
+        const ptrdiff_t from = t * j->plane;
         float *y = j->y + t * j->outputs;
         cvni_zero(y, (size_t)j->outputs);
-        for (ptrdiff_t i = 0; i < j->plane; i++) y[index[i]] = x[i];
+        for (ptrdiff_t i = from; i < from + j->plane; i++) y[cvni_unpool_at(j, i)] = j->x[i];
     }
 }
 
@@ -11054,29 +11856,38 @@ static void cvni_unpool_back_part(void *context, int begin, int end, int worker)
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     (void)worker;
     for (int t = begin; t < end; t++) {
+        const ptrdiff_t from = t * j->plane;
         const float *dy = j->dy + t * j->outputs;
-        const int *index = j->winner + t * j->plane;
-        float *dx = j->dx + t * j->plane;
-        for (ptrdiff_t i = 0; i < j->plane; i++)
-            dx[i] = j->add ? dx[i] + dy[index[i]] : dy[index[i]];
+        for (ptrdiff_t i = from; i < from + j->plane; i++) {
+            const float g = dy[cvni_unpool_at(j, i)];
+            j->dx[i] = j->add ? j->dx[i] + g : g;
+        }
     }
+}
+
+static int cvni_unpool_tasks(const cvni_layer *l)
+{
+    const int flat = ((const cvni_unpool_desc *)l->desc)->flat;
+    return l->shape.dim[0] * (flat ? 1 : l->shape.dim[1]);
 }
 
 static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
 {
     cvni_layer *x = cvni_in(net, l, 0);
-    const int planes = l->shape.dim[0] * l->shape.dim[1];
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int tasks = cvni_unpool_tasks(l);
     cvni_pool_job j;
     memset(&j, 0, sizeof j);
     j.net = net;
-    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)planes);
-    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)planes);
+    j.plane = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)tasks);
+    j.outputs = (ptrdiff_t)(cvni_elements(l->shape) / (size_t)tasks);
     j.x = x->y;
-    j.winner = (int *)(void *)cvni_in(net, l, 1)->y;
+    j.place = index->y;
+    j.winner = index->is_int ? (int *)(void *)index->y : NULL;
     j.y = l->y;
     j.dy = l->dy;
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
-    cvni_parallel_for(net, planes,
+    cvni_parallel_for(net, tasks,
                       (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
 }
 
@@ -11085,13 +11896,14 @@ static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
     const cvni_layer *index = cvni_in(net, l, 1);
     const int *values = (const int *)(const void *)index->y;
     const size_t count = cvni_elements(index->shape);
-    const int places = (int)(cvni_elements(l->shape) /
-                             ((size_t)l->shape.dim[0] * (size_t)l->shape.dim[1]));
-    for (size_t i = 0; i < count; i++)
-        if (values[i] < 0 || values[i] >= places)
+    const double places = (double)(cvni_elements(l->shape) / (size_t)cvni_unpool_tasks(l));
+    for (size_t i = 0; i < count; i++) {
+        const double v = index->is_int ? (double)values[i] : (double)index->y[i];
+        if (!(v >= 0 && v < places))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d of '%s' (number %lu of the batch) is not in 0..%d",
-                                   values[i], index->name, (unsigned long)i, places - 1);
+                                   "index %.0f of '%s' (number %lu of the batch) is not in 0..%.0f",
+                                   v, index->name, (unsigned long)i, places - 1);
+    }
     cvni_unpool_run(net, l, cvni_unpool_part, 0);
     return CVN_OK;
 }
@@ -11119,18 +11931,21 @@ cvn_pool_desc cvn_pool_defaults(void)
     return d;
 }
 
-/* A kernel of 0 is an error here: inside it means the whole image. */
+/* A kernel of 0 is an error here: inside it means the whole image. p: of the norm. */
 static cvn_node cvni_add_pool(cvn_net *net, const cvni_op *op, cvn_node x,
-                              const cvn_pool_desc *desc)
+                              const cvn_pool_desc *desc, int p)
 {
-    cvni_pool_layer p;
-    memset(&p, 0, sizeof p);
-    p.d = desc ? *desc : cvn_pool_defaults();
-    if (!p.d.kernel_h) p.d.kernel_h = -1;
-    if (!p.d.kernel_w) p.d.kernel_w = p.d.kernel_h;
-    if (!p.d.stride_w) p.d.stride_w = p.d.stride_h ? p.d.stride_h : p.d.kernel_w;
-    if (!p.d.stride_h) p.d.stride_h = p.d.kernel_h;
-    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+    cvni_pool_layer l;
+    memset(&l, 0, sizeof l);
+    l.d = desc ? *desc : cvn_pool_defaults();
+    l.p = p;
+    if (!l.d.kernel_h) l.d.kernel_h = -1;
+    if (!l.d.kernel_w) l.d.kernel_w = l.d.kernel_h;
+    if (!l.d.stride_w) l.d.stride_w = l.d.stride_h ? l.d.stride_h : l.d.kernel_w;
+    if (!l.d.stride_h) l.d.stride_h = l.d.kernel_h;
+    if (!l.d.dilation_h) l.d.dilation_h = 1;
+    if (!l.d.dilation_w) l.d.dilation_w = l.d.dilation_h;
+    return cvni_add_layer(net, op, &x, 1, &l, sizeof l);
 }
 
 static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x, int kernel,
@@ -11139,15 +11954,16 @@ static cvn_node cvni_add_square_pool(cvn_net *net, const cvni_op *op, cvn_node x
     cvn_pool_desc d = cvn_pool_defaults();
     d.kernel_h = kernel;
     d.stride_h = stride;
-    return cvni_add_pool(net, op, x, &d);
+    return cvni_add_pool(net, op, x, &d, 0);
 }
 
-static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x)
+static cvn_node cvni_add_global_pool(cvn_net *net, const cvni_op *op, cvn_node x, int p)
 {
-    cvni_pool_layer p;
-    memset(&p, 0, sizeof p);
-    p.d.stride_h = p.d.stride_w = 1;
-    return cvni_add_layer(net, op, &x, 1, &p, sizeof p);
+    cvni_pool_layer l;
+    memset(&l, 0, sizeof l);
+    l.d.stride_h = l.d.stride_w = l.d.dilation_h = l.d.dilation_w = 1;
+    l.p = p;
+    return cvni_add_layer(net, op, &x, 1, &l, sizeof l);
 }
 
 static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node x, int height,
@@ -11155,6 +11971,7 @@ static cvn_node cvni_add_adaptive_pool(cvn_net *net, const cvni_op *op, cvn_node
 {
     cvni_pool_layer p;
     memset(&p, 0, sizeof p);
+    p.d.dilation_h = p.d.dilation_w = 1;
     p.adaptive = 1;
     p.height = height;
     p.width = width;
@@ -11173,19 +11990,27 @@ cvn_node cvn_avgpool(cvn_net *net, cvn_node x, int kernel, int stride)
 
 cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_maxpool, x, d);
+    return cvni_add_pool(net, &cvni_op_maxpool, x, d, 0);
 }
 cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_avgpool, x, d);
+    return cvni_add_pool(net, &cvni_op_avgpool, x, d, 0);
+}
+cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc *d)
+{
+    return cvni_add_pool(net, &cvni_op_lppool, x, d, p);
+}
+cvn_node cvn_global_lppool(cvn_net *net, cvn_node x, int p)
+{
+    return cvni_add_global_pool(net, &cvni_op_global_lppool, x, p);
 }
 cvn_node cvn_global_maxpool(cvn_net *net, cvn_node x)
 {
-    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x);
+    return cvni_add_global_pool(net, &cvni_op_global_maxpool, x, 0);
 }
 cvn_node cvn_global_avgpool(cvn_net *net, cvn_node x)
 {
-    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x);
+    return cvni_add_global_pool(net, &cvni_op_global_avgpool, x, 0);
 }
 cvn_node cvn_adaptive_maxpool(cvn_net *net, cvn_node x, int height, int width)
 {
@@ -11197,13 +12022,14 @@ cvn_node cvn_adaptive_avgpool(cvn_net *net, cvn_node x, int height, int width)
 }
 cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc *d)
 {
-    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d);
+    return cvni_add_pool(net, &cvni_op_maxpool_indices, x, d, 0);
 }
 
 cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, int width)
 {
     cvni_unpool_desc d;
     cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
     d.height = height;
     d.width = width;
     inputs[0] = x;
@@ -14676,15 +15502,15 @@ cvn_node cvn_gradient_reversal(cvn_net *net, cvn_node x, float scale)
 }
 
 /* ================================================================================================
- * >>binary   a + b, a - b, a*b, a/b, larger and smaller of both, with broadcasting
+ * >>binary   arithmetic and comparisons of two tensors, choice between two, with broadcasting
  * ==============================================================================================
  *   Axes that follow each other and broadcast alike are merged, so that the innermost loop is long:
  *   [N, C, H, W] with [N, C, 1, 1] runs over N*C lines of H*W. Tasks are samples: a broadcast
  *   operand is summed within one sample.
  *   backward  add: da = dy, db = dy; sub: db = -dy; mul: da = dy b, db = dy a; div: da = dy/b,
  *             db = -dy a/b^2; max, min: dy to the one that was taken, half to each of equals;
- *             summed over the axes that were broadcast
- *                                             tested: tests/test_layers.c, tests/test_tensor.c */
+ *             the others: cvni_operation_slope; summed over the axes that were broadcast
+ *                        tested: tests/test_layers.c, tests/test_tensor.c, tests/test_math.c */
 
 typedef struct cvni_broadcast {
     int rank;                                   /* merged axes, without the batch; at least 1 */
@@ -14720,29 +15546,43 @@ static cvni_broadcast cvni_make_broadcast(cvn_shape y, cvn_shape a, cvn_shape b)
     return m;
 }
 
-static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+static int cvni_broadcasts(cvn_shape a, cvn_shape b)
 {
-    const cvn_shape a = cvni_in(net, l, 0)->shape;
-    const cvn_shape b = cvni_in(net, l, 1)->shape;
+    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
+    for (int i = 1; fits && i < a.rank; i++)
+        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
+    return fits;
+}
+
+static cvn_result cvni_no_broadcast(cvn_net *net, const cvni_layer *l, const cvni_layer *a,
+                                    const cvni_layer *b)
+{
     char one[96];
     char two[96];
-    int fits = a.rank == b.rank && a.dim[0] == b.dim[0];
-    l->shape = a;
-    for (int i = 1; fits && i < a.rank; i++) {
-        l->shape.dim[i] = cvni_max(a.dim[i], b.dim[i]);
-        fits = a.dim[i] == b.dim[i] || a.dim[i] == 1 || b.dim[i] == 1;
-    }
-    if (fits) return CVN_OK;
-    if (a.rank == b.rank && a.dim[0] != b.dim[0])
+    if (a->shape.rank == b->shape.rank && a->shape.dim[0] != b->shape.dim[0])
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "'%s' has %d entries a sample, '%s' %d; cvn_unflatten_batch or "
                                "cvn_flatten_batch brings them together",
-                               cvni_in(net, l, 0)->name, cvni_in(net, l, 0)->samples,
-                               cvni_in(net, l, 1)->name, cvni_in(net, l, 1)->samples);
+                               a->name, a->samples, b->name, b->samples);
     return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1",
-                           cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
-                           cvni_in(net, l, 1)->name, cvni_shape_text(b, two));
+                           "'%s' %s and '%s' %s do not fit; each axis must agree or be 1", a->name,
+                           cvni_shape_text(a->shape, one), b->name,
+                           cvni_shape_text(b->shape, two));
+}
+
+/* Several inputs fit when each two of them do. */
+static cvn_result cvni_binary_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    for (int i = 1; i < l->inputs; i++) {
+        const cvni_layer *x = cvni_in(net, l, i);
+        for (int k = 0; k < i; k++)
+            if (!cvni_broadcasts(cvni_in(net, l, k)->shape, x->shape))
+                return cvni_no_broadcast(net, l, cvni_in(net, l, k), x);
+        for (int k = 1; k < x->shape.rank; k++)
+            l->shape.dim[k] = cvni_max(l->shape.dim[k], x->shape.dim[k]);
+    }
+    return CVN_OK;
 }
 
 /* One line of both operands; a step is 1, or 0 where the operand is broadcast. */
@@ -14759,12 +15599,37 @@ typedef struct cvni_arith {     /* one row an operation; backward adds to the gr
                      float *dx);
 } cvni_arith;
 
-typedef struct cvni_binary_desc { const cvni_arith *row; } cvni_binary_desc;
+/* Operations that are done one element at a time. Without a public name:
+ *   PRELU         a, below 0 times b
+ *   QUANTIZE      a/b rounded, with the gradient of a as if it were not
+ *   TAKEN, LEFT   of cvn_where, condition a: the part where it is true, false */
+typedef enum cvni_operation {
+    CVNI_POWER,
+    CVNI_REMAINDER,
+    CVNI_FMOD,
+    CVNI_PRELU,
+    CVNI_QUANTIZE,
+    CVNI_EQUAL,
+    CVNI_GREATER,
+    CVNI_GREATER_EQUAL,
+    CVNI_AND,
+    CVNI_OR,
+    CVNI_XOR,
+    CVNI_TAKEN,
+    CVNI_LEFT
+} cvni_operation;
+
+typedef struct cvni_binary_desc {
+    const cvni_arith *row;      /* NULL: */
+    cvni_operation operation;
+} cvni_binary_desc;
 
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
-    const cvni_arith *row;
+    const cvni_arith *row;                      /* NULL: */
+    cvni_operation operation;
+    int second;                                 /* the input that is operand b */
     cvni_broadcast m;
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
@@ -14789,7 +15654,7 @@ static cvni_operands cvni_binary_operands(const cvni_binary_job *j, int sample, 
     cvni_binary_line(&j->m, line, o.at);
     o.n = j->m.dim[j->m.rank - 1];
     for (int s = 0; s < 2; s++) {
-        o.x[s] = cvni_in(j->net, j->l, s)->y + sample * j->m.sample[s] + o.at[s];
+        o.x[s] = cvni_in(j->net, j->l, s ? j->second : 0)->y + sample * j->m.sample[s] + o.at[s];
         o.step[s] = j->m.step[s][j->m.rank - 1];
     }
     return o;
@@ -14884,6 +15749,70 @@ static const cvni_arith cvni_arith_div = { cvni_div_line, CVNI_TRAIN(cvni_div_ba
 static const cvni_arith cvni_arith_max = { cvni_max_line, CVNI_TRAIN(cvni_max_back_line) };
 static const cvni_arith cvni_arith_min = { cvni_min_line, CVNI_TRAIN(cvni_min_back_line) };
 
+static float cvni_remainder(float a, float b)
+{
+    const float r = fmodf(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static float cvni_operation_value(cvni_operation operation, float a, float b)
+{
+    switch (operation) {
+    case CVNI_POWER: return powf(a, b);
+    case CVNI_REMAINDER: return cvni_remainder(a, b);
+    case CVNI_FMOD: return fmodf(a, b);
+    case CVNI_PRELU: return a > 0 ? a : a * b;
+    case CVNI_QUANTIZE: return rintf(a / b);
+    case CVNI_EQUAL: return a == b;
+    case CVNI_GREATER: return a > b;
+    case CVNI_GREATER_EQUAL: return a >= b;
+    case CVNI_AND: return a != 0 && b != 0;
+    case CVNI_OR: return a != 0 || b != 0;
+    case CVNI_XOR: return (a != 0) != (b != 0);
+    case CVNI_TAKEN:
+    case CVNI_LEFT: break;
+    }
+    return b;
+}
+
+/* By a or, side 1, by b. */
+static float cvni_operation_slope(cvni_operation operation, float a, float b, int side)
+{
+    switch (operation) {
+    case CVNI_POWER:
+        if (!side) return b == 0 ? 0 : b * powf(a, b - 1);
+        return a == 0 && b >= 0 ? 0 : powf(a, b) * logf(a);
+    case CVNI_REMAINDER: return side ? -floorf(a / b) : 1;
+    case CVNI_FMOD: return side ? -truncf(a / b) : 1;
+    case CVNI_PRELU: return side ? (a > 0 ? 0 : a) : (a > 0 ? 1 : b);
+    case CVNI_QUANTIZE: return side ? 0 : 1 / b;
+    case CVNI_TAKEN: return a != 0;
+    case CVNI_LEFT: return a == 0;
+    default: return 0;
+    }
+}
+
+static void cvni_operation_line(cvni_operation operation, const cvni_operands *o, float *y)
+{
+    for (int i = 0; i < o->n; i++)
+        y[i] = cvni_operation_value(operation, o->x[0][i * o->step[0]], o->x[1][i * o->step[1]]);
+}
+
+/* Where the slope is 0 an infinite dy is no NaN. */
+static void cvni_operation_back_line(cvni_operation operation, const cvni_operands *o, int side,
+                                     const float *dy, float *dx)
+{
+    double sum = 0;
+    for (int i = 0; i < o->n; i++) {
+        const float slope = cvni_operation_slope(operation, o->x[0][i * o->step[0]],
+                                                 o->x[1][i * o->step[1]], side);
+        const float g = slope != 0 ? dy[i] * slope : 0;
+        if (o->step[side]) dx[i] += g;
+        else sum += (double)g;
+    }
+    if (!o->step[side]) dx[0] += (float)sum;
+}
+
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
@@ -14893,12 +15822,15 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
+            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
-                j->net->k->norm_act(n, relu, o.x[0], o.x[1], j->l->y + t * j->m.out_sample);
-                continue;
+                j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
+            } else if (j->row) {
+                j->row->forward(j->net->k, &o, y);
+            } else {
+                cvni_operation_line(j->operation, &o, y);
             }
-            j->row->forward(j->net->k, &o, j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n);
         }
     }
 }
@@ -14918,28 +15850,32 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
         for (int line = 0; line < lines; line++) {
             const cvni_operands o = cvni_binary_operands(j, t, line);
-            j->row->backward(j->net->k, &o, j->side,
-                             j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n,
-                             j->dx + t * sample + o.at[j->side]);
+            const float *dy = j->l->dy + t * j->m.out_sample + (ptrdiff_t)line * n;
+            float *dx = j->dx + t * sample + o.at[j->side];
+            if (j->row) j->row->backward(j->net->k, &o, j->side, dy, dx);
+            else cvni_operation_back_line(j->operation, &o, j->side, dy, dx);
         }
     }
 }
 
-static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l)
+static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int second)
 {
     cvni_binary_job j;
     memset(&j, 0, sizeof j);
     j.net = net;
     j.l = l;
     j.row = ((const cvni_binary_desc *)l->desc)->row;
-    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
+    j.operation = ((const cvni_binary_desc *)l->desc)->operation;
+    j.second = second;
+    j.m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, second)->shape);
     return j;
 }
 
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_binary_job j = cvni_binary_job_of(net, l);
-    cvni_parallel_for(net, l->shape.dim[0], (double)cvni_elements(l->shape), cvni_binary_part, &j);
+    cvni_binary_job j = cvni_binary_job_of(net, l, 1);
+    cvni_parallel_for(net, l->shape.dim[0], (j.row ? 1.0 : 10.0) * (double)cvni_elements(l->shape),
+                      cvni_binary_part, &j);
     return CVN_OK;
 }
 
@@ -14952,12 +15888,53 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l)
 
 static void cvni_binary_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_binary_job j = cvni_binary_job_of(net, l);
+    cvni_binary_job j = cvni_binary_job_of(net, l, 1);
     for (j.side = 0; j.side < 2; j.side++) {
         j.dx = cvni_gradient_for(cvni_in(net, l, j.side), &j.add);
         j.copies = !j.add && cvni_is_add(net, l);
         if (j.dx && j.dx != l->dy)              /* a sum's may lie where its own lies */
-            cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+            cvni_parallel_for(net, l->shape.dim[0],
+                              (j.row ? 2.0 : 20.0) * (double)cvni_elements(l->shape),
+                              cvni_binary_back_part, &j);
+    }
+}
+
+/* where: first a is laid into y, then b, each with the condition as operand a. */
+static void cvni_where_part(void *context, int begin, int end, int worker)
+{
+    const cvni_binary_job *j = (const cvni_binary_job *)context;
+    const int n = j->m.dim[j->m.rank - 1];
+    const int lines = (int)(j->m.out_sample / n);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        for (int line = 0; line < lines; line++) {
+            const cvni_operands o = cvni_binary_operands(j, t, line);
+            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
+            for (int i = 0; i < n; i++)
+                if ((o.x[0][i * o.step[0]] != 0) == (j->second == 1)) y[i] = o.x[1][i * o.step[1]];
+        }
+    }
+}
+
+static cvn_result cvni_where_forward(cvn_net *net, cvni_layer *l)
+{
+    for (int second = 1; second < 3; second++) {
+        cvni_binary_job j = cvni_binary_job_of(net, l, second);
+        cvni_parallel_for(net, l->shape.dim[0], 2.0 * (double)cvni_elements(l->shape),
+                          cvni_where_part, &j);
+    }
+    return CVN_OK;
+}
+
+static void cvni_where_backward(cvn_net *net, cvni_layer *l)
+{
+    for (int second = 1; second < 3; second++) {
+        cvni_binary_job j = cvni_binary_job_of(net, l, second);
+        j.operation = second == 1 ? CVNI_TAKEN : CVNI_LEFT;
+        j.side = 1;
+        j.dx = cvni_gradient_for(cvni_in(net, l, second), &j.add);
+        if (j.dx)
+            cvni_parallel_for(net, l->shape.dim[0], 4.0 * (double)cvni_elements(l->shape),
                               cvni_binary_back_part, &j);
     }
 }
@@ -14980,6 +15957,7 @@ static cvn_node cvni_add_binary(cvn_net *net, const cvni_op *op, const cvni_arit
 {
     cvni_binary_desc d;
     cvn_node in[2];
+    memset(&d, 0, sizeof d);
     d.row = row;
     in[0] = a;
     in[1] = b;
@@ -15009,6 +15987,91 @@ cvn_node cvn_maximum(cvn_net *net, cvn_node a, cvn_node b)
 cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b)
 {
     return cvni_add_binary(net, &cvni_op_minimum, &cvni_arith_min, a, b);
+}
+
+#define CVNI_OPERATION_ROW(type, onnx, flags, backward)                                            \
+    { type, type, onnx, flags, cvni_binary_shape, NULL, cvni_binary_forward, backward }
+
+static const cvni_op cvni_operation_ops[] = {            /* by cvni_operation */
+    CVNI_OPERATION_ROW("power", "Pow", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("remainder", "Mod", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("fmod", "Mod", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("prelu_by", "PRelu", CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("quantize_by", NULL, CVNI_USES_X, CVNI_TRAIN(cvni_binary_backward)),
+    CVNI_OPERATION_ROW("equal", "Equal", 0, NULL),
+    CVNI_OPERATION_ROW("greater", "Greater", 0, NULL),
+    CVNI_OPERATION_ROW("greater_equal", "GreaterOrEqual", 0, NULL),
+    CVNI_OPERATION_ROW("and", "And", 0, NULL),
+    CVNI_OPERATION_ROW("or", "Or", 0, NULL),
+    CVNI_OPERATION_ROW("xor", "Xor", 0, NULL)
+};
+static const cvni_op cvni_op_where = { "where",           "where", "Where",            CVNI_USES_X,
+                                       cvni_binary_shape, NULL,    cvni_where_forward,
+                                       CVNI_TRAIN(cvni_where_backward) };
+
+static cvn_node cvni_add_operation(cvn_net *net, cvni_operation operation, cvn_node a,
+                                   cvn_node b)
+{
+    cvni_binary_desc d;
+    cvn_node in[2];
+    memset(&d, 0, sizeof d);
+    d.operation = operation;
+    in[0] = a;
+    in[1] = b;
+    return cvni_add_layer(net, &cvni_operation_ops[operation], in, 2, &d, sizeof d);
+}
+
+cvn_node cvn_power(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_POWER, a, b);
+}
+cvn_node cvn_remainder(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_REMAINDER, a, b);
+}
+cvn_node cvn_fmod(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_FMOD, a, b);
+}
+cvn_node cvn_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_EQUAL, a, b);
+}
+cvn_node cvn_greater(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_GREATER, a, b);
+}
+cvn_node cvn_greater_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_GREATER_EQUAL, a, b);
+}
+cvn_node cvn_less(cvn_net *net, cvn_node a, cvn_node b) { return cvn_greater(net, b, a); }
+cvn_node cvn_less_equal(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvn_greater_equal(net, b, a);
+}
+cvn_node cvn_and(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_AND, a, b);
+}
+cvn_node cvn_or(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_OR, a, b);
+}
+cvn_node cvn_xor(cvn_net *net, cvn_node a, cvn_node b)
+{
+    return cvni_add_operation(net, CVNI_XOR, a, b);
+}
+
+cvn_node cvn_where(cvn_net *net, cvn_node condition, cvn_node a, cvn_node b)
+{
+    cvni_binary_desc d;
+    cvn_node in[3];
+    memset(&d, 0, sizeof d);
+    in[0] = condition;
+    in[1] = a;
+    in[2] = b;
+    return cvni_add_layer(net, &cvni_op_where, in, 3, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -15118,7 +16181,7 @@ cvn_node cvn_concat(cvn_net *net, cvn_node a, cvn_node b)
  *     square    2 x               abs     sign(x), 0 at 0 neg     -1
  *     scale     p                 clip    1 for p < x < q, else 0
  *     pow       p x^(p - 1)
- *                                                                    tested: tests/test_tensor.c */
+ *   The others: cvni_function_slope.         tested: tests/test_tensor.c, tests/test_math.c */
 
 typedef struct cvni_unary {     /* one row a function: n elements; v is x or y, as its op says */
     void (*forward)(int n, float p, float q, const float *x, float *y);
@@ -15160,7 +16223,114 @@ CVNI_UNARY(scale, p * x + q, p)
 CVNI_UNARY(clip, x < p ? p : x > q ? q : x, v > p && v < q ? 1.0f : 0.0f)
 CVNI_UNARY(pow, powf(x, p), p == 0.0f ? 0.0f : p * powf(v, p - 1))
 
-typedef struct cvni_unary_desc { const cvni_unary *row; float p, q; } cvni_unary_desc;
+/* Functions that are done one element at a time. Without a public name:
+ *   QUANTIZED   x/p rounded, ROUNDED to a float of p digits and exponents from q on; the gradient
+ *               as if they were not
+ *   WRAPPED     p + ((x - p) mod q): integers of few bits */
+typedef enum cvni_function {
+    CVNI_RECIPROCAL,
+    CVNI_ERF,
+    CVNI_SIN,
+    CVNI_COS,
+    CVNI_TAN,
+    CVNI_ASIN,
+    CVNI_ACOS,
+    CVNI_ATAN,
+    CVNI_SINH,
+    CVNI_COSH,
+    CVNI_ASINH,
+    CVNI_ACOSH,
+    CVNI_ATANH,
+    CVNI_THRESHOLD,
+    CVNI_SHRINK,
+    CVNI_QUANTIZED,
+    CVNI_ROUNDED,
+    CVNI_FLOOR,
+    CVNI_CEIL,
+    CVNI_ROUND,
+    CVNI_TRUNC,
+    CVNI_SIGN,
+    CVNI_IS_NAN,
+    CVNI_IS_INF,                /* p: above, q: below */
+    CVNI_NOT,
+    CVNI_WRAPPED
+} cvni_function;
+
+/* The nearest of the floats with `digits` binary digits whose least normal one is 2^(least - 1):
+ * 11, -13: float16; 8, -125: bfloat16. */
+static float cvni_rounded(float x, int digits, int least)
+{
+    float step;
+    int e;
+    if (!cvni_is_finite((double)x)) return x;
+    (void)frexpf(x, &e);
+    step = ldexpf(1, cvni_max(e, least) - digits);
+    x = rintf(x / step) * step;
+    return fabsf(x) >= ldexpf(1, 3 - least) ? copysignf(INFINITY, x) : x;
+}
+
+static float cvni_function_value(cvni_function f, float x, float p, float q)
+{
+    switch (f) {
+    case CVNI_RECIPROCAL: return 1 / x;
+    case CVNI_ERF: return erff(x);
+    case CVNI_SIN: return sinf(x);
+    case CVNI_COS: return cosf(x);
+    case CVNI_TAN: return tanf(x);
+    case CVNI_ASIN: return asinf(x);
+    case CVNI_ACOS: return acosf(x);
+    case CVNI_ATAN: return atanf(x);
+    case CVNI_SINH: return sinhf(x);
+    case CVNI_COSH: return coshf(x);
+    case CVNI_ASINH: return asinhf(x);
+    case CVNI_ACOSH: return acoshf(x);
+    case CVNI_ATANH: return atanhf(x);
+    case CVNI_THRESHOLD: return x > p || x != x ? x : q;
+    case CVNI_SHRINK: return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;
+    case CVNI_QUANTIZED: return rintf(x / p);
+    case CVNI_ROUNDED: return cvni_rounded(x, (int)p, (int)q);
+    case CVNI_FLOOR: return floorf(x);
+    case CVNI_CEIL: return ceilf(x);
+    case CVNI_ROUND: return rintf(x);
+    case CVNI_TRUNC: return truncf(x);
+    case CVNI_SIGN: return x > 0 ? 1 : x < 0 ? -1 : x;
+    case CVNI_IS_NAN: return x != x;
+    case CVNI_IS_INF: return (p != 0 && x > FLT_MAX) || (q != 0 && x < -FLT_MAX);
+    case CVNI_NOT: return x == 0;
+    case CVNI_WRAPPED: return x - q * floorf((x - p) / q);
+    }
+    return x;
+}
+
+/* v: y of reciprocal and tan, x of the others. */
+static float cvni_function_slope(cvni_function f, float v, float p)
+{
+    switch (f) {
+    case CVNI_RECIPROCAL: return -v * v;
+    case CVNI_ERF: return 1.1283791670955126f * expf(-v * v);
+    case CVNI_SIN: return cosf(v);
+    case CVNI_COS: return -sinf(v);
+    case CVNI_TAN: return 1 + v * v;
+    case CVNI_ASIN: return 1 / sqrtf((1 - v) * (1 + v));
+    case CVNI_ACOS: return -1 / sqrtf((1 - v) * (1 + v));
+    case CVNI_ATAN: return 1 / (1 + v * v);
+    case CVNI_SINH: return coshf(v);
+    case CVNI_COSH: return sinhf(v);
+    case CVNI_ASINH: return 1 / sqrtf(1 + v * v);
+    case CVNI_ACOSH: return 1 / (sqrtf(v - 1) * sqrtf(v + 1));
+    case CVNI_ATANH: return 1 / ((1 - v) * (1 + v));
+    case CVNI_THRESHOLD: return v > p;
+    case CVNI_SHRINK: return fabsf(v) > p;
+    case CVNI_QUANTIZED: return 1 / p;
+    default: return 1;
+    }
+}
+
+typedef struct cvni_unary_desc {
+    const cvni_unary *row;      /* NULL: */
+    cvni_function function;
+    float p, q;
+} cvni_unary_desc;
 
 static cvn_result cvni_unary_shape(cvn_net *net, cvni_layer *l)
 {
@@ -15183,6 +16353,21 @@ typedef struct cvni_unary_job {
     int add;
 } cvni_unary_job;
 
+static void cvni_function_line(const cvni_unary_job *j, size_t at, int n)
+{
+    const cvni_unary_desc *d = j->d;
+    const float *v = j->v + at;
+    float *out = j->out + at;
+    for (int i = 0; i < n; i++) {
+        if (j->dy) {
+            const float g = j->dy[at + (size_t)i] * cvni_function_slope(d->function, v[i], d->p);
+            out[i] = j->add ? out[i] + g : g;
+        } else {
+            out[i] = cvni_function_value(d->function, v[i], d->p, d->q);
+        }
+    }
+}
+
 static void cvni_unary_part(void *context, int begin, int end, int worker)
 {
     const cvni_unary_job *j = (const cvni_unary_job *)context;
@@ -15191,7 +16376,8 @@ static void cvni_unary_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const size_t at = (size_t)t * CVNI_CHUNK;
         const int n = (int)(j->count - at < CVNI_CHUNK ? j->count - at : CVNI_CHUNK);
-        if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
+        if (!d->row) cvni_function_line(j, at, n);
+        else if (j->dy) d->row->backward(n, d->p, d->q, j->v + at, j->dy + at, j->out + at, j->add);
         else d->row->forward(n, d->p, d->q, j->v + at, j->out + at);
     }
 }
@@ -15290,17 +16476,103 @@ cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent)
     return cvni_add_unary(net, &cvni_op_pow, x, &cvni_unary_pow, exponent, 0);
 }
 
+#define CVNI_FUNCTION_ROW(type, onnx, flags, backward)                                             \
+    { type, type, onnx, flags, cvni_unary_shape, NULL, cvni_unary_forward, backward }
+
+static const cvni_op cvni_function_ops[] = {        /* by cvni_function */
+    CVNI_FUNCTION_ROW("reciprocal", "Reciprocal", CVNI_UNARY_Y, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("erf", "Erf", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("sin", "Sin", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("cos", "Cos", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("tan", "Tan", CVNI_UNARY_Y, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("asin", "Asin", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("acos", "Acos", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("atan", "Atan", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("sinh", "Sinh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("cosh", "Cosh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("asinh", "Asinh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("acosh", "Acosh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("atanh", "Atanh", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("threshold", NULL, CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("shrink", "Shrink", CVNI_UNARY_X, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("quantized", NULL, CVNI_UNARY_NONE, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("rounded", "Cast", CVNI_UNARY_NONE, CVNI_TRAIN(cvni_unary_backward)),
+    CVNI_FUNCTION_ROW("floor", "Floor", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("ceil", "Ceil", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("round", "Round", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("trunc", "Cast", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("sign", "Sign", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("is_nan", "IsNaN", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("is_inf", "IsInf", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("not", "Not", CVNI_INPLACE, NULL),
+    CVNI_FUNCTION_ROW("wrapped", NULL, CVNI_INPLACE, NULL)
+};
+
+static cvn_node cvni_add_function(cvn_net *net, cvni_function f, cvn_node x, float p, float q)
+{
+    cvni_unary_desc d;
+    memset(&d, 0, sizeof d);
+    d.function = f;
+    d.p = p;
+    d.q = q;
+    return cvni_add_layer(net, &cvni_function_ops[f], &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_reciprocal(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_RECIPROCAL, x, 0, 0);
+}
+cvn_node cvn_erf(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ERF, x, 0, 0); }
+cvn_node cvn_sin(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SIN, x, 0, 0); }
+cvn_node cvn_cos(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_COS, x, 0, 0); }
+cvn_node cvn_tan(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_TAN, x, 0, 0); }
+cvn_node cvn_asin(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ASIN, x, 0, 0); }
+cvn_node cvn_acos(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ACOS, x, 0, 0); }
+cvn_node cvn_atan(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ATAN, x, 0, 0); }
+cvn_node cvn_sinh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SINH, x, 0, 0); }
+cvn_node cvn_cosh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_COSH, x, 0, 0); }
+cvn_node cvn_asinh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ASINH, x, 0, 0); }
+cvn_node cvn_acosh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ACOSH, x, 0, 0); }
+cvn_node cvn_atanh(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ATANH, x, 0, 0); }
+cvn_node cvn_floor(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_FLOOR, x, 0, 0); }
+cvn_node cvn_ceil(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_CEIL, x, 0, 0); }
+cvn_node cvn_round(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_ROUND, x, 0, 0); }
+cvn_node cvn_trunc(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_TRUNC, x, 0, 0); }
+cvn_node cvn_sign(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_SIGN, x, 0, 0); }
+cvn_node cvn_is_nan(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_IS_NAN, x, 0, 0);
+}
+cvn_node cvn_is_inf(cvn_net *net, cvn_node x)
+{
+    return cvni_add_function(net, CVNI_IS_INF, x, 1, 1);
+}
+cvn_node cvn_not(cvn_net *net, cvn_node x) { return cvni_add_function(net, CVNI_NOT, x, 0, 0); }
+cvn_node cvn_threshold(cvn_net *net, cvn_node x, float threshold, float value)
+{
+    return cvni_add_function(net, CVNI_THRESHOLD, x, threshold, value);
+}
+cvn_node cvn_shrink(cvn_net *net, cvn_node x, float lambd, float bias)
+{
+    return cvni_add_function(net, CVNI_SHRINK, x, lambd, bias);
+}
+
 /* ================================================================================================
- * >>reduce   sum, mean, largest value over a set of axes
+ * >>reduce   sum, mean, product, largest and least value over a set of axes
  * ==============================================================================================
  *   x [N, d1, d2, ...], y the same with size 1 on the reduced axes. y broadcasts to x, so the lines
  *   are those of >>binary with x as operand 0 and y as operand 1. Tasks are samples.
- *   backward  sum: dx = dy; mean: dx = dy/count; max: dx = dy/ties where x = y, else 0 (equal
- *             values share, as torch.amax)
- *                                                                    tested: tests/test_tensor.c */
+ *   backward  sum: dx = dy; mean: dx = dy/count; max, min: dx = dy/ties where x = y, else 0 (equal
+ *             values share, as torch.amax); prod: dx = dy times the product of the other values
+ *                                             tested: tests/test_tensor.c, tests/test_math.c */
 
-typedef enum cvni_reduce_kind { CVNI_REDUCE_SUM, CVNI_REDUCE_MEAN, CVNI_REDUCE_MAX }
-cvni_reduce_kind;
+typedef enum cvni_reduce_kind {
+    CVNI_REDUCE_SUM,
+    CVNI_REDUCE_MEAN,
+    CVNI_REDUCE_MAX,
+    CVNI_REDUCE_MIN,
+    CVNI_REDUCE_PROD
+} cvni_reduce_kind;
 
 typedef struct cvni_reduce_desc {
     cvni_reduce_kind kind;
@@ -15321,8 +16593,10 @@ static cvn_result cvni_reduce_shape(cvn_net *net, cvni_layer *l)
         l->shape.dim[d->axes[i]] = 1;
     }
     for (int i = 1; !d->count && i < x.rank; i++) l->shape.dim[i] = 1;
-    if (d->kind == CVNI_REDUCE_MAX)     /* ties */
-        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+    if (d->kind >= CVNI_REDUCE_MAX)     /* ties; prod: zeros, product of what is not 0 */
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(l->shape),
+                                               (d->kind == CVNI_REDUCE_PROD ? 2 : 1) *
+                                                   sizeof(float));
     return CVN_OK;
 }
 
@@ -15335,7 +16609,7 @@ typedef struct cvni_reduce_job {
     float scale;                        /* 1, or 1/count for the mean */
     const float *x, *dy;
     float *y, *dx;
-    float *ties;
+    float *ties, *rest;
     int add;
 } cvni_reduce_job;
 
@@ -15357,29 +16631,38 @@ static cvni_reduce_job cvni_reduce_job_of(const cvn_net *net, const cvni_layer *
     j.y = l->y;
     j.dy = l->dy;
     j.ties = (float *)l->work_backward;
+    j.rest = j.ties ? j.ties + cvni_elements(l->shape) : NULL;
     return j;
 }
 
-static void cvni_reduce_max_line(int n, const float *x, float *y, ptrdiff_t step)
+/* Of max and min NaN wins. */
+static void cvni_reduce_line(cvni_reduce_kind kind, int n, const float *x, float *y,
+                             ptrdiff_t step)
 {
+    const float sign = kind == CVNI_REDUCE_MIN ? -1.0f : 1.0f;
+    if (kind == CVNI_REDUCE_PROD) {
+        for (int i = 0; i < n; i++) y[i * step] *= x[i];
+        return;
+    }
     for (int i = 0; i < n; i++)
-        if (x[i] > y[i * step] || x[i] != x[i]) y[i * step] = x[i];     /* NaN wins */
+        if (sign * x[i] > sign * y[i * step] || x[i] != x[i]) y[i * step] = x[i];
 }
 
 static void cvni_reduce_part(void *context, int begin, int end, int worker)
 {
     const cvni_reduce_job *j = (const cvni_reduce_job *)context;
+    static const float first[] = { 0, 0, -INFINITY, INFINITY, 1 };
     const ptrdiff_t size = j->m.sample[1];
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *x = j->x + t * j->m.sample[0];
         float *y = j->y + t * size;
-        for (ptrdiff_t i = 0; i < size; i++) y[i] = j->kind == CVNI_REDUCE_MAX ? -INFINITY : 0;
+        for (ptrdiff_t i = 0; i < size; i++) y[i] = first[j->kind];
         for (int line = 0; line < j->lines; line++) {
             ptrdiff_t at[2];
             cvni_binary_line(&j->m, line, at);
-            if (j->kind == CVNI_REDUCE_MAX)
-                cvni_reduce_max_line(j->n, x + at[0], y + at[1], j->step);
+            if (j->kind >= CVNI_REDUCE_MAX)
+                cvni_reduce_line(j->kind, j->n, x + at[0], y + at[1], j->step);
             else if (j->step) j->k->add(j->n, y + at[1], x + at[0], y + at[1]);
             else y[at[1]] += j->k->sum(j->n, x + at[0]);
         }
@@ -15409,8 +16692,25 @@ static void cvni_reduce_back_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* Two walks over a sample: how many values are the largest, then their shares. */
-static void cvni_reduce_max_back_part(void *context, int begin, int end, int worker)
+/* Of one value: whether it is the largest or least one, or 0 under a product. */
+static int cvni_reduce_counts(const cvni_reduce_job *j, float x, ptrdiff_t to)
+{
+    return j->kind == CVNI_REDUCE_MAX   ? x >= j->y[to]
+           : j->kind == CVNI_REDUCE_MIN ? x <= j->y[to]
+                                        : x == 0;
+}
+
+/* Once those are counted: dy/dx. */
+static float cvni_reduce_slope(const cvni_reduce_job *j, float x, ptrdiff_t to)
+{
+    const int counts = cvni_reduce_counts(j, x, to);
+    if (j->kind != CVNI_REDUCE_PROD) return counts ? 1 / j->ties[to] : 0;
+    if (counts) return j->ties[to] > 1 ? 0 : j->rest[to];
+    return j->ties[to] > 0 ? 0 : j->rest[to] / x;
+}
+
+/* Two walks over a sample: first what cvni_reduce_slope needs, then the gradients. */
+static void cvni_reduce_walks_part(void *context, int begin, int end, int worker)
 {
     const cvni_reduce_job *j = (const cvni_reduce_job *)context;
     (void)worker;
@@ -15419,20 +16719,20 @@ static void cvni_reduce_max_back_part(void *context, int begin, int end, int wor
         const ptrdiff_t at_y = t * j->m.sample[1];
         float *dx = j->dx + t * j->m.sample[0];
         cvni_zero(j->ties + at_y, (size_t)j->m.sample[1]);
-        for (int share = 0; share < 2; share++) {
+        if (j->kind == CVNI_REDUCE_PROD)
+            for (ptrdiff_t i = 0; i < j->m.sample[1]; i++) j->rest[at_y + i] = 1;
+        for (int walk = 0; walk < 2; walk++) {
             for (int line = 0; line < j->lines; line++) {
                 ptrdiff_t at[2];
                 cvni_binary_line(&j->m, line, at);
                 for (int i = 0; i < j->n; i++) {
                     const ptrdiff_t to = at_y + at[1] + i * j->step;
-                    const int largest = x[at[0] + i] >= j->y[to];
+                    const float v = x[at[0] + i];
                     float *own = dx + at[0] + i;
-                    if (!share) {
-                        j->ties[to] += largest ? 1.0f : 0.0f;
-                        continue;
-                    }
-                    if (!j->add) *own = 0;
-                    if (largest) *own += j->dy[to] / j->ties[to];
+                    if (walk)
+                        *own = (j->add ? *own : 0) + j->dy[to] * cvni_reduce_slope(j, v, to);
+                    else if (cvni_reduce_counts(j, v, to)) j->ties[to] += 1;
+                    else if (j->kind == CVNI_REDUCE_PROD) j->rest[to] *= v;
                 }
             }
         }
@@ -15453,7 +16753,7 @@ static void cvni_reduce_backward(cvn_net *net, cvni_layer *l)
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
     if (j.dx)
         cvni_parallel_for(net, l->shape.dim[0], 2.0 * l->shape.dim[0] * (double)j.m.sample[0],
-                          j.kind == CVNI_REDUCE_MAX ? cvni_reduce_max_back_part
+                          j.kind >= CVNI_REDUCE_MAX ? cvni_reduce_walks_part
                                                     : cvni_reduce_back_part,
                           &j);
 }
@@ -15472,6 +16772,17 @@ static const cvni_op cvni_op_reduce_max = { "reduce_max",
                                             NULL,
                                             cvni_reduce_forward,
                                             CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_min = { "reduce_min",
+                                            "min",
+                                            "ReduceMin",
+                                            CVNI_USES_X | CVNI_USES_Y,
+                                            cvni_reduce_shape,
+                                            NULL,
+                                            cvni_reduce_forward,
+                                            CVNI_TRAIN(cvni_reduce_backward) };
+static const cvni_op cvni_op_reduce_prod = { "reduce_prod",     "prod", "ReduceProd", CVNI_USES_X,
+                                             cvni_reduce_shape, NULL,   cvni_reduce_forward,
+                                             CVNI_TRAIN(cvni_reduce_backward) };
 
 static cvn_node cvni_add_reduce(cvn_net *net, const cvni_op *op, cvni_reduce_kind kind, cvn_node x,
                                 const int *axes, int count)
@@ -15497,6 +16808,263 @@ cvn_node cvn_reduce_mean(cvn_net *net, cvn_node x, const int *axes, int count)
 cvn_node cvn_reduce_max(cvn_net *net, cvn_node x, const int *axes, int count)
 {
     return cvni_add_reduce(net, &cvni_op_reduce_max, CVNI_REDUCE_MAX, x, axes, count);
+}
+cvn_node cvn_reduce_min(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_min, CVNI_REDUCE_MIN, x, axes, count);
+}
+cvn_node cvn_reduce_prod(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    return cvni_add_reduce(net, &cvni_op_reduce_prod, CVNI_REDUCE_PROD, x, axes, count);
+}
+
+/* ================================================================================================
+ * >>topk   the largest or least values along an axis, where they are; running sums
+ * ==============================================================================================
+ *   Tasks are rows: the numbers along the axis, `inner` apart.
+ *   backward  topk: dx = dy at the places that were taken, which are searched for again, else 0
+ *             cumsum: dx = sums of dy in the other direction
+ *                                                                      tested: tests/test_math.c */
+
+typedef enum cvni_topk_result { CVNI_TOPK_VALUES, CVNI_TOPK_INDICES, CVNI_TOPK_HARDMAX }
+cvni_topk_result;
+
+typedef struct cvni_topk_desc {
+    cvni_topk_result result;
+    int k, axis;
+    int least;                          /* the least ones */
+    int last;                           /* of equals the last one comes first */
+} cvni_topk_desc;
+
+static cvn_result cvni_row_axis_check(cvn_net *net, const cvni_layer *l, int axis)
+{
+    const int rank = cvni_in(net, l, 0)->shape.rank;
+    if (axis >= 1 && axis < rank) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "axis %d; an input of rank %d has 1 to %d",
+                           axis, rank, rank - 1);
+}
+
+static cvn_result cvni_topk_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_result axis = cvni_row_axis_check(net, l, d->axis);
+    if (axis != CVN_OK) return axis;
+    if (d->k < 1 || d->k > x.dim[d->axis])
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%d values of axis %d, which has %d",
+                               d->k, d->axis, x.dim[d->axis]);
+    if (d->result == CVNI_TOPK_INDICES && x.dim[d->axis] > 1 << 24)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "axis %d has %d elements; indices are floats and exact to 2^24",
+                               d->axis, x.dim[d->axis]);
+    l->shape = x;
+    if (d->result != CVNI_TOPK_HARDMAX) l->shape.dim[d->axis] = d->k;
+    l->scratch_bytes = cvni_mul_size((size_t)x.dim[d->axis], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_topk_job {
+    cvn_net *net;
+    const cvni_topk_desc *d;
+    const float *x, *from;              /* from: dy, or what is summed */
+    float *to;                          /* y, dx */
+    int outer, length, inner;
+    int add;
+    int exclusive, down;                /* cumsum; down: from the end */
+} cvni_topk_job;
+
+/* Whether element i of the row comes before element k. */
+static int cvni_topk_before(const cvni_topk_job *j, const float *x, int i, int k)
+{
+    const float a = x[(ptrdiff_t)i * j->inner];
+    const float b = x[(ptrdiff_t)k * j->inner];
+    if (j->d->least ? a < b : a > b) return 1;
+    if (j->d->least ? a > b : a < b) return 0;
+    if ((a != a) != (b != b)) return a != a;
+    return j->d->last ? i > k : i < k;
+}
+
+/* Puts heap[at] where it belongs below; each element comes before its two children. */
+static void cvni_topk_sift(const cvni_topk_job *j, const float *x, int *heap, int count, int at)
+{
+    const int own = heap[at];
+    for (int child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && cvni_topk_before(j, x, heap[child + 1], heap[child])) child++;
+        if (cvni_topk_before(j, x, own, heap[child])) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = own;
+}
+
+/* The first k elements of a row, in order: first[length - 1], first[length - 2], ... - a heap, the
+ * first one of which is taken away k times. */
+static void cvni_topk_row(const cvni_topk_job *j, const float *x, int *first)
+{
+    const int k = j->d->k;
+    if (k == 1) {
+        int best = 0;
+        for (int i = 1; i < j->length; i++) if (cvni_topk_before(j, x, i, best)) best = i;
+        first[j->length - 1] = best;
+        return;
+    }
+    for (int i = 0; i < j->length; i++) first[i] = i;
+    for (int i = j->length / 2 - 1; i >= 0; i--) cvni_topk_sift(j, x, first, j->length, i);
+    for (int count = j->length; count > j->length - k; count--) {
+        const int best = first[0];
+        first[0] = first[count - 1];
+        first[count - 1] = best;
+        cvni_topk_sift(j, x, first, count - 1, 0);
+    }
+}
+
+static void cvni_topk_part(void *context, int begin, int end, int worker)
+{
+    const cvni_topk_job *j = (const cvni_topk_job *)context;
+    const cvni_topk_desc *d = j->d;
+    const ptrdiff_t long_row = (ptrdiff_t)j->length * j->inner;
+    const ptrdiff_t short_row = (ptrdiff_t)d->k * j->inner;
+    int *first = (int *)cvni_scratch(j->net, worker);
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t outer = t / j->inner, inner = t % j->inner;
+        const float *x = j->x + outer * long_row + inner;
+        const int whole = j->from || d->result == CVNI_TOPK_HARDMAX;
+        float *to = j->to + outer * (whole ? long_row : short_row) + inner;
+        cvni_topk_row(j, x, first);
+        for (int i = 0; whole && !j->add && i < j->length; i++) to[(ptrdiff_t)i * j->inner] = 0;
+        for (int i = 0; i < d->k; i++) {
+            const int at = first[j->length - 1 - i];
+            const ptrdiff_t own = (ptrdiff_t)i * j->inner, taken = (ptrdiff_t)at * j->inner;
+            if (j->from) to[taken] += j->from[outer * short_row + inner + own];
+            else if (whole) to[taken] = 1;
+            else to[own] = d->result == CVNI_TOPK_INDICES ? (float)at : x[taken];
+        }
+    }
+}
+
+static void cvni_topk_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_topk_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.d = (const cvni_topk_desc *)l->desc;
+    j.x = x->y;
+    j.from = backward ? l->dy : NULL;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    cvni_split_axis(x->shape, j.d->axis, &j.outer, &j.length, &j.inner);
+    if (j.to)
+        cvni_parallel_for(net, j.outer * j.inner, 10.0 * (double)cvni_elements(x->shape),
+                          cvni_topk_part, &j);
+}
+
+static cvn_result cvni_topk_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_topk_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_topk_backward(cvn_net *net, cvni_layer *l) { cvni_topk_run(net, l, 1); }
+
+static const cvni_op cvni_topk_ops[] = {            /* by cvni_topk_result */
+    { "topk", "topk", "TopK", CVNI_USES_X, cvni_topk_shape, NULL, cvni_topk_forward,
+      CVNI_TRAIN(cvni_topk_backward) },
+    { "indices", "indices", "TopK", 0, cvni_topk_shape, NULL, cvni_topk_forward, NULL },
+    { "hardmax", "hardmax", "Hardmax", 0, cvni_topk_shape, NULL, cvni_topk_forward, NULL }
+};
+
+static cvn_node cvni_add_topk(cvn_net *net, cvn_node x, cvni_topk_result result, int k, int axis,
+                              int least, int last)
+{
+    cvni_topk_desc d;
+    d.result = result;
+    d.k = k;
+    d.axis = axis;
+    d.least = least;
+    d.last = last;
+    return cvni_add_layer(net, &cvni_topk_ops[result], &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_argmax(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_INDICES, 1, axis, 0, 0);
+}
+cvn_node cvn_argmin(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_INDICES, 1, axis, 1, 0);
+}
+cvn_node cvn_hardmax(cvn_net *net, cvn_node x, int axis)
+{
+    return cvni_add_topk(net, x, CVNI_TOPK_HARDMAX, 1, axis, 0, 0);
+}
+cvn_node cvn_topk(cvn_net *net, cvn_node x, int k, int axis, int largest, cvn_node *indices)
+{
+    if (indices) *indices = cvni_add_topk(net, x, CVNI_TOPK_INDICES, k, axis, !largest, 0);
+    return cvni_add_topk(net, x, CVNI_TOPK_VALUES, k, axis, !largest, 0);
+}
+
+typedef struct cvni_cumsum_desc { int axis, exclusive, reverse; } cvni_cumsum_desc;
+
+static cvn_result cvni_cumsum_shape(cvn_net *net, cvni_layer *l)
+{
+    l->shape = cvni_in(net, l, 0)->shape;
+    return cvni_row_axis_check(net, l, ((const cvni_cumsum_desc *)l->desc)->axis);
+}
+
+/* `to` may be `from`. */
+static void cvni_cumsum_part(void *context, int begin, int end, int worker)
+{
+    const cvni_topk_job *j = (const cvni_topk_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t row = (ptrdiff_t)(t / j->inner) * j->length * j->inner + t % j->inner;
+        double sum = 0;
+        for (int i = 0; i < j->length; i++) {
+            const ptrdiff_t at = row + (ptrdiff_t)(j->down ? j->length - 1 - i : i) * j->inner;
+            const double v = (double)j->from[at];
+            const float s = (float)(j->exclusive ? sum : sum + v);
+            sum += v;
+            j->to[at] = j->add ? j->to[at] + s : s;
+        }
+    }
+}
+
+static void cvni_cumsum_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_topk_job j;
+    memset(&j, 0, sizeof j);
+    j.from = backward ? l->dy : x->y;
+    j.to = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    j.exclusive = d->exclusive;
+    j.down = !d->reverse != !backward;
+    cvni_split_axis(x->shape, d->axis, &j.outer, &j.length, &j.inner);
+    if (j.to)
+        cvni_parallel_for(net, j.outer * j.inner, 4.0 * (double)cvni_elements(x->shape),
+                          cvni_cumsum_part, &j);
+}
+
+static cvn_result cvni_cumsum_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_cumsum_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_cumsum_backward(cvn_net *net, cvni_layer *l) { cvni_cumsum_run(net, l, 1); }
+
+static const cvni_op cvni_op_cumsum = { "cumsum",            "cumsum", "CumSum",
+                                        CVNI_UNARY_NONE,     cvni_cumsum_shape,
+                                        NULL,                cvni_cumsum_forward,
+                                        CVNI_TRAIN(cvni_cumsum_backward) };
+
+cvn_node cvn_cumsum(cvn_net *net, cvn_node x, int axis, int exclusive, int reverse)
+{
+    cvni_cumsum_desc d;
+    d.axis = axis;
+    d.exclusive = exclusive;
+    d.reverse = reverse;
+    return cvni_add_layer(net, &cvni_op_cumsum, &x, 1, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -15740,26 +17308,54 @@ void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes, int count, 
  * >>matmul   batched matrix product
  * ==============================================================================================
  *   a [N, ..., T, K] (transposed: [N, ..., K, T]), b [N, ..., K, S] ([N, ..., S, K]),
- *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two. Tasks are
- *   blocks of the products.
- *   backward  da = dy b^T, db = a^T dy; of a transposed operand the transposed of it
+ *   y [N, ..., T, S] = a b, one product for each index of the axes before the last two; an operand
+ *   of size 1 there is the same for all. Tasks are blocks of the products.
+ *   backward  da = dy b^T, db = a^T dy, of a transposed operand the transposed of it; of one that
+ *             is the same for several products their sum, in order
  *                                                                    tested: tests/test_tensor.c */
 
 typedef struct cvni_matmul_desc { int transpose[2]; } cvni_matmul_desc;
 
-typedef struct cvni_matmul { int count, T, K, S; } cvni_matmul;
+/* Sizes of one product; the axes before it with the steps, in matrices, of a, b and y: 0 where one
+ * is the same for all. */
+typedef struct cvni_matmul {
+    int T, K, S;
+    int axes, dim[CVN_MAX_RANK - 2], step[3][CVN_MAX_RANK - 2];
+} cvni_matmul;
 
 static cvni_matmul cvni_matmul_of(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
     const cvn_shape a = cvni_in(net, l, 0)->shape;
     cvni_matmul m;
+    memset(&m, 0, sizeof m);
     m.T = l->shape.dim[l->shape.rank - 2];
     m.S = l->shape.dim[l->shape.rank - 1];
     m.K = a.dim[a.rank - (d->transpose[0] ? 2 : 1)];
-    m.count = 1;
-    for (int i = 0; i < a.rank - 2; i++) m.count *= a.dim[i];
+    m.axes = a.rank - 2;
+    for (int k = 0; k < 3; k++) {
+        const cvn_shape *s = k < 2 ? &cvni_in(net, l, k)->shape : &l->shape;
+        int step = 1;
+        for (int i = m.axes - 1; i >= 0; step *= s->dim[i--])
+            m.step[k][i] = s->dim[i] > 1 ? step : 0;
+    }
+    for (int i = 0; i < m.axes; i++) m.dim[i] = l->shape.dim[i];
     return m;
+}
+
+/* y's shape; 0 when the operands do not fit. */
+static int cvni_matmul_fits(cvn_shape a, cvn_shape b, int ta, int tb, cvn_shape *y)
+{
+    const int last = a.rank - 1;
+    if (a.rank != b.rank || a.rank < 3 || a.dim[last - ta] != b.dim[last - 1 + tb]) return 0;
+    *y = a;
+    for (int i = 1; i < last - 1; i++) {
+        if (a.dim[i] != b.dim[i] && a.dim[i] != 1 && b.dim[i] != 1) return 0;
+        y->dim[i] = cvni_max(a.dim[i], b.dim[i]);
+    }
+    y->dim[last - 1] = a.dim[last - 1 + ta];
+    y->dim[last] = b.dim[last - tb];
+    return 1;
 }
 
 static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
@@ -15767,26 +17363,19 @@ static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
     const cvni_matmul_desc *d = (const cvni_matmul_desc *)l->desc;
     const cvn_shape a = cvni_in(net, l, 0)->shape;
     const cvn_shape b = cvni_in(net, l, 1)->shape;
-    const int last = a.rank - 1;
-    const int ta = d->transpose[0] != 0;
-    const int tb = d->transpose[1] != 0;
-    int fits = a.rank == b.rank && a.rank >= 3;
     cvni_matmul m;
     char one[96];
     char two[96];
-    for (int i = 1; fits && i < last - 1; i++) fits = a.dim[i] == b.dim[i];
-    if (!fits || a.dim[last - ta] != b.dim[last - 1 + tb])
+    if (!cvni_matmul_fits(a, b, d->transpose[0], d->transpose[1], &l->shape))
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                "'%s' %s%s and '%s' %s%s do not fit; [N, ..., T, K] and "
                                "[N, ..., K, S] are needed",
                                cvni_in(net, l, 0)->name, cvni_shape_text(a, one),
-                               ta ? " transposed" : "", cvni_in(net, l, 1)->name,
-                               cvni_shape_text(b, two), tb ? " transposed" : "");
-    l->shape = a;
-    l->shape.dim[last - 1] = a.dim[last - 1 + ta];
-    l->shape.dim[last] = b.dim[last - tb];
+                               d->transpose[0] ? " transposed" : "", cvni_in(net, l, 1)->name,
+                               cvni_shape_text(b, two), d->transpose[1] ? " transposed" : "");
+    if (cvni_check_elements(net, l) != CVN_OK) return CVN_ERROR_SHAPE;
     m = cvni_matmul_of(net, l);
-    l->macs = (double)(m.count / a.dim[0]) * m.T * m.K * m.S;
+    l->macs = (double)cvni_sample_elements(l->shape) * m.K;
     l->scratch_bytes = cvni_gemm_scratch(net->k, m.T, m.S, m.K);
     for (int t = 0; t < 2; t++) {       /* either order of the gradients' axes */
         l->scratch_bytes = cvni_max_size(l->scratch_bytes,
@@ -15799,10 +17388,13 @@ static cvn_result cvni_matmul_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-/* `count` products of one size, their matrices without gaps: c (+)= a b. a_step: line, k. */
+/* c (+)= a b. `sums` products add to each of `count` matrices c. Steps of matrices: of a, b, c; in
+ * one: line, k. */
 typedef struct cvni_matmul_job {
     cvn_net *net;
-    int count, m, n, k;
+    const cvni_matmul *axes;
+    const int *step[3];
+    int count, sums, m, n, k;
     const float *a, *b;
     ptrdiff_t a_step[2], b_step[2];
     float *c;
@@ -15810,55 +17402,95 @@ typedef struct cvni_matmul_job {
     cvni_blocks blocks;
 } cvni_matmul_job;
 
+/* Where product `sum` of matrix i lies: at[3] in matrices of a, b, c. */
+static void cvni_matmul_at(const cvni_matmul_job *j, int i, int sum, ptrdiff_t at[3])
+{
+    at[0] = at[1] = at[2] = 0;
+    for (int axis = j->axes->axes - 1; axis >= 0; axis--) {
+        const int n = j->axes->dim[axis];
+        int *from = j->step[2][axis] ? &i : &sum;
+        for (int k = 0; k < 3; k++) at[k] += (ptrdiff_t)(*from % n) * j->step[k][axis];
+        *from /= n;
+    }
+}
+
 static void cvni_matmul_part(void *context, int begin, int end, int worker)
 {
     const cvni_matmul_job *j = (const cvni_matmul_job *)context;
     const int blocks = j->blocks.rows * j->blocks.cols;
     for (int t = begin; t < end; t++) {
-        const ptrdiff_t i = t / blocks;
         cvni_gemm g;
         memset(&g, 0, sizeof g);
         g.m = j->m;
         g.n = j->n;
         g.k = j->k;
-        g.a = cvni_matrix(j->a + i * j->m * j->k, j->a_step[0], j->a_step[1]);
-        g.b = cvni_matrix(j->b + i * j->n * j->k, j->b_step[0], j->b_step[1]);
-        g.c = j->c + i * j->m * j->n;
         g.ldc = j->n;
-        g.add = j->add;
-        cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+        for (int sum = 0; sum < j->sums; sum++) {
+            ptrdiff_t at[3];
+            cvni_matmul_at(j, t / blocks, sum, at);
+            g.a = cvni_matrix(j->a + at[0] * j->m * j->k, j->a_step[0], j->a_step[1]);
+            g.b = cvni_matrix(j->b + at[1] * j->n * j->k, j->b_step[0], j->b_step[1]);
+            g.c = j->c + at[2] * j->m * j->n;
+            g.add = j->add || sum;
+            cvni_gemm_task(j->net, &g, &j->blocks, t % blocks, worker);
+        }
     }
 }
 
+/* One factor of a product: which of a, b, y of the layer it is, and whether it is turned. */
+typedef struct cvni_factor { const float *at; int which, turn; } cvni_factor;
+
 /* c [m, n] = op(a) [m, k] op(b) [k, n]; a lies as [k, m] when turned, b as [n, k]. */
-static void cvni_matmul_run(cvn_net *net, int count, int m, int n, int k, const float *a,
-                            int turn_a, const float *b, int turn_b, float *c, int add)
+static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n, int k,
+                            cvni_factor a, cvni_factor b, float *c, int which, int add)
 {
     cvni_matmul_job j;
     j.net = net;
-    j.count = count;
+    j.axes = axes;
+    j.step[0] = axes->step[a.which];
+    j.step[1] = axes->step[b.which];
+    j.step[2] = axes->step[which];
+    j.count = j.sums = 1;
+    for (int i = 0; i < axes->axes; i++) *(j.step[2][i] ? &j.count : &j.sums) *= axes->dim[i];
     j.m = m;
     j.n = n;
     j.k = k;
-    j.a = a;
-    j.b = b;
-    j.a_step[0] = turn_a ? 1 : k;
-    j.a_step[1] = turn_a ? m : 1;
-    j.b_step[0] = turn_b ? k : 1;
-    j.b_step[1] = turn_b ? 1 : n;
+    j.a = a.at;
+    j.b = b.at;
+    j.a_step[0] = a.turn ? 1 : k;
+    j.a_step[1] = a.turn ? m : 1;
+    j.b_step[0] = b.turn ? k : 1;
+    j.b_step[1] = b.turn ? 1 : n;
     j.c = c;
     j.add = add;
-    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, count));
-    cvni_parallel_for(net, count * j.blocks.rows * j.blocks.cols, 2.0 * count * m * n * k,
-                      cvni_matmul_part, &j);
+    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, j.count));
+    cvni_parallel_for(net, j.count * j.blocks.rows * j.blocks.cols,
+                      2.0 * j.count * j.sums * m * n * k, cvni_matmul_part, &j);
+}
+
+static cvni_factor cvni_factor_of(const float *at, int which, int turn)
+{
+    cvni_factor f;
+    f.at = at;
+    f.which = which;
+    f.turn = turn;
+    return f;
+}
+
+/* For cvni_matmul_run alone: no axes before one product, whose sizes are its arguments. */
+static cvni_matmul cvni_one_matmul(void)
+{
+    cvni_matmul m;
+    memset(&m, 0, sizeof m);
+    return m;
 }
 
 static cvn_result cvni_matmul_forward(cvn_net *net, cvni_layer *l)
 {
     const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
     const cvni_matmul m = cvni_matmul_of(net, l);
-    cvni_matmul_run(net, m.count, m.T, m.S, m.K, cvni_in(net, l, 0)->y, turn[0],
-                    cvni_in(net, l, 1)->y, turn[1], l->y, 0);
+    cvni_matmul_run(net, &m, m.T, m.S, m.K, cvni_factor_of(cvni_in(net, l, 0)->y, 0, turn[0]),
+                    cvni_factor_of(cvni_in(net, l, 1)->y, 1, turn[1]), l->y, 2, 0);
     return CVN_OK;
 }
 
@@ -15871,14 +17503,18 @@ static void cvni_matmul_backward(cvn_net *net, cvni_layer *l)
     int add = 0;
     float *d = cvni_gradient_for(a, &add);
     if (d && turn[0])
-        cvni_matmul_run(net, m.count, m.K, m.T, m.S, b->y, turn[1], l->dy, 1, d, add);
+        cvni_matmul_run(net, &m, m.K, m.T, m.S, cvni_factor_of(b->y, 1, turn[1]),
+                        cvni_factor_of(l->dy, 2, 1), d, 0, add);
     else if (d)
-        cvni_matmul_run(net, m.count, m.T, m.K, m.S, l->dy, 0, b->y, !turn[1], d, add);
+        cvni_matmul_run(net, &m, m.T, m.K, m.S, cvni_factor_of(l->dy, 2, 0),
+                        cvni_factor_of(b->y, 1, !turn[1]), d, 0, add);
     d = cvni_gradient_for(b, &add);
     if (d && turn[1])
-        cvni_matmul_run(net, m.count, m.S, m.K, m.T, l->dy, 1, a->y, turn[0], d, add);
+        cvni_matmul_run(net, &m, m.S, m.K, m.T, cvni_factor_of(l->dy, 2, 1),
+                        cvni_factor_of(a->y, 0, turn[0]), d, 1, add);
     else if (d)
-        cvni_matmul_run(net, m.count, m.K, m.S, m.T, a->y, !turn[0], l->dy, 0, d, add);
+        cvni_matmul_run(net, &m, m.K, m.S, m.T, cvni_factor_of(a->y, 0, !turn[0]),
+                        cvni_factor_of(l->dy, 2, 0), d, 1, add);
 }
 
 static const cvni_op cvni_op_matmul = { "matmul",
@@ -16039,6 +17675,7 @@ cvn_node cvn_embedding(cvn_net *net, cvn_node labels, int count, int dim)
  * >>parameter   learned tensors without an input; positions of a sequence
  * ==============================================================================================
  *   parameter            y[n] = w; w [dims...]; backward  dw += sum over n of dy[n]
+ *   constant             y[n] = w, among the running statistics
  *   positional encoding  y = x + p; p [T, C] in l->table, waves of A. Vaswani et al.,
  *                        arXiv:1706.03762, section 3.5; backward  dx = dy
  *   position embedding   y = x + w, w [T, C]; backward  dx = dy, dw += sum over n of dy[n]
@@ -16103,7 +17740,7 @@ static cvn_result cvni_parameter_shape(cvn_net *net, cvni_layer *l)
         s.dim[i] = l->shape.dim[i + 1] = d->dim[i];
         if (i) fan_in *= d->dim[i];
     }
-    fan_out = fan_in * d->dim[0] / (d->rank > 1 ? d->dim[1] : 1);
+    fan_out = fan_in * cvni_max(d->dim[0], 1) / (d->rank > 1 ? d->dim[1] : 1);
     l->shape.rank = d->rank + 1;
     l->shape.dim[0] = net->shape_batch;
     return cvni_add_param(net, l, 0, "", s, CVNI_WEIGHT, cvni_init_or(d->init, CVN_INIT_ZERO, 0),
@@ -16144,21 +17781,66 @@ static const cvni_op cvni_op_parameter = { "parameter",
                                            cvni_parameter_forward,
                                            CVNI_TRAIN(cvni_parameter_backward) };
 
+static cvn_result cvni_constant_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result r = cvni_parameter_shape(net, l);
+    if (r == CVN_OK) net->params[l->param[0]].role = CVNI_RUNNING;
+    return r;
+}
+
+static const cvni_op cvni_op_constant = {
+    "constant", "constant", "Constant", 0, cvni_constant_shape, NULL, cvni_parameter_forward, NULL
+};
+
+/* values, at least until the first build: its initial ones; NULL: init. */
+static cvn_node cvni_add_parameter(cvn_net *net, const cvni_op *op, const int *dims, int count,
+                                   cvn_init init, const float *values)
+{
+    cvni_parameter_desc d;
+    cvn_node node;
+    memset(&d, 0, sizeof d);
+    d.rank = count;
+    for (int i = 0; i < count; i++) d.dim[i] = dims[i];
+    d.init = init;
+    node = cvni_add_layer(net, op, NULL, 0, &d, sizeof d);
+    if (node.id) net->params[net->layers[node.id].param[0]].initial = values;
+    return node;
+}
+
+cvn_node cvn_constant(cvn_net *net, const int *dims, int count, const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    size_t n = 1;
+    float *copy;
+    memset(&zero, 0, sizeof zero);
+    if (!net || net->failed) return none;
+    for (int i = 0; dims && i < count; i++) n = cvni_mul_size(n, dims[i] > 0 ? (size_t)dims[i] : 0);
+    if (count < 0 || count >= CVN_MAX_RANK || (count && !dims) || !values || !n) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "constant: values and 0 to %d axes of 1 element or more are needed",
+                        CVN_MAX_RANK - 1);
+        return none;
+    }
+    copy = (float *)cvni_new_in(net, &net->loans, cvni_mul_size(n, sizeof(float)));
+    if (!copy) {
+        cvni_graph_fail(net, CVN_ERROR_MEMORY, "out of memory while the graph is built");
+        return none;
+    }
+    memcpy(copy, values, n * sizeof(float));
+    return cvni_add_parameter(net, &cvni_op_constant, dims, count, zero, copy);
+}
+
 cvn_node cvn_parameter(cvn_net *net, const int *dims, int count, cvn_init init)
 {
     const cvn_node none = { 0 };
-    cvni_parameter_desc d;
-    memset(&d, 0, sizeof d);
     if (!net || net->failed) return none;
     if (count < 1 || count >= CVN_MAX_RANK || !dims) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "parameter: %d axes; 1 to %d are possible", count,
                         CVN_MAX_RANK - 1);
         return none;
     }
-    d.rank = count;
-    for (int i = 0; i < count; i++) d.dim[i] = dims[i];
-    d.init = init;
-    return cvni_add_layer(net, &cvni_op_parameter, NULL, 0, &d, sizeof d);
+    return cvni_add_parameter(net, &cvni_op_parameter, dims, count, init, NULL);
 }
 
 static cvn_result cvni_sequence_shape(cvn_net *net, cvni_layer *l)
@@ -17014,6 +18696,9 @@ static cvn_result cvni_rnn_check(cvn_net *net, const cvni_layer *l)
     if (!(d->dropout >= 0) || !(d->dropout < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "dropout = %g; 0 <= dropout < 1 is needed", (double)d->dropout);
+    if (d->reverse && d->bidirectional)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "reverse and bidirectional; the latter has both directions");
     if ((d->relu && r->kind != CVNI_RNN) || (r->c0 && r->kind != CVNI_LSTM))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "%s; drop it from the description",
                                r->kind != CVNI_RNN && d->relu ? "relu is of cvn_rnn alone"
@@ -17156,7 +18841,7 @@ static cvn_result cvni_rnn_shape(cvn_net *net, cvni_layer *l)
 typedef struct cvni_rnn_job {
     cvn_net *net;
     cvni_rnn r;
-    int reverse, rows;              /* rows: samples of a task */
+    int dir, reverse, rows;         /* reverse: from the last step on; rows: samples of a task */
     const int *lengths;             /* NULL: all have r.t steps */
     const float *weight;            /* W_hh */
     float *packed;
@@ -17460,7 +19145,8 @@ static cvni_rnn_job cvni_rnn_job_of(cvn_net *net, const cvni_layer *l, int layer
     memset(&j, 0, sizeof j);
     j.net = net;
     j.r = cvni_rnn_of(net, l);
-    j.reverse = dir;
+    j.dir = dir;
+    j.reverse = dir || j.r.desc->d.reverse;
     j.rows = cvni_rnn_task_rows(net, &j.r);
     at = (ptrdiff_t)(layer * j.r.dirs + dir) * j.r.h;
     if (j.r.desc->lengths)
@@ -17673,7 +19359,7 @@ static void cvni_rnn_products_back(cvni_layer *l, const cvni_rnn_job *j, int lay
     cvn_net *net = j->net;
     const cvni_rnn *r = &j->r;
     const int in = cvni_rnn_width(r, layer);
-    const int dir = j->reverse;
+    const int dir = j->dir;
     float *dw_hh = cvni_weights_grad(net, l, cvni_rnn_param(r, layer, dir, 1));
     const int split = r->kind == CVNI_GRU ? 2 * r->h : r->gates * r->h;
     cvni_gemm g;
@@ -18371,6 +20057,1983 @@ cvn_node cvn_pixel_shuffle(cvn_net *net, cvn_node x, int factor)
     cvni_shuffle_desc d;
     d.factor = factor;
     return cvni_add_layer(net, &cvni_op_pixel_shuffle, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>boxes   heads of detectors, boxes, non-maximum suppression
+ * ==============================================================================================
+ *   Formulas: >>layers-api. A head is a view with a description; its value is decoded where boxes
+ *   are asked for, and there only what may reach the threshold.     tested: tests/test_darknet.c */
+
+static cvn_result cvni_yolo_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvn_yolo_desc *d = (const cvn_yolo_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int grid = d->kind == CVN_YOLO_GRID;
+    const size_t wanted =
+        grid ? cvni_mul_size((size_t)d->side * (size_t)d->side,
+                             (size_t)d->classes + 5 * (size_t)d->boxes)
+             : (size_t)d->boxes * ((size_t)d->classes + 5);
+    char text[96];
+    if ((unsigned)d->kind > CVN_YOLO_GRID || d->classes < 1 || d->classes > CVNI_MAX_WINDOW ||
+        d->boxes < 1 || d->boxes > CVN_MAX_ANCHORS || (grid && (d->side < 1 || d->side > 1024)))
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "kind %d, %d classes, %d boxes a cell, side %d: out of range "
+                               "(1 to %d boxes)",
+                               (int)d->kind, d->classes, d->boxes, d->side, CVN_MAX_ANCHORS);
+    for (int i = 0; !grid && i < 2 * d->boxes; i++)
+        if (!cvni_at_least(d->anchors[i / 2][i % 2], 0))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "an anchor of %g",
+                                   (double)d->anchors[i / 2][i % 2]);
+    if (grid ? cvni_sample_elements(x) != wanted : x.rank != 4 || (size_t)x.dim[1] != wanted)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "input %s has not %.0f %s, for %d boxes a cell and %d classes",
+                               cvni_shape_text(x, text), (double)wanted,
+                               grid ? "elements" : "channels", d->boxes, d->classes);
+    l->shape = x;
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_yolo = { "yolo",            "yolo",
+                                      "Identity",        CVNI_VIEW | CVNI_INPLACE_GRAD,
+                                      cvni_yolo_shape,   NULL,
+                                      cvni_view_forward, CVNI_TRAIN(cvni_view_backward) };
+
+cvn_yolo_desc cvn_yolo_defaults(void)
+{
+    cvn_yolo_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc)
+{
+    cvn_yolo_desc d = desc ? *desc : cvn_yolo_defaults();
+    cvn_node head;
+    if (d.scale_x_y == 0) d.scale_x_y = 1;
+    head = cvni_add_layer(net, &cvni_op_yolo, &x, 1, &d, sizeof d);
+    if (head.id) cvn_keep(net, head);
+    return head;
+}
+
+/* ---- the best boxes: once the array is full, a heap whose first one has the least score ---- */
+
+typedef struct cvni_box_list { cvn_box *boxes; int count, most; } cvni_box_list;
+
+static void cvni_sink_box(cvni_box_list *list, int i)
+{
+    const cvn_box box = list->boxes[i];
+    for (int child; (child = 2 * i + 1) < list->count; i = child) {
+        child += child + 1 < list->count && list->boxes[child + 1].score < list->boxes[child].score;
+        if (list->boxes[child].score >= box.score) break;
+        list->boxes[i] = list->boxes[child];
+    }
+    list->boxes[i] = box;
+}
+
+static void cvni_add_box(cvni_box_list *list, const cvn_box *box)
+{
+    if (list->count < list->most) {
+        list->boxes[list->count++] = *box;
+        if (list->count < list->most) return;
+        for (int i = list->count / 2 - 1; i >= 0; i--) cvni_sink_box(list, i);
+    } else if (list->most > 0 && box->score > list->boxes[0].score) {
+        list->boxes[0] = *box;
+        cvni_sink_box(list, 0);
+    }
+}
+
+/* From centre and sides. */
+static void cvni_box_around(cvn_box *box, float x, float y, float w, float h)
+{
+    box->x1 = x - w / 2;
+    box->y1 = y - h / 2;
+    box->x2 = x + w / 2;
+    box->y2 = y + h / 2;
+}
+
+/* ---- heads ---- */
+
+/* One box of one cell: where its values lie, `step` floats apart. */
+typedef struct cvni_cell {
+    const float *box, *objectness, *classes;
+    ptrdiff_t step;
+} cvni_cell;
+
+static float cvni_head_sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+/* sx, sy: pixels a cell. */
+static void cvni_cell_box(const cvn_yolo_desc *d, const cvni_cell *c, int anchor, int column,
+                          int row, float sx, float sy, cvn_box *box)
+{
+    const float k = d->scale_x_y;
+    float t[4];
+    for (int i = 0; i < 4; i++) t[i] = c->box[i * c->step];
+    if (d->kind == CVN_YOLO_GRID) {
+        for (int i = 2; i < 4; i++) t[i] *= (float)d->side * (d->square_root ? t[i] : 1);
+    } else {
+        for (int i = 0; i < 2; i++) {
+            t[i] = (d->new_coords ? t[i] : cvni_head_sigmoid(t[i])) * k - (k - 1) / 2;
+            t[2 + i] = d->new_coords ? 4 * t[2 + i] * t[2 + i] : expf(t[2 + i]);
+            t[2 + i] *= d->anchors[anchor][i];
+        }
+    }
+    if (d->kind != CVN_YOLO) {
+        t[2] *= sx;
+        t[3] *= sy;
+    }
+    cvni_box_around(box, ((float)column + t[0]) * sx, ((float)row + t[1]) * sy, t[2], t[3]);
+}
+
+/* What exp(class - shift) is multiplied with in a softmax. */
+static float cvni_cell_share(const cvn_yolo_desc *d, const cvni_cell *c, float *shift)
+{
+    float sum = 0;
+    *shift = c->classes[0];
+    for (int k = 1; k < d->classes; k++) *shift = fmaxf(*shift, c->classes[k * c->step]);
+    for (int k = 0; k < d->classes; k++) sum += expf(c->classes[k * c->step] - *shift);
+    return 1 / sum;
+}
+
+/* Adds the box once for each class that reaches the threshold. */
+static void cvni_cell_classes(const cvn_yolo_desc *d, const cvni_cell *c, float objectness,
+                              float threshold, cvn_box *box, cvni_box_list *list)
+{
+    const int raw = d->new_coords || d->kind == CVN_YOLO_GRID;
+    float shift = 0, share = 1;
+    if (d->softmax) share = cvni_cell_share(d, c, &shift);
+    for (int k = 0; k < d->classes; k++) {
+        const float v = c->classes[k * c->step];
+        box->label = k;
+        box->score = objectness * (d->softmax ? share * expf(v - shift)
+                                   : raw      ? v
+                                              : cvni_head_sigmoid(v));
+        if (box->score >= threshold) cvni_add_box(list, box);
+    }
+}
+
+/* v: the head's value for one sample. A product with a factor up to 1 is not above the other. */
+static void cvni_head_boxes(const cvn_yolo_desc *d, const float *v, cvn_shape s, int height,
+                            int width, float threshold, cvni_box_list *list)
+{
+    const int grid = d->kind == CVN_YOLO_GRID;
+    const int H = grid ? d->side : s.dim[2], W = grid ? d->side : s.dim[3];
+    const ptrdiff_t cells = (ptrdiff_t)H * W;
+    const float sx = (float)width / (float)W, sy = (float)height / (float)H;
+    for (int b = 0; b < d->boxes; b++) {
+        for (ptrdiff_t i = 0; i < cells; i++) {
+            cvni_cell c;
+            cvn_box box;
+            float objectness;
+            c.step = grid ? 1 : cells;
+            c.box = grid ? v + cells * (d->classes + d->boxes) + (i * d->boxes + b) * 4
+                         : v + (ptrdiff_t)b * (d->classes + 5) * cells + i;
+            c.objectness = grid ? v + cells * d->classes + i * d->boxes + b : c.box + 4 * cells;
+            c.classes = grid ? v + i * d->classes : c.box + 5 * cells;
+            objectness = grid || d->new_coords ? *c.objectness : cvni_head_sigmoid(*c.objectness);
+            if (!(objectness >= threshold) && !(grid || d->new_coords)) continue;
+            cvni_cell_box(d, &c, b, (int)(i % W), (int)(i / W), sx, sy, &box);
+            cvni_cell_classes(d, &c, objectness, threshold, &box, list);
+        }
+    }
+}
+
+/* The first image among the inputs, or NULL. */
+static const cvni_layer *cvni_image_input(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if ((l->op->flags & CVNI_SOURCE) && !l->is_int && l->shape.rank == 4) return l;
+    }
+    return NULL;
+}
+
+int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most)
+{
+    cvni_box_list list;
+    const cvni_layer *image;
+    int heads = 0;
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (!net->forward_done)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_yolo_boxes: run a forward pass first");
+    image = cvni_image_input(net);
+    if (!image || sample < 0 || sample >= net->batch || !(threshold > 0) || most < 0 ||
+        (!boxes && most))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_yolo_boxes: sample %d of %d, threshold %g, room for %d boxes, %s "
+                         "image input",
+                         sample, net->batch, (double)threshold, most, image ? "an" : "no");
+    list.boxes = boxes;
+    list.most = most;
+    list.count = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op != &cvni_op_yolo || !l->y) continue;
+        cvni_head_boxes((const cvn_yolo_desc *)l->desc,
+                        l->y + cvni_sample_elements(l->shape) * (size_t)sample, l->shape,
+                        image->shape.dim[2], image->shape.dim[3], threshold, &list);
+        heads++;
+    }
+    return heads ? list.count
+                 : cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_yolo_boxes: the net has no head (cvn_yolo)");
+}
+
+/* ---- tables ---- */
+
+int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes, int most)
+{
+    const cvn_box_table *t = table;
+    cvni_box_list list;
+    ptrdiff_t row, column, score_row, score_column;
+    if (!t || !t->box || !t->score || t->boxes < 0 || t->classes < 1 || !(threshold > 0) ||
+        most < 0 || (!boxes && most))
+        return CVN_ERROR_ARGUMENT;
+    row = t->box_row ? t->box_row : 4;
+    column = t->box_column ? t->box_column : 1;
+    score_row = t->score_row ? t->score_row : t->classes;
+    score_column = t->score_column ? t->score_column : 1;
+    list.boxes = boxes;
+    list.most = most;
+    list.count = 0;
+    for (int i = 0; i < t->boxes; i++) {
+        const float *v = t->box + i * row;
+        const float objectness = t->objectness ? t->objectness[i * row] : 1;
+        cvn_box box;
+        if (t->corners) {
+            box.x1 = v[0];
+            box.y1 = v[column];
+            box.x2 = v[2 * column];
+            box.y2 = v[3 * column];
+        } else {
+            cvni_box_around(&box, v[0], v[column], v[2 * column], v[3 * column]);
+        }
+        for (int c = 0; c < t->classes; c++) {
+            box.label = c;
+            box.score = objectness * t->score[i * score_row + c * score_column];
+            if (box.score >= threshold) cvni_add_box(&list, &box);
+        }
+    }
+    return list.count;
+}
+
+/* ---- non-maximum suppression ---- */
+
+static int cvni_falling(float a, float b) { return (a < b) - (a > b); }
+
+/* A total order of finite boxes, so that qsort, which is not stable, leaves no choice. */
+static int cvni_compare_boxes(const void *a, const void *b)
+{
+    const cvn_box *p = (const cvn_box *)a, *q = (const cvn_box *)b;
+    int order = cvni_falling(p->score, q->score);
+    if (!order) order = (p->label > q->label) - (p->label < q->label);
+    if (!order) order = cvni_falling(q->x1, p->x1);
+    if (!order) order = cvni_falling(q->y1, p->y1);
+    if (!order) order = cvni_falling(q->x2, p->x2);
+    return order ? order : cvni_falling(q->y2, p->y2);
+}
+
+static int cvni_box_is_finite(const cvn_box *b)
+{
+    return cvni_is_finite((double)b->score) && cvni_is_finite((double)b->x1) &&
+           cvni_is_finite((double)b->y1) && cvni_is_finite((double)b->x2) &&
+           cvni_is_finite((double)b->y2);
+}
+
+/* In double: sides of finite floats, and their products, do not overflow. */
+static double cvni_box_area(double w, double h) { return w > 0 && h > 0 ? w * h : 0; }
+
+static double cvni_box_iou(const cvn_box *a, const cvn_box *b)
+{
+    const double both = cvni_box_area((double)fminf(a->x2, b->x2) - (double)fmaxf(a->x1, b->x1),
+                                      (double)fminf(a->y2, b->y2) - (double)fmaxf(a->y1, b->y1));
+    const double all = cvni_box_area((double)a->x2 - (double)a->x1, (double)a->y2 - (double)a->y1) +
+                       cvni_box_area((double)b->x2 - (double)b->x1, (double)b->y2 - (double)b->y1) -
+                       both;
+    return both > 0 ? both / all : 0;
+}
+
+int cvn_nms(cvn_box *boxes, int count, float iou, int any_label)
+{
+    int finite = 0;
+    int kept = 0;
+    if (!boxes || count < 1) return 0;
+    for (int i = 0; i < count; i++) if (cvni_box_is_finite(&boxes[i])) boxes[finite++] = boxes[i];
+    qsort(boxes, (size_t)finite, sizeof *boxes, cvni_compare_boxes);
+    for (int i = 0; i < finite; i++) {
+        int covered = 0;
+        for (int k = 0; k < kept && !covered; k++)
+            covered = (any_label || boxes[k].label == boxes[i].label) &&
+                      cvni_box_iou(&boxes[k], &boxes[i]) > (double)iou;
+        if (!covered) boxes[kept++] = boxes[i];
+    }
+    return kept;
+}
+
+/* ---- images that boxes are found in ---- */
+
+/* How an image of height x width lies in one of out_height x out_width: pixels of it for one of the
+ * image, and where it begins. */
+typedef struct cvni_letterbox { double sx, sy; int left, top, width, height; } cvni_letterbox;
+
+static cvni_letterbox cvni_fit_image(int height, int width, int out_height, int out_width,
+                                     int letterbox)
+{
+    cvni_letterbox f;
+    f.left = f.top = 0;
+    f.width = out_width;
+    f.height = out_height;
+    if (letterbox) {
+        const double s = fmin((double)out_width / width, (double)out_height / height);
+        f.width = cvni_max(1, (int)floor(width * s + 0.5));
+        f.height = cvni_max(1, (int)floor(height * s + 0.5));
+        f.left = (out_width - f.width) / 2;
+        f.top = (out_height - f.height) / 2;
+    }
+    f.sx = (double)f.width / width;
+    f.sy = (double)f.height / height;
+    return f;
+}
+
+static float cvni_back(float v, int before, double scale, int size)
+{
+    return (float)fmin(fmax(((double)v - before) / scale, 0), size);
+}
+
+void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width, int height,
+                        int width, int letterbox)
+{
+    cvni_letterbox f;
+    if (!boxes || input_height < 1 || input_width < 1 || height < 1 || width < 1) return;
+    f = cvni_fit_image(height, width, input_height, input_width, letterbox);
+    for (int i = 0; i < count; i++) {
+        boxes[i].x1 = cvni_back(boxes[i].x1, f.left, f.sx, width);
+        boxes[i].x2 = cvni_back(boxes[i].x2, f.left, f.sx, width);
+        boxes[i].y1 = cvni_back(boxes[i].y1, f.top, f.sy, height);
+        boxes[i].y2 = cvni_back(boxes[i].y2, f.top, f.sy, height);
+    }
+}
+
+/* The pixels of an axis that one of the result is made of: weight of pixel i is
+ * 1 - |i + 0.5 - centre|/reach where that is above 0. */
+typedef struct cvni_reach { double centre, reach; int begin, end; } cvni_reach;
+
+static cvni_reach cvni_reach_of(int i, double scale, int size)
+{
+    cvni_reach t;
+    t.centre = (i + 0.5) / scale;
+    t.reach = fmax(1, 1 / scale);
+    t.begin = cvni_max(0, (int)floor(t.centre - t.reach + 0.5));
+    t.end = cvni_min(size, (int)floor(t.centre + t.reach + 0.5));
+    return t;
+}
+
+static double cvni_tap_weight(const cvni_reach *t, int i)
+{
+    return fmax(0, 1 - fabs(i + 0.5 - t->centre) / t->reach);
+}
+
+static void cvni_resample_image(const unsigned char *pixels, int width, int channels,
+                                const cvni_reach *v, const cvni_reach *h, unsigned char *out)
+{
+    double sum[CVN_MAX_CHANNELS] = { 0 };
+    double weight = 0;
+    for (int y = v->begin; y < v->end; y++) {
+        const unsigned char *p = pixels + ((ptrdiff_t)y * width + h->begin) * channels;
+        const double wy = cvni_tap_weight(v, y);
+        for (int x = h->begin; x < h->end; x++, p += channels) {
+            const double w = wy * cvni_tap_weight(h, x);
+            for (int c = 0; c < channels; c++) sum[c] += w * p[c];
+            weight += w;
+        }
+    }
+    for (int c = 0; c < channels; c++) out[c] = (unsigned char)(sum[c] / weight + 0.5);
+}
+
+cvn_result cvn_image_resize(const unsigned char *pixels, int height, int width, int channels,
+                            int letterbox, unsigned char *out, int out_height, int out_width)
+{
+    const int most = CVNI_MAX_WINDOW;
+    cvni_letterbox f;
+    if (!pixels || !out || height < 1 || width < 1 || channels < 1 || out_height < 1 ||
+        out_width < 1 || height > most || width > most || channels > CVN_MAX_CHANNELS ||
+        out_height > most || out_width > most)
+        return CVN_ERROR_ARGUMENT;
+    f = cvni_fit_image(height, width, out_height, out_width, letterbox);
+    for (int y = 0; y < out_height; y++) {
+        const cvni_reach v = cvni_reach_of(y - f.top, f.sy, height);
+        for (int x = 0; x < out_width; x++, out += channels) {
+            const cvni_reach h = cvni_reach_of(x - f.left, f.sx, width);
+            if (y < f.top || y >= f.top + f.height || x < f.left || x >= f.left + f.width)
+                memset(out, 128, (size_t)channels);
+            else cvni_resample_image(pixels, width, channels, &v, &h, out);
+        }
+    }
+    return CVN_OK;
+}
+
+/* ================================================================================================
+ * >>select   elements chosen axis by axis: slices with steps, repeats, pads, lists, nearest pixels
+ * ==============================================================================================
+ *   y[n, i, j, ...] = x[n, map1[i], map2[j], ...], or `value` where a map says -1. l->table: the
+ *   maps of the axes 1, 2, ..., one behind the other.
+ *   Behind the last axis that changes, elements are copied in runs. Tasks are lines of y along that
+ *   axis; backward, which adds dy at the place that was read in the order of y: the parts of x
+ *   before the first axis that changes.                              tested: tests/test_gather.c */
+
+typedef enum cvni_select_kind {
+    CVNI_SELECT_ALL = 0, CVNI_SELECT_STEP, CVNI_SELECT_PAD, CVNI_SELECT_TILE, CVNI_SELECT_LIST,
+    CVNI_SELECT_NEAREST
+} cvni_select_kind;
+
+/* One axis of cvn_interpolate. */
+typedef struct cvni_resample {
+    cvn_interpolate_desc d;
+    int axis, size;                     /* size 0: floor(scale times that of x) */
+    float scale;                        /* 0: by the sizes */
+    float begin, end;                   /* CVN_CROP_AND_RESIZE */
+} cvni_resample;
+
+typedef struct cvni_select_axis {
+    cvni_select_kind kind;
+    int begin, end;                     /* step; pad: elements before and behind */
+    int step;                           /* step; tile: times; list: elements */
+    cvn_pad_mode mode;
+    const int *list;                    /* a record */
+    cvni_resample nearest;
+} cvni_select_axis;
+
+typedef struct cvni_select_desc {
+    int rank;                           /* of x; 0: any */
+    float value;
+    cvni_select_axis axis[CVN_MAX_RANK];
+} cvni_select_desc;
+
+/* The output position's coordinate in an axis of `in` elements that becomes `out` long; >>resample.
+ * Held in +-2^30. */
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out);
+static int cvni_resampled_size(const cvni_resample *r, int in);
+
+/* As slice(begin, end, step).indices(n) of Python: how many, and the first. */
+static int cvni_step_range(const cvni_select_axis *a, int n, int *first)
+{
+    const int64_t low = a->step < 0 ? -1 : 0;
+    int64_t begin = a->begin < 0 ? (int64_t)a->begin + n : a->begin;
+    int64_t end = a->end < 0 ? (int64_t)a->end + n : a->end;
+    begin = begin < low ? low : begin > n + low ? n + low : begin;
+    end = end < low ? low : end > n + low ? n + low : end;
+    *first = (int)begin;
+    if (a->step < 0) return begin > end ? (int)((begin - end - 1) / -(int64_t)a->step + 1) : 0;
+    return end > begin ? (int)((end - begin - 1) / a->step + 1) : 0;
+}
+
+/* Position i, which may lie outside, of n elements; -1 is the value of the border. */
+static int cvni_border_index(int64_t i, int n, cvn_pad_mode mode)
+{
+    const int64_t period = mode == CVN_PAD_REFLECT ? 2 * ((int64_t)n - 1) : n;
+    if (i >= 0 && i < n) return (int)i;
+    if (mode == CVN_PAD_ZERO) return -1;
+    if (mode == CVN_PAD_REPLICATE) return i < 0 ? 0 : n - 1;
+    if (!period) return 0;
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - i);
+}
+
+/* Length of an axis of n elements behind the choice, 0 or less when nothing is left, or -1 with the
+ * error said. */
+static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
+{
+    const cvni_select_axis *a = &((const cvni_select_desc *)l->desc)->axis[axis];
+    int64_t size = n;
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) size = a->step ? cvni_step_range(a, n, &first) : 0;
+    else if (a->kind == CVNI_SELECT_PAD) size += (int64_t)a->begin + a->end;
+    else if (a->kind == CVNI_SELECT_TILE) size *= a->step;
+    else if (a->kind == CVNI_SELECT_LIST) size = a->step;
+    else if (a->kind == CVNI_SELECT_NEAREST) size = cvni_resampled_size(&a->nearest, n);
+    if (a->kind == CVNI_SELECT_PAD && cvni_max(0, -a->begin) + (int64_t)cvni_max(0, -a->end) >= n)
+        size = 0;
+    for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
+        if (a->list[i] < -n || a->list[i] >= n) {
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
+                            a->list[i], axis, n);
+            return -1;
+        }
+    if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
+    cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                    "axis %d of %d elements would have %lld; 1 to %d are possible", axis, n,
+                    (long long)size, CVNI_MAX_AXIS);
+    return -1;
+}
+
+static cvn_result cvni_select_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    size_t entries = 0;
+    char text[96];
+    if (x.rank < 2 || (d->rank && d->rank != x.rank))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "%d axes are described, the input is %s",
+                               d->rank - 1, cvni_shape_text(x, text));
+    l->shape = x;
+    for (int i = 1; i < x.rank; i++) {
+        const int size = cvni_select_size(net, l, i, x.dim[i]);
+        if (size < 0) return CVN_ERROR_SHAPE;
+        l->shape.dim[i] = size;
+        entries += (size_t)size;
+    }
+    l->table_bytes = cvni_mul_size(entries, sizeof(int));
+    return CVN_OK;
+}
+
+static int cvni_select_index(const cvni_select_axis *a, int o, int n, int size)
+{
+    int first;
+    if (a->kind == CVNI_SELECT_STEP) {
+        cvni_step_range(a, n, &first);
+        return first + o * a->step;
+    }
+    if (a->kind == CVNI_SELECT_PAD) {
+        const int cut = cvni_max(0, -a->begin);
+        const int i = cvni_border_index((int64_t)o - cvni_max(0, a->begin),
+                                        n - cut - cvni_max(0, -a->end), a->mode);
+        return i < 0 ? -1 : i + cut;
+    }
+    if (a->kind == CVNI_SELECT_TILE) return o % n;
+    if (a->kind == CVNI_SELECT_LIST) return a->list[o] < 0 ? a->list[o] + n : a->list[o];
+    if (a->kind == CVNI_SELECT_NEAREST) {
+        const double at = cvni_source_coordinate(&a->nearest, o, n, size);
+        if (a->nearest.d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= n - 1)) return -1;
+        switch (a->nearest.d.rounding) {
+        case CVN_ROUND_PREFER_CEIL: first = (int)floor(at + 0.5); break;
+        case CVN_ROUND_FLOOR: first = (int)floor(at); break;
+        case CVN_ROUND_CEIL: first = (int)ceil(at); break;
+        default: first = (int)ceil(at - 0.5); break;
+        }
+        return cvni_border_index(first, n, CVN_PAD_REPLICATE);
+    }
+    return o;
+}
+
+static void cvni_select_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int *map = (int *)l->table;
+    for (int i = 1; i < x.rank; i++)
+        for (int o = 0; o < l->shape.dim[i]; o++)
+            *map++ = cvni_select_index(&d->axis[i], o, x.dim[i], l->shape.dim[i]);
+}
+
+typedef struct cvni_select_job {
+    int axis, n;                        /* the last one that changes, of y: n runs */
+    ptrdiff_t run;                      /* floats behind it */
+    int dim[CVN_MAX_RANK];              /* of y */
+    const int *map[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];       /* in x */
+    ptrdiff_t part;                     /* backward: floats of x in a task */
+    int lines;                          /* of a task */
+    int pieces;                         /* of neighbours that the map of `axis` falls into */
+    float value;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    int add;
+} cvni_select_job;
+
+static cvni_select_job cvni_select_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int *map = (const int *)l->table;
+    cvni_select_job j;
+    int first = x.rank - 1;
+    memset(&j, 0, sizeof j);
+    j.value = d->value;
+    j.step[x.rank - 1] = j.part = j.run = j.lines = j.pieces = 1;
+    for (int i = x.rank - 1; i > 0; i--) {
+        j.step[i - 1] = j.step[i] * x.dim[i];
+        if (d->axis[i].kind && !j.axis) j.axis = i;
+        if (d->axis[i].kind) first = i;
+    }
+    if (!j.axis) j.axis = first;
+    for (int i = 0; i < x.rank; i++) {
+        j.dim[i] = l->shape.dim[i];
+        j.map[i] = map;
+        if (i) map += j.dim[i];
+        if (i >= first) j.part *= x.dim[i];
+        if (i >= first && i < j.axis) j.lines *= j.dim[i];
+        if (i > j.axis) j.run *= j.dim[i];
+    }
+    j.n = j.dim[j.axis];
+    for (int i = 1; i < j.n; i++) j.pieces += j.map[j.axis][i] != j.map[j.axis][i - 1] + 1;
+    return j;
+}
+
+/* Where a line begins in x, or -1 where it is border. */
+static ptrdiff_t cvni_select_line(const cvni_select_job *j, int line)
+{
+    ptrdiff_t at = 0;
+    for (int i = j->axis - 1; i >= 0; i--) {
+        const int o = line % j->dim[i];
+        const int m = i ? j->map[i][o] : o;
+        if (m < 0) return -1;
+        at += m * j->step[i];
+        line /= j->dim[i];
+    }
+    return at;
+}
+
+static void cvni_fill(float *y, ptrdiff_t n, float value)
+{
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = value;
+}
+
+CVNI_HOT
+static void cvni_select_elements(int n, const int *map, float value, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) y[i] = map[i] < 0 ? value : x[map[i]];
+}
+
+static void cvni_select_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    for (int line = begin; line < end; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        float *y = j->out + line * j->n * j->run;
+        int next;
+        if (at < 0) {
+            cvni_fill(y, j->n * j->run, j->value);
+            continue;
+        }
+        if (j->run == 1 && j->pieces > j->n / 8) {
+            cvni_select_elements(j->n, map, j->value, j->in + at, y);
+            continue;
+        }
+        for (int i = 0; i < j->n; i = next) {
+            next = i + 1;
+            while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
+            if (map[i] < 0) cvni_fill(y + i * j->run, j->run, j->value);
+            else memcpy(y + i * j->run, j->in + at + map[i] * j->run,
+                        (size_t)((next - i) * j->run) * sizeof(float));
+        }
+    }
+}
+
+CVNI_HOT
+static void cvni_select_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_select_job *j = (const cvni_select_job *)context;
+    const int *map = j->map[j->axis];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->part, (size_t)((end - begin) * j->part));
+    for (int line = begin * j->lines; line < end * j->lines; line++) {
+        const ptrdiff_t at = cvni_select_line(j, line);
+        const float *dy = j->in + line * j->n * j->run;
+        for (int i = 0; at >= 0 && i < j->n; i++, dy += j->run) {
+            float *dx = j->out + at + map[i] * j->run;
+            for (ptrdiff_t k = 0; map[i] >= 0 && k < j->run; k++) dx[k] += dy[k];
+        }
+    }
+}
+
+static cvn_result cvni_select_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(l->shape) / (j.n * j.run)),
+                      2.0 * (double)cvni_elements(l->shape), cvni_select_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_select_job j = cvni_select_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(x, &j.add);
+    if (j.out)
+        cvni_parallel_for(net, (int)((ptrdiff_t)cvni_elements(x->shape) / j.part),
+                          2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
+}
+
+#define CVNI_SELECT_OP(type, name, onnx)                                                             \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
+                                            cvni_select_prepare, cvni_select_forward,           \
+                                            CVNI_TRAIN(cvni_select_backward) };
+
+CVNI_SELECT_OP(slice_step, "slice", "Slice")
+CVNI_SELECT_OP(tile, "tile", "Tile")
+CVNI_SELECT_OP(pad_axes, "pad", "Pad")
+CVNI_SELECT_OP(index_select, "select", "Gather")
+CVNI_SELECT_OP(interpolate_nearest, "upsample", "Resize")
+
+/* A description of the axes 1 to `count`, which must be all of x; the call fails where they are
+ * not. */
+static cvni_select_desc cvni_select_desc_of(cvn_net *net, const char *call, const void *values,
+                                            int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.rank = count + 1;
+    if (net && !net->failed && (!values || count < 1 || count >= CVN_MAX_RANK))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %d axes; 1 to %d are possible", call, count,
+                        CVN_MAX_RANK - 1);
+    return d;
+}
+
+/* The same where one axis is named. */
+static cvni_select_desc cvni_select_axis_of(cvn_net *net, const char *call, cvn_node x, int axis)
+{
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && cvni_valid(net, x) && (axis < 1 || axis >= rank))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: axis %d; an input of rank %d has 1 to %d",
+                        call, axis, rank, rank - 1);
+    return d;
+}
+
+cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end, int step)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "slice_step", x, axis);
+    if (net && !net->failed && (!step || step == INT_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "slice_step: a step of %d", step);
+    if (!net || net->failed || !cvni_valid(net, x))
+        return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+    d.axis[axis].kind = CVNI_SELECT_STEP;
+    d.axis[axis].begin = begin;
+    d.axis[axis].end = end;
+    d.axis[axis].step = step;
+    return cvni_add_layer(net, &cvni_op_slice_step, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_flip(cvn_net *net, cvn_node x, int axis)
+{
+    return cvn_slice_step(net, x, axis, -1, INT_MIN, -1);
+}
+
+cvn_node cvn_tile(cvn_net *net, cvn_node x, const int *repeats, int count)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "tile", repeats, count);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        d.axis[i + 1].kind = repeats[i] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[i + 1].step = repeats[i];
+    }
+    return cvni_add_layer(net, &cvni_op_tile, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_pad_axes(cvn_net *net, cvn_node x, const int *pads, int count, cvn_pad_mode mode,
+                      float value)
+{
+    cvni_select_desc d = cvni_select_desc_of(net, "pad_axes", pads, count);
+    d.value = value;
+    if (net && !net->failed && (mode < CVN_PAD_ZERO || mode > CVN_PAD_CIRCULAR))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "pad_axes: there is no mode %d", (int)mode);
+    for (int i = 0; net && !net->failed && i < count; i++) {
+        cvni_select_axis *a = &d.axis[i + 1];
+        a->kind = pads[2 * i] || pads[2 * i + 1] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_max(pads[2 * i], -CVNI_MAX_AXIS);
+        a->end = cvni_max(pads[2 * i + 1], -CVNI_MAX_AXIS);
+        a->mode = mode;
+    }
+    return cvni_add_layer(net, &cvni_op_pad_axes, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices, int count)
+{
+    cvni_select_desc d = cvni_select_axis_of(net, "index_select", x, axis);
+    int *list = NULL;
+    if (net && !net->failed && (!indices || count < 1))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "index_select: %d indices; 1 or more are needed",
+                        count);
+    if (net && !net->failed)
+        list = (int *)cvni_new_record(net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (list && cvni_valid(net, x)) {
+        memcpy(list, indices, (size_t)count * sizeof(int));
+        d.axis[axis].kind = CVNI_SELECT_LIST;
+        d.axis[axis].step = count;
+        d.axis[axis].list = list;
+    }
+    return cvni_add_layer(net, &cvni_op_index_select, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>gather   elements at indices that the net computes: take, gather, scatter, one-hot
+ * ==============================================================================================
+ *   x (scatter: y) and indices are gone through row by row: a row is `run` neighbours of x, its
+ *   place the sum of the row's position on the axes that x and the result share, and of its indices
+ *   times the steps of the axes that they stand for. That is all that the kinds differ in:
+ *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
+ *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *                                              backward  dx = dy, 0 where it was replaced;
+ *                                              du[row] = dy[place]
+ *     reverse_sequence                         index l - 1 - t before length l, t behind it
+ *   Tasks are rows, or samples where rows may meet.                  tested: tests/test_gather.c */
+
+typedef enum cvni_gather_kind {
+    CVNI_TAKE, CVNI_GATHER, CVNI_GATHER_ND, CVNI_REVERSE
+} cvni_gather_kind;
+
+typedef struct cvni_gather_desc {
+    cvni_gather_kind kind;
+    int axis;                   /* gather_nd: axes that both share */
+    int time;                   /* reverse: the axis that is turned; `axis` has the lengths */
+    cvn_scatter_reduce reduce;
+} cvni_gather_desc;
+
+typedef struct cvni_gather_map {
+    int rows, run;              /* run: floats of a row */
+    int axes, grid[CVN_MAX_RANK];
+    ptrdiff_t step[CVN_MAX_RANK];           /* of a grid axis in x, */
+    ptrdiff_t index_step[CVN_MAX_RANK];     /* in the indices */
+    int parts;                  /* indices of a row, each for an axis: */
+    int size[CVN_MAX_RANK];
+    ptrdiff_t part_step[CVN_MAX_RANK];
+    int time;                   /* reverse: the grid axis, else -1 */
+} cvni_gather_map;
+
+static void cvni_strides(cvn_shape s, ptrdiff_t *step)
+{
+    ptrdiff_t product = 1;
+    for (int i = s.rank - 1; i >= 0; i--) {
+        step[i] = product;
+        product *= s.dim[i];
+    }
+}
+
+static void cvni_gather_grid(cvni_gather_map *m, int size, ptrdiff_t step, ptrdiff_t index_step)
+{
+    m->grid[m->axes] = size;
+    m->step[m->axes] = step;
+    m->index_step[m->axes++] = index_step;
+    m->rows *= size;
+}
+
+static void cvni_gather_part(cvni_gather_map *m, int size, ptrdiff_t step)
+{
+    m->size[m->parts] = size;
+    m->part_step[m->parts++] = step;
+}
+
+/* torch.gather: an index for each element of the result. */
+static int cvni_plan_gather(int axis, cvn_shape x, cvn_shape index, cvni_gather_map *m,
+                            cvn_shape *y)
+{
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    if (index.rank != x.rank || axis < 1 || axis >= x.rank) return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    for (int i = 0; i < x.rank; i++) {
+        if (i != axis && index.dim[i] > x.dim[i]) return 0;
+        cvni_gather_grid(m, index.dim[i], i == axis ? 0 : step[i], index_step[i]);
+    }
+    cvni_gather_part(m, x.dim[axis], step[axis]);
+    m->run = 1;
+    *y = index;
+    return 1;
+}
+
+/* The lengths are [N], of the samples, or [N, B], of an axis before or behind the time. */
+static int cvni_plan_reverse(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                             cvni_gather_map *m, cvn_shape *y)
+{
+    const int last = cvni_max(d->axis, d->time);
+    ptrdiff_t step[CVN_MAX_RANK];
+    if (d->time < 1 || d->axis < 0 || last >= x.rank || d->time == d->axis ||
+        index.rank != (d->axis ? 2 : 1) || (d->axis && index.dim[1] != x.dim[d->axis]))
+        return 0;
+    cvni_strides(x, step);
+    for (int i = 0; i <= last; i++)
+        cvni_gather_grid(m, x.dim[i], i == d->time ? 0 : step[i],
+                         i == d->axis ? 1 : i == 0 ? index.dim[1] : 0);
+    cvni_gather_part(m, x.dim[d->time], step[d->time]);
+    m->time = d->time;
+    m->run = (int)step[last];
+    *y = x;
+    return 1;
+}
+
+/* take: one index for an axis; gather_nd: as many as the last axis of the indices has, for the axes
+ * from d->axis on. The axes before are those of x, then come those of the indices. */
+static int cvni_plan_take(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                          cvni_gather_map *m, cvn_shape *y)
+{
+    const int nd = d->kind == CVNI_GATHER_ND;
+    const int parts = nd ? index.dim[index.rank - 1] : 1;
+    const int from = nd ? d->axis : 1;
+    ptrdiff_t step[CVN_MAX_RANK];
+    ptrdiff_t index_step[CVN_MAX_RANK];
+    int count = 1;
+    if (d->axis < 1 || parts > x.rank - d->axis || index.rank < from + nd ||
+        index.rank - nd - from + x.rank - parts > CVN_MAX_RANK)
+        return 0;
+    cvni_strides(x, step);
+    cvni_strides(index, index_step);
+    y->rank = d->axis;
+    for (int i = 0; i < d->axis; i++) {
+        if (nd && index.dim[i] != x.dim[i]) return 0;
+        y->dim[i] = x.dim[i];
+        cvni_gather_grid(m, x.dim[i], step[i], i == 0 || nd ? index_step[i] : 0);
+    }
+    for (int i = from; i < index.rank - nd; i++) {
+        y->dim[y->rank++] = index.dim[i];
+        count *= index.dim[i];
+    }
+    cvni_gather_grid(m, count, 0, parts);
+    for (int i = d->axis; i < x.rank; i++) {
+        if (i < d->axis + parts) cvni_gather_part(m, x.dim[i], step[i]);
+        else y->dim[y->rank++] = x.dim[i];
+    }
+    m->run = (int)step[d->axis + parts - 1];
+    return 1;
+}
+
+/* Fills *m and the shape of the result; 0 where the shapes do not fit. */
+static int cvni_gather_plan(const cvni_gather_desc *d, cvn_shape x, cvn_shape index,
+                            cvni_gather_map *m, cvn_shape *y)
+{
+    memset(m, 0, sizeof *m);
+    memset(y, 0, sizeof *y);
+    m->rows = 1;
+    m->time = -1;
+    if (x.dim[0] != index.dim[0]) return 0;
+    if (d->kind == CVNI_GATHER) return cvni_plan_gather(d->axis, x, index, m, y);
+    if (d->kind == CVNI_REVERSE) return cvni_plan_reverse(d, x, index, m, y);
+    return cvni_plan_take(d, x, index, m, y);
+}
+
+static cvn_result cvni_gather_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    cvni_gather_map m;
+    cvn_shape y;
+    char one[96];
+    char two[96];
+    const int fits = cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    if (x->is_int || (l->inputs > 2 && cvni_in(net, l, 2)->is_int))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "only the indices may be ints");
+    if (!fits || (l->inputs > 2 && !cvni_same_shape(cvni_in(net, l, 2)->shape, y)))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s, indices '%s' %s%s: they do not fit for axis %d",
+                               x->name, cvni_shape_text(x->shape, one), index->name,
+                               cvni_shape_text(index->shape, two),
+                               fits ? " and updates of another shape than theirs" : "", d->axis);
+    l->shape = l->inputs > 2 ? x->shape : y;
+    if (l->inputs > 2 && d->reduce == CVN_SCATTER_REPLACE)
+        l->work_backward_bytes = cvni_mul_size(cvni_elements(x->shape), sizeof(float));
+    return CVN_OK;
+}
+
+typedef struct cvni_index_job {
+    cvni_gather_map m;
+    const cvni_layer *index;
+    cvn_scatter_reduce reduce;
+    ptrdiff_t sample;                   /* floats of a sample of what the indices point into */
+    const float *in;                    /* x; scatter: the updates; backward: dy */
+    float *out;                         /* y or dx; scatter backward: dx, */
+    float *du;                          /* and the gradient of the updates; each may be NULL */
+    int add, add_du;
+} cvni_index_job;
+
+static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    cvni_index_job j;
+    cvn_shape y;
+    memset(&j, 0, sizeof j);
+    j.index = cvni_in(net, l, 1);
+    cvni_gather_plan(d, x, j.index->shape, &j.m, &y);
+    j.reduce = d->reduce;
+    j.sample = (ptrdiff_t)cvni_sample_elements(x);
+    return j;
+}
+
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
+
+/* Where a row lies in x. */
+static ptrdiff_t cvni_gather_place(const cvni_index_job *j, int row)
+{
+    const cvni_gather_map *m = &j->m;
+    ptrdiff_t place = 0;
+    ptrdiff_t at = 0;
+    int t = 0;
+    for (int i = m->axes - 1; i >= 0; i--) {
+        const int k = row % m->grid[i];
+        row /= m->grid[i];
+        place += k * m->step[i];
+        at += k * m->index_step[i];
+        if (i == m->time) t = k;
+    }
+    for (int i = 0; i < m->parts; i++) {
+        int k = (int)cvni_index_at(j->index, at + i);
+        if (m->time >= 0) k = t < k ? k - 1 - t : t;
+        place += (k < 0 ? k + m->size[i] : k) * m->part_step[i];
+    }
+    return place;
+}
+
+/* Lengths are 0 to the size of the axis, indices count from either end. */
+static cvn_result cvni_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const ptrdiff_t count = (ptrdiff_t)cvni_elements(j->index->shape);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const int size = j->m.size[i % j->m.parts];
+        const int low = j->m.time < 0 ? -size : 0;
+        const int high = j->m.time < 0 ? size - 1 : size;
+        const double v = cvni_index_at(j->index, i);
+        if (!(v >= low && v < (double)high + 1))
+            return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                                   "index %g (number %ld of '%s') is not in %d..%d", v, (long)i,
+                                   j->index->name, low, high);
+    }
+    return CVN_OK;
+}
+
+static void cvni_gather_rows_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin; row < end; row++) {
+        const float *x = j->in + cvni_gather_place(j, row);
+        float *y = j->out + (ptrdiff_t)row * run;
+        if (run == 1) *y = *x;
+        else memcpy(y, x, (size_t)run * sizeof *y);
+    }
+}
+
+/* A task is a sample. */
+static void cvni_gather_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    if (!j->add) cvni_zero(j->out + begin * j->sample, (size_t)((end - begin) * j->sample));
+    for (int row = begin * rows; row < end * rows; row++) {
+        float *dx = j->out + cvni_gather_place(j, row);
+        const float *dy = j->in + (ptrdiff_t)row * j->m.run;
+        for (int i = 0; i < j->m.run; i++) dx[i] += dy[i];
+    }
+}
+
+static cvn_result cvni_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    j.in = cvni_in(net, l, 0)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.rows, 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                      cvni_gather_rows_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.out)
+        cvni_parallel_for(net, j.m.grid[0], 20.0 * j.m.rows + (double)cvni_elements(l->shape),
+                          cvni_gather_back_part, &j);
+}
+
+static void cvni_scatter_row(cvn_scatter_reduce reduce, int n, const float *u, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        switch (reduce) {
+        case CVN_SCATTER_ADD: y[i] += u[i]; break;
+        case CVN_SCATTER_MUL: y[i] *= u[i]; break;
+        case CVN_SCATTER_MAX: y[i] = u[i] > y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        case CVN_SCATTER_MIN: y[i] = u[i] < y[i] || u[i] != u[i] ? u[i] : y[i]; break;
+        default: y[i] = u[i]; break;
+        }
+    }
+}
+
+static void cvni_scatter_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++)
+        cvni_scatter_row(j->reduce, j->m.run, j->in + (ptrdiff_t)row * j->m.run,
+                         j->out + cvni_gather_place(j, row));
+}
+
+static cvn_result cvni_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_index_job j = cvni_index_job_of(net, l);
+    const cvn_result result = cvni_check_indices(net, l, &j);
+    if (result != CVN_OK) return result;
+    memcpy(l->y, cvni_in(net, l, 0)->y, cvni_elements(l->shape) * sizeof(float));
+    j.in = cvni_in(net, l, 2)->y;
+    j.out = l->y;
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_part, &j);
+    return CVN_OK;
+}
+
+/* A task is a sample. */
+static void cvni_scatter_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_index_job *j = (const cvni_index_job *)context;
+    const int rows = j->m.rows / j->m.grid[0];
+    const int run = j->m.run;
+    (void)worker;
+    for (int row = begin * rows; row < end * rows; row++) {
+        const ptrdiff_t place = cvni_gather_place(j, row);
+        float *du = j->du ? j->du + (ptrdiff_t)row * run : NULL;
+        for (int i = 0; du && i < run; i++)
+            du[i] = j->add_du ? du[i] + j->in[place + i] : j->in[place + i];
+        if (j->out) cvni_zero(j->out + place, (size_t)run);
+    }
+}
+
+static void cvni_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const size_t count = cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *dx;
+    cvni_index_job j = cvni_index_job_of(net, l);
+    j.in = l->dy;
+    j.du = cvni_gradient_for(cvni_in(net, l, 2), &j.add_du);
+    if (j.reduce == CVN_SCATTER_REPLACE) {
+        passed = j.out = (float *)l->work_backward;
+        memcpy(j.out, l->dy, count * sizeof(float));
+    }
+    cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_back_part, &j);
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (dx && add) net->k->add((int)count, dx, passed, dx);
+    else if (dx) memcpy(dx, passed, count * sizeof(float));
+}
+
+static const cvni_op cvni_op_take = { "take",            "take", "Gather",
+                                      CVNI_TAKES_INT | CVNI_USES_X,
+                                      cvni_gather_shape, NULL,   cvni_gather_forward,
+                                      CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather = { "gather",          "gather", "GatherElements",
+                                        CVNI_TAKES_INT | CVNI_USES_X,
+                                        cvni_gather_shape, NULL,     cvni_gather_forward,
+                                        CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_gather_nd = { "gather_nd",       "gather", "GatherND",
+                                           CVNI_TAKES_INT | CVNI_USES_X,
+                                           cvni_gather_shape, NULL,     cvni_gather_forward,
+                                           CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_reverse_sequence = { "reverse_sequence", "reverse",
+                                                  "ReverseSequence",
+                                                  CVNI_TAKES_INT | CVNI_USES_X,
+                                                  cvni_gather_shape,  NULL,
+                                                  cvni_gather_forward,
+                                                  CVNI_TRAIN(cvni_gather_backward) };
+static const cvni_op cvni_op_scatter = { "scatter",         "scatter", "ScatterElements",
+                                         CVNI_TAKES_INT | CVNI_USES_X,
+                                         cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                         CVNI_TRAIN(cvni_scatter_backward) };
+static const cvni_op cvni_op_scatter_nd = { "scatter_nd",      "scatter", "ScatterND",
+                                            CVNI_TAKES_INT | CVNI_USES_X,
+                                            cvni_gather_shape, NULL,      cvni_scatter_forward,
+                                            CVNI_TRAIN(cvni_scatter_backward) };
+/* multiplied, largest, smallest: without a gradient */
+static const cvni_op cvni_op_scatter_reduce = { "scatter_reduce",  "scatter", "ScatterElements",
+                                                CVNI_TAKES_INT,    cvni_gather_shape,
+                                                NULL,              cvni_scatter_forward,
+                                                NULL };
+
+static cvn_node cvni_add_gather(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                cvni_gather_kind kind, int axis, int time)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    d.axis = axis;
+    d.time = time;
+    inputs[0] = x;
+    inputs[1] = indices;
+    return cvni_add_layer(net, op, inputs, 2, &d, sizeof d);
+}
+
+cvn_node cvn_take(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_take, x, indices, CVNI_TAKE, axis, 0);
+}
+
+cvn_node cvn_gather(cvn_net *net, cvn_node x, cvn_node indices, int axis)
+{
+    return cvni_add_gather(net, &cvni_op_gather, x, indices, CVNI_GATHER, axis, 0);
+}
+
+cvn_node cvn_gather_nd(cvn_net *net, cvn_node x, cvn_node indices, int shared)
+{
+    return cvni_add_gather(net, &cvni_op_gather_nd, x, indices, CVNI_GATHER_ND, shared, 0);
+}
+
+cvn_node cvn_reverse_sequence(cvn_net *net, cvn_node x, cvn_node lengths, int axis, int time)
+{
+    return cvni_add_gather(net, &cvni_op_reverse_sequence, x, lengths, CVNI_REVERSE, axis, time);
+}
+
+static cvn_node cvni_add_scatter(cvn_net *net, const cvni_op *op, cvn_node x, cvn_node indices,
+                                 cvn_node updates, cvni_gather_kind kind, int axis,
+                                 cvn_scatter_reduce reduce)
+{
+    cvni_gather_desc d;
+    cvn_node inputs[3];
+    memset(&d, 0, sizeof d);
+    if (net && !net->failed && (reduce < CVN_SCATTER_REPLACE || reduce > CVN_SCATTER_MIN))
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "scatter: there is no reduction %d", (int)reduce);
+    d.kind = kind;
+    d.axis = axis;
+    d.reduce = reduce;
+    inputs[0] = x;
+    inputs[1] = indices;
+    inputs[2] = updates;
+    return cvni_add_layer(net, reduce > CVN_SCATTER_ADD ? &cvni_op_scatter_reduce : op, inputs, 3,
+                          &d, sizeof d);
+}
+
+cvn_node cvn_scatter(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int axis,
+                     cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter, x, indices, updates, CVNI_GATHER, axis, reduce);
+}
+
+cvn_node cvn_scatter_nd(cvn_net *net, cvn_node x, cvn_node indices, cvn_node updates, int shared,
+                        cvn_scatter_reduce reduce)
+{
+    return cvni_add_scatter(net, &cvni_op_scatter_nd, x, indices, updates, CVNI_GATHER_ND, shared,
+                            reduce);
+}
+
+/* ---- one-hot ---- */
+
+typedef struct cvni_one_hot_desc { int axis, classes; float on, off; } cvni_one_hot_desc;
+
+static cvn_result cvni_one_hot_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    if (d->classes < 1 || d->axis < 1 || d->axis > x.rank || x.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "%d classes on axis %d of %d; 1 class or more, and at most %d axes",
+                               d->classes, d->axis, x.rank + 1, CVN_MAX_RANK);
+    l->shape = x;
+    l->shape.rank++;
+    for (int i = x.rank; i > d->axis; i--) l->shape.dim[i] = x.dim[i - 1];
+    l->shape.dim[d->axis] = d->classes;
+    return CVN_OK;
+}
+
+static cvn_result cvni_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const size_t count = cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    for (size_t i = 0; i < count; i++) l->y[i] = d->off;
+    for (int i = 0; i < outer * inner; i++) {
+        const double v = cvni_index_at(x, i);
+        const int k = v >= -length && v < length ? (int)floor(v < 0 ? v + length : v) : -1;
+        if (k >= 0) l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_one_hot = { "one_hot",          "one_hot", "OneHot",
+                                         CVNI_TAKES_INT,     cvni_one_hot_shape,
+                                         NULL,               cvni_one_hot_forward,
+                                         NULL };
+
+cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, float off)
+{
+    cvni_one_hot_desc d;
+    d.axis = axis;
+    d.classes = classes;
+    d.on = on;
+    d.off = off;
+    return cvni_add_layer(net, &cvni_op_one_hot, &x, 1, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>resample   an axis of another length; values at computed places of an image
+ * ==============================================================================================
+ *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
+ *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
+ *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
+ *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
+ *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
+ *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
+ *   source        R. Keys, IEEE ASSP 29(6), 1981; ONNX's Resize      tested: tests/test_gather.c */
+
+typedef struct cvni_weighted { int from; float weight; } cvni_weighted;
+
+/* Weight of an element `d` away; cubic as Keys has it, linear a triangle. */
+static double cvni_kernel_weight(cvn_interpolation mode, double a, double d)
+{
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return d < 1 ? 1 - d : 0;
+    if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+static int cvni_resampled_size(const cvni_resample *r, int in)
+{
+    const double size = floor((double)r->scale * in);
+    if (r->size) return r->size;
+    return size >= 0 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+}
+
+static double cvni_resample_scale(const cvni_resample *r, int in, int out)
+{
+    return r->scale > 0 ? (double)r->scale : (double)out / in;
+}
+
+static double cvni_source_coordinate(const cvni_resample *r, int o, int in, int out)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    double at = (o + 0.5) / s - 0.5;
+    switch (r->d.coordinates) {
+    case CVN_HALF_PIXEL_SYMMETRIC: at += 0.5 * in * (1 - out / (s * in)); break;
+    case CVN_PYTORCH_HALF_PIXEL: if (out == 1) at = 0; break;
+    case CVN_ALIGN_CORNERS: at = out == 1 ? 0 : o * (in - 1.0) / (s * in - 1); break;
+    case CVN_ASYMMETRIC: at = o / s; break;
+    case CVN_TF_HALF_PIXEL: at = (o + 0.5) / s; break;
+    case CVN_CROP_AND_RESIZE:
+        at = out == 1 ? 0.5 * ((double)r->begin + (double)r->end) * (in - 1.0)
+                      : ((double)r->begin + o * ((double)r->end - (double)r->begin) / (out - 1.0)) *
+                            (in - 1.0);
+        break;
+    default: break;
+    }
+    return fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);       /* of NaN: the first */
+}
+
+/* By how much the kernel is stretched, 1 or more; and how many elements it has on each side. */
+static double cvni_resample_reach(const cvni_resample *r, int in, int out, int *side)
+{
+    const double s = cvni_resample_scale(r, in, out);
+    const double stretch = r->d.antialias && s < 1 ? 1 / s : 1;
+    const double reach = ceil((r->d.mode == CVN_CUBIC ? 2 : 1) * stretch);
+    *side = reach <= CVNI_MAX_AXIS / 4 ? (int)reach : 0;
+    return stretch;
+}
+
+static cvn_result cvni_resample_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int size, side;
+    if (r->axis < 1 || r->axis >= x.rank)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d; an input of rank %d has 1 to %d", r->axis, x.rank,
+                               x.rank - 1);
+    size = cvni_resampled_size(r, x.dim[r->axis]);
+    if (size > 0) cvni_resample_reach(r, x.dim[r->axis], size, &side);
+    if (size < 1 || size > CVNI_MAX_AXIS || side < 1)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "axis %d: size %d, scale %g are out of range", r->axis, size,
+                               (double)r->scale);
+    l->shape = x;
+    l->shape.dim[r->axis] = size;
+    l->table_bytes = cvni_mul_size(cvni_mul_size((size_t)size, 2 * (size_t)side),
+                                   sizeof(cvni_weighted));
+    return CVN_OK;
+}
+
+/* 2*side taps; those that weigh nothing have from = -1. Returns whether position o reads x at
+ * all. */
+static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, cvni_weighted *taps)
+{
+    int side;
+    const double stretch = cvni_resample_reach(r, in, out, &side);
+    const double at = cvni_source_coordinate(r, o, in, out);
+    const int first = (int)floor(at) - side + 1;
+    double sum = 0;
+    const int outside = r->d.coordinates == CVN_CROP_AND_RESIZE && !(at >= 0 && at <= in - 1);
+    for (int k = 0; k < 2 * side; k++) {
+        const int p = first + k;
+        double w = cvni_kernel_weight(r->d.mode, (double)r->d.cubic_a, (p - at) / stretch);
+        if (r->d.exclude_outside && (p < 0 || p >= in)) w = 0;
+        taps[k].from = w == 0 || outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
+        taps[k].weight = (float)w;
+        sum += w;
+    }
+    for (int k = 0; k < 2 * side && (r->d.antialias || r->d.exclude_outside); k++)
+        taps[k].weight = (float)((double)taps[k].weight / sum);
+}
+
+static void cvni_resample_prepare(cvn_net *net, cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    const int out = l->shape.dim[r->axis];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int o = 0; o < out; o++)
+        cvni_resample_taps(r, o, in, out, (cvni_weighted *)l->table + (ptrdiff_t)o * 2 * side);
+}
+
+typedef struct cvni_resample_job {
+    const cvni_kernels *k;
+    const cvni_weighted *taps;
+    const float *in;                    /* x, or dy */
+    float *out;                         /* y, or dx */
+    float outside;                      /* value where no tap is */
+    int count;                          /* taps of a position */
+    int from, to, inner;                /* length of the axis in x, in y; floats behind it */
+    int add;
+} cvni_resample_job;
+
+static void cvni_resample_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *x = j->in + (ptrdiff_t)t * j->from * j->inner;
+        float *y = j->out + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        for (int o = 0; o < j->to; o++, w += j->count, y += j->inner) {
+            int read = 0;
+            cvni_zero(y, (size_t)j->inner);
+            for (int k = 0; k < j->count; k++) {
+                if (w[k].from < 0) continue;
+                read = 1;
+                if (j->inner == 1) *y += w[k].weight * x[w[k].from];
+                else j->k->axpy(j->inner, w[k].weight, x + (ptrdiff_t)w[k].from * j->inner, y);
+            }
+            if (!read) cvni_fill(y, j->inner, j->outside);
+        }
+    }
+}
+
+static void cvni_resample_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_resample_job *j = (const cvni_resample_job *)context;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->out + (ptrdiff_t)t * j->from * j->inner;
+        const float *dy = j->in + (ptrdiff_t)t * j->to * j->inner;
+        const cvni_weighted *w = j->taps;
+        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)j->inner);
+        for (int o = 0; o < j->to; o++, w += j->count, dy += j->inner)
+            for (int k = 0; k < j->count; k++)
+                if (w[k].from >= 0)
+                    j->k->axpy(j->inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * j->inner);
+    }
+}
+
+static void cvni_resample_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_resample_job j;
+    int outer, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &j.to, &j.inner);
+    j.from = x->shape.dim[r->axis];
+    cvni_resample_reach(r, j.from, j.to, &side);
+    j.k = net->k;
+    j.taps = (const cvni_weighted *)l->table;
+    j.outside = r->d.extrapolation;
+    j.count = 2 * side;
+    j.add = 0;
+    j.in = backward ? l->dy : x->y;
+    j.out = backward ? cvni_gradient_for(x, &j.add) : l->y;
+    if (j.out)
+        cvni_parallel_for(net, outer, j.count * (double)cvni_elements(l->shape),
+                          backward ? cvni_resample_back_part : cvni_resample_part, &j);
+}
+
+static cvn_result cvni_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_resample_run(net, l, 0);
+    return CVN_OK;
+}
+
+static void cvni_resample_backward(cvn_net *net, cvni_layer *l) { cvni_resample_run(net, l, 1); }
+
+static const cvni_op cvni_op_interpolate = { "interpolate", "upsample", "Resize", 0,
+                                             cvni_resample_shape, cvni_resample_prepare,
+                                             cvni_resample_forward,
+                                             CVNI_TRAIN(cvni_resample_backward) };
+
+cvn_interpolate_desc cvn_interpolate_defaults(void)
+{
+    cvn_interpolate_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* One layer for all axes, or one for each that changes. */
+static cvn_node cvni_interpolate(cvn_net *net, cvn_node x, const cvni_resample *axes, int count)
+{
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!net || net->failed || axes[0].d.mode != CVN_NEAREST) {
+        for (int i = 0; i < count; i++)
+            x = cvni_add_layer(net, &cvni_op_interpolate, &x, 1, &axes[i], sizeof axes[i]);
+        return x;
+    }
+    d.value = axes[0].d.extrapolation;
+    for (int i = 0; i < count; i++) {
+        d.rank = cvni_max(d.rank, axes[i].axis + 1);
+        d.axis[axes[i].axis].kind = CVNI_SELECT_NEAREST;
+        d.axis[axes[i].axis].nearest = axes[i];
+    }
+    if (cvni_valid(net, x) && d.rank <= cvn_node_shape(net, x).rank) d.rank = 0;
+    return cvni_add_layer(net, &cvni_op_interpolate_nearest, &x, 1, &d, sizeof d);
+}
+
+cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales, int count,
+                         const cvn_interpolate_desc *desc)
+{
+    const cvn_node none = { 0 };
+    const int rank = cvn_node_shape(net, x).rank;
+    cvni_resample axes[CVN_MAX_RANK];
+    int used = 0;
+    if (!net || net->failed) return none;
+    memset(axes, 0, sizeof axes);
+    if ((!sizes && !scales) || !cvni_valid(net, x) || count < 1 || count >= rank) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                        "interpolate: sizes or scales of the last %d axes of an input of rank %d",
+                        count, rank);
+        return none;
+    }
+    for (int i = 0; i < count; i++) {
+        cvni_resample *r = &axes[used];
+        r->d = desc ? *desc : cvn_interpolate_defaults();
+        r->axis = rank - count + i;
+        r->size = sizes ? sizes[i] : 0;
+        r->scale = scales ? scales[i] : 0;
+        r->begin = r->d.crop ? r->d.crop[2 * i] : 0;
+        r->end = r->d.crop ? r->d.crop[2 * i + 1] : 1;
+        if (r->d.cubic_a == 0) r->d.cubic_a = -0.75f;
+        r->d.crop = NULL;
+        if ((sizes && sizes[i] < 1) || (scales && !(scales[i] > 0)) ||
+            !cvni_is_finite((double)r->begin) || !cvni_is_finite((double)r->end)) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
+                            "interpolate: size %d, scale %g of axis %d are out of range", r->size,
+                            (double)r->scale, r->axis);
+            return none;
+        }
+        used++;
+    }
+    return cvni_interpolate(net, x, axes, used);
+}
+
+/* ---- values at computed places ---- */
+
+typedef struct cvni_grid_desc {
+    cvn_interpolation mode;
+    cvn_pad_mode pad_mode;
+    int align_corners;
+} cvni_grid_desc;
+
+static cvn_result cvni_grid_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_grid_desc *d = (const cvni_grid_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvn_shape g = cvni_in(net, l, 1)->shape;
+    char one[96];
+    char two[96];
+    if (x.rank < 4 || x.rank > 5 || g.rank != x.rank || g.dim[0] != x.dim[0] ||
+        g.dim[g.rank - 1] != x.rank - 2)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be images [C, H, W] and places [OH, OW, "
+                               "2], or volumes [C, D, H, W] and places [OD, OH, OW, 3]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(x, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(g, two));
+    if (d->mode < CVN_NEAREST || d->mode > CVN_CUBIC || d->pad_mode < CVN_PAD_ZERO ||
+        d->pad_mode > CVN_PAD_REPLICATE)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "mode %d, pad mode %d: out of range",
+                               (int)d->mode, (int)d->pad_mode);
+    l->shape = x;
+    for (int i = 2; i < x.rank; i++) l->shape.dim[i] = g.dim[i - 1];
+    return CVN_OK;
+}
+
+typedef struct cvni_grid_job {
+    const cvni_grid_desc *d;
+    int C, axes, size[3];               /* of x */
+    ptrdiff_t plane, points;            /* floats of a channel of x, of y */
+    const float *x, *grid, *dy;
+    float *y, *dx, *dgrid;
+    int add, add_grid;
+} cvni_grid_job;
+
+/* The taps of a point on each axis, and the derivatives of their weights by the grid. */
+typedef struct cvni_grid_point {
+    int taps, lost;                     /* lost: the place is not finite */
+    int at[3][4];                       /* -1: zero */
+    double weight[3][4], slope[3][4];
+} cvni_grid_point;
+
+static double cvni_kernel_slope(cvn_interpolation mode, double a, double d)
+{
+    const double sign = d < 0 ? -1 : 1;
+    d = fabs(d);
+    if (mode != CVN_CUBIC) return -sign;
+    return d < 1 ? sign * (3 * (a + 2) * d - 2 * (a + 3)) * d
+                 : sign * ((3 * a * d - 10 * a) * d + 8 * a);
+}
+
+/* Reflection without align_corners mirrors at the outer edge of the outermost pixel. */
+static int cvni_grid_index(const cvni_grid_desc *d, int64_t i, int n)
+{
+    const int64_t period = 2 * (int64_t)n;
+    if (d->pad_mode != CVN_PAD_REFLECT || d->align_corners || (i >= 0 && i < n))
+        return cvni_border_index(i, n, d->pad_mode);
+    i = (i % period + period) % period;
+    return (int)(i < n ? i : period - 1 - i);
+}
+
+static void cvni_grid_taps(const cvni_grid_job *j, ptrdiff_t point, cvni_grid_point *p)
+{
+    const double a = -0.75;
+    memset(p, 0, sizeof *p);
+    p->taps = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    for (int i = 0; i < j->axes; i++) {
+        const int n = j->size[i];
+        const double g = (double)j->grid[point * j->axes + j->axes - 1 - i];
+        const double factor = j->d->align_corners ? 0.5 * (n - 1.0) : 0.5 * n;
+        const double at = (g + 1) * factor - (j->d->align_corners ? 0 : 0.5);
+        const double held = fmin(fmax(at, -CVNI_MAX_AXIS), CVNI_MAX_AXIS);
+        const int64_t first = (int64_t)(p->taps == 1 ? nearbyint(held)
+                                                     : floor(held) - p->taps / 2 + 1);
+        if (!cvni_is_finite(g)) p->lost = 1;
+        for (int k = 0; k < p->taps; k++) {
+            const double away = (double)(first + k) - held;
+            p->at[i][k] = cvni_grid_index(j->d, first + k, n);
+            p->weight[i][k] = p->taps == 1 ? 1 : cvni_kernel_weight(j->d->mode, a, away);
+            p->slope[i][k] = p->taps == 1 ? 0 : -factor * cvni_kernel_slope(j->d->mode, a, away);
+        }
+    }
+}
+
+/* Tap t of a point in all axes: its place in a channel or -1, its weight, and for by >= 0 the
+ * derivative by that axis instead. */
+static ptrdiff_t cvni_grid_tap(const cvni_grid_job *j, const cvni_grid_point *p, int t, int by,
+                               double *weight)
+{
+    ptrdiff_t place = 0;
+    *weight = 1;
+    for (int i = 0; i < j->axes; i++) {
+        const int k = t % p->taps;
+        t /= p->taps;
+        if (p->at[i][k] < 0) return -1;
+        place = place * j->size[i] + p->at[i][k];
+        *weight *= i == by ? p->slope[i][k] : p->weight[i][k];
+    }
+    return place;
+}
+
+static int cvni_grid_tap_count(const cvni_grid_job *j, const cvni_grid_point *p)
+{
+    return p->taps * p->taps * (j->axes == 3 ? p->taps : 1);
+}
+
+/* A task is a point: all channels of it. */
+static void cvni_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        float *y = j->y + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        double weight;
+        cvni_grid_taps(j, t, &p);
+        for (int c = 0; c < j->C; c++) y[c * j->points] = p.lost ? NAN : 0;
+        for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+            const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+            for (int c = 0; at >= 0 && c < j->C; c++)
+                y[c * j->points] += (float)weight * x[c * j->plane + at];
+        }
+    }
+}
+
+/* dx; a task is a channel of a sample. */
+static void cvni_grid_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        float *dx = j->dx + t * j->plane;
+        const float *dy = j->dy + t * j->points;
+        double weight;
+        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (ptrdiff_t i = 0; i < j->points; i++) {
+            cvni_grid_taps(j, t / j->C * j->points + i, &p);
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
+                if (at >= 0) dx[at] += (float)weight * dy[i];
+            }
+        }
+    }
+}
+
+/* d grid; a task is a point. */
+static void cvni_grid_back_grid_part(void *context, int begin, int end, int worker)
+{
+    const cvni_grid_job *j = (const cvni_grid_job *)context;
+    cvni_grid_point p;
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const ptrdiff_t n = t / j->points;
+        const float *dy = j->dy + n * j->C * j->points + t % j->points;
+        const float *x = j->x + n * j->C * j->plane;
+        cvni_grid_taps(j, t, &p);
+        for (int i = 0; i < j->axes; i++) {
+            float *to = j->dgrid + (ptrdiff_t)t * j->axes + j->axes - 1 - i;
+            double sum = 0;
+            double weight;
+            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+                const ptrdiff_t at = cvni_grid_tap(j, &p, k, i, &weight);
+                for (int c = 0; at >= 0 && c < j->C; c++)
+                    sum += weight * (double)x[c * j->plane + at] * (double)dy[c * j->points];
+            }
+            *to = j->add_grid ? *to + (float)sum : (float)sum;
+        }
+    }
+}
+
+static cvni_grid_job cvni_grid_job_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_grid_job j;
+    memset(&j, 0, sizeof j);
+    j.d = (const cvni_grid_desc *)l->desc;
+    j.x = x->y;
+    j.grid = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.dy = l->dy;
+    j.C = x->shape.dim[1];
+    j.axes = x->shape.rank - 2;
+    j.plane = j.points = 1;
+    for (int i = 0; i < j.axes; i++) {
+        j.size[i] = x->shape.dim[i + 2];
+        j.plane *= j.size[i];
+        j.points *= l->shape.dim[i + 2];
+    }
+    return j;
+}
+
+static cvn_result cvni_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, 30.0 * (double)cvni_elements(l->shape),
+                      cvni_grid_part, &j);
+    return CVN_OK;
+}
+
+static void cvni_grid_backward(cvn_net *net, cvni_layer *l)
+{
+    const double cost = 60.0 * (double)cvni_elements(l->shape);
+    cvni_grid_job j = cvni_grid_job_of(net, l);
+    j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
+    if (j.dx) cvni_parallel_for(net, l->shape.dim[0] * j.C, cost, cvni_grid_back_part, &j);
+    j.dgrid = cvni_gradient_for(cvni_in(net, l, 1), &j.add_grid);
+    if (j.dgrid)
+        cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, cost, cvni_grid_back_grid_part, &j);
+}
+
+static const cvni_op cvni_op_grid_sample = { "grid_sample",   "grid", "GridSample", CVNI_USES_X,
+                                             cvni_grid_shape, NULL,   cvni_grid_forward,
+                                             CVNI_TRAIN(cvni_grid_backward) };
+
+cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid, cvn_interpolation mode,
+                         cvn_pad_mode pad_mode, int align_corners)
+{
+    cvni_grid_desc d;
+    cvn_node inputs[2];
+    d.mode = mode;
+    d.pad_mode = pad_mode;
+    d.align_corners = align_corners;
+    inputs[0] = x;
+    inputs[1] = grid;
+    return cvni_add_layer(net, &cvni_op_grid_sample, inputs, 2, &d, sizeof d);
+}
+
+/* ---- boxes that are left when those are dropped that overlap a better one ----
+ *   Scores of a class are a heap: the best of the rest is taken, lower numbers first where they are
+ *   equal, and kept unless its overlap with one that was kept is above `iou`. A task is a class of
+ *   an image; its boxes go to the head of its part of y, then the parts move together. */
+
+typedef struct cvni_nms_desc { cvn_nms_desc d; int most; } cvni_nms_desc;
+
+static cvn_result cvni_nms_shape(cvn_net *net, cvni_layer *l)
+{
+    cvni_nms_desc *d = (cvni_nms_desc *)l->desc;
+    const cvn_shape boxes = cvni_in(net, l, 0)->shape;
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int r = boxes.rank - 1;
+    char one[96];
+    char two[96];
+    size_t rows;
+    if (r < 2 || r > 3 || scores.rank != boxes.rank || boxes.dim[r] != 4 ||
+        boxes.dim[r - 1] != scores.dim[r] || boxes.dim[0] != scores.dim[0] ||
+        boxes.dim[1] != scores.dim[1] * (r == 3) + boxes.dim[1] * (r == 2))
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                               "'%s' %s and '%s' %s must be boxes [B, S, 4] or [S, 4] and their "
+                               "scores [B, C, S] or [C, S]",
+                               cvni_in(net, l, 0)->name, cvni_shape_text(boxes, one),
+                               cvni_in(net, l, 1)->name, cvni_shape_text(scores, two));
+    if (d->d.most < 1 || d->d.iou != d->d.iou || d->d.score != d->d.score)
+        return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                               "at most %d boxes, iou %g, score %g: out of range", d->d.most,
+                               (double)d->d.iou, (double)d->d.score);
+    d->most = cvni_min(d->d.most, scores.dim[r]);
+    rows = cvni_mul_size(cvni_sample_elements(scores) / (size_t)scores.dim[r], (size_t)d->most);
+    if (rows > CVNI_MAX_AXIS)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "more than %d boxes", CVNI_MAX_AXIS);
+    l->shape = cvni_shape(3, boxes.dim[0], (int)rows, 3, 0);
+    l->scratch_bytes = cvni_mul_size((size_t)scores.dim[r], sizeof(int));
+    return CVN_OK;
+}
+
+typedef struct cvni_nms_job {
+    cvn_net *net;
+    const cvni_nms_desc *d;
+    const float *boxes, *scores;
+    float *y;
+    int boxes_per_image, classes, images;
+} cvni_nms_job;
+
+/* Corners of a box, lower ones first. */
+static void cvni_box_corners(const cvni_nms_desc *d, const float *box, double c[4])
+{
+    for (int i = 0; i < 2; i++) {
+        const double a = (double)box[i];
+        const double b = (double)box[i + 2];
+        c[i] = d->d.centers ? a - 0.5 * b : fmin(a, b);
+        c[i + 2] = d->d.centers ? a + 0.5 * b : fmax(a, b);
+    }
+}
+
+static double cvni_box_overlap(const cvni_nms_desc *d, const float *one, const float *two)
+{
+    double a[4];
+    double b[4];
+    double both;
+    cvni_box_corners(d, one, a);
+    cvni_box_corners(d, two, b);
+    both = fmax(0, fmin(a[2], b[2]) - fmax(a[0], b[0])) *
+           fmax(0, fmin(a[3], b[3]) - fmax(a[1], b[1]));
+    if (!(both > 0)) return 0;
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both);
+}
+
+/* heap[i] does not come before heap[(i - 1)/2]. */
+static void cvni_sift_down(const float *scores, int *heap, int count, int i)
+{
+    for (int child; (child = 2 * i + 1) < count; i = child) {
+        int t;
+        for (int k = 0; k < 2 && child + k < count; k++) {
+            const int a = heap[child + k];
+            const int b = heap[child];
+            if (k && (scores[a] > scores[b] || (scores[a] == scores[b] && a < b))) child++;
+        }
+        t = heap[child];
+        if (!(scores[t] > scores[heap[i]] || (scores[t] == scores[heap[i]] && t < heap[i]))) return;
+        heap[child] = heap[i];
+        heap[i] = t;
+    }
+}
+
+static void cvni_nms_part(void *context, int begin, int end, int worker)
+{
+    const cvni_nms_job *j = (const cvni_nms_job *)context;
+    const int S = j->boxes_per_image;
+    int *heap = (int *)cvni_scratch(j->net, worker);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const float *scores = j->scores + (ptrdiff_t)t * S;
+        const float *boxes = j->boxes + (ptrdiff_t)(t / j->classes) * S * 4;
+        float *y = j->y + (ptrdiff_t)t * j->d->most * 3;
+        int count = 0;
+        int kept = 0;
+        for (int i = 0; i < S; i++) if (scores[i] > j->d->d.score) heap[count++] = i;
+        for (int i = count / 2 - 1; i >= 0; i--) cvni_sift_down(scores, heap, count, i);
+        for (; count && kept < j->d->most; cvni_sift_down(scores, heap, count, 0)) {
+            const int best = heap[0];
+            int apart = 1;
+            heap[0] = heap[--count];
+            for (int k = 0; apart && k < kept; k++)
+                apart = !(cvni_box_overlap(j->d, boxes + (ptrdiff_t)best * 4,
+                                           boxes + (ptrdiff_t)(int)y[3 * k + 2] * 4) >
+                          (double)j->d->d.iou);
+            if (!apart) continue;
+            y[3 * kept] = (float)(t / j->classes % j->images);
+            y[3 * kept + 1] = (float)(t % j->classes);
+            y[3 * kept++ + 2] = (float)best;
+        }
+        for (int k = 3 * kept; k < 3 * j->d->most; k++) y[k] = -1;
+    }
+}
+
+static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    const int rows = l->shape.dim[1];
+    cvni_nms_job j;
+    j.net = net;
+    j.d = (const cvni_nms_desc *)l->desc;
+    j.boxes = cvni_in(net, l, 0)->y;
+    j.scores = cvni_in(net, l, 1)->y;
+    j.y = l->y;
+    j.boxes_per_image = scores.dim[scores.rank - 1];
+    j.classes = scores.dim[scores.rank - 2];
+    j.images = scores.rank == 4 ? scores.dim[1] : 1;
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
+                      cvni_nms_part, &j);
+    for (int n = 0; n < scores.dim[0]; n++) {
+        float *y = l->y + (ptrdiff_t)n * rows * 3;
+        int to = 0;
+        for (int i = 0; i < rows; i++) {
+            if (y[3 * i] < 0) continue;
+            memmove(y + 3 * to++, y + 3 * i, 3 * sizeof *y);
+        }
+        cvni_fill(y + 3 * to, 3 * (ptrdiff_t)(rows - to), -1);
+    }
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_nms = { "non_max_suppression", "nms", "NonMaxSuppression", 0,
+                                     cvni_nms_shape, NULL, cvni_nms_forward, NULL };
+
+cvn_nms_desc cvn_nms_defaults(void)
+{
+    cvn_nms_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                 const cvn_nms_desc *desc)
+{
+    cvni_nms_desc d;
+    cvn_node inputs[2];
+    memset(&d, 0, sizeof d);
+    d.d = desc ? *desc : cvn_nms_defaults();
+    inputs[0] = boxes;
+    inputs[1] = scores;
+    return cvni_add_layer(net, &cvni_op_nms, inputs, 2, &d, sizeof d);
 }
 
 /* ================================================================================================
@@ -20899,9 +24562,11 @@ static cvn_result cvni_orthogonality_forward(cvn_net *net, cvni_layer *l)
     const float *w = cvni_weights(net, l, 0);
     const int rows = cvni_penalty_param(net, l)->shape.dim[0];
     const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
+    const cvni_matmul one = cvni_one_matmul();
     float *g = (float *)l->saved;
     double sum = 0;
-    cvni_matmul_run(net, 1, rows, rows, rest, w, 0, w, 1, g, 0);
+    cvni_matmul_run(net, &one, rows, rows, rest, cvni_factor_of(w, 0, 0), cvni_factor_of(w, 1, 1),
+                    g, 2, 0);
     for (int i = 0; i < rows; i++) g[(ptrdiff_t)i * (rows + 1)] -= 1;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) sum += (double)g[i] * (double)g[i];
     l->y[0] = (float)((double)((const cvni_penalty_desc *)l->desc)->factor * sum);
@@ -20915,11 +24580,13 @@ static void cvni_orthogonality_backward(cvn_net *net, cvni_layer *l)
     const int rest = (int)(cvni_penalty_param(net, l)->count / (size_t)rows);
     const float *g = (const float *)l->saved;
     const float scale = (float)(4 * cvni_penalty_scale(l));
+    const cvni_matmul one = cvni_one_matmul();
     float *scaled = (float *)l->work_backward;
     float *dw = cvni_penalty_grad(net, l);
     if (!dw) return;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)rows * rows; i++) scaled[i] = scale * g[i];
-    cvni_matmul_run(net, 1, rows, rest, rows, scaled, 0, w, 0, dw, 1);
+    cvni_matmul_run(net, &one, rows, rest, rows, cvni_factor_of(scaled, 0, 0),
+                    cvni_factor_of(w, 1, 0), dw, 2, 1);
 }
 
 static const cvni_op cvni_op_l1_penalty = { "l1_penalty", "penalty", NULL, CVNI_LOSS,
@@ -25784,7 +29451,8 @@ cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_result *result
 /* ---- numbers: little-endian bytes, half floats ---- */
 
 enum {
-    CVNI_DTYPE_INTEGER = 0,
+    CVNI_DTYPE_SIGNED = 0,
+    CVNI_DTYPE_UNSIGNED,
     CVNI_DTYPE_OTHER,
     CVNI_DTYPE_F32,
     CVNI_DTYPE_F64,
@@ -25792,18 +29460,19 @@ enum {
     CVNI_DTYPE_BF16
 };
 
-typedef struct cvni_dtype { const char *name; size_t bytes; int kind; } cvni_dtype;
+/* name: of safetensors; numpy: of .npy, behind the byte order, "" for what it lacks. */
+typedef struct cvni_dtype { const char *name, *numpy; size_t bytes; int kind; } cvni_dtype;
 
 static const cvni_dtype cvni_dtypes[] = {
-    { "F32", 4, CVNI_DTYPE_F32 },       { "F64", 8, CVNI_DTYPE_F64 },
-    { "F16", 2, CVNI_DTYPE_F16 },       { "BF16", 2, CVNI_DTYPE_BF16 },
-    { "BOOL", 1, CVNI_DTYPE_INTEGER },  { "U8", 1, CVNI_DTYPE_INTEGER },
-    { "I8", 1, CVNI_DTYPE_INTEGER },    { "U16", 2, CVNI_DTYPE_INTEGER },
-    { "I16", 2, CVNI_DTYPE_INTEGER },   { "U32", 4, CVNI_DTYPE_INTEGER },
-    { "I32", 4, CVNI_DTYPE_INTEGER },   { "U64", 8, CVNI_DTYPE_INTEGER },
-    { "I64", 8, CVNI_DTYPE_INTEGER },   { "F8_E4M3", 1, CVNI_DTYPE_OTHER },
-    { "F8_E5M2", 1, CVNI_DTYPE_OTHER }, { "F8_E8M0", 1, CVNI_DTYPE_OTHER },
-    { "C64", 8, CVNI_DTYPE_OTHER }
+    { "F32", "f4", 4, CVNI_DTYPE_F32 },         { "F64", "f8", 8, CVNI_DTYPE_F64 },
+    { "F16", "f2", 2, CVNI_DTYPE_F16 },         { "BF16", "", 2, CVNI_DTYPE_BF16 },
+    { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED },   { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED },
+    { "I8", "i1", 1, CVNI_DTYPE_SIGNED },       { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED },
+    { "I16", "i2", 2, CVNI_DTYPE_SIGNED },      { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED },
+    { "I32", "i4", 4, CVNI_DTYPE_SIGNED },      { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED },
+    { "I64", "i8", 8, CVNI_DTYPE_SIGNED },      { "F8_E4M3", "", 1, CVNI_DTYPE_OTHER },
+    { "F8_E5M2", "", 1, CVNI_DTYPE_OTHER },     { "F8_E8M0", "", 1, CVNI_DTYPE_OTHER },
+    { "C64", "", 8, CVNI_DTYPE_OTHER }
 };
 
 static int cvni_little_endian(void)
@@ -25814,11 +29483,18 @@ static int cvni_little_endian(void)
     return first == 1;
 }
 
-static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+/* Up to 8 bytes in the order of a file. */
+static uint64_t cvni_word(const unsigned char *p, size_t bytes, int big_endian)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < bytes; i++) word |= (uint64_t)p[i] << (8 * i);
+    for (size_t i = 0; i < bytes; i++)
+        word |= (uint64_t)p[big_endian ? bytes - 1 - i : i] << (8 * i);
     return word;
+}
+
+static uint64_t cvni_le_word(const unsigned char *p, size_t bytes)
+{
+    return cvni_word(p, bytes, 0);
 }
 
 static float cvni_word_to_float(uint32_t word)
@@ -25853,7 +29529,28 @@ static float cvni_half_to_float(uint32_t h)
     return (sign ? -1.0f : 1.0f) * ((float)fraction * (1.0f / 16777216.0f));
 }
 
-/* count little-endian elements of a float dtype, at any address, to floats. */
+/* Exact below 2^53. */
+static double cvni_integer_to_double(const cvni_dtype *dtype, uint64_t word)
+{
+    const uint64_t sign = (uint64_t)1 << (8 * dtype->bytes - 1);
+    if (dtype->kind == CVNI_DTYPE_UNSIGNED || !(word & sign)) return (double)word;
+    return -(double)(sign - (word & (sign - 1)));
+}
+
+/* Any dtype but OTHER. */
+static float cvni_element_to_float(const cvni_dtype *dtype, uint64_t word)
+{
+    switch (dtype->kind) {
+    case CVNI_DTYPE_F32: return cvni_word_to_float((uint32_t)word);
+    case CVNI_DTYPE_F64: return (float)cvni_word_to_double(word);
+    case CVNI_DTYPE_F16: return cvni_half_to_float((uint32_t)word);
+    /* bfloat16: a float's upper half */
+    case CVNI_DTYPE_BF16: return cvni_word_to_float((uint32_t)word << 16);
+    default: return (float)cvni_integer_to_double(dtype, word);
+    }
+}
+
+/* count little-endian elements, at any address, to floats. */
 static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from, size_t count,
                              float *to)
 {
@@ -25861,16 +29558,8 @@ static void cvni_read_floats(const cvni_dtype *dtype, const unsigned char *from,
         if (count) memcpy(to, from, count * sizeof(float));
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t word = cvni_le_word(from + i * dtype->bytes, dtype->bytes);
-        switch (dtype->kind) {
-        case CVNI_DTYPE_F32: to[i] = cvni_word_to_float((uint32_t)word); break;
-        case CVNI_DTYPE_F64: to[i] = (float)cvni_word_to_double(word); break;
-        case CVNI_DTYPE_F16: to[i] = cvni_half_to_float((uint32_t)word); break;
-        /* bfloat16: a float's upper half */
-        default: to[i] = cvni_word_to_float((uint32_t)word << 16); break;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = cvni_element_to_float(dtype, cvni_le_word(from + i * dtype->bytes, dtype->bytes));
 }
 
 /* ---- JSON: as much of it as the header needs, in place; the first mistake stops everything
@@ -26439,7 +30128,7 @@ static cvn_result cvni_require_all(cvni_weights_file *f)
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
-        if (t->param >= 0 || t->dtype->kind == CVNI_DTYPE_INTEGER || !strncmp(t->name, "cvn.", 4))
+        if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
         cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
     }
@@ -26779,43 +30468,56 @@ static const char *cvni_path_label(const char *path)
     return length > 160 ? path + length - 160 : path;
 }
 
+/* Writes a whole file, what `context` describes, to a sink. */
+typedef void (*cvni_put_all)(cvni_sink *s, const void *context);
+
 /* Writes beside the target, then renames: whatever happens, the path holds the old file or the
- * whole new one. */
-static cvn_result cvni_save_path(cvn_net *net, const char *path, int checkpoint)
+ * whole new one. *wrong tells what failed. */
+static cvn_result cvni_write_file(const cvn_allocator *allocator, const char *path,
+                                  cvni_put_all put, const void *context, const char **wrong)
 {
-    const char *label = cvni_path_label(path);
     const size_t length = strlen(path);
     cvni_sink s;
-    int bad;
-    char *temporary = (char *)cvni_alloc(net, cvni_add_size(length, 5));
-    if (!temporary)
-        return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its name", label);
+    char *temporary = (char *)cvni_alloc_from(allocator, cvni_add_size(length, 5));
+    *wrong = "out of memory for its name";
+    if (!temporary) return CVN_ERROR_MEMORY;
     memcpy(temporary, path, length);
     memcpy(temporary + length, ".tmp", 5);
     memset(&s, 0, sizeof s);
     s.file = fopen(temporary, "wb");
-    if (!s.file) {
-        cvni_free(net, temporary);
-        return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot create %s.tmp", label, label);
-    }
-    cvni_put_weights(&s, net, checkpoint);
-    bad = s.failed || fflush(s.file) != 0 || ferror(s.file);
-    if (fclose(s.file) != 0) bad = 1;
+    *wrong = "cannot be created (as a .tmp first)";
+    if (s.file) {
+        *wrong = NULL;
+        put(&s, context);
+        if (s.failed || fflush(s.file) != 0 || ferror(s.file)) s.failed = 1;
+        if (fclose(s.file) != 0 || s.failed) *wrong = "cannot be written (disk full?)";
 #ifdef _WIN32
-    if (!bad) remove(path);     /* rename does not replace there */
+        if (!*wrong) remove(path);      /* rename does not replace there */
 #endif
-    if (!bad && rename(temporary, path) != 0) bad = 2;
-    if (bad) remove(temporary);
-    cvni_free(net, temporary);
-    if (bad == 2) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be replaced", label);
-    return bad ? cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be written (disk full?)", label)
-               : CVN_OK;
+        if (!*wrong && rename(temporary, path) != 0) *wrong = "cannot be replaced";
+        if (*wrong) remove(temporary);
+    }
+    cvni_free_to(allocator, temporary);
+    return *wrong ? CVN_ERROR_FILE : CVN_OK;
+}
+
+static cvn_result cvni_save_path(cvn_net *net, const char *path, cvni_put_all put,
+                                 const void *context)
+{
+    const char *wrong;
+    const cvn_result r = cvni_write_file(&net->desc.allocator, path, put, context, &wrong);
+    return r == CVN_OK ? r : cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
+}
+
+static void cvni_put_parameters(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 0);
 }
 
 cvn_result cvn_save(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_transfer(net, "cvn_save", path, 0);
-    return r == CVN_OK ? cvni_save_path(net, path, 0) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_parameters, net) : r;
 }
 
 #define CVNI_READ_BLOCK 65536
@@ -26830,41 +30532,55 @@ static size_t cvni_file_size(FILE *file)
     return size > 0 && (uint64_t)size < SIZE_MAX / 4 ? (size_t)size : 0;
 }
 
-/* Reads to the end. One byte more than the size is asked for, so that the end is seen without
- * growing. NULL when memory is out; *bad when reading failed. */
-static unsigned char *cvni_read_stream(cvn_net *net, FILE *file, size_t *size, int *bad)
+/* Reads to the end, behind `head` bytes that stay free and count in *size. One byte more than the
+ * size is asked for, so that the end is seen without growing. NULL when memory is out; *bad when
+ * reading failed. */
+static unsigned char *cvni_read_stream(const cvn_allocator *allocator, FILE *file, size_t head,
+                                       size_t *size, int *bad)
 {
-    size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1;
-    unsigned char *block = (unsigned char *)cvni_alloc(net, room);
-    *size = 0;
+    size_t room = cvni_max_size(cvni_file_size(file), CVNI_READ_BLOCK - 1) + 1 + head;
+    unsigned char *block = (unsigned char *)cvni_alloc_from(allocator, room);
+    *size = head;
     while (block) {
         unsigned char *bigger;
         *size += fread(block + *size, 1, room - *size, file);
         if (*size < room) break;
         room = cvni_mul_size(room, 2);
-        bigger = (unsigned char *)cvni_alloc(net, room);
+        bigger = (unsigned char *)cvni_alloc_from(allocator, room);
         if (bigger) memcpy(bigger, block, *size);
-        cvni_free(net, block);
+        cvni_free_to(allocator, block);
         block = bigger;
     }
     *bad = ferror(file) != 0;
     return block;
 }
 
+/* A whole file in a block of the allocator's. *wrong tells what failed; then there is no block. */
+static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *path, size_t head,
+                                 unsigned char **block, size_t *size, const char **wrong)
+{
+    FILE *file = fopen(path, "rb");
+    int bad;
+    *block = NULL;
+    *wrong = "cannot be opened";
+    if (!file) return CVN_ERROR_FILE;
+    *block = cvni_read_stream(allocator, file, head, size, &bad);
+    fclose(file);
+    *wrong = bad ? "cannot be read" : *block ? NULL : "out of memory for the file";
+    if (!*wrong) return CVN_OK;
+    cvni_free_to(allocator, *block);
+    *block = NULL;
+    return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
+}
+
 static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
 {
-    const char *label = cvni_path_label(path);
-    FILE *file = fopen(path, "rb");
+    const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
-    cvn_result r;
-    int bad;
-    if (!file) return cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be opened", label);
-    block = cvni_read_stream(net, file, &size, &bad);
-    fclose(file);
-    if (bad) r = cvni_fail(net, CVN_ERROR_FILE, "%s: cannot be read", label);
-    else if (!block) r = cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for the file", label);
-    else r = cvni_load_bytes(net, label, block, size, take, loaded);
+    cvn_result r = cvni_read_file(&net->desc.allocator, path, 0, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
+    r = cvni_load_bytes(net, label, block, size, take, loaded);
     cvni_free(net, block);
     return r;
 }
@@ -27085,13 +30801,18 @@ static cvn_result cvni_check_checkpoint(cvn_net *net, const char *call, const ch
                      "%s: the net is built for prediction alone; call cvn_build", call);
 }
 
+static void cvni_put_checkpoint(cvni_sink *s, const void *net)
+{
+    cvni_put_weights(s, (const cvn_net *)net, 1);
+}
+
 cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 {
     const cvn_result r = cvni_check_checkpoint(net, "cvn_save_checkpoint", path);
     if (r == CVN_OK && net->ema_swapped)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_save_checkpoint: the net holds its averages; cvn_swap_ema first");
-    return r == CVN_OK ? cvni_save_path(net, path, 1) : r;
+    return r == CVN_OK ? cvni_save_path(net, path, cvni_put_checkpoint, net) : r;
 }
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
@@ -27104,7 +30825,8332 @@ cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 
 #endif /* CONVNET_NO_STDIO */
 
+#ifndef CONVNET_NO_NPY
+/* ================================================================================================
+ * >>npy   arrays of numpy: .npy and .npz
+ * ==============================================================================================
+ *   .npy        "\x93NUMPY" | version 1..3, 0 | length of the header, 2 bytes (version 1) or 4,
+ *               little-endian | header | elements without gaps
+ *   header      a dict of Python in ASCII or UTF-8 (version 3), blanks and \n at its end:
+ *               {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }; three keys in any
+ *               order. Written so that the elements begin at a multiple of 64.
+ *   .npz        a zip of them. Member i: local header (30 bytes + name + extra) | bytes; then the
+ *               central directory, 46 bytes + name + extra + comment a member; then 22 bytes with
+ *               its place. Sizes and CRC-32 are believed from the central directory, for a local
+ *               header may say 0 or -1 for a size that comes later.
+ *   numbers     little-endian in a zip, by the first letter of 'descr' in an array
+ *   source      https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; APPNOTE.TXT
+ *               6.3, sections 4.3.7, 4.3.12, 4.3.16              tested: tests/test_npy.c */
+
+/* ---- an array's elements ---- */
+
+static const cvni_dtype *cvni_array_dtype(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_dtypes / sizeof *cvni_dtypes; i++) {
+        const cvni_dtype *d = &cvni_dtypes[i];
+        if (d->numpy[0] && !strcmp(type + 1, d->numpy) &&
+            (*type == '<' || *type == '>' || (*type == '|' && d->bytes == 1)))
+            return d;
+    }
+    return NULL;
+}
+
+/* Type, axes and number of elements as they must be; NULL when they are not. */
+static const cvni_dtype *cvni_array_check(const cvn_array *a)
+{
+    const cvni_dtype *dtype = a && memchr(a->type, 0, sizeof a->type) && a->type[0]
+                                  ? cvni_array_dtype(a->type) : NULL;
+    size_t count = 1;
+    if (!dtype || a->rank < 0 || a->rank > CVN_MAX_AXES) return NULL;
+    for (int i = 0; i < a->rank; i++) {
+        if (a->dim[i] < 0) return NULL;
+        count = cvni_mul_size(count, (size_t)a->dim[i]);
+    }
+    return count == a->count && cvni_mul_size(count, dtype->bytes) != SIZE_MAX &&
+           (a->data || !count) ? dtype : NULL;
+}
+
+/* Goes through an array, last axis fastest: `at` is the number of the element in data. */
+typedef struct cvni_array_walk {
+    int index[CVN_MAX_AXES];
+    size_t stride[CVN_MAX_AXES], at;
+} cvni_array_walk;
+
+static void cvni_walk_begin(cvni_array_walk *w, const cvn_array *a)
+{
+    size_t stride = 1;
+    memset(w, 0, sizeof *w);
+    for (int i = 0; i < a->rank; i++) {
+        const int axis = a->fortran_order ? i : a->rank - 1 - i;
+        w->stride[axis] = stride;
+        stride *= (size_t)a->dim[axis];
+    }
+}
+
+static void cvni_walk_next(cvni_array_walk *w, const cvn_array *a)
+{
+    for (int i = a->rank - 1; i >= 0; i--) {
+        w->at += w->stride[i];
+        if (++w->index[i] < a->dim[i]) return;
+        w->at -= w->stride[i] * (size_t)a->dim[i];
+        w->index[i] = 0;
+    }
+}
+
+static uint64_t cvni_walk_word(const cvni_array_walk *w, const cvn_array *a, size_t bytes)
+{
+    return cvni_word((const unsigned char *)a->data + w->at * bytes, bytes, a->type[0] == '>');
+}
+
+cvn_result cvn_array_floats(const cvn_array *array, float *out)
+{
+    const cvni_dtype *dtype = cvni_array_check(array);
+    cvni_array_walk w;
+    if (!dtype || (!out && array->count)) return CVN_ERROR_ARGUMENT;
+    if (array->type[0] != '>' && (!array->fortran_order || array->rank < 2)) {
+        cvni_read_floats(dtype, (const unsigned char *)array->data, array->count, out);
+        return CVN_OK;
+    }
+    cvni_walk_begin(&w, array);
+    for (size_t i = 0; i < array->count; i++, cvni_walk_next(&w, array))
+        out[i] = cvni_element_to_float(dtype, cvni_walk_word(&w, array, dtype->bytes));
+    return CVN_OK;
+}
+
+cvn_result cvn_array_ints(const cvn_array *array, int *out)
+{
+    const cvni_dtype *dtype = cvni_array_check(array);
+    cvni_array_walk w;
+    if (!dtype || (!out && array->count)) return CVN_ERROR_ARGUMENT;
+    cvni_walk_begin(&w, array);
+    for (size_t i = 0; i < array->count; i++, cvni_walk_next(&w, array)) {
+        const uint64_t word = cvni_walk_word(&w, array, dtype->bytes);
+        const double value = dtype->kind == CVNI_DTYPE_F64 ? cvni_word_to_double(word)
+                           : dtype->kind < CVNI_DTYPE_OTHER ? cvni_integer_to_double(dtype, word)
+                           : (double)cvni_element_to_float(dtype, word);
+        if (!(value >= (double)INT_MIN && value <= (double)INT_MAX)) return CVN_ERROR_NUMBER;
+        out[i] = (int)value;
+        if ((double)out[i] < value || (double)out[i] > value) return CVN_ERROR_NUMBER;
+    }
+    return CVN_OK;
+}
+
+cvn_array cvn_array_make(const char *name, const char *type, const void *data, int rank,
+                         const int *dim)
+{
+    cvn_array a;
+    memset(&a, 0, sizeof a);
+    a.name = name ? name : "";
+    if (!type || strlen(type) != 2 || rank < 0 || rank > CVN_MAX_AXES || (rank && !dim)) return a;
+    a.type[0] = type[1] == '1' ? '|' : cvni_little_endian() ? '<' : '>';
+    memcpy(a.type + 1, type, 3);
+    a.rank = rank;
+    a.count = 1;
+    for (int i = 0; i < rank; i++) {
+        a.dim[i] = dim[i];
+        a.count = dim[i] < 0 ? SIZE_MAX : cvni_mul_size(a.count, (size_t)dim[i]);
+    }
+    a.data = data;
+    return a;
+}
+
+/* ---- reading .npy ---- */
+
+/* A text in either quote, shorter than `size`. */
+static int cvni_npy_text(cvni_json *j, char *text, size_t size)
+{
+    const int quote = cvni_json_peek(j);
+    size_t n = 0;
+    if (quote != '\'' && quote != '"') return cvni_json_stop(j, "a text in quotes expected");
+    for (j->at++; j->at < j->end && *j->at != quote && n + 1 < size; n++) text[n] = *j->at++;
+    text[n] = 0;
+    return cvni_json_take(j, quote, "a text too long, or without its end");
+}
+
+static void cvni_npy_shape(cvni_json *j, cvn_array *a)
+{
+    int first = 1;
+    size_t dim;
+    a->rank = 0;
+    a->count = 1;
+    cvni_json_take(j, '(', "'(' expected");
+    while (cvni_json_more(j, ')', &first)) {
+        if (cvni_json_peek(j) == ')') continue;     /* the comma behind the last one */
+        if (!cvni_json_number(j, &dim)) return;
+        if (j->at < j->end && *j->at == 'L') j->at++;       /* Python 2 */
+        if (a->rank == CVN_MAX_AXES || dim > INT_MAX) {
+            cvni_json_stop(j, "too many axes, or one too long");
+            return;
+        }
+        a->dim[a->rank++] = (int)dim;
+        a->count = cvni_mul_size(a->count, dim);
+    }
+}
+
+static void cvni_npy_order(cvni_json *j, cvn_array *a)
+{
+    static const char *const words[] = { "False", "True" };
+    cvni_json_peek(j);
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(words[i]);
+        if ((size_t)(j->end - j->at) < length || memcmp(j->at, words[i], length)) continue;
+        j->at += length;
+        a->fortran_order = i;
+        return;
+    }
+    cvni_json_stop(j, "True or False expected");
+}
+
+/* The dict; what is wrong with it, or NULL. */
+static const char *cvni_npy_header(cvni_json *j, cvn_array *a)
+{
+    int first = 1, seen = 0;
+    char key[16];
+    cvni_json_take(j, '{', "no dict in its header");
+    while (cvni_json_more(j, '}', &first)) {
+        int field;
+        if (cvni_json_peek(j) == '}') continue;
+        if (!cvni_npy_text(j, key, sizeof key) || !cvni_json_take(j, ':', "':' expected")) break;
+        field = !strcmp(key, "descr") ? 1 : !strcmp(key, "fortran_order") ? 2
+              : !strcmp(key, "shape") ? 4 : 0;
+        if (!field || seen & field) return "a key of its header is unknown or there twice";
+        seen |= field;
+        if (field == 1 && cvni_json_peek(j) == '[') return "its elements are structures";
+        if (field == 1 && !cvni_npy_text(j, key, sizeof key)) break;
+        if (field == 1 && strlen(key) < sizeof a->type) memcpy(a->type, key, strlen(key) + 1);
+        if (field == 2) cvni_npy_order(j, a);
+        if (field == 4) cvni_npy_shape(j, a);
+    }
+    if (j->wrong) return j->wrong;
+    cvni_json_peek(j);
+    if (j->at < j->end) return "something behind the dict of its header";
+    return seen == 7 ? NULL : "its header lacks descr, fortran_order or shape";
+}
+
+/* One .npy into *a; *wrong tells what is wrong with it. */
+static cvn_result cvni_read_npy(cvn_array *a, const unsigned char *bytes, size_t size,
+                                const char **wrong)
+{
+    const size_t width = size > 6 && bytes[6] == 1 ? 2 : 4, begin = 8 + width;
+    const cvni_dtype *dtype;
+    size_t length;
+    cvni_json j;
+    *wrong = "no .npy of version 1 to 3";
+    if (size < begin || memcmp(bytes, "\x93NUMPY", 6) || bytes[6] < 1 || bytes[6] > 3 || bytes[7])
+        return CVN_ERROR_FORMAT;
+    length = (size_t)cvni_le_word(bytes + 8, width);
+    *wrong = "truncated: it ends inside its header";
+    if (length > size - begin) return CVN_ERROR_FORMAT;
+    j.at = (char *)(bytes + begin);     /* only read */
+    j.end = j.at + length;
+    j.wrong = NULL;
+    *wrong = cvni_npy_header(&j, a);
+    if (*wrong) return CVN_ERROR_FORMAT;
+    dtype = a->type[0] ? cvni_array_dtype(a->type) : NULL;
+    *wrong = "elements of a type that is not read: neither float, integer nor bool";
+    if (!dtype) return CVN_ERROR_UNSUPPORTED;
+    a->data = bytes + begin + length;
+    *wrong = "its size is not that of its header and elements: truncated?";
+    return cvni_mul_size(a->count, dtype->bytes) == size - begin - length ? CVN_OK
+                                                                          : CVN_ERROR_FORMAT;
+}
+
+/* ---- reading .npz ---- */
+
+/* CRC-32 of IEEE 802.3, reflected, four bytes at a time: M. E. Kounavis, F. L. Berry, ISCC 2005. */
+typedef struct cvni_crc { uint32_t table[4][256]; } cvni_crc;
+
+static void cvni_crc_begin(cvni_crc *c)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t word = i;
+        for (int bit = 0; bit < 8; bit++) word = word >> 1 ^ (word & 1u ? 0xEDB88320u : 0u);
+        c->table[0][i] = word;
+    }
+    for (int k = 1; k < 4; k++) {
+        for (int i = 0; i < 256; i++) {
+            const uint32_t word = c->table[k - 1][i];
+            c->table[k][i] = word >> 8 ^ c->table[0][word & 255u];
+        }
+    }
+}
+
+/* The sum goes on over more bytes; it starts at 0. */
+static uint32_t cvni_crc_add(const cvni_crc *c, uint32_t sum, const unsigned char *p, size_t count)
+{
+    sum = ~sum;
+    for (; count >= 4; count -= 4, p += 4) {
+        sum ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        sum = c->table[3][sum & 255u] ^ c->table[2][sum >> 8 & 255u] ^
+              c->table[1][sum >> 16 & 255u] ^ c->table[0][sum >> 24];
+    }
+    while (count--) sum = sum >> 8 ^ c->table[0][(sum ^ *p++) & 255u];
+    return ~sum;
+}
+
+/* A walk through the central directory; name, data and sum are those of the member it is at. */
+typedef struct cvni_zip {
+    const unsigned char *bytes;
+    size_t size, at, left, end;         /* of the directory: place, members to come, end */
+    size_t taken;                       /* bytes of all members so far */
+    const char *name;
+    size_t name_length;
+    const unsigned char *data;
+    size_t data_size;
+    uint32_t sum;
+    const char *wrong;
+    cvn_result result;
+} cvni_zip;
+
+static int cvni_zip_stop(cvni_zip *z, cvn_result result, const char *wrong)
+{
+    z->result = result;
+    z->wrong = wrong;
+    return 0;
+}
+
+static int cvni_zip_begin(cvni_zip *z, const unsigned char *bytes, size_t size)
+{
+    const unsigned char *p = NULL;
+    memset(z, 0, sizeof *z);
+    z->bytes = bytes;
+    z->size = size;
+    for (size_t back = 22; !p && back <= size && back <= 22 + 65535; back++) {
+        const unsigned char *tail = bytes + size - back;
+        if (!memcmp(tail, "PK\5\6", 4) && cvni_le_word(tail + 20, 2) == back - 22) p = tail;
+    }
+    if (!p) return cvni_zip_stop(z, CVN_ERROR_FORMAT, "truncated: no directory at its end");
+    z->left = (size_t)cvni_le_word(p + 10, 2);
+    z->at = (size_t)cvni_le_word(p + 16, 4);
+    z->end = cvni_add_size(z->at, (size_t)cvni_le_word(p + 12, 4));
+    if (z->left == 0xFFFF || cvni_le_word(p + 16, 4) == 0xFFFFFFFFu)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED, "zip64 (over 4 GiB) is not read");
+    if (cvni_le_word(p + 4, 4) || cvni_le_word(p + 8, 2) != z->left || z->end > (size_t)(p - bytes))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory lies elsewhere");
+    return 1;
+}
+
+/* The next member; 0 behind the last and where something is wrong. */
+static int cvni_zip_next(cvni_zip *z)
+{
+    const unsigned char *p = z->bytes + z->at, *local;
+    size_t place, begin;
+    if (!z->left || z->wrong) return 0;
+    z->name_length = 0;
+    if (z->end - z->at < 46 || memcmp(p, "PK\1\2", 4))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory ends too early");
+    z->name_length = (size_t)cvni_le_word(p + 28, 2);
+    z->at += 46 + z->name_length + (size_t)(cvni_le_word(p + 30, 2) + cvni_le_word(p + 32, 2));
+    if (z->at > z->end) {
+        z->name_length = 0;
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: its directory ends too early");
+    }
+    z->left--;
+    z->name = (const char *)p + 46;
+    z->sum = (uint32_t)cvni_le_word(p + 16, 4);
+    z->data_size = (size_t)cvni_le_word(p + 24, 4);
+    place = (size_t)cvni_le_word(p + 42, 4);
+    if (cvni_le_word(p + 24, 4) == 0xFFFFFFFFu || cvni_le_word(p + 42, 4) == 0xFFFFFFFFu)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED, "zip64 (over 4 GiB) is not read");
+    if (cvni_le_word(p + 10, 2) || p[8] & 1)
+        return cvni_zip_stop(z, CVN_ERROR_UNSUPPORTED,
+                             "packed or encrypted; numpy.savez stores without");
+    local = z->bytes + place;
+    if (z->size < 30 || place > z->size - 30 || memcmp(local, "PK\3\4", 4))
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: not where the directory says");
+    begin = place + 30 + (size_t)(cvni_le_word(local + 26, 2) + cvni_le_word(local + 28, 2));
+    if (cvni_le_word(p + 20, 4) != z->data_size || begin > z->size ||
+        z->data_size > z->size - begin)
+        return cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: reaches behind the file's end");
+    z->data = z->bytes + begin;
+    z->taken = cvni_add_size(z->taken, z->data_size);
+    /* or many members of the same bytes would take forever */
+    return z->taken <= z->size ? 1
+                               : cvni_zip_stop(z, CVN_ERROR_FORMAT, "damaged: members overlap");
+}
+
+/* Whether the member is an array, and then *length of its name. */
+static int cvni_zip_is_npy(const cvni_zip *z, size_t *length)
+{
+    if (z->name_length < 4 || memcmp(z->name + z->name_length - 4, ".npy", 4)) return 0;
+    *length = z->name_length - 4;
+    return 1;
+}
+
+CVNI_PRINTF(3, 4)
+static cvn_result cvni_arrays_fail(cvn_arrays *arrays, cvn_result result, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(arrays->error, sizeof arrays->error, format, args);
+    va_end(args);
+    return result;
+}
+
+/* Counts the arrays and takes one block: the records, then the names. */
+static cvn_array *cvni_new_arrays(const cvn_allocator *allocator, cvni_zip z, size_t *count)
+{
+    size_t bytes = 0, length;
+    cvn_array *array;
+    for (*count = 0; cvni_zip_next(&z);) {
+        if (!cvni_zip_is_npy(&z, &length)) continue;
+        bytes = cvni_add_size(bytes, length + 1);
+        ++*count;
+    }
+    bytes = cvni_add_size(bytes, *count * sizeof *array);
+    array = (cvn_array *)cvni_alloc_from(allocator, bytes);
+    if (array) memset(array, 0, bytes);
+    return array;
+}
+
+static cvn_result cvni_read_npz(cvn_arrays *arrays, const cvn_allocator *allocator,
+                                const char *label, const unsigned char *bytes, size_t size)
+{
+    cvni_zip z;
+    cvni_crc crc;
+    cvn_array *array;
+    char *name;
+    size_t count, length;
+    if (!cvni_zip_begin(&z, bytes, size))
+        return cvni_arrays_fail(arrays, z.result, "%s: %s", label, z.wrong);
+    arrays->memory[0] = array = cvni_new_arrays(allocator, z, &count);
+    if (!array) return cvni_arrays_fail(arrays, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    arrays->array = array;
+    name = (char *)(array + count);
+    cvni_crc_begin(&crc);
+    while (cvni_zip_next(&z)) {
+        if (!cvni_zip_is_npy(&z, &length)) continue;
+        memcpy(name, z.name, length);
+        array->name = name;
+        z.result = cvni_read_npy(array, z.data, z.data_size, &z.wrong);
+        if (z.result == CVN_OK) {
+            z.wrong = NULL;
+            if (cvni_crc_add(&crc, 0, z.data, z.data_size) != z.sum)
+                cvni_zip_stop(&z, CVN_ERROR_FORMAT, "damaged: another CRC-32 than the directory's");
+        }
+        if (z.wrong) break;
+        name += length + 1;
+        array++;
+        arrays->count++;
+    }
+    if (z.wrong) {
+        char raw[96], text[96];
+        const size_t n = cvni_min_size(z.name_length, sizeof raw - 1);
+        if (n) memcpy(raw, z.name, n);
+        raw[n] = 0;
+        return cvni_arrays_fail(arrays, z.result, n ? "%s: member %s: %s" : "%s%s: %s", label,
+                                cvni_printable(raw, text), z.wrong);
+    }
+    return count ? CVN_OK
+                 : cvni_arrays_fail(arrays, CVN_ERROR_FORMAT, "%s: a zip without a .npy", label);
+}
+
+/* Fills *arrays; memory[0] is taken from the allocator, whatever the result. */
+static cvn_result cvni_read_arrays(cvn_arrays *arrays, const cvn_allocator *allocator,
+                                   const char *label, const unsigned char *bytes, size_t size)
+{
+    cvn_array *array;
+    const char *wrong;
+    cvn_result r;
+    if (size >= 4 && (!memcmp(bytes, "PK\3\4", 4) || !memcmp(bytes, "PK\5\6", 4)))
+        return cvni_read_npz(arrays, allocator, label, bytes, size);
+    arrays->memory[0] = array = (cvn_array *)cvni_alloc_from(allocator, sizeof *array);
+    if (!array) return cvni_arrays_fail(arrays, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    memset(array, 0, sizeof *array);
+    array->name = "";
+    arrays->array = array;
+    r = cvni_read_npy(array, bytes, size, &wrong);
+    if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", label, wrong);
+    arrays->count = 1;
+    return CVN_OK;
+}
+
+static const cvn_allocator cvni_default_allocator = { NULL, NULL, NULL };
+
+void cvn_arrays_free(cvn_arrays *arrays)
+{
+    if (!arrays) return;
+    for (int i = 0; i < 2; i++) {
+        cvni_free_to(&cvni_default_allocator, arrays->memory[i]);
+        arrays->memory[i] = NULL;
+    }
+    arrays->array = NULL;
+    arrays->count = 0;
+}
+
+cvn_result cvn_load_npy_memory(cvn_arrays *arrays, const void *bytes, size_t size)
+{
+    cvn_result r;
+    if (!arrays) return CVN_ERROR_ARGUMENT;
+    memset(arrays, 0, sizeof *arrays);
+    if (!bytes)
+        return cvni_arrays_fail(arrays, CVN_ERROR_ARGUMENT, "cvn_load_npy_memory: bytes is NULL");
+    r = cvni_read_arrays(arrays, &cvni_default_allocator, "arrays in memory",
+                         (const unsigned char *)bytes, size);
+    if (r != CVN_OK) cvn_arrays_free(arrays);
+    return r;
+}
+
+const cvn_array *cvn_arrays_find(const cvn_arrays *arrays, const char *name)
+{
+    for (int i = 0; arrays && name && i < arrays->count; i++) {
+        if (!strcmp(arrays->array[i].name, name)) return &arrays->array[i];
+    }
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+#define CVNI_NPY_HEADER 256         /* bytes, the first 10 too: 8 axes of 10 digits fit */
+
+/* The bytes before the elements. Returns how many: a multiple of 64. */
+static size_t cvni_npy_head(const cvn_array *a, unsigned char *head)
+{
+    char text[CVNI_NPY_HEADER];
+    cvni_text t = { text, sizeof text, 0 };
+    size_t size;
+    cvni_print(&t, "{'descr': '%s', 'fortran_order': %s, 'shape': (", a->type,
+               a->fortran_order ? "True" : "False");
+    for (int i = 0; i < a->rank; i++) cvni_print(&t, i ? ", %d" : "%d", a->dim[i]);
+    cvni_print(&t, a->rank == 1 ? ",), }" : "), }");
+    size = (10 + t.length + 1 + 63) / 64 * 64;
+    memcpy(head, "\x93NUMPY\1\0", 8);
+    head[8] = (unsigned char)((size - 10) & 255);
+    head[9] = (unsigned char)((size - 10) >> 8);
+    memcpy(head + 10, text, t.length);
+    memset(head + 10 + t.length, ' ', size - 11 - t.length);
+    head[size - 1] = '\n';
+    return size;
+}
+
+static size_t cvni_array_bytes(const cvn_array *a)
+{
+    return cvni_mul_size(a->count, cvni_array_dtype(a->type)->bytes);
+}
+
+static void cvni_put_npy(cvni_sink *s, const cvn_array *a)
+{
+    unsigned char head[CVNI_NPY_HEADER];
+    cvni_put(s, head, cvni_npy_head(a, head));
+    cvni_put(s, a->data, cvni_array_bytes(a));
+}
+
+static void cvni_put_le(cvni_sink *s, uint64_t word, size_t bytes)
+{
+    unsigned char le[8];
+    for (size_t i = 0; i < bytes; i++) le[i] = (unsigned char)(word >> (8 * i));
+    cvni_put(s, le, bytes);
+}
+
+/* A file that is to be written. */
+typedef struct cvni_npz {
+    const cvn_array *array;
+    int count, zip;             /* a .npz; else a .npy */
+    const cvni_crc *crc;        /* NULL: only the size is asked for */
+} cvni_npz;
+
+/* What both headers of a member have: version, UTF-8 names, stored, 1980-01-01, CRC-32, sizes,
+ * length of the name. Returns the member's size. */
+static size_t cvni_put_member(cvni_sink *s, const cvni_crc *crc, const cvn_array *a)
+{
+    unsigned char head[CVNI_NPY_HEADER];
+    const size_t n = cvni_npy_head(a, head), bytes = cvni_array_bytes(a);
+    uint32_t sum = 0;
+    if (crc) {
+        sum = cvni_crc_add(crc, 0, head, n);
+        sum = cvni_crc_add(crc, sum, (const unsigned char *)a->data, bytes);
+    }
+    cvni_put_le(s, 20, 2);
+    cvni_put_le(s, 0x0800, 4);
+    cvni_put_le(s, (uint64_t)0x0021 << 16, 4);
+    cvni_put_le(s, sum, 4);
+    cvni_put_le(s, n + bytes, 4);
+    cvni_put_le(s, n + bytes, 4);
+    cvni_put_le(s, strlen(a->name) + 4, 2);
+    return cvni_add_size(n, bytes);
+}
+
+static void cvni_put_npz(cvni_sink *s, const cvni_npz *z)
+{
+    size_t directory, place = 0;
+    for (const cvn_array *a = z->array; a < z->array + z->count; a++) {
+        cvni_put_text(s, "PK\3\4");
+        cvni_put_member(s, z->crc, a);
+        cvni_put_le(s, 0, 2);                   /* no extra field */
+        cvni_put_text(s, a->name);
+        cvni_put_text(s, ".npy");
+        cvni_put_npy(s, a);
+    }
+    directory = s->size;
+    for (const cvn_array *a = z->array; a < z->array + z->count; a++) {
+        size_t size;
+        cvni_put_text(s, "PK\1\2");
+        cvni_put_le(s, 20, 2);
+        size = cvni_put_member(s, z->crc, a);
+        cvni_put_le(s, 0, 8);                   /* no extra field, no comment, disk, attributes */
+        cvni_put_le(s, 0, 4);
+        cvni_put_le(s, place, 4);
+        cvni_put_text(s, a->name);
+        cvni_put_text(s, ".npy");
+        place += 30 + strlen(a->name) + 4 + size;
+    }
+    place = s->size;
+    cvni_put_text(s, "PK\5\6");
+    cvni_put_le(s, 0, 4);
+    cvni_put_le(s, (uint64_t)z->count, 2);
+    cvni_put_le(s, (uint64_t)z->count, 2);
+    cvni_put_le(s, place - directory, 4);
+    cvni_put_le(s, directory, 4);
+    cvni_put_le(s, 0, 2);
+}
+
+static void cvni_put_arrays(cvni_sink *s, const void *npz)
+{
+    const cvni_npz *z = (const cvni_npz *)npz;
+    if (z->zip) cvni_put_npz(s, z);
+    else cvni_put_npy(s, z->array);
+}
+
+/* Fills *z and *crc; returns the bytes of the file: 0 for arrays that are wrong, SIZE_MAX for more
+ * than a zip holds. */
+static size_t cvni_npz_begin(cvni_npz *z, cvni_crc *crc, const cvn_array *array, int count, int zip)
+{
+    cvni_sink s;
+    z->array = array;
+    z->count = count;
+    z->zip = zip;
+    z->crc = NULL;
+    if (!array || count < 1 || count > 65534) return 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = array[i].name;
+        if (!cvni_array_check(&array[i]) || (zip && (!name || strlen(name) > 65000))) return 0;
+    }
+    memset(&s, 0, sizeof s);
+    cvni_put_arrays(&s, z);
+    cvni_crc_begin(crc);
+    z->crc = crc;
+    return zip && s.size >= 0xFFFFFFFFu ? SIZE_MAX : s.size;
+}
+
+static size_t cvni_save_arrays_memory(void *bytes, size_t size, const cvn_array *array, int count,
+                                      int zip)
+{
+    cvni_crc crc;
+    cvni_npz z;
+    cvni_sink s;
+    const size_t needed = cvni_npz_begin(&z, &crc, array, count, zip);
+    if (needed == SIZE_MAX) return 0;
+    if (!bytes || size < needed) return needed;
+    memset(&s, 0, sizeof s);
+    s.memory = (unsigned char *)bytes;
+    if (needed) cvni_put_arrays(&s, &z);
+    return needed;
+}
+
+size_t cvn_save_npy_memory(void *bytes, size_t size, const cvn_array *array)
+{
+    return cvni_save_arrays_memory(bytes, size, array, 1, 0);
+}
+
+size_t cvn_save_npz_memory(void *bytes, size_t size, const cvn_array *arrays, int count)
+{
+    return cvni_save_arrays_memory(bytes, size, arrays, count, 1);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_npy(cvn_arrays *arrays, const char *path)
+{
+    unsigned char *block;
+    const char *wrong;
+    size_t size;
+    cvn_result r;
+    if (!arrays) return CVN_ERROR_ARGUMENT;
+    memset(arrays, 0, sizeof *arrays);
+    if (!path) return cvni_arrays_fail(arrays, CVN_ERROR_ARGUMENT, "cvn_load_npy: path is NULL");
+    r = cvni_read_file(&cvni_default_allocator, path, 0, &block, &size, &wrong);
+    if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", cvni_path_label(path), wrong);
+    arrays->memory[1] = block;
+    r = cvni_read_arrays(arrays, &cvni_default_allocator, cvni_path_label(path), block, size);
+    if (r != CVN_OK) cvn_arrays_free(arrays);
+    return r;
+}
+
+static cvn_result cvni_save_arrays(const char *path, const cvn_array *array, int count, int zip)
+{
+    const char *wrong;
+    cvni_crc crc;
+    cvni_npz z;
+    const size_t size = cvni_npz_begin(&z, &crc, array, count, zip);
+    if (!path || !size) return CVN_ERROR_ARGUMENT;
+    if (size == SIZE_MAX) return CVN_ERROR_UNSUPPORTED;
+    return cvni_write_file(&cvni_default_allocator, path, cvni_put_arrays, &z, &wrong);
+}
+
+cvn_result cvn_save_npy(const char *path, const cvn_array *array)
+{
+    return cvni_save_arrays(path, array, 1, 0);
+}
+
+cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
+{
+    return cvni_save_arrays(path, arrays, count, 1);
+}
+#endif /* CONVNET_NO_STDIO */
+#endif /* CONVNET_NO_NPY */
+
+#ifndef CONVNET_NO_ONNX
+/* ================================================================================================
+ * >>protobuf   the wire format, read: hostile bytes to fields
+ * ==============================================================================================
+ *   message    fields one behind the other: a key, number << 3 | type, and what the type says:
+ *              0 varint, 1 eight bytes, 2 a length and so many bytes, 5 four bytes. A varint has
+ *              seven bits a byte, the lowest first, and the top bit where more follow.
+ *   source     https://protobuf.dev/programming-guides/encoding        tested: tests/test_onnx.c */
+
+typedef struct cvni_wire { const unsigned char *p, *end; int bad; } cvni_wire;  /* what is left */
+
+typedef struct cvni_field {
+    int number, type;
+    uint64_t value;             /* types 0, 1, 5 */
+    cvni_wire body;             /* type 2 */
+} cvni_field;
+
+static int cvni_wire_stop(cvni_wire *w)
+{
+    w->bad = 1;
+    w->p = w->end;
+    return 0;
+}
+
+static int cvni_varint(cvni_wire *w, uint64_t *value)
+{
+    *value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+        if (w->p == w->end) return cvni_wire_stop(w);
+        *value |= (uint64_t)(*w->p & 0x7F) << shift;
+        if (!(*w->p++ & 0x80)) return 1;
+    }
+    return cvni_wire_stop(w);
+}
+
+static int cvni_wire_take(cvni_wire *w, uint64_t bytes, cvni_wire *body)
+{
+    if (bytes > (uint64_t)(w->end - w->p)) return cvni_wire_stop(w);
+    body->p = w->p;
+    body->end = w->p += (size_t)bytes;
+    body->bad = 0;
+    return 1;
+}
+
+/* The next field; 0 at the end, and where the bytes are no message (w->bad). */
+static int cvni_next_field(cvni_wire *w, cvni_field *f)
+{
+    uint64_t key, length = 0;
+    memset(f, 0, sizeof *f);
+    if (w->p == w->end) return 0;
+    if (!cvni_varint(w, &key)) return 0;
+    f->number = (int)(key >> 3 & 0x1FFFFFFF);
+    f->type = (int)(key & 7);
+    switch (f->type) {
+    case 0: return cvni_varint(w, &f->value);
+    case 1: length = 8; break;
+    case 2: if (!cvni_varint(w, &length)) return 0; break;
+    case 5: length = 4; break;
+    default: return cvni_wire_stop(w);
+    }
+    if (!cvni_wire_take(w, length, &f->body)) return 0;
+    if (f->type != 2) f->value = cvni_le_word(f->body.p, (size_t)length);
+    return 1;
+}
+
+/* One number of a repeated field, packed (type 2: call until it answers 0) or not. `bytes`: 0 for
+ * varints, else the size of an element. */
+static int cvni_next_packed(cvni_field *f, int bytes, uint64_t *value)
+{
+    cvni_wire word;
+    *value = f->value;
+    if (f->type != 2) {
+        const int first = f->type >= 0;
+        f->type = -1;
+        return first;
+    }
+    if (f->body.p == f->body.end) return 0;
+    if (!bytes) return cvni_varint(&f->body, value);
+    if (!cvni_wire_take(&f->body, (uint64_t)bytes, &word)) return 0;
+    *value = cvni_le_word(word.p, (size_t)bytes);
+    return 1;
+}
+
+/* ================================================================================================
+ * >>onnx   a model as a table of values and a list of operators; what its operators ask for
+ * ==============================================================================================
+ *   value       a tensor with a name: an input, an initializer, an operator's output. It is known
+ *               when the model is read (a constant), or computed by a node of the net.
+ *   layout      the engine's axis 0 is the batch. Batched (lead 0): ONNX's axis k is the engine's,
+ *               axis 0 is the batch, or R entries a sample behind a reshape [1, R*..] -> [R, ..].
+ *               Whole (lead 1): ONNX's axis k is axis k + 1, a sample is an evaluation of all of
+ *               it. At import time the engine's shapes have batch 1, so shapes are read off them.
+ *   operators   an import function each, in the tables of >>onnx-math, >>onnx-shape,
+ *               >>onnx-layers, in the terms of the second half of this room
+ *   folding     an operator whose inputs are all known is imported into a net of its own, which is
+ *               run (>>onnx-load): shape arithmetic needs no code of its own
+ *   source      onnx.proto, Operators.md                               tested: tests/test_onnx.c */
+
+#define CVNI_ONNX_ATTRIBUTES 5          /* field of a NodeProto */
+#define CVNI_ONNX_EXACT 16777216.0      /* integers up to here are exact in a float */
+
+typedef struct cvni_onnx_value {
+    const char *name;
+    int type;                   /* a cvn_onnx_type; 0: not known */
+    int rank, dim[CVN_MAX_RANK];        /* ONNX's */
+    int constant;
+    size_t count;
+    const float *floats;        /* a constant's elements, of float types; */
+    const int64_t *ints;        /* of the others */
+    cvn_node node;              /* in g->net; 0: none yet */
+    int defined;                /* input, initializer or output of an operator seen */
+    int learned;                /* an initializer: trained where it is part of a layer */
+    int made;                   /* the output of an operator */
+    int whole;                  /* an input: its first size in the whole layout */
+    int place;                  /* among inputs, or outputs */
+    int readers;                /* operators that read it; and graph outputs */
+    int is_output;
+    int param;                  /* 1 + index of the net's parameter that begins with it, or 0 */
+} cvni_onnx_value;
+
+typedef struct cvni_onnx_node { /* an operator */
+    const char *type, *name;
+    const char *domain;         /* NULL: ONNX's own */
+    int inputs, outputs;
+    int *input, *output;        /* of g->values; -1: left out */
+    int done;                   /* part of another one (>>onnx-patterns), nothing to do */
+    cvni_wire body;             /* NodeProto */
+} cvni_onnx_node;
+
+typedef struct cvni_onnx {
+    cvn_net *owner, *net;       /* the net to load into; the same, or one that folds an operator */
+    const cvn_onnx_options *options;
+    const char *label, *folder;         /* of errors; of external data */
+    int lead;                   /* engine axis = ONNX axis + lead */
+    int opset;
+    int folding;                /* net is not owner */
+    cvn_result failed;
+    char reason[448];
+    cvni_record *pool;          /* tables and names, until the end of the import */
+    cvni_onnx_value *values;
+    int value_count, value_capacity;
+    int *slots, slot_count;     /* hash table: 1 + index of a value, 0 free */
+    cvni_onnx_node *nodes;
+    int node_count, node_capacity;
+    int *graph_input, input_count;      /* without the constants, */
+    int place;                  /* with them */
+    int *graph_output, output_count;
+    int free_batch;             /* each input's first axis is 1 or open */
+} cvni_onnx;
+
+typedef void (*cvni_onnx_import)(cvni_onnx *g, const cvni_onnx_node *n);
+typedef struct cvni_onnx_op { const char *type; cvni_onnx_import import; } cvni_onnx_op;
+
+CVNI_PRINTF(3, 4)
+static void cvni_onnx_fail(cvni_onnx *g, cvn_result result, const char *format, ...)
+{
+    va_list args;
+    if (g->failed) return;
+    va_start(args, format);
+    vsnprintf(g->reason, sizeof g->reason, format, args);
+    va_end(args);
+    g->failed = result;
+}
+
+/* What is wrong with an operator: it cannot be computed here. */
+CVNI_PRINTF(3, 4)
+static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *format, ...)
+{
+    char text[320];
+    char name[96];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
+                   n->type, text);
+}
+
+/* A piece of the pool, zeroed, or of the loans, which live until the first build. */
+static void *cvni_onnx_memory(cvni_onnx *g, cvni_record **list, size_t count, size_t size)
+{
+    const size_t bytes = cvni_mul_size(count ? count : 1, size);
+    void *p = g->failed ? NULL : cvni_new_in(g->owner, list, bytes);
+    if (p) memset(p, 0, bytes);
+    else cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+    return p;
+}
+
+static float *cvni_onnx_floats(cvni_onnx *g, size_t count)
+{
+    return (float *)cvni_onnx_memory(g, &g->owner->loans, count, sizeof(float));
+}
+
+/* ---- values by name ---- */
+
+static uint32_t cvni_hash_text(const char *text, size_t length)     /* FNV-1a */
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < length; i++) h = (h ^ (unsigned char)text[i]) * 16777619u;
+    return h;
+}
+
+static char *cvni_onnx_text(cvni_onnx *g, cvni_wire w)
+{
+    const size_t length = (size_t)(w.end - w.p);
+    char *text = (char *)cvni_onnx_memory(g, &g->pool, length + 1, 1);
+    if (text && length) memcpy(text, w.p, length);
+    return text;
+}
+
+/* Slot of a name: of its value, or a free one. */
+static int cvni_onnx_slot(const cvni_onnx *g, const char *name, size_t length)
+{
+    uint32_t at = cvni_hash_text(name, length) % (uint32_t)g->slot_count;
+    while (g->slots[at]) {
+        const char *other = g->values[g->slots[at] - 1].name;
+        if (strlen(other) == length && !memcmp(other, name, length)) break;
+        at = (at + 1) % (uint32_t)g->slot_count;
+    }
+    return (int)at;
+}
+
+static void cvni_onnx_rehash(cvni_onnx *g)
+{
+    const int count = cvni_max(64, 4 * g->value_count);
+    int *slots = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    if (!slots) return;
+    g->slots = slots;
+    g->slot_count = count;
+    for (int i = 0; i < g->value_count; i++)
+        slots[cvni_onnx_slot(g, g->values[i].name, strlen(g->values[i].name))] = i + 1;
+}
+
+/* Index of the value of that name, new where there is none; -1 when memory is out. */
+static int cvni_onnx_value_of(cvni_onnx *g, cvni_wire name)
+{
+    const char *text = (const char *)name.p;
+    const size_t length = (size_t)(name.end - name.p);
+    int at;
+    if (2 * g->value_count >= g->slot_count) cvni_onnx_rehash(g);
+    if (g->failed) return -1;
+    at = cvni_onnx_slot(g, text, length);
+    if (g->slots[at]) return g->slots[at] - 1;
+    if (length && memchr(text, 0, length)) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a name with a zero byte");
+        return -1;
+    }
+    if (!cvni_grow(g->owner, (void **)&g->values, &g->value_capacity, g->value_count,
+                   sizeof *g->values)) {
+        cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+        return -1;
+    }
+    memset(&g->values[g->value_count], 0, sizeof *g->values);
+    g->values[g->value_count].name = cvni_onnx_text(g, name);
+    if (g->failed) return -1;
+    g->slots[at] = ++g->value_count;
+    return g->value_count - 1;
+}
+
+/* ---- attributes ---- */
+
+/* The AttributeProto of that name; its own fields follow by cvni_next_field. 0: none. */
+static int cvni_onnx_attribute(const cvni_onnx_node *n, const char *name, cvni_wire *attribute)
+{
+    cvni_wire w = n->body;
+    cvni_field f, part;
+    while (cvni_next_field(&w, &f)) {
+        cvni_wire a = f.body;
+        if (f.number != CVNI_ONNX_ATTRIBUTES || f.type != 2) continue;
+        while (cvni_next_field(&a, &part))
+            if (part.number == 1 && part.type == 2 &&
+                (size_t)(part.body.end - part.body.p) == strlen(name) &&
+                !memcmp(part.body.p, name, strlen(name))) {
+                *attribute = f.body;
+                return 1;
+            }
+    }
+    return 0;
+}
+
+/* The field `number` of an attribute. */
+static int cvni_onnx_field(const cvni_onnx_node *n, const char *name, int number, cvni_field *f)
+{
+    cvni_wire a;
+    if (!cvni_onnx_attribute(n, name, &a)) return 0;
+    while (cvni_next_field(&a, f)) if (f->number == number) return 1;
+    return 0;
+}
+
+static int cvni_onnx_has(const cvni_onnx_node *n, const char *name)
+{
+    cvni_wire a;
+    return cvni_onnx_attribute(n, name, &a);
+}
+
+static int64_t cvni_onnx_int(const cvni_onnx_node *n, const char *name, int64_t fallback)
+{
+    cvni_field f;
+    return cvni_onnx_field(n, name, 3, &f) && f.type == 0 ? (int64_t)f.value : fallback;
+}
+
+static float cvni_onnx_float(const cvni_onnx_node *n, const char *name, float fallback)
+{
+    cvni_field f;
+    return cvni_onnx_field(n, name, 2, &f) && f.type == 5 ? cvni_word_to_float((uint32_t)f.value)
+                                                          : fallback;
+}
+
+static int cvni_onnx_text_is(const cvni_onnx_node *n, const char *name, const char *text)
+{
+    cvni_field f;
+    return cvni_onnx_field(n, name, 4, &f) && f.type == 2 &&
+           (size_t)(f.body.end - f.body.p) == strlen(text) &&
+           !memcmp(f.body.p, text, strlen(text));
+}
+
+/* How many integers an attribute has, -1 where it is not there; the first `most` of them. */
+static int cvni_onnx_ints(const cvni_onnx_node *n, const char *name, int64_t *out, int most)
+{
+    cvni_wire a;
+    cvni_field f;
+    uint64_t value;
+    int count = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return -1;
+    while (cvni_next_field(&a, &f))
+        while (f.number == 8 && cvni_next_packed(&f, 0, &value) && count < INT_MAX) {
+            if (count < most) out[count] = (int64_t)value;
+            count++;
+        }
+    return count;
+}
+
+/* ---- inputs and outputs of an operator ---- */
+
+/* NULL: left out. */
+static cvni_onnx_value *cvni_onnx_input(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    return i < n->inputs && n->input[i] >= 0 ? &g->values[n->input[i]] : NULL;
+}
+
+static const cvni_onnx_value *cvni_onnx_in(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    return cvni_onnx_input(g, n, i);
+}
+
+/* The value of output i, or NULL where nobody asked for it. */
+static cvni_onnx_value *cvni_onnx_output(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    return i < n->outputs && n->output[i] >= 0 ? &g->values[n->output[i]] : NULL;
+}
+
+static int64_t cvni_float_to_int(float x)       /* toward zero; as much as fits */
+{
+    if (!(x > -9.2233715e18f)) return x != x ? 0 : INT64_MIN;
+    return x < 9.2233715e18f ? (int64_t)x : INT64_MAX;
+}
+
+/* Element e of a constant. */
+static double cvni_onnx_element(const cvni_onnx_value *v, size_t e)
+{
+    return v->floats ? (double)v->floats[e] : (double)v->ints[e];
+}
+
+static cvni_onnx_value *cvni_onnx_must_know(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    cvni_onnx_value *v = g->failed ? NULL : cvni_onnx_input(g, n, i);
+    char name[96];
+    if (g->failed) return NULL;
+    if (v && v->constant) return v;
+    if (v) cvni_onnx_refuse(g, n, "'%s' must be known when the model is read",
+                            cvni_printable(v->name, name));
+    else cvni_onnx_refuse(g, n, "input %d is missing", i + 1);
+    return NULL;
+}
+
+/* The elements of input i, at most `most`, as integers; how many there are. -1: refused. */
+static int cvni_onnx_known_ints(cvni_onnx *g, const cvni_onnx_node *n, int i, int64_t *out,
+                                int most)
+{
+    const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    if (!v) return -1;
+    if (v->count > (size_t)most) {
+        cvni_onnx_refuse(g, n, "input %d has more than %d elements", i + 1, most);
+        return -1;
+    }
+    for (size_t e = 0; e < v->count; e++)
+        out[e] = v->ints ? v->ints[e] : cvni_float_to_int(v->floats[e]);
+    return (int)v->count;
+}
+
+/* The elements of a constant as floats, or NULL: memory is out. */
+static const float *cvni_onnx_as_floats(cvni_onnx *g, const cvni_onnx_value *v)
+{
+    float *made;
+    if (v->floats) return v->floats;
+    made = cvni_onnx_floats(g, v->count);
+    for (size_t e = 0; made && e < v->count; e++) made[e] = (float)v->ints[e];
+    return made;
+}
+
+/* The elements of input i, which must be known; NULL: refused. */
+static const float *cvni_onnx_known(cvni_onnx *g, const cvni_onnx_node *n, int i, size_t *count)
+{
+    const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    if (v && count) *count = v->count;
+    return v ? cvni_onnx_as_floats(g, v) : NULL;
+}
+
+/* The engine's axis; refused where it is none, or the batch. */
+static int cvni_onnx_axis(cvni_onnx *g, const cvni_onnx_node *n, int64_t axis, int rank)
+{
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank)
+        cvni_onnx_refuse(g, n, "an axis outside the %d that there are", rank);
+    else if (axis + g->lead == 0)
+        cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    return g->failed ? 1 : (int)axis + g->lead;
+}
+
+/* x under another shape of `rank` axes, the batch first. */
+static cvn_node cvni_onnx_view(cvni_onnx *g, cvn_node x, int rank, const int *dim)
+{
+    cvni_view_desc d;
+    memset(&d, 0, sizeof d);
+    if (rank > CVN_MAX_RANK)
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "a tensor of %d axes; %d are the most",
+                       rank - g->lead, CVN_MAX_RANK - g->lead);
+    if (g->failed || !x.id) return x;
+    d.rank = rank;
+    for (int i = 1; i < rank; i++) d.dim[i] = dim[i];
+    return cvni_add_layer(g->net, &cvni_op_reshape, &x, 1, &d, sizeof d);
+}
+
+/* The parameter of a layer begins with a constant's elements, and has its name where that is free.
+ * A constant that is a parameter already is shared. */
+static void cvni_onnx_adopt(cvni_onnx *g, cvn_node node, int slot, const float *values,
+                            const char *name)
+{
+    cvni_param *p;
+    if (g->failed || g->net->failed || !node.id) return;
+    p = &g->net->params[g->net->layers[node.id].param[slot]];
+    p->initial = values;
+    if (!g->folding && name[0] && strlen(name) < CVN_MAX_NAME + 32 &&
+        !cvn_param_find(g->net, name).count) {
+        char *copy = cvni_copy_text(g->net, name);
+        if (copy) p->name = copy;
+    }
+}
+
+/* A parameter that begins with a constant which another one has already, of the same role and
+ * shape, is that one. */
+static int cvni_onnx_share(cvni_onnx *g, cvn_node node, int slot, const cvni_onnx_value *v)
+{
+    cvni_layer *l = &g->net->layers[node.id];
+    cvni_param *own = &g->net->params[l->param[slot]];
+    const cvni_param *other = v->param ? &g->net->params[v->param - 1] : NULL;
+    if (!other || other->role != own->role || !cvni_same_shape(other->shape, own->shape)) return 0;
+    own->dead = 1;
+    l->param[slot] = v->param - 1;
+    return 1;
+}
+
+static void cvni_onnx_bind(cvni_onnx *g, cvn_node node, int slot, const cvni_onnx_node *n, int i)
+{
+    cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    const float *values = v ? cvni_onnx_as_floats(g, v) : NULL;
+    cvni_layer *l;
+    if (!values || g->net->failed || !node.id) return;
+    l = &g->net->layers[node.id];
+    if (g->net->params[l->param[slot]].count != v->count) {
+        cvni_onnx_refuse(g, n, "input %d has %lu elements; %s needs %lu", i + 1,
+                         (unsigned long)v->count, g->net->params[l->param[slot]].suffix,
+                         (unsigned long)g->net->params[l->param[slot]].count);
+        return;
+    }
+    if (cvni_onnx_share(g, node, slot, v)) return;
+    cvni_onnx_adopt(g, node, slot, values, v->learned ? v->name : "");
+    v->param = 1 + l->param[slot];
+}
+
+static void cvni_onnx_bind_data(cvni_onnx *g, cvn_node node, int slot, const float *values,
+                                const char *name)
+{
+    if (values) cvni_onnx_adopt(g, node, slot, values, name);
+}
+
+/* A constant as a node with the axes dim[0..rank): with `learned`, a parameter. */
+static cvn_node cvni_onnx_constant_node(cvni_onnx *g, cvni_onnx_value *v, int rank, const int *dim,
+                                        int learned)
+{
+    const cvni_op *op = learned ? &cvni_op_parameter : &cvni_op_constant;
+    const float *values = cvni_onnx_as_floats(g, v);
+    cvn_node node = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    if (!values) return node;
+    if (!v->count || rank >= CVN_MAX_RANK) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "'%.60s' has %s", v->name,
+                       v->count ? "too many axes" : "no elements");
+        return node;
+    }
+    node = cvni_add_parameter(g->net, op, dim, rank, zero, values);
+    if (!node.id) return node;
+    if (!learned || !cvni_onnx_share(g, node, 0, v))
+        cvni_onnx_adopt(g, node, 0, values, v->learned ? v->name : "");
+    if (learned) v->param = 1 + g->net->layers[node.id].param[0];
+    return node;
+}
+
+/* Input i as a node, in the layout of all values. */
+static cvn_node cvni_onnx_get(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    if (g->failed) return none;
+    if (!v) {
+        cvni_onnx_refuse(g, n, "input %d is missing", i + 1);
+        return none;
+    }
+    if (v->node.id || !v->constant) return v->node;
+    if (!g->lead && (!v->rank || v->dim[0] != 1)) {
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but has a batch of its own",
+                         i + 1);
+        return none;
+    }
+    v->node = g->lead ? cvni_onnx_constant_node(g, v, v->rank, v->dim, 0)
+                      : cvni_onnx_constant_node(g, v, v->rank - 1, v->dim + 1, 0);
+    return v->node;
+}
+
+/* Input i with ones before its axes up to `rank`, as NumPy broadcasts. */
+static cvn_node cvni_onnx_operand(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank)
+{
+    cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    int dim[CVN_MAX_RANK + 1];
+    if (v && v->rank == rank && !(v->constant && v->learned)) return cvni_onnx_get(g, n, i);
+    if (!v || g->failed) return cvni_onnx_get(g, n, i);
+    if (rank + g->lead > CVN_MAX_RANK || rank < v->rank) {
+        cvni_onnx_refuse(g, n, "%d axes are too many", rank);
+        return none;
+    }
+    for (int k = 0; k <= rank; k++)
+        dim[k] = k > rank - v->rank ? v->dim[k - 1 - rank + v->rank] : 1;
+    if (!v->constant) {                                 /* dim[1..]: the aligned axes */
+        if (!g->lead) cvni_onnx_refuse(g, n, "input %d has fewer axes than the other one", i + 1);
+        return cvni_onnx_view(g, v->node, rank + 1, dim);
+    }
+    if (!g->lead && rank && dim[1] != 1) {
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but has a batch of its own",
+                         i + 1);
+        return none;
+    }
+    return g->lead ? cvni_onnx_constant_node(g, v, rank, dim + 1, v->learned && v->count > 1)
+                   : cvni_onnx_constant_node(g, v, rank - 1, dim + 2, v->learned && v->count > 1);
+}
+
+/* Input i with ONNX's axis 0 as the batch, for layers that know samples. */
+static cvn_node cvni_onnx_rows(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvn_node x = cvni_onnx_get(g, n, i);
+    return g->failed || !g->lead ? x : cvn_flatten_batch(g->net, x);
+}
+
+/* Output i is this node. */
+static void cvni_onnx_put(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node node)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+    const cvni_layer *l;
+    if (g->failed || g->net->failed || !v || !node.id) return;
+    l = &g->net->layers[node.id];
+    v->node = node;
+    v->rank = l->shape.rank - g->lead;
+    for (int k = 0; k < v->rank; k++) v->dim[k] = l->shape.dim[k + g->lead];
+    v->count = cvni_elements(l->shape);
+    if (!v->type) v->type = x ? x->type : CVN_ONNX_FLOAT;
+}
+
+static void cvni_onnx_put_rows(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node node)
+{
+    if (g->failed || g->net->failed || !node.id) return;
+    if (g->lead)
+        node = cvn_unflatten_batch(g->net, node, g->net->layers[node.id].samples);
+    cvni_onnx_put(g, n, i, node);
+}
+
+static void cvni_onnx_type(cvni_onnx *g, const cvni_onnx_node *n, int i, int type)
+{
+    cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+    if (v) v->type = type;
+}
+
+static int cvni_onnx_is_float(int type)
+{
+    return type == CVN_ONNX_FLOAT || type == CVN_ONNX_FLOAT16 || type == CVN_ONNX_DOUBLE ||
+           type == CVN_ONNX_BFLOAT16;
+}
+
+/* Output i is known: a place in the table for `count` elements of that type. */
+static cvni_onnx_value *cvni_onnx_new_constant(cvni_onnx *g, const cvni_onnx_node *n, int i,
+                                               int type, int rank, const int *dim)
+{
+    cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+    if (g->failed || !v) return NULL;
+    if (rank > CVN_MAX_RANK) {
+        cvni_onnx_refuse(g, n, "%d axes; %d are the most", rank, CVN_MAX_RANK);
+        return NULL;
+    }
+    v->type = type;
+    v->rank = rank;
+    v->count = 1;
+    for (int k = 0; k < rank; k++) {
+        v->dim[k] = dim[k];
+        v->count = dim[k] < 0 ? SIZE_MAX : cvni_mul_size(v->count, (size_t)dim[k]);
+    }
+    v->constant = v->count <= (size_t)CONVNET_MAX_ELEMENTS;
+    if (v->constant) return v;
+    cvni_onnx_refuse(g, n, "an output of more than %ld elements", (long)CONVNET_MAX_ELEMENTS);
+    return NULL;
+}
+
+/* The elements of a known output to be filled in, zero so far; NULL where nobody asked for it or
+ * memory is out. */
+static float *cvni_onnx_put_floats(cvni_onnx *g, const cvni_onnx_node *n, int i, int type,
+                                   int rank, const int *dim)
+{
+    cvni_onnx_value *v = cvni_onnx_new_constant(g, n, i, type, rank, dim);
+    float *floats = v ? cvni_onnx_floats(g, v->count) : NULL;
+    if (v) v->floats = floats;
+    return floats;
+}
+
+static int64_t *cvni_onnx_put_ints(cvni_onnx *g, const cvni_onnx_node *n, int i, int type,
+                                   int rank, const int *dim)
+{
+    cvni_onnx_value *v = cvni_onnx_new_constant(g, n, i, type, rank, dim);
+    int64_t *ints = v ? (int64_t *)cvni_onnx_memory(g, &g->owner->loans, v->count,
+                                                    sizeof(int64_t)) : NULL;
+    if (v) v->ints = ints;
+    return ints;
+}
+
+/* ---- tensors ---- */
+
+typedef struct cvni_onnx_kind {     /* one row an element type */
+    int type;
+    int field, wire;            /* where elements are but in raw_data, their size (0: varint) */
+    cvni_dtype dtype;
+} cvni_onnx_kind;
+
+static const cvni_onnx_kind cvni_onnx_kinds[] = {
+    { CVN_ONNX_FLOAT, 4, 4, { "F32", "f4", 4, CVNI_DTYPE_F32 } },
+    { CVN_ONNX_UINT8, 5, 0, { "U8", "u1", 1, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_INT8, 5, 0, { "I8", "i1", 1, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_UINT16, 5, 0, { "U16", "u2", 2, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_INT16, 5, 0, { "I16", "i2", 2, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_INT32, 5, 0, { "I32", "i4", 4, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_INT64, 7, 0, { "I64", "i8", 8, CVNI_DTYPE_SIGNED } },
+    { CVN_ONNX_BOOL, 5, 0, { "BOOL", "b1", 1, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_FLOAT16, 5, 0, { "F16", "f2", 2, CVNI_DTYPE_F16 } },
+    { CVN_ONNX_DOUBLE, 10, 8, { "F64", "f8", 8, CVNI_DTYPE_F64 } },
+    { CVN_ONNX_UINT32, 11, 0, { "U32", "u4", 4, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_UINT64, 11, 0, { "U64", "u8", 8, CVNI_DTYPE_UNSIGNED } },
+    { CVN_ONNX_BFLOAT16, 5, 0, { "BF16", "", 2, CVNI_DTYPE_BF16 } }
+};
+
+static const cvni_onnx_kind *cvni_onnx_kind_of(int type)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_kinds / sizeof *cvni_onnx_kinds; i++)
+        if (cvni_onnx_kinds[i].type == type) return &cvni_onnx_kinds[i];
+    return NULL;
+}
+
+typedef struct cvni_onnx_tensor {   /* a TensorProto, taken apart */
+    const cvni_onnx_kind *kind;
+    int type;
+    cvni_wire name, body, raw;
+    int has_raw, is_external;
+    cvni_wire location;
+    uint64_t offset, length;
+    int rank, dim[CVN_MAX_RANK];
+    size_t count;
+} cvni_onnx_tensor;
+
+/* StringStringEntryProto of external data. */
+static void cvni_onnx_external(cvni_onnx_tensor *t, cvni_wire w)
+{
+    cvni_wire key = { NULL, NULL, 0 }, value = { NULL, NULL, 0 };
+    cvni_field f;
+    uint64_t number = 0;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number == 1 && f.type == 2) key = f.body;
+        if (f.number == 2 && f.type == 2) value = f.body;
+    }
+    for (const unsigned char *p = value.p; p != value.end && *p >= '0' && *p <= '9'; p++)
+        number = number < UINT64_MAX / 16 ? number * 10 + (uint64_t)(*p - '0') : UINT64_MAX / 2;
+    if (key.end - key.p == 8 && !memcmp(key.p, "location", 8)) t->location = value;
+    if (key.end - key.p == 6 && !memcmp(key.p, "offset", 6)) t->offset = number;
+    if (key.end - key.p == 6 && !memcmp(key.p, "length", 6)) t->length = number;
+}
+
+/* Sizes are multiplied with a check; an axis may have no elements. */
+static void cvni_onnx_tensor_dim(cvni_onnx *g, cvni_onnx_tensor *t, uint64_t size)
+{
+    if (t->rank == CVN_MAX_RANK || size > (uint64_t)CONVNET_MAX_ELEMENTS) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED,
+                       "a tensor of more than %d axes, or more than %ld elements along one",
+                       CVN_MAX_RANK, (long)CONVNET_MAX_ELEMENTS);
+        return;
+    }
+    t->dim[t->rank++] = (int)size;
+    t->count = cvni_mul_size(t->count, (size_t)size);
+}
+
+static void cvni_onnx_open_tensor(cvni_onnx *g, cvni_wire w, cvni_onnx_tensor *t)
+{
+    cvni_field f;
+    uint64_t size;
+    memset(t, 0, sizeof *t);
+    t->body = w;
+    t->count = 1;
+    while (!g->failed && cvni_next_field(&w, &f)) {
+        switch (f.number) {
+        case 1:
+            while (!g->failed && cvni_next_packed(&f, 0, &size)) cvni_onnx_tensor_dim(g, t, size);
+            break;
+        case 2: t->type = (int)(f.value & 0xFFFF); break;
+        case 8: t->name = f.body; break;
+        case 9: t->raw = f.body; t->has_raw = 1; break;
+        case 13: cvni_onnx_external(t, f.body); break;
+        case 14: t->is_external = f.value == 1; break;
+        default: break;
+        }
+    }
+    t->kind = cvni_onnx_kind_of(t->type);
+    if (w.bad) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a damaged tensor");
+    else if (!t->kind)
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "a tensor of element type %d", t->type);
+    else if (t->count > (size_t)CONVNET_MAX_ELEMENTS)
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "a tensor of more than %ld elements",
+                       (long)CONVNET_MAX_ELEMENTS);
+}
+
+/* Element from its bits, sign extended where it has one. */
+static int64_t cvni_onnx_integer(const cvni_dtype *dtype, uint64_t word)
+{
+    const int spare = 64 - 8 * (int)dtype->bytes;
+    if (dtype->kind != CVNI_DTYPE_SIGNED) return (int64_t)word;
+    word <<= spare;
+    return word >> 63 ? -(int64_t)(~word >> spare) - 1 : (int64_t)(word >> spare);
+}
+
+/* The elements from raw bytes or from the field of their type; 0 where there are not that many. */
+static int cvni_onnx_elements(const cvni_onnx_tensor *t, float *floats, int64_t *ints)
+{
+    const cvni_onnx_kind *k = t->kind;
+    const size_t bytes = k->dtype.bytes;
+    cvni_wire w = t->has_raw ? t->raw : t->body;
+    cvni_field f;
+    uint64_t word;
+    size_t e = 0;
+    if (t->has_raw) {
+        if ((size_t)(w.end - w.p) != t->count * bytes) return 0;
+        if (floats) cvni_read_floats(&k->dtype, w.p, t->count, floats);
+        for (; ints && e < t->count; e++)
+            ints[e] = cvni_onnx_integer(&k->dtype, cvni_le_word(w.p + e * bytes, bytes));
+        return 1;
+    }
+    while (cvni_next_field(&w, &f))
+        while (f.number == k->field && cvni_next_packed(&f, k->wire, &word)) {
+            if (e == t->count) return 0;
+            if (floats) floats[e++] = cvni_element_to_float(&k->dtype, word);
+            else ints[e++] = cvni_onnx_integer(&k->dtype, word);
+        }
+    return e == t->count;
+}
+
+#ifndef CONVNET_NO_STDIO
+/* The raw bytes of a tensor whose data lie in a file of their own. No way leads out of the
+ * folder. */
+static void cvni_onnx_read_external(cvni_onnx *g, cvni_onnx_tensor *t)
+{
+    const size_t bytes = cvni_mul_size(t->count, t->kind->dtype.bytes);
+    const char *name = cvni_onnx_text(g, t->location);
+    const char *folder = g->folder ? g->folder : "";
+    char *path;
+    unsigned char *data;
+    FILE *file;
+    int good;
+    if (g->failed) return;
+    if (!name[0] || strstr(name, "..") || name[0] == '/' || strpbrk(name, "\\:")) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT,
+                       "external data in '%.60s', which is no file of the model's folder", name);
+        return;
+    }
+    path = (char *)cvni_onnx_memory(g, &g->pool, strlen(folder) + strlen(name) + 1, 1);
+    data = (unsigned char *)cvni_onnx_memory(g, &g->owner->loans, bytes, 1);
+    if (g->failed) return;
+    memcpy(path, folder, strlen(folder));
+    memcpy(path + strlen(folder), name, strlen(name));
+    file = t->offset <= (uint64_t)LONG_MAX ? fopen(path, "rb") : NULL;
+    good = file && fseek(file, (long)t->offset, SEEK_SET) == 0 &&
+           fread(data, 1, bytes, file) == bytes && (!t->length || t->length == bytes);
+    if (file) fclose(file);
+    if (!good)
+        cvni_onnx_fail(g, CVN_ERROR_FILE, "%lu bytes of external data at %lu of '%.120s' cannot be "
+                       "read", (unsigned long)bytes, (unsigned long)t->offset, path);
+    t->raw.p = data;
+    t->raw.end = data + bytes;
+    t->has_raw = 1;
+}
+#endif
+
+/* A tensor becomes the constant v. Floats of this machine's order stay where they are. */
+static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_value *v)
+{
+    float *floats = NULL;
+    int64_t *ints = NULL;
+    char name[96];
+    if (g->failed) return;
+    if (t->is_external) {
+#ifndef CONVNET_NO_STDIO
+        cvni_onnx_read_external(g, t);
+#else
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "external data without CONVNET_STDIO");
+#endif
+        if (g->failed) return;
+    }
+    v->type = t->type;
+    v->rank = t->rank;
+    memcpy(v->dim, t->dim, sizeof v->dim);
+    v->count = t->count;
+    v->constant = 1;
+    if (t->has_raw && t->type == CVN_ONNX_FLOAT && cvni_little_endian() &&
+        (uintptr_t)t->raw.p % sizeof(float) == 0 &&
+        (size_t)(t->raw.end - t->raw.p) == t->count * sizeof(float)) {
+        v->floats = (const float *)(const void *)t->raw.p;
+        return;
+    }
+    /* each element is a byte at least */
+    if (!t->has_raw && t->count > (size_t)(t->body.end - t->body.p)) {
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "'%s' has too few elements",
+                       cvni_printable(v->name, name));
+        return;
+    }
+    if (!cvni_onnx_is_float(t->type))
+        v->ints = ints = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, t->count,
+                                                     sizeof(int64_t));
+    else v->floats = floats = cvni_onnx_floats(g, t->count);
+    if (!g->failed && !cvni_onnx_elements(t, floats, ints))
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "'%s' has not as many elements as its shape says",
+                       cvni_printable(v->name, name));
+}
+
+
+/* ================================================================================================
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
+ * ==============================================================================================
+ *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
+ *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
+ *                                        tested: tests/test_math.c, tests/onnx_conformance.c */
+
+/* Integer types whose range is exact in a float: low to low + size - 1. */
+static const struct { int type; float low, size; } cvni_onnx_ranges[] = {
+    { CVN_ONNX_UINT8, 0, 256 }, { CVN_ONNX_INT8, -128, 256 },
+    { CVN_ONNX_UINT16, 0, 65536 }, { CVN_ONNX_INT16, -32768, 65536 }
+};
+
+static int cvni_onnx_limits(int type, float *low, float *size)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_ranges / sizeof *cvni_onnx_ranges; i++)
+        if (cvni_onnx_ranges[i].type == type) {
+            *low = cvni_onnx_ranges[i].low;
+            *size = cvni_onnx_ranges[i].size;
+            return 1;
+        }
+    return 0;
+}
+
+static cvn_node cvni_onnx_wrap(cvni_onnx *g, cvn_node x, int type)
+{
+    float low, size;
+    return cvni_onnx_limits(type, &low, &size)
+               ? cvni_add_function(g->net, CVNI_WRAPPED, x, low, size)
+               : x;
+}
+
+static int cvni_onnx_type_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->type : 0;
+}
+
+static int cvni_onnx_rank_of(const cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    return v ? v->rank : 0;
+}
+
+/* Axes of what the inputs broadcast to. */
+static int cvni_onnx_most_axes(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    int rank = 0;
+    for (int i = 0; i < n->inputs; i++) rank = cvni_max(rank, cvni_onnx_rank_of(g, n, i));
+    return rank;
+}
+
+/* Whether input i is a known number that adds no axes to a tensor of `rank`. */
+static int cvni_onnx_scalar(const cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, float *s)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    if (!v || !v->constant || v->count != 1 || v->rank > rank) return 0;
+    *s = (float)cvni_onnx_element(v, 0);
+    return 1;
+}
+
+static cvn_node cvni_onnx_clip_to(cvni_onnx *g, cvn_node x, float low, float high)
+{
+    if (low == 0 && high == 6) return cvn_relu6(g->net, x);
+    if (low == 0 && high >= FLT_MAX) return cvn_relu(g->net, x);
+    return cvn_clip(g->net, x, low < high ? low : high, high);
+}
+
+/* ---- functions and operations, element by element ---- */
+
+typedef cvn_node (*cvni_onnx_function)(cvn_net *net, cvn_node x);
+typedef cvn_node (*cvni_onnx_operation)(cvn_net *net, cvn_node a, cvn_node b);
+
+typedef enum cvni_onnx_result { CVNI_ONNX_SAME, CVNI_ONNX_WRAPS, CVNI_ONNX_TRUTH }
+cvni_onnx_result;
+
+typedef struct cvni_onnx_element_row {      /* one row an operator without attributes */
+    const char *type;
+    cvni_onnx_function function;            /* of one input; or */
+    cvni_onnx_operation operation;          /* of two, or any number */
+    cvni_onnx_result result;                /* its type, beside that of input 0 */
+} cvni_onnx_element_row;
+
+static const cvni_onnx_element_row cvni_onnx_element_rows[] = {
+    { "Abs", cvn_abs, NULL, CVNI_ONNX_SAME },
+    { "Acos", cvn_acos, NULL, CVNI_ONNX_SAME },
+    { "Acosh", cvn_acosh, NULL, CVNI_ONNX_SAME },
+    { "Add", NULL, cvn_add, CVNI_ONNX_WRAPS },
+    { "And", NULL, cvn_and, CVNI_ONNX_TRUTH },
+    { "Asin", cvn_asin, NULL, CVNI_ONNX_SAME },
+    { "Asinh", cvn_asinh, NULL, CVNI_ONNX_SAME },
+    { "Atan", cvn_atan, NULL, CVNI_ONNX_SAME },
+    { "Atanh", cvn_atanh, NULL, CVNI_ONNX_SAME },
+    { "Ceil", cvn_ceil, NULL, CVNI_ONNX_SAME },
+    { "Cos", cvn_cos, NULL, CVNI_ONNX_SAME },
+    { "Cosh", cvn_cosh, NULL, CVNI_ONNX_SAME },
+    { "Div", NULL, cvn_div, CVNI_ONNX_SAME },
+    { "Equal", NULL, cvn_equal, CVNI_ONNX_TRUTH },
+    { "Erf", cvn_erf, NULL, CVNI_ONNX_SAME },
+    { "Exp", cvn_exp, NULL, CVNI_ONNX_SAME },
+    { "Floor", cvn_floor, NULL, CVNI_ONNX_SAME },
+    { "Greater", NULL, cvn_greater, CVNI_ONNX_TRUTH },
+    { "GreaterOrEqual", NULL, cvn_greater_equal, CVNI_ONNX_TRUTH },
+    { "HardSwish", cvn_hardswish, NULL, CVNI_ONNX_SAME },
+    { "IsNaN", cvn_is_nan, NULL, CVNI_ONNX_TRUTH },
+    { "Less", NULL, cvn_less, CVNI_ONNX_TRUTH },
+    { "LessOrEqual", NULL, cvn_less_equal, CVNI_ONNX_TRUTH },
+    { "Log", cvn_log, NULL, CVNI_ONNX_SAME },
+    { "Max", NULL, cvn_maximum, CVNI_ONNX_SAME },
+    { "Mean", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Min", NULL, cvn_minimum, CVNI_ONNX_SAME },
+    { "Mish", cvn_mish, NULL, CVNI_ONNX_SAME },
+    { "Mul", NULL, cvn_mul, CVNI_ONNX_WRAPS },
+    { "Neg", cvn_neg, NULL, CVNI_ONNX_WRAPS },
+    { "Not", cvn_not, NULL, CVNI_ONNX_TRUTH },
+    { "Or", NULL, cvn_or, CVNI_ONNX_TRUTH },
+    { "Pow", NULL, cvn_power, CVNI_ONNX_WRAPS },
+    { "Reciprocal", cvn_reciprocal, NULL, CVNI_ONNX_SAME },
+    { "Relu", cvn_relu, NULL, CVNI_ONNX_SAME },
+    { "Round", cvn_round, NULL, CVNI_ONNX_SAME },
+    { "Sigmoid", cvn_sigmoid, NULL, CVNI_ONNX_SAME },
+    { "Sign", cvn_sign, NULL, CVNI_ONNX_SAME },
+    { "Sin", cvn_sin, NULL, CVNI_ONNX_SAME },
+    { "Sinh", cvn_sinh, NULL, CVNI_ONNX_SAME },
+    { "Softsign", cvn_softsign, NULL, CVNI_ONNX_SAME },
+    { "Sqrt", cvn_sqrt, NULL, CVNI_ONNX_SAME },
+    { "Sub", NULL, cvn_sub, CVNI_ONNX_WRAPS },
+    { "Sum", NULL, cvn_add, CVNI_ONNX_SAME },
+    { "Tan", cvn_tan, NULL, CVNI_ONNX_SAME },
+    { "Tanh", cvn_tanh, NULL, CVNI_ONNX_SAME },
+    { "Xor", NULL, cvn_xor, CVNI_ONNX_TRUTH }
+};
+
+static const cvni_onnx_element_row *cvni_onnx_element_row_of(const char *type)
+{
+    for (size_t i = 0; i < sizeof cvni_onnx_element_rows / sizeof *cvni_onnx_element_rows; i++)
+        if (!strcmp(cvni_onnx_element_rows[i].type, type)) return &cvni_onnx_element_rows[i];
+    return NULL;
+}
+
+/* x and a number, s first or second; node 0 where there is no shorter way than a tensor of it. */
+static cvn_node cvni_onnx_with_scalar(cvni_onnx *g, cvni_onnx_operation o, cvn_node x, float s,
+                                      int first)
+{
+    const cvn_node none = { 0 };
+    if (s != s) return none;
+    if (o == cvn_add) return cvn_scale(g->net, x, 1, s);
+    if (o == cvn_mul) return cvn_scale(g->net, x, s, 0);
+    if (o == cvn_sub) return first ? cvn_scale(g->net, x, -1, s) : cvn_scale(g->net, x, 1, -s);
+    if (o == cvn_maximum) return cvni_onnx_clip_to(g, x, s, INFINITY);
+    if (o == cvn_minimum) return cvni_onnx_clip_to(g, x, -INFINITY, s);
+    if (o == cvn_div && first && s == 1) return cvn_reciprocal(g->net, x);
+    if (o == cvn_div && !first && fabsf(s) >= FLT_MIN && fabsf(s) <= 1 / FLT_MIN)
+        return cvn_scale(g->net, x, 1 / s, 0);
+    if (o == cvn_power && !first)
+        return s == 2      ? cvn_square(g->net, x)
+               : s == 0.5f ? cvn_sqrt(g->net, x)
+                           : cvn_pow(g->net, x, s);
+    return none;
+}
+
+/* Input 0, with each next one in turn. Quotients and powers of integers are no scaled floats. */
+static cvn_node cvni_onnx_operate(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_operation o)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const int scalars = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)) ||
+                        (o != cvn_div && o != cvn_power);
+    cvn_node y = { 0 };
+    float s;
+    if (scalars && n->inputs == 2 && cvni_onnx_scalar(g, n, 0, cvni_onnx_rank_of(g, n, 1), &s))
+        y = cvni_onnx_with_scalar(g, o, cvni_onnx_operand(g, n, 1, rank), s, 1);
+    if (y.id || g->net->failed) return y;
+    y = cvni_onnx_operand(g, n, 0, rank);
+    for (int i = 1; i < n->inputs && !g->failed; i++) {
+        cvn_node next = { 0 };
+        if (scalars && cvni_onnx_scalar(g, n, i, rank, &s))
+            next = cvni_onnx_with_scalar(g, o, y, s, 0);
+        y = next.id || g->net->failed ? next : o(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    }
+    return y;
+}
+
+static void cvni_onnx_element_by_element(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_element_row *row = cvni_onnx_element_row_of(n->type);
+    const int type = cvni_onnx_type_of(g, n, 0);
+    const int whole = !cvni_onnx_is_float(type);
+    cvn_node y = row->function ? row->function(g->net, cvni_onnx_get(g, n, 0))
+                               : cvni_onnx_operate(g, n, row->operation);
+    if (!strcmp(row->type, "Mean")) y = cvn_scale(g->net, y, 1 / (float)n->inputs, 0);
+    if (whole && row->operation == cvn_div) y = cvn_trunc(g->net, y);
+    if (whole && row->operation == cvn_power)
+        y = cvni_onnx_is_float(cvni_onnx_type_of(g, n, 1)) ? cvn_trunc(g->net, y)
+                                                           : cvn_round(g->net, y);
+    if (row->result == CVNI_ONNX_WRAPS) y = cvni_onnx_wrap(g, y, type);
+    cvni_onnx_put(g, n, 0, y);
+    if (row->result == CVNI_ONNX_TRUTH) cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+static const cvni_onnx_op cvni_onnx_element_op = { "", cvni_onnx_element_by_element };
+
+static void cvni_onnx_mod(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0,
+                  cvni_onnx_operate(g, n, cvni_onnx_int(n, "fmod", 0) ? cvn_fmod : cvn_remainder));
+}
+
+static void cvni_onnx_where(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_most_axes(g, n);
+    const cvn_node condition = cvni_onnx_operand(g, n, 0, rank);
+    const cvn_node a = cvni_onnx_operand(g, n, 1, rank);
+    cvni_onnx_put(g, n, 0, cvn_where(g->net, condition, a, cvni_onnx_operand(g, n, 2, rank)));
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+static void cvni_onnx_is_inf(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvni_add_function(g->net, CVNI_IS_INF, cvni_onnx_get(g, n, 0),
+                                             (float)(cvni_onnx_int(n, "detect_positive", 1) != 0),
+                                             (float)(cvni_onnx_int(n, "detect_negative", 1) != 0)));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_BOOL);
+}
+
+/* ---- activations ---- */
+
+/* Bounds are attributes before opset 11, then inputs; one that is computed is an operand. */
+static void cvni_onnx_clip(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    float bound[2] = { -INFINITY, INFINITY };
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    bound[0] = cvni_onnx_float(n, "min", bound[0]);
+    bound[1] = cvni_onnx_float(n, "max", bound[1]);
+    for (int i = 1; i < 3; i++)
+        if (cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, rank, &bound[i - 1]))
+            y = (i == 1 ? cvn_maximum : cvn_minimum)(g->net, y, cvni_onnx_operand(g, n, i, rank));
+    if (bound[0] > -INFINITY || bound[1] < INFINITY)
+        y = cvni_onnx_clip_to(g, y, bound[0], bound[1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static cvn_node cvni_onnx_selu(cvn_net *net, cvn_node x, float alpha, float gamma)
+{
+    if (fabsf(alpha - CVNI_SELU_ALPHA) < 1e-5f && fabsf(gamma - CVNI_SELU_SCALE) < 1e-5f)
+        return cvn_selu(net, x);
+    return cvn_scale(net, cvn_elu(net, x, alpha), gamma, 0);
+}
+
+static cvn_node cvni_onnx_hardsigmoid(cvn_net *net, cvn_node x, float alpha, float beta)
+{
+    if (fabsf(alpha - 1.0f / 6) < 1e-6f && beta == 0.5f) return cvn_hardsigmoid(net, x);
+    return cvn_clip(net, cvn_scale(net, x, alpha, beta), 0, 1);
+}
+
+static cvn_node cvni_onnx_swish(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    if (alpha == 1) return cvn_silu(net, x);
+    return cvn_mul(net, x, cvn_sigmoid(net, cvn_scale(net, x, alpha, 0)));
+}
+
+static cvn_node cvni_onnx_elu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_elu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_celu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_celu(net, x, alpha);
+}
+
+static cvn_node cvni_onnx_leaky_relu(cvn_net *net, cvn_node x, float alpha, float unused)
+{
+    (void)unused;
+    return cvn_leaky_relu(net, x, alpha);
+}
+
+typedef struct cvni_onnx_activation_row {   /* y of x and two attributes */
+    const char *type;
+    cvn_node (*add)(cvn_net *net, cvn_node x, float p, float q);
+    const char *p;
+    float p_default;
+    const char *q;
+    float q_default;
+} cvni_onnx_activation_row;
+
+static const cvni_onnx_activation_row cvni_onnx_activation_rows[] = {
+    { "Celu", cvni_onnx_celu, "alpha", 1, "", 0 },
+    { "Elu", cvni_onnx_elu, "alpha", 1, "", 0 },
+    { "HardSigmoid", cvni_onnx_hardsigmoid, "alpha", 0.2f, "beta", 0.5f },
+    { "LeakyRelu", cvni_onnx_leaky_relu, "alpha", 0.01f, "", 0 },
+    { "Selu", cvni_onnx_selu, "alpha", CVNI_SELU_ALPHA, "gamma", CVNI_SELU_SCALE },
+    { "Shrink", cvn_shrink, "lambd", 0.5f, "bias", 0 },
+    { "Softplus", cvn_softplus, "", 1, "", 20 },
+    { "Swish", cvni_onnx_swish, "alpha", 1, "", 0 },
+    { "ThresholdedRelu", cvn_threshold, "alpha", 1, "", 0 }
+};
+
+static void cvni_onnx_activation(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_activation_row *row = cvni_onnx_activation_rows;
+    while (strcmp(row->type, n->type)) row++;
+    cvni_onnx_put(g, n, 0, row->add(g->net, cvni_onnx_get(g, n, 0),
+                                    cvni_onnx_float(n, row->p, row->p_default),
+                                    cvni_onnx_float(n, row->q, row->q_default)));
+}
+
+static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvni_onnx_text_is(n, "approximate", "tanh") ? cvn_gelu_tanh(g->net, x)
+                                                                      : cvn_gelu(g->net, x));
+}
+
+/* A slope for each channel is a layer with parameters; any other one is an operand. */
+static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
+    const int rank = cvni_onnx_most_axes(g, n);
+    const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    const int channels = s.rank > 1 ? s.dim[1] : 1;
+    cvn_node y;
+    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
+        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
+                                                              channels))) {
+        y = cvn_prelu(g->net, x, channels);
+        cvni_onnx_bind(g, y, 0, n, 1);
+    } else {
+        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* Softmax, LogSoftmax, Hardmax. Before opset 13 all axes from `axis` on are one. */
+static void cvni_onnx_softmax(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int flat = g->opset < 13;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, y);
+    int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", flat ? 1 : -1), s.rank - g->lead);
+    int dim[3] = { 1, 1, 1 };
+    if (g->failed) return;
+    for (int i = 1; i < s.rank; i++) dim[i < axis ? 1 : 2] *= s.dim[i];
+    if (flat && axis < s.rank - 1) y = cvni_onnx_view(g, y, 3, dim);
+    if (flat && axis < s.rank - 1) axis = 2;
+    y = n->type[0] == 'S'   ? cvn_softmax_axis(g->net, y, axis)
+        : n->type[0] == 'L' ? cvn_log_softmax_axis(g->net, y, axis)
+                            : cvn_hardmax(g->net, y, axis);
+    if (flat) y = cvni_onnx_view(g, y, s.rank, s.dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- reductions, order, running sums ---- */
+
+/* The engine's axes to reduce, of an attribute or input 1: how many; 0: none are named. */
+static int cvni_onnx_reduced_axes(cvni_onnx *g, const cvni_onnx_node *n, int rank, int *axes)
+{
+    int64_t named[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", named, CVN_MAX_RANK);
+    if (count < 0 && cvni_onnx_in(g, n, 1))
+        count = cvni_onnx_known_ints(g, n, 1, named, CVN_MAX_RANK);
+    if (count > rank) cvni_onnx_refuse(g, n, "%d axes of the %d that there are", count, rank);
+    for (int i = 0; i < count && !g->failed; i++) axes[i] = cvni_onnx_axis(g, n, named[i], rank);
+    return g->failed ? 0 : cvni_max(count, 0);
+}
+
+/* Without the axes in the set, which have one element. */
+static cvn_node cvni_onnx_drop_axes(cvni_onnx *g, cvn_node x, const int *axes, int count)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int dim[CVN_MAX_RANK];
+    int rank = 0;
+    for (int i = 0; i < s.rank; i++) {
+        int dropped = 0;
+        for (int k = 0; k < count; k++) dropped |= axes[k] == i;
+        if (!dropped) dim[rank++] = s.dim[i];
+    }
+    return cvni_onnx_view(g, x, rank, dim);
+}
+
+/* log(sum(exp(x))) with the largest value m taken out: m + log(sum(exp(x - m))); where all are -Inf
+ * or one is Inf a finite m. */
+static cvn_node cvni_onnx_log_sum_exp(cvn_net *net, cvn_node x, const int *axes, int count)
+{
+    cvn_node m = cvn_clip(net, cvn_reduce_max(net, x, axes, count), -FLT_MAX, FLT_MAX);
+    cvn_node sum;
+    m = cvn_stop_gradient(net, m);
+    sum = cvn_reduce_sum(net, cvn_exp(net, cvn_sub(net, x, m)), axes, count);
+    return cvn_add(net, cvn_log(net, sum), m);
+}
+
+typedef struct cvni_onnx_reduce_row {
+    const char *type;
+    cvni_onnx_function before;
+    cvn_node (*reduce)(cvn_net *net, cvn_node x, const int *axes, int count);
+    cvni_onnx_function behind;
+} cvni_onnx_reduce_row;
+
+static const cvni_onnx_reduce_row cvni_onnx_reduce_rows[] = {
+    { "ReduceL1", cvn_abs, cvn_reduce_sum, NULL },
+    { "ReduceL2", cvn_square, cvn_reduce_sum, cvn_sqrt },
+    { "ReduceLogSum", NULL, cvn_reduce_sum, cvn_log },
+    { "ReduceLogSumExp", NULL, cvni_onnx_log_sum_exp, NULL },
+    { "ReduceMax", NULL, cvn_reduce_max, NULL },
+    { "ReduceMean", NULL, cvn_reduce_mean, NULL },
+    { "ReduceMin", NULL, cvn_reduce_min, NULL },
+    { "ReduceProd", NULL, cvn_reduce_prod, NULL },
+    { "ReduceSum", NULL, cvn_reduce_sum, NULL },
+    { "ReduceSumSquare", cvn_square, cvn_reduce_sum, NULL }
+};
+
+static void cvni_onnx_reduce(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_reduce_row *row = cvni_onnx_reduce_rows;
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_reduced_axes(g, n, rank, axes);
+    while (strcmp(row->type, n->type)) row++;
+    if (!count && !cvni_onnx_int(n, "noop_with_empty_axes", 0))
+        for (; count < rank; count++) axes[count] = cvni_onnx_axis(g, n, count, rank);
+    if (g->failed) return;
+    if (row->before) y = row->before(g->net, y);
+    if (count) y = row->reduce(g->net, y, axes, count);
+    if (row->behind) y = row->behind(g->net, y);
+    if (row->reduce == cvn_reduce_mean && !cvni_onnx_is_float(cvni_onnx_type_of(g, n, 0)))
+        y = cvn_trunc(g->net, y);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, axes, count);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_arg(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0),
+                                    cvni_onnx_rank_of(g, n, 0));
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    if (g->failed) return;
+    y = cvni_add_topk(g->net, y, CVNI_TOPK_INDICES, 1, axis, !strcmp(n->type, "ArgMin"),
+                      cvni_onnx_int(n, "select_last_index", 0) != 0);
+    if (!cvni_onnx_int(n, "keepdims", 1)) y = cvni_onnx_drop_axes(g, y, &axis, 1);
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_topk(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1),
+                                    cvni_onnx_rank_of(g, n, 0));
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int least = cvni_onnx_int(n, "largest", 1) == 0;
+    int64_t k = cvni_onnx_int(n, "k", 0);
+    if (n->inputs > 1 && cvni_onnx_known_ints(g, n, 1, &k, 1) < 1) k = 0;
+    if (g->failed) return;
+    if (k < 1 || k > INT_MAX) {
+        cvni_onnx_refuse(g, n, "k is %ld", (long)k);
+        return;
+    }
+    if (cvni_onnx_output(g, n, 0))
+        cvni_onnx_put(g, n, 0, cvni_add_topk(g->net, x, CVNI_TOPK_VALUES, (int)k, axis, least, 0));
+    if (!cvni_onnx_output(g, n, 1)) return;
+    cvni_onnx_put(g, n, 1, cvni_add_topk(g->net, x, CVNI_TOPK_INDICES, (int)k, axis, least, 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_cumsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    int64_t named = 0;
+    int axis = 0;
+    if (cvni_onnx_known_ints(g, n, 1, &named, 1) == 1)
+        axis = cvni_onnx_axis(g, n, named, cvni_onnx_rank_of(g, n, 0));
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, cvn_cumsum(g->net, x, axis, cvni_onnx_int(n, "exclusive", 0) != 0,
+                                      cvni_onnx_int(n, "reverse", 0) != 0));
+}
+
+/* ---- types ---- */
+
+/* Cast and CastLike: floats are cut to integers, integers wrap; float16 and bfloat16 round. */
+static void cvni_onnx_cast(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int from = cvni_onnx_type_of(g, n, 0);
+    const int64_t to = n->type[4] ? cvni_onnx_type_of(g, n, 1) : cvni_onnx_int(n, "to", 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    const cvni_onnx_kind *kind = to > 0 && to < 64 ? cvni_onnx_kind_of((int)to) : NULL;
+    if (!kind) {
+        cvni_onnx_refuse(g, n, "to element type %ld", (long)to);
+        return;
+    }
+    if (kind->type == CVN_ONNX_BOOL) {
+        if (from != CVN_ONNX_BOOL) y = cvn_not(g->net, cvn_not(g->net, y));
+    } else if (kind->type == CVN_ONNX_FLOAT16 || kind->type == CVN_ONNX_BFLOAT16) {
+        const int half = kind->type == CVN_ONNX_FLOAT16;
+        if (from != kind->type)
+            y = cvni_add_function(g->net, CVNI_ROUNDED, y, half ? 11 : 8, half ? -13 : -125);
+    } else if (!cvni_onnx_is_float(kind->type) && from != kind->type && from != CVN_ONNX_BOOL) {
+        if (cvni_onnx_is_float(from)) y = cvn_trunc(g->net, y);
+        y = cvni_onnx_wrap(g, y, kind->type);
+    }
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, kind->type);
+}
+
+/* ---- quantisation ---- */
+
+/* Input i, one number or one for each position along an axis of the engine, so that it broadcasts
+ * to x. */
+static cvn_node cvni_onnx_along(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node x)
+{
+    const cvn_node none = { 0 };
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    int axis;
+    if (g->failed || !v) return none;
+    if (v->count == 1) return cvni_onnx_operand(g, n, i, s.rank - g->lead);
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), s.rank - g->lead);
+    if (!g->failed && (v->rank != 1 || v->dim[0] != s.dim[axis] || s.rank > CVN_MAX_RANK))
+        cvni_onnx_refuse(g, n, "input %d is neither one number nor one for each position of an "
+                         "axis", i + 1);
+    if (!g->failed && !g->lead && !v->constant)
+        cvni_onnx_refuse(g, n, "input %d is the same for all samples, but is computed", i + 1);
+    if (g->failed) return none;
+    dim[axis] = v->dim[0];
+    if (!v->constant) return cvni_onnx_view(g, v->node, s.rank, dim);
+    return cvni_onnx_constant_node(g, v, s.rank - 1, dim + 1, 0);
+}
+
+static void cvni_onnx_no_blocks(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    if (cvni_onnx_int(n, "block_size", 0)) cvni_onnx_refuse(g, n, "scales of blocks");
+}
+
+/* round(x/scale) + zero point, within the range of the type. */
+static void cvni_onnx_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int type = cvni_onnx_in(g, n, 2) ? cvni_onnx_type_of(g, n, 2)
+                                           : (int)cvni_onnx_int(n, "output_dtype", 0);
+    float scale, zero = 0, low = 0, size = 1;
+    cvn_node y;
+    cvni_onnx_no_blocks(g, n);
+    if (!cvni_onnx_limits(type ? type : CVN_ONNX_UINT8, &low, &size))
+        cvni_onnx_refuse(g, n, "to element type %d", type);
+    if (g->failed) return;
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale)
+            ? cvni_add_function(g->net, CVNI_QUANTIZED, x, scale, 0)
+            : cvni_add_operation(g->net, CVNI_QUANTIZE, x, cvni_onnx_along(g, n, 1, x));
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_add(g->net, y, cvni_onnx_along(g, n, 2, x));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, low, low + size - 1));
+    cvni_onnx_type(g, n, 0, type ? type : CVN_ONNX_UINT8);
+}
+
+static void cvni_onnx_dequantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node y = cvni_onnx_get(g, n, 0);
+    float scale, zero = 0;
+    cvni_onnx_no_blocks(g, n);
+    if (g->failed) return;
+    if (cvni_onnx_in(g, n, 2) && !cvni_onnx_scalar(g, n, 2, rank, &zero))
+        y = cvn_sub(g->net, y, cvni_onnx_along(g, n, 2, y));
+    if (zero != 0) y = cvn_scale(g->net, y, 1, -zero);
+    y = cvni_onnx_scalar(g, n, 1, rank, &scale) ? cvn_scale(g->net, y, scale, 0)
+                                                : cvn_mul(g->net, y, cvni_onnx_along(g, n, 1, y));
+    cvni_onnx_put(g, n, 0, y);
+    cvni_onnx_type(g, n, 0, cvni_onnx_type_of(g, n, 1));
+}
+
+/* scale = (max(x, 0) - min(x, 0))/255 over the whole tensor, zero point = round(-min/scale). */
+static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    cvn_node low, high, scale, zero, y;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < rank; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    low = rank ? cvn_reduce_min(g->net, x, axes, rank) : x;
+    high = rank ? cvn_reduce_max(g->net, x, axes, rank) : x;
+    low = cvn_clip(g->net, low, -INFINITY, 0);
+    high = cvn_clip(g->net, high, 0, INFINITY);
+    scale = cvn_scale(g->net, cvn_sub(g->net, high, low), 1 / 255.0f, 0);
+    scale = cvn_clip(g->net, scale, FLT_MIN, INFINITY);         /* of zeros alone */
+    zero = cvni_add_operation(g->net, CVNI_QUANTIZE, cvn_neg(g->net, low), scale);
+    zero = cvn_clip(g->net, zero, 0, 255);
+    y = cvn_add(g->net, cvni_add_operation(g->net, CVNI_QUANTIZE, x, scale), zero);
+    cvni_onnx_put(g, n, 0, cvn_clip(g->net, y, 0, 255));
+    cvni_onnx_put(g, n, 1, cvni_onnx_drop_axes(g, scale, axes, rank));
+    cvni_onnx_put(g, n, 2, cvni_onnx_drop_axes(g, zero, axes, rank));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_UINT8);
+    cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
+}
+
+static const cvni_onnx_op cvni_onnx_math[] = {
+    { "ArgMax", cvni_onnx_arg },
+    { "ArgMin", cvni_onnx_arg },
+    { "Cast", cvni_onnx_cast },
+    { "CastLike", cvni_onnx_cast },
+    { "Celu", cvni_onnx_activation },
+    { "Clip", cvni_onnx_clip },
+    { "CumSum", cvni_onnx_cumsum },
+    { "DequantizeLinear", cvni_onnx_dequantize },
+    { "DynamicQuantizeLinear", cvni_onnx_dynamic_quantize },
+    { "Elu", cvni_onnx_activation },
+    { "Gelu", cvni_onnx_gelu },
+    { "HardSigmoid", cvni_onnx_activation },
+    { "Hardmax", cvni_onnx_softmax },
+    { "IsInf", cvni_onnx_is_inf },
+    { "LeakyRelu", cvni_onnx_activation },
+    { "LogSoftmax", cvni_onnx_softmax },
+    { "Mod", cvni_onnx_mod },
+    { "PRelu", cvni_onnx_prelu },
+    { "QuantizeLinear", cvni_onnx_quantize },
+    { "ReduceL1", cvni_onnx_reduce },
+    { "ReduceL2", cvni_onnx_reduce },
+    { "ReduceLogSum", cvni_onnx_reduce },
+    { "ReduceLogSumExp", cvni_onnx_reduce },
+    { "ReduceMax", cvni_onnx_reduce },
+    { "ReduceMean", cvni_onnx_reduce },
+    { "ReduceMin", cvni_onnx_reduce },
+    { "ReduceProd", cvni_onnx_reduce },
+    { "ReduceSum", cvni_onnx_reduce },
+    { "ReduceSumSquare", cvni_onnx_reduce },
+    { "Selu", cvni_onnx_activation },
+    { "Shrink", cvni_onnx_activation },
+    { "Softmax", cvni_onnx_softmax },
+    { "Softplus", cvni_onnx_activation },
+    { "Swish", cvni_onnx_activation },
+    { "ThresholdedRelu", cvni_onnx_activation },
+    { "TopK", cvni_onnx_topk },
+    { "Where", cvni_onnx_where }
+};
+
+/* ================================================================================================
+ * >>onnx-shape   operators that move data, shapes, constants
+ * ==============================================================================================
+ *   What only renames or reorders becomes a view or a permutation; what chooses elements at load
+ *   time a layer of >>select; indices that the net computes go to >>gather.
+ *                                      tested: tests/test_gather.c, tests/onnx_conformance.c */
+
+#define CVNI_NO_INPUT INT_MAX
+
+/* Input 0; refused, and a value of no axes, where it is left out. */
+static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
+                                             0, 0, 0, 0, 0, 0, 0, 0 };
+    if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
+    cvni_onnx_refuse(g, n, "input 1 is missing");
+    return &nothing;
+}
+
+/* As cvni_onnx_ints. */
+static int cvni_onnx_float_list(const cvni_onnx_node *n, const char *name, float *out, int most)
+{
+    cvni_wire a;
+    cvni_field f;
+    uint64_t word;
+    int count = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return -1;
+    while (cvni_next_field(&a, &f))
+        while (f.number == 7 && cvni_next_packed(&f, 4, &word) && count < INT_MAX) {
+            if (count < most) out[count] = cvni_word_to_float((uint32_t)word);
+            count++;
+        }
+    return count;
+}
+
+/* Integers that are input i, where the operator has it, or the attribute; how many, -1 for none. */
+static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const char *name,
+                          int64_t *out, int most)
+{
+    int count;
+    if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
+    count = cvni_onnx_ints(n, name, out, most);
+    if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
+    return g->failed ? -1 : count;
+}
+
+/* The axes that are named, 0 to rank - 1, or 0, 1, ... where none are; how many. */
+static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int *axes)
+{
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, i, "axes", list, CVN_MAX_RANK);
+    for (int k = 0; k < cvni_max(count, 0); k++) {
+        const int64_t axis = list[k] < 0 ? list[k] + rank : list[k];
+        if (axis < 0 || axis >= rank) {
+            cvni_onnx_refuse(g, n, "an axis outside the %d that there are", rank);
+            return 0;
+        }
+        axes[k] = (int)axis;
+    }
+    for (int k = 0; count < 0 && k < rank; k++) axes[k] = k;
+    return g->failed ? 0 : count < 0 ? rank : count;
+}
+
+static int cvni_onnx_clamp(int64_t x)
+{
+    return x < -CVNI_MAX_AXIS ? -CVNI_MAX_AXIS : x > CVNI_MAX_AXIS ? CVNI_MAX_AXIS : (int)x;
+}
+
+/* x under the ONNX shape dim[0..rank). Batched: its first axis is the sample's. */
+static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int rank,
+                                   const int *dim)
+{
+    const cvni_layer *l = &g->net->layers[x.id];
+    int inner[CVN_MAX_RANK + 2];
+    if (g->failed || g->net->failed || !x.id) return x;
+    inner[0] = 1;
+    for (int k = 0; k < rank && k <= CVN_MAX_RANK; k++) inner[k + 1] = dim[k];
+    if (g->lead) return cvni_onnx_view(g, x, rank + 1, inner);
+    if (!rank) {
+        cvni_onnx_refuse(g, n, "makes a scalar of a batch");
+        return x;
+    }
+    if (dim[0] == l->samples) return cvni_onnx_view(g, x, rank, inner + 1);
+    if (l->samples > 1) x = cvn_unflatten_batch(g->net, x, l->samples);
+    if (dim[0] == 1) return cvni_onnx_view(g, x, rank, inner + 1);
+    return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
+}
+
+static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
+{
+    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+}
+
+static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
+}
+
+/* In a training net it drops values, as the layer that it was. */
+static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
+    int64_t training = 0;
+    if (cvni_onnx_in(g, n, 1)) {
+        const float *known = cvni_onnx_known(g, n, 1, NULL);
+        ratio = known ? *known : 0;
+    }
+    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
+    if (g->failed) return;
+    if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
+    else cvni_onnx_put(g, n, 0, cvn_dropout(g->net, cvni_onnx_get(g, n, 0), ratio));
+    if (cvni_onnx_output(g, n, 1)) {                    /* the mask: nothing is dropped */
+        int64_t *mask = cvni_onnx_put_ints(g, n, 1, CVN_ONNX_BOOL, x->rank, x->dim);
+        for (size_t e = 0; mask && e < x->count; e++) mask[e] = 1;
+    }
+}
+
+/* ---- shapes ---- */
+
+static void cvni_onnx_reshape(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int keeps_zero = cvni_onnx_int(n, "allowzero", 0) != 0;
+    int64_t list[CVN_MAX_RANK];
+    const int rank = cvni_onnx_list(g, n, 1, "shape", list, CVN_MAX_RANK);
+    int dim[CVN_MAX_RANK];
+    size_t known = 1;
+    int open = -1;
+    for (int k = 0; k < rank; k++) {
+        if (list[k] == 0 && !keeps_zero && k < x->rank) list[k] = x->dim[k];
+        dim[k] = cvni_onnx_clamp(list[k]);
+        if (list[k] == -1 && open < 0) open = k;
+        else if (list[k] < 1) cvni_onnx_refuse(g, n, "a shape without elements");
+        else known = cvni_mul_size(known, (size_t)list[k]);
+    }
+    if (open >= 0 && known <= x->count) dim[open] = (int)(x->count / known);
+    if (rank >= 0) cvni_onnx_put_reshaped(g, n, rank, dim);
+    else cvni_onnx_refuse(g, n, "without a shape");
+}
+
+static void cvni_onnx_flatten(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t axis = cvni_onnx_int(n, "axis", 1);
+    int dim[2] = { 1, 1 };
+    if (axis < 0) axis += x->rank;
+    if (axis < 0 || axis > x->rank || (!g->lead && !axis))
+        cvni_onnx_refuse(g, n, "flattens from axis %d", cvni_onnx_clamp(axis));
+    if (g->failed) return;
+    for (int k = 0; k < x->rank; k++) dim[k >= axis] *= x->dim[k];
+    cvni_onnx_put_reshaped(g, n, 2, dim);
+}
+
+static void cvni_onnx_squeeze(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int named = cvni_onnx_has(n, "axes") || cvni_onnx_in(g, n, 1);
+    int axes[CVN_MAX_RANK];
+    int dim[CVN_MAX_RANK];
+    unsigned dropped = 0;
+    int rank = 0;
+    const int count = cvni_onnx_axes(g, n, 1, x->rank, axes);
+    if (g->failed) return;
+    for (int k = 0; k < count; k++) {
+        if (x->dim[axes[k]] == 1) dropped |= 1u << axes[k];
+        else if (named) cvni_onnx_refuse(g, n, "axis %d has %d elements", axes[k], x->dim[axes[k]]);
+    }
+    for (int k = 0; k < x->rank; k++) if (!(dropped >> k & 1u)) dim[rank++] = x->dim[k];
+    cvni_onnx_put_reshaped(g, n, rank, dim);
+}
+
+static void cvni_onnx_unsqueeze(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, "axes", list, CVN_MAX_RANK);
+    int axes[CVN_MAX_RANK];
+    int dim[2 * CVN_MAX_RANK];
+    unsigned added = 0;
+    int from = 0;
+    if (g->failed || count < 0) return;
+    cvni_onnx_axes(g, n, 1, x->rank + count, axes);
+    if (g->failed) return;
+    for (int k = 0; k < count; k++) added |= 1u << axes[k];
+    for (int k = 0; k < x->rank + count; k++)
+        dim[k] = added >> k & 1u || from == x->rank ? 1 : x->dim[from++];
+    cvni_onnx_put_reshaped(g, n, x->rank + count, dim);
+}
+
+static void cvni_onnx_transpose(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t list[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK + 1];
+    const int count = cvni_onnx_list(g, n, CVNI_NO_INPUT, "perm", list, CVN_MAX_RANK);
+    int moved = 0;
+    if (g->failed) return;
+    if (count >= 0 && count != x->rank) cvni_onnx_refuse(g, n, "perm has %d axes", count);
+    for (int k = 0; k < x->rank && !g->failed; k++) {
+        if (count < 0) list[k] = x->rank - 1 - k;
+        axes[k] = cvni_onnx_clamp(list[k]) + g->lead;
+        moved |= list[k] != k;
+    }
+    if (!g->lead && x->rank && list[0] != 0) cvni_onnx_refuse(g, n, "moves the batch");
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, moved ? cvn_permute(g->net, node, axes + !g->lead, x->rank - !g->lead)
+                                 : node);
+}
+
+/* x as [N, dims...], its axes in another order, then as [N, end...]: axes count from 1. */
+static void cvni_onnx_put_shuffled(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x,
+                                   const int dims[5], const int axes[5], const int end[3])
+{
+    x = cvn_permute(g->net, cvn_reshape(g->net, x, dims, 5), axes, 5);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, x, end, 3));
+}
+
+/* The image and the block size of DepthToSpace and SpaceToDepth; 0 where they do not fit. */
+static int cvni_onnx_blocks(cvni_onnx *g, const cvni_onnx_node *n, cvn_node *x, cvn_shape *s)
+{
+    const int64_t b = cvni_onnx_int(n, "blocksize", 0);
+    *x = cvni_onnx_rows(g, n, 0);
+    *s = cvn_node_shape(g->net, *x);
+    if (!g->failed && (s->rank != 4 || b < 1 || b > CVNI_MAX_WINDOW))
+        cvni_onnx_refuse(g, n, "%d axes, blocks of %d", s->rank, cvni_onnx_clamp(b));
+    return g->failed ? 0 : (int)b;
+}
+
+static void cvni_onnx_depth_to_space(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axes[5] = { 3, 4, 1, 5, 2 };
+    cvn_node x;
+    cvn_shape s;
+    const int b = cvni_onnx_blocks(g, n, &x, &s);
+    int dims[5];
+    int end[3];
+    if (!b) return;
+    if (cvni_onnx_text_is(n, "mode", "CRD") || b == 1) {
+        cvni_onnx_put_rows(g, n, 0, cvn_pixel_shuffle(g->net, x, b));
+        return;
+    }
+    dims[0] = dims[1] = b;
+    dims[2] = end[0] = s.dim[1] / (b * b);
+    dims[3] = s.dim[2];
+    dims[4] = s.dim[3];
+    end[1] = cvni_onnx_clamp((int64_t)s.dim[2] * b);
+    end[2] = cvni_onnx_clamp((int64_t)s.dim[3] * b);
+    cvni_onnx_put_shuffled(g, n, x, dims, axes, end);
+}
+
+static void cvni_onnx_space_to_depth(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int axes[5] = { 3, 5, 1, 2, 4 };
+    cvn_node x;
+    cvn_shape s;
+    const int b = cvni_onnx_blocks(g, n, &x, &s);
+    int dims[5];
+    int end[3];
+    if (!b) return;
+    dims[0] = s.dim[1];
+    dims[1] = end[1] = s.dim[2] / b;
+    dims[3] = end[2] = s.dim[3] / b;
+    dims[2] = dims[4] = b;
+    end[0] = (int)cvni_min_size(cvni_mul_size((size_t)b * (size_t)b, (size_t)s.dim[1]), INT_MAX);
+    cvni_onnx_put_shuffled(g, n, x, dims, axes, end);
+}
+
+/* ---- constants ---- */
+
+static void cvni_onnx_shape_of(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t range[2];
+    int64_t *out;
+    int count;
+    range[0] = cvni_onnx_int(n, "start", 0);
+    range[1] = cvni_onnx_int(n, "end", x->rank);
+    for (int i = 0; i < 2; i++) {
+        if (range[i] < 0) range[i] += x->rank;
+        range[i] = range[i] < 0 ? 0 : range[i] > x->rank ? x->rank : range[i];
+    }
+    count = cvni_max((int)(range[1] - range[0]), 0);
+    out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 1, &count);
+    for (int k = 0; out && k < count; k++) out[k] = x->dim[range[0] + k];
+}
+
+static void cvni_onnx_size_of(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t *out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 0, NULL);
+    if (out) *out = (int64_t)x->count;
+}
+
+/* The tensor that is an attribute; 0: there is none. */
+static int cvni_onnx_tensor_attribute(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_value *v)
+{
+    cvni_onnx_tensor t;
+    cvni_field f;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    cvni_onnx_take_tensor(g, &t, v);
+    return 1;
+}
+
+/* value_float, value_floats, value_int, value_ints: numbers of an attribute's field. */
+static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const struct { const char *name; int field, wire, list; } kinds[] = {
+        { "value_float", 2, 4, 0 }, { "value_floats", 7, 4, 1 },
+        { "value_int", 3, 0, 0 }, { "value_ints", 8, 0, 1 }
+    };
+    cvni_onnx_value *v = cvni_onnx_output(g, n, 0);
+    if (!v || cvni_onnx_tensor_attribute(g, n, v)) return;
+    for (int i = 0; i < 4; i++) {
+        cvni_wire a, again;
+        cvni_field f;
+        uint64_t word;
+        int count = 0;
+        float *floats = NULL;
+        int64_t *ints = NULL;
+        if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
+        again = a;
+        while (cvni_next_field(&a, &f))
+            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+        if (kinds[i].wire)
+            floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
+        else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
+        count = kinds[i].list ? count : cvni_min(count, 1);
+        while ((floats || ints) && cvni_next_field(&again, &f))
+            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) {
+                if (count-- <= 0) return;
+                if (floats) *floats++ = cvni_word_to_float((uint32_t)word);
+                else *ints++ = (int64_t)word;
+            }
+        return;
+    }
+    cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
+}
+
+/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
+                                int rank, const int *dim, size_t count, double step)
+{
+    if (like->floats) {
+        const double first = (double)like->floats[0];
+        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
+    } else {
+        const int64_t first = like->ints[0];
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+    }
+}
+
+static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const float zero = 0;
+    int64_t list[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 0, list, CVN_MAX_RANK);
+    int dim[CVN_MAX_RANK];
+    size_t count = 1;
+    cvni_onnx_value like;
+    memset(&like, 0, sizeof like);
+    like.type = CVN_ONNX_FLOAT;
+    like.name = "value";
+    like.count = 1;
+    like.floats = &zero;
+    if (!g->failed && cvni_onnx_has(n, "value")) {
+        like.floats = NULL;
+        cvni_onnx_tensor_attribute(g, n, &like);
+    }
+    if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
+    for (int k = 0; k < rank; k++) {
+        if (list[k] < 0) cvni_onnx_refuse(g, n, "a negative size");
+        dim[k] = cvni_onnx_clamp(list[k]);
+        count = cvni_mul_size(count, (size_t)dim[k]);
+    }
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+}
+
+static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    double part[3];
+    double count;
+    int size;
+    for (int i = 0; i < 3; i++) {
+        const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+        if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+        if (g->failed) return;
+        part[i] = cvni_onnx_element(v, 0);
+    }
+    count = ceil((part[1] - part[0]) / part[2]);
+    if (!(count <= CVNI_MAX_AXIS)) {
+        cvni_onnx_refuse(g, n, "a range of %g elements", count);
+        return;
+    }
+    size = count > 0 ? (int)count : 0;
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+}
+
+static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int type = (int)cvni_onnx_int(n, "dtype", x->type);
+    float *floats = NULL;
+    int64_t *ints = NULL;
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (g->failed) return;
+    if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
+    else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
+    for (int r = 0; r < x->dim[0]; r++) {
+        const int64_t column = r + k;
+        const ptrdiff_t at = (ptrdiff_t)r * x->dim[1] + (ptrdiff_t)column;
+        if (column < 0 || column >= x->dim[1]) continue;
+        if (floats) floats[at] = 1;
+        if (ints) ints[at] = 1;
+    }
+}
+
+/* The indices of what is not 0, one column each. */
+static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_must_know(g, n, 0);
+    int dim[2] = { 0, 0 };
+    int64_t *out;
+    int found = 0;
+    if (!x) return;
+    dim[0] = x->rank;
+    for (size_t e = 0; e < x->count; e++) dim[1] += cvni_onnx_element(x, e) != 0;
+    out = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, 2, dim);
+    for (size_t e = 0; out && e < x->count; e++) {
+        size_t rest = e;
+        if (cvni_onnx_element(x, e) == 0) continue;
+        for (int k = x->rank - 1; k >= 0; k--) {
+            out[(ptrdiff_t)k * dim[1] + found] = (int64_t)(rest % (size_t)x->dim[k]);
+            rest /= (size_t)x->dim[k];
+        }
+        found++;
+    }
+}
+
+/* ---- elements that are chosen when the model is read ---- */
+
+/* Output 0 is x with the axes of d chosen, or x itself where they are all as they were. Refuses to
+ * choose among samples. */
+static void cvni_onnx_put_selected(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x,
+                                   const cvni_op *op, const cvni_select_desc *d)
+{
+    int used = 0;
+    for (int k = 0; k < CVN_MAX_RANK; k++) used += d->axis[k].kind != CVNI_SELECT_ALL;
+    if (d->axis[0].kind) cvni_onnx_refuse(g, n, "chooses among the samples of a batch");
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, used ? cvni_add_layer(g->net, op, &x, 1, d, sizeof *d) : x);
+}
+
+static void cvni_onnx_concat(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_node *nodes = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs, sizeof *nodes);
+    int rank = 0;
+    int count = 0;
+    int type = 0;
+    int axis;
+    for (int i = 0; i < n->inputs && !g->failed; i++) {
+        const cvni_onnx_value *x = cvni_onnx_in(g, n, i);
+        if (x) type = x->type;
+        if (x && x->constant && !x->count) continue;
+        nodes[count++] = cvni_onnx_get(g, n, i);
+        rank = x ? x->rank : 0;
+    }
+    axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 1), rank);
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, type);
+    cvni_onnx_put(g, n, 0, count == 1 ? nodes[0] : cvn_concat_n(g->net, nodes, count, axis));
+}
+
+static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), x->rank);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t *sizes = (int64_t *)cvni_onnx_memory(g, &g->pool, (size_t)n->outputs, sizeof *sizes);
+    const int count = cvni_onnx_list(g, n, 1, "split", sizes, n->outputs);
+    int64_t begin = 0;
+    int length, part;
+    if (g->failed || !n->outputs) return;
+    length = x->dim[axis - g->lead];
+    part = cvni_ceil_div(length, n->outputs);
+    if (count >= 0 && count != n->outputs)
+        cvni_onnx_refuse(g, n, "%d sizes for %d outputs", count, n->outputs);
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        const int64_t size = count >= 0 ? sizes[i] : begin + part > length ? length - begin : part;
+        const int64_t end = begin + cvni_onnx_clamp(size);
+        if (size < 1 || end > length)
+            cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
+        else if (cvni_onnx_output(g, n, i))
+            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                      (int)end));
+        begin = end;
+    }
+}
+
+static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t begin[CVN_MAX_RANK];
+    int64_t end[CVN_MAX_RANK];
+    int64_t step[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, "starts", begin, CVN_MAX_RANK);
+    const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
+    const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
+        cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
+    if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
+        cvni_onnx_refuse(g, n, "%d starts for fewer axes", count);
+    for (int i = 0; i < count && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        const int length = x->dim[axes[i]];
+        const int by = steps < 0 ? 1 : cvni_onnx_clamp(step[i]);
+        const int batch = axes[i] + g->lead == 0;
+        int first;
+        a->begin = cvni_onnx_clamp(begin[i]);
+        a->end = end[i] < -CVNI_MAX_AXIS ? INT_MIN : cvni_onnx_clamp(end[i]);
+        a->step = by;
+        a->kind = CVNI_SELECT_STEP;
+        /* of samples only what takes all of them, however many */
+        if (by == 1 && cvni_step_range(a, length, &first) == length &&
+            (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
+            a->kind = CVNI_SELECT_ALL;
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+}
+
+static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t repeats[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, repeats, CVN_MAX_RANK);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && count != x->rank) cvni_onnx_refuse(g, n, "%d repeats", count);
+    for (int k = 0; k < count && !g->failed; k++) {
+        d.axis[k + g->lead].kind = repeats[k] == 1 ? CVNI_SELECT_ALL : CVNI_SELECT_TILE;
+        d.axis[k + g->lead].step = cvni_onnx_clamp(repeats[k]);
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_tile, &d);
+}
+
+static void cvni_onnx_expand(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t list[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, list, CVN_MAX_RANK);
+    const int rank = cvni_max(count, x->rank);
+    const cvn_node node = g->failed ? cvni_onnx_get(g, n, 0) : cvni_onnx_operand(g, n, 0, rank);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    for (int k = 0; k < count && !g->failed; k++) {
+        const int at = rank - count + k;
+        const int have = at < rank - x->rank ? 1 : x->dim[at - rank + x->rank];
+        if (list[k] == have || list[k] == 1) continue;
+        if (have != 1) cvni_onnx_refuse(g, n, "%d elements do not become %d", have,
+                                        cvni_onnx_clamp(list[k]));
+        d.axis[at + g->lead].kind = CVNI_SELECT_TILE;
+        d.axis[at + g->lead].step = cvni_onnx_clamp(list[k]);
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_tile, &d);
+}
+
+/* Borders of an image that the engine's own layer has. */
+static int cvni_onnx_plain_pad(const cvni_onnx *g, const cvni_select_desc *d,
+                               const cvni_onnx_value *x)
+{
+    const cvni_select_axis *h = &d->axis[2 + g->lead];
+    const cvni_select_axis *w = h + 1;
+    if (x->rank != 4 || d->value != 0 || d->axis[1 + g->lead].kind || h->mode != w->mode ||
+        h->mode > CVN_PAD_REPLICATE || h->begin < 0 || h->end < 0 || w->begin < 0 || w->end < 0)
+        return 0;
+    return h->mode != CVN_PAD_REFLECT || (cvni_max(h->begin, h->end) < x->dim[2] &&
+                                          cvni_max(w->begin, w->end) < x->dim[3]);
+}
+
+static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const char *const name = cvni_onnx_has(n, "pads") ? "pads" : "paddings";
+    int64_t pads[2 * CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_list(g, n, 1, name, pads, 2 * CVN_MAX_RANK);
+    const int named = g->failed ? 0 : cvni_onnx_axes(g, n, 3, x->rank, axes);
+    const cvn_pad_mode mode = cvni_onnx_text_is(n, "mode", "reflect") ? CVN_PAD_REFLECT
+                              : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
+                              : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
+                                                                      : CVN_PAD_ZERO;
+    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
+    if (value) {
+        const float *known = cvni_onnx_known(g, n, 2, NULL);
+        if (known && value->count) d.value = *known;
+    }
+    if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
+    for (int i = 0; i < named && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        a->kind = pads[i] || pads[named + i] ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = cvni_onnx_clamp(pads[i]);
+        a->end = cvni_onnx_clamp(pads[named + i]);
+    }
+    for (int k = 0; k < CVN_MAX_RANK; k++) d.axis[k].mode = mode;
+    if (g->failed || d.axis[0].kind || !cvni_onnx_plain_pad(g, &d, x)) {
+        cvni_onnx_put_selected(g, n, node, &cvni_op_pad_axes, &d);
+    } else {
+        const cvni_select_axis *h = &d.axis[2 + g->lead];
+        cvni_onnx_put_rows(g, n, 0, cvn_pad(g->net, cvni_onnx_rows(g, n, 0), h->begin, h[1].begin,
+                                            h->end, h[1].end, mode));
+    }
+}
+
+static void cvni_onnx_center_crop_pad(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    int64_t size[CVN_MAX_RANK];
+    int axes[CVN_MAX_RANK];
+    const int count = cvni_onnx_known_ints(g, n, 1, size, CVN_MAX_RANK);
+    const int named = g->failed ? 0 : cvni_onnx_axes(g, n, CVNI_NO_INPUT, x->rank, axes);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_select_desc d;
+    memset(&d, 0, sizeof d);
+    if (!g->failed && count != named) cvni_onnx_refuse(g, n, "%d sizes", count);
+    for (int i = 0; i < named && !g->failed; i++) {
+        cvni_select_axis *a = &d.axis[axes[i] + g->lead];
+        const int more = cvni_onnx_clamp(size[i]) - x->dim[axes[i]];
+        a->kind = more ? CVNI_SELECT_PAD : CVNI_SELECT_ALL;
+        a->begin = more / 2;            /* toward zero: of an odd number the end has more */
+        a->end = more - more / 2;
+    }
+    cvni_onnx_put_selected(g, n, node, &cvni_op_pad_axes, &d);
+}
+
+/* Output 0 is x at `count` indices of an axis of the engine. */
+static cvn_node cvni_onnx_listed(cvni_onnx *g, cvn_node x, int axis, const int64_t *list, int count)
+{
+    int *indices;
+    if (count == 1 && list[0] >= 0 && list[0] < INT_MAX)
+        return cvn_slice(g->net, x, axis, (int)list[0], (int)list[0] + 1);
+    indices = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof *indices);
+    for (int i = 0; indices && i < count; i++) indices[i] = cvni_onnx_clamp(list[i]);
+    return indices ? cvn_index_select(g->net, x, axis, indices, count) : x;
+}
+
+/* Output 0 is x, where `rank` axes dim stand for the ONNX axis `axis`. */
+static void cvni_onnx_put_replaced(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int axis,
+                                   int rank, const int *dim)
+{
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    int to[2 * CVN_MAX_RANK];
+    int count = 0;
+    if (g->failed || g->net->failed) return;
+    for (int k = 0; k < axis; k++) to[count++] = s.dim[k + g->lead];
+    for (int k = 0; k < rank; k++) to[count++] = dim[k];
+    for (int k = axis + 1; k < s.rank - g->lead; k++) to[count++] = s.dim[k + g->lead];
+    cvni_onnx_put(g, n, 0, rank == 1 ? x : cvni_onnx_reshaped(g, n, x, count, to));
+}
+
+/* Rows of a known table at indices that the net computes: a layer with the table as its weight. */
+static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *table = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *index = cvni_onnx_in(g, n, 1);
+    int dim[2 * CVN_MAX_RANK];
+    int rank = 0;
+    cvn_node y;
+    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (g->failed) return;
+    y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
+                      (int)(table->count / (size_t)table->dim[0]));
+    cvni_onnx_bind(g, y, 0, n, 0);
+    if (!table->learned) cvn_freeze(g->net, y);
+    for (int k = 0; k < index->rank; k++) dim[rank++] = index->dim[k];
+    for (int k = 1; k < table->rank; k++) dim[rank++] = table->dim[k];
+    if (table->rank != 2) y = cvni_onnx_reshaped(g, n, y, rank, dim);
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static void cvni_onnx_gather(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *index = cvni_onnx_in(g, n, 1);
+    const int64_t named = cvni_onnx_int(n, "axis", 0);
+    int axis;
+    if (!index) cvni_onnx_refuse(g, n, "input 2 is missing");
+    if (g->failed) return;
+    if (x->constant && !index->constant && (named == 0 || named == -x->rank)) {
+        cvni_onnx_gather_rows(g, n);
+        return;
+    }
+    axis = cvni_onnx_axis(g, n, named, x->rank);
+    if (index->constant && index->count && index->count <= CVNI_MAX_AXIS) {
+        int64_t *list = (int64_t *)cvni_onnx_memory(g, &g->pool, index->count, sizeof *list);
+        const cvn_node node = cvni_onnx_get(g, n, 0);
+        if (!list || g->failed) return;
+        cvni_onnx_known_ints(g, n, 1, list, (int)index->count);
+        cvni_onnx_put_replaced(g, n, cvni_onnx_listed(g, node, axis, list, (int)index->count),
+                               axis - g->lead, index->rank, index->dim);
+    } else {
+        const cvn_node node = cvni_onnx_get(g, n, 0);
+        if (!g->lead) cvni_onnx_refuse(g, n, "the indices of a sample choose in all samples");
+        cvni_onnx_put(g, n, 0, cvn_take(g->net, node, cvni_onnx_get(g, n, 1), axis));
+    }
+}
+
+static void cvni_onnx_compress(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *condition = cvni_onnx_must_know(g, n, 1);
+    const int flat = !cvni_onnx_has(n, "axis");
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), flat ? 1 : x->rank);
+    cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t *list;
+    int count = 0;
+    int elements;
+    if (g->failed) return;
+    elements = (int)x->count;
+    if (flat) node = cvni_onnx_reshaped(g, n, node, 1, &elements);
+    list = (int64_t *)cvni_onnx_memory(g, &g->pool, condition->count, sizeof *list);
+    for (size_t e = 0; list && e < condition->count; e++)
+        if (cvni_onnx_element(condition, e) != 0) list[count++] = (int64_t)e;
+    if (list) cvni_onnx_put(g, n, 0, cvni_onnx_listed(g, node, axis, list, count));
+}
+
+/* ---- indices that the net computes ---- */
+
+static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", 0), x->rank);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvni_onnx_put(g, n, 0, cvn_gather(g->net, node, cvni_onnx_get(g, n, 1), axis));
+}
+
+static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const cvn_node indices = cvni_onnx_get(g, n, 1);
+    if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!g->failed)
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+}
+
+static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const char *const names[] = { "add", "mul", "max", "min" };
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int nd = !strcmp(n->type, "ScatterND");
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const cvn_node indices = cvni_onnx_get(g, n, 1);
+    const cvn_node updates = cvni_onnx_get(g, n, 2);
+    const int axis = cvni_onnx_axis(g, n, nd ? 0 : cvni_onnx_int(n, "axis", 0), x->rank);
+    cvn_scatter_reduce reduce = CVN_SCATTER_REPLACE;
+    for (int i = 0; i < 4; i++)
+        if (cvni_onnx_text_is(n, "reduction", names[i])) reduce = (cvn_scatter_reduce)(i + 1);
+    if (g->failed) return;
+    cvni_onnx_put(g, n, 0, nd ? cvn_scatter_nd(g->net, node, indices, updates, 1, reduce)
+                              : cvn_scatter(g->net, node, indices, updates, axis, reduce));
+}
+
+static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
+    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const cvn_node lengths = cvni_onnx_get(g, n, 1);
+    if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!g->failed)
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
+                                                    cvni_onnx_clamp(time)));
+}
+
+static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvni_onnx_value *values = cvni_onnx_must_know(g, n, 2);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), x->rank + 1);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    int64_t depth = 0;
+    cvni_onnx_known_ints(g, n, 1, &depth, 1);
+    if (!g->failed && values->count != 2) cvni_onnx_refuse(g, n, "values must be [off, on]");
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, values->type);
+    cvni_onnx_put(g, n, 0, cvn_one_hot(g->net, node, axis, cvni_onnx_clamp(depth),
+                                       (float)cvni_onnx_element(values, 1),
+                                       (float)cvni_onnx_element(values, 0)));
+}
+
+/* ---- images and boxes ---- */
+
+static cvn_interpolate_desc cvni_onnx_resize_desc(const cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const char *const coordinates[] = {
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+        "tf_half_pixel_for_nn", "tf_crop_and_resize"
+    };
+    static const char *const rounding[] = { "round_prefer_floor", "round_prefer_ceil", "floor",
+                                            "ceil" };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    const int old = g->opset < 11 || !strcmp(n->type, "Upsample");
+    d.mode = cvni_onnx_text_is(n, "mode", "linear") || cvni_onnx_text_is(n, "mode", "bilinear")
+                 ? CVN_LINEAR
+             : cvni_onnx_text_is(n, "mode", "cubic") ? CVN_CUBIC
+                                                     : CVN_NEAREST;
+    d.coordinates = old ? CVN_ASYMMETRIC : CVN_HALF_PIXEL;
+    d.rounding = old ? CVN_ROUND_FLOOR : CVN_ROUND_PREFER_FLOOR;
+    for (int i = 0; i < 7; i++)
+        if (cvni_onnx_text_is(n, "coordinate_transformation_mode", coordinates[i]))
+            d.coordinates = (cvn_coordinates)i;
+    for (int i = 0; i < 4; i++)
+        if (cvni_onnx_text_is(n, "nearest_mode", rounding[i])) d.rounding = (cvn_rounding)i;
+    d.cubic_a = cvni_onnx_float(n, "cubic_coeff_a", -0.75f);
+    d.exclude_outside = cvni_onnx_int(n, "exclude_outside", 0) != 0;
+    d.antialias = cvni_onnx_int(n, "antialias", 0) != 0;
+    d.extrapolation = cvni_onnx_float(n, "extrapolation_value", 0);
+    return d;
+}
+
+/* The sizes that `policy` makes of those wanted: all axes scaled by the least or the most. */
+static void cvni_onnx_keep_aspect(const cvni_onnx_value *x, cvni_resample *r, int count, int least)
+{
+    double scale = 0;
+    for (int i = 0; i < count; i++) {
+        const double s = (double)r[i].size / x->dim[r[i].axis];
+        scale = i == 0 ? s : least ? fmin(scale, s) : fmax(scale, s);
+    }
+    for (int i = 0; i < count; i++) {
+        r[i].scale = (float)scale;
+        r[i].size = (int)floor(fmin(scale * x->dim[r[i].axis], CVNI_MAX_AXIS) + 0.5);
+    }
+}
+
+/* Axes, sizes, scales and the crop of each, r[i].axis in ONNX's terms; how many. */
+static int cvni_onnx_resize_axes(cvni_onnx *g, const cvni_onnx_node *n, cvni_resample *r)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_interpolate_desc d = cvni_onnx_resize_desc(g, n);
+    const int scales_at = g->opset < 11 || !strcmp(n->type, "Upsample") ? 1 : 2;
+    int64_t sizes[CVN_MAX_RANK];
+    float upsample[CVN_MAX_RANK];
+    const float *scales = NULL;
+    const float *roi = NULL;
+    size_t count = 0;
+    size_t given = 0;
+    int axes[CVN_MAX_RANK];
+    int used;
+    if (g->failed) return 0;
+    used = cvni_onnx_axes(g, n, CVNI_NO_INPUT, x->rank, axes);
+    if (cvni_onnx_in(g, n, scales_at) && cvni_onnx_in(g, n, scales_at)->rank)
+        scales = cvni_onnx_known(g, n, scales_at, &count);
+    if (cvni_onnx_has(n, "scales")) {
+        count = (size_t)cvni_onnx_float_list(n, "scales", upsample, CVN_MAX_RANK);
+        scales = upsample;
+    }
+    if (!count) scales = NULL;
+    if (!scales && scales_at == 2) count = (size_t)cvni_max(
+        cvni_onnx_known_ints(g, n, 3, sizes, CVN_MAX_RANK), 0);
+    if (d.coordinates == CVN_CROP_AND_RESIZE) roi = cvni_onnx_known(g, n, 1, &given);
+    if (!g->failed && (count != (size_t)used || (roi && given != 2 * count)))
+        cvni_onnx_refuse(g, n, "%d scales or sizes for %d axes", (int)count, used);
+    for (int i = 0; i < used && !g->failed; i++) {
+        memset(&r[i], 0, sizeof r[i]);
+        r[i].d = d;
+        r[i].axis = axes[i];
+        r[i].end = 1;
+        if (scales) r[i].scale = scales[i];
+        else r[i].size = cvni_onnx_clamp(sizes[i]);
+        if (roi) r[i].begin = roi[i];
+        if (roi) r[i].end = roi[used + i];
+        if (scales ? !(scales[i] > 0) : sizes[i] < 1)
+            cvni_onnx_refuse(g, n, "axis %d has no elements left", axes[i]);
+    }
+    if (!scales && !cvni_onnx_text_is(n, "keep_aspect_ratio_policy", "stretch") &&
+        cvni_onnx_has(n, "keep_aspect_ratio_policy") && !g->failed)
+        cvni_onnx_keep_aspect(x, r, used,
+                              cvni_onnx_text_is(n, "keep_aspect_ratio_policy", "not_larger"));
+    return g->failed ? 0 : used;
+}
+
+/* Height and width of an image that the engine's own layers make of these; their node, or 0. */
+static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
+                                       const cvni_resample *r, int count)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const cvn_node none = { 0 };
+    int size[2];
+    int same = 1;
+    if (x->rank != 4 || count < 1 || r[0].d.mode == CVN_CUBIC || r[0].d.antialias ||
+        r[0].d.exclude_outside || r[0].d.coordinates == CVN_CROP_AND_RESIZE)
+        return none;
+    size[0] = x->dim[2];
+    size[1] = x->dim[3];
+    for (int i = 0; i < count; i++) {
+        const int in = x->dim[r[i].axis];
+        const int out = cvni_resampled_size(&r[i], in);
+        cvni_select_axis nearest;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        size[r[i].axis - 2] = out;
+        nearest.kind = CVNI_SELECT_NEAREST;
+        nearest.nearest = r[i];
+        for (int o = 0; o < out && same; o++) {
+            const double at = cvni_source_coordinate(&r[i], o, in, out);
+            const cvni_tap tap = cvni_bilinear_tap(o, in, out,
+                                                   r[i].d.coordinates == CVN_ALIGN_CORNERS);
+            same = r[i].d.mode == CVN_NEAREST
+                       ? cvni_select_index(&nearest, o, in, out) == cvni_nearest_index(o, in, out)
+                       : fabs(fmin(fmax(at, 0), in - 1) -
+                              fmin(tap.from + (double)tap.weight, in - 1)) < 1e-6 * (in + 1.0);
+        }
+    }
+    if (!same) return none;
+    if (r[0].d.mode == CVN_LINEAR)
+        return cvn_upsample_bilinear_to(g->net, cvni_onnx_rows(g, n, 0), size[0], size[1],
+                                        r[0].d.coordinates == CVN_ALIGN_CORNERS);
+    return size[0] % x->dim[2] || size[0] / x->dim[2] * x->dim[3] != size[1]
+               ? cvn_upsample_nearest_to(g->net, cvni_onnx_rows(g, n, 0), size[0], size[1])
+               : cvn_upsample_nearest(g->net, cvni_onnx_rows(g, n, 0), size[0] / x->dim[2]);
+}
+
+/* Resize and Upsample */
+static void cvni_onnx_resize(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_resample r[CVN_MAX_RANK];
+    const int axes = cvni_onnx_resize_axes(g, n, r);
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    cvn_node y;
+    int count = 0;
+    for (int i = 0; i < axes && !g->failed; i++) {
+        const int out = cvni_resampled_size(&r[i], x->dim[r[i].axis]);
+        if (out == x->dim[r[i].axis] && (r[i].size || r[i].scale == 1) &&
+            r[i].d.coordinates != CVN_CROP_AND_RESIZE) continue;
+        if (r[i].axis + g->lead == 0) cvni_onnx_refuse(g, n, "resizes the batch");
+        r[count++] = r[i];
+    }
+    if (g->failed) return;
+    y = cvni_onnx_plain_resize(g, n, r, count);
+    if (y.id) {
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
+    }
+    for (int i = 0; i < count; i++) r[i].axis += g->lead;
+    cvni_onnx_put(g, n, 0, count ? cvni_interpolate(g->net, node, r, count) : node);
+}
+
+static void cvni_onnx_grid_sample(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_interpolation mode =
+        cvni_onnx_text_is(n, "mode", "nearest") ? CVN_NEAREST
+        : cvni_onnx_text_is(n, "mode", "cubic") || cvni_onnx_text_is(n, "mode", "bicubic")
+            ? CVN_CUBIC
+            : CVN_LINEAR;
+    const cvn_pad_mode pad = cvni_onnx_text_is(n, "padding_mode", "border") ? CVN_PAD_REPLICATE
+                             : cvni_onnx_text_is(n, "padding_mode", "reflection")
+                                 ? CVN_PAD_REFLECT
+                                 : CVN_PAD_ZERO;
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvn_node grid = cvni_onnx_rows(g, n, 1);
+    cvni_onnx_put_rows(g, n, 0,
+                       cvn_grid_sample(g->net, x, grid, mode, pad,
+                                       cvni_onnx_int(n, "align_corners", 0) != 0));
+}
+
+/* The layer's weight, which is no parameter of the model: it begins with these and stays. */
+static void cvni_onnx_fix_weight(cvni_onnx *g, cvn_node node, const float *values)
+{
+    cvni_onnx_bind_data(g, node, 0, values, "");
+    cvn_freeze(g->net, node);
+}
+
+/* theta [N, D, D + 1] times the places of the output, as a dense layer: [N, D, places]. */
+static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node theta = cvni_onnx_rows(g, n, 0);
+    const int align = cvni_onnx_int(n, "align_corners", 0) != 0;
+    const int swap[2] = { 2, 1 };
+    cvn_dense_desc dense = cvn_dense_defaults();
+    int64_t size[5];
+    int dim[4];
+    const int axes = cvni_onnx_known_ints(g, n, 1, size, 5) - 2;
+    float *base;
+    cvn_node y;
+    size_t places = 1;
+    for (int i = 0; i < axes; i++) {
+        if (size[i + 2] < 1) cvni_onnx_refuse(g, n, "a size of %d", cvni_onnx_clamp(size[i + 2]));
+        dim[i] = cvni_onnx_clamp(size[i + 2]);
+        places = cvni_mul_size(places, (size_t)dim[i]);
+    }
+    if (axes < 2 || places > CVNI_MAX_AXIS / 4) cvni_onnx_refuse(g, n, "a grid of %d axes", axes);
+    base = g->failed ? NULL : cvni_onnx_floats(g, places * (size_t)(axes + 1));
+    for (size_t p = 0; base && p < places; p++) {
+        size_t rest = p;
+        for (int i = axes - 1; i >= 0; i--) {           /* x, the last axis, comes first */
+            const int s = dim[i];
+            const double at = (double)(rest % (size_t)s);
+            rest /= (size_t)s;
+            base[p * (size_t)(axes + 1) + (size_t)(axes - 1 - i)] =
+                (float)(!align ? (2 * at + 1) / s - 1 : s > 1 ? 2 * at / (s - 1.0) - 1 : -1);
+        }
+        base[p * (size_t)(axes + 1) + (size_t)axes] = 1;
+    }
+    if (!base) return;
+    dense.units = (int)places;
+    dense.no_bias = 1;
+    y = cvn_dense_ex(g->net, theta, &dense);
+    cvni_onnx_fix_weight(g, y, base);
+    dim[axes] = axes;
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+}
+
+/* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
+ * of its own, and a weight of 1 at its place. */
+static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvn_shape s = cvn_node_shape(g->net, x);
+    cvn_conv_transpose2d_desc d = cvn_conv_transpose2d_defaults();
+    int64_t image[2], kernel[2], stride[2], dilation[2], pads[4];
+    const int axes = cvni_onnx_known_ints(g, n, 1, image, 2);
+    const int taps_axes = cvni_onnx_known_ints(g, n, 2, kernel, 2);
+    const int strides = cvni_onnx_ints(n, "strides", stride, 2);
+    const int dilations = cvni_onnx_ints(n, "dilations", dilation, 2);
+    const int padded = cvni_onnx_ints(n, "pads", pads, 4);
+    int64_t out[2];
+    int dim[3];
+    float *weight;
+    size_t taps;
+    cvn_node y;
+    if (!g->failed && (axes != 2 || taps_axes != 2 || s.rank != 3))
+        cvni_onnx_refuse(g, n, "only images of two axes");
+    for (int i = 0; i < 2 && !g->failed; i++) {
+        if (strides < 0) stride[i] = 1;
+        if (dilations < 0) dilation[i] = 1;
+        if (padded < 0) pads[i] = pads[i + 2] = 0;
+        if (image[i] < 1 || kernel[i] < 1 || stride[i] < 1 || dilation[i] < 1 || pads[i] < 0 ||
+            pads[i + 2] < 0 || image[i] > CVNI_MAX_AXIS || kernel[i] > CVNI_MAX_WINDOW ||
+            dilation[i] > CVNI_MAX_WINDOW || stride[i] > CVNI_MAX_WINDOW ||
+            pads[i] > CVNI_MAX_WINDOW || pads[i + 2] > CVNI_MAX_WINDOW) {
+            cvni_onnx_refuse(g, n, "a window out of range");
+            return;
+        }
+        out[i] = image[i] + pads[i] + pads[i + 2] - dilation[i] * (kernel[i] - 1) - 1;
+        dim[i + 1] = out[i] < 0 ? 0 : (int)(out[i] / stride[i] + 1);
+    }
+    if (g->failed) return;
+    taps = (size_t)(kernel[0] * kernel[1]);
+    dim[0] = s.dim[1];
+    d.filters = d.groups = s.dim[1] / (int)taps;
+    d.kernel_h = (int)kernel[0];
+    d.kernel_w = (int)kernel[1];
+    d.stride_h = (int)stride[0];
+    d.stride_w = (int)stride[1];
+    d.dilation_h = (int)dilation[0];
+    d.dilation_w = (int)dilation[1];
+    d.pad_top = (int)pads[0];
+    d.pad_left = (int)pads[1];
+    d.pad_bottom = (int)pads[2];
+    d.pad_right = (int)pads[3];
+    d.output_pad_h = (int)(out[0] % stride[0]);
+    d.output_pad_w = (int)(out[1] % stride[1]);
+    d.no_bias = 1;
+    weight = cvni_onnx_floats(g, cvni_mul_size((size_t)s.dim[1], taps));
+    for (size_t c = 0; weight && c < (size_t)s.dim[1]; c++) weight[c * taps + c % taps] = 1;
+    y = cvn_conv_transpose2d_ex(g->net, cvn_reshape(g->net, x, dim, 3), &d);
+    cvni_onnx_fix_weight(g, y, weight);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node boxes = cvni_onnx_get(g, n, 0);
+    const cvn_node scores = cvni_onnx_get(g, n, 1);
+    cvn_nms_desc d = cvn_nms_defaults();
+    int64_t most = 0;
+    const float *known;
+    if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
+    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
+    d.iou = known ? *known : 0;
+    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
+    d.score = known ? *known : -INFINITY;
+    d.most = cvni_onnx_clamp(most);
+    d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
+    if (g->failed) return;
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
+    cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
+}
+
+/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    const int height = cvni_onnx_clamp(cvni_onnx_int(n, "output_height", 1));
+    const int width = cvni_onnx_clamp(cvni_onnx_int(n, "output_width", 1));
+    cvn_node images = cvni_onnx_get(g, n, 0);
+    cvn_node boxes = cvni_onnx_get(g, n, 1);
+    cvn_node y;
+    if (cvni_onnx_text_is(n, "mode", "max")) cvni_onnx_refuse(g, n, "mode max");
+    if (!g->lead || x->rank != 4) cvni_onnx_refuse(g, n, "no images, or they are samples");
+    if (g->failed) return;
+    d.spatial_scale = cvni_onnx_float(n, "spatial_scale", 1);
+    d.sampling_ratio = cvni_onnx_clamp(cvni_onnx_int(n, "sampling_ratio", 0));
+    d.aligned = g->opset >= 16 && !cvni_onnx_text_is(n, "coordinate_transformation_mode",
+                                                     "output_half_pixel");
+    if (x->dim[0] == 1) {
+        images = cvn_flatten_batch(g->net, images);
+        y = cvn_roi_align(g->net, images, boxes, height, width, &d);
+    } else {
+        const int four[2] = { 1, 4 };
+        images = cvn_flatten_batch(g->net, cvn_take(g->net, images, cvni_onnx_get(g, n, 2), 1));
+        boxes = cvn_reshape(g->net, cvn_flatten_batch(g->net, boxes), four, 2);
+        y = cvn_flatten_batch(g->net, cvn_roi_align(g->net, images, boxes, height, width, &d));
+        y = cvn_unflatten_batch(g->net, y, g->failed || g->net->failed
+                                               ? 1 : g->net->layers[y.id].samples);
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+static const cvni_onnx_op cvni_onnx_shapes[] = {
+    { "AffineGrid", cvni_onnx_affine_grid },
+    { "CenterCropPad", cvni_onnx_center_crop_pad },
+    { "Col2Im", cvni_onnx_col2im },
+    { "Compress", cvni_onnx_compress },
+    { "Concat", cvni_onnx_concat },
+    { "Constant", cvni_onnx_constant },
+    { "ConstantOfShape", cvni_onnx_constant_of_shape },
+    { "DepthToSpace", cvni_onnx_depth_to_space },
+    { "Dropout", cvni_onnx_dropout },
+    { "Expand", cvni_onnx_expand },
+    { "EyeLike", cvni_onnx_eye_like },
+    { "Flatten", cvni_onnx_flatten },
+    { "Gather", cvni_onnx_gather },
+    { "GatherElements", cvni_onnx_gather_elements },
+    { "GatherND", cvni_onnx_gather_nd },
+    { "GridSample", cvni_onnx_grid_sample },
+    { "Identity", cvni_onnx_identity },
+    { "NonMaxSuppression", cvni_onnx_nms },
+    { "NonZero", cvni_onnx_non_zero },
+    { "OneHot", cvni_onnx_one_hot },
+    { "Pad", cvni_onnx_pad },
+    { "Range", cvni_onnx_range },
+    { "Reshape", cvni_onnx_reshape },
+    { "Resize", cvni_onnx_resize },
+    { "ReverseSequence", cvni_onnx_reverse_sequence },
+    { "RoiAlign", cvni_onnx_roi_align },
+    { "Scatter", cvni_onnx_scatter },
+    { "ScatterElements", cvni_onnx_scatter },
+    { "ScatterND", cvni_onnx_scatter },
+    { "Shape", cvni_onnx_shape_of },
+    { "Size", cvni_onnx_size_of },
+    { "Slice", cvni_onnx_slice },
+    { "SpaceToDepth", cvni_onnx_space_to_depth },
+    { "Split", cvni_onnx_split },
+    { "Squeeze", cvni_onnx_squeeze },
+    { "Tile", cvni_onnx_tile },
+    { "Transpose", cvni_onnx_transpose },
+    { "Unsqueeze", cvni_onnx_unsqueeze },
+    { "Upsample", cvni_onnx_resize }
+};
+
+/* ================================================================================================
+ * >>onnx-layers   operators with weights or windows: convolution, pools, norms, products, recurrent
+ * ==============================================================================================
+ *   Weights must be known when the model is read. Layers that know samples see ONNX's axis 0 as
+ *   their batch (cvni_onnx_rows).
+ *   Quantised operators compute with the integers themselves, as floats: zero points are taken off
+ *   first, so that sums are exact up to 2^24 (256 products of 8-bit numbers for certain, by chance
+ *   far more), then scaled, rounded half to even and saturated.
+ *                                     tested: tests/onnx_conformance.c, tests/test_onnx_layers.c */
+
+/* ---- views of a tensor ---- */
+
+static cvn_shape cvni_onnx_shape(const cvni_onnx *g, cvn_node x)
+{
+    return cvn_node_shape(g->net, x);
+}
+
+/* x [d0, ...] with the axes behind the batch dims[0..count). */
+static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, int c, int d)
+{
+    int dim[CVN_MAX_RANK] = { 0 };
+    dim[1] = a;
+    dim[2] = b;
+    dim[3] = c;
+    dim[4] = d;
+    return cvni_onnx_view(g, x, count + 1, dim);
+}
+
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
+
+/* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
+static cvn_node cvni_onnx_vector(cvni_onnx *g, const cvni_onnx_node *n, int i, int axis, int rank)
+{
+    cvn_node none = { 0 };
+    cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+    int dim[CVN_MAX_RANK];
+    if (!v) return none;
+    for (int k = 0; k < CVN_MAX_RANK; k++) dim[k] = k == axis ? (int)v->count : 1;
+    return cvni_onnx_constant_node(g, v, rank - 1, dim + 1, 0);
+}
+
+/* ---- windows ---- */
+
+/* Attributes of convolutions and pools, one element an axis from 0 on. */
+typedef struct cvni_onnx_window {
+    int axes;
+    int kernel[3], stride[3], dilation[3], pad[3], pad_end[3], more[3];     /* more: output_padding,
+                                                                             * output_shape */
+} cvni_onnx_window;
+
+/* `count` small integers of an attribute; without it `fallback`. */
+static void cvni_onnx_sizes(cvni_onnx *g, const cvni_onnx_node *n, const char *name, int *out,
+                            int count, int fallback)
+{
+    int64_t values[2 * 3];
+    const int found = cvni_onnx_ints(n, name, values, count);
+    if (found >= 0 && found != count)
+        cvni_onnx_refuse(g, n, "%s has %d elements, not %d", name, found, count);
+    for (int i = 0; i < count; i++) {
+        out[i] = found == count ? (int)values[i] : fallback;
+        if (found == count && (values[i] < 0 || values[i] > CVNI_MAX_AXIS))
+            cvni_onnx_refuse(g, n, "%s: %ld is out of range", name, (long)values[i]);
+    }
+}
+
+static int cvni_onnx_reach(const cvni_onnx_window *w, int i)
+{
+    return w->dilation[i] * (w->kernel[i] - 1) + 1;
+}
+
+/* Pads so that the output has ceil(in/stride) elements; the odd one behind, or before. */
+static void cvni_onnx_same_pads(cvni_onnx_window *w, const int *in, int before)
+{
+    for (int i = 0; i < w->axes; i++) {
+        const int out = cvni_ceil_div(in[i], w->stride[i]);
+        const int total = cvni_max((out - 1) * w->stride[i] + cvni_onnx_reach(w, i) - in[i], 0);
+        w->pad[i] = before ? total - total / 2 : total / 2;
+        w->pad_end[i] = total - w->pad[i];
+    }
+}
+
+/* The window of an operator on x [N, C, ...]; kernel: of the weights, or NULL: the attribute. */
+static cvni_onnx_window cvni_onnx_window_of(cvni_onnx *g, const cvni_onnx_node *n,
+                                            const int *kernel)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    const int lower = cvni_onnx_text_is(n, "auto_pad", "SAME_LOWER");
+    cvni_onnx_window w;
+    int pads[6];
+    memset(&w, 0, sizeof w);
+    w.axes = x ? x->rank - 2 : 0;
+    if (w.axes < 1 || w.axes > 3) {
+        cvni_onnx_refuse(g, n, "an input of %d axes; 3 to 5 are possible", w.axes + 2);
+        w.axes = 0;
+        return w;
+    }
+    if (kernel) memcpy(w.kernel, kernel, (size_t)w.axes * sizeof *kernel);
+    else cvni_onnx_sizes(g, n, "kernel_shape", w.kernel, w.axes, 0);
+    cvni_onnx_sizes(g, n, "strides", w.stride, w.axes, 1);
+    cvni_onnx_sizes(g, n, "dilations", w.dilation, w.axes, 1);
+    cvni_onnx_sizes(g, n, "pads", pads, 2 * w.axes, 0);
+    for (int i = 0; i < w.axes; i++) {
+        if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 ||
+            cvni_max(w.stride[i], w.dilation[i]) > CVNI_MAX_WINDOW ||
+            (double)w.dilation[i] * w.kernel[i] > CVNI_MAX_AXIS) {
+            cvni_onnx_refuse(g, n, "kernel, strides or dilations out of range");
+            w.kernel[i] = w.stride[i] = w.dilation[i] = 1;
+        }
+        w.pad[i] = pads[i];
+        w.pad_end[i] = pads[w.axes + i];
+    }
+    if (lower || cvni_onnx_text_is(n, "auto_pad", "SAME_UPPER"))
+        cvni_onnx_same_pads(&w, x->dim + 2, lower);
+    return w;
+}
+
+static cvni_conv_desc cvni_onnx_conv_desc(const cvni_onnx_node *n, const cvni_onnx_window *w,
+                                          int filters, int no_bias)
+{
+    const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
+    const int64_t group = cvni_onnx_int(n, "group", 1);
+    cvni_conv_desc d = cvni_conv_begin(w->axes, filters, group > 0 && group < INT_MAX ? (int)group
+                                                                                      : -1,
+                                       no_bias, init, init);
+    for (int i = 0; i < w->axes; i++)
+        cvni_conv_set_axis(&d, 3 - w->axes + i, w->kernel[i], w->stride[i], w->dilation[i],
+                           w->pad[i], w->pad_end[i]);
+    return d;
+}
+
+/* Do weights [d0, d1, ...] fit channels C in `group` groups, C/group or C of them along `axis`? */
+static const cvni_onnx_value *cvni_onnx_kernel(cvni_onnx *g, const cvni_onnx_node *n, int i,
+                                               int transposed)
+{
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *w = cvni_onnx_must_know(g, n, i);
+    const int64_t group = cvni_onnx_int(n, "group", 1);
+    if (!w || !x) return NULL;
+    if (w->rank == x->rank && w->rank > 2 && group > 0 && group <= x->dim[1] &&
+        (transposed ? w->dim[0] : w->dim[1] * group) == x->dim[1] &&
+        (double)w->dim[1] * (double)group <= CVNI_MAX_AXIS) return w;
+    cvni_onnx_refuse(g, n, "weights that do not fit an input of %d channels",
+                     x->rank > 1 ? x->dim[1] : 0);
+    return NULL;
+}
+
+/* The layer without values; input i is the kernel. */
+static cvn_node cvni_onnx_conv_layer(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i,
+                                     int bias)
+{
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, i, 0);
+    const cvn_node none = { 0 };
+    cvni_onnx_window w;
+    if (!weight) return none;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    if (g->failed) return none;
+    return cvni_add_conv(g->net, x, cvni_onnx_conv_desc(n, &w, weight->dim[0], !bias));
+}
+
+static void cvni_onnx_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    const cvn_node y = cvni_onnx_conv_layer(g, n, cvni_onnx_rows(g, n, 0), 1, bias);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* output_shape: the pads that give it; where it is more than all windows cover, the rest is
+ * behind. */
+static void cvni_onnx_output_shape(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_window *w,
+                                   const int *in)
+{
+    const int upper = cvni_onnx_text_is(n, "auto_pad", "SAME_UPPER");
+    const int same = upper || cvni_onnx_text_is(n, "auto_pad", "SAME_LOWER");
+    int shape[3];
+    cvni_onnx_sizes(g, n, "output_shape", shape, w->axes, 0);
+    for (int i = 0; i < w->axes && !g->failed; i++) {
+        const double full = (double)w->stride[i] * (in[i] - 1.0) + w->more[i] +
+                            cvni_onnx_reach(w, i);
+        double total;
+        if (!shape[i] && !same) continue;
+        total = full - (shape[i] ? (double)shape[i] : (double)in[i] * w->stride[i]);
+        if (total > CVNI_MAX_AXIS || total < -CVNI_MAX_AXIS) {
+            cvni_onnx_refuse(g, n, "output_shape is out of range");
+            return;
+        }
+        w->pad[i] = w->pad_end[i] = 0;
+        if (total < 0) w->more[i] -= (int)total;
+        else w->pad[i] = upper ? (int)total / 2 : (int)total - (int)total / 2;
+        if (total > 0) w->pad_end[i] = (int)total - w->pad[i];
+    }
+}
+
+static void cvni_onnx_conv_transpose(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const cvni_onnx_value *weight = cvni_onnx_kernel(g, n, 1, 1);
+    const int bias = cvni_onnx_in(g, n, 2) != NULL;
+    cvni_onnx_window w;
+    cvni_conv_desc d;
+    cvn_node y;
+    if (!weight) return;
+    w = cvni_onnx_window_of(g, n, weight->dim + 2);
+    cvni_onnx_sizes(g, n, "output_padding", w.more, w.axes, 0);
+    cvni_onnx_output_shape(g, n, &w, cvni_onnx_in(g, n, 0)->dim + 2);
+    if (g->failed) return;
+    d = cvni_onnx_conv_desc(n, &w, weight->dim[1] * (int)cvni_onnx_int(n, "group", 1), !bias);
+    for (int i = 0; i < w.axes; i++) d.output_pad[3 - w.axes + i] = w.more[i];
+    y = cvni_add_transposed(g->net, x, d);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    if (bias) cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* ---- pools ---- */
+
+/* Axes i and i + 1 of a window as a pool's height and width; i -1: the height alone is none. */
+static cvn_pool_desc cvni_onnx_pool_desc(const cvni_onnx_node *n, const cvni_onnx_window *w, int i)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = d.stride_h = d.stride_w = 1;
+    if (i >= 0) {
+        d.kernel_h = w->kernel[i];
+        d.stride_h = w->stride[i];
+        d.dilation_h = w->dilation[i];
+        d.pad_top = w->pad[i];
+        d.pad_bottom = w->pad_end[i];
+    }
+    d.dilation_w = 1;
+    if (i + 1 < w->axes) {
+        d.kernel_w = w->kernel[i + 1];
+        d.stride_w = w->stride[i + 1];
+        d.dilation_w = w->dilation[i + 1];
+        d.pad_left = w->pad[i + 1];
+        d.pad_right = w->pad_end[i + 1];
+    }
+    d.ceil_mode = cvni_onnx_int(n, "ceil_mode", 0) != 0;
+    d.exclude_pad = cvni_onnx_int(n, "count_include_pad", 0) == 0;
+    return d;
+}
+
+/* A volume [n, C, D, H, W] is pooled along H and W, then along D: maxima, means and norms of parts
+ * are those of the whole, for all windows are the product of their axes. */
+static cvn_node cvni_onnx_pool_volume(cvni_onnx *g, const cvni_onnx_node *n, const cvni_op *op,
+                                      cvn_node x, const cvni_onnx_window *w, int p)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    cvn_pool_desc d = cvni_onnx_pool_desc(n, w, 1);
+    const int C = s.dim[1];
+    int lines;
+    x = cvni_onnx_as(g, x, 3, C * s.dim[2], s.dim[3], s.dim[4], 0);
+    x = cvni_add_pool(g->net, op, x, &d, p);
+    lines = s.dim[2];
+    s = cvni_onnx_shape(g, x);
+    x = cvni_onnx_as(g, x, 3, C, lines, s.dim[2] * s.dim[3], 0);
+    d = cvni_onnx_pool_desc(n, w, 0);
+    d.kernel_w = d.stride_w = d.dilation_w = 1;
+    d.pad_left = d.pad_right = 0;
+    x = cvni_add_pool(g->net, op, x, &d, p);
+    return cvni_onnx_as(g, x, 4, C, cvni_onnx_shape(g, x).dim[2], s.dim[2], s.dim[3]);
+}
+
+static void cvni_onnx_pool(cvni_onnx *g, const cvni_onnx_node *n, const cvni_op *op, int p)
+{
+    const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
+    const cvni_onnx_value *indices = cvni_onnx_output(g, n, 1);
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_pool_desc d;
+    if (g->failed) return;
+    if (w.axes == 3) {
+        cvni_onnx_put_rows(g, n, 0, cvni_onnx_pool_volume(g, n, op, x, &w, p));
+        if (indices && indices->readers) cvni_onnx_refuse(g, n, "indices of three axes");
+        return;
+    }
+    d = cvni_onnx_pool_desc(n, &w, w.axes - 2);
+    cvni_onnx_put_rows(g, n, 0, cvni_add_pool(g->net, op, x, &d, p));
+    if (!indices || !indices->readers) return;
+    cvni_onnx_put_rows(g, n, 1, cvni_add_places(g->net, cvn_maxpool_indices(g->net, x, &d),
+                                                cvni_onnx_int(n, "storage_order", 0) != 0));
+    cvni_onnx_type(g, n, 1, CVN_ONNX_INT64);
+}
+
+static void cvni_onnx_maxpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_maxpool, 0);
+}
+
+static void cvni_onnx_avgpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_avgpool, 0);
+}
+
+static int cvni_onnx_norm_order(const cvni_onnx_node *n)        /* p; 0, which is refused: none */
+{
+    const int64_t p = cvni_onnx_int(n, "p", 2);
+    return p < 1 || p > INT_MAX ? 0 : (int)p;
+}
+
+static void cvni_onnx_lppool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pool(g, n, &cvni_op_lppool, cvni_onnx_norm_order(n));
+}
+
+/* Over all axes behind the channels: of an image, or a line of all of them. */
+static void cvni_onnx_global_pool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_op *const op = n->type[6] == 'A' ? &cvni_op_global_avgpool :
+                              n->type[6] == 'M' ? &cvni_op_global_maxpool :
+                                                  &cvni_op_global_lppool;
+    cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_shape s = cvni_onnx_shape(g, x);
+    const int flat = s.rank == 2 || s.rank > 4;
+    if (g->failed || g->net->failed) return;
+    if (flat) x = cvni_onnx_as(g, x, 2, s.dim[1], (int)(cvni_sample_elements(s) / (size_t)s.dim[1]),
+                               0, 0);
+    x = cvni_add_global_pool(g->net, op, x, op == &cvni_op_global_lppool ? cvni_onnx_norm_order(n)
+                                                                         : 0);
+    for (int i = 2; i < s.rank; i++) s.dim[i] = 1;
+    cvni_onnx_put_rows(g, n, 0, flat ? cvni_onnx_view(g, x, s.rank, s.dim) : x);
+}
+
+/* Zeros behind the rows and columns of an image that has fewer than output_shape says. */
+static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int64_t to[CVN_MAX_RANK];
+    const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
+    const int h = s.dim[s.rank - 2];
+    const int w = s.dim[s.rank - 1];
+    int R = 0;
+    if (g->failed || g->net->failed) return x;
+    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+        to[3] > CVNI_MAX_AXIS) {
+        cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
+        return x;
+    }
+    if (to[2] == h && to[3] == w) return x;
+    if (g->lead) R = s.dim[1];
+    if (R) x = cvn_flatten_batch(g->net, x);
+    x = cvn_pad(g->net, x, 0, 0, (int)to[2] - h, (int)to[3] - w, CVN_PAD_ZERO);
+    return R ? cvn_unflatten_batch(g->net, x, R) : x;
+}
+
+/* Indices count through the whole tensor that strides and kernel give: a sample in either
+ * layout. */
+static void cvni_onnx_maxunpool(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_window w = cvni_onnx_window_of(g, n, NULL);
+    cvni_unpool_desc d;
+    cvn_node in[2], y;
+    cvn_shape s;
+    memset(&d, 0, sizeof d);
+    in[0] = cvni_onnx_get(g, n, 0);
+    in[1] = cvni_onnx_get(g, n, 1);
+    if (g->failed || g->net->failed) return;
+    s = cvni_onnx_shape(g, in[0]);
+    d.flat = 1;
+    memcpy(d.dim, s.dim, sizeof d.dim);
+    for (int i = 0; i < w.axes; i++) {
+        const int at = g->lead + 2 + i;
+        const double size = (s.dim[at] - 1.0) * w.stride[i] + w.kernel[i] - w.pad[i] -
+                            w.pad_end[i];
+        d.dim[at] = size >= 1 && size <= CVNI_MAX_AXIS ? (int)size : 0;
+    }
+    y = cvni_add_layer(g->net, &cvni_op_maxunpool, in, 2, &d, sizeof d);
+    cvni_onnx_put(g, n, 0, cvni_onnx_in(g, n, 2) ? cvni_onnx_enlarge(g, n, y) : y);
+}
+
+/* ---- norms ---- */
+
+/* x minus its mean over `count` engine axes; *var: the mean of the squares of that. */
+static cvn_node cvni_onnx_centre(cvni_onnx *g, cvn_node x, const int *axes, int count,
+                                 cvn_node *mean, cvn_node *var)
+{
+    *mean = cvn_reduce_mean(g->net, x, axes, count);
+    x = cvn_sub(g->net, x, *mean);
+    *var = cvn_reduce_mean(g->net, cvn_square(g->net, x), axes, count);
+    return x;
+}
+
+/* 1/sqrt(x + eps) */
+static cvn_node cvni_onnx_inverse_root(cvni_onnx *g, cvn_node x, float eps)
+{
+    return cvn_pow(g->net, cvn_scale(g->net, x, 1, eps), -0.5f);
+}
+
+/* running*momentum + batch*(1 - momentum) as a vector; `old` along engine axis `axis`. */
+static cvn_node cvni_onnx_running(cvni_onnx *g, const cvni_onnx_node *n, int i, cvn_node batch)
+{
+    const float momentum = cvni_onnx_float(n, "momentum", 0.9f);
+    const cvn_shape s = cvni_onnx_shape(g, batch);
+    const cvn_node old = cvni_onnx_vector(g, n, i, g->lead + 1, s.rank);
+    const cvn_node sum = cvn_add(g->net, cvn_scale(g->net, old, momentum, 0),
+                                 cvn_scale(g->net, batch, 1 - momentum, 0));
+    return cvni_onnx_as(g, sum, 1, (int)cvni_sample_elements(s), 0, 0, 0);
+}
+
+/* training_mode: by the batch's own statistics, which only an evaluation as a whole has. */
+static void cvni_onnx_batchnorm_training(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank + g->lead : 0;
+    int axes[CVN_MAX_RANK];
+    int count = 0;
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_node mean, var;
+    if (g->failed) return;
+    for (int i = 0; i < v->rank; i++)
+        if (i != 1) axes[count++] = cvni_onnx_axis(g, n, i, v->rank);
+    if (g->failed) return;
+    x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
+    x = cvn_mul(g->net, x, cvni_onnx_inverse_root(g, var, cvni_onnx_float(n, "epsilon", 1e-5f)));
+    x = cvn_mul(g->net, x, cvni_onnx_vector(g, n, 1, g->lead + 1, rank));
+    x = cvn_add(g->net, x, cvni_onnx_vector(g, n, 2, g->lead + 1, rank));
+    cvni_onnx_put(g, n, 0, x);
+    if (cvni_onnx_output(g, n, 1)) cvni_onnx_put(g, n, 1, cvni_onnx_running(g, n, 3, mean));
+    if (cvni_onnx_output(g, n, 2)) cvni_onnx_put(g, n, 2, cvni_onnx_running(g, n, 4, var));
+}
+
+static void cvni_onnx_batchnorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_batchnorm_desc d = cvn_batchnorm_defaults();
+    cvn_node y;
+    if (cvni_onnx_int(n, "training_mode", 0)) {
+        cvni_onnx_batchnorm_training(g, n);
+        return;
+    }
+    if (!cvni_onnx_int(n, "spatial", 1)) cvni_onnx_refuse(g, n, "statistics of each pixel");
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.momentum = 1 - cvni_onnx_float(n, "momentum", 0.9f);
+    y = cvn_batchnorm_ex(g->net, cvni_onnx_rows(g, n, 0), &d);
+    for (int i = 0; i < 4; i++) cvni_onnx_bind(g, y, i, n, 1 + i);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_instancenorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_instancenorm_desc d = cvn_instancenorm_defaults();
+    cvn_node y;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.affine = 1;
+    y = cvn_instancenorm_ex(g->net, cvni_onnx_rows(g, n, 0), &d);
+    cvni_onnx_bind(g, y, 0, n, 1);
+    cvni_onnx_bind(g, y, 1, n, 2);
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+/* Scale and bias are weights of the layer where they have its shape, else factors behind it. */
+static void cvni_onnx_layernorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const cvni_onnx_value *scale = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *bias = cvni_onnx_in(g, n, 2);
+    const int rank = v ? v->rank : 0;
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), rank);
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_layernorm_desc d = cvn_layernorm_defaults();
+    cvn_node y, mean, var;
+    int axes[CVN_MAX_RANK];
+    size_t size = 1;
+    int own;
+    if (g->failed) return;
+    for (int i = axis; i < rank + g->lead; i++) {
+        axes[i - axis] = i;
+        size *= (size_t)v->dim[i - g->lead];
+    }
+    own = scale && scale->constant && scale->count == size &&
+          (!bias || (bias->constant && bias->count == size));
+    d.axes = rank + g->lead - axis;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    d.no_affine = !own;
+    d.no_bias = !bias;
+    y = cvn_layernorm_ex(g->net, x, &d);
+    if (own) cvni_onnx_bind(g, y, 0, n, 1);
+    if (own && bias) cvni_onnx_bind(g, y, 1, n, 2);
+    if (!own) y = cvn_mul(g->net, y, cvni_onnx_operand(g, n, 1, rank));
+    if (!own && bias) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, 2, rank));
+    cvni_onnx_put(g, n, 0, y);
+    if (!cvni_onnx_output(g, n, 1) && !cvni_onnx_output(g, n, 2)) return;
+    cvni_onnx_centre(g, x, axes, d.axes, &mean, &var);
+    cvni_onnx_put(g, n, 1, mean);
+    cvni_onnx_put(g, n, 2, cvni_onnx_inverse_root(g, var, d.eps));
+}
+
+/* Each element of a known vector `times` times. */
+static const float *cvni_onnx_repeat(cvni_onnx *g, const cvni_onnx_node *n, int i, int times)
+{
+    size_t count;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    float *out = from ? cvni_onnx_floats(g, cvni_mul_size(count, (size_t)times)) : NULL;
+    for (size_t e = 0; out && e < count * (size_t)times; e++) out[e] = from[e / (size_t)times];
+    return out;
+}
+
+/* Opset 18 has a scale for each group, 21 for each channel. */
+static void cvni_onnx_groupnorm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    const int64_t groups = cvni_onnx_int(n, "num_groups", 0);
+    cvn_groupnorm_desc d = cvn_groupnorm_defaults();
+    cvn_node y;
+    d.groups = groups > 0 && groups < INT_MAX ? (int)groups : -1;
+    d.eps = cvni_onnx_float(n, "epsilon", 1e-5f);
+    y = cvn_groupnorm_ex(g->net, x, &d);
+    if (g->failed || g->net->failed) return;
+    for (int i = 1; i < 3; i++) {
+        const cvni_onnx_value *v = cvni_onnx_must_know(g, n, i);
+        const int times = cvni_onnx_shape(g, x).dim[1] / d.groups;
+        if (v && v->count == (size_t)d.groups)
+            cvni_onnx_bind_data(g, y, i - 1, cvni_onnx_repeat(g, n, i, times), v->name);
+        else cvni_onnx_bind(g, y, i - 1, n, i);
+    }
+    cvni_onnx_put_rows(g, n, 0, y);
+}
+
+static void cvni_onnx_mean_variance(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    int64_t given[CVN_MAX_RANK] = { 0, 2, 3 };
+    int axes[CVN_MAX_RANK];
+    int count = cvni_onnx_ints(n, "axes", given, CVN_MAX_RANK);
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_node mean, var;
+    if (count < 0) count = 3;
+    for (int i = 0; v && i < count && i < CVN_MAX_RANK; i++)
+        axes[i] = cvni_onnx_axis(g, n, given[i], v->rank);
+    if (g->failed) return;
+    x = cvni_onnx_centre(g, x, axes, count, &mean, &var);
+    cvni_onnx_put(g, n, 0, cvn_div(g->net, x, cvn_scale(g->net, cvn_sqrt(g->net, var), 1, 1e-9f)));
+}
+
+static void cvni_onnx_lrn(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int64_t size = cvni_onnx_int(n, "size", 0);
+    const cvn_node x = cvni_onnx_rows(g, n, 0);
+    cvn_lrn_desc d;
+    if (size < 1 || size > INT_MAX || size % 2 == 0)        /* cvn_lrn has more channels before */
+        cvni_onnx_refuse(g, n, "size %ld; odd sizes are possible", (long)size);
+    d.size = (int)size;
+    d.alpha = cvni_onnx_float(n, "alpha", 1e-4f);
+    d.beta = cvni_onnx_float(n, "beta", 0.75f);
+    d.k = cvni_onnx_float(n, "bias", 1);
+    if (g->failed) return;
+    cvni_onnx_put_rows(g, n, 0, cvni_add_layer(g->net, &cvni_op_lrn, &x, 1, &d, sizeof d));
+}
+
+static void cvni_onnx_lp_norm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int axis = cvni_onnx_axis(g, n, cvni_onnx_int(n, "axis", -1), v ? v->rank : 0);
+    const cvn_node x = cvni_onnx_get(g, n, 0);
+    const int p = cvni_onnx_norm_order(n);
+    if (p != 1 && p != 2) cvni_onnx_refuse(g, n, "p is neither 1 nor 2");
+    if (g->failed) return;
+    if (p == 2) cvni_onnx_put(g, n, 0, cvn_l2norm(g->net, x, axis));
+    else cvni_onnx_put(g, n, 0, cvn_div(g->net, x, cvn_reduce_sum(g->net, cvn_abs(g->net, x), &axis,
+                                                                  1)));
+}
+
+/* ---- products ---- */
+
+/* x [N, ..., K] as rows for a dense layer: of three axes at most. */
+static cvn_node cvni_onnx_to_rows(cvni_onnx *g, cvn_node x)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    if (s.rank <= 3) return x;
+    return cvni_onnx_as(g, x, 2, (int)(cvni_sample_elements(s) / (size_t)s.dim[s.rank - 1]),
+                        s.dim[s.rank - 1], 0, 0);
+}
+
+static cvn_node cvni_onnx_dense(cvni_onnx *g, cvn_node x, int units, int bias)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = units;
+    d.no_bias = !bias;
+    x = cvni_onnx_to_rows(g, x);
+    return g->failed ? x : cvn_dense_ex(g->net, x, &d);
+}
+
+/* The columns of a known matrix [rows, cols] as rows, each element times `scale`. */
+static float *cvni_onnx_turned(cvni_onnx *g, const float *from, int rows, int cols, float scale)
+{
+    float *out = from ? cvni_onnx_floats(g, cvni_mul_size((size_t)rows, (size_t)cols)) : NULL;
+    for (int r = 0; out && r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            out[(size_t)c * (size_t)rows + (size_t)r] = scale * *from++;
+    return out;
+}
+
+/* Is v a known matrix [K, S], with nothing but ones before it? One axis: [K, 1]. */
+static int cvni_onnx_is_matrix(const cvni_onnx_value *v, int *K, int *S)
+{
+    if (!v->constant || !v->rank) return 0;
+    for (int i = 0; i < v->rank - 2; i++) if (v->dim[i] != 1) return 0;
+    *K = v->dim[v->rank > 1 ? v->rank - 2 : 0];
+    *S = v->rank > 1 ? v->dim[v->rank - 1] : 1;
+    return *K > 0 && *S > 0;
+}
+
+/* A product of inputs a and b; zero points of integers: inputs, -1 for none; a bias for dense
+ * layers (>>onnx-patterns), or -1. */
+typedef struct cvni_onnx_pair { int a, b, zero_a, zero_b, bias; } cvni_onnx_pair;
+
+/* The number of a zero point; 0 where there is none. */
+static float cvni_onnx_zero_point(cvni_onnx *g, const cvni_onnx_node *n, int i)
+{
+    float zero = 0;
+    if (i >= 0 && cvni_onnx_in(g, n, i) && !cvni_onnx_scalar(g, n, i, CVN_MAX_RANK, &zero))
+        cvni_onnx_refuse(g, n, "input %d is not one known number", i + 1);
+    return zero;
+}
+
+/* x minus the number of a zero point. */
+static cvn_node cvni_onnx_less(cvni_onnx *g, const cvni_onnx_node *n, cvn_node x, int i)
+{
+    const float zero = cvni_onnx_zero_point(g, n, i);
+    return zero == 0 || g->failed ? x : cvn_scale(g->net, x, 1, -zero);
+}
+
+/* Known input i minus its zero points: one for all, or one for each of a period of runs of `inner`
+ * elements. */
+static const float *cvni_onnx_known_less(cvni_onnx *g, const cvni_onnx_node *n, int i, int zero,
+                                         int inner)
+{
+    size_t count = 0, zeros = 0;
+    const float *from = cvni_onnx_known(g, n, i, &count);
+    const float *less = zero >= 0 && cvni_onnx_in(g, n, zero) ? cvni_onnx_known(g, n, zero, &zeros)
+                                                              : NULL;
+    float *out = less ? cvni_onnx_floats(g, count) : NULL;
+    if (less && zeros != 1 && (!inner || !zeros || count % (zeros * (size_t)inner)))
+        cvni_onnx_refuse(g, n, "%lu zero points for %lu elements", (unsigned long)zeros,
+                         (unsigned long)count);
+    if (!less || g->failed) return from;
+    for (size_t e = 0; out && e < count; e++)
+        out[e] = from[e] - less[zeros == 1 ? 0 : e / (size_t)inner % zeros];
+    return out;
+}
+
+/* Operand i of a product of `rank` axes; one axis is a row on the left, a column on the right. */
+static cvn_node cvni_onnx_factor(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank, int right)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+    int dim[CVN_MAX_RANK + 1];
+    if (!v || v->rank != 1 || !right || g->failed) return cvni_onnx_operand(g, n, i, rank);
+    if (!g->lead || rank >= CVN_MAX_RANK)
+        cvni_onnx_refuse(g, n, "a vector that is not known on the right");
+    for (int k = 0; k <= rank; k++) dim[k] = k == rank - 1 ? v->dim[0] : 1;
+    return cvni_onnx_view(g, cvni_onnx_get(g, n, i), rank + 1, dim);
+}
+
+/* Of two tensors; without the axes that operands of one axis do not have. */
+static cvn_node cvni_onnx_product(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int left = a->rank == 1;
+    const int right = b->rank == 1;
+    const int rank = cvni_max(cvni_max(a->rank, b->rank), 2);
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->a, rank, 0), p->zero_a);
+    const cvn_node w = cvni_onnx_less(g, n, cvni_onnx_factor(g, n, p->b, rank, 1), p->zero_b);
+    cvn_node y = cvn_matmul(g->net, x, w, 0, 0);
+    cvn_shape s;
+    if (p->bias >= 0) y = cvn_add(g->net, y, cvni_onnx_operand(g, n, p->bias, rank));
+    if (g->failed || g->net->failed || (!left && !right)) return y;
+    s = cvni_onnx_shape(g, y);
+    if (left) s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    return cvni_onnx_view(g, y, s.rank - left - right, s.dim);
+}
+
+/* A known right operand is the weight of a dense layer. */
+static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_pair *p)
+{
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
+    const int bias = p->bias >= 0;
+    cvn_node x = { 0 }, y;
+    int K, S;
+    cvn_shape s;
+    if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
+    if (g->failed) return x;
+    if (!cvni_onnx_is_matrix(b, &K, &S) || b->rank > a->rank || K != a->dim[a->rank - 1])
+        return cvni_onnx_product(g, n, p);
+    x = cvni_onnx_less(g, n, cvni_onnx_get(g, n, p->a), p->zero_a);
+    y = cvni_onnx_dense(g, x, S, bias);
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_turned(g, cvni_onnx_known_less(g, n, p->b, p->zero_b, 1), K, S,
+                                         1),
+                        b->learned ? b->name : "");
+    if (bias) cvni_onnx_bind(g, y, 1, n, p->bias);
+    s = cvni_onnx_shape(g, x);
+    if (g->failed || g->net->failed || (s.rank <= 3 && b->rank > 1)) return y;
+    s.dim[s.rank - 1] = S;
+    return cvni_onnx_view(g, y, s.rank - (b->rank == 1), s.dim);
+}
+
+static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_pair p = { 0, 1, -1, -1, -1 };
+    if (cvni_onnx_in(g, n, 2)) p.bias = 2;
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+}
+
+/* alpha*A B + beta*C with a known B, C one number for each column or for all, as a dense layer.
+ * 0: it is another case. */
+static int cvni_onnx_gemm_dense(cvni_onnx *g, const cvni_onnx_node *n, float alpha, float beta)
+{
+    const cvni_onnx_value *b = cvni_onnx_in(g, n, 1), *c = cvni_onnx_in(g, n, 2);
+    const int turned = cvni_onnx_int(n, "transB", 0) != 0;
+    const float *from;
+    float *values;
+    size_t units;
+    cvn_node y;
+    if (cvni_onnx_int(n, "transA", 0) || !b || !b->constant || b->rank != 2 || !b->count) return 0;
+    units = (size_t)b->dim[turned ? 0 : 1];
+    if (c && (!c->constant || (c->count != 1 && (c->count != units || c->dim[c->rank - 1] == 1))))
+        return 0;
+    y = cvni_onnx_dense(g, cvni_onnx_get(g, n, 0), (int)units, c != NULL);
+    if (g->failed || g->net->failed) return 1;
+    from = cvni_onnx_known(g, n, 1, NULL);
+    if (turned && alpha == 1) cvni_onnx_bind(g, y, 0, n, 1);
+    else if (turned) {          /* twice: scaled on the way */
+        values = cvni_onnx_turned(g, from, b->dim[0], b->dim[1], alpha);
+        cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, values, b->dim[1], b->dim[0], 1), b->name);
+    } else cvni_onnx_bind_data(g, y, 0, cvni_onnx_turned(g, from, b->dim[0], b->dim[1], alpha),
+                               b->learned ? b->name : "");
+    if (c && beta == 1 && c->count == units) cvni_onnx_bind(g, y, 1, n, 2);
+    else if (c) {
+        from = cvni_onnx_known(g, n, 2, NULL);
+        values = cvni_onnx_floats(g, units);
+        for (size_t i = 0; from && values && i < units; i++)
+            values[i] = beta * from[c->count == 1 ? 0 : i];
+        cvni_onnx_bind_data(g, y, 1, values, "");
+    }
+    cvni_onnx_put(g, n, 0, y);
+    return 1;
+}
+
+static void cvni_onnx_gemm(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const float alpha = cvni_onnx_float(n, "alpha", 1);
+    const float beta = cvni_onnx_float(n, "beta", 1);
+    cvn_node a, y;
+    if (cvni_onnx_gemm_dense(g, n, alpha, beta)) return;
+    a = cvni_onnx_operand(g, n, 0, 2);
+    y = cvn_matmul(g->net, a, cvni_onnx_operand(g, n, 1, 2), cvni_onnx_int(n, "transA", 0) != 0,
+                   cvni_onnx_int(n, "transB", 0) != 0);
+    if (alpha != 1) y = cvn_scale(g->net, y, alpha, 0);
+    if (cvni_onnx_in(g, n, 2)) {
+        cvn_node c = cvni_onnx_operand(g, n, 2, 2);
+        if (beta != 1) c = cvn_scale(g->net, c, beta, 0);
+        y = cvn_add(g->net, y, c);
+    }
+    cvni_onnx_put(g, n, 0, y);
+}
+
+/* ---- quantised products ---- */
+
+static cvn_node cvni_onnx_constant_of(cvni_onnx *g, const int *dims, int count,
+                                      const float *values)
+{
+    const cvn_node none = { 0 };
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    return g->failed || !values ? none : cvni_add_parameter(g->net, &cvni_op_constant, dims, count,
+                                                            zero, values);
+}
+
+/* sums*scale_a*scale_b/scale_y, rounded, plus the zero point behind scale_y, saturated to its type.
+ * scale_b: one, or one for each position of engine axis `axis`. */
+static cvn_node cvni_onnx_requantize(cvni_onnx *g, const cvni_onnx_node *n, cvn_node sums, int a,
+                                     int b, int y, int axis)
+{
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, y + 1);
+    const float zero = cvni_onnx_zero_point(g, n, y + 1);
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float scale_a = 1, scale_y = 1, low = 0, size = 1;
+    size_t count = 0;
+    const float *scale_b = cvni_onnx_known(g, n, b, &count);
+    float *scale = scale_b ? cvni_onnx_floats(g, count) : NULL;
+    if (!cvni_onnx_scalar(g, n, a, CVN_MAX_RANK, &scale_a) ||
+        !cvni_onnx_scalar(g, n, y, CVN_MAX_RANK, &scale_y) || !type ||
+        !cvni_onnx_limits(type->type, &low, &size))
+        cvni_onnx_refuse(g, n, "scales that are not one known number, or no zero point");
+    if (g->failed || g->net->failed) return sums;
+    for (size_t i = 0; i < count; i++) scale[i] = scale_a * scale_b[i] / scale_y;
+    dim[axis] = (int)count;
+    if (count == 1) sums = cvn_scale(g->net, sums, scale[0], 0);
+    else sums = cvn_mul(g->net, sums, cvni_onnx_constant_of(g, dim + 1,
+                                                            cvni_onnx_shape(g, sums).rank - 1,
+                                                            scale));
+    sums = cvn_scale(g->net, cvn_round(g->net, sums), 1, zero);
+    return cvn_clip(g->net, sums, low, low + size - 1);
+}
+
+/* x and weights w without zero points, their sums; Winograd's are not quite integers. */
+static cvn_node cvni_onnx_integer_conv(cvni_onnx *g, const cvni_onnx_node *n, int w, int zero_x,
+                                       int zero_w, int bias)
+{
+    const cvn_node x = cvni_onnx_less(g, n, cvni_onnx_rows(g, n, 0), zero_x);
+    const cvn_node y = cvni_onnx_conv_layer(g, n, x, w, bias >= 0);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, w);
+    if (g->failed) return y;
+    cvni_onnx_bind_data(g, y, 0,
+                        cvni_onnx_known_less(g, n, w, zero_w, (int)(v->count / (size_t)v->dim[0])),
+                        v->name);
+    if (bias >= 0) cvni_onnx_bind(g, y, 1, n, bias);
+    return cvn_round(g->net, y);
+}
+
+static void cvni_onnx_qlinear_conv(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvn_node y = cvni_onnx_integer_conv(g, n, 3, 2, 5, cvni_onnx_in(g, n, 8) ? 8 : -1);
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, 1));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_conv_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_put_rows(g, n, 0, cvni_onnx_integer_conv(g, n, 1, 2, 3, -1));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+static void cvni_onnx_qlinear_matmul(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 3, 2, 5, -1 };
+    const cvni_onnx_value *type = cvni_onnx_in(g, n, 7);
+    const cvn_node y = cvni_onnx_matmul_of(g, n, &p);
+    const int last = cvni_onnx_shape(g, y).rank - 1;
+    cvni_onnx_put(g, n, 0, cvni_onnx_requantize(g, n, y, 1, 4, 6, last));
+    if (type) cvni_onnx_type(g, n, 0, type->type);
+}
+
+static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_pair p = { 0, 1, 2, 3, -1 };
+    cvni_onnx_put(g, n, 0, cvni_onnx_matmul_of(g, n, &p));
+    cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- recurrent layers ----
+ *   X [T, N, I] (layout 1: [N, T, I]), W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H]: of W, of R
+ *   gates       ONNX's i, o, f, c and z, r, h; the engine's i, f, g, o and r, z, n
+ *   Where a layer of the engine does not compute the same (a reset gate before the product with R,
+ *   peepholes) the steps become layers of their own that share their weights. */
+
+enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
+
+typedef struct cvni_onnx_rnn {
+    int kind, gates, H, dirs, reverse, layout;
+    int T, N, I;
+    const float *w, *r, *b, *p;         /* b, p: NULL for none */
+    cvn_node x, h0, c0;                 /* [N, T, I], [N, D, H]; 0: zeros */
+} cvni_onnx_rnn;
+
+/* Text i of an attribute: is it that one? Without the attribute it is. */
+static int cvni_onnx_nth_text_is(const cvni_onnx_node *n, const char *name, int i, const char *text)
+{
+    cvni_wire a;
+    cvni_field f;
+    int at = 0;
+    if (!cvni_onnx_attribute(n, name, &a)) return 1;
+    while (cvni_next_field(&a, &f))
+        if (f.number == 9 && f.type == 2 && at++ == i)
+            return (size_t)(f.body.end - f.body.p) == strlen(text) &&
+                   !memcmp(f.body.p, text, strlen(text));
+    return at == 0;
+}
+
+/* The functions that the engine's cells have; *relu: an RNN of relu. */
+static int cvni_onnx_usual_cell(const cvni_onnx_node *n, const cvni_onnx_rnn *r, int *relu)
+{
+    static const char *const usual[3][3] = { { "Tanh", "", "" }, { "Sigmoid", "Tanh", "Tanh" },
+                                             { "Sigmoid", "Tanh", "" } };
+    const int count = r->kind == CVNI_RNN ? 1 : r->kind == CVNI_LSTM ? 3 : 2;
+    *relu = r->kind == CVNI_RNN && cvni_onnx_has(n, "activations") &&
+            cvni_onnx_nth_text_is(n, "activations", 0, "Relu");
+    for (int d = 0; d < r->dirs; d++)
+        for (int i = 0; i < count; i++)
+            if (!cvni_onnx_nth_text_is(n, "activations", d * count + i,
+                                       *relu ? "Relu" : usual[r->kind][i])) return 0;
+    return 1;
+}
+
+/* Known input i as floats of exactly `count` elements; NULL: none, or refused. */
+static const float *cvni_onnx_rnn_weight(cvni_onnx *g, const cvni_onnx_node *n, int i, double count)
+{
+    size_t found = 0;
+    const float *v = cvni_onnx_in(g, n, i) ? cvni_onnx_known(g, n, i, &found) : NULL;
+    if (v && (double)found != count)
+        cvni_onnx_refuse(g, n, "input %d has %lu elements, not %.0f", i + 1, (unsigned long)found,
+                         count);
+    return v;
+}
+
+/* An initial state [D, N, H] as the engine's [N, D, H]. */
+static cvn_node cvni_onnx_rnn_initial(cvni_onnx *g, const cvni_onnx_node *n, int i, int layout)
+{
+    const cvn_node none = { 0 };
+    cvn_node x;
+    if (!cvni_onnx_in(g, n, i)) return none;
+    x = cvni_onnx_get(g, n, i);
+    if (!layout && !g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    if (!layout) x = cvni_onnx_swap(g, x, 1, 2);
+    return g->failed || !g->lead ? x : cvn_flatten_batch(g->net, x);
+}
+
+/* Are lengths given that are not those of all steps? */
+static int cvni_onnx_rnn_short(cvni_onnx *g, const cvni_onnx_node *n, int steps)
+{
+    size_t count;
+    const float *lengths = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, &count) : NULL;
+    for (size_t i = 0; lengths && i < count; i++) if ((double)lengths[i] < steps) return 1;
+    return 0;
+}
+
+static cvni_onnx_rnn cvni_onnx_rnn_of(cvni_onnx *g, const cvni_onnx_node *n, int kind)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0), *w = cvni_onnx_in(g, n, 1);
+    cvni_onnx_rnn r;
+    cvn_shape s;
+    double rows;
+    memset(&r, 0, sizeof r);
+    r.kind = kind;
+    r.gates = kind == CVNI_LSTM ? 4 : kind == CVNI_GRU ? 3 : 1;
+    r.layout = cvni_onnx_int(n, "layout", 0) != 0;
+    r.dirs = cvni_onnx_text_is(n, "direction", "bidirectional") ? 2 : 1;
+    r.reverse = cvni_onnx_text_is(n, "direction", "reverse");
+    if (!v || v->rank != 3 || !w || w->rank != 3 || w->dim[0] != r.dirs || w->dim[1] < r.gates) {
+        cvni_onnx_refuse(g, n, "X and W must have three axes, W %d direction(s)", r.dirs);
+        return r;
+    }
+    if (!r.layout && !g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+    r.x = cvni_onnx_get(g, n, 0);
+    if (!r.layout) r.x = cvni_onnx_swap(g, r.x, 1, 2);
+    if (!g->failed && g->lead) r.x = cvn_flatten_batch(g->net, r.x);
+    s = cvni_onnx_shape(g, r.x);
+    r.H = w->dim[1] / r.gates;
+    r.N = s.dim[0];
+    r.T = s.dim[1];
+    r.I = s.dim[2];
+    rows = (double)r.dirs * r.gates * r.H;
+    r.w = cvni_onnx_rnn_weight(g, n, 1, rows * r.I);
+    r.r = cvni_onnx_rnn_weight(g, n, 2, rows * r.H);
+    r.b = cvni_onnx_rnn_weight(g, n, 3, 2 * rows);
+    r.p = kind == CVNI_LSTM ? cvni_onnx_rnn_weight(g, n, 7, 3.0 * r.dirs * r.H) : NULL;
+    if (!g->failed && (!r.w || !r.r)) cvni_onnx_refuse(g, n, "weights are missing");
+    r.h0 = cvni_onnx_rnn_initial(g, n, 5, r.layout);
+    if (kind == CVNI_LSTM) r.c0 = cvni_onnx_rnn_initial(g, n, 6, r.layout);
+    if (cvni_onnx_rnn_short(g, n, r.T)) cvni_onnx_refuse(g, n, "sequences of different lengths");
+    if (cvni_onnx_has(n, "clip") || cvni_onnx_int(n, "input_forget", 0))
+        cvni_onnx_refuse(g, n, "clip and input_forget");
+    return r;
+}
+
+/* Gate k of the engine's order in ONNX's. */
+static int cvni_onnx_gate(int kind, int k)
+{
+    static const int lstm[4] = { 0, 2, 3, 1 }, gru[3] = { 1, 0, 2 };
+    return kind == CVNI_LSTM ? lstm[k] : kind == CVNI_GRU ? gru[k] : 0;
+}
+
+/* Rows of the gates, `width` floats each, in the engine's order. */
+static float *cvni_onnx_by_gates(cvni_onnx *g, const cvni_onnx_rnn *r, const float *from, int width)
+{
+    const size_t part = (size_t)r->H * (size_t)width;
+    float *out = cvni_onnx_floats(g, (size_t)r->gates * part);
+    for (int k = 0; out && k < r->gates; k++)
+        memcpy(out + (size_t)k * part, from + (size_t)cvni_onnx_gate(r->kind, k) * part,
+               part * sizeof(float));
+    return out;
+}
+
+/* One layer of the engine. */
+static cvn_node cvni_onnx_rnn_layer(cvni_onnx *g, const cvni_onnx_rnn *r, int relu)
+{
+    const int rows = r->gates * r->H;
+    const int slots = r->b ? 4 : 2;
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    cvn_node y;
+    d.hidden = r->H;
+    d.bidirectional = r->dirs == 2;
+    d.reverse = r->reverse;
+    d.no_bias = !r->b;
+    d.relu = relu;
+    d.h0 = r->h0;
+    d.c0 = r->c0;
+    y = cvni_add_rnn(g->net, r->kind, r->x, &d);
+    for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
+        const size_t at = (size_t)dir * (size_t)rows;
+        cvni_onnx_bind_data(g, y, dir * slots,
+                            cvni_onnx_by_gates(g, r, r->w + at * (size_t)r->I, r->I), "");
+        cvni_onnx_bind_data(g, y, dir * slots + 1,
+                            cvni_onnx_by_gates(g, r, r->r + at * (size_t)r->H, r->H), "");
+        for (int i = 0; r->b && i < 2; i++)
+            cvni_onnx_bind_data(g, y, dir * slots + 2 + i,
+                                cvni_onnx_by_gates(g, r, r->b + 2 * at + (size_t)(i * rows), 1),
+                                "");
+    }
+    return y;
+}
+
+/* ---- its steps as layers ---- */
+
+typedef struct cvni_onnx_cell {         /* of one direction */
+    cvn_node hidden[2];                 /* products with R: the first of their kind */
+    cvn_node peep[3];                   /* of i, o, f */
+    const float *r;                     /* R */
+} cvni_onnx_cell;
+
+/* h times rows [row, row + rows) of R; the layers of all steps share them. */
+static cvn_node cvni_onnx_hidden(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *c, int which,
+                                 int row, int rows, cvn_node h)
+{
+    const cvn_node y = cvni_onnx_dense(g, h, rows, 0);
+    if (c->hidden[which].id) {
+        cvn_tie(g->net, y, c->hidden[which]);
+        return y;
+    }
+    c->hidden[which] = y;
+    cvni_onnx_bind_data(g, y, 0, c->r + (size_t)row * (size_t)r->H, "");
+    return y;
+}
+
+/* Columns of gate k of a step's sums, of ONNX's order. */
+static cvn_node cvni_onnx_gate_of(cvni_onnx *g, const cvni_onnx_rnn *r, cvn_node sums, int k)
+{
+    return cvn_slice(g->net, sums, 1, k * r->H, (k + 1) * r->H);
+}
+
+/* gate + P c, P the same for all N rows of a sample. */
+static cvn_node cvni_onnx_peep(cvni_onnx *g, const cvni_onnx_cell *cell, int k, int N,
+                               cvn_node gate, cvn_node c)
+{
+    if (!cell->peep[k].id || !c.id) return gate;
+    if (g->lead) c = cvn_unflatten_batch(g->net, c, N);
+    c = cvn_mul(g->net, cell->peep[k], c);
+    return cvn_add(g->net, gate, g->lead ? cvn_flatten_batch(g->net, c) : c);
+}
+
+/* a [N, 4H]: what x adds to the gates i, o, f, c. */
+static cvn_node cvni_onnx_lstm_step(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *cell,
+                                    cvn_node a, cvn_node h, cvn_node *c)
+{
+    cvn_net *net = g->net;
+    cvn_node i, f, o, m;
+    if (h.id) a = cvn_add(net, a, cvni_onnx_hidden(g, r, cell, 0, 0, 4 * r->H, h));
+    i = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 0, r->N, cvni_onnx_gate_of(g, r, a, 0), *c));
+    f = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 2, r->N, cvni_onnx_gate_of(g, r, a, 2), *c));
+    m = cvn_mul(net, i, cvn_tanh(net, cvni_onnx_gate_of(g, r, a, 3)));
+    *c = c->id ? cvn_add(net, cvn_mul(net, f, *c), m) : m;
+    o = cvn_sigmoid(net, cvni_onnx_peep(g, cell, 1, r->N, cvni_onnx_gate_of(g, r, a, 1), *c));
+    return cvn_mul(net, o, cvn_tanh(net, *c));
+}
+
+/* a [N, 3H]: what x adds to the gates z, r, h. The reset gate goes before the product. */
+static cvn_node cvni_onnx_gru_step(cvni_onnx *g, const cvni_onnx_rnn *r, cvni_onnx_cell *cell,
+                                   cvn_node a, cvn_node h)
+{
+    cvn_net *net = g->net;
+    cvn_node zr = cvn_slice(net, a, 1, 0, 2 * r->H);
+    cvn_node m = cvni_onnx_gate_of(g, r, a, 2);
+    cvn_node z;
+    if (h.id) zr = cvn_add(net, zr, cvni_onnx_hidden(g, r, cell, 0, 0, 2 * r->H, h));
+    zr = cvn_sigmoid(net, zr);
+    z = cvni_onnx_gate_of(g, r, zr, 0);
+    if (h.id) {
+        const cvn_node reset = cvn_mul(net, cvni_onnx_gate_of(g, r, zr, 1), h);
+        m = cvn_add(net, m, cvni_onnx_hidden(g, r, cell, 1, 2 * r->H, r->H, reset));
+    }
+    m = cvn_tanh(net, m);
+    if (!h.id) return cvn_sub(net, m, cvn_mul(net, z, m));
+    return cvn_add(net, m, cvn_mul(net, z, cvn_sub(net, h, m)));
+}
+
+/* x W^T with both biases, [N, T, G*H]. */
+static cvn_node cvni_onnx_input_sums(cvni_onnx *g, const cvni_onnx_rnn *r, int dir)
+{
+    const int rows = r->gates * r->H;
+    const cvn_node a = cvni_onnx_dense(g, r->x, rows, r->b != NULL);
+    float *both = r->b ? cvni_onnx_floats(g, (size_t)rows) : NULL;
+    const float *from = r->b ? r->b + 2 * (size_t)dir * (size_t)rows : NULL;
+    cvni_onnx_bind_data(g, a, 0, r->w + (size_t)dir * (size_t)rows * (size_t)r->I, "");
+    for (int i = 0; both && i < rows; i++) both[i] = from[i] + from[rows + i];
+    cvni_onnx_bind_data(g, a, 1, both, "");
+    return a;
+}
+
+/* State of a direction from [N, D, H] as [N, H]. */
+static cvn_node cvni_onnx_state_of(cvni_onnx *g, const cvni_onnx_rnn *r, cvn_node all, int dir)
+{
+    if (!all.id) return all;
+    return cvni_onnx_as(g, cvn_slice(g->net, all, 1, dir, dir + 1), 1, r->H, 0, 0, 0);
+}
+
+/* One direction step by step: steps[t] and, behind the last, the states, [N, 1, H] each. */
+static void cvni_onnx_unroll(cvni_onnx *g, const cvni_onnx_rnn *r, int dir, cvn_node *steps,
+                             cvn_node state[2])
+{
+    const cvn_node sums = cvni_onnx_input_sums(g, r, dir);
+    const int rows = r->gates * r->H;
+    cvn_node h = cvni_onnx_state_of(g, r, r->h0, dir);
+    cvn_node c = cvni_onnx_state_of(g, r, r->c0, dir);
+    const int dims[2] = { 1, r->H };
+    cvni_onnx_cell cell;
+    memset(&cell, 0, sizeof cell);
+    cell.r = r->r + (size_t)dir * (size_t)rows * (size_t)r->H;
+    for (int k = 0; r->p && k < 3; k++) {
+        cvn_init zero;
+        memset(&zero, 0, sizeof zero);
+        cell.peep[k] = cvni_add_parameter(g->net, &cvni_op_parameter, dims + !g->lead, 1 + g->lead,
+                                          zero, r->p + (size_t)(3 * dir + k) * (size_t)r->H);
+    }
+    for (int s = 0; s < r->T && !g->failed && !g->net->failed; s++) {
+        const int t = dir || r->reverse ? r->T - 1 - s : s;
+        const cvn_node a = cvni_onnx_as(g, cvn_slice(g->net, sums, 1, t, t + 1), 1, rows, 0, 0, 0);
+        h = r->kind == CVNI_LSTM ? cvni_onnx_lstm_step(g, r, &cell, a, h, &c)
+                                 : cvni_onnx_gru_step(g, r, &cell, a, h);
+        steps[t] = cvni_onnx_as(g, h, 2, 1, r->H, 0, 0);
+    }
+    state[0] = cvni_onnx_as(g, h, 2, 1, r->H, 0, 0);
+    state[1] = c.id ? cvni_onnx_as(g, c, 2, 1, r->H, 0, 0) : c;
+}
+
+/* All directions; state: h and c, [N, D, H]. */
+static cvn_node cvni_onnx_rnn_steps(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_rnn *r,
+                                    cvn_node state[2])
+{
+    cvn_node y[2] = { { 0 }, { 0 } }, h[2], c[2];
+    cvn_node *steps;
+    if (r->T > CVNI_ONNX_STEPS)
+        cvni_onnx_refuse(g, n, "%d steps of a cell that no layer here computes; %d are the most",
+                         r->T, CVNI_ONNX_STEPS);
+    steps = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)r->T, sizeof *steps);
+    for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
+        cvn_node last[2];
+        cvni_onnx_unroll(g, r, dir, steps, last);
+        if (g->failed || g->net->failed) return y[0];
+        y[dir] = cvn_concat_n(g->net, steps, r->T, 1);
+        h[dir] = last[0];
+        c[dir] = last[1];
+    }
+    if (g->failed) return y[0];
+    if (r->dirs == 2) y[0] = cvn_concat_n(g->net, y, 2, 2);
+    state[0] = cvn_concat_n(g->net, h, r->dirs, 1);
+    if (r->kind == CVNI_LSTM) state[1] = cvn_concat_n(g->net, c, r->dirs, 1);
+    return y[0];
+}
+
+/* y [N, T, D*H] and the states [N, D, H] as ONNX has them. */
+static void cvni_onnx_rnn_outputs(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_rnn *r,
+                                  cvn_node y, const cvn_node state[2])
+{
+    y = cvni_onnx_as(g, y, 3, r->T, r->dirs, r->H, 0);          /* [N, T, D, H] */
+    for (int i = 0; i < 3; i++) {
+        cvn_node x = i ? state[i - 1] : y;
+        if (!cvni_onnx_output(g, n, i) || g->failed || g->net->failed) continue;
+        if (g->lead) x = cvn_unflatten_batch(g->net, x, r->N);
+        if (!r->layout && !i) x = cvni_onnx_swap(g, cvni_onnx_swap(g, x, 1, 2), 2, 3);
+        else if (!r->layout) x = cvni_onnx_swap(g, x, 1, 2);
+        cvni_onnx_put(g, n, i, x);
+    }
+}
+
+static void cvni_onnx_recurrent(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int kind = n->type[0] == 'L' ? CVNI_LSTM : n->type[0] == 'G' ? CVNI_GRU : CVNI_RNN;
+    const cvni_onnx_rnn r = cvni_onnx_rnn_of(g, n, kind);
+    const int before = kind == CVNI_GRU && !cvni_onnx_int(n, "linear_before_reset", 0);
+    cvn_node state[2] = { { 0 }, { 0 } };
+    cvn_node y;
+    int relu;
+    if (g->failed || g->net->failed) return;
+    if (!cvni_onnx_usual_cell(n, &r, &relu)) {
+        cvni_onnx_refuse(g, n, "activations other than the usual ones");
+        return;
+    }
+    if (before || r.p) y = cvni_onnx_rnn_steps(g, n, &r, state);
+    else {
+        y = cvni_onnx_rnn_layer(g, &r, relu);
+        for (int i = 0; i < 2; i++)
+            if (cvni_onnx_output(g, n, 1 + i)) state[i] = cvn_rnn_state(g->net, y, i);
+    }
+    cvni_onnx_rnn_outputs(g, n, &r, y, state);
+}
+#endif /* CONVNET_NO_SEQUENCES */
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention (>>onnx-patterns): q, k, v, factors of the scores ----
+ *   type   "attention", then: T when k is transposed; its factor is of the sum of products where
+ *          that is multiplied (*) or divided (/), else of q and k */
+
+/* Softmax between two products, as it was written. */
+static cvn_node cvni_onnx_spelled_attention(cvni_onnx *g, const cvni_onnx_node *n, int rank)
+{
+    const int last = rank + g->lead - 1;
+    cvn_node q = cvni_onnx_operand(g, n, 0, rank);
+    cvn_node k = cvni_onnx_operand(g, n, 1, rank);
+    cvn_node s = cvni_onnx_operand(g, n, 3, rank);
+    const int behind = strchr(n->type, '*') || strchr(n->type, '/');
+    if (!behind) q = cvn_mul(g->net, q, s);
+    if (!strchr(n->type, 'T')) k = cvni_onnx_swap(g, k, last - 1, last);
+    if (cvni_onnx_in(g, n, 4)) k = cvn_mul(g->net, k, cvni_onnx_operand(g, n, 4, rank));
+    q = cvn_matmul(g->net, q, k, 0, 0);
+    if (behind) q = strchr(n->type, '/') ? cvn_div(g->net, q, s) : cvn_mul(g->net, q, s);
+    q = cvn_softmax_axis(g->net, q, last);
+    return cvn_matmul(g->net, q, cvni_onnx_operand(g, n, 2, rank), 0, 0);
+}
+
+/* Are q [..., T, d], k and v [..., S, d] of one kind, and the factors known numbers? *factor: of
+ * the scores. */
+static int cvni_onnx_is_attention(const cvni_onnx *g, const cvni_onnx_node *n, float *factor)
+{
+    const cvni_onnx_value *q = cvni_onnx_in(g, n, 0), *k = cvni_onnx_in(g, n, 1);
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 2);
+    const int turned = strchr(n->type, 'T') != NULL;
+    const int last = q->rank - 1;
+    float s = 1, t = 1;
+    if (k->rank != q->rank || v->rank != q->rank || q->rank + g->lead < 3 || !q->node.id ||
+        !k->node.id || !v->node.id || !cvni_onnx_scalar(g, n, 3, CVN_MAX_RANK, &s)) return 0;
+    if (cvni_onnx_in(g, n, 4) && !cvni_onnx_scalar(g, n, 4, CVN_MAX_RANK, &t)) return 0;
+    for (int i = 0; i < last - 1; i++)
+        if (k->dim[i] != q->dim[i] || v->dim[i] != q->dim[i]) return 0;
+    *factor = strchr(n->type, '/') ? 1 / s : s * t;
+    return k->dim[turned ? last - 1 : last] == q->dim[last] && v->dim[last] == q->dim[last] &&
+           k->dim[turned ? last : last - 1] == v->dim[last - 1];
+}
+
+/* Heads are samples of a layer of one head: nothing moves. */
+static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 0);
+    const int rank = v ? v->rank : 0;
+    int sizes[CVN_MAX_RANK];
+    float factor;
+    cvn_node in[3], y;
+    cvn_shape s;
+    if (n->inputs < 4 || !cvni_onnx_in(g, n, 1) || !cvni_onnx_in(g, n, 2) || rank < 2) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    if (!cvni_onnx_is_attention(g, n, &factor)) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_spelled_attention(g, n, rank));
+        return;
+    }
+    for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
+    s = cvni_onnx_shape(g, in[0]);
+    factor *= sqrtf((float)s.dim[s.rank - 1]);
+    for (int left = s.rank; left > 3; left--) {
+        sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
+        for (int i = 0; i < 3; i++) in[i] = cvn_flatten_batch(g->net, in[i]);
+    }
+    if (fabsf(factor - 1) > 1e-6f) in[0] = cvn_scale(g->net, in[0], factor, 0);
+    y = cvn_scaled_dot_product_attention(g->net, in[0], in[1], in[2], NULL);
+    for (int left = 4; left <= s.rank; left++)
+        y = cvn_unflatten_batch(g->net, y, sizes[left - 1]);
+    cvni_onnx_put(g, n, 0, y);
+}
+#endif
+
+static const cvni_onnx_op cvni_onnx_layers[] = {
+    { "AveragePool", cvni_onnx_avgpool },
+    { "BatchNormalization", cvni_onnx_batchnorm },
+    { "Conv", cvni_onnx_conv },
+    { "ConvInteger", cvni_onnx_conv_integer },
+    { "ConvTranspose", cvni_onnx_conv_transpose },
+#ifndef CONVNET_NO_SEQUENCES
+    { "GRU", cvni_onnx_recurrent },
+#endif
+    { "Gemm", cvni_onnx_gemm },
+    { "GlobalAveragePool", cvni_onnx_global_pool },
+    { "GlobalLpPool", cvni_onnx_global_pool },
+    { "GlobalMaxPool", cvni_onnx_global_pool },
+    { "GroupNormalization", cvni_onnx_groupnorm },
+    { "InstanceNormalization", cvni_onnx_instancenorm },
+    { "LRN", cvni_onnx_lrn },
+#ifndef CONVNET_NO_SEQUENCES
+    { "LSTM", cvni_onnx_recurrent },
+#endif
+    { "LayerNormalization", cvni_onnx_layernorm },
+    { "LpNormalization", cvni_onnx_lp_norm },
+    { "LpPool", cvni_onnx_lppool },
+    { "MatMul", cvni_onnx_matmul },
+    { "MatMulInteger", cvni_onnx_matmul_integer },
+    { "MaxPool", cvni_onnx_maxpool },
+    { "MaxUnpool", cvni_onnx_maxunpool },
+    { "MeanVarianceNormalization", cvni_onnx_mean_variance },
+    { "QLinearConv", cvni_onnx_qlinear_conv },
+    { "QLinearMatMul", cvni_onnx_qlinear_matmul },
+#ifndef CONVNET_NO_SEQUENCES
+    { "RNN", cvni_onnx_recurrent },
+    { "attention", cvni_onnx_attention },
+    { "attention T", cvni_onnx_attention },
+    { "attention T*", cvni_onnx_attention },
+    { "attention T/", cvni_onnx_attention },
+#endif
+};
+
+/* ================================================================================================
+ * >>onnx-patterns   several operators that are one: what exporters spell out in primitives
+ * ==============================================================================================
+ *   Before the import the list of operators is searched for the patterns of a table. Where one is
+ *   found, and nobody else reads what lies between its operators, the last of them becomes one
+ *   operator with the inputs that the pattern names, and the others are done.
+ *   pattern   NAME[attribute=integer,...](operand,...); the integers of a list one behind the other
+ *             (perm=0132), an attribute that is not there does not match
+ *   operand   a pattern; x: a value, the same one wherever its letter stands again; x=pattern: a
+ *             value with a letter; a number: a known one of about that size
+ *   Add and Mul match with their operands in either order.
+ *                                                            tested: tests/test_onnx_layers.c */
+
+enum { CVNI_ONNX_PATTERN_NODES = 16 };
+
+typedef struct cvni_onnx_pattern {
+    const char *type;           /* what it becomes */
+    const char *inputs;         /* letters */
+    const char *extra;          /* attribute: approximate, or epsilon (the value of letter e);
+                                 * "keep": those of the first operand; or NULL */
+    const char *text;
+} cvni_onnx_pattern;
+
+static const cvni_onnx_pattern cvni_onnx_patterns[] = {
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Div(x,1.4142136)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Div(x,1.4142136)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Div(x,1.4142136)),1))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,Add(Erf(Mul(x,0.70710678)),1)),0.5)" },
+    { "Gelu", "x", NULL, "Mul(x,Mul(0.5,Add(Erf(Mul(x,0.70710678)),1)))" },
+    { "Gelu", "x", NULL, "Mul(Mul(x,0.5),Add(Erf(Mul(x,0.70710678)),1))" },
+    { "Gelu", "x", "approximate", "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Mul(x,Mul(x,x)))))))))" },
+    { "Gelu", "x", "approximate", "Mul(x,Mul(0.5,Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3))))))))" },
+    { "Gelu", "x", "approximate", "Mul(Mul(x,0.5),Add(1,Tanh(Mul(0.79788456,Add(x,Mul(0.044715,"
+                                  "Pow(x,3)))))))" },
+    { "Swish", "x", NULL, "Mul(x,Sigmoid(x))" },
+    { "Mish", "x", NULL, "Mul(x,Tanh(Softplus(x)))" },
+    { "HardSwish", "x", NULL, "Mul(x,HardSigmoid[alpha=0.16666667](x))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip(Add(x,3),0,6)),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip(Add(x,3),0,6),6))" },
+    { "HardSwish", "x", NULL, "Div(Mul(x,Clip[min=0,max=6](Add(x,3))),6)" },
+    { "HardSwish", "x", NULL, "Mul(x,Div(Clip[min=0,max=6](Add(x,3)),6))" },
+    { "LayerNormalization", "xwb", "epsilon",
+      "Add(Mul(Div(d=Sub(x,ReduceMean[axes=-1](x)),Sqrt(Add(ReduceMean[axes=-1](Pow(d,2)),e))),w),"
+      "b)" },
+    { "MatMul", "xwb", NULL, "Add(MatMul(x,w),b)" },
+    { "Conv", "xwb", "keep", "Add(Conv(x,w),b)" },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", "qkvst", NULL,
+      "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(Transpose[perm=0132](k),t))),v)" },
+    { "attention T", "qkvst", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),Mul(k,t))),v)" },
+    { "attention T", "qkvs", NULL, "MatMul(Softmax[axis=-1](MatMul(Mul(q,s),k)),v)" },
+    { "attention T/", "qkvs", NULL, "MatMul(Softmax[axis=-1](Div(MatMul(q,k),s)),v)" },
+    { "attention T*", "qkvs", NULL, "MatMul(Softmax[axis=-1](Mul(MatMul(q,k),s)),v)" },
+#endif
+};
+
+typedef struct cvni_onnx_match {
+    cvni_onnx *g;
+    const int *maker;           /* of each value: the operator that makes it, or -1 */
+    int bound[26];              /* values of the letters, or -1 */
+    int node[CVNI_ONNX_PATTERN_NODES], uses[CVNI_ONNX_PATTERN_NODES], count;
+} cvni_onnx_match;
+
+/* The number that a value is, in an initializer or a Constant. */
+static int cvni_onnx_number(const cvni_onnx_match *m, int value, double *number)
+{
+    cvni_onnx *g = m->g;
+    const cvni_onnx_value *v = &g->values[value];
+    const cvni_onnx_node *n = m->maker[value] < 0 ? NULL : &g->nodes[m->maker[value]];
+    cvni_onnx_tensor t;
+    cvni_field f;
+    float one;
+    int64_t whole;
+    if (v->constant && v->count == 1) {
+        *number = cvni_onnx_element(v, 0);
+        return 1;
+    }
+    if (!n || n->domain || strcmp(n->type, "Constant")) return 0;
+    *number = (double)cvni_onnx_float(n, "value_float", 0);
+    if (cvni_onnx_has(n, "value_float")) return 1;
+    if (!cvni_onnx_field(n, "value", 5, &f) || f.type != 2) return 0;
+    cvni_onnx_open_tensor(g, f.body, &t);
+    whole = 0;
+    one = 0;
+    if (!g->failed && t.count == 1 && !t.is_external) {
+        const int integer = !cvni_onnx_is_float(t.type);
+        if (cvni_onnx_elements(&t, integer ? NULL : &one, integer ? &whole : NULL)) {
+            *number = integer ? (double)whole : (double)one;
+            return 1;
+        }
+    }
+    g->failed = CVN_OK;         /* whoever needs this constant will say what is wrong with it */
+    return 0;
+}
+
+/* A number of a pattern: sign, digits, point, digits. */
+static const char *cvni_onnx_read_number(const char *t, double *number)
+{
+    const int negative = *t == '-';
+    double unit = 1;
+    *number = 0;
+    for (t += negative; *t >= '0' && *t <= '9'; t++) *number = 10 * *number + (*t - '0');
+    if (*t == '.')
+        for (t++; *t >= '0' && *t <= '9'; t++) *number += (*t - '0') * (unit /= 10);
+    if (negative) *number = -*number;
+    return t;
+}
+
+static int cvni_onnx_about(double a, double b) { return fabs(a - b) <= 1e-4 * fabs(b); }
+
+/* One attribute of a pattern, "axis=-1": whether the operator has it so. The text goes on. */
+static int cvni_onnx_match_attribute(const cvni_onnx_node *n, const char **t)
+{
+    char name[32];
+    char digits[32];
+    int64_t ints[CVN_MAX_RANK];
+    double want;
+    int length = 0;
+    int count, at;
+    cvni_field f;
+    for (; **t != '=' && length < 31; ++*t) name[length++] = **t;
+    name[length] = 0;
+    at = 0;
+    for (++*t; **t != ',' && **t != ']' && at < 31; ++*t) digits[at++] = **t;
+    digits[at] = 0;
+    cvni_onnx_read_number(digits, &want);
+    if (cvni_onnx_field(n, name, 2, &f))
+        return cvni_onnx_about((double)cvni_onnx_float(n, name, 0), want);
+    if (cvni_onnx_field(n, name, 3, &f)) return (double)cvni_onnx_int(n, name, 0) == want;
+    count = cvni_onnx_ints(n, name, ints, CVN_MAX_RANK);
+    if (count < 1 || count > CVN_MAX_RANK) return 0;
+    if (count == 1) return (double)ints[0] == want;
+    for (at = 0; at < count; at++) if (digits[at] - '0' != ints[at]) return 0;
+    return !digits[count];
+}
+
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value);
+
+/* The operands behind "(", the two of a node of two in either order; the text behind ")". */
+static const char *cvni_onnx_match_operands(cvni_onnx_match *m, const char *t,
+                                            const cvni_onnx_node *n, int turned)
+{
+    for (int i = 0; t && i < n->inputs; i++) {
+        if (*t++ != (i ? ',' : '(')) return NULL;
+        t = cvni_onnx_match_value(m, t, n->input[turned ? 1 - i : i]);
+    }
+    return t && *t == ')' ? t + 1 : NULL;
+}
+
+static const char *cvni_onnx_match_node(cvni_onnx_match *m, const char *t, int index)
+{
+    const cvni_onnx_node *n = index < 0 ? NULL : &m->g->nodes[index];
+    cvni_onnx_match before;
+    const char *end;
+    size_t length = 0;
+    while ((t[length] | 32) >= 'a' && (t[length] | 32) <= 'z') length++;
+    if (!n || n->done || n->domain || n->outputs != 1 || m->count == CVNI_ONNX_PATTERN_NODES ||
+        strlen(n->type) != length || memcmp(n->type, t, length)) return NULL;
+    for (int i = 0; i < m->count; i++) if (m->node[i] == index) return NULL;
+    m->node[m->count] = index;
+    m->uses[m->count++] = 1;
+    t += length;
+    while (*t == '[' || *t == ',') {
+        t++;
+        if (!cvni_onnx_match_attribute(n, &t)) return NULL;
+    }
+    if (*t == ']') t++;
+    before = *m;
+    end = cvni_onnx_match_operands(m, t, n, 0);
+    if (end || n->inputs != 2 || (strcmp(n->type, "Add") && strcmp(n->type, "Mul"))) return end;
+    *m = before;
+    return cvni_onnx_match_operands(m, t, n, 1);
+}
+
+/* A value against a pattern; the text behind it, or NULL. */
+static const char *cvni_onnx_match_value(cvni_onnx_match *m, const char *t, int value)
+{
+    double number, want;
+    int *bound = NULL;
+    if (value < 0) return NULL;
+    if (*t >= 'a' && *t <= 'z') bound = &m->bound[*t - 'a'];
+    if (bound && t[1] == '=') {
+        *bound = value;
+        t += 2;
+    } else if (bound) {
+        if (*bound < 0) *bound = value;
+        for (int i = 0; i < m->count; i++) m->uses[i] += m->node[i] == m->maker[value];
+        return *bound == value ? t + 1 : NULL;
+    }
+    if (*t >= 'A' && *t <= 'Z') return cvni_onnx_match_node(m, t, m->maker[value]);
+    if (!cvni_onnx_number(m, value, &number)) return NULL;
+    t = cvni_onnx_read_number(t, &want);
+    return cvni_onnx_about(number, want) ? t : NULL;
+}
+
+/* Where a weight comes from: through operators that keep its elements. *turned: transposed. */
+static const cvni_onnx_value *cvni_onnx_origin(const cvni_onnx_match *m, int value, int *turned)
+{
+    *turned = 0;
+    for (int steps = 0; steps < 8; steps++) {
+        const cvni_onnx_node *n;
+        if (m->g->values[value].constant) return &m->g->values[value];
+        if (m->maker[value] < 0) return NULL;
+        n = &m->g->nodes[m->maker[value]];
+        if (n->domain || !n->inputs || n->input[0] < 0) return NULL;
+        if (!strcmp(n->type, "Transpose")) *turned = !*turned;
+        else if (strcmp(n->type, "Identity") && strcmp(n->type, "DequantizeLinear")) return NULL;
+        value = n->input[0];
+    }
+    return NULL;
+}
+
+/* Is b of a product or convolution with weights w one number for each unit? */
+static int cvni_onnx_is_bias(const cvni_onnx_match *m, int is_conv)
+{
+    int turned, none;
+    const cvni_onnx_value *w = cvni_onnx_origin(m, m->bound['w' - 'a'], &turned);
+    const cvni_onnx_value *b = cvni_onnx_origin(m, m->bound['b' - 'a'], &none);
+    const int behind = is_conv && w ? w->rank - 2 : 0;  /* axes of an image */
+    if (!w || !b || none || b->rank <= behind || b->rank > behind + 2 || w->rank < 2 ||
+        (!is_conv && w->rank != 2) || (is_conv && turned)) return 0;
+    return b->count == (size_t)w->dim[is_conv || turned ? 0 : 1] &&
+           b->count == (size_t)b->dim[b->rank - 1 - behind];
+}
+
+/* A NodeProto with one attribute: a text, or a number. */
+static cvni_wire cvni_onnx_attribute_of(cvni_onnx *g, const char *name, const char *text,
+                                        float number)
+{
+    unsigned char *p = (unsigned char *)cvni_onnx_memory(g, &g->pool, 64, 1);
+    const size_t length = strlen(name);
+    const size_t rest = text ? 2 + strlen(text) : 5;
+    cvni_wire w = { NULL, NULL, 0 };
+    if (!p || length + rest > 56) return w;
+    w.p = p;
+    *p++ = CVNI_ONNX_ATTRIBUTES << 3 | 2;
+    *p++ = (unsigned char)(2 + length + rest);
+    *p++ = 1 << 3 | 2;
+    *p++ = (unsigned char)length;
+    memcpy(p, name, length);
+    p += length;
+    if (text) {
+        *p++ = 4 << 3 | 2;
+        *p++ = (unsigned char)strlen(text);
+        memcpy(p, text, strlen(text));
+        p += strlen(text);
+    } else {
+        uint32_t word;
+        memcpy(&word, &number, sizeof word);
+        *p++ = 2 << 3 | 5;
+        for (int i = 0; i < 4; i++) *p++ = (unsigned char)(word >> (8 * i));
+    }
+    w.end = p;
+    return w;
+}
+
+/* The found operators become one: the last of them. */
+static void cvni_onnx_join(cvni_onnx_match *m, const cvni_onnx_pattern *row)
+{
+    cvni_onnx *g = m->g;
+    cvni_onnx_node *n = &g->nodes[m->node[0]];
+    const int count = (int)strlen(row->inputs);
+    int *input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)count, sizeof(int));
+    cvni_wire body = { NULL, NULL, 0 };
+    double eps = 0;
+    if (row->extra && !strcmp(row->extra, "keep")) body = g->nodes[m->node[1]].body;
+    else if (row->extra && !strcmp(row->extra, "approximate"))
+        body = cvni_onnx_attribute_of(g, row->extra, "tanh", 0);
+    else if (row->extra) {
+        if (!cvni_onnx_number(m, m->bound['e' - 'a'], &eps)) return;
+        body = cvni_onnx_attribute_of(g, row->extra, NULL, (float)eps);
+    }
+    if (g->failed) return;
+    for (int i = 0; i < count; i++) input[i] = m->bound[row->inputs[i] - 'a'];
+    for (int i = 1; i < m->count; i++) g->nodes[m->node[i]].done = 1;
+    n->type = row->type;
+    n->input = input;
+    n->inputs = count;
+    n->body = body;
+}
+
+static int cvni_onnx_matches(cvni_onnx_match *m, const cvni_onnx_pattern *row, int index)
+{
+    const char *end;
+    for (int i = 0; i < 26; i++) m->bound[i] = -1;
+    m->count = 0;
+    end = cvni_onnx_match_node(m, row->text, index);
+    if (!end || *end) return 0;
+    for (int i = 1; i < m->count; i++)
+        if (m->g->values[m->g->nodes[m->node[i]].output[0]].readers != m->uses[i]) return 0;
+    if (row->inputs[1] != 'w' || row->extra == NULL || !strcmp(row->extra, "keep"))
+        return row->inputs[1] != 'w' || cvni_onnx_is_bias(m, row->extra != NULL);
+    return 1;
+}
+
+static void cvni_onnx_find_patterns(cvni_onnx *g)
+{
+    int *maker = (int *)cvni_onnx_memory(g, &g->pool, (size_t)g->value_count, sizeof(int));
+    cvni_onnx_match m;
+    for (int i = 0; maker && i < g->value_count; i++) maker[i] = -1;
+    for (int i = 0; maker && i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].outputs; k++)
+            if (g->nodes[i].output[k] >= 0) maker[g->nodes[i].output[k]] = i;
+    m.g = g;
+    m.maker = maker;
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        for (size_t row = 0; row < sizeof cvni_onnx_patterns / sizeof *cvni_onnx_patterns; row++)
+            if (cvni_onnx_matches(&m, &cvni_onnx_patterns[row], i)) {
+                cvni_onnx_join(&m, &cvni_onnx_patterns[row]);
+                break;
+            }
+}
+
+/* ================================================================================================
+ * >>onnx-load   from the file to layers: tensors, the graph, folding, the operators in order
+ * ==============================================================================================
+ *   A model is imported twice at most: batched, and where an operator refuses that, whole
+ *   (>>onnx). Each time the net is put back as it was before anything else happens. Values of
+ *   initializers lie where the file has them, in a block that the net keeps until its first build,
+ *   or in one made for it where they are no aligned floats of this byte order.
+ *                                                                     tested: tests/test_onnx.c */
+
+/* ---- the graph ---- */
+
+static const cvn_onnx_input *cvni_onnx_given(const cvni_onnx *g, const cvni_onnx_value *v)
+{
+    for (int i = 0; i < g->options->input_count; i++) {
+        const char *name = g->options->inputs[i].name;
+        if (name ? !strcmp(name, v->name) : i == v->place) return &g->options->inputs[i];
+    }
+    return NULL;
+}
+
+static void cvni_onnx_initializer(cvni_onnx *g, cvni_wire w)
+{
+    cvni_onnx_tensor t;
+    int at;
+    cvni_onnx_open_tensor(g, w, &t);
+    if (g->failed) return;
+    at = cvni_onnx_value_of(g, t.name);
+    if (at < 0) return;
+    cvni_onnx_take_tensor(g, &t, &g->values[at]);
+    g->values[at].defined = 1;
+    g->values[at].learned = cvni_onnx_is_float(t.type);
+}
+
+/* A dimension of a TensorShapeProto: its size, 0 where it is open. */
+static int cvni_onnx_dimension(cvni_wire w)
+{
+    cvni_field f;
+    int size = 0;
+    while (cvni_next_field(&w, &f))
+        if (f.number == 1 && f.type == 0 && (int64_t)f.value > 0)
+            size = f.value > (uint64_t)CONVNET_MAX_ELEMENTS ? INT_MAX : (int)f.value;
+    return size;
+}
+
+/* TypeProto.Tensor: element type and sizes; v->rank -1 where the file has no shape. */
+static void cvni_onnx_tensor_type(cvni_onnx *g, cvni_wire w, cvni_onnx_value *v)
+{
+    cvni_field f, dim;
+    v->rank = -1;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number == 1) v->type = (int)(f.value & 0xFFFF);
+        if (f.number != 2 || f.type != 2) continue;
+        v->rank = 0;
+        while (cvni_next_field(&f.body, &dim)) {
+            if (dim.number != 1) continue;
+            if (v->rank == CVN_MAX_RANK) {
+                cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "an input of more than %d axes",
+                               CVN_MAX_RANK);
+                return;
+            }
+            v->dim[v->rank++] = cvni_onnx_dimension(dim.body);
+        }
+    }
+}
+
+/* ValueInfoProto: its name; its tensor type, or none. */
+static int cvni_onnx_value_info(cvni_onnx *g, cvni_wire w, cvni_wire *type)
+{
+    cvni_wire name = { NULL, NULL, 0 };
+    cvni_field f, part;
+    int has = 0;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number == 1 && f.type == 2) name = f.body;
+        if (f.number != 2 || f.type != 2) continue;
+        while (cvni_next_field(&f.body, &part))
+            if (part.number == 1 && part.type == 2) {
+                *type = part.body;
+                has = 1;
+            }
+    }
+    if (!name.p) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "an input or output without a name");
+    if (!has) type->p = type->end = NULL;
+    return g->failed ? -1 : cvni_onnx_value_of(g, name);
+}
+
+/* The value that the caller gave an input becomes a constant. */
+static void cvni_onnx_fix_input(cvni_onnx *g, cvni_onnx_value *v, const cvn_onnx_input *given)
+{
+    v->count = 1;
+    v->constant = 1;
+    for (int k = 0; k < v->rank; k++) v->count = cvni_mul_size(v->count, (size_t)v->dim[k]);
+    if (v->count > (size_t)CONVNET_MAX_ELEMENTS) {
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' is too large", v->name);
+    } else if (cvni_onnx_is_float(v->type)) {
+        float *copy = cvni_onnx_floats(g, v->count);
+        if (copy && v->count) memcpy(copy, given->values, v->count * sizeof(float));
+        v->floats = copy;
+    } else {
+        int64_t *copy = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, v->count, sizeof(int64_t));
+        for (size_t e = 0; copy && e < v->count; e++) copy[e] = cvni_float_to_int(given->values[e]);
+        v->ints = copy;
+    }
+}
+
+/* The sizes of an input: the caller's, else the file's. An open first axis is the batch: 1. */
+static void cvni_onnx_size_input(cvni_onnx *g, cvni_onnx_value *v)
+{
+    const cvn_onnx_input *given = cvni_onnx_given(g, v);
+    const int sized = given && (given->rank || given->values);
+    const int open = v->rank > 0 && v->dim[0] <= 1;
+    if (sized && v->rank >= 0 && v->rank != given->rank)
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' has %d axes in the file, not %d",
+                       v->name, v->rank, given->rank);
+    if (v->rank < 0 && !sized)
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT,
+                       "input '%.60s' has no shape in the file; give it in the options", v->name);
+    if (g->failed) return;
+    if (sized && (given->rank < 0 || given->rank > CVN_MAX_RANK)) {
+        cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' has %d axes", v->name, given->rank);
+        return;
+    }
+    if (sized) v->rank = given->rank;
+    for (int k = 0; k < v->rank && !g->failed; k++) {
+        const int wanted = sized ? given->dim[k] : v->dim[k];
+        if (v->dim[k] > 0 && wanted != v->dim[k] && !(open && !k))
+            cvni_onnx_fail(g, CVN_ERROR_ARGUMENT, "options: '%.60s' has %d along axis %d in the "
+                           "file, not %d", v->name, v->dim[k], k, wanted);
+        else if (wanted < (given && given->values ? 0 : 1) && !(open && !k))
+            cvni_onnx_fail(g, CVN_ERROR_ARGUMENT,
+                           "input '%.60s' is open along axis %d; give its size in the options",
+                           v->name, k);
+        v->dim[k] = wanted;
+    }
+    if (g->failed) return;
+    if (given && given->values) {
+        cvni_onnx_fix_input(g, v, given);
+    } else if (!open) {
+        g->free_batch = 0;
+    }
+    v->whole = v->rank ? cvni_max(v->dim[0], 1) : 0;
+}
+
+static void cvni_onnx_graph_input(cvni_onnx *g, cvni_wire w)
+{
+    cvni_wire type;
+    const int at = cvni_onnx_value_info(g, w, &type);
+    cvni_onnx_value *v = at < 0 ? NULL : &g->values[at];
+    if (g->failed || v->defined) return;                /* IR version 3 lists initializers too */
+    v->defined = 1;
+    v->place = g->place++;
+    cvni_onnx_tensor_type(g, type, v);
+    if (!g->failed && (!type.p || !cvni_onnx_kind_of(v->type)))
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "input '%.60s' is no tensor of numbers", v->name);
+    if (!g->failed) cvni_onnx_size_input(g, v);
+    if (!g->failed && !v->constant) g->graph_input[g->input_count++] = at;
+}
+
+static void cvni_onnx_graph_output(cvni_onnx *g, cvni_wire w)
+{
+    cvni_wire type;
+    const int at = cvni_onnx_value_info(g, w, &type);
+    if (g->failed) return;
+    g->graph_output[g->output_count++] = at;
+    g->values[at].is_output = 1;
+    g->values[at].readers++;
+}
+
+/* Inputs and outputs of an operator, by name; "" stands for one that is left out. */
+static void cvni_onnx_names(cvni_onnx *g, cvni_wire w, int number, int *count, int *index)
+{
+    cvni_field f;
+    while (cvni_next_field(&w, &f)) {
+        if (f.number != number || f.type != 2) continue;
+        if (index) index[*count] = f.body.p == f.body.end ? -1 : cvni_onnx_value_of(g, f.body);
+        ++*count;
+    }
+}
+
+/* The whole of a message is walked once, to `depth` levels: later readers find it sound. */
+static void cvni_onnx_check_wire(cvni_onnx *g, cvni_wire w, int depth)
+{
+    cvni_field f;
+    while (cvni_next_field(&w, &f))
+        if (depth && f.type == 2 && f.number == CVNI_ONNX_ATTRIBUTES)
+            cvni_onnx_check_wire(g, f.body, depth - 1);
+    if (w.bad) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a damaged operator");
+}
+
+static void cvni_onnx_graph_node(cvni_onnx *g, cvni_wire w)
+{
+    cvni_onnx_node *n = &g->nodes[g->node_count++];
+    cvni_field f;
+    cvni_onnx_check_wire(g, w, 1);
+    n->body = w;
+    n->type = n->name = "";
+    while (!g->failed && cvni_next_field(&w, &f)) {
+        if (f.number == 3 && f.type == 2) n->name = cvni_onnx_text(g, f.body);
+        if (f.number == 4 && f.type == 2) n->type = cvni_onnx_text(g, f.body);
+        if (f.number == 7 && f.type == 2 && f.body.p != f.body.end &&
+            !(f.body.end - f.body.p == 7 && !memcmp(f.body.p, "ai.onnx", 7)))
+            n->domain = cvni_onnx_text(g, f.body);
+    }
+    cvni_onnx_names(g, n->body, 1, &n->inputs, NULL);
+    cvni_onnx_names(g, n->body, 2, &n->outputs, NULL);
+    n->input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs, sizeof(int));
+    n->output = (int *)cvni_onnx_memory(g, &g->pool, (size_t)n->outputs, sizeof(int));
+    n->inputs = n->outputs = 0;
+    if (g->failed) return;
+    cvni_onnx_names(g, n->body, 1, &n->inputs, n->input);
+    cvni_onnx_names(g, n->body, 2, &n->outputs, n->output);
+    for (int i = 0; i < n->inputs && !g->failed; i++)
+        if (n->input[i] >= 0) g->values[n->input[i]].readers++;
+    for (int i = 0; i < n->outputs && !g->failed; i++)
+        if (n->output[i] >= 0) g->values[n->output[i]].made = 1;
+    if (!n->name[0] && n->outputs && !g->failed && n->output[0] >= 0)
+        n->name = g->values[n->output[0]].name;
+}
+
+static int cvni_onnx_count(cvni_wire w, int number)
+{
+    cvni_field f;
+    int count = 0;
+    while (count < INT_MAX && cvni_next_field(&w, &f)) count += f.number == number && f.type == 2;
+    return count;
+}
+
+/* Each message of a kind, in order. */
+static void cvni_onnx_each(cvni_onnx *g, cvni_wire w, int number,
+                           void (*take)(cvni_onnx *g, cvni_wire w))
+{
+    cvni_field f;
+    while (!g->failed && cvni_next_field(&w, &f))
+        if (f.number == number && f.type == 2) take(g, f.body);
+    if (w.bad) cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a damaged graph");
+}
+
+static void cvni_onnx_sparse(cvni_onnx *g, cvni_wire w)
+{
+    (void)w;
+    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "sparse initializers");
+}
+
+static void cvni_onnx_parse_graph(cvni_onnx *g, cvni_wire w)
+{
+    g->nodes = (cvni_onnx_node *)cvni_onnx_memory(g, &g->pool, (size_t)cvni_onnx_count(w, 1),
+                                                  sizeof *g->nodes);
+    g->graph_input = (int *)cvni_onnx_memory(g, &g->pool, (size_t)cvni_onnx_count(w, 11),
+                                             sizeof(int));
+    g->graph_output = (int *)cvni_onnx_memory(g, &g->pool, (size_t)cvni_onnx_count(w, 12),
+                                              sizeof(int));
+    cvni_onnx_each(g, w, 5, cvni_onnx_initializer);
+    cvni_onnx_each(g, w, 15, cvni_onnx_sparse);
+    cvni_onnx_each(g, w, 11, cvni_onnx_graph_input);
+    cvni_onnx_each(g, w, 1, cvni_onnx_graph_node);
+    cvni_onnx_each(g, w, 12, cvni_onnx_graph_output);
+    if (!g->failed && !g->output_count)
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "a graph without outputs");
+}
+
+/* ModelProto */
+static void cvni_onnx_parse(cvni_onnx *g, cvni_wire w)
+{
+    cvni_wire graph = { NULL, NULL, 0 };
+    cvni_field f, part;
+    while (cvni_next_field(&w, &f)) {
+        uint64_t version = 0;
+        int other = 0;
+        if (f.number == 7 && f.type == 2) graph = f.body;
+        if (f.number != 8 || f.type != 2) continue;
+        while (cvni_next_field(&f.body, &part)) {
+            if (part.number == 1 && part.type == 2)
+                other = part.body.p != part.body.end &&
+                        !(part.body.end - part.body.p == 7 && !memcmp(part.body.p, "ai.onnx", 7));
+            if (part.number == 2) version = part.value;
+        }
+        if (!other) g->opset = (int)(version & 0xFFFF);
+    }
+    if (w.bad || !graph.p)
+        cvni_onnx_fail(g, CVN_ERROR_FORMAT, "no ONNX model, or a damaged one");
+    if (!g->failed) cvni_onnx_parse_graph(g, graph);
+}
+
+/* ---- operators ---- */
+
+static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
+{
+    const struct { const cvni_onnx_op *rows; size_t count; } families[] = {
+        { cvni_onnx_math, sizeof cvni_onnx_math / sizeof *cvni_onnx_math },
+        { cvni_onnx_shapes, sizeof cvni_onnx_shapes / sizeof *cvni_onnx_shapes },
+        { cvni_onnx_layers, sizeof cvni_onnx_layers / sizeof *cvni_onnx_layers }
+    };
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        for (size_t k = 0; k < families[i].count; k++)
+            if (!strcmp(families[i].rows[k].type, type)) return &families[i].rows[k];
+    return cvni_onnx_element_row_of(type) ? &cvni_onnx_element_op : NULL;
+}
+
+/* The import function, with the errors of the net it adds layers to. */
+static void cvni_onnx_add_node(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
+{
+    char name[96];
+    op->import(g, n);
+    if (g->net->failed)
+        cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name),
+                       n->type, g->net->message);
+}
+
+/* The elements of a folded value. */
+static void cvni_onnx_read_back(cvni_onnx *g, cvni_onnx_value *v)
+{
+    const float *from = cvn_value(g->net, v->node);
+    if (cvni_onnx_is_float(v->type)) {
+        float *to = cvni_onnx_floats(g, v->count);
+        if (to && from) memcpy(to, from, v->count * sizeof(float));
+        v->floats = to;
+    } else {
+        int64_t *to = (int64_t *)cvni_onnx_memory(g, &g->owner->loans, v->count, sizeof(int64_t));
+        for (size_t e = 0; to && from && e < v->count; e++) to[e] = cvni_float_to_int(from[e]);
+        v->ints = to;
+    }
+    v->constant = !g->failed;
+}
+
+/* Builds the net of a folded operator, runs it, keeps what comes out. */
+static void cvni_onnx_run_fold(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvn_result r = CVN_OK;
+    int open = 0;
+    for (int i = 0; i < n->outputs; i++) {
+        const cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (!v || v->constant || !v->node.id) continue;
+        cvn_keep(g->net, v->node);
+        open = 1;
+    }
+    if (!open) return;
+    r = cvn_build_infer(g->net, 1);
+    if (r == CVN_OK) r = cvn_forward_eval(g->net);
+    if (r != CVN_OK) cvni_onnx_fail(g, r, "%s", cvn_error(g->net));
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (v && !v->constant && v->node.id) cvni_onnx_read_back(g, v);
+    }
+}
+
+typedef struct cvni_onnx_held { cvn_node node; int param; } cvni_onnx_held;
+
+/* An operator whose inputs are all known: computed in a net of its own. */
+static void cvni_onnx_fold(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
+{
+    cvni_onnx_held *held = (cvni_onnx_held *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs,
+                                                              sizeof *held);
+    const int lead = g->lead;
+    cvn_desc desc = cvn_desc_defaults();
+    cvn_net *net;
+    desc.threads = 1;
+    desc.allocator = g->owner->desc.allocator;
+    net = g->failed ? NULL : cvn_create(&desc);
+    if (!net) {
+        cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+        return;
+    }
+    for (int i = n->inputs - 1; i >= 0; i--) {          /* backwards: an input may come twice */
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        if (!v) continue;
+        held[i].node = v->node;
+        held[i].param = v->param;
+    }
+    for (int i = 0; i < n->inputs; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        if (v) v->node.id = v->param = 0;
+    }
+    g->net = net;
+    g->lead = 1;
+    g->folding = 1;
+    cvni_onnx_add_node(g, n, op);
+    if (!g->failed) cvni_onnx_run_fold(g, n);
+    g->net = g->owner;
+    g->lead = lead;
+    g->folding = 0;
+    for (int i = 0; i < n->inputs; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        if (!v) continue;
+        v->node = held[i].node;
+        v->param = held[i].param;
+    }
+    for (int i = 0; i < n->outputs; i++) {
+        cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (v) v->node.id = v->param = 0;
+    }
+    cvn_destroy(net);
+}
+
+/* The last layer that an operator has added carries its name: that of its weight without
+ * ".weight", else its own; where that is taken or too long, the automatic one. */
+static void cvni_onnx_name_layer(cvni_onnx *g, const cvni_onnx_node *n, int first)
+{
+    const cvni_onnx_value *y = cvni_onnx_output(g, n, 0);
+    char name[CVN_MAX_NAME];
+    cvni_layer *l;
+    size_t length;
+    if (g->failed || !y || y->node.id < first) return;
+    l = &g->net->layers[y->node.id];
+    while (l->op->flags & CVNI_VIEW && l->input[0] >= first) l = cvni_in(g->net, l, 0);
+    snprintf(name, sizeof name, "%s", strlen(n->name) < sizeof name ? n->name : "");
+    for (int i = 0; i < l->params; i++) {
+        const char *param = g->net->params[l->param[i]].name;
+        length = strlen(param);
+        if (length > 7 && length - 7 < sizeof name && !strcmp(param + length - 7, ".weight"))
+            snprintf(name, sizeof name, "%.*s", (int)(length - 7), param);
+    }
+    if (!name[0] || cvni_find_layer(g->net, name)) return;
+    l->name = cvni_copy_text(g->net, name);
+}
+
+static void cvni_onnx_import_node(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_op *op = n->domain ? NULL : cvni_onnx_find_op(n->type);
+    const int first = g->net->layer_count;
+    int known = 1;
+    char name[96];
+    if (!op) {
+        cvni_onnx_refuse(g, n, "there is no such operator here");
+        return;
+    }
+    for (int i = 0; i < n->inputs; i++) {
+        const cvni_onnx_value *v = cvni_onnx_in(g, n, i);
+        if (v && !v->defined) {
+            cvni_onnx_fail(g, CVN_ERROR_FORMAT, "node '%s' (%s) reads a value that nothing before "
+                           "it makes", cvni_printable(n->name, name), n->type);
+            return;
+        }
+        known &= !v || v->constant;
+    }
+    if (known) cvni_onnx_fold(g, n, op);
+    else cvni_onnx_add_node(g, n, op);
+    for (int i = 0; i < n->outputs && !g->failed; i++) {
+        cvni_onnx_value *v = cvni_onnx_output(g, n, i);
+        if (v) v->defined = v->constant || v->node.id;
+        if (v && !v->defined && v->readers)
+            cvni_onnx_refuse(g, n, "its output %d cannot be computed here", i + 1);
+    }
+    cvni_onnx_name_layer(g, n, first);
+}
+
+/* ---- the import ---- */
+
+static void cvni_onnx_add_inputs(cvni_onnx *g)
+{
+    for (int i = 0; i < g->input_count && !g->failed; i++) {
+        cvni_onnx_value *v = &g->values[g->graph_input[i]];
+        cvni_layer *l;
+        char *name;
+        v->dim[0] = v->rank ? (g->lead ? v->whole : 1) : 0;
+        if (v->rank + g->lead > CVN_MAX_RANK)
+            cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "input '%.60s' has %d axes; %d are the most",
+                           v->name, v->rank, CVN_MAX_RANK - g->lead);
+        if (g->failed) return;
+        v->node = g->lead ? cvn_input_tensor(g->net, v->dim, v->rank)
+                          : cvn_input_tensor(g->net, v->dim + 1, v->rank - 1);
+        v->count = v->node.id ? cvni_elements(g->net->layers[v->node.id].shape) : 0;
+        if (!v->node.id) cvni_onnx_fail(g, g->net->failed, "%s", g->net->message);
+        if (g->failed || strlen(v->name) >= CVN_MAX_NAME || !v->name[0] ||
+            cvni_find_layer(g->net, v->name)) continue;
+        l = &g->net->layers[v->node.id];
+        name = cvni_copy_text(g->net, v->name);
+        if (name) l->name = name;
+    }
+}
+
+/* Outputs stay readable; constant ones become nodes. */
+static void cvni_onnx_add_outputs(cvni_onnx *g)
+{
+    cvn_init zero;
+    memset(&zero, 0, sizeof zero);
+    for (int i = 0; i < g->output_count && !g->failed; i++) {
+        cvni_onnx_value *v = &g->values[g->graph_output[i]];
+        if (!v->defined)
+            cvni_onnx_fail(g, CVN_ERROR_FORMAT, "output '%.60s' is made by nothing", v->name);
+        else if (v->constant && !v->node.id)
+            v->node = g->lead || !v->rank || v->dim[0] != 1
+                          ? cvni_onnx_constant_node(g, v, v->rank, v->dim, 0)
+                          : cvni_onnx_constant_node(g, v, v->rank - 1, v->dim + 1, 0);
+        if (g->net->failed) cvni_onnx_fail(g, g->net->failed, "%s", g->net->message);
+        if (!g->failed) g->net->layers[v->node.id].keep = 1;
+    }
+    if (g->failed) return;
+    g->net->loaded_output = g->values[g->graph_output[0]].node.id;
+    g->net->loaded_layers = g->net->layer_count;
+}
+
+/* As before any import: what the file and the caller gave. */
+static void cvni_onnx_forget(cvni_onnx *g)
+{
+    for (int i = 0; i < g->value_count; i++) {
+        cvni_onnx_value *v = &g->values[i];
+        v->node.id = v->param = 0;
+        if (!v->made) continue;
+        v->constant = v->defined = 0;
+        v->floats = NULL;
+        v->ints = NULL;
+    }
+}
+
+static void cvni_onnx_run_import(cvni_onnx *g, int lead)
+{
+    g->lead = lead;
+    cvni_onnx_forget(g);
+    cvni_onnx_add_inputs(g);
+    for (int i = 0; i < g->node_count && !g->failed; i++)
+        if (!g->nodes[i].done) cvni_onnx_import_node(g, &g->nodes[i]);
+    cvni_onnx_add_outputs(g);
+}
+
+typedef struct cvni_onnx_mark {     /* the net before an import */
+    int layers, params;
+    cvni_record *records, *loans;
+} cvni_onnx_mark;
+
+static cvni_onnx_mark cvni_onnx_mark_of(const cvn_net *net)
+{
+    cvni_onnx_mark m;
+    m.layers = net->layer_count;
+    m.params = net->param_count;
+    m.records = net->records;
+    m.loans = net->loans;
+    return m;
+}
+
+static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
+{
+    cvn_net *net = g->owner;
+    net->layer_count = m->layers;
+    net->param_count = m->params;
+    net->failed = CVN_OK;
+    cvni_free_records(net, &net->records, m->records);
+    if (loans) cvni_free_records(net, &net->loans, m->loans);
+}
+
+/* Does a layer read it, or is it an output? */
+static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
+{
+    const cvn_net *net = g->owner;
+    int read = 0;
+    for (int i = 0; i < g->output_count; i++)
+        read |= g->values[g->graph_output[i]].node.id == v->node.id;
+    for (int id = v->node.id + 1; id < net->layer_count; id++)
+        for (int i = 0; i < net->layers[id].inputs; i++)
+            read |= net->layers[id].input[i] == v->node.id;
+    return read;
+}
+
+static cvn_onnx_port *cvni_onnx_ports(cvni_onnx *g, const int *index, int count, int outputs)
+{
+    cvn_onnx_port *ports = (cvn_onnx_port *)cvni_new_record(g->owner, cvni_mul_size((size_t)count,
+                                                                                  sizeof *ports));
+    for (int i = 0; ports && i < count; i++) {
+        const cvni_onnx_value *v = &g->values[index[i]];
+        ports[i].name = cvni_copy_text(g->owner, v->name);
+        ports[i].place = outputs ? i : v->place;
+        if (outputs || cvni_onnx_is_read(g, v)) ports[i].node = v->node;
+        ports[i].type = v->type;
+        ports[i].rank = v->rank;
+        memcpy(ports[i].dim, v->dim, sizeof ports[i].dim);
+    }
+    if (g->owner->failed) cvni_onnx_fail(g, CVN_ERROR_MEMORY, "out of memory");
+    return ports;
+}
+
+static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
+{
+    if (!model || g->failed) return;
+    model->opset = g->opset;
+    model->batched = !g->lead;
+    model->input_count = g->input_count;
+    model->output_count = g->output_count;
+    model->inputs = cvni_onnx_ports(g, g->graph_input, g->input_count, 0);
+    model->outputs = cvni_onnx_ports(g, g->graph_output, g->output_count, 1);
+}
+
+/* Bytes that stay where they are until the first build. */
+static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *folder,
+                                 cvni_wire bytes, const cvn_onnx_options *options,
+                                 cvn_onnx_model *model, const cvni_onnx_mark *mark)
+{
+    const cvn_onnx_options defaults = cvn_onnx_defaults();
+    cvni_onnx g;
+    cvni_onnx_mark parsed;
+    memset(&g, 0, sizeof g);
+    if (model) memset(model, 0, sizeof *model);
+    g.net = g.owner = net;
+    g.options = options ? options : &defaults;
+    g.label = label;
+    g.folder = g.options->folder ? g.options->folder : folder;
+    g.free_batch = 1;
+    cvni_onnx_parse(&g, bytes);
+    cvni_onnx_find_patterns(&g);
+    parsed = cvni_onnx_mark_of(net);
+    if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
+        cvni_onnx_run_import(&g, 0);
+        if (g.failed && g.failed != CVN_ERROR_MEMORY && g.failed != CVN_ERROR_FORMAT) {
+            cvni_onnx_undo(&g, &parsed, 0);
+            g.failed = CVN_OK;
+            cvni_onnx_run_import(&g, 1);
+        }
+    } else if (!g.failed) {
+        cvni_onnx_run_import(&g, 1);
+    }
+    cvni_onnx_describe(&g, model);
+    if (g.failed) {
+        cvni_onnx_undo(&g, mark, 1);
+        if (model) memset(model, 0, sizeof *model);
+        cvni_fail(net, g.failed, "%s: %s", label, g.reason);
+    }
+    cvni_free_records(net, &g.pool, NULL);
+    cvni_free(net, g.values);
+    return g.failed;
+}
+
+cvn_onnx_options cvn_onnx_defaults(void)
+{
+    cvn_onnx_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+static cvn_result cvni_onnx_may_load(cvn_net *net, const char *call, const void *argument)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
+                                const cvn_onnx_options *options, cvn_onnx_model *model)
+{
+    const cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx_memory", bytes);
+    cvni_onnx_mark mark;
+    cvni_wire w;
+    if (r != CVN_OK) return r;
+    mark = cvni_onnx_mark_of(net);
+    w.p = (const unsigned char *)bytes;
+    w.end = w.p + size;
+    w.bad = 0;
+    return cvni_onnx_load(net, "model in memory", NULL, w, options, model, &mark);
+}
+
+#ifndef CONVNET_NO_STDIO
+/* "models/x.onnx" -> "models/", in the loans. */
+static char *cvni_folder_of(cvn_net *net, const char *path)
+{
+    size_t length = strlen(path);
+    char *folder;
+    while (length && path[length - 1] != '/' && path[length - 1] != '\\') length--;
+    folder = (char *)cvni_new_in(net, &net->loans, length + 1);
+    if (!folder) return NULL;
+    memcpy(folder, path, length);
+    folder[length] = 0;
+    return folder;
+}
+
+cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options *options,
+                            cvn_onnx_model *model)
+{
+    cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
+    cvni_onnx_mark mark;
+    cvni_wire w;
+    const char *wrong = "out of memory";
+    unsigned char *block;
+    char *folder;
+    size_t size;
+    if (r != CVN_OK) return r;
+    mark = cvni_onnx_mark_of(net);
+    folder = cvni_folder_of(net, path);
+    r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
+               : CVN_ERROR_MEMORY;
+    if (r == CVN_OK) {
+        w.p = (const unsigned char *)cvni_push_record(&net->loans, block);
+        w.end = w.p + (size - CVNI_RECORD_HEAD);
+        w.bad = 0;
+        return cvni_onnx_load(net, cvni_path_label(path), folder, w, options, model, &mark);
+    }
+    cvni_free_records(net, &net->loans, mark.loans);
+    return cvni_fail(net, r, "%s: %s", cvni_path_label(path), wrong);
+}
+
+cvn_result cvn_load_onnx(cvn_net *net, const char *path)
+{
+    return cvn_load_onnx_ex(net, path, NULL, NULL);
+}
+#endif
+
+/* ================================================================================================
+ * >>onnx-save   a net as an ONNX model
+ * ==============================================================================================
+ *   file      a ModelProto of protobuf: fields, each a tag (number << 3 | kind) and a varint (7
+ *             bits a byte, the low ones first), 4 bytes, or a length and so many bytes
+ *   lengths   come before what they count: each message is made twice, for a sink that counts and
+ *             for the real one. A tensor's length is known without its elements
+ *   layers    cvni_ow_rows says which function writes which layer. What it makes of operators are
+ *             nodes "layer/1", "layer/2", ...; the last one has the layer's name, and is held back
+ *             until the layer is known to be done
+ *   weights   initializers, written when an operator asks for them first, so that tied layers share
+ *             one; other constants are Constant nodes: a reader can tell what was learned
+ *   source    onnx.proto of https://github.com/onnx/onnx (field numbers)
+ *                                         tested: tests/test_onnx_save.c, tests/onnx_save.py */
+
+enum { CVNI_OW_OPSET = 17, CVNI_OW_IR = 8 };                        /* released together */
+enum {                                                              /* AttributeProto.Type */
+    CVNI_OW_ATTR_FLOAT = 1,
+    CVNI_OW_ATTR_INT = 2,
+    CVNI_OW_ATTR_STRING = 3,
+    CVNI_OW_ATTR_TENSOR = 4,
+    CVNI_OW_ATTR_INTS = 7,
+    CVNI_OW_ATTR_STRINGS = 8
+};
+enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a layer: is written; is an
+                                                                     * output; a parameter has its
+                                                                     * name */
+enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
+                                                         * ... axes of size 1 behind it */
+
+/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
+ * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
+typedef struct cvni_ow_name {
+    const char *text;
+    int cut;
+    const char *part;
+    int number;
+} cvni_ow_name;
+
+typedef struct cvni_onnx_writer cvni_onnx_writer;
+
+typedef struct cvni_ow_tensor {
+    cvni_ow_name name;
+    int type, rank;
+    int dim[CVN_MAX_RANK + 1];
+    const float *from;          /* the elements, or NULL: at(i) makes them of what follows */
+    double (*at)(const cvni_onnx_writer *w, struct cvni_ow_tensor *t, size_t i);
+    const void *of;
+    int a, b;
+    float scale, shift;
+} cvni_ow_tensor;
+
+typedef struct cvni_ow_attr {
+    const char *name;
+    int type, count;            /* AttributeProto.Type; of ints or equal texts */
+    int ints[6];
+    float f;
+    const char *text;
+    const cvni_ow_tensor *tensor;
+} cvni_ow_attr;
+
+typedef struct cvni_ow_node {
+    const char *type;           /* NULL: no node */
+    cvni_ow_name name;
+    int inputs, outputs, attrs;
+    cvni_ow_name in[8];
+    int all;                    /* instead of these all inputs of the layer */
+    cvni_ow_name out[3];
+    int main;                   /* which output is the node's value */
+    cvni_ow_attr attr[6];
+} cvni_ow_node;
+
+struct cvni_onnx_writer {
+    cvn_net *net;
+    cvn_onnx_save_options o;
+    const float *weights;
+    cvni_sink *s;
+    unsigned char *marks;               /* by layer: CVNI_OW_LIVE, ... */
+    unsigned char *written;             /* by parameter: 1 + the form it has under its name, or 0 */
+    int slashes;                        /* the separator of names: more of them than any name has */
+    int source;                         /* the input that tells the batch, or 0: none */
+    const cvni_layer *l;                /* is being written, */
+    int value;                          /* gives its last node's value this layer's name, */
+    const cvni_layer *norm;             /* and has this batch norm in its weights, or NULL */
+    int temporaries;                    /* values of it so far that have no name of their own */
+    cvni_ow_node node;                  /* held back */
+    cvn_result result;
+};
+
+/* ---- protobuf ---- */
+
+static void cvni_ow_put_varint(cvni_sink *s, uint64_t v)
+{
+    unsigned char bytes[10];
+    size_t n = 0;
+    for (; v > 0x7F; v >>= 7) bytes[n++] = (unsigned char)(0x80 | (v & 0x7F));
+    bytes[n++] = (unsigned char)v;
+    cvni_put(s, bytes, n);
+}
+
+static void cvni_ow_put_int(cvni_sink *s, int field, int64_t v)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3);
+    cvni_ow_put_varint(s, (uint64_t)v);
+}
+
+static void cvni_ow_put_float(cvni_sink *s, int field, float v)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3 | 5);
+    cvni_put_floats(s, &v, 1);
+}
+
+/* Before so many bytes of a text, a message or an array. */
+static void cvni_ow_put_length(cvni_sink *s, int field, size_t bytes)
+{
+    cvni_ow_put_varint(s, (uint64_t)field << 3 | 2);
+    cvni_ow_put_varint(s, bytes);
+}
+
+static void cvni_ow_put_text(cvni_sink *s, int field, const char *text)
+{
+    cvni_ow_put_length(s, field, strlen(text));
+    cvni_put_text(s, text);
+}
+
+static cvni_sink cvni_ow_sink(unsigned char *memory)
+{
+    cvni_sink s;
+    memset(&s, 0, sizeof s);
+    s.memory = memory;
+    return s;
+}
+
+/* A message that was made in memory. */
+static void cvni_ow_put_made(cvni_sink *s, int field, const cvni_sink *made)
+{
+    cvni_ow_put_length(s, field, made->size);
+    cvni_put(s, made->memory, made->size);
+}
+
+static int cvni_ow_counts(const cvni_sink *s)
+{
+#ifndef CONVNET_NO_STDIO
+    if (s->file) return 0;
+#endif
+    return !s->memory;
+}
+
+static void cvni_ow_message(cvni_onnx_writer *w, int field,
+                            void (*body)(cvni_onnx_writer *w, const void *what), const void *what)
+{
+    cvni_sink *s = w->s;
+    cvni_sink counter = cvni_ow_sink(NULL);
+    w->s = &counter;
+    body(w, what);
+    w->s = s;
+    cvni_ow_put_length(s, field, counter.size);
+    if (cvni_ow_counts(s)) s->size = cvni_add_size(s->size, counter.size);
+    else body(w, what);
+}
+
+/* ---- names, tensors, nodes ---- */
+
+static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+{
+    cvni_ow_name n;
+    n.text = text;
+    n.cut = 0;
+    n.part = part;
+    n.number = number;
+    return n;
+}
+
+/* Names of layers and parameters have at most CVN_MAX_NAME + 31 bytes, and the separator one more
+ * than slashes follow each other in them. */
+static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name n)
+{
+    char text[3 * CVN_MAX_NAME + 128];
+    const size_t length = n.text ? strlen(n.text) - (size_t)n.cut : 0;
+    cvni_text t = { text, sizeof text, 0 };
+    text[0] = 0;
+    if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
+    if (n.part) {
+        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+        cvni_print(&t, "%s", n.part);
+        if (n.number >= 0) cvni_print(&t, "%d", n.number);
+    }
+    cvni_ow_put_text(w->s, field, text);
+}
+
+/* The value of a layer. */
+static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
+{
+    const int clash = w->marks[id] & CVNI_OW_CLASH;
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+}
+
+static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
+{
+    return cvni_ow_value(w, w->l->input[i]);
+}
+
+static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
+{
+    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+}
+
+/* What at() makes, by blocks. */
+static void cvni_ow_put_elements(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t count)
+{
+    unsigned char words[8 * 64];
+    float floats[64];
+    for (size_t done = 0; done < count;) {
+        size_t n = 0;
+        for (; n < 64 && done < count; n++, done++) {
+            const double v = t->at(w, t, done);
+            const uint64_t word = t->type == CVN_ONNX_INT64 ? (uint64_t)(int64_t)v : 0;
+            floats[n] = (float)v;
+            for (size_t i = 0; i < 8; i++) words[8 * n + i] = (unsigned char)(word >> (8 * i));
+        }
+        if (t->type == CVN_ONNX_INT64) cvni_put(w->s, words, 8 * n);
+        else cvni_put_floats(w->s, floats, n);
+    }
+}
+
+static void cvni_ow_tensor_body(cvni_onnx_writer *w, const void *what)
+{
+    cvni_ow_tensor t = *(const cvni_ow_tensor *)what;
+    const size_t bytes = t.type == CVN_ONNX_INT64 ? 8 : 4;
+    size_t count = 1;
+    for (int i = 0; i < t.rank; i++) {
+        cvni_ow_put_int(w->s, 1, t.dim[i]);
+        count = cvni_mul_size(count, (size_t)t.dim[i]);
+    }
+    cvni_ow_put_int(w->s, 2, t.type);
+    if (t.name.text) cvni_ow_put_name(w, 8, t.name);
+    cvni_ow_put_length(w->s, 9, cvni_mul_size(count, bytes));
+    if (cvni_ow_counts(w->s))
+        w->s->size = cvni_add_size(w->s->size, cvni_mul_size(count, bytes));
+    else if (t.from) cvni_put_floats(w->s, t.from, count);
+    else cvni_ow_put_elements(w, &t, count);
+}
+
+static void cvni_ow_attr_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_ow_attr *a = (const cvni_ow_attr *)what;
+    cvni_ow_put_text(w->s, 1, a->name);
+    if (a->type == CVNI_OW_ATTR_FLOAT) cvni_ow_put_float(w->s, 2, a->f);
+    if (a->type == CVNI_OW_ATTR_INT) cvni_ow_put_int(w->s, 3, a->ints[0]);
+    if (a->type == CVNI_OW_ATTR_STRING) cvni_ow_put_text(w->s, 4, a->text);
+    if (a->type == CVNI_OW_ATTR_TENSOR) cvni_ow_message(w, 5, cvni_ow_tensor_body, a->tensor);
+    for (int i = 0; i < a->count; i++) {
+        if (a->text) cvni_ow_put_text(w->s, 9, a->text);
+        else cvni_ow_put_int(w->s, 8, a->ints[i]);
+    }
+    cvni_ow_put_int(w->s, 20, a->type);
+}
+
+static void cvni_ow_node_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_ow_node *n = (const cvni_ow_node *)what;
+    for (int i = 0; n->all && i < w->l->inputs; i++) cvni_ow_put_name(w, 1, cvni_ow_x(w, i));
+    for (int i = 0; i < n->inputs; i++) cvni_ow_put_name(w, 1, n->in[i]);
+    for (int i = 0; i < n->outputs; i++) cvni_ow_put_name(w, 2, n->out[i]);
+    cvni_ow_put_name(w, 3, n->name);
+    cvni_ow_put_text(w->s, 4, n->type);
+    for (int i = 0; i < n->attrs; i++) cvni_ow_message(w, 5, cvni_ow_attr_body, &n->attr[i]);
+}
+
+/* Writes the node that was held back; last: of its layer. */
+static void cvni_ow_flush(cvni_onnx_writer *w, int last)
+{
+    cvni_ow_node *n = &w->node;
+    if (!n->type) return;
+    if (last) n->out[n->main] = cvni_ow_value(w, w->value);
+    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    cvni_ow_message(w, 1, cvni_ow_node_body, n);
+    n->type = NULL;
+}
+
+/* A new node of the layer; inputs and attributes are added to it. Its value: */
+static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
+{
+    cvni_ow_flush(w, 0);
+    memset(&w->node, 0, sizeof w->node);
+    w->node.type = type;
+    w->node.outputs = 1;
+    return w->node.out[0] = cvni_ow_temporary(w);
+}
+
+static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
+
+static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+
+static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
+{
+    cvni_ow_attr *a = &w->node.attr[w->node.attrs++];
+    a->name = name;
+    a->type = type;
+    return a;
+}
+
+static void cvni_ow_int(cvni_onnx_writer *w, const char *name, int value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_INT)->ints[0] = value;
+}
+
+static void cvni_ow_float(cvni_onnx_writer *w, const char *name, float value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_FLOAT)->f = value;
+}
+
+static void cvni_ow_text(cvni_onnx_writer *w, const char *name, const char *value)
+{
+    cvni_ow_attribute(w, name, CVNI_OW_ATTR_STRING)->text = value;
+}
+
+static void cvni_ow_ints(cvni_onnx_writer *w, const char *name, const int *values, int count)
+{
+    cvni_ow_attr *a = cvni_ow_attribute(w, name, CVNI_OW_ATTR_INTS);
+    for (int i = 0; i < count; i++) a->ints[a->count++] = values[i];
+}
+
+static cvni_ow_name cvni_ow_op(cvni_onnx_writer *w, const char *type, cvni_ow_name x)
+{
+    const cvni_ow_name y = cvni_ow_begin(w, type);
+    cvni_ow_in(w, x);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_name a,
+                                cvni_ow_name b)
+{
+    const cvni_ow_name y = cvni_ow_op(w, type, a);
+    cvni_ow_in(w, b);
+    return y;
+}
+
+/* ---- constants ---- */
+
+static cvni_ow_tensor cvni_ow_tensor_of(int type, int rank)
+{
+    cvni_ow_tensor t;
+    memset(&t, 0, sizeof t);
+    t.type = type;
+    t.rank = rank;
+    return t;
+}
+
+static cvni_ow_name cvni_ow_constant(cvni_onnx_writer *w, const cvni_ow_tensor *t)
+{
+    cvni_ow_node n;
+    memset(&n, 0, sizeof n);
+    n.type = "Constant";
+    n.name = n.out[0] = cvni_ow_temporary(w);
+    n.outputs = n.attrs = 1;
+    n.attr[0].name = "value";
+    n.attr[0].type = CVNI_OW_ATTR_TENSOR;
+    n.attr[0].tensor = t;
+    cvni_ow_message(w, 1, cvni_ow_node_body, &n);
+    return n.out[0];
+}
+
+static cvni_ow_name cvni_ow_scalar(cvni_onnx_writer *w, float value)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 0);
+    t.from = &value;
+    return cvni_ow_constant(w, &t);
+}
+
+static cvni_ow_name cvni_ow_op_scalar(cvni_onnx_writer *w, const char *type, cvni_ow_name x,
+                                      float value)
+{
+    return cvni_ow_op2(w, type, x, cvni_ow_scalar(w, value));
+}
+
+static double cvni_ow_int_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return ((const int *)t->of)[i];
+}
+
+static cvni_ow_name cvni_ow_list(cvni_onnx_writer *w, const int *values, int count)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_INT64, 1);
+    t.dim[0] = count;
+    t.of = values;
+    t.at = cvni_ow_int_at;
+    return cvni_ow_constant(w, &t);
+}
+
+/* A vector or matrix [a, b] of values that at() makes of a, b, `of` and scale. */
+static cvni_ow_name cvni_ow_table(cvni_onnx_writer *w, int type, int rank, int a, int b,
+                                  double (*at)(const cvni_onnx_writer *, cvni_ow_tensor *, size_t),
+                                  const void *of, float scale)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(type, rank);
+    t.dim[0] = t.a = a;
+    t.dim[1] = t.b = b;
+    t.at = at;
+    t.of = of;
+    t.scale = scale;
+    return cvni_ow_constant(w, &t);
+}
+
+static double cvni_ow_same_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    (void)i;
+    return (double)t->scale;
+}
+
+static cvni_ow_name cvni_ow_filled(cvni_onnx_writer *w, const int *dims, int rank, float value)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, rank);
+    for (int i = 0; i < rank; i++) t.dim[i] = dims[i];
+    t.at = cvni_ow_same_at;
+    t.scale = value;
+    return cvni_ow_constant(w, &t);
+}
+
+static cvni_ow_name cvni_ow_reshape(cvni_onnx_writer *w, cvni_ow_name x, const int *dims, int rank)
+{
+    return cvni_ow_op2(w, "Reshape", x, cvni_ow_list(w, dims, rank));
+}
+
+/* The shape of a layer's value; first: its first axis, 0 as x has it, or -1 what remains. */
+static cvni_ow_name cvni_ow_shaped(cvni_onnx_writer *w, cvni_ow_name x, cvn_shape s, int first)
+{
+    s.dim[0] = first;
+    return cvni_ow_reshape(w, x, s.dim, s.rank);
+}
+
+static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const int *axes,
+                                      int rank)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Transpose", x);
+    cvni_ow_ints(w, "perm", axes, rank);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_slice(cvni_onnx_writer *w, cvni_ow_name x, const int *begin,
+                                  const int *end, const int *axes, int count)
+{
+    const cvni_ow_name from = cvni_ow_list(w, begin, count);
+    const cvni_ow_name to = cvni_ow_list(w, end, count);
+    const cvni_ow_name along = cvni_ow_list(w, axes, count);
+    const cvni_ow_name y = cvni_ow_op2(w, "Slice", x, from);
+    cvni_ow_in(w, to);
+    cvni_ow_in(w, along);
+    return y;
+}
+
+/* Of the first axes of x, as a vector. */
+static cvni_ow_name cvni_ow_sizes(cvni_onnx_writer *w, cvni_ow_name x, int axes)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Shape", x);
+    cvni_ow_int(w, "start", 0);
+    cvni_ow_int(w, "end", axes);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_join(cvni_onnx_writer *w, cvni_ow_name a, cvni_ow_name b)
+{
+    const cvni_ow_name y = cvni_ow_op2(w, "Concat", a, b);
+    cvni_ow_int(w, "axis", 0);
+    return y;
+}
+
+/* ---- parameters ---- */
+
+static double cvni_ow_scaled_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const float v = ((const float *)t->of)[i] * t->scale;
+    (void)w;
+    return (double)v;
+}
+
+/* [a, b] of a tensor [b, a] */
+static double cvni_ow_turned_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const size_t b = (size_t)t->b;
+    return cvni_ow_scaled_at(w, t, i % b * (size_t)t->a + i / b);
+}
+
+/* The form of a parameter [C] that is broadcast to [N, C, ...]. */
+static int cvni_ow_by_channel(const cvni_onnx_writer *w)
+{
+    const int rank = w->l->shape.rank;
+    return rank > 2 ? CVNI_OW_ONES + rank - 3 : CVNI_OW_AS_IS;
+}
+
+/* What a layer multiplies its parameter `slot` by: 1, or the reciprocal of the norm. */
+static float cvni_ow_scale(const cvni_onnx_writer *w, int slot)
+{
+    cvni_spectral d;
+    const cvni_param *u;
+    if (slot || !w->l->spectral) return 1;
+    u = &w->net->params[w->l->spectral - 1];
+    d = cvni_spectral_of(w->net, w->l);
+    return 1 / cvni_spectral_apply(w->net, &d, w->weights + u[1].offset, w->weights + u->offset,
+                                   NULL);
+}
+
+static const float *cvni_ow_floats(const cvni_onnx_writer *w, int slot)
+{
+    return w->weights + w->net->params[w->l->param[slot]].offset;
+}
+
+/* A parameter of the layer as an initializer. It has its name in the form in which it is needed
+ * first; tied layers may need it in another. */
+static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
+{
+    const int index = w->l->param[slot];
+    const cvni_param *p = &w->net->params[index];
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
+    t.name = cvni_ow_name_of(p->name, NULL, -1);
+    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    if (w->written[index] == form + 1) return t.name;
+    if (w->written[index]) t.name = cvni_ow_temporary(w);
+    else w->written[index] = (unsigned char)(form + 1);
+    for (int i = 0; i < t.rank; i++) t.dim[i] = p->shape.dim[form == CVNI_OW_TURNED ? 1 - i : i];
+    for (int i = CVNI_OW_ONES; i <= form; i++) t.dim[t.rank++] = 1;
+    t.of = cvni_ow_floats(w, slot);
+    t.a = t.dim[0];
+    t.b = t.dim[1];
+    t.scale = cvni_ow_scale(w, slot);
+    if (form == CVNI_OW_TURNED) t.at = cvni_ow_turned_at;
+    else if (!slot && w->l->spectral) t.at = cvni_ow_scaled_at;
+    else t.from = cvni_ow_floats(w, slot);
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* Element of a weight [a rows, b] in which each row is multiplied, or of a bias (b = 1) that is
+ * multiplied and shifted, by the layer's norm. */
+static double cvni_ow_folded_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int row = (int)(i / (size_t)t->b);
+    const float *from = (const float *)t->of;
+    float v = from ? from[i] : 0;
+    if (i % (size_t)t->b == 0) cvni_norm_running(w->net, w->norm, row, &t->scale, &t->shift);
+    v *= t->scale;
+    if (t->a < 0) v = t->shift + v;
+    return (double)v;
+}
+
+/* Weight (slot 0) or bias of a layer that has a batch norm in it. */
+static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
+{
+    const cvni_param *weight = &w->net->params[w->l->param[0]];
+    const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
+    if (!p) t.name.cut = (int)strlen("weight");
+    for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
+    t.a = slot ? -1 : 0;
+    t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
+    t.of = p ? cvni_ow_floats(w, slot) : NULL;
+    t.at = cvni_ow_folded_at;
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* An operator over x with the layer's weight and, if it has one, bias. */
+static void cvni_ow_weighted(cvni_onnx_writer *w, const char *type, cvni_ow_name x)
+{
+    const int folded = w->norm != NULL;
+    const cvni_ow_name weight = folded ? cvni_ow_folded(w, 0) : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
+    cvni_ow_name bias = weight;
+    if (folded) bias = cvni_ow_folded(w, 1);
+    else if (w->l->params > 1) bias = cvni_ow_param(w, 1, CVNI_OW_AS_IS);
+    cvni_ow_op2(w, type, x, weight);
+    if (folded || w->l->params > 1) cvni_ow_in(w, bias);
+}
+
+/* ---- layers with windows ---- */
+
+/* The last `count` axes of x, which has `rank`. */
+static cvni_ow_name cvni_ow_pad(cvni_onnx_writer *w, cvni_ow_name x, int rank, int count,
+                                const int *begin, const int *end, cvn_pad_mode mode)
+{
+    static const char *const modes[3] = { "constant", "reflect", "edge" };
+    int pads[2 * CVN_MAX_RANK] = { 0 };
+    cvni_ow_name list, y;
+    for (int i = 0; i < count; i++) {
+        pads[rank - count + i] = begin[i];
+        pads[2 * rank - count + i] = end[i];
+    }
+    list = cvni_ow_list(w, pads, 2 * rank);
+    y = cvni_ow_op2(w, "Pad", x, list);
+    cvni_ow_text(w, "mode", modes[mode]);
+    return y;
+}
+
+/* Of `count` axes: [begin..., end...]. */
+static void cvni_ow_pads(cvni_onnx_writer *w, const int *begin, const int *end, int count)
+{
+    int pads[6];
+    for (int i = 0; i < count; i++) {
+        pads[i] = begin[i];
+        pads[count + i] = end[i];
+    }
+    cvni_ow_ints(w, "pads", pads, 2 * count);
+}
+
+static void cvni_ow_conv(cvni_onnx_writer *w)
+{
+    static const int none[3] = { 0, 0, 0 };
+    const cvni_conv_desc *d = (const cvni_conv_desc *)w->l->desc;
+    const int at = 3 - d->axes;
+    const int padded = d->pad_mode != CVN_PAD_ZERO;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    if (padded)
+        x = cvni_ow_pad(w, x, d->axes + 2, d->axes, d->pad + at, d->pad_end + at, d->pad_mode);
+    cvni_ow_weighted(w, w->l->op->onnx, x);
+    cvni_ow_ints(w, "kernel_shape", d->kernel + at, d->axes);
+    cvni_ow_ints(w, "strides", d->stride + at, d->axes);
+    cvni_ow_pads(w, padded ? none : d->pad + at, padded ? none : d->pad_end + at, d->axes);
+    cvni_ow_ints(w, "dilations", d->dilation + at, d->axes);
+    cvni_ow_int(w, "group", d->groups);
+    if (d->transposed) cvni_ow_ints(w, "output_padding", d->output_pad + at, d->axes);
+}
+
+/* x W^T + b over the last axis: parameters `slot` and, where has_bias, slot + 1. */
+static cvni_ow_name cvni_ow_linear(cvni_onnx_writer *w, cvni_ow_name x, int slot, int has_bias)
+{
+    const cvni_ow_name weight = cvni_ow_param(w, slot, CVNI_OW_TURNED);
+    cvni_ow_name y = cvni_ow_op2(w, "MatMul", x, weight);
+    if (has_bias) y = cvni_ow_op2(w, "Add", y, cvni_ow_param(w, slot + 1, CVNI_OW_AS_IS));
+    return y;
+}
+
+static void cvni_ow_dense(cvni_onnx_writer *w)
+{
+    const int rank = cvni_in(w->net, w->l, 0)->shape.rank;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    if (rank == 3) {
+        cvni_ow_linear(w, x, 0, w->l->params > 1);
+        return;
+    }
+    if (rank > 3) x = cvni_ow_op(w, "Flatten", x);
+    cvni_ow_weighted(w, "Gemm", x);
+    cvni_ow_int(w, "transB", 1);
+}
+
+/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
+ * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
+ * with the zeros that the mean counts. */
+static void cvni_ow_pool(cvni_onnx_writer *w)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int axes = s.rank - 2;
+    const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
+    int zeros = 0;              /* counted by a mean */
+    int beyond = 0;
+    cvni_pool_axis a[2];
+    cvni_pool_axes(p, s, a);
+    for (int i = 0; i < axes; i++) {
+        const cvni_pool_axis *from = &a[2 - axes + i];
+        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
+        kernel[i] = from->kernel;
+        stride[i] = from->stride;
+        begin[i] = before[i] = from->pad0;
+        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        behind[i] = cvni_min(end[i], from->pad1);
+        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
+        beyond |= end[i] > behind[i];
+    }
+    if (zeros && beyond) {
+        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
+        for (int i = 0; i < axes; i++) {
+            begin[i] = 0;
+            end[i] -= behind[i];
+        }
+    }
+    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", stride, axes);
+    cvni_ow_pads(w, begin, end, axes);
+    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (w->l->op == &cvni_op_maxpool_indices) {
+        w->node.main = 1;
+        w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
+    }
+}
+
+/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+static void cvni_ow_unpool(cvni_onnx_writer *w)
+{
+    const cvni_layer *index = cvni_in(w->net, w->l, 1);
+    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
+    const int axes = w->l->shape.rank - 2;
+    cvni_ow_name sizes;
+    cvni_pool_axis a[2];
+    int kernel[2], stride[2], begin[2], end[2];
+    int fits = index->op == &cvni_op_maxpool_indices;
+    for (int i = 2; fits && i < w->l->shape.rank; i++)
+        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
+    if (!fits) {
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "'%s' does not pool an image of the size that is restored; "
+                                    "ONNX's MaxUnpool needs that", index->name);
+        return;
+    }
+    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
+    for (int i = 0; i < axes; i++) {
+        kernel[i] = a[2 - axes + i].kernel;
+        stride[i] = a[2 - axes + i].stride;
+        begin[i] = a[2 - axes + i].pad0;
+        end[i] = a[2 - axes + i].pad1;
+    }
+    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
+    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+    cvni_ow_in(w, sizes);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", stride, axes);
+    cvni_ow_pads(w, begin, end, axes);
+}
+
+/* Window i of the b that an adaptive pool cuts a values into. */
+static void cvni_ow_window(int a, int b, int i, int *begin, int *end)
+{
+    *begin = (int)((int64_t)i * a / b);
+    *end = (int)((((int64_t)i + 1) * a + b - 1) / b);
+}
+
+/* 1/size for the values that lie in a window: matrix [windows, values], [values, windows] where
+ * scale is 1. */
+static double cvni_ow_mean_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int row = (int)(i / (size_t)t->b);
+    const int col = (int)(i % (size_t)t->b);
+    const int turned = t->scale > 0;
+    const int value = turned ? row : col;
+    int begin, end;
+    (void)w;
+    cvni_ow_window(turned ? t->a : t->b, turned ? t->b : t->a, turned ? col : row, &begin, &end);
+    return value >= begin && value < end ? 1.0 / (end - begin) : 0;
+}
+
+/* Indices of the values of each window, the last one again where it has fewer than others. */
+static double cvni_ow_window_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int *d = (const int *)t->of;          /* values, windows, size of a window */
+    int begin, end;
+    (void)w;
+    cvni_ow_window(d[0], d[1], (int)i / d[2], &begin, &end);
+    return cvni_min(begin + (int)i % d[2], end - 1);
+}
+
+/* Windows of one size that do not overlap are a pool. Others: a maximum over windows that were
+ * gathered one behind the other; a mean as a matrix product along each axis. */
+static void cvni_ow_adaptive(cvni_onnx_writer *w)
+{
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int axes = s.rank - 2;
+    const int mean = w->l->op == &cvni_op_adaptive_avgpool;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int kernel[2];
+    int even = 1;
+    for (int i = 0; i < axes; i++) {
+        const int n = s.dim[2 + i];
+        const int out = w->l->shape.dim[2 + i];
+        int most = 0;
+        int begin, end;
+        for (int k = 0; k < out; k++) {
+            cvni_ow_window(n, out, k, &begin, &end);
+            most = cvni_max(most, end - begin);
+        }
+        kernel[i] = most;
+        even = even && n % out == 0;
+        if (n % out && !mean) {
+            int d[3];
+            cvni_ow_name list;
+            d[0] = n;
+            d[1] = out;
+            d[2] = most;
+            list = cvni_ow_table(w, CVN_ONNX_INT64, 1, out * most, 0, cvni_ow_window_at, d, 0);
+            x = cvni_ow_op2(w, "Gather", x, list);
+            cvni_ow_int(w, "axis", 2 + i);
+        }
+    }
+    if (mean && !even) {
+        const int n = s.dim[1 + axes];
+        const int out = w->l->shape.dim[1 + axes];
+        x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, n, out, cvni_ow_mean_at,
+                                                      NULL, 1));
+        if (axes == 2)
+            cvni_ow_op2(w, "MatMul", cvni_ow_table(w, CVN_ONNX_FLOAT, 2, w->l->shape.dim[2],
+                                                   s.dim[2], cvni_ow_mean_at, NULL, 0), x);
+        return;
+    }
+    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
+    cvni_ow_ints(w, "kernel_shape", kernel, axes);
+    cvni_ow_ints(w, "strides", kernel, axes);
+}
+
+/* The sample of each box: rows of the places of N*R ones. */
+static void cvni_ow_roi(cvni_onnx_writer *w)
+{
+    static const int four[2] = { -1, 4 };
+    static const int zero[1] = { 0 };
+    static const int all[1] = { -1 };
+    const cvni_roi_desc *d = (const cvni_roi_desc *)w->l->desc;
+    const float one = 1;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    cvni_ow_name sizes, sample, boxes, y;
+    t.dim[0] = 1;
+    t.from = &one;
+    sizes = cvni_ow_sizes(w, cvni_ow_x(w, 1), 2);
+    sample = cvni_ow_op(w, "ConstantOfShape", sizes);
+    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
+    sample = cvni_ow_op(w, "NonZero", sample);
+    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, zero, 1));
+    sample = cvni_ow_reshape(w, sample, all, 1);
+    boxes = cvni_ow_reshape(w, cvni_ow_x(w, 1), four, 2);
+    y = cvni_ow_op2(w, "RoiAlign", cvni_ow_x(w, 0), boxes);
+    cvni_ow_in(w, sample);
+    cvni_ow_int(w, "output_height", d->height);
+    cvni_ow_int(w, "output_width", d->width);
+    cvni_ow_int(w, "sampling_ratio", d->d.sampling_ratio);
+    cvni_ow_float(w, "spatial_scale", d->d.spatial_scale);
+    cvni_ow_text(w, "coordinate_transformation_mode",
+                 d->d.aligned ? "half_pixel" : "output_half_pixel");
+    cvni_ow_shaped(w, y, w->l->shape, -1);
+}
+
+/* ---- norms ---- */
+
+static void cvni_ow_batchnorm(cvni_onnx_writer *w)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)w->l->desc;
+    const int *C = &w->l->shape.dim[1];
+    cvni_ow_name in[4];
+    for (int i = 0; i < 4; i++) {
+        const int slot = i - (d->no_affine ? CVNI_NORM_MEAN : 0);
+        in[i] = slot < 0 ? cvni_ow_filled(w, C, 1, i == CVNI_NORM_WEIGHT ? 1.0f : 0.0f)
+                         : cvni_ow_param(w, slot, CVNI_OW_AS_IS);
+    }
+    cvni_ow_op(w, "BatchNormalization", cvni_ow_x(w, 0));
+    for (int i = 0; i < 4; i++) cvni_ow_in(w, in[i]);
+    cvni_ow_float(w, "epsilon", d->eps);
+    cvni_ow_float(w, "momentum", 1 - d->momentum);
+}
+
+/* Group norm is an instance norm of groups without weight and bias, which come behind it. */
+static void cvni_ow_gnorm(cvni_onnx_writer *w)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)w->l->desc;
+    const int by_layer = d->kind == CVNI_GROUP_LAYER;
+    const int grouped = d->kind == CVNI_GROUP_GROUP;
+    const int form = grouped ? cvni_ow_by_channel(w) : CVNI_OW_AS_IS;
+    const int axes = by_layer ? d->number : 1;
+    const int *size = by_layer ? &w->l->shape.dim[w->l->shape.rank - axes] : &w->l->shape.dim[1];
+    int dims[3] = { 0, 0, -1 };
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name weight, shift, y;
+    dims[1] = d->number;
+    if (grouped) {
+        size = &d->number;
+        x = cvni_ow_reshape(w, x, dims, 3);
+    }
+    weight = grouped || d->no_weight ? cvni_ow_filled(w, size, axes, 1) : cvni_ow_param(w, 0, form);
+    shift = grouped || d->no_bias ? cvni_ow_filled(w, size, axes, 0) : cvni_ow_param(w, 1, form);
+    y = cvni_ow_op2(w, by_layer ? "LayerNormalization" : "InstanceNormalization", x, weight);
+    cvni_ow_in(w, shift);
+    cvni_ow_float(w, "epsilon", d->eps);
+    if (by_layer) cvni_ow_int(w, "axis", -axes);
+    if (!grouped) return;
+    y = cvni_ow_shaped(w, y, w->l->shape, 0);
+    if (!d->no_weight) y = cvni_ow_op2(w, "Mul", y, cvni_ow_param(w, 0, form));
+    if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
+}
+
+/* LpNormalization would divide by zero. */
+static void cvni_ow_l2norm(cvni_onnx_writer *w)
+{
+    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
+    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
+    cvni_ow_ints(w, "axes", &d->axis, 1);
+    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
+    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+}
+
+/* LRN is of images alone, and an even size reaches to the other side there: then the mean of the
+ * squares is a pool over the channels. */
+static void cvni_ow_lrn(cvni_onnx_writer *w)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)w->l->desc;
+    const cvn_shape s = w->l->shape;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    int plane[4] = { 0, 1, 0, -1 };
+    int kernel[2], begin[2], end[2];
+    cvni_ow_name y;
+    if (s.rank == 4 && d->size % 2) {
+        cvni_ow_op(w, "LRN", x);
+        cvni_ow_float(w, "alpha", d->alpha);
+        cvni_ow_float(w, "beta", d->beta);
+        cvni_ow_float(w, "bias", d->k);
+        cvni_ow_int(w, "size", d->size);
+        return;
+    }
+    plane[2] = s.dim[1];
+    kernel[0] = d->size;
+    begin[0] = d->size / 2;
+    end[0] = (d->size - 1) / 2;
+    kernel[1] = 1;
+    begin[1] = end[1] = 0;
+    y = cvni_ow_reshape(w, cvni_ow_op2(w, "Mul", x, x), plane, 4);
+    y = cvni_ow_op(w, "AveragePool", y);
+    cvni_ow_ints(w, "kernel_shape", kernel, 2);
+    cvni_ow_pads(w, begin, end, 2);
+    cvni_ow_int(w, "count_include_pad", 1);
+    y = cvni_ow_shaped(w, y, s, 0);
+    y = cvni_ow_op_scalar(w, "Mul", y, d->alpha);
+    y = cvni_ow_op_scalar(w, "Add", y, d->k);
+    y = cvni_ow_op_scalar(w, "Pow", y, d->beta);
+    cvni_ow_op2(w, "Div", x, y);
+}
+
+/* ---- activations and other functions of elements ---- */
+
+static float cvni_ow_p(const cvni_onnx_writer *w, int i)
+{
+    return ((const cvni_act_desc *)w->l->desc)->p[i];
+}
+
+/* leaky relu, elu, celu */
+static void cvni_ow_act(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+    cvni_ow_float(w, "alpha", cvni_ow_p(w, 0));
+}
+
+static void cvni_ow_hardsigmoid(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "HardSigmoid", cvni_ow_x(w, 0));
+    cvni_ow_float(w, "alpha", 1.0f / 6);
+    cvni_ow_float(w, "beta", 0.5f);
+}
+
+static void cvni_ow_clipped(cvni_onnx_writer *w, float low, float high)
+{
+    const cvni_ow_name from = cvni_ow_scalar(w, low);
+    const cvni_ow_name to = cvni_ow_scalar(w, high);
+    cvni_ow_op2(w, "Clip", cvni_ow_x(w, 0), from);
+    cvni_ow_in(w, to);
+}
+
+static void cvni_ow_relu6(cvni_onnx_writer *w) { cvni_ow_clipped(w, 0, 6); }
+
+/* x times what one or two operators make of it */
+static void cvni_ow_silu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_op2(w, "Mul", x, cvni_ow_op(w, "Sigmoid", x));
+}
+
+static void cvni_ow_mish(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_op2(w, "Mul", x, cvni_ow_op(w, "Tanh", cvni_ow_op(w, "Softplus", x)));
+}
+
+/* x (1 + y)/2 */
+static void cvni_ow_half(cvni_onnx_writer *w, cvni_ow_name y)
+{
+    y = cvni_ow_op_scalar(w, "Add", y, 1);
+    y = cvni_ow_op2(w, "Mul", cvni_ow_x(w, 0), y);
+    cvni_ow_op_scalar(w, "Mul", y, 0.5f);
+}
+
+static void cvni_ow_gelu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name y = cvni_ow_op_scalar(w, "Div", cvni_ow_x(w, 0), 1.41421356237309504880f);
+    cvni_ow_half(w, cvni_ow_op(w, "Erf", y));
+}
+
+static void cvni_ow_gelu_tanh(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y = cvni_ow_op_scalar(w, "Pow", x, 3);
+    y = cvni_ow_op2(w, "Add", x, cvni_ow_op_scalar(w, "Mul", y, 0.044715f));
+    y = cvni_ow_op_scalar(w, "Mul", y, 0.79788456080286535588f);       /* sqrt(2/pi) */
+    cvni_ow_half(w, cvni_ow_op(w, "Tanh", y));
+}
+
+/* log(1 + e^v) of a float is v itself from 17 on. */
+static void cvni_ow_softplus(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    const float beta = cvni_ow_p(w, 0);
+    const float threshold = cvni_ow_p(w, 1);
+    const cvni_ow_name v = beta == 1 ? x : cvni_ow_op_scalar(w, "Mul", x, beta);
+    cvni_ow_name y = cvni_ow_op(w, "Softplus", v);
+    cvni_ow_name above;
+    if (beta != 1) y = cvni_ow_op_scalar(w, "Div", y, beta);
+    if (threshold >= 17) return;
+    above = cvni_ow_op_scalar(w, "Greater", v, threshold);
+    cvni_ow_op2(w, "Where", above, x);
+    cvni_ow_in(w, y);
+}
+
+static void cvni_ow_step(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
+    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+}
+
+static void cvni_ow_prelu(cvni_onnx_writer *w)
+{
+    const int one = w->net->params[w->l->param[0]].shape.dim[0] == 1;
+    const int form = one ? CVNI_OW_AS_IS : cvni_ow_by_channel(w);
+    cvni_ow_op2(w, "PRelu", cvni_ow_x(w, 0), cvni_ow_param(w, 0, form));
+}
+
+static void cvni_ow_softmax(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_softmax_desc *)w->l->desc)->axis);
+}
+
+static void cvni_ow_glu(cvni_onnx_writer *w)
+{
+    const cvni_ow_name a = cvni_ow_op(w, "Split", cvni_ow_x(w, 0));
+    const cvni_ow_name b = cvni_ow_temporary(w);
+    w->node.out[w->node.outputs++] = b;
+    cvni_ow_int(w, "axis", ((const cvni_gated_desc *)w->l->desc)->axis);
+    cvni_ow_op2(w, "Mul", a, cvni_ow_op(w, "Sigmoid", b));
+}
+
+static void cvni_ow_maxout(cvni_onnx_writer *w)
+{
+    const int axis = 2;
+    const cvn_shape s = w->l->shape;
+    int dims[CVN_MAX_RANK + 1];
+    cvni_ow_name x;
+    dims[0] = 0;
+    dims[1] = s.dim[1];
+    dims[2] = ((const cvni_gated_desc *)w->l->desc)->k;
+    for (int i = 2; i < s.rank; i++) dims[i + 1] = s.dim[i];
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), dims, s.rank + 1);
+    cvni_ow_op(w, "ReduceMax", x);
+    cvni_ow_ints(w, "axes", &axis, 1);
+    cvni_ow_int(w, "keepdims", 0);
+}
+
+static void cvni_ow_dropout(cvni_onnx_writer *w)
+{
+    const float p = ((const cvni_dropout_desc *)w->l->desc)->p;
+    cvni_ow_op_scalar(w, "Dropout", cvni_ow_x(w, 0), p);
+}
+
+static void cvni_ow_identity(cvni_onnx_writer *w) { cvni_ow_op(w, "Identity", cvni_ow_x(w, 0)); }
+
+static void cvni_ow_square(cvni_onnx_writer *w)
+{
+    cvni_ow_op2(w, "Mul", cvni_ow_x(w, 0), cvni_ow_x(w, 0));
+}
+
+static void cvni_ow_affine(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    const cvni_ow_name y = cvni_ow_op_scalar(w, "Mul", cvni_ow_x(w, 0), d->p);
+    if (d->q != 0) cvni_ow_op_scalar(w, "Add", y, d->q);
+}
+
+static void cvni_ow_clip(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    cvni_ow_clipped(w, d->p, d->q);
+}
+
+static void cvni_ow_pow(cvni_onnx_writer *w)
+{
+    cvni_ow_op_scalar(w, "Pow", cvni_ow_x(w, 0), ((const cvni_unary_desc *)w->l->desc)->p);
+}
+
+/* ---- shapes ---- */
+
+static void cvni_ow_view(cvni_onnx_writer *w)
+{
+    const int batch = w->l->op != &cvni_op_reshape;
+    cvni_ow_shaped(w, cvni_ow_x(w, 0), w->l->shape, batch ? -1 : 0);
+}
+
+static void cvni_ow_concat(cvni_onnx_writer *w)
+{
+    cvni_ow_begin(w, "Concat");
+    w->node.all = 1;
+    cvni_ow_int(w, "axis", ((const cvni_concat_desc *)w->l->desc)->axis);
+}
+
+static void cvni_ow_reduce(cvni_onnx_writer *w)
+{
+    const cvni_reduce_desc *d = (const cvni_reduce_desc *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    const int count = d->count ? d->count : rank - 1;
+    int axes[CVN_MAX_RANK];
+    for (int i = 0; i < count; i++) axes[i] = d->count ? d->axes[i] : i + 1;
+    if (count == 0) cvni_ow_identity(w);        /* nothing but the batch */
+    else if (w->l->op == &cvni_op_reduce_sum)
+        cvni_ow_op2(w, "ReduceSum", cvni_ow_x(w, 0), cvni_ow_list(w, axes, count));
+    else {
+        cvni_ow_op(w, w->l->op->onnx, cvni_ow_x(w, 0));
+        cvni_ow_ints(w, "axes", axes, count);
+    }
+}
+
+static void cvni_ow_permute(cvni_onnx_writer *w)
+{
+    const cvni_permute_desc *d = (const cvni_permute_desc *)w->l->desc;
+    int axes[CVN_MAX_RANK] = { 0 };
+    for (int i = 0; i < d->count; i++) axes[i + 1] = d->axes[i];
+    cvni_ow_transpose(w, cvni_ow_x(w, 0), axes, d->count + 1);
+}
+
+static void cvni_ow_cut(cvni_onnx_writer *w)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)w->l->desc;
+    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, 1);
+}
+
+static void cvni_ow_matmul(cvni_onnx_writer *w)
+{
+    const cvni_matmul_desc *d = (const cvni_matmul_desc *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    cvni_ow_name x[2];
+    for (int i = 0; i < 2; i++) {
+        int axes[CVN_MAX_RANK];
+        for (int k = 0; k < rank; k++) axes[k] = k < rank - 2 ? k : 2 * rank - 3 - k;
+        x[i] = cvni_ow_x(w, i);
+        if (d->transpose[i]) x[i] = cvni_ow_transpose(w, x[i], axes, rank);
+    }
+    cvni_ow_op2(w, "MatMul", x[0], x[1]);
+}
+
+static double cvni_ow_line_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return cvni_nearest_index((int)i, t->b, t->a);
+}
+
+/* Does Resize, which divides by the scale, read the same lines? */
+static int cvni_ow_same_lines(int in, int out)
+{
+    const float scale = (float)out / (float)in;
+    for (int i = 0; i < out; i++)
+        if ((int)floorf((float)i / scale) != cvni_nearest_index(i, in, out)) return 0;
+    return 1;
+}
+
+static void cvni_ow_resize(cvni_onnx_writer *w)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int *to = &w->l->shape.dim[2];
+    const int nearest = d->kind == CVNI_RESIZE_NEAREST;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name sizes;
+    if (nearest && !(cvni_ow_same_lines(s.dim[2], to[0]) && cvni_ow_same_lines(s.dim[3], to[1]))) {
+        for (int i = 0; i < 2; i++) {
+            const cvni_ow_name lines = cvni_ow_table(w, CVN_ONNX_INT64, 1, to[i], s.dim[2 + i],
+                                                     cvni_ow_line_at, NULL, 0);
+            x = cvni_ow_op2(w, "Gather", x, lines);
+            cvni_ow_int(w, "axis", 2 + i);
+        }
+        return;
+    }
+    sizes = cvni_ow_sizes(w, x, 2);
+    sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
+    cvni_ow_op(w, "Resize", x);
+    cvni_ow_absent(w);
+    cvni_ow_absent(w);
+    cvni_ow_in(w, sizes);
+    cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
+    cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
+                                                      : d->align_corners ? "align_corners"
+                                                                         : "half_pixel");
+    if (nearest) cvni_ow_text(w, "nearest_mode", "floor");
+}
+
+static void cvni_ow_border(cvni_onnx_writer *w)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)w->l->desc;
+    static const int axes[2] = { 2, 3 };
+    int begin[2], end[2];
+    begin[0] = d->top;
+    begin[1] = d->left;
+    end[0] = d->crop ? d->top + d->height : d->bottom;
+    end[1] = d->crop ? d->left + d->width : d->right;
+    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, 2);
+    else cvni_ow_pad(w, cvni_ow_x(w, 0), 4, 2, begin, end, d->mode);
+}
+
+static void cvni_ow_shuffle(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "DepthToSpace", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "blocksize", ((const cvni_shuffle_desc *)w->l->desc)->factor);
+    cvni_ow_text(w, "mode", "CRD");
+}
+
+/* ---- learned tensors ---- */
+
+static void cvni_ow_embedding(cvni_onnx_writer *w)
+{
+    cvni_ow_op2(w, "Gather", cvni_ow_param(w, 0, CVNI_OW_AS_IS), cvni_ow_x(w, 0));
+}
+
+/* Once for each sample: the batch is the first axis of an input, or the one of the build. */
+static void cvni_ow_parameter(cvni_onnx_writer *w)
+{
+    const cvn_shape s = w->l->shape;
+    const cvni_ow_name weight = cvni_ow_param(w, 0, CVNI_OW_AS_IS);
+    const int rows = w->source ? w->net->layers[w->source].samples : 1;
+    cvni_ow_name sizes;
+    if (w->source) {
+        sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
+        if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
+    } else {
+        sizes = cvni_ow_list(w, &w->net->max_batch, 1);
+    }
+    sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, &s.dim[1], s.rank - 1));
+    cvni_ow_op2(w, "Expand", weight, sizes);
+}
+
+/* x + [T, C], fixed waves or a parameter */
+static void cvni_ow_position(cvni_onnx_writer *w)
+{
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 2);
+    t.dim[0] = w->l->shape.dim[1];
+    t.dim[1] = w->l->shape.dim[2];
+    t.from = (const float *)w->l->table;
+    cvni_ow_op2(w, "Add", cvni_ow_x(w, 0), w->l->params ? cvni_ow_param(w, 0, CVNI_OW_AS_IS)
+                                                        : cvni_ow_constant(w, &t));
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+/* ---- attention ---- */
+
+/* 0 for the keys that query i / S sees, else -inf. */
+static double cvni_ow_causal_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    return i % (size_t)t->b > i / (size_t)t->b ? -INFINITY : 0.0;
+}
+
+static double cvni_ow_count_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    (void)w;
+    (void)t;
+    return (double)i;
+}
+
+/* [N, T, E] to [N, T, heads, d] with the axes in that order */
+static cvni_ow_name cvni_ow_heads(cvni_onnx_writer *w, cvni_ow_name x, int heads, int d,
+                                  const int axes[4])
+{
+    int dims[4] = { 0, 0 };
+    dims[2] = heads;
+    dims[3] = d;
+    return cvni_ow_transpose(w, cvni_ow_reshape(w, x, dims, 4), axes, 4);
+}
+
+/* softmax(Q K^T/sqrt(d) + mask) V, head by head */
+static cvni_ow_name cvni_ow_attend(cvni_onnx_writer *w, const cvni_ow_name qkv[3])
+{
+    static const int front[4] = { 0, 2, 1, 3 };
+    static const int turned[4] = { 0, 2, 3, 1 };
+    static const int sample[4] = { -1, 1, 1, 1 };
+    const cvni_attention_desc *d = (const cvni_attention_desc *)w->l->desc;
+    const int T = w->l->shape.dim[1];
+    const int S = cvni_in(w->net, w->l, 1)->shape.dim[1];
+    const int size = w->l->shape.dim[2] / d->heads;
+    const cvni_ow_name q = cvni_ow_heads(w, qkv[0], d->heads, size, front);
+    const cvni_ow_name k = cvni_ow_heads(w, qkv[1], d->heads, size, turned);
+    const cvni_ow_name v = cvni_ow_heads(w, qkv[2], d->heads, size, front);
+    cvni_ow_name p = cvni_ow_op2(w, "MatMul", q, k);
+    p = cvni_ow_op_scalar(w, "Mul", p, (float)(1 / sqrt((double)size)));
+    if (d->causal)
+        p = cvni_ow_op2(w, "Add", p, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, T, S, cvni_ow_causal_at,
+                                                   NULL, 0));
+    if (w->l->inputs > 3) {
+        const cvni_ow_name length = cvni_ow_reshape(w, cvni_ow_x(w, 3), sample, 4);
+        const cvni_ow_name key = cvni_ow_table(w, CVN_ONNX_INT64, 1, S, 0, cvni_ow_count_at, NULL,
+                                               0);
+        const cvni_ow_name seen = cvni_ow_op2(w, "Less", key, length);
+        const cvni_ow_name none = cvni_ow_scalar(w, -INFINITY);
+        const cvni_ow_name all = p;
+        p = cvni_ow_op2(w, "Where", seen, all);
+        cvni_ow_in(w, none);
+    }
+    p = cvni_ow_op(w, "Softmax", p);
+    cvni_ow_int(w, "axis", -1);
+    p = cvni_ow_transpose(w, cvni_ow_op2(w, "MatMul", p, v), front, 4);
+    return cvni_ow_shaped(w, p, w->l->shape, 0);
+}
+
+static void cvni_ow_attention(cvni_onnx_writer *w)
+{
+    cvni_ow_name qkv[3];
+    for (int i = 0; i < 3; i++) qkv[i] = cvni_ow_x(w, i);
+    cvni_ow_attend(w, qkv);
+}
+
+/* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
+static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
+{
+    static const char *const names[3] = { "query", "key", "value" };
+    const int index = w->l->param[slot];
+    const int E = w->l->shape.dim[2];
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
+    t.name = cvni_ow_name_of(w->net->params[index].name, names[part], -1);
+    if (w->written[index]) return t.name;
+    w->written[index] = part == 2;              /* all three are there */
+    t.dim[0] = t.dim[1] = t.a = t.b = E;
+    t.scale = cvni_ow_scale(w, slot);
+    t.of = cvni_ow_floats(w, slot) + (ptrdiff_t)part * E * (slot ? 1 : E);
+    t.at = slot ? cvni_ow_scaled_at : cvni_ow_turned_at;
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+static void cvni_ow_mha(cvni_onnx_writer *w)
+{
+    const int biased = !((const cvni_attention_desc *)w->l->desc)->no_bias;
+    cvni_ow_name qkv[3];
+    for (int i = 0; i < 3; i++) {
+        qkv[i] = cvni_ow_op2(w, "MatMul", cvni_ow_x(w, i), cvni_ow_in_proj(w, 0, i));
+        if (biased) qkv[i] = cvni_ow_op2(w, "Add", qkv[i], cvni_ow_in_proj(w, 1, i));
+    }
+    cvni_ow_linear(w, cvni_ow_attend(w, qkv), biased ? 2 : 1, biased);
+}
+
+/* ---- recurrent layers ---- */
+
+/* Element i of W, R (t->a = 0, 1: parameters of each direction) or of both biases (2, 3) of layer
+ * t->b. ONNX's gates are i, o, f, c and z, r, h. */
+static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    static const int orders[3][4] = { { 0, 0, 0, 0 }, { 0, 3, 1, 2 }, { 1, 0, 2, 0 } };
+    const cvni_rnn *r = (const cvni_rnn *)t->of;
+    const int biases = t->a == 2;
+    const size_t cols = biases ? 1 : (size_t)t->dim[2];
+    const int row = (int)(i / cols);
+    const int gate = row / r->h % r->gates;
+    const int part = row / (r->gates * r->h);   /* direction, or twice that and which bias */
+    const int dir = biases ? part / 2 : part;
+    const int slot = (t->b * r->dirs + dir) * (r->desc->d.no_bias ? 2 : 4) + t->a +
+                     (biases ? part % 2 : 0);
+    const size_t from = (size_t)(orders[r->kind][gate] * r->h + row % r->h);
+    const float v = cvni_ow_floats(w, slot)[from * cols + i % cols];
+    return (double)(slot ? v : v * t->scale);
+}
+
+static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
+{
+    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
+    const int rows = r->gates * r->h;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
+    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.dim[0] = r->dirs;
+    t.dim[1] = which == 2 ? 2 * rows : rows;
+    t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
+    t.a = which;
+    t.b = layer;
+    t.of = r;
+    t.at = cvni_ow_gate_at;
+    t.scale = layer ? 1 : cvni_ow_scale(w, 0);
+    cvni_ow_message(w, 5, cvni_ow_tensor_body, &t);
+    return t.name;
+}
+
+/* The initial state of one layer, [directions, N, hidden], of input `slot` [N, layers*directions,
+ * hidden]. */
+static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, int layer,
+                             cvni_ow_name *state)
+{
+    static const int turned[3] = { 1, 0, 2 };
+    static const int axis = 0;
+    const int begin = layer * r->dirs;
+    const int end = begin + r->dirs;
+    if (!slot) return;
+    *state = cvni_ow_transpose(w, cvni_ow_x(w, slot), turned, 3);
+    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, 1);
+}
+
+/* One layer of it: x [T, N, C] -> [T, directions, N, hidden]. */
+static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
+                                      cvni_ow_name x, cvni_ow_name lengths)
+{
+    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
+    const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
+    const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
+    cvni_ow_name h = none;
+    cvni_ow_name c = none;
+    cvni_ow_name y;
+    cvni_ow_state_in(w, r, r->desc->h0, layer, &h);
+    cvni_ow_state_in(w, r, r->desc->c0, layer, &c);
+    y = cvni_ow_op2(w, w->l->op->onnx, x, weight);
+    cvni_ow_in(w, hidden);
+    cvni_ow_in(w, bias);
+    cvni_ow_in(w, lengths);
+    cvni_ow_in(w, h);
+    if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
+    for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+    cvni_ow_int(w, "hidden_size", r->h);
+    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
+    if (r->desc->d.relu) {
+        cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
+        a->text = "Relu";
+        a->count = r->dirs;
+    }
+    return y;
+}
+
+/* Steps come first there; layout 1, which has samples first, is not in onnxruntime. */
+static void cvni_ow_rnn(cvni_onnx_writer *w)
+{
+    static const int steps[3] = { 1, 0, 2 };
+    static const int between[4] = { 0, 2, 1, 3 };
+    static const int behind[4] = { 2, 0, 1, 3 };
+    static const int side[3] = { 0, 0, -1 };
+    const cvni_rnn r = cvni_rnn_of(w->net, w->l);
+    cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
+    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
+    if (r.desc->lengths) {
+        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
+        cvni_ow_int(w, "to", CVN_ONNX_INT32);
+    }
+    for (int i = 0; i < r.layers; i++) {
+        x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
+        x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
+        x = cvni_ow_reshape(w, x, side, 3);
+    }
+}
+
+static void cvni_ow_rnn_state(cvni_onnx_writer *w)
+{
+    static const int turned[3] = { 1, 0, 2 };
+    const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
+    const int layers = cvni_rnn_of(w->net, rnn).layers;
+    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
+    for (int i = 1; i < layers; i++)
+        x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
+    cvni_ow_transpose(w, x, turned, 3);
+}
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ---- the model ---- */
+
+typedef struct cvni_ow_row {
+    const cvni_op *op;
+    void (*write)(cvni_onnx_writer *w);         /* NULL: the operator of the op's row */
+} cvni_ow_row;
+
+static const cvni_ow_row cvni_ow_rows[] = {
+    { &cvni_op_conv[0], cvni_ow_conv },
+    { &cvni_op_conv[1], cvni_ow_conv },
+    { &cvni_op_conv[2], cvni_ow_conv },
+    { &cvni_op_conv[3], cvni_ow_conv },
+    { &cvni_op_conv[4], cvni_ow_conv },
+    { &cvni_op_dense, cvni_ow_dense },
+    { &cvni_op_maxpool, cvni_ow_pool },
+    { &cvni_op_avgpool, cvni_ow_pool },
+    { &cvni_op_maxpool_indices, cvni_ow_pool },
+    { &cvni_op_maxunpool, cvni_ow_unpool },
+    { &cvni_op_global_maxpool, NULL },
+    { &cvni_op_global_avgpool, NULL },
+    { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
+    { &cvni_op_adaptive_avgpool, cvni_ow_adaptive },
+    { &cvni_op_roi_align, cvni_ow_roi },
+    { &cvni_op_batchnorm, cvni_ow_batchnorm },
+    { &cvni_op_layernorm, cvni_ow_gnorm },
+    { &cvni_op_instancenorm, cvni_ow_gnorm },
+    { &cvni_op_groupnorm, cvni_ow_gnorm },
+    { &cvni_op_l2norm, cvni_ow_l2norm },
+    { &cvni_op_lrn, cvni_ow_lrn },
+    { &cvni_op_relu, NULL },
+    { &cvni_op_leaky_relu, cvni_ow_act },
+    { &cvni_op_elu, cvni_ow_act },
+    { &cvni_op_celu, cvni_ow_act },
+    { &cvni_op_sigmoid, NULL },
+    { &cvni_op_tanh, NULL },
+    { &cvni_op_relu6, cvni_ow_relu6 },
+    { &cvni_op_selu, NULL },
+    { &cvni_op_hardsigmoid, cvni_ow_hardsigmoid },
+    { &cvni_op_hardswish, NULL },
+    { &cvni_op_gelu, cvni_ow_gelu },
+    { &cvni_op_gelu_tanh, cvni_ow_gelu_tanh },
+    { &cvni_op_silu, cvni_ow_silu },
+    { &cvni_op_mish, cvni_ow_mish },
+    { &cvni_op_softplus, cvni_ow_softplus },
+    { &cvni_op_softsign, NULL },
+    { &cvni_op_binary_step, cvni_ow_step },
+    { &cvni_op_prelu, cvni_ow_prelu },
+    { &cvni_op_softmax, cvni_ow_softmax },
+    { &cvni_op_log_softmax, cvni_ow_softmax },
+    { &cvni_op_glu, cvni_ow_glu },
+    { &cvni_op_maxout, cvni_ow_maxout },
+    { &cvni_op_dropout, cvni_ow_dropout },
+    { &cvni_op_spatial_dropout, cvni_ow_identity },
+    { &cvni_op_drop_path, cvni_ow_identity },
+    { &cvni_op_gaussian_noise, cvni_ow_identity },
+    { &cvni_op_reparameterize, cvni_ow_identity },
+    { &cvni_op_stop_gradient, cvni_ow_identity },
+    { &cvni_op_gradient_reversal, cvni_ow_identity },
+    { &cvni_op_flatten, NULL },
+    { &cvni_op_reshape, cvni_ow_view },
+    { &cvni_op_flatten_batch, cvni_ow_view },
+    { &cvni_op_unflatten_batch, cvni_ow_view },
+    { &cvni_op_add, NULL },
+    { &cvni_op_sub, NULL },
+    { &cvni_op_mul, NULL },
+    { &cvni_op_div, NULL },
+    { &cvni_op_maximum, NULL },
+    { &cvni_op_minimum, NULL },
+    { &cvni_op_concat, cvni_ow_concat },
+    { &cvni_op_exp, NULL },
+    { &cvni_op_log, NULL },
+    { &cvni_op_sqrt, NULL },
+    { &cvni_op_square, cvni_ow_square },
+    { &cvni_op_abs, NULL },
+    { &cvni_op_neg, NULL },
+    { &cvni_op_scale, cvni_ow_affine },
+    { &cvni_op_clip, cvni_ow_clip },
+    { &cvni_op_pow, cvni_ow_pow },
+    { &cvni_op_reduce_sum, cvni_ow_reduce },
+    { &cvni_op_reduce_mean, cvni_ow_reduce },
+    { &cvni_op_reduce_max, cvni_ow_reduce },
+    { &cvni_op_permute, cvni_ow_permute },
+    { &cvni_op_slice, cvni_ow_cut },
+    { &cvni_op_matmul, cvni_ow_matmul },
+    { &cvni_op_embedding, cvni_ow_embedding },
+    { &cvni_op_parameter, cvni_ow_parameter },
+    { &cvni_op_posenc, cvni_ow_position },
+    { &cvni_op_posemb, cvni_ow_position },
+#ifndef CONVNET_NO_SEQUENCES
+    { &cvni_op_attention, cvni_ow_attention },
+    { &cvni_op_mha, cvni_ow_mha },
+    { &cvni_op_rnn, cvni_ow_rnn },
+    { &cvni_op_lstm, cvni_ow_rnn },
+    { &cvni_op_gru, cvni_ow_rnn },
+    { &cvni_op_rnn_state, cvni_ow_rnn_state },
+#endif
+    { &cvni_op_upsample_nearest, cvni_ow_resize },
+    { &cvni_op_upsample_bilinear, cvni_ow_resize },
+    { &cvni_op_pad, cvni_ow_border },
+    { &cvni_op_crop, cvni_ow_border },
+    { &cvni_op_pixel_shuffle, cvni_ow_shuffle }
+};
+
+/* The batch norm that goes into the weights of a layer: its only reader, where nobody else uses the
+ * weights. Else NULL. */
+static const cvni_layer *cvni_ow_norm_behind(const cvni_onnx_writer *w, int id)
+{
+    const cvni_layer *l = &w->net->layers[id];
+    const cvni_layer *norm = NULL;
+    int readers = 0;
+    if (!w->o.fold_batchnorm || !cvni_can_fold(l) || w->marks[id] & CVNI_OW_OUTPUT) return NULL;
+    for (int k = 1; k < w->net->layer_count; k++) {
+        const cvni_layer *other = &w->net->layers[k];
+        if (!(w->marks[k] & CVNI_OW_LIVE)) continue;
+        for (int i = 0; i < other->inputs; i++) {
+            if (other->input[i] != id) continue;
+            readers++;
+            norm = other;
+        }
+        if (k != id && other->params && other->param[0] == l->param[0]) return NULL;
+    }
+    return readers == 1 && cvni_is_batchnorm(norm) ? norm : NULL;
+}
+
+static void cvni_ow_layer(cvni_onnx_writer *w, int id)
+{
+    const int rows = (int)(sizeof cvni_ow_rows / sizeof cvni_ow_rows[0]);
+    int row = 0;
+    w->l = &w->net->layers[id];
+    w->temporaries = 0;
+    w->norm = cvni_ow_norm_behind(w, id);
+    w->value = w->norm ? cvni_id(w->net, w->norm) : id;
+    while (row < rows && cvni_ow_rows[row].op != w->l->op) row++;
+    if (row == rows)
+        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
+                                    "%s has no form in ONNX", w->l->op->type);
+    else if (cvni_ow_rows[row].write) cvni_ow_rows[row].write(w);
+    else {
+        cvni_ow_begin(w, w->l->op->onnx);
+        w->node.all = 1;
+    }
+    cvni_ow_flush(w, 1);
+}
+
+/* Name, type and shape of a layer's value: ValueInfoProto. */
+static void cvni_ow_info_body(cvni_onnx_writer *w, const void *what)
+{
+    const cvni_layer *l = (const cvni_layer *)what;
+    unsigned char memory[4][320];
+    cvni_sink shape = cvni_ow_sink(memory[1]);
+    cvni_sink tensor = cvni_ow_sink(memory[2]);
+    cvni_sink type = cvni_ow_sink(memory[3]);
+    for (int i = 0; i < l->shape.rank; i++) {
+        cvni_sink dim = cvni_ow_sink(memory[0]);
+        char batch[24];
+        snprintf(batch, sizeof batch, l->samples > 1 ? "%d*N" : "N", l->samples);
+        if (i || !w->source)
+            cvni_ow_put_int(&dim, 1, i ? l->shape.dim[i] : w->net->max_batch * l->samples);
+        else cvni_ow_put_text(&dim, 2, batch);
+        cvni_ow_put_made(&shape, 1, &dim);
+    }
+    cvni_ow_put_int(&tensor, 1, l->is_int ? CVN_ONNX_INT64 : CVN_ONNX_FLOAT);
+    cvni_ow_put_made(&tensor, 2, &shape);
+    cvni_ow_put_made(&type, 1, &tensor);
+    cvni_ow_put_name(w, 1, cvni_ow_value(w, cvni_id(w->net, l)));
+    cvni_ow_put_made(w->s, 2, &type);
+}
+
+/* GraphProto: nodes and initializers as they come; then inputs, outputs, and what is known of the
+ * other values. */
+static void cvni_ow_graph_body(cvni_onnx_writer *w, const void *what)
+{
+    cvn_net *net = w->net;
+    (void)what;
+    memset(w->written, 0, (size_t)net->param_count);
+    for (int id = 1; id < net->layer_count && w->result == CVN_OK; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int source = l->op->flags & CVNI_SOURCE;
+        const int done = cvni_is_batchnorm(l) && cvni_ow_norm_behind(w, l->input[0]) == l;
+        if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
+        w->norm = NULL;
+        if (!source && !done) cvni_ow_layer(w, id);
+        if (source || !(w->norm || w->marks[id] & CVNI_OW_OUTPUT))
+            cvni_ow_message(w, source ? 11 : 13, cvni_ow_info_body, l);
+    }
+    for (int pass = 0; pass < 2; pass++)        /* the output is the first one */
+        for (int id = 1; id < net->layer_count; id++)
+            if (w->marks[id] & CVNI_OW_OUTPUT && (id == net->output) == !pass)
+                cvni_ow_message(w, 12, cvni_ow_info_body, &net->layers[id]);
+    cvni_ow_put_text(w->s, 2, w->o.name ? w->o.name : "convnet");
+}
+
+static void cvni_ow_opset_body(cvni_onnx_writer *w, const void *what)
+{
+    (void)what;
+    cvni_ow_put_text(w->s, 1, "");
+    cvni_ow_put_int(w->s, 2, CVNI_OW_OPSET);
+}
+
+static void cvni_ow_property_body(cvni_onnx_writer *w, const void *what)
+{
+    char text[32];
+    const int macs = what != NULL;
+    snprintf(text, sizeof text, "%.0f", macs ? cvn_macs(w->net) : (double)cvn_parameters(w->net));
+    cvni_ow_put_text(w->s, 1, macs ? "macs" : "parameters");
+    cvni_ow_put_text(w->s, 2, text);
+}
+
+/* ModelProto. context: a pointer to the writer */
+static void cvni_ow_put_model(cvni_sink *s, const void *context)
+{
+    cvni_onnx_writer *w = *(cvni_onnx_writer *const *)context;
+    w->s = s;
+    cvni_ow_put_int(s, 1, CVNI_OW_IR);
+    cvni_ow_put_text(s, 2, "convnet.h");
+    cvni_ow_put_text(s, 3, CONVNET_VERSION);
+    if (w->o.doc) cvni_ow_put_text(s, 6, w->o.doc);
+    cvni_ow_message(w, 7, cvni_ow_graph_body, NULL);
+    cvni_ow_message(w, 8, cvni_ow_opset_body, NULL);
+    cvni_ow_message(w, 14, cvni_ow_property_body, NULL);
+    cvni_ow_message(w, 14, cvni_ow_property_body, w);
+}
+
+/* Is some name of a layer or parameter a place for that many slashes? */
+static int cvni_ow_has_slashes(const cvn_net *net, int slashes)
+{
+    char text[CVN_MAX_NAME + 64];
+    memset(text, '/', (size_t)slashes);
+    text[slashes] = 0;
+    for (int i = 1; i < net->layer_count; i++) if (strstr(net->layers[i].name, text)) return 1;
+    for (int i = 0; i < net->param_count; i++) if (strstr(net->params[i].name, text)) return 1;
+    return 0;
+}
+
+/* What is written, what is an output, which names are taken twice. */
+static void cvni_ow_mark(cvni_onnx_writer *w)
+{
+    const cvn_net *net = w->net;
+    memset(w->marks, 0, (size_t)net->layer_count);
+    for (int id = net->layer_count - 1; id > 0; id--) {
+        const cvni_layer *l = &net->layers[id];
+        const int inputs = l->op == &cvni_op_reparameterize ? 1 : l->inputs;    /* the mean */
+        const int kept = l->keep && !l->is_int && !(l->op->flags & (CVNI_SOURCE | CVNI_LOSS));
+        if (id == net->output || kept)
+            w->marks[id] |= CVNI_OW_LIVE | CVNI_OW_OUTPUT;
+        if (!(w->marks[id] & CVNI_OW_LIVE)) continue;
+        if (l->op->flags & CVNI_SOURCE) w->source = id;
+        for (int i = 0; i < inputs; i++) w->marks[l->input[i]] |= CVNI_OW_LIVE;
+        for (int i = 0; i < net->param_count; i++)
+            if (!strcmp(net->params[i].name, l->name)) w->marks[id] |= CVNI_OW_CLASH;
+    }
+    for (w->slashes = 1; cvni_ow_has_slashes(net, w->slashes);) w->slashes++;
+}
+
+/* A writer for a net, and the size of the model; cvni_ow_finish ends it in any case. */
+static cvn_result cvni_ow_start(cvni_onnx_writer *w, cvn_net *net, const char *call,
+                                const void *argument, const cvn_onnx_save_options *options,
+                                size_t *size)
+{
+    cvni_sink counter = cvni_ow_sink(NULL);
+    const cvn_result r = cvni_check_transfer(net, call, argument, 0);
+    memset(w, 0, sizeof *w);
+    w->net = net;
+    if (r != CVN_OK) return r;
+    w->o = options ? *options : cvn_onnx_save_defaults();
+    w->weights = cvni_all_weights(net);
+    w->marks = (unsigned char *)cvni_alloc(net, (size_t)net->layer_count +
+                                                    (size_t)net->param_count);
+    if (!w->marks) return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", call);
+    w->written = w->marks + net->layer_count;
+    cvni_ow_mark(w);
+    cvni_ow_put_model(&counter, &w);
+    *size = counter.size;
+    if (w->result == CVN_OK && counter.size > INT32_MAX)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                         "%s: a model of %.0f bytes; protobuf has at most 2147483647", call,
+                         (double)counter.size);
+    return w->result;
+}
+
+static void cvni_ow_finish(cvni_onnx_writer *w)
+{
+    if (w->net) cvni_free(w->net, w->marks);
+}
+
+cvn_onnx_save_options cvn_onnx_save_defaults(void)
+{
+    cvn_onnx_save_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    size_t size = 0;
+    const cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_size", net, options, &size);
+    cvni_ow_finish(&w);
+    return r == CVN_OK ? size : 0;
+}
+
+cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
+                                const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    const cvni_onnx_writer *writer = &w;
+    size_t needed = 0;
+    cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx_memory", bytes, options, &needed);
+    cvni_sink s = cvni_ow_sink((unsigned char *)bytes);
+    if (r == CVN_OK && size < needed)
+        r = cvni_fail(net, CVN_ERROR_MEMORY,
+                      "cvn_save_onnx_memory: a buffer of %.0f bytes for %.0f (cvn_save_onnx_size)",
+                      (double)size, (double)needed);
+    if (r == CVN_OK) cvni_ow_put_model(&s, &writer);
+    cvni_ow_finish(&w);
+    return r;
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options *options)
+{
+    cvni_onnx_writer w;
+    cvni_onnx_writer *const writer = &w;
+    size_t size = 0;
+    cvn_result r = cvni_ow_start(&w, net, "cvn_save_onnx", path, options, &size);
+    if (r == CVN_OK) r = cvni_save_path(net, path, cvni_ow_put_model, &writer);
+    cvni_ow_finish(&w);
+    return r;
+}
+
+cvn_result cvn_save_onnx(cvn_net *net, const char *path)
+{
+    return cvn_save_onnx_ex(net, path, NULL);
+}
+#endif
+#endif /* CONVNET_NO_ONNX */
 CVNI_COLD_END
+
+#ifndef CONVNET_NO_DARKNET
+
+CVNI_COLD_BEGIN
+
+/* ================================================================================================
+ * >>darknet   nets of Darknet: a cfg and its weights
+ * ==============================================================================================
+ *   cfg         lines; "[section]" begins one, "key = value" belongs to it, '#' and ';' begin
+ *               comments. Of equal keys the first one counts. The first section is [net]; the
+ *               others are layers, numbered from 0.
+ *   weights     int32 major, minor, revision; images seen, 8 bytes from version 0.2 on, else 4;
+ *               then float32 to the end, little-endian, in the order of the sections: of a
+ *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
+ *               of a connected layer bias, weights [output, input], [scale, mean, variance]
+ *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
+ *               s x s patch before the channel
+ *   Options that matter only in training are passed over, those that change what a layer computes
+ *   are read or refused.                                          tested: tests/test_darknet.c */
+
+#define CVNI_CFG_LAYERS 1024        /* sections; names are looked up among all layers */
+#define CVNI_CFG_LIST 64            /* numbers of one option */
+
+typedef struct cvni_cfg_span { const char *begin, *end; } cvni_cfg_span;
+
+typedef struct cvni_cfg {
+    cvn_net *net;
+    const char *label;              /* for messages */
+    const char *at, *end;           /* what comes behind the section */
+    int line;                       /* number of the line `at` */
+    cvni_cfg_span section, body;    /* its name, its lines */
+    int section_line;
+    int index;                      /* of the layer; -1: [net] */
+    cvn_node x;                     /* output of the section before */
+    cvn_node *nodes;                /* [CVNI_CFG_LAYERS]: outputs of all of them */
+    const float *weights;           /* of the file, or NULL */
+    size_t weight_count;            /* floats in the file, */
+    size_t weights_wanted;          /* and wanted so far */
+    int said;                       /* the error has its place in the file before it */
+} cvni_cfg;
+
+/* ---- text ---- */
+
+/* How much of a text from the cfg a message shows. */
+static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+
+/* An error of the section. */
+CVNI_PRINTF(3, 4)
+static cvn_node cvni_cfg_fail(cvni_cfg *g, cvn_result result, const char *format, ...)
+{
+    const cvn_node none = { 0 };
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cvni_graph_fail(g->net, result, "%s:%d: [%.*s]: %s", g->label, g->section_line,
+                    cvni_cfg_width(g->section), g->section.begin, text);
+    g->said = 1;
+    return none;
+}
+
+/* A layer's own error gets the place before it. */
+static void cvni_cfg_place_error(cvni_cfg *g)
+{
+    const cvn_result result = g->net->failed;
+    char text[300];
+    if (!result || g->said) return;
+    memcpy(text, g->net->message, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    g->net->failed = CVN_OK;
+    cvni_cfg_fail(g, result, "%s", text);
+}
+
+static int cvni_cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+static cvni_cfg_span cvni_cfg_trim(const char *begin, const char *end)
+{
+    cvni_cfg_span s;
+    while (begin < end && cvni_cfg_blank(*begin)) begin++;
+    while (begin < end && cvni_cfg_blank(end[-1])) end--;
+    s.begin = begin;
+    s.end = end;
+    return s;
+}
+
+/* The line at *at without comment and blanks; *at moves behind it. */
+static cvni_cfg_span cvni_cfg_line(const char **at, const char *end)
+{
+    const char *begin = *at, *stop, *next;
+    next = (const char *)memchr(begin, '\n', (size_t)(end - begin));
+    *at = next ? next + 1 : end;
+    if (!next) next = end;
+    for (stop = begin; stop < next && *stop != '#' && *stop != ';'; stop++) continue;
+    return cvni_cfg_trim(begin, stop);
+}
+
+static int cvni_cfg_is(cvni_cfg_span s, const char *text)
+{
+    const size_t n = strlen(text);
+    return (size_t)(s.end - s.begin) == n && !memcmp(s.begin, text, n);
+}
+
+/* Value of an option of the section; 0: it is not there. */
+static int cvni_cfg_find(const cvni_cfg *g, const char *key, cvni_cfg_span *value)
+{
+    for (const char *at = g->body.begin; at < g->body.end;) {
+        const cvni_cfg_span line = cvni_cfg_line(&at, g->body.end);
+        const char *equals =
+            (const char *)memchr(line.begin, '=', (size_t)(line.end - line.begin));
+        if (!equals || !cvni_cfg_is(cvni_cfg_trim(line.begin, equals), key)) continue;
+        *value = cvni_cfg_trim(equals + 1, line.end);
+        return 1;
+    }
+    return 0;
+}
+
+/* Finds the next section, up to the line that begins the one behind it; 0: there is none, or an
+ * error. */
+static int cvni_cfg_next(cvni_cfg *g)
+{
+    int found = 0;
+    while (g->at < g->end) {
+        const char *begin = g->at;
+        const cvni_cfg_span line = cvni_cfg_line(&g->at, g->end);
+        if (line.begin < line.end && *line.begin == '[') {
+            if (found) {
+                g->at = begin;
+                break;
+            }
+            found = 1;
+            g->section_line = g->line;
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - (line.end[-1] == ']'));
+            g->body.begin = g->at;
+            if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
+        } else if (line.begin < line.end &&
+                   (!found || !memchr(line.begin, '=', (size_t)(line.end - line.begin)))) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                            "%s:%d: neither [section] nor option = value: no Darknet cfg?",
+                            g->label, g->line);
+            g->said = 1;
+        }
+        if (g->net->failed) return 0;
+        g->line++;
+        g->body.end = g->at;
+    }
+    return found;
+}
+
+/* A decimal number at s->begin, which moves behind it: up to 15 digits are exact, and '.' is what
+ * every locale writes here. */
+static int cvni_cfg_number(cvni_cfg_span *s, double *value)
+{
+    const char *p = s->begin;
+    const int minus = p < s->end && *p == '-';
+    double v = 0, unit = 1;
+    int digits = 0, point = 0;
+    if (p < s->end && (*p == '-' || *p == '+')) p++;
+    for (; p < s->end && ((*p >= '0' && *p <= '9') || (*p == '.' && !point)); p++) {
+        if (*p == '.') {
+            point = 1;
+            continue;
+        }
+        v = v * 10 + (*p - '0');
+        if (point) unit *= 10;
+        digits++;
+    }
+    if (digits && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        const int down = p[1] == '-';
+        double power = 0;
+        for (p += 1 + (down || p[1] == '+'); p < s->end && *p >= '0' && *p <= '9'; p++)
+            power = power * 10 + (*p - '0');
+        unit *= pow(10, down ? power : -power);
+    }
+    v = (minus ? -v : v) / unit;
+    if (!digits || !cvni_is_finite(v)) return 0;
+    s->begin = p;
+    *value = v;
+    return 1;
+}
+
+/* The numbers of an option, with commas between them: how many; 0: the option is not there; -1: an
+ * error. */
+static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double high, int whole,
+                            double *out, int most)
+{
+    cvni_cfg_span s, all;
+    int count = 0;
+    if (!cvni_cfg_find(g, key, &all)) return 0;
+    for (s = all; s.begin < s.end && count < most;) {
+        double v;
+        if (!cvni_cfg_number(&s, &v) || v < low || v > high || (whole && v != floor(v))) break;
+        out[count++] = v;
+        s = cvni_cfg_trim(s.begin, s.end);
+        if (s.begin == s.end) return count;
+        if (*s.begin != ',') break;
+        s = cvni_cfg_trim(s.begin + 1, s.end);
+        if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
+    }
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
+                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
+                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    return -1;
+}
+
+static double cvni_cfg_float(cvni_cfg *g, const char *key, double otherwise, double low,
+                             double high)
+{
+    return cvni_cfg_numbers(g, key, low, high, 0, &otherwise, 1) < 0 ? low : otherwise;
+}
+
+static int cvni_cfg_int(cvni_cfg *g, const char *key, int otherwise, int low, int high)
+{
+    double v = otherwise;
+    return cvni_cfg_numbers(g, key, low, high, 1, &v, 1) < 0 ? low : (int)v;
+}
+
+static int cvni_cfg_flag(cvni_cfg *g, const char *key)
+{
+    return cvni_cfg_int(g, key, 0, INT_MIN, INT_MAX) != 0;
+}
+
+/* ---- activations ---- */
+
+static cvn_node cvni_cfg_linear(cvn_net *net, cvn_node x)
+{
+    (void)net;
+    return x;
+}
+
+static cvn_node cvni_cfg_leaky(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.1f); }
+static cvn_node cvni_cfg_relie(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.01f); }
+static cvn_node cvni_cfg_elu(cvn_net *net, cvn_node x) { return cvn_elu(net, x, 1); }
+static cvn_node cvni_cfg_hardtan(cvn_net *net, cvn_node x) { return cvn_clip(net, x, -1, 1); }
+
+/* max(x, 0) + x/10 */
+static cvn_node cvni_cfg_ramp(cvn_net *net, cvn_node x)
+{
+    return cvn_add(net, cvn_relu(net, x), cvn_scale(net, x, 0.1f, 0));
+}
+
+/* 2 s(x) - 1 */
+static cvn_node cvni_cfg_loggy(cvn_net *net, cvn_node x)
+{
+    return cvn_scale(net, cvn_sigmoid(net, x), 2, -1);
+}
+
+/* steep*x + shift between low and high, outer*x outside, without a jump. */
+static cvn_node cvni_cfg_bent(cvn_net *net, cvn_node x, float low, float high, float steep,
+                              float outer, float shift)
+{
+    const cvn_node inner = cvn_scale(net, cvn_clip(net, x, low, high), steep - outer, shift);
+    return cvn_add(net, inner, cvn_scale(net, x, outer, 0));
+}
+
+static cvn_node cvni_cfg_lhtan(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, 0, 1, 1, 0.001f, 0);
+}
+
+static cvn_node cvni_cfg_plse(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, -4, 4, 0.125f, 0.01f, 0.5f);
+}
+
+typedef struct cvni_cfg_activation {
+    const char *name;
+    cvn_node (*add)(cvn_net *net, cvn_node x);
+} cvni_cfg_activation;
+
+static const cvni_cfg_activation cvni_cfg_activations[] = {
+    { "linear", cvni_cfg_linear },   { "leaky", cvni_cfg_leaky },     { "relu", cvn_relu },
+    { "relu6", cvn_relu6 },          { "logistic", cvn_sigmoid },     { "mish", cvn_mish },
+    { "swish", cvn_silu },           { "tanh", cvn_tanh },            { "elu", cvni_cfg_elu },
+    { "selu", cvn_selu },            { "gelu", cvn_gelu_tanh },       { "loggy", cvni_cfg_loggy },
+    { "relie", cvni_cfg_relie },     { "ramp", cvni_cfg_ramp },       { "plse", cvni_cfg_plse },
+    { "hardtan", cvni_cfg_hardtan }, { "lhtan", cvni_cfg_lhtan }
+};
+
+static cvn_node cvni_cfg_activate(cvni_cfg *g, cvn_node x, const char *otherwise)
+{
+    const cvni_cfg_activation *const all = cvni_cfg_activations;
+    cvni_cfg_span s;
+    s.begin = otherwise;
+    s.end = otherwise + strlen(otherwise);
+    cvni_cfg_find(g, "activation", &s);
+    for (size_t i = 0; i < sizeof cvni_cfg_activations / sizeof *all; i++)
+        if (cvni_cfg_is(s, all[i].name)) return all[i].add(g->net, x);
+    return cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "activation = %.*s is not known here",
+                         cvni_cfg_width(s), s.begin);
+}
+
+/* ---- layers with weights ---- */
+
+/* The next floats of the file are what parameter `slot` begins with. */
+static void cvni_cfg_bind(cvni_cfg *g, cvn_node node, int slot)
+{
+    cvni_param *p;
+    if (g->net->failed) return;
+    p = &g->net->params[g->net->layers[node.id].param[slot]];
+    if (g->weights && p->count <= g->weight_count - cvni_min_size(g->weights_wanted,
+                                                                  g->weight_count))
+        p->initial = g->weights + g->weights_wanted;
+    g->weights_wanted = cvni_add_size(g->weights_wanted, p->count);
+}
+
+static void cvni_cfg_bind_norm(cvni_cfg *g, cvn_node norm)
+{
+    cvni_cfg_bind(g, norm, 0);
+    cvni_cfg_bind(g, norm, 2);
+    cvni_cfg_bind(g, norm, 3);
+}
+
+/* Batch norm, whose bias stands where the layer's would, and what comes behind it. */
+static cvn_node cvni_cfg_finish(cvni_cfg *g, cvn_node y, int normalize, int weights_first)
+{
+    const cvn_node norm = normalize ? cvn_batchnorm(g->net, y) : y;
+    cvni_cfg_bind(g, norm, 1);
+    if (weights_first) cvni_cfg_bind(g, y, 0);
+    if (normalize) cvni_cfg_bind_norm(g, norm);
+    if (!weights_first) cvni_cfg_bind(g, y, 0);
+    return cvni_cfg_activate(g, norm, "logistic");
+}
+
+static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
+{
+    const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
+    const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
+    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
+    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    d.no_bias = normalize;
+    return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
+}
+
+static cvn_node cvni_cfg_connected(cvni_cfg *g)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = cvni_cfg_int(g, "output", 1, 1, INT_MAX);
+    d.no_bias = cvni_cfg_flag(g, "batch_normalize");
+    return cvni_cfg_finish(g, cvn_dense_ex(g->net, g->x, &d), d.no_bias, 1);
+}
+
+/* ---- layers without ---- */
+
+static cvn_shape cvni_cfg_shape(const cvni_cfg *g, cvn_node node)
+{
+    return cvn_node_shape(g->net, node);
+}
+
+/* x is an image; else an error. */
+static int cvni_cfg_image(cvni_cfg *g, cvn_node x)
+{
+    if (g->net->failed) return 0;
+    if (cvni_cfg_shape(g, x).rank == 4) return 1;
+    cvni_cfg_fail(g, CVN_ERROR_SHAPE, "reads a layer that is no image");
+    return 0;
+}
+
+static cvn_pool_desc cvni_cfg_pool_desc(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, most);
+    const int size = cvni_cfg_int(g, "size", stride, 1, most);
+    const int padding = cvni_cfg_int(g, "padding", size - 1, 0, most);
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, most);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, most);
+    d.pad_top = d.pad_left = padding / 2;
+    d.pad_bottom = d.pad_right = padding - padding / 2;
+    d.exclude_pad = 1;
+    return d;
+}
+
+static cvn_node cvni_cfg_maxpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_maxpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_local_avgpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_avgpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_avgpool(cvni_cfg *g) { return cvn_global_avgpool(g->net, g->x); }
+
+static cvn_node cvni_cfg_dropout(cvni_cfg *g)
+{
+    return cvn_dropout(g->net, g->x, (float)cvni_cfg_float(g, "probability", 0.2, 0, 0.999999));
+}
+
+static cvn_node cvni_cfg_activation_only(cvni_cfg *g)
+{
+    return cvni_cfg_activate(g, g->x, "linear");
+}
+
+/* What only training knows. */
+static cvn_node cvni_cfg_pass(cvni_cfg *g) { return g->x; }
+
+/* Over all values of a sample, over each of `groups` parts, or (spatial) over the channels. */
+static cvn_node cvni_cfg_softmax(cvni_cfg *g)
+{
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const double temperature = cvni_cfg_float(g, "temperature", 1, 1e-6, 1e6);
+    cvn_node x = g->x;
+    int dims[2];
+    if (g->net->failed) return x;
+    if (temperature != 1) x = cvn_scale(g->net, x, (float)(1 / temperature), 0);
+    if (cvni_cfg_flag(g, "spatial")) return cvn_softmax_axis(g->net, x, 1);
+    dims[0] = groups;
+    dims[1] = -1;
+    x = groups > 1 ? cvn_reshape(g->net, x, dims, 2) : cvn_flatten(g->net, x);
+    x = cvn_softmax_axis(g->net, x, groups > 1 ? 2 : 1);
+    return groups > 1 ? cvn_flatten(g->net, x) : x;
+}
+
+/* The layers that an option names, below 0 counted back from this one: how many, 0 after an
+ * error. */
+static int cvni_cfg_layers(cvni_cfg *g, const char *key, cvn_node out[CVNI_CFG_LIST])
+{
+    double index[CVNI_CFG_LIST];
+    const int count =
+        cvni_cfg_numbers(g, key, -g->index, g->index - 1, 1, index, CVNI_CFG_LIST);
+    if (count == 0) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "has no %s", key);
+    for (int i = 0; i < count; i++) {
+        out[i] = g->nodes[(int)index[i] + (index[i] < 0 ? g->index : 0)];
+        if (g->net->layers[out[i].id].op != &cvni_op_yolo) continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads layer %d, the head of a detector",
+                      (int)index[i]);
+        return 0;
+    }
+    return cvni_max(count, 0);
+}
+
+/* Channels of several layers one behind the other; with groups one part of each. */
+static cvn_node cvni_cfg_route(cvni_cfg *g)
+{
+    cvn_node parts[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "layers", parts);
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const int group = cvni_cfg_int(g, "group_id", 0, 0, groups - 1);
+    if (g->net->failed) return g->x;
+    for (int i = 0; i < count && groups > 1; i++) {
+        const cvn_shape s = cvni_cfg_shape(g, parts[i]);
+        if (s.rank < 2 || s.dim[1] % groups)
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "%d groups do not divide the channels",
+                                 groups);
+        parts[i] = cvn_slice(g->net, parts[i], 1, s.dim[1] / groups * group,
+                             s.dim[1] / groups * (group + 1));
+    }
+    return count == 1 ? parts[0] : cvn_concat_n(g->net, parts, count, 1);
+}
+
+/* x plus `from`; of different numbers of channels the first ones that both have are added. */
+static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
+    cvn_node sum;
+    if (C == other) return cvn_add(g->net, x, from);
+    if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
+    sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
+    return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "from", from);
+    cvn_node x = g->x;
+    for (int i = 0; i < count && !g->net->failed; i++) {
+        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
+        if (a.rank != b.rank || a.rank < 2 ||
+            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+        x = cvni_cfg_plus(g, x, from[i]);
+    }
+    return cvni_cfg_activate(g, x, "linear");
+}
+
+/* scale_channels: a factor for each channel or (scale_wh) each pixel; sam: for each value. */
+static cvn_node cvni_cfg_scale_channels(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    if (cvni_cfg_layers(g, "from", from) < 1) return g->x;
+    return cvni_cfg_activate(g, cvn_mul(g->net, from[0], g->x), "linear");
+}
+
+static cvn_node cvni_cfg_upsample(cvni_cfg *g)
+{
+    const int stride = cvni_cfg_int(g, "stride", 2, 1, CVNI_MAX_WINDOW);
+    const double scale = cvni_cfg_float(g, "scale", 1, -1e6, 1e6);
+    const cvn_node x = cvn_upsample_nearest(g->net, g->x, stride);
+    return scale == 1 ? x : cvn_scale(g->net, x, (float)scale, 0);
+}
+
+/* [C, H*s, W*s] -> [s, s, C, H, W] as [s*s*C, H, W] */
+static cvn_node cvni_cfg_space_to_depth(cvn_net *net, cvn_node x, int C, int H, int W, int s)
+{
+    const int split[] = { C, H, s, W, s }, order[] = { 3, 5, 1, 2, 4 };
+    const int joined[] = { s * s * C, H, W };
+    x = cvn_permute(net, cvn_reshape(net, x, split, 5), order, 5);
+    return cvn_reshape(net, x, joined, 3);
+}
+
+static cvn_node cvni_cfg_reorg(cvni_cfg *g)
+{
+    const int s = cvni_cfg_int(g, "stride", 1, 1, 255);
+    const int plain = cvni_cfg_is(g->section, "reorg3d");
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int dims[3];
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    dims[1] = x.dim[2] / s;
+    dims[2] = x.dim[3] / s;
+    if (x.dim[2] % s || x.dim[3] % s || (!plain && x.dim[1] % (s * s)) ||
+        x.dim[1] > INT_MAX / (s * s))
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "stride %d does not divide [%d, %d, %d]", s,
+                             x.dim[1], x.dim[2], x.dim[3]);
+    dims[0] = x.dim[1] * s * s;
+    if (plain) return cvni_cfg_space_to_depth(g->net, g->x, x.dim[1], dims[1], dims[2], s);
+    return cvn_reshape(g->net,
+                       cvni_cfg_space_to_depth(g->net, g->x, x.dim[1] / (s * s), x.dim[2], x.dim[3],
+                                               s),
+                       dims, 3);
+}
+
+/* The middle, from 0..1 to -1..1 unless noadjust. */
+static cvn_node cvni_cfg_crop(cvni_cfg *g)
+{
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int height, width;
+    cvn_node y;
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    height = cvni_cfg_int(g, "crop_height", 1, 1, x.dim[2]);
+    width = cvni_cfg_int(g, "crop_width", 1, 1, x.dim[3]);
+    y = cvn_crop(g->net, g->x, (x.dim[2] - height) / 2, (x.dim[3] - width) / 2, height, width);
+    return cvni_cfg_flag(g, "noadjust") ? y : cvn_scale(g->net, y, 2, -1);
+}
+
+/* ---- heads ---- */
+
+/* The anchors of the head: pairs, of which mask, where it is allowed and there, chooses. Returns
+ * how many boxes a cell has. */
+static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
+{
+    double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
+    const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
+    const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    if (boxes == 0) {
+        boxes = cvni_min(num, CVN_MAX_ANCHORS);
+        for (int i = 0; i < boxes; i++) mask[i] = i;
+    }
+    for (int i = 0; i < boxes; i++) {
+        const int a = 2 * (int)mask[i];
+        if (a + 1 >= count) {
+            cvni_cfg_fail(g, CVN_ERROR_FORMAT, "anchors: %d numbers, anchor %d is missing", count,
+                          a / 2);
+            return 0;
+        }
+        d->anchors[i][0] = (float)anchors[a];
+        d->anchors[i][1] = (float)anchors[a + 1];
+    }
+    return boxes;
+}
+
+static cvn_node cvni_cfg_yolo(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.boxes = cvni_cfg_anchors(g, 1, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.scale_x_y = (float)cvni_cfg_float(g, "scale_x_y", 1, 1e-3, 1e3);
+    d.new_coords = cvni_cfg_flag(g, "new_coords");
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_region(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_REGION;
+    d.boxes = cvni_cfg_anchors(g, 0, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_detection(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_GRID;
+    d.boxes = cvni_cfg_int(g, "num", 1, 1, CVN_MAX_ANCHORS);
+    d.classes = cvni_cfg_int(g, "classes", 1, 1, CVNI_MAX_WINDOW);
+    d.side = cvni_cfg_int(g, "side", 7, 1, 1024);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    d.square_root = cvni_cfg_flag(g, "sqrt");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+/* ---- sections ---- */
+
+typedef struct cvni_cfg_kind {
+    const char *name;
+    cvn_node (*add)(cvni_cfg *g);
+    const char *refused;            /* options that must be 0 or absent, each with a blank behind */
+} cvni_cfg_kind;
+
+static const char cvni_cfg_conv_refused[] =
+    "binary xnor bin_output flipped antialiasing sway rotate stretch stretch_sway coordconv "
+    "assisted_excitation share_index ";
+static const char cvni_cfg_pool_refused[] = "maxpool_depth antialiasing maxpool_zero_nonmax ";
+
+static const cvni_cfg_kind cvni_cfg_kinds[] = {
+    { "convolutional", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "conv", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "connected", cvni_cfg_connected, "" },
+    { "conn", cvni_cfg_connected, "" },
+    { "maxpool", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "max", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "local_avgpool", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "local_avg", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "avgpool", cvni_cfg_avgpool, "" },
+    { "avg", cvni_cfg_avgpool, "" },
+    { "softmax", cvni_cfg_softmax, "tree " },
+    { "soft", cvni_cfg_softmax, "tree " },
+    { "dropout", cvni_cfg_dropout, "" },
+    { "route", cvni_cfg_route, "" },
+    { "shortcut", cvni_cfg_shortcut, "weights_type " },
+    { "scale_channels", cvni_cfg_scale_channels, "" },
+    { "sam", cvni_cfg_scale_channels, "" },
+    { "upsample", cvni_cfg_upsample, "" },
+    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg3d", cvni_cfg_reorg, "reverse " },
+    { "crop", cvni_cfg_crop, "" },
+    { "activation", cvni_cfg_activation_only, "" },
+    { "cost", cvni_cfg_pass, "" },
+    { "empty", cvni_cfg_pass, "" },
+    { "silence", cvni_cfg_pass, "" },
+    { "yolo", cvni_cfg_yolo, "" },
+    { "region", cvni_cfg_region, "tree background " },
+    { "detection", cvni_cfg_detection, "" }
+};
+
+static void cvni_cfg_refuse(cvni_cfg *g, const char *refused)
+{
+    char key[32];
+    for (const char *next; (next = strchr(refused, ' ')) != NULL; refused = next + 1) {
+        cvni_cfg_span value;
+        memcpy(key, refused, (size_t)(next - refused));
+        key[next - refused] = 0;
+        if (!cvni_cfg_find(g, key, &value) || cvni_cfg_is(value, "0") ||
+            cvni_cfg_is(value, "none"))
+            continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "%s = %.*s is not available here", key,
+                      cvni_cfg_width(value), value.begin);
+        return;
+    }
+}
+
+/* The layers from `first` on are named after the section. */
+static void cvni_cfg_name(cvni_cfg *g, int first)
+{
+    cvn_net *net = g->net;
+    for (int id = first; id < net->layer_count && !net->failed; id++) {
+        char name[CVN_MAX_NAME];
+        cvn_node node;
+        node.id = id;
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "",
+                 net->layers[id].op->name, g->index);
+        if (!cvni_find_layer(net, name)) cvn_name(net, node, name);
+    }
+}
+
+static void cvni_cfg_layer(cvni_cfg *g)
+{
+    const cvni_cfg_kind *kind = NULL;
+    const int first = g->net->layer_count;
+    for (size_t i = 0; !kind && i < sizeof cvni_cfg_kinds / sizeof *cvni_cfg_kinds; i++)
+        if (cvni_cfg_is(g->section, cvni_cfg_kinds[i].name)) kind = &cvni_cfg_kinds[i];
+    if (!kind || g->index >= CVNI_CFG_LAYERS) {
+        if (kind) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "more than %d layers", CVNI_CFG_LAYERS);
+        else cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "layer %d is of a kind not known here",
+                           g->index);
+        return;
+    }
+    cvni_cfg_refuse(g, kind->refused);
+    if (g->net->failed) return;
+    if (g->net->layers[g->x.id].op == &cvni_op_yolo && kind->add != cvni_cfg_route) {
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads the layer before, the head of a detector");
+        return;
+    }
+    g->x = kind->add(g);
+    cvni_cfg_place_error(g);
+    if (g->net->failed) return;
+    cvni_cfg_name(g, first);
+    g->nodes[g->index] = g->x;
+}
+
+static void cvni_cfg_net(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int height = cvni_cfg_int(g, "height", 0, 1, most);
+    const int width = cvni_cfg_int(g, "width", 0, 1, most);
+    const int channels = cvni_cfg_int(g, "channels", 0, 1, most);
+    const int inputs = cvni_cfg_int(g, "inputs", 0, 1, INT_MAX);
+    if (!cvni_cfg_is(g->section, "net") && !cvni_cfg_is(g->section, "network"))
+        cvni_cfg_fail(g, CVN_ERROR_FORMAT, "the first section of a cfg is [net]");
+    else if (height && width && channels) g->x = cvn_input(g->net, channels, height, width);
+    else if (inputs) g->x = cvn_input_vector(g->net, inputs);
+    else cvni_cfg_fail(g, CVN_ERROR_FORMAT, "needs height, width and channels, or inputs");
+    cvni_cfg_place_error(g);
+}
+
+/* ---- files ---- */
+
+/* The floats of a weights file: where they lie or, if they cannot be read there, as a loan. */
+static void cvni_cfg_read_weights(cvni_cfg *g, const char *label, const unsigned char *bytes,
+                                  size_t size)
+{
+    size_t head = 16;
+    float *copy;
+    if (size >= 12) {
+        const uint64_t major = cvni_le_word(bytes, 4), minor = cvni_le_word(bytes + 4, 4);
+        if (major > 1000 || minor > 1000) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: version %.0f.%.0f: no Darknet weights",
+                            label, (double)major, (double)minor);
+            return;
+        }
+        if (major * 10 + minor >= 2) head = 20;
+    }
+    if (size < head || (size - head) % sizeof(float)) {
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                        "%s: %.0f bytes are not a header and whole floats: truncated?", label,
+                        (double)size);
+        return;
+    }
+    g->weight_count = (size - head) / sizeof(float);
+    if (cvni_little_endian() && (uintptr_t)(bytes + head) % sizeof(float) == 0) {
+        g->weights = (const float *)(const void *)(bytes + head);
+        return;
+    }
+    copy = (float *)cvni_new_in(g->net, &g->net->loans, size - head);
+    if (copy) cvni_read_floats(&cvni_dtypes[0], bytes + head, g->weight_count, copy);
+    else cvni_graph_fail(g->net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    g->weights = copy;
+}
+
+static cvn_result cvni_cfg_read(cvni_cfg *g)
+{
+    if (g->end - g->at >= 3 && !memcmp(g->at, "\xEF\xBB\xBF", 3)) g->at += 3;
+    for (g->index = -1; !g->net->failed && cvni_cfg_next(g); g->index++) {
+        if (g->index < 0) cvni_cfg_net(g);
+        else cvni_cfg_layer(g);
+    }
+    if (!g->net->failed && g->index < 1)
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: no [net] with layers behind it", g->label);
+    return g->net->failed;
+}
+
+/* After an error the net is as it was, with no more loans than `loans`. */
+static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
+                                    size_t cfg_size, const char *weights_label, const void *weights,
+                                    size_t weights_size, const cvni_record *loans)
+{
+    const int layers = net->layer_count, params = net->param_count;
+    const cvni_record *const records = net->records;
+    cvni_cfg g;
+    cvn_result result;
+    memset(&g, 0, sizeof g);
+    g.net = net;
+    g.label = label;
+    g.at = cfg;
+    g.end = cfg + cfg_size;
+    g.line = 1;
+    g.nodes = (cvn_node *)cvni_alloc(net, CVNI_CFG_LAYERS * sizeof *g.nodes);
+    if (!g.nodes) cvni_graph_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    else if (weights)
+        cvni_cfg_read_weights(&g, weights_label, (const unsigned char *)weights, weights_size);
+    if (!net->failed) cvni_cfg_read(&g);
+    if (!net->failed && weights && g.weights_wanted != g.weight_count)
+        cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
+                        (double)g.weight_count, label, (double)g.weights_wanted);
+    result = net->failed;
+    if (result != CVN_OK) {
+        net->layer_count = layers;
+        net->param_count = params;
+        net->failed = CVN_OK;
+        cvni_free_records(net, &net->records, records);
+        cvni_free_records(net, &net->loans, loans);
+    }
+    cvni_free(net, g.nodes);
+    return result;
+}
+
+static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE,
+                         "cvn_load_darknet: the net is built or shared; load before");
+    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
+}
+
+cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                   const void *weights, size_t weights_size)
+{
+    const cvn_result result = cvni_check_darknet(net, cfg);
+    if (result != CVN_OK) return result;
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
+                             net->loans);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weights_path)
+{
+    unsigned char *cfg, *weights = NULL;
+    size_t cfg_size, weights_size = 0;
+    const char *wrong, *label = cfg_path;
+    const cvni_record *loans;
+    cvn_result result = cvni_check_darknet(net, cfg_path);
+    if (result != CVN_OK) return result;
+    loans = net->loans;
+    result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
+    if (result == CVN_OK && weights_path) {
+        label = weights_path;
+        result = cvni_read_file(&net->desc.allocator, weights_path, CVNI_RECORD_HEAD, &weights,
+                                &weights_size, &wrong);
+    }
+    if (result != CVN_OK) {
+        cvni_fail(net, result, "%s: %s", cvni_path_label(label), wrong);
+    } else {
+        if (weights) {
+            weights = (unsigned char *)cvni_push_record(&net->loans, weights);
+            weights_size -= CVNI_RECORD_HEAD;
+        }
+        result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
+                                   weights ? cvni_path_label(weights_path) : "", weights,
+                                   weights_size, loans);
+    }
+    cvni_free(net, cfg);
+    return result;
+}
+#endif
+
+CVNI_COLD_END
+
+#endif /* CONVNET_NO_DARKNET */
 
 CVNI_KERNELS_BEGIN
 

@@ -407,8 +407,36 @@ static cvn_node build_transpose2d(cvn_net *net, cvn_node x, const ref_conv_desc 
     return cvn_conv_transpose2d_ex(net, x, &u);
 }
 
+static cvn_node build_transpose3d(cvn_net *net, cvn_node x, const ref_conv_desc *d)
+{
+    cvn_conv_transpose3d_desc u = cvn_conv_transpose3d_defaults();
+    u.filters = d->filters;
+    u.kernel_d = d->kernel[0];
+    u.kernel_h = d->kernel[1];
+    u.kernel_w = d->kernel[2];
+    u.stride_d = d->stride[0];
+    u.stride_h = d->stride[1];
+    u.stride_w = d->stride[2];
+    u.dilation_d = d->dilation[0];
+    u.dilation_h = d->dilation[1];
+    u.dilation_w = d->dilation[2];
+    u.pad_front = d->before[0];
+    u.pad_top = d->before[1];
+    u.pad_left = d->before[2];
+    u.pad_back = d->after[0];
+    u.pad_bottom = d->after[1];
+    u.pad_right = d->after[2];
+    u.output_pad_d = d->extra[0];
+    u.output_pad_h = d->extra[1];
+    u.output_pad_w = d->extra[2];
+    u.groups = d->groups;
+    u.no_bias = d->no_bias;
+    return cvn_conv_transpose3d_ex(net, x, &u);
+}
+
 static cvn_node add_nd(cvn_net *net, cvn_node x, const ref_conv_desc *d)
 {
+    if (d->transposed && d->axes == 3) return build_transpose3d(net, x, d);
     if (d->transposed)
         return d->axes == 1 ? build_transpose1d(net, x, d) : build_transpose2d(net, x, d);
     if (d->axes == 1) return build_conv1d(net, x, d);
@@ -426,6 +454,8 @@ static cvn_node build_nd_short(cvn_net *net, const cvn_node *x, const layer_case
     const int k = d->kernel[0];
     const int s = d->stride[0];
     const int pad = d->before[0];
+    if (d->transposed && d->axes == 3)
+        return cvn_conv_transpose3d(net, x[0], d->filters, k, s, pad);
     if (d->transposed)
         return d->axes == 1 ? cvn_conv_transpose1d(net, x[0], d->filters, k, s, pad)
                             : cvn_conv_transpose2d(net, x[0], d->filters, k, s, pad);
@@ -529,6 +559,7 @@ static void conv1d_sweep(void) { nd_sweep(1, 0, 11, ND_CASES); }
 static void conv3d_sweep(void) { nd_sweep(3, 0, 13, ND_CASES / 2); }
 static void transpose1d_sweep(void) { nd_sweep(1, 1, 17, ND_CASES); }
 static void transpose2d_sweep(void) { nd_sweep(2, 1, 19, ND_CASES); }
+static void transpose3d_sweep(void) { nd_sweep(3, 1, 23, ND_CASES / 2); }
 
 /* axes, transposed, n, channels, size, filters, kernel, stride, pad: the usual ones, 1x1, phases
  * that no tap reaches, one place */
@@ -1114,6 +1145,7 @@ int main(void)
     RUN(conv3d_sweep);
     RUN(transpose1d_sweep);
     RUN(transpose2d_sweep);
+    RUN(transpose3d_sweep);
     RUN(nd_large_shapes);
     RUN(separable);
     RUN(folded_norms);

@@ -650,7 +650,7 @@ static cvn_node refused(cvn_net *net, int i, cvn_node image, cvn_node vector)
     pair[0] = image;
     pair[1] = vector;
     wide.kernel_h = 3;
-    wide.pad_left = 2;
+    wide.pad_left = 3;
     negative.eps = -1;
     switch (i) {
     case 0: return cvn_dense(net, vector, 0);

@@ -151,6 +151,137 @@ static void line_pools(void)
     }
 }
 
+/* ================================================================================================
+ * windows in general: dilation, pads beyond half a kernel, p-norms; c->kind: 0 maximum, 1 mean, 2 and
+ * more: the norm of p = kind - 1
+ * ============================================================================================== */
+
+static cvn_node build_windows(cvn_net *net, const cvn_node *x, const layer_case *c)
+{
+    if (c->kind > 1) return cvn_lppool(net, x[0], c->kind - 1, &c->pool);
+    return c->kind ? cvn_avgpool_ex(net, x[0], &c->pool) : cvn_maxpool_ex(net, x[0], &c->pool);
+}
+
+static void ref_windows(const layer_case *c, int training, double *const *x, double *const *p,
+                        double *y)
+{
+    const cvn_pool_desc *d = &c->pool;
+    const int h = c->x[0].dim[2];
+    const int w = c->x[0].dim[3];
+    (void)training;
+    (void)p;
+    for (int o = 0; o < ref_count(c->y); o++) {
+        const double *plane = x[0] + o / (c->y.dim[2] * c->y.dim[3]) * h * w;
+        double most = -HUGE_VAL;
+        double sum = 0;
+        double norm = 0;
+        int divisor = 0;
+        for (int k = 0; k < d->kernel_h * d->kernel_w; k++) {
+            const int i = o / c->y.dim[3] % c->y.dim[2] * d->stride_h - d->pad_top +
+                          k / d->kernel_w * d->dilation_h;
+            const int j = o % c->y.dim[3] * d->stride_w - d->pad_left +
+                          k % d->kernel_w * d->dilation_w;
+            const int inside = i >= 0 && i < h && j >= 0 && j < w;
+            if (d->exclude_pad ? inside : i < h + d->pad_bottom && j < w + d->pad_right) divisor++;
+            if (!inside) continue;
+            sum += plane[i * w + j];
+            norm += pow(fabs(plane[i * w + j]), c->kind - 1);
+            if (plane[i * w + j] > most) most = plane[i * w + j];
+        }
+        y[o] = !c->kind ? most : c->kind == 1 ? sum / divisor : pow(norm, 1.0 / (c->kind - 1));
+    }
+}
+
+/* Has every window of an axis a tap inside? */
+static int windows_full(int n, int out, int kernel, int stride, int dilation, int pad)
+{
+    for (int o = 0; o < out; o++) {
+        int inside = 0;
+        for (int k = 0; k < kernel; k++) {
+            const int at = o * stride - pad + k * dilation;
+            inside += at >= 0 && at < n;
+        }
+        if (!inside) return 0;
+    }
+    return 1;
+}
+
+static void windows(void)
+{
+    unsigned state = 29;
+    int refused = 0;
+    for (int done = 0; done < 3 * RANDOM_CASES;) {
+        cvn_pool_desc d = cvn_pool_defaults();
+        const int h = 1 + ref_below(&state, 9);
+        const int w = 1 + ref_below(&state, 9);
+        int *const pads[4] = { &d.pad_top, &d.pad_left, &d.pad_bottom, &d.pad_right };
+        int reach_h, reach_w;
+        layer_case c;
+        d.kernel_h = 1 + ref_below(&state, 4);
+        d.kernel_w = 1 + ref_below(&state, 4);
+        d.stride_h = 1 + ref_below(&state, 3);
+        d.stride_w = 1 + ref_below(&state, 3);
+        d.dilation_h = 1 + ref_below(&state, 3);
+        d.dilation_w = 1 + ref_below(&state, 3);
+        for (int i = 0; i < 4; i++) *pads[i] = ref_below(&state, 4);
+        d.ceil_mode = ref_below(&state, 2);
+        d.exclude_pad = ref_below(&state, 2);
+        reach_h = d.dilation_h * (d.kernel_h - 1) + 1;
+        reach_w = d.dilation_w * (d.kernel_w - 1) + 1;
+        if (reach_h > h + d.pad_top + d.pad_bottom || reach_w > w + d.pad_left + d.pad_right)
+            continue;
+        start_case(&c, ref_shape(4, 1 + ref_below(&state, 3), 1 + ref_below(&state, 3), h, w),
+                   build_windows, ref_windows);
+        c.pool = d;
+        c.kind = ref_below(&state, 5);
+        c.y.dim[2] = ref_pool_size(h, reach_h, d.stride_h, d.pad_top, d.pad_bottom, d.ceil_mode);
+        c.y.dim[3] = ref_pool_size(w, reach_w, d.stride_w, d.pad_left, d.pad_right, d.ceil_mode);
+        snprintf(c.text, sizeof c.text,
+                 "windows, kind %d, %d x %d, kernel %d %d, stride %d %d, dilation %d %d, pads %d %d "
+                 "%d %d%s%s", c.kind, h, w, d.kernel_h, d.kernel_w, d.stride_h, d.stride_w,
+                 d.dilation_h, d.dilation_w, d.pad_top, d.pad_left, d.pad_bottom, d.pad_right,
+                 d.ceil_mode ? ", ceil" : "", d.exclude_pad ? ", exclude pad" : "");
+        if (windows_full(h, c.y.dim[2], d.kernel_h, d.stride_h, d.dilation_h, d.pad_top) &&
+            windows_full(w, c.y.dim[3], d.kernel_w, d.stride_w, d.dilation_w, d.pad_left)) {
+            layer_check(&c);
+            done++;
+        } else {
+            cvn_net *net = cvn_create(NULL);
+            const cvn_node x = cvn_input(net, 1, h, w);
+            CHECKF(!build_windows(net, &x, &c).id && strstr(cvn_error(net), "padding") != NULL,
+                   "'%s'", cvn_error(net));
+            cvn_destroy(net);
+            refused++;
+        }
+    }
+    CHECK(refused > 0);
+}
+
+/* A global norm; of a window of zeros value and gradient are 0. */
+static void norms_by_hand(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node x = cvn_input(net, 2, 2, 2);
+    const cvn_node y = cvn_global_lppool(net, x, 3);
+    const float in[8] = { 3, -4, 5, 0, 0, 0, 0, 0 };
+    const float g[2] = { 1, 1 };
+    cvn_want_grad(net, x);
+    cvn_want_grad(net, y);
+    if (CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net))) {
+        CHECK(cvn_set_input(net, x, in, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+        CHECK_NEAR(cvn_value(net, y)[0], 6, 1e-6);      /* 27 + 64 + 125 = 6^3 */
+        CHECK_NEAR(cvn_value(net, y)[1], 0, 0);
+        CHECK(cvn_backward_from(net, y, g) == CVN_OK);
+        CHECK_NEAR(cvn_gradient(net, x)[1], -16.0 / 36, 1e-6);
+        for (int i = 3; i < 8; i++) CHECK_NEAR(cvn_gradient(net, x)[i], 0, 0);
+    }
+    cvn_destroy(net);
+    net = cvn_create(NULL);
+    CHECK(!cvn_global_lppool(net, cvn_input(net, 2, 2, 2), 0).id);
+    CHECKF(strstr(cvn_error(net), "p = 0") != NULL, "'%s'", cvn_error(net));
+    cvn_destroy(net);
+}
+
 static void adaptive_pools(void)
 {
     static const int sizes[][6] = { /* shape, or without width [N, C, L]; asked for */
@@ -936,6 +1067,8 @@ int main(void)
 {
     RUN(line_pools);
     RUN(adaptive_pools);
+    RUN(windows);
+    RUN(norms_by_hand);
     RUN(unpooling);
     RUN(indices_values);
     RUN(unpool_by_hand);

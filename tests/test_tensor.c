@@ -374,11 +374,16 @@ static void ref_matmul(const layer_case *c, int training, double *const *x, doub
     const int T = c->y.dim[last - 1];
     const int S = c->y.dim[last];
     const int K = c->x[0].dim[c->kind & 1 ? last - 1 : last];
+    cvn_shape of[3];                    /* the axes before the matrices: of a, b, y */
     (void)training;
     (void)p;
+    for (int i = 0; i < 3; i++) {
+        of[i] = i < 2 ? c->x[i] : c->y;
+        of[i].rank = last - 1;
+    }
     for (int i = 0; i < ref_count(c->y); i++) {
-        const double *a = x[0] + i / (T * S) * T * K;
-        const double *b = x[1] + i / (T * S) * S * K;
+        const double *a = x[0] + ref_broadcast(of[0], of[2], i / (T * S)) * T * K;
+        const double *b = x[1] + ref_broadcast(of[1], of[2], i / (T * S)) * S * K;
         const int t = i / S % T;
         const int s = i % S;
         y[i] = 0;
@@ -413,6 +418,33 @@ static void matmul(void)
                      kind >> 1 ? ", second transposed" : "");
             layer_check(&c);
             if (i == 0) library_check(&c);
+        }
+}
+
+/* Operands of size 1 on an axis before the matrices: [N, d, e, T, K]. */
+static void matmul_broadcast(void)
+{
+    static const int rows[5][8] = { /* samples; d, e of a, of b; T, K, S */
+                                    { 2, 3, 1, 1, 4, 2, 3, 5 },   { 3, 1, 1, 2, 2, 3, 4, 1 },
+                                    { 1, 2, 3, 2, 1, 4, 2, 3 },   { 2, 1, 5, 1, 5, 1, 3, 2 },
+                                    { 2, 4, 2, 1, 1, 19, 35, 18 } };
+    for (int kind = 0; kind < 4; kind++)
+        for (int i = 0; i < 5; i++) {
+            const int *const r = rows[i];
+            layer_case c;
+            start_case(&c, ref_shape(5, r[0], r[1], r[2], kind & 1 ? r[6] : r[5]), build_matmul,
+                       ref_matmul);
+            c.x[0].dim[4] = kind & 1 ? r[5] : r[6];
+            c.inputs = 2;
+            c.x[1] = ref_shape(5, r[0], r[3], r[4], kind >> 1 ? r[7] : r[6]);
+            c.x[1].dim[4] = kind >> 1 ? r[6] : r[7];
+            c.y = ref_shape(5, r[0], r[1] > r[3] ? r[1] : r[3], r[2] > r[4] ? r[2] : r[4], r[5]);
+            c.y.dim[4] = r[7];
+            c.kind = kind;
+            c.big = i == 4;
+            snprintf(c.text, sizeof c.text, "matmul of %d x [%d, %d] and [%d, %d], kind %d", r[0],
+                     r[1], r[2], r[3], r[4], kind);
+            layer_check(&c);
         }
 }
 
@@ -773,6 +805,7 @@ int main(void)
     RUN(slices);
     RUN(split);
     RUN(matmul);
+    RUN(matmul_broadcast);
     RUN(gram);
     RUN(losses);
     RUN(stop_and_reverse);

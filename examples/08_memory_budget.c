@@ -1,5 +1,5 @@
 /* Training within a memory budget: values given up and computed again; 3 s on two cores.
- *     cc -O2 -fopenmp -o build/07_memory_budget examples/07_memory_budget.c -lm
+ *     cc -O2 -fopenmp -o build/08_memory_budget examples/08_memory_budget.c -lm
  *
  * Learnt here: cvn_memory_needed, cvn_set_memory_budget. ResNet-18 on batches of 8 images of
  * 224 x 224, SGD with momentum: parameters, gradients and momentum take 140 MB, the values that the
@@ -7,7 +7,7 @@
  * forward pass and computes them again when the backward pass needs them: the losses are the same
  * to the last bit, a step took up to a tenth longer.
  *
- *     build/07_memory_budget [MEGABYTES ...]      without arguments: no budget, then two
+ *     build/08_memory_budget [MEGABYTES ...]      without arguments: no budget, then two
  *
  * Prints a line a budget: what the arena takes, the losses of three steps, seconds. */
 #define CONVNET_IMPLEMENTATION
