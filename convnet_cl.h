@@ -26,16 +26,18 @@
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-programs  >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
- *     >>cl-layers  >>cl-loss  >>cl-optim;  >>cl-table
+ *     >>cl-layers  >>cl-shape  >>cl-loss  >>cl-optim;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
  *     max, average, global and adaptive pools, places of maxima
- *     batch norm, with the sum and the relu that follow it
+ *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; exp, log, sqrt, square, abs, neg, scale, clip, pow
  *     add, sub, mul, div, maximum, minimum with broadcasting; concat, flatten, reshape and the
- *     batch's; softmax, log_softmax; dropout of all three kinds
+ *     batch's; permute, slice, split; upsampling, pad, crop, pixel_shuffle; glu, maxout; sum, mean,
+ *     max, min over axes; stop_gradient, gradient_reversal; softmax, log_softmax; dropout of all
+ *     three kinds
  *     softmax_loss; mse, mae, huber, smooth_l1, msle, hinge, kl_div losses, bce_with_logits
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
  * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
@@ -312,11 +314,12 @@ enum { CVNCL_MAX_PLATFORMS = 16, CVNCL_MAX_DEVICES = 32 };
 
 enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_GEMM, CVNCL_PROGRAM_CONV, CVNCL_PROGRAM_POOL, CVNCL_PROGRAM_NORM,
-    CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_LOSS, CVNCL_PROGRAM_OPTIM,
+    CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_SHAPE, CVNCL_PROGRAM_LOSS,
+    CVNCL_PROGRAM_OPTIM,
     CVNCL_PROGRAMS
 };
 
-enum { CVNCL_MAX_KERNELS = 64 };
+enum { CVNCL_MAX_KERNELS = 96 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -665,9 +668,12 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_DEPTHWISE_DOWN, CVNCL_DEPTHWISE_UP, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS, CVNCL_NORM_DX,
+    CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
     CVNCL_COPY_LINES, CVNCL_CHANNEL_SUMS, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
+    CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
+    CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
     CVNCL_SOFTMAX_LOSS, CVNCL_SOFTMAX_LOSS_BACK, CVNCL_LOSS_MEAN, CVNCL_PAIR_LOSS,
     CVNCL_PAIR_LOSS_BACK,
     CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
@@ -689,6 +695,9 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "norm_stats", CVNCL_PROGRAM_NORM }, { "norm_factors", CVNCL_PROGRAM_NORM },
     { "norm_apply", CVNCL_PROGRAM_NORM }, { "norm_sums", CVNCL_PROGRAM_NORM },
     { "norm_dx", CVNCL_PROGRAM_NORM },
+    { "gnorm", CVNCL_PROGRAM_NORM }, { "gnorm_back", CVNCL_PROGRAM_NORM },
+    { "gnorm_weights", CVNCL_PROGRAM_NORM }, { "l2norm", CVNCL_PROGRAM_NORM },
+    { "l2norm_back", CVNCL_PROGRAM_NORM },
     { "map", CVNCL_PROGRAM_MAP }, { "map_back", CVNCL_PROGRAM_MAP },
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
@@ -697,6 +706,10 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
     { "dropout", CVNCL_PROGRAM_LAYERS },
+    { "resize", CVNCL_PROGRAM_SHAPE }, { "resize_back", CVNCL_PROGRAM_SHAPE },
+    { "permute", CVNCL_PROGRAM_SHAPE }, { "permute_back", CVNCL_PROGRAM_SHAPE },
+    { "gated", CVNCL_PROGRAM_SHAPE }, { "gated_back", CVNCL_PROGRAM_SHAPE },
+    { "reduce", CVNCL_PROGRAM_SHAPE }, { "reduce_back", CVNCL_PROGRAM_SHAPE },
     { "softmax_loss", CVNCL_PROGRAM_LOSS }, { "softmax_loss_back", CVNCL_PROGRAM_LOSS },
     { "loss_mean", CVNCL_PROGRAM_LOSS }, { "pair_loss", CVNCL_PROGRAM_LOSS },
     { "pair_loss_back", CVNCL_PROGRAM_LOSS },
@@ -1610,7 +1623,7 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-norm   batch norm, with the sum and the activation that follow it
+ * >>cl-norm   batch norm, with the sum and the activation that follow it; layer norm and its kin
  * ==============================================================================================
  *   Formulas: convnet.h, >>norm. Work: factors [4, C], then factors of dx [3, C]. */
 
@@ -1768,6 +1781,161 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
     if (!j.dx || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_NORM_DX, n, "pppwwiiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
                       4 * j.C, n, j.C, j.S, j.add);
+}
+
+static const char cvncl_text_gnorm[] =
+    "/* x cut into groups of shared*run elements; saved [groups, 2]: mean and s (convnet.h,\n"
+    " * >>layernorm); a work group each */\n"
+    "kernel void gnorm(MEM(x), MEM(y), OUT(saved), IN(w), IN(b), const int period,\n"
+    "                  const int shared, const int run, const float eps)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int t = get_group_id(0), size = shared * run, first = t % period * shared;\n"
+    "    float sum = 0, square = 0;\n"
+    "    AT(x); AT(y); AT(saved); AT(w); AT(b);\n"
+    "    x += (size_t)t * size;\n"
+    "    y += (size_t)t * size;\n"
+    "    for (int i = get_local_id(0); i < size; i += WG) sum += x[i];\n"
+    "    const float mean = group_sum(sum, part) / size;\n"
+    "    for (int i = get_local_id(0); i < size; i += WG)\n"
+    "        square += (x[i] - mean) * (x[i] - mean);\n"
+    "    const float s = 1 / sqrt(group_sum(square, part) / size + eps);\n"
+    "    if (HAS(saved) && get_local_id(0) == 0) {\n"
+    "        saved[2 * t] = mean;\n"
+    "        saved[2 * t + 1] = s;\n"
+    "    }\n"
+    "    for (int i = get_local_id(0); i < size; i += WG) {\n"
+    "        const int c = first + i / run;\n"
+    "        y[i] = (x[i] - mean) * s * (HAS(w) ? w[c] : 1) + (HAS(b) ? b[c] : 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "kernel void gnorm_back(IN(x), MEM(dy), MEM(dx), IN(saved), IN(w), const int period,\n"
+    "                       const int shared, const int run, const int add)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int t = get_group_id(0), size = shared * run, first = t % period * shared;\n"
+    "    float sum = 0, dot = 0;\n"
+    "    AT(x); AT(dy); AT(dx); AT(saved); AT(w);\n"
+    "    const float mean = saved[2 * t], s = saved[2 * t + 1];\n"
+    "    x += (size_t)t * size;\n"
+    "    dy += (size_t)t * size;\n"
+    "    dx += (size_t)t * size;\n"
+    "    for (int i = get_local_id(0); i < size; i += WG) {\n"
+    "        const float g = HAS(w) ? dy[i] * w[first + i / run] : dy[i];\n"
+    "        sum += g;\n"
+    "        dot += g * (x[i] - mean);\n"
+    "    }\n"
+    "    sum = group_sum(sum, part) / size;\n"
+    "    dot = group_sum(dot, part) * s * s / size;\n"
+    "    for (int i = get_local_id(0); i < size; i += WG) {\n"
+    "        const float g = HAS(w) ? dy[i] * w[first + i / run] : dy[i];\n"
+    "        const float d = s * (g - sum - (x[i] - mean) * dot);\n"
+    "        dx[i] = add ? dx[i] + d : d;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* dw, db of each of the period*shared weights, from all groups that it goes into */\n"
+    "kernel void gnorm_weights(IN(x), IN(dy), IN(saved), MEM(dw), MEM(db), const int groups,\n"
+    "                          const int period, const int shared, const int run)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int c = get_group_id(0), times = groups / period * run;\n"
+    "    float sum = 0, dot = 0;\n"
+    "    AT(x); AT(dy); AT(saved); AT(dw); AT(db);\n"
+    "    for (int k = get_local_id(0); k < times; k += WG) {\n"
+    "        const int t = k / run * period + c / shared;\n"
+    "        const int i = (t * shared + c % shared) * run + k % run;\n"
+    "        sum += dy[i];\n"
+    "        dot += dy[i] * (x[i] - saved[2 * t]) * saved[2 * t + 1];\n"
+    "    }\n"
+    "    sum = group_sum(sum, part);\n"
+    "    dot = group_sum(dot, part);\n"
+    "    if (get_local_id(0) == 0 && HAS(dw)) dw[c] += dot;\n"
+    "    if (get_local_id(0) == 0 && HAS(db)) db[c] += sum;\n"
+    "}\n";
+
+static const char cvncl_text_l2norm[] =
+    "/* Lines of `length` elements `inner` apart; an item a line. */\n"
+    "kernel void l2norm(MEM(x), MEM(y), const int lines, const int length, const int inner,\n"
+    "                   const float eps)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float square = 0;\n"
+    "    AT(x); AT(y);\n"
+    "    if (t >= lines) return;\n"
+    "    const int at = t / inner * length * inner + t % inner, end = at + length * inner;\n"
+    "    for (int i = at; i < end; i += inner) square += x[i] * x[i];\n"
+    "    const float scale = 1 / max(sqrt(square), eps);\n"
+    "    for (int i = at; i < end; i += inner) y[i] = x[i] * scale;\n"
+    "}\n"
+    "\n"
+    "kernel void l2norm_back(IN(x), MEM(dy), MEM(dx), const int lines, const int length,\n"
+    "                        const int inner, const float eps, const int add)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float square = 0, dot = 0;\n"
+    "    AT(x); AT(dy); AT(dx);\n"
+    "    if (t >= lines) return;\n"
+    "    const int at = t / inner * length * inner + t % inner, end = at + length * inner;\n"
+    "    for (int i = at; i < end; i += inner) {\n"
+    "        square += x[i] * x[i];\n"
+    "        dot += x[i] * dy[i];\n"
+    "    }\n"
+    "    const float norm = sqrt(square), a = 1 / max(norm, eps);\n"
+    "    const float b = norm < eps ? 0 : dot / (square * norm);\n"
+    "    for (int i = at; i < end; i += inner) {\n"
+    "        const float g = dy[i] * a - x[i] * b;\n"
+    "        dx[i] = add ? dx[i] + g : g;\n"
+    "    }\n"
+    "}\n";
+
+/* Layer, instance and group norm. */
+static cvn_result cvncl_gnorm_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gnorm_job j = cvni_start_gnorm(net, l);
+    return cvncl_groups(net, CVNCL_GNORM, j.g.count, "pppppiiif", j.x, l->y, l->saved, j.w, j.b,
+                        j.g.period, j.g.shared, j.g.run,
+                        (double)((const cvni_gnorm_desc *)l->desc)->eps);
+}
+
+static cvn_result cvncl_gnorm_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    const cvni_gnorm_job j = cvni_start_gnorm(net, l);
+    float *dw = d->no_weight ? NULL : cvni_weights_grad(net, l, 0);
+    float *db = d->no_bias ? NULL : cvni_weights_grad(net, l, d->no_weight ? 0 : 1);
+    float *dx;
+    int add;
+    cvn_result result = CVN_OK;
+    if (dw || db)
+        result = cvncl_groups(net, CVNCL_GNORM_WEIGHTS, j.g.period * j.g.shared, "pppppiiii", j.x,
+                              l->dy, l->saved, dw, db, j.g.count, j.g.period, j.g.shared, j.g.run);
+    dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (!dx || result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_GNORM_BACK, j.g.count, "pppppiiii", j.x, l->dy, dx, l->saved,
+                        j.w, j.g.period, j.g.shared, j.g.run, add);
+}
+
+static cvn_result cvncl_l2norm_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)l->desc;
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_L2NORM, outer * inner, "ppiiif", cvni_in(net, l, 0)->y, l->y,
+                      outer * inner, length, inner, (double)d->eps);
+}
+
+static cvn_result cvncl_l2norm_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    int outer, length, inner, add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_L2NORM_BACK, outer * inner, "pppiiifi", x->y, l->dy, dx,
+                      outer * inner, length, inner, (double)d->eps, add);
 }
 
 /* ================================================================================================
@@ -2051,8 +2219,21 @@ static const char cvncl_text_copy[] =
     "    if (i < n) y[i] = value;\n"
     "}\n";
 
+static const char cvncl_text_place[] =
+    "/* Where element i of a broadcast sample lies in operand `side`; g: rank, then sizes, steps\n"
+    " * of a, steps of b of the merged axes. */\n"
+    "int place(global const int *g, int i, int side)\n"
+    "{\n"
+    "    int at = 0;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        at += i % g[1 + k] * g[7 + 6 * side + k];\n"
+    "        i /= g[1 + k];\n"
+    "    }\n"
+    "    return at;\n"
+    "}\n";
+
 static const char cvncl_text_binary[] =
-    "/* y = a op b; g: rank, then sizes, steps of a, steps of b of the merged axes */\n"
+    "/* y = a op b */\n"
     "float pair(int op, float a, float b)\n"
     "{\n"
     "    switch (op) {\n"
@@ -2077,17 +2258,7 @@ static const char cvncl_text_binary[] =
     "    }\n"
     "}\n"
     "\n"
-    "int place(global const int *g, int i, int side)\n"
-    "{\n"
-    "    int at = 0;\n"
-    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
-    "        at += i % g[1 + k] * g[7 + 6 * side + k];\n"
-    "        i /= g[1 + k];\n"
-    "    }\n"
-    "    return at;\n"
-    "}\n"
-    "\n"
-    "/* ns: elements of a sample of y, a, b */\n"
+    "/* ny, na, nb: elements of a sample */\n"
     "kernel void binary(MEM(a), MEM(b), MEM(y), INTS(g), const int n, const int ny, const int na,\n"
     "                   const int nb, const int op, const float slope, const float most)\n"
     "{\n"
@@ -2219,6 +2390,15 @@ static cvn_result cvncl_view_backward(cvn_net *net, cvni_layer *l)
     return dx ? cvncl_copy(net, l->dy, dx, (int)cvni_elements(l->shape), add, 1) : CVN_OK;
 }
 
+static cvn_result cvncl_reversal_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (!dx) return CVN_OK;
+    return cvncl_copy(net, l->dy, dx, (int)cvni_elements(l->shape), add,
+                      -((const cvni_reversal_desc *)l->desc)->scale);
+}
+
 /* Both ways of concat: lines of each input in those of y. */
 static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
 {
@@ -2253,10 +2433,9 @@ static cvn_result cvncl_concat_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* Table: rank, then six sizes, six steps of a and six of b. */
-static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *table)
+static int cvncl_broadcast_table(cvn_shape y, cvn_shape a, cvn_shape b, int *table)
 {
-    const cvni_broadcast m = cvni_make_broadcast(l->shape, cvni_in(net, l, 0)->shape,
-                                                 cvni_in(net, l, 1)->shape);
+    const cvni_broadcast m = cvni_make_broadcast(y, a, b);
     if (!table) return 19;
     memset(table, 0, 19 * sizeof *table);
     table[0] = m.rank;
@@ -2266,6 +2445,12 @@ static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *tabl
         table[13 + i] = (int)m.step[1][i];
     }
     return 19;
+}
+
+static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    return cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape,
+                                 table);
 }
 
 static int cvncl_binary_kind(const cvni_layer *l)
@@ -2358,6 +2543,405 @@ static cvn_result cvncl_dropout_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
     return dx ? cvncl_dropout_run(net, l, l->dy, dx, add) : CVN_OK;
+}
+
+/* ================================================================================================
+ * >>cl-shape   images of another size, axes in another order, parts; GLU, maxout; sums over axes
+ * ============================================================================================== */
+
+static const char cvncl_text_resize[] =
+    "/* Each output of an axis is a mean of two inputs with weights; g: H, W, OH, OW, places of\n"
+    " * the lists of rows and columns; from 8 on, for rows and for columns, [out] from (-1: 0), to\n"
+    " * and the weight of `to`; then, for the way back, of both axes where the list of an input\n"
+    " * begins, [in + 1], and the lists: outputs, weights. */\n"
+    "#define WEIGHT(p) as_float(p)\n"
+    "\n"
+    "kernel void resize(IN(x), OUT(y), INTS(g), const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], o = i % (OH * OW);\n"
+    "    global const int *row = g + 8 + 3 * (o / OW), *col = g + 8 + 3 * OH + 3 * (o % OW);\n"
+    "    const float a = WEIGHT(row[2]), b = WEIGHT(col[2]);\n"
+    "    float v = 0;\n"
+    "    x += (size_t)(i / (OH * OW)) * (H * W);\n"
+    "    if (row[0] >= 0 && col[0] >= 0) {\n"
+    "        v = x[row[0] * W + col[0]];\n"
+    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * W + col[1]];\n"
+    "        if (a != 0)\n"
+    "            v = (1 - a) * v +\n"
+    "                a * ((1 - b) * x[row[1] * W + col[0]] + b * x[row[1] * W + col[1]]);\n"
+    "    }\n"
+    "    y[i] = v;\n"
+    "}\n"
+    "\n"
+    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], p = i % (H * W);\n"
+    "    global const int *rows = g + g[4], *cols = g + g[5];\n"
+    "    dy += (size_t)(i / (H * W)) * (OH * OW);\n"
+    "    for (int r = rows[p / W]; r < rows[p / W + 1]; r++)\n"
+    "        for (int c = cols[p % W]; c < cols[p % W + 1]; c++)\n"
+    "            sum += WEIGHT(g[2 * r + 1]) * WEIGHT(g[2 * c + 1]) *\n"
+    "                   dy[g[2 * r] * OW + g[2 * c]];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_permute[] =
+    "/* Element i of y is element source(g, i) of x; g: rank, then sizes of y, steps in x. */\n"
+    "int source(global const int *g, int i)\n"
+    "{\n"
+    "    int at = 0;\n"
+    "    for (int k = g[0] - 1; k > 0; k--) {\n"
+    "        at += i % g[1 + k] * g[7 + k];\n"
+    "        i /= g[1 + k];\n"
+    "    }\n"
+    "    return at + i * g[7];\n"
+    "}\n"
+    "\n"
+    "kernel void permute(IN(x), OUT(y), INTS(g), const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i < n) y[i] = x[source(g, i)];\n"
+    "}\n"
+    "\n"
+    "kernel void permute_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int at = source(g, i);\n"
+    "    dx[at] = add ? dx[at] + dy[i] : dy[i];\n"
+    "}\n"
+    "\n"
+    "/* x [outer, k, run] to y [outer, run]: k 0: two halves a, b, y = a/(1 + exp(-b)); else the\n"
+    " * largest of k, of equals the first, NaN before numbers */\n"
+    "kernel void gated(IN(x), OUT(y), const int n, const int k, const int run)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int at = i / run * run * (k ? k : 2) + i % run;\n"
+    "    float v = x[at];\n"
+    "    if (!k) v /= 1 + exp(-x[at + run]);\n"
+    "    for (int s = 1; s < k; s++) {\n"
+    "        const float other = x[at + s * run];\n"
+    "        if (other > v || (other != other && v == v)) v = other;\n"
+    "    }\n"
+    "    y[i] = v;\n"
+    "}\n"
+    "\n"
+    "kernel void gated_back(IN(x), IN(dy), MEM(dx), const int n, const int k, const int run,\n"
+    "                       const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const int at = i / run * run * (k ? k : 2) + i % run;\n"
+    "    int best = 0;\n"
+    "    for (int s = 1; s < k; s++) {\n"
+    "        const float v = x[at + s * run], top = x[at + best * run];\n"
+    "        if (v > top || (v != v && top == top)) best = s;\n"
+    "    }\n"
+    "    const float sig = k ? 0 : 1 / (1 + exp(-x[at + run]));\n"
+    "    const float other = k ? 0 : 1 / (1 + exp(x[at + run]));\n"
+    "    for (int s = 0; s < (k ? k : 2); s++) {\n"
+    "        const float own = k ? (s == best ? 1 : 0) : s ? x[at] * sig * other : sig;\n"
+    "        dx[at + s * run] = add ? dx[at + s * run] + dy[i] * own : dy[i] * own;\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_reduce[] =
+    "/* y over the axes of x on which its step in g is 0 (as `place` has it, x for a, y for b);\n"
+    " * kinds: sum, mean, max, min. */\n"
+    "int reduced(global const int *g, int i, int t)\n"
+    "{\n"
+    "    int at = 0, step = 1;\n"
+    "    for (int k = g[0] - 1; k >= 0; step *= g[1 + k], k--) {\n"
+    "        if (g[13 + k]) {\n"
+    "            at += i % g[1 + k] * step;\n"
+    "            i /= g[1 + k];\n"
+    "        } else {\n"
+    "            at += t % g[1 + k] * step;\n"
+    "            t /= g[1 + k];\n"
+    "        }\n"
+    "    }\n"
+    "    return at;\n"
+    "}\n"
+    "\n"
+    "/* ties [y]: how often the value occurs, for the way back of max and min */\n"
+    "kernel void reduce(IN(x), OUT(y), OUT(ties), INTS(g), const int n, const int nx,\n"
+    "                   const int ny, const int kind, const float scale)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(ties); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    float v = kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)], count = 0;\n"
+    "    for (int t = 0; t < nx / ny; t++) {\n"
+    "        const float u = x[i / ny * nx + reduced(g, i % ny, t)];\n"
+    "        if (kind < 2) v += u;\n"
+    "        else if ((kind == 2 ? u > v : u < v) || u != u) v = u;\n"
+    "    }\n"
+    "    for (int t = 0; HAS(ties) && t < nx / ny; t++)\n"
+    "        count += x[i / ny * nx + reduced(g, i % ny, t)] == v;\n"
+    "    if (HAS(ties)) ties[i] = count;\n"
+    "    else y[i] = v * scale;\n"
+    "}\n"
+    "\n"
+    "kernel void reduce_back(IN(x), IN(y), IN(ties), IN(dy), MEM(dx), INTS(g), const int n,\n"
+    "                        const int nx, const int ny, const int kind, const float scale,\n"
+    "                        const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(ties); AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int to = i / nx * ny + place(g, i % nx, 1);\n"
+    "    const float d = kind < 2 ? scale * dy[to] : x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    dx[i] = add ? dx[i] + d : d;\n"
+    "}\n";
+
+/* What output o of an axis reads. */
+static cvni_tap cvncl_resize_tap(const cvni_resize_desc *d, int axis, int o, int in, int out)
+{
+    const int before = axis ? d->left : d->top;
+    cvni_tap t;
+    if (d->kind == CVNI_RESIZE_BILINEAR) return cvni_bilinear_tap(o, in, out, d->align_corners);
+    t.from = d->kind == CVNI_RESIZE_NEAREST
+                 ? cvni_nearest_index(o, in, out)
+                 : cvni_pad_index(d->crop ? o + before : o - before, in, d->mode);
+    t.to = t.from;
+    t.weight = 0;
+    return t;
+}
+
+/* Of one axis the outputs that read each input, behind `at` ints of the table; returns the ints
+ * then used. The lists are pairs of ints, and so they are counted. */
+static int cvncl_resize_lists(const cvni_resize_desc *d, int axis, int in, int out, int *table,
+                              int at)
+{
+    const int first = (at + in + 2) / 2;
+    int *begins = table ? table + at : NULL;
+    int count = 0;
+    for (int pass = 0; pass < 2; pass++) {      /* how many each input has; the lists */
+        for (int i = 0; table && !pass && i <= in; i++) begins[i] = 0;
+        for (int i = 1; table && pass && i <= in; i++) begins[i] += begins[i - 1];
+        for (int o = out - 1; o >= 0; o--) {
+            const cvni_tap t = cvncl_resize_tap(d, axis, o, in, out);
+            const float weight[2] = { t.from == t.to ? 1 : 1 - t.weight, t.weight };
+            for (int k = 0; k < 2; k++) {
+                const int i = k ? t.to : t.from;
+                if (i < 0 || !(weight[k] > 0) || (k && t.from == t.to)) continue;
+                count += !pass;
+                if (table && !pass) begins[i]++;
+                if (!table || !pass) continue;
+                begins[i]--;
+                table[2 * (first + begins[i])] = o;
+                memcpy(&table[2 * (first + begins[i]) + 1], &weight[k], sizeof weight[k]);
+            }
+        }
+    }
+    for (int i = 0; table && i < in; i++) begins[i] += first;
+    if (table) begins[in] = first + count;
+    return 2 * (first + count);
+}
+
+static int cvncl_resize_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int at = 8 + 3 * (l->shape.dim[2] + l->shape.dim[3]);
+    for (int axis = 0; table && axis < 2; axis++) {
+        const int in = x.dim[2 + axis], out = l->shape.dim[2 + axis];
+        int *taps = table + 8 + (axis ? 3 * l->shape.dim[2] : 0);
+        table[axis] = in;
+        table[2 + axis] = out;
+        for (int o = 0; o < out; o++) {
+            const cvni_tap t = cvncl_resize_tap(d, axis, o, in, out);
+            taps[3 * o] = t.from;
+            taps[3 * o + 1] = t.to;
+            memcpy(&taps[3 * o + 2], &t.weight, sizeof t.weight);
+        }
+    }
+    for (int axis = 0; axis < 2; axis++) {
+        if (table) table[4 + axis] = at;
+        at = cvncl_resize_lists(d, axis, x.dim[2 + axis], l->shape.dim[2 + axis], table, at);
+    }
+    return at;
+}
+
+static cvn_result cvncl_resize_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_RESIZE, n, "ppti", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+}
+
+static cvn_result cvncl_resize_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_RESIZE_BACK, n, "pptii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+}
+
+/* Sizes of y and steps in x, 6 axes at most; the size of the first one is not read. */
+static int cvncl_permute_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_permute_job j = cvni_permute_job_of(net, l);
+    if (!table) return 13;
+    memset(table, 0, 13 * sizeof *table);
+    table[0] = j.y.rank;
+    for (int i = 0; i < j.y.rank; i++) {
+        table[1 + i] = j.y.dim[i];
+        table[7 + i] = (int)j.step[i];
+    }
+    return 13;
+}
+
+/* y as [N*C, H, r, W, r]. */
+static int cvncl_shuffle_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const int r = ((const cvni_shuffle_desc *)l->desc)->factor;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const int H = x.dim[2], W = x.dim[3];
+    const int all[13] = { 5, 0, H, r, W, r, 0, r * r * H * W, W, r * H * W, 1, H * W, 0 };
+    if (table) memcpy(table, all, sizeof all);
+    return 13;
+}
+
+static cvn_result cvncl_permute_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_PERMUTE, n, "ppti", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+}
+
+static cvn_result cvncl_permute_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_PERMUTE_BACK, n, "pptii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+}
+
+/* Both ways of slice: lines of y in those of x. */
+static cvn_result cvncl_slice_run(cvn_net *net, cvni_layer *l, int backward)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    cvni_layer *x = cvni_in(net, l, 0);
+    int outer, length, inner, add, part, at;
+    float *dx;
+    cvn_result result = CVN_OK;
+    cvni_split_axis(x->shape, d->axis, &outer, &length, &inner);
+    part = (d->end - d->begin) * inner;
+    at = d->begin * inner;
+    if (!backward)
+        return cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", x->y + at, l->y, outer,
+                          part, length * inner, part, 0, 1.0);
+    dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    if (!add)
+        result = cvncl_each(net, CVNCL_FILL, outer * length * inner, "pif", dx,
+                            outer * length * inner, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", l->dy, dx + at, outer, part,
+                      part, length * inner, 1, 1.0);
+}
+
+static cvn_result cvncl_slice_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_slice_run(net, l, 0);
+}
+
+static cvn_result cvncl_slice_backward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_slice_run(net, l, 1);
+}
+
+/* Slices that make one element (0: the halves of GLU), elements from one to the next. */
+static void cvncl_gated_of(const cvni_layer *l, int *k, int *run)
+{
+    const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    *k = d->maxout ? d->k : 0;
+    *run = d->maxout ? inner : length * inner;
+}
+
+static cvn_result cvncl_gated_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    int k, run;
+    cvncl_gated_of(l, &k, &run);
+    return cvncl_each(net, CVNCL_GATED, n, "ppiii", cvni_in(net, l, 0)->y, l->y, n, k, run);
+}
+
+static cvn_result cvncl_gated_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    cvni_layer *x = cvni_in(net, l, 0);
+    int k, run, add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    cvncl_gated_of(l, &k, &run);
+    return cvncl_each(net, CVNCL_GATED_BACK, n, "pppiiii", x->y, l->dy, dx, n, k, run, add);
+}
+
+static int cvncl_reduce_can(const cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return ((const cvni_reduce_desc *)l->desc)->kind != CVNI_REDUCE_PROD;
+}
+
+static int cvncl_reduce_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    return cvncl_broadcast_table(x, x, l->shape, table);
+}
+
+/* y, or, ties, how often the largest or least values occur. */
+static cvn_result cvncl_reduce(cvn_net *net, cvni_layer *l, const float *y, const float *ties)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_reduce_job j = cvni_reduce_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_REDUCE, n, "ppptiiiif", x->y, y, ties,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (int)cvni_sample_elements(x->shape), (int)cvni_sample_elements(l->shape),
+                      (int)j.kind, (double)j.scale);
+}
+
+static cvn_result cvncl_reduce_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_reduce(net, l, l->y, NULL);
+}
+
+static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_reduce_job j = cvni_reduce_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    cvn_result result = CVN_OK;
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    if (j.ties) result = cvncl_reduce(net, l, NULL, j.ties);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_REDUCE_BACK, n, "ppppptiiiifi", x->y, l->y, j.ties, l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (int)cvni_sample_elements(x->shape), (int)cvni_sample_elements(l->shape),
+                      (int)j.kind, (double)j.scale, add);
 }
 
 /* ================================================================================================
@@ -2873,6 +3457,14 @@ struct cvncl_row {
 #define CVNCL_PAIR_ROW(name) { &cvni_##name##_loss.op, CVNCL_PROGRAM_LOSS, cvncl_pair_forward, \
                                cvncl_pair_backward, NULL, NULL, cvncl_pair_work }
 
+#define CVNCL_NORM_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_NORM, cvncl_##kind##_forward, \
+                                   cvncl_##kind##_backward, NULL, NULL, NULL }
+#define CVNCL_SHAPE_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_SHAPE, cvncl_##kind##_forward, \
+                                    cvncl_##kind##_backward, NULL, cvncl_##kind##_table, NULL }
+#define CVNCL_REDUCE_ROW(kind) { &cvni_op_reduce_##kind, CVNCL_PROGRAM_SHAPE, \
+                                 cvncl_reduce_forward, cvncl_reduce_backward, cvncl_reduce_can, \
+                                 cvncl_reduce_table, NULL }
+
 static int cvncl_plain(const cvn_net *net, const cvni_layer *l)
 {
     (void)net;
@@ -2900,11 +3492,26 @@ static const cvncl_row cvncl_rows[] = {
       cvncl_prelu_work },
     CVNCL_LAYER_ROW(flatten, view), CVNCL_LAYER_ROW(reshape, view),
     CVNCL_LAYER_ROW(flatten_batch, view), CVNCL_LAYER_ROW(unflatten_batch, view),
+    { &cvni_op_stop_gradient, CVNCL_PROGRAM_LAYERS, cvncl_view_forward, NULL, NULL, NULL, NULL },
+    { &cvni_op_gradient_reversal, CVNCL_PROGRAM_LAYERS, cvncl_view_forward,
+      cvncl_reversal_backward, NULL, NULL, NULL },
+    CVNCL_LAYER_ROW(slice, slice),
     CVNCL_LAYER_ROW(concat, concat), CVNCL_LAYER_ROW(softmax, softmax),
     CVNCL_LAYER_ROW(log_softmax, softmax), CVNCL_LAYER_ROW(dropout, dropout),
     CVNCL_LAYER_ROW(spatial_dropout, dropout), CVNCL_LAYER_ROW(drop_path, dropout),
     CVNCL_BINARY_ROW(add), CVNCL_BINARY_ROW(sub), CVNCL_BINARY_ROW(mul), CVNCL_BINARY_ROW(div),
     CVNCL_BINARY_ROW(maximum), CVNCL_BINARY_ROW(minimum),
+    CVNCL_NORM_ROW(layernorm, gnorm), CVNCL_NORM_ROW(instancenorm, gnorm),
+    CVNCL_NORM_ROW(groupnorm, gnorm), CVNCL_NORM_ROW(l2norm, l2norm),
+    CVNCL_SHAPE_ROW(upsample_nearest, resize), CVNCL_SHAPE_ROW(upsample_bilinear, resize),
+    CVNCL_SHAPE_ROW(pad, resize), CVNCL_SHAPE_ROW(crop, resize), CVNCL_SHAPE_ROW(permute, permute),
+    { &cvni_op_pixel_shuffle, CVNCL_PROGRAM_SHAPE, cvncl_permute_forward, cvncl_permute_backward,
+      NULL, cvncl_shuffle_table, NULL },
+    { &cvni_op_glu, CVNCL_PROGRAM_SHAPE, cvncl_gated_forward, cvncl_gated_backward, NULL, NULL,
+      NULL },
+    { &cvni_op_maxout, CVNCL_PROGRAM_SHAPE, cvncl_gated_forward, cvncl_gated_backward, NULL, NULL,
+      NULL },
+    CVNCL_REDUCE_ROW(sum), CVNCL_REDUCE_ROW(mean), CVNCL_REDUCE_ROW(max), CVNCL_REDUCE_ROW(min),
     { &cvni_op_softmax_loss, CVNCL_PROGRAM_LOSS, cvncl_softmax_loss_forward,
       cvncl_softmax_loss_backward, NULL, cvncl_label_table, cvncl_label_work },
     CVNCL_PAIR_ROW(mse), CVNCL_PAIR_ROW(bce), CVNCL_PAIR_ROW(mae), CVNCL_PAIR_ROW(huber),
@@ -2921,10 +3528,13 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                    cvncl_text_gemm_body, cvncl_text_conv_weights, cvncl_text_gemm_body,
                    cvncl_text_conv_sums, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
-    { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back } },
+    { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
+                   cvncl_text_l2norm } },
     { "map", 0, { cvncl_text_common, cvncl_text_map, cvncl_text_map_slope, cvncl_text_prelu } },
-    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_binary, cvncl_text_softmax,
-                     cvncl_text_dropout } },
+    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_binary,
+                     cvncl_text_softmax, cvncl_text_dropout } },
+    { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,
+                    cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } }

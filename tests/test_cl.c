@@ -435,6 +435,52 @@ static void build_losses(cvn_net *net)
     cvn_kl_div_loss(net, cvn_log_softmax(net, y), cvn_target(net, y));
 }
 
+static void build_group_norms(cvn_net *net)
+{
+    const int axes[2] = { 5, 7 };
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 6, 5), 6, 3, 1, 1);
+    cvn_node s = cvn_input_tensor(net, axes, 2);
+    regress(net, cvn_groupnorm(net, x, 3));
+    regress(net, cvn_instancenorm(net, x));
+    regress(net, cvn_l2norm(net, x, 1));
+    s = cvn_layernorm(net, cvn_dense(net, s, 70));
+    regress(net, cvn_layernorm(net, cvn_dense(net, s, 9)));
+}
+
+static void build_images(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 6), 4, 3, 1, 1);
+    regress(net, cvn_upsample_nearest(net, x, 2));
+    regress(net, cvn_upsample_nearest_to(net, x, 7, 4));
+    regress(net, cvn_upsample_bilinear(net, x, 3, 0));
+    regress(net, cvn_upsample_bilinear_to(net, x, 3, 11, 1));
+    regress(net, cvn_pad(net, x, 1, 2, 0, 3, CVN_PAD_ZERO));
+    regress(net, cvn_pad(net, x, 1, 2, 3, 2, CVN_PAD_REFLECT));
+    regress(net, cvn_pad(net, x, 4, 0, 1, 2, CVN_PAD_REPLICATE));
+    regress(net, cvn_crop(net, x, 1, 2, 3, 4));
+    regress(net, cvn_pixel_shuffle(net, x, 2));
+}
+
+static void build_axes(cvn_net *net)
+{
+    const int turned[3] = { 3, 1, 2 };
+    const int last[1] = { 3 };
+    const int both[2] = { 1, 3 };
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 4), 6, 3, 1, 1);
+    regress(net, cvn_permute(net, x, turned, 3));
+    regress(net, cvn_slice(net, x, 2, 1, 4));
+    regress(net, cvn_slice(net, x, 1, 0, 2));
+    regress(net, cvn_glu(net, x, 1));
+    regress(net, cvn_glu(net, x, 3));
+    regress(net, cvn_maxout(net, x, 3));
+    regress(net, cvn_reduce_sum(net, x, last, 1));
+    regress(net, cvn_reduce_mean(net, x, both, 2));
+    regress(net, cvn_reduce_max(net, x, both, 2));
+    regress(net, cvn_reduce_min(net, cvn_relu(net, x), NULL, 0));
+    regress(net, cvn_gradient_reversal(net, x, 0.7f));
+    regress(net, cvn_stop_gradient(net, x));
+}
+
 /* Large enough for the large tiles. */
 static void build_large(cvn_net *net)
 {
@@ -457,6 +503,9 @@ static const layers_case layers_cases[] = {
     { "concat, softmax, views", build_joins },
     { "dropout", build_dropout },
     { "losses", build_losses },
+    { "layer norm and its kin", build_group_norms },
+    { "images of another size", build_images },
+    { "axes: permute, slice, glu, maxout, reduce", build_axes },
     { "large products", build_large }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
@@ -749,7 +798,7 @@ static void build_foreign(cvn_net *net)
     d.pad_mode = CVN_PAD_REFLECT;
     x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
     x = cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1));
-    x = cvn_relu(net, cvn_groupnorm(net, x, 1));
+    x = cvn_relu(net, cvn_lrn(net, x, 3));
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
 }
 
