@@ -67,7 +67,7 @@
  *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api
  *                     >>io-api
  *     support         >>platform >>internal >>error >>memory >>random >>threads
- *     engine          >>shape >>graph >>input >>plan >>run >>spectral
+ *     engine          >>shape >>graph >>input >>backend >>plan >>run >>spectral
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
  *                     >>depthwise >>conv-layer
@@ -145,6 +145,7 @@ extern "C" {
 typedef struct cvn_net cvn_net;                     /* opaque */
 typedef struct cvn_node { int id; } cvn_node;       /* a layer's output in the graph; id 0 is
                                                      * invalid */
+typedef struct cvn_backend cvn_backend;             /* opaque: a device, as convnet_cl.h opens it */
 
 typedef struct cvn_shape {
     int rank;                                       /* number of axes; 0 is a scalar */
@@ -303,6 +304,18 @@ CONVNET_API cvn_result cvn_build(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
+
+/* cvn_use_backend - the net runs on a device (convnet_cl.h: OpenCL): every pass and step, with
+ * parameters, gradients, optimizer state and values in its memory. Before the first cvn_build; the
+ * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
+ * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
+ * device's numbers until the net runs again: ask anew, and call cvn_touch after writing parameters.
+ * A net on a device cannot be shared (cvn_share).
+ * errors   CVN_ERROR_UNSUPPORTED: the device cannot be used; cvn_error tells why in one line, and
+ *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. From cvn_build:
+ *          CVN_ERROR_UNSUPPORTED names a layer that the device lacks, CVN_ERROR_MEMORY tells what
+ *          it needs and has. From the calls that run the net: what the device reports */
+CONVNET_API cvn_result cvn_use_backend(cvn_net *net, cvn_backend *backend);
 
 /* cvn_memory_needed - bytes that the same build would take for its arena; exact. 0 when the net has
  * an error. The optimizer's state is part of it: call cvn_set_optimizer before, if it is not Adam.
@@ -3018,6 +3031,7 @@ struct cvni_layer {
     uint64_t packed_version;    /* of the weights that packed was made from */
     float *normed, *normed_grad;
     const char *scope;          /* the net's when it was added */
+    int device_op;              /* the backend's number for it; 0: runs on the CPU */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
 };
@@ -3054,6 +3068,29 @@ typedef struct cvni_plan {
     size_t persistent_bytes, scratch, scratch_bytes, total;
     double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
+
+/* What computes a net instead of the kernels of this file: >>backend. `device` is a net's memory
+ * there, laid out as its arena; places in it are byte offsets. */
+struct cvni_update;
+
+struct cvn_backend {
+    const char *unusable;       /* why; or NULL */
+    int host_layers;            /* layers that find() does not know run on the CPU */
+    int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
+    /* memory for a plan that is about to come into force, for the shapes that the layers have */
+    cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
+    void (*release)(void *device);
+    cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
+    cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
+    cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
+    cvn_result (*forward)(cvn_net *net, cvni_layer *l);
+    cvn_result (*backward)(cvn_net *net, cvni_layer *l);
+    cvn_result (*clip)(cvn_net *net);
+    cvn_result (*update)(cvn_net *net, const struct cvni_update *u);    /* and gradients to zero */
+    cvn_result (*average)(cvn_net *net);        /* cvn_set_ema */
+};
+
+enum { CVNI_PARAMS = 1, CVNI_GRADS = 2, CVNI_STATE = 4, CVNI_ALL = 7 };    /* averages: PARAMS */
 
 typedef struct cvni_record {    /* header of a small allocation that lives as long as the net */
     struct cvni_record *next;
@@ -3279,6 +3316,14 @@ struct cvn_net {
     int forward_done;           /* 0, CVN_INFER or CVN_TRAIN */
     uint64_t tick;              /* training forward passes so far: step of the dropout stream */
     float loss;
+
+    cvn_backend *backend;       /* or NULL: the CPU */
+    void *device;               /* its memory for this net; NULL: not built */
+    int device_newer;           /* CVNI_PARAMS, ...: what the host's copy is behind in, */
+    int host_newer;             /* or the device's, beside the parameters: */
+    uint64_t device_version;    /* weights_version that the device has or had */
+    cvn_result device_result;   /* first error of the backward pass that runs */
+    int loss_waits;             /* the loss is there, not in net->loss */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -3925,6 +3970,8 @@ CVNI_COLD_BEGIN
  * >>graph   create and destroy nets, add layers and parameters, marks
  * ============================================================================================== */
 
+static cvn_result cvni_to_host(cvn_net *net, int regions, int writes);      /* >>backend */
+
 static cvni_layer *cvni_in(const cvn_net *net, const cvni_layer *l, int i)
 {
     return &net->layers[l->input[i]];
@@ -3989,6 +4036,12 @@ cvn_net *cvn_create(const cvn_desc *desc)
     return net;
 }
 
+static void cvni_release_device(cvn_net *net)
+{
+    if (net->device) net->backend->release(net->device);
+    net->device = NULL;
+}
+
 static void cvni_release_arena(cvn_net *net)
 {
     if (net->arena_owned) cvni_free(net, net->arena_block);
@@ -4003,6 +4056,7 @@ void cvn_destroy(cvn_net *net)
 {
     if (!net) return;
     cvni_free_crew(net);
+    cvni_release_device(net);
     cvni_release_arena(net);
     cvni_free(net, net->best);
     cvni_free(net, net->history);
@@ -4477,6 +4531,9 @@ static cvn_param cvni_param_info(const cvn_net *net, const cvni_param *p)
     info.name = p->name;
     info.shape = p->shape;
     info.count = p->count;
+    if (cvni_to_host((cvn_net *)net, CVNI_PARAMS, 0) != CVN_OK ||
+        cvni_to_host((cvn_net *)net, CVNI_GRADS, 1) != CVN_OK)
+        return info;
     info.value = net->weights ? cvni_all_weights(net) + p->offset : NULL;
     info.gradient = net->grads && p->role != CVNI_RUNNING ? net->grads + p->offset : NULL;
     info.trainable = p->role != CVNI_RUNNING && !net->layers[p->layer].frozen;
@@ -4526,14 +4583,16 @@ double cvn_macs(const cvn_net *net)
 float *cvn_flat_parameters(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->mode ? net->trainable + net->running : 0;
-    return net ? cvni_all_weights(net) : NULL;
+    if (!net || cvni_to_host(net, CVNI_PARAMS, 0) != CVN_OK) return NULL;
+    return cvni_all_weights(net);
 }
 
 #ifndef CONVNET_NO_TRAIN
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->grads ? net->trainable : 0;
-    return net ? net->grads : NULL;
+    if (!net || cvni_to_host(net, CVNI_GRADS, 1) != CVN_OK) return NULL;
+    return net->grads;
 }
 #endif
 
@@ -4762,6 +4821,198 @@ static cvni_layer *cvni_first_input(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++)
         if (net->layers[id].op == &cvni_op_input) return &net->layers[id];
     return NULL;
+}
+
+/* ================================================================================================
+ * >>backend   a net on a device: who has the newer numbers, layers that the device lacks
+ * ==============================================================================================
+ *   The device has one memory for a net, laid out as the host's arena by the same plan: a pointer
+ *   of a layer means the same place on both sides. The passes walk the plan as on the CPU (>>run)
+ *   and hand each layer on; the device queues them.
+ *   persistent part   parameters with running statistics and averages, gradients, optimizer state:
+ *                     each has its flag in net->device_newer and net->host_newer (parameters: the
+ *                     version). cvni_to_host before the host reads or writes one; a pass or a step
+ *                     pushes what the host has changed
+ *   inputs            the host's; pushed with each pass
+ *   other values      the device's; pulled when they are asked for
+ *   A layer without a kernel there, where the backend allows it, is run by this file: its inputs
+ *   are pulled, its value is pushed. What it saves for its backward pass stays with the host.
+ *                                                                      tested: tests/test_cl.c */
+
+cvn_result cvn_use_backend(cvn_net *net, cvn_backend *backend)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_use_backend: call it before cvn_build");
+    if (!backend) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_use_backend: no backend");
+    if (backend->unusable)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_use_backend: %s", backend->unusable);
+    net->backend = backend;
+    return CVN_OK;
+}
+
+static cvn_result cvni_push(cvn_net *net, const void *from, size_t bytes)
+{
+    const size_t at = (size_t)((const unsigned char *)from - net->arena);
+    return bytes ? net->backend->push(net, at, from, bytes) : CVN_OK;
+}
+
+static cvn_result cvni_pull(cvn_net *net, void *to, size_t bytes)
+{
+    const size_t at = (size_t)((unsigned char *)to - net->arena);
+    return bytes ? net->backend->pull(net, at, to, bytes) : CVN_OK;
+}
+
+/* The bytes of one region of the arena; they follow each other. */
+static unsigned char *cvni_region(const cvn_net *net, int region, size_t *bytes)
+{
+    const cvni_plan *p = &net->plan;
+    const size_t begin = region == CVNI_PARAMS ? 0 : region == CVNI_GRADS ? p->grads : p->state;
+    const size_t end = region == CVNI_PARAMS ? p->grads : region == CVNI_GRADS ? p->state
+                                                                               : p->batch;
+    *bytes = end - begin;
+    return net->arena + begin;
+}
+
+/* Before the host reads regions, or writes them: then the device gets them back. */
+static cvn_result cvni_to_host(cvn_net *net, int regions, int writes)
+{
+    if (!net->device) return CVN_OK;
+    if (net->device_version != net->weights_version) net->device_newer &= ~CVNI_PARAMS;
+    for (int r = 1; r < CVNI_ALL; r *= 2) {
+        size_t bytes;
+        unsigned char *at = cvni_region(net, r, &bytes);
+        if (regions & r && net->device_newer & r) {
+            const cvn_result result = cvni_pull(net, at, bytes);
+            if (result != CVN_OK) return result;
+            net->device_newer &= ~r;
+        }
+        if (regions & r && writes) net->host_newer |= r;
+    }
+    return CVN_OK;
+}
+
+/* Before the device works: what the host has changed. */
+static cvn_result cvni_to_device(cvn_net *net)
+{
+    if (net->device_version != net->weights_version) net->host_newer |= CVNI_PARAMS;
+    for (int r = 1; r < CVNI_ALL; r *= 2) {
+        size_t bytes;
+        unsigned char *at = cvni_region(net, r, &bytes);
+        if (net->host_newer & r) {
+            const cvn_result result = cvni_push(net, at, bytes);
+            if (result != CVN_OK) return result;
+            net->host_newer &= ~r;
+            net->device_newer &= ~r;
+        }
+    }
+    net->device_version = net->weights_version;
+    return CVN_OK;
+}
+
+/* The value of a layer, before the host reads it; inputs are the host's. */
+static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
+{
+    if (!net->device || !l->y || l->op->flags & CVNI_SOURCE) return CVN_OK;
+    return cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float));
+}
+
+/* Inputs, weights and partners of the samples, folded weights where they are new. */
+static cvn_result cvni_begin_on_device(cvn_net *net)
+{
+    const int fold = net->device_version != net->weights_version;
+    cvn_result result = cvni_to_device(net);
+    if (result == CVN_OK && net->sample_weights && (net->weighted || net->mixed))
+        result = cvni_push(net, net->sample_weights, net->plan.scratch - net->plan.batch);
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch)
+            result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+        if (fold && l->fold && result == CVN_OK)
+            result = cvni_push(net, l->fold, net->plan.buffers[l->place.fold].bytes);
+    }
+    return result;
+}
+
+/* A layer that the device lacks: its parameters and inputs to the host, its value back. */
+static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
+                                       cvn_result (*run)(cvn_net *net, cvni_layer *l))
+{
+    cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
+    for (int i = 0; result == CVN_OK && i < l->inputs; i++)
+        result = cvni_fetch(net, &net->layers[l->input[i]]);
+    if (result == CVN_OK) result = run(net, l);
+    if (result == CVN_OK) result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
+        const cvni_param *p = &net->params[i];
+        if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
+            result = cvni_push(net, net->weights + p->offset, p->count * sizeof(float));
+    }
+    return result;
+}
+
+/* Gradients of the parameters and of the inputs, as far as they stand: to or from the host. */
+static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l,
+                                      cvn_result (*move)(cvn_net *net, float *x, size_t floats))
+{
+    cvn_result result = CVN_OK;
+    for (int i = 0; result == CVN_OK && i < l->params; i++) {
+        const cvni_param *p = &net->params[l->param[i]];
+        if (p->role != CVNI_RUNNING) result = move(net, net->grads + p->offset, p->count);
+    }
+    for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
+        const cvni_layer *x = &net->layers[l->input[i]];
+        if (x->place.grad && x->dy && x->grad_written)
+            result = move(net, x->dy, cvni_elements(x->shape));
+    }
+    return result;
+}
+
+static cvn_result cvni_pull_floats(cvn_net *net, float *x, size_t floats)
+{
+    return cvni_pull(net, x, floats * sizeof(float));
+}
+
+static cvn_result cvni_push_floats(cvn_net *net, float *x, size_t floats)
+{
+    return cvni_push(net, x, floats * sizeof(float));
+}
+
+static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
+                                        void (*run)(cvn_net *net, cvni_layer *l))
+{
+    cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
+    if (result == CVN_OK) result = cvni_pull_floats(net, l->dy, cvni_elements(l->shape));
+    if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
+    for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
+        result = cvni_fetch(net, &net->layers[l->input[i]]);
+    if (result == CVN_OK) result = cvni_move_gradients(net, l, cvni_pull_floats);
+    if (result != CVN_OK) return result;
+    run(net, l);
+    return cvni_move_gradients(net, l, cvni_push_floats);
+}
+
+/* Memory on the device for a plan to come, and a number for each layer that runs there. */
+static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **device)
+{
+    cvn_backend *b = net->backend;
+    *device = NULL;
+    if (!b) return CVN_OK;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        char text[160];
+        if (!l->op->forward || b->find(net, l)) continue;
+        if (plan->places[id].skip && !plan->places[id].grad) continue;
+        if (!b->host_layers)
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "'%s' (%s%s) does not run on the device", l->name, l->op->type,
+                             l->spectral ? " with a spectral norm" : "");
+        snprintf(text, sizeof text, "'%s' (%s) runs on the CPU: the device lacks it", l->name,
+                 l->op->type);
+        cvni_warn(net, text);
+    }
+    return b->take(b, net, plan, device);
 }
 
 /* ================================================================================================
@@ -5566,6 +5817,7 @@ static void cvni_bind(cvn_net *net)
         l->packed_version = 0;
         l->normed = (float *)cvni_bound(net, l->place.normed);
         l->normed_grad = (float *)cvni_bound(net, l->place.normed_grad);
+        l->device_op = net->backend ? net->backend->find(net, l) : 0;
         if (l->op->prepare && l->table) l->op->prepare(net, l);
     }
 }
@@ -5593,13 +5845,17 @@ static unsigned char *cvni_align_pointer(void *pointer)
     return (unsigned char *)pointer + (over ? CVNI_ALIGN - over : 0);
 }
 
-static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *block, size_t size,
-                           int owned, int batch, int mode)
+static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, void *device, unsigned char *block,
+                           size_t size, int owned, int batch, int mode)
 {
     unsigned char *arena = cvni_align_pointer(block);
     const int first = net->mode == 0;
     cvni_move_persistent(net, arena, plan);
+    cvni_release_device(net);
     cvni_release_arena(net);
+    net->device = device;
+    net->device_newer = 0;
+    net->host_newer = CVNI_ALL;
     net->plan = *plan;
     net->arena_block = block;
     net->arena = arena;
@@ -5632,24 +5888,28 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
 static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, size_t size)
 {
     cvni_plan plan;
+    void *device = NULL;
+    unsigned char *block = (unsigned char *)buffer;
     cvn_result result = cvni_make_plan(net, batch, mode, &plan);
     if (result == CVN_OK && buffer && size < plan.total + CVNI_ALIGN)
         result = cvni_fail(net, CVN_ERROR_MEMORY,
                            "the buffer has %lu bytes; cvn_memory_needed says %lu",
                            (unsigned long)size, (unsigned long)(plan.total + CVNI_ALIGN));
+    if (result == CVN_OK) result = cvni_to_host(net, CVNI_ALL, 0);
+    if (result == CVN_OK) result = cvni_take_device(net, &plan, &device);
     if (result == CVN_OK && !buffer) {
-        unsigned char *block = (unsigned char *)cvni_alloc(net, plan.total + CVNI_ALIGN);
-        if (block) {
-            cvni_take_plan(net, &plan, block, plan.total + CVNI_ALIGN, 1, batch, mode);
-            return CVN_OK;
-        }
-        result = cvni_fail(net, CVN_ERROR_MEMORY,
-                           "no memory for the arena of %lu bytes; a smaller batch needs less",
-                           (unsigned long)(plan.total + CVNI_ALIGN));
-    } else if (result == CVN_OK) {
-        cvni_take_plan(net, &plan, (unsigned char *)buffer, size, 0, batch, mode);
+        size = plan.total + CVNI_ALIGN;
+        block = (unsigned char *)cvni_alloc(net, size);
+        if (!block)
+            result = cvni_fail(net, CVN_ERROR_MEMORY,
+                               "no memory for the arena of %lu bytes; a smaller batch needs less",
+                               (unsigned long)size);
+    }
+    if (result == CVN_OK) {
+        cvni_take_plan(net, &plan, device, block, size, !buffer, batch, mode);
         return CVN_OK;
     }
+    if (device) net->backend->release(device);
     cvni_free_plan(net, &plan);
     cvni_restore_shapes(net);
     return result;
@@ -5784,6 +6044,10 @@ cvn_net *cvn_share(cvn_net *net)
         if (net) cvni_fail(net, CVN_ERROR_STATE, "cvn_share: build the net first");
         return NULL;
     }
+    if (net->backend) {
+        cvni_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_share: the net is on a device");
+        return NULL;
+    }
     other = cvn_create(&net->desc);
     if (!other) return NULL;
     params = (size_t)net->param_count * sizeof *net->params;
@@ -5826,7 +6090,7 @@ float *cvn_value(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE))
-        return l->y;
+        return cvni_fetch(net, &net->layers[node.id]) == CVN_OK ? l->y : NULL;
     cvni_fail(net, CVN_ERROR_STATE,
               l->is_int ? "cvn_value: '%s' holds ints"
                         : "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build",
@@ -5844,7 +6108,11 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
         return NULL;
     }
     l = &net->layers[node.id];
-    if (l->dy && (l->want_grad || net->desc.keep_all)) return l->dy;
+    if (l->dy && (l->want_grad || net->desc.keep_all)) {
+        if (net->device && cvni_pull_floats(net, l->dy, cvni_elements(l->shape)) != CVN_OK)
+            return NULL;
+        return l->dy;
+    }
     cvni_fail(net, CVN_ERROR_STATE,
               "cvn_gradient: the plan has none for '%s'; call cvn_want_grad, then cvn_build",
               l->name);
@@ -5986,8 +6254,15 @@ static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
-    if (l->normed) cvni_spectral_forward(net, l);
+    if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
     return l->op->forward(net, l);
+}
+
+static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
+{
+    if (l->device_op) return net->backend->forward(net, l);
+    if (net->device) return cvni_forward_on_host(net, l, cvni_forward_layer);
+    return cvni_forward_layer(net, l);
 }
 
 static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
@@ -5997,6 +6272,16 @@ static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
+/* The first error of a pass on a device is kept. */
+static void cvni_run_layer_backward(cvn_net *net, cvni_layer *l)
+{
+    cvn_result result = CVN_OK;
+    if (l->device_op) result = net->backend->backward(net, l);
+    else if (net->device) result = cvni_backward_on_host(net, l, cvni_backward_layer);
+    else cvni_backward_layer(net, l);
+    if (result != CVN_OK && net->device_result == CVN_OK) net->device_result = result;
+}
+
 /* Recomputed layers work where a forward pass has them. */
 static void cvni_bind_first(cvn_net *net)
 {
@@ -6004,39 +6289,66 @@ static void cvni_bind_first(cvn_net *net)
         if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
 }
 
+static void cvni_sum_losses(cvn_net *net)
+{
+    double sum = 0;
+    int found = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0) continue;
+        sum += (double)l->loss_weight * (double)l->y[0];
+        found = 1;
+    }
+    net->loss = found ? (float)sum : NAN;
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
     cvn_result filled = cvni_check_filled(net, losses);
-    net->forward_done = 0;
+    net->forward_done = net->loss_waits = 0;
     net->fed_by = NULL;
     if (filled != CVN_OK) return filled;
     net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
+    if (net->device) {
+        const cvn_result result = cvni_begin_on_device(net);
+        if (result != CVN_OK) return result;
+        if (training) net->device_newer |= CVNI_PARAMS;         /* running statistics */
+    }
     cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
         if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
-        result = cvni_forward_layer(net, l);
+        result = cvni_run_layer(net, l);
         if (result != CVN_OK) return result;
     }
     net->loss = NAN;
-    if (losses) {
-        double sum = 0;
-        int found = 0;
-        for (int id = 1; id < net->layer_count; id++) {
-            const cvni_layer *l = &net->layers[id];
-            if (l->loss_weight == 0) continue;
-            sum += (double)l->loss_weight * (double)l->y[0];
-            found = 1;
-        }
-        if (found) net->loss = (float)sum;
-    }
     net->forward_done = losses ? CVN_TRAIN : CVN_INFER;
+    net->loss_waits = losses && net->device;
+    if (losses && !net->device) cvni_sum_losses(net);
     return CVN_OK;
+}
+
+/* What a pass on a device has left there, before the host reads it. */
+static cvn_result cvni_fetch_loss(cvn_net *net)
+{
+    cvn_result result = CVN_OK;
+    for (int id = 1; net->loss_waits && result == CVN_OK && id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) result = cvni_fetch(net, &net->layers[id]);
+    if (net->loss_waits && result == CVN_OK) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
+static cvn_result cvni_run_and_fetch(cvn_net *net, int training, int losses)
+{
+    cvn_result result = cvni_run(net, training, losses);
+    if (result == CVN_OK) result = cvni_fetch_loss(net);
+    return result == CVN_OK ? cvni_fetch(net, &net->layers[net->output]) : result;
 }
 
 #ifndef CONVNET_NO_TRAIN
@@ -6054,7 +6366,13 @@ cvn_result cvn_forward_eval(cvn_net *net)
 }
 
 #ifndef CONVNET_NO_TRAIN
-float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
+/* A net on a device gets it now. */
+float cvn_loss(const cvn_net *net)
+{
+    if (!net) return NAN;
+    if (net->loss_waits) cvni_fetch_loss((cvn_net *)net);
+    return net->loss;
+}
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
  * unless no gradient reaches it. predicted: the forward pass was a prediction, which has left the
@@ -6071,10 +6389,18 @@ static void cvni_run_again(cvn_net *net, int segment, int predicted)
         cvni_layer *l = &net->layers[id];
         if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
-        if (!l->place.skip) l->op->forward(net, l);     /* with the spectral norm of the first
-                                                         * time */
+        if (!l->place.skip) cvni_run_layer(net, l);
     }
     net->again = 0;
+}
+
+static void cvni_fill_gradient(cvn_net *net, cvni_layer *l, float value, size_t n)
+{
+    cvn_result result = CVN_OK;
+    for (size_t i = 0; i < n; i++) l->dy[i] = value;
+    if (net->device)
+        result = net->backend->fill(net, (size_t)((unsigned char *)l->dy - net->arena), n, value);
+    if (result != CVN_OK && net->device_result == CVN_OK) net->device_result = result;
 }
 
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
@@ -6091,17 +6417,19 @@ static void cvni_run_backward(cvn_net *net)
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
         if (l->place.by) net->layers[l->place.by].grad_written = 1;
-        else cvni_backward_layer(net, l);
+        else cvni_run_layer_backward(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         if (l->dy && !l->grad_written && (l->want_grad || net->desc.keep_all))
-            cvni_zero(l->dy, cvni_elements(l->shape));
+            cvni_fill_gradient(net, l, 0, cvni_elements(l->shape));
     }
 }
 
 static void cvni_begin_backward(cvn_net *net)
 {
+    net->device_result = net->device ? cvni_to_device(net) : CVN_OK;
+    if (net->device) net->device_newer |= CVNI_GRADS;
     for (int id = 1; id < net->layer_count; id++) net->layers[id].grad_written = 0;
 }
 
@@ -6112,7 +6440,7 @@ static void cvni_backward(cvn_net *net, float share)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         if (l->loss_weight == 0 || !l->place.grad) continue;
-        l->dy[0] = l->loss_weight * share;
+        cvni_fill_gradient(net, l, l->loss_weight * share, 1);
         l->grad_written = 1;
     }
     cvni_run_backward(net);
@@ -6125,7 +6453,7 @@ cvn_result cvn_backward(cvn_net *net)
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
     cvni_backward(net, 1);
-    return CVN_OK;
+    return net->device_result;
 }
 
 cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
@@ -6148,8 +6476,10 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     cvni_begin_backward(net);
     if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
     l->grad_written = 1;
+    if (net->device && net->device_result == CVN_OK)
+        net->device_result = cvni_push_floats(net, l->dy, cvni_elements(l->shape));
     cvni_run_backward(net);
-    return CVN_OK;
+    return net->device_result;
 }
 #endif /* CONVNET_NO_TRAIN */
 
@@ -6169,7 +6499,7 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
         result = cvni_set_batch(net, now);
         if (result != CVN_OK) return result;
         cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
-        result = cvni_run(net, 0, 0);
+        result = cvni_run_and_fetch(net, 0, 0);
         if (result != CVN_OK) return result;
         memcpy(out + cvni_elements(y->shape) / (size_t)now * (size_t)done, y->y,
                cvni_elements(y->shape) * sizeof(float));
@@ -12698,14 +13028,22 @@ static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
                       j);
 }
 
+static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double values)
+{
+    if (values >= 2) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "one value a channel has no variance; train with larger batches "
+                           "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+}
+
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
     const int learns = cvni_norm_uses_batch(net, l);
-    if (learns && (double)j.N * j.S < 2)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "one value a channel has no variance; train with larger batches "
-                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+    if (learns) {
+        const cvn_result result = cvni_norm_enough(net, l, (double)j.N * j.S);
+        if (result != CVN_OK) return result;
+    }
     while (cvni_norm_next(&j)) {
         if (learns) {
             cvni_norm_spread(&j, cvni_norm_moments_part);
@@ -24663,7 +25001,8 @@ static cvn_result cvni_features_shape(cvn_net *net, cvni_layer *l)
 /* x through the other net. */
 static cvn_result cvni_features_run(cvn_net *net, cvni_layer *l)
 {
-    cvn_net *other = ((const cvni_features_desc *)l->desc)->other;
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    cvn_net *other = d->other;
     const cvni_layer *x = cvni_in(net, l, 0);
     cvn_result result = cvni_features_check(net, l);
     if (result != CVN_OK) return result;
@@ -24671,6 +25010,7 @@ static cvn_result cvni_features_run(cvn_net *net, cvni_layer *l)
     if (result == CVN_OK) {
         cvni_fill_input(other, cvni_first_input(other), x->y);
         result = cvni_run(other, 0, 0);
+        if (result == CVN_OK) result = cvni_fetch(other, &other->layers[d->node]);
     }
     if (result != CVN_OK)
         return cvni_layer_fail(net, l, result, "the other net: %s", other->message);
@@ -24706,6 +25046,8 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         result = cvn_backward_from(d->other, node, l->dy);
         d->other->inputs_only = 0;
     }
+    if (result == CVN_OK && d->other->device)
+        result = cvni_pull_floats(d->other, cvni_first_input(d->other)->dy, n);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;
@@ -25902,7 +26244,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
         }
         in->filled = now;
         net->mixed = 0;
-        r = cvni_run(net, 0, 0);
+        r = cvni_run_and_fetch(net, 0, 0);
         if (r != CVN_OK) return r;
         results = cvni_elements(y->shape) / (size_t)now;
         for (int i = 0; i < now; i++) {
@@ -26890,9 +27232,18 @@ cvn_optimizer cvn_lion(float lr, float weight_decay)
     return cvni_optimizer(CVN_LION, lr, weight_decay);
 }
 
+static void cvni_zero_gradients(cvn_net *net)
+{
+    cvni_zero(net->grads, net->trainable);
+    net->device_newer &= ~CVNI_GRADS;
+    net->host_newer |= CVNI_GRADS;
+}
+
 static void cvni_reset_optimizer(cvn_net *net)
 {
     net->optimizer_step = 0;
+    net->device_newer &= ~CVNI_STATE;
+    net->host_newer |= CVNI_STATE;
     if (net->mode == CVN_TRAIN && !net->parent)
         memset(net->state, 0, cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots);
 }
@@ -26966,8 +27317,10 @@ cvn_result cvn_set_ema(cvn_net *net, float decay)
 }
 
 /* Weights and averages change places. */
-static void cvni_exchange_ema(cvn_net *net)
+static cvn_result cvni_exchange_ema(cvn_net *net)
 {
+    const cvn_result result = cvni_to_host(net, CVNI_PARAMS, 0);
+    if (result != CVN_OK) return result;
     for (size_t i = 0; i < net->trainable + net->running; i++) {
         const float w = net->weights[i];
         net->weights[i] = net->ema[i];
@@ -26975,6 +27328,7 @@ static void cvni_exchange_ema(cvn_net *net)
     }
     net->weights_version++;
     net->forward_done = 0;
+    return CVN_OK;
 }
 
 cvn_result cvn_swap_ema(cvn_net *net)
@@ -26984,9 +27338,9 @@ cvn_result cvn_swap_ema(cvn_net *net)
     if (!net->ema || !net->ema_started)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_swap_ema: there are no averages: cvn_set_ema, then a step");
-    cvni_exchange_ema(net);
-    net->ema_swapped = !net->ema_swapped;
-    return CVN_OK;
+    result = cvni_exchange_ema(net);
+    if (result == CVN_OK) net->ema_swapped = !net->ema_swapped;
+    return result;
 }
 
 /* The averages take in what a step has made of the weights; written so that the average of a weight
@@ -27175,12 +27529,48 @@ static void cvni_nadam_factors(cvni_update *u, uint64_t t)
     u->next = (float)(next / (1 - product * next));
 }
 
-static void cvni_step(cvn_net *net, float lr)
+/* On a device: neighbours with one rate and decay are one launch, but LAMB's norms are each
+ * parameter's own. `run` holds those that wait; next NULL: the last ones. */
+static cvn_result cvni_update_device(cvn_net *net, cvni_update *run, const cvni_update *next)
+{
+    cvn_result result = CVN_OK;
+    if (next && run->count && run->o->kind != CVN_LAMB && run->w + run->count == next->w &&
+        run->lr == next->lr && run->decay == next->decay) {
+        run->count += next->count;
+        return CVN_OK;
+    }
+    if (run->count) result = net->backend->update(net, run);
+    if (next) *run = *next;
+    return result;
+}
+
+static cvn_result cvni_end_step(cvn_net *net, cvni_update *run)
+{
+    cvn_result result = CVN_OK;
+    net->weights_version++;
+    if (net->device) {
+        result = cvni_update_device(net, run, NULL);
+        if (result == CVN_OK && net->ema) result = net->backend->average(net);
+        net->device_newer = CVNI_ALL;
+        net->device_version = net->weights_version;
+        if (net->ema) net->ema_started = 1;
+    } else {
+        cvni_update_ema(net);
+    }
+    return result;
+}
+
+static cvn_result cvni_step(cvn_net *net, float lr)
 {
     const cvn_optimizer *o = &net->optimizer;
     const size_t state_bytes = cvni_align(net->trainable * sizeof(float));
-    cvni_update u;
-    cvni_clip(net);
+    cvn_result result = CVN_OK;
+    cvni_update u, run;
+    memset(&run, 0, sizeof run);
+    if (net->device) result = cvni_to_device(net);
+    if (net->device && result == CVN_OK) result = net->backend->clip(net);
+    else if (!net->device) cvni_clip(net);
+    if (result != CVN_OK) return result;
     net->optimizer_step++;
     memset(&u, 0, sizeof u);
     u.o = o;
@@ -27189,13 +27579,16 @@ static void cvni_step(cvn_net *net, float lr)
     u.correct1 = (float)(1 / (1 - pow((double)o->beta1, (double)net->optimizer_step)));
     u.correct2 = (float)(1 / (1 - pow((double)o->beta2, (double)net->optimizer_step)));
     if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
-    for (int i = 0; i < net->param_count; i++) {
+    for (int i = 0; result == CVN_OK && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (p->dead || p->role == CVNI_RUNNING) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
         if (cvni_param_frozen(net, p)) {
             cvni_zero(u.g, p->count);
+            if (net->device)
+                result = net->backend->fill(net, (size_t)((unsigned char *)u.g - net->arena),
+                                            p->count, 0);
             continue;
         }
         for (int k = 0; k < net->plan.slots; k++)
@@ -27203,12 +27596,15 @@ static void cvni_step(cvn_net *net, float lr)
         u.count = p->count;
         u.lr = lr * p->lr_scale;
         u.decay = o->decay_weights_only && !p->decays ? 0 : o->weight_decay * p->decay_scale;
+        if (net->device) {
+            result = cvni_update_device(net, &run, &u);
+            continue;
+        }
         if (o->kind == CVN_LAMB) u.ratio = cvni_lamb_ratio(net, &u);
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
-    net->weights_version++;
-    cvni_update_ema(net);
+    return result == CVN_OK ? cvni_end_step(net, &run) : result;
 }
 
 /* The net may change its parameters. */
@@ -27239,14 +27635,13 @@ static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
 cvn_result cvn_step(cvn_net *net)
 {
     const cvn_result result = cvni_needs_own(net, "cvn_step");
-    if (result == CVN_OK) cvni_step(net, net->optimizer.lr);
-    return result;
+    return result == CVN_OK ? cvni_step(net, net->optimizer.lr) : result;
 }
 
 cvn_result cvn_zero_grad(cvn_net *net)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_zero_grad", 1);
-    if (result == CVN_OK) cvni_zero(net->grads, net->trainable);
+    if (result == CVN_OK) cvni_zero_gradients(net);
     return result;
 }
 
@@ -27668,10 +28063,10 @@ static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labe
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
-    if (result != CVN_OK) return result;
-    if (loss) *loss = net->loss;
-    cvni_step(net, net->optimizer.lr);
-    return CVN_OK;
+    if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
+    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
+    if (result == CVN_OK && loss) *loss = net->loss;
+    return result;
 }
 
 cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n, float *loss)
@@ -27726,7 +28121,7 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
         result = cvni_set_batch(net, cvni_min(n - done, net->max_batch));
         if (result != CVN_OK) return result;
         cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
-        result = cvni_run(net, 0, 0);
+        result = cvni_run_and_fetch(net, 0, 0);
         if (result != CVN_OK) return result;
         cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
         for (int i = 0; i < outer * inner; i++) {
@@ -27811,7 +28206,8 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
     if (own) labels = (const int *)(const void *)own->y;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
+        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
+            cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
             continue;
         cvni_score_binary(out, cvni_in(net, l, 1), s);
         return;
@@ -27878,7 +28274,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
-        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
         if (result != CVN_OK) break;
         cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
@@ -27905,6 +28301,8 @@ static int cvni_all_finite(const float *x, size_t n)
 static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
 {
     char kind[16];
+    const cvn_result pulled = cvni_to_host(net, CVNI_PARAMS, 0);
+    if (pulled != CVN_OK) return pulled;
     snprintf(kind, sizeof kind, "%s", net->loss != net->loss ? "NaN" : "infinite");
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -27917,7 +28315,9 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward && cvni_forward_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (l->op->forward &&
+            (cvni_run_layer(net, l) != CVN_OK || cvni_fetch(net, l) != CVN_OK))
+            return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
                              when, l->name, l->op->type,
@@ -28051,7 +28451,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     cvni_score s = { 0, 0, 0 };
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
-    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -28060,6 +28460,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     }
     cvni_score_batch(net, NULL, &s, NULL);
     cvni_backward(net, share);
+    if (net->device_result != CVN_OK) return net->device_result;
     f->position += n;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
@@ -28089,7 +28490,7 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
         const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
         if (result != CVN_OK) {
             net->fit = before;
-            if (done) cvni_zero(net->grads, net->trainable);
+            if (done) cvni_zero_gradients(net);
             return result;
         }
         done += n;
@@ -28097,9 +28498,8 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
     *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)before.step, r->steps,
                           r->o.epochs);
     *lr = cvni_plateau_lr(&r->o.schedule, &before, *lr);
-    cvni_step(net, *lr);
     net->fit.step++;
-    return CVN_OK;
+    return cvni_step(net, *lr);
 }
 
 /* The averages, or NULL before the first step that made some. */
@@ -28110,13 +28510,14 @@ static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
 {
     cvn_net *net = r->net;
     const int averages = cvni_averages(net) != NULL;
-    cvn_result result;
+    cvn_result result = CVN_OK;
     memset(m, 0, sizeof *m);
     m->loss = m->accuracy = NAN;
     if (!r->valid) return CVN_OK;
-    if (averages) cvni_exchange_ema(net);
+    if (averages) result = cvni_exchange_ema(net);
+    if (result != CVN_OK) return result;
     result = cvn_evaluate(net, r->valid, m);
-    if (averages) cvni_exchange_ema(net);
+    if (averages) cvni_exchange_ema(net);       /* the numbers are on the host */
     return result;
 }
 
@@ -28131,6 +28532,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     const cvn_result result = cvni_fit_validate(r, &m);
     if (result != CVN_OK) return result;
     if (r->valid) judged = m.loss;
+    if (net->best && cvni_to_host(net, CVNI_PARAMS, 0) != CVN_OK) return CVN_ERROR_UNSUPPORTED;
     if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count,
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
@@ -28225,7 +28627,7 @@ static void cvni_drop_best(cvn_net *net)
 static void cvni_fit_restart(cvn_net *net)
 {
     cvni_reset_optimizer(net);
-    cvni_zero(net->grads, net->trainable);
+    cvni_zero_gradients(net);
     memset(&net->fit, 0, sizeof net->fit);
     net->history_count = 0;
     net->ema_started = 0;
@@ -28259,6 +28661,8 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
         if (!net->best)
             return cvni_fail(net, CVN_ERROR_MEMORY,
                              "cvn_fit: no memory for a copy of the parameters");
+        result = cvni_to_host(net, CVNI_PARAMS, 0);
+        if (result != CVN_OK) return result;
         memcpy(net->best, cvni_averages(net) ? net->ema : net->weights, bytes);
     }
     r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch,
@@ -28274,7 +28678,7 @@ static void cvni_fit_finish(cvn_net *net)
     const size_t bytes = (net->trainable + net->running) * sizeof(float);
     float *const averages = cvni_averages(net);
     const float *last = net->best ? net->best : averages;
-    if (!last) return;
+    if (!last || cvni_to_host(net, CVNI_PARAMS, 0) != CVN_OK) return;
     memcpy(net->weights, last, bytes);
     if (averages && last != averages) memcpy(averages, last, bytes);
     net->weights_version++;
@@ -28459,13 +28863,17 @@ static int cvni_dead_channels(const cvni_layer *l)
 /* A forward pass that looks at each layer's value before the next one may reuse its memory. */
 static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
 {
+    const cvn_result begun = net->device ? cvni_begin_on_device(net) : CVN_OK;
+    if (begun != CVN_OK) return begun;
     net->training = 1;
+    if (net->device) net->device_newer |= CVNI_PARAMS;
     cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
         if (!l->op->forward) continue;
-        if (!l->place.skip) result = cvni_forward_layer(net, l);
+        if (!l->place.skip) result = cvni_run_layer(net, l);
+        if (result == CVN_OK) result = cvni_fetch(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
@@ -28498,14 +28906,14 @@ static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
 {
     const uint64_t tick = net->tick;
     double before, after;
-    cvn_result result = cvni_run(net, 1, 1);
+    cvn_result result = cvni_run_and_fetch(net, 1, 1);
     before = (double)net->loss;
     for (int i = 0; result == CVN_OK && i < CVNI_CHECK_STEPS && cvni_is_finite((double)net->loss);
          i++) {
-        cvn_backward(net);
-        cvni_step(net, net->optimizer.lr);
+        result = cvn_backward(net);
+        if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
         net->tick = tick;
-        result = cvni_run(net, 1, 1);
+        if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
     }
     after = (double)net->loss;
     if (result != CVN_OK) return result;
@@ -28533,6 +28941,8 @@ typedef struct cvni_snapshot {
 /* Gradients are zero afterwards. */
 static cvn_result cvni_take_snapshot(cvn_net *net, cvni_snapshot *s, const char *call)
 {
+    const cvn_result pulled = cvni_to_host(net, CVNI_ALL, 1);
+    if (pulled != CVN_OK) return pulled;
     s->params = (net->trainable + net->running) * sizeof(float);
     s->grads = net->trainable * sizeof(float);
     s->state = cvni_align(s->grads) * (size_t)net->plan.slots;
@@ -28560,6 +28970,8 @@ static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
     net->tick = s->tick;
     net->optimizer_step = s->step;
     net->fit = s->fit;
+    net->device_newer = 0;
+    net->host_newer = CVNI_ALL;
     net->weights_version++;
     net->forward_done = 0;
     net->weighted = net->mixed = 0;
@@ -28711,11 +29123,12 @@ static cvn_result cvni_range_run(cvni_fit_run *run, const cvn_lr_range *o, cvn_l
             if (result != CVN_OK) return result;
         }
         result = cvni_fit_gather(run, n);
-        if (result == CVN_OK) result = cvni_run(net, 1, 1);
+        if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
         if (result != CVN_OK) return result;
         if (!cvni_range_record(r, &mean, &best, lr, (double)net->loss)) return CVN_OK;
         cvni_backward(net, 1);
-        cvni_step(net, (float)lr);
+        result = net->device_result == CVN_OK ? cvni_step(net, (float)lr) : net->device_result;
+        if (result != CVN_OK) return result;
         f->position += n;
         if (cvni_range_tell(run, o, CVN_EVENT_BATCH, r, CVN_OK)) return CVN_STOPPED;
     }
@@ -30217,7 +30630,7 @@ static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void
     }
     if (!argument)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
-    return CVN_OK;
+    return cvni_to_host(net, CVNI_ALL, writes);
 }
 
 static void cvni_clear_report(const cvn_load_options *options)
