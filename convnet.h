@@ -14154,11 +14154,11 @@ static void cvni_erf_blocks(const cvni_kernels *kern, int n, const float *x, flo
         for (int i = 0; i < count; i++) {
             const float u = x[at + i];
             const float q = u * u;
-            const float far = copysignf(1 - 2 * below[i], u);
+            const float end = copysignf(1 - 2 * below[i], u);
             float r = 1.0f / 216 - q * (1.0f / 1320);
             r = 1 - q * (1.0f / 3 - q * (1.0f / 10 - q * (1.0f / 42 - q * r)));
             r *= 1.1283791670955126f * u;
-            y[at + i] = q < 0.25f ? r : far;
+            y[at + i] = q < 0.25f ? r : end;
         }
     }
 }
