@@ -14103,11 +14103,11 @@ static void cvni_slope_blocks(const cvni_kernels *kern, int n, cvni_slopes slope
     }
 }
 
-/* P(x) and e = exp(-x^2/2) of n <= CVNI_ACT_BLOCK elements; beyond 15 those of 15. For x < 0 P is
- * e R(t)/2, t = 1/(1 + 0.4 |x|/sqrt(2)), so that it keeps its digits where 1 + erf would not; R a
- * polynomial of 9th degree times t, fitted to exp(z^2) erfc(z) with a relative error of 1e-8.
- * x^2/2 is split, for its rounding would be an error of the exponential: h has 12 bits, h^2 is
- * exact, `rest` what the difference loses. */
+/* P(x), which may lie where x lay, and e = exp(-x^2/2) of n <= CVNI_ACT_BLOCK elements; beyond 15
+ * those of 15. For x < 0 P is e R(t)/2, t = 1/(1 + 0.4 |x|/sqrt(2)), so that it keeps its digits
+ * where 1 + erf would not; R a polynomial of 9th degree times t, fitted to exp(z^2) erfc(z) with a
+ * relative error of 1e-8. x^2/2 is split, for its rounding would be an error of the exponential: h
+ * has 12 bits, h^2 is exact, `rest` what the difference loses. */
 CVNI_HOT
 static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, float *below,
                              float *e)
@@ -14137,6 +14137,29 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
         e[i] += e[i] * rest[i];
         r = 0.5f * e[i] * t * r;
         below[i] = (x[i] > 0 ? 1.0f : 0.0f) + (x[i] > 0 ? -r : r);
+    }
+}
+
+/* erf(x) = 1 - 2 P(-sqrt(2) |x|) with the sign of x; where that would cancel its series, whose rest
+ * is below 3e-8 of it. */
+CVNI_HOT
+static void cvni_erf_blocks(const cvni_kernels *kern, int n, const float *x, float *y)
+{
+    float below[CVNI_ACT_BLOCK], e[CVNI_ACT_BLOCK];
+    below[0] = 0;
+    for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
+        const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
+        for (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
+        cvni_gauss_block(kern, count, below, below, e);
+        for (int i = 0; i < count; i++) {
+            const float u = x[at + i];
+            const float q = u * u;
+            const float end = copysignf(1 - 2 * below[i], u);
+            float r = 1.0f / 216 - q * (1.0f / 1320);
+            r = 1 - q * (1.0f / 3 - q * (1.0f / 10 - q * (1.0f / 42 - q * r)));
+            r *= 1.1283791670955126f * u;
+            y[at + i] = q < 0.25f ? r : end;
+        }
     }
 }
 
@@ -16530,7 +16553,7 @@ CVNI_UNARY(pow, powf(x, p), p == 0.0f ? 0.0f : p * powf(v, p - 1))
  *   WRAPPED     p + ((x - p) mod q): integers of few bits */
 typedef enum cvni_function {
     CVNI_RECIPROCAL,
-    CVNI_ERF,
+    CVNI_ERF,                   /* its values: cvni_erf_blocks */
     CVNI_SIN,
     CVNI_COS,
     CVNI_TAN,
@@ -16574,7 +16597,6 @@ static float cvni_function_value(cvni_function f, float x, float p, float q)
 {
     switch (f) {
     case CVNI_RECIPROCAL: return 1 / x;
-    case CVNI_ERF: return erff(x);
     case CVNI_SIN: return sinf(x);
     case CVNI_COS: return cosf(x);
     case CVNI_TAN: return tanf(x);
@@ -16599,6 +16621,7 @@ static float cvni_function_value(cvni_function f, float x, float p, float q)
     case CVNI_IS_INF: return (p != 0 && x > FLT_MAX) || (q != 0 && x < -FLT_MAX);
     case CVNI_NOT: return x == 0;
     case CVNI_WRAPPED: return x - q * floorf((x - p) / q);
+    case CVNI_ERF: break;
     }
     return x;
 }
@@ -16647,6 +16670,7 @@ static cvn_result cvni_unary_shape(cvn_net *net, cvni_layer *l)
 }
 
 typedef struct cvni_unary_job {
+    const cvni_kernels *k;
     const cvni_unary_desc *d;
     const float *v, *dy;                /* forward: x, NULL */
     float *out;
@@ -16659,7 +16683,8 @@ static void cvni_function_line(const cvni_unary_job *j, size_t at, int n)
     const cvni_unary_desc *d = j->d;
     const float *v = j->v + at;
     float *out = j->out + at;
-    for (int i = 0; i < n; i++) {
+    if (d->function == CVNI_ERF && !j->dy) cvni_erf_blocks(j->k, n, v, out);
+    else for (int i = 0; i < n; i++) {
         if (j->dy) {
             const float g = j->dy[at + (size_t)i] * cvni_function_slope(d->function, v[i], d->p);
             out[i] = j->add ? out[i] + g : g;
@@ -16686,6 +16711,7 @@ static void cvni_unary_part(void *context, int begin, int end, int worker)
 static void cvni_unary_run(cvn_net *net, cvni_layer *l, int backward)
 {
     cvni_unary_job j;
+    j.k = net->k;
     j.d = (const cvni_unary_desc *)l->desc;
     j.count = cvni_elements(l->shape);
     j.add = 0;
@@ -17198,20 +17224,26 @@ static void cvni_topk_sift(const cvni_topk_job *j, const float *x, int *heap, in
     heap[at] = own;
 }
 
-/* The first k elements of a row, in order: first[length - 1], first[length - 2], ... - a heap, the
- * first one of which is taken away k times. */
+#define CVNI_TOPK_FEW 16        /* so many are kept in order; more come from a heap */
+
+/* The first k elements of a row, in order: first[length - 1], first[length - 2], ... */
 static void cvni_topk_row(const cvni_topk_job *j, const float *x, int *first)
 {
+    const int length = j->length;
     const int k = j->d->k;
-    if (k == 1) {
-        int best = 0;
-        for (int i = 1; i < j->length; i++) if (cvni_topk_before(j, x, i, best)) best = i;
-        first[j->length - 1] = best;
-        return;
+    int count = 0;
+    for (int i = 0; i < length && k <= CVNI_TOPK_FEW; i++) {
+        int at = length - k;
+        if (count == k && !cvni_topk_before(j, x, i, first[at])) continue;
+        if (count < k) at = length - ++count;
+        for (; at < length - 1 && cvni_topk_before(j, x, i, first[at + 1]); at++)
+            first[at] = first[at + 1];
+        first[at] = i;
     }
-    for (int i = 0; i < j->length; i++) first[i] = i;
-    for (int i = j->length / 2 - 1; i >= 0; i--) cvni_topk_sift(j, x, first, j->length, i);
-    for (int count = j->length; count > j->length - k; count--) {
+    if (k <= CVNI_TOPK_FEW) return;
+    for (int i = 0; i < length; i++) first[i] = i;
+    for (int i = length / 2 - 1; i >= 0; i--) cvni_topk_sift(j, x, first, length, i);
+    for (count = length; count > length - k; count--) {
         const int best = first[0];
         first[0] = first[count - 1];
         first[count - 1] = best;

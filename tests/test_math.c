@@ -478,6 +478,27 @@ static void special_values(void)
     CHECK(y[0] == -2.5f);
 }
 
+static void erf_digits(void)
+{
+    enum { COUNT = 4096 };
+    static float x[COUNT];
+    static float y[COUNT];
+    double worst = 0;
+    for (int i = 0; i < COUNT; i++) x[i] = (float)((i - COUNT / 2) * (i % 7 ? 0.003 : 1e-6));
+    predict_row(ERF, COUNT, x, y);
+    for (int i = 0; i < COUNT; i++) {
+        const double want = erf((double)x[i]);
+        worst = fmax(worst, fabs((double)y[i] - want) / fmax(fabs(want), 1e-30));
+    }
+    CHECKF(worst < 2.5e-7, "relative error %.3g", worst);
+    x[0] = NAN;
+    x[1] = INFINITY;
+    x[2] = -INFINITY;
+    x[3] = 0;
+    predict_row(ERF, 4, x, y);
+    CHECK(y[0] != y[0] && y[1] == 1 && y[2] == -1 && y[3] == 0);
+}
+
 static void products_with_zeros(void)
 {
     static const float x[12] = { 2, 3, 4, 5, /**/ 2, 0, 4, 5, /**/ 0, 3, 0, 5 };
@@ -570,6 +591,7 @@ int main(void)
     RUN(running_sums);
     RUN(golden);
     RUN(special_values);
+    RUN(erf_digits);
     RUN(products_with_zeros);
     RUN(where_masks);
     RUN(refusals);
