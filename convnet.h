@@ -2419,6 +2419,7 @@ CONVNET_API cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, si
  * Sizes. Other axes without a size must be given in the options. Inputs that the graph needs to
  * know when it is read (the target of a Reshape) are given there with their values.
  * Numbers. All types are computed as float: integers and bools are exact up to 2^24.
+ * NonMaxSuppression has room for all boxes that may be left; rows not used are -1 and come last.
  * Names. Layers have the operator's name, or that of their weights in front of ".weight";
  * parameters that of their initializer; inputs and outputs their own, where they have less than
  * CVN_MAX_NAME bytes and are free.
@@ -31252,7 +31253,16 @@ static void cvni_onnx_fail(cvni_onnx *g, cvn_result result, const char *format, 
     g->failed = result;
 }
 
-/* What is wrong with an operator: it cannot be computed here. */
+/* The error of a layer that an operator has added. */
+static void cvni_onnx_layer_failed(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    char name[96];
+    cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name), n->type,
+                   g->net->message);
+}
+
+/* What is wrong with an operator: it cannot be computed here. The error of a layer comes first: it
+ * may be the reason. */
 CVNI_PRINTF(3, 4)
 static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *format, ...)
 {
@@ -31262,6 +31272,7 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (g->net->failed) cvni_onnx_layer_failed(g, n);
     cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
                    n->type, text);
 }
@@ -35747,11 +35758,8 @@ static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
 /* The import function, with the errors of the net it adds layers to. */
 static void cvni_onnx_add_node(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
 {
-    char name[96];
     op->import(g, n);
-    if (g->net->failed)
-        cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name),
-                       n->type, g->net->message);
+    if (g->net->failed) cvni_onnx_layer_failed(g, n);
 }
 
 /* The elements of a folded value. */
