@@ -21120,8 +21120,7 @@ static cvn_result cvni_resample_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-/* 2*side taps; those that weigh nothing have from = -1. Returns whether position o reads x at
- * all. */
+/* 2*side taps; the first has from = -1 where position o reads nothing of x. */
 static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, cvni_weighted *taps)
 {
     int side;
@@ -21134,7 +21133,7 @@ static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, c
         const int p = first + k;
         double w = cvni_kernel_weight(r->d.mode, (double)r->d.cubic_a, (p - at) / stretch);
         if (r->d.exclude_outside && (p < 0 || p >= in)) w = 0;
-        taps[k].from = w == 0 || outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
+        taps[k].from = outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
         taps[k].weight = (float)w;
         sum += w;
     }
@@ -21164,24 +21163,44 @@ typedef struct cvni_resample_job {
     int add;
 } cvni_resample_job;
 
+/* The last axis: n values of y, each of `count` of x. */
+CVNI_HOT
+static void cvni_resample_line(int n, int count, const cvni_weighted *w, float outside,
+                               const float *x, float *y)
+{
+    for (int o = 0; o < n; o++, w += count) {
+        float sum = w[0].from < 0 ? outside : 0;
+        for (int k = 0; w[0].from >= 0 && k < count; k++) sum += w[k].weight * x[w[k].from];
+        y[o] = sum;
+    }
+}
+
+CVNI_HOT
+static void cvni_resample_back_line(int n, int count, const cvni_weighted *w, const float *dy,
+                                    float *dx)
+{
+    for (int o = 0; o < n; o++, w += count)
+        for (int k = 0; w[0].from >= 0 && k < count; k++) dx[w[k].from] += w[k].weight * dy[o];
+}
+
 static void cvni_resample_part(void *context, int begin, int end, int worker)
 {
     const cvni_resample_job *j = (const cvni_resample_job *)context;
+    const int inner = j->inner;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *x = j->in + (ptrdiff_t)t * j->from * j->inner;
-        float *y = j->out + (ptrdiff_t)t * j->to * j->inner;
+        const float *x = j->in + (ptrdiff_t)t * j->from * inner;
+        float *y = j->out + (ptrdiff_t)t * j->to * inner;
         const cvni_weighted *w = j->taps;
-        for (int o = 0; o < j->to; o++, w += j->count, y += j->inner) {
-            int read = 0;
-            cvni_zero(y, (size_t)j->inner);
-            for (int k = 0; k < j->count; k++) {
-                if (w[k].from < 0) continue;
-                read = 1;
-                if (j->inner == 1) *y += w[k].weight * x[w[k].from];
-                else j->k->axpy(j->inner, w[k].weight, x + (ptrdiff_t)w[k].from * j->inner, y);
+        if (inner == 1) cvni_resample_line(j->to, j->count, w, j->outside, x, y);
+        for (int o = 0; inner > 1 && o < j->to; o++, w += j->count, y += inner) {
+            if (w[0].from < 0) {
+                cvni_fill(y, inner, j->outside);
+                continue;
             }
-            if (!read) cvni_fill(y, j->inner, j->outside);
+            j->k->scale_shift(inner, w[0].weight, 0, x + (ptrdiff_t)w[0].from * inner, y);
+            for (int k = 1; k < j->count; k++)
+                j->k->axpy(inner, w[k].weight, x + (ptrdiff_t)w[k].from * inner, y);
         }
     }
 }
@@ -21189,16 +21208,17 @@ static void cvni_resample_part(void *context, int begin, int end, int worker)
 static void cvni_resample_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_resample_job *j = (const cvni_resample_job *)context;
+    const int inner = j->inner;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        float *dx = j->out + (ptrdiff_t)t * j->from * j->inner;
-        const float *dy = j->in + (ptrdiff_t)t * j->to * j->inner;
+        float *dx = j->out + (ptrdiff_t)t * j->from * inner;
+        const float *dy = j->in + (ptrdiff_t)t * j->to * inner;
         const cvni_weighted *w = j->taps;
-        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)j->inner);
-        for (int o = 0; o < j->to; o++, w += j->count, dy += j->inner)
-            for (int k = 0; k < j->count; k++)
-                if (w[k].from >= 0)
-                    j->k->axpy(j->inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * j->inner);
+        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)inner);
+        if (inner == 1) cvni_resample_back_line(j->to, j->count, w, dy, dx);
+        for (int o = 0; inner > 1 && o < j->to; o++, w += j->count, dy += inner)
+            for (int k = 0; w[0].from >= 0 && k < j->count; k++)
+                j->k->axpy(inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * inner);
     }
 }
 
@@ -21331,6 +21351,8 @@ static cvn_result cvni_grid_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+#define CVNI_GRID_CHANNELS 16           /* of a task of the backward pass */
+
 typedef struct cvni_grid_job {
     const cvni_grid_desc *d;
     int C, axes, size[3];               /* of x */
@@ -21432,22 +21454,27 @@ static void cvni_grid_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* dx; a task is a channel of a sample. */
+/* dx; a task is a block of channels of a sample. */
 static void cvni_grid_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_grid_job *j = (const cvni_grid_job *)context;
+    const int blocks = cvni_ceil_div(j->C, CVNI_GRID_CHANNELS);
     cvni_grid_point p;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        float *dx = j->dx + t * j->plane;
-        const float *dy = j->dy + t * j->points;
+        const int first = t % blocks * CVNI_GRID_CHANNELS;
+        const int channels = cvni_min(CVNI_GRID_CHANNELS, j->C - first);
+        const ptrdiff_t n = t / blocks;
+        float *dx = j->dx + (n * j->C + first) * j->plane;
+        const float *dy = j->dy + (n * j->C + first) * j->points;
         double weight;
-        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        if (!j->add) cvni_zero(dx, (size_t)(channels * j->plane));
         for (ptrdiff_t i = 0; i < j->points; i++) {
-            cvni_grid_taps(j, t / j->C * j->points + i, &p);
+            cvni_grid_taps(j, n * j->points + i, &p);
             for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
                 const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
-                if (at >= 0) dx[at] += (float)weight * dy[i];
+                for (int c = 0; at >= 0 && c < channels; c++)
+                    dx[c * j->plane + at] += (float)weight * dy[c * j->points + i];
             }
         }
     }
@@ -21463,18 +21490,22 @@ static void cvni_grid_back_grid_part(void *context, int begin, int end, int work
         const ptrdiff_t n = t / j->points;
         const float *dy = j->dy + n * j->C * j->points + t % j->points;
         const float *x = j->x + n * j->C * j->plane;
+        float *to = j->dgrid + (ptrdiff_t)t * j->axes;
+        double sum[3] = { 0, 0, 0 };
+        double slope;
         cvni_grid_taps(j, t, &p);
-        for (int i = 0; i < j->axes; i++) {
-            float *to = j->dgrid + (ptrdiff_t)t * j->axes + j->axes - 1 - i;
-            double sum = 0;
-            double weight;
-            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
-                const ptrdiff_t at = cvni_grid_tap(j, &p, k, i, &weight);
-                for (int c = 0; at >= 0 && c < j->C; c++)
-                    sum += weight * (double)x[c * j->plane + at] * (double)dy[c * j->points];
+        for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+            const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &slope);
+            double value = 0;
+            for (int c = 0; at >= 0 && c < j->C; c++)
+                value += (double)x[c * j->plane + at] * (double)dy[c * j->points];
+            for (int i = 0; at >= 0 && i < j->axes; i++) {
+                cvni_grid_tap(j, &p, k, i, &slope);
+                sum[j->axes - 1 - i] += slope * value;
             }
-            *to = j->add_grid ? *to + (float)sum : (float)sum;
         }
+        for (int i = 0; i < j->axes; i++)
+            to[i] = j->add_grid ? to[i] + (float)sum[i] : (float)sum[i];
     }
 }
 
@@ -21512,7 +21543,9 @@ static void cvni_grid_backward(cvn_net *net, cvni_layer *l)
     const double cost = 60.0 * (double)cvni_elements(l->shape);
     cvni_grid_job j = cvni_grid_job_of(net, l);
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (j.dx) cvni_parallel_for(net, l->shape.dim[0] * j.C, cost, cvni_grid_back_part, &j);
+    if (j.dx)
+        cvni_parallel_for(net, l->shape.dim[0] * cvni_ceil_div(j.C, CVNI_GRID_CHANNELS), cost,
+                          cvni_grid_back_part, &j);
     j.dgrid = cvni_gradient_for(cvni_in(net, l, 1), &j.add_grid);
     if (j.dgrid)
         cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, cost, cvni_grid_back_grid_part, &j);
@@ -34172,8 +34205,8 @@ static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_nod
     const cvn_shape s = cvni_onnx_shape(g, x);
     int64_t to[CVN_MAX_RANK];
     const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
-    const int h = s.dim[s.rank - 2];
-    const int w = s.dim[s.rank - 1];
+    const int h = s.rank > 1 ? s.dim[s.rank - 2] : 0;
+    const int w = s.rank > 1 ? s.dim[s.rank - 1] : 0;
     int R = 0;
     if (g->failed || g->net->failed) return x;
     if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
