@@ -21644,8 +21644,10 @@ static cvn_result cvni_one_hot_forward(cvn_net *net, cvni_layer *l)
     for (size_t i = 0; i < count; i++) l->y[i] = d->off;
     for (int i = 0; i < outer * inner; i++) {
         const double v = cvni_index_at(x, i);
-        const int k = v >= -length && v < length ? (int)floor(v < 0 ? v + length : v) : -1;
-        if (k >= 0) l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
+        int k;
+        if (!(v >= -length && v < length)) continue;
+        k = (int)v < 0 ? (int)v + length : (int)v;
+        l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
     }
     return CVN_OK;
 }
