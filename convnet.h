@@ -2470,6 +2470,7 @@ CONVNET_API cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, si
  * Sizes. Other axes without a size must be given in the options. Inputs that the graph needs to
  * know when it is read (the target of a Reshape) are given there with their values.
  * Numbers. All types are computed as float: integers and bools are exact up to 2^24.
+ * NonMaxSuppression has room for all boxes that may be left; rows not used are -1 and come last.
  * Names. Layers have the operator's name, or that of their weights in front of ".weight";
  * parameters that of their initializer; inputs and outputs their own, where they have less than
  * CVN_MAX_NAME bytes and are free.
@@ -21675,8 +21676,10 @@ static cvn_result cvni_one_hot_forward(cvn_net *net, cvni_layer *l)
     for (size_t i = 0; i < count; i++) l->y[i] = d->off;
     for (int i = 0; i < outer * inner; i++) {
         const double v = cvni_index_at(x, i);
-        const int k = v >= -length && v < length ? (int)floor(v < 0 ? v + length : v) : -1;
-        if (k >= 0) l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
+        int k;
+        if (!(v >= -length && v < length)) continue;
+        k = (int)v < 0 ? (int)v + length : (int)v;
+        l->y[((ptrdiff_t)(i / inner) * length + k) * inner + i % inner] = d->on;
     }
     return CVN_OK;
 }
@@ -21784,8 +21787,7 @@ static cvn_result cvni_resample_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-/* 2*side taps; those that weigh nothing have from = -1. Returns whether position o reads x at
- * all. */
+/* 2*side taps; the first has from = -1 where position o reads nothing of x. */
 static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, cvni_weighted *taps)
 {
     int side;
@@ -21798,7 +21800,7 @@ static void cvni_resample_taps(const cvni_resample *r, int o, int in, int out, c
         const int p = first + k;
         double w = cvni_kernel_weight(r->d.mode, (double)r->d.cubic_a, (p - at) / stretch);
         if (r->d.exclude_outside && (p < 0 || p >= in)) w = 0;
-        taps[k].from = w == 0 || outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
+        taps[k].from = outside ? -1 : cvni_border_index(p, in, CVN_PAD_REPLICATE);
         taps[k].weight = (float)w;
         sum += w;
     }
@@ -21828,24 +21830,44 @@ typedef struct cvni_resample_job {
     int add;
 } cvni_resample_job;
 
+/* The last axis: n values of y, each of `count` of x. */
+CVNI_HOT
+static void cvni_resample_line(int n, int count, const cvni_weighted *w, float outside,
+                               const float *x, float *y)
+{
+    for (int o = 0; o < n; o++, w += count) {
+        float sum = w[0].from < 0 ? outside : 0;
+        for (int k = 0; w[0].from >= 0 && k < count; k++) sum += w[k].weight * x[w[k].from];
+        y[o] = sum;
+    }
+}
+
+CVNI_HOT
+static void cvni_resample_back_line(int n, int count, const cvni_weighted *w, const float *dy,
+                                    float *dx)
+{
+    for (int o = 0; o < n; o++, w += count)
+        for (int k = 0; w[0].from >= 0 && k < count; k++) dx[w[k].from] += w[k].weight * dy[o];
+}
+
 static void cvni_resample_part(void *context, int begin, int end, int worker)
 {
     const cvni_resample_job *j = (const cvni_resample_job *)context;
+    const int inner = j->inner;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        const float *x = j->in + (ptrdiff_t)t * j->from * j->inner;
-        float *y = j->out + (ptrdiff_t)t * j->to * j->inner;
+        const float *x = j->in + (ptrdiff_t)t * j->from * inner;
+        float *y = j->out + (ptrdiff_t)t * j->to * inner;
         const cvni_weighted *w = j->taps;
-        for (int o = 0; o < j->to; o++, w += j->count, y += j->inner) {
-            int read = 0;
-            cvni_zero(y, (size_t)j->inner);
-            for (int k = 0; k < j->count; k++) {
-                if (w[k].from < 0) continue;
-                read = 1;
-                if (j->inner == 1) *y += w[k].weight * x[w[k].from];
-                else j->k->axpy(j->inner, w[k].weight, x + (ptrdiff_t)w[k].from * j->inner, y);
+        if (inner == 1) cvni_resample_line(j->to, j->count, w, j->outside, x, y);
+        for (int o = 0; inner > 1 && o < j->to; o++, w += j->count, y += inner) {
+            if (w[0].from < 0) {
+                cvni_fill(y, inner, j->outside);
+                continue;
             }
-            if (!read) cvni_fill(y, j->inner, j->outside);
+            j->k->scale_shift(inner, w[0].weight, 0, x + (ptrdiff_t)w[0].from * inner, y);
+            for (int k = 1; k < j->count; k++)
+                j->k->axpy(inner, w[k].weight, x + (ptrdiff_t)w[k].from * inner, y);
         }
     }
 }
@@ -21853,16 +21875,17 @@ static void cvni_resample_part(void *context, int begin, int end, int worker)
 static void cvni_resample_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_resample_job *j = (const cvni_resample_job *)context;
+    const int inner = j->inner;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        float *dx = j->out + (ptrdiff_t)t * j->from * j->inner;
-        const float *dy = j->in + (ptrdiff_t)t * j->to * j->inner;
+        float *dx = j->out + (ptrdiff_t)t * j->from * inner;
+        const float *dy = j->in + (ptrdiff_t)t * j->to * inner;
         const cvni_weighted *w = j->taps;
-        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)j->inner);
-        for (int o = 0; o < j->to; o++, w += j->count, dy += j->inner)
-            for (int k = 0; k < j->count; k++)
-                if (w[k].from >= 0)
-                    j->k->axpy(j->inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * j->inner);
+        if (!j->add) cvni_zero(dx, (size_t)j->from * (size_t)inner);
+        if (inner == 1) cvni_resample_back_line(j->to, j->count, w, dy, dx);
+        for (int o = 0; inner > 1 && o < j->to; o++, w += j->count, dy += inner)
+            for (int k = 0; w[0].from >= 0 && k < j->count; k++)
+                j->k->axpy(inner, w[k].weight, dy, dx + (ptrdiff_t)w[k].from * inner);
     }
 }
 
@@ -21995,6 +22018,8 @@ static cvn_result cvni_grid_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+#define CVNI_GRID_CHANNELS 16           /* of a task of the backward pass */
+
 typedef struct cvni_grid_job {
     const cvni_grid_desc *d;
     int C, axes, size[3];               /* of x */
@@ -22096,22 +22121,27 @@ static void cvni_grid_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* dx; a task is a channel of a sample. */
+/* dx; a task is a block of channels of a sample. */
 static void cvni_grid_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_grid_job *j = (const cvni_grid_job *)context;
+    const int blocks = cvni_ceil_div(j->C, CVNI_GRID_CHANNELS);
     cvni_grid_point p;
     (void)worker;
     for (int t = begin; t < end; t++) {
-        float *dx = j->dx + t * j->plane;
-        const float *dy = j->dy + t * j->points;
+        const int first = t % blocks * CVNI_GRID_CHANNELS;
+        const int channels = cvni_min(CVNI_GRID_CHANNELS, j->C - first);
+        const ptrdiff_t n = t / blocks;
+        float *dx = j->dx + (n * j->C + first) * j->plane;
+        const float *dy = j->dy + (n * j->C + first) * j->points;
         double weight;
-        if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        if (!j->add) cvni_zero(dx, (size_t)(channels * j->plane));
         for (ptrdiff_t i = 0; i < j->points; i++) {
-            cvni_grid_taps(j, t / j->C * j->points + i, &p);
+            cvni_grid_taps(j, n * j->points + i, &p);
             for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
                 const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &weight);
-                if (at >= 0) dx[at] += (float)weight * dy[i];
+                for (int c = 0; at >= 0 && c < channels; c++)
+                    dx[c * j->plane + at] += (float)weight * dy[c * j->points + i];
             }
         }
     }
@@ -22127,18 +22157,22 @@ static void cvni_grid_back_grid_part(void *context, int begin, int end, int work
         const ptrdiff_t n = t / j->points;
         const float *dy = j->dy + n * j->C * j->points + t % j->points;
         const float *x = j->x + n * j->C * j->plane;
+        float *to = j->dgrid + (ptrdiff_t)t * j->axes;
+        double sum[3] = { 0, 0, 0 };
+        double slope;
         cvni_grid_taps(j, t, &p);
-        for (int i = 0; i < j->axes; i++) {
-            float *to = j->dgrid + (ptrdiff_t)t * j->axes + j->axes - 1 - i;
-            double sum = 0;
-            double weight;
-            for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
-                const ptrdiff_t at = cvni_grid_tap(j, &p, k, i, &weight);
-                for (int c = 0; at >= 0 && c < j->C; c++)
-                    sum += weight * (double)x[c * j->plane + at] * (double)dy[c * j->points];
+        for (int k = 0; !p.lost && k < cvni_grid_tap_count(j, &p); k++) {
+            const ptrdiff_t at = cvni_grid_tap(j, &p, k, -1, &slope);
+            double value = 0;
+            for (int c = 0; at >= 0 && c < j->C; c++)
+                value += (double)x[c * j->plane + at] * (double)dy[c * j->points];
+            for (int i = 0; at >= 0 && i < j->axes; i++) {
+                cvni_grid_tap(j, &p, k, i, &slope);
+                sum[j->axes - 1 - i] += slope * value;
             }
-            *to = j->add_grid ? *to + (float)sum : (float)sum;
         }
+        for (int i = 0; i < j->axes; i++)
+            to[i] = j->add_grid ? to[i] + (float)sum[i] : (float)sum[i];
     }
 }
 
@@ -22176,7 +22210,9 @@ static void cvni_grid_backward(cvn_net *net, cvni_layer *l)
     const double cost = 60.0 * (double)cvni_elements(l->shape);
     cvni_grid_job j = cvni_grid_job_of(net, l);
     j.dx = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (j.dx) cvni_parallel_for(net, l->shape.dim[0] * j.C, cost, cvni_grid_back_part, &j);
+    if (j.dx)
+        cvni_parallel_for(net, l->shape.dim[0] * cvni_ceil_div(j.C, CVNI_GRID_CHANNELS), cost,
+                          cvni_grid_back_part, &j);
     j.dgrid = cvni_gradient_for(cvni_in(net, l, 1), &j.add_grid);
     if (j.dgrid)
         cvni_parallel_for(net, l->shape.dim[0] * (int)j.points, cost, cvni_grid_back_grid_part, &j);
@@ -34973,7 +35009,16 @@ static void cvni_onnx_fail(cvni_onnx *g, cvn_result result, const char *format, 
     g->failed = result;
 }
 
-/* What is wrong with an operator: it cannot be computed here. */
+/* The error of a layer that an operator has added. */
+static void cvni_onnx_layer_failed(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    char name[96];
+    cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name), n->type,
+                   g->net->message);
+}
+
+/* What is wrong with an operator: it cannot be computed here. The error of a layer comes first: it
+ * may be the reason. */
 CVNI_PRINTF(3, 4)
 static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *format, ...)
 {
@@ -34983,10 +35028,9 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (g->net->failed)                                 /* that came first */
-        snprintf(text, sizeof text, "%.300s", g->net->message);
-    cvni_onnx_fail(g, g->net->failed ? g->net->failed : CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s",
-                   cvni_printable(n->name, name), n->type, text);
+    if (g->net->failed) cvni_onnx_layer_failed(g, n);
+    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
+                   n->type, text);
 }
 
 /* A piece of the pool, zeroed, or of the loans, which live until the first build. */
@@ -39809,11 +39853,8 @@ static const cvni_onnx_op *cvni_onnx_find_op(const char *type)
 /* The import function, with the errors of the net it adds layers to. */
 static void cvni_onnx_add_node(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_op *op)
 {
-    char name[96];
     op->import(g, n);
-    if (g->net->failed)
-        cvni_onnx_fail(g, g->net->failed, "node '%s' (%s): %s", cvni_printable(n->name, name),
-                       n->type, g->net->message);
+    if (g->net->failed) cvni_onnx_layer_failed(g, n);
 }
 
 /* The elements of a folded value. */

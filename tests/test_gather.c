@@ -868,6 +868,67 @@ static void resized(void)
     cvn_destroy(net);
 }
 
+/* ================================================================================================
+ * memory that fails
+ * ============================================================================================== */
+
+typedef struct meter { int calls, live, fail_at; } meter;
+
+static void *meter_alloc(void *user, size_t size)
+{
+    meter *m = (meter *)user;
+    void *p = ++m->calls == m->fail_at ? NULL : malloc(size);
+    m->live += p != NULL;
+    return p;
+}
+
+static void meter_free(void *user, void *pointer)
+{
+    ((meter *)user)->live--;
+    free(pointer);
+}
+
+/* All layers in one net; whether it builds. */
+static int whole_life(const cvn_desc *desc)
+{
+    static const int sides[6] = { 0, 0, 1, -1, 2, 0 }, repeats[3] = { 1, 2, 1 }, list[3] = { 2, 0, -1 };
+    static const int sizes[2] = { 5, 3 }, two[2] = { 3, 2 };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    cvn_net *net = cvn_create(desc);
+    const cvn_node x = cvn_input(net, 3, 4, 5), i = cvn_input_tensor(net, two, 2);
+    cvn_node y = cvn_pad_axes(net, cvn_flip(net, x, 3), sides, 3, CVN_PAD_CIRCULAR, 0);
+    int ok;
+    y = cvn_index_select(net, cvn_tile(net, y, repeats, 3), 2, list, 3);
+    y = cvn_scatter_nd(net, y, cvn_slice_step(net, i, 2, 0, 1, 1), y, 1, CVN_SCATTER_ADD);
+    y = cvn_interpolate(net, y, sizes, NULL, 2, &d);
+    d.mode = CVN_CUBIC;
+    y = cvn_grid_sample(net, cvn_interpolate(net, y, sizes, NULL, 2, &d), cvn_one_hot(net, i, 3, 2, 1, 0), CVN_LINEAR,
+                        CVN_PAD_ZERO, 0);
+    cvn_mean_loss(net, cvn_take(net, y, cvn_slice_step(net, i, 1, 0, 1, 1), 1));
+    ok = cvn_build(net, 2) == CVN_OK;
+    cvn_destroy(net);
+    return ok;
+}
+
+static void failing_allocator(void)
+{
+    meter m = { 0, 0, 0 };
+    cvn_desc desc = cvn_desc_defaults();
+    int total;
+    desc.allocator.alloc = meter_alloc;
+    desc.allocator.free = meter_free;
+    desc.allocator.user = &m;
+    CHECKF(whole_life(&desc), "with all memory there is");
+    CHECK(m.live == 0);
+    total = m.calls;
+    for (int k = 1; k <= total; k++) {
+        m.calls = m.live = 0;
+        m.fail_at = k;
+        CHECKF(!whole_life(&desc), "allocation %d of %d failed unnoticed", k, total);
+        CHECKF(m.live == 0, "%d blocks leak when allocation %d of %d fails", m.live, k, total);
+    }
+}
+
 int main(void)
 {
     RUN(slices);
@@ -885,5 +946,6 @@ int main(void)
     RUN(nms);
     RUN(refusals);
     RUN(resized);
+    RUN(failing_allocator);
     return test_done();
 }
