@@ -34621,7 +34621,8 @@ static int cvni_onnx_gemm_dense(cvni_onnx *g, const cvni_onnx_node *n, float alp
     cvn_node y;
     if (cvni_onnx_int(n, "transA", 0) || !b || !b->constant || b->rank != 2 || !b->count) return 0;
     units = (size_t)b->dim[turned ? 0 : 1];
-    if (c && (!c->constant || (c->count != 1 && (c->count != units || c->dim[c->rank - 1] == 1))))
+    if (c && (!c->constant || (c->count != 1 && (c->count != units ||
+                                                 c->dim[c->rank - 1] != (int)units))))
         return 0;
     y = cvni_onnx_dense(g, cvni_onnx_get(g, n, 0), (int)units, c != NULL);
     if (g->failed || g->net->failed) return 1;
