@@ -60,7 +60,7 @@ static inline void put_message(bytes *b, int field, bytes *part)
 
 /* ---- ONNX in its terms ---- */
 
-typedef struct model { bytes graph; int opset; } model;
+typedef struct onnx { bytes graph; int opset; } onnx;
 
 static inline bytes tensor(const char *name, int type, int rank, const int *dim)
 {
@@ -79,7 +79,7 @@ static inline int product(int rank, const int *dim)
 }
 
 /* raw: as raw_data, little-endian; else as float_data, not packed. */
-static inline void add_floats(model *m, const char *name, int rank, const int *dim, const float *values, int raw)
+static inline void add_floats(onnx *m, const char *name, int rank, const int *dim, const float *values, int raw)
 {
     bytes t = tensor(name, CVN_ONNX_FLOAT, rank, dim);
     bytes data = { NULL, 0, 0 };
@@ -96,7 +96,7 @@ static inline void add_floats(model *m, const char *name, int rank, const int *d
     put_message(&m->graph, 5, &t);
 }
 
-static inline void add_ints(model *m, const char *name, int n, const long long *values)
+static inline void add_ints(onnx *m, const char *name, int n, const long long *values)
 {
     bytes t = tensor(name, CVN_ONNX_INT64, 1, &n);
     bytes data = { NULL, 0, 0 };
@@ -106,7 +106,7 @@ static inline void add_ints(model *m, const char *name, int n, const long long *
 }
 
 /* dims: 0 is an open one. */
-static inline void add_port(model *m, int field, const char *name, int type, int rank, const int *dim)
+static inline void add_port(onnx *m, int field, const char *name, int type, int rank, const int *dim)
 {
     bytes info = { NULL, 0, 0 }, kind = { NULL, 0, 0 }, t = { NULL, 0, 0 }, shape = { NULL, 0, 0 };
     for (int i = 0; i < rank; i++) {
@@ -123,12 +123,12 @@ static inline void add_port(model *m, int field, const char *name, int type, int
     put_message(&m->graph, field, &info);
 }
 
-static inline void add_input(model *m, const char *name, int rank, const int *dim)
+static inline void add_input(onnx *m, const char *name, int rank, const int *dim)
 {
     add_port(m, 11, name, CVN_ONNX_FLOAT, rank, dim);
 }
 
-static inline void add_output(model *m, const char *name) { add_port(m, 12, name, CVN_ONNX_FLOAT, 0, NULL); }
+static inline void add_output(onnx *m, const char *name) { add_port(m, 12, name, CVN_ONNX_FLOAT, 0, NULL); }
 
 /* in and out: names with blanks between them. */
 static inline bytes node(const char *type, const char *in, const char *out)
@@ -163,11 +163,11 @@ static inline void attribute_int(bytes *n, const char *name, long long value)
     put_message(n, 5, &a);
 }
 
-static inline void add_node(model *m, bytes n) { put_message(&m->graph, 1, &n); }
+static inline void add_node(onnx *m, bytes n) { put_message(&m->graph, 1, &n); }
 
-static inline void add(model *m, const char *type, const char *in, const char *out) { add_node(m, node(type, in, out)); }
+static inline void add(onnx *m, const char *type, const char *in, const char *out) { add_node(m, node(type, in, out)); }
 
-static inline bytes finish(model *m)
+static inline bytes finish(onnx *m)
 {
     bytes b = { NULL, 0, 0 }, opset = { NULL, 0, 0 };
     put_int(&b, 1, 8);

@@ -15,7 +15,7 @@ static const float fc_b[3] = { 0.125f, 0, -2 };
 static bytes small_net(int batch, int raw)
 {
     const int x[] = { batch, 1, 3, 3 }, cw[] = { 2, 1, 2, 2 }, cb[] = { 2 }, fw[] = { 3, 8 }, fb[] = { 3 };
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes gemm = node("Gemm", "flat fc.weight fc.bias", "y");
     add_input(&m, "x", 4, x);
     add_output(&m, "y");
@@ -56,7 +56,7 @@ static void a_small_net(void)
         cvn_net *net = cvn_create(NULL);
         cvn_onnx_model info;
         test_case("batch %s, weights as %s", kind < 2 ? "open" : "1", kind & 1 ? "raw_data" : "float_data");
-        CHECKF(load(net, &b, &info) == CVN_OK, "%s", cvn_error(net));
+        if (!CHECKF(load(net, &b, &info) == CVN_OK, "%s", cvn_error(net))) continue;
         CHECK(info.batched && info.input_count == 1 && info.output_count == 1 && info.opset == 17);
         CHECK(!strcmp(info.inputs[0].name, "x") && !strcmp(info.outputs[0].name, "y"));
         CHECK(info.inputs[0].rank == 4 && info.inputs[0].dim[3] == 3 && info.outputs[0].rank == 2);
@@ -111,7 +111,7 @@ static void whole(void)
     const long long perm[] = { 1, 0 };
     const float in[6] = { 1, -2, 3, -4, 5, -6 };
     float out[6];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes t = node("Transpose", "x", "t"), b;
     cvn_net *net = cvn_create(NULL);
     cvn_onnx_model info;
@@ -138,7 +138,7 @@ static void sizes_and_values(void)
     float out[6];
     for (int kind = 0; kind < 2; kind++) {
         const int three[] = { 3 };
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         cvn_onnx_input given[2];
         cvn_onnx_options options = cvn_onnx_defaults();
         cvn_onnx_model info;
@@ -183,7 +183,7 @@ static void folded_shapes(void)
     const int x[] = { 0, 2, 3 };
     const long long zero[] = { 0 }, rest[] = { -1 };
     float in[12], out[12];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes concat = node("Concat", "n rest", "target"), b;
     cvn_net *net = cvn_create(NULL);
     cvn_onnx_model info;
@@ -213,7 +213,7 @@ static void shared_weights(void)
     const int x[] = { 0, 2 }, w[] = { 2, 2 };
     const float values[4] = { 1, 2, 3, 4 }, in[2] = { 1, -1 };
     float out[2];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes first = node("Gemm", "x w", "a"), second = node("Gemm", "a w", "y"), b;
     cvn_net *net = cvn_create(NULL);
     add_input(&m, "x", 2, x);
@@ -245,7 +245,7 @@ static void element_types(void)
         const int x[] = { 0, 2 }, w[] = { 2 };
         const float in[2] = { 1, 1 };
         float out[2] = { 0, 0 };
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         bytes t = tensor("w", rows[i].type, 1, w), b;
         cvn_net *net = cvn_create(NULL);
         put_data(&t, 9, rows[i].raw, rows[i].n);
@@ -267,7 +267,7 @@ static void element_types(void)
 
 #define FOLDER "build/"
 
-static void add_external(model *m, const char *file, const char *offset)
+static void add_external(onnx *m, const char *file, const char *offset)
 {
     const int w[] = { 2 };
     const char *key[] = { "location", "offset", "length" };
@@ -307,7 +307,7 @@ static void external_data(void)
         const int x[] = { 0, 2 };
         const float in[2] = { 1, 1 };
         float out[2] = { 0, 0 };
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         cvn_net *net = cvn_create(NULL);
         bytes b;
         add_external(&m, rows[i].file, rows[i].offset);
@@ -344,7 +344,7 @@ static void refusals(void)
                                              "output 'z' is made by nothing", "node 'y' (Add)", "open along axis 1",
                                              "graph without outputs" };
         const int open[] = { 0, 0 };
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         cvn_net *net = cvn_create(NULL);
         const cvn_node own = cvn_input_vector(net, 7);
         cvn_onnx_model info;
@@ -408,8 +408,8 @@ static void try_bytes(const unsigned char *p, size_t n)
     cvn_onnx_model info;
     if (n) memcpy(copy, p, n);
     if (cvn_load_onnx_memory(net, copy, n, NULL, &info) == CVN_OK) {
-        const size_t bytes = cvn_memory_needed(net, 1, CVN_INFER);
-        if (bytes && bytes < 1 << 24 && cvn_build_infer(net, 1) == CVN_OK) cvn_forward_eval(net);
+        const size_t needed = cvn_memory_needed(net, 1, CVN_INFER);
+        if (needed && needed < 1 << 24 && cvn_build_infer(net, 1) == CVN_OK) cvn_forward_eval(net);
     } else {
         CHECK(cvn_error(net)[0] != 0);
         CHECK(cvn_param_count(net) == 0);

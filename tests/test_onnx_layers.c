@@ -52,9 +52,9 @@ static void check_values(const float *y, const double *want, int n, double bound
  * expressions: NAME(operand,...), x, numbers; written as operators, and evaluated
  * ============================================================================================== */
 
-typedef struct expression { model m; const char *t; int numbers, operators, swap; double x; } expression;
+typedef struct expression { onnx m; const char *t; int numbers, operators, swap; double x; } expression;
 
-static void scalar(model *m, const char *name, double v)
+static void scalar(onnx *m, const char *name, double v)
 {
     const float f = (float)v;
     add_floats(m, name, 0, NULL, &f, 1);
@@ -207,7 +207,7 @@ static void layer_norm(void)
     float w[6], bias[6], x[48], y[MOST];
     double want[48];
     float *in[1];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     cvn_net *net;
     bytes b;
     fill(w, 6, 1);
@@ -255,7 +255,7 @@ static void biases(void)
     fill(x, 18, 3);
     in[0] = x;
     for (int kind = 0; kind < 3; kind++) {              /* product, with one number for all, convolution */
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         double want[MOST];
         cvn_net *net;
         bytes b;
@@ -325,7 +325,7 @@ static void attention(void)
     fill(k, 2 * H * S * D, 2);
     fill(v, 2 * H * S * D, 4);
     for (int kind = 0; kind < 5; kind++) {
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         bytes t = node("Transpose", "k", "kt"), softmax;
         cvn_net *net;
         bytes b;
@@ -406,7 +406,7 @@ static void label_sums(const operand *o, int count, const char *out, double *y)
     }
 }
 
-static void add_operand(model *m, const operand *o, const char *name)
+static void add_operand(onnx *m, const operand *o, const char *name)
 {
     int dim[8];
     const int rank = (int)strlen(o->label);
@@ -419,7 +419,7 @@ static void add_operand(model *m, const operand *o, const char *name)
 static void check_labels(const char *type, const char *equation, const char *a, const char *b, const char *out, int known)
 {
     operand o[2];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     double want[MOST];
     float y[MOST];
     float *in[2];
@@ -480,7 +480,7 @@ static void gemm(void)
         float a[15], b[20], bias[12], y[MOST];
         double want[12];
         float *in[2];
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         bytes n = node("Gemm", c ? "a b c" : "a b", "y"), part, file;
         test_case("Gemm %d", i);
         fill(a, 15, 1);
@@ -603,7 +603,7 @@ static void check_rnn(const rnn_case *k)
     double want[MOST];
     float *in[1];
     char names[64];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes n, text = { NULL, 0, 0 }, file;
     in[0] = x;
     fill(x, RT * RN * RI, 1);
@@ -661,7 +661,7 @@ static void recurrent(void)
  * quantised products; pools of volumes; indices
  * ============================================================================================== */
 
-static void add_bytes(model *m, const char *name, int type, int rank, const int *dim, const int *values)
+static void add_bytes(onnx *m, const char *name, int type, int rank, const int *dim, const int *values)
 {
     bytes t = tensor(name, type, rank, dim);
     for (int i = 0; i < product(rank, dim); i++) put_int(&t, 5, values[i]);
@@ -678,7 +678,7 @@ static void quantised(void)
     float x[9], y[MOST];
     double want[8];
     float *in[1];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes b;
     in[0] = x;
     for (int i = 0; i < 9; i++) x[i] = (float)((i * 53) % 256);
@@ -718,7 +718,7 @@ static void volumes(void)
     in[0] = x;
     fill(x, 480, 3);
     for (int kind = 0; kind < 4; kind++) {              /* 3: the mean counts the pads */
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         bytes n = node(types[kind % 3 + (kind == 3)], "x", "y"), b;
         double want[MOST];
         int count = 0;
@@ -756,7 +756,7 @@ static void indices(void)
 {
     static const int dim[4] = { 0, 2, 4, 4 };
     static const long long two[2] = { 2, 2 };
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     bytes pool = node("MaxPool", "x", "p i"), back = node("MaxUnpool", "p i", "y"), b;
     float x[64], y[MOST];
     float *in[1];
@@ -788,7 +788,7 @@ static void refuse(bytes n, const int *dim, int rank, const char *reason)
 {
     static const int w[4] = { 2, 3, 2, 2 };
     float values[24];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     cvn_net *net = cvn_create(NULL);
     bytes b;
     fill(values, 24, 1);
@@ -873,7 +873,7 @@ static void failing_allocator(void)
 {
     static const int dx[3] = { 2, 1, 2 }, dw[3] = { 1, 6, 2 }, square[2] = { 2, 2 };
     float v[12];
-    model m = { { NULL, 0, 0 }, 0 };
+    onnx m = { { NULL, 0, 0 }, 0 };
     cvn_result r = CVN_ERROR_MEMORY;
     bytes n = node("Einsum", "h a", "e"), text = { NULL, 0, 0 }, b;
     int calls = 0;
