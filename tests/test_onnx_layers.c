@@ -835,7 +835,7 @@ static void misfits(void)
     float values[20];
     fill(values, 20, 1);
     for (int i = 0; i < 6; i++) {
-        model m = { { NULL, 0, 0 }, 0 };
+        onnx m = { { NULL, 0, 0 }, 0 };
         cvn_net *net = cvn_create(NULL);
         bytes b;
         test_case("%s, x %s", types[i / 2], i % 2 ? "known" : "computed");
