@@ -33558,6 +33558,11 @@ static void cvni_c_unpool(cvni_c_export *e, const cvni_layer *l)
 {
     const cvn_shape s = cvni_in(e->net, l, 0)->shape;
     const int planes = s.dim[0] * s.dim[1];
+    if (((const cvni_unpool_desc *)l->desc)->flat) {
+        e->result = cvni_layer_fail(e->net, l, CVN_ERROR_UNSUPPORTED,
+                                    "indices that are no cvn_maxpool_indices have no C source");
+        return;
+    }
     cvni_c_use(e, "maxunpool");
     cvni_c_code(e, "        maxunpool(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
                 cvni_c_in(e, l, 0), cvni_c_in(e, l, 1), planes,
