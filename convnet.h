@@ -33626,6 +33626,11 @@ static void cvni_c_unpool(cvni_c_export *e, const cvni_layer *l)
 {
     const cvn_shape s = cvni_in(e->net, l, 0)->shape;
     const int planes = s.dim[0] * s.dim[1];
+    if (((const cvni_unpool_desc *)l->desc)->flat) {
+        e->result = cvni_layer_fail(e->net, l, CVN_ERROR_UNSUPPORTED,
+                                    "indices that are no cvn_maxpool_indices have no C source");
+        return;
+    }
     cvni_c_use(e, "maxunpool");
     cvni_c_code(e, "        maxunpool(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
                 cvni_c_in(e, l, 0), cvni_c_in(e, l, 1), planes,
@@ -38378,6 +38383,7 @@ static void cvni_onnx_matmul(cvni_onnx *g, const cvni_onnx_node *n)
  * 0: it is another case. */
 static int cvni_onnx_gemm_dense(cvni_onnx *g, const cvni_onnx_node *n, float alpha, float beta)
 {
+    const cvni_onnx_value *a = cvni_onnx_in(g, n, 0);
     const cvni_onnx_value *b = cvni_onnx_in(g, n, 1), *c = cvni_onnx_in(g, n, 2);
     const int turned = cvni_onnx_int(n, "transB", 0) != 0;
     const float *from;
@@ -38385,8 +38391,10 @@ static int cvni_onnx_gemm_dense(cvni_onnx *g, const cvni_onnx_node *n, float alp
     size_t units;
     cvn_node y;
     if (cvni_onnx_int(n, "transA", 0) || !b || !b->constant || b->rank != 2 || !b->count) return 0;
+    if (!a || a->rank != 2 || a->dim[1] != b->dim[turned ? 1 : 0]) return 0;
     units = (size_t)b->dim[turned ? 0 : 1];
-    if (c && (!c->constant || (c->count != 1 && (c->count != units || c->dim[c->rank - 1] == 1))))
+    if (c && (!c->constant || (c->count != 1 && (c->count != units ||
+                                                 c->dim[c->rank - 1] != (int)units))))
         return 0;
     y = cvni_onnx_dense(g, cvni_onnx_get(g, n, 0), (int)units, c != NULL);
     if (g->failed || g->net->failed) return 1;
@@ -38791,6 +38799,7 @@ typedef struct cvni_onnx_rnn {
     int T, N, I;
     const float *w, *r, *b, *p;         /* b, p: NULL for none */
     cvn_node x, h0, c0;                 /* [N, T, I], [N, D, H]; 0: zeros */
+    cvn_node lengths;                   /* [N]; 0: T */
 } cvni_onnx_rnn;
 
 /* Text i of an attribute: is it that one? Without the attribute it is. */
@@ -38845,13 +38854,38 @@ static cvn_node cvni_onnx_rnn_initial(cvni_onnx *g, const cvni_onnx_node *n, int
     return g->failed || !g->lead ? x : cvn_flatten_batch(g->net, x);
 }
 
-/* Are lengths given that are not those of all steps? */
-static int cvni_onnx_rnn_short(cvni_onnx *g, const cvni_onnx_node *n, int steps)
+/* Numbers as labels; what is none becomes -1, which readers refuse. */
+static cvn_result cvni_as_labels_shape(cvn_net *net, cvni_layer *l)
 {
-    size_t count;
-    const float *lengths = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, &count) : NULL;
-    for (size_t i = 0; lengths && i < count; i++) if ((double)lengths[i] < steps) return 1;
-    return 0;
+    l->is_int = 1;
+    l->shape = cvni_in(net, l, 0)->shape;
+    return CVN_OK;
+}
+
+static cvn_result cvni_as_labels_forward(cvn_net *net, cvni_layer *l)
+{
+    const float *x = cvni_in(net, l, 0)->y;
+    int *y = (int *)(void *)l->y;
+    for (size_t i = 0; i < cvni_elements(l->shape); i++)
+        y[i] = x[i] >= 0 && (double)x[i] < CVNI_ONNX_EXACT ? (int)x[i] : -1;
+    return CVN_OK;
+}
+
+static const cvni_op cvni_op_as_labels = { "as_labels", "labels", NULL, 0, cvni_as_labels_shape,
+                                           NULL, cvni_as_labels_forward, NULL };
+
+/* The lengths of the sequences, one label a sample; 0: all have every step. */
+static cvn_node cvni_onnx_rnn_lengths(cvni_onnx *g, const cvni_onnx_node *n, int steps)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, 4);
+    cvn_node x = { 0 };
+    int all = v != NULL && v->constant;
+    for (size_t i = 0; all && i < v->count; i++) all = cvni_onnx_element(v, i) == steps;
+    if (!v || all) return x;
+    x = cvni_onnx_get(g, n, 4);
+    if (g->failed) return x;
+    if (g->lead) x = cvn_flatten_batch(g->net, x);
+    return cvni_add_layer(g->net, &cvni_op_as_labels, &x, 1, NULL, 0);
 }
 
 static cvni_onnx_rnn cvni_onnx_rnn_of(cvni_onnx *g, const cvni_onnx_node *n, int kind)
@@ -38887,7 +38921,7 @@ static cvni_onnx_rnn cvni_onnx_rnn_of(cvni_onnx *g, const cvni_onnx_node *n, int
     if (!g->failed && (!r.w || !r.r)) cvni_onnx_refuse(g, n, "weights are missing");
     r.h0 = cvni_onnx_rnn_initial(g, n, 5, r.layout);
     if (kind == CVNI_LSTM) r.c0 = cvni_onnx_rnn_initial(g, n, 6, r.layout);
-    if (cvni_onnx_rnn_short(g, n, r.T)) cvni_onnx_refuse(g, n, "sequences of different lengths");
+    r.lengths = cvni_onnx_rnn_lengths(g, n, r.T);
     if (cvni_onnx_has(n, "clip") || cvni_onnx_int(n, "input_forget", 0))
         cvni_onnx_refuse(g, n, "clip and input_forget");
     return r;
@@ -38925,6 +38959,7 @@ static cvn_node cvni_onnx_rnn_layer(cvni_onnx *g, const cvni_onnx_rnn *r, int re
     d.relu = relu;
     d.h0 = r->h0;
     d.c0 = r->c0;
+    d.lengths = r->lengths;
     y = cvni_add_rnn(g->net, r->kind, r->x, &d);
     for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
         const size_t at = (size_t)dir * (size_t)rows;
@@ -39071,6 +39106,7 @@ static cvn_node cvni_onnx_rnn_steps(cvni_onnx *g, const cvni_onnx_node *n, const
     if (r->T > CVNI_ONNX_STEPS)
         cvni_onnx_refuse(g, n, "%d steps of a cell that no layer here computes; %d are the most",
                          r->T, CVNI_ONNX_STEPS);
+    if (r->lengths.id) cvni_onnx_refuse(g, n, "lengths for a cell that no layer here computes");
     steps = (cvn_node *)cvni_onnx_memory(g, &g->pool, (size_t)r->T, sizeof *steps);
     for (int dir = 0; dir < r->dirs && !g->failed; dir++) {
         cvn_node last[2];

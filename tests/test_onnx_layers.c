@@ -555,7 +555,9 @@ static void cell(int gates, int before, const double *a, const float *r, const f
     }
 }
 
-typedef struct rnn_case { const char *type; int gates, before, dirs, reverse, layout, bias, states, peep; } rnn_case;
+typedef struct rnn_case { const char *type; int gates, before, dirs, reverse, layout, bias, states, peep, lengths; } rnn_case;
+
+static const long long rnn_lengths[RN] = { 2, 3 };
 
 static void rnn_reference(const rnn_case *k, const float *x, const float *w, const float *r, const float *b, const float *p,
                           const float *h0, double *y)
@@ -568,7 +570,8 @@ static void rnn_reference(const rnn_case *k, const float *x, const float *w, con
             for (int i = 0; i < RH; i++)
                 h[i] = c[i] = k->states ? (double)h0[(k->layout ? n * k->dirs + dir : dir * RN + n) * RH + i] : 0;
             for (int s = 0; s < RT; s++) {
-                const int t = dir || k->reverse ? RT - 1 - s : s;
+                const int length = k->lengths ? (int)rnn_lengths[n] : RT;
+                const int t = s < length && (dir || k->reverse) ? length - 1 - s : s;
                 double a[4 * RH];
                 for (int g = 0; g < rows; g++) {
                     const int own = k->gates == 3 && g >= 2 * RH;       /* its hidden bias comes with R h */
@@ -579,11 +582,12 @@ static void rnn_reference(const rnn_case *k, const float *x, const float *w, con
                 }
                 {
                     const float none[RH] = { 0 };
-                    cell(k->gates, k->before, a, r + dir * rows * RH, k->bias ? bias + rows + 2 * RH : none,
+                    if (s < length) cell(k->gates, k->before, a, r + dir * rows * RH, k->bias ? bias + rows + 2 * RH : none,
                          k->peep ? p + dir * 3 * RH : NULL, h, c);
                 }
                 for (int i = 0; i < RH; i++)
-                    y[(k->layout ? (n * RT + t) * k->dirs + dir : (t * k->dirs + dir) * RN + n) * RH + i] = h[i];
+                    y[(k->layout ? (n * RT + t) * k->dirs + dir : (t * k->dirs + dir) * RN + n) * RH + i] =
+                        s < length ? h[i] : 0;
             }
         }
 }
@@ -608,7 +612,7 @@ static void check_rnn(const rnn_case *k)
     fill(b, MOST, 3);
     fill(p, MOST, 4);
     fill(h, MOST, 6);
-    snprintf(names, sizeof names, "x w r %s - %s %s %s", k->bias ? "b" : "-", k->states ? "h" : "-",
+    snprintf(names, sizeof names, "x w r %s %s %s %s %s", k->bias ? "b" : "-", k->lengths ? "n" : "-", k->states ? "h" : "-",
              k->states && k->gates == 4 ? "h" : "-", k->peep ? "p" : "-");
     if (k->gates < 4) names[strlen(names) - 4] = 0;
     n = node(k->type, names, "y");
@@ -626,9 +630,10 @@ static void check_rnn(const rnn_case *k)
     add_floats(&m, "b", 2, db, b, 1);
     add_floats(&m, "p", 2, dp, p, 1);
     add_floats(&m, "h", 3, dh, h, 1);
+    add_ints(&m, "n", RN, rnn_lengths);
     file = finish(&m);
-    test_case("%s %s, before %d, layout %d, bias %d, states %d, peepholes %d", k->type, way, k->before, k->layout, k->bias,
-              k->states, k->peep);
+    test_case("%s %s, before %d, layout %d, bias %d, states %d, peepholes %d, lengths %d", k->type, way, k->before, k->layout,
+              k->bias, k->states, k->peep, k->lengths);
     rnn_reference(k, x, w, r, b, p, h, want);
     CHECK(run(&file, in, RN, y, NULL) == RT * RN * k->dirs * RH);
     check_values(y, want, RT * RN * k->dirs * RH, 2e-6);
@@ -637,16 +642,17 @@ static void check_rnn(const rnn_case *k)
 
 static void recurrent(void)
 {
-    for (int i = 0; i < 120; i++) {
-        static const rnn_case kinds[5] = { { "RNN", 1, 0, 1, 0, 0, 0, 0, 0 }, { "LSTM", 4, 0, 1, 0, 0, 0, 0, 0 },
-                                           { "LSTM", 4, 0, 1, 0, 0, 0, 0, 1 }, { "GRU", 3, 0, 1, 0, 0, 0, 0, 0 },
-                                           { "GRU", 3, 1, 1, 0, 0, 0, 0, 0 } };
+    for (int i = 0; i < 240; i++) {
+        static const rnn_case kinds[5] = { { "RNN", 1, 0, 1, 0, 0, 0, 0, 0, 0 }, { "LSTM", 4, 0, 1, 0, 0, 0, 0, 0, 0 },
+                                           { "LSTM", 4, 0, 1, 0, 0, 0, 0, 1, 0 }, { "GRU", 3, 0, 1, 0, 0, 0, 0, 0, 0 },
+                                           { "GRU", 3, 1, 1, 0, 0, 0, 0, 0, 0 } };
         rnn_case k = kinds[i % 5];
         k.dirs = i / 5 % 3 == 2 ? 2 : 1;
         k.reverse = i / 5 % 3 == 1;
         k.layout = i / 15 & 1;
         k.bias = i / 30 & 1;
         k.states = i / 60 & 1;
+        k.lengths = i >= 120 && !k.before && !k.peep;
         check_rnn(&k);
     }
 }
@@ -821,6 +827,31 @@ static void refusals(void)
     refuse(node("attention", "x w", "y"), image, 4, "no such operator");
 }
 
+/* A weight with another number of rows than the other operand has columns. */
+static void misfits(void)
+{
+    static const int x[2] = { 2, 3 }, w[2] = { 4, 5 };
+    static const char *const types[3] = { "Gemm", "MatMul", "MatMulInteger" };
+    float values[20];
+    fill(values, 20, 1);
+    for (int i = 0; i < 6; i++) {
+        onnx m = { { NULL, 0, 0 }, 0 };
+        cvn_net *net = cvn_create(NULL);
+        bytes b;
+        test_case("%s, x %s", types[i / 2], i % 2 ? "known" : "computed");
+        if (i % 2) add_floats(&m, "x", 2, x, values, 1);
+        else add_input(&m, "x", 2, x);
+        add_floats(&m, "w", 2, w, values, 1);
+        add_output(&m, "y");
+        add(&m, types[i / 2], "x w", "y");
+        b = finish(&m);
+        CHECK(load(net, &b, NULL) < 0);
+        CHECKF(says(net, "do not fit"), "'%s'", cvn_error(net));
+        cvn_destroy(net);
+        free(b.p);
+    }
+}
+
 typedef struct counting { int left; } counting;
 
 static void *count_alloc(void *user, size_t size)
@@ -890,6 +921,7 @@ int main(void)
     RUN(volumes);
     RUN(indices);
     RUN(refusals);
+    RUN(misfits);
     RUN(failing_allocator);
     return test_done();
 }
