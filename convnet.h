@@ -36992,23 +36992,27 @@ static void cvni_ow_adaptive(cvni_onnx_writer *w)
     cvni_ow_ints(w, "strides", kernel, axes);
 }
 
-/* The sample of each box: rows of the places of N*R ones. */
+/* Where each element of x's first axes stands: [axes, elements], the places of so many ones. */
+static cvni_ow_name cvni_ow_positions(cvni_onnx_writer *w, cvni_ow_name x, int axes)
+{
+    const float one = 1;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    t.dim[0] = 1;
+    t.from = &one;
+    x = cvni_ow_op(w, "ConstantOfShape", cvni_ow_sizes(w, x, axes));
+    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
+    return cvni_ow_op(w, "NonZero", x);
+}
+
 static void cvni_ow_roi(cvni_onnx_writer *w)
 {
     static const int four[2] = { -1, 4 };
-    static const int zero[1] = { 0 };
+    static const int first[1] = { 0 };
     static const int all[1] = { -1 };
     const cvni_roi_desc *d = (const cvni_roi_desc *)w->l->desc;
-    const float one = 1;
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
-    cvni_ow_name sizes, sample, boxes, y;
-    t.dim[0] = 1;
-    t.from = &one;
-    sizes = cvni_ow_sizes(w, cvni_ow_x(w, 1), 2);
-    sample = cvni_ow_op(w, "ConstantOfShape", sizes);
-    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
-    sample = cvni_ow_op(w, "NonZero", sample);
-    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, zero, 1));
+    cvni_ow_name sample = cvni_ow_positions(w, cvni_ow_x(w, 1), 2);
+    cvni_ow_name boxes, y;
+    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, first, 1));
     sample = cvni_ow_reshape(w, sample, all, 1);
     boxes = cvni_ow_reshape(w, cvni_ow_x(w, 1), four, 2);
     y = cvni_ow_op2(w, "RoiAlign", cvni_ow_x(w, 0), boxes);
@@ -37616,26 +37620,75 @@ static void cvni_ow_take(cvni_onnx_writer *w)
     if (axis > 1) cvni_ow_transpose(w, x, back, w->l->shape.rank);
 }
 
+/* Indices of all axes: those that x and the indices share are counted. */
+static cvni_ow_name cvni_ow_all_indices(cvni_onnx_writer *w, cvni_ow_name at, int shared)
+{
+    static const int turned[2] = { 1, 0 };
+    static const int begin = 0;
+    static const int axis = 1;
+    cvn_shape s = cvni_in(w->net, w->l, 1)->shape;
+    cvni_ow_name own = cvni_ow_positions(w, cvni_ow_x(w, 1), s.rank - 1);
+    own = cvni_ow_transpose(w, own, turned, 2);
+    own = cvni_ow_slice(w, own, &begin, &shared, &axis, NULL, 1);
+    s.dim[s.rank - 1] = shared;
+    own = cvni_ow_op2(w, "Concat", cvni_ow_shaped(w, own, s, -1), at);
+    cvni_ow_int(w, "axis", -1);
+    return own;
+}
+
+/* Gathered at indices, scattered to them; a reduction is none, add or mul in opset 17. */
 static void cvni_ow_gather(cvni_onnx_writer *w)
 {
     const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
     const int scatters = w->l->inputs > 2;
-    const cvni_ow_name at = cvni_ow_indices(w);
-    if (d->kind == CVNI_REVERSE && (d->axis != 0 || d->time != 1))
-        cvni_ow_refuse(w, "ReverseSequence turns axis 1 by lengths of axis 0 alone");
-    if (d->reduce > CVN_SCATTER_MUL || (scatters && d->kind == CVNI_GATHER_ND))
-        cvni_ow_refuse(w, "has no form in ONNX's opset 17");
-    cvni_ow_op2(w, w->l->op == &cvni_op_scatter_reduce ? "ScatterElements" : w->l->op->onnx,
+    const int nd = d->kind == CVNI_GATHER_ND;
+    cvni_ow_name at = cvni_ow_indices(w);
+    if (d->reduce > CVN_SCATTER_MUL)
+        cvni_ow_refuse(w, "opset 17 scatters no largest or smallest values");
+    if (scatters && nd) at = cvni_ow_all_indices(w, at, d->axis);
+    cvni_ow_op2(w, !scatters ? w->l->op->onnx : nd ? "ScatterND" : "ScatterElements",
                 cvni_ow_x(w, 0), at);
     if (scatters) cvni_ow_in(w, cvni_ow_x(w, 2));
-    if (d->kind == CVNI_GATHER) cvni_ow_int(w, "axis", d->axis);
-    if (d->kind == CVNI_GATHER_ND) cvni_ow_int(w, "batch_dims", d->axis);
-    if (d->kind == CVNI_REVERSE) {
-        cvni_ow_int(w, "batch_axis", 0);
-        cvni_ow_int(w, "time_axis", 1);
-    }
+    if (!nd) cvni_ow_int(w, "axis", d->axis);
+    else if (!scatters) cvni_ow_int(w, "batch_dims", d->axis);
     if (scatters && d->reduce != CVN_SCATTER_REPLACE)
         cvni_ow_text(w, "reduction", d->reduce == CVN_SCATTER_ADD ? "add" : "mul");
+}
+
+/* The axis of the lengths, where it is not the batch, joins it; then comes the one that is turned. */
+static void cvni_ow_reverse(cvni_onnx_writer *w)
+{
+    static const int all[1] = { -1 };
+    const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
+    const cvn_shape s = w->l->shape;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name at = cvni_ow_indices(w);
+    int axes[CVN_MAX_RANK], back[CVN_MAX_RANK];
+    cvn_shape order = s;
+    int count = 1;
+    int moves = 0;
+    axes[0] = 0;
+    if (d->axis) axes[count++] = d->axis;
+    axes[count++] = d->time;
+    for (int i = 1; i < s.rank; i++) if (i != d->axis && i != d->time) axes[count++] = i;
+    for (int i = 0; i < s.rank; i++) {
+        back[axes[i]] = i;
+        order.dim[i] = s.dim[axes[i]];
+        moves |= axes[i] != i;
+    }
+    if (moves) x = cvni_ow_transpose(w, x, axes, s.rank);
+    if (d->axis) {
+        cvn_shape joined = order;
+        joined.rank--;
+        for (int i = 1; i < joined.rank; i++) joined.dim[i] = order.dim[i + 1];
+        x = cvni_ow_shaped(w, x, joined, -1);
+        at = cvni_ow_reshape(w, at, all, 1);
+    }
+    x = cvni_ow_op2(w, "ReverseSequence", x, at);
+    cvni_ow_int(w, "batch_axis", 0);
+    cvni_ow_int(w, "time_axis", 1);
+    if (d->axis) x = cvni_ow_shaped(w, x, order, -1);
+    if (moves) cvni_ow_transpose(w, x, back, s.rank);
 }
 
 static void cvni_ow_one_hot(cvni_onnx_writer *w)
@@ -38089,8 +38142,10 @@ static const cvni_ow_row cvni_ow_rows[] = {
     { &cvni_op_take, 0, cvni_ow_take },
     { &cvni_op_gather, 0, cvni_ow_gather },
     { &cvni_op_gather_nd, 0, cvni_ow_gather },
-    { &cvni_op_reverse_sequence, 0, cvni_ow_gather },
+    { &cvni_op_reverse_sequence, 0, cvni_ow_reverse },
     { &cvni_op_scatter, 0, cvni_ow_gather },
+    { &cvni_op_scatter_nd, 0, cvni_ow_gather },
+    { &cvni_op_scatter_reduce, 0, cvni_ow_gather },
     { &cvni_op_one_hot, 0, cvni_ow_one_hot },
     { &cvni_op_interpolate, 0, cvni_ow_interpolate },
     { &cvni_op_grid_sample, 0, cvni_ow_grid }
