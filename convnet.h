@@ -36497,6 +36497,11 @@ static cvni_ow_name cvni_ow_list(cvni_onnx_writer *w, const int *values, int cou
     return cvni_ow_constant(w, &t);
 }
 
+static cvni_ow_name cvni_ow_op_int(cvni_onnx_writer *w, const char *type, cvni_ow_name x, int value)
+{
+    return cvni_ow_op2(w, type, x, cvni_ow_list(w, &value, 1));
+}
+
 /* A vector or matrix [a, b] of values that at() makes of a, b, `of` and scale. */
 static cvni_ow_name cvni_ow_table(cvni_onnx_writer *w, int type, int rank, int a, int b,
                                   double (*at)(const cvni_onnx_writer *, cvni_ow_tensor *, size_t),
@@ -36892,7 +36897,7 @@ static void cvni_ow_unpool(cvni_onnx_writer *w)
         index = cvni_in(w->net, index, 0);
     if (index->op == &cvni_op_maxpool_indices) {
         const int plane = cvni_ow_plane(cvni_in(w->net, index, 0)->shape);
-        at = cvni_ow_op2(w, "Mod", at, cvni_ow_list(w, &plane, 1));
+        at = cvni_ow_op_int(w, "Mod", at, plane);
     }
     if (!index->is_int) at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
     y = cvni_ow_sizes(w, cvni_ow_x(w, 0), axis);
@@ -36903,15 +36908,23 @@ static void cvni_ow_unpool(cvni_onnx_writer *w)
     cvni_ow_shaped(w, y, w->l->shape, 0);
 }
 
-/* Indices as floats that count through a sample. */
+/* Indices as floats that count through a sample; by columns: place h*W + w of a plane is w*H + h. */
 static void cvni_ow_places(cvni_onnx_writer *w)
 {
     const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
-    const int elements = w->l->samples * (int)cvni_sample_elements(x);
-    if (((const cvni_places_desc *)w->l->desc)->by_columns)
-        cvni_ow_refuse(w, "indices by columns have no form in ONNX behind those by rows");
-    cvni_ow_cast(w, cvni_ow_op2(w, "Mod", cvni_ow_x(w, 0), cvni_ow_list(w, &elements, 1)),
-                 CVN_ONNX_FLOAT);
+    const int W = x.dim[x.rank - 1];
+    const int plane = cvni_ow_plane(x);
+    cvni_ow_name at = cvni_ow_x(w, 0);
+    at = cvni_ow_op_int(w, "Mod", at, w->l->samples * (int)cvni_sample_elements(x));
+    if (((const cvni_places_desc *)w->l->desc)->by_columns) {
+        const cvni_ow_name inside = cvni_ow_op_int(w, "Mod", at, plane);
+        const cvni_ow_name column = cvni_ow_op_int(w, "Mod", inside, W);
+        const cvni_ow_name row = cvni_ow_op_int(w, "Div", inside, W);
+        at = cvni_ow_op2(w, "Sub", at, inside);
+        at = cvni_ow_op2(w, "Add", at, cvni_ow_op_int(w, "Mul", column, plane / W));
+        at = cvni_ow_op2(w, "Add", at, row);
+    }
+    cvni_ow_cast(w, at, CVN_ONNX_FLOAT);
 }
 
 /* Window i of the b that an adaptive pool cuts a values into. */
@@ -37383,7 +37396,7 @@ static void cvni_ow_topk(cvni_onnx_writer *w)
         cvni_ow_int(w, "axis", d->axis);
         cvni_ow_int(w, "select_last_index", d->last);
     } else {
-        cvni_ow_op2(w, "TopK", x, cvni_ow_list(w, &d->k, 1));
+        cvni_ow_op_int(w, "TopK", x, d->k);
         cvni_ow_int(w, "axis", d->axis);
         cvni_ow_int(w, "largest", !d->least);
         y = w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
@@ -37790,7 +37803,7 @@ static void cvni_ow_parameter(cvni_onnx_writer *w)
                                            : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     if (w->source) {
         sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
-        if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
+        if (rows > 1) sizes = cvni_ow_op_int(w, "Div", sizes, rows);
     } else {
         sizes = cvni_ow_list(w, &w->net->max_batch, 1);
     }
