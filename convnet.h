@@ -37539,12 +37539,12 @@ static void cvni_ow_shuffle(cvni_onnx_writer *w)
     cvni_ow_text(w, "mode", "CRD");
 }
 
-/* Element i of a map; what it leaves out is element t->a, a border behind the others. */
+/* Element i of a map; what it leaves out is element t->b, a border behind the others. */
 static double cvni_ow_map_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
 {
     const int from = ((const int *)t->of)[i];
     (void)w;
-    return from < 0 ? (double)t->scale : from;
+    return from < 0 ? t->b : from;
 }
 
 /* Does Pad have that? */
@@ -37590,14 +37590,15 @@ static void cvni_ow_select(cvni_onnx_writer *w)
             one[s.rank + i] = border;
             if (border) x = cvni_ow_pad_all(w, x, s.rank, one, CVN_PAD_ZERO, d->value);
             x = cvni_ow_op2(w, "Gather", x,
-                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], 0,
-                                          cvni_ow_map_at, map, (float)s.dim[i]));
+                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], s.dim[i],
+                                          cvni_ow_map_at, map, 0));
             cvni_ow_int(w, "axis", i);
         }
     }
     if (slices) x = cvni_ow_slice(w, x, begin, end, axes, steps, slices);
     if (tiles) x = cvni_ow_op2(w, "Tile", x, cvni_ow_list(w, repeats, s.rank));
-    if (mode != CVN_PAD_CIRCULAR) cvni_ow_pad_all(w, x, s.rank, pads, mode, d->value);
+    if (mode != CVN_PAD_CIRCULAR)
+        cvni_ow_pad_all(w, x, s.rank, pads, mode, mode == CVN_PAD_ZERO ? d->value : 0);
     if (!w->node.type) cvni_ow_identity(w);
 }
 
