@@ -111,6 +111,19 @@ static void conv_transpose1d(cvn_net *net)
     cvn_conv_transpose1d_ex(net, tensor(net, 5, 6, 0, 0), &d);
 }
 
+static void conv_transpose3d(cvn_net *net)
+{
+    cvn_conv_transpose3d_desc d = cvn_conv_transpose3d_defaults();
+    d.filters = 4;
+    d.kernel_d = 2;
+    d.kernel_w = 3;
+    d.stride_d = 2;
+    d.pad_right = 1;
+    d.output_pad_h = 1;
+    d.groups = 2;
+    cvn_conv_transpose3d_ex(net, tensor(net, 4, 3, 4, 5), &d);
+}
+
 static void dense(cvn_net *net)
 {
     cvn_dense_desc d = cvn_dense_defaults();
@@ -142,7 +155,22 @@ static void maxpool(cvn_net *net)
     d.ceil_mode = 1;
     cvn_keep(net, cvn_maxpool_ex(net, tensor(net, 3, 10, 0, 0), &d));
     d.pad_top = 1;
+    cvn_keep(net, cvn_maxpool_ex(net, x, &d));
+    d.dilation_h = 2;
+    d.ceil_mode = 0;
     cvn_maxpool_ex(net, x, &d);
+}
+
+static void norm_pools(cvn_net *net)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    cvn_node x = picture(net);
+    d.kernel_h = 3;
+    d.stride_h = 2;
+    d.pad_left = d.pad_bottom = 1;
+    cvn_keep(net, cvn_lppool(net, x, 2, &d));
+    cvn_keep(net, cvn_lppool(net, x, 3, &d));
+    cvn_global_lppool(net, x, 1);
 }
 
 /* The divisors of the mean: pads inside or not, windows that ceil_mode adds or drops. */
@@ -402,6 +430,7 @@ static void products(cvn_net *net)
     cvn_keep(net, cvn_matmul(net, a, a, 0, 1));
     cvn_keep(net, cvn_matmul(net, b, b, 1, 0));
     cvn_keep(net, cvn_matmul(net, b, a, 1, 1));
+    cvn_keep(net, cvn_matmul(net, tensor(net, 1, 6, 3, 0), a, 0, 0));
     cvn_gram(net, picture(net));
 }
 
@@ -493,30 +522,8 @@ static void recurrent(cvn_net *net)
     d.layers = 1;
     d.h0 = tensor(net, 1, 3, 0, 0);
     d.c0 = tensor(net, 1, 3, 0, 0);
+    d.reverse = 1;
     cvn_rnn_state(net, cvn_lstm_ex(net, x, &d), 1);
-}
-
-static void conv_transpose3d(cvn_net *net)
-{
-    cvn_pool_desc d = cvn_pool_defaults();
-    d.kernel_h = d.kernel_w = 2;
-    d.stride_h = 1;
-    d.dilation_h = 3;
-    d.dilation_w = 2;
-    cvn_keep(net, cvn_maxpool_ex(net, picture(net), &d));
-    cvn_conv_transpose3d(net, volume(net, 2, 3, 4, 3), 4, 3, 2, 1);
-}
-
-static void norm_pools(cvn_net *net)
-{
-    cvn_pool_desc d = cvn_pool_defaults();
-    cvn_node x = picture(net);
-    d.kernel_h = 3;
-    d.stride_h = 2;
-    cvn_keep(net, cvn_lppool(net, x, 1, &d));
-    d.pad_left = 1;
-    cvn_keep(net, cvn_lppool(net, x, 3, &d));
-    cvn_global_lppool(net, x, 2);
 }
 
 /* Functions of elements, comparisons, logic: beside what >>act and >>unary have. */
@@ -677,10 +684,12 @@ static const layer_case layer_cases[] = {
     { "conv3d", conv3d, 0, 0 },
     { "conv_transpose", conv_transpose, 0, 0 },
     { "conv_transpose1d", conv_transpose1d, 0, 0 },
+    { "conv_transpose3d", conv_transpose3d, 0, 0 },
     { "dense", dense, 0, 0 },
     { "dense_sequence", dense_sequence, 0, 0 },
     { "maxpool", maxpool, 0, 0 },
     { "avgpool", avgpool, 0, 0 },
+    { "norm_pools", norm_pools, 0, 0 },
     { "global_pools", global_pools, 0, 0 },
     { "adaptive_pools", adaptive_pools, 0, 0 },
     { "unpool", unpool, 0, 0 },
@@ -702,8 +711,6 @@ static const layer_case layer_cases[] = {
     { "attention", attention, 1, 5 },
     { "transformer", transformer, 0, 0 },
     { "recurrent", recurrent, 1, 6 },
-    { "conv_transpose3d", conv_transpose3d, 0, 0 },
-    { "norm_pools", norm_pools, 0, 0 },
     { "functions", functions, 0, 0 },
     { "orders", orders, 0, 0 },
     { "selections", selections, 0, 0 },
