@@ -3,6 +3,7 @@
 #ifndef CONVNET_ONNX_NETS_H
 #define CONVNET_ONNX_NETS_H
 
+int zoo_main(int argc, char **argv);
 #define main zoo_main
 #include "../examples/zoo.c"
 #undef main
