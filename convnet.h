@@ -40657,6 +40657,11 @@ static cvni_ow_name cvni_ow_list(cvni_onnx_writer *w, const int *values, int cou
     return cvni_ow_constant(w, &t);
 }
 
+static cvni_ow_name cvni_ow_op_int(cvni_onnx_writer *w, const char *type, cvni_ow_name x, int value)
+{
+    return cvni_ow_op2(w, type, x, cvni_ow_list(w, &value, 1));
+}
+
 /* A vector or matrix [a, b] of values that at() makes of a, b, `of` and scale. */
 static cvni_ow_name cvni_ow_table(cvni_onnx_writer *w, int type, int rank, int a, int b,
                                   double (*at)(const cvni_onnx_writer *, cvni_ow_tensor *, size_t),
@@ -41052,7 +41057,7 @@ static void cvni_ow_unpool(cvni_onnx_writer *w)
         index = cvni_in(w->net, index, 0);
     if (index->op == &cvni_op_maxpool_indices) {
         const int plane = cvni_ow_plane(cvni_in(w->net, index, 0)->shape);
-        at = cvni_ow_op2(w, "Mod", at, cvni_ow_list(w, &plane, 1));
+        at = cvni_ow_op_int(w, "Mod", at, plane);
     }
     if (!index->is_int) at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
     y = cvni_ow_sizes(w, cvni_ow_x(w, 0), axis);
@@ -41063,15 +41068,23 @@ static void cvni_ow_unpool(cvni_onnx_writer *w)
     cvni_ow_shaped(w, y, w->l->shape, 0);
 }
 
-/* Indices as floats that count through a sample. */
+/* Indices as floats that count through a sample; by columns: place h*W + w of a plane is w*H + h. */
 static void cvni_ow_places(cvni_onnx_writer *w)
 {
     const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
-    const int elements = w->l->samples * (int)cvni_sample_elements(x);
-    if (((const cvni_places_desc *)w->l->desc)->by_columns)
-        cvni_ow_refuse(w, "indices by columns have no form in ONNX behind those by rows");
-    cvni_ow_cast(w, cvni_ow_op2(w, "Mod", cvni_ow_x(w, 0), cvni_ow_list(w, &elements, 1)),
-                 CVN_ONNX_FLOAT);
+    const int W = x.dim[x.rank - 1];
+    const int plane = cvni_ow_plane(x);
+    cvni_ow_name at = cvni_ow_x(w, 0);
+    at = cvni_ow_op_int(w, "Mod", at, w->l->samples * (int)cvni_sample_elements(x));
+    if (((const cvni_places_desc *)w->l->desc)->by_columns) {
+        const cvni_ow_name inside = cvni_ow_op_int(w, "Mod", at, plane);
+        const cvni_ow_name column = cvni_ow_op_int(w, "Mod", inside, W);
+        const cvni_ow_name row = cvni_ow_op_int(w, "Div", inside, W);
+        at = cvni_ow_op2(w, "Sub", at, inside);
+        at = cvni_ow_op2(w, "Add", at, cvni_ow_op_int(w, "Mul", column, plane / W));
+        at = cvni_ow_op2(w, "Add", at, row);
+    }
+    cvni_ow_cast(w, at, CVN_ONNX_FLOAT);
 }
 
 /* Window i of the b that an adaptive pool cuts a values into. */
@@ -41152,23 +41165,27 @@ static void cvni_ow_adaptive(cvni_onnx_writer *w)
     cvni_ow_ints(w, "strides", kernel, axes);
 }
 
-/* The sample of each box: rows of the places of N*R ones. */
+/* Where each element of x's first axes stands: [axes, elements], the places of so many ones. */
+static cvni_ow_name cvni_ow_positions(cvni_onnx_writer *w, cvni_ow_name x, int axes)
+{
+    const float one = 1;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    t.dim[0] = 1;
+    t.from = &one;
+    x = cvni_ow_op(w, "ConstantOfShape", cvni_ow_sizes(w, x, axes));
+    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
+    return cvni_ow_op(w, "NonZero", x);
+}
+
 static void cvni_ow_roi(cvni_onnx_writer *w)
 {
     static const int four[2] = { -1, 4 };
-    static const int zero[1] = { 0 };
+    static const int first[1] = { 0 };
     static const int all[1] = { -1 };
     const cvni_roi_desc *d = (const cvni_roi_desc *)w->l->desc;
-    const float one = 1;
-    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
-    cvni_ow_name sizes, sample, boxes, y;
-    t.dim[0] = 1;
-    t.from = &one;
-    sizes = cvni_ow_sizes(w, cvni_ow_x(w, 1), 2);
-    sample = cvni_ow_op(w, "ConstantOfShape", sizes);
-    cvni_ow_attribute(w, "value", CVNI_OW_ATTR_TENSOR)->tensor = &t;
-    sample = cvni_ow_op(w, "NonZero", sample);
-    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, zero, 1));
+    cvni_ow_name sample = cvni_ow_positions(w, cvni_ow_x(w, 1), 2);
+    cvni_ow_name boxes, y;
+    sample = cvni_ow_op2(w, "Gather", sample, cvni_ow_list(w, first, 1));
     sample = cvni_ow_reshape(w, sample, all, 1);
     boxes = cvni_ow_reshape(w, cvni_ow_x(w, 1), four, 2);
     y = cvni_ow_op2(w, "RoiAlign", cvni_ow_x(w, 0), boxes);
@@ -41539,7 +41556,7 @@ static void cvni_ow_topk(cvni_onnx_writer *w)
         cvni_ow_int(w, "axis", d->axis);
         cvni_ow_int(w, "select_last_index", d->last);
     } else {
-        cvni_ow_op2(w, "TopK", x, cvni_ow_list(w, &d->k, 1));
+        cvni_ow_op_int(w, "TopK", x, d->k);
         cvni_ow_int(w, "axis", d->axis);
         cvni_ow_int(w, "largest", !d->least);
         y = w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
@@ -41682,12 +41699,12 @@ static void cvni_ow_shuffle(cvni_onnx_writer *w)
     cvni_ow_text(w, "mode", "CRD");
 }
 
-/* Element i of a map; what it leaves out is element t->a, a border behind the others. */
+/* Element i of a map; what it leaves out is element t->b, a border behind the others. */
 static double cvni_ow_map_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
 {
     const int from = ((const int *)t->of)[i];
     (void)w;
-    return from < 0 ? (double)t->scale : from;
+    return from < 0 ? t->b : from;
 }
 
 /* Does Pad have that? */
@@ -41733,14 +41750,15 @@ static void cvni_ow_select(cvni_onnx_writer *w)
             one[s.rank + i] = border;
             if (border) x = cvni_ow_pad_all(w, x, s.rank, one, CVN_PAD_ZERO, d->value);
             x = cvni_ow_op2(w, "Gather", x,
-                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], 0,
-                                          cvni_ow_map_at, map, (float)s.dim[i]));
+                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], s.dim[i],
+                                          cvni_ow_map_at, map, 0));
             cvni_ow_int(w, "axis", i);
         }
     }
     if (slices) x = cvni_ow_slice(w, x, begin, end, axes, steps, slices);
     if (tiles) x = cvni_ow_op2(w, "Tile", x, cvni_ow_list(w, repeats, s.rank));
-    if (mode != CVN_PAD_CIRCULAR) cvni_ow_pad_all(w, x, s.rank, pads, mode, d->value);
+    if (mode != CVN_PAD_CIRCULAR)
+        cvni_ow_pad_all(w, x, s.rank, pads, mode, mode == CVN_PAD_ZERO ? d->value : 0);
     if (!w->node.type) cvni_ow_identity(w);
 }
 
@@ -41776,26 +41794,75 @@ static void cvni_ow_take(cvni_onnx_writer *w)
     if (axis > 1) cvni_ow_transpose(w, x, back, w->l->shape.rank);
 }
 
+/* Indices of all axes: those that x and the indices share are counted. */
+static cvni_ow_name cvni_ow_all_indices(cvni_onnx_writer *w, cvni_ow_name at, int shared)
+{
+    static const int turned[2] = { 1, 0 };
+    static const int begin = 0;
+    static const int axis = 1;
+    cvn_shape s = cvni_in(w->net, w->l, 1)->shape;
+    cvni_ow_name own = cvni_ow_positions(w, cvni_ow_x(w, 1), s.rank - 1);
+    own = cvni_ow_transpose(w, own, turned, 2);
+    own = cvni_ow_slice(w, own, &begin, &shared, &axis, NULL, 1);
+    s.dim[s.rank - 1] = shared;
+    own = cvni_ow_op2(w, "Concat", cvni_ow_shaped(w, own, s, -1), at);
+    cvni_ow_int(w, "axis", -1);
+    return own;
+}
+
+/* Gathered at indices, scattered to them; a reduction is none, add or mul in opset 17. */
 static void cvni_ow_gather(cvni_onnx_writer *w)
 {
     const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
     const int scatters = w->l->inputs > 2;
-    const cvni_ow_name at = cvni_ow_indices(w);
-    if (d->kind == CVNI_REVERSE && (d->axis != 0 || d->time != 1))
-        cvni_ow_refuse(w, "ReverseSequence turns axis 1 by lengths of axis 0 alone");
-    if (d->reduce > CVN_SCATTER_MUL || (scatters && d->kind == CVNI_GATHER_ND))
-        cvni_ow_refuse(w, "has no form in ONNX's opset 17");
-    cvni_ow_op2(w, w->l->op == &cvni_op_scatter_reduce ? "ScatterElements" : w->l->op->onnx,
+    const int nd = d->kind == CVNI_GATHER_ND;
+    cvni_ow_name at = cvni_ow_indices(w);
+    if (d->reduce > CVN_SCATTER_MUL)
+        cvni_ow_refuse(w, "opset 17 scatters no largest or smallest values");
+    if (scatters && nd) at = cvni_ow_all_indices(w, at, d->axis);
+    cvni_ow_op2(w, !scatters ? w->l->op->onnx : nd ? "ScatterND" : "ScatterElements",
                 cvni_ow_x(w, 0), at);
     if (scatters) cvni_ow_in(w, cvni_ow_x(w, 2));
-    if (d->kind == CVNI_GATHER) cvni_ow_int(w, "axis", d->axis);
-    if (d->kind == CVNI_GATHER_ND) cvni_ow_int(w, "batch_dims", d->axis);
-    if (d->kind == CVNI_REVERSE) {
-        cvni_ow_int(w, "batch_axis", 0);
-        cvni_ow_int(w, "time_axis", 1);
-    }
+    if (!nd) cvni_ow_int(w, "axis", d->axis);
+    else if (!scatters) cvni_ow_int(w, "batch_dims", d->axis);
     if (scatters && d->reduce != CVN_SCATTER_REPLACE)
         cvni_ow_text(w, "reduction", d->reduce == CVN_SCATTER_ADD ? "add" : "mul");
+}
+
+/* The axis of the lengths, where it is not the batch, joins it; then comes the one that is turned. */
+static void cvni_ow_reverse(cvni_onnx_writer *w)
+{
+    static const int all[1] = { -1 };
+    const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
+    const cvn_shape s = w->l->shape;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name at = cvni_ow_indices(w);
+    int axes[CVN_MAX_RANK], back[CVN_MAX_RANK];
+    cvn_shape order = s;
+    int count = 1;
+    int moves = 0;
+    axes[0] = 0;
+    if (d->axis) axes[count++] = d->axis;
+    axes[count++] = d->time;
+    for (int i = 1; i < s.rank; i++) if (i != d->axis && i != d->time) axes[count++] = i;
+    for (int i = 0; i < s.rank; i++) {
+        back[axes[i]] = i;
+        order.dim[i] = s.dim[axes[i]];
+        moves |= axes[i] != i;
+    }
+    if (moves) x = cvni_ow_transpose(w, x, axes, s.rank);
+    if (d->axis) {
+        cvn_shape joined = order;
+        joined.rank--;
+        for (int i = 1; i < joined.rank; i++) joined.dim[i] = order.dim[i + 1];
+        x = cvni_ow_shaped(w, x, joined, -1);
+        at = cvni_ow_reshape(w, at, all, 1);
+    }
+    x = cvni_ow_op2(w, "ReverseSequence", x, at);
+    cvni_ow_int(w, "batch_axis", 0);
+    cvni_ow_int(w, "time_axis", 1);
+    if (d->axis) x = cvni_ow_shaped(w, x, order, -1);
+    if (moves) cvni_ow_transpose(w, x, back, s.rank);
 }
 
 static void cvni_ow_one_hot(cvni_onnx_writer *w)
@@ -41897,7 +41964,7 @@ static void cvni_ow_parameter(cvni_onnx_writer *w)
                                            : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     if (w->source) {
         sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
-        if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
+        if (rows > 1) sizes = cvni_ow_op_int(w, "Div", sizes, rows);
     } else {
         sizes = cvni_ow_list(w, &w->net->max_batch, 1);
     }
@@ -42251,8 +42318,10 @@ static const cvni_ow_row cvni_ow_rows[] = {
     { &cvni_op_take, 0, cvni_ow_take },
     { &cvni_op_gather, 0, cvni_ow_gather },
     { &cvni_op_gather_nd, 0, cvni_ow_gather },
-    { &cvni_op_reverse_sequence, 0, cvni_ow_gather },
+    { &cvni_op_reverse_sequence, 0, cvni_ow_reverse },
     { &cvni_op_scatter, 0, cvni_ow_gather },
+    { &cvni_op_scatter_nd, 0, cvni_ow_gather },
+    { &cvni_op_scatter_reduce, 0, cvni_ow_gather },
     { &cvni_op_one_hot, 0, cvni_ow_one_hot },
     { &cvni_op_interpolate, 0, cvni_ow_interpolate },
     { &cvni_op_grid_sample, 0, cvni_ow_grid }

@@ -3,6 +3,7 @@
 #ifndef CONVNET_ONNX_NETS_H
 #define CONVNET_ONNX_NETS_H
 
+int zoo_main(int argc, char **argv);
 #define main zoo_main
 #include "../examples/zoo.c"
 #undef main
@@ -622,7 +623,11 @@ static void lookups(cvn_net *net)
     cvn_keep(net, cvn_gather(net, s, places, 1));
     cvn_keep(net, cvn_gather_nd(net, x, at, 1));
     cvn_keep(net, cvn_scatter(net, s, places, tensor(net, 3, 6, 0, 0), 1, CVN_SCATTER_ADD));
+    cvn_keep(net, cvn_scatter_nd(net, x, at, tensor(net, 3, 7, 0, 0), 1, CVN_SCATTER_MUL));
     cvn_keep(net, cvn_reverse_sequence(net, s, lengths(net), 0, 1));
+    cvn_keep(net, cvn_reverse_sequence(net, x, lengths(net), 0, 3));
+    cvn_keep(net, cvn_reverse_sequence(net, tensor(net, 2, 5, 3, 0), cvn_input_labels(net, two, 1),
+                                       3, 2));
     cvn_keep(net, cvn_one_hot(net, at, 2, 3, 2, -1));
     cvn_one_hot(net, at, 3, 5, 1, 0);
 }

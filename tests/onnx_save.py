@@ -1,10 +1,10 @@
 """onnx_save.py - models that tests/onnx_export.c wrote, checked by onnx and run by onnxruntime.
 
-    build/onnx_export DIR && python3 tests/onnx_save.py DIR
+    build/onnx_export DIR [MODEL.onnx...] && python3 tests/onnx_save.py DIR
 
 Each model: onnx.checker with full shape inference, strict shape inference with data propagation,
-names of the declared values kept, and the outputs for batches of 1 and 3 equal to the engine's to
-1e-4 of the largest value. Needs onnx, onnxruntime, numpy. Prints N passed, N failed."""
+each value declared once, and the outputs for batches of 1 and 3 equal to the engine's to 1e-4 of the
+largest value, 1e-6 at least. Needs onnx, onnxruntime, numpy. Prints N passed, N failed."""
 import glob
 import os
 import re
@@ -52,7 +52,7 @@ def check_batch(session, stem, batch):
         want = outputs[file_part(name)]
         if got.shape != want.shape:
             raise ValueError(f"{name}: {got.shape}, not {want.shape}")
-        scale = max(1e-3, np.abs(want).max(initial=0))
+        scale = max(1e-2, np.abs(want).max(initial=0))
         worst = np.abs(got - want).max(initial=0) / scale
         if not worst <= TOLERANCE:
             raise ValueError(f"{name}: off by {worst:.2g} with {batch} samples")

@@ -2,12 +2,18 @@
  * value is made before it is read, names and weights, shapes, what is folded and what is left out,
  * errors, memory that runs out, the same bytes for any number of threads; imported again they
  * predict the same. What onnx and onnxruntime say of the same nets: onnx_save.py. Writes to
- * build/. */
+ * build/. TEST_QUICK: every fourth net of the zoo. */
 #define CONVNET_IMPLEMENTATION
 #include "onnx_nets.h"
 #include "test.h"
 
 #define MODEL "build/test_model.onnx"
+
+#ifdef TEST_QUICK
+    #define ZOO_STEP 4
+#else
+    #define ZOO_STEP 1
+#endif
 
 /* ---- protobuf and models, read ---- */
 
@@ -222,7 +228,7 @@ static void all_nets(void)
 {
     cvn_onnx_save_options folded = cvn_onnx_save_defaults();
     folded.fold_batchnorm = 1;
-    for (int i = 0;; i++) {
+    for (int i = 0;; i += i < LAYER_CASES ? 1 : ZOO_STEP) {
         cvn_net *net = cvn_create(NULL);
         int from, to;
         const char *name = build_case(net, i, &from, &to);
@@ -312,7 +318,7 @@ static double worst_output(cvn_net *net, cvn_net *back, const cvn_onnx_model *m,
 static void there_and_back(void)
 {
     int refused = 0;
-    for (int i = 0;; i++) {
+    for (int i = 0;; i += i < LAYER_CASES ? 1 : ZOO_STEP) {
         cvn_net *net = cvn_create(NULL);
         cvn_net *back = cvn_create(NULL);
         cvn_onnx_model m;
@@ -349,7 +355,7 @@ static void there_and_back(void)
         cvn_destroy(net);
         cvn_destroy(back);
     }
-    CHECKF(refused <= 2, "%d nets were not imported", refused);
+    CHECKF(refused <= 1, "%d nets were not imported", refused);
 }
 
 /* ---- what stands in a model ---- */
@@ -704,7 +710,7 @@ int main(void)
     RUN(there_and_back);
     RUN(determinism);
     RUN(errors);
-    RUN(too_large);
+    if (ZOO_STEP == 1) RUN(too_large);
     RUN(failing_allocator);
     return test_done();
 }

@@ -1,6 +1,15 @@
-/* fuzz_onnx.c - libFuzzer target: the bytes of a model. What loads and is small is run once; what
- * does not load says why and leaves the net empty. */
+/* fuzz_onnx.c - libFuzzer target: the bytes of a model. What loads and is small is run once and
+ * written as a model again; what does not load says why and leaves the net empty. */
 #include "fuzz.h"
+
+/* The size that is told is the one that is written. */
+static void fuzz_save(cvn_net *net)
+{
+    const size_t size = cvn_save_onnx_size(net, NULL);
+    void *bytes = size && size < (size_t)1 << 24 ? malloc(size) : NULL;
+    if (bytes && cvn_save_onnx_memory(net, bytes, size, NULL) != CVN_OK) abort();
+    free(bytes);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -8,8 +17,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const cvn_node first = { 1 };
     void *bytes = malloc(size + 1);     /* a block of its own: reading past its end is seen */
     if (bytes) memcpy(bytes, data, size);
-    if (cvn_load_onnx_memory(net, bytes, size, NULL, NULL) == CVN_OK) fuzz_run(net);
-    else if (!cvn_error(net)[0] || cvn_node_name(net, first)[0]) abort();
+    if (cvn_load_onnx_memory(net, bytes, size, NULL, NULL) == CVN_OK) {
+        fuzz_run(net);
+        fuzz_save(net);
+    } else if (!cvn_error(net)[0] || cvn_node_name(net, first)[0]) abort();
     cvn_destroy(net);
     free(bytes);
     return 0;
