@@ -25,6 +25,7 @@ help:
 	@echo 'make examples    all programs of examples/'
 	@echo 'make build/NAME  one program: build/02_mnist_lenet from examples/, build/test_conv from tests/'
 	@echo 'make test        all tests'
+	@echo 'make test-cl     convnet_cl.h on all OpenCL implementations that are here'
 	@echo 'make bench       how fast it is: products, convolutions, training, prediction (6 minutes)'
 	@echo 'make clean       remove build/'
 
@@ -38,6 +39,9 @@ endif
 
 test:
 	CC='$(CC)' sh tests/run.sh
+
+test-cl: | build
+	CC='$(CC)' CFLAGS='$(CFLAGS)' sh tests/run_cl.sh
 
 bench: build/bench
 	build/bench all
@@ -56,4 +60,6 @@ build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
 
 build/05_own_images build/detect: LIBS = -lstb
 
-.PHONY: help demo examples test bench clean
+build/test_cl: convnet_cl.h
+
+.PHONY: help demo examples test test-cl bench clean

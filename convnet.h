@@ -67,7 +67,7 @@
  *     interface       >>config >>types >>errors >>graph-api >>layers-api >>train-api >>data-api
  *                     >>io-api
  *     support         >>platform >>internal >>error >>memory >>random >>threads
- *     engine          >>shape >>graph >>input >>plan >>run >>spectral
+ *     engine          >>shape >>graph >>input >>backend >>plan >>run >>spectral
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
  *                     >>depthwise >>conv-layer
@@ -79,7 +79,7 @@
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors >>npy >>export-c >>darknet
+ *     files           >>safetensors >>npy >>darknet >>export-c
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
  *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
@@ -145,6 +145,7 @@ extern "C" {
 typedef struct cvn_net cvn_net;                     /* opaque */
 typedef struct cvn_node { int id; } cvn_node;       /* a layer's output in the graph; id 0 is
                                                      * invalid */
+typedef struct cvn_backend cvn_backend;             /* opaque: a device, as convnet_cl.h opens it */
 
 typedef struct cvn_shape {
     int rank;                                       /* number of axes; 0 is a scalar */
@@ -303,6 +304,18 @@ CONVNET_API cvn_result cvn_build(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_infer(cvn_net *net, int max_batch);
 CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, void *buffer,
                                     size_t size);
+
+/* cvn_use_backend - the net runs on a device (convnet_cl.h: OpenCL): every pass and step, with
+ * parameters, gradients, optimizer state and values in its memory. Before the first cvn_build; the
+ * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
+ * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
+ * device's numbers until the net runs again: ask anew, and call cvn_touch after writing parameters.
+ * A net on a device cannot be shared (cvn_share).
+ * errors   CVN_ERROR_UNSUPPORTED: the device cannot be used; cvn_error tells why in one line, and
+ *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. From cvn_build:
+ *          CVN_ERROR_UNSUPPORTED names a layer that the device lacks, CVN_ERROR_MEMORY tells what
+ *          it needs and has. From the calls that run the net: what the device reports */
+CONVNET_API cvn_result cvn_use_backend(cvn_net *net, cvn_backend *backend);
 
 /* cvn_memory_needed - bytes that the same build would take for its arena; exact. 0 when the net has
  * an error. The optimizer's state is part of it: call cvn_set_optimizer before, if it is not Adam.
@@ -822,13 +835,13 @@ CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes,
  *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
  *                      from the end, what lies outside is cut, a negative step goes backwards
  *   cvn_flip           an axis from its end (torch.flip)
- *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for all axes but the batch (numpy.tile)
  *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
  *                      mirrored without the outermost element, the outermost element, or those of
  *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
  *                      many are cut off before
- *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
- *                      the end (torch.index_select)
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis (torch.index_select);
+ *                      negative ones count from the end
  *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
  *            nothing is left, or other axes than those of x are described */
 CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
@@ -846,10 +859,10 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 the axis (numpy.take of each sample, ONNX's Gather)
  *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
  *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
- *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: m
  *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
  *                 batch (ONNX's GatherND)
- *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather or cvn_gather_nd would read
  *                 take, in order, the updates, which have the shape of their result: instead of,
  *                 added to, multiplied with what is there, or the larger or smaller of the two
  *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
@@ -857,8 +870,8 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
  *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
  *                 elsewhere; for an index out of range everywhere
- *   backward      to x, where several rows are the same place their sum; to the updates that replace
- *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   backward      to x, of rows that are the same place the sum; to updates that replace or are
+ *                 added. Indices have no gradient, nor have scatters that multiply or compare
  *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
  *                 runs the net */
 typedef enum cvn_scatter_reduce {
@@ -959,8 +972,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
  *            or [N, B, S, 4] of B images
  *   scores   [N, C, S], or [N, B, C, S]
- *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
- *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *   returns  [N, rows, 3] of image (0 without B), class and number of a box: image by image, class
+ *            by class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
  *            used come last and are -1
  *   A box is left out when its score is not above `score`, or its intersection over union with a
  *   kept one of its class is above `iou`. No gradient.
@@ -993,7 +1006,7 @@ CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
  *   power          a^b, as C's powf
  *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
  *   equal, greater, greater_equal, less, less_equal
- *                  1 where it holds, else 0, as with a NaN
+ *                  1 where it holds, else 0; 0 for a NaN
  *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
  * cvn_where - a where condition is not 0, else b; all three broadcast.
  * Comparisons and truth values have no gradient, nor has a condition. */
@@ -1028,8 +1041,8 @@ CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 /* More of them, as C's functions of the same name.
  *   reciprocal   1/x
  *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
- *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
- *                towards 0
+ *   round        to the nearest whole number, of two the even one (C's rint); floor, ceil, trunc:
+ *                down, up, towards 0
  *   sign         1, 0 or -1; NaN stays
  *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
  *   threshold    x above the threshold, else value (F.threshold)
@@ -1195,7 +1208,7 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 /* ---- learned tensors ---- */
 
 /* cvn_embedding - a row of a table for each label.
- *   labels   int [N, ...] (cvn_input_labels)
+ *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off
  *   returns  [N, ..., dim]
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
@@ -1496,20 +1509,20 @@ typedef struct cvn_box {
 
 /* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
  * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
- * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
- * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
- * each class:
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the image input)/W, each
+ * of the `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a
+ * score for each class:
  *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
- *                    th, to, then the classes
+ *                    th, to, then the classes tc;
  *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
- *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    score = s(to) s(tc); with new_coords s is left out everywhere (the layer
  *                    before has it) and w = anchor (2 tw)^2
- *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
- *                    softmax: over the classes instead of s
- *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
- *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
- *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
- *                    input's width; score = to class, softmax: over the classes
+ *   CVN_YOLO_REGION  version 2: the same, but w = anchor exp(tw) sx
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: tc
+ *                    of each cell, to of each box of each cell, then tx, ty, tw, th of each box of
+ *                    each cell; x = (i + tx) sx, w = tw (square_root: tw^2) times the input's
+ *                    width; score = to tc
+ *   softmax          a softmax over the classes takes the place of s(tc) or tc
  *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
  *            CVN_ERROR_ARGUMENT for a value out of range
  *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
@@ -1523,19 +1536,19 @@ typedef struct cvn_yolo_desc {
     cvn_yolo_kind kind;
     int classes;
     int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
-    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height in pixels of the input, in cells for
+                                             * CVN_YOLO_REGION; not used by CVN_YOLO_GRID */
     float scale_x_y;                /* 0: 1 */
     int new_coords;
     int softmax;
-    int square_root;
-    int side;                       /* CVN_YOLO_GRID alone */
+    int square_root, side;          /* CVN_YOLO_GRID alone */
 } cvn_yolo_desc;
 
 CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
 CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
 
-/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
- * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass (where
+ * cvn_predict needs several, of the last one): every box and class whose score is at least
  * `threshold`, which is above 0, in pixels of the net's first image input.
  *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
  *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
@@ -1543,10 +1556,10 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
  * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
  * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
- *                          boxes  box     score      objectness  row        column
- *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
- *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
- *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ *            t                     box  score        objectness  rows         columns
+ *   YOLOv5   [boxes, 5 + classes]  t    t + 5        t + 4       5 + classes  1
+ *   YOLOv8   [4 + classes, boxes]  t    t + 4*boxes  NULL        1            boxes
+ *   SSD      two tables, [boxes, 4] and [boxes, classes]: rows and columns 0
  * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
  * those that cover a better one of their label (any_label: of any label) with an intersection over
  * union above `iou`. Boxes that are not finite are left out.
@@ -2360,10 +2373,45 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
  *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
+ *   cvn_load_safetensors   cvn_load (options NULL) with other names, by order, what fits, a report
+ * Each loader of weights takes a .npz too: numpy.savez(path, **state_dict).
  * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
- *          all names that are missing, left over or of another shape. On an error the net stays as
- *          it was. */
+ *          all names that are missing, left over or of another shape; CVN_ERROR_ARGUMENT: a rule
+ *          with two '*', or two tensors that rules give one name; of a .npz those of cvn_load_npy.
+ *          On an error the net stays as it was. */
+
+/* The tensor that a file calls `from` is called `to`. One '*' in from stands for any text, and in
+ * to for that text; to NULL: the tensor is left out. Each rule changes the name that the rules
+ * before it left:
+ *     { "module.*", "*" }, { "*.gamma", "*.weight" }, { "features.0.*", "conv1.*" },
+ *     { "aux*", NULL } */
+typedef struct cvn_rename { const char *from, *to; } cvn_rename;
+
+typedef struct cvn_load_report {
+    int loaded;                     /* parameters that took their values from the file */
+    int missing;                    /* parameters without a tensor */
+    int left_over;                  /* tensors without a parameter (integers are not counted) */
+    int misfits;                    /* tensors of another shape or type than their parameter */
+    char text[4096];                /* all of these, one a line; what has no room is counted */
+} cvn_load_report;
+
+/* by_order is for names that have nothing in common. The file's tensors are taken in the order of
+ * their names, numbers by value ("2.weight" before "10.weight": safetensors files of Python keep
+ * no other order), the parameters in the order in which the net was built; each takes the first
+ * tensor not yet taken that has its shape and the last part of its name (weight, bias,
+ * running_mean, ...). Layers of equal shapes may still be mistaken for each other: look at what
+ * the net predicts. */
+typedef struct cvn_load_options {
+    const cvn_rename *names;        /* ended by a rule with from NULL; NULL: names as they are */
+    int by_order;
+    int partial;                    /* take what fits; else all must */
+    cvn_load_report *report;        /* filled whatever the result, may be NULL */
+} cvn_load_options;
+
+CONVNET_API cvn_load_options cvn_load_defaults(void);
 #ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_safetensors(cvn_net *net, const char *path,
+                                            const cvn_load_options *options);
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded);
@@ -2373,6 +2421,8 @@ CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
 #endif
 #endif
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
+CONVNET_API cvn_result cvn_load_safetensors_memory(cvn_net *net, const void *bytes, size_t size,
+                                                   const cvn_load_options *options);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 
@@ -2478,20 +2528,21 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
  *             no loss), in the order of the layers
  *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
  *             are left out, dropout stays as the operator that does nothing in prediction
- *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
- *             without inputs has the batch that the net was built for
+ *   shapes    as here, with "N" for the batch, or "5*N" behind cvn_flatten_batch. A model without
+ *             inputs has the batch that the net was built for
  *   names     layers name operators and values, parameters the initializers (of a weight under a
  *             spectral norm, which is written as the quotient: without "_orig"). What else there is
  *             has a layer's name, "/" and a number, or more slashes where a name has one
- *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
- *             tensor for each layer
+ *   weights   as they are at that moment, in their own layout but for what ONNX has otherwise: of
+ *             dense layers over sequences and of attention transposed, of recurrent layers the gates
+ *             in its order. What is no parameter (waves, masks, cvn_constant) is no initializer
  *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
  *   cvn_save_onnx_size       bytes of the model; 0 on an error
  *   cvn_save_onnx_memory     into a buffer of at least that size
  *   options   NULL: defaults
  *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
  *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
- *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             (cvn_activation, cvn_features, cvn_non_max_suppression, ...), and for models above
  *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
  *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
 typedef struct cvn_onnx_save_options {
@@ -2725,6 +2776,12 @@ inline cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node x, const cvn_nll_loss_des
 {
     return cvn_nll_loss_ex(net, x, &d);
 }
+#ifndef CONVNET_NO_STDIO
+inline cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn_load_options &o)
+{
+    return cvn_load_safetensors(net, path, &o);
+}
+#endif
 inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
 {
     return cvn_ctc_loss(net, x, labels, &d);
@@ -2975,6 +3032,7 @@ struct cvni_layer {
     uint64_t packed_version;    /* of the weights that packed was made from */
     float *normed, *normed_grad;
     const char *scope;          /* the net's when it was added */
+    int device_op;              /* the backend's number for it; 0: runs on the CPU */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
 };
@@ -3011,6 +3069,29 @@ typedef struct cvni_plan {
     size_t persistent_bytes, scratch, scratch_bytes, total;
     double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
+
+/* What computes a net instead of the kernels of this file: >>backend. `device` is a net's memory
+ * there, laid out as its arena; places in it are byte offsets. */
+struct cvni_update;
+
+struct cvn_backend {
+    const char *unusable;       /* why; or NULL */
+    int host_layers;            /* layers that find() does not know run on the CPU */
+    int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
+    /* memory for a plan that is about to come into force, for the shapes that the layers have */
+    cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
+    void (*release)(void *device);
+    cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
+    cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
+    cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
+    cvn_result (*forward)(cvn_net *net, cvni_layer *l);
+    cvn_result (*backward)(cvn_net *net, cvni_layer *l);
+    cvn_result (*clip)(cvn_net *net);
+    cvn_result (*update)(cvn_net *net, const struct cvni_update *u);    /* and gradients to zero */
+    cvn_result (*average)(cvn_net *net);        /* cvn_set_ema */
+};
+
+enum { CVNI_PARAMS = 1, CVNI_GRADS = 2, CVNI_STATE = 4, CVNI_ALL = 7 };    /* averages: PARAMS */
 
 typedef struct cvni_record {    /* header of a small allocation that lives as long as the net */
     struct cvni_record *next;
@@ -3236,6 +3317,14 @@ struct cvn_net {
     int forward_done;           /* 0, CVN_INFER or CVN_TRAIN */
     uint64_t tick;              /* training forward passes so far: step of the dropout stream */
     float loss;
+
+    cvn_backend *backend;       /* or NULL: the CPU */
+    void *device;               /* its memory for this net; NULL: not built */
+    int device_newer;           /* CVNI_PARAMS, ...: what the host's copy is behind in, */
+    int host_newer;             /* or the device's, beside the parameters: */
+    uint64_t device_version;    /* weights_version that the device has or had */
+    cvn_result device_result;   /* first error of the backward pass that runs */
+    int loss_waits;             /* the loss is there, not in net->loss */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -3882,6 +3971,8 @@ CVNI_COLD_BEGIN
  * >>graph   create and destroy nets, add layers and parameters, marks
  * ============================================================================================== */
 
+static cvn_result cvni_to_host(cvn_net *net, int regions, int writes);      /* >>backend */
+
 static cvni_layer *cvni_in(const cvn_net *net, const cvni_layer *l, int i)
 {
     return &net->layers[l->input[i]];
@@ -3946,6 +4037,12 @@ cvn_net *cvn_create(const cvn_desc *desc)
     return net;
 }
 
+static void cvni_release_device(cvn_net *net)
+{
+    if (net->device) net->backend->release(net->device);
+    net->device = NULL;
+}
+
 static void cvni_release_arena(cvn_net *net)
 {
     if (net->arena_owned) cvni_free(net, net->arena_block);
@@ -3960,6 +4057,7 @@ void cvn_destroy(cvn_net *net)
 {
     if (!net) return;
     cvni_free_crew(net);
+    cvni_release_device(net);
     cvni_release_arena(net);
     cvni_free(net, net->best);
     cvni_free(net, net->history);
@@ -4206,6 +4304,47 @@ cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node)
     return net && cvni_valid(net, node) ? net->layers[node.id].shape : cvni_shape(0, 0, 0, 0, 0);
 }
 
+#if !defined(CONVNET_NO_ONNX) || !defined(CONVNET_NO_DARKNET)
+/* ---- layers from a file: all of them or none ---- */
+
+typedef struct cvni_graph_mark {    /* the net before that */
+    int layers, params;
+    cvni_record *records, *loans;
+} cvni_graph_mark;
+
+static cvn_result cvni_may_import(cvn_net *net, const char *call, const void *argument)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+static cvni_graph_mark cvni_mark_graph(const cvn_net *net)
+{
+    cvni_graph_mark m;
+    m.layers = net->layer_count;
+    m.params = net->param_count;
+    m.records = net->records;
+    m.loans = net->loans;
+    return m;
+}
+
+static void cvni_undo_graph(cvn_net *net, const cvni_graph_mark *m, int loans)
+{
+    net->layer_count = m->layers;
+    net->param_count = m->params;
+    net->failed = CVN_OK;
+    cvni_free_records(net, &net->records, m->records);
+    if (loans) cvni_free_records(net, &net->loans, m->loans);
+}
+#endif
+
+/* ---- marks ---- */
+
 /* The layer to mark before cvn_build, or NULL with the error said. */
 static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
 {
@@ -4393,6 +4532,9 @@ static cvn_param cvni_param_info(const cvn_net *net, const cvni_param *p)
     info.name = p->name;
     info.shape = p->shape;
     info.count = p->count;
+    if (cvni_to_host((cvn_net *)net, CVNI_PARAMS, 0) != CVN_OK ||
+        cvni_to_host((cvn_net *)net, CVNI_GRADS, 1) != CVN_OK)
+        return info;
     info.value = net->weights ? cvni_all_weights(net) + p->offset : NULL;
     info.gradient = net->grads && p->role != CVNI_RUNNING ? net->grads + p->offset : NULL;
     info.trainable = p->role != CVNI_RUNNING && !net->layers[p->layer].frozen;
@@ -4442,14 +4584,16 @@ double cvn_macs(const cvn_net *net)
 float *cvn_flat_parameters(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->mode ? net->trainable + net->running : 0;
-    return net ? cvni_all_weights(net) : NULL;
+    if (!net || cvni_to_host(net, CVNI_PARAMS, 0) != CVN_OK) return NULL;
+    return cvni_all_weights(net);
 }
 
 #ifndef CONVNET_NO_TRAIN
 float *cvn_flat_gradients(cvn_net *net, size_t *count)
 {
     if (count) *count = net && net->grads ? net->trainable : 0;
-    return net ? net->grads : NULL;
+    if (!net || cvni_to_host(net, CVNI_GRADS, 1) != CVN_OK) return NULL;
+    return net->grads;
 }
 #endif
 
@@ -4678,6 +4822,198 @@ static cvni_layer *cvni_first_input(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++)
         if (net->layers[id].op == &cvni_op_input) return &net->layers[id];
     return NULL;
+}
+
+/* ================================================================================================
+ * >>backend   a net on a device: who has the newer numbers, layers that the device lacks
+ * ==============================================================================================
+ *   The device has one memory for a net, laid out as the host's arena by the same plan: a pointer
+ *   of a layer means the same place on both sides. The passes walk the plan as on the CPU (>>run)
+ *   and hand each layer on; the device queues them.
+ *   persistent part   parameters with running statistics and averages, gradients, optimizer state:
+ *                     each has its flag in net->device_newer and net->host_newer (parameters: the
+ *                     version). cvni_to_host before the host reads or writes one; a pass or a step
+ *                     pushes what the host has changed
+ *   inputs            the host's; pushed with each pass
+ *   other values      the device's; pulled when they are asked for
+ *   A layer without a kernel there, where the backend allows it, is run by this file: its inputs
+ *   are pulled, its value is pushed. What it saves for its backward pass stays with the host.
+ *                                                                      tested: tests/test_cl.c */
+
+cvn_result cvn_use_backend(cvn_net *net, cvn_backend *backend)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvn_use_backend: call it before cvn_build");
+    if (!backend) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_use_backend: no backend");
+    if (backend->unusable)
+        return cvni_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_use_backend: %s", backend->unusable);
+    net->backend = backend;
+    return CVN_OK;
+}
+
+static cvn_result cvni_push(cvn_net *net, const void *from, size_t bytes)
+{
+    const size_t at = (size_t)((const unsigned char *)from - net->arena);
+    return bytes ? net->backend->push(net, at, from, bytes) : CVN_OK;
+}
+
+static cvn_result cvni_pull(cvn_net *net, void *to, size_t bytes)
+{
+    const size_t at = (size_t)((unsigned char *)to - net->arena);
+    return bytes ? net->backend->pull(net, at, to, bytes) : CVN_OK;
+}
+
+/* The bytes of one region of the arena; they follow each other. */
+static unsigned char *cvni_region(const cvn_net *net, int region, size_t *bytes)
+{
+    const cvni_plan *p = &net->plan;
+    const size_t begin = region == CVNI_PARAMS ? 0 : region == CVNI_GRADS ? p->grads : p->state;
+    const size_t end = region == CVNI_PARAMS ? p->grads : region == CVNI_GRADS ? p->state
+                                                                               : p->batch;
+    *bytes = end - begin;
+    return net->arena + begin;
+}
+
+/* Before the host reads regions, or writes them: then the device gets them back. */
+static cvn_result cvni_to_host(cvn_net *net, int regions, int writes)
+{
+    if (!net->device) return CVN_OK;
+    if (net->device_version != net->weights_version) net->device_newer &= ~CVNI_PARAMS;
+    for (int r = 1; r < CVNI_ALL; r *= 2) {
+        size_t bytes;
+        unsigned char *at = cvni_region(net, r, &bytes);
+        if (regions & r && net->device_newer & r) {
+            const cvn_result result = cvni_pull(net, at, bytes);
+            if (result != CVN_OK) return result;
+            net->device_newer &= ~r;
+        }
+        if (regions & r && writes) net->host_newer |= r;
+    }
+    return CVN_OK;
+}
+
+/* Before the device works: what the host has changed. */
+static cvn_result cvni_to_device(cvn_net *net)
+{
+    if (net->device_version != net->weights_version) net->host_newer |= CVNI_PARAMS;
+    for (int r = 1; r < CVNI_ALL; r *= 2) {
+        size_t bytes;
+        unsigned char *at = cvni_region(net, r, &bytes);
+        if (net->host_newer & r) {
+            const cvn_result result = cvni_push(net, at, bytes);
+            if (result != CVN_OK) return result;
+            net->host_newer &= ~r;
+            net->device_newer &= ~r;
+        }
+    }
+    net->device_version = net->weights_version;
+    return CVN_OK;
+}
+
+/* The value of a layer, before the host reads it; inputs are the host's. */
+static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
+{
+    if (!net->device || !l->y || l->op->flags & CVNI_SOURCE) return CVN_OK;
+    return cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float));
+}
+
+/* Inputs, weights and partners of the samples, folded weights where they are new. */
+static cvn_result cvni_begin_on_device(cvn_net *net)
+{
+    const int fold = net->device_version != net->weights_version;
+    cvn_result result = cvni_to_device(net);
+    if (result == CVN_OK && net->sample_weights && (net->weighted || net->mixed))
+        result = cvni_push(net, net->sample_weights, net->plan.scratch - net->plan.batch);
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch)
+            result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+        if (fold && l->fold && result == CVN_OK)
+            result = cvni_push(net, l->fold, net->plan.buffers[l->place.fold].bytes);
+    }
+    return result;
+}
+
+/* A layer that the device lacks: its parameters and inputs to the host, its value back. */
+static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
+                                       cvn_result (*run)(cvn_net *net, cvni_layer *l))
+{
+    cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
+    for (int i = 0; result == CVN_OK && i < l->inputs; i++)
+        result = cvni_fetch(net, &net->layers[l->input[i]]);
+    if (result == CVN_OK) result = run(net, l);
+    if (result == CVN_OK) result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
+        const cvni_param *p = &net->params[i];
+        if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
+            result = cvni_push(net, net->weights + p->offset, p->count * sizeof(float));
+    }
+    return result;
+}
+
+/* Gradients of the parameters and of the inputs, as far as they stand: to or from the host. */
+static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l,
+                                      cvn_result (*move)(cvn_net *net, float *x, size_t floats))
+{
+    cvn_result result = CVN_OK;
+    for (int i = 0; result == CVN_OK && i < l->params; i++) {
+        const cvni_param *p = &net->params[l->param[i]];
+        if (p->role != CVNI_RUNNING) result = move(net, net->grads + p->offset, p->count);
+    }
+    for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
+        const cvni_layer *x = &net->layers[l->input[i]];
+        if (x->place.grad && x->dy && x->grad_written)
+            result = move(net, x->dy, cvni_elements(x->shape));
+    }
+    return result;
+}
+
+static cvn_result cvni_pull_floats(cvn_net *net, float *x, size_t floats)
+{
+    return cvni_pull(net, x, floats * sizeof(float));
+}
+
+static cvn_result cvni_push_floats(cvn_net *net, float *x, size_t floats)
+{
+    return cvni_push(net, x, floats * sizeof(float));
+}
+
+static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
+                                        void (*run)(cvn_net *net, cvni_layer *l))
+{
+    cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
+    if (result == CVN_OK) result = cvni_pull_floats(net, l->dy, cvni_elements(l->shape));
+    if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
+    for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
+        result = cvni_fetch(net, &net->layers[l->input[i]]);
+    if (result == CVN_OK) result = cvni_move_gradients(net, l, cvni_pull_floats);
+    if (result != CVN_OK) return result;
+    run(net, l);
+    return cvni_move_gradients(net, l, cvni_push_floats);
+}
+
+/* Memory on the device for a plan to come, and a number for each layer that runs there. */
+static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **device)
+{
+    cvn_backend *b = net->backend;
+    *device = NULL;
+    if (!b) return CVN_OK;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        char text[160];
+        if (!l->op->forward || b->find(net, l)) continue;
+        if (plan->places[id].skip && !plan->places[id].grad) continue;
+        if (!b->host_layers)
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "'%s' (%s%s) does not run on the device", l->name, l->op->type,
+                             l->spectral ? " with a spectral norm" : "");
+        snprintf(text, sizeof text, "'%s' (%s) runs on the CPU: the device lacks it", l->name,
+                 l->op->type);
+        cvni_warn(net, text);
+    }
+    return b->take(b, net, plan, device);
 }
 
 /* ================================================================================================
@@ -5482,6 +5818,7 @@ static void cvni_bind(cvn_net *net)
         l->packed_version = 0;
         l->normed = (float *)cvni_bound(net, l->place.normed);
         l->normed_grad = (float *)cvni_bound(net, l->place.normed_grad);
+        l->device_op = net->backend ? net->backend->find(net, l) : 0;
         if (l->op->prepare && l->table) l->op->prepare(net, l);
     }
 }
@@ -5509,13 +5846,17 @@ static unsigned char *cvni_align_pointer(void *pointer)
     return (unsigned char *)pointer + (over ? CVNI_ALIGN - over : 0);
 }
 
-static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *block, size_t size,
-                           int owned, int batch, int mode)
+static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, void *device, unsigned char *block,
+                           size_t size, int owned, int batch, int mode)
 {
     unsigned char *arena = cvni_align_pointer(block);
     const int first = net->mode == 0;
     cvni_move_persistent(net, arena, plan);
+    cvni_release_device(net);
     cvni_release_arena(net);
+    net->device = device;
+    net->device_newer = 0;
+    net->host_newer = CVNI_ALL;
     net->plan = *plan;
     net->arena_block = block;
     net->arena = arena;
@@ -5548,24 +5889,28 @@ static void cvni_take_plan(cvn_net *net, const cvni_plan *plan, unsigned char *b
 static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, size_t size)
 {
     cvni_plan plan;
+    void *device = NULL;
+    unsigned char *block = (unsigned char *)buffer;
     cvn_result result = cvni_make_plan(net, batch, mode, &plan);
     if (result == CVN_OK && buffer && size < plan.total + CVNI_ALIGN)
         result = cvni_fail(net, CVN_ERROR_MEMORY,
                            "the buffer has %lu bytes; cvn_memory_needed says %lu",
                            (unsigned long)size, (unsigned long)(plan.total + CVNI_ALIGN));
+    if (result == CVN_OK) result = cvni_to_host(net, CVNI_ALL, 0);
+    if (result == CVN_OK) result = cvni_take_device(net, &plan, &device);
     if (result == CVN_OK && !buffer) {
-        unsigned char *block = (unsigned char *)cvni_alloc(net, plan.total + CVNI_ALIGN);
-        if (block) {
-            cvni_take_plan(net, &plan, block, plan.total + CVNI_ALIGN, 1, batch, mode);
-            return CVN_OK;
-        }
-        result = cvni_fail(net, CVN_ERROR_MEMORY,
-                           "no memory for the arena of %lu bytes; a smaller batch needs less",
-                           (unsigned long)(plan.total + CVNI_ALIGN));
-    } else if (result == CVN_OK) {
-        cvni_take_plan(net, &plan, (unsigned char *)buffer, size, 0, batch, mode);
+        size = plan.total + CVNI_ALIGN;
+        block = (unsigned char *)cvni_alloc(net, size);
+        if (!block)
+            result = cvni_fail(net, CVN_ERROR_MEMORY,
+                               "no memory for the arena of %lu bytes; a smaller batch needs less",
+                               (unsigned long)size);
+    }
+    if (result == CVN_OK) {
+        cvni_take_plan(net, &plan, device, block, size, !buffer, batch, mode);
         return CVN_OK;
     }
+    if (device) net->backend->release(device);
     cvni_free_plan(net, &plan);
     cvni_restore_shapes(net);
     return result;
@@ -5700,6 +6045,10 @@ cvn_net *cvn_share(cvn_net *net)
         if (net) cvni_fail(net, CVN_ERROR_STATE, "cvn_share: build the net first");
         return NULL;
     }
+    if (net->backend) {
+        cvni_fail(net, CVN_ERROR_UNSUPPORTED, "cvn_share: the net is on a device");
+        return NULL;
+    }
     other = cvn_create(&net->desc);
     if (!other) return NULL;
     params = (size_t)net->param_count * sizeof *net->params;
@@ -5742,7 +6091,7 @@ float *cvn_value(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->y && !l->is_int && (cvni_is_kept(net, node.id) || l->op->flags & CVNI_SOURCE))
-        return l->y;
+        return cvni_fetch(net, &net->layers[node.id]) == CVN_OK ? l->y : NULL;
     cvni_fail(net, CVN_ERROR_STATE,
               l->is_int ? "cvn_value: '%s' holds ints"
                         : "cvn_value: the plan does not keep '%s'; call cvn_keep before cvn_build",
@@ -5760,7 +6109,11 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
         return NULL;
     }
     l = &net->layers[node.id];
-    if (l->dy && (l->want_grad || net->desc.keep_all)) return l->dy;
+    if (l->dy && (l->want_grad || net->desc.keep_all)) {
+        if (net->device && cvni_pull_floats(net, l->dy, cvni_elements(l->shape)) != CVN_OK)
+            return NULL;
+        return l->dy;
+    }
     cvni_fail(net, CVN_ERROR_STATE,
               "cvn_gradient: the plan has none for '%s'; call cvn_want_grad, then cvn_build",
               l->name);
@@ -5796,6 +6149,12 @@ static float cvni_sample_weight(const cvn_net *net, const cvni_layer *l, int i)
 }
 
 static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+/* Element of a node of indices: labels, or floats whose fractions are cut off. */
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
 
 static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
 {
@@ -5896,8 +6255,15 @@ static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
-    if (l->normed) cvni_spectral_forward(net, l);
+    if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
     return l->op->forward(net, l);
+}
+
+static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
+{
+    if (l->device_op) return net->backend->forward(net, l);
+    if (net->device) return cvni_forward_on_host(net, l, cvni_forward_layer);
+    return cvni_forward_layer(net, l);
 }
 
 static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
@@ -5907,6 +6273,16 @@ static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
+/* The first error of a pass on a device is kept. */
+static void cvni_run_layer_backward(cvn_net *net, cvni_layer *l)
+{
+    cvn_result result = CVN_OK;
+    if (l->device_op) result = net->backend->backward(net, l);
+    else if (net->device) result = cvni_backward_on_host(net, l, cvni_backward_layer);
+    else cvni_backward_layer(net, l);
+    if (result != CVN_OK && net->device_result == CVN_OK) net->device_result = result;
+}
+
 /* Recomputed layers work where a forward pass has them. */
 static void cvni_bind_first(cvn_net *net)
 {
@@ -5914,39 +6290,66 @@ static void cvni_bind_first(cvn_net *net)
         if (net->layers[id].place.again) cvni_bind_again(net, &net->layers[id], 0);
 }
 
+static void cvni_sum_losses(cvn_net *net)
+{
+    double sum = 0;
+    int found = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0) continue;
+        sum += (double)l->loss_weight * (double)l->y[0];
+        found = 1;
+    }
+    net->loss = found ? (float)sum : NAN;
+}
+
 /* Runs the graph. training: dropout and batch statistics; losses: with them, else only what
  * predictions need. */
 static cvn_result cvni_run(cvn_net *net, int training, int losses)
 {
     cvn_result filled = cvni_check_filled(net, losses);
-    net->forward_done = 0;
+    net->forward_done = net->loss_waits = 0;
     net->fed_by = NULL;
     if (filled != CVN_OK) return filled;
     net->training = training;
     if (training) net->tick++;
     if (net->mode == CVN_INFER) cvni_refold(net);
+    if (net->device) {
+        const cvn_result result = cvni_begin_on_device(net);
+        if (result != CVN_OK) return result;
+        if (training) net->device_newer |= CVNI_PARAMS;         /* running statistics */
+    }
     cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
         if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
-        result = cvni_forward_layer(net, l);
+        result = cvni_run_layer(net, l);
         if (result != CVN_OK) return result;
     }
     net->loss = NAN;
-    if (losses) {
-        double sum = 0;
-        int found = 0;
-        for (int id = 1; id < net->layer_count; id++) {
-            const cvni_layer *l = &net->layers[id];
-            if (l->loss_weight == 0) continue;
-            sum += (double)l->loss_weight * (double)l->y[0];
-            found = 1;
-        }
-        if (found) net->loss = (float)sum;
-    }
     net->forward_done = losses ? CVN_TRAIN : CVN_INFER;
+    net->loss_waits = losses && net->device;
+    if (losses && !net->device) cvni_sum_losses(net);
     return CVN_OK;
+}
+
+/* What a pass on a device has left there, before the host reads it. */
+static cvn_result cvni_fetch_loss(cvn_net *net)
+{
+    cvn_result result = CVN_OK;
+    for (int id = 1; net->loss_waits && result == CVN_OK && id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) result = cvni_fetch(net, &net->layers[id]);
+    if (net->loss_waits && result == CVN_OK) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
+static cvn_result cvni_run_and_fetch(cvn_net *net, int training, int losses)
+{
+    cvn_result result = cvni_run(net, training, losses);
+    if (result == CVN_OK) result = cvni_fetch_loss(net);
+    return result == CVN_OK ? cvni_fetch(net, &net->layers[net->output]) : result;
 }
 
 #ifndef CONVNET_NO_TRAIN
@@ -5964,7 +6367,13 @@ cvn_result cvn_forward_eval(cvn_net *net)
 }
 
 #ifndef CONVNET_NO_TRAIN
-float cvn_loss(const cvn_net *net) { return net ? net->loss : NAN; }
+/* A net on a device gets it now. */
+float cvn_loss(const cvn_net *net)
+{
+    if (!net) return NAN;
+    if (net->loss_waits) cvni_fetch_loss((cvn_net *)net);
+    return net->loss;
+}
 
 /* Before the backward pass of its last layer: computes the dropped values of a segment anew,
  * unless no gradient reaches it. predicted: the forward pass was a prediction, which has left the
@@ -5981,10 +6390,18 @@ static void cvni_run_again(cvn_net *net, int segment, int predicted)
         cvni_layer *l = &net->layers[id];
         if (!l->place.again || (predicted && !l->place.predict)) continue;
         cvni_bind_again(net, l, 1);
-        if (!l->place.skip) l->op->forward(net, l);     /* with the spectral norm of the first
-                                                         * time */
+        if (!l->place.skip) cvni_run_layer(net, l);
     }
     net->again = 0;
+}
+
+static void cvni_fill_gradient(cvn_net *net, cvni_layer *l, float value, size_t n)
+{
+    cvn_result result = CVN_OK;
+    for (size_t i = 0; i < n; i++) l->dy[i] = value;
+    if (net->device)
+        result = net->backend->fill(net, (size_t)((unsigned char *)l->dy - net->arena), n, value);
+    if (result != CVN_OK && net->device_result == CVN_OK) net->device_result = result;
 }
 
 /* From the seeds in place (dy with grad_written set) back to the first layers. */
@@ -6001,17 +6418,19 @@ static void cvni_run_backward(cvn_net *net)
         }
         if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
         if (l->place.by) net->layers[l->place.by].grad_written = 1;
-        else cvni_backward_layer(net, l);
+        else cvni_run_layer_backward(net, l);
     }
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         if (l->dy && !l->grad_written && (l->want_grad || net->desc.keep_all))
-            cvni_zero(l->dy, cvni_elements(l->shape));
+            cvni_fill_gradient(net, l, 0, cvni_elements(l->shape));
     }
 }
 
 static void cvni_begin_backward(cvn_net *net)
 {
+    net->device_result = net->device ? cvni_to_device(net) : CVN_OK;
+    if (net->device) net->device_newer |= CVNI_GRADS;
     for (int id = 1; id < net->layer_count; id++) net->layers[id].grad_written = 0;
 }
 
@@ -6022,7 +6441,7 @@ static void cvni_backward(cvn_net *net, float share)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         if (l->loss_weight == 0 || !l->place.grad) continue;
-        l->dy[0] = l->loss_weight * share;
+        cvni_fill_gradient(net, l, l->loss_weight * share, 1);
         l->grad_written = 1;
     }
     cvni_run_backward(net);
@@ -6035,7 +6454,7 @@ cvn_result cvn_backward(cvn_net *net)
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
     cvni_backward(net, 1);
-    return CVN_OK;
+    return net->device_result;
 }
 
 cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
@@ -6058,8 +6477,10 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     cvni_begin_backward(net);
     if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
     l->grad_written = 1;
+    if (net->device && net->device_result == CVN_OK)
+        net->device_result = cvni_push_floats(net, l->dy, cvni_elements(l->shape));
     cvni_run_backward(net);
-    return CVN_OK;
+    return net->device_result;
 }
 #endif /* CONVNET_NO_TRAIN */
 
@@ -6079,7 +6500,7 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
         result = cvni_set_batch(net, now);
         if (result != CVN_OK) return result;
         cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
-        result = cvni_run(net, 0, 0);
+        result = cvni_run_and_fetch(net, 0, 0);
         if (result != CVN_OK) return result;
         memcpy(out + cvni_elements(y->shape) / (size_t)now * (size_t)done, y->y,
                cvni_elements(y->shape) * sizeof(float));
@@ -6334,6 +6755,7 @@ typedef struct cvni_operand {
     int taps;
     const int *tap;
     const cvni_patches *patches;
+    const float *panels;        /* of A: all of it as cvni_pack_all packs it, or NULL */
 } cvni_operand;
 
 static void cvni_at_most(const cvni_kernels *kern, int n, float most, float *x)
@@ -6720,6 +7142,30 @@ static int cvni_gemm_depth(int k)
     return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
 }
 
+/* Where rows from i on of the chunk [k0, k0 + ks) lie among the panels of an A of m rows. */
+static ptrdiff_t cvni_panels_at(const cvni_kernels *kern, int m, int i, int k0, int ks)
+{
+    return (ptrdiff_t)k0 * cvni_round_up(m, kern->mr) + (ptrdiff_t)i * ks;
+}
+
+/* Floats of an A [m x k] packed as a whole. */
+static size_t cvni_panels_floats(const cvni_kernels *kern, int m, int k)
+{
+    return (size_t)cvni_round_up(m, kern->mr) * (size_t)k;
+}
+
+/* Rows [i, i + mr) of a plain A [m x k], in each of the chunks that a product of it takes. */
+static void cvni_pack_all(const cvni_kernels *kern, const cvni_operand *a, int m, int k, int i,
+                          float *panels)
+{
+    const int depth = cvni_gemm_depth(k);
+    for (int k0 = 0; k0 < k; k0 += depth) {
+        const int ks = cvni_min(depth, k - k0);
+        cvni_pack(kern, a, i, cvni_min(kern->mr, m - i), k0, ks, kern->mr,
+                  panels + cvni_panels_at(kern, m, i, k0, ks));
+    }
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
@@ -6729,7 +7175,9 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
-    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
+    const int part = g->a.panels ? ms
+                                 : cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M,
+                                              kern->mr);
     float *packed_a = (float *)scratch;
     float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
     if (cvni_is_dots(kern, g)) {
@@ -6746,7 +7194,10 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
-                a_in_place
+                g->a.panels
+                    ? cvni_packed_panels(g->a.panels + cvni_panels_at(kern, g->m, i, k0, ks), ks,
+                                         kern->mr)
+                : a_in_place
                     ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
                                         rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
@@ -7396,6 +7847,7 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
         p.n = positions;
         p.k = c->K;
         p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
         p.b = cvni_conv_operand(c, &patches);
         p.c = j->to + cvni_conv_small_at(c, n, g);
         p.ldc = positions;
@@ -7587,6 +8039,8 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
+        n->packed = cvni_mul_size((size_t)c->G * sizeof(float),
+                                  cvni_panels_floats(kern, c->MG, c->K));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -7600,6 +8054,32 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     }
 }
 
+/* Tasks are panels of rows. */
+static void cvni_conv_gemm_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int panels = cvni_ceil_div(c->MG, kern->mr);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t / panels;
+        const cvni_operand a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        cvni_pack_all(kern, &a, c->MG, c->K, t % panels * kern->mr,
+                      (float *)j->work + (size_t)g * cvni_panels_floats(kern, c->MG, c->K));
+    }
+}
+
+static void cvni_conv_gemm_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    void *work = j->work;
+    if (pass != CVNI_DOWN) return;
+    j->work = packed;
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(j->c.MG, j->net->k->mr),
+                      4.0 * j->c.M * j->c.K, cvni_conv_gemm_pack_part, j);
+    j->work = work;
+}
+
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     j->kept = 1;
@@ -7608,7 +8088,7 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
-                                             NULL, cvni_conv_gemm_run };
+                                             cvni_conv_gemm_pack, cvni_conv_gemm_run };
 
 /* ================================================================================================
  * >>frames   padded copies of images in which every tap finds its positions side by side
@@ -11039,8 +11519,8 @@ static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
            a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
-           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 &&
+           a->pad1 >= 0 && cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
 }
 
 /* Does each window hold an element? */
@@ -11228,6 +11708,76 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
            2 * a->out <= a->n;
 }
 
+/* y = the larger of both, a NaN before numbers; masks as in cvni_maxpool_tap. */
+CVNI_HOT
+static void cvni_take_larger(int n, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < n; i++) {
+        const int take = -((x[i] > y[i]) | (x[i] != x[i]));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &x[i], sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+    }
+}
+
+/* x[0], x[stride], ... */
+CVNI_HOT
+static void cvni_every(int n, int stride, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+{
+    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    else for (int i = 0; i < n; i++) y[i] = x[i * stride];
+}
+
+#define CVNI_POOL_COLS 1024             /* columns that windows side by side cover */
+
+/* Windows that share a row of y, when their places are not wanted: the largest of each column,
+ * then the largest of neighbouring columns. At stride 2 even and odd columns are parted first. */
+static void cvni_maxpool_values(const cvni_pool_job *j, const float *plane, int oh, int from,
+                                int to, float *y)
+{
+    const cvni_pool_axis *w = &j->w;
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    const int n = to - from;
+    const int first = from * w->stride - w->pad0;       /* column of the buffer's first one */
+    const int cols = (n - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
+    const int low = cvni_max(0, -first);
+    const int high = cvni_min(cols, w->n - first);
+    float column[CVNI_POOL_COLS], part[2][CVNI_POOL_COLS / 2 + 1];
+    for (int i = 0; i < cols; i++) if (i < low || i >= high) column[i] = -HUGE_VALF;
+    for (int h = rows.begin; low < high && h < rows.end; h += j->h.dilation) {
+        const float *x = plane + (ptrdiff_t)h * w->n + first;
+        if (h > rows.begin) cvni_take_larger(high - low, x + low, column + low);
+        else memcpy(column + low, x + low, (size_t)(high - low) * sizeof(float));
+    }
+    for (int i = 0; w->stride == 2 && i < 2; i++)
+        cvni_every((cols + 1 - i) / 2, 2, column + i, part[i]);
+    for (int k = 0; k < w->kernel; k++) {
+        const int at = k * w->dilation;
+        const float *x = w->stride == 2 ? part[at % 2] + at / 2 : column + at;
+        if (w->stride > 2) cvni_every(n, w->stride, column + at, part[0]);
+        if (w->stride > 2) x = part[0];
+        if (k) cvni_take_larger(n, x, y);
+        else memcpy(y, x, (size_t)n * sizeof(float));
+    }
+}
+
+/* Planes of values alone; 0 where a window is too wide for that. */
+static int cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+{
+    const int spare = CVNI_POOL_COLS - 1 - (j->w.kernel - 1) * j->w.dilation;
+    const int block = spare / j->w.stride + 1;
+    if (j->winner || !j->y || spare < 0) return 0;
+    for (int t = begin; t < end; t++)
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow += block)
+                cvni_maxpool_values(j, j->x + t * j->plane, oh, ow,
+                                    cvni_min(ow + block, j->w.out),
+                                    j->y + t * j->outputs + (ptrdiff_t)oh * j->w.out + ow);
+    return 1;
+}
+
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -11245,6 +11795,7 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
                                 j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
+    if (cvni_maxpool_planes(j, begin, end)) return;
     for (int t = begin; t < end; t++)
         for (int oh = 0; oh < j->h.out; oh++)
             for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
@@ -11496,6 +12047,7 @@ static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices"
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+#ifndef CONVNET_NO_ONNX
 /* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
 
 typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
@@ -11537,6 +12089,8 @@ static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
     d.by_columns = by_columns;
     return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
 }
+
+#endif /* CONVNET_NO_ONNX */
 
 /* ---- the way back: values to the places that their maxima had ---- */
 
@@ -12475,14 +13029,22 @@ static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
                       j);
 }
 
+static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double values)
+{
+    if (values >= 2) return CVN_OK;
+    return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
+                           "one value a channel has no variance; train with larger batches "
+                           "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+}
+
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
     const int learns = cvni_norm_uses_batch(net, l);
-    if (learns && (double)j.N * j.S < 2)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "one value a channel has no variance; train with larger batches "
-                               "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
+    if (learns) {
+        const cvn_result result = cvni_norm_enough(net, l, (double)j.N * j.S);
+        if (result != CVN_OK) return result;
+    }
     while (cvni_norm_next(&j)) {
         if (learns) {
             cvni_norm_spread(&j, cvni_norm_moments_part);
@@ -17299,7 +17861,7 @@ cvn_node cvn_gram(cvn_net *net, cvn_node x)
 /* ================================================================================================
  * >>embedding   a row of a table for each label
  * ==============================================================================================
- *   x int [N, ...], weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
+ *   x [N, ...], labels or floats, weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
  *   backward  weight[x] += dy, position by position: tasks are parts of the rows, so that the order
  *             of a sum is fixed                                      tested: tests/test_tensor.c */
 
@@ -17312,9 +17874,8 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
     const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     cvn_init normal;
-    if (!x->is_int || x->shape.rank >= CVN_MAX_RANK)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "'%s' must be labels (cvn_input_labels) of at most %d axes", x->name,
+    if (x->shape.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has more than %d axes", x->name,
                                CVN_MAX_RANK - 1);
     if (d->count < 1 || d->dim < 1)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
@@ -17329,7 +17890,7 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
 }
 
 typedef struct cvni_embedding_job {
-    const int *x;
+    const cvni_layer *x;
     const float *from;                  /* weight or dy */
     float *to;                          /* y or the weight's gradient */
     int positions, dim;
@@ -17339,7 +17900,7 @@ static cvni_embedding_job cvni_embedding_job_of(const cvn_net *net, const cvni_l
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_embedding_job j;
-    j.x = (const int *)(const void *)x->y;
+    j.x = x;
     j.from = NULL;
     j.to = NULL;
     j.positions = (int)cvni_elements(x->shape);
@@ -17352,7 +17913,7 @@ static void cvni_embedding_part(void *context, int begin, int end, int worker)
     const cvni_embedding_job *j = (const cvni_embedding_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)j->x[i] * j->dim,
+        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim,
                (size_t)j->dim * sizeof(float));
 }
 
@@ -17364,7 +17925,7 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     (void)worker;
     for (int i = 0; i < j->positions; i++) {
         const float *dy = j->from + (ptrdiff_t)i * j->dim;
-        float *dw = j->to + (ptrdiff_t)j->x[i] * j->dim;
+        float *dw = j->to + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim;
         for (int k = first; k < last; k++) dw[k] += dy[k];
     }
 }
@@ -17373,11 +17934,13 @@ static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
     cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++)
-        if (j.x[i] < 0 || j.x[i] >= rows)
+    for (int i = 0; i < j.positions; i++) {
+        const double v = cvni_index_at(j.x, i);
+        if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d (number %d of the batch) is not in 0..%d", j.x[i], i,
+                                   "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
+    }
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -20296,8 +20859,8 @@ static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
         size = 0;
     for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
         if (a->list[i] < -n || a->list[i] >= n) {
-            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
-                            a->list[i], axis, n);
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                            "index %d of axis %d, which has %d elements", a->list[i], axis, n);
             return -1;
         }
     if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
@@ -20500,9 +21063,9 @@ static void cvni_select_backward(cvn_net *net, cvni_layer *l)
                           2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
 }
 
-#define CVNI_SELECT_OP(type, name, onnx)                                                             \
-    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
-                                            cvni_select_prepare, cvni_select_forward,           \
+#define CVNI_SELECT_OP(type, name, onnx)                                                           \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,               \
+                                            cvni_select_prepare, cvni_select_forward,              \
                                             CVNI_TRAIN(cvni_select_backward) };
 
 CVNI_SELECT_OP(slice_step, "slice", "Slice")
@@ -20608,7 +21171,7 @@ cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices
  *   place the sum of the row's position on the axes that x and the result share, and of its indices
  *   times the steps of the axes that they stand for. That is all that the kinds differ in:
  *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
- *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *     scatter, scatter_nd                      y = x, then y[place] = or += ... u[row], in order;
  *                                              backward  dx = dy, 0 where it was replaced;
  *                                              du[row] = dy[place]
  *     reverse_sequence                         index l - 1 - t before length l, t behind it
@@ -20794,11 +21357,6 @@ static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
     j.reduce = d->reduce;
     j.sample = (ptrdiff_t)cvni_sample_elements(x);
     return j;
-}
-
-static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
-{
-    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
 }
 
 /* Where a row lies in x. */
@@ -21113,8 +21671,8 @@ cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, 
  *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
  *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
  *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
- *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
- *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1, and the
+ *                 weights add up to 1. Taps outside read the outermost element, or count as 0
  *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
  *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
  *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
@@ -21740,8 +22298,8 @@ static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
     j.boxes_per_image = scores.dim[scores.rank - 1];
     j.classes = scores.dim[scores.rank - 2];
     j.images = scores.rank == 4 ? scores.dim[1] : 1;
-    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
-                      cvni_nms_part, &j);
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes,
+                      30.0 * (double)cvni_elements(scores), cvni_nms_part, &j);
     for (int n = 0; n < scores.dim[0]; n++) {
         float *y = l->y + (ptrdiff_t)n * rows * 3;
         int to = 0;
@@ -24444,7 +25002,8 @@ static cvn_result cvni_features_shape(cvn_net *net, cvni_layer *l)
 /* x through the other net. */
 static cvn_result cvni_features_run(cvn_net *net, cvni_layer *l)
 {
-    cvn_net *other = ((const cvni_features_desc *)l->desc)->other;
+    const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
+    cvn_net *other = d->other;
     const cvni_layer *x = cvni_in(net, l, 0);
     cvn_result result = cvni_features_check(net, l);
     if (result != CVN_OK) return result;
@@ -24452,6 +25011,7 @@ static cvn_result cvni_features_run(cvn_net *net, cvni_layer *l)
     if (result == CVN_OK) {
         cvni_fill_input(other, cvni_first_input(other), x->y);
         result = cvni_run(other, 0, 0);
+        if (result == CVN_OK) result = cvni_fetch(other, &other->layers[d->node]);
     }
     if (result != CVN_OK)
         return cvni_layer_fail(net, l, result, "the other net: %s", other->message);
@@ -24487,6 +25047,8 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         result = cvn_backward_from(d->other, node, l->dy);
         d->other->inputs_only = 0;
     }
+    if (result == CVN_OK && d->other->device)
+        result = cvni_pull_floats(d->other, cvni_first_input(d->other)->dy, n);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;
@@ -25683,7 +26245,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
         }
         in->filled = now;
         net->mixed = 0;
-        r = cvni_run(net, 0, 0);
+        r = cvni_run_and_fetch(net, 0, 0);
         if (r != CVN_OK) return r;
         results = cvni_elements(y->shape) / (size_t)now;
         for (int i = 0; i < now; i++) {
@@ -26671,9 +27233,18 @@ cvn_optimizer cvn_lion(float lr, float weight_decay)
     return cvni_optimizer(CVN_LION, lr, weight_decay);
 }
 
+static void cvni_zero_gradients(cvn_net *net)
+{
+    cvni_zero(net->grads, net->trainable);
+    net->device_newer &= ~CVNI_GRADS;
+    net->host_newer |= CVNI_GRADS;
+}
+
 static void cvni_reset_optimizer(cvn_net *net)
 {
     net->optimizer_step = 0;
+    net->device_newer &= ~CVNI_STATE;
+    net->host_newer |= CVNI_STATE;
     if (net->mode == CVN_TRAIN && !net->parent)
         memset(net->state, 0, cvni_align(net->trainable * sizeof(float)) * (size_t)net->plan.slots);
 }
@@ -26747,8 +27318,10 @@ cvn_result cvn_set_ema(cvn_net *net, float decay)
 }
 
 /* Weights and averages change places. */
-static void cvni_exchange_ema(cvn_net *net)
+static cvn_result cvni_exchange_ema(cvn_net *net)
 {
+    const cvn_result result = cvni_to_host(net, CVNI_PARAMS, 0);
+    if (result != CVN_OK) return result;
     for (size_t i = 0; i < net->trainable + net->running; i++) {
         const float w = net->weights[i];
         net->weights[i] = net->ema[i];
@@ -26756,6 +27329,7 @@ static void cvni_exchange_ema(cvn_net *net)
     }
     net->weights_version++;
     net->forward_done = 0;
+    return CVN_OK;
 }
 
 cvn_result cvn_swap_ema(cvn_net *net)
@@ -26765,9 +27339,9 @@ cvn_result cvn_swap_ema(cvn_net *net)
     if (!net->ema || !net->ema_started)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_swap_ema: there are no averages: cvn_set_ema, then a step");
-    cvni_exchange_ema(net);
-    net->ema_swapped = !net->ema_swapped;
-    return CVN_OK;
+    result = cvni_exchange_ema(net);
+    if (result == CVN_OK) net->ema_swapped = !net->ema_swapped;
+    return result;
 }
 
 /* The averages take in what a step has made of the weights; written so that the average of a weight
@@ -26956,12 +27530,48 @@ static void cvni_nadam_factors(cvni_update *u, uint64_t t)
     u->next = (float)(next / (1 - product * next));
 }
 
-static void cvni_step(cvn_net *net, float lr)
+/* On a device: neighbours with one rate and decay are one launch, but LAMB's norms are each
+ * parameter's own. `run` holds those that wait; next NULL: the last ones. */
+static cvn_result cvni_update_device(cvn_net *net, cvni_update *run, const cvni_update *next)
+{
+    cvn_result result = CVN_OK;
+    if (next && run->count && run->o->kind != CVN_LAMB && run->w + run->count == next->w &&
+        run->lr == next->lr && run->decay == next->decay) {
+        run->count += next->count;
+        return CVN_OK;
+    }
+    if (run->count) result = net->backend->update(net, run);
+    if (next) *run = *next;
+    return result;
+}
+
+static cvn_result cvni_end_step(cvn_net *net, cvni_update *run)
+{
+    cvn_result result = CVN_OK;
+    net->weights_version++;
+    if (net->device) {
+        result = cvni_update_device(net, run, NULL);
+        if (result == CVN_OK && net->ema) result = net->backend->average(net);
+        net->device_newer = CVNI_ALL;
+        net->device_version = net->weights_version;
+        if (net->ema) net->ema_started = 1;
+    } else {
+        cvni_update_ema(net);
+    }
+    return result;
+}
+
+static cvn_result cvni_step(cvn_net *net, float lr)
 {
     const cvn_optimizer *o = &net->optimizer;
     const size_t state_bytes = cvni_align(net->trainable * sizeof(float));
-    cvni_update u;
-    cvni_clip(net);
+    cvn_result result = CVN_OK;
+    cvni_update u, run;
+    memset(&run, 0, sizeof run);
+    if (net->device) result = cvni_to_device(net);
+    if (net->device && result == CVN_OK) result = net->backend->clip(net);
+    else if (!net->device) cvni_clip(net);
+    if (result != CVN_OK) return result;
     net->optimizer_step++;
     memset(&u, 0, sizeof u);
     u.o = o;
@@ -26970,13 +27580,16 @@ static void cvni_step(cvn_net *net, float lr)
     u.correct1 = (float)(1 / (1 - pow((double)o->beta1, (double)net->optimizer_step)));
     u.correct2 = (float)(1 / (1 - pow((double)o->beta2, (double)net->optimizer_step)));
     if (o->kind == CVN_NADAM) cvni_nadam_factors(&u, net->optimizer_step);
-    for (int i = 0; i < net->param_count; i++) {
+    for (int i = 0; result == CVN_OK && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (p->dead || p->role == CVNI_RUNNING) continue;
         u.w = net->weights + p->offset;
         u.g = net->grads + p->offset;
         if (cvni_param_frozen(net, p)) {
             cvni_zero(u.g, p->count);
+            if (net->device)
+                result = net->backend->fill(net, (size_t)((unsigned char *)u.g - net->arena),
+                                            p->count, 0);
             continue;
         }
         for (int k = 0; k < net->plan.slots; k++)
@@ -26984,12 +27597,15 @@ static void cvni_step(cvn_net *net, float lr)
         u.count = p->count;
         u.lr = lr * p->lr_scale;
         u.decay = o->decay_weights_only && !p->decays ? 0 : o->weight_decay * p->decay_scale;
+        if (net->device) {
+            result = cvni_update_device(net, &run, &u);
+            continue;
+        }
         if (o->kind == CVN_LAMB) u.ratio = cvni_lamb_ratio(net, &u);
         cvni_parallel_for(net, cvni_chunks(p->count), 10.0 * (double)p->count, cvni_update_part,
                           &u);
     }
-    net->weights_version++;
-    cvni_update_ema(net);
+    return result == CVN_OK ? cvni_end_step(net, &run) : result;
 }
 
 /* The net may change its parameters. */
@@ -27020,14 +27636,13 @@ static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
 cvn_result cvn_step(cvn_net *net)
 {
     const cvn_result result = cvni_needs_own(net, "cvn_step");
-    if (result == CVN_OK) cvni_step(net, net->optimizer.lr);
-    return result;
+    return result == CVN_OK ? cvni_step(net, net->optimizer.lr) : result;
 }
 
 cvn_result cvn_zero_grad(cvn_net *net)
 {
     const cvn_result result = cvni_needs_build(net, "cvn_zero_grad", 1);
-    if (result == CVN_OK) cvni_zero(net->grads, net->trainable);
+    if (result == CVN_OK) cvni_zero_gradients(net);
     return result;
 }
 
@@ -27449,10 +28064,10 @@ static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labe
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
-    if (result != CVN_OK) return result;
-    if (loss) *loss = net->loss;
-    cvni_step(net, net->optimizer.lr);
-    return CVN_OK;
+    if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
+    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
+    if (result == CVN_OK && loss) *loss = net->loss;
+    return result;
 }
 
 cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n, float *loss)
@@ -27507,7 +28122,7 @@ cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *labels, float 
         result = cvni_set_batch(net, cvni_min(n - done, net->max_batch));
         if (result != CVN_OK) return result;
         cvni_fill_input(net, in, x + cvni_sample_elements(in->shape) * (size_t)done);
-        result = cvni_run(net, 0, 0);
+        result = cvni_run_and_fetch(net, 0, 0);
         if (result != CVN_OK) return result;
         cvni_split_axis(out->shape, cvni_class_axis(out->shape), &outer, &classes, &inner);
         for (int i = 0; i < outer * inner; i++) {
@@ -27592,7 +28207,8 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
     if (own) labels = (const int *)(const void *)own->y;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y)
+        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
+            cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
             continue;
         cvni_score_binary(out, cvni_in(net, l, 1), s);
         return;
@@ -27659,7 +28275,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
-        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
         if (result != CVN_OK) break;
         cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
@@ -27686,6 +28302,8 @@ static int cvni_all_finite(const float *x, size_t n)
 static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
 {
     char kind[16];
+    const cvn_result pulled = cvni_to_host(net, CVNI_PARAMS, 0);
+    if (pulled != CVN_OK) return pulled;
     snprintf(kind, sizeof kind, "%s", net->loss != net->loss ? "NaN" : "infinite");
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
@@ -27698,7 +28316,9 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward && cvni_forward_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (l->op->forward &&
+            (cvni_run_layer(net, l) != CVN_OK || cvni_fetch(net, l) != CVN_OK))
+            return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
                              when, l->name, l->op->type,
@@ -27832,7 +28452,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     cvni_score s = { 0, 0, 0 };
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
-    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -27841,6 +28461,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     }
     cvni_score_batch(net, NULL, &s, NULL);
     cvni_backward(net, share);
+    if (net->device_result != CVN_OK) return net->device_result;
     f->position += n;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
@@ -27870,7 +28491,7 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
         const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
         if (result != CVN_OK) {
             net->fit = before;
-            if (done) cvni_zero(net->grads, net->trainable);
+            if (done) cvni_zero_gradients(net);
             return result;
         }
         done += n;
@@ -27878,9 +28499,8 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
     *lr = cvn_schedule_lr(&r->o.schedule, net->optimizer.lr, (long)before.step, r->steps,
                           r->o.epochs);
     *lr = cvni_plateau_lr(&r->o.schedule, &before, *lr);
-    cvni_step(net, *lr);
     net->fit.step++;
-    return CVN_OK;
+    return cvni_step(net, *lr);
 }
 
 /* The averages, or NULL before the first step that made some. */
@@ -27891,13 +28511,14 @@ static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
 {
     cvn_net *net = r->net;
     const int averages = cvni_averages(net) != NULL;
-    cvn_result result;
+    cvn_result result = CVN_OK;
     memset(m, 0, sizeof *m);
     m->loss = m->accuracy = NAN;
     if (!r->valid) return CVN_OK;
-    if (averages) cvni_exchange_ema(net);
+    if (averages) result = cvni_exchange_ema(net);
+    if (result != CVN_OK) return result;
     result = cvn_evaluate(net, r->valid, m);
-    if (averages) cvni_exchange_ema(net);
+    if (averages) cvni_exchange_ema(net);       /* the numbers are on the host */
     return result;
 }
 
@@ -27912,6 +28533,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     const cvn_result result = cvni_fit_validate(r, &m);
     if (result != CVN_OK) return result;
     if (r->valid) judged = m.loss;
+    if (net->best && cvni_to_host(net, CVNI_PARAMS, 0) != CVN_OK) return CVN_ERROR_UNSUPPORTED;
     if (!cvni_grow(net, (void **)&net->history, &net->history_capacity, net->history_count,
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
@@ -28006,7 +28628,7 @@ static void cvni_drop_best(cvn_net *net)
 static void cvni_fit_restart(cvn_net *net)
 {
     cvni_reset_optimizer(net);
-    cvni_zero(net->grads, net->trainable);
+    cvni_zero_gradients(net);
     memset(&net->fit, 0, sizeof net->fit);
     net->history_count = 0;
     net->ema_started = 0;
@@ -28040,6 +28662,8 @@ static cvn_result cvni_fit_prepare(cvni_fit_run *r)
         if (!net->best)
             return cvni_fail(net, CVN_ERROR_MEMORY,
                              "cvn_fit: no memory for a copy of the parameters");
+        result = cvni_to_host(net, CVNI_PARAMS, 0);
+        if (result != CVN_OK) return result;
         memcpy(net->best, cvni_averages(net) ? net->ema : net->weights, bytes);
     }
     r->order = (int *)cvni_alloc(net, cvni_mul_size((size_t)r->train->count + (size_t)r->batch,
@@ -28055,7 +28679,7 @@ static void cvni_fit_finish(cvn_net *net)
     const size_t bytes = (net->trainable + net->running) * sizeof(float);
     float *const averages = cvni_averages(net);
     const float *last = net->best ? net->best : averages;
-    if (!last) return;
+    if (!last || cvni_to_host(net, CVNI_PARAMS, 0) != CVN_OK) return;
     memcpy(net->weights, last, bytes);
     if (averages && last != averages) memcpy(averages, last, bytes);
     net->weights_version++;
@@ -28240,13 +28864,17 @@ static int cvni_dead_channels(const cvni_layer *l)
 /* A forward pass that looks at each layer's value before the next one may reuse its memory. */
 static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
 {
+    const cvn_result begun = net->device ? cvni_begin_on_device(net) : CVN_OK;
+    if (begun != CVN_OK) return begun;
     net->training = 1;
+    if (net->device) net->device_newer |= CVNI_PARAMS;
     cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
         if (!l->op->forward) continue;
-        if (!l->place.skip) result = cvni_forward_layer(net, l);
+        if (!l->place.skip) result = cvni_run_layer(net, l);
+        if (result == CVN_OK) result = cvni_fetch(net, l);
         if (result != CVN_OK) return result;
         if (l->op == &cvni_op_relu && l->shape.rank >= 2 && l->shape.dim[0] > 1 &&
             2 * cvni_dead_channels(l) > l->shape.dim[1])
@@ -28279,14 +28907,14 @@ static cvn_result cvni_check_rate(cvn_net *net, cvni_text *t)
 {
     const uint64_t tick = net->tick;
     double before, after;
-    cvn_result result = cvni_run(net, 1, 1);
+    cvn_result result = cvni_run_and_fetch(net, 1, 1);
     before = (double)net->loss;
     for (int i = 0; result == CVN_OK && i < CVNI_CHECK_STEPS && cvni_is_finite((double)net->loss);
          i++) {
-        cvn_backward(net);
-        cvni_step(net, net->optimizer.lr);
+        result = cvn_backward(net);
+        if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
         net->tick = tick;
-        result = cvni_run(net, 1, 1);
+        if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
     }
     after = (double)net->loss;
     if (result != CVN_OK) return result;
@@ -28314,6 +28942,8 @@ typedef struct cvni_snapshot {
 /* Gradients are zero afterwards. */
 static cvn_result cvni_take_snapshot(cvn_net *net, cvni_snapshot *s, const char *call)
 {
+    const cvn_result pulled = cvni_to_host(net, CVNI_ALL, 1);
+    if (pulled != CVN_OK) return pulled;
     s->params = (net->trainable + net->running) * sizeof(float);
     s->grads = net->trainable * sizeof(float);
     s->state = cvni_align(s->grads) * (size_t)net->plan.slots;
@@ -28341,6 +28971,8 @@ static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
     net->tick = s->tick;
     net->optimizer_step = s->step;
     net->fit = s->fit;
+    net->device_newer = 0;
+    net->host_newer = CVNI_ALL;
     net->weights_version++;
     net->forward_done = 0;
     net->weighted = net->mixed = 0;
@@ -28492,11 +29124,12 @@ static cvn_result cvni_range_run(cvni_fit_run *run, const cvn_lr_range *o, cvn_l
             if (result != CVN_OK) return result;
         }
         result = cvni_fit_gather(run, n);
-        if (result == CVN_OK) result = cvni_run(net, 1, 1);
+        if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
         if (result != CVN_OK) return result;
         if (!cvni_range_record(r, &mean, &best, lr, (double)net->loss)) return CVN_OK;
         cvni_backward(net, 1);
-        cvni_step(net, (float)lr);
+        result = net->device_result == CVN_OK ? cvni_step(net, (float)lr) : net->device_result;
+        if (result != CVN_OK) return result;
         f->position += n;
         if (cvni_range_tell(run, o, CVN_EVENT_BATCH, r, CVN_OK)) return CVN_STOPPED;
     }
@@ -29432,18 +30065,24 @@ typedef struct cvni_tensor {
     size_t dim[CVN_MAX_RANK];   /* the first ones, where there are more */
     size_t count;               /* elements */
     size_t begin, end;          /* bytes in the data */
-    int param;                  /* index of the parameter of that name, or -1 */
+#ifndef CONVNET_NO_NPY
+    const cvn_array *array;     /* of a .npz, instead of those bytes */
+#endif
+    int param;                  /* index of its parameter, or -1 */
     int fits;                   /* and it can be copied there */
 } cvni_tensor;
 
 typedef struct cvni_weights_file {
     cvn_net *net;
     const char *label;          /* what messages call it */
-    char *header;
+    const cvn_load_options *options;
+    void *header;               /* the names lie in it */
+    char *names;                /* or here, those that rules changed; or NULL */
     const unsigned char *data;
     size_t header_size, data_size;
     cvni_tensor *tensors;       /* sorted by name */
     int count, capacity;
+    int *tensor_of;             /* [parameters of the net] the tensor, or -1 */
     int metadata;               /* seen */
     const char *meta[CVNI_METAS];       /* values, NULL: not there */
 } cvni_weights_file;
@@ -29547,9 +30186,10 @@ static void cvni_json_metadata(cvni_json *j, cvni_weights_file *f)
 
 static cvn_result cvni_parse_header(cvni_weights_file *f)
 {
-    cvni_json j = { f->header, f->header + f->header_size, NULL };
+    char *const header = (char *)f->header;
+    cvni_json j = { header, header + f->header_size, NULL };
     int first = 1;
-    if (f->header_size == 0 || f->header[0] != '{')
+    if (f->header_size == 0 || *header != '{')
         cvni_json_stop(&j, "a header that does not begin with '{'");
     cvni_json_take(&j, '{', "'{' expected");
     while (cvni_json_more(&j, '}', &first)) {
@@ -29575,7 +30215,7 @@ static cvn_result cvni_parse_header(cvni_weights_file *f)
     if (j.at < j.end) cvni_json_stop(&j, "something behind the header's end");
     if (!j.wrong) return CVN_OK;
     return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: header, byte %lu of the file: %s", f->label,
-                     (unsigned long)(8 + (j.at - f->header)), j.wrong);
+                     (unsigned long)(8 + (j.at - header)), j.wrong);
 }
 
 static int cvni_by_place(const void *a, const void *b)
@@ -29590,7 +30230,20 @@ static int cvni_by_name(const void *a, const void *b)
     return strcmp(((const cvni_tensor *)a)->name, ((const cvni_tensor *)b)->name);
 }
 
-/* Sizes, places and names; leaves the tensors sorted by name. */
+/* Sorts by name; no name stands there twice. */
+static cvn_result cvni_sort_tensors(cvni_weights_file *f, cvn_result twice)
+{
+    char name[96];
+    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
+    for (int i = 1; i < f->count; i++) {
+        if (cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) continue;
+        return cvni_fail(f->net, twice, "%s: tensor %s stands there twice", f->label,
+                         cvni_printable(f->tensors[i].name, name));
+    }
+    return CVN_OK;
+}
+
+/* Sizes and places. */
 static cvn_result cvni_check_tensors(cvni_weights_file *f)
 {
     size_t place = 0;
@@ -29611,14 +30264,13 @@ static cvn_result cvni_check_tensors(cvni_weights_file *f)
         return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %.0f bytes behind the last tensor",
                          f->label, (double)(f->data_size - place));
     }
-    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
-    for (int i = 1; i < f->count; i++) {
-        if (!cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) {
-            return cvni_tensor_fail(f, &f->tensors[i], "stands there twice");
-        }
-    }
     return CVN_OK;
 }
+
+#ifndef CONVNET_NO_NPY
+static cvn_result cvni_open_npz(cvni_weights_file *f, const unsigned char *bytes,
+                                size_t size);      /* >>npy */
+#endif
 
 /* Fills f from the bytes of a file; f->data points into them. cvni_close_weights follows whatever
  * the result. */
@@ -29630,6 +30282,10 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     memset(f, 0, sizeof *f);
     f->net = net;
     f->label = label;
+#ifndef CONVNET_NO_NPY
+    /* as the length of a header that would be 2^32 bytes and more */
+    if (size >= 8 && !memcmp(bytes, "PK\3\4", 4) && bytes[4]) return cvni_open_npz(f, bytes, size);
+#endif
     if (size < 8) {
         return cvni_fail(net, CVN_ERROR_FORMAT, "%s: %d bytes are no safetensors file", label,
                          (int)size);
@@ -29649,17 +30305,20 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     f->header_size = (size_t)n;
     f->data = bytes + 8 + f->header_size;
     f->data_size = size - 8 - f->header_size;
-    f->header = (char *)cvni_alloc(net, f->header_size);
+    f->header = cvni_alloc(net, f->header_size);
     if (!f->header)
         return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its header", label);
     memcpy(f->header, bytes + 8, f->header_size);
     r = cvni_parse_header(f);
-    return r == CVN_OK ? cvni_check_tensors(f) : r;
+    if (r == CVN_OK) r = cvni_check_tensors(f);
+    return r == CVN_OK ? cvni_sort_tensors(f, CVN_ERROR_FORMAT) : r;
 }
 
 static void cvni_close_weights(cvni_weights_file *f)
 {
+    cvni_free(f->net, f->tensor_of);
     cvni_free(f->net, f->tensors);
+    cvni_free(f->net, f->names);
     cvni_free(f->net, f->header);
 }
 
@@ -29676,12 +30335,90 @@ static cvni_tensor *cvni_find_tensor(const cvni_weights_file *f, const char *nam
     return NULL;
 }
 
-/* ---- loading: names and shapes against the net's, then the copy ---- */
+/* ---- loading: other names, names and shapes against the net's, then the copy ---- */
+
+/* The longest name that rules make of one of `length` bytes, or SIZE_MAX; a rule that is wrong is
+ * *bad. */
+static size_t cvni_renamed_size(const cvn_rename *rule, size_t length, const cvn_rename **bad)
+{
+    for (; rule->from; rule++) {
+        const char *from = strchr(rule->from, '*'), *to = rule->to ? strchr(rule->to, '*') : NULL;
+        if ((from && strchr(from + 1, '*')) || (to && (!from || strchr(to + 1, '*')))) *bad = rule;
+        if (rule->to) length = cvni_add_size(length, strlen(rule->to));
+    }
+    return length;
+}
+
+/* Applies a rule to a name where it stands; 0 when the tensor is to be left out. */
+static int cvni_rename(char *name, const cvn_rename *rule)
+{
+    const char *star = strchr(rule->from, '*'), *to = rule->to;
+    const size_t length = strlen(name), head = star ? (size_t)(star - rule->from)
+                                                    : strlen(rule->from);
+    const size_t tail = star ? strlen(star + 1) : 0;
+    if (length < head + tail || memcmp(name, rule->from, head) ||
+        (star ? memcmp(name + length - tail, star + 1, tail) : length != head))
+        return 1;
+    if (!to) return 0;
+    star = strchr(to, '*');
+    if (star) {
+        const size_t begin = (size_t)(star - to), middle = length - head - tail;
+        memmove(name + begin, name + head, middle);
+        memcpy(name, to, begin);
+        memcpy(name + begin + middle, star + 1, strlen(star));
+    } else {
+        memcpy(name, to, strlen(to) + 1);
+    }
+    return 1;
+}
+
+/* Gives the tensors the names that the rules make of theirs. */
+static cvn_result cvni_rename_tensors(cvni_weights_file *f, const cvn_rename *rules)
+{
+    const cvn_rename *bad = NULL;
+    size_t bytes = 0;
+    char *name, text[96];
+    int kept = 0;
+    for (int i = 0; i < f->count; i++) {
+        const size_t length = cvni_renamed_size(rules, strlen(f->tensors[i].name), &bad);
+        bytes = cvni_add_size(bytes, cvni_add_size(length, 1));
+    }
+    if (bad) {
+        return cvni_fail(f->net, CVN_ERROR_ARGUMENT,
+                         "%s: the rule for %s: one '*' in from, and one in to only with it",
+                         f->label, cvni_printable(bad->from, text));
+    }
+    f->names = name = (char *)cvni_alloc(f->net, bytes);
+    if (!name) return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for names", f->label);
+    for (int i = 0; i < f->count; i++) {
+        const size_t length = strlen(f->tensors[i].name);
+        const cvn_rename *rule = rules;
+        memcpy(name, f->tensors[i].name, length + 1);
+        while (rule->from && cvni_rename(name, rule)) rule++;
+        if (rule->from) continue;
+        f->tensors[kept] = f->tensors[i];
+        f->tensors[kept++].name = name;
+        name += cvni_renamed_size(rules, length, &bad) + 1;
+    }
+    f->count = kept;
+    return cvni_sort_tensors(f, CVN_ERROR_ARGUMENT);
+}
+
+/* Names in the order of people: digits by their value. */
+static int cvni_natural_order(const void *a, const void *b)
+{
+    const char *s = ((const cvni_tensor *)a)->name, *t = ((const cvni_tensor *)b)->name;
+    for (;; s++, t++) {
+        const size_t m = strspn(s, "0123456789"), n = strspn(t, "0123456789");
+        if (m && n && m != n) return m < n ? -1 : 1;
+        if (*s != *t || !*s) return (unsigned char)*s - (unsigned char)*t;
+    }
+}
 
 /* What does not fit, one text for all; what has no room is counted. */
 typedef struct cvni_misfits {
-    char text[sizeof ((cvn_net *)0)->message];
     cvni_text out;
+    int lines;                  /* a line each; else one sentence */
     int count, left_out;
 } cvni_misfits;
 
@@ -29695,9 +30432,9 @@ static void cvni_misfit(cvni_misfits *m, const char *format, ...)
     va_start(args, format);
     vsnprintf(item, sizeof item, format, args);
     va_end(args);
-    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > sizeof m->text)
+    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > m->out.size)
         m->left_out++;
-    else cvni_print(&m->out, m->count ? "; %s" : " %s", item);
+    else cvni_print(&m->out, m->lines ? "%s\n" : m->count ? "; %s" : " %s", item);
     m->count++;
 }
 
@@ -29732,85 +30469,149 @@ static int cvni_tensor_fits(const cvni_tensor *t, const cvni_param *p)
     return 1;
 }
 
-/* Gives every tensor its parameter and marks those that fit. */
-static void cvni_match_tensors(cvni_weights_file *f)
+/* The last part of a name: "weight". */
+static const char *cvni_name_end(const char *name)
 {
-    for (int i = 0; i < f->net->param_count; i++) {
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The first tensor that a parameter can take by order, or NULL. */
+static cvni_tensor *cvni_next_tensor(const cvni_weights_file *f, const cvni_param *p)
+{
+    for (int i = 0; i < f->count; i++) {
+        cvni_tensor *t = &f->tensors[i];
+        if (t->param < 0 && cvni_tensor_fits(t, p) &&
+            !strcmp(cvni_name_end(t->name), cvni_name_end(p->name)))
+            return t;
+    }
+    return NULL;
+}
+
+/* Gives every tensor its parameter and marks those that fit. */
+static cvn_result cvni_match_tensors(cvni_weights_file *f)
+{
+    const int count = f->net->param_count, by_order = f->options->by_order;
+    f->tensor_of = (int *)cvni_alloc(f->net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (!f->tensor_of)
+        return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for its names", f->label);
+    if (by_order && f->count)
+        qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_natural_order);
+    for (int i = 0; i < count; i++) {
         const cvni_param *p = &f->net->params[i];
-        cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        cvni_tensor *t = p->dead    ? NULL
+                         : by_order ? cvni_next_tensor(f, p)
+                                    : cvni_find_tensor(f, p->name);
+        f->tensor_of[i] = t ? (int)(t - f->tensors) : -1;
         if (!t) continue;
         t->param = i;
         t->fits = cvni_tensor_fits(t, p);
     }
+    return CVN_OK;
 }
 
-/* The strict rule: every parameter has its tensor, every tensor of floats its parameter. */
-static cvn_result cvni_require_all(cvni_weights_file *f)
+/* Names and counts all that has no counterpart of its shape. */
+static void cvni_list_misfits(const cvni_weights_file *f, cvni_misfits *m, cvn_load_report *counts)
 {
     char name[96], is[160], needs[160];
-    cvni_misfits m;
-    memset(&m, 0, sizeof m);
-    m.out.text = m.text;
-    m.out.size = sizeof m.text;
-    cvni_print(&m.out, "%s:", f->label);
     for (int i = 0; i < f->net->param_count; i++) {
         const cvni_param *p = &f->net->params[i];
-        const cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        const cvni_tensor *t = f->tensor_of[i] < 0 ? NULL : &f->tensors[f->tensor_of[i]];
         if (p->dead || (t && t->fits)) continue;
-        if (!t) cvni_misfit(&m, "missing %s", p->name);
+        counts->missing += !t;
+        counts->misfits += t != NULL;
+        if (!t) cvni_misfit(m, "missing %s", p->name);
         else
-            cvni_misfit(&m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
+            cvni_misfit(m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
                         cvni_param_text(p, needs));
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
         if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
-        cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
+        counts->left_over++;
+        cvni_misfit(m, "left over %s", cvni_printable(t->name, name));
     }
-    if (m.count == 0) return CVN_OK;
-    if (m.left_out)
-        cvni_print(&m.out, m.count > m.left_out ? "; and %d more" : " %d names do not fit",
-                   m.left_out);
-    return cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", m.text);
+    if (!m->left_out) return;
+    cvni_print(&m->out, m->lines                  ? "%d more\n"
+                        : m->count > m->left_out ? "; and %d more"
+                                                 : " %d names do not fit", m->left_out);
 }
 
-/* Copies all tensors that fit; cannot fail. Returns their number. */
-static int cvni_copy_weights(const cvni_weights_file *f)
+/* Fills the report; the strict rule is that every parameter has its tensor and every tensor of
+ * floats its parameter. */
+static cvn_result cvni_require_all(const cvni_weights_file *f)
+{
+    cvn_load_report counts, *report = f->options->report;
+    char text[sizeof f->net->message];
+    cvni_misfits m;
+    memset(&m, 0, sizeof m);
+    memset(&counts, 0, sizeof counts);
+    if (report) {
+        m.out.text = report->text;
+        m.out.size = sizeof report->text;
+        m.lines = 1;
+        cvni_list_misfits(f, &m, report);
+    }
+    if (f->options->partial) return CVN_OK;
+    memset(&m, 0, sizeof m);
+    m.out.text = text;
+    m.out.size = sizeof text;
+    cvni_print(&m.out, "%s:", f->label);
+    cvni_list_misfits(f, &m, &counts);
+    return m.count ? cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", text) : CVN_OK;
+}
+
+/* Copies all tensors that fit; cannot fail. */
+static void cvni_copy_weights(const cvni_weights_file *f)
 {
     cvn_net *net = f->net;
-    int copied = 0;
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
+        float *to;
         if (!t->fits) continue;
-        cvni_read_floats(t->dtype, f->data + t->begin, t->count,
-                         net->weights + net->params[t->param].offset);
-        copied++;
+        to = net->weights + net->params[t->param].offset;
+#ifndef CONVNET_NO_NPY
+        if (t->array) cvn_array_floats(t->array, to);
+        else
+#endif
+            cvni_read_floats(t->dtype, f->data + t->begin, t->count, to);
+        if (f->options->report) f->options->report->loaded++;
     }
     cvn_touch(net);
-    return copied;
 }
 
-/* What is to become of an open file; *loaded receives the parameters taken. */
-typedef cvn_result (*cvni_take)(cvni_weights_file *f, int *loaded);
+/* What is to become of an open file. */
+typedef cvn_result (*cvni_take)(cvni_weights_file *f);
 
-static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
+static cvn_result cvni_take_weights(cvni_weights_file *f)
 {
-    cvn_result r;
-    cvni_match_tensors(f);
-    r = cvni_require_all(f);
+    cvn_result r = CVN_OK;
+    if (f->options->names) r = cvni_rename_tensors(f, f->options->names);
+    if (r == CVN_OK) r = cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_require_all(f);
     if (r != CVN_OK) return r;
-    *loaded = cvni_copy_weights(f);
+    cvni_copy_weights(f);
     f->net->ema_started = f->net->ema_swapped = 0;
     return CVN_OK;
 }
 
-static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
-                                  cvni_take take, int *loaded)
+cvn_load_options cvn_load_defaults(void)
 {
+    cvn_load_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+/* options NULL: the defaults. */
+static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
+                                  cvni_take take, const cvn_load_options *options)
+{
+    const cvn_load_options defaults = cvn_load_defaults();
     cvni_weights_file f;
     cvn_result r = cvni_open_weights(&f, net, label, (const unsigned char *)bytes, size);
-    if (r == CVN_OK) r = take(&f, loaded);
+    f.options = options ? options : &defaults;
+    if (r == CVN_OK) r = take(&f);
     cvni_close_weights(&f);
     return r;
 }
@@ -29830,16 +30631,27 @@ static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void
     }
     if (!argument)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
-    return CVN_OK;
+    return cvni_to_host(net, CVNI_ALL, writes);
+}
+
+static void cvni_clear_report(const cvn_load_options *options)
+{
+    if (options && options->report) memset(options->report, 0, sizeof *options->report);
+}
+
+cvn_result cvn_load_safetensors_memory(cvn_net *net, const void *bytes, size_t size,
+                                       const cvn_load_options *options)
+{
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_safetensors_memory", bytes, 1);
+    cvni_clear_report(options);
+    return r == CVN_OK
+               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_weights, options)
+               : r;
 }
 
 cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size)
 {
-    int loaded;
-    const cvn_result r = cvni_check_transfer(net, "cvn_load_memory", bytes, 1);
-    return r == CVN_OK
-               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_all, &loaded)
-               : r;
+    return cvn_load_safetensors_memory(net, bytes, size, NULL);
 }
 
 /* ---- saving: one writer for files, buffers and sizes ---- */
@@ -30209,40 +31021,41 @@ static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *pat
     return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
 }
 
-static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
+static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take,
+                                 const cvn_load_options *options)
 {
     const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
     cvn_result r = cvni_read_file(&net->desc.allocator, path, 0, &block, &size, &wrong);
     if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
-    r = cvni_load_bytes(net, label, block, size, take, loaded);
+    r = cvni_load_bytes(net, label, block, size, take, options);
     cvni_free(net, block);
     return r;
 }
 
-static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
+cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn_load_options *options)
 {
-    cvni_match_tensors(f);
-    *loaded = cvni_copy_weights(f);
-    f->net->ema_started = f->net->ema_swapped = 0;
-    return CVN_OK;
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_safetensors", path, 1);
+    cvni_clear_report(options);
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_weights, options) : r;
 }
 
 cvn_result cvn_load(cvn_net *net, const char *path)
 {
-    int loaded;
-    const cvn_result r = cvni_check_transfer(net, "cvn_load", path, 1);
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_all, &loaded) : r;
+    return cvn_load_safetensors(net, path, NULL);
 }
 
 cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
 {
-    const cvn_result r = cvni_check_transfer(net, "cvn_load_partial", path, 1);
-    int ignored;
-    if (!loaded) loaded = &ignored;
-    *loaded = 0;
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_fitting, loaded) : r;
+    cvn_load_options options = cvn_load_defaults();
+    cvn_load_report report;
+    cvn_result r;
+    options.partial = 1;
+    options.report = &report;
+    r = cvn_load_safetensors(net, path, &options);
+    if (loaded) *loaded = report.loaded;
+    return r;
 }
 
 /* ---- checkpoints ---- */
@@ -30416,16 +31229,16 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
     return CVN_OK;
 }
 
-static cvn_result cvni_take_checkpoint(cvni_weights_file *f, int *loaded)
+static cvn_result cvni_take_checkpoint(cvni_weights_file *f)
 {
     uint64_t words[CVNI_METAS];
     cvni_state_tensors tensors;
     cvn_result r = cvni_read_state(f, words);
-    cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_match_tensors(f);
     if (r == CVN_OK) r = cvni_require_all(f);
     if (r == CVN_OK) r = cvni_find_state(f, &tensors);
     if (r == CVN_OK) r = cvni_restore_state(f, &tensors, words);
-    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
+    if (r == CVN_OK) cvni_copy_weights(f);
     return r;
 }
 
@@ -30453,9 +31266,8 @@ cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 {
-    int loaded;
     const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, NULL) : r;
 }
 #endif /* CONVNET_NO_TRAIN */
 
@@ -30899,6 +31711,33 @@ static cvn_result cvni_read_arrays(cvn_arrays *arrays, const cvn_allocator *allo
     if (r != CVN_OK) return cvni_arrays_fail(arrays, r, "%s: %s", label, wrong);
     arrays->count = 1;
     return CVN_OK;
+}
+
+/* The arrays of a .npz as the tensors of a weights file. */
+static cvn_result cvni_open_npz(cvni_weights_file *f, const unsigned char *bytes, size_t size)
+{
+    cvn_arrays arrays;
+    cvn_result r;
+    memset(&arrays, 0, sizeof arrays);
+    r = cvni_read_arrays(&arrays, &f->net->desc.allocator, f->label, bytes, size);
+    f->header = arrays.memory[0];
+    if (r != CVN_OK) return cvni_fail(f->net, r, "%s", arrays.error);
+    for (int i = 0; i < arrays.count; i++) {
+        const cvn_array *a = &arrays.array[i];
+        cvni_tensor *t;
+        if (!cvni_grow(f->net, (void **)&f->tensors, &f->capacity, i, sizeof *f->tensors))
+            return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory", f->label);
+        t = &f->tensors[f->count++];
+        memset(t, 0, sizeof *t);
+        t->name = a->name;
+        t->dtype = cvni_array_dtype(a->type);
+        t->array = a;
+        t->rank = a->rank;
+        t->count = a->count;
+        t->param = -1;
+        for (int k = 0; k < a->rank && k < CVN_MAX_RANK; k++) t->dim[k] = (size_t)a->dim[k];
+    }
+    return cvni_sort_tensors(f, CVN_ERROR_FORMAT);
 }
 
 static const cvn_allocator cvni_default_allocator = { NULL, NULL, NULL };
@@ -34125,6 +34964,7 @@ typedef struct cvni_onnx {
     int *graph_input, input_count;      /* without the constants, */
     int place;                  /* with them */
     int *graph_output, output_count;
+    cvni_onnx_value nothing;    /* of no axes */
     int free_batch;             /* each input's first axis is 1 or open */
 } cvni_onnx;
 
@@ -34152,8 +34992,10 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
-                   n->type, text);
+    if (g->net->failed)                                 /* that came first */
+        snprintf(text, sizeof text, "%.300s", g->net->message);
+    cvni_onnx_fail(g, g->net->failed ? g->net->failed : CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s",
+                   cvni_printable(n->name, name), n->type, text);
 }
 
 /* A piece of the pool, zeroed, or of the loans, which live until the first build. */
@@ -34835,7 +35677,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 
 
 /* ================================================================================================
- * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation, losses
  * ==============================================================================================
  *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
  *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
@@ -35151,23 +35993,34 @@ static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
                                                                       : cvn_gelu(g->net, x));
 }
 
-/* A slope for each channel is a layer with parameters; any other one is an operand. */
+/* Whether a slope is one number for each channel: [C, 1, ...] or [1, C, 1, ...], and before opset 7,
+ * or where nothing else fits, [C]. */
+static int cvni_onnx_by_channel(const cvni_onnx *g, const cvni_onnx_value *x,
+                                const cvni_onnx_value *slope)
+{
+    const int C = x->rank > 1 ? x->dim[1] : 0;
+    const int axis = 1 - x->rank + slope->rank;
+    if (slope->count != (size_t)C) return 0;
+    if ((axis == 0 || axis == 1) && slope->dim[axis] == C) return 1;
+    return slope->rank == 1 && (g->opset < 7 || x->dim[x->rank - 1] != C);
+}
+
+/* One slope, or one for each channel, is a layer with parameters; any other is an operand. */
 static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
 {
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
     const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
     const int rank = cvni_onnx_most_axes(g, n);
-    const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    const cvn_shape s = cvn_node_shape(g->net, x);
-    const int channels = s.rank > 1 ? s.dim[1] : 1;
     cvn_node y;
-    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
-        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
-                                                              channels))) {
-        y = cvn_prelu(g->net, x, channels);
+    if (x && slope && slope->constant && x->rank > 1 &&
+        (slope->count == 1 || cvni_onnx_by_channel(g, x, slope))) {
+        y = cvn_prelu(g->net, cvni_onnx_rows(g, n, 0), (int)slope->count);
         cvni_onnx_bind(g, y, 0, n, 1);
-    } else {
-        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
     }
+    y = cvni_onnx_operand(g, n, 0, rank);
+    y = cvni_add_operation(g->net, CVNI_PRELU, y, cvni_onnx_operand(g, n, 1, rank));
     cvni_onnx_put(g, n, 0, y);
 }
 
@@ -35435,9 +36288,72 @@ static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
 }
 
+/* ---- losses and windows ---- */
+
+/* NegativeLogLikelihoodLoss, and SoftmaxCrossEntropyLoss, which begins with the logarithm of the
+ * softmax: -w[t] x[t], w[t] 0 where label t is ignored; the mean is over the sum of the w[t]. */
+static void cvni_onnx_nll(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int axis = cvni_onnx_axis(g, n, 1, rank);
+    const int each = cvni_onnx_text_is(n, "reduction", "none");
+    const cvn_node labels = cvni_onnx_get(g, n, 1);
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_shape s = cvn_node_shape(g->net, x);
+    cvn_node weight, y;
+    int axes[CVN_MAX_RANK];
+    axes[0] = axis;
+    if (n->type[0] == 'S') x = cvn_log_softmax_axis(g->net, x, axis);
+    for (int i = 0; i < rank && !each; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    weight = cvn_one_hot(g->net, labels, axis, s.dim[axis], 1, 0);
+    s.dim[axis] = 1;
+    if (cvni_onnx_has(n, "ignore_index")) {
+        y = cvn_scale(g->net, cvni_onnx_view(g, labels, s.rank, s.dim), 1,
+                      -(float)cvni_onnx_int(n, "ignore_index", 0));
+        weight = cvn_mul(g->net, weight, cvn_not(g->net, cvn_not(g->net, y)));
+    }
+    if (cvni_onnx_in(g, n, 2)) weight = cvn_mul(g->net, weight, cvni_onnx_along(g, n, 2, x));
+    y = cvn_where(g->net, weight, cvn_mul(g->net, x, weight), weight);      /* -Inf*0 is 0 */
+    y = cvn_neg(g->net, cvn_reduce_sum(g->net, y, axes, each ? 1 : rank));
+    if (!each && !cvni_onnx_text_is(n, "reduction", "sum"))
+        y = cvn_div(g->net, y, cvn_reduce_sum(g->net, weight, axes, rank));
+    cvni_onnx_put(g, n, 0, cvni_onnx_drop_axes(g, y, axes, each ? 1 : rank));
+    cvni_onnx_put(g, n, 1, x);
+}
+
+/* a - b cos(2 pi i/size) + c cos(4 pi i/size) */
+static void cvni_onnx_taper(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const struct { const char *type; double a, b, c; } rows[] = {
+        { "BlackmanWindow", 0.42, 0.5, 0.08 },
+        { "HammingWindow", 25.0 / 46, 21.0 / 46, 0 },
+        { "HannWindow", 0.5, 0.5, 0 }
+    };
+    const int64_t type = cvni_onnx_int(n, "output_datatype", CVN_ONNX_FLOAT);
+    const double pi = 3.14159265358979323846;
+    int64_t named = 0;
+    int row = 0;
+    int size;
+    double step;
+    float *y;
+    if (cvni_onnx_known_ints(g, n, 0, &named, 1) != 1) return;
+    if (named < 1 || named > INT_MAX || type < 1 || type > 64 || !cvni_onnx_is_float((int)type)) {
+        cvni_onnx_refuse(g, n, "%ld elements of type %ld", (long)named, (long)type);
+        return;
+    }
+    size = (int)named;
+    while (strcmp(rows[row].type, n->type)) row++;
+    step = 2 * pi / cvni_max(1, cvni_onnx_int(n, "periodic", 1) ? size : size - 1);
+    y = cvni_onnx_put_floats(g, n, 0, (int)type, 1, &size);
+    for (int i = 0; y && i < size; i++)
+        y[i] = (float)(rows[row].a - rows[row].b * cos(step * i) + rows[row].c * cos(2 * step * i));
+}
+
 static const cvni_onnx_op cvni_onnx_math[] = {
     { "ArgMax", cvni_onnx_arg },
     { "ArgMin", cvni_onnx_arg },
+    { "BlackmanWindow", cvni_onnx_taper },
     { "Cast", cvni_onnx_cast },
     { "CastLike", cvni_onnx_cast },
     { "Celu", cvni_onnx_activation },
@@ -35448,11 +36364,14 @@ static const cvni_onnx_op cvni_onnx_math[] = {
     { "Elu", cvni_onnx_activation },
     { "Gelu", cvni_onnx_gelu },
     { "HardSigmoid", cvni_onnx_activation },
+    { "HammingWindow", cvni_onnx_taper },
+    { "HannWindow", cvni_onnx_taper },
     { "Hardmax", cvni_onnx_softmax },
     { "IsInf", cvni_onnx_is_inf },
     { "LeakyRelu", cvni_onnx_activation },
     { "LogSoftmax", cvni_onnx_softmax },
     { "Mod", cvni_onnx_mod },
+    { "NegativeLogLikelihoodLoss", cvni_onnx_nll },
     { "PRelu", cvni_onnx_prelu },
     { "QuantizeLinear", cvni_onnx_quantize },
     { "ReduceL1", cvni_onnx_reduce },
@@ -35468,6 +36387,7 @@ static const cvni_onnx_op cvni_onnx_math[] = {
     { "Selu", cvni_onnx_activation },
     { "Shrink", cvni_onnx_activation },
     { "Softmax", cvni_onnx_softmax },
+    { "SoftmaxCrossEntropyLoss", cvni_onnx_nll },
     { "Softplus", cvni_onnx_activation },
     { "Swish", cvni_onnx_activation },
     { "ThresholdedRelu", cvni_onnx_activation },
@@ -35487,11 +36407,9 @@ static const cvni_onnx_op cvni_onnx_math[] = {
 /* Input 0; refused, and a value of no axes, where it is left out. */
 static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
-                                             0, 0, 0, 0, 0, 0, 0, 0 };
     if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
     cvni_onnx_refuse(g, n, "input 1 is missing");
-    return &nothing;
+    return &g->nothing;
 }
 
 /* As cvni_onnx_ints. */
@@ -35515,6 +36433,7 @@ static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const ch
                           int64_t *out, int most)
 {
     int count;
+    if (g->failed) return -1;
     if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
     count = cvni_onnx_ints(n, name, out, most);
     if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
@@ -35536,6 +36455,14 @@ static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank
     }
     for (int k = 0; count < 0 && k < rank; k++) axes[k] = k;
     return g->failed ? 0 : count < 0 ? rank : count;
+}
+
+/* Input i, one number that must be known, or the default where it is left out. */
+static float cvni_onnx_one_number(cvni_onnx *g, const cvni_onnx_node *n, int i, float fallback)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i) ? cvni_onnx_must_know(g, n, i) : NULL;
+    if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+    return v && !g->failed ? (float)cvni_onnx_element(v, 0) : fallback;
 }
 
 static int cvni_onnx_clamp(int64_t x)
@@ -35563,27 +36490,39 @@ static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_no
     return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
 }
 
+/* Output 0 is input 0 under that shape; a constant's elements stay where they are. */
 static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_onnx_value *y = cvni_onnx_output(g, n, 0);
+    const size_t count = x->count;
+    if (!x->constant || g->failed || !y) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+        return;
+    }
+    y = cvni_onnx_new_constant(g, n, 0, x->type, rank, dim);
+    if (y && y->count != count)
+        cvni_onnx_refuse(g, n, "%lu elements do not become %lu", (unsigned long)count,
+                         (unsigned long)y->count);
+    if (!y) return;
+    y->floats = x->floats;
+    y->ints = x->ints;
+    y->learned = x->learned;
 }
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    if (x->constant) cvni_onnx_put_reshaped(g, n, x->rank, x->dim);
+    else cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
 }
 
 /* In a training net it drops values, as the layer that it was. */
 static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
-    int64_t training = 0;
-    if (cvni_onnx_in(g, n, 1)) {
-        const float *known = cvni_onnx_known(g, n, 1, NULL);
-        ratio = known ? *known : 0;
-    }
-    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    const float ratio = cvni_onnx_one_number(g, n, 1, cvni_onnx_float(n, "ratio", 0.5f));
+    const int training = cvni_onnx_one_number(g, n, 2, 0) != 0;
     if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
     if (g->failed) return;
     if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
@@ -35801,7 +36740,8 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
         if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
         again = a;
         while (cvni_next_field(&a, &f))
-            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+            while (f.number == kinds[i].field && count < INT_MAX &&
+                   cvni_next_packed(&f, kinds[i].wire, &word)) count++;
         if (kinds[i].wire)
             floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
         else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
@@ -35817,19 +36757,21 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
 }
 
-/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
-static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
-                                int rank, const int *dim, size_t count, double step)
+/* `count` elements of the type of *first: that and each time *step (NULL: 0) more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n,
+                                const cvni_onnx_value *first, const cvni_onnx_value *step, int rank,
+                                const int *dim, size_t count)
 {
-    if (like->floats) {
-        const double first = (double)like->floats[0];
-        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
-        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
-    } else {
-        const int64_t first = like->ints[0];
-        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+    if (first->floats) {
+        const double by = step ? cvni_onnx_element(step, 0) : 0;
+        float *out = cvni_onnx_put_floats(g, n, 0, first->type, rank, dim);
         for (size_t e = 0; out && e < count; e++)
-            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+            out[e] = (float)((double)first->floats[0] + (double)e * by);
+    } else {
+        const uint64_t by = step && step->ints ? (uint64_t)step->ints[0] : 0;   /* may wrap */
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, first->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = (int64_t)((uint64_t)first->ints[0] + e * by);
     }
 }
 
@@ -35848,7 +36790,7 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
     like.floats = &zero;
     if (!g->failed && cvni_onnx_has(n, "value")) {
         like.floats = NULL;
-        cvni_onnx_tensor_attribute(g, n, &like);
+        if (!cvni_onnx_tensor_attribute(g, n, &like)) like.count = 0;
     }
     if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
     for (int k = 0; k < rank; k++) {
@@ -35856,10 +36798,10 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
         dim[k] = cvni_onnx_clamp(list[k]);
         count = cvni_mul_size(count, (size_t)dim[k]);
     }
-    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, NULL, rank, dim, count);
 }
 
-static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+static void cvni_onnx_import_range(cvni_onnx *g, const cvni_onnx_node *n)
 {
     double part[3];
     double count;
@@ -35876,17 +36818,18 @@ static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     size = count > 0 ? (int)count : 0;
-    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), cvni_onnx_in(g, n, 2), 1, &size,
+                        (size_t)size);
 }
 
 static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int64_t k = cvni_onnx_clamp(cvni_onnx_int(n, "k", 0));
     const int type = (int)cvni_onnx_int(n, "dtype", x->type);
     float *floats = NULL;
     int64_t *ints = NULL;
-    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or samples are its rows");
     if (g->failed) return;
     if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
     else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
@@ -35918,6 +36861,40 @@ static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
             rest /= (size_t)x->dim[k];
         }
         found++;
+    }
+}
+
+/* The elements on and above a diagonal, or on and below it; 0 elsewhere. */
+static void cvni_onnx_trilu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int upper = cvni_onnx_int(n, "upper", 1) != 0;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const float zero = 0;
+    int64_t k = 0;
+    int dim[CVN_MAX_RANK];
+    float *mask;
+    int rows, columns;
+    if (cvni_onnx_in(g, n, 1)) cvni_onnx_known_ints(g, n, 1, &k, 1);
+    if (!g->failed && x->rank + g->lead < 3) cvni_onnx_refuse(g, n, "samples are rows of a matrix");
+    if (g->failed) return;
+    rows = x->dim[x->rank - 2];
+    columns = x->dim[x->rank - 1];
+    mask = cvni_onnx_floats(g, (size_t)rows * (size_t)columns);
+    for (int i = 0; i < CVN_MAX_RANK; i++) dim[i] = 1;
+    for (int r = 0; mask && r < rows; r++)
+        for (int c = 0; c < columns; c++) {
+            const int64_t right = (int64_t)c - r - cvni_onnx_clamp(k);
+            mask[(ptrdiff_t)r * columns + c] = upper ? right >= 0 : right <= 0;
+        }
+    if (mask) {
+        const int axes = x->rank + g->lead - 1;
+        const cvn_node zeros = cvn_constant(g->net, dim, axes, &zero);
+        cvn_node mask_node;
+        dim[axes - 2] = rows;
+        dim[axes - 1] = columns;
+        mask_node = cvn_constant(g->net, dim, axes, mask);
+        cvni_onnx_put(g, n, 0, cvn_where(g->net, mask_node, node, zeros));
     }
 }
 
@@ -35975,10 +36952,11 @@ static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
         if (size < 1 || end > length)
             cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
         else if (cvni_onnx_output(g, n, i))
-            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
-                                                                      (int)end));
+            cvni_onnx_put(g, n, i, size == length ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                     (int)end));
         begin = end;
     }
+    if (begin != length) cvni_onnx_refuse(g, n, "the sizes do not add up to %d", length);
 }
 
 static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
@@ -35992,8 +36970,11 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
     const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
     const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
     const cvn_node node = cvni_onnx_get(g, n, 0);
+    int dim[CVN_MAX_RANK];
+    int empty = 0;
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
+    memcpy(dim, x->dim, sizeof dim);
     if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
         cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
     if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
@@ -36012,8 +36993,12 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
         if (by == 1 && cvni_step_range(a, length, &first) == length &&
             (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
             a->kind = CVNI_SELECT_ALL;
+        if (by) dim[axes[i]] = cvni_step_range(a, length, &first);
+        empty |= !dim[axes[i]];
     }
-    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    if (!empty || !x->constant) cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    else if (cvni_onnx_is_float(x->type)) cvni_onnx_put_floats(g, n, 0, x->type, x->rank, dim);
+    else cvni_onnx_put_ints(g, n, 0, x->type, x->rank, dim);     /* a shape without axes, say */
 }
 
 static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
@@ -36078,15 +37063,10 @@ static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
                               : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
                               : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
                                                                       : CVN_PAD_ZERO;
-    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
     const cvn_node node = cvni_onnx_get(g, n, 0);
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
-    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
-    if (value) {
-        const float *known = cvni_onnx_known(g, n, 2, NULL);
-        if (known && value->count) d.value = *known;
-    }
+    d.value = cvni_onnx_one_number(g, n, 2, cvni_onnx_float(n, "value", 0));
     if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
     for (int i = 0; i < named && !g->failed; i++) {
         cvni_select_axis *a = &d.axis[axes[i] + g->lead];
@@ -36158,7 +37138,7 @@ static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
     int dim[2 * CVN_MAX_RANK];
     int rank = 0;
     cvn_node y;
-    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (!table->rank || !table->count) cvni_onnx_refuse(g, n, "no table");
     if (g->failed) return;
     y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
                       (int)(table->count / (size_t)table->dim[0]));
@@ -36228,12 +37208,12 @@ static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const int shared = cvni_onnx_clamp(cvni_onnx_int(n, "batch_dims", 0)) + g->lead;
     const cvn_node node = cvni_onnx_get(g, n, 0);
     const cvn_node indices = cvni_onnx_get(g, n, 1);
     if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, shared));
 }
 
 static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
@@ -36255,14 +37235,13 @@ static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
-    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const int batch = cvni_onnx_clamp(cvni_onnx_int(n, "batch_axis", 1)) + g->lead;
+    const int time = cvni_onnx_clamp(cvni_onnx_int(n, "time_axis", 0)) + g->lead;
     const cvn_node x = cvni_onnx_get(g, n, 0);
     const cvn_node lengths = cvni_onnx_get(g, n, 1);
     if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
-                                                    cvni_onnx_clamp(time)));
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, batch, time));
 }
 
 static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
@@ -36389,7 +37368,7 @@ static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
         const int in = x->dim[r[i].axis];
         const int out = cvni_resampled_size(&r[i], in);
         cvni_select_axis nearest;
-        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_WINDOW) return none;
         size[r[i].axis - 2] = out;
         nearest.kind = CVNI_SELECT_NEAREST;
         nearest.nearest = r[i];
@@ -36500,7 +37479,8 @@ static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
     y = cvn_dense_ex(g->net, theta, &dense);
     cvni_onnx_fix_weight(g, y, base);
     dim[axes] = axes;
-    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+    y = cvn_permute(g->net, y, swap, 2);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, y, dim, axes + 1));
 }
 
 /* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
@@ -36539,6 +37519,10 @@ static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
     }
     if (g->failed) return;
     taps = (size_t)(kernel[0] * kernel[1]);
+    if ((size_t)s.dim[1] % taps) {
+        cvni_onnx_refuse(g, n, "%d channels, %lu taps", s.dim[1], (unsigned long)taps);
+        return;
+    }
     dim[0] = s.dim[1];
     d.filters = d.groups = s.dim[1] / (int)taps;
     d.kernel_h = (int)kernel[0];
@@ -36567,21 +37551,18 @@ static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
     const cvn_node scores = cvni_onnx_get(g, n, 1);
     cvn_nms_desc d = cvn_nms_defaults();
     int64_t most = 0;
-    const float *known;
     if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
-    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
-    d.iou = known ? *known : 0;
-    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
-    d.score = known ? *known : -INFINITY;
     d.most = cvni_onnx_clamp(most);
+    d.iou = cvni_onnx_one_number(g, n, 3, 0);
+    d.score = cvni_onnx_one_number(g, n, 4, -INFINITY);
     d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
     if (g->failed) return;
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
     cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
 }
 
-/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+/* The image of each box comes first: with one image that, else they are taken, a copy each. */
 static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
@@ -36634,7 +37615,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "NonZero", cvni_onnx_non_zero },
     { "OneHot", cvni_onnx_one_hot },
     { "Pad", cvni_onnx_pad },
-    { "Range", cvni_onnx_range },
+    { "Range", cvni_onnx_import_range },
     { "Reshape", cvni_onnx_reshape },
     { "Resize", cvni_onnx_resize },
     { "ReverseSequence", cvni_onnx_reverse_sequence },
@@ -36650,6 +37631,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "Squeeze", cvni_onnx_squeeze },
     { "Tile", cvni_onnx_tile },
     { "Transpose", cvni_onnx_transpose },
+    { "Trilu", cvni_onnx_trilu },
     { "Unsqueeze", cvni_onnx_unsqueeze },
     { "Upsample", cvni_onnx_resize }
 };
@@ -36680,22 +37662,6 @@ static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, 
     dim[3] = c;
     dim[4] = d;
     return cvni_onnx_view(g, x, count + 1, dim);
-}
-
-/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
-static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
-{
-    cvn_shape s = cvni_onnx_shape(g, x);
-    int axes[CVN_MAX_RANK];
-    int wide = 0;
-    if (g->failed || g->net->failed) return x;
-    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
-    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
-    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
-    wide = s.dim[a];
-    s.dim[a] = s.dim[b];
-    s.dim[b] = wide;
-    return cvni_onnx_view(g, x, s.rank, s.dim);
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
@@ -37511,6 +38477,255 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
+/* ---- Einsum ----
+ *   A term is a tensor with a label for each engine axis from 1 on. Repeated labels of a term
+ *   become its diagonal, labels of one term alone are summed; then two at a time: labels of both
+ *   that are still needed go before a matrix product, the others into its rows, columns, sums. */
+
+typedef struct cvni_onnx_term { cvn_node x; int n; char label[CVN_MAX_RANK]; } cvni_onnx_term;
+
+static int cvni_onnx_label_at(const cvni_onnx_term *t, char label)      /* engine axis, or 0 */
+{
+    for (int i = 0; i < t->n; i++) if (t->label[i] == label) return i + 1;
+    return 0;
+}
+
+/* Labels up to a comma or an arrow; an ellipsis stands for `wide` axes, labelled 1 to CVN_MAX_RANK
+ * so that their ends meet. NULL: no labels. */
+static const char *cvni_onnx_labels(const char *p, const char *end, int wide, cvni_onnx_term *t)
+{
+    for (t->n = 0; p < end && *p != ',' && *p != '-'; p++) {
+        const int count = *p == '.' ? wide : *p != ' ';
+        if (*p == '.' && (end - p < 3 || *++p != '.' || *++p != '.')) return NULL;
+        if (t->n + count > CVN_MAX_RANK) return NULL;
+        for (int i = 0; i < count; i++)
+            t->label[t->n++] = *p == '.' ? (char)(CVN_MAX_RANK - wide + i + 1) : *p;
+    }
+    return p;
+}
+
+/* x without an axis of one element. */
+static void cvni_onnx_drop_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    cvn_shape s = cvni_onnx_shape(g, t->x);
+    for (int i = axis; i < t->n; i++) {
+        s.dim[i] = s.dim[i + 1];
+        t->label[i - 1] = t->label[i];
+    }
+    t->n--;
+    t->x = cvni_onnx_view(g, t->x, s.rank - 1, s.dim);
+}
+
+static void cvni_onnx_sum_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    t->x = cvn_reduce_sum(g->net, t->x, &axis, 1);
+    if (!g->failed && !g->net->failed) cvni_onnx_drop_axis(g, t, axis);
+}
+
+/* Axes a and b have one label: only what lies on the diagonal of the two is summed along b. */
+static void cvni_onnx_diagonal(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t, int a,
+                               int b)
+{
+    const cvn_shape s = cvni_onnx_shape(g, t->x);
+    const int size = s.dim[a];
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float *eye;
+    if (g->failed || g->net->failed) return;
+    if (s.dim[b] != size) cvni_onnx_refuse(g, n, "a label with two sizes");
+    dim[a] = dim[b] = size;
+    eye = cvni_onnx_floats(g, cvni_mul_size((size_t)size, (size_t)size));
+    for (int i = 0; eye && i < size; i++) eye[(size_t)i * (size_t)(size + 1)] = 1;
+    t->x = cvn_mul(g->net, t->x, cvni_onnx_constant_of(g, dim + 1, s.rank - 1, eye));
+    cvni_onnx_sum_axis(g, t, b);
+}
+
+/* Diagonals, and sums of the labels that nobody else has. */
+static void cvni_onnx_reduce_term(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *terms,
+                                  int count, int index, const cvni_onnx_term *out)
+{
+    cvni_onnx_term *t = &terms[index];
+    for (int i = t->n; i >= 1 && !g->failed && !g->net->failed; i--) {
+        const int first = cvni_onnx_label_at(t, t->label[i - 1]);
+        int needed = cvni_onnx_label_at(out, t->label[i - 1]);
+        for (int k = 0; k < count; k++)
+            needed |= k != index && cvni_onnx_label_at(&terms[k], t->label[i - 1]);
+        if (first != i) cvni_onnx_diagonal(g, n, t, first, i);
+        else if (!needed) cvni_onnx_sum_axis(g, t, i);
+    }
+}
+
+/* The axes in another order: that of `label`. */
+static void cvni_onnx_order_term(cvni_onnx *g, cvni_onnx_term *t, const char *label)
+{
+    int axes[CVN_MAX_RANK];
+    int moved = 0;
+    for (int i = 0; i < t->n; i++) {
+        axes[i] = cvni_onnx_label_at(t, label[i]);
+        moved |= axes[i] != i + 1;
+    }
+    if (moved) t->x = cvn_permute(g->net, t->x, axes, t->n);
+    memcpy(t->label, label, (size_t)t->n);
+}
+
+/* Labels of t in the order: in both and kept, then by `own` its own or those summed. Counts of the
+ * three kinds: kept, rows or columns, summed. */
+static void cvni_onnx_sort_term(cvni_onnx *g, cvni_onnx_term *t, const cvni_onnx_term *other,
+                                const cvni_onnx_term *out, int left, int count[3])
+{
+    char label[CVN_MAX_RANK];
+    int n = 0;
+    for (int step = 0; step < 3; step++) {
+        const int kind = !step ? 0 : left ? step : 3 - step;
+        count[kind] = 0;
+        for (int i = 0; i < t->n; i++) {
+            const int own = !cvni_onnx_label_at(other, t->label[i]);
+            const int kept = cvni_onnx_label_at(out, t->label[i]) != 0;
+            if ((own ? 1 : kept ? 0 : 2) != kind) continue;
+            label[n++] = t->label[i];
+            count[kind]++;
+        }
+    }
+    cvni_onnx_order_term(g, t, label);
+}
+
+/* x as [N, kept..., p, q] where p and q take the next axes. */
+static cvn_node cvni_onnx_as_matrix(cvni_onnx *g, cvn_node x, int kept, int p, int q)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int dim[CVN_MAX_RANK + 2];
+    for (int i = 0; i <= kept; i++) dim[i] = s.dim[i];
+    dim[kept + 1] = dim[kept + 2] = 1;
+    for (int i = 0; i < p; i++) dim[kept + 1] *= s.dim[kept + 1 + i];
+    for (int i = 0; i < q; i++) dim[kept + 2] *= s.dim[kept + 1 + p + i];
+    return cvni_onnx_view(g, x, kept + 3, dim);
+}
+
+/* a becomes the product of a and b. needed: labels of the output and of the terms to come. */
+static void cvni_onnx_multiply(cvni_onnx *g, cvni_onnx_term *a, cvni_onnx_term *b,
+                               const cvni_onnx_term *needed)
+{
+    int ca[3], cb[3];
+    cvn_shape sa, sb, y;
+    const cvni_onnx_term left = *a;
+    cvni_onnx_sort_term(g, a, b, needed, 1, ca);        /* kept, rows, summed */
+    cvni_onnx_sort_term(g, b, &left, needed, 0, cb);    /* kept, summed, columns */
+    /* the labels of both come in a's order */
+    if (!g->failed) {
+        char label[CVN_MAX_RANK];
+        memcpy(label, b->label, sizeof label);
+        memcpy(label, a->label, (size_t)ca[0]);
+        memcpy(label + ca[0], a->label + ca[0] + ca[1], (size_t)ca[2]);
+        cvni_onnx_order_term(g, b, label);
+    }
+    sa = cvni_onnx_shape(g, a->x);
+    sb = cvni_onnx_shape(g, b->x);
+    a->x = cvni_onnx_as_matrix(g, a->x, ca[0], ca[1], ca[2]);
+    b->x = cvni_onnx_as_matrix(g, b->x, ca[0], ca[2], cb[1]);
+    a->x = cvn_matmul(g->net, a->x, b->x, 0, 0);
+    y = cvni_onnx_shape(g, a->x);
+    a->n = ca[0] + ca[1] + cb[1];
+    if (g->failed || g->net->failed) return;
+    if (a->n + 1 > CVN_MAX_RANK) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "Einsum: a product of more than %d axes",
+                       CVN_MAX_RANK);
+        return;
+    }
+    for (int i = 0; i < ca[1]; i++) y.dim[1 + ca[0] + i] = sa.dim[1 + ca[0] + i];
+    for (int i = 0; i < cb[1]; i++) {
+        y.dim[1 + ca[0] + ca[1] + i] = sb.dim[1 + ca[0] + ca[2] + i];
+        a->label[ca[0] + ca[1] + i] = b->label[ca[0] + ca[2] + i];
+    }
+    a->x = cvni_onnx_view(g, a->x, a->n + 1, y.dim);
+}
+
+/* Takes the batch's label, that of ONNX's axis 0, from a term or the output. */
+static void cvni_onnx_take_batch(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t,
+                                 char *batch)
+{
+    if (g->lead || g->failed) return;
+    if (!t->n || (*batch && *batch != t->label[0])) {
+        cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        return;
+    }
+    *batch = t->label[0];
+    memmove(t->label, t->label + 1, (size_t)--t->n);
+}
+
+/* The terms of the equation; where the output's labels begin, or NULL. */
+static const char *cvni_onnx_terms(cvni_onnx *g, const cvni_onnx_node *n, const char *p,
+                                   const char *end, cvni_onnx_term *terms, char *batch, int *most)
+{
+    *most = 0;
+    for (int i = 0; i < n->inputs && p; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        cvni_onnx_term *t = &terms[i];
+        int wide;
+        if (!v || !cvni_onnx_labels(p, end, 0, t)) return NULL;
+        wide = v->rank - t->n;
+        p = wide < 0 ? NULL : cvni_onnx_labels(p, end, wide, t);
+        if (!p || t->n != v->rank) return NULL;
+        *most = cvni_max(*most, wide);
+        if (v->constant && !g->lead)
+            t->x = cvni_onnx_constant_node(g, v, v->rank, v->dim, v->learned);
+        else t->x = cvni_onnx_get(g, n, i);
+        if (!v->constant) cvni_onnx_take_batch(g, n, t, batch);
+        if (p < end && *p == ',') p++;
+    }
+    return p;
+}
+
+/* Labels that occur once, in order: what an equation without an arrow gives. */
+static void cvni_onnx_once(const cvni_onnx_term *terms, int count, int wide, cvni_onnx_term *out)
+{
+    out->n = 0;
+    for (int label = 1; label < 127; label++) {
+        int times = 0;
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < terms[i].n; k++) times += terms[i].label[k] == label;
+        if ((label > CVN_MAX_RANK ? times == 1 : label > CVN_MAX_RANK - wide) &&
+            out->n < CVN_MAX_RANK) out->label[out->n++] = (char)label;
+    }
+}
+
+static void cvni_onnx_einsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_term *terms = (cvni_onnx_term *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs + 1,
+                                                               sizeof *terms);
+    cvni_onnx_term *out = terms ? &terms[n->inputs] : NULL;
+    const char *p = NULL, *end = NULL;
+    char batch = 0;
+    int wide = 0;
+    cvni_field f;
+    if (!out || !n->inputs) return;
+    if (cvni_onnx_field(n, "equation", 4, &f) && f.type == 2) {
+        end = (const char *)f.body.end;
+        p = cvni_onnx_terms(g, n, (const char *)f.body.p, end, terms, &batch, &wide);
+    }
+    if (p && end - p >= 2 && p[0] == '-' && p[1] == '>') {
+        p = cvni_onnx_labels(p + 2, end, wide, out);
+        if (p) cvni_onnx_take_batch(g, n, out, &batch);
+    } else if (p) cvni_onnx_once(terms, n->inputs, wide, out);
+    if (!p || p != end) cvni_onnx_refuse(g, n, "an equation that does not fit its inputs");
+    for (int i = 0; i < n->inputs; i++) {
+        if (!g->lead && cvni_onnx_label_at(&terms[i], batch))
+            cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        cvni_onnx_reduce_term(g, n, terms, n->inputs, i, out);
+    }
+    for (int i = 1; i < n->inputs && !g->failed && !g->net->failed; i++) {
+        cvni_onnx_term needed = *out;
+        for (int k = i + 1; k < n->inputs; k++)
+            for (int a = 0; a < terms[k].n; a++)
+                if (needed.n < CVN_MAX_RANK) needed.label[needed.n++] = terms[k].label[a];
+        cvni_onnx_multiply(g, &terms[0], &terms[i], &needed);
+    }
+    for (int i = 0; i < out->n; i++)
+        if (!cvni_onnx_label_at(&terms[0], out->label[i]) || out->n != terms[0].n)
+            cvni_onnx_refuse(g, n, "output labels that no input has, or one twice");
+    if (g->failed || g->net->failed) return;
+    cvni_onnx_order_term(g, &terms[0], out->label);
+    cvni_onnx_put(g, n, 0, terms[0].x);
+}
+
 #ifndef CONVNET_NO_SEQUENCES
 /* ---- recurrent layers ----
  *   X [T, N, I] (layout 1: [N, T, I]), W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H]: of W, of R
@@ -37519,6 +38734,22 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
  *   peepholes) the steps become layers of their own that share their weights. */
 
 enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
+
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
 
 typedef struct cvni_onnx_rnn {
     int kind, gates, H, dirs, reverse, layout;
@@ -37918,8 +39149,8 @@ static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
-    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
     s = cvni_onnx_shape(g, in[0]);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], s.rank - 2, s.rank - 1);
     factor *= sqrtf((float)s.dim[s.rank - 1]);
     for (int left = s.rank; left > 3; left--) {
         sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
@@ -37939,6 +39170,7 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "Conv", cvni_onnx_conv },
     { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
+    { "Einsum", cvni_onnx_einsum },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
 #endif
@@ -38799,31 +40031,6 @@ static void cvni_onnx_run_import(cvni_onnx *g, int lead)
     cvni_onnx_add_outputs(g);
 }
 
-typedef struct cvni_onnx_mark {     /* the net before an import */
-    int layers, params;
-    cvni_record *records, *loans;
-} cvni_onnx_mark;
-
-static cvni_onnx_mark cvni_onnx_mark_of(const cvn_net *net)
-{
-    cvni_onnx_mark m;
-    m.layers = net->layer_count;
-    m.params = net->param_count;
-    m.records = net->records;
-    m.loans = net->loans;
-    return m;
-}
-
-static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
-{
-    cvn_net *net = g->owner;
-    net->layer_count = m->layers;
-    net->param_count = m->params;
-    net->failed = CVN_OK;
-    cvni_free_records(net, &net->records, m->records);
-    if (loans) cvni_free_records(net, &net->loans, m->loans);
-}
-
 /* Does a layer read it, or is it an output? */
 static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
 {
@@ -38868,11 +40075,11 @@ static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
 /* Bytes that stay where they are until the first build. */
 static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *folder,
                                  cvni_wire bytes, const cvn_onnx_options *options,
-                                 cvn_onnx_model *model, const cvni_onnx_mark *mark)
+                                 cvn_onnx_model *model, const cvni_graph_mark *mark)
 {
     const cvn_onnx_options defaults = cvn_onnx_defaults();
     cvni_onnx g;
-    cvni_onnx_mark parsed;
+    cvni_graph_mark parsed;
     memset(&g, 0, sizeof g);
     if (model) memset(model, 0, sizeof *model);
     g.net = g.owner = net;
@@ -38882,11 +40089,11 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
     cvni_onnx_find_patterns(&g);
-    parsed = cvni_onnx_mark_of(net);
+    parsed = cvni_mark_graph(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
         if (g.failed && g.failed != CVN_ERROR_MEMORY && g.failed != CVN_ERROR_FORMAT) {
-            cvni_onnx_undo(&g, &parsed, 0);
+            cvni_undo_graph(net, &parsed, 0);
             g.failed = CVN_OK;
             cvni_onnx_run_import(&g, 1);
         }
@@ -38895,7 +40102,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     }
     cvni_onnx_describe(&g, model);
     if (g.failed) {
-        cvni_onnx_undo(&g, mark, 1);
+        cvni_undo_graph(net, mark, 1);
         if (model) memset(model, 0, sizeof *model);
         cvni_fail(net, g.failed, "%s: %s", label, g.reason);
     }
@@ -38911,25 +40118,14 @@ cvn_onnx_options cvn_onnx_defaults(void)
     return o;
 }
 
-static cvn_result cvni_onnx_may_load(cvn_net *net, const char *call, const void *argument)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
-    if (!argument)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
-    return CVN_OK;
-}
-
 cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
                                 const cvn_onnx_options *options, cvn_onnx_model *model)
 {
-    const cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx_memory", bytes);
-    cvni_onnx_mark mark;
+    const cvn_result r = cvni_may_import(net, "cvn_load_onnx_memory", bytes);
+    cvni_graph_mark mark;
     cvni_wire w;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     w.p = (const unsigned char *)bytes;
     w.end = w.p + size;
     w.bad = 0;
@@ -38953,15 +40149,15 @@ static char *cvni_folder_of(cvn_net *net, const char *path)
 cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options *options,
                             cvn_onnx_model *model)
 {
-    cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
-    cvni_onnx_mark mark;
+    cvn_result r = cvni_may_import(net, "cvn_load_onnx", path);
+    cvni_graph_mark mark;
     cvni_wire w;
     const char *wrong = "out of memory";
     unsigned char *block;
     char *folder;
     size_t size;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     folder = cvni_folder_of(net, path);
     r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
                : CVN_ERROR_MEMORY;
@@ -39011,13 +40207,29 @@ enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a laye
 enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
                                                          * ... axes of size 1 behind it */
 
-/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
- * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
-typedef struct cvni_ow_name {
+/* A name: text without its last `cut` bytes; then, but for CVNI_OW_OWN, the separator (none where
+ * something was cut), the part's text and, from 0 on, number. text NULL: an input that is left
+ * out. */
+enum {
+    CVNI_OW_OWN,
+    CVNI_OW_STEP,
+    CVNI_OW_VALUE,
+    CVNI_OW_BIAS,
+    CVNI_OW_QUERY,
+    CVNI_OW_KEY,
+    CVNI_OW_WEIGHT_IH,
+    CVNI_OW_WEIGHT_HH,
+    CVNI_OW_BIASES,
+    CVNI_OW_H,
+    CVNI_OW_C
+};
+static const char *const cvni_ow_parts[] = { "", "", "value", "bias", "query", "key", "weight_ih_l",
+                                             "weight_hh_l", "bias_l", "h", "c" };
+
+typedef struct cvni_ow_name {   /* 16 bytes: two registers */
     const char *text;
-    int cut;
-    const char *part;
     int number;
+    short part, cut;
 } cvni_ow_name;
 
 typedef struct cvni_onnx_writer cvni_onnx_writer;
@@ -39144,13 +40356,13 @@ static void cvni_ow_message(cvni_onnx_writer *w, int field,
 
 /* ---- names, tensors, nodes ---- */
 
-static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+static cvni_ow_name cvni_ow_name_of(const char *text, int part, int number)
 {
     cvni_ow_name n;
     n.text = text;
-    n.cut = 0;
-    n.part = part;
     n.number = number;
+    n.part = (short)part;
+    n.cut = 0;
     return n;
 }
 
@@ -39163,11 +40375,9 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
     cvni_text t = { text, sizeof text, 0 };
     text[0] = 0;
     if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
-    if (n.part) {
-        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
-        cvni_print(&t, "%s", n.part);
-        if (n.number >= 0) cvni_print(&t, "%d", n.number);
-    }
+    for (int i = 0; n.part && !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+    cvni_print(&t, "%s", cvni_ow_parts[n.part]);
+    if (n.number >= 0) cvni_print(&t, "%d", n.number);
     cvni_ow_put_text(w->s, field, text);
 }
 
@@ -39175,7 +40385,7 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
 static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
 {
     const int clash = w->marks[id] & CVNI_OW_CLASH;
-    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? CVNI_OW_VALUE : CVNI_OW_OWN, -1);
 }
 
 static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
@@ -39185,7 +40395,7 @@ static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
 
 static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
 {
-    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+    return cvni_ow_name_of(w->l->name, CVNI_OW_STEP, ++w->temporaries);
 }
 
 /* What at() makes, by blocks. */
@@ -39256,7 +40466,7 @@ static void cvni_ow_flush(cvni_onnx_writer *w, int last)
     cvni_ow_node *n = &w->node;
     if (!n->type) return;
     if (last) n->out[n->main] = cvni_ow_value(w, w->value);
-    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    n->name = last ? cvni_ow_name_of(w->l->name, CVNI_OW_OWN, -1) : n->out[n->main];
     cvni_ow_message(w, 1, cvni_ow_node_body, n);
     n->type = NULL;
 }
@@ -39273,7 +40483,7 @@ static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
 
 static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
 
-static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+static cvni_ow_name cvni_ow_nothing(void) { return cvni_ow_name_of(NULL, CVNI_OW_OWN, -1); }
 
 static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
 {
@@ -39316,6 +40526,13 @@ static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_n
 {
     const cvni_ow_name y = cvni_ow_op(w, type, a);
     cvni_ow_in(w, b);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_cast(cvni_onnx_writer *w, cvni_ow_name x, int type)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Cast", x);
+    cvni_ow_int(w, "to", type);
     return y;
 }
 
@@ -39422,15 +40639,18 @@ static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const
     return y;
 }
 
+/* steps NULL: 1 each */
 static cvni_ow_name cvni_ow_slice(cvni_onnx_writer *w, cvni_ow_name x, const int *begin,
-                                  const int *end, const int *axes, int count)
+                                  const int *end, const int *axes, const int *steps, int count)
 {
     const cvni_ow_name from = cvni_ow_list(w, begin, count);
     const cvni_ow_name to = cvni_ow_list(w, end, count);
     const cvni_ow_name along = cvni_ow_list(w, axes, count);
+    const cvni_ow_name by = steps ? cvni_ow_list(w, steps, count) : along;
     const cvni_ow_name y = cvni_ow_op2(w, "Slice", x, from);
     cvni_ow_in(w, to);
     cvni_ow_in(w, along);
+    if (steps) cvni_ow_in(w, by);
     return y;
 }
 
@@ -39497,8 +40717,8 @@ static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
     const int index = w->l->param[slot];
     const cvni_param *p = &w->net->params[index];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
-    t.name = cvni_ow_name_of(p->name, NULL, -1);
-    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    t.name = cvni_ow_name_of(p->name, CVNI_OW_OWN, -1);
+    if (!slot && w->l->spectral) t.name.cut = (short)strlen("_orig");
     if (w->written[index] == form + 1) return t.name;
     if (w->written[index]) t.name = cvni_ow_temporary(w);
     else w->written[index] = (unsigned char)(form + 1);
@@ -39534,8 +40754,8 @@ static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
     const cvni_param *weight = &w->net->params[w->l->param[0]];
     const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
-    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
-    if (!p) t.name.cut = (int)strlen("weight");
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? CVNI_OW_OWN : CVNI_OW_BIAS, -1);
+    if (!p) t.name.cut = (short)strlen("weight");
     for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
     t.a = slot ? -1 : 0;
     t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
@@ -39559,21 +40779,29 @@ static void cvni_ow_weighted(cvni_onnx_writer *w, const char *type, cvni_ow_name
 
 /* ---- layers with windows ---- */
 
+/* pads: [begin of each axis..., end of each axis...] */
+static cvni_ow_name cvni_ow_pad_all(cvni_onnx_writer *w, cvni_ow_name x, int rank, const int *pads,
+                                    cvn_pad_mode mode, float value)
+{
+    static const char *const modes[3] = { "constant", "reflect", "edge" };
+    const cvni_ow_name list = cvni_ow_list(w, pads, 2 * rank);
+    const cvni_ow_name border = value != 0 ? cvni_ow_scalar(w, value) : list;
+    const cvni_ow_name y = cvni_ow_op2(w, "Pad", x, list);
+    if (value != 0) cvni_ow_in(w, border);
+    cvni_ow_text(w, "mode", modes[mode]);
+    return y;
+}
+
 /* The last `count` axes of x, which has `rank`. */
 static cvni_ow_name cvni_ow_pad(cvni_onnx_writer *w, cvni_ow_name x, int rank, int count,
                                 const int *begin, const int *end, cvn_pad_mode mode)
 {
-    static const char *const modes[3] = { "constant", "reflect", "edge" };
     int pads[2 * CVN_MAX_RANK] = { 0 };
-    cvni_ow_name list, y;
     for (int i = 0; i < count; i++) {
         pads[rank - count + i] = begin[i];
         pads[2 * rank - count + i] = end[i];
     }
-    list = cvni_ow_list(w, pads, 2 * rank);
-    y = cvni_ow_op2(w, "Pad", x, list);
-    cvni_ow_text(w, "mode", modes[mode]);
-    return y;
+    return cvni_ow_pad_all(w, x, rank, pads, mode, 0);
 }
 
 /* Of `count` axes: [begin..., end...]. */
@@ -39627,81 +40855,155 @@ static void cvni_ow_dense(cvni_onnx_writer *w)
     cvni_ow_int(w, "transB", 1);
 }
 
-/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
- * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
- * with the zeros that the mean counts. */
+/* A pool's windows as ONNX has them. */
+typedef struct cvni_ow_windows {
+    int axes, kernel[2], stride[2], dilation[2], begin[2], end[2];
+    int beyond;                 /* some reach over the pads */
+    int counted[2], counted_end[2];     /* pads that a mean counts */
+} cvni_ow_windows;
+
+/* What a window that ceil_mode adds has beyond the pads is padding as well, so that nobody's
+ * rounding matters. */
+static cvni_ow_windows cvni_ow_windows_of(const cvni_layer *l, cvn_shape x, cvn_shape y)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
+    cvni_ow_windows v;
+    cvni_pool_axis a[2];
+    memset(&v, 0, sizeof v);
+    v.axes = x.rank - 2;
+    cvni_pool_axes(p, x, a);
+    for (int i = 0; i < v.axes; i++) {
+        const cvni_pool_axis *from = &a[2 - v.axes + i];
+        const int reach = (y.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
+        v.kernel[i] = from->kernel;
+        v.stride[i] = from->stride;
+        v.dilation[i] = from->dilation;
+        v.begin[i] = v.counted[i] = from->pad0;
+        v.end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        v.counted_end[i] = cvni_min(v.end[i], from->pad1);
+        v.beyond |= v.end[i] > v.counted_end[i];
+    }
+    return v;
+}
+
+static void cvni_ow_put_windows(cvni_onnx_writer *w, const cvni_ow_windows *v)
+{
+    cvni_ow_ints(w, "kernel_shape", v->kernel, v->axes);
+    cvni_ow_ints(w, "strides", v->stride, v->axes);
+    cvni_ow_pads(w, v->begin, v->end, v->axes);
+    if (v->dilation[0] > 1 || v->dilation[1] > 1)
+        cvni_ow_ints(w, "dilations", v->dilation, v->axes);
+}
+
+static void cvni_ow_refuse(cvni_onnx_writer *w, const char *reason)
+{
+    w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED, "%s", reason);
+}
+
+/* Where a mean counts pads and windows reach over them, the pads become zeros of x before. */
 static void cvni_ow_pool(cvni_onnx_writer *w)
 {
     const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
     const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
-    const int axes = s.rank - 2;
+    const int largest = w->l->op == &cvni_op_maxpool || w->l->op == &cvni_op_maxpool_indices;
     const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_windows v = cvni_ow_windows_of(w->l, s, w->l->shape);
     cvni_ow_name x = cvni_ow_x(w, 0);
-    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
-    int zeros = 0;              /* counted by a mean */
-    int beyond = 0;
-    cvni_pool_axis a[2];
-    cvni_pool_axes(p, s, a);
-    for (int i = 0; i < axes; i++) {
-        const cvni_pool_axis *from = &a[2 - axes + i];
-        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
-        kernel[i] = from->kernel;
-        stride[i] = from->stride;
-        begin[i] = before[i] = from->pad0;
-        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
-        behind[i] = cvni_min(end[i], from->pad1);
-        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
-        beyond |= end[i] > behind[i];
+    int zeros = 0;
+    for (int i = 0; i < v.axes; i++) {
+        if (!largest && v.dilation[i] > 1)
+            cvni_ow_refuse(w, "opset 17 has no dilation of this pool");
+        zeros |= mean && !p->d.exclude_pad && (v.counted[i] || v.counted_end[i]);
     }
-    if (zeros && beyond) {
-        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
-        for (int i = 0; i < axes; i++) {
-            begin[i] = 0;
-            end[i] -= behind[i];
+    if (zeros && v.beyond) {
+        x = cvni_ow_pad(w, x, s.rank, v.axes, v.counted, v.counted_end, CVN_PAD_ZERO);
+        for (int i = 0; i < v.axes; i++) {
+            v.begin[i] = 0;
+            v.end[i] -= v.counted_end[i];
         }
     }
-    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
-    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    cvni_ow_op(w, largest ? "MaxPool" : w->l->op->onnx, x);
+    cvni_ow_put_windows(w, &v);
+    if (zeros && !v.beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (!largest && !mean) cvni_ow_int(w, "p", p->p);
     if (w->l->op == &cvni_op_maxpool_indices) {
         w->node.main = 1;
         w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
     }
 }
 
-/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+static void cvni_ow_global_lppool(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "GlobalLpPool", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
+}
+
+static int cvni_ow_plane(cvn_shape s)
+{
+    int n = 1;
+    for (int i = 2; i < s.rank; i++) n *= s.dim[i];
+    return n;
+}
+
+/* Does MaxUnpool without a size restore the image that was pooled? With one, implementations count
+ * the indices differently. */
+static int cvni_ow_restores(const cvni_onnx_writer *w, const cvni_layer *index, cvni_ow_windows *v)
+{
+    cvn_shape x;
+    if (index->op != &cvni_op_maxpool_indices) return 0;
+    x = cvni_in(w->net, index, 0)->shape;
+    *v = cvni_ow_windows_of(index, x, index->shape);
+    for (int i = 0; i < v->axes; i++) {
+        const int size = (index->shape.dim[2 + i] - 1) * v->stride[i] + v->kernel[i] -
+                         v->begin[i] - v->end[i];
+        if (size != x.dim[2 + i] || size != w->l->shape.dim[2 + i] || v->dilation[i] > 1) return 0;
+    }
+    return 1;
+}
+
+/* Else x is scattered into zeros, plane by plane, or sample by sample where indices count through
+ * that. Those of MaxPool count through all planes. */
 static void cvni_ow_unpool(cvni_onnx_writer *w)
 {
+    const int flat = ((const cvni_unpool_desc *)w->l->desc)->flat;
+    const int axis = flat ? 1 : 2;
+    const int size = flat ? (int)cvni_sample_elements(w->l->shape) : cvni_ow_plane(w->l->shape);
     const cvni_layer *index = cvni_in(w->net, w->l, 1);
-    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
-    const int axes = w->l->shape.rank - 2;
-    cvni_ow_name sizes;
-    cvni_pool_axis a[2];
-    int kernel[2], stride[2], begin[2], end[2];
-    int fits = index->op == &cvni_op_maxpool_indices;
-    for (int i = 2; fits && i < w->l->shape.rank; i++)
-        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
-    if (!fits) {
-        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
-                                    "'%s' does not pool an image of the size that is restored; "
-                                    "ONNX's MaxUnpool needs that", index->name);
+    int rows[3] = { 0, 0, -1 };
+    cvni_ow_windows v;
+    cvni_ow_name x, at, y;
+    if (!flat && cvni_ow_restores(w, index, &v)) {
+        cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+        cvni_ow_put_windows(w, &v);
         return;
     }
-    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
-    for (int i = 0; i < axes; i++) {
-        kernel[i] = a[2 - axes + i].kernel;
-        stride[i] = a[2 - axes + i].stride;
-        begin[i] = a[2 - axes + i].pad0;
-        end[i] = a[2 - axes + i].pad1;
+    rows[axis] = -1;
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), rows, axis + 1);
+    at = cvni_ow_reshape(w, cvni_ow_x(w, 1), rows, axis + 1);
+    while (index->op == &cvni_op_flatten_batch || index->op == &cvni_op_unflatten_batch)
+        index = cvni_in(w->net, index, 0);
+    if (index->op == &cvni_op_maxpool_indices) {
+        const int plane = cvni_ow_plane(cvni_in(w->net, index, 0)->shape);
+        at = cvni_ow_op2(w, "Mod", at, cvni_ow_list(w, &plane, 1));
     }
-    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
-    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
-    cvni_ow_in(w, sizes);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
+    if (!index->is_int) at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
+    y = cvni_ow_sizes(w, cvni_ow_x(w, 0), axis);
+    y = cvni_ow_op(w, "ConstantOfShape", cvni_ow_join(w, y, cvni_ow_list(w, &size, 1)));
+    y = cvni_ow_op2(w, "ScatterElements", y, at);
+    cvni_ow_in(w, x);
+    cvni_ow_int(w, "axis", axis);
+    cvni_ow_shaped(w, y, w->l->shape, 0);
+}
+
+/* Indices as floats that count through a sample. */
+static void cvni_ow_places(cvni_onnx_writer *w)
+{
+    const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
+    const int elements = w->l->samples * (int)cvni_sample_elements(x);
+    if (((const cvni_places_desc *)w->l->desc)->by_columns)
+        cvni_ow_refuse(w, "indices by columns have no form in ONNX behind those by rows");
+    cvni_ow_cast(w, cvni_ow_op2(w, "Mod", cvni_ow_x(w, 0), cvni_ow_list(w, &elements, 1)),
+                 CVN_ONNX_FLOAT);
 }
 
 /* Window i of the b that an adaptive pool cuts a values into. */
@@ -39859,14 +41161,12 @@ static void cvni_ow_gnorm(cvni_onnx_writer *w)
     if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
 }
 
-/* LpNormalization would divide by zero. */
+/* x/|x| there, and 0 for 0: the same but for lengths below 1e-12. */
 static void cvni_ow_l2norm(cvni_onnx_writer *w)
 {
-    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
-    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
-    cvni_ow_ints(w, "axes", &d->axis, 1);
-    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
-    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+    cvni_ow_op(w, "LpNormalization", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_l2norm_desc *)w->l->desc)->axis);
+    cvni_ow_int(w, "p", 2);
 }
 
 /* LRN is of images alone, and an even size reaches to the other side there: then the mean of the
@@ -39990,8 +41290,7 @@ static void cvni_ow_softplus(cvni_onnx_writer *w)
 
 static void cvni_ow_step(cvni_onnx_writer *w)
 {
-    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
-    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+    cvni_ow_cast(w, cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0), CVN_ONNX_FLOAT);
 }
 
 static void cvni_ow_prelu(cvni_onnx_writer *w)
@@ -40063,6 +41362,134 @@ static void cvni_ow_pow(cvni_onnx_writer *w)
     cvni_ow_op_scalar(w, "Pow", cvni_ow_x(w, 0), ((const cvni_unary_desc *)w->l->desc)->p);
 }
 
+/* Truths are numbers here. */
+static cvni_ow_name cvni_ow_truth(cvni_onnx_writer *w, cvni_ow_name x)
+{
+    return cvni_ow_cast(w, x, CVN_ONNX_BOOL);
+}
+
+static void cvni_ow_number(cvni_onnx_writer *w, cvni_ow_name x)
+{
+    cvni_ow_cast(w, x, CVN_ONNX_FLOAT);
+}
+
+/* Rows of cvni_function_ops that are more than their operator. */
+static void cvni_ow_function(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y;
+    switch (d->function) {
+    case CVNI_THRESHOLD:
+        y = cvni_ow_op_scalar(w, "LessOrEqual", x, d->p);
+        cvni_ow_op2(w, "Where", y, cvni_ow_scalar(w, d->q));
+        cvni_ow_in(w, x);
+        return;
+    case CVNI_SHRINK:
+        cvni_ow_op(w, "Shrink", x);
+        cvni_ow_float(w, "lambd", d->p);
+        cvni_ow_float(w, "bias", d->q);
+        return;
+    case CVNI_QUANTIZED:
+        cvni_ow_op(w, "Round", cvni_ow_op_scalar(w, "Div", x, d->p));
+        return;
+    case CVNI_ROUNDED:
+        cvni_ow_number(w, cvni_ow_cast(w, x, d->p > 8 ? CVN_ONNX_FLOAT16 : CVN_ONNX_BFLOAT16));
+        return;
+    case CVNI_TRUNC:
+        y = cvni_ow_op(w, "Floor", cvni_ow_op(w, "Abs", x));
+        cvni_ow_op2(w, "Mul", cvni_ow_op(w, "Sign", x), y);
+        return;
+    case CVNI_IS_INF:
+        y = cvni_ow_op(w, "IsInf", x);
+        cvni_ow_int(w, "detect_positive", d->p != 0);
+        cvni_ow_int(w, "detect_negative", d->q != 0);
+        cvni_ow_number(w, y);
+        return;
+    case CVNI_IS_NAN: cvni_ow_number(w, cvni_ow_op(w, "IsNaN", x)); return;
+    case CVNI_NOT: cvni_ow_number(w, cvni_ow_op(w, "Not", cvni_ow_truth(w, x))); return;
+    case CVNI_WRAPPED:
+        y = cvni_ow_op_scalar(w, "Sub", x, d->p);
+        y = cvni_ow_op(w, "Floor", cvni_ow_op_scalar(w, "Div", y, d->q));
+        cvni_ow_op2(w, "Sub", x, cvni_ow_op_scalar(w, "Mul", y, d->q));
+        return;
+    default: cvni_ow_op(w, w->l->op->onnx, x); return;
+    }
+}
+
+/* Rows of cvni_operation_ops. */
+static void cvni_ow_operation(cvni_onnx_writer *w)
+{
+    const cvni_operation operation = ((const cvni_binary_desc *)w->l->desc)->operation;
+    const char *type = w->l->op->onnx;
+    cvni_ow_name a = cvni_ow_x(w, 0);
+    cvni_ow_name b = cvni_ow_x(w, 1);
+    cvni_ow_name y;
+    switch (operation) {
+    case CVNI_AND:
+    case CVNI_OR:
+    case CVNI_XOR:
+        a = cvni_ow_truth(w, a);
+        b = cvni_ow_truth(w, b);
+        cvni_ow_number(w, cvni_ow_op2(w, type, a, b));
+        return;
+    case CVNI_EQUAL:
+    case CVNI_GREATER:
+    case CVNI_GREATER_EQUAL: cvni_ow_number(w, cvni_ow_op2(w, type, a, b)); return;
+    case CVNI_REMAINDER:                        /* Mod without fmod is of integers alone */
+        y = cvni_ow_op(w, "Floor", cvni_ow_op2(w, "Div", a, b));
+        cvni_ow_op2(w, "Sub", a, cvni_ow_op2(w, "Mul", y, b));
+        return;
+    case CVNI_FMOD:
+        cvni_ow_op2(w, type, a, b);
+        cvni_ow_int(w, "fmod", 1);
+        return;
+    case CVNI_QUANTIZE: cvni_ow_op(w, "Round", cvni_ow_op2(w, "Div", a, b)); return;
+    default: cvni_ow_op2(w, type, a, b); return;
+    }
+}
+
+static void cvni_ow_where(cvni_onnx_writer *w)
+{
+    const cvni_ow_name condition = cvni_ow_truth(w, cvni_ow_x(w, 0));
+    cvni_ow_op2(w, "Where", condition, cvni_ow_x(w, 1));
+    cvni_ow_in(w, cvni_ow_x(w, 2));
+}
+
+static void cvni_ow_topk(cvni_onnx_writer *w)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)w->l->desc;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y;
+    if (d->result == CVNI_TOPK_HARDMAX) {
+        cvni_ow_op(w, "Hardmax", x);
+        cvni_ow_int(w, "axis", d->axis);
+        return;
+    }
+    if (d->result == CVNI_TOPK_INDICES && d->k == 1) {
+        y = cvni_ow_op(w, d->least ? "ArgMin" : "ArgMax", x);
+        cvni_ow_int(w, "axis", d->axis);
+        cvni_ow_int(w, "select_last_index", d->last);
+    } else {
+        cvni_ow_op2(w, "TopK", x, cvni_ow_list(w, &d->k, 1));
+        cvni_ow_int(w, "axis", d->axis);
+        cvni_ow_int(w, "largest", !d->least);
+        y = w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
+    }
+    if (d->result == CVNI_TOPK_INDICES) cvni_ow_number(w, y);
+}
+
+static void cvni_ow_cumsum(cvni_onnx_writer *w)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)w->l->desc;
+    cvni_ow_tensor axis = cvni_ow_tensor_of(CVN_ONNX_INT64, 0);
+    axis.of = &d->axis;
+    axis.at = cvni_ow_int_at;
+    cvni_ow_op2(w, "CumSum", cvni_ow_x(w, 0), cvni_ow_constant(w, &axis));
+    cvni_ow_int(w, "exclusive", d->exclusive);
+    cvni_ow_int(w, "reverse", d->reverse);
+}
+
 /* ---- shapes ---- */
 
 static void cvni_ow_view(cvni_onnx_writer *w)
@@ -40105,7 +41532,7 @@ static void cvni_ow_permute(cvni_onnx_writer *w)
 static void cvni_ow_cut(cvni_onnx_writer *w)
 {
     const cvni_slice_desc *d = (const cvni_slice_desc *)w->l->desc;
-    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, 1);
+    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, NULL, 1);
 }
 
 static void cvni_ow_matmul(cvni_onnx_writer *w)
@@ -40157,8 +41584,8 @@ static void cvni_ow_resize(cvni_onnx_writer *w)
     sizes = cvni_ow_sizes(w, x, 2);
     sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
     cvni_ow_op(w, "Resize", x);
-    cvni_ow_absent(w);
-    cvni_ow_absent(w);
+    cvni_ow_in(w, cvni_ow_nothing());
+    cvni_ow_in(w, cvni_ow_nothing());
     cvni_ow_in(w, sizes);
     cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
     cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
@@ -40176,7 +41603,7 @@ static void cvni_ow_border(cvni_onnx_writer *w)
     begin[1] = d->left;
     end[0] = d->crop ? d->top + d->height : d->bottom;
     end[1] = d->crop ? d->left + d->width : d->right;
-    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, 2);
+    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, NULL, 2);
     else cvni_ow_pad(w, cvni_ow_x(w, 0), 4, 2, begin, end, d->mode);
 }
 
@@ -40187,6 +41614,200 @@ static void cvni_ow_shuffle(cvni_onnx_writer *w)
     cvni_ow_text(w, "mode", "CRD");
 }
 
+/* Element i of a map; what it leaves out is element t->a, a border behind the others. */
+static double cvni_ow_map_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int from = ((const int *)t->of)[i];
+    (void)w;
+    return from < 0 ? (double)t->scale : from;
+}
+
+/* Does Pad have that? */
+static int cvni_ow_is_pad(const cvni_select_axis *a, int n)
+{
+    const int most = a->mode == CVN_PAD_REFLECT ? n - 1 : INT_MAX;
+    if (a->kind != CVNI_SELECT_PAD || a->mode == CVN_PAD_CIRCULAR) return 0;
+    return a->mode == CVN_PAD_ZERO || (a->begin >= 0 && a->begin <= most && a->end >= 0 &&
+                                       a->end <= most);
+}
+
+/* Slices, repeats and pads are one operator each for all axes; other choices are gathered. */
+static void cvni_ow_select(cvni_onnx_writer *w)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int *map = (const int *)w->l->table;
+    int begin[CVN_MAX_RANK], end[CVN_MAX_RANK], steps[CVN_MAX_RANK], axes[CVN_MAX_RANK];
+    int repeats[CVN_MAX_RANK];
+    int pads[2 * CVN_MAX_RANK] = { 0 };
+    int slices = 0;
+    int tiles = 0;
+    cvn_pad_mode mode = CVN_PAD_CIRCULAR;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    repeats[0] = 1;
+    for (int i = 1; i < s.rank; map += w->l->shape.dim[i++]) {
+        const cvni_select_axis *a = &d->axis[i];
+        int border = 0;
+        repeats[i] = a->kind == CVNI_SELECT_TILE ? a->step : 1;
+        tiles |= a->kind == CVNI_SELECT_TILE;
+        if (a->kind == CVNI_SELECT_STEP) {
+            axes[slices] = i;
+            begin[slices] = a->begin;
+            end[slices] = a->end;
+            steps[slices++] = a->step;
+        } else if (cvni_ow_is_pad(a, s.dim[i])) {
+            mode = a->mode;
+            pads[i] = a->begin;
+            pads[s.rank + i] = a->end;
+        } else if (a->kind != CVNI_SELECT_ALL && a->kind != CVNI_SELECT_TILE) {
+            int one[2 * CVN_MAX_RANK] = { 0 };
+            for (int o = 0; o < w->l->shape.dim[i]; o++) border |= map[o] < 0;
+            one[s.rank + i] = border;
+            if (border) x = cvni_ow_pad_all(w, x, s.rank, one, CVN_PAD_ZERO, d->value);
+            x = cvni_ow_op2(w, "Gather", x,
+                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], 0,
+                                          cvni_ow_map_at, map, (float)s.dim[i]));
+            cvni_ow_int(w, "axis", i);
+        }
+    }
+    if (slices) x = cvni_ow_slice(w, x, begin, end, axes, steps, slices);
+    if (tiles) x = cvni_ow_op2(w, "Tile", x, cvni_ow_list(w, repeats, s.rank));
+    if (mode != CVN_PAD_CIRCULAR) cvni_ow_pad_all(w, x, s.rank, pads, mode, d->value);
+    if (!w->node.type) cvni_ow_identity(w);
+}
+
+/* Input 1 as indices. */
+static cvni_ow_name cvni_ow_indices(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 1);
+    return cvni_in(w->net, w->l, 1)->is_int ? x : cvni_ow_cast(w, x, CVN_ONNX_INT64);
+}
+
+/* take: the axis goes to the front, the indices of each sample are looked up there, and what they
+ * made takes the place of the axis. */
+static void cvni_ow_take(cvni_onnx_writer *w)
+{
+    const int axis = ((const cvni_gather_desc *)w->l->desc)->axis;
+    const int rank = cvni_in(w->net, w->l, 0)->shape.rank;
+    const int looked = cvni_in(w->net, w->l, 1)->shape.rank - 1;
+    int dims[CVN_MAX_RANK + 1] = { 0 };
+    int front[CVN_MAX_RANK], back[CVN_MAX_RANK];
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name at = cvni_ow_indices(w);
+    for (int i = 0; i < rank; i++) front[i] = i == 0 || i > axis ? i : i == 1 ? axis : i - 1;
+    for (int i = 0; i < w->l->shape.rank; i++)
+        back[i] = i == 0                ? 0
+                  : i < axis            ? looked + i
+                  : i < axis + looked   ? i - axis + 1
+                                        : i;
+    dims[looked + 1] = 1;
+    at = cvni_ow_reshape(w, at, dims, looked + 2);
+    if (axis > 1) x = cvni_ow_transpose(w, x, front, rank);
+    x = cvni_ow_op2(w, "GatherND", x, at);
+    cvni_ow_int(w, "batch_dims", 1);
+    if (axis > 1) cvni_ow_transpose(w, x, back, w->l->shape.rank);
+}
+
+static void cvni_ow_gather(cvni_onnx_writer *w)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
+    const int scatters = w->l->inputs > 2;
+    const cvni_ow_name at = cvni_ow_indices(w);
+    if (d->kind == CVNI_REVERSE && (d->axis != 0 || d->time != 1))
+        cvni_ow_refuse(w, "ReverseSequence turns axis 1 by lengths of axis 0 alone");
+    if (d->reduce > CVN_SCATTER_MUL || (scatters && d->kind == CVNI_GATHER_ND))
+        cvni_ow_refuse(w, "has no form in ONNX's opset 17");
+    cvni_ow_op2(w, w->l->op == &cvni_op_scatter_reduce ? "ScatterElements" : w->l->op->onnx,
+                cvni_ow_x(w, 0), at);
+    if (scatters) cvni_ow_in(w, cvni_ow_x(w, 2));
+    if (d->kind == CVNI_GATHER) cvni_ow_int(w, "axis", d->axis);
+    if (d->kind == CVNI_GATHER_ND) cvni_ow_int(w, "batch_dims", d->axis);
+    if (d->kind == CVNI_REVERSE) {
+        cvni_ow_int(w, "batch_axis", 0);
+        cvni_ow_int(w, "time_axis", 1);
+    }
+    if (scatters && d->reduce != CVN_SCATTER_REPLACE)
+        cvni_ow_text(w, "reduction", d->reduce == CVN_SCATTER_ADD ? "add" : "mul");
+}
+
+static void cvni_ow_one_hot(cvni_onnx_writer *w)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)w->l->desc;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    cvni_ow_name classes, values;
+    float pair[2];
+    pair[0] = d->off;
+    pair[1] = d->on;
+    t.dim[0] = 2;
+    t.from = pair;
+    if (!cvni_in(w->net, w->l, 0)->is_int) x = cvni_ow_cast(w, x, CVN_ONNX_INT64);
+    classes = cvni_ow_list(w, &d->classes, 1);
+    values = cvni_ow_constant(w, &t);
+    cvni_ow_op2(w, "OneHot", x, classes);
+    cvni_ow_in(w, values);
+    cvni_ow_int(w, "axis", d->axis);
+}
+
+/* Weight of element i / t->b of the axis in position i % t->b of the result; t->of: taps. */
+static double cvni_ow_taps_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int count = (int)t->scale;
+    const cvni_weighted *taps = (const cvni_weighted *)t->of + i % (size_t)t->b * (size_t)count;
+    double sum = 0;
+    (void)w;
+    for (int k = 0; k < count; k++)
+        if (taps[k].from == (int)(i / (size_t)t->b)) sum += (double)taps[k].weight;
+    return sum;
+}
+
+/* The value of positions without taps. */
+static double cvni_ow_outside_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int count = t->b;
+    const cvni_weighted *taps = (const cvni_weighted *)t->of + i * (size_t)count;
+    (void)w;
+    for (int k = 0; k < count; k++) if (taps[k].from >= 0) return 0;
+    return (double)t->scale;
+}
+
+/* Interpolation of one axis is a product with the matrix of the weights. */
+static void cvni_ow_interpolate(cvni_onnx_writer *w)
+{
+    const cvni_resample *r = (const cvni_resample *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    const int in = cvni_in(w->net, w->l, 0)->shape.dim[r->axis];
+    const int out = w->l->shape.dim[r->axis];
+    const int last = r->axis == rank - 1;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int axes[CVN_MAX_RANK];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int i = 0; i < rank; i++) axes[i] = i;
+    axes[r->axis] = rank - 1;
+    axes[rank - 1] = r->axis;
+    if (!last) x = cvni_ow_transpose(w, x, axes, rank);
+    x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, in, out, cvni_ow_taps_at,
+                                                  w->l->table, (float)(2 * side)));
+    if (r->d.coordinates == CVN_CROP_AND_RESIZE)
+        x = cvni_ow_op2(w, "Add", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 1, out, 2 * side,
+                                                   cvni_ow_outside_at, w->l->table,
+                                                   r->d.extrapolation));
+    if (!last) cvni_ow_transpose(w, x, axes, rank);
+}
+
+static void cvni_ow_grid(cvni_onnx_writer *w)
+{
+    static const char *const modes[3] = { "nearest", "bilinear", "bicubic" };
+    static const char *const pads[3] = { "zeros", "reflection", "border" };
+    const cvni_grid_desc *d = (const cvni_grid_desc *)w->l->desc;
+    if (w->l->shape.rank != 4) cvni_ow_refuse(w, "opset 17 samples images of two axes alone");
+    cvni_ow_op2(w, "GridSample", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+    cvni_ow_text(w, "mode", modes[d->mode]);
+    cvni_ow_text(w, "padding_mode", pads[d->pad_mode]);
+    cvni_ow_int(w, "align_corners", d->align_corners != 0);
+}
+
 /* ---- learned tensors ---- */
 
 static void cvni_ow_embedding(cvni_onnx_writer *w)
@@ -40194,13 +41815,18 @@ static void cvni_ow_embedding(cvni_onnx_writer *w)
     cvni_ow_op2(w, "Gather", cvni_ow_param(w, 0, CVNI_OW_AS_IS), cvni_ow_x(w, 0));
 }
 
-/* Once for each sample: the batch is the first axis of an input, or the one of the build. */
+/* Once for each sample: the batch is the first axis of an input, or the one of the build. What is
+ * not learned is a constant. */
 static void cvni_ow_parameter(cvni_onnx_writer *w)
 {
     const cvn_shape s = w->l->shape;
-    const cvni_ow_name weight = cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     const int rows = w->source ? w->net->layers[w->source].samples : 1;
-    cvni_ow_name sizes;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, s.rank - 1);
+    cvni_ow_name weight, sizes;
+    for (int i = 0; i < t.rank; i++) t.dim[i] = s.dim[i + 1];
+    t.from = cvni_ow_floats(w, 0);
+    weight = w->l->op == &cvni_op_constant ? cvni_ow_constant(w, &t)
+                                           : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     if (w->source) {
         sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
         if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
@@ -40293,7 +41919,7 @@ static void cvni_ow_attention(cvni_onnx_writer *w)
 /* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
 static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
 {
-    static const char *const names[3] = { "query", "key", "value" };
+    static const int names[3] = { CVNI_OW_QUERY, CVNI_OW_KEY, CVNI_OW_VALUE };
     const int index = w->l->param[slot];
     const int E = w->l->shape.dim[2];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
@@ -40342,10 +41968,9 @@ static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size
 
 static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
 {
-    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
     const int rows = r->gates * r->h;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
-    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.name = cvni_ow_name_of(w->l->name, CVNI_OW_WEIGHT_IH + which, layer);
     t.dim[0] = r->dirs;
     t.dim[1] = which == 2 ? 2 * rows : rows;
     t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
@@ -40369,14 +41994,14 @@ static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, i
     const int end = begin + r->dirs;
     if (!slot) return;
     *state = cvni_ow_transpose(w, cvni_ow_x(w, slot), turned, 3);
-    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, 1);
+    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, NULL, 1);
 }
 
 /* One layer of it: x [T, N, C] -> [T, directions, N, hidden]. */
 static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
                                       cvni_ow_name x, cvni_ow_name lengths)
 {
-    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name none = cvni_ow_nothing();
     const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
     const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
     const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
@@ -40392,9 +42017,11 @@ static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, in
     cvni_ow_in(w, h);
     if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
     for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
-        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, CVNI_OW_H + i, layer);
     cvni_ow_int(w, "hidden_size", r->h);
-    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    cvni_ow_text(w, "direction", r->dirs == 2         ? "bidirectional"
+                                 : r->desc->d.reverse ? "reverse"
+                                                      : "forward");
     if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
     if (r->desc->d.relu) {
         cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
@@ -40413,11 +42040,9 @@ static void cvni_ow_rnn(cvni_onnx_writer *w)
     static const int side[3] = { 0, 0, -1 };
     const cvni_rnn r = cvni_rnn_of(w->net, w->l);
     cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
-    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
-    if (r.desc->lengths) {
-        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
-        cvni_ow_int(w, "to", CVN_ONNX_INT32);
-    }
+    cvni_ow_name lengths = cvni_ow_nothing();
+    if (r.desc->lengths)
+        lengths = cvni_ow_cast(w, cvni_ow_x(w, r.desc->lengths), CVN_ONNX_INT32);
     for (int i = 0; i < r.layers; i++) {
         x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
         x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
@@ -40430,7 +42055,7 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
     static const int turned[3] = { 1, 0, 2 };
     const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
     const int layers = cvni_rnn_of(w->net, rnn).layers;
-    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    const int part = CVNI_OW_H + ((const cvni_rnn_state_desc *)w->l->desc)->which;
     cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
     for (int i = 1; i < layers; i++)
         x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
@@ -40442,103 +42067,127 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
 
 typedef struct cvni_ow_row {
     const cvni_op *op;
+    int count;                                  /* of neighbours that op is the first of; 0: 1 */
     void (*write)(cvni_onnx_writer *w);         /* NULL: the operator of the op's row */
 } cvni_ow_row;
 
+#define CVNI_OW_ALL(ops) ops, (int)(sizeof ops / sizeof ops[0])
+
 static const cvni_ow_row cvni_ow_rows[] = {
-    { &cvni_op_conv[0], cvni_ow_conv },
-    { &cvni_op_conv[1], cvni_ow_conv },
-    { &cvni_op_conv[2], cvni_ow_conv },
-    { &cvni_op_conv[3], cvni_ow_conv },
-    { &cvni_op_conv[4], cvni_ow_conv },
-    { &cvni_op_dense, cvni_ow_dense },
-    { &cvni_op_maxpool, cvni_ow_pool },
-    { &cvni_op_avgpool, cvni_ow_pool },
-    { &cvni_op_maxpool_indices, cvni_ow_pool },
-    { &cvni_op_maxunpool, cvni_ow_unpool },
-    { &cvni_op_global_maxpool, NULL },
-    { &cvni_op_global_avgpool, NULL },
-    { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
-    { &cvni_op_adaptive_avgpool, cvni_ow_adaptive },
-    { &cvni_op_roi_align, cvni_ow_roi },
-    { &cvni_op_batchnorm, cvni_ow_batchnorm },
-    { &cvni_op_layernorm, cvni_ow_gnorm },
-    { &cvni_op_instancenorm, cvni_ow_gnorm },
-    { &cvni_op_groupnorm, cvni_ow_gnorm },
-    { &cvni_op_l2norm, cvni_ow_l2norm },
-    { &cvni_op_lrn, cvni_ow_lrn },
-    { &cvni_op_relu, NULL },
-    { &cvni_op_leaky_relu, cvni_ow_act },
-    { &cvni_op_elu, cvni_ow_act },
-    { &cvni_op_celu, cvni_ow_act },
-    { &cvni_op_sigmoid, NULL },
-    { &cvni_op_tanh, NULL },
-    { &cvni_op_relu6, cvni_ow_relu6 },
-    { &cvni_op_selu, NULL },
-    { &cvni_op_hardsigmoid, cvni_ow_hardsigmoid },
-    { &cvni_op_hardswish, NULL },
-    { &cvni_op_gelu, cvni_ow_gelu },
-    { &cvni_op_gelu_tanh, cvni_ow_gelu_tanh },
-    { &cvni_op_silu, cvni_ow_silu },
-    { &cvni_op_mish, cvni_ow_mish },
-    { &cvni_op_softplus, cvni_ow_softplus },
-    { &cvni_op_softsign, NULL },
-    { &cvni_op_binary_step, cvni_ow_step },
-    { &cvni_op_prelu, cvni_ow_prelu },
-    { &cvni_op_softmax, cvni_ow_softmax },
-    { &cvni_op_log_softmax, cvni_ow_softmax },
-    { &cvni_op_glu, cvni_ow_glu },
-    { &cvni_op_maxout, cvni_ow_maxout },
-    { &cvni_op_dropout, cvni_ow_dropout },
-    { &cvni_op_spatial_dropout, cvni_ow_identity },
-    { &cvni_op_drop_path, cvni_ow_identity },
-    { &cvni_op_gaussian_noise, cvni_ow_identity },
-    { &cvni_op_reparameterize, cvni_ow_identity },
-    { &cvni_op_stop_gradient, cvni_ow_identity },
-    { &cvni_op_gradient_reversal, cvni_ow_identity },
-    { &cvni_op_flatten, NULL },
-    { &cvni_op_reshape, cvni_ow_view },
-    { &cvni_op_flatten_batch, cvni_ow_view },
-    { &cvni_op_unflatten_batch, cvni_ow_view },
-    { &cvni_op_add, NULL },
-    { &cvni_op_sub, NULL },
-    { &cvni_op_mul, NULL },
-    { &cvni_op_div, NULL },
-    { &cvni_op_maximum, NULL },
-    { &cvni_op_minimum, NULL },
-    { &cvni_op_concat, cvni_ow_concat },
-    { &cvni_op_exp, NULL },
-    { &cvni_op_log, NULL },
-    { &cvni_op_sqrt, NULL },
-    { &cvni_op_square, cvni_ow_square },
-    { &cvni_op_abs, NULL },
-    { &cvni_op_neg, NULL },
-    { &cvni_op_scale, cvni_ow_affine },
-    { &cvni_op_clip, cvni_ow_clip },
-    { &cvni_op_pow, cvni_ow_pow },
-    { &cvni_op_reduce_sum, cvni_ow_reduce },
-    { &cvni_op_reduce_mean, cvni_ow_reduce },
-    { &cvni_op_reduce_max, cvni_ow_reduce },
-    { &cvni_op_permute, cvni_ow_permute },
-    { &cvni_op_slice, cvni_ow_cut },
-    { &cvni_op_matmul, cvni_ow_matmul },
-    { &cvni_op_embedding, cvni_ow_embedding },
-    { &cvni_op_parameter, cvni_ow_parameter },
-    { &cvni_op_posenc, cvni_ow_position },
-    { &cvni_op_posemb, cvni_ow_position },
+    { CVNI_OW_ALL(cvni_op_conv), cvni_ow_conv },
+    { &cvni_op_dense, 0, cvni_ow_dense },
+    { &cvni_op_maxpool, 0, cvni_ow_pool },
+    { &cvni_op_avgpool, 0, cvni_ow_pool },
+    { &cvni_op_lppool, 0, cvni_ow_pool },
+    { &cvni_op_global_lppool, 0, cvni_ow_global_lppool },
+    { &cvni_op_maxpool_indices, 0, cvni_ow_pool },
+    { &cvni_op_places, 0, cvni_ow_places },
+    { &cvni_op_maxunpool, 0, cvni_ow_unpool },
+    { &cvni_op_global_maxpool, 0, NULL },
+    { &cvni_op_global_avgpool, 0, NULL },
+    { &cvni_op_adaptive_maxpool, 0, cvni_ow_adaptive },
+    { &cvni_op_adaptive_avgpool, 0, cvni_ow_adaptive },
+    { &cvni_op_roi_align, 0, cvni_ow_roi },
+    { &cvni_op_batchnorm, 0, cvni_ow_batchnorm },
+    { &cvni_op_layernorm, 0, cvni_ow_gnorm },
+    { &cvni_op_instancenorm, 0, cvni_ow_gnorm },
+    { &cvni_op_groupnorm, 0, cvni_ow_gnorm },
+    { &cvni_op_l2norm, 0, cvni_ow_l2norm },
+    { &cvni_op_lrn, 0, cvni_ow_lrn },
+    { &cvni_op_relu, 0, NULL },
+    { &cvni_op_leaky_relu, 0, cvni_ow_act },
+    { &cvni_op_elu, 0, cvni_ow_act },
+    { &cvni_op_celu, 0, cvni_ow_act },
+    { &cvni_op_sigmoid, 0, NULL },
+    { &cvni_op_tanh, 0, NULL },
+    { &cvni_op_relu6, 0, cvni_ow_relu6 },
+    { &cvni_op_selu, 0, NULL },
+    { &cvni_op_hardsigmoid, 0, cvni_ow_hardsigmoid },
+    { &cvni_op_hardswish, 0, NULL },
+    { &cvni_op_gelu, 0, cvni_ow_gelu },
+    { &cvni_op_gelu_tanh, 0, cvni_ow_gelu_tanh },
+    { &cvni_op_silu, 0, cvni_ow_silu },
+    { &cvni_op_mish, 0, cvni_ow_mish },
+    { &cvni_op_softplus, 0, cvni_ow_softplus },
+    { &cvni_op_softsign, 0, NULL },
+    { &cvni_op_binary_step, 0, cvni_ow_step },
+    { &cvni_op_prelu, 0, cvni_ow_prelu },
+    { &cvni_op_softmax, 0, cvni_ow_softmax },
+    { &cvni_op_log_softmax, 0, cvni_ow_softmax },
+    { &cvni_op_glu, 0, cvni_ow_glu },
+    { &cvni_op_maxout, 0, cvni_ow_maxout },
+    { &cvni_op_dropout, 0, cvni_ow_dropout },
+    { &cvni_op_spatial_dropout, 0, cvni_ow_identity },
+    { &cvni_op_drop_path, 0, cvni_ow_identity },
+    { &cvni_op_gaussian_noise, 0, cvni_ow_identity },
+    { &cvni_op_reparameterize, 0, cvni_ow_identity },
+    { &cvni_op_stop_gradient, 0, cvni_ow_identity },
+    { &cvni_op_gradient_reversal, 0, cvni_ow_identity },
+    { &cvni_op_flatten, 0, NULL },
+    { &cvni_op_reshape, 0, cvni_ow_view },
+    { &cvni_op_flatten_batch, 0, cvni_ow_view },
+    { &cvni_op_unflatten_batch, 0, cvni_ow_view },
+    { &cvni_op_add, 0, NULL },
+    { &cvni_op_sub, 0, NULL },
+    { &cvni_op_mul, 0, NULL },
+    { &cvni_op_div, 0, NULL },
+    { &cvni_op_maximum, 0, NULL },
+    { &cvni_op_minimum, 0, NULL },
+    { &cvni_op_concat, 0, cvni_ow_concat },
+    { &cvni_op_exp, 0, NULL },
+    { &cvni_op_log, 0, NULL },
+    { &cvni_op_sqrt, 0, NULL },
+    { &cvni_op_square, 0, cvni_ow_square },
+    { &cvni_op_abs, 0, NULL },
+    { &cvni_op_neg, 0, NULL },
+    { &cvni_op_scale, 0, cvni_ow_affine },
+    { &cvni_op_clip, 0, cvni_ow_clip },
+    { &cvni_op_pow, 0, cvni_ow_pow },
+    { CVNI_OW_ALL(cvni_function_ops), cvni_ow_function },
+    { CVNI_OW_ALL(cvni_operation_ops), cvni_ow_operation },
+    { &cvni_op_where, 0, cvni_ow_where },
+    { CVNI_OW_ALL(cvni_topk_ops), cvni_ow_topk },
+    { &cvni_op_cumsum, 0, cvni_ow_cumsum },
+    { &cvni_op_reduce_sum, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_mean, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_max, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_min, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_prod, 0, cvni_ow_reduce },
+    { &cvni_op_permute, 0, cvni_ow_permute },
+    { &cvni_op_slice, 0, cvni_ow_cut },
+    { &cvni_op_matmul, 0, cvni_ow_matmul },
+    { &cvni_op_embedding, 0, cvni_ow_embedding },
+    { &cvni_op_parameter, 0, cvni_ow_parameter },
+    { &cvni_op_constant, 0, cvni_ow_parameter },
+    { &cvni_op_posenc, 0, cvni_ow_position },
+    { &cvni_op_posemb, 0, cvni_ow_position },
 #ifndef CONVNET_NO_SEQUENCES
-    { &cvni_op_attention, cvni_ow_attention },
-    { &cvni_op_mha, cvni_ow_mha },
-    { &cvni_op_rnn, cvni_ow_rnn },
-    { &cvni_op_lstm, cvni_ow_rnn },
-    { &cvni_op_gru, cvni_ow_rnn },
-    { &cvni_op_rnn_state, cvni_ow_rnn_state },
+    { &cvni_op_attention, 0, cvni_ow_attention },
+    { &cvni_op_mha, 0, cvni_ow_mha },
+    { &cvni_op_rnn, 0, cvni_ow_rnn },
+    { &cvni_op_lstm, 0, cvni_ow_rnn },
+    { &cvni_op_gru, 0, cvni_ow_rnn },
+    { &cvni_op_rnn_state, 0, cvni_ow_rnn_state },
 #endif
-    { &cvni_op_upsample_nearest, cvni_ow_resize },
-    { &cvni_op_upsample_bilinear, cvni_ow_resize },
-    { &cvni_op_pad, cvni_ow_border },
-    { &cvni_op_crop, cvni_ow_border },
-    { &cvni_op_pixel_shuffle, cvni_ow_shuffle }
+    { &cvni_op_upsample_nearest, 0, cvni_ow_resize },
+    { &cvni_op_upsample_bilinear, 0, cvni_ow_resize },
+    { &cvni_op_pad, 0, cvni_ow_border },
+    { &cvni_op_crop, 0, cvni_ow_border },
+    { &cvni_op_pixel_shuffle, 0, cvni_ow_shuffle },
+    { &cvni_op_yolo, 0, cvni_ow_identity },
+    { &cvni_op_slice_step, 0, cvni_ow_select },
+    { &cvni_op_tile, 0, cvni_ow_select },
+    { &cvni_op_pad_axes, 0, cvni_ow_select },
+    { &cvni_op_index_select, 0, cvni_ow_select },
+    { &cvni_op_interpolate_nearest, 0, cvni_ow_select },
+    { &cvni_op_take, 0, cvni_ow_take },
+    { &cvni_op_gather, 0, cvni_ow_gather },
+    { &cvni_op_gather_nd, 0, cvni_ow_gather },
+    { &cvni_op_reverse_sequence, 0, cvni_ow_gather },
+    { &cvni_op_scatter, 0, cvni_ow_gather },
+    { &cvni_op_one_hot, 0, cvni_ow_one_hot },
+    { &cvni_op_interpolate, 0, cvni_ow_interpolate },
+    { &cvni_op_grid_sample, 0, cvni_ow_grid }
 };
 
 /* The batch norm that goes into the weights of a layer: its only reader, where nobody else uses the
@@ -40566,12 +42215,15 @@ static void cvni_ow_layer(cvni_onnx_writer *w, int id)
 {
     const int rows = (int)(sizeof cvni_ow_rows / sizeof cvni_ow_rows[0]);
     int row = 0;
+    int found = 0;
     w->l = &w->net->layers[id];
     w->temporaries = 0;
     w->norm = cvni_ow_norm_behind(w, id);
     w->value = w->norm ? cvni_id(w->net, w->norm) : id;
-    while (row < rows && cvni_ow_rows[row].op != w->l->op) row++;
-    if (row == rows)
+    for (; row < rows && !found; row += !found)
+        for (int i = 0; i < cvni_max(1, cvni_ow_rows[row].count) && !found; i++)
+            found = w->l->op == cvni_ow_rows[row].op + i;
+    if (!found)
         w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
                                     "%s has no form in ONNX", w->l->op->type);
     else if (cvni_ow_rows[row].write) cvni_ow_rows[row].write(w);
@@ -40790,10 +42442,11 @@ CVNI_COLD_BEGIN
  *               then float32 to the end, little-endian, in the order of the sections: of a
  *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
  *               of a connected layer bias, weights [output, input], [scale, mean, variance]
- *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   padding     of a convolution: on each side, times its dilation; of maxpool: of both sides, it
+ *               begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
  *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
- *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
- *               s x s patch before the channel
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
+ *               the s x s patch comes before the channel
  *   Options that matter only in training are passed over, those that change what a layer computes
  *   are read or refused.                                          tested: tests/test_darknet.c */
 
@@ -40821,7 +42474,10 @@ typedef struct cvni_cfg {
 /* ---- text ---- */
 
 /* How much of a text from the cfg a message shows. */
-static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+static int cvni_cfg_width(cvni_cfg_span s)
+{
+    return s.end - s.begin < 60 ? (int)(s.end - s.begin) : 60;
+}
 
 /* An error of the section. */
 CVNI_PRINTF(3, 4)
@@ -40976,9 +42632,8 @@ static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double hig
         s = cvni_cfg_trim(s.begin + 1, s.end);
         if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
     }
-    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
-                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
-                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: up to %d %snumbers from %.9g to %.9g are taken",
+                  key, cvni_cfg_width(all), all.begin, most, whole ? "whole " : "", low, high);
     return -1;
 }
 
@@ -41106,14 +42761,16 @@ static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
     const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
     const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
     const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
-    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int dilation = size > 1 ? cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW) : 1;
+    const int padding = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int pad = (cvni_cfg_flag(g, "pad") ? size / 2 : padding) * dilation;
     cvn_conv2d_desc d = cvn_conv2d_defaults();
     d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
     d.kernel_h = d.kernel_w = size;
     d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
     d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
-    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
+    d.dilation_h = d.dilation_w = dilation;
     d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
     d.no_bias = normalize;
     return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
@@ -41245,10 +42902,24 @@ static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
 {
     const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
     cvn_node sum;
+    if (g->net->failed) return x;
     if (C == other) return cvn_add(g->net, x, from);
     if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
     sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
     return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+/* `from` at the size of x: of a larger image every second, third, ... pixel. */
+static cvn_node cvni_cfg_sized(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from);
+    int s;
+    if (a.rank == b.rank && !memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+        return from;
+    s = a.rank == 4 && b.rank == 4 ? b.dim[2] / a.dim[2] : 0;
+    if (s < 1 || s != b.dim[3] / a.dim[3])
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+    return cvn_crop(g->net, cvn_maxpool(g->net, from, 1, s), 0, 0, a.dim[2], a.dim[3]);
 }
 
 static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
@@ -41256,13 +42927,10 @@ static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
     cvn_node from[CVNI_CFG_LIST];
     const int count = cvni_cfg_layers(g, "from", from);
     cvn_node x = g->x;
-    for (int i = 0; i < count && !g->net->failed; i++) {
-        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
-        if (a.rank != b.rank || a.rank < 2 ||
-            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
-            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
-        x = cvni_cfg_plus(g, x, from[i]);
-    }
+    cvni_cfg_float(g, "alpha", 1, 1, 1);
+    cvni_cfg_float(g, "beta", 1, 1, 1);
+    for (int i = 0; i < count && !g->net->failed; i++)
+        x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
     return cvni_cfg_activate(g, x, "linear");
 }
 
@@ -41334,7 +43002,7 @@ static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
     double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
     const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
     const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
-    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, 999, 1, mask, CVN_MAX_ANCHORS) : 0;
     if (boxes == 0) {
         boxes = cvni_min(num, CVN_MAX_ANCHORS);
         for (int i = 0; i < boxes; i++) mask[i] = i;
@@ -41418,7 +43086,7 @@ static const cvni_cfg_kind cvni_cfg_kinds[] = {
     { "scale_channels", cvni_cfg_scale_channels, "" },
     { "sam", cvni_cfg_scale_channels, "" },
     { "upsample", cvni_cfg_upsample, "" },
-    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg", cvni_cfg_reorg, "reverse flatten extra " },
     { "reorg3d", cvni_cfg_reorg, "reverse " },
     { "crop", cvni_cfg_crop, "" },
     { "activation", cvni_cfg_activation_only, "" },
@@ -41546,13 +43214,10 @@ static cvn_result cvni_cfg_read(cvni_cfg *g)
     return g->net->failed;
 }
 
-/* After an error the net is as it was, with no more loans than `loans`. */
 static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
                                     size_t cfg_size, const char *weights_label, const void *weights,
-                                    size_t weights_size, const cvni_record *loans)
+                                    size_t weights_size, const cvni_graph_mark *mark)
 {
-    const int layers = net->layer_count, params = net->param_count;
-    const cvni_record *const records = net->records;
     cvni_cfg g;
     cvn_result result;
     memset(&g, 0, sizeof g);
@@ -41570,34 +43235,19 @@ static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char 
         cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
                         (double)g.weight_count, label, (double)g.weights_wanted);
     result = net->failed;
-    if (result != CVN_OK) {
-        net->layer_count = layers;
-        net->param_count = params;
-        net->failed = CVN_OK;
-        cvni_free_records(net, &net->records, records);
-        cvni_free_records(net, &net->loans, loans);
-    }
+    if (result != CVN_OK) cvni_undo_graph(net, mark, 1);
     cvni_free(net, g.nodes);
     return result;
-}
-
-static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_load_darknet: the net is built or shared; load before");
-    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
 }
 
 cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
                                    const void *weights, size_t weights_size)
 {
-    const cvn_result result = cvni_check_darknet(net, cfg);
+    const cvn_result result = cvni_may_import(net, "cvn_load_darknet_memory", cfg);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
-                             net->loans);
+    mark = cvni_mark_graph(net);
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size, &mark);
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -41606,10 +43256,10 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
     unsigned char *cfg, *weights = NULL;
     size_t cfg_size, weights_size = 0;
     const char *wrong, *label = cfg_path;
-    const cvni_record *loans;
-    cvn_result result = cvni_check_darknet(net, cfg_path);
+    cvn_result result = cvni_may_import(net, "cvn_load_darknet", cfg_path);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    loans = net->loans;
+    mark = cvni_mark_graph(net);
     result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
     if (result == CVN_OK && weights_path) {
         label = weights_path;
@@ -41625,7 +43275,7 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
         }
         result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
                                    weights ? cvni_path_label(weights_path) : "", weights,
-                                   weights_size, loans);
+                                   weights_size, &mark);
     }
     cvni_free(net, cfg);
     return result;

@@ -1,0 +1,310 @@
+/* bench_cl.c - how fast convnet_cl.h is on this machine, as CSV: make bench-cl.
+ *   what      peak (fused multiply-adds), copy, product, forward, backward data, backward weights, step
+ *   seconds   of one call, the median of five runs of 0.1 s or more behind one to warm up
+ *   rate      TFLOP/s, GB/s, for steps samples/s; share: of the peak or of the copy in the same run
+ *   cpu       rate of the CPU engine with its best kernels (steps)
+ * An argument bounds the sizes: bench_cl small (CPUs: seconds). The device: environment CONVNET_CL. */
+#define CONVNET_IMPLEMENTATION
+#include "../convnet.h"
+#define CONVNET_CL_IMPLEMENTATION
+#include "../convnet_cl.h"
+
+static int small_only;
+static double peak, copy_rate;
+
+typedef void (*call_fn)(cvn_net *net, const void *what);
+
+static void finish(cvn_net *net)
+{
+    cvncl_of(net)->api.Finish(cvncl_of(net)->queue);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double seconds_of(cvn_net *net, call_fn call, const void *what)
+{
+    double times[5];
+    call(net, what);
+    if (net->device) finish(net);
+    for (int i = 0; i < 5; i++) {
+        const double begin = cvni_seconds();
+        int count = 0;
+        do {
+            call(net, what);
+            count++;
+            if (net->device && count % 8 == 0) finish(net);
+        } while (cvni_seconds() - begin < 0.1);
+        if (net->device) finish(net);
+        times[i] = (cvni_seconds() - begin) / count;
+    }
+    qsort(times, 5, sizeof times[0], compare);
+    return times[2];
+}
+
+static void row(const char *what, const char *name, double seconds, double rate, double of,
+                double cpu)
+{
+    printf("%s,%s,%.3g,%.4g,", what, name, seconds, rate);
+    if (of > 0) printf("%.3f", rate / of);
+    if (cpu > 0) printf(",%.4g\n", cpu);
+    else printf(",\n");
+    fflush(stdout);
+}
+
+static cvn_net *begin_net(cvn_backend *backend)
+{
+    cvn_net *net = cvn_create(NULL);
+    if (backend && cvn_use_backend(net, backend) != CVN_OK) fprintf(stderr, "%s\n", cvn_error(net));
+    return net;
+}
+
+static int built(cvn_net *net, int batch)
+{
+    if (cvn_build(net, batch) == CVN_OK) return 1;
+    fprintf(stderr, "%s\n", cvn_error(net));
+    cvn_destroy(net);
+    return 0;
+}
+
+static void fill_inputs(cvn_net *net)
+{
+    uint32_t state = 1;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        const size_t n = cvni_elements(l->shape);
+        if (!(l->op->flags & CVNI_SOURCE)) continue;
+        for (size_t i = 0; i < n; i++) {
+            state = state * 1664525u + 1013904223u;
+            if (l->is_int) ((int *)(void *)l->y)[i] = (int)(state >> 8) % 10;
+            else l->y[i] = (float)(state >> 8) / 8388608.0f - 1;
+        }
+        l->filled = net->batch;
+    }
+}
+
+/* ---- ceilings ---- */
+
+enum { PEAK_ITEMS = 1 << 18, PEAK_STEPS = 512, PEAK_CHAINS = 8 };
+
+static const char peak_text[] =
+    "kernel void peak(global float *x, const int steps)\n"
+    "{\n"
+    "    const size_t i = get_global_id(0);\n"
+    "    const float a = x[i];\n"
+    "    float s[8] = { a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7 };\n"
+    "    for (int k = 0; k < steps; k++)\n"
+    "        for (int j = 0; j < 8; j++) s[j] = fma(s[j], 0.999f, a);\n"
+    "    x[i] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];\n"
+    "}\n";
+
+static void call_peak(cvn_net *net, const void *what)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int32_t steps = PEAK_STEPS;
+    const size_t items = PEAK_ITEMS;
+    void *kernel;
+    memcpy(&kernel, what, sizeof kernel);
+    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena);
+    b->api.SetKernelArg(kernel, 1, sizeof steps, &steps);
+    b->api.EnqueueNDRangeKernel(b->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL);
+}
+
+static void call_copy(cvn_net *net, const void *what)
+{
+    const cvni_layer *x = &net->layers[1];
+    const cvni_layer *y = &net->layers[2];
+    (void)what;
+    cvncl_copy(net, x->y, y->y, (int)cvni_elements(x->shape), 0, 1);
+}
+
+static void ceilings(cvn_backend *backend)
+{
+    const int side = small_only ? 1024 : 4096;
+    const char *text = peak_text;
+    cvn_net *net = begin_net(backend);
+    const cvncl_backend *b = (const cvncl_backend *)backend;
+    void *program, *kernel;
+    int32_t status;
+    double s;
+    cvn_keep(net, cvn_scale(net, cvn_input(net, 1, side, side), 2, 0));
+    if (!built(net, 1)) return;
+    fill_inputs(net);
+    cvn_forward_eval(net);
+    program = b->api.CreateProgramWithSource(b->context, 1, &text, NULL, &status);
+    b->api.BuildProgram(program, 1, &b->device, "-cl-std=CL1.2", NULL, NULL);
+    kernel = b->api.CreateKernel(program, "peak", &status);
+    if (kernel) {
+        s = seconds_of(net, call_peak, &kernel);
+        peak = 2.0 * PEAK_ITEMS * PEAK_STEPS * PEAK_CHAINS / s * 1e-12;
+        row("peak", "float32", s, peak, 0, 0);
+        b->api.ReleaseKernel(kernel);
+    }
+    b->api.ReleaseProgram(program);
+    s = seconds_of(net, call_copy, NULL);
+    copy_rate = 8.0 * side * side / s * 1e-9;
+    row("copy", "read and write", s, copy_rate, 0, 0);
+    cvn_destroy(net);
+}
+
+/* ---- products and convolutions ---- */
+
+static void call_forward(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    (void)what;
+    net->backend->forward(net, l);
+}
+
+static void call_data(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    (void)what;
+    cvncl_conv_pass(net, l, 1, l->dy, cvni_weights(net, l, 0), NULL, net->layers[1].dy, 0, NULL);
+}
+
+static void call_weights(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    (void)what;
+    cvncl_conv_weights(net, l, net->layers[1].y, l->dy, cvni_weights_grad(net, l, 0));
+}
+
+static void products(cvn_backend *backend)
+{
+    for (int n = 256; n <= (small_only ? 512 : 4096); n *= 2) {
+        cvn_net *net = begin_net(backend);
+        char name[64];
+        double s;
+        cvn_dense(net, cvn_input_vector(net, n), n);
+        if (!built(net, n)) return;
+        fill_inputs(net);
+        cvn_forward_eval(net);
+        s = seconds_of(net, call_forward, NULL);
+        snprintf(name, sizeof name, "%d^3", n);
+        row("product", name, s, 2e-12 * n * n * n / s, peak, 0);
+        cvn_destroy(net);
+    }
+}
+
+typedef struct conv_case { int n, channels, size, filters, kernel, stride; } conv_case;
+
+static const conv_case convs[] = {
+    { 16, 16, 32, 16, 3, 1 }, { 16, 32, 16, 64, 3, 2 }, { 16, 64, 8, 64, 1, 1 },
+    { 128, 64, 32, 64, 3, 1 }, { 128, 128, 16, 128, 3, 1 }, { 128, 256, 8, 256, 3, 1 },
+    { 128, 512, 4, 512, 3, 1 }, { 128, 64, 32, 128, 3, 2 }, { 64, 3, 224, 64, 7, 2 },
+    { 64, 64, 56, 64, 3, 1 }, { 64, 256, 56, 64, 1, 1 }, { 64, 64, 56, 256, 1, 1 },
+    { 64, 128, 28, 128, 3, 1 }, { 64, 512, 7, 512, 3, 1 }
+};
+
+static void convolutions(cvn_backend *backend)
+{
+    const int count = small_only ? 3 : (int)(sizeof convs / sizeof convs[0]);
+    for (int i = 0; i < count; i++) {
+        const conv_case *c = &convs[i];
+        cvn_net *net = begin_net(backend);
+        const cvn_node x = cvn_input(net, c->channels, c->size, c->size);
+        const cvn_node y = cvn_conv2d(net, x, c->filters, c->kernel, c->stride, c->kernel / 2);
+        char name[64];
+        double s, work;
+        cvn_want_grad(net, x);
+        cvn_want_grad(net, y);
+        if (!built(net, c->n)) return;
+        fill_inputs(net);
+        cvn_forward(net);
+        snprintf(name, sizeof name, "%dx%dx%d^2 %d of %dx%d /%d", c->n, c->channels, c->size,
+                 c->filters, c->kernel, c->kernel, c->stride);
+        work = 2e-12 * cvn_macs(net) * c->n;
+        s = seconds_of(net, call_forward, NULL);
+        row("forward", name, s, work / s, peak, 0);
+        s = seconds_of(net, call_data, NULL);
+        row("backward data", name, s, work / s, peak, 0);
+        s = seconds_of(net, call_weights, NULL);
+        row("backward weights", name, s, work / s, peak, 0);
+        cvn_destroy(net);
+    }
+}
+
+/* ---- training steps ---- */
+
+static void build_lenet(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 1, 28, 28);
+    x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, 6, 5, 1, 2)), 2, 2);
+    x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, 16, 5, 1, 0)), 2, 2);
+    x = cvn_relu(net, cvn_dense(net, x, 120));
+    cvn_softmax_loss(net, cvn_dense(net, cvn_relu(net, cvn_dense(net, x, 84)), 10));
+}
+
+/* A ResNet for images of 32 x 32: `blocks` of two convolutions for each of the stages. */
+static void build_resnet(cvn_net *net, int filters, int stages, int blocks)
+{
+    cvn_node x = cvn_input(net, 3, 32, 32);
+    x = cvn_relu(net, cvn_batchnorm(net, cvn_conv2d(net, x, filters, 3, 1, 1)));
+    for (int i = 0; i < stages * blocks; i++) {
+        const int width = filters << i / blocks;
+        const int stride = i && i % blocks == 0 ? 2 : 1;
+        cvn_node y = cvn_batchnorm(net, cvn_conv2d(net, x, width, 3, stride, 1));
+        y = cvn_batchnorm(net, cvn_conv2d(net, cvn_relu(net, y), width, 3, 1, 1));
+        if (stride > 1) x = cvn_batchnorm(net, cvn_conv2d(net, x, width, 1, stride, 0));
+        x = cvn_relu(net, cvn_add(net, y, x));
+    }
+    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, x), 10));
+}
+
+static void call_step(cvn_net *net, const void *what)
+{
+    (void)what;
+    cvn_forward(net);
+    cvn_backward(net);
+    cvn_step(net);
+}
+
+static double step_rate(cvn_backend *backend, int kind, int batch, double *seconds)
+{
+    cvn_net *net = begin_net(backend);
+    if (kind == 0) build_lenet(net);
+    else if (kind == 1) build_resnet(net, 16, 3, 3);
+    else build_resnet(net, 64, 4, 2);
+    if (!built(net, batch)) return 0;
+    fill_inputs(net);
+    *seconds = seconds_of(net, call_step, NULL);
+    cvn_destroy(net);
+    return batch / *seconds;
+}
+
+static void steps(cvn_backend *backend)
+{
+    static const char *const names[] = { "LeNet-5 batch 64", "ResNet-20 batch 128",
+                                         "ResNet-18 batch 128" };
+    for (int kind = 0; kind < (small_only ? 1 : 3); kind++) {
+        double s = 0, ignored;
+        const int batch = kind ? 128 : 64;
+        const double rate = step_rate(backend, kind, batch, &s);
+        row("step", names[kind], s, rate, 0, kind < 2 ? step_rate(NULL, kind, batch, &ignored) : 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    cvncl_desc d = cvncl_defaults();
+    cvn_backend *backend;
+    char text[8000];
+    d.any_kind = 1;
+    backend = cvncl_open(&d);
+    small_only = argc > 1 && !strcmp(argv[1], "small");
+    cvncl_info(backend, text, sizeof text);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) printf("# %s\n", line);
+    if (!backend || backend->unusable) return 0;
+    printf("what,name,seconds,rate,share,cpu\n");
+    ceilings(backend);
+    products(backend);
+    convolutions(backend);
+    steps(backend);
+    cvncl_close(backend);
+    return 0;
+}

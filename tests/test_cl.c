@@ -1,0 +1,939 @@
+/* test_cl.c - convnet_cl.h against the CPU engine with the plain kernels: each layer at odd shapes,
+ * losses, optimizers, whole training steps; device memory full of NaN before; a net without any
+ * OpenCL. The device is the one of the environment's CONVNET_CL, else the first of any kind; where
+ * there is none, the tests of kernels are skipped. */
+#define CONVNET_IMPLEMENTATION
+#include "../convnet.h"
+#define CONVNET_CL_IMPLEMENTATION
+#include "../convnet_cl.h"
+#include "test.h"
+
+static int local_memory;                /* cvncl_desc of the device under test */
+static char **words;                    /* cases of a test begin with one of them; none: all */
+
+static int wanted(const char *name)
+{
+    if (!words || !*words) return 1;
+    for (char **w = words; *w; w++)
+        if (!strncmp(name, *w, strlen(*w))) return 1;
+    return 0;
+}
+
+static cvn_backend *open_device(int host_layers)
+{
+    cvncl_desc d = cvncl_defaults();
+    d.any_kind = 1;
+    d.host_layers = host_layers;
+    d.local_memory = local_memory;
+    return cvncl_open(&d);
+}
+
+static int have_device(void)
+{
+    cvn_backend *b = open_device(0);
+    const int usable = b && !b->unusable;
+    cvncl_close(b);
+    return usable;
+}
+
+/* ---- pairs of nets: one on the CPU, one on the device ---- */
+
+typedef void (*build_fn)(cvn_net *net);
+
+static cvn_net *make_net(build_fn build, cvn_backend *backend, const cvn_optimizer *o, int batch,
+                         int keep_all)
+{
+    cvn_desc d = cvn_desc_defaults();
+    cvn_net *net;
+    d.seed = 7;
+    d.isa = "c";
+    d.keep_all = keep_all;
+    net = cvn_create(&d);
+    if (backend && cvn_use_backend(net, backend) != CVN_OK) CHECKF(0, "%s", cvn_error(net));
+    build(net);
+    if (o) cvn_set_optimizer(net, o);
+    if (!CHECKF(cvn_build(net, batch) == CVN_OK, "%s", cvn_error(net))) {
+        cvn_destroy(net);
+        return NULL;
+    }
+    if (backend) {              /* what a kernel does not write shows */
+        const size_t at = net->plan.persistent_bytes;
+        CHECK(backend->fill(net, at, (net->plan.total - at) / sizeof(float), NAN) == CVN_OK);
+    }
+    return net;
+}
+
+static float draw(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(*state >> 8) / 8388608.0f - 1;
+}
+
+/* Labels run through 0, 1, 2; positive targets, as some losses need them. */
+static void fill_inputs(cvn_net *net, int n, uint32_t seed)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        const size_t count = cvni_batch_elements(l) * (size_t)n;
+        float *values;
+        cvn_node node;
+        node.id = id;
+        if (!(l->op->flags & CVNI_SOURCE)) continue;
+        values = (float *)malloc(count * sizeof *values);
+        for (size_t i = 0; values && i < count; i++) {
+            values[i] = draw(&seed);
+            if (l->op == &cvni_op_target) values[i] = 0.5f + 0.4f * values[i];
+            if (l->is_int) ((int *)(void *)values)[i] = (int)(i % 3);
+        }
+        if (l->is_int) cvn_set_labels(net, node, (const int *)(const void *)values, n);
+        else cvn_set_input(net, node, values, n);
+        free(values);
+    }
+}
+
+/* |a - b| over |b|, in double. A NaN makes it infinite. */
+static double distance(const float *a, const float *b, size_t n)
+{
+    double d = 0, s = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!cvni_is_finite((double)a[i])) return HUGE_VAL;
+        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        s += (double)b[i] * (double)b[i];
+    }
+    return sqrt(d) / (sqrt(s) + 1e-6 * sqrt((double)n));
+}
+
+#define TOLERANCE 2e-5
+
+static void compare_nodes(cvn_net *a, cvn_net *b)
+{
+    for (int id = 1; id < a->layer_count; id++) {
+        const cvni_layer *l = &a->layers[id];
+        const size_t n = cvni_elements(l->shape);
+        const float *ya, *yb;
+        cvn_node node;
+        node.id = id;
+        if (l->is_int || !l->y) continue;
+        ya = cvn_value(a, node);
+        yb = cvn_value(b, node);
+        if (ya && yb)
+            CHECKF(distance(ya, yb, n) < TOLERANCE, "value of %s: %g", l->name,
+                   distance(ya, yb, n));
+        if (!l->dy || l->per_batch) continue;
+        ya = cvn_gradient(a, node);
+        yb = cvn_gradient(b, node);
+        if (ya && yb)
+            CHECKF(distance(ya, yb, n) < 5 * TOLERANCE, "gradient of %s: %g", l->name,
+                   distance(ya, yb, n));
+    }
+}
+
+static void compare_params(cvn_net *a, cvn_net *b, double tolerance)
+{
+    for (int i = 0; i < cvn_param_count(a); i++) {
+        const cvn_param p = cvn_param_at(a, i);
+        const cvn_param q = cvn_param_at(b, i);
+        const double d = distance(p.value, q.value, p.count);
+        CHECKF(d < tolerance, "%s: %g", p.name, d);
+        if (p.gradient) {
+            const double g = distance(p.gradient, q.gradient, p.count);
+            CHECKF(g < tolerance, "gradient of %s: %g", p.name, g);
+        }
+    }
+}
+
+/* Both passes with all values kept, for a full and a smaller batch; then prediction. */
+static void check_layers(build_fn build, cvn_backend *backend)
+{
+    const int batches[2] = { 5, 3 };
+    cvn_net *cpu = make_net(build, NULL, NULL, 5, 1);
+    cvn_net *dev = make_net(build, backend, NULL, 5, 1);
+    for (int i = 0; cpu && dev && i < 2; i++) {
+        fill_inputs(cpu, batches[i], 3);
+        fill_inputs(dev, batches[i], 3);
+        CHECKF(cvn_forward(cpu) == CVN_OK, "%s", cvn_error(cpu));
+        CHECKF(cvn_forward(dev) == CVN_OK, "%s", cvn_error(dev));
+        CHECK_NEAR(cvn_loss(dev), cvn_loss(cpu), 2e-5 * (1 + fabs((double)cvn_loss(cpu))));
+        CHECK(cvn_backward(cpu) == CVN_OK);
+        CHECKF(cvn_backward(dev) == CVN_OK, "%s", cvn_error(dev));
+        compare_nodes(dev, cpu);
+        compare_params(dev, cpu, 5 * TOLERANCE);
+        cvn_forward_eval(cpu);
+        CHECKF(cvn_forward_eval(dev) == CVN_OK, "%s", cvn_error(dev));
+        for (int id = 1; id < cpu->layer_count; id++) {
+            cvn_node node;
+            node.id = id;
+            if (!cpu->layers[id].place.predict || cpu->layers[id].is_int) continue;
+            CHECKF(distance(cvn_value(dev, node), cvn_value(cpu, node),
+                            cvni_elements(cpu->layers[id].shape)) < TOLERANCE,
+                   "prediction: value of %s", cpu->layers[id].name);
+        }
+    }
+    cvn_destroy(cpu);
+    cvn_destroy(dev);
+}
+
+/* Steps in the memory of a real plan, where buffers are shared. */
+static void train(cvn_net *net, int steps, int batch)
+{
+    for (int i = 0; net && i < steps; i++) {
+        fill_inputs(net, i == 1 && batch > 1 ? batch - 1 : batch, (uint32_t)i + 11);
+        CHECKF(cvn_forward(net) == CVN_OK, "%s", cvn_error(net));
+        CHECKF(cvn_backward(net) == CVN_OK, "%s", cvn_error(net));
+        CHECKF(cvn_step(net) == CVN_OK, "%s", cvn_error(net));
+    }
+}
+
+/* As far from the CPU as `tolerance` after some steps, and the same bits a second time. */
+static void check_steps(build_fn build, cvn_backend *backend, const cvn_optimizer *o, int steps,
+                        int batch, double tolerance)
+{
+    cvn_net *net[3];
+    size_t count = 0;
+    for (int i = 0; i < 3; i++) {
+        net[i] = make_net(build, i ? backend : NULL, o, batch, 0);
+        train(net[i], steps, batch);
+    }
+    if (net[0] && net[1] && net[2]) {
+        CHECK_NEAR(cvn_loss(net[1]), cvn_loss(net[0]),
+                   tolerance * (1 + fabs((double)cvn_loss(net[0]))));
+        compare_params(net[1], net[0], tolerance);
+        cvn_flat_parameters(net[1], &count);
+        CHECK(!memcmp(cvn_flat_parameters(net[1], NULL), cvn_flat_parameters(net[2], NULL),
+                      count * sizeof(float)));
+    }
+    for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
+}
+
+static void regress(cvn_net *net, cvn_node y) { cvn_mse_loss(net, y, cvn_target(net, y)); }
+
+/* ---- layers ---- */
+
+static cvn_node conv_ex(cvn_net *net, cvn_node x, int filters, int kh, int kw, int stride,
+                        int dilation, int groups)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = filters;
+    d.kernel_h = kh;
+    d.kernel_w = kw;
+    d.stride_h = stride;
+    d.dilation_h = dilation;
+    d.pad_top = d.pad_left = 1;
+    d.pad_right = 2;
+    d.groups = groups;
+    return cvn_conv2d_ex(net, x, &d);
+}
+
+static void build_conv(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 3, 11, 13);
+    x = conv_ex(net, x, 7, 3, 4, 1, 1, 1);
+    x = conv_ex(net, x, 35, 3, 3, 2, 1, 1);
+    x = conv_ex(net, x, 10, 2, 3, 1, 2, 5);
+    x = cvn_pointwise(net, x, 9);
+    regress(net, x);
+}
+
+static void build_depthwise(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 6, 9, 7);
+    x = cvn_depthwise(net, x, 3, 2, 1);
+    x = conv_ex(net, x, 12, 2, 2, 1, 1, 6);
+    regress(net, cvn_separable_conv2d(net, x, 5, 3, 1, 1));
+}
+
+static void build_conv_axes(cvn_net *net)
+{
+    const int line[2] = { 4, 17 };
+    const int cube[4] = { 2, 5, 6, 7 };
+    cvn_node a = cvn_input_tensor(net, line, 2);
+    cvn_node b = cvn_input_tensor(net, cube, 4);
+    a = cvn_conv_transpose1d(net, cvn_conv1d(net, a, 5, 3, 2, 1), 3, 4, 2, 1);
+    b = cvn_conv3d(net, cvn_conv3d(net, b, 3, 3, 1, 1), 4, 2, 2, 0);
+    regress(net, a);
+    regress(net, b);
+}
+
+static void build_transposed(cvn_net *net)
+{
+    cvn_conv_transpose2d_desc d = cvn_conv_transpose2d_defaults();
+    cvn_node x = cvn_input(net, 6, 5, 4);
+    d.filters = 4;
+    d.kernel_h = 3;
+    d.kernel_w = 2;
+    d.stride_h = 2;
+    d.pad_top = d.pad_bottom = 1;
+    d.output_pad_h = 1;
+    d.groups = 2;
+    x = cvn_conv_transpose2d_ex(net, cvn_conv2d(net, x, 6, 1, 1, 0), &d);
+    regress(net, cvn_conv_transpose2d(net, x, 3, 4, 2, 1));
+}
+
+static void build_dense(cvn_net *net)
+{
+    const int steps[2] = { 7, 19 };
+    cvn_dense_desc d = cvn_dense_defaults();
+    cvn_node x = cvn_input_tensor(net, steps, 2);
+    d.units = 33;
+    d.no_bias = 1;
+    x = cvn_relu(net, cvn_dense(net, x, 65));
+    x = cvn_dense_ex(net, x, &d);
+    regress(net, cvn_dense(net, cvn_flatten(net, x), 3));
+}
+
+static void build_pools(cvn_net *net)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 13, 11), 3, 3, 1, 1);
+    cvn_node y;
+    d.kernel_h = 3;
+    d.kernel_w = 2;
+    d.stride_h = 2;
+    d.stride_w = 3;
+    d.pad_top = d.pad_left = 1;
+    d.ceil_mode = 1;
+    regress(net, cvn_maxpool_ex(net, x, &d));
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    d.exclude_pad = 1;
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_maxpool(net, x, 2, 2));
+    regress(net, cvn_avgpool(net, x, 3, 1));
+    y = cvn_adaptive_avgpool(net, x, 5, 4);
+    regress(net, y);
+    regress(net, cvn_adaptive_maxpool(net, x, 4, 7));
+    regress(net, cvn_global_avgpool(net, x));
+    regress(net, cvn_global_maxpool(net, x));
+}
+
+/* Without a bias, whose gradient in front of a norm is 0 and rounding alone. */
+static cvn_node bare_conv(cvn_net *net, cvn_node x, int filters, int kernel, int stride)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = filters;
+    d.kernel_h = kernel;
+    d.stride_h = stride;
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = kernel / 2;
+    d.no_bias = 1;
+    return cvn_conv2d_ex(net, x, &d);
+}
+
+static void build_norms(cvn_net *net)
+{
+    cvn_dense_desc dense = cvn_dense_defaults();
+    cvn_batchnorm_desc d = cvn_batchnorm_defaults();
+    cvn_node x = cvn_input(net, 3, 5, 6);
+    cvn_node a = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, 8, 3, 1)));
+    cvn_node b = cvn_batchnorm(net, bare_conv(net, a, 8, 3, 1));
+    d.no_affine = 1;
+    a = cvn_relu(net, cvn_add(net, b, a));
+    a = cvn_relu6(net, cvn_batchnorm_ex(net, bare_conv(net, a, 5, 1, 1), &d));
+    a = cvn_leaky_relu(net, cvn_batchnorm(net, bare_conv(net, a, 6, 1, 1)), 0.1f);
+    dense.units = 9;
+    dense.no_bias = 1;
+    a = cvn_batchnorm(net, cvn_dense_ex(net, a, &dense));
+    regress(net, a);
+}
+
+static void build_maps(cvn_net *net)
+{
+    const cvn_node x = cvn_input_vector(net, 37);
+    cvn_node y[24];
+    int n = 0;
+    const cvn_node h = cvn_scale(net, cvn_dense(net, x, 21), 2, 0.1f);
+    const cvn_node positive = cvn_scale(net, cvn_sigmoid(net, h), 2, 0.1f);
+    y[n++] = cvn_relu(net, h);
+    y[n++] = cvn_leaky_relu(net, h, 0.2f);
+    y[n++] = cvn_relu6(net, h);
+    y[n++] = cvn_elu(net, h, 0.7f);
+    y[n++] = cvn_tanh(net, h);
+    y[n++] = cvn_selu(net, h);
+    y[n++] = cvn_celu(net, h, 1.3f);
+    y[n++] = cvn_hardsigmoid(net, h);
+    y[n++] = cvn_gelu(net, h);
+    y[n++] = cvn_gelu_tanh(net, h);
+    y[n++] = cvn_silu(net, h);
+    y[n++] = cvn_mish(net, h);
+    y[n++] = cvn_hardswish(net, h);
+    y[n++] = cvn_softplus(net, h, 1.5f, 3);
+    y[n++] = cvn_softsign(net, h);
+    y[n++] = cvn_prelu(net, h, 1);
+    y[n++] = cvn_prelu(net, h, 21);
+    y[n++] = cvn_exp(net, h);
+    y[n++] = cvn_log(net, positive);
+    y[n++] = cvn_sqrt(net, positive);
+    y[n++] = cvn_square(net, cvn_neg(net, h));
+    y[n++] = cvn_abs(net, h);
+    y[n++] = cvn_clip(net, h, -0.5f, 0.4f);
+    y[n++] = cvn_pow(net, positive, 1.7f);
+    for (int i = 0; i < n; i++) regress(net, y[i]);
+}
+
+static void build_arithmetic(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 4, 5), 6, 3, 1, 1);
+    const cvn_node s = cvn_global_avgpool(net, cvn_conv2d(net, x, 6, 1, 1, 0));
+    const int dims[3] = { 6, 1, 1 };
+    const int row[3] = { 1, 4, 5 };
+    const cvn_node gate = cvn_scale(net, cvn_sigmoid(net, cvn_reshape(net, s, dims, 3)), 1, 0.5f);
+    const cvn_node plane = cvn_reshape(net, cvn_conv2d(net, x, 1, 3, 1, 1), row, 3);
+    const cvn_node z = cvn_conv2d(net, x, 6, 1, 1, 0);
+    regress(net, cvn_relu(net, cvn_add(net, x, z)));
+    regress(net, cvn_sub(net, x, gate));
+    regress(net, cvn_mul(net, gate, z));
+    regress(net, cvn_div(net, z, gate));
+    regress(net, cvn_maximum(net, x, plane));
+    regress(net, cvn_minimum(net, z, x));
+    regress(net, cvn_mul(net, x, x));
+}
+
+static void build_joins(cvn_net *net)
+{
+    const cvn_node x = cvn_input(net, 3, 4, 6);
+    const cvn_node a = cvn_conv2d(net, x, 2, 3, 1, 1);
+    const cvn_node b = cvn_conv2d(net, x, 5, 1, 1, 0);
+    cvn_node both[3];
+    cvn_node y;
+    both[0] = a;
+    both[1] = b;
+    both[2] = a;
+    y = cvn_concat_n(net, both, 3, 1);
+    regress(net, y);
+    regress(net, cvn_softmax_axis(net, y, 1));
+    regress(net, cvn_log_softmax_axis(net, y, 3));
+    y = cvn_flatten_batch(net, y);
+    regress(net, cvn_unflatten_batch(net, cvn_relu(net, y), 9));
+}
+
+static void build_dropout(cvn_net *net)
+{
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 7, 5), 6, 3, 1, 1);
+    x = cvn_dropout(net, x, 0.3f);
+    x = cvn_spatial_dropout(net, cvn_conv2d(net, x, 5, 1, 1, 0), 0.5f);
+    regress(net, cvn_drop_path(net, cvn_conv2d(net, x, 4, 1, 1, 0), 0.4f));
+}
+
+static void build_losses(cvn_net *net)
+{
+    cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
+    const float weights[4] = { 1, 0.5f, 2, 3 };
+    const cvn_node x = cvn_input(net, 3, 4, 4);
+    const cvn_node image = cvn_conv2d(net, x, 4, 3, 1, 1);
+    const cvn_node y = cvn_dense(net, image, 4);
+    const cvn_node p = cvn_scale(net, cvn_sigmoid(net, y), 0.9f, 0.05f);
+    cvn_softmax_loss(net, y);
+    d.label_smoothing = 0.1f;
+    d.class_weights = weights;
+    d.ignore_index = 2;
+    cvn_softmax_loss_ex(net, y, &d);
+    cvn_softmax_loss(net, image);
+    cvn_mae_loss(net, y, cvn_target(net, y));
+    cvn_huber_loss(net, y, cvn_target(net, y), 0.5f);
+    cvn_smooth_l1_loss(net, y, cvn_target(net, y), 0.7f);
+    cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
+    cvn_msle_loss(net, p, cvn_target(net, p));
+    cvn_hinge_loss(net, y, cvn_target(net, y));
+    cvn_kl_div_loss(net, cvn_log_softmax(net, y), cvn_target(net, y));
+}
+
+static void build_group_norms(cvn_net *net)
+{
+    const int axes[2] = { 5, 7 };
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 6, 5), 6, 3, 1, 1);
+    cvn_node s = cvn_input_tensor(net, axes, 2);
+    regress(net, cvn_groupnorm(net, x, 3));
+    regress(net, cvn_instancenorm(net, x));
+    regress(net, cvn_l2norm(net, x, 1));
+    s = cvn_layernorm(net, cvn_dense(net, s, 70));
+    regress(net, cvn_layernorm(net, cvn_dense(net, s, 9)));
+}
+
+static void build_images(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 6), 4, 3, 1, 1);
+    regress(net, cvn_upsample_nearest(net, x, 2));
+    regress(net, cvn_upsample_nearest_to(net, x, 7, 4));
+    regress(net, cvn_upsample_bilinear(net, x, 3, 0));
+    regress(net, cvn_upsample_bilinear_to(net, x, 3, 11, 1));
+    regress(net, cvn_pad(net, x, 1, 2, 0, 3, CVN_PAD_ZERO));
+    regress(net, cvn_pad(net, x, 1, 2, 3, 2, CVN_PAD_REFLECT));
+    regress(net, cvn_pad(net, x, 4, 0, 1, 2, CVN_PAD_REPLICATE));
+    regress(net, cvn_crop(net, x, 1, 2, 3, 4));
+    regress(net, cvn_pixel_shuffle(net, x, 2));
+}
+
+static void build_axes(cvn_net *net)
+{
+    const int turned[3] = { 3, 1, 2 };
+    const int last[1] = { 3 };
+    const int both[2] = { 1, 3 };
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 4), 6, 3, 1, 1);
+    regress(net, cvn_permute(net, x, turned, 3));
+    regress(net, cvn_slice(net, x, 2, 1, 4));
+    regress(net, cvn_slice(net, x, 1, 0, 2));
+    regress(net, cvn_glu(net, x, 1));
+    regress(net, cvn_glu(net, x, 3));
+    regress(net, cvn_maxout(net, x, 3));
+    regress(net, cvn_reduce_sum(net, x, last, 1));
+    regress(net, cvn_reduce_mean(net, x, both, 2));
+    regress(net, cvn_reduce_max(net, x, both, 2));
+    regress(net, cvn_reduce_min(net, cvn_relu(net, x), NULL, 0));
+    regress(net, cvn_gradient_reversal(net, x, 0.7f));
+    regress(net, cvn_stop_gradient(net, x));
+}
+
+/* Large enough for the large tiles. */
+static void build_large(cvn_net *net)
+{
+    cvn_node x = cvn_relu(net, cvn_conv2d(net, cvn_input(net, 5, 20, 20), 101, 3, 1, 1));
+    regress(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 99, 3, 2, 1)));
+}
+
+typedef struct layers_case { const char *name; build_fn build; } layers_case;
+
+static const layers_case layers_cases[] = {
+    { "conv2d: tiles, strides, dilation, groups, 1x1", build_conv },
+    { "depthwise and separable", build_depthwise },
+    { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
+    { "conv_transpose2d", build_transposed },
+    { "dense", build_dense },
+    { "pools", build_pools },
+    { "batch norm with what follows it", build_norms },
+    { "elementwise functions, prelu", build_maps },
+    { "arithmetic with broadcasting", build_arithmetic },
+    { "concat, softmax, views", build_joins },
+    { "dropout", build_dropout },
+    { "losses", build_losses },
+    { "layer norm and its kin", build_group_norms },
+    { "images of another size", build_images },
+    { "axes: permute, slice, glu, maxout, reduce", build_axes },
+    { "large products", build_large }
+};
+enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
+
+static void layers(void)
+{
+    cvn_backend *b = open_device(0);
+    const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
+    for (int i = 0; i < LAYERS_CASES; i++) {
+        if (!wanted(layers_cases[i].name)) continue;
+        test_case("%s", layers_cases[i].name);
+        check_layers(layers_cases[i].build, b);
+        test_case("%s: steps", layers_cases[i].name);
+        check_steps(layers_cases[i].build, b, &sgd, 3, 4, 1e-4);
+    }
+    cvncl_close(b);
+}
+
+/* ---- optimizers ---- */
+
+static void build_small(cvn_net *net)
+{
+    cvn_node x = cvn_relu(net, cvn_conv2d(net, cvn_input(net, 2, 6, 6), 5, 3, 1, 1));
+    cvn_softmax_loss(net, cvn_dense(net, x, 3));
+}
+
+static void optimizers(void)
+{
+    cvn_backend *b = open_device(0);
+    for (int kind = CVN_ADAM; kind <= CVN_LION; kind++) {
+        for (int more = 0; more < 2; more++) {
+            cvn_optimizer o;
+            memset(&o, 0, sizeof o);
+            o.kind = (cvn_optimizer_kind)kind;
+            o.weight_decay = 0.01f;
+            if (more) {
+                o.momentum = o.dampening = 0.8f;
+                o.amsgrad = o.centered = o.decay_weights_only = 1;
+                o.clip_norm = 0.3f;
+                o.clip_value = 0.05f;
+            }
+            test_case("%s, %d", cvni_optimizers[kind].name, more);
+            check_steps(build_small, b, &o, 5, 6, 2e-4);
+        }
+    }
+    test_case("Nesterov");
+    {
+        const cvn_optimizer o = cvn_nesterov(0.05f, 0.9f);
+        check_steps(build_small, b, &o, 5, 6, 1e-4);
+    }
+    cvncl_close(b);
+}
+
+/* ---- whole nets ---- */
+
+static void build_lenet(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 1, 28, 28);
+    x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, 6, 5, 1, 2)), 2, 2);
+    x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, 16, 5, 1, 0)), 2, 2);
+    x = cvn_relu(net, cvn_dense(net, x, 120));
+    x = cvn_dropout(net, cvn_relu(net, cvn_dense(net, x, 84)), 0.2f);
+    cvn_softmax_loss(net, cvn_dense(net, x, 10));
+}
+
+static cvn_node residual(cvn_net *net, cvn_node x, int filters, int stride)
+{
+    cvn_node y = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, filters, 3, stride)));
+    y = cvn_batchnorm(net, bare_conv(net, y, filters, 3, 1));
+    if (stride > 1) x = cvn_batchnorm(net, bare_conv(net, x, filters, 1, stride));
+    return cvn_relu(net, cvn_add(net, y, x));
+}
+
+/* ResNet-20 of images of 16 x 16. */
+static void build_resnet(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 3, 16, 16);
+    x = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, 16, 3, 1)));
+    for (int i = 0; i < 9; i++) x = residual(net, x, 16 << i / 3, i && i % 3 == 0 ? 2 : 1);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, x), 10));
+}
+
+static void nets(void)
+{
+    cvn_backend *b = open_device(0);
+    const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
+    if (wanted("LeNet-5")) {
+        test_case("LeNet-5, ten steps of Adam");
+        check_steps(build_lenet, b, NULL, 10, 8, 5e-4);
+        test_case("LeNet-5, ten steps of SGD");
+        check_steps(build_lenet, b, &sgd, 10, 8, 1e-4);
+    }
+    if (wanted("ResNet-20")) {
+        test_case("ResNet-20, three steps");
+        check_steps(build_resnet, b, &sgd, 3, 4, 2e-3);
+    }
+    cvncl_close(b);
+}
+
+/* ---- the engine around the kernels ---- */
+
+enum { BATCH = 6 };
+
+static void build_engine(cvn_net *net)
+{
+    cvn_node y;
+    cvn_node x = cvn_input(net, 2, 8, 8);
+    x = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, 6, 3, 1)));
+    x = cvn_dropout(net, cvn_maxpool(net, x, 2, 2), 0.2f);
+    y = cvn_relu(net, cvn_conv2d(net, x, 5, 3, 1, 1));
+    cvn_recompute(net, x, y);
+    cvn_softmax_loss(net, cvn_dense(net, y, 3));
+}
+
+static void same_weights(cvn_net *a, cvn_net *b, double tolerance)
+{
+    size_t n;
+    const float *x = cvn_flat_parameters(a, &n);
+    const double d = distance(x, cvn_flat_parameters(b, NULL), n);
+    CHECKF(d <= tolerance, "%g", d);
+}
+
+static void predictions(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net[2];
+    float x[10 * 2 * 8 * 8], y[2][10 * 3], p[2][10];
+    int labels[2][10];
+    uint32_t state = 5;
+    for (size_t i = 0; i < sizeof x / sizeof x[0]; i++) x[i] = draw(&state);
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build_engine, i ? b : NULL, NULL, 4, 0);
+        train(net[i], 3, 4);
+        CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
+        CHECK(cvn_classify(net[i], x, 10, labels[i], p[i]) == CVN_OK);
+    }
+    CHECK(distance(y[1], y[0], 30) < 1e-4 && distance(p[1], p[0], 10) < 1e-4);
+    CHECK(!memcmp(labels[0], labels[1], sizeof labels[0]));
+    test_case("a plan for prediction: folded norms, fused activations");
+    for (int i = 0; i < 2; i++) {
+        CHECKF(cvn_build_infer(net[i], 4) == CVN_OK, "%s", cvn_error(net[i]));
+        CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
+    }
+    CHECK(distance(y[1], y[0], 30) < 1e-4);
+    for (int i = 0; i < 2; i++) {
+        size_t n;
+        float *w = cvn_flat_parameters(net[i], &n);
+        for (size_t k = 0; k < n; k++) w[k] *= 0.9f;
+        cvn_touch(net[i]);
+        CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
+    }
+    CHECK(distance(y[1], y[0], 30) < 1e-4);
+    test_case("another size, and training again");
+    for (int i = 0; i < 2; i++) {
+        CHECKF(cvn_build(net[i], BATCH) == CVN_OK, "%s", cvn_error(net[i]));
+        train(net[i], 2, BATCH);
+    }
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* Gradients that the caller changes, zeroed ones, pushed-in ones, frozen layers, averages. */
+static void by_hand(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net[2];
+    for (int i = 0; i < 2; i++) {
+        size_t n;
+        float *g;
+        net[i] = make_net(build_engine, i ? b : NULL, NULL, BATCH, 0);
+        cvn_freeze(net[i], cvn_find(net[i], "conv2"));
+        CHECK(cvn_set_ema(net[i], 0.8f) == CVN_OK);
+        train(net[i], 2, BATCH);
+        fill_inputs(net[i], BATCH, 77);
+        cvn_forward(net[i]);
+        cvn_backward(net[i]);
+        CHECK(cvn_zero_grad(net[i]) == CVN_OK);
+        fill_inputs(net[i], BATCH, 78);
+        for (int k = 0; k < 2; k++) {
+            cvn_forward(net[i]);
+            cvn_backward(net[i]);
+        }
+        g = cvn_flat_gradients(net[i], &n);
+        for (size_t k = 0; k < n; k++) g[k] *= 0.5f;
+        CHECK(cvn_step(net[i]) == CVN_OK);
+        cvn_unfreeze(net[i], cvn_find(net[i], "conv2"));
+        train(net[i], 1, BATCH);
+    }
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) CHECK(cvn_swap_ema(net[i]) == CVN_OK);
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) CHECK(cvn_swap_ema(net[i]) == CVN_OK);
+    same_weights(net[1], net[0], 1e-4);
+    CHECK(!cvn_share(net[1]) && strstr(cvn_error(net[1]), "device"));
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+static void build_image(cvn_net *net)
+{
+    const cvn_node x = cvn_input(net, 2, 7, 6);
+    const cvn_node y = cvn_tanh(net, cvn_conv2d(net, x, 3, 3, 1, 1));
+    cvn_want_grad(net, x);
+    cvn_want_grad(net, y);
+}
+
+static void gradients_of_inputs(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net[2];
+    float g[3 * 3 * 7 * 6];
+    uint32_t state = 9;
+    for (size_t i = 0; i < sizeof g / sizeof g[0]; i++) g[i] = draw(&state);
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build_image, i ? b : NULL, NULL, 3, 0);
+        fill_inputs(net[i], 3, 4);
+        CHECK(cvn_forward(net[i]) == CVN_OK);
+        CHECKF(cvn_backward_from(net[i], cvn_find(net[i], "tanh1"), g) == CVN_OK, "%s",
+               cvn_error(net[i]));
+    }
+    CHECK(distance(cvn_gradient(net[1], cvn_find(net[1], "input1")),
+                   cvn_gradient(net[0], cvn_find(net[0], "input1")), 3 * 2 * 7 * 6) < 1e-4);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* cvn_fit with all that it does, cvn_evaluate, files between both. */
+static void fits_and_files(void)
+{
+    cvn_backend *b = open_device(0);
+    const cvn_fit_options none = cvn_fit_defaults();
+    cvn_net *net[3];
+    cvn_metrics m[2];
+    float x[20 * 2 * 8 * 8];
+    int labels[20];
+    uint32_t state = 21;
+    cvn_data data;
+    size_t size;
+    unsigned char *file;
+    memset(&data, 0, sizeof data);
+    memset(m, 0, sizeof m);
+    for (size_t i = 0; i < sizeof x / sizeof x[0]; i++) x[i] = draw(&state);
+    for (int i = 0; i < 20; i++) labels[i] = i % 3;
+    data.images = x;
+    data.count = 20;
+    data.channels = 2;
+    data.height = data.width = 8;
+    data.labels = labels;
+    data.classes = 3;
+    for (int i = 0; i < 2; i++) {
+        cvn_fit_options o = none;
+        o.epochs = 3;
+        o.keep_best = 1;
+        o.accumulate = 2;
+        o.mixup = 0.3f;
+        net[i] = make_net(build_engine, i ? b : NULL, NULL, BATCH, 0);
+        CHECKF(cvn_fit(net[i], &data, &data, &o) == CVN_OK, "%s", cvn_error(net[i]));
+        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
+    }
+    CHECK_NEAR(m[1].loss, m[0].loss, 1e-3);
+    CHECK_NEAR(m[1].accuracy, m[0].accuracy, 1e-9);
+    same_weights(net[1], net[0], 1e-3);
+    test_case("a file of the device's weights, read by the CPU and by the device");
+    train(net[1], 2, BATCH);
+    size = cvn_save_size(net[1]);
+    file = (unsigned char *)malloc(size);
+    CHECK(cvn_save_memory(net[1], file, size) == CVN_OK);
+    CHECK(cvn_load_memory(net[0], file, size) == CVN_OK);
+    same_weights(net[0], net[1], 0);
+    net[2] = make_net(build_engine, b, NULL, BATCH, 0);
+    CHECK(cvn_load_memory(net[2], file, size) == CVN_OK);
+    CHECK(cvn_evaluate(net[0], &data, &m[0]) == CVN_OK);
+    CHECK(cvn_evaluate(net[2], &data, &m[1]) == CVN_OK);
+    CHECK_NEAR(m[1].loss, m[0].loss, 1e-4);
+    free(file);
+    for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* ---- layers that the device lacks ---- */
+
+static void build_foreign(cvn_net *net)
+{
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    cvn_node x = cvn_input(net, 3, 6, 6);
+    d.filters = 4;
+    d.kernel_h = 3;
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = 1;
+    d.pad_mode = CVN_PAD_REFLECT;
+    x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
+    x = cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1));
+    x = cvn_relu(net, cvn_lrn(net, x, 3));
+    cvn_softmax_loss(net, cvn_dense(net, x, 3));
+}
+
+static int warnings;
+static void count_warning(void *user, const char *message)
+{
+    (void)user;
+    warnings += strstr(message, "CPU") != NULL;
+}
+
+static void foreign_layers(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net = cvn_create(NULL);
+    CHECK(cvn_use_backend(net, b) == CVN_OK);
+    build_foreign(net);
+    CHECK(cvn_build(net, 4) == CVN_ERROR_UNSUPPORTED);
+    CHECKF(strstr(cvn_error(net), "'conv2' (conv2d)") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+    cvncl_close(b);
+    test_case("on the CPU in the midst of the others");
+    b = open_device(1);
+    check_layers(build_foreign, b);
+    test_case("the same, steps");
+    check_steps(build_foreign, b, NULL, 4, 5, 1e-3);
+    test_case("a warning each");
+    {
+        cvn_desc d = cvn_desc_defaults();
+        d.log = count_warning;
+        net = cvn_create(&d);
+        cvn_use_backend(net, b);
+        build_foreign(net);
+        CHECK(cvn_build(net, 4) == CVN_OK && warnings == 3);
+        cvn_destroy(net);
+    }
+    cvncl_close(b);
+}
+
+static void errors_on_the_device(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_net *net = make_net(build_engine, b, NULL, BATCH, 0);
+    int labels[BATCH] = { 0, 1, 2, 3, 0, 1 };
+    float x[BATCH * 2 * 8 * 8] = { 0 };
+    float loss;
+    CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_ERROR_ARGUMENT);
+    CHECK(strstr(cvn_error(net), "label 3") != NULL);
+    labels[3] = 0;
+    CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_OK && loss > 0);
+    CHECK(cvn_use_backend(net, b) == CVN_ERROR_STATE);
+    CHECK(cvn_build(net, 3000000) == CVN_ERROR_MEMORY);
+    CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_OK);
+    cvn_destroy(net);
+    cvncl_close(b);
+}
+
+static void through_local_memory(void)
+{
+    local_memory = 1;
+    layers();
+    nets();
+    local_memory = 0;
+}
+
+/* ---- without a device ---- */
+
+/* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
+static void without_device(void)
+{
+    cvncl_desc d = cvncl_defaults();
+    cvn_net *net[2];
+    cvn_backend *b;
+    char text[4000];
+    d.device = "97:3";
+    b = cvncl_open(&d);
+    if (!b->unusable) {         /* the environment names a device */
+        cvncl_close(b);
+        SKIP("the environment chooses a device");
+    }
+    CHECK(!strchr(b->unusable, '\n') && strlen(b->unusable) > 20);
+    CHECK(cvncl_info(b, text, sizeof text) > 0 && strstr(text, b->unusable));
+    CHECK(cvncl_info(NULL, NULL, 0) > 20);
+    for (int i = 0; i < 2; i++) {
+        net[i] = cvn_create(NULL);
+        if (i) {
+            CHECK(cvn_use_backend(net[i], b) == CVN_ERROR_UNSUPPORTED);
+            CHECK(strstr(cvn_error(net[i]), b->unusable) != NULL);
+        }
+        build_engine(net[i]);
+        CHECK(cvn_build(net[i], BATCH) == CVN_OK);
+        train(net[i], 3, BATCH);
+    }
+    same_weights(net[1], net[0], 0);
+    CHECK(cvn_use_backend(net[0], NULL) != CVN_OK && cvn_use_backend(NULL, b) == CVN_ERROR_STATE);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+    cvncl_close(NULL);
+}
+
+typedef struct test_row { const char *name; void (*run)(void); } test_row;
+
+static const test_row device_tests[] = {
+    { "layers", layers }, { "optimizers", optimizers }, { "nets", nets },
+    { "predictions", predictions }, { "by_hand", by_hand },
+    { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
+    { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
+    { "through_local_memory", through_local_memory }
+};
+enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
+
+static int print_info(void)
+{
+    cvn_backend *b = open_device(0);
+    char text[8000];
+    cvncl_info(b, text, sizeof text);
+    fputs(text, stdout);
+    cvncl_close(b);
+    return 0;
+}
+
+/* Without arguments all tests, else the one that is named, of it the cases that begin as a later
+ * word does: test_cl layers conv2d pools. "info": what cvncl_info tells. */
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "info")) return print_info();
+    words = argv + (argc > 2 ? 2 : argc);
+    if (argc < 2) RUN(without_device);
+    if (!have_device()) {
+        cvn_backend *b = open_device(0);
+        printf("  skipped: %s\n", b && b->unusable ? b->unusable : "out of memory");
+        cvncl_close(b);
+        return test_done();
+    }
+    for (int i = 0; i < DEVICE_TESTS; i++)
+        if (argc < 2 || !strcmp(argv[1], device_tests[i].name))
+            test_run(device_tests[i].name, device_tests[i].run);
+    return test_done();
+}
