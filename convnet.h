@@ -32608,12 +32608,16 @@ static const cvni_c_function cvni_c_functions[] = {
       "        }\n"
       "}\n" },
     { "embedding", NULL, { NULL, NULL }, -1,
-      "/* Rows of a table; a number outside of it gives zeros. */\n"
-      "static void embedding(float *y, const int *x, const float *w, int n, int rows, int width)\n"
+      "/* Rows of a table at ints or floats; a number outside of it gives zeros. */\n"
+      "static void embedding(float *y, const int *ints, const float *floats, const float *w,\n"
+      "                      int n, int rows, int width)\n"
       "{\n"
-      "    for (int i = 0; i < n; i++)\n"
+      "    for (int i = 0; i < n; i++) {\n"
+      "        int at = ints ? ints[i] : -1;\n"
+      "        if (!ints && floats[i] >= 0 && floats[i] < (float)rows) at = (int)floats[i];\n"
       "        for (int k = 0; k < width; k++)\n"
-      "            *y++ = x[i] >= 0 && x[i] < rows ? w[x[i] * width + k] : 0;\n"
+      "            *y++ = at >= 0 && at < rows ? w[at * width + k] : 0;\n"
+      "    }\n"
       "}\n" },
     { "pad_index", NULL, { NULL, NULL }, -1,
       "/* The element that padding puts at place i, -1: a zero; mode 1 reflects, 2 repeats. */\n"
@@ -34160,11 +34164,12 @@ static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
 static void cvni_c_embedding(cvni_c_export *e, const cvni_layer *l)
 {
     const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
+    const cvni_layer *x = cvni_in(e->net, l, 0);
     const char *w = cvni_c_weights(e, l, 0, "weight");
     cvni_c_use(e, "embedding");
-    cvni_c_code(e, "        embedding(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
-                cvni_c_in(e, l, 0), w,
-                (int)cvni_elements(cvni_in(e->net, l, 0)->shape), d->count, d->dim);
+    cvni_c_code(e, "        embedding(%s, %s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                x->is_int ? cvni_c_in(e, l, 0) : "0", x->is_int ? "0" : cvni_c_in(e, l, 0), w,
+                (int)cvni_elements(x->shape), d->count, d->dim);
 }
 
 /* As cvni_posenc_prepare. */

@@ -330,6 +330,7 @@ static void constants(cvn_net *net, int i)
     case 1: cvn_relu(net, p); break;
     case 2: cvn_output(net, p); break;
     case 3: cvn_embedding(net, cvn_input_labels(net, dims, 1), 4, 3); break;
+    case 6: cvn_embedding(net, cvn_abs(net, cvn_round(net, x)), 4, 3); break;
     case 4: cvn_positional_encoding(net, cvn_exp(net, x)); break;
     default: cvn_position_embedding(net, x); break;
     }
@@ -423,7 +424,7 @@ static const family families[] = {
     { "unpool", unpool, 3 },                { "regions", regions, 2 },
     { "norm", norms, 12 },                  { "activation", activations, 25 },
     { "elementwise", elementwise, 31 },     { "moving", moving, 32 },
-    { "choice", choices, 20 },              { "constant", constants, 6 },
+    { "choice", choices, 20 },              { "constant", constants, 7 },
     { "attention", attention, 5 },          { "recurrent", recurrent, 9 },
     { "graph", graphs, 6 }
 };
