@@ -31980,9 +31980,12 @@ cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
  *   The net is planned for prediction of one sample: dropout gone, batch norm folded, activations
  *   fused (>>plan). Of that plan the values' buffers are placed anew, without the room that this
  *   library's kernels need; constants, inputs and outputs lie outside of them.
- *   Work is written as one function a kind of layer with the sizes as a constant, which is smaller
- *   than a loop nest a layer and not slower, and as loops in place for what only moves or combines
- *   elements (cvni_c_nest). Only the functions that are used are written.
+ *   Work is written as one function a kind of layer with the sizes as a constant, and as loops in
+ *   place for what only moves or combines elements (cvni_c_nest). Only the functions that are used
+ *   are written. Loops of their own for each layer, as a compiler that is told to inline all calls
+ *   makes them, are faster on a Cortex-M4 (LeNet-5 at -Os: 1.64 million instructions for 2.15) and
+ *   larger (ResNet-20: 13.1 kB of code for 2.9); on x86-64 they take from 15 % less to 3 % more
+ *   time.
  *   The writer runs twice over the layers: to find out which functions, constants and room they
  *   need, then for the code; a layer has one function for both.
  *   A layer is a row of cvni_c_layers; an elementwise one a row of cvni_c_functions whose name is
