@@ -126,10 +126,12 @@ static void unpool(cvn_net *net, int i)
 {
     cvn_pool_desc d = cvn_pool_defaults();
     cvn_node x = tensor(net, 3, 6, 8, 0);
-    (void)i;
     d.kernel_h = 2;
     x = cvn_relu(net, x);
-    cvn_maxunpool(net, cvn_maxpool_ex(net, x, &d), cvn_maxpool_indices(net, x, &d), 6, 8);
+    if (i) cvni_add_places(net, cvn_maxpool_indices(net, x, &d), i - 1);
+    else
+        cvn_maxunpool(net, cvn_maxpool_ex(net, x, &d), cvn_maxpool_indices(net, x, &d), 6,
+                      8);
 }
 
 static void regions(cvn_net *net, int i)
@@ -207,7 +209,6 @@ static void elementwise(cvn_net *net, int i)
     const cvn_node x = tensor(net, 4, 3, 5, 0);
     const cvn_node up = cvn_scale(net, x, 0.4f, 1.5f);
     const cvn_node b = i % 2 ? tensor(net, 4, 1, 1, 0) : tensor(net, 1, 3, 5, 0);
-    cvn_node a;
     switch (i) {
     case 0: cvn_add(net, up, b); break;
     case 1: cvn_sub(net, up, b); break;
@@ -231,13 +232,15 @@ static void elementwise(cvn_net *net, int i)
     case 19: cvn_less_equal(net, x, b); break;
     case 20: cvn_where(net, cvn_greater(net, x, b), tensor(net, 4, 1, 5, 0), b); break;
     case 21: cvn_or(net, cvn_xor(net, cvn_round(net, x), b), cvn_not(net, x)); break;
-    default:
-        a = i == 22 ? cvn_reciprocal(net, up) : i == 23 ? cvn_erf(net, x)
-            : i == 24 ? cvn_asinh(net, cvn_sinh(net, x)) : i == 25 ? cvn_atan(net, x)
-            : i == 26 ? cvn_floor(net, up) : i == 27 ? cvn_shrink(net, x, 0.2f, 0.1f)
-            : i == 28 ? cvn_cos(net, cvn_sin(net, x)) : cvn_atanh(net, cvn_scale(net, x, 0.9f, 0));
-        cvn_output(net, a);
-        break;
+    case 22: cvn_reciprocal(net, up); break;
+    case 23: cvn_erf(net, x); break;
+    case 24: cvn_asinh(net, cvn_sinh(net, x)); break;
+    case 25: cvn_atan(net, x); break;
+    case 26: cvn_floor(net, up); break;
+    case 27: cvn_shrink(net, x, 0.2f, 0.1f); break;
+    case 28: cvn_cos(net, cvn_sin(net, x)); break;
+    case 29: cvni_add_function(net, CVNI_ROUNDED, x, 8, -125); break;
+    default: cvn_atanh(net, cvn_scale(net, x, 0.9f, 0)); break;
     }
 }
 
@@ -327,6 +330,7 @@ static void constants(cvn_net *net, int i)
     case 1: cvn_relu(net, p); break;
     case 2: cvn_output(net, p); break;
     case 3: cvn_embedding(net, cvn_input_labels(net, dims, 1), 4, 3); break;
+    case 6: cvn_embedding(net, cvn_abs(net, cvn_round(net, x)), 4, 3); break;
     case 4: cvn_positional_encoding(net, cvn_exp(net, x)); break;
     default: cvn_position_embedding(net, x); break;
     }
@@ -417,11 +421,12 @@ typedef struct family {
 static const family families[] = {
     { "convolution", convolutions, 7 },     { "other convolution", other_convolutions, 9 },
     { "dense", dense, 5 },                  { "pool", pools, 19 },
-    { "unpool", unpool, 1 },                { "regions", regions, 2 },
+    { "unpool", unpool, 3 },                { "regions", regions, 2 },
     { "norm", norms, 12 },                  { "activation", activations, 25 },
-    { "elementwise", elementwise, 30 },     { "moving", moving, 32 },
-    { "choice", choices, 20 },              { "constant", constants, 6 },           { "attention", attention, 5 },
-    { "recurrent", recurrent, 9 },          { "graph", graphs, 6 }
+    { "elementwise", elementwise, 31 },     { "moving", moving, 32 },
+    { "choice", choices, 20 },              { "constant", constants, 7 },
+    { "attention", attention, 5 },          { "recurrent", recurrent, 9 },
+    { "graph", graphs, 6 }
 };
 
 /* ---- values ---- */
