@@ -27,6 +27,7 @@ help:
 	@echo 'make test        all tests'
 	@echo 'make test-cl     convnet_cl.h on all OpenCL implementations that are here'
 	@echo 'make bench       how fast it is: products, convolutions, training, prediction (6 minutes)'
+	@echo 'make bench-cl    the same of an OpenCL device, as CSV'
 	@echo 'make clean       remove build/'
 
 demo: build/demo
@@ -46,6 +47,9 @@ test-cl: | build
 bench: build/bench
 	build/bench all
 
+bench-cl: build/bench_cl
+	build/bench_cl
+
 clean:
 	rm -rf build
 
@@ -60,6 +64,6 @@ build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
 
 build/05_own_images build/detect: LIBS = -lstb
 
-build/test_cl: convnet_cl.h
+build/test_cl build/bench_cl: convnet_cl.h
 
-.PHONY: help demo examples test test-cl bench clean
+.PHONY: help demo examples test test-cl bench bench-cl clean
