@@ -13,6 +13,7 @@ OMP ?= 1
 ifneq ($(OMP),0)
 OPENMP := $(call probe,omp.h,-fopenmp)
 endif
+DL := $(call probe,dlfcn.h,-ldl)
 STB := $(call probe,stb/stb_image.h,-lstb)
 
 EXAMPLES := $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
@@ -60,10 +61,10 @@ build/%: examples/%.c convnet.h $(wildcard examples/*.h) | build
 	$(CC) $(CFLAGS) $(OPENMP) -o $@ $< $(LIBS) -lm
 
 build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
-	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< -lm
+	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< $(LIBS) -lm
 
 build/05_own_images build/detect: LIBS = -lstb
-
-build/test_cl build/bench_cl: convnet_cl.h
+build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl: LIBS = $(DL)
+build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl: convnet_cl.h
 
 .PHONY: help demo examples test test-cl bench bench-cl clean

@@ -1385,7 +1385,8 @@ static const char cvncl_text_depthwise[] =
     "    const int q = i / small / F * small + i % small;\n"
     "    const int4 point = small_point(g, f / FG, q);\n"
     "    for (int t = 0; t < TAPS; t++)\n"
-    "        sum += w[f * TAPS + t] * big_at(x, g, point + big_tap(g, t));\n"
+    "        sum += w[f * TAPS + t] *\n"
+    "               big_at(x, g, point + (int4)(0, TAP(t)[0], TAP(t)[1], TAP(t)[2]));\n"
     "    store(y + i, sum, HAS(bias) ? bias[f] : 0, add, slope, most);\n"
     "}\n"
     "\n"
@@ -1398,8 +1399,11 @@ static const char cvncl_text_depthwise[] =
     "    if (i >= n) return;\n"
     "    const int big = BD * BH * BW, c = i / big % C, q = i / big / C * big + i % big;\n"
     "    const int4 point = big_point(g, c, q);\n"
-    "    for (int k = 0; k < FG * TAPS; k++)\n"
-    "        sum += w[c * FG * TAPS + k] * small_at(y, g, point + small_tap(g, k));\n"
+    "    for (int f = 0; f < FG; f++)\n"
+    "        for (int t = 0; t < TAPS; t++)\n"
+    "            sum += w[(c * FG + f) * TAPS + t] *\n"
+    "                   small_at(y, g, point + (int4)(f * SD * SH * SW, -TAP(t)[0], -TAP(t)[1],\n"
+    "                                                 -TAP(t)[2]));\n"
     "    store(x + i, sum, HAS(bias) ? bias[c] : 0, add, slope, most);\n"
     "}\n"
     "\n"
@@ -1439,6 +1443,8 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
     return count;
 }
 
+static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
+
 /* Slices of the sums for the weights' gradient: enough tiles for the device, no short ones. */
 static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 {
@@ -1455,7 +1461,8 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const size_t weights = cvni_mul_size((size_t)c.M, (size_t)c.K);
-    return c.CG == 1 ? 0 : cvni_mul_size((size_t)cvncl_conv_slices(cvncl_of(net), &c), weights);
+    if (cvncl_is_depthwise(&c)) return 0;
+    return cvni_mul_size((size_t)cvncl_conv_slices(cvncl_of(net), &c), weights);
 }
 
 /* The gradient of a padded image would have to be folded back. */
@@ -1478,7 +1485,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const int K = up ? c.MG * c.taps : c.K;
     float slope, most;
     cvncl_clamp(act, &slope, &most);
-    if (c.CG == 1) {
+    if (cvncl_is_depthwise(&c)) {
         const int n = positions * (up ? c.C : c.M);
         return cvncl_each(net, up ? CVNCL_DEPTHWISE_UP : CVNCL_DEPTHWISE_DOWN, n, "pppptiiff", from,
                           w, bias, to, table, n, add, (double)slope, (double)most);
@@ -1495,7 +1502,7 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int positions = c.N * c.OH * c.OW;
     const int slices = cvncl_conv_slices(cvncl_of(net), &c);
     cvn_result result;
-    if (c.CG == 1)
+    if (cvncl_is_depthwise(&c))
         return cvncl_groups(net, CVNCL_DEPTHWISE_WEIGHTS, c.M * c.taps, "pppti", big, small, dw,
                             table, positions);
     result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, c.MG, c.K, c.G * slices, "ppwtiiiii", big, small,
@@ -2629,8 +2636,8 @@ static cvn_result cvncl_dropout_backward(cvn_net *net, cvni_layer *l)
 static const char cvncl_text_resize[] =
     "/* Each output of an axis is a mean of two inputs with weights; g: H, W, OH, OW, places of\n"
     " * the lists of rows and columns; from 8 on, for rows and for columns, [out] from (-1: 0),\n"
-    " * to and the weight of `to`; then, for the way back, of both axes where the list of an input\n"
-    " * begins, [in + 1], and the lists: outputs, weights. */\n"
+    " * to and the weight of `to`; then, for the way back, of both axes where the list of an\n"
+    " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
     "kernel void resize(IN(x), OUT(y), INTS(g), const int n)\n"
