@@ -19,6 +19,7 @@
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_ONNX                 no ONNX models
  *          CONVNET_NO_NPY                  no .npy and .npz files
+ *          CONVNET_NO_EXPORT_C             no nets as C source
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
@@ -78,7 +79,7 @@
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
- *     files           >>safetensors >>npy >>darknet
+ *     files           >>safetensors >>npy >>darknet >>export-c
  *     ONNX            >>protobuf >>onnx >>onnx-math >>onnx-shape >>onnx-layers >>onnx-patterns
  *                     >>onnx-load >>onnx-save
  *     kernels         >>kernels-c >>kernels-avx2 >>kernels-avx512 >>kernels-neon >>kernels-wasm
@@ -834,13 +835,13 @@ CONVNET_API void cvn_split(cvn_net *net, cvn_node x, int axis, const int *sizes,
  *   cvn_slice_step     x[begin:end:step] of an axis, as Python has it: negative begin and end count
  *                      from the end, what lies outside is cut, a negative step goes backwards
  *   cvn_flip           an axis from its end (torch.flip)
- *   cvn_tile           x repeats[k] times along axis k + 1, for each axis but the batch (numpy.tile)
+ *   cvn_tile           x repeats[k] times along axis k + 1, for all axes but the batch (numpy.tile)
  *   cvn_pad_axes       pads[2k] elements before and pads[2k + 1] behind axis k + 1, of the value,
  *                      mirrored without the outermost element, the outermost element, or those of
  *                      the other end (F.pad: constant, reflect, replicate, circular); negative: so
  *                      many are cut off before
- *   cvn_index_select   the elements indices[0], indices[1], ... of an axis; negative ones count from
- *                      the end (torch.index_select)
+ *   cvn_index_select   the elements indices[0], indices[1], ... of an axis (torch.index_select);
+ *                      negative ones count from the end
  *   errors   CVN_ERROR_ARGUMENT for an axis, step, mode or index out of range; CVN_ERROR_SHAPE when
  *            nothing is left, or other axes than those of x are described */
 CONVNET_API cvn_node cvn_slice_step(cvn_net *net, cvn_node x, int axis, int begin, int end,
@@ -858,10 +859,10 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 the axis (numpy.take of each sample, ONNX's Gather)
  *   cvn_gather    indices have the axes of x, and elsewhere no more elements: y[i, j, k] =
  *                 x[i, indices[i, j, k], k] for axis 1 (torch.gather, ONNX's GatherElements)
- *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: each m
+ *   cvn_gather_nd x [S..., d1, ..., dm, B...], indices [S..., I..., m] -> [S..., I..., B...]: m
  *                 indices name a part of x; both share the first `shared` axes S, 1 or more: the
  *                 batch (ONNX's GatherND)
- *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather and cvn_gather_nd would read
+ *   cvn_scatter, cvn_scatter_nd   y = x, but the places that cvn_gather or cvn_gather_nd would read
  *                 take, in order, the updates, which have the shape of their result: instead of,
  *                 added to, multiplied with what is there, or the larger or smaller of the two
  *                 (torch.scatter; ONNX's ScatterElements, ScatterND)
@@ -869,8 +870,8 @@ CONVNET_API cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const 
  *                 they are; lengths [N] for axis 0; or [N, B], one for each index of `axis`
  *   cvn_one_hot   [N, ...] -> one axis of `classes` elements more: `on` at the index, `off`
  *                 elsewhere; for an index out of range everywhere
- *   backward      to x, where several rows are the same place their sum; to the updates that replace
- *                 or are added. Indices have no gradient, nor have scatters that multiply or compare
+ *   backward      to x, of rows that are the same place the sum; to updates that replace or are
+ *                 added. Indices have no gradient, nor have scatters that multiply or compare
  *   errors        CVN_ERROR_SHAPE; an index out of range is CVN_ERROR_ARGUMENT from the call that
  *                 runs the net */
 typedef enum cvn_scatter_reduce {
@@ -971,8 +972,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *   boxes    [N, S, 4] of two opposite corners y1, x1, y2, x2 (or x first), or of centre and sizes;
  *            or [N, B, S, 4] of B images
  *   scores   [N, C, S], or [N, B, C, S]
- *   returns  [N, rows, 3] of image (0 without B), class, number of the box: image by image, class by
- *            class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
+ *   returns  [N, rows, 3] of image (0 without B), class and number of a box: image by image, class
+ *            by class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
  *            used come last and are -1
  *   A box is left out when its score is not above `score`, or its intersection over union with a
  *   kept one of its class is above `iou`. No gradient.
@@ -1005,7 +1006,7 @@ CONVNET_API cvn_node cvn_minimum(cvn_net *net, cvn_node a, cvn_node b);
  *   power          a^b, as C's powf
  *   remainder      a - b*floor(a/b), with the sign of b;  fmod: with the sign of a, as C's fmodf
  *   equal, greater, greater_equal, less, less_equal
- *                  1 where it holds, else 0, as with a NaN
+ *                  1 where it holds, else 0; 0 for a NaN
  *   and, or, xor   of truth values: 1 or 0; what is not 0 is true
  * cvn_where - a where condition is not 0, else b; all three broadcast.
  * Comparisons and truth values have no gradient, nor has a condition. */
@@ -1040,8 +1041,8 @@ CONVNET_API cvn_node cvn_pow(cvn_net *net, cvn_node x, float exponent);
 /* More of them, as C's functions of the same name.
  *   reciprocal   1/x
  *   erf          2/sqrt(pi) times the integral of exp(-t^2) from 0 to x
- *   round        to the nearest whole number, of two the even one; floor, ceil, trunc: down, up,
- *                towards 0
+ *   round        to the nearest whole number, of two the even one (C's rint); floor, ceil, trunc:
+ *                down, up, towards 0
  *   sign         1, 0 or -1; NaN stays
  *   is_nan, is_inf, not   1 where x is NaN; Inf or -Inf; 0; else 0
  *   threshold    x above the threshold, else value (F.threshold)
@@ -1207,7 +1208,7 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 /* ---- learned tensors ---- */
 
 /* cvn_embedding - a row of a table for each label.
- *   labels   int [N, ...] (cvn_input_labels)
+ *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off
  *   returns  [N, ..., dim]
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
@@ -1508,20 +1509,20 @@ typedef struct cvn_box {
 
 /* cvn_yolo - marks x as a head of a YOLO detector: y = x, without a copy, kept as by cvn_keep, and
  * described, so that cvn_yolo_boxes finds it. A net may have several; cvn_load_darknet makes them.
- * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the input)/W, each of the
- * `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a score for
- * each class:
+ * With s(v) = 1/(1 + exp(-v)), the column i of a cell and sx = (width of the image input)/W, each
+ * of the `boxes` of a cell has its centre (x, y), its sides w and h (y and h like x and w) and a
+ * score for each class:
  *   CVN_YOLO         versions 3 and 4: x [N, boxes*(5 + classes), H, W], of each box tx, ty, tw,
- *                    th, to, then the classes
+ *                    th, to, then the classes tc;
  *                    x = (i + k s(tx) - (k - 1)/2) sx, k = scale_x_y; w = anchor exp(tw);
- *                    score = s(to) s(class); with new_coords s is left out everywhere (the layer
+ *                    score = s(to) s(tc); with new_coords s is left out everywhere (the layer
  *                    before has it) and w = anchor (2 tw)^2
- *   CVN_YOLO_REGION  version 2: the same with k = 1 and anchors in cells, w = anchor exp(tw) sx;
- *                    softmax: over the classes instead of s
- *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: the
- *                    classes of each cell, to of each box of each cell, then tx, ty, tw, th of each
- *                    box of each cell; x = (i + tx) sx, w = tw (with square_root tw^2) times the
- *                    input's width; score = to class, softmax: over the classes
+ *   CVN_YOLO_REGION  version 2: the same, but w = anchor exp(tw) sx
+ *   CVN_YOLO_GRID    version 1: H = W = side, x [N, side^2*(classes + 5*boxes)] in any shape: tc
+ *                    of each cell, to of each box of each cell, then tx, ty, tw, th of each box of
+ *                    each cell; x = (i + tx) sx, w = tw (square_root: tw^2) times the input's
+ *                    width; score = to tc
+ *   softmax          a softmax over the classes takes the place of s(tc) or tc
  *   errors   CVN_ERROR_SHAPE when x does not have that many channels or elements,
  *            CVN_ERROR_ARGUMENT for a value out of range
  *   source   J. Redmon et al., arXiv:1506.02640; J. Redmon, A. Farhadi, arXiv:1612.08242 and
@@ -1535,19 +1536,19 @@ typedef struct cvn_yolo_desc {
     cvn_yolo_kind kind;
     int classes;
     int boxes;                      /* of a cell, 1 to CVN_MAX_ANCHORS */
-    float anchors[CVN_MAX_ANCHORS][2];      /* width, height; of the input's pixels or of cells */
+    float anchors[CVN_MAX_ANCHORS][2];      /* width, height in pixels of the input, in cells for
+                                             * CVN_YOLO_REGION; not used by CVN_YOLO_GRID */
     float scale_x_y;                /* 0: 1 */
     int new_coords;
     int softmax;
-    int square_root;
-    int side;                       /* CVN_YOLO_GRID alone */
+    int square_root, side;          /* CVN_YOLO_GRID alone */
 } cvn_yolo_desc;
 
 CONVNET_API cvn_yolo_desc cvn_yolo_defaults(void);
 CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *desc);
 
-/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass
- * (of cvn_predict: its last max_batch samples): every box and class whose score is at least
+/* cvn_yolo_boxes - what the heads of a net found in one sample of the last forward pass (where
+ * cvn_predict needs several, of the last one): every box and class whose score is at least
  * `threshold`, which is above 0, in pixels of the net's first image input.
  *   returns  how many boxes are written, in no order: at most `most`; of more the best ones. Or an
  *            error, which is negative: CVN_ERROR_STATE without a forward pass, CVN_ERROR_ARGUMENT
@@ -1555,10 +1556,10 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  * cvn_table_boxes - the same from a table of boxes, which most other detectors end with (outputs of
  * ONNX files); no net is asked. A box is (centre x, centre y, width, height), or with `corners`
  * (x1, y1, x2, y2). score = score[i][c], times objectness[i] where there is one:
- *                          boxes  box     score      objectness  row        column
- *   [boxes, 5 + classes]   YOLOv5 t       t + 5      t + 4       5+classes  1
- *   [4 + classes, boxes]   YOLOv8 t       t+4*boxes  NULL        1          boxes
- *   [boxes, 4], [boxes, classes]  SSD     two tables, each with its row
+ *            t                     box  score        objectness  rows         columns
+ *   YOLOv5   [boxes, 5 + classes]  t    t + 5        t + 4       5 + classes  1
+ *   YOLOv8   [4 + classes, boxes]  t    t + 4*boxes  NULL        1            boxes
+ *   SSD      two tables, [boxes, 4] and [boxes, classes]: rows and columns 0
  * cvn_nms - greedy non-maximum suppression in place: boxes in the order of falling scores, without
  * those that cover a better one of their label (any_label: of any label) with an intersection over
  * union above `iou`. Boxes that are not finite are left out.
@@ -2372,10 +2373,45 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
  *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
+ *   cvn_load_safetensors   cvn_load (options NULL) with other names, by order, what fits, a report
+ * Each loader of weights takes a .npz too: numpy.savez(path, **state_dict).
  * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
- *          all names that are missing, left over or of another shape. On an error the net stays as
- *          it was. */
+ *          all names that are missing, left over or of another shape; CVN_ERROR_ARGUMENT: a rule
+ *          with two '*', or two tensors that rules give one name; of a .npz those of cvn_load_npy.
+ *          On an error the net stays as it was. */
+
+/* The tensor that a file calls `from` is called `to`. One '*' in from stands for any text, and in
+ * to for that text; to NULL: the tensor is left out. Each rule changes the name that the rules
+ * before it left:
+ *     { "module.*", "*" }, { "*.gamma", "*.weight" }, { "features.0.*", "conv1.*" },
+ *     { "aux*", NULL } */
+typedef struct cvn_rename { const char *from, *to; } cvn_rename;
+
+typedef struct cvn_load_report {
+    int loaded;                     /* parameters that took their values from the file */
+    int missing;                    /* parameters without a tensor */
+    int left_over;                  /* tensors without a parameter (integers are not counted) */
+    int misfits;                    /* tensors of another shape or type than their parameter */
+    char text[4096];                /* all of these, one a line; what has no room is counted */
+} cvn_load_report;
+
+/* by_order is for names that have nothing in common. The file's tensors are taken in the order of
+ * their names, numbers by value ("2.weight" before "10.weight": safetensors files of Python keep
+ * no other order), the parameters in the order in which the net was built; each takes the first
+ * tensor not yet taken that has its shape and the last part of its name (weight, bias,
+ * running_mean, ...). Layers of equal shapes may still be mistaken for each other: look at what
+ * the net predicts. */
+typedef struct cvn_load_options {
+    const cvn_rename *names;        /* ended by a rule with from NULL; NULL: names as they are */
+    int by_order;
+    int partial;                    /* take what fits; else all must */
+    cvn_load_report *report;        /* filled whatever the result, may be NULL */
+} cvn_load_options;
+
+CONVNET_API cvn_load_options cvn_load_defaults(void);
 #ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_load_safetensors(cvn_net *net, const char *path,
+                                            const cvn_load_options *options);
 CONVNET_API cvn_result cvn_save(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load(cvn_net *net, const char *path);
 CONVNET_API cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded);
@@ -2385,6 +2421,8 @@ CONVNET_API cvn_result cvn_load_checkpoint(cvn_net *net, const char *path);
 #endif
 #endif
 CONVNET_API cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size);
+CONVNET_API cvn_result cvn_load_safetensors_memory(cvn_net *net, const void *bytes, size_t size,
+                                                   const cvn_load_options *options);
 CONVNET_API size_t cvn_save_size(cvn_net *net);
 CONVNET_API cvn_result cvn_save_memory(cvn_net *net, void *bytes, size_t size);
 
@@ -2490,20 +2528,21 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
  *             no loss), in the order of the layers
  *   inputs    those that the outputs depend on; labels are int64. Losses and what only they read
  *             are left out, dropout stays as the operator that does nothing in prediction
- *   shapes    of the node, the batch "N" behind it: "N", or "5*N" behind cvn_flatten_batch. A model
- *             without inputs has the batch that the net was built for
+ *   shapes    as here, with "N" for the batch, or "5*N" behind cvn_flatten_batch. A model without
+ *             inputs has the batch that the net was built for
  *   names     layers name operators and values, parameters the initializers (of a weight under a
  *             spectral norm, which is written as the quotient: without "_orig"). What else there is
  *             has a layer's name, "/" and a number, or more slashes where a name has one
- *   weights   as they are at that moment; recurrent layers have their gates in ONNX's order, in one
- *             tensor for each layer
+ *   weights   as they are at that moment, in their own layout but for what ONNX has otherwise: of
+ *             dense layers over sequences and of attention transposed, of recurrent layers the gates
+ *             in its order. What is no parameter (waves, masks, cvn_constant) is no initializer
  *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
  *   cvn_save_onnx_size       bytes of the model; 0 on an error
  *   cvn_save_onnx_memory     into a buffer of at least that size
  *   options   NULL: defaults
  *   errors    CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_MEMORY; and
  *             CVN_ERROR_UNSUPPORTED, with the layer's name, for what ONNX has no words for
- *             (cvn_activation, cvn_features, cvn_maxunpool without its pool), and for models above
+ *             (cvn_activation, cvn_features, cvn_non_max_suppression, ...), and for models above
  *             2^31 - 1 bytes, the limit of protobuf. Nothing is written then.
  *   source    https://onnx.ai/onnx/operators, https://protobuf.dev/programming-guides/encoding */
 typedef struct cvn_onnx_save_options {
@@ -2524,6 +2563,49 @@ CONVNET_API size_t cvn_save_onnx_size(cvn_net *net, const cvn_onnx_save_options 
 CONVNET_API cvn_result cvn_save_onnx_memory(cvn_net *net, void *bytes, size_t size,
                                             const cvn_onnx_save_options *options);
 #endif /* CONVNET_NO_ONNX */
+
+#ifndef CONVNET_NO_EXPORT_C
+typedef struct cvn_export_c_options {
+    const char *name;               /* prefix of what the file defines, an identifier; NULL:
+                                     * "net" */
+    const char *weights_path;       /* the constants go into this file, not into the text; NULL:
+                                     * into the text */
+} cvn_export_c_options;
+
+/* cvn_export_c - the net's prediction as one C file that needs neither this header nor anything but
+ * <math.h>: for firmware, or to be read. The net must be built (cvn_build or cvn_build_infer) and
+ * stays as it is.
+ *     void NAME_run(const float *in, float *out);
+ * computes one sample; in and out as cvn_predict has them for n = 1. The comment at the top of the
+ * file tells shapes, the bytes of constants (flash) and of static memory (RAM), and there are enums
+ * NAME_inputs and NAME_outputs, the elements of both. A net with several inputs has the arguments
+ * in1, in2, ... in the order in which they were added (const int * for labels); nodes marked with
+ * cvn_keep are further outputs: out2, out3, ... behind the net's own, out1.
+ * Batch norm is folded, dropout is gone, activations go with what is before them; values share one
+ * static buffer as in an inference plan. No memory is taken; NAME_run is not reentrant. Numbers are
+ * this library's up to rounding, about 1e-6 relative. What this library refuses at run time cannot
+ * be refused there: labels and indices out of range count as zeros, lengths are held in range.
+ *   cvn_export_c_ex       with options. With weights_path, for large nets, the constants are raw
+ *                         little-endian floats in a file of their own, which a program reads or
+ *                         maps and hands over once:
+ *                             int NAME_load(const void *bytes, size_t size);
+ *                         0, or what is wrong: 1 the size, 2 the alignment, 3 a big-endian machine.
+ *                         The bytes are used where they are.
+ *   cvn_export_c_memory   the text into a buffer, without a 0 at its end; returns its length and
+ *                         writes only where `size` has room for all: (NULL, 0) asks. 0: an error.
+ *                         weights_path must be NULL
+ * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_ARGUMENT: a name that is no identifier;
+ *          CVN_ERROR_UNSUPPORTED with the layer that has no form in C (the user's own activations,
+ *          cvn_features); CVN_ERROR_MEMORY; CVN_ERROR_FILE. Files are atomic, as cvn_save's. */
+CONVNET_API cvn_export_c_options cvn_export_c_defaults(void);
+#ifndef CONVNET_NO_STDIO
+CONVNET_API cvn_result cvn_export_c(cvn_net *net, const char *path);
+CONVNET_API cvn_result cvn_export_c_ex(cvn_net *net, const char *path,
+                                       const cvn_export_c_options *options);
+#endif
+CONVNET_API size_t cvn_export_c_memory(cvn_net *net, char *text, size_t size,
+                                       const cvn_export_c_options *options);
+#endif /* CONVNET_NO_EXPORT_C */
 
 #ifndef CONVNET_NO_NPY
 #define CVN_MAX_AXES 8          /* of an array in a .npy file */
@@ -2693,6 +2775,12 @@ inline cvn_node cvn_nll_loss_ex(cvn_net *net, cvn_node x, const cvn_nll_loss_des
 {
     return cvn_nll_loss_ex(net, x, &d);
 }
+#ifndef CONVNET_NO_STDIO
+inline cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn_load_options &o)
+{
+    return cvn_load_safetensors(net, path, &o);
+}
+#endif
 inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
 {
     return cvn_ctc_loss(net, x, labels, &d);
@@ -3339,6 +3427,39 @@ static const char *cvni_shape_text(cvn_shape s, char *buffer)
 {
     return cvni_axes_text(s, 1, buffer);
 }
+
+#if !defined(CONVNET_NO_EXPORT_C) || !(defined(CONVNET_NO_STDIO) || defined(CONVNET_NO_TRAIN))
+
+/* Whatever the locale takes for a decimal point becomes '.'. */
+static void cvni_to_point(char *text)
+{
+    char *to = text;
+    int foreign = 0;
+    for (const char *p = text; *p; p++) {
+        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' ||
+                          *p == 'E';
+        if (known) *to++ = *p;
+        else if (!foreign) *to++ = '.';
+        foreign = !known;
+    }
+    *to = 0;
+}
+
+/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32
+ * bytes. */
+static const char *cvni_float_text(float x, char *buffer)
+{
+    if (x != x) return "";
+    if (x - x != 0) return x > 0 ? "inf" : "-inf";
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(buffer, 32, "%.*g", digits, (double)x);
+        if ((float)strtod(buffer, NULL) == x) break;
+    }
+    cvni_to_point(buffer);
+    return buffer;
+}
+
+#endif
 
 /* ================================================================================================
  * >>memory   checked sizes, blocks, records
@@ -4181,6 +4302,47 @@ cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node)
 {
     return net && cvni_valid(net, node) ? net->layers[node.id].shape : cvni_shape(0, 0, 0, 0, 0);
 }
+
+#if !defined(CONVNET_NO_ONNX) || !defined(CONVNET_NO_DARKNET)
+/* ---- layers from a file: all of them or none ---- */
+
+typedef struct cvni_graph_mark {    /* the net before that */
+    int layers, params;
+    cvni_record *records, *loans;
+} cvni_graph_mark;
+
+static cvn_result cvni_may_import(cvn_net *net, const char *call, const void *argument)
+{
+    if (!net) return CVN_ERROR_STATE;
+    if (net->failed) return net->failed;
+    if (net->mode || net->parent)
+        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
+    if (!argument)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
+    return CVN_OK;
+}
+
+static cvni_graph_mark cvni_mark_graph(const cvn_net *net)
+{
+    cvni_graph_mark m;
+    m.layers = net->layer_count;
+    m.params = net->param_count;
+    m.records = net->records;
+    m.loans = net->loans;
+    return m;
+}
+
+static void cvni_undo_graph(cvn_net *net, const cvni_graph_mark *m, int loans)
+{
+    net->layer_count = m->layers;
+    net->param_count = m->params;
+    net->failed = CVN_OK;
+    cvni_free_records(net, &net->records, m->records);
+    if (loans) cvni_free_records(net, &net->loans, m->loans);
+}
+#endif
+
+/* ---- marks ---- */
 
 /* The layer to mark before cvn_build, or NULL with the error said. */
 static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
@@ -5987,6 +6149,12 @@ static float cvni_sample_weight(const cvn_net *net, const cvni_layer *l, int i)
 
 static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
 
+/* Element of a node of indices: labels, or floats whose fractions are cut off. */
+static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
+{
+    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
+}
+
 static cvn_result cvni_needs_build(cvn_net *net, const char *call, int train)
 {
     if (!net) return CVN_ERROR_STATE;
@@ -6586,6 +6754,7 @@ typedef struct cvni_operand {
     int taps;
     const int *tap;
     const cvni_patches *patches;
+    const float *panels;        /* of A: all of it as cvni_pack_all packs it, or NULL */
 } cvni_operand;
 
 static void cvni_at_most(const cvni_kernels *kern, int n, float most, float *x)
@@ -6972,6 +7141,30 @@ static int cvni_gemm_depth(int k)
     return cvni_ceil_div(k, cvni_max(1, cvni_ceil_div(k, CVNI_KC)));
 }
 
+/* Where rows from i on of the chunk [k0, k0 + ks) lie among the panels of an A of m rows. */
+static ptrdiff_t cvni_panels_at(const cvni_kernels *kern, int m, int i, int k0, int ks)
+{
+    return (ptrdiff_t)k0 * cvni_round_up(m, kern->mr) + (ptrdiff_t)i * ks;
+}
+
+/* Floats of an A [m x k] packed as a whole. */
+static size_t cvni_panels_floats(const cvni_kernels *kern, int m, int k)
+{
+    return (size_t)cvni_round_up(m, kern->mr) * (size_t)k;
+}
+
+/* Rows [i, i + mr) of a plain A [m x k], in each of the chunks that a product of it takes. */
+static void cvni_pack_all(const cvni_kernels *kern, const cvni_operand *a, int m, int k, int i,
+                          float *panels)
+{
+    const int depth = cvni_gemm_depth(k);
+    for (int k0 = 0; k0 < k; k0 += depth) {
+        const int ks = cvni_min(depth, k - k0);
+        cvni_pack(kern, a, i, cvni_min(kern->mr, m - i), k0, ks, kern->mr,
+                  panels + cvni_panels_at(kern, m, i, k0, ks));
+    }
+}
+
 /* One block of C over the whole of k, on this thread. ms and ns at most the blocks that
  * cvni_gemm_scratch assumes. */
 static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
@@ -6981,7 +7174,9 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
-    const int part = cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M, kern->mr);
+    const int part = g->a.panels ? ms
+                                 : cvni_block(ms, a_in_place ? CVNI_PLACE_M : CVNI_PART_M,
+                                              kern->mr);
     float *packed_a = (float *)scratch;
     float *packed_b = packed_a + (ptrdiff_t)cvni_block(ms, CVNI_PART_M, kern->mr) * depth;
     if (cvni_is_dots(kern, g)) {
@@ -6998,7 +7193,10 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = m0; i < m0 + ms; i += part) {
             const int rows = cvni_min(part, m0 + ms - i);
             const cvni_panels a =
-                a_in_place
+                g->a.panels
+                    ? cvni_packed_panels(g->a.panels + cvni_panels_at(kern, g->m, i, k0, ks), ks,
+                                         kern->mr)
+                : a_in_place
                     ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
                                         rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
@@ -7648,6 +7846,7 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
         p.n = positions;
         p.k = c->K;
         p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
         p.b = cvni_conv_operand(c, &patches);
         p.c = j->to + cvni_conv_small_at(c, n, g);
         p.ldc = positions;
@@ -7839,6 +8038,8 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
     if (pass == CVNI_DOWN) {
         n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
+        n->packed = cvni_mul_size((size_t)c->G * sizeof(float),
+                                  cvni_panels_floats(kern, c->MG, c->K));
     } else {
         n->scratch = cvni_conv_up_scratch(kern, c);
         if (c->row_phases * c->col_phases > 1)
@@ -7852,6 +8053,32 @@ static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     }
 }
 
+/* Tasks are panels of rows. */
+static void cvni_conv_gemm_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const int panels = cvni_ceil_div(c->MG, kern->mr);
+    (void)worker;
+    for (int t = begin; t < end; t++) {
+        const int g = t / panels;
+        const cvni_operand a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+        cvni_pack_all(kern, &a, c->MG, c->K, t % panels * kern->mr,
+                      (float *)j->work + (size_t)g * cvni_panels_floats(kern, c->MG, c->K));
+    }
+}
+
+static void cvni_conv_gemm_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    void *work = j->work;
+    if (pass != CVNI_DOWN) return;
+    j->work = packed;
+    cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(j->c.MG, j->net->k->mr),
+                      4.0 * j->c.M * j->c.K, cvni_conv_gemm_pack_part, j);
+    j->work = work;
+}
+
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     j->kept = 1;
@@ -7860,7 +8087,7 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
-                                             NULL, cvni_conv_gemm_run };
+                                             cvni_conv_gemm_pack, cvni_conv_gemm_run };
 
 /* ================================================================================================
  * >>frames   padded copies of images in which every tap finds its positions side by side
@@ -11291,8 +11518,8 @@ static int cvni_pool_axis_valid(const cvni_pool_axis *a)
 {
     return a->kernel >= 1 && (a->kernel <= CVNI_MAX_WINDOW || a->kernel == a->n) &&
            a->stride >= 1 && a->stride <= CVNI_MAX_WINDOW && a->dilation >= 1 &&
-           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 && a->pad1 >= 0 &&
-           cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
+           a->dilation <= (a->kernel > CVNI_MAX_WINDOW ? 1 : CVNI_MAX_WINDOW) && a->pad0 >= 0 &&
+           a->pad1 >= 0 && cvni_max(a->pad0, a->pad1) <= CVNI_MAX_WINDOW;
 }
 
 /* Does each window hold an element? */
@@ -11480,6 +11707,76 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
            2 * a->out <= a->n;
 }
 
+/* y = the larger of both, a NaN before numbers; masks as in cvni_maxpool_tap. */
+CVNI_HOT
+static void cvni_take_larger(int n, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < n; i++) {
+        const int take = -((x[i] > y[i]) | (x[i] != x[i]));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &x[i], sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+    }
+}
+
+/* x[0], x[stride], ... */
+CVNI_HOT
+static void cvni_every(int n, int stride, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+{
+    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    else for (int i = 0; i < n; i++) y[i] = x[i * stride];
+}
+
+#define CVNI_POOL_COLS 1024             /* columns that windows side by side cover */
+
+/* Windows that share a row of y, when their places are not wanted: the largest of each column,
+ * then the largest of neighbouring columns. At stride 2 even and odd columns are parted first. */
+static void cvni_maxpool_values(const cvni_pool_job *j, const float *plane, int oh, int from,
+                                int to, float *y)
+{
+    const cvni_pool_axis *w = &j->w;
+    const cvni_span rows = cvni_pool_span(&j->h, oh);
+    const int n = to - from;
+    const int first = from * w->stride - w->pad0;       /* column of the buffer's first one */
+    const int cols = (n - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
+    const int low = cvni_max(0, -first);
+    const int high = cvni_min(cols, w->n - first);
+    float column[CVNI_POOL_COLS], part[2][CVNI_POOL_COLS / 2 + 1];
+    for (int i = 0; i < cols; i++) if (i < low || i >= high) column[i] = -HUGE_VALF;
+    for (int h = rows.begin; low < high && h < rows.end; h += j->h.dilation) {
+        const float *x = plane + (ptrdiff_t)h * w->n + first;
+        if (h > rows.begin) cvni_take_larger(high - low, x + low, column + low);
+        else memcpy(column + low, x + low, (size_t)(high - low) * sizeof(float));
+    }
+    for (int i = 0; w->stride == 2 && i < 2; i++)
+        cvni_every((cols + 1 - i) / 2, 2, column + i, part[i]);
+    for (int k = 0; k < w->kernel; k++) {
+        const int at = k * w->dilation;
+        const float *x = w->stride == 2 ? part[at % 2] + at / 2 : column + at;
+        if (w->stride > 2) cvni_every(n, w->stride, column + at, part[0]);
+        if (w->stride > 2) x = part[0];
+        if (k) cvni_take_larger(n, x, y);
+        else memcpy(y, x, (size_t)n * sizeof(float));
+    }
+}
+
+/* Planes of values alone; 0 where a window is too wide for that. */
+static int cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+{
+    const int spare = CVNI_POOL_COLS - 1 - (j->w.kernel - 1) * j->w.dilation;
+    const int block = spare / j->w.stride + 1;
+    if (j->winner || !j->y || spare < 0) return 0;
+    for (int t = begin; t < end; t++)
+        for (int oh = 0; oh < j->h.out; oh++)
+            for (int ow = 0; ow < j->w.out; ow += block)
+                cvni_maxpool_values(j, j->x + t * j->plane, oh, ow,
+                                    cvni_min(ow + block, j->w.out),
+                                    j->y + t * j->outputs + (ptrdiff_t)oh * j->w.out + ow);
+    return 1;
+}
+
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -11497,6 +11794,7 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
                                 j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
+    if (cvni_maxpool_planes(j, begin, end)) return;
     for (int t = begin; t < end; t++)
         for (int oh = 0; oh < j->h.out; oh++)
             for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
@@ -11748,6 +12046,7 @@ static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices"
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
+#ifndef CONVNET_NO_ONNX
 /* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
 
 typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
@@ -11789,6 +12088,8 @@ static cvn_node cvni_add_places(cvn_net *net, cvn_node indices, int by_columns)
     d.by_columns = by_columns;
     return cvni_add_layer(net, &cvni_op_places, &indices, 1, &d, sizeof d);
 }
+
+#endif /* CONVNET_NO_ONNX */
 
 /* ---- the way back: values to the places that their maxima had ---- */
 
@@ -17559,7 +17860,7 @@ cvn_node cvn_gram(cvn_net *net, cvn_node x)
 /* ================================================================================================
  * >>embedding   a row of a table for each label
  * ==============================================================================================
- *   x int [N, ...], weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
+ *   x [N, ...], labels or floats, weight [count, dim], y[n, ..., :] = weight[x[n, ...], :]
  *   backward  weight[x] += dy, position by position: tasks are parts of the rows, so that the order
  *             of a sum is fixed                                      tested: tests/test_tensor.c */
 
@@ -17572,9 +17873,8 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
     const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
     const cvni_layer *x = cvni_in(net, l, 0);
     cvn_init normal;
-    if (!x->is_int || x->shape.rank >= CVN_MAX_RANK)
-        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "'%s' must be labels (cvn_input_labels) of at most %d axes", x->name,
+    if (x->shape.rank >= CVN_MAX_RANK)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "'%s' has more than %d axes", x->name,
                                CVN_MAX_RANK - 1);
     if (d->count < 1 || d->dim < 1)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
@@ -17589,7 +17889,7 @@ static cvn_result cvni_embedding_shape(cvn_net *net, cvni_layer *l)
 }
 
 typedef struct cvni_embedding_job {
-    const int *x;
+    const cvni_layer *x;
     const float *from;                  /* weight or dy */
     float *to;                          /* y or the weight's gradient */
     int positions, dim;
@@ -17599,7 +17899,7 @@ static cvni_embedding_job cvni_embedding_job_of(const cvn_net *net, const cvni_l
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_embedding_job j;
-    j.x = (const int *)(const void *)x->y;
+    j.x = x;
     j.from = NULL;
     j.to = NULL;
     j.positions = (int)cvni_elements(x->shape);
@@ -17612,7 +17912,7 @@ static void cvni_embedding_part(void *context, int begin, int end, int worker)
     const cvni_embedding_job *j = (const cvni_embedding_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)j->x[i] * j->dim,
+        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim,
                (size_t)j->dim * sizeof(float));
 }
 
@@ -17624,7 +17924,7 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     (void)worker;
     for (int i = 0; i < j->positions; i++) {
         const float *dy = j->from + (ptrdiff_t)i * j->dim;
-        float *dw = j->to + (ptrdiff_t)j->x[i] * j->dim;
+        float *dw = j->to + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim;
         for (int k = first; k < last; k++) dw[k] += dy[k];
     }
 }
@@ -17633,11 +17933,13 @@ static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
     cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++)
-        if (j.x[i] < 0 || j.x[i] >= rows)
+    for (int i = 0; i < j.positions; i++) {
+        const double v = cvni_index_at(j.x, i);
+        if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                                   "index %d (number %d of the batch) is not in 0..%d", j.x[i], i,
+                                   "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
+    }
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -20556,8 +20858,8 @@ static int cvni_select_size(cvn_net *net, const cvni_layer *l, int axis, int n)
         size = 0;
     for (int i = 0; a->kind == CVNI_SELECT_LIST && i < a->step; i++)
         if (a->list[i] < -n || a->list[i] >= n) {
-            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT, "index %d of axis %d, which has %d elements",
-                            a->list[i], axis, n);
+            cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
+                            "index %d of axis %d, which has %d elements", a->list[i], axis, n);
             return -1;
         }
     if (size >= 1 && size <= CVNI_MAX_AXIS) return (int)size;
@@ -20760,9 +21062,9 @@ static void cvni_select_backward(cvn_net *net, cvni_layer *l)
                           2.0 * (double)cvni_elements(l->shape), cvni_select_back_part, &j);
 }
 
-#define CVNI_SELECT_OP(type, name, onnx)                                                             \
-    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,                 \
-                                            cvni_select_prepare, cvni_select_forward,           \
+#define CVNI_SELECT_OP(type, name, onnx)                                                           \
+    static const cvni_op cvni_op_##type = { #type, name, onnx, 0, cvni_select_shape,               \
+                                            cvni_select_prepare, cvni_select_forward,              \
                                             CVNI_TRAIN(cvni_select_backward) };
 
 CVNI_SELECT_OP(slice_step, "slice", "Slice")
@@ -20868,7 +21170,7 @@ cvn_node cvn_index_select(cvn_net *net, cvn_node x, int axis, const int *indices
  *   place the sum of the row's position on the axes that x and the result share, and of its indices
  *   times the steps of the axes that they stand for. That is all that the kinds differ in:
  *     take, gather, gather_nd                  y[row] = x[place]; backward  dx[place] += dy[row]
- *     scatter, scatter_nd                      y = x, then y[place] = or += or ... u[row], in order;
+ *     scatter, scatter_nd                      y = x, then y[place] = or += ... u[row], in order;
  *                                              backward  dx = dy, 0 where it was replaced;
  *                                              du[row] = dy[place]
  *     reverse_sequence                         index l - 1 - t before length l, t behind it
@@ -21054,11 +21356,6 @@ static cvni_index_job cvni_index_job_of(const cvn_net *net, const cvni_layer *l)
     j.reduce = d->reduce;
     j.sample = (ptrdiff_t)cvni_sample_elements(x);
     return j;
-}
-
-static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
-{
-    return index->is_int ? ((const int *)(const void *)index->y)[at] : (double)index->y[at];
 }
 
 /* Where a row lies in x. */
@@ -21373,8 +21670,8 @@ cvn_node cvn_one_hot(cvn_net *net, cvn_node x, int axis, int classes, float on, 
  *   interpolate   y[o, j, i] = sum over k of w[j, k] x[o, at[j, k], i], axis by axis; the taps (at,
  *                 w) of an axis lie in l->table. With s = output/input size, c the coordinate of j
  *                 and f = floor(c): linear has f and f + 1 with 1 - |c - p|, cubic f - 1 to f + 2
- *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1 and makes
- *                 the weights add up to 1. Taps outside read the outermost element, or count as 0
+ *                 with R. Keys' kernel of a; antialias stretches either by 1/s where s < 1, and the
+ *                 weights add up to 1. Taps outside read the outermost element, or count as 0
  *                 (exclude_outside: the others add up to 1). Backward adds dy times w at the places
  *                 that were read. Tasks are the indices before the axis. Nearest: >>select.
  *   grid_sample   the same kernels in 2 or 3 dimensions at once, at the places that a node computes
@@ -22000,8 +22297,8 @@ static cvn_result cvni_nms_forward(cvn_net *net, cvni_layer *l)
     j.boxes_per_image = scores.dim[scores.rank - 1];
     j.classes = scores.dim[scores.rank - 2];
     j.images = scores.rank == 4 ? scores.dim[1] : 1;
-    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes, 30.0 * (double)cvni_elements(scores),
-                      cvni_nms_part, &j);
+    cvni_parallel_for(net, scores.dim[0] * j.images * j.classes,
+                      30.0 * (double)cvni_elements(scores), cvni_nms_part, &j);
     for (int n = 0; n < scores.dim[0]; n++) {
         float *y = l->y + (ptrdiff_t)n * rows * 3;
         int to = 0;
@@ -29032,35 +29329,6 @@ int cvn_print_progress(void *user, const cvn_progress *progress)
 
 /* ---- files ---- */
 
-/* Whatever the locale takes for a decimal point becomes '.'. */
-static void cvni_to_point(char *text)
-{
-    char *to = text;
-    int foreign = 0;
-    for (const char *p = text; *p; p++) {
-        const int known = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e' ||
-                          *p == 'E';
-        if (known) *to++ = *p;
-        else if (!foreign) *to++ = '.';
-        foreign = !known;
-    }
-    *to = 0;
-}
-
-/* The shortest decimal text that gives x back; "" for NaN, "inf", "-inf". buffer holds at least 32
- * bytes. */
-static const char *cvni_float_text(float x, char *buffer)
-{
-    if (x != x) return "";
-    if (!cvni_is_finite((double)x)) return x > 0 ? "inf" : "-inf";
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(buffer, 32, "%.*g", digits, (double)x);
-        if ((float)strtod(buffer, NULL) == x) break;
-    }
-    cvni_to_point(buffer);
-    return buffer;
-}
-
 static FILE *cvni_picture_open(cvn_net *net, const char *path, cvn_result *result)
 {
     FILE *f = fopen(path, "wb");
@@ -29796,18 +30064,24 @@ typedef struct cvni_tensor {
     size_t dim[CVN_MAX_RANK];   /* the first ones, where there are more */
     size_t count;               /* elements */
     size_t begin, end;          /* bytes in the data */
-    int param;                  /* index of the parameter of that name, or -1 */
+#ifndef CONVNET_NO_NPY
+    const cvn_array *array;     /* of a .npz, instead of those bytes */
+#endif
+    int param;                  /* index of its parameter, or -1 */
     int fits;                   /* and it can be copied there */
 } cvni_tensor;
 
 typedef struct cvni_weights_file {
     cvn_net *net;
     const char *label;          /* what messages call it */
-    char *header;
+    const cvn_load_options *options;
+    void *header;               /* the names lie in it */
+    char *names;                /* or here, those that rules changed; or NULL */
     const unsigned char *data;
     size_t header_size, data_size;
     cvni_tensor *tensors;       /* sorted by name */
     int count, capacity;
+    int *tensor_of;             /* [parameters of the net] the tensor, or -1 */
     int metadata;               /* seen */
     const char *meta[CVNI_METAS];       /* values, NULL: not there */
 } cvni_weights_file;
@@ -29911,9 +30185,10 @@ static void cvni_json_metadata(cvni_json *j, cvni_weights_file *f)
 
 static cvn_result cvni_parse_header(cvni_weights_file *f)
 {
-    cvni_json j = { f->header, f->header + f->header_size, NULL };
+    char *const header = (char *)f->header;
+    cvni_json j = { header, header + f->header_size, NULL };
     int first = 1;
-    if (f->header_size == 0 || f->header[0] != '{')
+    if (f->header_size == 0 || *header != '{')
         cvni_json_stop(&j, "a header that does not begin with '{'");
     cvni_json_take(&j, '{', "'{' expected");
     while (cvni_json_more(&j, '}', &first)) {
@@ -29939,7 +30214,7 @@ static cvn_result cvni_parse_header(cvni_weights_file *f)
     if (j.at < j.end) cvni_json_stop(&j, "something behind the header's end");
     if (!j.wrong) return CVN_OK;
     return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: header, byte %lu of the file: %s", f->label,
-                     (unsigned long)(8 + (j.at - f->header)), j.wrong);
+                     (unsigned long)(8 + (j.at - header)), j.wrong);
 }
 
 static int cvni_by_place(const void *a, const void *b)
@@ -29954,7 +30229,20 @@ static int cvni_by_name(const void *a, const void *b)
     return strcmp(((const cvni_tensor *)a)->name, ((const cvni_tensor *)b)->name);
 }
 
-/* Sizes, places and names; leaves the tensors sorted by name. */
+/* Sorts by name; no name stands there twice. */
+static cvn_result cvni_sort_tensors(cvni_weights_file *f, cvn_result twice)
+{
+    char name[96];
+    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
+    for (int i = 1; i < f->count; i++) {
+        if (cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) continue;
+        return cvni_fail(f->net, twice, "%s: tensor %s stands there twice", f->label,
+                         cvni_printable(f->tensors[i].name, name));
+    }
+    return CVN_OK;
+}
+
+/* Sizes and places. */
 static cvn_result cvni_check_tensors(cvni_weights_file *f)
 {
     size_t place = 0;
@@ -29975,14 +30263,13 @@ static cvn_result cvni_check_tensors(cvni_weights_file *f)
         return cvni_fail(f->net, CVN_ERROR_FORMAT, "%s: %.0f bytes behind the last tensor",
                          f->label, (double)(f->data_size - place));
     }
-    if (f->count) qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_by_name);
-    for (int i = 1; i < f->count; i++) {
-        if (!cvni_by_name(&f->tensors[i - 1], &f->tensors[i])) {
-            return cvni_tensor_fail(f, &f->tensors[i], "stands there twice");
-        }
-    }
     return CVN_OK;
 }
+
+#ifndef CONVNET_NO_NPY
+static cvn_result cvni_open_npz(cvni_weights_file *f, const unsigned char *bytes,
+                                size_t size);      /* >>npy */
+#endif
 
 /* Fills f from the bytes of a file; f->data points into them. cvni_close_weights follows whatever
  * the result. */
@@ -29994,6 +30281,10 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     memset(f, 0, sizeof *f);
     f->net = net;
     f->label = label;
+#ifndef CONVNET_NO_NPY
+    /* as the length of a header that would be 2^32 bytes and more */
+    if (size >= 8 && !memcmp(bytes, "PK\3\4", 4) && bytes[4]) return cvni_open_npz(f, bytes, size);
+#endif
     if (size < 8) {
         return cvni_fail(net, CVN_ERROR_FORMAT, "%s: %d bytes are no safetensors file", label,
                          (int)size);
@@ -30013,17 +30304,20 @@ static cvn_result cvni_open_weights(cvni_weights_file *f, cvn_net *net, const ch
     f->header_size = (size_t)n;
     f->data = bytes + 8 + f->header_size;
     f->data_size = size - 8 - f->header_size;
-    f->header = (char *)cvni_alloc(net, f->header_size);
+    f->header = cvni_alloc(net, f->header_size);
     if (!f->header)
         return cvni_fail(net, CVN_ERROR_MEMORY, "%s: out of memory for its header", label);
     memcpy(f->header, bytes + 8, f->header_size);
     r = cvni_parse_header(f);
-    return r == CVN_OK ? cvni_check_tensors(f) : r;
+    if (r == CVN_OK) r = cvni_check_tensors(f);
+    return r == CVN_OK ? cvni_sort_tensors(f, CVN_ERROR_FORMAT) : r;
 }
 
 static void cvni_close_weights(cvni_weights_file *f)
 {
+    cvni_free(f->net, f->tensor_of);
     cvni_free(f->net, f->tensors);
+    cvni_free(f->net, f->names);
     cvni_free(f->net, f->header);
 }
 
@@ -30040,12 +30334,90 @@ static cvni_tensor *cvni_find_tensor(const cvni_weights_file *f, const char *nam
     return NULL;
 }
 
-/* ---- loading: names and shapes against the net's, then the copy ---- */
+/* ---- loading: other names, names and shapes against the net's, then the copy ---- */
+
+/* The longest name that rules make of one of `length` bytes, or SIZE_MAX; a rule that is wrong is
+ * *bad. */
+static size_t cvni_renamed_size(const cvn_rename *rule, size_t length, const cvn_rename **bad)
+{
+    for (; rule->from; rule++) {
+        const char *from = strchr(rule->from, '*'), *to = rule->to ? strchr(rule->to, '*') : NULL;
+        if ((from && strchr(from + 1, '*')) || (to && (!from || strchr(to + 1, '*')))) *bad = rule;
+        if (rule->to) length = cvni_add_size(length, strlen(rule->to));
+    }
+    return length;
+}
+
+/* Applies a rule to a name where it stands; 0 when the tensor is to be left out. */
+static int cvni_rename(char *name, const cvn_rename *rule)
+{
+    const char *star = strchr(rule->from, '*'), *to = rule->to;
+    const size_t length = strlen(name), head = star ? (size_t)(star - rule->from)
+                                                    : strlen(rule->from);
+    const size_t tail = star ? strlen(star + 1) : 0;
+    if (length < head + tail || memcmp(name, rule->from, head) ||
+        (star ? memcmp(name + length - tail, star + 1, tail) : length != head))
+        return 1;
+    if (!to) return 0;
+    star = strchr(to, '*');
+    if (star) {
+        const size_t begin = (size_t)(star - to), middle = length - head - tail;
+        memmove(name + begin, name + head, middle);
+        memcpy(name, to, begin);
+        memcpy(name + begin + middle, star + 1, strlen(star));
+    } else {
+        memcpy(name, to, strlen(to) + 1);
+    }
+    return 1;
+}
+
+/* Gives the tensors the names that the rules make of theirs. */
+static cvn_result cvni_rename_tensors(cvni_weights_file *f, const cvn_rename *rules)
+{
+    const cvn_rename *bad = NULL;
+    size_t bytes = 0;
+    char *name, text[96];
+    int kept = 0;
+    for (int i = 0; i < f->count; i++) {
+        const size_t length = cvni_renamed_size(rules, strlen(f->tensors[i].name), &bad);
+        bytes = cvni_add_size(bytes, cvni_add_size(length, 1));
+    }
+    if (bad) {
+        return cvni_fail(f->net, CVN_ERROR_ARGUMENT,
+                         "%s: the rule for %s: one '*' in from, and one in to only with it",
+                         f->label, cvni_printable(bad->from, text));
+    }
+    f->names = name = (char *)cvni_alloc(f->net, bytes);
+    if (!name) return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for names", f->label);
+    for (int i = 0; i < f->count; i++) {
+        const size_t length = strlen(f->tensors[i].name);
+        const cvn_rename *rule = rules;
+        memcpy(name, f->tensors[i].name, length + 1);
+        while (rule->from && cvni_rename(name, rule)) rule++;
+        if (rule->from) continue;
+        f->tensors[kept] = f->tensors[i];
+        f->tensors[kept++].name = name;
+        name += cvni_renamed_size(rules, length, &bad) + 1;
+    }
+    f->count = kept;
+    return cvni_sort_tensors(f, CVN_ERROR_ARGUMENT);
+}
+
+/* Names in the order of people: digits by their value. */
+static int cvni_natural_order(const void *a, const void *b)
+{
+    const char *s = ((const cvni_tensor *)a)->name, *t = ((const cvni_tensor *)b)->name;
+    for (;; s++, t++) {
+        const size_t m = strspn(s, "0123456789"), n = strspn(t, "0123456789");
+        if (m && n && m != n) return m < n ? -1 : 1;
+        if (*s != *t || !*s) return (unsigned char)*s - (unsigned char)*t;
+    }
+}
 
 /* What does not fit, one text for all; what has no room is counted. */
 typedef struct cvni_misfits {
-    char text[sizeof ((cvn_net *)0)->message];
     cvni_text out;
+    int lines;                  /* a line each; else one sentence */
     int count, left_out;
 } cvni_misfits;
 
@@ -30059,9 +30431,9 @@ static void cvni_misfit(cvni_misfits *m, const char *format, ...)
     va_start(args, format);
     vsnprintf(item, sizeof item, format, args);
     va_end(args);
-    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > sizeof m->text)
+    if (m->left_out || m->out.length + strlen(item) + 2 + CVNI_MISFITS_TAIL > m->out.size)
         m->left_out++;
-    else cvni_print(&m->out, m->count ? "; %s" : " %s", item);
+    else cvni_print(&m->out, m->lines ? "%s\n" : m->count ? "; %s" : " %s", item);
     m->count++;
 }
 
@@ -30096,85 +30468,149 @@ static int cvni_tensor_fits(const cvni_tensor *t, const cvni_param *p)
     return 1;
 }
 
-/* Gives every tensor its parameter and marks those that fit. */
-static void cvni_match_tensors(cvni_weights_file *f)
+/* The last part of a name: "weight". */
+static const char *cvni_name_end(const char *name)
 {
-    for (int i = 0; i < f->net->param_count; i++) {
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The first tensor that a parameter can take by order, or NULL. */
+static cvni_tensor *cvni_next_tensor(const cvni_weights_file *f, const cvni_param *p)
+{
+    for (int i = 0; i < f->count; i++) {
+        cvni_tensor *t = &f->tensors[i];
+        if (t->param < 0 && cvni_tensor_fits(t, p) &&
+            !strcmp(cvni_name_end(t->name), cvni_name_end(p->name)))
+            return t;
+    }
+    return NULL;
+}
+
+/* Gives every tensor its parameter and marks those that fit. */
+static cvn_result cvni_match_tensors(cvni_weights_file *f)
+{
+    const int count = f->net->param_count, by_order = f->options->by_order;
+    f->tensor_of = (int *)cvni_alloc(f->net, cvni_mul_size((size_t)count, sizeof(int)));
+    if (!f->tensor_of)
+        return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory for its names", f->label);
+    if (by_order && f->count)
+        qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, cvni_natural_order);
+    for (int i = 0; i < count; i++) {
         const cvni_param *p = &f->net->params[i];
-        cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        cvni_tensor *t = p->dead    ? NULL
+                         : by_order ? cvni_next_tensor(f, p)
+                                    : cvni_find_tensor(f, p->name);
+        f->tensor_of[i] = t ? (int)(t - f->tensors) : -1;
         if (!t) continue;
         t->param = i;
         t->fits = cvni_tensor_fits(t, p);
     }
+    return CVN_OK;
 }
 
-/* The strict rule: every parameter has its tensor, every tensor of floats its parameter. */
-static cvn_result cvni_require_all(cvni_weights_file *f)
+/* Names and counts all that has no counterpart of its shape. */
+static void cvni_list_misfits(const cvni_weights_file *f, cvni_misfits *m, cvn_load_report *counts)
 {
     char name[96], is[160], needs[160];
-    cvni_misfits m;
-    memset(&m, 0, sizeof m);
-    m.out.text = m.text;
-    m.out.size = sizeof m.text;
-    cvni_print(&m.out, "%s:", f->label);
     for (int i = 0; i < f->net->param_count; i++) {
         const cvni_param *p = &f->net->params[i];
-        const cvni_tensor *t = p->dead ? NULL : cvni_find_tensor(f, p->name);
+        const cvni_tensor *t = f->tensor_of[i] < 0 ? NULL : &f->tensors[f->tensor_of[i]];
         if (p->dead || (t && t->fits)) continue;
-        if (!t) cvni_misfit(&m, "missing %s", p->name);
+        counts->missing += !t;
+        counts->misfits += t != NULL;
+        if (!t) cvni_misfit(m, "missing %s", p->name);
         else
-            cvni_misfit(&m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
+            cvni_misfit(m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
                         cvni_param_text(p, needs));
     }
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
         if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
-        cvni_misfit(&m, "left over %s", cvni_printable(t->name, name));
+        counts->left_over++;
+        cvni_misfit(m, "left over %s", cvni_printable(t->name, name));
     }
-    if (m.count == 0) return CVN_OK;
-    if (m.left_out)
-        cvni_print(&m.out, m.count > m.left_out ? "; and %d more" : " %d names do not fit",
-                   m.left_out);
-    return cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", m.text);
+    if (!m->left_out) return;
+    cvni_print(&m->out, m->lines                  ? "%d more\n"
+                        : m->count > m->left_out ? "; and %d more"
+                                                 : " %d names do not fit", m->left_out);
 }
 
-/* Copies all tensors that fit; cannot fail. Returns their number. */
-static int cvni_copy_weights(const cvni_weights_file *f)
+/* Fills the report; the strict rule is that every parameter has its tensor and every tensor of
+ * floats its parameter. */
+static cvn_result cvni_require_all(const cvni_weights_file *f)
+{
+    cvn_load_report counts, *report = f->options->report;
+    char text[sizeof f->net->message];
+    cvni_misfits m;
+    memset(&m, 0, sizeof m);
+    memset(&counts, 0, sizeof counts);
+    if (report) {
+        m.out.text = report->text;
+        m.out.size = sizeof report->text;
+        m.lines = 1;
+        cvni_list_misfits(f, &m, report);
+    }
+    if (f->options->partial) return CVN_OK;
+    memset(&m, 0, sizeof m);
+    m.out.text = text;
+    m.out.size = sizeof text;
+    cvni_print(&m.out, "%s:", f->label);
+    cvni_list_misfits(f, &m, &counts);
+    return m.count ? cvni_fail(f->net, CVN_ERROR_SHAPE, "%s", text) : CVN_OK;
+}
+
+/* Copies all tensors that fit; cannot fail. */
+static void cvni_copy_weights(const cvni_weights_file *f)
 {
     cvn_net *net = f->net;
-    int copied = 0;
     for (int i = 0; i < f->count; i++) {
         const cvni_tensor *t = &f->tensors[i];
+        float *to;
         if (!t->fits) continue;
-        cvni_read_floats(t->dtype, f->data + t->begin, t->count,
-                         net->weights + net->params[t->param].offset);
-        copied++;
+        to = net->weights + net->params[t->param].offset;
+#ifndef CONVNET_NO_NPY
+        if (t->array) cvn_array_floats(t->array, to);
+        else
+#endif
+            cvni_read_floats(t->dtype, f->data + t->begin, t->count, to);
+        if (f->options->report) f->options->report->loaded++;
     }
     cvn_touch(net);
-    return copied;
 }
 
-/* What is to become of an open file; *loaded receives the parameters taken. */
-typedef cvn_result (*cvni_take)(cvni_weights_file *f, int *loaded);
+/* What is to become of an open file. */
+typedef cvn_result (*cvni_take)(cvni_weights_file *f);
 
-static cvn_result cvni_take_all(cvni_weights_file *f, int *loaded)
+static cvn_result cvni_take_weights(cvni_weights_file *f)
 {
-    cvn_result r;
-    cvni_match_tensors(f);
-    r = cvni_require_all(f);
+    cvn_result r = CVN_OK;
+    if (f->options->names) r = cvni_rename_tensors(f, f->options->names);
+    if (r == CVN_OK) r = cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_require_all(f);
     if (r != CVN_OK) return r;
-    *loaded = cvni_copy_weights(f);
+    cvni_copy_weights(f);
     f->net->ema_started = f->net->ema_swapped = 0;
     return CVN_OK;
 }
 
-static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
-                                  cvni_take take, int *loaded)
+cvn_load_options cvn_load_defaults(void)
 {
+    cvn_load_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+/* options NULL: the defaults. */
+static cvn_result cvni_load_bytes(cvn_net *net, const char *label, const void *bytes, size_t size,
+                                  cvni_take take, const cvn_load_options *options)
+{
+    const cvn_load_options defaults = cvn_load_defaults();
     cvni_weights_file f;
     cvn_result r = cvni_open_weights(&f, net, label, (const unsigned char *)bytes, size);
-    if (r == CVN_OK) r = take(&f, loaded);
+    f.options = options ? options : &defaults;
+    if (r == CVN_OK) r = take(&f);
     cvni_close_weights(&f);
     return r;
 }
@@ -30197,13 +30633,24 @@ static cvn_result cvni_check_transfer(cvn_net *net, const char *call, const void
     return cvni_to_host(net, CVNI_ALL, writes);
 }
 
+static void cvni_clear_report(const cvn_load_options *options)
+{
+    if (options && options->report) memset(options->report, 0, sizeof *options->report);
+}
+
+cvn_result cvn_load_safetensors_memory(cvn_net *net, const void *bytes, size_t size,
+                                       const cvn_load_options *options)
+{
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_safetensors_memory", bytes, 1);
+    cvni_clear_report(options);
+    return r == CVN_OK
+               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_weights, options)
+               : r;
+}
+
 cvn_result cvn_load_memory(cvn_net *net, const void *bytes, size_t size)
 {
-    int loaded;
-    const cvn_result r = cvni_check_transfer(net, "cvn_load_memory", bytes, 1);
-    return r == CVN_OK
-               ? cvni_load_bytes(net, "weights in memory", bytes, size, cvni_take_all, &loaded)
-               : r;
+    return cvn_load_safetensors_memory(net, bytes, size, NULL);
 }
 
 /* ---- saving: one writer for files, buffers and sizes ---- */
@@ -30573,40 +31020,41 @@ static cvn_result cvni_read_file(const cvn_allocator *allocator, const char *pat
     return bad ? CVN_ERROR_FILE : CVN_ERROR_MEMORY;
 }
 
-static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take, int *loaded)
+static cvn_result cvni_load_path(cvn_net *net, const char *path, cvni_take take,
+                                 const cvn_load_options *options)
 {
     const char *label = cvni_path_label(path), *wrong;
     unsigned char *block;
     size_t size;
     cvn_result r = cvni_read_file(&net->desc.allocator, path, 0, &block, &size, &wrong);
     if (r != CVN_OK) return cvni_fail(net, r, "%s: %s", label, wrong);
-    r = cvni_load_bytes(net, label, block, size, take, loaded);
+    r = cvni_load_bytes(net, label, block, size, take, options);
     cvni_free(net, block);
     return r;
 }
 
-static cvn_result cvni_take_fitting(cvni_weights_file *f, int *loaded)
+cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn_load_options *options)
 {
-    cvni_match_tensors(f);
-    *loaded = cvni_copy_weights(f);
-    f->net->ema_started = f->net->ema_swapped = 0;
-    return CVN_OK;
+    const cvn_result r = cvni_check_transfer(net, "cvn_load_safetensors", path, 1);
+    cvni_clear_report(options);
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_weights, options) : r;
 }
 
 cvn_result cvn_load(cvn_net *net, const char *path)
 {
-    int loaded;
-    const cvn_result r = cvni_check_transfer(net, "cvn_load", path, 1);
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_all, &loaded) : r;
+    return cvn_load_safetensors(net, path, NULL);
 }
 
 cvn_result cvn_load_partial(cvn_net *net, const char *path, int *loaded)
 {
-    const cvn_result r = cvni_check_transfer(net, "cvn_load_partial", path, 1);
-    int ignored;
-    if (!loaded) loaded = &ignored;
-    *loaded = 0;
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_fitting, loaded) : r;
+    cvn_load_options options = cvn_load_defaults();
+    cvn_load_report report;
+    cvn_result r;
+    options.partial = 1;
+    options.report = &report;
+    r = cvn_load_safetensors(net, path, &options);
+    if (loaded) *loaded = report.loaded;
+    return r;
 }
 
 /* ---- checkpoints ---- */
@@ -30780,16 +31228,16 @@ static cvn_result cvni_restore_state(const cvni_weights_file *f, const cvni_stat
     return CVN_OK;
 }
 
-static cvn_result cvni_take_checkpoint(cvni_weights_file *f, int *loaded)
+static cvn_result cvni_take_checkpoint(cvni_weights_file *f)
 {
     uint64_t words[CVNI_METAS];
     cvni_state_tensors tensors;
     cvn_result r = cvni_read_state(f, words);
-    cvni_match_tensors(f);
+    if (r == CVN_OK) r = cvni_match_tensors(f);
     if (r == CVN_OK) r = cvni_require_all(f);
     if (r == CVN_OK) r = cvni_find_state(f, &tensors);
     if (r == CVN_OK) r = cvni_restore_state(f, &tensors, words);
-    if (r == CVN_OK) *loaded = cvni_copy_weights(f);
+    if (r == CVN_OK) cvni_copy_weights(f);
     return r;
 }
 
@@ -30817,9 +31265,8 @@ cvn_result cvn_save_checkpoint(cvn_net *net, const char *path)
 
 cvn_result cvn_load_checkpoint(cvn_net *net, const char *path)
 {
-    int loaded;
     const cvn_result r = cvni_check_checkpoint(net, "cvn_load_checkpoint", path);
-    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, &loaded) : r;
+    return r == CVN_OK ? cvni_load_path(net, path, cvni_take_checkpoint, NULL) : r;
 }
 #endif /* CONVNET_NO_TRAIN */
 
@@ -31265,6 +31712,33 @@ static cvn_result cvni_read_arrays(cvn_arrays *arrays, const cvn_allocator *allo
     return CVN_OK;
 }
 
+/* The arrays of a .npz as the tensors of a weights file. */
+static cvn_result cvni_open_npz(cvni_weights_file *f, const unsigned char *bytes, size_t size)
+{
+    cvn_arrays arrays;
+    cvn_result r;
+    memset(&arrays, 0, sizeof arrays);
+    r = cvni_read_arrays(&arrays, &f->net->desc.allocator, f->label, bytes, size);
+    f->header = arrays.memory[0];
+    if (r != CVN_OK) return cvni_fail(f->net, r, "%s", arrays.error);
+    for (int i = 0; i < arrays.count; i++) {
+        const cvn_array *a = &arrays.array[i];
+        cvni_tensor *t;
+        if (!cvni_grow(f->net, (void **)&f->tensors, &f->capacity, i, sizeof *f->tensors))
+            return cvni_fail(f->net, CVN_ERROR_MEMORY, "%s: out of memory", f->label);
+        t = &f->tensors[f->count++];
+        memset(t, 0, sizeof *t);
+        t->name = a->name;
+        t->dtype = cvni_array_dtype(a->type);
+        t->array = a;
+        t->rank = a->rank;
+        t->count = a->count;
+        t->param = -1;
+        for (int k = 0; k < a->rank && k < CVN_MAX_RANK; k++) t->dim[k] = (size_t)a->dim[k];
+    }
+    return cvni_sort_tensors(f, CVN_ERROR_FORMAT);
+}
+
 static const cvn_allocator cvni_default_allocator = { NULL, NULL, NULL };
 
 void cvn_arrays_free(cvn_arrays *arrays)
@@ -31498,6 +31972,2810 @@ cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
 #endif /* CONVNET_NO_STDIO */
 #endif /* CONVNET_NO_NPY */
 
+#ifndef CONVNET_NO_EXPORT_C
+/* ================================================================================================
+ * >>export-c   a net's prediction as one C file
+ * ==============================================================================================
+ *   The net is planned for prediction of one sample: dropout gone, batch norm folded, activations
+ *   fused (>>plan). Of that plan the values' buffers are placed anew, without the room that this
+ *   library's kernels need; constants, inputs and outputs lie outside of them.
+ *   Work is written as one function a kind of layer with the sizes as a constant, which is smaller
+ *   than a loop nest a layer and not slower, and as loops in place for what only moves or combines
+ *   elements (cvni_c_nest). Only the functions that are used are written.
+ *   The writer runs twice over the layers: to find out which functions, constants and room they
+ *   need, then for the code; a layer has one function for both.
+ *   A layer is a row of cvni_c_layers; an elementwise one a row of cvni_c_functions whose name is
+ *   its type.                                                      tested: tests/test_export_c.c */
+
+enum { CVNI_C_TEXT = 320, CVNI_C_TEXTS = 64 };
+
+typedef struct cvni_c_texts {
+    unsigned next;
+    char text[CVNI_C_TEXTS][CVNI_C_TEXT];
+} cvni_c_texts;
+
+/* Element i of an array of constants; slot: a parameter of the layer. */
+typedef struct cvni_c_export cvni_c_export;
+typedef float (*cvni_c_element)(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i);
+
+typedef struct cvni_c_array {
+    int id, slot, part;
+    const char *suffix;
+    cvni_c_element element;
+    size_t offset, count;               /* floats */
+} cvni_c_array;
+
+struct cvni_c_export {
+    cvn_net *net;
+    cvn_export_c_options options;
+    cvni_plan plan;
+    int coding;                         /* the second run */
+    cvni_sink *out;                     /* the file */
+    cvni_c_texts *texts;
+    unsigned char *used;                /* [number of functions] */
+    cvni_c_array *arrays;
+    int array_count, array_capacity;
+    size_t floats, room, ints;          /* constants; of the buffer; ints outside of it */
+    int inputs, outputs;
+    int taps;                           /* room in tap */
+    cvni_weighted *tap;
+    int *target;                        /* [plan.count]: the output that a buffer is, from 1 on */
+    cvn_result result;
+};
+
+/* ---- the functions that a file may need, each before those that call it ---- */
+
+typedef struct cvni_c_function {
+    const char *name;
+    const char *call;                   /* in C, where that is not its name */
+    const char *needs[2];
+    int params;                         /* elementwise: constants behind x; else -1 */
+    const char *text;
+} cvni_c_function;
+
+static const cvni_c_function cvni_c_functions[] = {
+    { "relu", NULL, { NULL, NULL }, 0, "static float relu(float x) { return x > 0 ? x : 0; }\n" },
+    { "leaky_relu", NULL, { NULL, NULL }, 1,
+      "static float leaky_relu(float x, float slope) { return x > 0 ? x : slope * x; }\n" },
+    { "clamp", NULL, { NULL, NULL }, -1,
+      "/* relu, leaky relu and relu6: slope of what is below 0, limit. */\n"
+      "static float clamp(float x, float slope, float most)\n"
+      "{\n"
+      "    x = x > 0 ? x : slope * x;\n"
+      "    return x > most ? most : x;\n"
+      "}\n" },
+    { "relu6", NULL, { "clamp", NULL }, 0,
+      "static float relu6(float x) { return clamp(x, 0, 6); }\n" },
+    { "sigmoid", NULL, { NULL, NULL }, 0,
+      "static float sigmoid(float x) { return 1 / (1 + expf(-x)); }\n" },
+    { "tanh", "tanhf", { NULL, NULL }, 0, "" },
+    { "elu", NULL, { NULL, NULL }, 1,
+      "static float elu(float x, float alpha) { return x > 0 ? x : alpha * expm1f(x); }\n" },
+    { "selu", NULL, { NULL, NULL }, 0,
+      "static float selu(float x)\n"
+      "{\n"
+      "    return 1.05070099f * (x > 0 ? x : 1.67326324f * expm1f(x));\n"
+      "}\n" },
+    { "celu", NULL, { NULL, NULL }, 1,
+      "static float celu(float x, float alpha) { return x > 0 ? x : alpha * expm1f(x / alpha); "
+      "}\n" },
+    { "gelu", NULL, { NULL, NULL }, 0,
+      "static float gelu(float x)\n"
+      "{\n"
+      "    return x < -15 ? 0 : 0.5f * x * erfcf(-0.707106781f * x);\n"
+      "}\n" },
+    { "gelu_tanh", NULL, { "sigmoid", NULL }, 0,
+      "static float gelu_tanh(float x)\n"
+      "{\n"
+      "    return x < -12 ? 0 : x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x));\n"
+      "}\n" },
+    { "silu", NULL, { "sigmoid", NULL }, 0,
+      "static float silu(float x) { return x < -110 ? 0 : x * sigmoid(x); }\n" },
+    { "mish", NULL, { NULL, NULL }, 0,
+      "static float mish(float x)\n"
+      "{\n"
+      "    return x > 20 ? x : x < -110 ? 0 : x * tanhf(log1pf(expf(x)));\n"
+      "}\n" },
+    { "hardsigmoid", NULL, { NULL, NULL }, 0,
+      "static float hardsigmoid(float x)\n"
+      "{\n"
+      "    x = x / 6 + 0.5f;\n"
+      "    return x < 0 ? 0 : x > 1 ? 1 : x;\n"
+      "}\n" },
+    { "hardswish", NULL, { "hardsigmoid", NULL }, 0,
+      "static float hardswish(float x) { return x <= -3 ? 0 : x * hardsigmoid(x); }\n" },
+    { "softplus", NULL, { NULL, NULL }, 2,
+      "static float softplus(float x, float beta, float threshold)\n"
+      "{\n"
+      "    return x * beta > threshold ? x : log1pf(expf(x * beta)) / beta;\n"
+      "}\n" },
+    { "softsign", NULL, { NULL, NULL }, 0,
+      "static float softsign(float x) { return x / (1 + fabsf(x)); }\n" },
+    { "binary_step", NULL, { NULL, NULL }, 0,
+      "static float binary_step(float x) { return x >= 0 ? 1 : x < 0 ? 0 : x; }\n" },
+    { "exp", "expf", { NULL, NULL }, 0, "" },
+    { "log", "logf", { NULL, NULL }, 0, "" },
+    { "sqrt", "sqrtf", { NULL, NULL }, 0, "" },
+    { "abs", "fabsf", { NULL, NULL }, 0, "" },
+    { "square", NULL, { NULL, NULL }, 0, "static float square(float x) { return x * x; }\n" },
+    { "scale", NULL, { NULL, NULL }, 2,
+      "static float scale(float x, float factor, float shift) { return factor * x + shift; }\n" },
+    { "clip", NULL, { NULL, NULL }, 2,
+      "static float clip(float x, float low, float high)\n"
+      "{\n"
+      "    return x < low ? low : x > high ? high : x;\n"
+      "}\n" },
+    { "pow", "powf", { NULL, NULL }, 1, "" },
+    { "erf", "erff", { NULL, NULL }, 0, "" },
+    { "sin", "sinf", { NULL, NULL }, 0, "" },
+    { "cos", "cosf", { NULL, NULL }, 0, "" },
+    { "tan", "tanf", { NULL, NULL }, 0, "" },
+    { "asin", "asinf", { NULL, NULL }, 0, "" },
+    { "acos", "acosf", { NULL, NULL }, 0, "" },
+    { "atan", "atanf", { NULL, NULL }, 0, "" },
+    { "sinh", "sinhf", { NULL, NULL }, 0, "" },
+    { "cosh", "coshf", { NULL, NULL }, 0, "" },
+    { "asinh", "asinhf", { NULL, NULL }, 0, "" },
+    { "acosh", "acoshf", { NULL, NULL }, 0, "" },
+    { "atanh", "atanhf", { NULL, NULL }, 0, "" },
+    { "floor", "floorf", { NULL, NULL }, 0, "" },
+    { "ceil", "ceilf", { NULL, NULL }, 0, "" },
+    { "trunc", "truncf", { NULL, NULL }, 0, "" },
+    { "round", "rintf", { NULL, NULL }, 0, "" },
+    { "reciprocal", NULL, { NULL, NULL }, 0,
+      "static float reciprocal(float x) { return 1 / x; }\n" },
+    { "threshold", NULL, { NULL, NULL }, 2,
+      "static float threshold(float x, float p, float q) { return x > p || x != x ? x : q; }\n" },
+    { "shrink", NULL, { NULL, NULL }, 2,
+      "static float shrink(float x, float p, float q)\n"
+      "{\n"
+      "    return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;\n"
+      "}\n" },
+    { "quantized", NULL, { NULL, NULL }, 1,
+      "static float quantized(float x, float p) { return rintf(x / p); }\n" },
+    { "sign", NULL, { NULL, NULL }, 0,
+      "static float sign(float x) { return x > 0 ? 1 : x < 0 ? -1 : x; }\n" },
+    { "is_nan", NULL, { NULL, NULL }, 0,
+      "static float is_nan(float x) { return x != x ? 1.0f : 0.0f; }\n" },
+    { "is_inf", NULL, { NULL, NULL }, 2,
+      "static float is_inf(float x, float above, float below)\n"
+      "{\n"
+      "    return (above != 0 && x == INFINITY) || (below != 0 && x == -INFINITY) ? 1.0f : 0.0f;\n"
+      "}\n" },
+    { "not", "is_zero", { NULL, NULL }, 0,
+      "static float is_zero(float x) { return x == 0 ? 1.0f : 0.0f; }\n" },
+    { "wrapped", NULL, { NULL, NULL }, 2,
+      "static float wrapped(float x, float p, float q) { return x - q * floorf((x - p) / q); }\n" },
+    { "remainder", "modulo", { NULL, NULL }, -1,
+      "static float modulo(float a, float b)\n"
+      "{\n"
+      "    const float r = fmodf(a, b);\n"
+      "    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n"
+      "}\n" },
+    { "first_tap", NULL, { NULL, NULL }, -1,
+      "/* Taps of a window at `at` that lie inside [0, size): first_tap up to end_tap - 1. */\n"
+      "static int first_tap(int at, int dilation)\n"
+      "{\n"
+      "    return at < 0 ? (dilation - 1 - at) / dilation : 0;\n"
+      "}\n\n"
+      "static int end_tap(int at, int dilation, int kernel, int size)\n"
+      "{\n"
+      "    const int end = at < size ? (size - at + dilation - 1) / dilation : 0;\n"
+      "    return end < kernel ? end : kernel;\n"
+      "}\n" },
+    { "conv_size", NULL, { NULL, NULL }, -1,
+      "/* A convolution; axes: depth, height, width. */\n"
+      "typedef struct conv_size {\n"
+      "    int groups, channels, filters;      /* of a group */\n"
+      "    int in[3], out[3];\n"
+      "    int kernel[3], stride[3], pad[3], dilation[3];\n"
+      "    float slope, most;                  /* of the activation */\n"
+      "} conv_size;\n" },
+    { "conv_pair", NULL, { "first_tap", "clamp" }, -1,
+      "/* `n` filters, up to 4, at one position and, `second` 1, at the next one of the row:\n"
+      " * y [n, plane], x [channels, in], w [channels, kernel, 4], or [.., 1] for one filter.\n"
+      " * at: where the window begins; from, to: its taps inside, axis by axis. */\n"
+      "static void conv_pair(float *y, int second, int plane, const float *x, const float *w,\n"
+      "                      const float *b, const conv_size *c, int n, const int at[3],\n"
+      "                      const int from[3], const int to[3])\n"
+      "{\n"
+      "    const int *in = c->in, *kernel = c->kernel, *step = c->dilation;\n"
+      "    const int image = in[1] * in[2], square = kernel[1] * kernel[2], line = kernel[2];\n"
+      "    const int row = in[2] * step[1], next = step[2], shift = second * c->stride[2];\n"
+      "    const int taps = to[2] - from[2], width = n > 1 ? 4 : 1;\n"
+      "    int first = ((at[0] + from[0] * step[0]) * in[1] + at[1] + from[1] * step[1]) *\n"
+      "                in[2] + at[2] + from[2] * next;\n"
+      "    int tap = (from[0] * square + from[1] * line + from[2]) * width;\n"
+      "    float s0 = b ? b[0] : 0, s1 = b && n > 1 ? b[1] : 0, s2 = b && n > 2 ? b[2] : 0;\n"
+      "    float s3 = b && n > 3 ? b[3] : 0, r0 = s0, r1 = s1, r2 = s2, r3 = s3;\n"
+      "    for (int k = 0; k < c->channels; k++) {\n"
+      "        for (int i = 0; i < to[0] - from[0]; i++) {\n"
+      "            int p = first + i * step[0] * image, q = tap + i * square * width;\n"
+      "            for (int j = from[1]; j < to[1]; j++, p += row, q += line * width) {\n"
+      "                const float *u = x + p, *z = u + shift, *v = w + q;\n"
+      "                if (n > 1)\n"
+      "                    for (int t = taps; t > 0; t--, u += next, z += next, v += 4) {\n"
+      "                        const float a = *u, d = *z;\n"
+      "                        s0 += a * v[0];\n"
+      "                        s1 += a * v[1];\n"
+      "                        s2 += a * v[2];\n"
+      "                        s3 += a * v[3];\n"
+      "                        r0 += d * v[0];\n"
+      "                        r1 += d * v[1];\n"
+      "                        r2 += d * v[2];\n"
+      "                        r3 += d * v[3];\n"
+      "                    }\n"
+      "                else\n"
+      "                    for (int t = taps; t > 0; t--, u += next, z += next, v++) {\n"
+      "                        s0 += *u * *v;\n"
+      "                        r0 += *z * *v;\n"
+      "                    }\n"
+      "            }\n"
+      "        }\n"
+      "        first += in[0] * image;\n"
+      "        tap += kernel[0] * square * width;\n"
+      "    }\n"
+      "    for (int m = 0; m < n; m++, y += plane) {\n"
+      "        y[second] = clamp(m < 2 ? m ? r1 : r0 : m < 3 ? r2 : r3, c->slope, c->most);\n"
+      "        y[0] = clamp(m < 2 ? m ? s1 : s0 : m < 3 ? s2 : s3, c->slope, c->most);\n"
+      "    }\n"
+      "}\n" },
+    { "conv", NULL, { "conv_pair", NULL }, -1,
+      "/* Window o of an axis: its begin, and the taps of it that lie inside. */\n"
+      "static void conv_axis(const conv_size *c, int axis, int o, int at[3], int from[3],\n"
+      "                      int to[3])\n"
+      "{\n"
+      "    const int begin = o * c->stride[axis] - c->pad[axis], step = c->dilation[axis];\n"
+      "    const int n = c->kernel[axis], in = c->in[axis];\n"
+      "    at[axis] = begin;\n"
+      "    from[axis] = begin < 0 ? first_tap(begin, step) : 0;\n"
+      "    to[axis] = begin + (n - 1) * step < in ? n : end_tap(begin, step, n, in);\n"
+      "}\n\n"
+      "static void conv_filters(float *y, const float *x, const float *w, const float *b,\n"
+      "                         const conv_size *c, int n)\n"
+      "{\n"
+      "    const int plane = c->out[0] * c->out[1] * c->out[2], stride = c->stride[2];\n"
+      "    const int reach = (c->kernel[2] - 1) * c->dilation[2] + stride;\n"
+      "    int at[3], from[3], to[3];\n"
+      "    for (int i = 0; i < c->out[0]; i++) {\n"
+      "        conv_axis(c, 0, i, at, from, to);\n"
+      "        for (int j = 0; j < c->out[1]; j++) {\n"
+      "            conv_axis(c, 1, j, at, from, to);\n"
+      "            for (int k = 0, more; k < c->out[2]; k += 1 + more, y += 1 + more) {\n"
+      "                conv_axis(c, 2, k, at, from, to);\n"
+      "                more = k + 1 < c->out[2] && at[2] >= 0 && at[2] + reach < c->in[2];\n"
+      "                conv_pair(y, more, plane, x, w, b, c, n, at, from, to);\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n\n"
+      "/* w: blocks of 4 filters of a group; of those that are left one alone, or with zeros. */\n"
+      "static void conv(float *y, const float *x, const float *w, const float *b,\n"
+      "                 const conv_size *c)\n"
+      "{\n"
+      "    const int plane = c->out[0] * c->out[1] * c->out[2];\n"
+      "    const int taps = c->channels * c->kernel[0] * c->kernel[1] * c->kernel[2];\n"
+      "    for (int g = 0; g < c->groups; g++) {\n"
+      "        for (int m = 0, n; m < c->filters; m += n, y += n * plane) {\n"
+      "            n = c->filters - m < 4 ? c->filters - m : 4;\n"
+      "            conv_filters(y, x, w, b, c, n);\n"
+      "            w += n > 1 ? 4 * taps : taps;\n"
+      "            if (b) b += n;\n"
+      "        }\n"
+      "        x += c->channels * c->in[0] * c->in[1] * c->in[2];\n"
+      "    }\n"
+      "}\n" },
+    { "conv_transpose", NULL, { "first_tap", NULL }, -1,
+      "/* The way back of a convolution: in is that of x, out that of y; w [channels of x,\n"
+      " * filters, kernel], a group behind the other. */\n"
+      "static void conv_transpose(float *y, const float *x, const float *w, const float *b,\n"
+      "                           const conv_size *c)\n"
+      "{\n"
+      "    const int *in = c->in, *out = c->out, *kernel = c->kernel, *step = c->dilation;\n"
+      "    const int plane = out[0] * out[1] * out[2], from = in[0] * in[1] * in[2];\n"
+      "    const int taps = kernel[0] * kernel[1] * kernel[2];\n"
+      "    for (int m = 0; m < c->groups * c->filters; m++, y += plane) {\n"
+      "        const int first = m / c->filters * c->channels;\n"
+      "        for (int o = 0; o < plane; o++) y[o] = b ? b[m] : 0;\n"
+      "        for (int k = first; k < first + c->channels; k++) {\n"
+      "            const float *q = w + (k * c->filters + m % c->filters) * taps;\n"
+      "            for (int o = 0; o < from; o++) {\n"
+      "                const int d = o / (in[1] * in[2]) * c->stride[0] - c->pad[0];\n"
+      "                const int h = o / in[2] % in[1] * c->stride[1] - c->pad[1];\n"
+      "                const int v = o % in[2] * c->stride[2] - c->pad[2];\n"
+      "                const int d1 = end_tap(d, step[0], kernel[0], out[0]);\n"
+      "                const int h1 = end_tap(h, step[1], kernel[1], out[1]);\n"
+      "                const int v1 = end_tap(v, step[2], kernel[2], out[2]);\n"
+      "                const float a = x[k * from + o];\n"
+      "                for (int i = first_tap(d, step[0]); i < d1; i++)\n"
+      "                    for (int j = first_tap(h, step[1]); j < h1; j++)\n"
+      "                        for (int t = first_tap(v, step[2]); t < v1; t++)\n"
+      "                            y[((d + i * step[0]) * out[1] + h + j * step[1]) * out[2] +\n"
+      "                              v + t * step[2]] +=\n"
+      "                                a * q[(i * kernel[1] + j) * kernel[2] + t];\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "dense", NULL, { "clamp", NULL }, -1,
+      "/* `rows` products with a matrix, whose inputs are x_step apart, outputs y_step; two rows\n"
+      " * at a time. w: blocks of 4 outputs, [in, 4] each; of those that are left one alone, or\n"
+      " * with zeros. */\n"
+      "typedef struct dense_size {\n"
+      "    int rows, in, out;\n"
+      "    int x_row, x_step, y_row, y_step;\n"
+      "    float slope, most;                  /* of the activation */\n"
+      "} dense_size;\n\n"
+      "static void dense(float *y, const float *x, const float *w, const float *b,\n"
+      "                  const dense_size *d)\n"
+      "{\n"
+      "    const int step = d->x_step;\n"
+      "    for (int m = 0, n; m < d->out; m += n, w += n > 1 ? 4 * d->in : d->in) {\n"
+      "        n = d->out - m < 4 ? d->out - m : 4;\n"
+      "        for (int i = 0, more; i < d->rows; i += 1 + more) {\n"
+      "            const float *u = x + i * d->x_row, *z = u + d->x_row, *v = w;\n"
+      "            float *to = y + i * d->y_row + m * d->y_step;\n"
+      "            float s0 = b ? b[m] : 0, s1 = b && n > 1 ? b[m + 1] : 0;\n"
+      "            float s2 = b && n > 2 ? b[m + 2] : 0, s3 = b && n > 3 ? b[m + 3] : 0;\n"
+      "            float r0 = s0, r1 = s1, r2 = s2, r3 = s3;\n"
+      "            more = i + 1 < d->rows && n > 1;\n"
+      "            if (more)\n"
+      "                for (int k = d->in; k > 0; k--, u += step, z += step, v += 4) {\n"
+      "                    const float a = *u, c = *z;\n"
+      "                    s0 += a * v[0];\n"
+      "                    s1 += a * v[1];\n"
+      "                    s2 += a * v[2];\n"
+      "                    s3 += a * v[3];\n"
+      "                    r0 += c * v[0];\n"
+      "                    r1 += c * v[1];\n"
+      "                    r2 += c * v[2];\n"
+      "                    r3 += c * v[3];\n"
+      "                }\n"
+      "            else if (n > 1)\n"
+      "                for (int k = d->in; k > 0; k--, u += step, v += 4) {\n"
+      "                    const float a = *u;\n"
+      "                    s0 += a * v[0];\n"
+      "                    s1 += a * v[1];\n"
+      "                    s2 += a * v[2];\n"
+      "                    s3 += a * v[3];\n"
+      "                }\n"
+      "            else for (int k = d->in; k > 0; k--, u += step) s0 += *u * *v++;\n"
+      "            for (int k = 0; k < n; k++, to += d->y_step) {\n"
+      "                const float s = k < 2 ? k ? s1 : s0 : k < 3 ? s2 : s3;\n"
+      "                const float r = k < 2 ? k ? r1 : r0 : k < 3 ? r2 : r3;\n"
+      "                if (more) to[d->y_row] = clamp(r, d->slope, d->most);\n"
+      "                to[0] = clamp(s, d->slope, d->most);\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "pool_size", NULL, { NULL, NULL }, -1,
+      "/* A pool over planes; axes: height, width. A kernel of 0: adaptive. */\n"
+      "typedef struct pool_size {\n"
+      "    int planes, in[2], out[2], kernel[2], stride[2], pad[2], end_pad[2], dilation[2];\n"
+      "    int exclude_pad;\n"
+      "} pool_size;\n\n"
+      "typedef struct pool_span { int begin, end, step, size; } pool_span;\n\n"
+      "/* What window o has of an axis; size: what a mean divides by. */\n"
+      "static pool_span pool_window(const pool_size *p, int axis, int o)\n"
+      "{\n"
+      "    const int in = p->in[axis], out = p->out[axis], step = p->dilation[axis];\n"
+      "    const int first = o * p->stride[axis] - p->pad[axis];\n"
+      "    const int last = first + (p->kernel[axis] - 1) * step + 1;\n"
+      "    const int most = in + p->end_pad[axis];\n"
+      "    pool_span s;\n"
+      "    s.step = step;\n"
+      "    if (!p->kernel[axis]) {\n"
+      "        s.begin = o * in / out;\n"
+      "        s.end = ((o + 1) * in + out - 1) / out;\n"
+      "        s.size = s.end - s.begin;\n"
+      "        return s;\n"
+      "    }\n"
+      "    s.begin = first < 0 ? first + (step - 1 - first) / step * step : first;\n"
+      "    s.end = last < in ? last : in;\n"
+      "    s.size = p->exclude_pad ? (s.end - s.begin + step - 1) / step\n"
+      "                            : ((last < most ? last : most) - first + step - 1) / step;\n"
+      "    return s;\n"
+      "}\n" },
+    { "maxpool", NULL, { "pool_size", NULL }, -1,
+      "/* y: the largest, or NULL; winner: its place in the plane, or NULL. A NaN wins. */\n"
+      "static void maxpool(float *y, int *winner, const float *x, const pool_size *p)\n"
+      "{\n"
+      "    for (int n = 0; n < p->planes; n++, x += p->in[0] * p->in[1])\n"
+      "        for (int h = 0; h < p->out[0]; h++) {\n"
+      "            const pool_span rows = pool_window(p, 0, h);\n"
+      "            for (int w = 0; w < p->out[1]; w++) {\n"
+      "                const pool_span cols = pool_window(p, 1, w);\n"
+      "                int best = rows.begin * p->in[1] + cols.begin;\n"
+      "                float most = x[best];\n"
+      "                for (int i = rows.begin; i < rows.end; i += rows.step)\n"
+      "                    for (int j = cols.begin; j < cols.end; j += cols.step) {\n"
+      "                        const float v = x[i * p->in[1] + j];\n"
+      "                        if (!(v > most || (v != v && most == most))) continue;\n"
+      "                        most = v;\n"
+      "                        best = i * p->in[1] + j;\n"
+      "                    }\n"
+      "                if (y) *y++ = most;\n"
+      "                if (winner) *winner++ = best;\n"
+      "            }\n"
+      "        }\n"
+      "}\n" },
+    { "avgpool", NULL, { "pool_size", NULL }, -1,
+      "static void avgpool(float *y, const float *x, const pool_size *p)\n"
+      "{\n"
+      "    for (int n = 0; n < p->planes; n++, x += p->in[0] * p->in[1])\n"
+      "        for (int h = 0; h < p->out[0]; h++) {\n"
+      "            const pool_span rows = pool_window(p, 0, h);\n"
+      "            for (int w = 0; w < p->out[1]; w++) {\n"
+      "                const pool_span cols = pool_window(p, 1, w);\n"
+      "                float sum = 0;\n"
+      "                for (int i = rows.begin; i < rows.end; i += rows.step) {\n"
+      "                    float row = 0;\n"
+      "                    for (int j = cols.begin; j < cols.end; j += cols.step)\n"
+      "                        row += x[i * p->in[1] + j];\n"
+      "                    sum += row;\n"
+      "                }\n"
+      "                *y++ = sum / ((float)rows.size * (float)cols.size);\n"
+      "            }\n"
+      "        }\n"
+      "}\n" },
+    { "lppool", NULL, { "pool_size", NULL }, -1,
+      "/* The p-norms of windows. */\n"
+      "static void lppool(float *y, const float *x, const pool_size *s, float p)\n"
+      "{\n"
+      "    for (int n = 0; n < s->planes; n++, x += s->in[0] * s->in[1])\n"
+      "        for (int o = 0; o < s->out[0] * s->out[1]; o++) {\n"
+      "            const pool_span rows = pool_window(s, 0, o / s->out[1]);\n"
+      "            const pool_span cols = pool_window(s, 1, o % s->out[1]);\n"
+      "            float sum = 0;\n"
+      "            for (int i = rows.begin; i < rows.end; i += rows.step)\n"
+      "                for (int j = cols.begin; j < cols.end; j += cols.step)\n"
+      "                    sum += powf(fabsf(x[i * s->in[1] + j]), p);\n"
+      "            *y++ = powf(sum, 1 / p);\n"
+      "        }\n"
+      "}\n" },
+    { "maxunpool", NULL, { NULL, NULL }, -1,
+      "/* Values back to the places of maxima; places outside of the plane are left out. */\n"
+      "static void maxunpool(float *y, const float *x, const int *place, int planes, int in, int "
+      "out)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, y += out) {\n"
+      "        for (int i = 0; i < out; i++) y[i] = 0;\n"
+      "        for (int i = 0; i < in; i++, x++, place++)\n"
+      "            if (*place >= 0 && *place < out) y[*place] = *x;\n"
+      "    }\n"
+      "}\n" },
+    { "normalize", NULL, { NULL, NULL }, -1,
+      "/* Layer, instance and group norm: `count` groups of `shared` weights with `run` elements\n"
+      " * each; a sample has `period` groups. */\n"
+      "static void normalize(float *y, const float *x, const float *w, const float *b, int count,\n"
+      "                      int period, int shared, int run, float eps)\n"
+      "{\n"
+      "    const int size = shared * run;\n"
+      "    for (int g = 0; g < count; g++, x += size, y += size) {\n"
+      "        const int first = g % period * shared;\n"
+      "        double sum = 0, square = 0;\n"
+      "        float mean, scale;\n"
+      "        for (int i = 0; i < size; i++) sum += (double)x[i];\n"
+      "        mean = (float)(sum / size);\n"
+      "        for (int i = 0; i < size; i++) {\n"
+      "            const double d = (double)x[i] - sum / size;\n"
+      "            square += d * d;\n"
+      "        }\n"
+      "        scale = (float)(1 / sqrt(square / size + (double)eps));\n"
+      "        for (int s = 0; s < shared; s++) {\n"
+      "            const float factor = w ? scale * w[first + s] : scale;\n"
+      "            const float shift = b ? b[first + s] : 0;\n"
+      "            for (int i = s * run; i < (s + 1) * run; i++)\n"
+      "                y[i] = (x[i] - mean) * factor + shift;\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "l2norm", NULL, { NULL, NULL }, -1,
+      "/* [outer, n, inner] along the middle axis. */\n"
+      "static void l2norm(float *y, const float *x, int outer, int n, int inner)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        float sum = 0, scale;\n"
+      "        for (int k = 0; k < n; k++) sum += x[at + k * inner] * x[at + k * inner];\n"
+      "        scale = 1 / fmaxf(sqrtf(sum), 1e-12f);\n"
+      "        for (int k = 0; k < n; k++) y[at + k * inner] = x[at + k * inner] * scale;\n"
+      "    }\n"
+      "}\n" },
+    { "lrn", NULL, { NULL, NULL }, -1,
+      "/* Local response normalisation of [outer, n, inner] over `size` neighbours in n. */\n"
+      "static void lrn(float *y, const float *x, int outer, int n, int inner, int size,\n"
+      "                float alpha, float beta, float k)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        for (int c = 0; c < n; c++) {\n"
+      "            const int last = c + (size - 1) / 2;\n"
+      "            float sum = 0;\n"
+      "            for (int j = c < size / 2 ? 0 : c - size / 2; j <= last && j < n; j++)\n"
+      "                sum += x[at + j * inner] * x[at + j * inner];\n"
+      "            y[at + c * inner] = x[at + c * inner] * powf(k + alpha / (float)size * sum, "
+      "-beta);\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "softmax", NULL, { NULL, NULL }, -1,
+      "/* [outer, n, inner] along the middle axis. */\n"
+      "static void softmax(float *y, const float *x, int outer, int n, int inner)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        float most = x[at], sum = 0;\n"
+      "        for (int k = 1; k < n; k++) most = fmaxf(most, x[at + k * inner]);\n"
+      "        for (int k = 0; k < n; k++) {\n"
+      "            y[at + k * inner] = expf(x[at + k * inner] - most);\n"
+      "            sum += y[at + k * inner];\n"
+      "        }\n"
+      "        for (int k = 0; k < n; k++) y[at + k * inner] /= sum;\n"
+      "    }\n"
+      "}\n" },
+    { "log_softmax", NULL, { NULL, NULL }, -1,
+      "/* [outer, n, inner] along the middle axis. */\n"
+      "static void log_softmax(float *y, const float *x, int outer, int n, int inner)\n"
+      "{\n"
+      "    for (int i = 0; i < outer * inner; i++) {\n"
+      "        const int at = i / inner * n * inner + i % inner;\n"
+      "        float most = x[at], sum = 0;\n"
+      "        for (int k = 1; k < n; k++) most = fmaxf(most, x[at + k * inner]);\n"
+      "        for (int k = 0; k < n; k++) sum += expf(x[at + k * inner] - most);\n"
+      "        sum = logf(sum);\n"
+      "        for (int k = 0; k < n; k++) y[at + k * inner] = x[at + k * inner] - most - sum;\n"
+      "    }\n"
+      "}\n" },
+    { "topk_before", NULL, { NULL, NULL }, -1,
+      "/* Does element i come before element k? A NaN comes first. */\n"
+      "static int topk_before(const float *x, int i, int k, int step, int least, int last)\n"
+      "{\n"
+      "    const float a = x[i * step], b = x[k * step];\n"
+      "    if (least ? a < b : a > b) return 1;\n"
+      "    if (least ? a > b : a < b) return 0;\n"
+      "    if ((a != a) != (b != b)) return a != a;\n"
+      "    return last ? i > k : i < k;\n"
+      "}\n" },
+    { "topk", NULL, { "topk_before", NULL }, -1,
+      "/* The first `count` of n elements, `step` apart: largest, or least, of equals the first,\n"
+      " * or last. y: their values, 1: their places, 2: 1 at their places, else 0. */\n"
+      "static void topk(float *y, const float *x, int n, int step, int count, int least,\n"
+      "                 int last, int what)\n"
+      "{\n"
+      "    int before = -1;\n"
+      "    for (int i = 0; what == 2 && i < n; i++) y[i * step] = 0;\n"
+      "    for (int k = 0; k < count; k++) {\n"
+      "        int best = -1;\n"
+      "        for (int i = 0; i < n; i++) {\n"
+      "            if (before >= 0 && !topk_before(x, before, i, step, least, last)) continue;\n"
+      "            if (best < 0 || topk_before(x, i, best, step, least, last)) best = i;\n"
+      "        }\n"
+      "        before = best;\n"
+      "        if (what == 2) y[best * step] = 1;\n"
+      "        else y[k * step] = what ? (float)best : x[best * step];\n"
+      "    }\n"
+      "}\n" },
+    { "cumsum", NULL, { NULL, NULL }, -1,
+      "static void cumsum(float *y, const float *x, int n, int step, int exclusive, int reverse)\n"
+      "{\n"
+      "    float sum = 0;\n"
+      "    for (int k = 0; k < n; k++) {\n"
+      "        const int i = (reverse ? n - 1 - k : k) * step;\n"
+      "        const float v = x[i];\n"
+      "        y[i] = exclusive ? sum : sum + v;\n"
+      "        sum += v;\n"
+      "    }\n"
+      "}\n" },
+    { "matmul", NULL, { NULL, NULL }, -1,
+      "/* y [t, s] = sum over k of a b; steps of a along t, k, of b along k, s. */\n"
+      "static void matmul(float *y, const float *a, const float *b, int t, int s, int k,\n"
+      "                   const int step[4])\n"
+      "{\n"
+      "    for (int i = 0; i < t; i++)\n"
+      "        for (int j = 0; j < s; j++) {\n"
+      "            const float *p = a + i * step[0], *q = b + j * step[3];\n"
+      "            float sum = 0;\n"
+      "            for (int n = 0; n < k; n++, p += step[1], q += step[2]) sum += *p * *q;\n"
+      "            *y++ = sum;\n"
+      "        }\n"
+      "}\n" },
+    { "embedding", NULL, { NULL, NULL }, -1,
+      "/* Rows of a table; a number outside of it gives zeros. */\n"
+      "static void embedding(float *y, const int *x, const float *w, int n, int rows, int width)\n"
+      "{\n"
+      "    for (int i = 0; i < n; i++)\n"
+      "        for (int k = 0; k < width; k++)\n"
+      "            *y++ = x[i] >= 0 && x[i] < rows ? w[x[i] * width + k] : 0;\n"
+      "}\n" },
+    { "pad_index", NULL, { NULL, NULL }, -1,
+      "/* The element that padding puts at place i, -1: a zero; mode 1 reflects, 2 repeats. */\n"
+      "static int pad_index(int i, int n, int mode)\n"
+      "{\n"
+      "    if (i >= 0 && i < n) return i;\n"
+      "    if (mode == 2) return i < 0 ? 0 : n - 1;\n"
+      "    return mode ? i < 0 ? -i : 2 * (n - 1) - i : -1;\n"
+      "}\n" },
+    { "pad", NULL, { "pad_index", NULL }, -1,
+      "/* Planes [in] to planes [out], which begin `before` the first element. */\n"
+      "static void pad(float *y, const float *x, int planes, const int in[3], const int out[3],\n"
+      "                const int before[3], int mode)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, x += in[0] * in[1] * in[2])\n"
+      "        for (int o = 0; o < out[0] * out[1] * out[2]; o++) {\n"
+      "            const int d = pad_index(o / (out[1] * out[2]) - before[0], in[0], mode);\n"
+      "            const int h = pad_index(o / out[2] % out[1] - before[1], in[1], mode);\n"
+      "            const int w = pad_index(o % out[2] - before[2], in[2], mode);\n"
+      "            *y++ = d < 0 || h < 0 || w < 0 ? 0 : x[(d * in[1] + h) * in[2] + w];\n"
+      "        }\n"
+      "}\n" },
+    { "nearest", NULL, { NULL, NULL }, -1,
+      "static int nearest_index(int o, int in, int out)\n"
+      "{\n"
+      "    const int i = (int)((float)o * ((float)in / (float)out));\n"
+      "    return out == in ? o : out == 2 * in ? o / 2 : i < in ? i : in - 1;\n"
+      "}\n\n"
+      "/* Planes [height, width] to planes [out_height, out_width]. */\n"
+      "static void nearest(float *y, const float *x, int planes, int height, int width,\n"
+      "                    int out_height, int out_width)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, x += height * width)\n"
+      "        for (int h = 0; h < out_height; h++) {\n"
+      "            const float *row = x + nearest_index(h, height, out_height) * width;\n"
+      "            for (int w = 0; w < out_width; w++)\n"
+      "                *y++ = row[nearest_index(w, width, out_width)];\n"
+      "        }\n"
+      "}\n" },
+    { "bilinear", NULL, { NULL, NULL }, -1,
+      "/* Where output o reads: elements *i and *j, the second with weight *a. */\n"
+      "static void bilinear_tap(int o, int in, int out, int align_corners, int *i, int *j,\n"
+      "                         float *a)\n"
+      "{\n"
+      "    float at = ((float)o + 0.5f) * (float)in / (float)out - 0.5f;\n"
+      "    if (align_corners) at = out > 1 ? (float)o * (float)(in - 1) / (float)(out - 1) : 0;\n"
+      "    if (at < 0) at = 0;\n"
+      "    *i = (int)at < in - 1 ? (int)at : in - 1;\n"
+      "    *j = *i + 1 < in ? *i + 1 : *i;\n"
+      "    *a = at - (float)*i;\n"
+      "}\n\n"
+      "/* Planes [height, width] to planes [out_height, out_width]. */\n"
+      "static void bilinear(float *y, const float *x, int planes, int height, int width,\n"
+      "                     int out_height, int out_width, int align_corners)\n"
+      "{\n"
+      "    for (int n = 0; n < planes; n++, x += height * width)\n"
+      "        for (int h = 0; h < out_height; h++) {\n"
+      "            int h0, h1;\n"
+      "            float a;\n"
+      "            bilinear_tap(h, height, out_height, align_corners, &h0, &h1, &a);\n"
+      "            for (int w = 0; w < out_width; w++) {\n"
+      "                const float *p = x + h0 * width, *q = x + h1 * width;\n"
+      "                int w0, w1;\n"
+      "                float b;\n"
+      "                bilinear_tap(w, width, out_width, align_corners, &w0, &w1, &b);\n"
+      "                *y++ = (1 - a) * ((1 - b) * p[w0] + b * p[w1]) +\n"
+      "                       a * ((1 - b) * q[w0] + b * q[w1]);\n"
+      "            }\n"
+      "        }\n"
+      "}\n" },
+    { "resample", NULL, { NULL, NULL }, -1,
+      "/* [outer, from, inner] to [outer, to, inner]: sums of `count` elements along the axis, at\n"
+      " * `at` (-1: none) times `weight`; `outside` where there is none at all. */\n"
+      "static void resample(float *y, const float *x, const int *at, const float *weight,\n"
+      "                     int count, int outer, int from, int to, int inner, float outside)\n"
+      "{\n"
+      "    for (int n = 0; n < outer; n++, x += from * inner)\n"
+      "        for (int o = 0; o < to * inner; o++) {\n"
+      "            const int first = o / inner * count;\n"
+      "            float sum = 0;\n"
+      "            int read = 0;\n"
+      "            for (int k = first; k < first + count; k++)\n"
+      "                if (at[k] >= 0) {\n"
+      "                    sum += weight[k] * x[at[k] * inner + o % inner];\n"
+      "                    read = 1;\n"
+      "                }\n"
+      "            *y++ = read ? sum : outside;\n"
+      "        }\n"
+      "}\n" },
+    { "gather_size", NULL, { NULL, NULL }, -1,
+      "/* Rows of `run` elements on a grid whose axes have steps in x and in the indices; each\n"
+      " * has `parts` indices for axes of x. time: the grid axis that lengths turn, else -1. */\n"
+      "typedef struct gather_size {\n"
+      "    int rows, run, axes, grid[6], step[6], index_step[6];\n"
+      "    int parts, size[6], part_step[6], time;\n"
+      "} gather_size;\n\n"
+      "/* Where a row lies, -1 where its index is out of range. Indices are ints or floats. */\n"
+      "static int gather_place(const gather_size *g, int row, const int *ints,\n"
+      "                        const float *floats)\n"
+      "{\n"
+      "    int place = 0, at = 0, t = 0;\n"
+      "    for (int i = g->axes - 1; i >= 0; i--) {\n"
+      "        const int k = row % g->grid[i];\n"
+      "        row /= g->grid[i];\n"
+      "        place += k * g->step[i];\n"
+      "        at += k * g->index_step[i];\n"
+      "        if (i == g->time) t = k;\n"
+      "    }\n"
+      "    for (int i = 0; i < g->parts; i++) {\n"
+      "        const int size = g->size[i];\n"
+      "        int k = size + 1;\n"
+      "        if (ints) k = ints[at + i];\n"
+      "        else if (fabsf(floats[at + i]) <= (float)size) k = (int)floats[at + i];\n"
+      "        if (g->time >= 0) k = t < k && k <= size ? k - 1 - t : t;\n"
+      "        if (k < -size || k >= size) return -1;\n"
+      "        place += (k < 0 ? k + size : k) * g->part_step[i];\n"
+      "    }\n"
+      "    return place;\n"
+      "}\n" },
+    { "gather", NULL, { "gather_size", NULL }, -1,
+      "/* What an index out of range would take is 0. */\n"
+      "static void gather(float *y, const float *x, const int *ints, const float *floats,\n"
+      "                   const gather_size *g)\n"
+      "{\n"
+      "    for (int row = 0; row < g->rows; row++) {\n"
+      "        const int place = gather_place(g, row, ints, floats);\n"
+      "        for (int i = 0; i < g->run; i++) *y++ = place < 0 ? 0 : x[place + i];\n"
+      "    }\n"
+      "}\n" },
+    { "scatter", NULL, { "gather_size", NULL }, -1,
+      "/* Puts rows of u into y; how: 0 replaces, 1 adds, 2 multiplies, 3 takes the larger one,\n"
+      " * 4 the smaller one. */\n"
+      "static void scatter(float *y, const float *u, const int *ints, const float *floats,\n"
+      "                    const gather_size *g, int how)\n"
+      "{\n"
+      "    for (int row = 0; row < g->rows; row++) {\n"
+      "        const int place = gather_place(g, row, ints, floats);\n"
+      "        for (int i = 0; i < g->run; i++, u++) {\n"
+      "            float *to = y + place + i;\n"
+      "            if (place < 0) continue;\n"
+      "            if (how == 1) *to += *u;\n"
+      "            else if (how == 2) *to *= *u;\n"
+      "            else if (!how || *u != *u || (how == 3 ? *u > *to : *u < *to)) *to = *u;\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "roi_align", NULL, { NULL, NULL }, -1,
+      "typedef struct roi_size {\n"
+      "    int channels, in[2], boxes, out[2], ratio, aligned;\n"
+      "    float scale;\n"
+      "} roi_size;\n\n"
+      "/* The mean of `parts` linear interpolations along an axis as weights of its n elements;\n"
+      " * -1 to n is held inside, beyond that counts as 0. */\n"
+      "static void roi_weights(float *w, int n, float first, float step, float parts)\n"
+      "{\n"
+      "    float i = step > 0 && first < -1 ? floorf((-1 - first) / step) - 1 : 0;\n"
+      "    for (int k = 0; k < n; k++) w[k] = 0;\n"
+      "    for (i = i > 0 ? i : 0; i < parts; i++) {\n"
+      "        float at = first + (i + 0.5f) * step;\n"
+      "        int k;\n"
+      "        if (step > 0 ? at > (float)n : at > (float)n || at < -1) break;\n"
+      "        if (at < -1) continue;\n"
+      "        at = at < 0 ? 0 : at;\n"
+      "        k = (int)at < n - 1 ? (int)at : n - 1;\n"
+      "        if (k == n - 1) at = (float)k;\n"
+      "        w[k] += (1 - (at - (float)k)) / parts;\n"
+      "        if (k < n - 1) w[k + 1] += (at - (float)k) / parts;\n"
+      "    }\n"
+      "}\n\n"
+      "/* x [channels, in], boxes [boxes, 4] = (x1, y1, x2, y2), y [boxes, channels, out]; work\n"
+      " * [in[0] + in[1]]. */\n"
+      "static void roi_align(float *y, const float *x, const float *boxes, const roi_size *s,\n"
+      "                      float *work)\n"
+      "{\n"
+      "    const int H = s->in[0], W = s->in[1], cells = s->out[0] * s->out[1];\n"
+      "    for (int r = 0; r < s->boxes; r++, boxes += 4, y += s->channels * cells) {\n"
+      "        float begin[2], side[2], parts[2];\n"
+      "        for (int i = 0; i < 2; i++) {\n"
+      "            const float offset = s->aligned ? 0.5f : 0;\n"
+      "            begin[i] = boxes[1 - i] * s->scale - offset;\n"
+      "            side[i] = boxes[3 - i] * s->scale - offset - begin[i];\n"
+      "            if (!s->aligned && side[i] < 1) side[i] = 1;\n"
+      "            side[i] /= (float)s->out[i];\n"
+      "            parts[i] = s->ratio ? (float)s->ratio : ceilf(side[i]);\n"
+      "        }\n"
+      "        for (int o = 0; o < cells; o++) {\n"
+      "            const int p = o / s->out[1], q = o % s->out[1];\n"
+      "            roi_weights(work, H, begin[0] + (float)p * side[0], side[0] / parts[0],\n"
+      "                        parts[0]);\n"
+      "            roi_weights(work + H, W, begin[1] + (float)q * side[1], side[1] / parts[1],\n"
+      "                        parts[1]);\n"
+      "            for (int c = 0; c < s->channels; c++) {\n"
+      "                float sum = 0;\n"
+      "                for (int h = 0; h < H; h++) {\n"
+      "                    const float *row = x + (c * H + h) * W;\n"
+      "                    float dot = 0;\n"
+      "                    if (work[h] == 0) continue;\n"
+      "                    for (int w = 0; w < W; w++) dot += work[H + w] * row[w];\n"
+      "                    sum += work[h] * dot;\n"
+      "                }\n"
+      "                y[c * cells + o] = sum;\n"
+      "            }\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "attention", NULL, { NULL, NULL }, -1,
+      "/* Queries [t], keys and values [s] of `heads` heads of `d` columns; rows are `ld` apart.\n"
+      " * The first `seen` keys count, causal: of those the first i + 1 for query i. work [s]. */\n"
+      "typedef struct attention_size { int t, s, heads, d, ld[3], causal; } attention_size;\n\n"
+      "static void attention(float *y, const float *q, const float *k, const float *v, int seen,\n"
+      "                      const attention_size *a, float *work)\n"
+      "{\n"
+      "    const float scale = 1 / sqrtf((float)a->d);\n"
+      "    seen = seen < 1 ? 1 : seen > a->s ? a->s : seen;\n"
+      "    for (int i = 0; i < a->t * a->heads; i++, y += a->d) {\n"
+      "        const int at = i % a->heads * a->d, t = i / a->heads;\n"
+      "        const int keys = a->causal && t + 1 < seen ? t + 1 : seen;\n"
+      "        float most = 0, sum = 0;\n"
+      "        for (int j = 0; j < keys; j++) {\n"
+      "            const float *m = q + t * a->ld[0] + at, *n = k + j * a->ld[1] + at;\n"
+      "            float dot = 0;\n"
+      "            for (int c = 0; c < a->d; c++) dot += m[c] * n[c];\n"
+      "            work[j] = dot * scale;\n"
+      "            most = j && most > work[j] ? most : work[j];\n"
+      "        }\n"
+      "        for (int j = 0; j < keys; j++) sum += work[j] = expf(work[j] - most);\n"
+      "        for (int c = 0; c < a->d; c++) y[c] = 0;\n"
+      "        for (int j = 0; j < keys; j++) {\n"
+      "            const float *n = v + j * a->ld[2] + at;\n"
+      "            for (int c = 0; c < a->d; c++) y[c] += work[j] / sum * n[c];\n"
+      "        }\n"
+      "    }\n"
+      "}\n" },
+    { "lstm", NULL, { "sigmoid", NULL }, -1,
+      "/* One step: h and c [n] from the gates' sums a + u [4 n]: i, f, g, o. */\n"
+      "static void lstm(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    for (int i = 0; i < n; i++) {\n"
+      "        const float g = tanhf(a[2 * n + i] + u[2 * n + i]);\n"
+      "        c[i] = sigmoid(a[n + i] + u[n + i]) * c[i] + sigmoid(a[i] + u[i]) * g;\n"
+      "        h[i] = sigmoid(a[3 * n + i] + u[3 * n + i]) * tanhf(c[i]);\n"
+      "    }\n"
+      "}\n" },
+    { "gru", NULL, { "sigmoid", NULL }, -1,
+      "/* One step: h [n] from the gates' sums a, u [3 n]: r, z, n. */\n"
+      "static void gru(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    (void)c;\n"
+      "    for (int i = 0; i < n; i++) {\n"
+      "        const float g = tanhf(a[2 * n + i] + sigmoid(a[i] + u[i]) * u[2 * n + i]);\n"
+      "        h[i] = g + sigmoid(a[n + i] + u[n + i]) * (h[i] - g);\n"
+      "    }\n"
+      "}\n" },
+    { "rnn_tanh", NULL, { NULL, NULL }, -1,
+      "static void rnn_tanh(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    (void)c;\n"
+      "    for (int i = 0; i < n; i++) h[i] = tanhf(a[i] + u[i]);\n"
+      "}\n" },
+    { "rnn_relu", NULL, { NULL, NULL }, -1,
+      "static void rnn_relu(float *h, float *c, const float *a, const float *u, int n)\n"
+      "{\n"
+      "    (void)c;\n"
+      "    for (int i = 0; i < n; i++) h[i] = a[i] + u[i] > 0 ? a[i] + u[i] : 0;\n"
+      "}\n" },
+    { "recurrent", NULL, { "dense", NULL }, -1,
+      "typedef void (*recurrent_step)(float *h, float *c, const float *a, const float *u,\n"
+      "                               int n);\n\n"
+      "/* One layer and direction over `length` of t steps: y [t, ld] = h, or 0 past them. w:\n"
+      " * weights of the input and of h, then both biases; size: t, inputs, units, gates * units,\n"
+      " * ld; work [2 * gates * units]. */\n"
+      "static void recurrent(float *y, const float *x, const float *const w[4], float *h,\n"
+      "                      float *c, float *work, recurrent_step step, const int size[5],\n"
+      "                      int length, int reverse)\n"
+      "{\n"
+      "    const int t = size[0], in = size[1], n = size[2], gates = size[3], ld = size[4];\n"
+      "    dense_size own = { 1, 0, 0, 0, 1, 0, 1, 1, INFINITY }, back = own;\n"
+      "    own.in = in;\n"
+      "    back.in = n;\n"
+      "    own.out = back.out = gates;\n"
+      "    for (int k = 0; k < t; k++) {\n"
+      "        const int i = reverse ? t - 1 - k : k;\n"
+      "        if (i < length) {\n"
+      "            dense(work, x + i * in, w[0], w[2], &own);\n"
+      "            dense(work + gates, h, w[1], w[3], &back);\n"
+      "            step(h, c, work, work + gates, n);\n"
+      "        }\n"
+      "        for (int j = 0; j < n; j++) y[i * ld + j] = i < length ? h[j] : 0;\n"
+      "    }\n"
+      "}\n" }
+};
+
+enum { CVNI_C_FUNCTIONS = (int)(sizeof cvni_c_functions / sizeof cvni_c_functions[0]) };
+
+static const cvni_c_function *cvni_c_find(const char *name)
+{
+    for (int i = 0; i < CVNI_C_FUNCTIONS; i++)
+        if (!strcmp(cvni_c_functions[i].name, name)) return &cvni_c_functions[i];
+    return NULL;
+}
+
+static void cvni_c_use(cvni_c_export *e, const char *name)
+{
+    const cvni_c_function *f = cvni_c_find(name);
+    if (!f || e->used[f - cvni_c_functions]) return;
+    e->used[f - cvni_c_functions] = 1;
+    for (int i = 0; i < 2 && f->needs[i]; i++) cvni_c_use(e, f->needs[i]);
+}
+
+/* ---- text ---- */
+
+/* Good until CVNI_C_TEXTS more were made. */
+CVNI_PRINTF(2, 3)
+static char *cvni_c_format(const cvni_c_export *e, const char *format, ...)
+{
+    char *text = e->texts->text[e->texts->next++ % CVNI_C_TEXTS];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, CVNI_C_TEXT, format, args);
+    va_end(args);
+    return text;
+}
+
+static void cvni_c_vprint(cvni_c_export *e, const char *format, va_list args)
+{
+    char text[1000];
+    vsnprintf(text, sizeof text, format, args);
+    if (e->out) cvni_put_text(e->out, text);
+}
+
+/* Into the file. */
+CVNI_PRINTF(2, 3)
+static void cvni_c_print(cvni_c_export *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    cvni_c_vprint(e, format, args);
+    va_end(args);
+}
+
+/* Code of a layer: nothing in the first run. */
+CVNI_PRINTF(2, 3)
+static void cvni_c_code(cvni_c_export *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (e->coding) cvni_c_vprint(e, format, args);
+    va_end(args);
+}
+
+/* A constant in C that reads back to the same bits. */
+static const char *cvni_c_number(const cvni_c_export *e, float x)
+{
+    char digits[32];
+    const char *text = cvni_float_text(x, digits);
+    if (x != x) return cvni_c_format(e, "NAN");
+    if (x - x != 0) return cvni_c_format(e, x > 0 ? "INFINITY" : "-INFINITY");
+    return cvni_c_format(e, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
+}
+
+static int cvni_c_is_letter(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Names that are one as identifiers. */
+static int cvni_c_alike(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++) {
+        const char x = cvni_c_is_letter(*a) ? *a : '_';
+        const char y = cvni_c_is_letter(*b) ? *b : '_';
+        if (x != y) return 0;
+    }
+    return *a == *b;
+}
+
+/* A layer's name as an identifier. What differs in other characters alone gets its number. */
+static const char *cvni_c_name(const cvni_c_export *e, int id)
+{
+    const char *name = e->net->layers[id].name;
+    char *t = cvni_c_format(e, "%s%s", *name >= '0' && *name <= '9' ? "layer" : "", name);
+    int clashes = 0;
+    for (char *p = t; *p; p++)
+        if (!cvni_c_is_letter(*p)) *p = '_';
+    for (int i = 1; i < e->net->layer_count; i++) {
+        const char *other = e->net->layers[i].name;
+        clashes |= i != id && cvni_c_alike(other, name);
+    }
+    return clashes ? cvni_c_format(e, "%s_%d", t, id) : t;
+}
+
+/* ---- values and constants ---- */
+
+/* The layer that computes what node `id` is: fused layers and views are others' values. */
+static int cvni_c_root(const cvni_c_export *e, int id)
+{
+    for (;;) {
+        const cvni_layer *l = &e->net->layers[id];
+        const cvni_place *p = &e->plan.places[id];
+        if (p->by) return p->by;
+        if (!l->inputs || !(p->skip || l->op->flags & CVNI_VIEW)) return id;
+        id = l->input[0];
+    }
+}
+
+/* Has a layer of its own value code that writes it into the buffer? */
+static int cvni_c_writes(const cvni_c_export *e, int id)
+{
+    const cvni_layer *l = &e->net->layers[id];
+    return e->plan.places[id].predict && l->op->forward && cvni_c_root(e, id) == id &&
+           l->op->forward != cvni_parameter_forward;
+}
+
+/* "in2": among the inputs that predictions read, in the order of the net. */
+static const char *cvni_c_input(const cvni_c_export *e, int id)
+{
+    int number = 1;
+    for (int i = 1; i < id; i++)
+        number += e->net->layers[i].op->flags & CVNI_SOURCE && e->plan.places[i].predict;
+    return e->inputs > 1 ? cvni_c_format(e, "in%d", number) : cvni_c_format(e, "in");
+}
+
+static const char *cvni_c_output(const cvni_c_export *e, int number)
+{
+    return e->outputs > 1 ? cvni_c_format(e, "out%d", number) : cvni_c_format(e, "out");
+}
+
+static const char *cvni_c_buffer(const cvni_c_export *e, int buffer)
+{
+    if (buffer < 0) return cvni_c_format(e, "0");
+    if (e->target && e->target[buffer]) return cvni_c_output(e, e->target[buffer]);
+    return cvni_c_format(e, "buffer + %lu",
+                         (unsigned long)(e->plan.buffers[buffer].offset / sizeof(float)));
+}
+
+/* An array of the same constants: this layer's, or that of one which shares the parameter. */
+static const cvni_c_array *cvni_c_find_array(const cvni_c_export *e, const cvni_c_array *wanted)
+{
+    const cvni_layer *l = &e->net->layers[wanted->id];
+    for (int i = 0; i < e->array_count; i++) {
+        const cvni_c_array *a = &e->arrays[i];
+        const cvni_layer *other = &e->net->layers[a->id];
+        const int folded = e->plan.places[wanted->id].folded || e->plan.places[a->id].folded;
+        const int shared = wanted->slot < l->params && wanted->slot < other->params && !folded &&
+                           other->op == l->op &&
+                           other->param[wanted->slot] == l->param[wanted->slot];
+        if ((other == l || shared) && a->slot == wanted->slot && a->part == wanted->part &&
+            a->element == wanted->element && a->count == wanted->count)
+            return a;
+    }
+    return NULL;
+}
+
+static const cvni_c_array *cvni_c_add_array(cvni_c_export *e, const cvni_c_array *array)
+{
+    if (!cvni_grow(e->net, (void **)&e->arrays, &e->array_capacity, e->array_count,
+                   sizeof *e->arrays)) {
+        e->result = CVN_ERROR_MEMORY;
+        return NULL;
+    }
+    e->arrays[e->array_count] = *array;
+    e->arrays[e->array_count].offset = e->floats;
+    e->floats = cvni_add_size(e->floats, array->count);
+    return &e->arrays[e->array_count++];
+}
+
+static const char *cvni_c_array_name(const cvni_c_export *e, const cvni_c_array *a)
+{
+    return e->options.weights_path
+               ? cvni_c_format(e, "weights + %lu", (unsigned long)a->offset)
+               : cvni_c_format(e, "%s_%s", cvni_c_name(e, a->id), a->suffix);
+}
+
+/* `count` constants of a layer, the part-th so many of those that `element` makes: the array's
+ * name, or its place in the file of weights. */
+static const char *cvni_c_constants(cvni_c_export *e, const cvni_layer *l, int slot, int part,
+                                    const char *suffix, size_t count, cvni_c_element element)
+{
+    cvni_c_array wanted;
+    const cvni_c_array *a;
+    wanted.id = cvni_id(e->net, l);
+    wanted.slot = slot;
+    wanted.part = part;
+    wanted.suffix = suffix;
+    wanted.element = element;
+    wanted.count = count;
+    a = cvni_c_find_array(e, &wanted);
+    if (!a && !e->coding) a = cvni_c_add_array(e, &wanted);
+    return a ? cvni_c_array_name(e, a) : cvni_c_format(e, "0");
+}
+
+/* Parameter `slot` as it lies in the net; its owner's, where the net is shared. */
+static const float *cvni_c_param(const cvni_c_export *e, const cvni_layer *l, int slot)
+{
+    if (slot >= l->params) return NULL;
+    return cvni_all_weights(e->net) + e->net->params[l->param[slot]].offset;
+}
+
+static float cvni_c_plain(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    return cvni_c_param(e, l, slot)[i];
+}
+
+/* Parameter `slot` as it is; "0" when the layer has none. */
+static const char *cvni_c_weights(cvni_c_export *e, const cvni_layer *l, int slot,
+                                  const char *suffix)
+{
+    if (slot >= l->params) return cvni_c_format(e, "0");
+    return cvni_c_constants(e, l, slot, 0, suffix, e->net->params[l->param[slot]].count,
+                            cvni_c_plain);
+}
+
+/* The value of a node as an expression. */
+static const char *cvni_c_value(cvni_c_export *e, int id)
+{
+    const int root = cvni_c_root(e, id);
+    const cvni_layer *l = &e->net->layers[root];
+    if (l->op->flags & CVNI_SOURCE) return cvni_c_input(e, root);
+    if (l->op->forward == cvni_parameter_forward && l->shape.dim[0] == 1)
+        return cvni_c_weights(e, l, 0, "value");
+    if (l->is_int) return cvni_c_format(e, "%s_values", cvni_c_name(e, root));
+    return cvni_c_buffer(e, e->plan.places[root].y);
+}
+
+static const char *cvni_c_in(cvni_c_export *e, const cvni_layer *l, int i)
+{
+    return cvni_c_value(e, l->input[i]);
+}
+
+static const char *cvni_c_own(cvni_c_export *e, const cvni_layer *l)
+{
+    return cvni_c_value(e, cvni_id(e->net, l));
+}
+
+/* Room for `floats` during the layer's work, up to that of layer `last`. which: 0, 1. */
+static const char *cvni_c_work(cvni_c_export *e, const cvni_layer *l, int which, size_t floats,
+                               int last)
+{
+    const int id = cvni_id(e->net, l);
+    cvni_place *p = &e->plan.places[id];
+    int *buffer = which ? &p->saved : &p->work_forward;
+    if (!e->coding) {
+        *buffer = cvni_add_buffer(e->net, &e->plan, cvni_mul_size(floats, sizeof(float)), id,
+                                  cvni_max(id, last));
+        if (*buffer == -2) e->result = CVN_ERROR_MEMORY;
+        else if (*buffer >= 0)
+            e->plan.buffers[*buffer].bytes = cvni_mul_size(floats, sizeof(float));
+    }
+    return cvni_c_buffer(e, e->coding ? *buffer : -1);
+}
+
+/* What is behind a pointer in round n of a loop over `count` entries of the first axis. */
+static const char *cvni_c_entry(const cvni_c_export *e, const char *value, int count,
+                                size_t floats)
+{
+    return count == 1 ? value
+                      : cvni_c_format(e, "%s + n * %lu", value, (unsigned long)floats);
+}
+
+static void cvni_c_each(cvni_c_export *e, int count)
+{
+    if (count > 1) cvni_c_code(e, "        for (int n = 0; n < %d; n++)\n    ", count);
+}
+
+/* "{ 1, 28, 28 }" */
+static const char *cvni_c_ints(const cvni_c_export *e, const int *values, int count)
+{
+    char *t = cvni_c_format(e, "%s", "");
+    cvni_text out = { t, CVNI_C_TEXT, 0 };
+    for (int i = 0; i < count; i++) cvni_print(&out, i ? ", %d" : "{ %d", values[i]);
+    cvni_print(&out, " }");
+    return t;
+}
+
+/* The slope and the limit of the activation done on a layer's store. */
+static const char *cvni_c_activation(const cvni_c_export *e, const cvni_layer *l)
+{
+    const int id = e->plan.places[cvni_id(e->net, l)].activation;
+    float slope = 1;
+    float most = INFINITY;
+    if (id) cvni_clamp_of(&e->net->layers[id], &slope, &most);
+    return cvni_c_format(e, "%s, %s", cvni_c_number(e, slope), cvni_c_number(e, most));
+}
+
+/* ---- loops in place ---- */
+
+enum { CVNI_C_OPERANDS = 4 };
+
+/* One axis of a loop nest; steps of y and the operands. mark: not to be merged, so that a statement
+ * can name its variable; 0: none. */
+typedef struct cvni_c_loop {
+    int count;
+    ptrdiff_t step[CVNI_C_OPERANDS];
+    int mark;
+} cvni_c_loop;
+
+/* "4 * i + j", the place of an operand. */
+static const char *cvni_c_index(const cvni_c_export *e, const cvni_c_loop *loops, int depth,
+                                int operand)
+{
+    char *t = cvni_c_format(e, "%s", "");
+    cvni_text out = { t, CVNI_C_TEXT, 0 };
+    for (int i = 0; i < depth; i++) {
+        const long step = (long)loops[i].step[operand];
+        if (!step || loops[i].count == 1) continue;
+        if (out.length) cvni_print(&out, " + ");
+        if (step != 1) cvni_print(&out, "%ld * ", step);
+        cvni_print(&out, "%c", "ijklmn"[i]);
+    }
+    if (!out.length) cvni_print(&out, "0");
+    return t;
+}
+
+static char cvni_c_marked(const cvni_c_loop *loops, int depth, int mark)
+{
+    int i = 0;
+    while (i < depth - 1 && loops[i].mark != mark) i++;
+    return "ijklmn"[i];
+}
+
+/* Loops around a statement, in which @0 stands for the place in y, @1, @2, @3 for those of the
+ * operands, #1 for the variable of the loop marked 1. Axes that follow each other alike are
+ * merged. */
+static void cvni_c_nest(cvni_c_export *e, cvni_c_loop *loops, int depth, const char *statement)
+{
+    int used = 0;
+    for (int i = 0; i < depth; i++) {
+        int merges = used > 0 && !loops[i].mark && !loops[used - 1].mark;
+        if (loops[i].count == 1 && !loops[i].mark) continue;
+        for (int k = 0; used && k < CVNI_C_OPERANDS; k++)
+            merges &= loops[used - 1].step[k] == loops[i].step[k] * loops[i].count;
+        if (merges) {
+            loops[i].count *= loops[used - 1].count;
+            used--;
+        }
+        loops[used++] = loops[i];
+    }
+    for (int i = 0; i < used; i++)
+        cvni_c_code(e, "        %*sfor (int %c = 0; %c < %d; %c++)\n", 4 * i, "", "ijklmn"[i],
+                    "ijklmn"[i], loops[i].count, "ijklmn"[i]);
+    cvni_c_code(e, "        %*s", 4 * used, "");
+    for (; *statement; statement++) {
+        if (*statement == '@')
+            cvni_c_code(e, "%s", cvni_c_index(e, loops, used, *++statement - '0'));
+        else if (*statement == '#')
+            cvni_c_code(e, "%c", cvni_c_marked(loops, used, *++statement - '0'));
+        else cvni_c_code(e, "%c", *statement);
+    }
+    cvni_c_code(e, "\n");
+}
+
+/* Loops over all elements of a shape; steps: those of y's own elements and of operands that are
+ * broadcast to it (NULL: none). */
+static int cvni_c_over(cvni_c_loop *loops, cvn_shape y, const cvn_shape *a, const cvn_shape *b)
+{
+    const cvn_shape *const operand[CVNI_C_OPERANDS] = { &y, a, b, NULL };
+    memset(loops, 0, CVN_MAX_RANK * sizeof *loops);
+    for (int i = 0; i < y.rank; i++) loops[i].count = y.dim[i];
+    for (int k = 0; k < CVNI_C_OPERANDS; k++) {
+        ptrdiff_t step = 1;
+        for (int i = y.rank - 1; operand[k] && i >= 0; i--) {
+            if (operand[k]->dim[i] > 1) loops[i].step[k] = step;
+            step *= operand[k]->dim[i];
+        }
+    }
+    return y.rank;
+}
+
+static void cvni_c_pointers(cvni_c_export *e, const cvni_layer *l, int inputs)
+{
+    static const char names[] = "abc";
+    for (int i = 0; i < inputs; i++)
+        cvni_c_code(e, "        const float *%c = %s;\n", names[i], cvni_c_in(e, l, i));
+    cvni_c_code(e, "        float *y = %s;\n", cvni_c_own(e, l));
+}
+
+/* ---- layers: convolutions and products ---- */
+
+/* A spectral norm's 1/s for the weights of a layer, else 1. */
+static double cvni_c_spectral(const cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_spectral d;
+    const float *u, *v;
+    double s = 0;
+    if (!l->spectral) return 1;
+    d = cvni_spectral_of(e->net, l);
+    d.w = cvni_c_param(e, l, 0);
+    u = cvni_all_weights(e->net) + e->net->params[l->spectral - 1].offset;
+    v = cvni_all_weights(e->net) + e->net->params[l->spectral].offset;
+    for (int r = 0; r < d.rows; r++)
+        for (int o = 0; o < d.outer; o++)
+            for (int i = 0; i < d.inner; i++)
+                s += (double)u[r] * (double)cvni_spectral_line(&d, o, r)[i] *
+                     (double)v[(ptrdiff_t)o * d.inner + i];
+    return 1 / s;
+}
+
+/* An array's elements: to a file of weights, or, with a name, as C. */
+static void cvni_c_put_array(const cvni_c_export *e, const cvni_c_array *a, cvni_sink *s,
+                             const char *name)
+{
+    const cvni_layer *l = &e->net->layers[a->id];
+    const double factor = a->slot == 0 ? cvni_c_spectral(e, l) : 1;
+    if (name)
+        cvni_put_text(s, cvni_c_format(e, "static const float %s[%lu] = {", name,
+                                       (unsigned long)a->count));
+    for (size_t i = 0; i < a->count; i++) {
+        float x = a->element(e, l, a->slot, (size_t)a->part * a->count + i);
+        if (factor != 1) x = (float)((double)x * factor);
+        if (name) {
+            cvni_put_text(s, i % 8 ? ", " : i ? ",\n    " : "\n    ");
+            cvni_put_text(s, cvni_c_number(e, x));
+        } else {
+            cvni_put_floats(s, &x, 1);
+        }
+    }
+    if (name) cvni_put_text(s, "\n};\n\n");
+}
+
+/* Filters of a group with those of zeros. */
+static size_t cvni_c_blocked_filters(size_t MG)
+{
+    return MG % 4 > 1 ? (MG + 3) / 4 * 4 : MG;
+}
+
+/* Element i of [M, K] weights of groups of MG filters in blocks of 4 filters, [K, 4] each; of the
+ * filters that are left one alone, [K], or with zeros: filter *row, element *col; 0: a zero. */
+static int cvni_c_blocked(size_t i, size_t MG, size_t K, size_t *row, size_t *col)
+{
+    const size_t group = cvni_c_blocked_filters(MG) * K;
+    const size_t in_group = i % group;
+    const size_t block = in_group / (4 * K) * 4;
+    const size_t rest = in_group - block * K;
+    const int alone = block + 1 == MG;
+    *row = block + (alone ? 0 : rest % 4);
+    *col = alone ? rest : rest / 4;
+    if (*row >= MG) return 0;
+    *row += i / group * MG;
+    return 1;
+}
+
+/* The weight of multi-head attention: those of query, key and value in one. */
+static int cvni_c_thirds(const cvni_layer *l, int slot)
+{
+#ifdef CONVNET_NO_SEQUENCES
+    (void)l;
+    (void)slot;
+    return 0;
+#else
+    return l->op == &cvni_op_mha && slot == 0;
+#endif
+}
+
+/* Groups of filters whose blocks lie one behind the other. */
+static size_t cvni_c_groups(const cvni_layer *l, int slot)
+{
+    if (cvni_is_conv(l)) return (size_t)((const cvni_conv_desc *)l->desc)->groups;
+    return cvni_c_thirds(l, slot) ? 3 : 1;
+}
+
+/* Elements of a part (1/parts) of a weight in blocks. */
+static size_t cvni_c_blocked_count(const cvni_c_export *e, const cvni_layer *l, int slot, int parts)
+{
+    const cvni_param *p = &e->net->params[l->param[slot]];
+    const size_t groups = cvni_c_groups(l, slot);
+    const size_t M = (size_t)p->shape.dim[0];
+    return cvni_c_blocked_filters(M / groups) * groups * (p->count / M) / (size_t)parts;
+}
+
+/* Weights [M, ...] with the norm behind them folded in, in blocks. */
+static float cvni_c_filters(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    const cvni_param *p = &e->net->params[l->param[slot]];
+    const int folded = e->plan.places[cvni_id(e->net, l)].folded;
+    const size_t M = (size_t)p->shape.dim[0];
+    const size_t K = p->count / M;
+    const size_t groups = cvni_c_groups(l, slot);
+    size_t row, col;
+    float scale = 1;
+    float shift;
+    if (!cvni_c_blocked(i, M / groups, K, &row, &col)) return 0;
+    if (folded) cvni_norm_running(e->net, &e->net->layers[folded], (int)row, &scale, &shift);
+    return cvni_c_param(e, l, slot)[row * K + col] * scale;
+}
+
+static float cvni_c_folded_bias(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    const int folded = e->plan.places[cvni_id(e->net, l)].folded;
+    const float *bias = cvni_c_param(e, l, slot);
+    float scale = 1;
+    float shift = 0;
+    if (folded) cvni_norm_running(e->net, &e->net->layers[folded], (int)i, &scale, &shift);
+    return shift + (bias ? bias[i] * scale : 0);
+}
+
+static const char *cvni_c_filter_array(cvni_c_export *e, const cvni_layer *l)
+{
+    return cvni_c_constants(e, l, 0, 0, "weight", cvni_c_blocked_count(e, l, 0, 1),
+                            cvni_c_filters);
+}
+
+static const char *cvni_c_bias_array(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_param *w = &e->net->params[l->param[0]];
+    if (l->params < 2 && !e->plan.places[cvni_id(e->net, l)].folded)
+        return cvni_c_format(e, "0");
+    return cvni_c_constants(e, l, 1, 0, "bias", (size_t)w->shape.dim[0], cvni_c_folded_bias);
+}
+
+/* Three axes of a convolution's sizes from those of a shape. */
+static void cvni_c_axes(cvn_shape s, int axes, int out[3])
+{
+    for (int i = 0; i < 3; i++) out[i] = i < 3 - axes ? 1 : s.dim[s.rank - 3 + i];
+}
+
+static int cvni_c_product(const int v[3]) { return v[0] * v[1] * v[2]; }
+
+/* A convolution whose windows are elements: a product at each position. */
+static int cvni_c_is_pointwise(const cvni_conv_desc *d)
+{
+    int plain = d->groups == 1;
+    for (int i = 0; i < 3; i++)
+        plain &= d->kernel[i] == 1 && d->stride[i] == 1 && !d->pad[i] && !d->pad_end[i];
+    return plain;
+}
+
+/* The call of `dense` for rows of x; see its size in cvni_c_functions. */
+static void cvni_c_dense_call(cvni_c_export *e, const cvni_layer *l, int entries, int rows, int in,
+                              int out, int spread)
+{
+    const char *w = cvni_c_filter_array(e, l);
+    const char *b = cvni_c_bias_array(e, l);
+    const int size[7] = { rows, in, out, spread ? 1 : in, spread ? rows : 1, spread ? 1 : out,
+                          spread ? rows : 1 };
+    cvni_c_use(e, "dense");
+    cvni_c_code(e, "        static const dense_size size = {");
+    for (int i = 0; i < 7; i++) cvni_c_code(e, " %d,", size[i]);
+    cvni_c_code(e, " %s };\n", cvni_c_activation(e, l));
+    cvni_c_each(e, entries);
+    cvni_c_code(e, "        dense(%s, %s, %s, %s, &size);\n",
+                cvni_c_entry(e, cvni_c_own(e, l), entries, (size_t)rows * (size_t)out),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), entries, (size_t)rows * (size_t)in), w,
+                b);
+}
+
+static void cvni_c_dense(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(e->net, l);
+    cvni_c_dense_call(e, l, 1, d.rows, d.in, d.units, 0);
+}
+
+/* The input with its border around it, where a convolution reflects or repeats it; the sizes in
+ * `in` and the pads become those of what is read. */
+static const char *cvni_c_frame(cvni_c_export *e, const cvni_layer *l, int channels, int in[3],
+                                int pad[3])
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const int entries = x->shape.dim[0];
+    const char *frame;
+    int out[3];
+    if (d->pad_mode == CVN_PAD_ZERO) return cvni_c_in(e, l, 0);
+    for (int i = 0; i < 3; i++) out[i] = in[i] + d->pad[i] + d->pad_end[i];
+    frame = cvni_c_work(e, l, 0, (size_t)entries * (size_t)channels * (size_t)cvni_c_product(out),
+                        0);
+    cvni_c_use(e, "pad");
+    cvni_c_code(e, "        static const int from[3] = %s, to[3] = %s, border[3] = %s;\n",
+                cvni_c_ints(e, in, 3), cvni_c_ints(e, out, 3), cvni_c_ints(e, pad, 3));
+    cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", frame,
+                cvni_c_in(e, l, 0), entries * channels, (int)d->pad_mode);
+    for (int i = 0; i < 3; i++) {
+        in[i] = out[i];
+        pad[i] = 0;
+    }
+    return frame;
+}
+
+static void cvni_c_conv(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const int N = s.dim[0];
+    const int channels = s.dim[1];
+    const int filters = l->shape.dim[1];
+    const char *function = d->transposed ? "conv_transpose" : "conv";
+    const char *x, *w, *b;
+    int in[3], out[3], pad[3];
+    cvni_c_axes(s, d->axes, in);
+    cvni_c_axes(l->shape, d->axes, out);
+    if (!d->transposed && cvni_c_is_pointwise(d)) {
+        cvni_c_dense_call(e, l, N, cvni_c_product(in), channels, filters, 1);
+        return;
+    }
+    memcpy(pad, d->pad, sizeof pad);
+    w = d->transposed ? cvni_c_weights(e, l, 0, "weight") : cvni_c_filter_array(e, l);
+    b = d->transposed ? cvni_c_weights(e, l, 1, "bias") : cvni_c_bias_array(e, l);
+    cvni_c_use(e, function);
+    cvni_c_use(e, "conv_size");
+    x = cvni_c_frame(e, l, channels, in, pad);
+    cvni_c_code(e, "        static const conv_size size = { %d, %d, %d, %s, %s,\n", d->groups,
+                channels / d->groups, filters / d->groups, cvni_c_ints(e, in, 3),
+                cvni_c_ints(e, out, 3));
+    cvni_c_code(e, "            %s, %s, %s, %s, %s };\n", cvni_c_ints(e, d->kernel, 3),
+                cvni_c_ints(e, d->stride, 3), cvni_c_ints(e, pad, 3),
+                cvni_c_ints(e, d->dilation, 3), cvni_c_activation(e, l));
+    cvni_c_each(e, N);
+    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size);\n", function,
+                cvni_c_entry(e, cvni_c_own(e, l), N,
+                             (size_t)filters * (size_t)cvni_c_product(out)),
+                cvni_c_entry(e, x, N, (size_t)channels * (size_t)cvni_c_product(in)), w, b);
+}
+
+static void cvni_c_matmul(cvni_c_export *e, const cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(e->net, l);
+    const int step[4] = { turn[0] ? 1 : m.K, turn[0] ? m.T : 1, turn[1] ? 1 : m.S,
+                          turn[1] ? m.K : 1 };
+    const ptrdiff_t size[3] = { (ptrdiff_t)m.T * m.K, (ptrdiff_t)m.K * m.S,
+                                (ptrdiff_t)m.T * m.S };
+    cvni_c_loop loops[CVN_MAX_RANK];
+    memset(loops, 0, sizeof loops);
+    for (int i = 0; i < m.axes; i++) {
+        loops[i].count = m.dim[i];
+        loops[i].step[0] = m.step[2][i] * size[2];
+        loops[i].step[1] = m.step[0][i] * size[0];
+        loops[i].step[2] = m.step[1][i] * size[1];
+    }
+    cvni_c_use(e, "matmul");
+    cvni_c_pointers(e, l, 2);
+    cvni_c_code(e, "        static const int step[4] = %s;\n", cvni_c_ints(e, step, 4));
+    cvni_c_nest(e, loops, m.axes,
+                cvni_c_format(e, "matmul(y + @0, a + @1, b + @2, %d, %d, %d, step);", m.T, m.S,
+                              m.K));
+}
+
+/* ---- layers: pools, norms, softmax ---- */
+
+static void cvni_c_pool(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const cvn_shape y = l->shape;
+    const char *function = strstr(l->op->type, "max") ? "maxpool"
+                           : strstr(l->op->type, "lp") ? "lppool" : "avgpool";
+    cvni_pool_axis a[2];
+    cvni_pool_axes(p, s, a);
+    for (int i = 0; i < 2; i++) if (!a[i].dilation) a[i].dilation = 1;
+    cvni_c_use(e, function);
+    cvni_c_code(e,
+                "        static const pool_size size = { %d, { %d, %d }, { %d, %d }, { %d, %d },",
+                s.dim[0] * s.dim[1], a[0].n, a[1].n, s.rank == 3 ? 1 : y.dim[2],
+                y.dim[y.rank - 1], a[0].kernel, a[1].kernel);
+    cvni_c_code(e, " { %d, %d }, { %d, %d },\n            { %d, %d }, { %d, %d }, %d };\n",
+                a[0].stride, a[1].stride, a[0].pad0, a[1].pad0, a[0].pad1, a[1].pad1,
+                a[0].dilation, a[1].dilation, a[0].exclude_pad);
+    if (function[0] == 'm')
+        cvni_c_code(e, "        maxpool(%s, %s, %s, &size);\n",
+                    l->is_int ? "0" : cvni_c_own(e, l), l->is_int ? cvni_c_own(e, l) : "0",
+                    cvni_c_in(e, l, 0));
+    else
+        cvni_c_code(e, "        %s(%s, %s, &size%s);\n", function, cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0),
+                    function[0] == 'l' ? cvni_c_format(e, ", %d.0f", p->p) : "");
+}
+
+static void cvni_c_unpool(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const int planes = s.dim[0] * s.dim[1];
+    cvni_c_use(e, "maxunpool");
+    cvni_c_code(e, "        maxunpool(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), cvni_c_in(e, l, 1), planes,
+                (int)(cvni_elements(s) / (size_t)planes),
+                (int)(cvni_elements(l->shape) / (size_t)planes));
+}
+
+static void cvni_c_roi_align(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_roi_desc *d = (const cvni_roi_desc *)l->desc;
+    const cvn_shape s = cvni_in(e->net, l, 0)->shape;
+    const int N = s.dim[0];
+    const char *work = cvni_c_work(e, l, 0, (size_t)s.dim[2] + (size_t)s.dim[3], 0);
+    cvni_c_use(e, "roi_align");
+    cvni_c_code(e, "        static const roi_size size = { %d, { %d, %d }, %d, { %d, %d }, %d, %d, "
+                   "%s };\n",
+                s.dim[1], s.dim[2], s.dim[3], l->shape.dim[1], d->height, d->width,
+                d->d.sampling_ratio, d->d.aligned != 0, cvni_c_number(e, d->d.spatial_scale));
+    cvni_c_each(e, N);
+    cvni_c_code(e, "        roi_align(%s, %s, %s, &size, %s);\n",
+                cvni_c_entry(e, cvni_c_own(e, l), N, cvni_sample_elements(l->shape)),
+                cvni_c_entry(e, cvni_c_in(e, l, 0), N, cvni_sample_elements(s)),
+                cvni_c_entry(e, cvni_c_in(e, l, 1), N, 4 * (size_t)l->shape.dim[1]), work);
+}
+
+/* slot 0: scale, 1: shift of channel i. */
+static float cvni_c_norm_factor(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    float factor[2];
+    cvni_norm_running(e->net, l, (int)i, &factor[0], &factor[1]);
+    return factor[slot];
+}
+
+/* A batch norm that was not folded, with the sum and the activation behind it. */
+static void cvni_c_batchnorm(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_place *p = &e->plan.places[cvni_id(e->net, l)];
+    const size_t C = (size_t)l->shape.dim[1];
+    const char *scale = cvni_c_constants(e, l, 0, 0, "scale", C, cvni_c_norm_factor);
+    const char *shift = cvni_c_constants(e, l, 1, 0, "shift", C, cvni_c_norm_factor);
+    const char *more = p->residual ? " + r[@1]" : "";
+    cvni_c_loop loops[CVN_MAX_RANK];
+    cvn_shape channels = l->shape;
+    const char *statement;
+    int depth;
+    for (int i = 0; i < channels.rank; i++) if (i != 1) channels.dim[i] = 1;
+    depth = cvni_c_over(loops, l->shape, &l->shape, &channels);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        const float *scale = %s, *shift = %s;\n", scale, shift);
+    if (p->residual)
+        cvni_c_code(e, "        const float *r = %s;\n", cvni_c_value(e, p->residual));
+    if (!p->activation)
+        statement = cvni_c_format(e, "y[@0] = scale[@2] * a[@1] + shift[@2]%s;", more);
+    else {
+        cvni_c_use(e, "clamp");
+        statement = cvni_c_format(e, "y[@0] = clamp(scale[@2] * a[@1] + shift[@2]%s, %s);", more,
+                                  cvni_c_activation(e, l));
+    }
+    cvni_c_nest(e, loops, depth, statement);
+}
+
+static void cvni_c_gnorm(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gnorm_desc *d = (const cvni_gnorm_desc *)l->desc;
+    const cvni_groups g = cvni_find_groups(d, l->shape);
+    const char *w = d->no_weight ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 0, "weight");
+    const char *b = d->no_bias ? cvni_c_format(e, "0")
+                                     : cvni_c_weights(e, l, d->no_weight ? 0 : 1, "bias");
+    cvni_c_use(e, "normalize");
+    cvni_c_code(e, "        normalize(%s, %s, %s, %s, %d, %d, %d, %d, %s);\n",
+                cvni_c_own(e, l), cvni_c_in(e, l, 0), w, b, g.count, g.period,
+                g.shared, g.run, cvni_c_number(e, d->eps));
+}
+
+/* A function of y, x and the sizes before, of and behind an axis; more: further arguments. */
+static void cvni_c_along(cvni_c_export *e, const cvni_layer *l, int axis, const char *function,
+                         const char *more)
+{
+    int outer, length, inner;
+    cvni_split_axis(l->shape, axis, &outer, &length, &inner);
+    cvni_c_use(e, function);
+    cvni_c_code(e, "        %s(%s, %s, %d, %d, %d%s);\n", function, cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), outer, length, inner, more);
+}
+
+static void cvni_c_l2norm(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_along(e, l, ((const cvni_l2norm_desc *)l->desc)->axis, "l2norm", "");
+}
+
+static void cvni_c_softmax(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_along(e, l, ((const cvni_softmax_desc *)l->desc)->axis, l->op->type, "");
+}
+
+static void cvni_c_lrn(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    cvni_c_along(e, l, 1, "lrn",
+                 cvni_c_format(e, ", %d, %s, %s, %s", d->size, cvni_c_number(e, d->alpha),
+                               cvni_c_number(e, d->beta), cvni_c_number(e, d->k)));
+}
+
+/* ---- layers: element by element, and what moves ---- */
+
+/* The call of an elementwise function on x. */
+static const char *cvni_c_apply(cvni_c_export *e, const char *name, const float p[2],
+                                const char *x)
+{
+    const cvni_c_function *f = cvni_c_find(name);
+    cvni_c_use(e, name);
+    if (f->call) name = f->call;
+    if (f->params < 1) return cvni_c_format(e, "%s(%s)", name, x);
+    if (f->params < 2) return cvni_c_format(e, "%s(%s, %s)", name, x, cvni_c_number(e, p[0]));
+    return cvni_c_format(e, "%s(%s, %s, %s)", name, x, cvni_c_number(e, p[0]),
+                         cvni_c_number(e, p[1]));
+}
+
+static void cvni_c_elementwise(cvni_c_export *e, const cvni_layer *l, const char *name,
+                               const float p[2])
+{
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, &l->shape, NULL);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, loops, depth,
+                cvni_c_format(e, "y[@0] = %s;", cvni_c_apply(e, name, p, "a[@1]")));
+}
+
+static void cvni_c_act(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_elementwise(e, l, l->op->type, ((const cvni_act_desc *)l->desc)->p);
+}
+
+static void cvni_c_unary(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)l->desc;
+    const char *type = l->op->type;
+    float p[2];
+    p[0] = d->p;
+    p[1] = d->q;
+    cvni_c_elementwise(e, l, strcmp(type, "neg") ? type : "scale", p);
+}
+
+static void cvni_c_prelu(cvni_c_export *e, const cvni_layer *l)
+{
+    const char *w = cvni_c_weights(e, l, 0, "weight");
+    const int shared = ((const cvni_prelu_desc *)l->desc)->parameters == 1;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    cvn_shape channels = l->shape;
+    int depth;
+    for (int i = 0; i < channels.rank; i++) if (i != 1 || shared) channels.dim[i] = 1;
+    depth = cvni_c_over(loops, l->shape, &l->shape, &channels);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        const float *w = %s;\n", w);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1] > 0 ? a[@1] : w[@2] * a[@1];");
+}
+
+/* Copies x to y, over loops that have been set up. */
+static void cvni_c_copy(cvni_c_export *e, const cvni_layer *l, cvni_c_loop *loops, int depth)
+{
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1];");
+}
+
+static void cvni_c_same(cvni_c_export *e, const cvni_layer *l)
+{
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, &l->shape, NULL);
+    if (strcmp(cvni_c_own(e, l), cvni_c_in(e, l, 0)) != 0)
+        cvni_c_copy(e, l, loops, depth);
+}
+
+typedef struct cvni_c_operation { const char *type, *text; } cvni_c_operation;
+
+static const cvni_c_operation cvni_c_operations[] = {
+    { "add", "a[@1] + b[@2]" },
+    { "sub", "a[@1] - b[@2]" },
+    { "mul", "a[@1] * b[@2]" },
+    { "div", "a[@1] / b[@2]" },
+    { "maximum", "a[@1] > b[@2] || a[@1] != a[@1] ? a[@1] : b[@2]" },
+    { "minimum", "a[@1] < b[@2] || a[@1] != a[@1] ? a[@1] : b[@2]" },
+    { "power", "powf(a[@1], b[@2])" },
+    { "remainder", "modulo(a[@1], b[@2])" },
+    { "fmod", "fmodf(a[@1], b[@2])" },
+    { "prelu_by", "a[@1] > 0 ? a[@1] : a[@1] * b[@2]" },
+    { "quantize_by", "rintf(a[@1] / b[@2])" },
+    { "equal", "a[@1] == b[@2] ? 1.0f : 0.0f" },
+    { "greater", "a[@1] > b[@2] ? 1.0f : 0.0f" },
+    { "greater_equal", "a[@1] >= b[@2] ? 1.0f : 0.0f" },
+    { "and", "a[@1] != 0 && b[@2] != 0 ? 1.0f : 0.0f" },
+    { "or", "a[@1] != 0 || b[@2] != 0 ? 1.0f : 0.0f" },
+    { "xor", "(a[@1] != 0) != (b[@2] != 0) ? 1.0f : 0.0f" },
+    { "where", "a[@1] != 0 ? b[@2] : c[@3]" }
+};
+
+static const char *cvni_c_operation_text(const cvni_layer *l)
+{
+    for (size_t i = 0; i < sizeof cvni_c_operations / sizeof *cvni_c_operations; i++)
+        if (!strcmp(cvni_c_operations[i].type, l->op->type)) return cvni_c_operations[i].text;
+    return NULL;
+}
+
+static void cvni_c_binary(cvni_c_export *e, const cvni_layer *l)
+{
+    const int act = e->plan.places[cvni_id(e->net, l)].activation;
+    const char *text = cvni_c_operation_text(l);
+    const cvn_shape *in[CVNI_C_OPERANDS - 1] = { NULL };
+    cvni_c_loop loops[CVN_MAX_RANK];
+    int depth;
+    for (int i = 0; i < l->inputs; i++) in[i] = &cvni_in(e->net, l, i)->shape;
+    depth = cvni_c_over(loops, l->shape, in[0], in[1]);
+    for (ptrdiff_t i = depth - 1, step = 1; in[2] && i >= 0; step *= in[2]->dim[i--])
+        loops[i].step[3] = in[2]->dim[i] > 1 ? step : 0;
+    cvni_c_use(e, act ? "clamp" : l->op->type);
+    cvni_c_pointers(e, l, l->inputs);
+    cvni_c_nest(e, loops, depth,
+                act ? cvni_c_format(e, "y[@0] = clamp(%s, %s);", text, cvni_c_activation(e, l))
+                    : cvni_c_format(e, "y[@0] = %s;", text));
+}
+
+static void cvni_c_concat(cvni_c_export *e, const cvni_layer *l)
+{
+    const int axis = ((const cvni_concat_desc *)l->desc)->axis;
+    int outer, length, inner;
+    ptrdiff_t at = 0;
+    cvni_split_axis(l->shape, axis, &outer, &length, &inner);
+    for (int i = 0; i < l->inputs; i++) {
+        const int own = cvni_in(e->net, l, i)->shape.dim[axis] * inner;
+        cvni_c_loop loops[2];
+        memset(loops, 0, sizeof loops);
+        loops[0].count = outer;
+        loops[0].step[0] = (ptrdiff_t)length * inner;
+        loops[0].step[1] = own;
+        loops[1].count = own;
+        loops[1].step[0] = loops[1].step[1] = 1;
+        cvni_c_code(e, "        {\n        const float *a = %s;\n        float *y = %s + %ld;\n",
+                    cvni_c_in(e, l, i), cvni_c_own(e, l), (long)at);
+        cvni_c_nest(e, loops, 2, "y[@0] = a[@1];");
+        cvni_c_code(e, "        }\n");
+        at += own;
+    }
+}
+
+static void cvni_c_reduce(cvni_c_export *e, const cvni_layer *l)
+{
+    static const char *const begin[] = { "0", "0", "-INFINITY", "INFINITY", "1" };
+    static const char *const step[] = {
+        "y[@0] += a[@1];", "y[@0] += a[@1];",
+        "if (a[@1] > y[@0] || a[@1] != a[@1]) y[@0] = a[@1];",
+        "if (a[@1] < y[@0] || a[@1] != a[@1]) y[@0] = a[@1];", "y[@0] *= a[@1];"
+    };
+    const cvni_reduce_kind kind = ((const cvni_reduce_desc *)l->desc)->kind;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    const size_t count = cvni_elements(l->shape);
+    const double share = (double)count / (double)cvni_elements(x);
+    cvni_c_loop loops[CVN_MAX_RANK], fill, scale;
+    const int depth = cvni_c_over(loops, x, &x, &l->shape);
+    for (int i = 0; i < depth; i++) loops[i].step[0] = loops[i].step[2];
+    memset(&fill, 0, sizeof fill);
+    fill.count = (int)count;
+    fill.step[0] = 1;
+    scale = fill;
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, &fill, 1, cvni_c_format(e, "y[@0] = %s;", begin[kind]));
+    cvni_c_nest(e, loops, depth, step[kind]);
+    if (kind == CVNI_REDUCE_MEAN)
+        cvni_c_nest(e, &scale, 1,
+                    cvni_c_format(e, "y[@0] *= %s;", cvni_c_number(e, (float)share)));
+}
+
+/* A call for each row along an axis: of the function with y, x, the elements of x in a row, the
+ * step between them, and `more`. */
+static void cvni_c_rows(cvni_c_export *e, const cvni_layer *l, int axis, const char *function,
+                        const char *more)
+{
+    int outer, from, to, inner;
+    cvni_c_loop loops[2];
+    cvni_split_axis(cvni_in(e->net, l, 0)->shape, axis, &outer, &from, &inner);
+    cvni_split_axis(l->shape, axis, &outer, &to, &inner);
+    memset(loops, 0, sizeof loops);
+    loops[0].count = outer;
+    loops[0].step[0] = (ptrdiff_t)to * inner;
+    loops[0].step[1] = (ptrdiff_t)from * inner;
+    loops[1].count = inner;
+    loops[1].step[0] = loops[1].step[1] = 1;
+    cvni_c_use(e, function);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_nest(e, loops, 2,
+                cvni_c_format(e, "%s(y + @0, a + @1, %d, %d%s);", function, from, inner, more));
+}
+
+static void cvni_c_topk(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    cvni_c_rows(e, l, d->axis, "topk",
+                cvni_c_format(e, ", %d, %d, %d, %d", d->k, d->least, d->last, (int)d->result));
+}
+
+static void cvni_c_cumsum(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    cvni_c_rows(e, l, d->axis, "cumsum",
+                cvni_c_format(e, ", %d, %d", d->exclusive != 0, d->reverse != 0));
+}
+
+static void cvni_c_permute(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_permute_job j = cvni_permute_job_of(e->net, l);
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, NULL, NULL);
+    for (int i = 0; i < depth; i++) loops[i].step[1] = j.step[i];
+    cvni_c_copy(e, l, loops, depth);
+}
+
+/* A part of x: y has its rank; `at` is where it begins along the axes. */
+static void cvni_c_part(cvni_c_export *e, const cvni_layer *l, const int at[CVN_MAX_RANK])
+{
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    const int depth = cvni_c_over(loops, l->shape, &x, NULL);
+    ptrdiff_t begin = 0;
+    ptrdiff_t step = 1;
+    for (int i = depth - 1; i >= 0; i--) {
+        loops[i].step[1] = step;
+        begin += at[i] * step;
+        step *= x.dim[i];
+    }
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        a += %ld;\n", (long)begin);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1];");
+}
+
+static void cvni_c_slice(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_slice_desc *d = (const cvni_slice_desc *)l->desc;
+    int at[CVN_MAX_RANK] = { 0 };
+    at[d->axis] = d->begin;
+    cvni_c_part(e, l, at);
+}
+
+/* Is the choice along an axis every step-th element from the first one on? */
+static int cvni_c_is_stride(const cvni_select_axis *a, int n, int size, int *first, int *step)
+{
+    *first = cvni_select_index(a, 0, n, size);
+    *step = size > 1 ? cvni_select_index(a, 1, n, size) - *first : 1;
+    for (int o = 0; o < size; o++) {
+        const int at = cvni_select_index(a, o, n, size);
+        if (at < 0 || at != *first + o * *step) return 0;
+    }
+    return 1;
+}
+
+/* Elements axis by axis: by steps, or through a list of places, -1 for the value of the border. */
+static void cvni_c_select(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    cvni_c_loop loops[CVN_MAX_RANK];
+    char border[CVNI_C_TEXT] = "";
+    char place[CVNI_C_TEXT] = "";
+    cvni_text borders = { border, sizeof border, 0 };
+    cvni_text places = { place, sizeof place, 0 };
+    ptrdiff_t step = 1;
+    ptrdiff_t begin = 0;
+    const int depth = cvni_c_over(loops, l->shape, NULL, NULL);
+    for (int i = x.rank - 1; i >= 0; step *= x.dim[i--]) {
+        const int size = l->shape.dim[i];
+        int first = 0;
+        int by = 1;
+        int least = 0;
+        if (!i || cvni_c_is_stride(&d->axis[i], x.dim[i], size, &first, &by)) {
+            loops[i].step[1] = by * step;
+            begin += first * step;
+            continue;
+        }
+        loops[i].mark = i;
+        cvni_c_code(e, "        static const int map%d[%d] = {", i, size);
+        for (int o = 0; o < size; o++) {
+            const int at = cvni_select_index(&d->axis[i], o, x.dim[i], size);
+            least = cvni_min(least, at);
+            cvni_c_code(e, "%s%d", o ? o % 16 ? ", " : ",\n            " : " ", at);
+        }
+        cvni_c_code(e, " };\n");
+        cvni_print(&places, " + %ld * map%d[#%d]", (long)step, i, i);
+        if (least < 0) cvni_print(&borders, "%smap%d[#%d] < 0", border[0] ? " || " : "", i, i);
+    }
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        a += %ld;\n", (long)begin);
+    cvni_c_nest(e, loops, depth,
+                border[0] ? cvni_c_format(e, "y[@0] = %s ? %s : a[@1%s];", border,
+                                          cvni_c_number(e, d->value), place)
+                          : cvni_c_format(e, "y[@0] = a[@1%s];", place));
+}
+
+/* An axis of another length by a table of taps. */
+static void cvni_c_resample(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    const int in = cvni_in(e->net, l, 0)->shape.dim[r->axis];
+    int outer, out, inner, side;
+    cvni_split_axis(l->shape, r->axis, &outer, &out, &inner);
+    cvni_resample_reach(r, in, out, &side);
+    cvni_c_use(e, "resample");
+    e->taps = cvni_max(e->taps, 2 * side);
+    for (int pass = 0; e->coding && pass < 2; pass++) {
+        cvni_c_code(e, pass ? "        static const float weight[] = {"
+                            : "        static const int at[] = {");
+        for (int o = 0; o < out; o++) {
+            cvni_resample_taps(r, o, in, out, e->tap);
+            for (int k = 0; k < 2 * side; k++) {
+                if (o || k) cvni_c_code(e, k ? ", " : ",\n            ");
+                else cvni_c_code(e, " ");
+                if (pass) cvni_c_code(e, "%s", cvni_c_number(e, e->tap[k].weight));
+                else cvni_c_code(e, "%d", e->tap[k].from);
+            }
+        }
+        cvni_c_code(e, " };\n");
+    }
+    cvni_c_code(e, "        resample(%s, %s, at, weight, %d, %d, %d, %d, %d, %s);\n",
+                cvni_c_own(e, l), cvni_c_in(e, l, 0), 2 * side, outer, in, out, inner,
+                cvni_c_number(e, r->d.extrapolation));
+}
+
+static void cvni_c_steps(cvni_c_export *e, const ptrdiff_t *step, int count)
+{
+    int ints[CVN_MAX_RANK] = { 0 };
+    for (int i = 0; i < count; i++) ints[i] = (int)step[i];
+    cvni_c_code(e, " %s,", cvni_c_ints(e, ints, CVN_MAX_RANK));
+}
+
+/* Rows at indices that are computed: gather, and scatter, whose third input goes there. */
+static void cvni_c_gather(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)l->desc;
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const cvni_layer *index = cvni_in(e->net, l, 1);
+    const int scatter = l->inputs > 2;
+    cvni_gather_map m;
+    cvn_shape y;
+    cvni_gather_plan(d, x->shape, index->shape, &m, &y);
+    cvni_c_use(e, scatter ? "scatter" : "gather");
+    cvni_c_code(e, "        static const gather_size size = { %d, %d, %d, %s,", m.rows, m.run,
+                m.axes, cvni_c_ints(e, m.grid, CVN_MAX_RANK));
+    cvni_c_steps(e, m.step, m.axes);
+    cvni_c_steps(e, m.index_step, m.axes);
+    cvni_c_code(e, "\n            %d, %s,", m.parts, cvni_c_ints(e, m.size, CVN_MAX_RANK));
+    cvni_c_steps(e, m.part_step, m.parts);
+    cvni_c_code(e, " %d };\n", m.time);
+    if (scatter)
+        cvni_c_code(e, "        for (int i = 0; i < %lu; i++) (%s)[i] = (%s)[i];\n",
+                    (unsigned long)cvni_elements(l->shape), cvni_c_own(e, l), cvni_c_in(e, l, 0));
+    cvni_c_code(e, "        %s(%s, %s, %s, %s, &size%s);\n", scatter ? "scatter" : "gather",
+                cvni_c_own(e, l), cvni_c_in(e, l, scatter ? 2 : 0),
+                index->is_int ? cvni_c_in(e, l, 1) : "0",
+                index->is_int ? "0" : cvni_c_in(e, l, 1),
+                scatter ? cvni_c_format(e, ", %d", (int)d->reduce) : "");
+}
+
+static void cvni_c_one_hot(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const int is_int = cvni_in(e->net, l, 0)->is_int;
+    const char *on = cvni_c_number(e, d->on);
+    const char *off = cvni_c_number(e, d->off);
+    cvni_c_loop loops[3];
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    memset(loops, 0, sizeof loops);
+    loops[0].count = outer;
+    loops[0].step[0] = (ptrdiff_t)length * inner;
+    loops[0].step[1] = inner;
+    loops[1].count = length;
+    loops[1].step[0] = inner;
+    loops[1].mark = 1;
+    loops[2].count = inner;
+    loops[2].step[0] = loops[2].step[1] = 1;
+    cvni_c_code(e, "        const %s *a = %s;\n        float *y = %s;\n",
+                is_int ? "int" : "float", cvni_c_in(e, l, 0), cvni_c_own(e, l));
+    cvni_c_nest(e, loops, 3,
+                is_int ? cvni_c_format(e, "y[@0] = a[@1] == #1 || a[@1] + %d == #1 ? %s : %s;",
+                                       length, on, off)
+                       : cvni_c_format(e, "y[@0] = floorf(a[@1]) == (float)#1 || "
+                                          "floorf(a[@1] + %d.0f) == (float)#1 ? %s : %s;",
+                                       length, on, off));
+}
+
+/* Windows, borders, other sizes of planes. */
+static void cvni_c_resize(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_resize_desc *d = (const cvni_resize_desc *)l->desc;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    const int planes = x.dim[0] * x.dim[1];
+    const int at[CVN_MAX_RANK] = { 0, 0, d->top, d->left, 0, 0 };
+    if (d->kind == CVNI_RESIZE_WINDOW && d->crop) {
+        cvni_c_part(e, l, at);
+    } else if (d->kind == CVNI_RESIZE_WINDOW) {
+        cvni_c_use(e, "pad");
+        cvni_c_code(e, "        static const int from[3] = { 1, %d, %d }, to[3] = { 1, %d, %d };\n"
+                       "        static const int border[3] = { 0, %d, %d };\n",
+                    x.dim[2], x.dim[3], l->shape.dim[2], l->shape.dim[3], d->top, d->left);
+        cvni_c_code(e, "        pad(%s, %s, %d, from, to, border, %d);\n", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0), planes, (int)d->mode);
+    } else {
+        const int linear = d->kind == CVNI_RESIZE_BILINEAR;
+        cvni_c_use(e, linear ? "bilinear" : "nearest");
+        cvni_c_code(e, "        %s(%s, %s, %d, %d, %d, %d, %d%s);\n",
+                    linear ? "bilinear" : "nearest", cvni_c_own(e, l),
+                    cvni_c_in(e, l, 0), planes, x.dim[2], x.dim[3], l->shape.dim[2],
+                    l->shape.dim[3], linear ? d->align_corners ? ", 1" : ", 0" : "");
+    }
+}
+
+/* y [N*C, H, r, W, r] = x [N*C, r, r, H, W] with other axes first. */
+static void cvni_c_pixel_shuffle(cvni_c_export *e, const cvni_layer *l)
+{
+    const int r = ((const cvni_shuffle_desc *)l->desc)->factor;
+    const cvn_shape x = cvni_in(e->net, l, 0)->shape;
+    const ptrdiff_t plane = (ptrdiff_t)x.dim[2] * x.dim[3];
+    const int count[5] = { l->shape.dim[0] * l->shape.dim[1], x.dim[2], r, x.dim[3], r };
+    const ptrdiff_t from[5] = { plane * r * r, x.dim[3], plane * r, 1, plane };
+    cvni_c_loop loops[5];
+    ptrdiff_t step = 1;
+    memset(loops, 0, sizeof loops);
+    for (int i = 4; i >= 0; i--) {
+        loops[i].count = count[i];
+        loops[i].step[0] = step;
+        loops[i].step[1] = from[i];
+        step *= count[i];
+    }
+    cvni_c_copy(e, l, loops, 5);
+}
+
+static void cvni_c_gated(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
+    int outer, length, inner, run;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    run = d->maxout ? inner : length * inner;
+    cvni_c_pointers(e, l, 1);
+    if (!d->maxout) {
+        cvni_c_loop loops[2] = { { outer, { run, 2 * (ptrdiff_t)run, 0, 0 }, 0 },
+                                 { run, { 1, 1, 0, 0 }, 0 } };
+        cvni_c_use(e, "sigmoid");
+        cvni_c_nest(e, loops, 2,
+                    cvni_c_format(e, "y[@0] = a[@1] * sigmoid(a[%d + @1]);", run));
+        return;
+    }
+    for (int s = 0; s < d->k; s++) {
+        cvni_c_loop loops[2] = { { outer * length, { run, (ptrdiff_t)run * d->k, 0, 0 }, 0 },
+                                 { run, { 1, 1, 0, 0 }, 0 } };
+        const int at = s * run;
+        cvni_c_nest(e, loops, 2,
+                    s ? cvni_c_format(e, "if (a[%d + @1] > y[@0] || a[%d + @1] != a[%d + @1]) "
+                                      "y[@0] = a[%d + @1];", at, at, at, at)
+                      : "y[@0] = a[@1];");
+    }
+}
+
+static void cvni_c_embedding(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_embedding_desc *d = (const cvni_embedding_desc *)l->desc;
+    const char *w = cvni_c_weights(e, l, 0, "weight");
+    cvni_c_use(e, "embedding");
+    cvni_c_code(e, "        embedding(%s, %s, %s, %d, %d, %d);\n", cvni_c_own(e, l),
+                cvni_c_in(e, l, 0), w,
+                (int)cvni_elements(cvni_in(e->net, l, 0)->shape), d->count, d->dim);
+}
+
+/* As cvni_posenc_prepare. */
+static float cvni_c_wave(const cvni_c_export *e, const cvni_layer *l, int slot, size_t i)
+{
+    const int C = l->shape.dim[2];
+    const int c = (int)(i % (size_t)C);
+    const double angle = (double)(i / (size_t)C) / pow(10000.0, (double)(c / 2 * 2) / C);
+    (void)e;
+    (void)slot;
+    return (float)(c % 2 ? cos(angle) : sin(angle));
+}
+
+static void cvni_c_position(cvni_c_export *e, const cvni_layer *l)
+{
+    const char *p = l->params ? cvni_c_weights(e, l, 0, "weight")
+                                    : cvni_c_constants(e, l, 0, 0, "waves",
+                                                       cvni_sample_elements(l->shape),
+                                                       cvni_c_wave);
+    cvni_c_loop loops[CVN_MAX_RANK];
+    cvn_shape one = l->shape;
+    int depth;
+    one.dim[0] = 1;
+    depth = cvni_c_over(loops, l->shape, &l->shape, &one);
+    cvni_c_pointers(e, l, 1);
+    cvni_c_code(e, "        const float *b = %s;\n", p);
+    cvni_c_nest(e, loops, depth, "y[@0] = a[@1] + b[@2];");
+}
+
+#ifndef CONVNET_NO_SEQUENCES
+
+/* ---- layers: attention, recurrent ---- */
+
+/* The number of steps that count: that of an input of lengths, else all. */
+static const char *cvni_c_length(cvni_c_export *e, const cvni_layer *l, int input, int all)
+{
+    const int N = l->shape.dim[0];
+    if (!input) return cvni_c_format(e, "%d", all);
+    return cvni_c_format(e, "*(%s)", cvni_c_entry(e, cvni_c_in(e, l, input), N, 1));
+}
+
+static void cvni_c_attention_call(cvni_c_export *e, const cvni_layer *l, const char *const *x,
+                                  const char *work)
+{
+    const cvni_attention_desc *d = (const cvni_attention_desc *)l->desc;
+    const int S = cvni_in(e->net, l, 1)->shape.dim[1];
+    const int E = l->shape.dim[2];
+    cvni_c_use(e, "attention");
+    cvni_c_code(e, "            static const attention_size heads = { %d, %d, %d, %d, "
+                   "{ %d, %d, %d }, %d };\n",
+                l->shape.dim[1], S, d->heads, E / d->heads, E, E, E, d->causal);
+    cvni_c_code(e, "            attention(%s, %s, %s, %s, %s, &heads, %s);\n", x[3], x[0],
+                x[1], x[2],
+                cvni_c_length(e, l, l->inputs > 3 ? 3 : 0, S), work);
+}
+
+static void cvni_c_open_each(cvni_c_export *e, int count)
+{
+    if (count > 1) cvni_c_code(e, "        for (int n = 0; n < %d; n++) {\n", count);
+    else cvni_c_code(e, "        {\n");
+}
+
+static void cvni_c_attention(cvni_c_export *e, const cvni_layer *l)
+{
+    const int N = l->shape.dim[0];
+    const char *work = cvni_c_work(e, l, 0, (size_t)cvni_in(e->net, l, 1)->shape.dim[1], 0);
+    const char *x[4];
+    for (int i = 0; i < 3; i++)
+        x[i] = cvni_c_entry(e, cvni_c_in(e, l, i), N,
+                            cvni_sample_elements(cvni_in(e->net, l, i)->shape));
+    x[3] = cvni_c_entry(e, cvni_c_own(e, l), N, cvni_sample_elements(l->shape));
+    cvni_c_open_each(e, N);
+    cvni_c_attention_call(e, l, x, work);
+    cvni_c_code(e, "        }\n");
+}
+
+static void cvni_c_projection(cvni_c_export *e, const char *y, const char *x, const char *w,
+                              const char *b, int rows, int E)
+{
+    cvni_c_code(e, "            {\n"
+                   "                static const dense_size size = { %d, %d, %d, %d, 1, %d, 1, "
+                   "1.0f, INFINITY };\n", rows, E, E, E, E);
+    cvni_c_code(e, "                dense(%s, %s, %s, %s, &size);\n            }\n", y, x, w, b);
+}
+
+/* Work: queries [T, E], keys and values [S, E], what the heads make [T, E], a row of weights. */
+static void cvni_c_mha(cvni_c_export *e, const cvni_layer *l)
+{
+    static const char *const names[2][3] = { { "query", "key", "value" },
+                                             { "query_bias", "key_bias", "value_bias" } };
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const int N = l->shape.dim[0];
+    const int T = l->shape.dim[1];
+    const int E = l->shape.dim[2];
+    const int S = cvni_in(e->net, l, 1)->shape.dim[1];
+    const size_t at[5] = { 0, (size_t)T * (size_t)E, (size_t)(T + S) * (size_t)E,
+                           (size_t)(T + 2 * S) * (size_t)E, (size_t)(2 * T + 2 * S) * (size_t)E };
+    const char *work = cvni_c_work(e, l, 0, at[4] + (size_t)S, 0);
+    const char *place[5], *w, *b;
+    cvni_c_use(e, "dense");
+    for (int i = 0; i < 5; i++)
+        place[i] = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[i]);
+    cvni_c_open_each(e, N);
+    for (int i = 0; i < 3; i++) {
+        w = cvni_c_constants(e, l, 0, i, names[0][i], cvni_c_blocked_count(e, l, 0, 3),
+                             cvni_c_filters);
+        b = no_bias ? cvni_c_format(e, "0")
+                    : cvni_c_constants(e, l, 1, i, names[1][i], (size_t)E, cvni_c_plain);
+        cvni_c_projection(e, place[i],
+                          cvni_c_entry(e, cvni_c_in(e, l, i), N,
+                                       cvni_sample_elements(cvni_in(e->net, l, i)->shape)),
+                          w, b, i ? S : T, E);
+    }
+    cvni_c_attention_call(e, l, place, place[4]);
+    w = cvni_c_constants(e, l, no_bias ? 1 : 2, 0, "out",
+                         cvni_c_blocked_count(e, l, no_bias ? 1 : 2, 1), cvni_c_filters);
+    b = no_bias ? cvni_c_format(e, "0") : cvni_c_weights(e, l, 3, "out_bias");
+    cvni_c_projection(e, cvni_c_entry(e, cvni_c_own(e, l), N, (size_t)T * (size_t)E),
+                      place[3], w, b, T, E);
+    cvni_c_code(e, "        }\n");
+}
+
+/* The last layer that reads the states behind the steps of a recurrent layer. */
+static int cvni_c_last_state(const cvni_c_export *e, int id)
+{
+    int last = id;
+    for (int i = id + 1; i < e->net->layer_count; i++)
+        if (e->net->layers[i].op == &cvni_op_rnn_state && e->net->layers[i].input[0] == id)
+            last = i;
+    return last;
+}
+
+/* The states h (which 0) or c of a recurrent layer [N, layers*directions, hidden]. */
+static const char *cvni_c_states(const cvni_c_export *e, const cvni_rnn *r, int id, int which)
+{
+    if (!e->coding) return cvni_c_format(e, "0");
+    return cvni_c_format(e, "%s + %lu", cvni_c_buffer(e, e->plan.places[id].saved),
+                         (unsigned long)which * (unsigned long)r->n * (unsigned long)r->state);
+}
+
+/* One layer and direction: x to y, both [N, T, ...]. */
+static void cvni_c_recurrent(cvni_c_export *e, const cvni_layer *l, const cvni_rnn *r, int layer,
+                             int dir, const char *x, const char *y, const char *work)
+{
+    static const char *const kinds[] = { "rnn_tanh", "lstm", "gru", "rnn_relu" };
+    const char *step = kinds[r->kind == CVNI_RNN && r->desc->d.relu ? 3 : r->kind];
+    const int in = cvni_rnn_width(r, layer);
+    const size_t state = (size_t)(layer * r->dirs + dir) * (size_t)r->h;
+    const int N = r->n;
+    const char *w[4], *h, *c;
+    for (int i = 0; i < 4; i++) {
+        const int slot = cvni_rnn_param(r, layer, dir, i);
+        const cvni_param *p = &e->net->params[l->param[cvni_min(slot, l->params - 1)]];
+        w[i] = i > 1 && r->desc->d.no_bias
+                   ? cvni_c_format(e, "0")
+                   : cvni_c_constants(e, l, slot, 0, p->suffix,
+                                      i < 2 ? cvni_c_blocked_count(e, l, slot, 1) : p->count,
+                                      i < 2 ? cvni_c_filters : cvni_c_plain);
+    }
+    h = cvni_c_states(e, r, cvni_id(e->net, l), 0);
+    c = cvni_c_states(e, r, cvni_id(e->net, l), r->kind == CVNI_LSTM);
+    cvni_c_use(e, step);
+    cvni_c_use(e, "recurrent");
+    cvni_c_open_each(e, N);
+    cvni_c_code(e, "            static const int size[5] = { %d, %d, %d, %d, %d };\n", r->t, in,
+                r->h, r->gates * r->h, r->dirs * r->h);
+    cvni_c_code(e, "            const float *const w[4] = { %s, %s, %s, %s };\n", w[0],
+                w[1], w[2], w[3]);
+    cvni_c_code(e, "            recurrent(%s + %d, %s,\n",
+                cvni_c_entry(e, cvni_c_format(e, "%s", y), N, (size_t)(r->t * r->dirs * r->h)),
+                dir * r->h, cvni_c_entry(e, cvni_c_format(e, "%s", x), N, (size_t)(r->t * in)));
+    cvni_c_code(e, "                      w, %s + %lu, %s + %lu, %s, %s, size,\n",
+                cvni_c_entry(e, h, N, (size_t)r->state), (unsigned long)state,
+                cvni_c_entry(e, c, N, (size_t)r->state), (unsigned long)state, work, step);
+    cvni_c_code(e, "                      %s, %d);\n        }\n",
+                cvni_c_length(e, l, r->desc->lengths, r->t), dir || r->desc->d.reverse);
+}
+
+/* Sets states to an input's values, or to 0. */
+static void cvni_c_begin_states(cvni_c_export *e, const cvni_layer *l, const cvni_rnn *r,
+                                int which, int input)
+{
+    const char *from = input ? cvni_c_in(e, l, input) : cvni_c_format(e, "0");
+    cvni_c_code(e, "        for (int i = 0; i < %d; i++) (%s)[i] = ", r->n * r->state,
+                cvni_c_states(e, r, cvni_id(e->net, l), which));
+    cvni_c_code(e, input ? "(%s)[i];\n" : "%s;\n", from);
+}
+
+/* Work: the gates' two sums of a step, then the steps of two layers that lie between others. */
+static void cvni_c_rnn(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(e->net, l);
+    const int id = cvni_id(e->net, l);
+    const size_t gates = 2 * (size_t)r.gates * (size_t)r.h;
+    const size_t steps = (size_t)r.n * (size_t)r.t * (size_t)(r.dirs * r.h);
+    const size_t inner = (size_t)cvni_min(2, r.layers - 1) * steps;
+    cvni_c_work(e, l, 0, gates + inner, 0);
+    cvni_c_work(e, l, 1, (size_t)r.n * (size_t)r.state * (r.kind == CVNI_LSTM ? 2 : 1),
+                cvni_c_last_state(e, id));
+    cvni_c_begin_states(e, l, &r, 0, r.desc->h0);
+    if (r.kind == CVNI_LSTM) cvni_c_begin_states(e, l, &r, 1, r.desc->c0);
+    for (int layer = 0; layer < r.layers; layer++) {
+        const size_t at[2] = { gates + (size_t)((layer + 1) % 2) * steps,
+                               gates + (size_t)(layer % 2) * steps };
+        for (int dir = 0; dir < r.dirs; dir++) {
+            const char *work = e->coding ? cvni_c_buffer(e, e->plan.places[id].work_forward) : "0";
+            const char *x = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[0]);
+            const char *y = cvni_c_format(e, "%s + %lu", work, (unsigned long)at[1]);
+            if (!layer) x = cvni_c_in(e, l, 0);
+            if (layer == r.layers - 1) y = cvni_c_own(e, l);
+            cvni_c_recurrent(e, l, &r, layer, dir, x, y, work);
+        }
+    }
+}
+
+static void cvni_c_rnn_state(cvni_c_export *e, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(e->net, l, 0);
+    const cvni_rnn r = cvni_rnn_of(e->net, x);
+    const int which = ((const cvni_rnn_state_desc *)l->desc)->which;
+    cvni_c_code(e, "        const float *a = %s;\n        float *y = %s;\n",
+                cvni_c_states(e, &r, l->input[0], which), cvni_c_own(e, l));
+    cvni_c_code(e, "        for (int i = 0; i < %d; i++) y[i] = a[i];\n", r.n * r.state);
+}
+
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ---- the table of layers, the whole file ---- */
+
+typedef struct cvni_c_layer {
+    const char *type;                   /* cvni_op's */
+    void (*write)(cvni_c_export *e, const cvni_layer *l);
+} cvni_c_layer;
+
+static const cvni_c_layer cvni_c_layers[] = {
+    { "conv1d", cvni_c_conv },
+    { "conv2d", cvni_c_conv },
+    { "conv3d", cvni_c_conv },
+    { "conv_transpose1d", cvni_c_conv },
+    { "conv_transpose2d", cvni_c_conv },
+    { "conv_transpose3d", cvni_c_conv },
+    { "dense", cvni_c_dense },
+    { "maxpool", cvni_c_pool },
+    { "avgpool", cvni_c_pool },
+    { "global_maxpool", cvni_c_pool },
+    { "global_avgpool", cvni_c_pool },
+    { "adaptive_maxpool", cvni_c_pool },
+    { "adaptive_avgpool", cvni_c_pool },
+    { "lppool", cvni_c_pool },
+    { "global_lppool", cvni_c_pool },
+    { "maxpool_indices", cvni_c_pool },
+    { "roi_align", cvni_c_roi_align },
+    { "batchnorm", cvni_c_batchnorm },
+    { "layernorm", cvni_c_gnorm },
+    { "instancenorm", cvni_c_gnorm },
+    { "groupnorm", cvni_c_gnorm },
+    { "l2norm", cvni_c_l2norm },
+    { "lrn", cvni_c_lrn },
+    { "prelu", cvni_c_prelu },
+    { "softmax", cvni_c_softmax },
+    { "log_softmax", cvni_c_softmax },
+    { "glu", cvni_c_gated },
+    { "maxout", cvni_c_gated },
+    { "reparameterize", cvni_c_same },
+    { "concat", cvni_c_concat },
+    { "reduce_sum", cvni_c_reduce },
+    { "reduce_mean", cvni_c_reduce },
+    { "reduce_max", cvni_c_reduce },
+    { "reduce_min", cvni_c_reduce },
+    { "reduce_prod", cvni_c_reduce },
+    { "topk", cvni_c_topk },
+    { "indices", cvni_c_topk },
+    { "hardmax", cvni_c_topk },
+    { "cumsum", cvni_c_cumsum },
+    { "permute", cvni_c_permute },
+    { "slice", cvni_c_slice },
+    { "matmul", cvni_c_matmul },
+    { "embedding", cvni_c_embedding },
+    { "positional_encoding", cvni_c_position },
+    { "position_embedding", cvni_c_position },
+    { "upsample_nearest", cvni_c_resize },
+    { "upsample_bilinear", cvni_c_resize },
+    { "pad", cvni_c_resize },
+    { "crop", cvni_c_resize },
+    { "pixel_shuffle", cvni_c_pixel_shuffle },
+    { "interpolate", cvni_c_resample },
+    { "take", cvni_c_gather },
+    { "gather", cvni_c_gather },
+    { "gather_nd", cvni_c_gather },
+    { "reverse_sequence", cvni_c_gather },
+    { "scatter", cvni_c_gather },
+    { "scatter_nd", cvni_c_gather },
+    { "scatter_reduce", cvni_c_gather },
+    { "one_hot", cvni_c_one_hot },
+#ifndef CONVNET_NO_SEQUENCES
+    { "attention", cvni_c_attention },
+    { "multihead_attention", cvni_c_mha },
+    { "rnn", cvni_c_rnn },
+    { "lstm", cvni_c_rnn },
+    { "gru", cvni_c_rnn },
+    { "rnn_state", cvni_c_rnn_state },
+#endif
+};
+
+/* What writes a layer; NULL: nothing does. */
+static cvni_c_layer cvni_c_layer_of(const cvni_layer *l)
+{
+    static const cvni_c_layer none = { NULL, NULL };
+    cvni_c_layer own = none;
+    for (size_t i = 0; i < sizeof cvni_c_layers / sizeof *cvni_c_layers; i++)
+        if (!strcmp(cvni_c_layers[i].type, l->op->type)) return cvni_c_layers[i];
+    if (l->op == &cvni_op_maxunpool && !((const cvni_unpool_desc *)l->desc)->flat)
+        own.write = cvni_c_unpool;
+    if (l->op->forward == cvni_select_forward) own.write = cvni_c_select;
+    if (cvni_c_operation_text(l)) own.write = cvni_c_binary;
+    if (l->op->forward == cvni_unary_forward &&
+        (cvni_c_find(l->op->type) || !strcmp(l->op->type, "neg")))
+        own.write = cvni_c_unary;
+    if (l->op->forward == cvni_act_forward && cvni_c_find(l->op->type)) own.write = cvni_c_act;
+    return own;
+}
+
+/* The code of all layers; the first run finds out what it needs. */
+static void cvni_c_run(cvni_c_export *e)
+{
+    for (int id = 1; id < e->net->layer_count && e->result == CVN_OK; id++) {
+        const cvni_layer *l = &e->net->layers[id];
+        const cvni_c_layer own = cvni_c_layer_of(l);
+        if (!cvni_c_writes(e, id)) continue;
+        if (!own.write) {
+            e->result = cvni_layer_fail(e->net, l, CVN_ERROR_UNSUPPORTED,
+                                        "cvn_export_c: %s has no form in C; take it out of the net "
+                                        "and compute it in the program", l->op->type);
+            return;
+        }
+        cvni_c_code(e, "    {   /* %s */\n", cvni_c_name(e, id));
+        own.write(e, l);
+        cvni_c_code(e, "    }\n");
+    }
+}
+
+/* A node's value goes out: the net's output and what is kept. */
+static int cvni_c_goes_out(const cvni_c_export *e, int id)
+{
+    const cvni_layer *l = &e->net->layers[id];
+    return id == e->net->output || (l->keep && e->plan.places[id].predict && !l->is_int &&
+                                    !(l->op->flags & CVNI_SOURCE));
+}
+
+/* The id of output `number`: the net's own is 1, those that are kept follow; 0 behind them. */
+static int cvni_c_output_id(const cvni_c_export *e, int number)
+{
+    int seen = 1;
+    if (number == 1) return e->net->output;
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (id != e->net->output && cvni_c_goes_out(e, id) && ++seen == number) return id;
+    return 0;
+}
+
+static int cvni_c_is_input(const cvni_c_export *e, int id)
+{
+    return e->net->layers[id].op->flags & CVNI_SOURCE && e->plan.places[id].predict;
+}
+
+/* The buffers hold floats of values alone; what the layers' work needs comes with the first run. */
+static void cvni_c_size_buffers(cvni_c_export *e)
+{
+    for (int i = 0; i < e->plan.count; i++) e->plan.buffers[i].bytes = 0;
+    for (int id = 1; id < e->net->layer_count; id++) {
+        const cvni_layer *l = &e->net->layers[id];
+        const size_t count = cvni_elements(l->shape);
+        const int y = e->plan.places[id].y;
+        if (!cvni_c_writes(e, id)) continue;
+        if (l->is_int) e->ints = cvni_add_size(e->ints, count);
+        else if (y >= 0)
+            e->plan.buffers[y].bytes = cvni_max_size(e->plan.buffers[y].bytes,
+                                                     cvni_mul_size(count, sizeof(float)));
+    }
+}
+
+/* Outputs are computed where the caller wants them, unless their memory is another's too. */
+static void cvni_c_target_outputs(cvni_c_export *e)
+{
+    for (int number = 1; number <= e->outputs; number++) {
+        const int id = cvni_c_output_id(e, number);
+        const int root = cvni_c_root(e, id);
+        const int y = e->plan.places[root].y;
+        const size_t bytes = cvni_mul_size(cvni_elements(e->net->layers[id].shape), sizeof(float));
+        if (!cvni_c_writes(e, root) || y < 0 || e->target[y] || e->plan.buffers[y].bytes != bytes)
+            continue;
+        e->target[y] = number;
+        e->plan.buffers[y].bytes = 0;
+    }
+}
+
+/* The plan, what it needs, where everything lies. The net's shapes are then those of one sample. */
+static cvn_result cvni_c_prepare(cvni_c_export *e)
+{
+    cvn_net *net = e->net;
+    const cvn_result result = cvni_make_plan(net, 1, CVN_INFER, &e->plan);
+    size_t bytes;
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++) e->inputs += cvni_c_is_input(e, id);
+    while (cvni_c_output_id(e, e->outputs + 1)) e->outputs++;
+    cvni_c_size_buffers(e);
+    e->used = (unsigned char *)cvni_alloc(net, CVNI_C_FUNCTIONS);
+    e->texts = (cvni_c_texts *)cvni_alloc(net, sizeof *e->texts);
+    if (!e->used || !e->texts) return CVN_ERROR_MEMORY;
+    e->texts->next = 0;
+    memset(e->used, 0, CVNI_C_FUNCTIONS);
+    cvni_c_run(e);
+    if (e->result != CVN_OK) return e->result;
+    for (int i = 1; i <= e->outputs; i++) cvni_c_value(e, cvni_c_output_id(e, i));
+    e->target = (int *)cvni_alloc(net, cvni_mul_size((size_t)e->plan.count + 1, sizeof(int)));
+    e->tap = (cvni_weighted *)cvni_alloc(net, cvni_mul_size((size_t)e->taps, sizeof *e->tap));
+    if (!e->target || !e->tap) return CVN_ERROR_MEMORY;
+    memset(e->target, 0, ((size_t)e->plan.count + 1) * sizeof(int));
+    cvni_c_target_outputs(e);
+    bytes = cvni_place_buffers(net, &e->plan);
+    if (bytes == SIZE_MAX || e->result != CVN_OK) return CVN_ERROR_MEMORY;
+    e->room = bytes / sizeof(float);
+    e->coding = 1;
+    return CVN_OK;
+}
+
+/* "const float *in1, const float *in2, float *out" */
+static void cvni_c_parameters(cvni_c_export *e)
+{
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (cvni_c_is_input(e, id))
+            cvni_c_print(e, "const %s *%s, ", e->net->layers[id].is_int ? "int" : "float",
+                         cvni_c_input(e, id));
+    for (int i = 1; i <= e->outputs; i++)
+        cvni_c_print(e, "%sfloat *%s", i > 1 ? ", " : "", cvni_c_output(e, i));
+}
+
+/* A line of the comment: "in   input1   [1, 28, 28]". */
+static void cvni_c_describe(cvni_c_export *e, const char *name, int id)
+{
+    const cvni_layer *l = &e->net->layers[id];
+    char shape[96];
+    cvni_c_print(e, " *   %-8s  %s %s, %lu %s\n", name, cvni_c_name(e, id),
+                 l->samples > 1 ? cvni_axes_text(l->shape, 0, shape)
+                                : cvni_shape_text(l->shape, shape),
+                 (unsigned long)cvni_elements(l->shape), l->is_int ? "ints" : "floats");
+}
+
+static void cvni_c_head(cvni_c_export *e)
+{
+    const char *name = e->options.name;
+    cvni_c_print(e, "/* A neural network as plain C, written by convnet.h %s.\n *\n"
+                    " *     void %s_run(", CONVNET_VERSION, name);
+    cvni_c_parameters(e);
+    cvni_c_print(e, ");\n");
+    if (e->options.weights_path)
+        cvni_c_print(e, " *     int %s_load(const void *bytes, size_t size);\n", name);
+    cvni_c_print(e, " *\n");
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (cvni_c_is_input(e, id)) cvni_c_describe(e, cvni_c_input(e, id), id);
+    for (int i = 1; i <= e->outputs; i++)
+        cvni_c_describe(e, cvni_c_output(e, i), cvni_c_output_id(e, i));
+    cvni_c_print(e, " *   constants %lu bytes%s, static memory %lu bytes,\n"
+                    " *             %.0f multiply-accumulates a call\n *\n",
+                 (unsigned long)(e->floats * sizeof(float)),
+                 e->options.weights_path ? " in the file of weights" : "",
+                 (unsigned long)(e->room * sizeof(float) + e->ints * sizeof(int)),
+                 cvn_macs(e->net));
+    cvni_c_print(e, " * One sample a call, one call at a time: the memory is static. Outputs must "
+                    "not overlap\n * inputs. C99 and C++11; int has 32 bits. */\n");
+    cvni_c_print(e, "#include <math.h>\n");
+    if (e->options.weights_path) cvni_c_print(e, "#include <stddef.h>\n#include <stdint.h>\n");
+    cvni_c_print(e, "\nenum {");
+    for (int id = 1, number = 0; id < e->net->layer_count; id++) {
+        if (!cvni_c_is_input(e, id)) continue;
+        cvni_c_print(e, e->inputs > 1 ? " %s_inputs%d = %lu," : " %s_inputs%.0d = %lu,", name,
+                     e->inputs > 1 ? ++number : 0,
+                     (unsigned long)cvni_elements(e->net->layers[id].shape));
+    }
+    for (int i = 1; i <= e->outputs; i++)
+        cvni_c_print(e, e->outputs > 1 ? "%s %s_outputs%d = %lu" : "%s %s_outputs%.0d = %lu",
+                     i > 1 ? "," : "", name, e->outputs > 1 ? i : 0,
+                     (unsigned long)cvni_elements(e->net->layers[cvni_c_output_id(e, i)].shape));
+    cvni_c_print(e, " };\n\nvoid %s_run(", name);
+    cvni_c_parameters(e);
+    cvni_c_print(e, ");\n\n");
+}
+
+/* How a program hands over the weights. */
+static void cvni_c_loader(cvni_c_export *e)
+{
+    const char *name = e->options.name;
+    cvni_c_print(e, "/* Hands over the constants: little-endian floats in a file of their own. "
+                    "They are used where\n"
+                    " * they lie, so they must stay there. Returns 0; 1: not %lu bytes; 2: not "
+                    "aligned for floats;\n"
+                    " * 3: this machine is big-endian. Without them %s_run does nothing. */\n",
+                 (unsigned long)(e->floats * sizeof(float)), name);
+    cvni_c_print(e, "int %s_load(const void *bytes, size_t size);\n\n"
+                    "static const float *weights;\n\n"
+                    "int %s_load(const void *bytes, size_t size)\n{\n"
+                    "    const int one = 1;\n"
+                    "    if (size != %lu * sizeof(float)) return 1;\n"
+                    "    if ((uintptr_t)bytes %% sizeof(float)) return 2;\n"
+                    "    if (*(const unsigned char *)&one != 1) return 3;\n"
+                    "    weights = (const float *)bytes;\n    return 0;\n}\n\n",
+                 name, name, (unsigned long)e->floats);
+}
+
+/* The whole text; context: a pointer to the export. */
+static void cvni_c_put_text(cvni_sink *s, const void *context)
+{
+    cvni_c_export *e = *(cvni_c_export *const *)context;
+    e->out = s;
+    cvni_c_head(e);
+    if (e->options.weights_path) cvni_c_loader(e);
+    else
+        for (int i = 0; i < e->array_count; i++)
+            cvni_c_put_array(e, &e->arrays[i], s, cvni_c_array_name(e, &e->arrays[i]));
+    if (e->room) cvni_c_print(e, "static float buffer[%lu];\n", (unsigned long)e->room);
+    for (int id = 1; id < e->net->layer_count; id++)
+        if (cvni_c_writes(e, id) && e->net->layers[id].is_int)
+            cvni_c_print(e, "static int %s_values[%lu];\n", cvni_c_name(e, id),
+                         (unsigned long)cvni_elements(e->net->layers[id].shape));
+    for (int i = 0; i < CVNI_C_FUNCTIONS; i++)
+        if (e->used[i] && cvni_c_functions[i].text[0]) {
+            cvni_put_text(s, "\n");
+            cvni_put_text(s, cvni_c_functions[i].text);
+        }
+    cvni_c_print(e, "\nvoid %s_run(", e->options.name);
+    cvni_c_parameters(e);
+    cvni_c_print(e, ")\n{\n");
+    if (e->options.weights_path) cvni_c_print(e, "    if (!weights) return;\n");
+    cvni_c_run(e);
+    for (int i = 1; i <= e->outputs; i++) {
+        const int id = cvni_c_output_id(e, i);
+        const char *from = cvni_c_value(e, id);
+        if (strcmp(from, cvni_c_output(e, i)) != 0)
+            cvni_c_print(e, "    for (int i = 0; i < %lu; i++) %s[i] = (%s)[i];\n",
+                         (unsigned long)cvni_elements(e->net->layers[id].shape),
+                         cvni_c_output(e, i), from);
+    }
+    cvni_c_print(e, "}\n");
+    e->out = NULL;
+}
+
+cvn_export_c_options cvn_export_c_defaults(void)
+{
+    cvn_export_c_options o;
+    memset(&o, 0, sizeof o);
+    return o;
+}
+
+static cvn_result cvni_c_check_name(cvn_net *net, const char *name)
+{
+    size_t length = 0;
+    while (cvni_c_is_letter(name[length]) || name[length] == '_') length++;
+    if (name[length] || !length || length >= CVN_MAX_NAME || (name[0] >= '0' && name[0] <= '9'))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_export_c: the name must be an identifier of C of at most %d "
+                         "characters", CVN_MAX_NAME - 1);
+    return CVN_OK;
+}
+
+/* Runs `use` on a prepared export; the net stays as it was. */
+typedef cvn_result (*cvni_c_user)(cvni_c_export *e, void *context);
+
+static cvn_result cvni_c_with(cvn_net *net, const cvn_export_c_options *options,
+                              cvni_c_user use, void *context)
+{
+    cvn_result result = cvni_check_transfer(net, "cvn_export_c", context, 0);
+    cvni_c_export e;
+    int keep_all;
+    if (result != CVN_OK) return result;
+    memset(&e, 0, sizeof e);
+    e.net = net;
+    e.options = options ? *options : cvn_export_c_defaults();
+    if (!e.options.name) e.options.name = "net";
+    result = cvni_c_check_name(net, e.options.name);
+    if (result != CVN_OK) return result;
+    keep_all = net->desc.keep_all;
+    net->desc.keep_all = 0;
+    result = cvni_c_prepare(&e);
+    if (result == CVN_OK) result = use(&e, context);
+    else if (result == CVN_ERROR_MEMORY)
+        cvni_fail(net, result, "cvn_export_c: out of memory");
+    net->desc.keep_all = keep_all;
+    cvni_free_plan(net, &e.plan);
+    cvni_free(net, e.used);
+    cvni_free(net, e.texts);
+    cvni_free(net, e.target);
+    cvni_free(net, e.tap);
+    cvni_free(net, e.arrays);
+    cvni_restore_shapes(net);
+    return result;
+}
+
+static cvn_result cvni_c_use_size(cvni_c_export *e, void *context)
+{
+    cvni_sink *s = (cvni_sink *)context;
+    if (e->options.weights_path)
+        return cvni_fail(e->net, CVN_ERROR_ARGUMENT,
+                         "cvn_export_c_memory: weights_path is for files");
+    cvni_c_put_text(s, &e);
+    return CVN_OK;
+}
+
+size_t cvn_export_c_memory(cvn_net *net, char *text, size_t size,
+                           const cvn_export_c_options *options)
+{
+    cvni_sink s;
+    size_t needed;
+    memset(&s, 0, sizeof s);
+    if (cvni_c_with(net, options, cvni_c_use_size, &s) != CVN_OK) return 0;
+    needed = s.size;
+    if (!text || size < needed) return needed;
+    memset(&s, 0, sizeof s);
+    s.memory = (unsigned char *)text;
+    return cvni_c_with(net, options, cvni_c_use_size, &s) == CVN_OK ? needed : 0;
+}
+
+#ifndef CONVNET_NO_STDIO
+
+/* The file of weights. */
+static void cvni_c_put_weights(cvni_sink *s, const void *context)
+{
+    const cvni_c_export *e = *(cvni_c_export *const *)context;
+    for (int i = 0; i < e->array_count; i++) cvni_c_put_array(e, &e->arrays[i], s, NULL);
+}
+
+static cvn_result cvni_c_use_files(cvni_c_export *e, void *context)
+{
+    cvn_result result = CVN_OK;
+    if (e->options.weights_path)
+        result = cvni_save_path(e->net, e->options.weights_path, cvni_c_put_weights, &e);
+    return result == CVN_OK ? cvni_save_path(e->net, (const char *)context, cvni_c_put_text, &e)
+                            : result;
+}
+
+cvn_result cvn_export_c_ex(cvn_net *net, const char *path, const cvn_export_c_options *options)
+{
+    char *const target = (char *)(uintptr_t)path;
+    return cvni_c_with(net, options, cvni_c_use_files, target);
+}
+
+cvn_result cvn_export_c(cvn_net *net, const char *path)
+{
+    return cvn_export_c_ex(net, path, NULL);
+}
+
+#endif
+#endif /* CONVNET_NO_EXPORT_C */
+
 #ifndef CONVNET_NO_ONNX
 /* ================================================================================================
  * >>protobuf   the wire format, read: hostile bytes to fields
@@ -31645,6 +34923,7 @@ typedef struct cvni_onnx {
     int *graph_input, input_count;      /* without the constants, */
     int place;                  /* with them */
     int *graph_output, output_count;
+    cvni_onnx_value nothing;    /* of no axes */
     int free_batch;             /* each input's first axis is 1 or open */
 } cvni_onnx;
 
@@ -31672,8 +34951,10 @@ static void cvni_onnx_refuse(cvni_onnx *g, const cvni_onnx_node *n, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s", cvni_printable(n->name, name),
-                   n->type, text);
+    if (g->net->failed)                                 /* that came first */
+        snprintf(text, sizeof text, "%.300s", g->net->message);
+    cvni_onnx_fail(g, g->net->failed ? g->net->failed : CVN_ERROR_UNSUPPORTED, "node '%s' (%s): %s",
+                   cvni_printable(n->name, name), n->type, text);
 }
 
 /* A piece of the pool, zeroed, or of the loans, which live until the first build. */
@@ -32355,7 +35636,7 @@ static void cvni_onnx_take_tensor(cvni_onnx *g, cvni_onnx_tensor *t, cvni_onnx_v
 
 
 /* ================================================================================================
- * >>onnx-math   elementwise operators, reductions, order, casts, quantisation
+ * >>onnx-math   elementwise operators, reductions, order, casts, quantisation, losses
  * ==============================================================================================
  *   All types are computed as floats. Integers of 8 and 16 bits wrap, quotients of integers are cut
  *   towards 0; a truth value is 1 or 0. A constant of one element becomes part of the layer.
@@ -32671,23 +35952,34 @@ static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
                                                                       : cvn_gelu(g->net, x));
 }
 
-/* A slope for each channel is a layer with parameters; any other one is an operand. */
+/* Whether a slope is one number for each channel: [C, 1, ...] or [1, C, 1, ...], and before opset 7,
+ * or where nothing else fits, [C]. */
+static int cvni_onnx_by_channel(const cvni_onnx *g, const cvni_onnx_value *x,
+                                const cvni_onnx_value *slope)
+{
+    const int C = x->rank > 1 ? x->dim[1] : 0;
+    const int axis = 1 - x->rank + slope->rank;
+    if (slope->count != (size_t)C) return 0;
+    if ((axis == 0 || axis == 1) && slope->dim[axis] == C) return 1;
+    return slope->rank == 1 && (g->opset < 7 || x->dim[x->rank - 1] != C);
+}
+
+/* One slope, or one for each channel, is a layer with parameters; any other is an operand. */
 static void cvni_onnx_prelu(cvni_onnx *g, const cvni_onnx_node *n)
 {
+    const cvni_onnx_value *x = cvni_onnx_in(g, n, 0);
     const cvni_onnx_value *slope = cvni_onnx_in(g, n, 1);
     const int rank = cvni_onnx_most_axes(g, n);
-    const cvn_node x = cvni_onnx_operand(g, n, 0, rank);
-    const cvn_shape s = cvn_node_shape(g->net, x);
-    const int channels = s.rank > 1 ? s.dim[1] : 1;
     cvn_node y;
-    if (slope && slope->constant && !g->lead && slope->count == (size_t)channels &&
-        (slope->count == 1 || (slope->rank >= rank - 1 && slope->dim[slope->rank - rank + 1] ==
-                                                              channels))) {
-        y = cvn_prelu(g->net, x, channels);
+    if (x && slope && slope->constant && x->rank > 1 &&
+        (slope->count == 1 || cvni_onnx_by_channel(g, x, slope))) {
+        y = cvn_prelu(g->net, cvni_onnx_rows(g, n, 0), (int)slope->count);
         cvni_onnx_bind(g, y, 0, n, 1);
-    } else {
-        y = cvni_add_operation(g->net, CVNI_PRELU, x, cvni_onnx_operand(g, n, 1, rank));
+        cvni_onnx_put_rows(g, n, 0, y);
+        return;
     }
+    y = cvni_onnx_operand(g, n, 0, rank);
+    y = cvni_add_operation(g->net, CVNI_PRELU, y, cvni_onnx_operand(g, n, 1, rank));
     cvni_onnx_put(g, n, 0, y);
 }
 
@@ -32955,9 +36247,72 @@ static void cvni_onnx_dynamic_quantize(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_type(g, n, 2, CVN_ONNX_UINT8);
 }
 
+/* ---- losses and windows ---- */
+
+/* NegativeLogLikelihoodLoss, and SoftmaxCrossEntropyLoss, which begins with the logarithm of the
+ * softmax: -w[t] x[t], w[t] 0 where label t is ignored; the mean is over the sum of the w[t]. */
+static void cvni_onnx_nll(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const int rank = cvni_onnx_rank_of(g, n, 0);
+    const int axis = cvni_onnx_axis(g, n, 1, rank);
+    const int each = cvni_onnx_text_is(n, "reduction", "none");
+    const cvn_node labels = cvni_onnx_get(g, n, 1);
+    cvn_node x = cvni_onnx_get(g, n, 0);
+    cvn_shape s = cvn_node_shape(g->net, x);
+    cvn_node weight, y;
+    int axes[CVN_MAX_RANK];
+    axes[0] = axis;
+    if (n->type[0] == 'S') x = cvn_log_softmax_axis(g->net, x, axis);
+    for (int i = 0; i < rank && !each; i++) axes[i] = cvni_onnx_axis(g, n, i, rank);
+    if (g->failed) return;
+    weight = cvn_one_hot(g->net, labels, axis, s.dim[axis], 1, 0);
+    s.dim[axis] = 1;
+    if (cvni_onnx_has(n, "ignore_index")) {
+        y = cvn_scale(g->net, cvni_onnx_view(g, labels, s.rank, s.dim), 1,
+                      -(float)cvni_onnx_int(n, "ignore_index", 0));
+        weight = cvn_mul(g->net, weight, cvn_not(g->net, cvn_not(g->net, y)));
+    }
+    if (cvni_onnx_in(g, n, 2)) weight = cvn_mul(g->net, weight, cvni_onnx_along(g, n, 2, x));
+    y = cvn_where(g->net, weight, cvn_mul(g->net, x, weight), weight);      /* -Inf*0 is 0 */
+    y = cvn_neg(g->net, cvn_reduce_sum(g->net, y, axes, each ? 1 : rank));
+    if (!each && !cvni_onnx_text_is(n, "reduction", "sum"))
+        y = cvn_div(g->net, y, cvn_reduce_sum(g->net, weight, axes, rank));
+    cvni_onnx_put(g, n, 0, cvni_onnx_drop_axes(g, y, axes, each ? 1 : rank));
+    cvni_onnx_put(g, n, 1, x);
+}
+
+/* a - b cos(2 pi i/size) + c cos(4 pi i/size) */
+static void cvni_onnx_taper(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    static const struct { const char *type; double a, b, c; } rows[] = {
+        { "BlackmanWindow", 0.42, 0.5, 0.08 },
+        { "HammingWindow", 25.0 / 46, 21.0 / 46, 0 },
+        { "HannWindow", 0.5, 0.5, 0 }
+    };
+    const int64_t type = cvni_onnx_int(n, "output_datatype", CVN_ONNX_FLOAT);
+    const double pi = 3.14159265358979323846;
+    int64_t named = 0;
+    int row = 0;
+    int size;
+    double step;
+    float *y;
+    if (cvni_onnx_known_ints(g, n, 0, &named, 1) != 1) return;
+    if (named < 1 || named > INT_MAX || type < 1 || type > 64 || !cvni_onnx_is_float((int)type)) {
+        cvni_onnx_refuse(g, n, "%ld elements of type %ld", (long)named, (long)type);
+        return;
+    }
+    size = (int)named;
+    while (strcmp(rows[row].type, n->type)) row++;
+    step = 2 * pi / cvni_max(1, cvni_onnx_int(n, "periodic", 1) ? size : size - 1);
+    y = cvni_onnx_put_floats(g, n, 0, (int)type, 1, &size);
+    for (int i = 0; y && i < size; i++)
+        y[i] = (float)(rows[row].a - rows[row].b * cos(step * i) + rows[row].c * cos(2 * step * i));
+}
+
 static const cvni_onnx_op cvni_onnx_math[] = {
     { "ArgMax", cvni_onnx_arg },
     { "ArgMin", cvni_onnx_arg },
+    { "BlackmanWindow", cvni_onnx_taper },
     { "Cast", cvni_onnx_cast },
     { "CastLike", cvni_onnx_cast },
     { "Celu", cvni_onnx_activation },
@@ -32968,11 +36323,14 @@ static const cvni_onnx_op cvni_onnx_math[] = {
     { "Elu", cvni_onnx_activation },
     { "Gelu", cvni_onnx_gelu },
     { "HardSigmoid", cvni_onnx_activation },
+    { "HammingWindow", cvni_onnx_taper },
+    { "HannWindow", cvni_onnx_taper },
     { "Hardmax", cvni_onnx_softmax },
     { "IsInf", cvni_onnx_is_inf },
     { "LeakyRelu", cvni_onnx_activation },
     { "LogSoftmax", cvni_onnx_softmax },
     { "Mod", cvni_onnx_mod },
+    { "NegativeLogLikelihoodLoss", cvni_onnx_nll },
     { "PRelu", cvni_onnx_prelu },
     { "QuantizeLinear", cvni_onnx_quantize },
     { "ReduceL1", cvni_onnx_reduce },
@@ -32988,6 +36346,7 @@ static const cvni_onnx_op cvni_onnx_math[] = {
     { "Selu", cvni_onnx_activation },
     { "Shrink", cvni_onnx_activation },
     { "Softmax", cvni_onnx_softmax },
+    { "SoftmaxCrossEntropyLoss", cvni_onnx_nll },
     { "Softplus", cvni_onnx_activation },
     { "Swish", cvni_onnx_activation },
     { "ThresholdedRelu", cvni_onnx_activation },
@@ -33007,11 +36366,9 @@ static const cvni_onnx_op cvni_onnx_math[] = {
 /* Input 0; refused, and a value of no axes, where it is left out. */
 static const cvni_onnx_value *cvni_onnx_first(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    static const cvni_onnx_value nothing = { "", 0, 0, { 0 }, 0, 0, NULL, NULL, { 0 },
-                                             0, 0, 0, 0, 0, 0, 0, 0 };
     if (cvni_onnx_in(g, n, 0)) return cvni_onnx_in(g, n, 0);
     cvni_onnx_refuse(g, n, "input 1 is missing");
-    return &nothing;
+    return &g->nothing;
 }
 
 /* As cvni_onnx_ints. */
@@ -33035,6 +36392,7 @@ static int cvni_onnx_list(cvni_onnx *g, const cvni_onnx_node *n, int i, const ch
                           int64_t *out, int most)
 {
     int count;
+    if (g->failed) return -1;
     if (cvni_onnx_in(g, n, i)) return cvni_onnx_known_ints(g, n, i, out, most);
     count = cvni_onnx_ints(n, name, out, most);
     if (count > most) cvni_onnx_refuse(g, n, "%s has %d elements", name, count);
@@ -33056,6 +36414,14 @@ static int cvni_onnx_axes(cvni_onnx *g, const cvni_onnx_node *n, int i, int rank
     }
     for (int k = 0; count < 0 && k < rank; k++) axes[k] = k;
     return g->failed ? 0 : count < 0 ? rank : count;
+}
+
+/* Input i, one number that must be known, or the default where it is left out. */
+static float cvni_onnx_one_number(cvni_onnx *g, const cvni_onnx_node *n, int i, float fallback)
+{
+    const cvni_onnx_value *v = cvni_onnx_in(g, n, i) ? cvni_onnx_must_know(g, n, i) : NULL;
+    if (v && v->count != 1) cvni_onnx_refuse(g, n, "input %d is not one number", i + 1);
+    return v && !g->failed ? (float)cvni_onnx_element(v, 0) : fallback;
 }
 
 static int cvni_onnx_clamp(int64_t x)
@@ -33083,27 +36449,39 @@ static cvn_node cvni_onnx_reshaped(cvni_onnx *g, const cvni_onnx_node *n, cvn_no
     return cvn_flatten_batch(g->net, cvni_onnx_view(g, x, rank + 1, inner));
 }
 
+/* Output 0 is input 0 under that shape; a constant's elements stay where they are. */
 static void cvni_onnx_put_reshaped(cvni_onnx *g, const cvni_onnx_node *n, int rank, const int *dim)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    cvni_onnx_value *y = cvni_onnx_output(g, n, 0);
+    const size_t count = x->count;
+    if (!x->constant || g->failed || !y) {
+        cvni_onnx_put(g, n, 0, cvni_onnx_reshaped(g, n, cvni_onnx_get(g, n, 0), rank, dim));
+        return;
+    }
+    y = cvni_onnx_new_constant(g, n, 0, x->type, rank, dim);
+    if (y && y->count != count)
+        cvni_onnx_refuse(g, n, "%lu elements do not become %lu", (unsigned long)count,
+                         (unsigned long)y->count);
+    if (!y) return;
+    y->floats = x->floats;
+    y->ints = x->ints;
+    y->learned = x->learned;
 }
 
 static void cvni_onnx_identity(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    if (x->constant) cvni_onnx_put_reshaped(g, n, x->rank, x->dim);
+    else cvni_onnx_put(g, n, 0, cvni_onnx_get(g, n, 0));
 }
 
 /* In a training net it drops values, as the layer that it was. */
 static void cvni_onnx_dropout(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    float ratio = cvni_onnx_float(n, "ratio", 0.5f);
-    int64_t training = 0;
-    if (cvni_onnx_in(g, n, 1)) {
-        const float *known = cvni_onnx_known(g, n, 1, NULL);
-        ratio = known ? *known : 0;
-    }
-    if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &training, 1);
+    const float ratio = cvni_onnx_one_number(g, n, 1, cvni_onnx_float(n, "ratio", 0.5f));
+    const int training = cvni_onnx_one_number(g, n, 2, 0) != 0;
     if (training && ratio > 0) cvni_onnx_refuse(g, n, "training mode is random");
     if (g->failed) return;
     if (g->folding || !(ratio > 0 && ratio < 1)) cvni_onnx_identity(g, n);
@@ -33321,7 +36699,8 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
         if (!cvni_onnx_attribute(n, kinds[i].name, &a)) continue;
         again = a;
         while (cvni_next_field(&a, &f))
-            while (f.number == kinds[i].field && cvni_next_packed(&f, kinds[i].wire, &word)) count++;
+            while (f.number == kinds[i].field && count < INT_MAX &&
+                   cvni_next_packed(&f, kinds[i].wire, &word)) count++;
         if (kinds[i].wire)
             floats = cvni_onnx_put_floats(g, n, 0, CVN_ONNX_FLOAT, kinds[i].list, &count);
         else ints = cvni_onnx_put_ints(g, n, 0, CVN_ONNX_INT64, kinds[i].list, &count);
@@ -33337,19 +36716,21 @@ static void cvni_onnx_constant(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_refuse(g, n, "a constant that is no tensor of numbers");
 }
 
-/* `count` elements of the kind of *like, with its type: `first` and each `step` more. */
-static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n, const cvni_onnx_value *like,
-                                int rank, const int *dim, size_t count, double step)
+/* `count` elements of the type of *first: that and each time *step (NULL: 0) more. */
+static void cvni_onnx_put_range(cvni_onnx *g, const cvni_onnx_node *n,
+                                const cvni_onnx_value *first, const cvni_onnx_value *step, int rank,
+                                const int *dim, size_t count)
 {
-    if (like->floats) {
-        const double first = (double)like->floats[0];
-        float *out = cvni_onnx_put_floats(g, n, 0, like->type, rank, dim);
-        for (size_t e = 0; out && e < count; e++) out[e] = (float)(first + (double)e * step);
-    } else {
-        const int64_t first = like->ints[0];
-        int64_t *out = cvni_onnx_put_ints(g, n, 0, like->type, rank, dim);
+    if (first->floats) {
+        const double by = step ? cvni_onnx_element(step, 0) : 0;
+        float *out = cvni_onnx_put_floats(g, n, 0, first->type, rank, dim);
         for (size_t e = 0; out && e < count; e++)
-            out[e] = first + (step == 0 ? 0 : (int64_t)((double)e * step));
+            out[e] = (float)((double)first->floats[0] + (double)e * by);
+    } else {
+        const uint64_t by = step && step->ints ? (uint64_t)step->ints[0] : 0;   /* may wrap */
+        int64_t *out = cvni_onnx_put_ints(g, n, 0, first->type, rank, dim);
+        for (size_t e = 0; out && e < count; e++)
+            out[e] = (int64_t)((uint64_t)first->ints[0] + e * by);
     }
 }
 
@@ -33368,7 +36749,7 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
     like.floats = &zero;
     if (!g->failed && cvni_onnx_has(n, "value")) {
         like.floats = NULL;
-        cvni_onnx_tensor_attribute(g, n, &like);
+        if (!cvni_onnx_tensor_attribute(g, n, &like)) like.count = 0;
     }
     if (!g->failed && like.count != 1) cvni_onnx_refuse(g, n, "a value that is not one number");
     for (int k = 0; k < rank; k++) {
@@ -33376,10 +36757,10 @@ static void cvni_onnx_constant_of_shape(cvni_onnx *g, const cvni_onnx_node *n)
         dim[k] = cvni_onnx_clamp(list[k]);
         count = cvni_mul_size(count, (size_t)dim[k]);
     }
-    if (!g->failed) cvni_onnx_put_range(g, n, &like, rank, dim, count, 0);
+    if (!g->failed) cvni_onnx_put_range(g, n, &like, NULL, rank, dim, count);
 }
 
-static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
+static void cvni_onnx_import_range(cvni_onnx *g, const cvni_onnx_node *n)
 {
     double part[3];
     double count;
@@ -33396,17 +36777,18 @@ static void cvni_onnx_range(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     size = count > 0 ? (int)count : 0;
-    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), 1, &size, (size_t)size, part[2]);
+    cvni_onnx_put_range(g, n, cvni_onnx_in(g, n, 0), cvni_onnx_in(g, n, 2), 1, &size,
+                        (size_t)size);
 }
 
 static void cvni_onnx_eye_like(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
-    const int64_t k = cvni_onnx_int(n, "k", 0);
+    const int64_t k = cvni_onnx_clamp(cvni_onnx_int(n, "k", 0));
     const int type = (int)cvni_onnx_int(n, "dtype", x->type);
     float *floats = NULL;
     int64_t *ints = NULL;
-    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or the batch is an axis of it");
+    if (!g->lead || x->rank != 2) cvni_onnx_refuse(g, n, "no matrix, or samples are its rows");
     if (g->failed) return;
     if (cvni_onnx_is_float(type)) floats = cvni_onnx_put_floats(g, n, 0, type, 2, x->dim);
     else ints = cvni_onnx_put_ints(g, n, 0, type, 2, x->dim);
@@ -33438,6 +36820,40 @@ static void cvni_onnx_non_zero(cvni_onnx *g, const cvni_onnx_node *n)
             rest /= (size_t)x->dim[k];
         }
         found++;
+    }
+}
+
+/* The elements on and above a diagonal, or on and below it; 0 elsewhere. */
+static void cvni_onnx_trilu(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    const cvni_onnx_value *x = cvni_onnx_first(g, n);
+    const int upper = cvni_onnx_int(n, "upper", 1) != 0;
+    const cvn_node node = cvni_onnx_get(g, n, 0);
+    const float zero = 0;
+    int64_t k = 0;
+    int dim[CVN_MAX_RANK];
+    float *mask;
+    int rows, columns;
+    if (cvni_onnx_in(g, n, 1)) cvni_onnx_known_ints(g, n, 1, &k, 1);
+    if (!g->failed && x->rank + g->lead < 3) cvni_onnx_refuse(g, n, "samples are rows of a matrix");
+    if (g->failed) return;
+    rows = x->dim[x->rank - 2];
+    columns = x->dim[x->rank - 1];
+    mask = cvni_onnx_floats(g, (size_t)rows * (size_t)columns);
+    for (int i = 0; i < CVN_MAX_RANK; i++) dim[i] = 1;
+    for (int r = 0; mask && r < rows; r++)
+        for (int c = 0; c < columns; c++) {
+            const int64_t right = (int64_t)c - r - cvni_onnx_clamp(k);
+            mask[(ptrdiff_t)r * columns + c] = upper ? right >= 0 : right <= 0;
+        }
+    if (mask) {
+        const int axes = x->rank + g->lead - 1;
+        const cvn_node zeros = cvn_constant(g->net, dim, axes, &zero);
+        cvn_node mask_node;
+        dim[axes - 2] = rows;
+        dim[axes - 1] = columns;
+        mask_node = cvn_constant(g->net, dim, axes, mask);
+        cvni_onnx_put(g, n, 0, cvn_where(g->net, mask_node, node, zeros));
     }
 }
 
@@ -33495,10 +36911,11 @@ static void cvni_onnx_split(cvni_onnx *g, const cvni_onnx_node *n)
         if (size < 1 || end > length)
             cvni_onnx_refuse(g, n, "part %d would have %d elements", i + 1, cvni_onnx_clamp(size));
         else if (cvni_onnx_output(g, n, i))
-            cvni_onnx_put(g, n, i, n->outputs == 1 ? node : cvn_slice(g->net, node, axis, (int)begin,
-                                                                      (int)end));
+            cvni_onnx_put(g, n, i, size == length ? node : cvn_slice(g->net, node, axis, (int)begin,
+                                                                     (int)end));
         begin = end;
     }
+    if (begin != length) cvni_onnx_refuse(g, n, "the sizes do not add up to %d", length);
 }
 
 static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33512,8 +36929,11 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
     const int ends = cvni_onnx_list(g, n, 2, "ends", end, CVN_MAX_RANK);
     const int steps = cvni_onnx_list(g, n, 4, "steps", step, CVN_MAX_RANK);
     const cvn_node node = cvni_onnx_get(g, n, 0);
+    int dim[CVN_MAX_RANK];
+    int empty = 0;
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
+    memcpy(dim, x->dim, sizeof dim);
     if (!g->failed && (count < 0 || ends != count || (steps >= 0 && steps != count)))
         cvni_onnx_refuse(g, n, "%d starts, %d ends, %d steps", count, ends, steps);
     if (!g->failed && cvni_onnx_axes(g, n, 3, x->rank, axes) < count)
@@ -33532,8 +36952,12 @@ static void cvni_onnx_slice(cvni_onnx *g, const cvni_onnx_node *n)
         if (by == 1 && cvni_step_range(a, length, &first) == length &&
             (!batch || (begin[i] == 0 && end[i] >= CVNI_MAX_AXIS)))
             a->kind = CVNI_SELECT_ALL;
+        if (by) dim[axes[i]] = cvni_step_range(a, length, &first);
+        empty |= !dim[axes[i]];
     }
-    cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    if (!empty || !x->constant) cvni_onnx_put_selected(g, n, node, &cvni_op_slice_step, &d);
+    else if (cvni_onnx_is_float(x->type)) cvni_onnx_put_floats(g, n, 0, x->type, x->rank, dim);
+    else cvni_onnx_put_ints(g, n, 0, x->type, x->rank, dim);     /* a shape without axes, say */
 }
 
 static void cvni_onnx_tile(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33598,15 +37022,10 @@ static void cvni_onnx_pad(cvni_onnx *g, const cvni_onnx_node *n)
                               : cvni_onnx_text_is(n, "mode", "edge")  ? CVN_PAD_REPLICATE
                               : cvni_onnx_text_is(n, "mode", "wrap")  ? CVN_PAD_CIRCULAR
                                                                       : CVN_PAD_ZERO;
-    const cvni_onnx_value *value = cvni_onnx_in(g, n, 2);
     const cvn_node node = cvni_onnx_get(g, n, 0);
     cvni_select_desc d;
     memset(&d, 0, sizeof d);
-    d.value = value ? 0 : cvni_onnx_float(n, "value", 0);
-    if (value) {
-        const float *known = cvni_onnx_known(g, n, 2, NULL);
-        if (known && value->count) d.value = *known;
-    }
+    d.value = cvni_onnx_one_number(g, n, 2, cvni_onnx_float(n, "value", 0));
     if (!g->failed && count != 2 * named) cvni_onnx_refuse(g, n, "%d pads", count);
     for (int i = 0; i < named && !g->failed; i++) {
         cvni_select_axis *a = &d.axis[axes[i] + g->lead];
@@ -33678,7 +37097,7 @@ static void cvni_onnx_gather_rows(cvni_onnx *g, const cvni_onnx_node *n)
     int dim[2 * CVN_MAX_RANK];
     int rank = 0;
     cvn_node y;
-    if (!table->count) cvni_onnx_refuse(g, n, "an empty table");
+    if (!table->rank || !table->count) cvni_onnx_refuse(g, n, "no table");
     if (g->failed) return;
     y = cvn_embedding(g->net, cvni_onnx_get(g, n, 1), table->dim[0],
                       (int)(table->count / (size_t)table->dim[0]));
@@ -33748,12 +37167,12 @@ static void cvni_onnx_gather_elements(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_gather_nd(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t shared = cvni_onnx_int(n, "batch_dims", 0) + g->lead;
+    const int shared = cvni_onnx_clamp(cvni_onnx_int(n, "batch_dims", 0)) + g->lead;
     const cvn_node node = cvni_onnx_get(g, n, 0);
     const cvn_node indices = cvni_onnx_get(g, n, 1);
     if (shared < 1) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, cvni_onnx_clamp(shared)));
+        cvni_onnx_put(g, n, 0, cvn_gather_nd(g->net, node, indices, shared));
 }
 
 static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33775,14 +37194,13 @@ static void cvni_onnx_scatter(cvni_onnx *g, const cvni_onnx_node *n)
 
 static void cvni_onnx_reverse_sequence(cvni_onnx *g, const cvni_onnx_node *n)
 {
-    const int64_t batch = cvni_onnx_int(n, "batch_axis", 1) + g->lead;
-    const int64_t time = cvni_onnx_int(n, "time_axis", 0) + g->lead;
+    const int batch = cvni_onnx_clamp(cvni_onnx_int(n, "batch_axis", 1)) + g->lead;
+    const int time = cvni_onnx_clamp(cvni_onnx_int(n, "time_axis", 0)) + g->lead;
     const cvn_node x = cvni_onnx_get(g, n, 0);
     const cvn_node lengths = cvni_onnx_get(g, n, 1);
     if (!time) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (!g->failed)
-        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, cvni_onnx_clamp(batch),
-                                                    cvni_onnx_clamp(time)));
+        cvni_onnx_put(g, n, 0, cvn_reverse_sequence(g->net, x, lengths, batch, time));
 }
 
 static void cvni_onnx_one_hot(cvni_onnx *g, const cvni_onnx_node *n)
@@ -33909,7 +37327,7 @@ static cvn_node cvni_onnx_plain_resize(cvni_onnx *g, const cvni_onnx_node *n,
         const int in = x->dim[r[i].axis];
         const int out = cvni_resampled_size(&r[i], in);
         cvni_select_axis nearest;
-        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_AXIS) return none;
+        if (r[i].axis < 2 || out < 1 || out > CVNI_MAX_WINDOW) return none;
         size[r[i].axis - 2] = out;
         nearest.kind = CVNI_SELECT_NEAREST;
         nearest.nearest = r[i];
@@ -34020,7 +37438,8 @@ static void cvni_onnx_affine_grid(cvni_onnx *g, const cvni_onnx_node *n)
     y = cvn_dense_ex(g->net, theta, &dense);
     cvni_onnx_fix_weight(g, y, base);
     dim[axes] = axes;
-    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, cvn_permute(g->net, y, swap, 2), dim, axes + 1));
+    y = cvn_permute(g->net, y, swap, 2);
+    cvni_onnx_put_rows(g, n, 0, cvn_reshape(g->net, y, dim, axes + 1));
 }
 
 /* Columns back to an image: a transposed convolution in which each tap of a channel has a channel
@@ -34059,6 +37478,10 @@ static void cvni_onnx_col2im(cvni_onnx *g, const cvni_onnx_node *n)
     }
     if (g->failed) return;
     taps = (size_t)(kernel[0] * kernel[1]);
+    if ((size_t)s.dim[1] % taps) {
+        cvni_onnx_refuse(g, n, "%d channels, %lu taps", s.dim[1], (unsigned long)taps);
+        return;
+    }
     dim[0] = s.dim[1];
     d.filters = d.groups = s.dim[1] / (int)taps;
     d.kernel_h = (int)kernel[0];
@@ -34087,21 +37510,18 @@ static void cvni_onnx_nms(cvni_onnx *g, const cvni_onnx_node *n)
     const cvn_node scores = cvni_onnx_get(g, n, 1);
     cvn_nms_desc d = cvn_nms_defaults();
     int64_t most = 0;
-    const float *known;
     if (!g->lead) cvni_onnx_refuse(g, n, "mixes the samples of a batch");
     if (cvni_onnx_in(g, n, 2)) cvni_onnx_known_ints(g, n, 2, &most, 1);
-    known = cvni_onnx_in(g, n, 3) ? cvni_onnx_known(g, n, 3, NULL) : NULL;
-    d.iou = known ? *known : 0;
-    known = cvni_onnx_in(g, n, 4) ? cvni_onnx_known(g, n, 4, NULL) : NULL;
-    d.score = known ? *known : -INFINITY;
     d.most = cvni_onnx_clamp(most);
+    d.iou = cvni_onnx_one_number(g, n, 3, 0);
+    d.score = cvni_onnx_one_number(g, n, 4, -INFINITY);
     d.centers = cvni_onnx_int(n, "center_point_box", 0) != 0;
     if (g->failed) return;
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT64);
     cvni_onnx_put(g, n, 0, cvn_non_max_suppression(g->net, boxes, scores, &d));
 }
 
-/* The image of each box comes first: with one image it is that, else they are taken, a copy each. */
+/* The image of each box comes first: with one image that, else they are taken, a copy each. */
 static void cvni_onnx_roi_align(cvni_onnx *g, const cvni_onnx_node *n)
 {
     const cvni_onnx_value *x = cvni_onnx_first(g, n);
@@ -34154,7 +37574,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "NonZero", cvni_onnx_non_zero },
     { "OneHot", cvni_onnx_one_hot },
     { "Pad", cvni_onnx_pad },
-    { "Range", cvni_onnx_range },
+    { "Range", cvni_onnx_import_range },
     { "Reshape", cvni_onnx_reshape },
     { "Resize", cvni_onnx_resize },
     { "ReverseSequence", cvni_onnx_reverse_sequence },
@@ -34170,6 +37590,7 @@ static const cvni_onnx_op cvni_onnx_shapes[] = {
     { "Squeeze", cvni_onnx_squeeze },
     { "Tile", cvni_onnx_tile },
     { "Transpose", cvni_onnx_transpose },
+    { "Trilu", cvni_onnx_trilu },
     { "Unsqueeze", cvni_onnx_unsqueeze },
     { "Upsample", cvni_onnx_resize }
 };
@@ -34200,22 +37621,6 @@ static cvn_node cvni_onnx_as(cvni_onnx *g, cvn_node x, int count, int a, int b, 
     dim[3] = c;
     dim[4] = d;
     return cvni_onnx_view(g, x, count + 1, dim);
-}
-
-/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
-static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
-{
-    cvn_shape s = cvni_onnx_shape(g, x);
-    int axes[CVN_MAX_RANK];
-    int wide = 0;
-    if (g->failed || g->net->failed) return x;
-    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
-    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
-    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
-    wide = s.dim[a];
-    s.dim[a] = s.dim[b];
-    s.dim[b] = wide;
-    return cvni_onnx_view(g, x, s.rank, s.dim);
 }
 
 /* A known vector (or one number) along engine axis `axis` of a tensor of `rank` axes. */
@@ -34516,11 +37921,15 @@ static cvn_node cvni_onnx_enlarge(cvni_onnx *g, const cvni_onnx_node *n, cvn_nod
     const cvn_shape s = cvni_onnx_shape(g, x);
     int64_t to[CVN_MAX_RANK];
     const int rank = cvni_onnx_known_ints(g, n, 2, to, CVN_MAX_RANK);
-    const int h = s.dim[s.rank - 2];
-    const int w = s.dim[s.rank - 1];
     int R = 0;
+    int h = 0;
+    int w = 0;
     if (g->failed || g->net->failed) return x;
-    if (rank != s.rank - g->lead || rank != 4 || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
+    if (s.rank - g->lead == 4) {
+        h = s.dim[s.rank - 2];
+        w = s.dim[s.rank - 1];
+    }
+    if (rank != 4 || !h || to[2] < h || to[3] < w || to[2] > CVNI_MAX_AXIS ||
         to[3] > CVNI_MAX_AXIS) {
         cvni_onnx_refuse(g, n, "output_shape is no image, or a smaller one");
         return x;
@@ -35027,6 +38436,255 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
     cvni_onnx_type(g, n, 0, CVN_ONNX_INT32);
 }
 
+/* ---- Einsum ----
+ *   A term is a tensor with a label for each engine axis from 1 on. Repeated labels of a term
+ *   become its diagonal, labels of one term alone are summed; then two at a time: labels of both
+ *   that are still needed go before a matrix product, the others into its rows, columns, sums. */
+
+typedef struct cvni_onnx_term { cvn_node x; int n; char label[CVN_MAX_RANK]; } cvni_onnx_term;
+
+static int cvni_onnx_label_at(const cvni_onnx_term *t, char label)      /* engine axis, or 0 */
+{
+    for (int i = 0; i < t->n; i++) if (t->label[i] == label) return i + 1;
+    return 0;
+}
+
+/* Labels up to a comma or an arrow; an ellipsis stands for `wide` axes, labelled 1 to CVN_MAX_RANK
+ * so that their ends meet. NULL: no labels. */
+static const char *cvni_onnx_labels(const char *p, const char *end, int wide, cvni_onnx_term *t)
+{
+    for (t->n = 0; p < end && *p != ',' && *p != '-'; p++) {
+        const int count = *p == '.' ? wide : *p != ' ';
+        if (*p == '.' && (end - p < 3 || *++p != '.' || *++p != '.')) return NULL;
+        if (t->n + count > CVN_MAX_RANK) return NULL;
+        for (int i = 0; i < count; i++)
+            t->label[t->n++] = *p == '.' ? (char)(CVN_MAX_RANK - wide + i + 1) : *p;
+    }
+    return p;
+}
+
+/* x without an axis of one element. */
+static void cvni_onnx_drop_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    cvn_shape s = cvni_onnx_shape(g, t->x);
+    for (int i = axis; i < t->n; i++) {
+        s.dim[i] = s.dim[i + 1];
+        t->label[i - 1] = t->label[i];
+    }
+    t->n--;
+    t->x = cvni_onnx_view(g, t->x, s.rank - 1, s.dim);
+}
+
+static void cvni_onnx_sum_axis(cvni_onnx *g, cvni_onnx_term *t, int axis)
+{
+    t->x = cvn_reduce_sum(g->net, t->x, &axis, 1);
+    if (!g->failed && !g->net->failed) cvni_onnx_drop_axis(g, t, axis);
+}
+
+/* Axes a and b have one label: only what lies on the diagonal of the two is summed along b. */
+static void cvni_onnx_diagonal(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t, int a,
+                               int b)
+{
+    const cvn_shape s = cvni_onnx_shape(g, t->x);
+    const int size = s.dim[a];
+    int dim[CVN_MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    float *eye;
+    if (g->failed || g->net->failed) return;
+    if (s.dim[b] != size) cvni_onnx_refuse(g, n, "a label with two sizes");
+    dim[a] = dim[b] = size;
+    eye = cvni_onnx_floats(g, cvni_mul_size((size_t)size, (size_t)size));
+    for (int i = 0; eye && i < size; i++) eye[(size_t)i * (size_t)(size + 1)] = 1;
+    t->x = cvn_mul(g->net, t->x, cvni_onnx_constant_of(g, dim + 1, s.rank - 1, eye));
+    cvni_onnx_sum_axis(g, t, b);
+}
+
+/* Diagonals, and sums of the labels that nobody else has. */
+static void cvni_onnx_reduce_term(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *terms,
+                                  int count, int index, const cvni_onnx_term *out)
+{
+    cvni_onnx_term *t = &terms[index];
+    for (int i = t->n; i >= 1 && !g->failed && !g->net->failed; i--) {
+        const int first = cvni_onnx_label_at(t, t->label[i - 1]);
+        int needed = cvni_onnx_label_at(out, t->label[i - 1]);
+        for (int k = 0; k < count; k++)
+            needed |= k != index && cvni_onnx_label_at(&terms[k], t->label[i - 1]);
+        if (first != i) cvni_onnx_diagonal(g, n, t, first, i);
+        else if (!needed) cvni_onnx_sum_axis(g, t, i);
+    }
+}
+
+/* The axes in another order: that of `label`. */
+static void cvni_onnx_order_term(cvni_onnx *g, cvni_onnx_term *t, const char *label)
+{
+    int axes[CVN_MAX_RANK];
+    int moved = 0;
+    for (int i = 0; i < t->n; i++) {
+        axes[i] = cvni_onnx_label_at(t, label[i]);
+        moved |= axes[i] != i + 1;
+    }
+    if (moved) t->x = cvn_permute(g->net, t->x, axes, t->n);
+    memcpy(t->label, label, (size_t)t->n);
+}
+
+/* Labels of t in the order: in both and kept, then by `own` its own or those summed. Counts of the
+ * three kinds: kept, rows or columns, summed. */
+static void cvni_onnx_sort_term(cvni_onnx *g, cvni_onnx_term *t, const cvni_onnx_term *other,
+                                const cvni_onnx_term *out, int left, int count[3])
+{
+    char label[CVN_MAX_RANK];
+    int n = 0;
+    for (int step = 0; step < 3; step++) {
+        const int kind = !step ? 0 : left ? step : 3 - step;
+        count[kind] = 0;
+        for (int i = 0; i < t->n; i++) {
+            const int own = !cvni_onnx_label_at(other, t->label[i]);
+            const int kept = cvni_onnx_label_at(out, t->label[i]) != 0;
+            if ((own ? 1 : kept ? 0 : 2) != kind) continue;
+            label[n++] = t->label[i];
+            count[kind]++;
+        }
+    }
+    cvni_onnx_order_term(g, t, label);
+}
+
+/* x as [N, kept..., p, q] where p and q take the next axes. */
+static cvn_node cvni_onnx_as_matrix(cvni_onnx *g, cvn_node x, int kept, int p, int q)
+{
+    const cvn_shape s = cvni_onnx_shape(g, x);
+    int dim[CVN_MAX_RANK + 2];
+    for (int i = 0; i <= kept; i++) dim[i] = s.dim[i];
+    dim[kept + 1] = dim[kept + 2] = 1;
+    for (int i = 0; i < p; i++) dim[kept + 1] *= s.dim[kept + 1 + i];
+    for (int i = 0; i < q; i++) dim[kept + 2] *= s.dim[kept + 1 + p + i];
+    return cvni_onnx_view(g, x, kept + 3, dim);
+}
+
+/* a becomes the product of a and b. needed: labels of the output and of the terms to come. */
+static void cvni_onnx_multiply(cvni_onnx *g, cvni_onnx_term *a, cvni_onnx_term *b,
+                               const cvni_onnx_term *needed)
+{
+    int ca[3], cb[3];
+    cvn_shape sa, sb, y;
+    const cvni_onnx_term left = *a;
+    cvni_onnx_sort_term(g, a, b, needed, 1, ca);        /* kept, rows, summed */
+    cvni_onnx_sort_term(g, b, &left, needed, 0, cb);    /* kept, summed, columns */
+    /* the labels of both come in a's order */
+    if (!g->failed) {
+        char label[CVN_MAX_RANK];
+        memcpy(label, b->label, sizeof label);
+        memcpy(label, a->label, (size_t)ca[0]);
+        memcpy(label + ca[0], a->label + ca[0] + ca[1], (size_t)ca[2]);
+        cvni_onnx_order_term(g, b, label);
+    }
+    sa = cvni_onnx_shape(g, a->x);
+    sb = cvni_onnx_shape(g, b->x);
+    a->x = cvni_onnx_as_matrix(g, a->x, ca[0], ca[1], ca[2]);
+    b->x = cvni_onnx_as_matrix(g, b->x, ca[0], ca[2], cb[1]);
+    a->x = cvn_matmul(g->net, a->x, b->x, 0, 0);
+    y = cvni_onnx_shape(g, a->x);
+    a->n = ca[0] + ca[1] + cb[1];
+    if (g->failed || g->net->failed) return;
+    if (a->n + 1 > CVN_MAX_RANK) {
+        cvni_onnx_fail(g, CVN_ERROR_UNSUPPORTED, "Einsum: a product of more than %d axes",
+                       CVN_MAX_RANK);
+        return;
+    }
+    for (int i = 0; i < ca[1]; i++) y.dim[1 + ca[0] + i] = sa.dim[1 + ca[0] + i];
+    for (int i = 0; i < cb[1]; i++) {
+        y.dim[1 + ca[0] + ca[1] + i] = sb.dim[1 + ca[0] + ca[2] + i];
+        a->label[ca[0] + ca[1] + i] = b->label[ca[0] + ca[2] + i];
+    }
+    a->x = cvni_onnx_view(g, a->x, a->n + 1, y.dim);
+}
+
+/* Takes the batch's label, that of ONNX's axis 0, from a term or the output. */
+static void cvni_onnx_take_batch(cvni_onnx *g, const cvni_onnx_node *n, cvni_onnx_term *t,
+                                 char *batch)
+{
+    if (g->lead || g->failed) return;
+    if (!t->n || (*batch && *batch != t->label[0])) {
+        cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        return;
+    }
+    *batch = t->label[0];
+    memmove(t->label, t->label + 1, (size_t)--t->n);
+}
+
+/* The terms of the equation; where the output's labels begin, or NULL. */
+static const char *cvni_onnx_terms(cvni_onnx *g, const cvni_onnx_node *n, const char *p,
+                                   const char *end, cvni_onnx_term *terms, char *batch, int *most)
+{
+    *most = 0;
+    for (int i = 0; i < n->inputs && p; i++) {
+        cvni_onnx_value *v = cvni_onnx_input(g, n, i);
+        cvni_onnx_term *t = &terms[i];
+        int wide;
+        if (!v || !cvni_onnx_labels(p, end, 0, t)) return NULL;
+        wide = v->rank - t->n;
+        p = wide < 0 ? NULL : cvni_onnx_labels(p, end, wide, t);
+        if (!p || t->n != v->rank) return NULL;
+        *most = cvni_max(*most, wide);
+        if (v->constant && !g->lead)
+            t->x = cvni_onnx_constant_node(g, v, v->rank, v->dim, v->learned);
+        else t->x = cvni_onnx_get(g, n, i);
+        if (!v->constant) cvni_onnx_take_batch(g, n, t, batch);
+        if (p < end && *p == ',') p++;
+    }
+    return p;
+}
+
+/* Labels that occur once, in order: what an equation without an arrow gives. */
+static void cvni_onnx_once(const cvni_onnx_term *terms, int count, int wide, cvni_onnx_term *out)
+{
+    out->n = 0;
+    for (int label = 1; label < 127; label++) {
+        int times = 0;
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < terms[i].n; k++) times += terms[i].label[k] == label;
+        if ((label > CVN_MAX_RANK ? times == 1 : label > CVN_MAX_RANK - wide) &&
+            out->n < CVN_MAX_RANK) out->label[out->n++] = (char)label;
+    }
+}
+
+static void cvni_onnx_einsum(cvni_onnx *g, const cvni_onnx_node *n)
+{
+    cvni_onnx_term *terms = (cvni_onnx_term *)cvni_onnx_memory(g, &g->pool, (size_t)n->inputs + 1,
+                                                               sizeof *terms);
+    cvni_onnx_term *out = terms ? &terms[n->inputs] : NULL;
+    const char *p = NULL, *end = NULL;
+    char batch = 0;
+    int wide = 0;
+    cvni_field f;
+    if (!out || !n->inputs) return;
+    if (cvni_onnx_field(n, "equation", 4, &f) && f.type == 2) {
+        end = (const char *)f.body.end;
+        p = cvni_onnx_terms(g, n, (const char *)f.body.p, end, terms, &batch, &wide);
+    }
+    if (p && end - p >= 2 && p[0] == '-' && p[1] == '>') {
+        p = cvni_onnx_labels(p + 2, end, wide, out);
+        if (p) cvni_onnx_take_batch(g, n, out, &batch);
+    } else if (p) cvni_onnx_once(terms, n->inputs, wide, out);
+    if (!p || p != end) cvni_onnx_refuse(g, n, "an equation that does not fit its inputs");
+    for (int i = 0; i < n->inputs; i++) {
+        if (!g->lead && cvni_onnx_label_at(&terms[i], batch))
+            cvni_onnx_refuse(g, n, "mixes the samples of a batch");
+        cvni_onnx_reduce_term(g, n, terms, n->inputs, i, out);
+    }
+    for (int i = 1; i < n->inputs && !g->failed && !g->net->failed; i++) {
+        cvni_onnx_term needed = *out;
+        for (int k = i + 1; k < n->inputs; k++)
+            for (int a = 0; a < terms[k].n; a++)
+                if (needed.n < CVN_MAX_RANK) needed.label[needed.n++] = terms[k].label[a];
+        cvni_onnx_multiply(g, &terms[0], &terms[i], &needed);
+    }
+    for (int i = 0; i < out->n; i++)
+        if (!cvni_onnx_label_at(&terms[0], out->label[i]) || out->n != terms[0].n)
+            cvni_onnx_refuse(g, n, "output labels that no input has, or one twice");
+    if (g->failed || g->net->failed) return;
+    cvni_onnx_order_term(g, &terms[0], out->label);
+    cvni_onnx_put(g, n, 0, terms[0].x);
+}
+
 #ifndef CONVNET_NO_SEQUENCES
 /* ---- recurrent layers ----
  *   X [T, N, I] (layout 1: [N, T, I]), W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H]: of W, of R
@@ -35035,6 +38693,22 @@ static void cvni_onnx_matmul_integer(cvni_onnx *g, const cvni_onnx_node *n)
  *   peepholes) the steps become layers of their own that share their weights. */
 
 enum { CVNI_ONNX_STEPS = 1024 };        /* at most, as layers of their own */
+
+/* Engine axes a < b change places; a view where nothing of more than one element passes another. */
+static cvn_node cvni_onnx_swap(cvni_onnx *g, cvn_node x, int a, int b)
+{
+    cvn_shape s = cvni_onnx_shape(g, x);
+    int axes[CVN_MAX_RANK];
+    int wide = 0;
+    if (g->failed || g->net->failed) return x;
+    for (int i = 1; i < s.rank; i++) axes[i - 1] = i == a ? b : i == b ? a : i;
+    for (int i = a; i <= b; i++) wide += s.dim[i] > 1;
+    if (wide > 1) return cvn_permute(g->net, x, axes, s.rank - 1);
+    wide = s.dim[a];
+    s.dim[a] = s.dim[b];
+    s.dim[b] = wide;
+    return cvni_onnx_view(g, x, s.rank, s.dim);
+}
 
 typedef struct cvni_onnx_rnn {
     int kind, gates, H, dirs, reverse, layout;
@@ -35434,8 +39108,8 @@ static void cvni_onnx_attention(cvni_onnx *g, const cvni_onnx_node *n)
         return;
     }
     for (int i = 0; i < 3; i++) in[i] = cvni_onnx_get(g, n, i);
-    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], rank + g->lead - 2, rank + g->lead - 1);
     s = cvni_onnx_shape(g, in[0]);
+    if (strchr(n->type, 'T')) in[1] = cvni_onnx_swap(g, in[1], s.rank - 2, s.rank - 1);
     factor *= sqrtf((float)s.dim[s.rank - 1]);
     for (int left = s.rank; left > 3; left--) {
         sizes[left - 1] = cvni_onnx_shape(g, in[0]).dim[1];
@@ -35455,6 +39129,7 @@ static const cvni_onnx_op cvni_onnx_layers[] = {
     { "Conv", cvni_onnx_conv },
     { "ConvInteger", cvni_onnx_conv_integer },
     { "ConvTranspose", cvni_onnx_conv_transpose },
+    { "Einsum", cvni_onnx_einsum },
 #ifndef CONVNET_NO_SEQUENCES
     { "GRU", cvni_onnx_recurrent },
 #endif
@@ -36315,31 +39990,6 @@ static void cvni_onnx_run_import(cvni_onnx *g, int lead)
     cvni_onnx_add_outputs(g);
 }
 
-typedef struct cvni_onnx_mark {     /* the net before an import */
-    int layers, params;
-    cvni_record *records, *loans;
-} cvni_onnx_mark;
-
-static cvni_onnx_mark cvni_onnx_mark_of(const cvn_net *net)
-{
-    cvni_onnx_mark m;
-    m.layers = net->layer_count;
-    m.params = net->param_count;
-    m.records = net->records;
-    m.loans = net->loans;
-    return m;
-}
-
-static void cvni_onnx_undo(cvni_onnx *g, const cvni_onnx_mark *m, int loans)
-{
-    cvn_net *net = g->owner;
-    net->layer_count = m->layers;
-    net->param_count = m->params;
-    net->failed = CVN_OK;
-    cvni_free_records(net, &net->records, m->records);
-    if (loans) cvni_free_records(net, &net->loans, m->loans);
-}
-
 /* Does a layer read it, or is it an output? */
 static int cvni_onnx_is_read(const cvni_onnx *g, const cvni_onnx_value *v)
 {
@@ -36384,11 +40034,11 @@ static void cvni_onnx_describe(cvni_onnx *g, cvn_onnx_model *model)
 /* Bytes that stay where they are until the first build. */
 static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *folder,
                                  cvni_wire bytes, const cvn_onnx_options *options,
-                                 cvn_onnx_model *model, const cvni_onnx_mark *mark)
+                                 cvn_onnx_model *model, const cvni_graph_mark *mark)
 {
     const cvn_onnx_options defaults = cvn_onnx_defaults();
     cvni_onnx g;
-    cvni_onnx_mark parsed;
+    cvni_graph_mark parsed;
     memset(&g, 0, sizeof g);
     if (model) memset(model, 0, sizeof *model);
     g.net = g.owner = net;
@@ -36398,11 +40048,11 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
     cvni_onnx_find_patterns(&g);
-    parsed = cvni_onnx_mark_of(net);
+    parsed = cvni_mark_graph(net);
     if (!g.failed && g.free_batch && g.input_count && !g.options->whole) {
         cvni_onnx_run_import(&g, 0);
         if (g.failed && g.failed != CVN_ERROR_MEMORY && g.failed != CVN_ERROR_FORMAT) {
-            cvni_onnx_undo(&g, &parsed, 0);
+            cvni_undo_graph(net, &parsed, 0);
             g.failed = CVN_OK;
             cvni_onnx_run_import(&g, 1);
         }
@@ -36411,7 +40061,7 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     }
     cvni_onnx_describe(&g, model);
     if (g.failed) {
-        cvni_onnx_undo(&g, mark, 1);
+        cvni_undo_graph(net, mark, 1);
         if (model) memset(model, 0, sizeof *model);
         cvni_fail(net, g.failed, "%s: %s", label, g.reason);
     }
@@ -36427,25 +40077,14 @@ cvn_onnx_options cvn_onnx_defaults(void)
     return o;
 }
 
-static cvn_result cvni_onnx_may_load(cvn_net *net, const char *call, const void *argument)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE, "%s: the net is built or shared; load before", call);
-    if (!argument)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: NULL instead of a path or buffer", call);
-    return CVN_OK;
-}
-
 cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, size_t size,
                                 const cvn_onnx_options *options, cvn_onnx_model *model)
 {
-    const cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx_memory", bytes);
-    cvni_onnx_mark mark;
+    const cvn_result r = cvni_may_import(net, "cvn_load_onnx_memory", bytes);
+    cvni_graph_mark mark;
     cvni_wire w;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     w.p = (const unsigned char *)bytes;
     w.end = w.p + size;
     w.bad = 0;
@@ -36469,15 +40108,15 @@ static char *cvni_folder_of(cvn_net *net, const char *path)
 cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options *options,
                             cvn_onnx_model *model)
 {
-    cvn_result r = cvni_onnx_may_load(net, "cvn_load_onnx", path);
-    cvni_onnx_mark mark;
+    cvn_result r = cvni_may_import(net, "cvn_load_onnx", path);
+    cvni_graph_mark mark;
     cvni_wire w;
     const char *wrong = "out of memory";
     unsigned char *block;
     char *folder;
     size_t size;
     if (r != CVN_OK) return r;
-    mark = cvni_onnx_mark_of(net);
+    mark = cvni_mark_graph(net);
     folder = cvni_folder_of(net, path);
     r = folder ? cvni_read_file(&net->desc.allocator, path, CVNI_RECORD_HEAD, &block, &size, &wrong)
                : CVN_ERROR_MEMORY;
@@ -36527,13 +40166,29 @@ enum { CVNI_OW_LIVE = 1, CVNI_OW_OUTPUT = 2, CVNI_OW_CLASH = 4 };   /* of a laye
 enum { CVNI_OW_AS_IS, CVNI_OW_TURNED, CVNI_OW_ONES };   /* a parameter; its transposed; with 1, 2,
                                                          * ... axes of size 1 behind it */
 
-/* text without its last `cut` bytes, and where part is not NULL the separator (none where something
- * was cut), part and, from 0 on, number. text NULL: an input that is left out. */
-typedef struct cvni_ow_name {
+/* A name: text without its last `cut` bytes; then, but for CVNI_OW_OWN, the separator (none where
+ * something was cut), the part's text and, from 0 on, number. text NULL: an input that is left
+ * out. */
+enum {
+    CVNI_OW_OWN,
+    CVNI_OW_STEP,
+    CVNI_OW_VALUE,
+    CVNI_OW_BIAS,
+    CVNI_OW_QUERY,
+    CVNI_OW_KEY,
+    CVNI_OW_WEIGHT_IH,
+    CVNI_OW_WEIGHT_HH,
+    CVNI_OW_BIASES,
+    CVNI_OW_H,
+    CVNI_OW_C
+};
+static const char *const cvni_ow_parts[] = { "", "", "value", "bias", "query", "key", "weight_ih_l",
+                                             "weight_hh_l", "bias_l", "h", "c" };
+
+typedef struct cvni_ow_name {   /* 16 bytes: two registers */
     const char *text;
-    int cut;
-    const char *part;
     int number;
+    short part, cut;
 } cvni_ow_name;
 
 typedef struct cvni_onnx_writer cvni_onnx_writer;
@@ -36660,13 +40315,13 @@ static void cvni_ow_message(cvni_onnx_writer *w, int field,
 
 /* ---- names, tensors, nodes ---- */
 
-static cvni_ow_name cvni_ow_name_of(const char *text, const char *part, int number)
+static cvni_ow_name cvni_ow_name_of(const char *text, int part, int number)
 {
     cvni_ow_name n;
     n.text = text;
-    n.cut = 0;
-    n.part = part;
     n.number = number;
+    n.part = (short)part;
+    n.cut = 0;
     return n;
 }
 
@@ -36679,11 +40334,9 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
     cvni_text t = { text, sizeof text, 0 };
     text[0] = 0;
     if (n.text) cvni_print(&t, "%.*s", (int)length, n.text);
-    if (n.part) {
-        for (int i = 0; !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
-        cvni_print(&t, "%s", n.part);
-        if (n.number >= 0) cvni_print(&t, "%d", n.number);
-    }
+    for (int i = 0; n.part && !n.cut && i < w->slashes; i++) cvni_print(&t, "/");
+    cvni_print(&t, "%s", cvni_ow_parts[n.part]);
+    if (n.number >= 0) cvni_print(&t, "%d", n.number);
     cvni_ow_put_text(w->s, field, text);
 }
 
@@ -36691,7 +40344,7 @@ static void cvni_ow_put_name(const cvni_onnx_writer *w, int field, cvni_ow_name 
 static cvni_ow_name cvni_ow_value(const cvni_onnx_writer *w, int id)
 {
     const int clash = w->marks[id] & CVNI_OW_CLASH;
-    return cvni_ow_name_of(w->net->layers[id].name, clash ? "value" : NULL, -1);
+    return cvni_ow_name_of(w->net->layers[id].name, clash ? CVNI_OW_VALUE : CVNI_OW_OWN, -1);
 }
 
 static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
@@ -36701,7 +40354,7 @@ static cvni_ow_name cvni_ow_x(const cvni_onnx_writer *w, int i)
 
 static cvni_ow_name cvni_ow_temporary(cvni_onnx_writer *w)
 {
-    return cvni_ow_name_of(w->l->name, "", ++w->temporaries);
+    return cvni_ow_name_of(w->l->name, CVNI_OW_STEP, ++w->temporaries);
 }
 
 /* What at() makes, by blocks. */
@@ -36772,7 +40425,7 @@ static void cvni_ow_flush(cvni_onnx_writer *w, int last)
     cvni_ow_node *n = &w->node;
     if (!n->type) return;
     if (last) n->out[n->main] = cvni_ow_value(w, w->value);
-    n->name = last ? cvni_ow_name_of(w->l->name, NULL, -1) : n->out[n->main];
+    n->name = last ? cvni_ow_name_of(w->l->name, CVNI_OW_OWN, -1) : n->out[n->main];
     cvni_ow_message(w, 1, cvni_ow_node_body, n);
     n->type = NULL;
 }
@@ -36789,7 +40442,7 @@ static cvni_ow_name cvni_ow_begin(cvni_onnx_writer *w, const char *type)
 
 static void cvni_ow_in(cvni_onnx_writer *w, cvni_ow_name x) { w->node.in[w->node.inputs++] = x; }
 
-static void cvni_ow_absent(cvni_onnx_writer *w) { cvni_ow_in(w, cvni_ow_name_of(NULL, NULL, -1)); }
+static cvni_ow_name cvni_ow_nothing(void) { return cvni_ow_name_of(NULL, CVNI_OW_OWN, -1); }
 
 static cvni_ow_attr *cvni_ow_attribute(cvni_onnx_writer *w, const char *name, int type)
 {
@@ -36832,6 +40485,13 @@ static cvni_ow_name cvni_ow_op2(cvni_onnx_writer *w, const char *type, cvni_ow_n
 {
     const cvni_ow_name y = cvni_ow_op(w, type, a);
     cvni_ow_in(w, b);
+    return y;
+}
+
+static cvni_ow_name cvni_ow_cast(cvni_onnx_writer *w, cvni_ow_name x, int type)
+{
+    const cvni_ow_name y = cvni_ow_op(w, "Cast", x);
+    cvni_ow_int(w, "to", type);
     return y;
 }
 
@@ -36938,15 +40598,18 @@ static cvni_ow_name cvni_ow_transpose(cvni_onnx_writer *w, cvni_ow_name x, const
     return y;
 }
 
+/* steps NULL: 1 each */
 static cvni_ow_name cvni_ow_slice(cvni_onnx_writer *w, cvni_ow_name x, const int *begin,
-                                  const int *end, const int *axes, int count)
+                                  const int *end, const int *axes, const int *steps, int count)
 {
     const cvni_ow_name from = cvni_ow_list(w, begin, count);
     const cvni_ow_name to = cvni_ow_list(w, end, count);
     const cvni_ow_name along = cvni_ow_list(w, axes, count);
+    const cvni_ow_name by = steps ? cvni_ow_list(w, steps, count) : along;
     const cvni_ow_name y = cvni_ow_op2(w, "Slice", x, from);
     cvni_ow_in(w, to);
     cvni_ow_in(w, along);
+    if (steps) cvni_ow_in(w, by);
     return y;
 }
 
@@ -37013,8 +40676,8 @@ static cvni_ow_name cvni_ow_param(cvni_onnx_writer *w, int slot, int form)
     const int index = w->l->param[slot];
     const cvni_param *p = &w->net->params[index];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, p->shape.rank);
-    t.name = cvni_ow_name_of(p->name, NULL, -1);
-    if (!slot && w->l->spectral) t.name.cut = (int)strlen("_orig");
+    t.name = cvni_ow_name_of(p->name, CVNI_OW_OWN, -1);
+    if (!slot && w->l->spectral) t.name.cut = (short)strlen("_orig");
     if (w->written[index] == form + 1) return t.name;
     if (w->written[index]) t.name = cvni_ow_temporary(w);
     else w->written[index] = (unsigned char)(form + 1);
@@ -37050,8 +40713,8 @@ static cvni_ow_name cvni_ow_folded(cvni_onnx_writer *w, int slot)
     const cvni_param *weight = &w->net->params[w->l->param[0]];
     const cvni_param *p = slot < w->l->params ? &w->net->params[w->l->param[slot]] : NULL;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : weight->shape.rank);
-    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? NULL : "bias", -1);
-    if (!p) t.name.cut = (int)strlen("weight");
+    t.name = cvni_ow_name_of(p ? p->name : weight->name, p ? CVNI_OW_OWN : CVNI_OW_BIAS, -1);
+    if (!p) t.name.cut = (short)strlen("weight");
     for (int i = 0; i < t.rank; i++) t.dim[i] = weight->shape.dim[i];
     t.a = slot ? -1 : 0;
     t.b = slot ? 1 : (int)(weight->count / (size_t)weight->shape.dim[0]);
@@ -37075,21 +40738,29 @@ static void cvni_ow_weighted(cvni_onnx_writer *w, const char *type, cvni_ow_name
 
 /* ---- layers with windows ---- */
 
+/* pads: [begin of each axis..., end of each axis...] */
+static cvni_ow_name cvni_ow_pad_all(cvni_onnx_writer *w, cvni_ow_name x, int rank, const int *pads,
+                                    cvn_pad_mode mode, float value)
+{
+    static const char *const modes[3] = { "constant", "reflect", "edge" };
+    const cvni_ow_name list = cvni_ow_list(w, pads, 2 * rank);
+    const cvni_ow_name border = value != 0 ? cvni_ow_scalar(w, value) : list;
+    const cvni_ow_name y = cvni_ow_op2(w, "Pad", x, list);
+    if (value != 0) cvni_ow_in(w, border);
+    cvni_ow_text(w, "mode", modes[mode]);
+    return y;
+}
+
 /* The last `count` axes of x, which has `rank`. */
 static cvni_ow_name cvni_ow_pad(cvni_onnx_writer *w, cvni_ow_name x, int rank, int count,
                                 const int *begin, const int *end, cvn_pad_mode mode)
 {
-    static const char *const modes[3] = { "constant", "reflect", "edge" };
     int pads[2 * CVN_MAX_RANK] = { 0 };
-    cvni_ow_name list, y;
     for (int i = 0; i < count; i++) {
         pads[rank - count + i] = begin[i];
         pads[2 * rank - count + i] = end[i];
     }
-    list = cvni_ow_list(w, pads, 2 * rank);
-    y = cvni_ow_op2(w, "Pad", x, list);
-    cvni_ow_text(w, "mode", modes[mode]);
-    return y;
+    return cvni_ow_pad_all(w, x, rank, pads, mode, 0);
 }
 
 /* Of `count` axes: [begin..., end...]. */
@@ -37143,81 +40814,155 @@ static void cvni_ow_dense(cvni_onnx_writer *w)
     cvni_ow_int(w, "transB", 1);
 }
 
-/* A pool's windows as ONNX has them. What a window that ceil_mode adds has beyond the pads becomes
- * padding as well, so that nobody's rounding counts; from a mean it is kept out by padding before
- * with the zeros that the mean counts. */
+/* A pool's windows as ONNX has them. */
+typedef struct cvni_ow_windows {
+    int axes, kernel[2], stride[2], dilation[2], begin[2], end[2];
+    int beyond;                 /* some reach over the pads */
+    int counted[2], counted_end[2];     /* pads that a mean counts */
+} cvni_ow_windows;
+
+/* What a window that ceil_mode adds has beyond the pads is padding as well, so that nobody's
+ * rounding matters. */
+static cvni_ow_windows cvni_ow_windows_of(const cvni_layer *l, cvn_shape x, cvn_shape y)
+{
+    const cvni_pool_layer *p = (const cvni_pool_layer *)l->desc;
+    cvni_ow_windows v;
+    cvni_pool_axis a[2];
+    memset(&v, 0, sizeof v);
+    v.axes = x.rank - 2;
+    cvni_pool_axes(p, x, a);
+    for (int i = 0; i < v.axes; i++) {
+        const cvni_pool_axis *from = &a[2 - v.axes + i];
+        const int reach = (y.dim[2 + i] - 1) * from->stride + cvni_pool_reach(from);
+        v.kernel[i] = from->kernel;
+        v.stride[i] = from->stride;
+        v.dilation[i] = from->dilation;
+        v.begin[i] = v.counted[i] = from->pad0;
+        v.end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
+        v.counted_end[i] = cvni_min(v.end[i], from->pad1);
+        v.beyond |= v.end[i] > v.counted_end[i];
+    }
+    return v;
+}
+
+static void cvni_ow_put_windows(cvni_onnx_writer *w, const cvni_ow_windows *v)
+{
+    cvni_ow_ints(w, "kernel_shape", v->kernel, v->axes);
+    cvni_ow_ints(w, "strides", v->stride, v->axes);
+    cvni_ow_pads(w, v->begin, v->end, v->axes);
+    if (v->dilation[0] > 1 || v->dilation[1] > 1)
+        cvni_ow_ints(w, "dilations", v->dilation, v->axes);
+}
+
+static void cvni_ow_refuse(cvni_onnx_writer *w, const char *reason)
+{
+    w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED, "%s", reason);
+}
+
+/* Where a mean counts pads and windows reach over them, the pads become zeros of x before. */
 static void cvni_ow_pool(cvni_onnx_writer *w)
 {
     const cvni_pool_layer *p = (const cvni_pool_layer *)w->l->desc;
     const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
-    const int axes = s.rank - 2;
+    const int largest = w->l->op == &cvni_op_maxpool || w->l->op == &cvni_op_maxpool_indices;
     const int mean = w->l->op == &cvni_op_avgpool;
+    cvni_ow_windows v = cvni_ow_windows_of(w->l, s, w->l->shape);
     cvni_ow_name x = cvni_ow_x(w, 0);
-    int kernel[2], stride[2], begin[2], end[2], before[2], behind[2];
-    int zeros = 0;              /* counted by a mean */
-    int beyond = 0;
-    cvni_pool_axis a[2];
-    cvni_pool_axes(p, s, a);
-    for (int i = 0; i < axes; i++) {
-        const cvni_pool_axis *from = &a[2 - axes + i];
-        const int reach = (w->l->shape.dim[2 + i] - 1) * from->stride + from->kernel;
-        kernel[i] = from->kernel;
-        stride[i] = from->stride;
-        begin[i] = before[i] = from->pad0;
-        end[i] = p->d.ceil_mode ? cvni_max(0, reach - from->n - from->pad0) : from->pad1;
-        behind[i] = cvni_min(end[i], from->pad1);
-        zeros |= mean && !p->d.exclude_pad && (before[i] || behind[i]);
-        beyond |= end[i] > behind[i];
+    int zeros = 0;
+    for (int i = 0; i < v.axes; i++) {
+        if (!largest && v.dilation[i] > 1)
+            cvni_ow_refuse(w, "opset 17 has no dilation of this pool");
+        zeros |= mean && !p->d.exclude_pad && (v.counted[i] || v.counted_end[i]);
     }
-    if (zeros && beyond) {
-        x = cvni_ow_pad(w, x, s.rank, axes, before, behind, CVN_PAD_ZERO);
-        for (int i = 0; i < axes; i++) {
-            begin[i] = 0;
-            end[i] -= behind[i];
+    if (zeros && v.beyond) {
+        x = cvni_ow_pad(w, x, s.rank, v.axes, v.counted, v.counted_end, CVN_PAD_ZERO);
+        for (int i = 0; i < v.axes; i++) {
+            v.begin[i] = 0;
+            v.end[i] -= v.counted_end[i];
         }
     }
-    cvni_ow_op(w, mean ? "AveragePool" : "MaxPool", x);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
-    if (zeros && !beyond) cvni_ow_int(w, "count_include_pad", 1);
+    cvni_ow_op(w, largest ? "MaxPool" : w->l->op->onnx, x);
+    cvni_ow_put_windows(w, &v);
+    if (zeros && !v.beyond) cvni_ow_int(w, "count_include_pad", 1);
+    if (!largest && !mean) cvni_ow_int(w, "p", p->p);
     if (w->l->op == &cvni_op_maxpool_indices) {
         w->node.main = 1;
         w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
     }
 }
 
-/* Indices of a pool of the same plane, which ONNX counts over all planes: so does MaxUnpool. */
+static void cvni_ow_global_lppool(cvni_onnx_writer *w)
+{
+    cvni_ow_op(w, "GlobalLpPool", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "p", ((const cvni_pool_layer *)w->l->desc)->p);
+}
+
+static int cvni_ow_plane(cvn_shape s)
+{
+    int n = 1;
+    for (int i = 2; i < s.rank; i++) n *= s.dim[i];
+    return n;
+}
+
+/* Does MaxUnpool without a size restore the image that was pooled? With one, implementations count
+ * the indices differently. */
+static int cvni_ow_restores(const cvni_onnx_writer *w, const cvni_layer *index, cvni_ow_windows *v)
+{
+    cvn_shape x;
+    if (index->op != &cvni_op_maxpool_indices) return 0;
+    x = cvni_in(w->net, index, 0)->shape;
+    *v = cvni_ow_windows_of(index, x, index->shape);
+    for (int i = 0; i < v->axes; i++) {
+        const int size = (index->shape.dim[2 + i] - 1) * v->stride[i] + v->kernel[i] -
+                         v->begin[i] - v->end[i];
+        if (size != x.dim[2 + i] || size != w->l->shape.dim[2 + i] || v->dilation[i] > 1) return 0;
+    }
+    return 1;
+}
+
+/* Else x is scattered into zeros, plane by plane, or sample by sample where indices count through
+ * that. Those of MaxPool count through all planes. */
 static void cvni_ow_unpool(cvni_onnx_writer *w)
 {
+    const int flat = ((const cvni_unpool_desc *)w->l->desc)->flat;
+    const int axis = flat ? 1 : 2;
+    const int size = flat ? (int)cvni_sample_elements(w->l->shape) : cvni_ow_plane(w->l->shape);
     const cvni_layer *index = cvni_in(w->net, w->l, 1);
-    const cvni_pool_layer *p = (const cvni_pool_layer *)index->desc;
-    const int axes = w->l->shape.rank - 2;
-    cvni_ow_name sizes;
-    cvni_pool_axis a[2];
-    int kernel[2], stride[2], begin[2], end[2];
-    int fits = index->op == &cvni_op_maxpool_indices;
-    for (int i = 2; fits && i < w->l->shape.rank; i++)
-        fits = w->l->shape.dim[i] == cvni_in(w->net, index, 0)->shape.dim[i];
-    if (!fits) {
-        w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
-                                    "'%s' does not pool an image of the size that is restored; "
-                                    "ONNX's MaxUnpool needs that", index->name);
+    int rows[3] = { 0, 0, -1 };
+    cvni_ow_windows v;
+    cvni_ow_name x, at, y;
+    if (!flat && cvni_ow_restores(w, index, &v)) {
+        cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+        cvni_ow_put_windows(w, &v);
         return;
     }
-    cvni_pool_axes(p, cvni_in(w->net, index, 0)->shape, a);
-    for (int i = 0; i < axes; i++) {
-        kernel[i] = a[2 - axes + i].kernel;
-        stride[i] = a[2 - axes + i].stride;
-        begin[i] = a[2 - axes + i].pad0;
-        end[i] = a[2 - axes + i].pad1;
+    rows[axis] = -1;
+    x = cvni_ow_reshape(w, cvni_ow_x(w, 0), rows, axis + 1);
+    at = cvni_ow_reshape(w, cvni_ow_x(w, 1), rows, axis + 1);
+    while (index->op == &cvni_op_flatten_batch || index->op == &cvni_op_unflatten_batch)
+        index = cvni_in(w->net, index, 0);
+    if (index->op == &cvni_op_maxpool_indices) {
+        const int plane = cvni_ow_plane(cvni_in(w->net, index, 0)->shape);
+        at = cvni_ow_op2(w, "Mod", at, cvni_ow_list(w, &plane, 1));
     }
-    sizes = cvni_ow_op(w, "Shape", cvni_ow_value(w, index->input[0]));
-    cvni_ow_op2(w, "MaxUnpool", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
-    cvni_ow_in(w, sizes);
-    cvni_ow_ints(w, "kernel_shape", kernel, axes);
-    cvni_ow_ints(w, "strides", stride, axes);
-    cvni_ow_pads(w, begin, end, axes);
+    if (!index->is_int) at = cvni_ow_cast(w, at, CVN_ONNX_INT64);
+    y = cvni_ow_sizes(w, cvni_ow_x(w, 0), axis);
+    y = cvni_ow_op(w, "ConstantOfShape", cvni_ow_join(w, y, cvni_ow_list(w, &size, 1)));
+    y = cvni_ow_op2(w, "ScatterElements", y, at);
+    cvni_ow_in(w, x);
+    cvni_ow_int(w, "axis", axis);
+    cvni_ow_shaped(w, y, w->l->shape, 0);
+}
+
+/* Indices as floats that count through a sample. */
+static void cvni_ow_places(cvni_onnx_writer *w)
+{
+    const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
+    const int elements = w->l->samples * (int)cvni_sample_elements(x);
+    if (((const cvni_places_desc *)w->l->desc)->by_columns)
+        cvni_ow_refuse(w, "indices by columns have no form in ONNX behind those by rows");
+    cvni_ow_cast(w, cvni_ow_op2(w, "Mod", cvni_ow_x(w, 0), cvni_ow_list(w, &elements, 1)),
+                 CVN_ONNX_FLOAT);
 }
 
 /* Window i of the b that an adaptive pool cuts a values into. */
@@ -37375,14 +41120,12 @@ static void cvni_ow_gnorm(cvni_onnx_writer *w)
     if (!d->no_bias) cvni_ow_op2(w, "Add", y, cvni_ow_param(w, 1, form));
 }
 
-/* LpNormalization would divide by zero. */
+/* x/|x| there, and 0 for 0: the same but for lengths below 1e-12. */
 static void cvni_ow_l2norm(cvni_onnx_writer *w)
 {
-    const cvni_l2norm_desc *d = (const cvni_l2norm_desc *)w->l->desc;
-    cvni_ow_name length = cvni_ow_op(w, "ReduceL2", cvni_ow_x(w, 0));
-    cvni_ow_ints(w, "axes", &d->axis, 1);
-    length = cvni_ow_op_scalar(w, "Max", length, d->eps);
-    cvni_ow_op2(w, "Div", cvni_ow_x(w, 0), length);
+    cvni_ow_op(w, "LpNormalization", cvni_ow_x(w, 0));
+    cvni_ow_int(w, "axis", ((const cvni_l2norm_desc *)w->l->desc)->axis);
+    cvni_ow_int(w, "p", 2);
 }
 
 /* LRN is of images alone, and an even size reaches to the other side there: then the mean of the
@@ -37506,8 +41249,7 @@ static void cvni_ow_softplus(cvni_onnx_writer *w)
 
 static void cvni_ow_step(cvni_onnx_writer *w)
 {
-    cvni_ow_op(w, "Cast", cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0));
-    cvni_ow_int(w, "to", CVN_ONNX_FLOAT);
+    cvni_ow_cast(w, cvni_ow_op_scalar(w, "GreaterOrEqual", cvni_ow_x(w, 0), 0), CVN_ONNX_FLOAT);
 }
 
 static void cvni_ow_prelu(cvni_onnx_writer *w)
@@ -37579,6 +41321,134 @@ static void cvni_ow_pow(cvni_onnx_writer *w)
     cvni_ow_op_scalar(w, "Pow", cvni_ow_x(w, 0), ((const cvni_unary_desc *)w->l->desc)->p);
 }
 
+/* Truths are numbers here. */
+static cvni_ow_name cvni_ow_truth(cvni_onnx_writer *w, cvni_ow_name x)
+{
+    return cvni_ow_cast(w, x, CVN_ONNX_BOOL);
+}
+
+static void cvni_ow_number(cvni_onnx_writer *w, cvni_ow_name x)
+{
+    cvni_ow_cast(w, x, CVN_ONNX_FLOAT);
+}
+
+/* Rows of cvni_function_ops that are more than their operator. */
+static void cvni_ow_function(cvni_onnx_writer *w)
+{
+    const cvni_unary_desc *d = (const cvni_unary_desc *)w->l->desc;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y;
+    switch (d->function) {
+    case CVNI_THRESHOLD:
+        y = cvni_ow_op_scalar(w, "LessOrEqual", x, d->p);
+        cvni_ow_op2(w, "Where", y, cvni_ow_scalar(w, d->q));
+        cvni_ow_in(w, x);
+        return;
+    case CVNI_SHRINK:
+        cvni_ow_op(w, "Shrink", x);
+        cvni_ow_float(w, "lambd", d->p);
+        cvni_ow_float(w, "bias", d->q);
+        return;
+    case CVNI_QUANTIZED:
+        cvni_ow_op(w, "Round", cvni_ow_op_scalar(w, "Div", x, d->p));
+        return;
+    case CVNI_ROUNDED:
+        cvni_ow_number(w, cvni_ow_cast(w, x, d->p > 8 ? CVN_ONNX_FLOAT16 : CVN_ONNX_BFLOAT16));
+        return;
+    case CVNI_TRUNC:
+        y = cvni_ow_op(w, "Floor", cvni_ow_op(w, "Abs", x));
+        cvni_ow_op2(w, "Mul", cvni_ow_op(w, "Sign", x), y);
+        return;
+    case CVNI_IS_INF:
+        y = cvni_ow_op(w, "IsInf", x);
+        cvni_ow_int(w, "detect_positive", d->p != 0);
+        cvni_ow_int(w, "detect_negative", d->q != 0);
+        cvni_ow_number(w, y);
+        return;
+    case CVNI_IS_NAN: cvni_ow_number(w, cvni_ow_op(w, "IsNaN", x)); return;
+    case CVNI_NOT: cvni_ow_number(w, cvni_ow_op(w, "Not", cvni_ow_truth(w, x))); return;
+    case CVNI_WRAPPED:
+        y = cvni_ow_op_scalar(w, "Sub", x, d->p);
+        y = cvni_ow_op(w, "Floor", cvni_ow_op_scalar(w, "Div", y, d->q));
+        cvni_ow_op2(w, "Sub", x, cvni_ow_op_scalar(w, "Mul", y, d->q));
+        return;
+    default: cvni_ow_op(w, w->l->op->onnx, x); return;
+    }
+}
+
+/* Rows of cvni_operation_ops. */
+static void cvni_ow_operation(cvni_onnx_writer *w)
+{
+    const cvni_operation operation = ((const cvni_binary_desc *)w->l->desc)->operation;
+    const char *type = w->l->op->onnx;
+    cvni_ow_name a = cvni_ow_x(w, 0);
+    cvni_ow_name b = cvni_ow_x(w, 1);
+    cvni_ow_name y;
+    switch (operation) {
+    case CVNI_AND:
+    case CVNI_OR:
+    case CVNI_XOR:
+        a = cvni_ow_truth(w, a);
+        b = cvni_ow_truth(w, b);
+        cvni_ow_number(w, cvni_ow_op2(w, type, a, b));
+        return;
+    case CVNI_EQUAL:
+    case CVNI_GREATER:
+    case CVNI_GREATER_EQUAL: cvni_ow_number(w, cvni_ow_op2(w, type, a, b)); return;
+    case CVNI_REMAINDER:                        /* Mod without fmod is of integers alone */
+        y = cvni_ow_op(w, "Floor", cvni_ow_op2(w, "Div", a, b));
+        cvni_ow_op2(w, "Sub", a, cvni_ow_op2(w, "Mul", y, b));
+        return;
+    case CVNI_FMOD:
+        cvni_ow_op2(w, type, a, b);
+        cvni_ow_int(w, "fmod", 1);
+        return;
+    case CVNI_QUANTIZE: cvni_ow_op(w, "Round", cvni_ow_op2(w, "Div", a, b)); return;
+    default: cvni_ow_op2(w, type, a, b); return;
+    }
+}
+
+static void cvni_ow_where(cvni_onnx_writer *w)
+{
+    const cvni_ow_name condition = cvni_ow_truth(w, cvni_ow_x(w, 0));
+    cvni_ow_op2(w, "Where", condition, cvni_ow_x(w, 1));
+    cvni_ow_in(w, cvni_ow_x(w, 2));
+}
+
+static void cvni_ow_topk(cvni_onnx_writer *w)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)w->l->desc;
+    const cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name y;
+    if (d->result == CVNI_TOPK_HARDMAX) {
+        cvni_ow_op(w, "Hardmax", x);
+        cvni_ow_int(w, "axis", d->axis);
+        return;
+    }
+    if (d->result == CVNI_TOPK_INDICES && d->k == 1) {
+        y = cvni_ow_op(w, d->least ? "ArgMin" : "ArgMax", x);
+        cvni_ow_int(w, "axis", d->axis);
+        cvni_ow_int(w, "select_last_index", d->last);
+    } else {
+        cvni_ow_op2(w, "TopK", x, cvni_ow_list(w, &d->k, 1));
+        cvni_ow_int(w, "axis", d->axis);
+        cvni_ow_int(w, "largest", !d->least);
+        y = w->node.out[w->node.outputs++] = cvni_ow_temporary(w);
+    }
+    if (d->result == CVNI_TOPK_INDICES) cvni_ow_number(w, y);
+}
+
+static void cvni_ow_cumsum(cvni_onnx_writer *w)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)w->l->desc;
+    cvni_ow_tensor axis = cvni_ow_tensor_of(CVN_ONNX_INT64, 0);
+    axis.of = &d->axis;
+    axis.at = cvni_ow_int_at;
+    cvni_ow_op2(w, "CumSum", cvni_ow_x(w, 0), cvni_ow_constant(w, &axis));
+    cvni_ow_int(w, "exclusive", d->exclusive);
+    cvni_ow_int(w, "reverse", d->reverse);
+}
+
 /* ---- shapes ---- */
 
 static void cvni_ow_view(cvni_onnx_writer *w)
@@ -37621,7 +41491,7 @@ static void cvni_ow_permute(cvni_onnx_writer *w)
 static void cvni_ow_cut(cvni_onnx_writer *w)
 {
     const cvni_slice_desc *d = (const cvni_slice_desc *)w->l->desc;
-    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, 1);
+    cvni_ow_slice(w, cvni_ow_x(w, 0), &d->begin, &d->end, &d->axis, NULL, 1);
 }
 
 static void cvni_ow_matmul(cvni_onnx_writer *w)
@@ -37673,8 +41543,8 @@ static void cvni_ow_resize(cvni_onnx_writer *w)
     sizes = cvni_ow_sizes(w, x, 2);
     sizes = cvni_ow_join(w, sizes, cvni_ow_list(w, to, 2));
     cvni_ow_op(w, "Resize", x);
-    cvni_ow_absent(w);
-    cvni_ow_absent(w);
+    cvni_ow_in(w, cvni_ow_nothing());
+    cvni_ow_in(w, cvni_ow_nothing());
     cvni_ow_in(w, sizes);
     cvni_ow_text(w, "mode", nearest ? "nearest" : "linear");
     cvni_ow_text(w, "coordinate_transformation_mode", nearest            ? "asymmetric"
@@ -37692,7 +41562,7 @@ static void cvni_ow_border(cvni_onnx_writer *w)
     begin[1] = d->left;
     end[0] = d->crop ? d->top + d->height : d->bottom;
     end[1] = d->crop ? d->left + d->width : d->right;
-    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, 2);
+    if (d->crop) cvni_ow_slice(w, cvni_ow_x(w, 0), begin, end, axes, NULL, 2);
     else cvni_ow_pad(w, cvni_ow_x(w, 0), 4, 2, begin, end, d->mode);
 }
 
@@ -37703,6 +41573,200 @@ static void cvni_ow_shuffle(cvni_onnx_writer *w)
     cvni_ow_text(w, "mode", "CRD");
 }
 
+/* Element i of a map; what it leaves out is element t->a, a border behind the others. */
+static double cvni_ow_map_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int from = ((const int *)t->of)[i];
+    (void)w;
+    return from < 0 ? (double)t->scale : from;
+}
+
+/* Does Pad have that? */
+static int cvni_ow_is_pad(const cvni_select_axis *a, int n)
+{
+    const int most = a->mode == CVN_PAD_REFLECT ? n - 1 : INT_MAX;
+    if (a->kind != CVNI_SELECT_PAD || a->mode == CVN_PAD_CIRCULAR) return 0;
+    return a->mode == CVN_PAD_ZERO || (a->begin >= 0 && a->begin <= most && a->end >= 0 &&
+                                       a->end <= most);
+}
+
+/* Slices, repeats and pads are one operator each for all axes; other choices are gathered. */
+static void cvni_ow_select(cvni_onnx_writer *w)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)w->l->desc;
+    const cvn_shape s = cvni_in(w->net, w->l, 0)->shape;
+    const int *map = (const int *)w->l->table;
+    int begin[CVN_MAX_RANK], end[CVN_MAX_RANK], steps[CVN_MAX_RANK], axes[CVN_MAX_RANK];
+    int repeats[CVN_MAX_RANK];
+    int pads[2 * CVN_MAX_RANK] = { 0 };
+    int slices = 0;
+    int tiles = 0;
+    cvn_pad_mode mode = CVN_PAD_CIRCULAR;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    repeats[0] = 1;
+    for (int i = 1; i < s.rank; map += w->l->shape.dim[i++]) {
+        const cvni_select_axis *a = &d->axis[i];
+        int border = 0;
+        repeats[i] = a->kind == CVNI_SELECT_TILE ? a->step : 1;
+        tiles |= a->kind == CVNI_SELECT_TILE;
+        if (a->kind == CVNI_SELECT_STEP) {
+            axes[slices] = i;
+            begin[slices] = a->begin;
+            end[slices] = a->end;
+            steps[slices++] = a->step;
+        } else if (cvni_ow_is_pad(a, s.dim[i])) {
+            mode = a->mode;
+            pads[i] = a->begin;
+            pads[s.rank + i] = a->end;
+        } else if (a->kind != CVNI_SELECT_ALL && a->kind != CVNI_SELECT_TILE) {
+            int one[2 * CVN_MAX_RANK] = { 0 };
+            for (int o = 0; o < w->l->shape.dim[i]; o++) border |= map[o] < 0;
+            one[s.rank + i] = border;
+            if (border) x = cvni_ow_pad_all(w, x, s.rank, one, CVN_PAD_ZERO, d->value);
+            x = cvni_ow_op2(w, "Gather", x,
+                            cvni_ow_table(w, CVN_ONNX_INT64, 1, w->l->shape.dim[i], 0,
+                                          cvni_ow_map_at, map, (float)s.dim[i]));
+            cvni_ow_int(w, "axis", i);
+        }
+    }
+    if (slices) x = cvni_ow_slice(w, x, begin, end, axes, steps, slices);
+    if (tiles) x = cvni_ow_op2(w, "Tile", x, cvni_ow_list(w, repeats, s.rank));
+    if (mode != CVN_PAD_CIRCULAR) cvni_ow_pad_all(w, x, s.rank, pads, mode, d->value);
+    if (!w->node.type) cvni_ow_identity(w);
+}
+
+/* Input 1 as indices. */
+static cvni_ow_name cvni_ow_indices(cvni_onnx_writer *w)
+{
+    const cvni_ow_name x = cvni_ow_x(w, 1);
+    return cvni_in(w->net, w->l, 1)->is_int ? x : cvni_ow_cast(w, x, CVN_ONNX_INT64);
+}
+
+/* take: the axis goes to the front, the indices of each sample are looked up there, and what they
+ * made takes the place of the axis. */
+static void cvni_ow_take(cvni_onnx_writer *w)
+{
+    const int axis = ((const cvni_gather_desc *)w->l->desc)->axis;
+    const int rank = cvni_in(w->net, w->l, 0)->shape.rank;
+    const int looked = cvni_in(w->net, w->l, 1)->shape.rank - 1;
+    int dims[CVN_MAX_RANK + 1] = { 0 };
+    int front[CVN_MAX_RANK], back[CVN_MAX_RANK];
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_name at = cvni_ow_indices(w);
+    for (int i = 0; i < rank; i++) front[i] = i == 0 || i > axis ? i : i == 1 ? axis : i - 1;
+    for (int i = 0; i < w->l->shape.rank; i++)
+        back[i] = i == 0                ? 0
+                  : i < axis            ? looked + i
+                  : i < axis + looked   ? i - axis + 1
+                                        : i;
+    dims[looked + 1] = 1;
+    at = cvni_ow_reshape(w, at, dims, looked + 2);
+    if (axis > 1) x = cvni_ow_transpose(w, x, front, rank);
+    x = cvni_ow_op2(w, "GatherND", x, at);
+    cvni_ow_int(w, "batch_dims", 1);
+    if (axis > 1) cvni_ow_transpose(w, x, back, w->l->shape.rank);
+}
+
+static void cvni_ow_gather(cvni_onnx_writer *w)
+{
+    const cvni_gather_desc *d = (const cvni_gather_desc *)w->l->desc;
+    const int scatters = w->l->inputs > 2;
+    const cvni_ow_name at = cvni_ow_indices(w);
+    if (d->kind == CVNI_REVERSE && (d->axis != 0 || d->time != 1))
+        cvni_ow_refuse(w, "ReverseSequence turns axis 1 by lengths of axis 0 alone");
+    if (d->reduce > CVN_SCATTER_MUL || (scatters && d->kind == CVNI_GATHER_ND))
+        cvni_ow_refuse(w, "has no form in ONNX's opset 17");
+    cvni_ow_op2(w, w->l->op == &cvni_op_scatter_reduce ? "ScatterElements" : w->l->op->onnx,
+                cvni_ow_x(w, 0), at);
+    if (scatters) cvni_ow_in(w, cvni_ow_x(w, 2));
+    if (d->kind == CVNI_GATHER) cvni_ow_int(w, "axis", d->axis);
+    if (d->kind == CVNI_GATHER_ND) cvni_ow_int(w, "batch_dims", d->axis);
+    if (d->kind == CVNI_REVERSE) {
+        cvni_ow_int(w, "batch_axis", 0);
+        cvni_ow_int(w, "time_axis", 1);
+    }
+    if (scatters && d->reduce != CVN_SCATTER_REPLACE)
+        cvni_ow_text(w, "reduction", d->reduce == CVN_SCATTER_ADD ? "add" : "mul");
+}
+
+static void cvni_ow_one_hot(cvni_onnx_writer *w)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)w->l->desc;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, 1);
+    cvni_ow_name classes, values;
+    float pair[2];
+    pair[0] = d->off;
+    pair[1] = d->on;
+    t.dim[0] = 2;
+    t.from = pair;
+    if (!cvni_in(w->net, w->l, 0)->is_int) x = cvni_ow_cast(w, x, CVN_ONNX_INT64);
+    classes = cvni_ow_list(w, &d->classes, 1);
+    values = cvni_ow_constant(w, &t);
+    cvni_ow_op2(w, "OneHot", x, classes);
+    cvni_ow_in(w, values);
+    cvni_ow_int(w, "axis", d->axis);
+}
+
+/* Weight of element i / t->b of the axis in position i % t->b of the result; t->of: taps. */
+static double cvni_ow_taps_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int count = (int)t->scale;
+    const cvni_weighted *taps = (const cvni_weighted *)t->of + i % (size_t)t->b * (size_t)count;
+    double sum = 0;
+    (void)w;
+    for (int k = 0; k < count; k++)
+        if (taps[k].from == (int)(i / (size_t)t->b)) sum += (double)taps[k].weight;
+    return sum;
+}
+
+/* The value of positions without taps. */
+static double cvni_ow_outside_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
+{
+    const int count = t->b;
+    const cvni_weighted *taps = (const cvni_weighted *)t->of + i * (size_t)count;
+    (void)w;
+    for (int k = 0; k < count; k++) if (taps[k].from >= 0) return 0;
+    return (double)t->scale;
+}
+
+/* Interpolation of one axis is a product with the matrix of the weights. */
+static void cvni_ow_interpolate(cvni_onnx_writer *w)
+{
+    const cvni_resample *r = (const cvni_resample *)w->l->desc;
+    const int rank = w->l->shape.rank;
+    const int in = cvni_in(w->net, w->l, 0)->shape.dim[r->axis];
+    const int out = w->l->shape.dim[r->axis];
+    const int last = r->axis == rank - 1;
+    cvni_ow_name x = cvni_ow_x(w, 0);
+    int axes[CVN_MAX_RANK];
+    int side;
+    cvni_resample_reach(r, in, out, &side);
+    for (int i = 0; i < rank; i++) axes[i] = i;
+    axes[r->axis] = rank - 1;
+    axes[rank - 1] = r->axis;
+    if (!last) x = cvni_ow_transpose(w, x, axes, rank);
+    x = cvni_ow_op2(w, "MatMul", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 2, in, out, cvni_ow_taps_at,
+                                                  w->l->table, (float)(2 * side)));
+    if (r->d.coordinates == CVN_CROP_AND_RESIZE)
+        x = cvni_ow_op2(w, "Add", x, cvni_ow_table(w, CVN_ONNX_FLOAT, 1, out, 2 * side,
+                                                   cvni_ow_outside_at, w->l->table,
+                                                   r->d.extrapolation));
+    if (!last) cvni_ow_transpose(w, x, axes, rank);
+}
+
+static void cvni_ow_grid(cvni_onnx_writer *w)
+{
+    static const char *const modes[3] = { "nearest", "bilinear", "bicubic" };
+    static const char *const pads[3] = { "zeros", "reflection", "border" };
+    const cvni_grid_desc *d = (const cvni_grid_desc *)w->l->desc;
+    if (w->l->shape.rank != 4) cvni_ow_refuse(w, "opset 17 samples images of two axes alone");
+    cvni_ow_op2(w, "GridSample", cvni_ow_x(w, 0), cvni_ow_x(w, 1));
+    cvni_ow_text(w, "mode", modes[d->mode]);
+    cvni_ow_text(w, "padding_mode", pads[d->pad_mode]);
+    cvni_ow_int(w, "align_corners", d->align_corners != 0);
+}
+
 /* ---- learned tensors ---- */
 
 static void cvni_ow_embedding(cvni_onnx_writer *w)
@@ -37710,13 +41774,18 @@ static void cvni_ow_embedding(cvni_onnx_writer *w)
     cvni_ow_op2(w, "Gather", cvni_ow_param(w, 0, CVNI_OW_AS_IS), cvni_ow_x(w, 0));
 }
 
-/* Once for each sample: the batch is the first axis of an input, or the one of the build. */
+/* Once for each sample: the batch is the first axis of an input, or the one of the build. What is
+ * not learned is a constant. */
 static void cvni_ow_parameter(cvni_onnx_writer *w)
 {
     const cvn_shape s = w->l->shape;
-    const cvni_ow_name weight = cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     const int rows = w->source ? w->net->layers[w->source].samples : 1;
-    cvni_ow_name sizes;
+    cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, s.rank - 1);
+    cvni_ow_name weight, sizes;
+    for (int i = 0; i < t.rank; i++) t.dim[i] = s.dim[i + 1];
+    t.from = cvni_ow_floats(w, 0);
+    weight = w->l->op == &cvni_op_constant ? cvni_ow_constant(w, &t)
+                                           : cvni_ow_param(w, 0, CVNI_OW_AS_IS);
     if (w->source) {
         sizes = cvni_ow_sizes(w, cvni_ow_value(w, w->source), 1);
         if (rows > 1) sizes = cvni_ow_op2(w, "Div", sizes, cvni_ow_list(w, &rows, 1));
@@ -37809,7 +41878,7 @@ static void cvni_ow_attention(cvni_onnx_writer *w)
 /* Part `part` of in_proj_weight [3E, E], transposed, or of in_proj_bias [3E]. */
 static cvni_ow_name cvni_ow_in_proj(cvni_onnx_writer *w, int slot, int part)
 {
-    static const char *const names[3] = { "query", "key", "value" };
+    static const int names[3] = { CVNI_OW_QUERY, CVNI_OW_KEY, CVNI_OW_VALUE };
     const int index = w->l->param[slot];
     const int E = w->l->shape.dim[2];
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, slot ? 1 : 2);
@@ -37858,10 +41927,9 @@ static double cvni_ow_gate_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size
 
 static cvni_ow_name cvni_ow_gates(cvni_onnx_writer *w, const cvni_rnn *r, int which, int layer)
 {
-    static const char *const names[3] = { "weight_ih_l", "weight_hh_l", "bias_l" };
     const int rows = r->gates * r->h;
     cvni_ow_tensor t = cvni_ow_tensor_of(CVN_ONNX_FLOAT, which == 2 ? 2 : 3);
-    t.name = cvni_ow_name_of(w->l->name, names[which], layer);
+    t.name = cvni_ow_name_of(w->l->name, CVNI_OW_WEIGHT_IH + which, layer);
     t.dim[0] = r->dirs;
     t.dim[1] = which == 2 ? 2 * rows : rows;
     t.dim[2] = which ? r->h : cvni_rnn_width(r, layer);
@@ -37885,14 +41953,14 @@ static void cvni_ow_state_in(cvni_onnx_writer *w, const cvni_rnn *r, int slot, i
     const int end = begin + r->dirs;
     if (!slot) return;
     *state = cvni_ow_transpose(w, cvni_ow_x(w, slot), turned, 3);
-    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, 1);
+    if (r->layers > 1) *state = cvni_ow_slice(w, *state, &begin, &end, &axis, NULL, 1);
 }
 
 /* One layer of it: x [T, N, C] -> [T, directions, N, hidden]. */
 static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, int layer,
                                       cvni_ow_name x, cvni_ow_name lengths)
 {
-    const cvni_ow_name none = cvni_ow_name_of(NULL, NULL, -1);
+    const cvni_ow_name none = cvni_ow_nothing();
     const cvni_ow_name weight = cvni_ow_gates(w, r, 0, layer);
     const cvni_ow_name hidden = cvni_ow_gates(w, r, 1, layer);
     const cvni_ow_name bias = r->desc->d.no_bias ? none : cvni_ow_gates(w, r, 2, layer);
@@ -37908,9 +41976,11 @@ static cvni_ow_name cvni_ow_rnn_layer(cvni_onnx_writer *w, const cvni_rnn *r, in
     cvni_ow_in(w, h);
     if (r->kind == CVNI_LSTM) cvni_ow_in(w, c);
     for (int i = 0; i < (r->kind == CVNI_LSTM ? 2 : 1); i++)
-        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, i ? "c" : "h", layer);
+        w->node.out[w->node.outputs++] = cvni_ow_name_of(w->l->name, CVNI_OW_H + i, layer);
     cvni_ow_int(w, "hidden_size", r->h);
-    cvni_ow_text(w, "direction", r->dirs == 2 ? "bidirectional" : "forward");
+    cvni_ow_text(w, "direction", r->dirs == 2         ? "bidirectional"
+                                 : r->desc->d.reverse ? "reverse"
+                                                      : "forward");
     if (r->kind == CVNI_GRU) cvni_ow_int(w, "linear_before_reset", 1);
     if (r->desc->d.relu) {
         cvni_ow_attr *a = cvni_ow_attribute(w, "activations", CVNI_OW_ATTR_STRINGS);
@@ -37929,11 +41999,9 @@ static void cvni_ow_rnn(cvni_onnx_writer *w)
     static const int side[3] = { 0, 0, -1 };
     const cvni_rnn r = cvni_rnn_of(w->net, w->l);
     cvni_ow_name x = cvni_ow_transpose(w, cvni_ow_x(w, 0), steps, 3);
-    cvni_ow_name lengths = cvni_ow_name_of(NULL, NULL, -1);
-    if (r.desc->lengths) {
-        lengths = cvni_ow_op(w, "Cast", cvni_ow_x(w, r.desc->lengths));
-        cvni_ow_int(w, "to", CVN_ONNX_INT32);
-    }
+    cvni_ow_name lengths = cvni_ow_nothing();
+    if (r.desc->lengths)
+        lengths = cvni_ow_cast(w, cvni_ow_x(w, r.desc->lengths), CVN_ONNX_INT32);
     for (int i = 0; i < r.layers; i++) {
         x = cvni_ow_rnn_layer(w, &r, i, x, lengths);
         x = cvni_ow_transpose(w, x, i == r.layers - 1 ? behind : between, 4);
@@ -37946,7 +42014,7 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
     static const int turned[3] = { 1, 0, 2 };
     const cvni_layer *rnn = cvni_in(w->net, w->l, 0);
     const int layers = cvni_rnn_of(w->net, rnn).layers;
-    const char *part = ((const cvni_rnn_state_desc *)w->l->desc)->which ? "c" : "h";
+    const int part = CVNI_OW_H + ((const cvni_rnn_state_desc *)w->l->desc)->which;
     cvni_ow_name x = cvni_ow_name_of(rnn->name, part, 0);
     for (int i = 1; i < layers; i++)
         x = cvni_ow_join(w, x, cvni_ow_name_of(rnn->name, part, i));
@@ -37958,103 +42026,127 @@ static void cvni_ow_rnn_state(cvni_onnx_writer *w)
 
 typedef struct cvni_ow_row {
     const cvni_op *op;
+    int count;                                  /* of neighbours that op is the first of; 0: 1 */
     void (*write)(cvni_onnx_writer *w);         /* NULL: the operator of the op's row */
 } cvni_ow_row;
 
+#define CVNI_OW_ALL(ops) ops, (int)(sizeof ops / sizeof ops[0])
+
 static const cvni_ow_row cvni_ow_rows[] = {
-    { &cvni_op_conv[0], cvni_ow_conv },
-    { &cvni_op_conv[1], cvni_ow_conv },
-    { &cvni_op_conv[2], cvni_ow_conv },
-    { &cvni_op_conv[3], cvni_ow_conv },
-    { &cvni_op_conv[4], cvni_ow_conv },
-    { &cvni_op_dense, cvni_ow_dense },
-    { &cvni_op_maxpool, cvni_ow_pool },
-    { &cvni_op_avgpool, cvni_ow_pool },
-    { &cvni_op_maxpool_indices, cvni_ow_pool },
-    { &cvni_op_maxunpool, cvni_ow_unpool },
-    { &cvni_op_global_maxpool, NULL },
-    { &cvni_op_global_avgpool, NULL },
-    { &cvni_op_adaptive_maxpool, cvni_ow_adaptive },
-    { &cvni_op_adaptive_avgpool, cvni_ow_adaptive },
-    { &cvni_op_roi_align, cvni_ow_roi },
-    { &cvni_op_batchnorm, cvni_ow_batchnorm },
-    { &cvni_op_layernorm, cvni_ow_gnorm },
-    { &cvni_op_instancenorm, cvni_ow_gnorm },
-    { &cvni_op_groupnorm, cvni_ow_gnorm },
-    { &cvni_op_l2norm, cvni_ow_l2norm },
-    { &cvni_op_lrn, cvni_ow_lrn },
-    { &cvni_op_relu, NULL },
-    { &cvni_op_leaky_relu, cvni_ow_act },
-    { &cvni_op_elu, cvni_ow_act },
-    { &cvni_op_celu, cvni_ow_act },
-    { &cvni_op_sigmoid, NULL },
-    { &cvni_op_tanh, NULL },
-    { &cvni_op_relu6, cvni_ow_relu6 },
-    { &cvni_op_selu, NULL },
-    { &cvni_op_hardsigmoid, cvni_ow_hardsigmoid },
-    { &cvni_op_hardswish, NULL },
-    { &cvni_op_gelu, cvni_ow_gelu },
-    { &cvni_op_gelu_tanh, cvni_ow_gelu_tanh },
-    { &cvni_op_silu, cvni_ow_silu },
-    { &cvni_op_mish, cvni_ow_mish },
-    { &cvni_op_softplus, cvni_ow_softplus },
-    { &cvni_op_softsign, NULL },
-    { &cvni_op_binary_step, cvni_ow_step },
-    { &cvni_op_prelu, cvni_ow_prelu },
-    { &cvni_op_softmax, cvni_ow_softmax },
-    { &cvni_op_log_softmax, cvni_ow_softmax },
-    { &cvni_op_glu, cvni_ow_glu },
-    { &cvni_op_maxout, cvni_ow_maxout },
-    { &cvni_op_dropout, cvni_ow_dropout },
-    { &cvni_op_spatial_dropout, cvni_ow_identity },
-    { &cvni_op_drop_path, cvni_ow_identity },
-    { &cvni_op_gaussian_noise, cvni_ow_identity },
-    { &cvni_op_reparameterize, cvni_ow_identity },
-    { &cvni_op_stop_gradient, cvni_ow_identity },
-    { &cvni_op_gradient_reversal, cvni_ow_identity },
-    { &cvni_op_flatten, NULL },
-    { &cvni_op_reshape, cvni_ow_view },
-    { &cvni_op_flatten_batch, cvni_ow_view },
-    { &cvni_op_unflatten_batch, cvni_ow_view },
-    { &cvni_op_add, NULL },
-    { &cvni_op_sub, NULL },
-    { &cvni_op_mul, NULL },
-    { &cvni_op_div, NULL },
-    { &cvni_op_maximum, NULL },
-    { &cvni_op_minimum, NULL },
-    { &cvni_op_concat, cvni_ow_concat },
-    { &cvni_op_exp, NULL },
-    { &cvni_op_log, NULL },
-    { &cvni_op_sqrt, NULL },
-    { &cvni_op_square, cvni_ow_square },
-    { &cvni_op_abs, NULL },
-    { &cvni_op_neg, NULL },
-    { &cvni_op_scale, cvni_ow_affine },
-    { &cvni_op_clip, cvni_ow_clip },
-    { &cvni_op_pow, cvni_ow_pow },
-    { &cvni_op_reduce_sum, cvni_ow_reduce },
-    { &cvni_op_reduce_mean, cvni_ow_reduce },
-    { &cvni_op_reduce_max, cvni_ow_reduce },
-    { &cvni_op_permute, cvni_ow_permute },
-    { &cvni_op_slice, cvni_ow_cut },
-    { &cvni_op_matmul, cvni_ow_matmul },
-    { &cvni_op_embedding, cvni_ow_embedding },
-    { &cvni_op_parameter, cvni_ow_parameter },
-    { &cvni_op_posenc, cvni_ow_position },
-    { &cvni_op_posemb, cvni_ow_position },
+    { CVNI_OW_ALL(cvni_op_conv), cvni_ow_conv },
+    { &cvni_op_dense, 0, cvni_ow_dense },
+    { &cvni_op_maxpool, 0, cvni_ow_pool },
+    { &cvni_op_avgpool, 0, cvni_ow_pool },
+    { &cvni_op_lppool, 0, cvni_ow_pool },
+    { &cvni_op_global_lppool, 0, cvni_ow_global_lppool },
+    { &cvni_op_maxpool_indices, 0, cvni_ow_pool },
+    { &cvni_op_places, 0, cvni_ow_places },
+    { &cvni_op_maxunpool, 0, cvni_ow_unpool },
+    { &cvni_op_global_maxpool, 0, NULL },
+    { &cvni_op_global_avgpool, 0, NULL },
+    { &cvni_op_adaptive_maxpool, 0, cvni_ow_adaptive },
+    { &cvni_op_adaptive_avgpool, 0, cvni_ow_adaptive },
+    { &cvni_op_roi_align, 0, cvni_ow_roi },
+    { &cvni_op_batchnorm, 0, cvni_ow_batchnorm },
+    { &cvni_op_layernorm, 0, cvni_ow_gnorm },
+    { &cvni_op_instancenorm, 0, cvni_ow_gnorm },
+    { &cvni_op_groupnorm, 0, cvni_ow_gnorm },
+    { &cvni_op_l2norm, 0, cvni_ow_l2norm },
+    { &cvni_op_lrn, 0, cvni_ow_lrn },
+    { &cvni_op_relu, 0, NULL },
+    { &cvni_op_leaky_relu, 0, cvni_ow_act },
+    { &cvni_op_elu, 0, cvni_ow_act },
+    { &cvni_op_celu, 0, cvni_ow_act },
+    { &cvni_op_sigmoid, 0, NULL },
+    { &cvni_op_tanh, 0, NULL },
+    { &cvni_op_relu6, 0, cvni_ow_relu6 },
+    { &cvni_op_selu, 0, NULL },
+    { &cvni_op_hardsigmoid, 0, cvni_ow_hardsigmoid },
+    { &cvni_op_hardswish, 0, NULL },
+    { &cvni_op_gelu, 0, cvni_ow_gelu },
+    { &cvni_op_gelu_tanh, 0, cvni_ow_gelu_tanh },
+    { &cvni_op_silu, 0, cvni_ow_silu },
+    { &cvni_op_mish, 0, cvni_ow_mish },
+    { &cvni_op_softplus, 0, cvni_ow_softplus },
+    { &cvni_op_softsign, 0, NULL },
+    { &cvni_op_binary_step, 0, cvni_ow_step },
+    { &cvni_op_prelu, 0, cvni_ow_prelu },
+    { &cvni_op_softmax, 0, cvni_ow_softmax },
+    { &cvni_op_log_softmax, 0, cvni_ow_softmax },
+    { &cvni_op_glu, 0, cvni_ow_glu },
+    { &cvni_op_maxout, 0, cvni_ow_maxout },
+    { &cvni_op_dropout, 0, cvni_ow_dropout },
+    { &cvni_op_spatial_dropout, 0, cvni_ow_identity },
+    { &cvni_op_drop_path, 0, cvni_ow_identity },
+    { &cvni_op_gaussian_noise, 0, cvni_ow_identity },
+    { &cvni_op_reparameterize, 0, cvni_ow_identity },
+    { &cvni_op_stop_gradient, 0, cvni_ow_identity },
+    { &cvni_op_gradient_reversal, 0, cvni_ow_identity },
+    { &cvni_op_flatten, 0, NULL },
+    { &cvni_op_reshape, 0, cvni_ow_view },
+    { &cvni_op_flatten_batch, 0, cvni_ow_view },
+    { &cvni_op_unflatten_batch, 0, cvni_ow_view },
+    { &cvni_op_add, 0, NULL },
+    { &cvni_op_sub, 0, NULL },
+    { &cvni_op_mul, 0, NULL },
+    { &cvni_op_div, 0, NULL },
+    { &cvni_op_maximum, 0, NULL },
+    { &cvni_op_minimum, 0, NULL },
+    { &cvni_op_concat, 0, cvni_ow_concat },
+    { &cvni_op_exp, 0, NULL },
+    { &cvni_op_log, 0, NULL },
+    { &cvni_op_sqrt, 0, NULL },
+    { &cvni_op_square, 0, cvni_ow_square },
+    { &cvni_op_abs, 0, NULL },
+    { &cvni_op_neg, 0, NULL },
+    { &cvni_op_scale, 0, cvni_ow_affine },
+    { &cvni_op_clip, 0, cvni_ow_clip },
+    { &cvni_op_pow, 0, cvni_ow_pow },
+    { CVNI_OW_ALL(cvni_function_ops), cvni_ow_function },
+    { CVNI_OW_ALL(cvni_operation_ops), cvni_ow_operation },
+    { &cvni_op_where, 0, cvni_ow_where },
+    { CVNI_OW_ALL(cvni_topk_ops), cvni_ow_topk },
+    { &cvni_op_cumsum, 0, cvni_ow_cumsum },
+    { &cvni_op_reduce_sum, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_mean, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_max, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_min, 0, cvni_ow_reduce },
+    { &cvni_op_reduce_prod, 0, cvni_ow_reduce },
+    { &cvni_op_permute, 0, cvni_ow_permute },
+    { &cvni_op_slice, 0, cvni_ow_cut },
+    { &cvni_op_matmul, 0, cvni_ow_matmul },
+    { &cvni_op_embedding, 0, cvni_ow_embedding },
+    { &cvni_op_parameter, 0, cvni_ow_parameter },
+    { &cvni_op_constant, 0, cvni_ow_parameter },
+    { &cvni_op_posenc, 0, cvni_ow_position },
+    { &cvni_op_posemb, 0, cvni_ow_position },
 #ifndef CONVNET_NO_SEQUENCES
-    { &cvni_op_attention, cvni_ow_attention },
-    { &cvni_op_mha, cvni_ow_mha },
-    { &cvni_op_rnn, cvni_ow_rnn },
-    { &cvni_op_lstm, cvni_ow_rnn },
-    { &cvni_op_gru, cvni_ow_rnn },
-    { &cvni_op_rnn_state, cvni_ow_rnn_state },
+    { &cvni_op_attention, 0, cvni_ow_attention },
+    { &cvni_op_mha, 0, cvni_ow_mha },
+    { &cvni_op_rnn, 0, cvni_ow_rnn },
+    { &cvni_op_lstm, 0, cvni_ow_rnn },
+    { &cvni_op_gru, 0, cvni_ow_rnn },
+    { &cvni_op_rnn_state, 0, cvni_ow_rnn_state },
 #endif
-    { &cvni_op_upsample_nearest, cvni_ow_resize },
-    { &cvni_op_upsample_bilinear, cvni_ow_resize },
-    { &cvni_op_pad, cvni_ow_border },
-    { &cvni_op_crop, cvni_ow_border },
-    { &cvni_op_pixel_shuffle, cvni_ow_shuffle }
+    { &cvni_op_upsample_nearest, 0, cvni_ow_resize },
+    { &cvni_op_upsample_bilinear, 0, cvni_ow_resize },
+    { &cvni_op_pad, 0, cvni_ow_border },
+    { &cvni_op_crop, 0, cvni_ow_border },
+    { &cvni_op_pixel_shuffle, 0, cvni_ow_shuffle },
+    { &cvni_op_yolo, 0, cvni_ow_identity },
+    { &cvni_op_slice_step, 0, cvni_ow_select },
+    { &cvni_op_tile, 0, cvni_ow_select },
+    { &cvni_op_pad_axes, 0, cvni_ow_select },
+    { &cvni_op_index_select, 0, cvni_ow_select },
+    { &cvni_op_interpolate_nearest, 0, cvni_ow_select },
+    { &cvni_op_take, 0, cvni_ow_take },
+    { &cvni_op_gather, 0, cvni_ow_gather },
+    { &cvni_op_gather_nd, 0, cvni_ow_gather },
+    { &cvni_op_reverse_sequence, 0, cvni_ow_gather },
+    { &cvni_op_scatter, 0, cvni_ow_gather },
+    { &cvni_op_one_hot, 0, cvni_ow_one_hot },
+    { &cvni_op_interpolate, 0, cvni_ow_interpolate },
+    { &cvni_op_grid_sample, 0, cvni_ow_grid }
 };
 
 /* The batch norm that goes into the weights of a layer: its only reader, where nobody else uses the
@@ -38082,12 +42174,15 @@ static void cvni_ow_layer(cvni_onnx_writer *w, int id)
 {
     const int rows = (int)(sizeof cvni_ow_rows / sizeof cvni_ow_rows[0]);
     int row = 0;
+    int found = 0;
     w->l = &w->net->layers[id];
     w->temporaries = 0;
     w->norm = cvni_ow_norm_behind(w, id);
     w->value = w->norm ? cvni_id(w->net, w->norm) : id;
-    while (row < rows && cvni_ow_rows[row].op != w->l->op) row++;
-    if (row == rows)
+    for (; row < rows && !found; row += !found)
+        for (int i = 0; i < cvni_max(1, cvni_ow_rows[row].count) && !found; i++)
+            found = w->l->op == cvni_ow_rows[row].op + i;
+    if (!found)
         w->result = cvni_layer_fail(w->net, w->l, CVN_ERROR_UNSUPPORTED,
                                     "%s has no form in ONNX", w->l->op->type);
     else if (cvni_ow_rows[row].write) cvni_ow_rows[row].write(w);
@@ -38306,10 +42401,11 @@ CVNI_COLD_BEGIN
  *               then float32 to the end, little-endian, in the order of the sections: of a
  *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
  *               of a connected layer bias, weights [output, input], [scale, mean, variance]
- *   maxpool     begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   padding     of a convolution: on each side, times its dilation; of maxpool: of both sides, it
+ *               begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
  *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
- *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: as one would think, the place in the
- *               s x s patch before the channel
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
+ *               the s x s patch comes before the channel
  *   Options that matter only in training are passed over, those that change what a layer computes
  *   are read or refused.                                          tested: tests/test_darknet.c */
 
@@ -38337,7 +42433,10 @@ typedef struct cvni_cfg {
 /* ---- text ---- */
 
 /* How much of a text from the cfg a message shows. */
-static int cvni_cfg_width(cvni_cfg_span s) { return cvni_min(60, (int)(s.end - s.begin)); }
+static int cvni_cfg_width(cvni_cfg_span s)
+{
+    return s.end - s.begin < 60 ? (int)(s.end - s.begin) : 60;
+}
 
 /* An error of the section. */
 CVNI_PRINTF(3, 4)
@@ -38492,9 +42591,8 @@ static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double hig
         s = cvni_cfg_trim(s.begin + 1, s.end);
         if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
     }
-    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: %s %snumber%s from %.9g to %.9g", key,
-                  cvni_cfg_width(all), all.begin, most > 1 ? "not at most 64" : "not a",
-                  whole ? "whole " : "", most > 1 ? "s" : "", low, high);
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: up to %d %snumbers from %.9g to %.9g are taken",
+                  key, cvni_cfg_width(all), all.begin, most, whole ? "whole " : "", low, high);
     return -1;
 }
 
@@ -38622,14 +42720,16 @@ static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
     const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
     const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
     const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
-    const int pad = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int dilation = size > 1 ? cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW) : 1;
+    const int padding = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int pad = (cvni_cfg_flag(g, "pad") ? size / 2 : padding) * dilation;
     cvn_conv2d_desc d = cvn_conv2d_defaults();
     d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
     d.kernel_h = d.kernel_w = size;
     d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
     d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = cvni_cfg_flag(g, "pad") ? size / 2 : pad;
-    d.dilation_h = d.dilation_w = cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
+    d.dilation_h = d.dilation_w = dilation;
     d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
     d.no_bias = normalize;
     return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
@@ -38761,10 +42861,24 @@ static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
 {
     const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
     cvn_node sum;
+    if (g->net->failed) return x;
     if (C == other) return cvn_add(g->net, x, from);
     if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
     sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
     return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+/* `from` at the size of x: of a larger image every second, third, ... pixel. */
+static cvn_node cvni_cfg_sized(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from);
+    int s;
+    if (a.rank == b.rank && !memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+        return from;
+    s = a.rank == 4 && b.rank == 4 ? b.dim[2] / a.dim[2] : 0;
+    if (s < 1 || s != b.dim[3] / a.dim[3])
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+    return cvn_crop(g->net, cvn_maxpool(g->net, from, 1, s), 0, 0, a.dim[2], a.dim[3]);
 }
 
 static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
@@ -38772,13 +42886,10 @@ static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
     cvn_node from[CVNI_CFG_LIST];
     const int count = cvni_cfg_layers(g, "from", from);
     cvn_node x = g->x;
-    for (int i = 0; i < count && !g->net->failed; i++) {
-        const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from[i]);
-        if (a.rank != b.rank || a.rank < 2 ||
-            memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
-            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
-        x = cvni_cfg_plus(g, x, from[i]);
-    }
+    cvni_cfg_float(g, "alpha", 1, 1, 1);
+    cvni_cfg_float(g, "beta", 1, 1, 1);
+    for (int i = 0; i < count && !g->net->failed; i++)
+        x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
     return cvni_cfg_activate(g, x, "linear");
 }
 
@@ -38850,7 +42961,7 @@ static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
     double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
     const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
     const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
-    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, num - 1, 1, mask, CVN_MAX_ANCHORS) : 0;
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, 999, 1, mask, CVN_MAX_ANCHORS) : 0;
     if (boxes == 0) {
         boxes = cvni_min(num, CVN_MAX_ANCHORS);
         for (int i = 0; i < boxes; i++) mask[i] = i;
@@ -38934,7 +43045,7 @@ static const cvni_cfg_kind cvni_cfg_kinds[] = {
     { "scale_channels", cvni_cfg_scale_channels, "" },
     { "sam", cvni_cfg_scale_channels, "" },
     { "upsample", cvni_cfg_upsample, "" },
-    { "reorg", cvni_cfg_reorg, "reverse " },
+    { "reorg", cvni_cfg_reorg, "reverse flatten extra " },
     { "reorg3d", cvni_cfg_reorg, "reverse " },
     { "crop", cvni_cfg_crop, "" },
     { "activation", cvni_cfg_activation_only, "" },
@@ -39062,13 +43173,10 @@ static cvn_result cvni_cfg_read(cvni_cfg *g)
     return g->net->failed;
 }
 
-/* After an error the net is as it was, with no more loans than `loans`. */
 static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
                                     size_t cfg_size, const char *weights_label, const void *weights,
-                                    size_t weights_size, const cvni_record *loans)
+                                    size_t weights_size, const cvni_graph_mark *mark)
 {
-    const int layers = net->layer_count, params = net->param_count;
-    const cvni_record *const records = net->records;
     cvni_cfg g;
     cvn_result result;
     memset(&g, 0, sizeof g);
@@ -39086,34 +43194,19 @@ static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char 
         cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
                         (double)g.weight_count, label, (double)g.weights_wanted);
     result = net->failed;
-    if (result != CVN_OK) {
-        net->layer_count = layers;
-        net->param_count = params;
-        net->failed = CVN_OK;
-        cvni_free_records(net, &net->records, records);
-        cvni_free_records(net, &net->loans, loans);
-    }
+    if (result != CVN_OK) cvni_undo_graph(net, mark, 1);
     cvni_free(net, g.nodes);
     return result;
-}
-
-static cvn_result cvni_check_darknet(cvn_net *net, const void *cfg)
-{
-    if (!net) return CVN_ERROR_STATE;
-    if (net->failed) return net->failed;
-    if (net->mode || net->parent)
-        return cvni_fail(net, CVN_ERROR_STATE,
-                         "cvn_load_darknet: the net is built or shared; load before");
-    return cfg ? CVN_OK : cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_load_darknet: no cfg");
 }
 
 cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
                                    const void *weights, size_t weights_size)
 {
-    const cvn_result result = cvni_check_darknet(net, cfg);
+    const cvn_result result = cvni_may_import(net, "cvn_load_darknet_memory", cfg);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size,
-                             net->loans);
+    mark = cvni_mark_graph(net);
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size, &mark);
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -39122,10 +43215,10 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
     unsigned char *cfg, *weights = NULL;
     size_t cfg_size, weights_size = 0;
     const char *wrong, *label = cfg_path;
-    const cvni_record *loans;
-    cvn_result result = cvni_check_darknet(net, cfg_path);
+    cvn_result result = cvni_may_import(net, "cvn_load_darknet", cfg_path);
+    cvni_graph_mark mark;
     if (result != CVN_OK) return result;
-    loans = net->loans;
+    mark = cvni_mark_graph(net);
     result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
     if (result == CVN_OK && weights_path) {
         label = weights_path;
@@ -39141,7 +43234,7 @@ cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weig
         }
         result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
                                    weights ? cvni_path_label(weights_path) : "", weights,
-                                   weights_size, loans);
+                                   weights_size, &mark);
     }
     cvni_free(net, cfg);
     return result;

@@ -53,18 +53,46 @@ static const float *value(const detector *d, const cvn_onnx_port *port)
     return cvn_value(d->net, port->node);
 }
 
-/* Class 0 is the background; corners from 0 to 1. */
+/* Offsets t[count] from the boxes that the face detectors of Linzaer's Ultra-Light-Fast-Generic
+ * begin with: in each cell of four grids squares of two or three sizes. Replaced by centre and
+ * sides as shares of the image; 0: not that many. */
+static int add_priors(const detector *d, float (*t)[4], int count)
+{
+    static const float sides[4][3] = { { 10, 16, 24 }, { 32, 48, 0 }, { 64, 96, 0 },
+                                       { 128, 192, 256 } };
+    const float W = (float)d->width, H = (float)d->height;
+    int n = 0;
+    for (int level = 0; level < 4; level++) {
+        const int cell = 8 << level, columns = (d->width + cell - 1) / cell;
+        const int rows = (d->height + cell - 1) / cell, kinds = sides[level][2] > 0 ? 3 : 2;
+        for (int i = 0; i < columns * rows * kinds && n < count; i++, n++) {
+            const float w = fminf(sides[level][i % kinds] / W, 1);
+            const float h = fminf(sides[level][i % kinds] / H, 1);
+            const int column = i / kinds % columns, row = i / kinds / columns;
+            t[n][0] = 0.1f * t[n][0] * w + ((float)column + 0.5f) * (float)cell / W;
+            t[n][1] = 0.1f * t[n][1] * h + ((float)row + 0.5f) * (float)cell / H;
+            t[n][2] = expf(0.2f * t[n][2]) * w;
+            t[n][3] = expf(0.2f * t[n][3]) * h;
+        }
+    }
+    return n == count;
+}
+
+/* Class 0 is the background. Corners from 0 to 1, or offsets: then some have right before left. */
 static int find_ssd(const detector *d, cvn_box *boxes)
 {
     const cvn_onnx_port *scores = output(d, "scores");
+    float (*t)[4] = (float (*)[4])cvn_value(d->net, output(d, "boxes")->node);
     cvn_box_table table = { 0 };
     int count;
     table.boxes = scores->dim[1];
     table.classes = scores->dim[2] - 1;
-    table.box = value(d, output(d, "boxes"));
+    table.box = t[0];
     table.score = value(d, scores) + 1;
     table.score_row = scores->dim[2];
     table.corners = 1;
+    for (int i = 0; i < table.boxes; i++) if (t[i][2] < t[i][0]) table.corners = 0;
+    if (!table.corners && !add_priors(d, t, table.boxes)) return CVN_ERROR_UNSUPPORTED;
     count = cvn_table_boxes(&table, d->threshold, boxes, MOST);
     for (int i = 0; i < count; i++) {
         boxes[i].x1 *= (float)d->width;

@@ -90,6 +90,8 @@ static int run(cvn_net *net, const cvn_onnx_model *model, const input *in, int c
         const cvn_onnx_port *port = &model->inputs[i];
         if (!port->node.id) continue;
         if (port->place >= count) return fail(port->name, "no file for this input");
+        if (model->batched && in[port->place].file.array->dim[0] != batch)
+            return fail(port->name, "has another number of samples than the first input");
         if (cvn_set_input(net, port->node, in[port->place].values, batch) != CVN_OK) return fail(port->name, cvn_error(net));
     }
     if (cvn_forward_eval(net) != CVN_OK) return fail("run", cvn_error(net));

@@ -1,4 +1,4 @@
-"""The importer's elementwise operators, reductions, order, casts and quantisation beside onnxruntime.
+"""The importer's elementwise operators, reductions, order, casts, quantisation, losses beside onnxruntime.
 
     python3 tests/onnx_math.py build/onnx_run      needs numpy, onnx, onnxruntime; last line: N passed, N failed
 
@@ -250,6 +250,18 @@ check(node("QuantizeLinear", "x", "s"), {"x": floats(40, low=-1, high=10)}, {"s"
 check(node("DynamicQuantizeLinear", "x", outputs=("y0", "y1", "y2")), {"x": floats(3, 40)},
       types=(T.UINT8, T.FLOAT, T.UINT8))
 check(node("DynamicQuantizeLinear", "x"), {"x": lambda batch: np.zeros((batch, 4), np.float32)}, types=(T.UINT8,))
+
+# ---- losses and windows
+for reduction in ("none", "sum", "mean"):
+    for ignored in ({}, {"ignore_index": 1}, {"ignore_index": -1}):
+        x = {"x": floats(4, 3), "t": ints(3, low=-1 if ignored.get("ignore_index") == -1 else 0, high=4)}
+        for k in ({}, {"w": rng.uniform(0.2, 1, 4).astype(np.float32)}):
+            for op in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"):
+                check(node(op, "x", "t", *k, reduction=reduction, **ignored), x, k, batches=(3,))
+for op in ("BlackmanWindow", "HammingWindow", "HannWindow"):
+    for periodic in (0, 1):
+        check([node(op, "k", outputs=("w",), periodic=periodic), node("Mul", "x", "w")], {"x": floats(10)},
+              {"k": np.int64(10)})
 
 print("%d passed, %d failed" % (passed, failed))
 sys.exit(failed > 0)

@@ -111,6 +111,19 @@ static void conv_transpose1d(cvn_net *net)
     cvn_conv_transpose1d_ex(net, tensor(net, 5, 6, 0, 0), &d);
 }
 
+static void conv_transpose3d(cvn_net *net)
+{
+    cvn_conv_transpose3d_desc d = cvn_conv_transpose3d_defaults();
+    d.filters = 4;
+    d.kernel_d = 2;
+    d.kernel_w = 3;
+    d.stride_d = 2;
+    d.pad_right = 1;
+    d.output_pad_h = 1;
+    d.groups = 2;
+    cvn_conv_transpose3d_ex(net, tensor(net, 4, 3, 4, 5), &d);
+}
+
 static void dense(cvn_net *net)
 {
     cvn_dense_desc d = cvn_dense_defaults();
@@ -142,7 +155,22 @@ static void maxpool(cvn_net *net)
     d.ceil_mode = 1;
     cvn_keep(net, cvn_maxpool_ex(net, tensor(net, 3, 10, 0, 0), &d));
     d.pad_top = 1;
+    cvn_keep(net, cvn_maxpool_ex(net, x, &d));
+    d.dilation_h = 2;
+    d.ceil_mode = 0;
     cvn_maxpool_ex(net, x, &d);
+}
+
+static void norm_pools(cvn_net *net)
+{
+    cvn_pool_desc d = cvn_pool_defaults();
+    cvn_node x = picture(net);
+    d.kernel_h = 3;
+    d.stride_h = 2;
+    d.pad_left = d.pad_bottom = 1;
+    cvn_keep(net, cvn_lppool(net, x, 2, &d));
+    cvn_keep(net, cvn_lppool(net, x, 3, &d));
+    cvn_global_lppool(net, x, 1);
 }
 
 /* The divisors of the mean: pads inside or not, windows that ceil_mode adds or drops. */
@@ -190,11 +218,16 @@ static void adaptive_pools(cvn_net *net)
 static void unpool(cvn_net *net)
 {
     cvn_pool_desc d = cvn_pool_defaults();
-    cvn_node x = cvn_input(net, 3, 8, 7);
+    cvn_node x = cvn_input(net, 3, 8, 6);
+    cvn_node odd = cvn_input(net, 3, 8, 7);
+    cvn_node y, at;
     d.kernel_h = d.stride_h = 2;
-    x = cvn_maxunpool(net, cvn_scale(net, cvn_maxpool_ex(net, x, &d), 2, 1),
-                      cvn_maxpool_indices(net, x, &d), 8, 7);
-    cvn_relu(net, x);
+    y = cvn_scale(net, cvn_maxpool_ex(net, x, &d), 2, 1);
+    cvn_keep(net, cvn_maxunpool(net, y, cvn_maxpool_indices(net, x, &d), 8, 6));
+    y = cvn_scale(net, cvn_maxpool_ex(net, odd, &d), 2, 1);
+    at = cvn_maxpool_indices(net, odd, &d);
+    cvn_keep(net, cvn_maxunpool(net, y, at, 8, 7));
+    cvn_maxunpool(net, y, at, 10, 6);
 }
 
 static void roi_align(cvn_net *net)
@@ -354,7 +387,7 @@ static void arithmetic(cvn_net *net)
     cvn_keep(net, cvn_reduce_sum(net, x, axes, 2));
     cvn_keep(net, cvn_reduce_mean(net, x, axes, 1));
     cvn_keep(net, cvn_reduce_max(net, x, NULL, 0));
-    cvn_keep(net, cvn_reduce_max(net, n, NULL, 0));
+    cvn_keep(net, cvn_reduce_max(net, cvn_relu(net, n), NULL, 0));
     cvn_reduce_sum(net, x, NULL, 0);
 }
 
@@ -397,6 +430,7 @@ static void products(cvn_net *net)
     cvn_keep(net, cvn_matmul(net, a, a, 0, 1));
     cvn_keep(net, cvn_matmul(net, b, b, 1, 0));
     cvn_keep(net, cvn_matmul(net, b, a, 1, 1));
+    cvn_keep(net, cvn_matmul(net, tensor(net, 1, 6, 3, 0), a, 0, 0));
     cvn_gram(net, picture(net));
 }
 
@@ -488,7 +522,146 @@ static void recurrent(cvn_net *net)
     d.layers = 1;
     d.h0 = tensor(net, 1, 3, 0, 0);
     d.c0 = tensor(net, 1, 3, 0, 0);
+    d.reverse = 1;
     cvn_rnn_state(net, cvn_lstm_ex(net, x, &d), 1);
+}
+
+/* Functions of elements, comparisons, logic: beside what >>act and >>unary have. */
+static void functions(cvn_net *net)
+{
+    cvn_node x = cvn_scale(net, picture(net), 3, 0.1f);
+    cvn_node unit = cvn_tanh(net, x);
+    cvn_node positive = cvn_scale(net, cvn_exp(net, x), 1, 1);
+    cvn_node other = cvn_input(net, 4, 1, 7);
+    cvn_node truth = cvn_greater(net, x, other);
+    cvn_node whole = cvn_round(net, x);
+    cvn_keep(net, cvn_reciprocal(net, positive));
+    cvn_keep(net, cvn_erf(net, x));
+    cvn_keep(net, cvn_sin(net, x));
+    cvn_keep(net, cvn_cos(net, x));
+    cvn_keep(net, cvn_tan(net, unit));
+    cvn_keep(net, cvn_asin(net, unit));
+    cvn_keep(net, cvn_acos(net, unit));
+    cvn_keep(net, cvn_atan(net, x));
+    cvn_keep(net, cvn_sinh(net, x));
+    cvn_keep(net, cvn_cosh(net, x));
+    cvn_keep(net, cvn_asinh(net, x));
+    cvn_keep(net, cvn_acosh(net, positive));
+    cvn_keep(net, cvn_atanh(net, cvn_scale(net, unit, 0.9f, 0)));
+    cvn_keep(net, cvn_floor(net, x));
+    cvn_keep(net, cvn_ceil(net, x));
+    cvn_keep(net, whole);
+    cvn_keep(net, cvn_trunc(net, x));
+    cvn_keep(net, cvn_sign(net, x));
+    cvn_keep(net, cvn_is_nan(net, cvn_log(net, x)));
+    cvn_keep(net, cvn_is_inf(net, cvn_log(net, cvn_relu(net, whole))));
+    cvn_keep(net, cvn_threshold(net, x, 0.5f, -2));
+    cvn_keep(net, cvn_shrink(net, x, 0.5f, 0.25f));
+    cvn_keep(net, cvn_power(net, positive, unit));
+    cvn_keep(net, cvn_remainder(net, x, positive));
+    cvn_keep(net, cvn_fmod(net, x, positive));
+    cvn_keep(net, truth);
+    cvn_keep(net, cvn_equal(net, whole, cvn_round(net, other)));
+    cvn_keep(net, cvn_greater_equal(net, whole, cvn_round(net, other)));
+    cvn_keep(net, cvn_less(net, x, other));
+    cvn_keep(net, cvn_less_equal(net, x, other));
+    cvn_keep(net, cvn_not(net, truth));
+    cvn_keep(net, cvn_and(net, truth, whole));
+    cvn_keep(net, cvn_or(net, truth, whole));
+    cvn_keep(net, cvn_xor(net, truth, whole));
+    cvn_where(net, truth, x, other);
+}
+
+static void orders(cvn_net *net)
+{
+    static const int axes[1] = { 2 };
+    cvn_node x = picture(net);
+    cvn_node indices;
+    cvn_keep(net, cvn_reduce_min(net, x, axes, 1));
+    cvn_keep(net, cvn_reduce_prod(net, x, axes, 1));
+    cvn_keep(net, cvn_topk(net, x, 3, 2, 1, &indices));
+    cvn_keep(net, indices);
+    cvn_keep(net, cvn_topk(net, x, 2, 3, 0, NULL));
+    cvn_keep(net, cvn_argmax(net, x, 1));
+    cvn_keep(net, cvn_argmin(net, x, 3));
+    cvn_keep(net, cvn_hardmax(net, x, 1));
+    cvn_keep(net, cvn_cumsum(net, x, 2, 0, 0));
+    cvn_cumsum(net, x, 3, 1, 1);
+}
+
+static void selections(cvn_net *net)
+{
+    static const int repeats[3] = { 2, 1, 3 };
+    static const int pads[6] = { 1, 0, 2, -1, 0, 3 };
+    static const int around[6] = { 0, 0, 2, 1, 3, 4 };
+    static const int list[5] = { 3, -1, 0, 0, 2 };
+    static const int wide_pads[6] = { 0, 0, 11, 0, 0, 9 };
+    cvn_node x = picture(net);
+    cvn_keep(net, cvn_slice_step(net, x, 2, 1, 8, 3));
+    cvn_keep(net, cvn_slice_step(net, x, 3, -2, -9, -2));
+    cvn_keep(net, cvn_flip(net, x, 1));
+    cvn_keep(net, cvn_tile(net, x, repeats, 3));
+    cvn_keep(net, cvn_pad_axes(net, x, pads, 3, CVN_PAD_ZERO, 1.5f));
+    cvn_keep(net, cvn_pad_axes(net, x, around, 3, CVN_PAD_REFLECT, 0));
+    cvn_keep(net, cvn_pad_axes(net, x, around, 3, CVN_PAD_REPLICATE, 0));
+    cvn_keep(net, cvn_pad_axes(net, x, around, 3, CVN_PAD_CIRCULAR, 0));
+    cvn_keep(net, cvn_pad_axes(net, x, wide_pads, 3, CVN_PAD_REFLECT, 0));
+    cvn_index_select(net, x, 1, list, 5);
+}
+
+static void lookups(cvn_net *net)
+{
+    static const int two[2] = { 3, 2 };
+    cvn_node x = picture(net);
+    cvn_node s = steps(net);                            /* [N, 5, 6] */
+    cvn_node at = cvn_input_labels(net, two, 2);        /* [N, 3, 2], 0 to 3 */
+    cvn_node places = cvn_floor(net, cvn_scale(net, tensor(net, 3, 6, 0, 0), 2, 0));
+    cvn_keep(net, cvn_take(net, x, at, 1));
+    cvn_keep(net, cvn_take(net, x, at, 2));
+    cvn_keep(net, cvn_take(net, s, at, 2));
+    cvn_keep(net, cvn_gather(net, s, places, 1));
+    cvn_keep(net, cvn_gather_nd(net, x, at, 1));
+    cvn_keep(net, cvn_scatter(net, s, places, tensor(net, 3, 6, 0, 0), 1, CVN_SCATTER_ADD));
+    cvn_keep(net, cvn_reverse_sequence(net, s, lengths(net), 0, 1));
+    cvn_keep(net, cvn_one_hot(net, at, 2, 3, 2, -1));
+    cvn_one_hot(net, at, 3, 5, 1, 0);
+}
+
+static void constant(cvn_net *net)
+{
+    static const int dims[2] = { 5, 6 };
+    static const float values[30] = { 1, 2, 3 };
+    cvn_add(net, steps(net), cvn_constant(net, dims, 2, values));
+}
+
+static void interpolation(cvn_net *net)
+{
+    static const int sizes[2] = { 7, 13 };
+    static const float scales[2] = { 1.5f, 0.6f };
+    static const float crop[4] = { 0.2f, 1.3f, -0.1f, 0.7f };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    cvn_node x = picture(net);
+    for (int i = 0; i < 9; i++) {
+        d.mode = (cvn_interpolation)(i % 3);
+        d.coordinates = (cvn_coordinates)(i % 7);
+        d.crop = d.coordinates == CVN_CROP_AND_RESIZE ? crop : NULL;
+        d.extrapolation = 3;
+        d.antialias = i == 7;
+        d.exclude_outside = i == 8;
+        cvn_keep(net, cvn_interpolate(net, x, i % 2 ? sizes : NULL, i % 2 ? NULL : scales, 2, &d));
+    }
+    cvn_keep(net, cvn_grid_sample(net, x, tensor(net, 3, 5, 2, 0), CVN_LINEAR, CVN_PAD_ZERO, 0));
+    cvn_keep(net, cvn_grid_sample(net, x, tensor(net, 3, 5, 2, 0), CVN_CUBIC, CVN_PAD_REFLECT, 1));
+    cvn_grid_sample(net, x, tensor(net, 3, 5, 2, 0), CVN_NEAREST, CVN_PAD_REPLICATE, 0);
+}
+
+static void yolo(cvn_net *net)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.classes = 3;
+    d.boxes = 1;
+    d.anchors[0][0] = d.anchors[0][1] = 4;
+    cvn_yolo(net, cvn_conv2d(net, picture(net), 8, 1, 1, 0), &d);
 }
 
 /* Names with slashes, a layer that is called as another one's parameter. */
@@ -507,10 +680,12 @@ static const layer_case layer_cases[] = {
     { "conv3d", conv3d, 0, 0 },
     { "conv_transpose", conv_transpose, 0, 0 },
     { "conv_transpose1d", conv_transpose1d, 0, 0 },
+    { "conv_transpose3d", conv_transpose3d, 0, 0 },
     { "dense", dense, 0, 0 },
     { "dense_sequence", dense_sequence, 0, 0 },
     { "maxpool", maxpool, 0, 0 },
     { "avgpool", avgpool, 0, 0 },
+    { "norm_pools", norm_pools, 0, 0 },
     { "global_pools", global_pools, 0, 0 },
     { "adaptive_pools", adaptive_pools, 0, 0 },
     { "unpool", unpool, 0, 0 },
@@ -532,6 +707,13 @@ static const layer_case layer_cases[] = {
     { "attention", attention, 1, 5 },
     { "transformer", transformer, 0, 0 },
     { "recurrent", recurrent, 1, 6 },
+    { "functions", functions, 0, 0 },
+    { "orders", orders, 0, 0 },
+    { "selections", selections, 0, 0 },
+    { "lookups", lookups, 0, 4 },
+    { "constant", constant, 0, 0 },
+    { "interpolation", interpolation, 0, 0 },
+    { "yolo", yolo, 0, 0 },
     { "names", names, 0, 0 }
 };
 

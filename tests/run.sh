@@ -196,6 +196,21 @@ readme_names_all() {
     return $names_status
 }
 
+# Each kind of layer and each net of the zoo as C source: without a warning, and with the numbers of the library.
+exported() {
+    exported=$out/exported
+    mkdir -p $exported
+    $out/test_export_c $exported >$exported/log || { cat $exported/log; return 1; }
+    for file in $exported/*.c; do
+        $CC -std=c99 -O1 $cstrict -c -o "${file%.c}.o" "$file" || return 1
+    done
+    $CC -o $exported/all $exported/*.o -lm && $exported/all $exported
+}
+
+exported_cpp() {        # the same files as C++, after that
+    ls $out/exported/[0-9]*.c | xargs "$1" -x c++ -std=c++11 $strict -fsyntax-only
+}
+
 zoo() {                 # the nets of the papers: parameters and multiply-accumulates as published, and they train
     $CC $CFLAGS $openmp -o $out/zoo examples/zoo.c -lm && $out/zoo --check && $out/zoo --train
 }
@@ -216,6 +231,11 @@ for file in tests/test_*.c; do
     program "$name" test_program "$name" "$CFLAGS $openmp" ""
 done
 finish
+program "nets as C source" exported
+finish
+for cxx in g++ clang++; do
+    if have $cxx; then step "$cxx, nets as C source" exported_cpp $cxx; fi
+done
 
 # ---- 2: the same under sanitizers, fewer cases -------------------------------------------------------------------
 
@@ -259,7 +279,8 @@ for cc in gcc clang; do
         skip "$cc has no -fopenmp"
     fi
     for macro in CONVNET_STATIC CONVNET_NO_STDIO CONVNET_NO_SIMD "CONVNET_NO_SIMD -DCONVNET_NO_STDIO -DCONVNET_STATIC" \
-        CONVNET_NO_DARKNET CONVNET_NO_TRAIN CONVNET_NO_SEQUENCES CONVNET_NO_AVX512 "CONVNET_NO_TRAIN -DCONVNET_NO_STDIO" \
+        CONVNET_NO_DARKNET CONVNET_NO_EXPORT_C CONVNET_NO_TRAIN CONVNET_NO_SEQUENCES CONVNET_NO_AVX512 \
+        "CONVNET_NO_TRAIN -DCONVNET_NO_STDIO" \
         "CONVNET_NO_TRAIN -DCONVNET_NO_SEQUENCES -DCONVNET_NO_AVX512 -DCONVNET_STATIC"; do
         step "$cc, -D$macro" check $cc "-std=c99 $cstrict -D$macro" $out/implementation.c
     done

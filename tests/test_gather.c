@@ -367,6 +367,32 @@ static void one_hot(void)
     }
 }
 
+/* A table read by floats is one read by labels. */
+static void embedding_of_floats(void)
+{
+    static const float at[6] = { 0, 3.75f, 2, 1, 3, 0 };
+    static const int labels[6] = { 0, 3, 2, 1, 3, 0 };
+    static const float bad[6] = { 0, 1, 2, NAN, 0, 1 };
+    const int three = 3;
+    cvn_net *a = cvn_create(NULL), *b = cvn_create(NULL);
+    const cvn_node x = cvn_input_tensor(a, &three, 1), t = cvn_input_labels(b, &three, 1);
+    const cvn_node one = cvn_embedding(a, x, 4, 5), two = cvn_embedding(b, t, 4, 5);
+    float g[30];
+    for (int i = 0; i < 30; i++) g[i] = (float)(i % 7) - 2;
+    cvn_want_grad(a, one);
+    cvn_want_grad(b, two);
+    if (CHECK(cvn_build(a, 2) == CVN_OK && cvn_build(b, 2) == CVN_OK)) {
+        CHECK(cvn_set_input(a, x, at, 2) == CVN_OK && cvn_set_labels(b, t, labels, 2) == CVN_OK);
+        CHECK(cvn_forward(a) == CVN_OK && cvn_forward(b) == CVN_OK);
+        CHECK(memcmp(cvn_value(a, one), cvn_value(b, two), 30 * sizeof(float)) == 0);
+        CHECK(cvn_backward_from(a, one, g) == CVN_OK && cvn_backward_from(b, two, g) == CVN_OK);
+        CHECK(memcmp(cvn_param_at(a, 0).gradient, cvn_param_at(b, 0).gradient, 20 * sizeof(float)) == 0);
+        CHECK(cvn_set_input(a, x, bad, 2) == CVN_OK && cvn_forward(a) == CVN_ERROR_ARGUMENT);
+    }
+    cvn_destroy(a);
+    cvn_destroy(b);
+}
+
 /* ================================================================================================
  * interpolation: a sum over all elements with weights straight from the definitions
  * ============================================================================================== */
@@ -787,7 +813,7 @@ static cvn_node refused(cvn_net *net, int i, cvn_node image, cvn_node vector, cv
     case 8: return cvn_tile(net, image, zero, 2);
     case 9: return cvn_tile(net, image, NULL, 3);
     case 10: return cvn_pad_axes(net, image, cut, 3, CVN_PAD_REFLECT, 0);
-    case 11: return cvn_pad_axes(net, image, cut, 3, (cvn_pad_mode)9, 0);
+    case 11: return cvn_pad_axes(net, image, cut, 3, (cvn_pad_mode)(i - 2), 0);
     case 12: return cvn_pad_axes(net, image, cut, 6, CVN_PAD_ZERO, 0);
     case 13: return cvn_index_select(net, image, 3, list, 2);
     case 14: return cvn_index_select(net, image, 3, list, 0);
@@ -851,6 +877,7 @@ int main(void)
     RUN(gathers);
     RUN(scatter_values);
     RUN(one_hot);
+    RUN(embedding_of_floats);
     RUN(interpolations);
     RUN(golden);
     RUN(grids);

@@ -96,7 +96,7 @@ static void ref_layer(const layer_case *c, double *const *x, double *const *p, i
                 cell[k] = c->rnn.c0.id ? x[c->rnn.c0.id][state + k] : 0;
             }
             for (int s = 0; s < length; s++) {
-                const int t = dir ? length - 1 - s : s;
+                const int t = dir || c->rnn.reverse ? length - 1 - s : s;
                 ref_step(c, own, in, from + (n * T + t) * in, h, cell);
                 for (int k = 0; k < H; k++) to[((n * T + t) * D + dir) * H + k] = h[k];
             }
@@ -264,6 +264,29 @@ static void cases_relu(void)
     static const setup relu[] = { { RNN, 2, 3, 2, 3, 1, 0, 0, 1, 0, STEPS },
                                   { RNN, 4, 3, 2, 2, 2, 1, 0, 0, 1, STEPS_FIRST } };
     for (size_t i = 0; i < sizeof relu / sizeof relu[0]; i++) check_recurrent(&relu[i], 1);
+}
+
+/* One direction, from the last step to the first. */
+static void cases_reverse(void)
+{
+    static const setup some[] = { { RNN, 3, 4, 2, 3, 1, 0, 0, 0, 0, STEPS },
+                                  { LSTM, 5, 4, 2, 3, 2, 0, 0, 1, 1, STEPS_FIRST },
+                                  { GRU, 4, 3, 2, 3, 1, 0, 1, 1, 1, STEPS },
+                                  { LSTM, 2, 3, 3, 2, 1, 0, 0, 1, 0, CELLS } };
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    cvn_net *net = cvn_create(NULL);
+    const int dims[2] = { 3, 2 };
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        layer_case c;
+        start_case(&c, &some[i], 0);
+        c.rnn.reverse = 1;
+        snprintf(c.text, sizeof c.text, "reverse, setup %d", (int)i);
+        layer_check(&c);
+    }
+    d.hidden = 2;
+    d.reverse = d.bidirectional = 1;
+    CHECK(!cvn_gru_ex(net, cvn_input_tensor(net, dims, 2), &d).id && strstr(cvn_error(net), "reverse"));
+    cvn_destroy(net);
 }
 
 static void cases_random(void)
@@ -994,6 +1017,7 @@ int main(void)
     RUN(cases);
     RUN(cases_relu);
     RUN(cases_big);
+    RUN(cases_reverse);
     RUN(cases_random);
     RUN(short_calls);
     RUN(golden);

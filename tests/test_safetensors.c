@@ -5,6 +5,7 @@
 #include "test.h"
 
 #define WEIGHTS "build/test_weights.safetensors"
+#define NPZ "build/test_weights.npz"
 #define CHECKPOINT "build/test_checkpoint.safetensors"
 
 #ifdef TEST_QUICK
@@ -269,6 +270,191 @@ static void many_misfits(void)
     CHECK(strlen(cvn_error(net)) < 512);
     cvn_destroy(net);
     cvn_destroy(small);
+}
+
+/* ---- other names ---- */
+
+/* A net like make_net's whose layers have these names. */
+static cvn_net *make_named(const char *conv, const char *norm, const char *dense)
+{
+    cvn_net *net = cvn_create(NULL);
+    cvn_node x = cvn_name(net, cvn_conv2d(net, cvn_input(net, 2, 6, 6), 3, 3, 1, 0), conv);
+    x = cvn_relu(net, cvn_name(net, cvn_batchnorm(net, x), norm));
+    cvn_name(net, cvn_dense(net, x, 4), dense);
+    CHECKF(cvn_build(net, 16) == CVN_OK, "%s", cvn_error(net));
+    return net;
+}
+
+/* Loads WEIGHTS, as make_net saved them, into b by rules. */
+static cvn_result load_renamed(cvn_net *b, const cvn_rename *names, cvn_load_report *report)
+{
+    cvn_load_options options = cvn_load_defaults();
+    options.names = names;
+    options.report = report;
+    return cvn_load_safetensors(b, WEIGHTS, &options);
+}
+
+static void renamed(void)
+{
+    static const cvn_rename prefix[] = { { "*", "module.*" }, { NULL, NULL } };
+    static const cvn_rename exact[] = {
+        { "conv1.weight", "c.weight" }, { "conv1.bias", "c.bias" }, { "bn1.*", "n.*" },
+        { "fc1.*", "d.*" },             { NULL, NULL }
+    };
+    static const cvn_rename chain[] = {         /* each sees what the ones before left */
+        { "*", "module.*" }, { "module.conv1.*", "a.*" }, { "module.fc1.*", "none" },
+        { "a.*", "b.c.*" },  { "none*", NULL },        { "module.*", "*" }, { NULL, NULL }
+    };
+    cvn_net *a = make_seeded(2, 4), *b = make_named("module.conv1", "module.bn1", "module.fc1");
+    cvn_net *c = make_named("c", "n", "d"), *d = make_named("b.c", "bn1", "z");
+    cvn_load_report report;
+    CHECK(cvn_save(a, WEIGHTS) == CVN_OK);
+    CHECKF(load_renamed(b, prefix, &report) == CVN_OK, "%s", cvn_error(b));
+    CHECK(same_nets(a, b));
+    CHECK(report.loaded == 8 && !report.missing && !report.left_over && !report.misfits);
+    CHECK(!report.text[0]);
+    CHECKF(load_renamed(c, exact, NULL) == CVN_OK, "%s", cvn_error(c));
+    CHECK(same_nets(a, c));
+    CHECK(load_renamed(d, chain, &report) == CVN_ERROR_SHAPE);
+    CHECKF(says(d, "safetensors: missing z.weight; missing z.bias"), "%s", cvn_error(d));
+    CHECK(report.missing == 2 && !report.left_over);
+    cvn_destroy(a);
+    cvn_destroy(b);
+    cvn_destroy(c);
+    cvn_destroy(d);
+}
+
+/* Rules that leave tensors out, the report of what is missing then, and the same by "partial". */
+static void left_out(void)
+{
+    static const cvn_rename rules[] = {
+        { "conv1.*", "a.*" }, { "a.*", "module.conv1.*" }, { "bn1.running*", NULL },
+        { "fc1.bias", NULL }, { "*t", "*t" },              { NULL, NULL }
+    };
+    cvn_net *a = make_seeded(2, 4), *b = make_named("module.conv1", "bn1", "fc1"), *net;
+    cvn_load_options options = cvn_load_defaults();
+    cvn_load_report report;
+    size_t count;
+    float *before = copy_parameters(b, &count);
+    CHECK(cvn_save(a, WEIGHTS) == CVN_OK);
+    CHECK(load_renamed(b, rules, &report) == CVN_ERROR_SHAPE);
+    CHECK(same_parameters(b, before));
+    CHECK(!report.loaded && report.missing == 3 && !report.left_over && !report.misfits);
+    CHECKF(!strcmp(report.text, "missing bn1.running_mean\nmissing bn1.running_var\n"
+                                "missing fc1.bias\n"), "%s", report.text);
+    options.names = rules;
+    options.partial = 1;
+    options.report = &report;
+    CHECK(cvn_load_safetensors(b, WEIGHTS, &options) == CVN_OK);
+    CHECK(report.loaded == 5 && report.missing == 3);
+    CHECK(!same_parameters(b, before));
+    CHECK(!memcmp(cvn_param_find(b, "module.conv1.weight").value,
+                  cvn_param_find(a, "conv1.weight").value, 54 * sizeof(float)));
+    net = make_named("x", "bn1", "fc1");
+    options.names = NULL;
+    CHECK(cvn_load_safetensors(net, WEIGHTS, &options) == CVN_OK);
+    CHECK(report.loaded == 6 && report.missing == 2 && report.left_over == 2);
+    CHECKF(!strcmp(report.text, "missing x.weight\nmissing x.bias\nleft over conv1.bias\n"
+                                "left over conv1.weight\n"), "%s", report.text);
+    CHECK(cvn_load_safetensors(net, "build/no_such_file", &options) == CVN_ERROR_FILE);
+    CHECK(!report.loaded && !report.missing && !report.text[0]);
+    free(before);
+    cvn_destroy(a);
+    cvn_destroy(b);
+    cvn_destroy(net);
+}
+
+static void wrong_rules(void)
+{
+    static const cvn_rename rules[][3] = {
+        { { "a*b*", "c" }, { NULL, NULL }, { NULL, NULL } },
+        { { "conv1.weight", "*" }, { NULL, NULL }, { NULL, NULL } },
+        { { "x", "y" }, { "*", "**" }, { NULL, NULL } },
+        { { "*", "same" }, { NULL, NULL }, { NULL, NULL } }
+    };
+    cvn_net *a = make_seeded(1, 4);
+    size_t count;
+    float *before = copy_parameters(a, &count);
+    CHECK(cvn_save(a, WEIGHTS) == CVN_OK);
+    for (int i = 0; i < 4; i++) {
+        test_case("rules %d", i);
+        CHECK(load_renamed(a, rules[i], NULL) == CVN_ERROR_ARGUMENT);
+        CHECKF(says(a, i < 3 ? "one '*'" : "same stands there twice"), "%s", cvn_error(a));
+        CHECK(same_parameters(a, before));
+    }
+    free(before);
+    cvn_destroy(a);
+}
+
+/* Twelve layers "0" to "11" by order into ones of other names: a wrong order (alphabetical would
+ * be 0 1 10 11 2 ...) would be seen, for the values differ. */
+static void by_order(void)
+{
+    cvn_net *a = cvn_create(NULL), *b = cvn_create(NULL), *small = make_small();
+    cvn_node x = cvn_input_vector(a, 3), y = cvn_input_vector(b, 3);
+    cvn_load_options options = cvn_load_defaults();
+    cvn_load_report report;
+    char name[8];
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        x = cvn_name(a, cvn_dense(a, x, i == 5 ? 4 : 3), name);
+        y = cvn_dense(b, y, i == 5 ? 4 : 3);
+    }
+    CHECK(cvn_build(a, 1) == CVN_OK && cvn_build(b, 1) == CVN_OK);
+    for (int i = 0; i < cvn_param_count(a); i++) cvn_param_at(a, i).value[1] = (float)i;
+    CHECK(cvn_save(a, WEIGHTS) == CVN_OK);
+    options.by_order = 1;
+    options.report = &report;
+    CHECK(cvn_load(b, WEIGHTS) == CVN_ERROR_SHAPE);
+    CHECKF(cvn_load_safetensors(b, WEIGHTS, &options) == CVN_OK, "%s", cvn_error(b));
+    CHECK(report.loaded == 24 && same_nets(a, b));
+    CHECK(cvn_load_safetensors(small, WEIGHTS, &options) == CVN_ERROR_SHAPE);
+    CHECKF(report.missing == 1 && report.left_over == 24, "%s", report.text);
+    CHECKF(says(small, "missing fc1.weight; left over 0.bias; left over 0.weight; left over 1.b"),
+           "%s", cvn_error(small));
+    cvn_destroy(a);
+    cvn_destroy(b);
+    cvn_destroy(small);
+}
+
+/* Weights of a .npz: big-endian, in Fortran's order, half floats. */
+static void from_npz(void)
+{
+    static const unsigned char big[24] = { 0x3F, 0x80, 0, 0, 0x40, 0,    0, 0, 0x40, 0x40, 0, 0,
+                                           0x40, 0x80, 0, 0, 0x40, 0xA0, 0, 0, 0x40, 0xC0, 0, 0 };
+    static const unsigned char half[12] = { 0, 0x3C, 0, 0x40, 0, 0x42, 0, 0x44, 0, 0x45, 0, 0x46 };
+    static const int dim[] = { 3, 2 };
+    const float by_rows[6] = { 1, 2, 3, 4, 5, 6 }, by_columns[6] = { 1, 4, 2, 5, 3, 6 };
+    const uint8_t ignored = 0;
+    cvn_net *net = make_small();
+    for (int i = 0; i < 4; i++) {
+        cvn_array array[2];
+        unsigned char bytes[1024];
+        size_t size;
+        cvn_result r;
+        test_case("array %d", i);
+        array[0] = cvn_array_make("bn1.num_batches_tracked", "u1", &ignored, 0, NULL);
+        array[1] = cvn_array_make("fc1.weight", i == 2 ? "f2" : "f4", i == 2 ? half : big, 2, dim);
+        memcpy(array[1].type, i == 2 ? "<f2" : ">f4", 4);
+        array[1].fortran_order = i == 1;
+        if (i == 3) array[1].name = "fc2.weight";
+        size = cvn_save_npz_memory(bytes, sizeof bytes, array, 2);
+        CHECK(size > 0 && size <= sizeof bytes);
+        memset(cvn_flat_parameters(net, NULL), 0, sizeof by_rows);
+        r = cvn_load_memory(net, bytes, size);
+        if (i == 3) {
+            CHECK(r == CVN_ERROR_SHAPE);
+            CHECKF(says(net, "missing fc1.weight; left over fc2.weight"), "%s", cvn_error(net));
+            continue;
+        }
+        CHECKF(r == CVN_OK, "%s", cvn_error(net));
+        CHECK(!memcmp(cvn_flat_parameters(net, NULL),
+                      i == 1 ? by_columns : by_rows, sizeof by_rows));
+        bytes[size - 23] ^= 1;          /* the directory's last byte */
+        CHECK(cvn_load_memory(net, bytes, size) == CVN_ERROR_SHAPE);
+        CHECK(cvn_load_memory(net, bytes, size - 1) == CVN_ERROR_FORMAT);
+    }
+    cvn_destroy(net);
 }
 
 /* ---- every dtype ---- */
@@ -627,7 +813,11 @@ static void count_free(void *user, void *pointer)
 
 static void failing_allocator(void)
 {
+    static const cvn_rename rules[] = { { "*", "x.*" }, { "x.*", "*" }, { NULL, NULL } };
+    const float zero = 0;
+    const cvn_array array = cvn_array_make("x", "f4", &zero, 0, NULL);
     counting c = { -1 };
+    cvn_load_options options = cvn_load_defaults();
     cvn_desc desc = cvn_desc_defaults();
     cvn_net *net;
     size_t count;
@@ -639,16 +829,20 @@ static void failing_allocator(void)
     before = copy_parameters(net, &count);
     CHECK(cvn_save_checkpoint(net, CHECKPOINT) == CVN_OK);
     memset(cvn_flat_parameters(net, NULL), 0, count * sizeof(float));
-    for (int step = 0; step < 3; step++) {
+    options.names = rules;
+    CHECK(cvn_save_npz(NPZ, &array, 1) == CVN_OK);
+    for (int step = 0; step < 5; step++) {
         cvn_result r = CVN_ERROR_MEMORY;
         for (int n = 0; r != CVN_OK && n < 100; n++) {
             c.left = n;
             if (step == 0) r = cvn_save(net, WEIGHTS);
-            else r = step == 1 ? cvn_load_checkpoint(net, CHECKPOINT) : cvn_load(net, CHECKPOINT);
+            else if (step == 1) r = cvn_load_checkpoint(net, CHECKPOINT);
+            else r = cvn_load_safetensors(net, step == 4 ? NPZ : CHECKPOINT, &options);
             CHECKF(r == CVN_OK || r == CVN_ERROR_MEMORY, "call %d: %s", n, cvn_error(net));
             if (step == 1) CHECK((r == CVN_OK) == same_parameters(net, before));
         }
         CHECK(r == CVN_OK);
+        options.partial = step == 3;
     }
     c.left = -1;
     free(before);
@@ -803,6 +997,11 @@ int main(void)
     RUN(partial);
     RUN(misfits);
     RUN(many_misfits);
+    RUN(renamed);
+    RUN(left_out);
+    RUN(wrong_rules);
+    RUN(by_order);
+    RUN(from_npz);
     RUN(dtypes);
     RUN(hand_made_headers);
     RUN(deep_nesting);
