@@ -73,8 +73,8 @@
  *                     >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
- *                     >>embedding >>parameter >>attention >>recurrent >>resize >>select >>gather
- *                     >>resample >>boxes
+ *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
+ *                     >>gather >>resample
  *     blocks          >>transformer >>blocks
  *     losses          >>loss >>rowloss >>ctc >>penalty >>features
  *     data            >>data >>augment
@@ -973,8 +973,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *            or [N, B, S, 4] of B images
  *   scores   [N, C, S], or [N, B, C, S]
  *   returns  [N, rows, 3] of image (0 without B), class and number of a box: image by image, class
- *            by class, the best box first. rows = B*C*min(most, S) is room for all; rows that are not
- *            used come last and are -1
+ *            by class, the best box first. rows = B*C*min(most, S) is room for all; rows that are
+ *            not used come last and are -1
  *   A box is left out when its score is not above `score`, or its intersection over union with a
  *   kept one of its class is above `iou`. No gradient.
  *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
@@ -2535,8 +2535,9 @@ CONVNET_API cvn_result cvn_load_onnx_memory(cvn_net *net, const void *bytes, siz
  *             spectral norm, which is written as the quotient: without "_orig"). What else there is
  *             has a layer's name, "/" and a number, or more slashes where a name has one
  *   weights   as they are at that moment, in their own layout but for what ONNX has otherwise: of
- *             dense layers over sequences and of attention transposed, of recurrent layers the gates
- *             in its order. What is no parameter (waves, masks, cvn_constant) is no initializer
+ *             dense layers over sequences and of attention transposed, of recurrent layers the
+ *             gates in its order. What is no parameter (waves, masks, cvn_constant) is no
+ *             initializer
  *   cvn_save_onnx, _ex       atomic: a temporary file is renamed
  *   cvn_save_onnx_size       bytes of the model; 0 on an error
  *   cvn_save_onnx_memory     into a buffer of at least that size
@@ -32041,6 +32042,858 @@ cvn_result cvn_save_npz(const char *path, const cvn_array *arrays, int count)
 #endif /* CONVNET_NO_STDIO */
 #endif /* CONVNET_NO_NPY */
 
+#ifndef CONVNET_NO_DARKNET
+/* ================================================================================================
+ * >>darknet   nets of Darknet: a cfg and its weights
+ * ==============================================================================================
+ *   cfg         lines; "[section]" begins one, "key = value" belongs to it, '#' and ';' begin
+ *               comments. Of equal keys the first one counts. The first section is [net]; the
+ *               others are layers, numbered from 0.
+ *   weights     int32 major, minor, revision; images seen, 8 bytes from version 0.2 on, else 4;
+ *               then float32 to the end, little-endian, in the order of the sections: of a
+ *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
+ *               of a connected layer bias, weights [output, input], [scale, mean, variance]
+ *   padding     of a convolution: on each side, times its dilation; of maxpool: of both sides, it
+ *               begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
+ *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
+ *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
+ *               the s x s patch comes before the channel
+ *   Options that matter only in training are passed over, those that change what a layer computes
+ *   are read or refused.                                          tested: tests/test_darknet.c */
+
+#define CVNI_CFG_LAYERS 1024        /* sections; names are looked up among all layers */
+#define CVNI_CFG_LIST 64            /* numbers of one option */
+
+typedef struct cvni_cfg_span { const char *begin, *end; } cvni_cfg_span;
+
+typedef struct cvni_cfg {
+    cvn_net *net;
+    const char *label;              /* for messages */
+    const char *at, *end;           /* what comes behind the section */
+    int line;                       /* number of the line `at` */
+    cvni_cfg_span section, body;    /* its name, its lines */
+    int section_line;
+    int index;                      /* of the layer; -1: [net] */
+    cvn_node x;                     /* output of the section before */
+    cvn_node *nodes;                /* [CVNI_CFG_LAYERS]: outputs of all of them */
+    const float *weights;           /* of the file, or NULL */
+    size_t weight_count;            /* floats in the file, */
+    size_t weights_wanted;          /* and wanted so far */
+    int said;                       /* the error has its place in the file before it */
+} cvni_cfg;
+
+/* ---- text ---- */
+
+/* How much of a text from the cfg a message shows. */
+static int cvni_cfg_width(cvni_cfg_span s)
+{
+    return s.end - s.begin < 60 ? (int)(s.end - s.begin) : 60;
+}
+
+/* An error of the section. */
+CVNI_PRINTF(3, 4)
+static cvn_node cvni_cfg_fail(cvni_cfg *g, cvn_result result, const char *format, ...)
+{
+    const cvn_node none = { 0 };
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cvni_graph_fail(g->net, result, "%s:%d: [%.*s]: %s", g->label, g->section_line,
+                    cvni_cfg_width(g->section), g->section.begin, text);
+    g->said = 1;
+    return none;
+}
+
+/* A layer's own error gets the place before it. */
+static void cvni_cfg_place_error(cvni_cfg *g)
+{
+    const cvn_result result = g->net->failed;
+    char text[300];
+    if (!result || g->said) return;
+    memcpy(text, g->net->message, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    g->net->failed = CVN_OK;
+    cvni_cfg_fail(g, result, "%s", text);
+}
+
+static int cvni_cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+static cvni_cfg_span cvni_cfg_trim(const char *begin, const char *end)
+{
+    cvni_cfg_span s;
+    while (begin < end && cvni_cfg_blank(*begin)) begin++;
+    while (begin < end && cvni_cfg_blank(end[-1])) end--;
+    s.begin = begin;
+    s.end = end;
+    return s;
+}
+
+/* The line at *at without comment and blanks; *at moves behind it. */
+static cvni_cfg_span cvni_cfg_line(const char **at, const char *end)
+{
+    const char *begin = *at, *stop, *next;
+    next = (const char *)memchr(begin, '\n', (size_t)(end - begin));
+    *at = next ? next + 1 : end;
+    if (!next) next = end;
+    for (stop = begin; stop < next && *stop != '#' && *stop != ';'; stop++) continue;
+    return cvni_cfg_trim(begin, stop);
+}
+
+static int cvni_cfg_is(cvni_cfg_span s, const char *text)
+{
+    const size_t n = strlen(text);
+    return (size_t)(s.end - s.begin) == n && !memcmp(s.begin, text, n);
+}
+
+/* Value of an option of the section; 0: it is not there. */
+static int cvni_cfg_find(const cvni_cfg *g, const char *key, cvni_cfg_span *value)
+{
+    for (const char *at = g->body.begin; at < g->body.end;) {
+        const cvni_cfg_span line = cvni_cfg_line(&at, g->body.end);
+        const char *equals =
+            (const char *)memchr(line.begin, '=', (size_t)(line.end - line.begin));
+        if (!equals || !cvni_cfg_is(cvni_cfg_trim(line.begin, equals), key)) continue;
+        *value = cvni_cfg_trim(equals + 1, line.end);
+        return 1;
+    }
+    return 0;
+}
+
+/* Finds the next section, up to the line that begins the one behind it; 0: there is none, or an
+ * error. */
+static int cvni_cfg_next(cvni_cfg *g)
+{
+    int found = 0;
+    while (g->at < g->end) {
+        const char *begin = g->at;
+        const cvni_cfg_span line = cvni_cfg_line(&g->at, g->end);
+        if (line.begin < line.end && *line.begin == '[') {
+            if (found) {
+                g->at = begin;
+                break;
+            }
+            found = 1;
+            g->section_line = g->line;
+            g->section = cvni_cfg_trim(line.begin + 1, line.end - (line.end[-1] == ']'));
+            g->body.begin = g->at;
+            if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
+        } else if (line.begin < line.end &&
+                   (!found || !memchr(line.begin, '=', (size_t)(line.end - line.begin)))) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                            "%s:%d: neither [section] nor option = value: no Darknet cfg?",
+                            g->label, g->line);
+            g->said = 1;
+        }
+        if (g->net->failed) return 0;
+        g->line++;
+        g->body.end = g->at;
+    }
+    return found;
+}
+
+/* A decimal number at s->begin, which moves behind it: up to 15 digits are exact, and '.' is what
+ * every locale writes here. */
+static int cvni_cfg_number(cvni_cfg_span *s, double *value)
+{
+    const char *p = s->begin;
+    const int minus = p < s->end && *p == '-';
+    double v = 0, unit = 1;
+    int digits = 0, point = 0;
+    if (p < s->end && (*p == '-' || *p == '+')) p++;
+    for (; p < s->end && ((*p >= '0' && *p <= '9') || (*p == '.' && !point)); p++) {
+        if (*p == '.') {
+            point = 1;
+            continue;
+        }
+        v = v * 10 + (*p - '0');
+        if (point) unit *= 10;
+        digits++;
+    }
+    if (digits && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
+        const int down = p[1] == '-';
+        double power = 0;
+        for (p += 1 + (down || p[1] == '+'); p < s->end && *p >= '0' && *p <= '9'; p++)
+            power = power * 10 + (*p - '0');
+        unit *= pow(10, down ? power : -power);
+    }
+    v = (minus ? -v : v) / unit;
+    if (!digits || !cvni_is_finite(v)) return 0;
+    s->begin = p;
+    *value = v;
+    return 1;
+}
+
+/* The numbers of an option, with commas between them: how many; 0: the option is not there; -1: an
+ * error. */
+static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double high, int whole,
+                            double *out, int most)
+{
+    cvni_cfg_span s, all;
+    int count = 0;
+    if (!cvni_cfg_find(g, key, &all)) return 0;
+    for (s = all; s.begin < s.end && count < most;) {
+        double v;
+        if (!cvni_cfg_number(&s, &v) || v < low || v > high || (whole && v != floor(v))) break;
+        out[count++] = v;
+        s = cvni_cfg_trim(s.begin, s.end);
+        if (s.begin == s.end) return count;
+        if (*s.begin != ',') break;
+        s = cvni_cfg_trim(s.begin + 1, s.end);
+        if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
+    }
+    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: up to %d %snumbers from %.9g to %.9g are taken",
+                  key, cvni_cfg_width(all), all.begin, most, whole ? "whole " : "", low, high);
+    return -1;
+}
+
+static double cvni_cfg_float(cvni_cfg *g, const char *key, double otherwise, double low,
+                             double high)
+{
+    return cvni_cfg_numbers(g, key, low, high, 0, &otherwise, 1) < 0 ? low : otherwise;
+}
+
+static int cvni_cfg_int(cvni_cfg *g, const char *key, int otherwise, int low, int high)
+{
+    double v = otherwise;
+    return cvni_cfg_numbers(g, key, low, high, 1, &v, 1) < 0 ? low : (int)v;
+}
+
+static int cvni_cfg_flag(cvni_cfg *g, const char *key)
+{
+    return cvni_cfg_int(g, key, 0, INT_MIN, INT_MAX) != 0;
+}
+
+/* ---- activations ---- */
+
+static cvn_node cvni_cfg_linear(cvn_net *net, cvn_node x)
+{
+    (void)net;
+    return x;
+}
+
+static cvn_node cvni_cfg_leaky(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.1f); }
+static cvn_node cvni_cfg_relie(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.01f); }
+static cvn_node cvni_cfg_elu(cvn_net *net, cvn_node x) { return cvn_elu(net, x, 1); }
+static cvn_node cvni_cfg_hardtan(cvn_net *net, cvn_node x) { return cvn_clip(net, x, -1, 1); }
+
+/* max(x, 0) + x/10 */
+static cvn_node cvni_cfg_ramp(cvn_net *net, cvn_node x)
+{
+    return cvn_add(net, cvn_relu(net, x), cvn_scale(net, x, 0.1f, 0));
+}
+
+/* 2 s(x) - 1 */
+static cvn_node cvni_cfg_loggy(cvn_net *net, cvn_node x)
+{
+    return cvn_scale(net, cvn_sigmoid(net, x), 2, -1);
+}
+
+/* steep*x + shift between low and high, outer*x outside, without a jump. */
+static cvn_node cvni_cfg_bent(cvn_net *net, cvn_node x, float low, float high, float steep,
+                              float outer, float shift)
+{
+    const cvn_node inner = cvn_scale(net, cvn_clip(net, x, low, high), steep - outer, shift);
+    return cvn_add(net, inner, cvn_scale(net, x, outer, 0));
+}
+
+static cvn_node cvni_cfg_lhtan(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, 0, 1, 1, 0.001f, 0);
+}
+
+static cvn_node cvni_cfg_plse(cvn_net *net, cvn_node x)
+{
+    return cvni_cfg_bent(net, x, -4, 4, 0.125f, 0.01f, 0.5f);
+}
+
+typedef struct cvni_cfg_activation {
+    const char *name;
+    cvn_node (*add)(cvn_net *net, cvn_node x);
+} cvni_cfg_activation;
+
+static const cvni_cfg_activation cvni_cfg_activations[] = {
+    { "linear", cvni_cfg_linear },   { "leaky", cvni_cfg_leaky },     { "relu", cvn_relu },
+    { "relu6", cvn_relu6 },          { "logistic", cvn_sigmoid },     { "mish", cvn_mish },
+    { "swish", cvn_silu },           { "tanh", cvn_tanh },            { "elu", cvni_cfg_elu },
+    { "selu", cvn_selu },            { "gelu", cvn_gelu_tanh },       { "loggy", cvni_cfg_loggy },
+    { "relie", cvni_cfg_relie },     { "ramp", cvni_cfg_ramp },       { "plse", cvni_cfg_plse },
+    { "hardtan", cvni_cfg_hardtan }, { "lhtan", cvni_cfg_lhtan }
+};
+
+static cvn_node cvni_cfg_activate(cvni_cfg *g, cvn_node x, const char *otherwise)
+{
+    const cvni_cfg_activation *const all = cvni_cfg_activations;
+    cvni_cfg_span s;
+    s.begin = otherwise;
+    s.end = otherwise + strlen(otherwise);
+    cvni_cfg_find(g, "activation", &s);
+    for (size_t i = 0; i < sizeof cvni_cfg_activations / sizeof *all; i++)
+        if (cvni_cfg_is(s, all[i].name)) return all[i].add(g->net, x);
+    return cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "activation = %.*s is not known here",
+                         cvni_cfg_width(s), s.begin);
+}
+
+/* ---- layers with weights ---- */
+
+/* The next floats of the file are what parameter `slot` begins with. */
+static void cvni_cfg_bind(cvni_cfg *g, cvn_node node, int slot)
+{
+    cvni_param *p;
+    if (g->net->failed) return;
+    p = &g->net->params[g->net->layers[node.id].param[slot]];
+    if (g->weights && p->count <= g->weight_count - cvni_min_size(g->weights_wanted,
+                                                                  g->weight_count))
+        p->initial = g->weights + g->weights_wanted;
+    g->weights_wanted = cvni_add_size(g->weights_wanted, p->count);
+}
+
+static void cvni_cfg_bind_norm(cvni_cfg *g, cvn_node norm)
+{
+    cvni_cfg_bind(g, norm, 0);
+    cvni_cfg_bind(g, norm, 2);
+    cvni_cfg_bind(g, norm, 3);
+}
+
+/* Batch norm, whose bias stands where the layer's would, and what comes behind it. */
+static cvn_node cvni_cfg_finish(cvni_cfg *g, cvn_node y, int normalize, int weights_first)
+{
+    const cvn_node norm = normalize ? cvn_batchnorm(g->net, y) : y;
+    cvni_cfg_bind(g, norm, 1);
+    if (weights_first) cvni_cfg_bind(g, y, 0);
+    if (normalize) cvni_cfg_bind_norm(g, norm);
+    if (!weights_first) cvni_cfg_bind(g, y, 0);
+    return cvni_cfg_activate(g, norm, "logistic");
+}
+
+static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
+{
+    const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
+    const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
+    const int dilation = size > 1 ? cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW) : 1;
+    const int padding = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
+    const int pad = (cvni_cfg_flag(g, "pad") ? size / 2 : padding) * dilation;
+    cvn_conv2d_desc d = cvn_conv2d_defaults();
+    d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
+    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
+    d.dilation_h = d.dilation_w = dilation;
+    d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    d.no_bias = normalize;
+    return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
+}
+
+static cvn_node cvni_cfg_connected(cvni_cfg *g)
+{
+    cvn_dense_desc d = cvn_dense_defaults();
+    d.units = cvni_cfg_int(g, "output", 1, 1, INT_MAX);
+    d.no_bias = cvni_cfg_flag(g, "batch_normalize");
+    return cvni_cfg_finish(g, cvn_dense_ex(g->net, g->x, &d), d.no_bias, 1);
+}
+
+/* ---- layers without ---- */
+
+static cvn_shape cvni_cfg_shape(const cvni_cfg *g, cvn_node node)
+{
+    return cvn_node_shape(g->net, node);
+}
+
+/* x is an image; else an error. */
+static int cvni_cfg_image(cvni_cfg *g, cvn_node x)
+{
+    if (g->net->failed) return 0;
+    if (cvni_cfg_shape(g, x).rank == 4) return 1;
+    cvni_cfg_fail(g, CVN_ERROR_SHAPE, "reads a layer that is no image");
+    return 0;
+}
+
+static cvn_pool_desc cvni_cfg_pool_desc(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int stride = cvni_cfg_int(g, "stride", 1, 1, most);
+    const int size = cvni_cfg_int(g, "size", stride, 1, most);
+    const int padding = cvni_cfg_int(g, "padding", size - 1, 0, most);
+    cvn_pool_desc d = cvn_pool_defaults();
+    d.kernel_h = d.kernel_w = size;
+    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, most);
+    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, most);
+    d.pad_top = d.pad_left = padding / 2;
+    d.pad_bottom = d.pad_right = padding - padding / 2;
+    d.exclude_pad = 1;
+    return d;
+}
+
+static cvn_node cvni_cfg_maxpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_maxpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_local_avgpool(cvni_cfg *g)
+{
+    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
+    return cvn_avgpool_ex(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_avgpool(cvni_cfg *g) { return cvn_global_avgpool(g->net, g->x); }
+
+static cvn_node cvni_cfg_dropout(cvni_cfg *g)
+{
+    return cvn_dropout(g->net, g->x, (float)cvni_cfg_float(g, "probability", 0.2, 0, 0.999999));
+}
+
+static cvn_node cvni_cfg_activation_only(cvni_cfg *g)
+{
+    return cvni_cfg_activate(g, g->x, "linear");
+}
+
+/* What only training knows. */
+static cvn_node cvni_cfg_pass(cvni_cfg *g) { return g->x; }
+
+/* Over all values of a sample, over each of `groups` parts, or (spatial) over the channels. */
+static cvn_node cvni_cfg_softmax(cvni_cfg *g)
+{
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const double temperature = cvni_cfg_float(g, "temperature", 1, 1e-6, 1e6);
+    cvn_node x = g->x;
+    int dims[2];
+    if (g->net->failed) return x;
+    if (temperature != 1) x = cvn_scale(g->net, x, (float)(1 / temperature), 0);
+    if (cvni_cfg_flag(g, "spatial")) return cvn_softmax_axis(g->net, x, 1);
+    dims[0] = groups;
+    dims[1] = -1;
+    x = groups > 1 ? cvn_reshape(g->net, x, dims, 2) : cvn_flatten(g->net, x);
+    x = cvn_softmax_axis(g->net, x, groups > 1 ? 2 : 1);
+    return groups > 1 ? cvn_flatten(g->net, x) : x;
+}
+
+/* The layers that an option names, below 0 counted back from this one: how many, 0 after an
+ * error. */
+static int cvni_cfg_layers(cvni_cfg *g, const char *key, cvn_node out[CVNI_CFG_LIST])
+{
+    double index[CVNI_CFG_LIST];
+    const int count =
+        cvni_cfg_numbers(g, key, -g->index, g->index - 1, 1, index, CVNI_CFG_LIST);
+    if (count == 0) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "has no %s", key);
+    for (int i = 0; i < count; i++) {
+        out[i] = g->nodes[(int)index[i] + (index[i] < 0 ? g->index : 0)];
+        if (g->net->layers[out[i].id].op != &cvni_op_yolo) continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads layer %d, the head of a detector",
+                      (int)index[i]);
+        return 0;
+    }
+    return cvni_max(count, 0);
+}
+
+/* Channels of several layers one behind the other; with groups one part of each. */
+static cvn_node cvni_cfg_route(cvni_cfg *g)
+{
+    cvn_node parts[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "layers", parts);
+    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
+    const int group = cvni_cfg_int(g, "group_id", 0, 0, groups - 1);
+    if (g->net->failed) return g->x;
+    for (int i = 0; i < count && groups > 1; i++) {
+        const cvn_shape s = cvni_cfg_shape(g, parts[i]);
+        if (s.rank < 2 || s.dim[1] % groups)
+            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "%d groups do not divide the channels",
+                                 groups);
+        parts[i] = cvn_slice(g->net, parts[i], 1, s.dim[1] / groups * group,
+                             s.dim[1] / groups * (group + 1));
+    }
+    return count == 1 ? parts[0] : cvn_concat_n(g->net, parts, count, 1);
+}
+
+/* x plus `from`; of different numbers of channels the first ones that both have are added. */
+static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
+    cvn_node sum;
+    if (g->net->failed) return x;
+    if (C == other) return cvn_add(g->net, x, from);
+    if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
+    sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
+    return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
+}
+
+/* `from` at the size of x: of a larger image every second, third, ... pixel. */
+static cvn_node cvni_cfg_sized(cvni_cfg *g, cvn_node x, cvn_node from)
+{
+    const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from);
+    int s;
+    if (a.rank == b.rank && !memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
+        return from;
+    s = a.rank == 4 && b.rank == 4 ? b.dim[2] / a.dim[2] : 0;
+    if (s < 1 || s != b.dim[3] / a.dim[3])
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
+    return cvn_crop(g->net, cvn_maxpool(g->net, from, 1, s), 0, 0, a.dim[2], a.dim[3]);
+}
+
+static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    const int count = cvni_cfg_layers(g, "from", from);
+    cvn_node x = g->x;
+    cvni_cfg_float(g, "alpha", 1, 1, 1);
+    cvni_cfg_float(g, "beta", 1, 1, 1);
+    for (int i = 0; i < count && !g->net->failed; i++)
+        x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
+    return cvni_cfg_activate(g, x, "linear");
+}
+
+/* scale_channels: a factor for each channel or (scale_wh) each pixel; sam: for each value. */
+static cvn_node cvni_cfg_scale_channels(cvni_cfg *g)
+{
+    cvn_node from[CVNI_CFG_LIST];
+    if (cvni_cfg_layers(g, "from", from) < 1) return g->x;
+    return cvni_cfg_activate(g, cvn_mul(g->net, from[0], g->x), "linear");
+}
+
+static cvn_node cvni_cfg_upsample(cvni_cfg *g)
+{
+    const int stride = cvni_cfg_int(g, "stride", 2, 1, CVNI_MAX_WINDOW);
+    const double scale = cvni_cfg_float(g, "scale", 1, -1e6, 1e6);
+    const cvn_node x = cvn_upsample_nearest(g->net, g->x, stride);
+    return scale == 1 ? x : cvn_scale(g->net, x, (float)scale, 0);
+}
+
+/* [C, H*s, W*s] -> [s, s, C, H, W] as [s*s*C, H, W] */
+static cvn_node cvni_cfg_space_to_depth(cvn_net *net, cvn_node x, int C, int H, int W, int s)
+{
+    const int split[] = { C, H, s, W, s }, order[] = { 3, 5, 1, 2, 4 };
+    const int joined[] = { s * s * C, H, W };
+    x = cvn_permute(net, cvn_reshape(net, x, split, 5), order, 5);
+    return cvn_reshape(net, x, joined, 3);
+}
+
+static cvn_node cvni_cfg_reorg(cvni_cfg *g)
+{
+    const int s = cvni_cfg_int(g, "stride", 1, 1, 255);
+    const int plain = cvni_cfg_is(g->section, "reorg3d");
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int dims[3];
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    dims[1] = x.dim[2] / s;
+    dims[2] = x.dim[3] / s;
+    if (x.dim[2] % s || x.dim[3] % s || (!plain && x.dim[1] % (s * s)) ||
+        x.dim[1] > INT_MAX / (s * s))
+        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "stride %d does not divide [%d, %d, %d]", s,
+                             x.dim[1], x.dim[2], x.dim[3]);
+    dims[0] = x.dim[1] * s * s;
+    if (plain) return cvni_cfg_space_to_depth(g->net, g->x, x.dim[1], dims[1], dims[2], s);
+    return cvn_reshape(g->net,
+                       cvni_cfg_space_to_depth(g->net, g->x, x.dim[1] / (s * s), x.dim[2], x.dim[3],
+                                               s),
+                       dims, 3);
+}
+
+/* The middle, from 0..1 to -1..1 unless noadjust. */
+static cvn_node cvni_cfg_crop(cvni_cfg *g)
+{
+    const cvn_shape x = cvni_cfg_shape(g, g->x);
+    int height, width;
+    cvn_node y;
+    if (!cvni_cfg_image(g, g->x)) return g->x;
+    height = cvni_cfg_int(g, "crop_height", 1, 1, x.dim[2]);
+    width = cvni_cfg_int(g, "crop_width", 1, 1, x.dim[3]);
+    y = cvn_crop(g->net, g->x, (x.dim[2] - height) / 2, (x.dim[3] - width) / 2, height, width);
+    return cvni_cfg_flag(g, "noadjust") ? y : cvn_scale(g->net, y, 2, -1);
+}
+
+/* ---- heads ---- */
+
+/* The anchors of the head: pairs, of which mask, where it is allowed and there, chooses. Returns
+ * how many boxes a cell has. */
+static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
+{
+    double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
+    const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
+    const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
+    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, 999, 1, mask, CVN_MAX_ANCHORS) : 0;
+    if (boxes == 0) {
+        boxes = cvni_min(num, CVN_MAX_ANCHORS);
+        for (int i = 0; i < boxes; i++) mask[i] = i;
+    }
+    for (int i = 0; i < boxes; i++) {
+        const int a = 2 * (int)mask[i];
+        if (a + 1 >= count) {
+            cvni_cfg_fail(g, CVN_ERROR_FORMAT, "anchors: %d numbers, anchor %d is missing", count,
+                          a / 2);
+            return 0;
+        }
+        d->anchors[i][0] = (float)anchors[a];
+        d->anchors[i][1] = (float)anchors[a + 1];
+    }
+    return boxes;
+}
+
+static cvn_node cvni_cfg_yolo(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.boxes = cvni_cfg_anchors(g, 1, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.scale_x_y = (float)cvni_cfg_float(g, "scale_x_y", 1, 1e-3, 1e3);
+    d.new_coords = cvni_cfg_flag(g, "new_coords");
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_region(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_REGION;
+    d.boxes = cvni_cfg_anchors(g, 0, &d);
+    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+static cvn_node cvni_cfg_detection(cvni_cfg *g)
+{
+    cvn_yolo_desc d = cvn_yolo_defaults();
+    d.kind = CVN_YOLO_GRID;
+    d.boxes = cvni_cfg_int(g, "num", 1, 1, CVN_MAX_ANCHORS);
+    d.classes = cvni_cfg_int(g, "classes", 1, 1, CVNI_MAX_WINDOW);
+    d.side = cvni_cfg_int(g, "side", 7, 1, 1024);
+    d.softmax = cvni_cfg_flag(g, "softmax");
+    d.square_root = cvni_cfg_flag(g, "sqrt");
+    cvni_cfg_int(g, "coords", 4, 4, 4);
+    return cvn_yolo(g->net, g->x, &d);
+}
+
+/* ---- sections ---- */
+
+typedef struct cvni_cfg_kind {
+    const char *name;
+    cvn_node (*add)(cvni_cfg *g);
+    const char *refused;            /* options that must be 0 or absent, each with a blank behind */
+} cvni_cfg_kind;
+
+static const char cvni_cfg_conv_refused[] =
+    "binary xnor bin_output flipped antialiasing sway rotate stretch stretch_sway coordconv "
+    "assisted_excitation share_index ";
+static const char cvni_cfg_pool_refused[] = "maxpool_depth antialiasing maxpool_zero_nonmax ";
+
+static const cvni_cfg_kind cvni_cfg_kinds[] = {
+    { "convolutional", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "conv", cvni_cfg_convolutional, cvni_cfg_conv_refused },
+    { "connected", cvni_cfg_connected, "" },
+    { "conn", cvni_cfg_connected, "" },
+    { "maxpool", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "max", cvni_cfg_maxpool, cvni_cfg_pool_refused },
+    { "local_avgpool", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "local_avg", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
+    { "avgpool", cvni_cfg_avgpool, "" },
+    { "avg", cvni_cfg_avgpool, "" },
+    { "softmax", cvni_cfg_softmax, "tree " },
+    { "soft", cvni_cfg_softmax, "tree " },
+    { "dropout", cvni_cfg_dropout, "" },
+    { "route", cvni_cfg_route, "" },
+    { "shortcut", cvni_cfg_shortcut, "weights_type " },
+    { "scale_channels", cvni_cfg_scale_channels, "" },
+    { "sam", cvni_cfg_scale_channels, "" },
+    { "upsample", cvni_cfg_upsample, "" },
+    { "reorg", cvni_cfg_reorg, "reverse flatten extra " },
+    { "reorg3d", cvni_cfg_reorg, "reverse " },
+    { "crop", cvni_cfg_crop, "" },
+    { "activation", cvni_cfg_activation_only, "" },
+    { "cost", cvni_cfg_pass, "" },
+    { "empty", cvni_cfg_pass, "" },
+    { "silence", cvni_cfg_pass, "" },
+    { "yolo", cvni_cfg_yolo, "" },
+    { "region", cvni_cfg_region, "tree background " },
+    { "detection", cvni_cfg_detection, "" }
+};
+
+static void cvni_cfg_refuse(cvni_cfg *g, const char *refused)
+{
+    char key[32];
+    for (const char *next; (next = strchr(refused, ' ')) != NULL; refused = next + 1) {
+        cvni_cfg_span value;
+        memcpy(key, refused, (size_t)(next - refused));
+        key[next - refused] = 0;
+        if (!cvni_cfg_find(g, key, &value) || cvni_cfg_is(value, "0") ||
+            cvni_cfg_is(value, "none"))
+            continue;
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "%s = %.*s is not available here", key,
+                      cvni_cfg_width(value), value.begin);
+        return;
+    }
+}
+
+/* The layers from `first` on are named after the section. */
+static void cvni_cfg_name(cvni_cfg *g, int first)
+{
+    cvn_net *net = g->net;
+    for (int id = first; id < net->layer_count && !net->failed; id++) {
+        char name[CVN_MAX_NAME];
+        cvn_node node;
+        node.id = id;
+        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "",
+                 net->layers[id].op->name, g->index);
+        if (!cvni_find_layer(net, name)) cvn_name(net, node, name);
+    }
+}
+
+static void cvni_cfg_layer(cvni_cfg *g)
+{
+    const cvni_cfg_kind *kind = NULL;
+    const int first = g->net->layer_count;
+    for (size_t i = 0; !kind && i < sizeof cvni_cfg_kinds / sizeof *cvni_cfg_kinds; i++)
+        if (cvni_cfg_is(g->section, cvni_cfg_kinds[i].name)) kind = &cvni_cfg_kinds[i];
+    if (!kind || g->index >= CVNI_CFG_LAYERS) {
+        if (kind) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "more than %d layers", CVNI_CFG_LAYERS);
+        else cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "layer %d is of a kind not known here",
+                           g->index);
+        return;
+    }
+    cvni_cfg_refuse(g, kind->refused);
+    if (g->net->failed) return;
+    if (g->net->layers[g->x.id].op == &cvni_op_yolo && kind->add != cvni_cfg_route) {
+        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads the layer before, the head of a detector");
+        return;
+    }
+    g->x = kind->add(g);
+    cvni_cfg_place_error(g);
+    if (g->net->failed) return;
+    cvni_cfg_name(g, first);
+    g->nodes[g->index] = g->x;
+}
+
+static void cvni_cfg_net(cvni_cfg *g)
+{
+    const int most = CVNI_MAX_WINDOW;
+    const int height = cvni_cfg_int(g, "height", 0, 1, most);
+    const int width = cvni_cfg_int(g, "width", 0, 1, most);
+    const int channels = cvni_cfg_int(g, "channels", 0, 1, most);
+    const int inputs = cvni_cfg_int(g, "inputs", 0, 1, INT_MAX);
+    if (!cvni_cfg_is(g->section, "net") && !cvni_cfg_is(g->section, "network"))
+        cvni_cfg_fail(g, CVN_ERROR_FORMAT, "the first section of a cfg is [net]");
+    else if (height && width && channels) g->x = cvn_input(g->net, channels, height, width);
+    else if (inputs) g->x = cvn_input_vector(g->net, inputs);
+    else cvni_cfg_fail(g, CVN_ERROR_FORMAT, "needs height, width and channels, or inputs");
+    cvni_cfg_place_error(g);
+}
+
+/* ---- files ---- */
+
+/* The floats of a weights file: where they lie or, if they cannot be read there, as a loan. */
+static void cvni_cfg_read_weights(cvni_cfg *g, const char *label, const unsigned char *bytes,
+                                  size_t size)
+{
+    size_t head = 16;
+    float *copy;
+    if (size >= 12) {
+        const uint64_t major = cvni_le_word(bytes, 4), minor = cvni_le_word(bytes + 4, 4);
+        if (major > 1000 || minor > 1000) {
+            cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: version %.0f.%.0f: no Darknet weights",
+                            label, (double)major, (double)minor);
+            return;
+        }
+        if (major * 10 + minor >= 2) head = 20;
+    }
+    if (size < head || (size - head) % sizeof(float)) {
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
+                        "%s: %.0f bytes are not a header and whole floats: truncated?", label,
+                        (double)size);
+        return;
+    }
+    g->weight_count = (size - head) / sizeof(float);
+    if (cvni_little_endian() && (uintptr_t)(bytes + head) % sizeof(float) == 0) {
+        g->weights = (const float *)(const void *)(bytes + head);
+        return;
+    }
+    copy = (float *)cvni_new_in(g->net, &g->net->loans, size - head);
+    if (copy) cvni_read_floats(&cvni_dtypes[0], bytes + head, g->weight_count, copy);
+    else cvni_graph_fail(g->net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    g->weights = copy;
+}
+
+static cvn_result cvni_cfg_read(cvni_cfg *g)
+{
+    if (g->end - g->at >= 3 && !memcmp(g->at, "\xEF\xBB\xBF", 3)) g->at += 3;
+    for (g->index = -1; !g->net->failed && cvni_cfg_next(g); g->index++) {
+        if (g->index < 0) cvni_cfg_net(g);
+        else cvni_cfg_layer(g);
+    }
+    if (!g->net->failed && g->index < 1)
+        cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: no [net] with layers behind it", g->label);
+    return g->net->failed;
+}
+
+static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
+                                    size_t cfg_size, const char *weights_label, const void *weights,
+                                    size_t weights_size, const cvni_graph_mark *mark)
+{
+    cvni_cfg g;
+    cvn_result result;
+    memset(&g, 0, sizeof g);
+    g.net = net;
+    g.label = label;
+    g.at = cfg;
+    g.end = cfg + cfg_size;
+    g.line = 1;
+    g.nodes = (cvn_node *)cvni_alloc(net, CVNI_CFG_LAYERS * sizeof *g.nodes);
+    if (!g.nodes) cvni_graph_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", label);
+    else if (weights)
+        cvni_cfg_read_weights(&g, weights_label, (const unsigned char *)weights, weights_size);
+    if (!net->failed) cvni_cfg_read(&g);
+    if (!net->failed && weights && g.weights_wanted != g.weight_count)
+        cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
+                        (double)g.weight_count, label, (double)g.weights_wanted);
+    result = net->failed;
+    if (result != CVN_OK) cvni_undo_graph(net, mark, 1);
+    cvni_free(net, g.nodes);
+    return result;
+}
+
+cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
+                                   const void *weights, size_t weights_size)
+{
+    const cvn_result result = cvni_may_import(net, "cvn_load_darknet_memory", cfg);
+    cvni_graph_mark mark;
+    if (result != CVN_OK) return result;
+    mark = cvni_mark_graph(net);
+    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size, &mark);
+}
+
+#ifndef CONVNET_NO_STDIO
+cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weights_path)
+{
+    unsigned char *cfg, *weights = NULL;
+    size_t cfg_size, weights_size = 0;
+    const char *wrong, *label = cfg_path;
+    cvn_result result = cvni_may_import(net, "cvn_load_darknet", cfg_path);
+    cvni_graph_mark mark;
+    if (result != CVN_OK) return result;
+    mark = cvni_mark_graph(net);
+    result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
+    if (result == CVN_OK && weights_path) {
+        label = weights_path;
+        result = cvni_read_file(&net->desc.allocator, weights_path, CVNI_RECORD_HEAD, &weights,
+                                &weights_size, &wrong);
+    }
+    if (result != CVN_OK) {
+        cvni_fail(net, result, "%s: %s", cvni_path_label(label), wrong);
+    } else {
+        if (weights) {
+            weights = (unsigned char *)cvni_push_record(&net->loans, weights);
+            weights_size -= CVNI_RECORD_HEAD;
+        }
+        result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
+                                   weights ? cvni_path_label(weights_path) : "", weights,
+                                   weights_size, &mark);
+    }
+    cvni_free(net, cfg);
+    return result;
+}
+#endif
+#endif /* CONVNET_NO_DARKNET */
+
 #ifndef CONVNET_NO_EXPORT_C
 /* ================================================================================================
  * >>export-c   a net's prediction as one C file
@@ -36077,7 +36930,7 @@ static void cvni_onnx_gelu(cvni_onnx *g, const cvni_onnx_node *n)
                                                                       : cvn_gelu(g->net, x));
 }
 
-/* Whether a slope is one number for each channel: [C, 1, ...] or [1, C, 1, ...], and before opset 7,
+/* Whether a slope is one number for each channel: [C, 1, ...] or [1, C, 1, ...]; before opset 7,
  * or where nothing else fits, [C]. */
 static int cvni_onnx_by_channel(const cvni_onnx *g, const cvni_onnx_value *x,
                                 const cvni_onnx_value *slope)
@@ -41112,7 +41965,8 @@ static void cvni_ow_unpool(cvni_onnx_writer *w)
     cvni_ow_shaped(w, y, w->l->shape, 0);
 }
 
-/* Indices as floats that count through a sample; by columns: place h*W + w of a plane is w*H + h. */
+/* Indices as floats that count through a sample; by columns: place h*W + w of a plane is
+ * w*H + h. */
 static void cvni_ow_places(cvni_onnx_writer *w)
 {
     const cvn_shape x = cvni_in(w->net, cvni_in(w->net, w->l, 0), 0)->shape;
@@ -41873,7 +42727,8 @@ static void cvni_ow_gather(cvni_onnx_writer *w)
         cvni_ow_text(w, "reduction", d->reduce == CVN_SCATTER_ADD ? "add" : "mul");
 }
 
-/* The axis of the lengths, where it is not the batch, joins it; then comes the one that is turned. */
+/* The axis of the lengths, where it is not the batch, joins it; then comes the one that is
+ * turned. */
 static void cvni_ow_reverse(cvni_onnx_writer *w)
 {
     static const int all[1] = { -1 };
@@ -42608,864 +43463,6 @@ cvn_result cvn_save_onnx(cvn_net *net, const char *path)
 #endif
 #endif /* CONVNET_NO_ONNX */
 CVNI_COLD_END
-
-#ifndef CONVNET_NO_DARKNET
-
-CVNI_COLD_BEGIN
-
-/* ================================================================================================
- * >>darknet   nets of Darknet: a cfg and its weights
- * ==============================================================================================
- *   cfg         lines; "[section]" begins one, "key = value" belongs to it, '#' and ';' begin
- *               comments. Of equal keys the first one counts. The first section is [net]; the
- *               others are layers, numbered from 0.
- *   weights     int32 major, minor, revision; images seen, 8 bytes from version 0.2 on, else 4;
- *               then float32 to the end, little-endian, in the order of the sections: of a
- *               convolution bias, [scale, mean, variance,] weights [filters, C/groups, size, size];
- *               of a connected layer bias, weights [output, input], [scale, mean, variance]
- *   padding     of a convolution: on each side, times its dilation; of maxpool: of both sides, it
- *               begins at -padding/2 and ends where the size says: (in + padding - size)/stride + 1
- *   reorg       space to depth, but of the input read as [C/s^2, H*s, W*s], and its result
- *               [C, H, W] read as [C*s^2, H/s, W/s]; reorg3d: of the input as it is. The place in
- *               the s x s patch comes before the channel
- *   Options that matter only in training are passed over, those that change what a layer computes
- *   are read or refused.                                          tested: tests/test_darknet.c */
-
-#define CVNI_CFG_LAYERS 1024        /* sections; names are looked up among all layers */
-#define CVNI_CFG_LIST 64            /* numbers of one option */
-
-typedef struct cvni_cfg_span { const char *begin, *end; } cvni_cfg_span;
-
-typedef struct cvni_cfg {
-    cvn_net *net;
-    const char *label;              /* for messages */
-    const char *at, *end;           /* what comes behind the section */
-    int line;                       /* number of the line `at` */
-    cvni_cfg_span section, body;    /* its name, its lines */
-    int section_line;
-    int index;                      /* of the layer; -1: [net] */
-    cvn_node x;                     /* output of the section before */
-    cvn_node *nodes;                /* [CVNI_CFG_LAYERS]: outputs of all of them */
-    const float *weights;           /* of the file, or NULL */
-    size_t weight_count;            /* floats in the file, */
-    size_t weights_wanted;          /* and wanted so far */
-    int said;                       /* the error has its place in the file before it */
-} cvni_cfg;
-
-/* ---- text ---- */
-
-/* How much of a text from the cfg a message shows. */
-static int cvni_cfg_width(cvni_cfg_span s)
-{
-    return s.end - s.begin < 60 ? (int)(s.end - s.begin) : 60;
-}
-
-/* An error of the section. */
-CVNI_PRINTF(3, 4)
-static cvn_node cvni_cfg_fail(cvni_cfg *g, cvn_result result, const char *format, ...)
-{
-    const cvn_node none = { 0 };
-    char text[300];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    cvni_graph_fail(g->net, result, "%s:%d: [%.*s]: %s", g->label, g->section_line,
-                    cvni_cfg_width(g->section), g->section.begin, text);
-    g->said = 1;
-    return none;
-}
-
-/* A layer's own error gets the place before it. */
-static void cvni_cfg_place_error(cvni_cfg *g)
-{
-    const cvn_result result = g->net->failed;
-    char text[300];
-    if (!result || g->said) return;
-    memcpy(text, g->net->message, sizeof text - 1);
-    text[sizeof text - 1] = 0;
-    g->net->failed = CVN_OK;
-    cvni_cfg_fail(g, result, "%s", text);
-}
-
-static int cvni_cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-
-static cvni_cfg_span cvni_cfg_trim(const char *begin, const char *end)
-{
-    cvni_cfg_span s;
-    while (begin < end && cvni_cfg_blank(*begin)) begin++;
-    while (begin < end && cvni_cfg_blank(end[-1])) end--;
-    s.begin = begin;
-    s.end = end;
-    return s;
-}
-
-/* The line at *at without comment and blanks; *at moves behind it. */
-static cvni_cfg_span cvni_cfg_line(const char **at, const char *end)
-{
-    const char *begin = *at, *stop, *next;
-    next = (const char *)memchr(begin, '\n', (size_t)(end - begin));
-    *at = next ? next + 1 : end;
-    if (!next) next = end;
-    for (stop = begin; stop < next && *stop != '#' && *stop != ';'; stop++) continue;
-    return cvni_cfg_trim(begin, stop);
-}
-
-static int cvni_cfg_is(cvni_cfg_span s, const char *text)
-{
-    const size_t n = strlen(text);
-    return (size_t)(s.end - s.begin) == n && !memcmp(s.begin, text, n);
-}
-
-/* Value of an option of the section; 0: it is not there. */
-static int cvni_cfg_find(const cvni_cfg *g, const char *key, cvni_cfg_span *value)
-{
-    for (const char *at = g->body.begin; at < g->body.end;) {
-        const cvni_cfg_span line = cvni_cfg_line(&at, g->body.end);
-        const char *equals =
-            (const char *)memchr(line.begin, '=', (size_t)(line.end - line.begin));
-        if (!equals || !cvni_cfg_is(cvni_cfg_trim(line.begin, equals), key)) continue;
-        *value = cvni_cfg_trim(equals + 1, line.end);
-        return 1;
-    }
-    return 0;
-}
-
-/* Finds the next section, up to the line that begins the one behind it; 0: there is none, or an
- * error. */
-static int cvni_cfg_next(cvni_cfg *g)
-{
-    int found = 0;
-    while (g->at < g->end) {
-        const char *begin = g->at;
-        const cvni_cfg_span line = cvni_cfg_line(&g->at, g->end);
-        if (line.begin < line.end && *line.begin == '[') {
-            if (found) {
-                g->at = begin;
-                break;
-            }
-            found = 1;
-            g->section_line = g->line;
-            g->section = cvni_cfg_trim(line.begin + 1, line.end - (line.end[-1] == ']'));
-            g->body.begin = g->at;
-            if (line.end[-1] != ']') cvni_cfg_fail(g, CVN_ERROR_FORMAT, "no ']' ends the line");
-        } else if (line.begin < line.end &&
-                   (!found || !memchr(line.begin, '=', (size_t)(line.end - line.begin)))) {
-            cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
-                            "%s:%d: neither [section] nor option = value: no Darknet cfg?",
-                            g->label, g->line);
-            g->said = 1;
-        }
-        if (g->net->failed) return 0;
-        g->line++;
-        g->body.end = g->at;
-    }
-    return found;
-}
-
-/* A decimal number at s->begin, which moves behind it: up to 15 digits are exact, and '.' is what
- * every locale writes here. */
-static int cvni_cfg_number(cvni_cfg_span *s, double *value)
-{
-    const char *p = s->begin;
-    const int minus = p < s->end && *p == '-';
-    double v = 0, unit = 1;
-    int digits = 0, point = 0;
-    if (p < s->end && (*p == '-' || *p == '+')) p++;
-    for (; p < s->end && ((*p >= '0' && *p <= '9') || (*p == '.' && !point)); p++) {
-        if (*p == '.') {
-            point = 1;
-            continue;
-        }
-        v = v * 10 + (*p - '0');
-        if (point) unit *= 10;
-        digits++;
-    }
-    if (digits && s->end - p > 1 && (*p == 'e' || *p == 'E')) {
-        const int down = p[1] == '-';
-        double power = 0;
-        for (p += 1 + (down || p[1] == '+'); p < s->end && *p >= '0' && *p <= '9'; p++)
-            power = power * 10 + (*p - '0');
-        unit *= pow(10, down ? power : -power);
-    }
-    v = (minus ? -v : v) / unit;
-    if (!digits || !cvni_is_finite(v)) return 0;
-    s->begin = p;
-    *value = v;
-    return 1;
-}
-
-/* The numbers of an option, with commas between them: how many; 0: the option is not there; -1: an
- * error. */
-static int cvni_cfg_numbers(cvni_cfg *g, const char *key, double low, double high, int whole,
-                            double *out, int most)
-{
-    cvni_cfg_span s, all;
-    int count = 0;
-    if (!cvni_cfg_find(g, key, &all)) return 0;
-    for (s = all; s.begin < s.end && count < most;) {
-        double v;
-        if (!cvni_cfg_number(&s, &v) || v < low || v > high || (whole && v != floor(v))) break;
-        out[count++] = v;
-        s = cvni_cfg_trim(s.begin, s.end);
-        if (s.begin == s.end) return count;
-        if (*s.begin != ',') break;
-        s = cvni_cfg_trim(s.begin + 1, s.end);
-        if (s.begin == s.end) return count;             /* a comma at the end is seen in files */
-    }
-    cvni_cfg_fail(g, CVN_ERROR_FORMAT, "%s = %.*s: up to %d %snumbers from %.9g to %.9g are taken",
-                  key, cvni_cfg_width(all), all.begin, most, whole ? "whole " : "", low, high);
-    return -1;
-}
-
-static double cvni_cfg_float(cvni_cfg *g, const char *key, double otherwise, double low,
-                             double high)
-{
-    return cvni_cfg_numbers(g, key, low, high, 0, &otherwise, 1) < 0 ? low : otherwise;
-}
-
-static int cvni_cfg_int(cvni_cfg *g, const char *key, int otherwise, int low, int high)
-{
-    double v = otherwise;
-    return cvni_cfg_numbers(g, key, low, high, 1, &v, 1) < 0 ? low : (int)v;
-}
-
-static int cvni_cfg_flag(cvni_cfg *g, const char *key)
-{
-    return cvni_cfg_int(g, key, 0, INT_MIN, INT_MAX) != 0;
-}
-
-/* ---- activations ---- */
-
-static cvn_node cvni_cfg_linear(cvn_net *net, cvn_node x)
-{
-    (void)net;
-    return x;
-}
-
-static cvn_node cvni_cfg_leaky(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.1f); }
-static cvn_node cvni_cfg_relie(cvn_net *net, cvn_node x) { return cvn_leaky_relu(net, x, 0.01f); }
-static cvn_node cvni_cfg_elu(cvn_net *net, cvn_node x) { return cvn_elu(net, x, 1); }
-static cvn_node cvni_cfg_hardtan(cvn_net *net, cvn_node x) { return cvn_clip(net, x, -1, 1); }
-
-/* max(x, 0) + x/10 */
-static cvn_node cvni_cfg_ramp(cvn_net *net, cvn_node x)
-{
-    return cvn_add(net, cvn_relu(net, x), cvn_scale(net, x, 0.1f, 0));
-}
-
-/* 2 s(x) - 1 */
-static cvn_node cvni_cfg_loggy(cvn_net *net, cvn_node x)
-{
-    return cvn_scale(net, cvn_sigmoid(net, x), 2, -1);
-}
-
-/* steep*x + shift between low and high, outer*x outside, without a jump. */
-static cvn_node cvni_cfg_bent(cvn_net *net, cvn_node x, float low, float high, float steep,
-                              float outer, float shift)
-{
-    const cvn_node inner = cvn_scale(net, cvn_clip(net, x, low, high), steep - outer, shift);
-    return cvn_add(net, inner, cvn_scale(net, x, outer, 0));
-}
-
-static cvn_node cvni_cfg_lhtan(cvn_net *net, cvn_node x)
-{
-    return cvni_cfg_bent(net, x, 0, 1, 1, 0.001f, 0);
-}
-
-static cvn_node cvni_cfg_plse(cvn_net *net, cvn_node x)
-{
-    return cvni_cfg_bent(net, x, -4, 4, 0.125f, 0.01f, 0.5f);
-}
-
-typedef struct cvni_cfg_activation {
-    const char *name;
-    cvn_node (*add)(cvn_net *net, cvn_node x);
-} cvni_cfg_activation;
-
-static const cvni_cfg_activation cvni_cfg_activations[] = {
-    { "linear", cvni_cfg_linear },   { "leaky", cvni_cfg_leaky },     { "relu", cvn_relu },
-    { "relu6", cvn_relu6 },          { "logistic", cvn_sigmoid },     { "mish", cvn_mish },
-    { "swish", cvn_silu },           { "tanh", cvn_tanh },            { "elu", cvni_cfg_elu },
-    { "selu", cvn_selu },            { "gelu", cvn_gelu_tanh },       { "loggy", cvni_cfg_loggy },
-    { "relie", cvni_cfg_relie },     { "ramp", cvni_cfg_ramp },       { "plse", cvni_cfg_plse },
-    { "hardtan", cvni_cfg_hardtan }, { "lhtan", cvni_cfg_lhtan }
-};
-
-static cvn_node cvni_cfg_activate(cvni_cfg *g, cvn_node x, const char *otherwise)
-{
-    const cvni_cfg_activation *const all = cvni_cfg_activations;
-    cvni_cfg_span s;
-    s.begin = otherwise;
-    s.end = otherwise + strlen(otherwise);
-    cvni_cfg_find(g, "activation", &s);
-    for (size_t i = 0; i < sizeof cvni_cfg_activations / sizeof *all; i++)
-        if (cvni_cfg_is(s, all[i].name)) return all[i].add(g->net, x);
-    return cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "activation = %.*s is not known here",
-                         cvni_cfg_width(s), s.begin);
-}
-
-/* ---- layers with weights ---- */
-
-/* The next floats of the file are what parameter `slot` begins with. */
-static void cvni_cfg_bind(cvni_cfg *g, cvn_node node, int slot)
-{
-    cvni_param *p;
-    if (g->net->failed) return;
-    p = &g->net->params[g->net->layers[node.id].param[slot]];
-    if (g->weights && p->count <= g->weight_count - cvni_min_size(g->weights_wanted,
-                                                                  g->weight_count))
-        p->initial = g->weights + g->weights_wanted;
-    g->weights_wanted = cvni_add_size(g->weights_wanted, p->count);
-}
-
-static void cvni_cfg_bind_norm(cvni_cfg *g, cvn_node norm)
-{
-    cvni_cfg_bind(g, norm, 0);
-    cvni_cfg_bind(g, norm, 2);
-    cvni_cfg_bind(g, norm, 3);
-}
-
-/* Batch norm, whose bias stands where the layer's would, and what comes behind it. */
-static cvn_node cvni_cfg_finish(cvni_cfg *g, cvn_node y, int normalize, int weights_first)
-{
-    const cvn_node norm = normalize ? cvn_batchnorm(g->net, y) : y;
-    cvni_cfg_bind(g, norm, 1);
-    if (weights_first) cvni_cfg_bind(g, y, 0);
-    if (normalize) cvni_cfg_bind_norm(g, norm);
-    if (!weights_first) cvni_cfg_bind(g, y, 0);
-    return cvni_cfg_activate(g, norm, "logistic");
-}
-
-static cvn_node cvni_cfg_convolutional(cvni_cfg *g)
-{
-    const int size = cvni_cfg_int(g, "size", 1, 1, CVNI_MAX_WINDOW);
-    const int stride = cvni_cfg_int(g, "stride", 1, 1, CVNI_MAX_WINDOW);
-    const int normalize = cvni_cfg_flag(g, "batch_normalize") || cvni_cfg_flag(g, "cbn");
-    const int dilation = size > 1 ? cvni_cfg_int(g, "dilation", 1, 1, CVNI_MAX_WINDOW) : 1;
-    const int padding = cvni_cfg_int(g, "padding", 0, 0, CVNI_MAX_WINDOW);
-    const int pad = (cvni_cfg_flag(g, "pad") ? size / 2 : padding) * dilation;
-    cvn_conv2d_desc d = cvn_conv2d_defaults();
-    d.filters = cvni_cfg_int(g, "filters", 1, 1, INT_MAX);
-    d.kernel_h = d.kernel_w = size;
-    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, CVNI_MAX_WINDOW);
-    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, CVNI_MAX_WINDOW);
-    d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = pad;
-    d.dilation_h = d.dilation_w = dilation;
-    d.groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
-    d.no_bias = normalize;
-    return cvni_cfg_finish(g, cvn_conv2d_ex(g->net, g->x, &d), normalize, 0);
-}
-
-static cvn_node cvni_cfg_connected(cvni_cfg *g)
-{
-    cvn_dense_desc d = cvn_dense_defaults();
-    d.units = cvni_cfg_int(g, "output", 1, 1, INT_MAX);
-    d.no_bias = cvni_cfg_flag(g, "batch_normalize");
-    return cvni_cfg_finish(g, cvn_dense_ex(g->net, g->x, &d), d.no_bias, 1);
-}
-
-/* ---- layers without ---- */
-
-static cvn_shape cvni_cfg_shape(const cvni_cfg *g, cvn_node node)
-{
-    return cvn_node_shape(g->net, node);
-}
-
-/* x is an image; else an error. */
-static int cvni_cfg_image(cvni_cfg *g, cvn_node x)
-{
-    if (g->net->failed) return 0;
-    if (cvni_cfg_shape(g, x).rank == 4) return 1;
-    cvni_cfg_fail(g, CVN_ERROR_SHAPE, "reads a layer that is no image");
-    return 0;
-}
-
-static cvn_pool_desc cvni_cfg_pool_desc(cvni_cfg *g)
-{
-    const int most = CVNI_MAX_WINDOW;
-    const int stride = cvni_cfg_int(g, "stride", 1, 1, most);
-    const int size = cvni_cfg_int(g, "size", stride, 1, most);
-    const int padding = cvni_cfg_int(g, "padding", size - 1, 0, most);
-    cvn_pool_desc d = cvn_pool_defaults();
-    d.kernel_h = d.kernel_w = size;
-    d.stride_h = cvni_cfg_int(g, "stride_y", stride, 1, most);
-    d.stride_w = cvni_cfg_int(g, "stride_x", stride, 1, most);
-    d.pad_top = d.pad_left = padding / 2;
-    d.pad_bottom = d.pad_right = padding - padding / 2;
-    d.exclude_pad = 1;
-    return d;
-}
-
-static cvn_node cvni_cfg_maxpool(cvni_cfg *g)
-{
-    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
-    return cvn_maxpool_ex(g->net, g->x, &d);
-}
-
-static cvn_node cvni_cfg_local_avgpool(cvni_cfg *g)
-{
-    const cvn_pool_desc d = cvni_cfg_pool_desc(g);
-    return cvn_avgpool_ex(g->net, g->x, &d);
-}
-
-static cvn_node cvni_cfg_avgpool(cvni_cfg *g) { return cvn_global_avgpool(g->net, g->x); }
-
-static cvn_node cvni_cfg_dropout(cvni_cfg *g)
-{
-    return cvn_dropout(g->net, g->x, (float)cvni_cfg_float(g, "probability", 0.2, 0, 0.999999));
-}
-
-static cvn_node cvni_cfg_activation_only(cvni_cfg *g)
-{
-    return cvni_cfg_activate(g, g->x, "linear");
-}
-
-/* What only training knows. */
-static cvn_node cvni_cfg_pass(cvni_cfg *g) { return g->x; }
-
-/* Over all values of a sample, over each of `groups` parts, or (spatial) over the channels. */
-static cvn_node cvni_cfg_softmax(cvni_cfg *g)
-{
-    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
-    const double temperature = cvni_cfg_float(g, "temperature", 1, 1e-6, 1e6);
-    cvn_node x = g->x;
-    int dims[2];
-    if (g->net->failed) return x;
-    if (temperature != 1) x = cvn_scale(g->net, x, (float)(1 / temperature), 0);
-    if (cvni_cfg_flag(g, "spatial")) return cvn_softmax_axis(g->net, x, 1);
-    dims[0] = groups;
-    dims[1] = -1;
-    x = groups > 1 ? cvn_reshape(g->net, x, dims, 2) : cvn_flatten(g->net, x);
-    x = cvn_softmax_axis(g->net, x, groups > 1 ? 2 : 1);
-    return groups > 1 ? cvn_flatten(g->net, x) : x;
-}
-
-/* The layers that an option names, below 0 counted back from this one: how many, 0 after an
- * error. */
-static int cvni_cfg_layers(cvni_cfg *g, const char *key, cvn_node out[CVNI_CFG_LIST])
-{
-    double index[CVNI_CFG_LIST];
-    const int count =
-        cvni_cfg_numbers(g, key, -g->index, g->index - 1, 1, index, CVNI_CFG_LIST);
-    if (count == 0) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "has no %s", key);
-    for (int i = 0; i < count; i++) {
-        out[i] = g->nodes[(int)index[i] + (index[i] < 0 ? g->index : 0)];
-        if (g->net->layers[out[i].id].op != &cvni_op_yolo) continue;
-        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads layer %d, the head of a detector",
-                      (int)index[i]);
-        return 0;
-    }
-    return cvni_max(count, 0);
-}
-
-/* Channels of several layers one behind the other; with groups one part of each. */
-static cvn_node cvni_cfg_route(cvni_cfg *g)
-{
-    cvn_node parts[CVNI_CFG_LIST];
-    const int count = cvni_cfg_layers(g, "layers", parts);
-    const int groups = cvni_cfg_int(g, "groups", 1, 1, INT_MAX);
-    const int group = cvni_cfg_int(g, "group_id", 0, 0, groups - 1);
-    if (g->net->failed) return g->x;
-    for (int i = 0; i < count && groups > 1; i++) {
-        const cvn_shape s = cvni_cfg_shape(g, parts[i]);
-        if (s.rank < 2 || s.dim[1] % groups)
-            return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "%d groups do not divide the channels",
-                                 groups);
-        parts[i] = cvn_slice(g->net, parts[i], 1, s.dim[1] / groups * group,
-                             s.dim[1] / groups * (group + 1));
-    }
-    return count == 1 ? parts[0] : cvn_concat_n(g->net, parts, count, 1);
-}
-
-/* x plus `from`; of different numbers of channels the first ones that both have are added. */
-static cvn_node cvni_cfg_plus(cvni_cfg *g, cvn_node x, cvn_node from)
-{
-    const int C = cvni_cfg_shape(g, x).dim[1], other = cvni_cfg_shape(g, from).dim[1];
-    cvn_node sum;
-    if (g->net->failed) return x;
-    if (C == other) return cvn_add(g->net, x, from);
-    if (C < other) return cvn_add(g->net, x, cvn_slice(g->net, from, 1, 0, C));
-    sum = cvn_add(g->net, cvn_slice(g->net, x, 1, 0, other), from);
-    return cvn_concat(g->net, sum, cvn_slice(g->net, x, 1, other, C));
-}
-
-/* `from` at the size of x: of a larger image every second, third, ... pixel. */
-static cvn_node cvni_cfg_sized(cvni_cfg *g, cvn_node x, cvn_node from)
-{
-    const cvn_shape a = cvni_cfg_shape(g, x), b = cvni_cfg_shape(g, from);
-    int s;
-    if (a.rank == b.rank && !memcmp(a.dim + 2, b.dim + 2, (size_t)(a.rank - 2) * sizeof *a.dim))
-        return from;
-    s = a.rank == 4 && b.rank == 4 ? b.dim[2] / a.dim[2] : 0;
-    if (s < 1 || s != b.dim[3] / a.dim[3])
-        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "the layers have images of other sizes");
-    return cvn_crop(g->net, cvn_maxpool(g->net, from, 1, s), 0, 0, a.dim[2], a.dim[3]);
-}
-
-static cvn_node cvni_cfg_shortcut(cvni_cfg *g)
-{
-    cvn_node from[CVNI_CFG_LIST];
-    const int count = cvni_cfg_layers(g, "from", from);
-    cvn_node x = g->x;
-    cvni_cfg_float(g, "alpha", 1, 1, 1);
-    cvni_cfg_float(g, "beta", 1, 1, 1);
-    for (int i = 0; i < count && !g->net->failed; i++)
-        x = cvni_cfg_plus(g, x, cvni_cfg_sized(g, x, from[i]));
-    return cvni_cfg_activate(g, x, "linear");
-}
-
-/* scale_channels: a factor for each channel or (scale_wh) each pixel; sam: for each value. */
-static cvn_node cvni_cfg_scale_channels(cvni_cfg *g)
-{
-    cvn_node from[CVNI_CFG_LIST];
-    if (cvni_cfg_layers(g, "from", from) < 1) return g->x;
-    return cvni_cfg_activate(g, cvn_mul(g->net, from[0], g->x), "linear");
-}
-
-static cvn_node cvni_cfg_upsample(cvni_cfg *g)
-{
-    const int stride = cvni_cfg_int(g, "stride", 2, 1, CVNI_MAX_WINDOW);
-    const double scale = cvni_cfg_float(g, "scale", 1, -1e6, 1e6);
-    const cvn_node x = cvn_upsample_nearest(g->net, g->x, stride);
-    return scale == 1 ? x : cvn_scale(g->net, x, (float)scale, 0);
-}
-
-/* [C, H*s, W*s] -> [s, s, C, H, W] as [s*s*C, H, W] */
-static cvn_node cvni_cfg_space_to_depth(cvn_net *net, cvn_node x, int C, int H, int W, int s)
-{
-    const int split[] = { C, H, s, W, s }, order[] = { 3, 5, 1, 2, 4 };
-    const int joined[] = { s * s * C, H, W };
-    x = cvn_permute(net, cvn_reshape(net, x, split, 5), order, 5);
-    return cvn_reshape(net, x, joined, 3);
-}
-
-static cvn_node cvni_cfg_reorg(cvni_cfg *g)
-{
-    const int s = cvni_cfg_int(g, "stride", 1, 1, 255);
-    const int plain = cvni_cfg_is(g->section, "reorg3d");
-    const cvn_shape x = cvni_cfg_shape(g, g->x);
-    int dims[3];
-    if (!cvni_cfg_image(g, g->x)) return g->x;
-    dims[1] = x.dim[2] / s;
-    dims[2] = x.dim[3] / s;
-    if (x.dim[2] % s || x.dim[3] % s || (!plain && x.dim[1] % (s * s)) ||
-        x.dim[1] > INT_MAX / (s * s))
-        return cvni_cfg_fail(g, CVN_ERROR_SHAPE, "stride %d does not divide [%d, %d, %d]", s,
-                             x.dim[1], x.dim[2], x.dim[3]);
-    dims[0] = x.dim[1] * s * s;
-    if (plain) return cvni_cfg_space_to_depth(g->net, g->x, x.dim[1], dims[1], dims[2], s);
-    return cvn_reshape(g->net,
-                       cvni_cfg_space_to_depth(g->net, g->x, x.dim[1] / (s * s), x.dim[2], x.dim[3],
-                                               s),
-                       dims, 3);
-}
-
-/* The middle, from 0..1 to -1..1 unless noadjust. */
-static cvn_node cvni_cfg_crop(cvni_cfg *g)
-{
-    const cvn_shape x = cvni_cfg_shape(g, g->x);
-    int height, width;
-    cvn_node y;
-    if (!cvni_cfg_image(g, g->x)) return g->x;
-    height = cvni_cfg_int(g, "crop_height", 1, 1, x.dim[2]);
-    width = cvni_cfg_int(g, "crop_width", 1, 1, x.dim[3]);
-    y = cvn_crop(g->net, g->x, (x.dim[2] - height) / 2, (x.dim[3] - width) / 2, height, width);
-    return cvni_cfg_flag(g, "noadjust") ? y : cvn_scale(g->net, y, 2, -1);
-}
-
-/* ---- heads ---- */
-
-/* The anchors of the head: pairs, of which mask, where it is allowed and there, chooses. Returns
- * how many boxes a cell has. */
-static int cvni_cfg_anchors(cvni_cfg *g, int masked, cvn_yolo_desc *d)
-{
-    double anchors[CVNI_CFG_LIST], mask[CVN_MAX_ANCHORS];
-    const int num = cvni_cfg_int(g, "num", 1, 1, CVNI_CFG_LIST / 2);
-    const int count = cvni_cfg_numbers(g, "anchors", 0, 1e6, 0, anchors, CVNI_CFG_LIST);
-    int boxes = masked ? cvni_cfg_numbers(g, "mask", 0, 999, 1, mask, CVN_MAX_ANCHORS) : 0;
-    if (boxes == 0) {
-        boxes = cvni_min(num, CVN_MAX_ANCHORS);
-        for (int i = 0; i < boxes; i++) mask[i] = i;
-    }
-    for (int i = 0; i < boxes; i++) {
-        const int a = 2 * (int)mask[i];
-        if (a + 1 >= count) {
-            cvni_cfg_fail(g, CVN_ERROR_FORMAT, "anchors: %d numbers, anchor %d is missing", count,
-                          a / 2);
-            return 0;
-        }
-        d->anchors[i][0] = (float)anchors[a];
-        d->anchors[i][1] = (float)anchors[a + 1];
-    }
-    return boxes;
-}
-
-static cvn_node cvni_cfg_yolo(cvni_cfg *g)
-{
-    cvn_yolo_desc d = cvn_yolo_defaults();
-    d.boxes = cvni_cfg_anchors(g, 1, &d);
-    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
-    d.scale_x_y = (float)cvni_cfg_float(g, "scale_x_y", 1, 1e-3, 1e3);
-    d.new_coords = cvni_cfg_flag(g, "new_coords");
-    return cvn_yolo(g->net, g->x, &d);
-}
-
-static cvn_node cvni_cfg_region(cvni_cfg *g)
-{
-    cvn_yolo_desc d = cvn_yolo_defaults();
-    d.kind = CVN_YOLO_REGION;
-    d.boxes = cvni_cfg_anchors(g, 0, &d);
-    d.classes = cvni_cfg_int(g, "classes", 20, 1, CVNI_MAX_WINDOW);
-    d.softmax = cvni_cfg_flag(g, "softmax");
-    cvni_cfg_int(g, "coords", 4, 4, 4);
-    return cvn_yolo(g->net, g->x, &d);
-}
-
-static cvn_node cvni_cfg_detection(cvni_cfg *g)
-{
-    cvn_yolo_desc d = cvn_yolo_defaults();
-    d.kind = CVN_YOLO_GRID;
-    d.boxes = cvni_cfg_int(g, "num", 1, 1, CVN_MAX_ANCHORS);
-    d.classes = cvni_cfg_int(g, "classes", 1, 1, CVNI_MAX_WINDOW);
-    d.side = cvni_cfg_int(g, "side", 7, 1, 1024);
-    d.softmax = cvni_cfg_flag(g, "softmax");
-    d.square_root = cvni_cfg_flag(g, "sqrt");
-    cvni_cfg_int(g, "coords", 4, 4, 4);
-    return cvn_yolo(g->net, g->x, &d);
-}
-
-/* ---- sections ---- */
-
-typedef struct cvni_cfg_kind {
-    const char *name;
-    cvn_node (*add)(cvni_cfg *g);
-    const char *refused;            /* options that must be 0 or absent, each with a blank behind */
-} cvni_cfg_kind;
-
-static const char cvni_cfg_conv_refused[] =
-    "binary xnor bin_output flipped antialiasing sway rotate stretch stretch_sway coordconv "
-    "assisted_excitation share_index ";
-static const char cvni_cfg_pool_refused[] = "maxpool_depth antialiasing maxpool_zero_nonmax ";
-
-static const cvni_cfg_kind cvni_cfg_kinds[] = {
-    { "convolutional", cvni_cfg_convolutional, cvni_cfg_conv_refused },
-    { "conv", cvni_cfg_convolutional, cvni_cfg_conv_refused },
-    { "connected", cvni_cfg_connected, "" },
-    { "conn", cvni_cfg_connected, "" },
-    { "maxpool", cvni_cfg_maxpool, cvni_cfg_pool_refused },
-    { "max", cvni_cfg_maxpool, cvni_cfg_pool_refused },
-    { "local_avgpool", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
-    { "local_avg", cvni_cfg_local_avgpool, cvni_cfg_pool_refused },
-    { "avgpool", cvni_cfg_avgpool, "" },
-    { "avg", cvni_cfg_avgpool, "" },
-    { "softmax", cvni_cfg_softmax, "tree " },
-    { "soft", cvni_cfg_softmax, "tree " },
-    { "dropout", cvni_cfg_dropout, "" },
-    { "route", cvni_cfg_route, "" },
-    { "shortcut", cvni_cfg_shortcut, "weights_type " },
-    { "scale_channels", cvni_cfg_scale_channels, "" },
-    { "sam", cvni_cfg_scale_channels, "" },
-    { "upsample", cvni_cfg_upsample, "" },
-    { "reorg", cvni_cfg_reorg, "reverse flatten extra " },
-    { "reorg3d", cvni_cfg_reorg, "reverse " },
-    { "crop", cvni_cfg_crop, "" },
-    { "activation", cvni_cfg_activation_only, "" },
-    { "cost", cvni_cfg_pass, "" },
-    { "empty", cvni_cfg_pass, "" },
-    { "silence", cvni_cfg_pass, "" },
-    { "yolo", cvni_cfg_yolo, "" },
-    { "region", cvni_cfg_region, "tree background " },
-    { "detection", cvni_cfg_detection, "" }
-};
-
-static void cvni_cfg_refuse(cvni_cfg *g, const char *refused)
-{
-    char key[32];
-    for (const char *next; (next = strchr(refused, ' ')) != NULL; refused = next + 1) {
-        cvni_cfg_span value;
-        memcpy(key, refused, (size_t)(next - refused));
-        key[next - refused] = 0;
-        if (!cvni_cfg_find(g, key, &value) || cvni_cfg_is(value, "0") ||
-            cvni_cfg_is(value, "none"))
-            continue;
-        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "%s = %.*s is not available here", key,
-                      cvni_cfg_width(value), value.begin);
-        return;
-    }
-}
-
-/* The layers from `first` on are named after the section. */
-static void cvni_cfg_name(cvni_cfg *g, int first)
-{
-    cvn_net *net = g->net;
-    for (int id = first; id < net->layer_count && !net->failed; id++) {
-        char name[CVN_MAX_NAME];
-        cvn_node node;
-        node.id = id;
-        snprintf(name, sizeof name, "%s%s%s%d", net->scope, net->scope[0] ? "." : "",
-                 net->layers[id].op->name, g->index);
-        if (!cvni_find_layer(net, name)) cvn_name(net, node, name);
-    }
-}
-
-static void cvni_cfg_layer(cvni_cfg *g)
-{
-    const cvni_cfg_kind *kind = NULL;
-    const int first = g->net->layer_count;
-    for (size_t i = 0; !kind && i < sizeof cvni_cfg_kinds / sizeof *cvni_cfg_kinds; i++)
-        if (cvni_cfg_is(g->section, cvni_cfg_kinds[i].name)) kind = &cvni_cfg_kinds[i];
-    if (!kind || g->index >= CVNI_CFG_LAYERS) {
-        if (kind) cvni_cfg_fail(g, CVN_ERROR_FORMAT, "more than %d layers", CVNI_CFG_LAYERS);
-        else cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "layer %d is of a kind not known here",
-                           g->index);
-        return;
-    }
-    cvni_cfg_refuse(g, kind->refused);
-    if (g->net->failed) return;
-    if (g->net->layers[g->x.id].op == &cvni_op_yolo && kind->add != cvni_cfg_route) {
-        cvni_cfg_fail(g, CVN_ERROR_UNSUPPORTED, "reads the layer before, the head of a detector");
-        return;
-    }
-    g->x = kind->add(g);
-    cvni_cfg_place_error(g);
-    if (g->net->failed) return;
-    cvni_cfg_name(g, first);
-    g->nodes[g->index] = g->x;
-}
-
-static void cvni_cfg_net(cvni_cfg *g)
-{
-    const int most = CVNI_MAX_WINDOW;
-    const int height = cvni_cfg_int(g, "height", 0, 1, most);
-    const int width = cvni_cfg_int(g, "width", 0, 1, most);
-    const int channels = cvni_cfg_int(g, "channels", 0, 1, most);
-    const int inputs = cvni_cfg_int(g, "inputs", 0, 1, INT_MAX);
-    if (!cvni_cfg_is(g->section, "net") && !cvni_cfg_is(g->section, "network"))
-        cvni_cfg_fail(g, CVN_ERROR_FORMAT, "the first section of a cfg is [net]");
-    else if (height && width && channels) g->x = cvn_input(g->net, channels, height, width);
-    else if (inputs) g->x = cvn_input_vector(g->net, inputs);
-    else cvni_cfg_fail(g, CVN_ERROR_FORMAT, "needs height, width and channels, or inputs");
-    cvni_cfg_place_error(g);
-}
-
-/* ---- files ---- */
-
-/* The floats of a weights file: where they lie or, if they cannot be read there, as a loan. */
-static void cvni_cfg_read_weights(cvni_cfg *g, const char *label, const unsigned char *bytes,
-                                  size_t size)
-{
-    size_t head = 16;
-    float *copy;
-    if (size >= 12) {
-        const uint64_t major = cvni_le_word(bytes, 4), minor = cvni_le_word(bytes + 4, 4);
-        if (major > 1000 || minor > 1000) {
-            cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: version %.0f.%.0f: no Darknet weights",
-                            label, (double)major, (double)minor);
-            return;
-        }
-        if (major * 10 + minor >= 2) head = 20;
-    }
-    if (size < head || (size - head) % sizeof(float)) {
-        cvni_graph_fail(g->net, CVN_ERROR_FORMAT,
-                        "%s: %.0f bytes are not a header and whole floats: truncated?", label,
-                        (double)size);
-        return;
-    }
-    g->weight_count = (size - head) / sizeof(float);
-    if (cvni_little_endian() && (uintptr_t)(bytes + head) % sizeof(float) == 0) {
-        g->weights = (const float *)(const void *)(bytes + head);
-        return;
-    }
-    copy = (float *)cvni_new_in(g->net, &g->net->loans, size - head);
-    if (copy) cvni_read_floats(&cvni_dtypes[0], bytes + head, g->weight_count, copy);
-    else cvni_graph_fail(g->net, CVN_ERROR_MEMORY, "%s: out of memory", label);
-    g->weights = copy;
-}
-
-static cvn_result cvni_cfg_read(cvni_cfg *g)
-{
-    if (g->end - g->at >= 3 && !memcmp(g->at, "\xEF\xBB\xBF", 3)) g->at += 3;
-    for (g->index = -1; !g->net->failed && cvni_cfg_next(g); g->index++) {
-        if (g->index < 0) cvni_cfg_net(g);
-        else cvni_cfg_layer(g);
-    }
-    if (!g->net->failed && g->index < 1)
-        cvni_graph_fail(g->net, CVN_ERROR_FORMAT, "%s: no [net] with layers behind it", g->label);
-    return g->net->failed;
-}
-
-static cvn_result cvni_load_darknet(cvn_net *net, const char *label, const char *cfg,
-                                    size_t cfg_size, const char *weights_label, const void *weights,
-                                    size_t weights_size, const cvni_graph_mark *mark)
-{
-    cvni_cfg g;
-    cvn_result result;
-    memset(&g, 0, sizeof g);
-    g.net = net;
-    g.label = label;
-    g.at = cfg;
-    g.end = cfg + cfg_size;
-    g.line = 1;
-    g.nodes = (cvn_node *)cvni_alloc(net, CVNI_CFG_LAYERS * sizeof *g.nodes);
-    if (!g.nodes) cvni_graph_fail(net, CVN_ERROR_MEMORY, "%s: out of memory", label);
-    else if (weights)
-        cvni_cfg_read_weights(&g, weights_label, (const unsigned char *)weights, weights_size);
-    if (!net->failed) cvni_cfg_read(&g);
-    if (!net->failed && weights && g.weights_wanted != g.weight_count)
-        cvni_graph_fail(net, CVN_ERROR_FORMAT, "%s: has %.0f floats, %s wants %.0f", weights_label,
-                        (double)g.weight_count, label, (double)g.weights_wanted);
-    result = net->failed;
-    if (result != CVN_OK) cvni_undo_graph(net, mark, 1);
-    cvni_free(net, g.nodes);
-    return result;
-}
-
-cvn_result cvn_load_darknet_memory(cvn_net *net, const char *cfg, size_t cfg_size,
-                                   const void *weights, size_t weights_size)
-{
-    const cvn_result result = cvni_may_import(net, "cvn_load_darknet_memory", cfg);
-    cvni_graph_mark mark;
-    if (result != CVN_OK) return result;
-    mark = cvni_mark_graph(net);
-    return cvni_load_darknet(net, "cfg", cfg, cfg_size, "weights", weights, weights_size, &mark);
-}
-
-#ifndef CONVNET_NO_STDIO
-cvn_result cvn_load_darknet(cvn_net *net, const char *cfg_path, const char *weights_path)
-{
-    unsigned char *cfg, *weights = NULL;
-    size_t cfg_size, weights_size = 0;
-    const char *wrong, *label = cfg_path;
-    cvn_result result = cvni_may_import(net, "cvn_load_darknet", cfg_path);
-    cvni_graph_mark mark;
-    if (result != CVN_OK) return result;
-    mark = cvni_mark_graph(net);
-    result = cvni_read_file(&net->desc.allocator, cfg_path, 0, &cfg, &cfg_size, &wrong);
-    if (result == CVN_OK && weights_path) {
-        label = weights_path;
-        result = cvni_read_file(&net->desc.allocator, weights_path, CVNI_RECORD_HEAD, &weights,
-                                &weights_size, &wrong);
-    }
-    if (result != CVN_OK) {
-        cvni_fail(net, result, "%s: %s", cvni_path_label(label), wrong);
-    } else {
-        if (weights) {
-            weights = (unsigned char *)cvni_push_record(&net->loans, weights);
-            weights_size -= CVNI_RECORD_HEAD;
-        }
-        result = cvni_load_darknet(net, cvni_path_label(cfg_path), (const char *)cfg, cfg_size,
-                                   weights ? cvni_path_label(weights_path) : "", weights,
-                                   weights_size, &mark);
-    }
-    cvni_free(net, cfg);
-    return result;
-}
-#endif
-
-CVNI_COLD_END
-
-#endif /* CONVNET_NO_DARKNET */
 
 CVNI_KERNELS_BEGIN
 
