@@ -13,6 +13,7 @@ OMP ?= 1
 ifneq ($(OMP),0)
 OPENMP := $(call probe,omp.h,-fopenmp)
 endif
+DL := $(call probe,dlfcn.h,-ldl)
 STB := $(call probe,stb/stb_image.h,-lstb)
 
 EXAMPLES := $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
@@ -27,6 +28,7 @@ help:
 	@echo 'make test        all tests'
 	@echo 'make test-cl     convnet_cl.h on all OpenCL implementations that are here'
 	@echo 'make bench       how fast it is: products, convolutions, training, prediction (6 minutes)'
+	@echo 'make bench-cl    the same of an OpenCL device, as CSV'
 	@echo 'make clean       remove build/'
 
 demo: build/demo
@@ -46,6 +48,9 @@ test-cl: | build
 bench: build/bench
 	build/bench all
 
+bench-cl: build/bench_cl
+	build/bench_cl
+
 clean:
 	rm -rf build
 
@@ -56,10 +61,10 @@ build/%: examples/%.c convnet.h $(wildcard examples/*.h) | build
 	$(CC) $(CFLAGS) $(OPENMP) -o $@ $< $(LIBS) -lm
 
 build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
-	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< -lm
+	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< $(LIBS) -lm
 
 build/05_own_images build/detect: LIBS = -lstb
+build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl: LIBS = $(DL)
+build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl: convnet_cl.h
 
-build/test_cl: convnet_cl.h
-
-.PHONY: help demo examples test test-cl bench clean
+.PHONY: help demo examples test test-cl bench bench-cl clean

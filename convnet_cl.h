@@ -603,16 +603,19 @@ static const char cvncl_text_gemm_body[] =
     "    SETUP\n"
     "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
     "    for (int k0 = first; k0 < last; k0 += TK) {\n"
-    "        for (int i = t; i < TM * TK; i += THREADS) {\n"
-    "            const int m = A_FAST_K ? i / TK : i % TM;\n"
-    "            const int k = A_FAST_K ? i % TK : i / TM;\n"
-    "            a[k][m] = m0 + m < M && k0 + k < last ? A(m0 + m, k0 + k) : 0;\n"
-    "        }\n"
-    "        for (int i = t; i < TN * TK; i += THREADS) {\n"
-    "            const int n = B_FAST_K ? i / TK : i % TN;\n"
-    "            const int k = B_FAST_K ? i % TK : i / TN;\n"
-    "            b[k][n] = n0 + n < N && k0 + k < last ? B(k0 + k, n0 + n) : 0;\n"
-    "        }\n"
+    "#if A_FAST_K\n"
+    "        for (int m = t / TK, k = t % TK; m < TM; m += THREADS / TK)\n"
+    "#else\n"
+    "        for (int m = t % TM, k = t / TM; k < TK; k += THREADS / TM)\n"
+    "#endif\n"
+    "            a[k][m] = m0 + m < M && k0 + k < last ? A_AT(A_ROW(m0 + m), A_DEEP(k0 + k)) : 0;\n"
+    "#if B_FAST_K\n"
+    "        for (int n = t / TK, k = t % TK; n < TN; n += THREADS / TK)\n"
+    "#else\n"
+    "        for (int n = t % TN, k = t / TN; k < TK; k += THREADS / TN)\n"
+    "#endif\n"
+    "            b[k][n] =\n"
+    "                n0 + n < N && k0 + k < last ? B_AT(B_DEEP(k0 + k), B_COLUMN(n0 + n)) : 0;\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "        for (int k = 0; k < TK; k++)\n"
     "            for (int i = 0; i < WM; i++)\n"
@@ -629,12 +632,18 @@ static const char cvncl_text_gemm_body[] =
     "{\n"
     "    const int m0 = get_global_id(1) * WM, n0 = get_global_id(0) * WN, z = get_global_id(2);\n"
     "    float sum[WM][WN], b[WN];\n"
+    "    A_TYPE row[WM];\n"
+    "    B_TYPE column[WN];\n"
     "    SETUP\n"
     "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
+    "    for (int i = 0; i < WM; i++) row[i] = A_ROW(min(m0 + i, M - 1));\n"
+    "    for (int j = 0; j < WN; j++) column[j] = B_COLUMN(min(n0 + j, N - 1));\n"
     "    for (int k = first; k < last; k++) {\n"
-    "        for (int j = 0; j < WN; j++) b[j] = n0 + j < N ? B(k, n0 + j) : 0;\n"
+    "        const A_TYPE a_deep = A_DEEP(k);\n"
+    "        const B_TYPE b_deep = B_DEEP(k);\n"
+    "        for (int j = 0; j < WN; j++) b[j] = B_AT(b_deep, column[j]);\n"
     "        for (int i = 0; i < WM; i++) {\n"
-    "            const float a = m0 + i < M ? A(m0 + i, k) : 0;\n"
+    "            const float a = A_AT(row[i], a_deep);\n"
     "            for (int j = 0; j < WN; j++) sum[i][j] += a * b[j];\n"
     "        }\n"
     "    }\n"
@@ -642,17 +651,25 @@ static const char cvncl_text_gemm_body[] =
     "        for (int j = 0; j < WN; j++)\n"
     "            if (m0 + i < M && n0 + j < N) STORE(m0 + i, n0 + j, sum[i][j]);\n"
     "}\n"
-    "#endif\n"
+    "#endif\n";
+
+static const char cvncl_text_gemm_end[] =
     "#undef NAME\n"
     "#undef PARAMS\n"
     "#undef SETUP\n"
-    "#undef A\n"
-    "#undef B\n"
-    "#undef STORE\n"
+    "#undef A_TYPE\n"
+    "#undef A_ROW\n"
+    "#undef A_DEEP\n"
+    "#undef A_AT\n"
     "#undef A_FAST_K\n"
-    "#undef B_FAST_K\n";
+    "#undef B_TYPE\n"
+    "#undef B_COLUMN\n"
+    "#undef B_DEEP\n"
+    "#undef B_AT\n"
+    "#undef B_FAST_K\n"
+    "#undef STORE\n";
 
-#define CVNCL_MAX_TEXTS 14
+#define CVNCL_MAX_TEXTS 16
 
 typedef struct cvncl_program {
     const char *name;
@@ -1069,8 +1086,14 @@ static const char cvncl_text_gemm_kk[] =
     "#define SETUP GEMM_SETUP\n"
     "#define A_FAST_K 1\n"
     "#define B_FAST_K 1\n"
-    "#define A(m, k) pa[(m) * am + (k) * ak]\n"
-    "#define B(k, n) pb[(k) * bk + (n) * bn]\n"
+    "#define A_TYPE int\n"
+    "#define A_ROW(m) ((m) * am)\n"
+    "#define A_DEEP(k) ((k) * ak)\n"
+    "#define A_AT(row, deep) pa[(row) + (deep)]\n"
+    "#define B_TYPE int\n"
+    "#define B_COLUMN(n) ((n) * bn)\n"
+    "#define B_DEEP(k) ((k) * bk)\n"
+    "#define B_AT(deep, column) pb[(deep) + (column)]\n"
     "#define STORE GEMM_STORE\n";
 
 static const char cvncl_text_gemm_kn[] =
@@ -1079,8 +1102,14 @@ static const char cvncl_text_gemm_kn[] =
     "#define SETUP GEMM_SETUP\n"
     "#define A_FAST_K 1\n"
     "#define B_FAST_K 0\n"
-    "#define A(m, k) pa[(m) * am + (k) * ak]\n"
-    "#define B(k, n) pb[(k) * bk + (n) * bn]\n"
+    "#define A_TYPE int\n"
+    "#define A_ROW(m) ((m) * am)\n"
+    "#define A_DEEP(k) ((k) * ak)\n"
+    "#define A_AT(row, deep) pa[(row) + (deep)]\n"
+    "#define B_TYPE int\n"
+    "#define B_COLUMN(n) ((n) * bn)\n"
+    "#define B_DEEP(k) ((k) * bk)\n"
+    "#define B_AT(deep, column) pb[(deep) + (column)]\n"
     "#define STORE GEMM_STORE\n";
 
 static const char cvncl_text_gemm_mn[] =
@@ -1089,8 +1118,14 @@ static const char cvncl_text_gemm_mn[] =
     "#define SETUP GEMM_SETUP\n"
     "#define A_FAST_K 0\n"
     "#define B_FAST_K 0\n"
-    "#define A(m, k) pa[(m) * am + (k) * ak]\n"
-    "#define B(k, n) pb[(k) * bk + (n) * bn]\n"
+    "#define A_TYPE int\n"
+    "#define A_ROW(m) ((m) * am)\n"
+    "#define A_DEEP(k) ((k) * ak)\n"
+    "#define A_AT(row, deep) pa[(row) + (deep)]\n"
+    "#define B_TYPE int\n"
+    "#define B_COLUMN(n) ((n) * bn)\n"
+    "#define B_DEEP(k) ((k) * bk)\n"
+    "#define B_AT(deep, column) pb[(deep) + (column)]\n"
     "#define STORE GEMM_STORE\n";
 
 /* What follows a convolution, product, norm or sum on its store; act NULL: nothing. */
@@ -1183,7 +1218,6 @@ static const char cvncl_text_conv_common[] =
     "#define CG g[2]\n"
     "#define FG g[3]\n"
     "#define TAPS g[4]\n"
-    "#define MODE g[5]\n"
     "#define BD g[6]\n"
     "#define BH g[7]\n"
     "#define BW g[8]\n"
@@ -1195,41 +1229,62 @@ static const char cvncl_text_conv_common[] =
     "#define STEP_W g[14]\n"
     "#define TAP(t) (g + 16 + 3 * (t))\n"
     "\n"
-    "/* Position i of an axis of n; -1: zero padding. MODE 1 reflects, 2 replicates. */\n"
-    "int inside(int i, int n, int mode)\n"
+    "/* Position q of all small images: where its image begins in the big ones, for a group, and\n"
+    " * its place on the three axes of the padded big image. */\n"
+    "int4 small_point(global const int *g, int group, int q)\n"
     "{\n"
-    "    if (i >= 0 && i < n) return i;\n"
-    "    if (mode == 0) return -1;\n"
-    "    if (mode == 2) return clamp(i, 0, n - 1);\n"
-    "    return i < 0 ? -i : 2 * n - 2 - i;\n"
+    "    const int small = SD * SH * SW, image = q / small, p = q - image * small;\n"
+    "    const int row = p / SW, d = row / SH;\n"
+    "    return (int4)((image * C + group * CG) * BD * BH * BW, d * STEP_D,\n"
+    "                  (row - d * SH) * STEP_H, (p - row * SW) * STEP_W);\n"
     "}\n"
     "\n"
-    "/* What position q of all small images meets at k = (channel of the group, tap). */\n"
-    "float big_at(global const float *x, global const int *g, int group, int k, int q)\n"
+    "/* k = (channel of the group, tap): what both add to that. */\n"
+    "int4 big_tap(global const int *g, int k)\n"
     "{\n"
-    "    const int small = SD * SH * SW, image = q / small, p = q % small;\n"
     "    const int c = k / TAPS;\n"
-    "    global const int *tap = TAP(k % TAPS);\n"
-    "    const int d = inside(p / (SH * SW) * STEP_D + tap[0], BD, MODE);\n"
-    "    const int h = inside(p / SW % SH * STEP_H + tap[1], BH, MODE);\n"
-    "    const int w = inside(p % SW * STEP_W + tap[2], BW, MODE);\n"
-    "    if (d < 0 || h < 0 || w < 0) return 0;\n"
-    "    return x[(((image * C + group * CG + c) * BD + d) * BH + h) * BW + w];\n"
+    "    global const int *tap = TAP(k - c * TAPS);\n"
+    "    return (int4)(c * BD * BH * BW, tap[0], tap[1], tap[2]);\n"
     "}\n"
     "\n"
-    "/* What position q of all big images meets at k = (filter of the group, tap). */\n"
-    "float small_at(global const float *y, global const int *g, int group, int k, int q)\n"
+    "float big_at(global const float *x, global const int *g, int4 at)\n"
     "{\n"
-    "    const int big = BD * BH * BW, image = q / big, p = q % big;\n"
-    "    const int f = k / TAPS;\n"
-    "    global const int *tap = TAP(k % TAPS);\n"
-    "    const int d = p / (BH * BW) - tap[0], h = p / BW % BH - tap[1], w = p % BW - tap[2];\n"
-    "    const int sd = d / STEP_D, sh = h / STEP_H, sw = w / STEP_W;\n"
-    "    if (d < 0 || h < 0 || w < 0 || sd >= SD || sh >= SH || sw >= SW) return 0;\n"
-    "    if (sd * STEP_D != d || sh * STEP_H != h || sw * STEP_W != w) return 0;\n"
-    "    return y[(((image * F + group * FG + f) * SD + sd) * SH + sh) * SW + sw];\n"
+    "    if ((uint)at.y >= (uint)BD || (uint)at.z >= (uint)BH || (uint)at.w >= (uint)BW)\n"
+    "        return 0;\n"
+    "    return x[at.x + (at.y * BH + at.z) * BW + at.w];\n"
     "}\n"
     "\n"
+    "/* The same from position q of all big images, and k = (filter of the group, tap), back to\n"
+    " * the small ones. */\n"
+    "int4 big_point(global const int *g, int group, int q)\n"
+    "{\n"
+    "    const int big = BD * BH * BW, image = q / big, p = q - image * big;\n"
+    "    const int row = p / BW, d = row / BH;\n"
+    "    return (int4)((image * F + group * FG) * SD * SH * SW, d, row - d * BH, p - row * BW);\n"
+    "}\n"
+    "\n"
+    "int4 small_tap(global const int *g, int k)\n"
+    "{\n"
+    "    const int f = k / TAPS;\n"
+    "    global const int *tap = TAP(k - f * TAPS);\n"
+    "    return (int4)(f * SD * SH * SW, -tap[0], -tap[1], -tap[2]);\n"
+    "}\n"
+    "\n"
+    "float small_at(global const float *y, global const int *g, int4 at)\n"
+    "{\n"
+    "    if (at.y < 0 || at.z < 0 || at.w < 0) return 0;\n"
+    "    if (STEP_D * STEP_H * STEP_W > 1) {\n"
+    "        const int d = at.y / STEP_D, h = at.z / STEP_H, w = at.w / STEP_W;\n"
+    "        if (d * STEP_D != at.y || h * STEP_H != at.z || w * STEP_W != at.w) return 0;\n"
+    "        at.y = d;\n"
+    "        at.z = h;\n"
+    "        at.w = w;\n"
+    "    }\n"
+    "    if (at.y >= SD || at.z >= SH || at.w >= SW) return 0;\n"
+    "    return y[at.x + (at.y * SH + at.z) * SW + at.w];\n"
+    "}\n";
+
+static const char cvncl_text_conv_store[] =
     "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
     "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
@@ -1247,8 +1302,14 @@ static const char cvncl_text_conv_down[] =
     "    const int first = 0, last = K, plane = SD * SH * SW;\n"
     "#define A_FAST_K 1\n"
     "#define B_FAST_K 0\n"
-    "#define A(m, k) w[(z * M + (m)) * K + (k)]\n"
-    "#define B(k, n) big_at(x, g, z, k, n)\n"
+    "#define A_TYPE int\n"
+    "#define A_ROW(m) ((z * M + (m)) * K)\n"
+    "#define A_DEEP(k) (k)\n"
+    "#define A_AT(row, deep) w[(row) + (deep)]\n"
+    "#define B_TYPE int4\n"
+    "#define B_COLUMN(n) small_point(g, z, n)\n"
+    "#define B_DEEP(k) big_tap(g, k)\n"
+    "#define B_AT(deep, column) big_at(x, g, (deep) + (column))\n"
     "#define STORE(m, n, v) \\\n"
     "    store(y + ((n) / plane * F + z * M + (m)) * plane + (n) % plane, v, \\\n"
     "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
@@ -1264,8 +1325,14 @@ static const char cvncl_text_conv_up[] =
     "    const int first = 0, last = K, plane = BD * BH * BW;\n"
     "#define A_FAST_K 1\n"
     "#define B_FAST_K 0\n"
-    "#define A(m, k) w[((z * FG + (k) / TAPS) * M + (m)) * TAPS + (k) % TAPS]\n"
-    "#define B(k, n) small_at(y, g, z, k, n)\n"
+    "#define A_TYPE int\n"
+    "#define A_ROW(m) ((z * FG * M + (m)) * TAPS)\n"
+    "#define A_DEEP(k) ((k) / TAPS * M * TAPS + (k) % TAPS)\n"
+    "#define A_AT(row, deep) w[(row) + (deep)]\n"
+    "#define B_TYPE int4\n"
+    "#define B_COLUMN(n) big_point(g, z, n)\n"
+    "#define B_DEEP(k) small_tap(g, k)\n"
+    "#define B_AT(deep, column) small_at(y, g, (deep) + (column))\n"
     "#define STORE(m, n, v) \\\n"
     "    store(x + ((n) / plane * C + z * M + (m)) * plane + (n) % plane, v, \\\n"
     "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
@@ -1283,8 +1350,14 @@ static const char cvncl_text_conv_weights[] =
     "    const int last = min(first + length, K), plane = SD * SH * SW;\n"
     "#define A_FAST_K 1\n"
     "#define B_FAST_K 1\n"
-    "#define A(m, k) y[((k) / plane * F + group * M + (m)) * plane + (k) % plane]\n"
-    "#define B(k, n) big_at(x, g, group, n, k)\n"
+    "#define A_TYPE int\n"
+    "#define A_ROW(m) ((group * M + (m)) * plane)\n"
+    "#define A_DEEP(k) ((k) / plane * F * plane + (k) % plane)\n"
+    "#define A_AT(row, deep) y[(row) + (deep)]\n"
+    "#define B_TYPE int4\n"
+    "#define B_COLUMN(n) big_tap(g, n)\n"
+    "#define B_DEEP(k) small_point(g, group, k)\n"
+    "#define B_AT(deep, column) big_at(x, g, (deep) + (column))\n"
     "#define STORE(m, n, v) part[(size_t)((z % slices * F + group * M + (m)) * N + (n))] = v\n";
 
 static const char cvncl_text_conv_sums[] =
@@ -1310,7 +1383,10 @@ static const char cvncl_text_depthwise[] =
     "    if (i >= n) return;\n"
     "    const int small = SD * SH * SW, f = i / small % F;\n"
     "    const int q = i / small / F * small + i % small;\n"
-    "    for (int t = 0; t < TAPS; t++) sum += w[f * TAPS + t] * big_at(x, g, f / FG, t, q);\n"
+    "    const int4 point = small_point(g, f / FG, q);\n"
+    "    for (int t = 0; t < TAPS; t++)\n"
+    "        sum += w[f * TAPS + t] *\n"
+    "               big_at(x, g, point + (int4)(0, TAP(t)[0], TAP(t)[1], TAP(t)[2]));\n"
     "    store(y + i, sum, HAS(bias) ? bias[f] : 0, add, slope, most);\n"
     "}\n"
     "\n"
@@ -1322,8 +1398,12 @@ static const char cvncl_text_depthwise[] =
     "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int big = BD * BH * BW, c = i / big % C, q = i / big / C * big + i % big;\n"
-    "    for (int k = 0; k < FG * TAPS; k++)\n"
-    "        sum += w[c * FG * TAPS + k] * small_at(y, g, c, k, q);\n"
+    "    const int4 point = big_point(g, c, q);\n"
+    "    for (int f = 0; f < FG; f++)\n"
+    "        for (int t = 0; t < TAPS; t++)\n"
+    "            sum += w[(c * FG + f) * TAPS + t] *\n"
+    "                   small_at(y, g, point + (int4)(f * SD * SH * SW, -TAP(t)[0], -TAP(t)[1],\n"
+    "                                                 -TAP(t)[2]));\n"
     "    store(x + i, sum, HAS(bias) ? bias[c] : 0, add, slope, most);\n"
     "}\n"
     "\n"
@@ -1335,9 +1415,10 @@ static const char cvncl_text_depthwise[] =
     "    float sum = 0;\n"
     "    AT(x); AT(y); AT(dw); AT(g);\n"
     "    const int small = SD * SH * SW, f = id / TAPS;\n"
+    "    const int4 tap = big_tap(g, id % TAPS);\n"
     "    for (int q = get_local_id(0); q < positions; q += WG)\n"
     "        sum += y[(q / small * F + f) * small + q % small] *\n"
-    "               big_at(x, g, f / FG, id % TAPS, q);\n"
+    "               big_at(x, g, small_point(g, f / FG, q) + tap);\n"
     "    sum = group_sum(sum, part);\n"
     "    if (get_local_id(0) == 0) dw[id] += sum;\n"
     "}\n";
@@ -1346,8 +1427,8 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_axis *a = c.axis;
-    const int head[16] = { c.C, c.M, c.CG, c.MG, c.taps, (int)c.d->pad_mode, a[0].big, a[1].big,
-                           a[2].big, a[0].small, a[1].small, a[2].small, a[0].stride, a[1].stride,
+    const int head[16] = { c.C, c.M, c.CG, c.MG, c.taps, 0, a[0].big, a[1].big, a[2].big,
+                           a[0].small, a[1].small, a[2].small, a[0].stride, a[1].stride,
                            a[2].stride, 0 };
     const int count = 16 + 3 * c.taps;
     if (!g) return count;
@@ -1361,6 +1442,8 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
     }
     return count;
 }
+
+static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
 /* Slices of the sums for the weights' gradient: enough tiles for the device, no short ones. */
 static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
@@ -1378,7 +1461,8 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const size_t weights = cvni_mul_size((size_t)c.M, (size_t)c.K);
-    return c.CG == 1 ? 0 : cvni_mul_size((size_t)cvncl_conv_slices(cvncl_of(net), &c), weights);
+    if (cvncl_is_depthwise(&c)) return 0;
+    return cvni_mul_size((size_t)cvncl_conv_slices(cvncl_of(net), &c), weights);
 }
 
 /* The gradient of a padded image would have to be folded back. */
@@ -1401,7 +1485,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const int K = up ? c.MG * c.taps : c.K;
     float slope, most;
     cvncl_clamp(act, &slope, &most);
-    if (c.CG == 1) {
+    if (cvncl_is_depthwise(&c)) {
         const int n = positions * (up ? c.C : c.M);
         return cvncl_each(net, up ? CVNCL_DEPTHWISE_UP : CVNCL_DEPTHWISE_DOWN, n, "pppptiiff", from,
                           w, bias, to, table, n, add, (double)slope, (double)most);
@@ -1418,7 +1502,7 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int positions = c.N * c.OH * c.OW;
     const int slices = cvncl_conv_slices(cvncl_of(net), &c);
     cvn_result result;
-    if (c.CG == 1)
+    if (cvncl_is_depthwise(&c))
         return cvncl_groups(net, CVNCL_DEPTHWISE_WEIGHTS, c.M * c.taps, "pppti", big, small, dw,
                             table, positions);
     result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, c.MG, c.K, c.G * slices, "ppwtiiiii", big, small,
@@ -2551,9 +2635,9 @@ static cvn_result cvncl_dropout_backward(cvn_net *net, cvni_layer *l)
 
 static const char cvncl_text_resize[] =
     "/* Each output of an axis is a mean of two inputs with weights; g: H, W, OH, OW, places of\n"
-    " * the lists of rows and columns; from 8 on, for rows and for columns, [out] from (-1: 0), to\n"
-    " * and the weight of `to`; then, for the way back, of both axes where the list of an input\n"
-    " * begins, [in + 1], and the lists: outputs, weights. */\n"
+    " * the lists of rows and columns; from 8 on, for rows and for columns, [out] from (-1: 0),\n"
+    " * to and the weight of `to`; then, for the way back, of both axes where the list of an\n"
+    " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
     "kernel void resize(IN(x), OUT(y), INTS(g), const int n)\n"
@@ -3521,11 +3605,14 @@ enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "gemm", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_gemm_common,
-                   cvncl_text_gemm_kk, cvncl_text_gemm_body, cvncl_text_gemm_kn,
-                   cvncl_text_gemm_body, cvncl_text_gemm_mn, cvncl_text_gemm_body } },
+                   cvncl_text_gemm_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                   cvncl_text_gemm_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                   cvncl_text_gemm_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
-                   cvncl_text_conv_down, cvncl_text_gemm_body, cvncl_text_conv_up,
-                   cvncl_text_gemm_body, cvncl_text_conv_weights, cvncl_text_gemm_body,
+                   cvncl_text_conv_store,
+                   cvncl_text_conv_down, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                   cvncl_text_conv_up, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                   cvncl_text_conv_weights, cvncl_text_gemm_body, cvncl_text_gemm_end,
                    cvncl_text_conv_sums, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,

@@ -2,11 +2,14 @@
  *     cc -O2 -fopenmp -o build/02_mnist_lenet examples/02_mnist_lenet.c -lm
  *     build/02_mnist_lenet DIR [EPOCHS]   trains (5 epochs), writes 02_mnist_lenet.safetensors
  *     build/02_mnist_lenet DIR 0 FILE     only evaluates weights: build/lenet.safetensors
+ *     CONVNET_CL=1 build/02_mnist_lenet ...           the same on the first GPU (convnet_cl.h)
  * Prints progress and the test accuracy. DIR holds the four unpacked files train-images-idx3-ubyte,
  * train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte.
  * Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
+#define CONVNET_CL_IMPLEMENTATION
+#include "../convnet_cl.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -59,6 +62,7 @@ int main(int argc, char **argv)
     cvn_data training = { 0 };
     cvn_data test = { 0 };
     cvn_metrics metrics = { 0 };
+    cvn_backend *device = NULL;
     cvn_net *net = NULL;
     cvn_result result = CVN_ERROR_FILE;
     if (argc < 2 || (argc < 4 && epochs < 1)) {
@@ -69,6 +73,8 @@ int main(int argc, char **argv)
         cvn_data_normalize_as(&test, &training);         /* the net is to see test images as it saw
                                                           * the others */
         net = lenet5();
+        if (getenv("CONVNET_CL")) device = cvncl_open(NULL);
+        if (device && cvn_use_backend(net, device) < 0) puts(cvn_error(net));
         result = cvn_build(net, 64);
         if (result == CVN_OK)
             result = argc > 3 ? cvn_load(net, argv[3]) : train(net, &training, &test, epochs);
@@ -77,6 +83,7 @@ int main(int argc, char **argv)
         else fprintf(stderr, "%s\n", cvn_error(net));
     }
     cvn_destroy(net);
+    cvncl_close(device);
     cvn_data_free(&training);
     cvn_data_free(&test);
     return result == CVN_OK ? 0 : 1;

@@ -1,12 +1,15 @@
 /* ResNet-20 on CIFAR-10: residual blocks, batch norm, augmentation, SGD; minutes an epoch.
  *     cc -O2 -fopenmp -o build/03_cifar10 examples/03_cifar10.c -lm
  *     build/03_cifar10 DIR [EPOCHS]       30 epochs; writes weights and curves to build/
+ *     CONVNET_CL=1 build/03_cifar10 ...   the same on the first GPU (convnet_cl.h)
  * Prints progress and the test accuracy. DIR holds test_batch.bin and as many of data_batch_1.bin
  * ... data_batch_5.bin as there are ("binary version"). Source: K. He et al., Deep Residual
  * Learning for Image Recognition, arXiv:1512.03385, section 4.2; shortcuts that change the shape
  * are 1x1 convolutions with batch norm (option B there): 272,474 parameters. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
+#define CONVNET_CL_IMPLEMENTATION
+#include "../convnet_cl.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -107,6 +110,7 @@ int main(int argc, char **argv)
     cvn_data training = { 0 };
     cvn_data test = { 0 };
     cvn_metrics metrics = { 0 };
+    cvn_backend *device = NULL;
     cvn_net *net = NULL;
     cvn_result result = CVN_ERROR_FILE;
     const int epochs = argc > 2 ? atoi(argv[2]) : 30;
@@ -117,6 +121,8 @@ int main(int argc, char **argv)
     if (load(argv[1], &training, &test)) {
         cvn_data_normalize_as(&test, &training);
         net = resnet20();
+        if (getenv("CONVNET_CL")) device = cvncl_open(NULL);
+        if (device && cvn_use_backend(net, device) < 0) puts(cvn_error(net));
         result = cvn_build(net, 128);
         printf("%d training images, %lu parameters\n", training.count,
                (unsigned long)cvn_parameters(net));
@@ -126,6 +132,7 @@ int main(int argc, char **argv)
         else fprintf(stderr, "%s\n", cvn_error(net));
     }
     cvn_destroy(net);
+    cvncl_close(device);
     cvn_data_free(&training);
     cvn_data_free(&test);
     return result == CVN_OK ? 0 : 1;

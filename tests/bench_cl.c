@@ -1,16 +1,17 @@
 /* bench_cl.c - how fast convnet_cl.h is on this machine, as CSV: make bench-cl.
- *   what      peak (fused multiply-adds), copy, product, forward, backward data, backward weights, step
+ *   what      peak (fused multiply-adds), copy, product, forward, backward data, backward weights,
+ *             step
  *   seconds   of one call, the median of five runs of 0.1 s or more behind one to warm up
- *   rate      TFLOP/s, GB/s, for steps samples/s; share: of the peak or of the copy in the same run
- *   cpu       rate of the CPU engine with its best kernels (steps)
- * An argument bounds the sizes: bench_cl small (CPUs: seconds). The device: environment CONVNET_CL. */
+ *   rate      TFLOP/s, GB/s, for steps samples/s; share: of the peak in the same run
+ *   cpu       samples/s of the CPU engine with its best kernels
+ * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
 #include "../convnet_cl.h"
 
 static int small_only;
-static double peak, copy_rate;
+static double peak;
 
 typedef void (*call_fn)(cvn_net *net, const void *what);
 
@@ -146,8 +147,7 @@ static void ceilings(cvn_backend *backend)
     }
     b->api.ReleaseProgram(program);
     s = seconds_of(net, call_copy, NULL);
-    copy_rate = 8.0 * side * side / s * 1e-9;
-    row("copy", "read and write", s, copy_rate, 0, 0);
+    row("copy", "read and write", s, 8e-9 * side * side / s, 0, 0);
     cvn_destroy(net);
 }
 

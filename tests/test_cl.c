@@ -855,6 +855,55 @@ static void errors_on_the_device(void)
     cvncl_close(b);
 }
 
+/* ---- an allocator that fails at its n-th call ---- */
+
+static int calls_left, blocks;
+
+static void *failing_alloc(void *user, size_t size)
+{
+    void *p;
+    (void)user;
+    if (calls_left-- <= 0) return NULL;
+    p = malloc(size);
+    blocks += p != NULL;
+    return p;
+}
+
+static void counting_free(void *user, void *p)
+{
+    (void)user;
+    blocks -= p != NULL;
+    free(p);
+}
+
+static void failing_memory(void)
+{
+    cvn_backend *b = open_device(0);
+    int built = 0;
+    for (int n = 1; n < 500 && !built; n++) {
+        cvn_desc d = cvn_desc_defaults();
+        cvn_net *net;
+        d.threads = 1;
+        d.allocator.alloc = failing_alloc;
+        d.allocator.free = counting_free;
+        calls_left = n;
+        net = cvn_create(&d);
+        cvn_use_backend(net, b);
+        if (net) build_engine(net);
+        built = cvn_build(net, BATCH) == CVN_OK;
+        if (!built) CHECK(strlen(cvn_error(net)) > 0);
+        if (net && !net->failed && !built) {        /* nothing is broken */
+            calls_left = 1000;
+            CHECKF(cvn_build(net, BATCH) == CVN_OK, "%d: %s", n, cvn_error(net));
+            train(net, 1, BATCH);
+        }
+        cvn_destroy(net);
+        CHECK(blocks == 0);
+    }
+    CHECK(built);
+    cvncl_close(b);
+}
+
 static void through_local_memory(void)
 {
     local_memory = 1;
@@ -905,7 +954,7 @@ static const test_row device_tests[] = {
     { "predictions", predictions }, { "by_hand", by_hand },
     { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
-    { "through_local_memory", through_local_memory }
+    { "failing_memory", failing_memory }, { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
