@@ -12049,11 +12049,11 @@ static const cvni_op cvni_op_maxpool_indices = { "maxpool_indices",    "indices"
                                                  NULL,                 cvni_maxpool_forward,
                                                  NULL };
 
-#ifndef CONVNET_NO_ONNX
 /* ---- the indices as floats that count through the whole sample, as ONNX has them ---- */
 
 typedef struct cvni_places_desc { int by_columns; } cvni_places_desc;   /* storage_order 1 */
 
+#ifndef CONVNET_NO_ONNX
 static cvn_result cvni_places_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *index = cvni_in(net, l, 0);
