@@ -22,9 +22,16 @@ static void models(void)
         "\012\012\010\010\007\022\004\012\002\010\004b\033\012\001y\022\026\012\024\010\001"
         "\022\020\012\002\010\001\012\002\010\001\012\002\010\005\012\002\010\005B\004\012"
         "\000\020\013";
+    static const char split[] =
+        "\010\003\022\007pytorch\032\0030.3:t\012-\012\0010\022\001u\022\0012\042\005Split*"
+        "\013\012\004axis\030\000\240\001\002*\016\012\005split@\002@\001\240\001\007\022\020"
+        "torch-jit-exportZ\017\012\0010\022\012\012\010\010\001\022\004\013\002\010\003b\017"
+        "\012\0012\022\012\012\010\010\001\022\004\012\002\010\002b\017\012\0012\022\012\012"
+        "\010\010\001\022\004\012\002\010\001B\002\020\006";
     static const found all[] = {
         { "MaxUnpool with an input of no elements and a computed output_shape", unpool,
-          sizeof unpool - 1 }
+          sizeof unpool - 1 },
+        { "Split of an input without axes", split, sizeof split - 1 }
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         cvn_net *net = cvn_create(NULL);
