@@ -2876,13 +2876,19 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_KERNELS_END
 #endif
 
-/* Rooms that run once, wait for a disk or mostly move data: compiled quickly rather than optimised
- * (gcc 12.2: a quarter less time for the implementation). */
+/* Rooms compiled quickly rather than optimised. QUICK: they mostly move data or prepare a step.
+ * COLD: they run once or wait for a disk; small, too (not QUICK, for Os makes every memcpy a "rep
+ * movsb"), and without the passes that make Os slower than O1 to compile. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_COLD_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O1\")")
+    #define CVNI_QUICK_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O1,no-tree-ch\")")
+    #define CVNI_COLD_BEGIN _Pragma("GCC push_options") \
+        _Pragma("GCC optimize(\"Os,no-tree-ch,no-tree-vrp,no-expensive-optimizations\")")
+    #define CVNI_QUICK_END _Pragma("GCC pop_options")
     #define CVNI_COLD_END _Pragma("GCC pop_options")
 #else
+    #define CVNI_QUICK_BEGIN
     #define CVNI_COLD_BEGIN
+    #define CVNI_QUICK_END
     #define CVNI_COLD_END
 #endif
 
@@ -6125,6 +6131,8 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
 
 CVNI_COLD_END
 
+CVNI_QUICK_BEGIN
+
 /* ================================================================================================
  * >>run   inputs, forward, backward, predict
  * ============================================================================================== */
@@ -6511,8 +6519,6 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
     return CVN_OK;
 }
 
-CVNI_COLD_BEGIN
-
 /* ================================================================================================
  * >>spectral   weights divided by their largest singular value
  * ==============================================================================================
@@ -6706,7 +6712,7 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
     return node;
 }
 
-CVNI_COLD_END
+CVNI_QUICK_END
 
 /* ================================================================================================
  * >>gemm   packed, blocked matrix product; operands are matrices or patches of an image
@@ -7374,7 +7380,7 @@ typedef struct cvni_conv_way {
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c,
                                              cvni_pass pass);   /* >>conv-layer */
 
-CVNI_COLD_BEGIN
+CVNI_QUICK_BEGIN
 
 /* Stands for the axis before the columns. */
 static const cvni_axis cvni_no_axis = { 1, 1, 1, 1, 1, 0, 1, 0 };
@@ -11630,7 +11636,7 @@ typedef struct cvni_pool_job {
     int add;
 } cvni_pool_job;
 
-CVNI_COLD_END
+CVNI_QUICK_END
 
 /* Window by window; of equal values the first one wins, and a NaN against all numbers. */
 static void cvni_maxpool_windows(const cvni_pool_job *j, int begin, int end)
@@ -11947,7 +11953,7 @@ static void cvni_lppool_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_COLD_BEGIN
+CVNI_QUICK_BEGIN
 
 static double cvni_pool_window(const cvni_pool_axis *a)
 {
@@ -12585,7 +12591,7 @@ cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int
     return cvni_add_layer(net, &cvni_op_roi_align, inputs, 2, &d, sizeof d);
 }
 
-CVNI_COLD_END
+CVNI_QUICK_END
 
 /* ================================================================================================
  * >>norm   batch normalisation
@@ -13125,7 +13131,7 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
 
-CVNI_COLD_BEGIN
+CVNI_QUICK_BEGIN
 
 /* ================================================================================================
  * >>layernorm   layer, instance and group normalisation; L2; local response
@@ -13852,7 +13858,7 @@ cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size)
     return cvn_lrn_ex(net, x, &d);
 }
 
-CVNI_COLD_END
+CVNI_QUICK_END
 
 /* ================================================================================================
  * >>act   elementwise activations
@@ -15627,7 +15633,7 @@ cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
     return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
 
-CVNI_COLD_BEGIN
+CVNI_QUICK_BEGIN
 
 /* ================================================================================================
  * >>view   flatten, reshape, the batch: the same elements under another shape
@@ -22885,8 +22891,6 @@ cvn_node cvn_inverted_residual(cvn_net *net, cvn_node x, const cvn_inverted_resi
     return cvn_add(net, y, x);
 }
 
-CVNI_COLD_END
-
 /* ================================================================================================
  * >>loss   scalar nodes to minimise
  * ==============================================================================================
@@ -24087,8 +24091,6 @@ cvn_node cvn_soft_cross_entropy_loss(cvn_net *net, cvn_node logits, cvn_node tar
 {
     return cvni_add_pair(net, &cvni_op_soft_cross_entropy, logits, target, 0, 0);
 }
-
-CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>rowloss   losses of rows: boxes, embeddings, the parameters of a distribution
@@ -26329,7 +26331,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
     return CVN_OK;
 }
 
-CVNI_COLD_END
+CVNI_QUICK_END
 
 #ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
@@ -27018,6 +27020,8 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
         cvni_augment(augment, seed, k >> 32, (uint32_t)k, &image, out);
     else memcpy(out, in, (size_t)channels * (size_t)height * (size_t)width * sizeof *out);
 }
+
+CVNI_QUICK_BEGIN
 
 /* ================================================================================================
  * >>optim   clipping and one step of an optimizer over the flat arrays
@@ -27717,8 +27721,6 @@ cvn_result cvn_zero_grad(cvn_net *net)
 
 #endif /* CONVNET_NO_TRAIN */
 
-CVNI_COLD_BEGIN
-
 #ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
  * >>schedule   the learning rate over a run
@@ -28084,6 +28086,10 @@ static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
     if (mixup != 0 && (cutmix == 0 || coin)) return cvn_mixup(net, mixup);
     return cvn_cutmix(net, cutmix);
 }
+
+CVNI_QUICK_END
+
+CVNI_COLD_BEGIN
 
 /* ================================================================================================
  * >>train   a batch, an evaluation, a whole training

@@ -245,6 +245,14 @@ static void fortran_order(void)
                 CHECK(floats[(i * 3 + j) * 4 + k] == (float)(5 * (i + 2 * (j + 3 * k))));
     cvn_arrays_free(&a);
     free(bytes);
+    memset(data, 0, sizeof data);       /* big-endian, last axis fastest: element by element, too */
+    for (int i = 0; i < 12; i++) data[2 * i + 1] = (unsigned char)i;
+    CHECK(load(&a, "{'descr': '>u2', 'fortran_order': False, 'shape': (2, 3, 2)}", data, 24,
+               &bytes) == CVN_OK);
+    CHECK(cvn_array_floats(a.array, floats) == CVN_OK);
+    for (int i = 0; i < 12; i++) CHECK(floats[i] == (float)i);
+    cvn_arrays_free(&a);
+    free(bytes);
 }
 
 /* ---- headers, good and bad ---- */
