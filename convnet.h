@@ -18,6 +18,7 @@
  *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_ONNX                 no ONNX models
+ *          CONVNET_NO_MODELS               of files safetensors, data sets and histories alone
  *          CONVNET_NO_NPY                  no .npy and .npz files
  *          CONVNET_NO_EXPORT_C             no nets as C source
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
@@ -128,6 +129,13 @@
     #else
         #define CONVNET_API extern
     #endif
+#endif
+
+#ifdef CONVNET_NO_MODELS
+    #define CONVNET_NO_ONNX
+    #define CONVNET_NO_DARKNET
+    #define CONVNET_NO_EXPORT_C
+    #define CONVNET_NO_NPY
 #endif
 
 #define CVN_MAX_RANK 6          /* axes of a tensor, the batch included */
