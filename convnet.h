@@ -15,12 +15,12 @@
  *          CONVNET_NO_SIMD                 only the plain C kernels
  *          CONVNET_NO_AVX512               of the others no AVX-512
  *          CONVNET_NO_TRAIN                prediction alone: no gradients, optimizers, data sets
- *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_SEQUENCES            no recurrent layers, attention, transformers
  *          CONVNET_NO_ONNX                 no ONNX models
- *          CONVNET_NO_MODELS               of files safetensors, data sets and histories alone
  *          CONVNET_NO_NPY                  no .npy and .npz files
+ *          CONVNET_NO_DARKNET              no cvn_load_darknet
  *          CONVNET_NO_EXPORT_C             no nets as C source
+ *          CONVNET_NO_MODELS               the last four: of models safetensors alone
  *          CONVNET_MAX_ELEMENTS            limit on the elements of a tensor (default 2^31 - 1)
  *          CONVNET_MAX_FILE_HEADER         limit on a safetensors header in bytes (default 100 MB)
  *
