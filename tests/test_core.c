@@ -697,7 +697,7 @@ static void flat_arrays(void)
 static void greppable_rooms(void)
 {
     char line[512];
-    char rooms[80][32];
+    char rooms[160][32];
     int count = 0;
     int banners = 0;
     int in_table = 0;
@@ -707,7 +707,7 @@ static void greppable_rooms(void)
         char name[32];
         if (strstr(line, "Rooms of this file")) in_table = 1;
         if (strstr(line, "Conventions.")) in_table = 0;
-        for (const char *at = in_table ? strstr(line, ">>") : NULL; at && count < 80;
+        for (const char *at = in_table ? strstr(line, ">>") : NULL; at && count < 160;
              at = strstr(at + 2, ">>"))
             if (sscanf(at, ">>%31s", rooms[count]) == 1) count++;
         if (!in_table && strncmp(line, " * >>", 5) == 0 && sscanf(line + 5, "%31s", name) == 1) {
