@@ -7,6 +7,7 @@
  *                          runs it: to 1e-5 of the largest value, for the deep nets of the zoo to
  *                          1e-4, which is what two sets of this library's own kernels differ by.
  *                          The nets of the zoo have their constants in DIR/NNN.bin. */
+#define CONVNET_IMPLEMENTATION
 int zoo_main(int argc, char **argv);
 #define main zoo_main
 #include "../examples/zoo.c"
