@@ -1,13 +1,15 @@
-/* Transfer learning: a trained net from an ONNX file, frozen, with a new head, learns from a few samples; 3 s.
+/* Transfer learning: a trained net from an ONNX file, frozen, with a new head, learns a task; 3 s.
  *     cc -O2 -fopenmp -o build/07_transfer_learning examples/07_transfer_learning.c -lm
- *     build/07_transfer_learning                                   drawn digits: even or odd, from 40 samples
- *     build/07_transfer_learning MODEL.onnx NODE RANGE DIR [COUNT] the first COUNT (1000) images of an IDX set
+ *     build/07_transfer_learning      drawn digits: even or odd, from 40 samples
+ *     build/07_transfer_learning MODEL.onnx NODE RANGE DIR [COUNT]
+ *                                     the first COUNT (1000) images of an IDX set
  *
- * Learnt here: cvn_save_onnx, cvn_load_onnx, cvn_find, cvn_freeze_to. Without arguments the program first makes its
- * trained net, a small one that reads digits, and writes it to build/digits.onnx; any exporter's file does as well. MODEL
- * takes [N, 1, 28, 28] with pixels from 0 to RANGE (1, 255); NODE is the layer whose value the new head reads; DIR holds
- * the four unpacked files of MNIST or one of its kin. Prints the accuracy of the new head on frozen features, and that of
- * the same net trained from nothing on the same samples. */
+ * Learnt here: cvn_save_onnx, cvn_load_onnx, cvn_find, cvn_freeze_to. Without arguments the program
+ * first makes its trained net, a small one that reads digits, and writes it to build/digits.onnx;
+ * any exporter's file does as well. MODEL takes [N, 1, 28, 28] with pixels from 0 to RANGE (1 or
+ * 255); NODE is the layer whose value the new head reads; DIR holds the four unpacked files of MNIST or
+ * one of its kin. Prints the accuracy of the new head on frozen features, and that of the same net
+ * trained from nothing on the same samples. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"
@@ -48,8 +50,10 @@ static int write_model(const char *path)
     cvn_net *net = cvn_create(NULL);
     cvn_node x = cvn_input(net, 1, DIGITS_SIZE, DIGITS_SIZE);
     cvn_result result = CVN_ERROR_MEMORY;
-    x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, 8, 5, 1, 2)), 2, 2);      /* [N,  8, 14, 14] */
-    x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, 16, 5, 1, 2)), 2, 2);     /* [N, 16,  7,  7] */
+    x = cvn_relu(net, cvn_conv2d(net, x, 8, 5, 1, 2));
+    x = cvn_maxpool(net, x, 2, 2);                          /* [N,  8, 14, 14] */
+    x = cvn_relu(net, cvn_conv2d(net, x, 16, 5, 1, 2));
+    x = cvn_maxpool(net, x, 2, 2);                          /* [N, 16,  7,  7] */
     x = cvn_name(net, cvn_relu(net, cvn_dense(net, x, 64)), "features");
     cvn_softmax_loss(net, cvn_dense(net, x, 10));
     if (draw(&digits, 1, 3000)) result = cvn_build(net, BATCH);
@@ -64,10 +68,10 @@ static int write_model(const char *path)
 
 /* ---- the new task ---- */
 
-/* The accuracy of a head of `classes` on layer `node` of a model, learnt from `task`: on frozen features, or with all
- * parameters drawn anew; -1 with the reason said. */
-static double learn(const char *model, const char *node, int classes, int frozen, const cvn_data *task,
-                    const cvn_data *test)
+/* The accuracy of a head of `classes` on layer `node` of a model, learnt from `task`: on frozen
+ * features, or with all parameters drawn anew; -1 with the reason said. */
+static double learn(const char *model, const char *node, int classes, int frozen,
+                    const cvn_data *task, const cvn_data *test)
 {
     cvn_net *net = cvn_create(NULL);
     cvn_metrics metrics = { 0 };
@@ -85,14 +89,16 @@ static double learn(const char *model, const char *node, int classes, int frozen
         result = cvn_build(net, BATCH);
     }
     if (result == CVN_OK && !frozen) result = cvn_init_parameters(net, 7);
-    if (result == CVN_OK) result = train(net, task, 12000 / task->count < 60 ? 12000 / task->count + 1 : 60);
+    if (result == CVN_OK)
+        result = train(net, task, 12000 / task->count < 60 ? 12000 / task->count + 1 : 60);
     if (result == CVN_OK) result = cvn_evaluate(net, test, &metrics);
     if (result != CVN_OK) fprintf(stderr, "%s\n", cvn_error(net));
     cvn_destroy(net);
     return result == CVN_OK ? 100 * metrics.accuracy : -1;
 }
 
-static int compare(const char *model, const char *node, int classes, const cvn_data *task, const cvn_data *test)
+static int compare(const char *model, const char *node, int classes, const cvn_data *task,
+                   const cvn_data *test)
 {
     const double scratch = learn(model, node, classes, 0, task, test);
     const double transfer = scratch < 0 ? -1 : learn(model, node, classes, 1, task, test);
@@ -143,7 +149,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s [MODEL.onnx NODE RANGE DIR [COUNT]]\n", argv[0]);
         return 1;
     }
-    if (read_set(&task, argv[4], "train", (float)atof(argv[3])) && read_set(&test, argv[4], "t10k", (float)atof(argv[3]))) {
+    if (read_set(&task, argv[4], "train", (float)atof(argv[3])) &&
+        read_set(&test, argv[4], "t10k", (float)atof(argv[3]))) {
         const int count = argc > 5 ? atoi(argv[5]) : 1000;
         if (count > 0 && count < task.count) task.count = count;
         bad = compare(argv[1], argv[2], task.classes, &task, &test);

@@ -2,9 +2,10 @@
  *   cc -O2 -fopenmp examples/onnx_run.c -o onnx_run -lm
  *   onnx_run MODEL.onnx OUT_DIR IN1.npy [IN2.npy ...]
  *
- * Inputs in the graph's order; their shapes decide the sizes that the file leaves open. Each output becomes
- * OUT_DIR/<name>.npy ('/' and ':' in a name become '_'), in the type that the file says. Integer inputs that the graph
- * must know when it is read, such as the target of a Reshape, are taken from their files. */
+ * Inputs in the graph's order; their shapes decide the sizes that the file leaves open. Each output
+ * becomes OUT_DIR/<name>.npy ('/' and ':' in a name become '_'), in the type that the file says.
+ * Integer inputs that the graph must know when it is read, such as the target of a Reshape, are
+ * taken from their files. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 
@@ -35,8 +36,8 @@ static int read_input(input *in, const char *path, cvn_onnx_input *sizes)
 }
 
 /* known: integer inputs are constants. */
-static int load(cvn_net **net, const char *path, const input *in, cvn_onnx_input *sizes, int count, int known,
-                cvn_onnx_model *model)
+static int load(cvn_net **net, const char *path, const input *in, cvn_onnx_input *sizes, int count,
+                int known, cvn_onnx_model *model)
 {
     cvn_onnx_options options = cvn_onnx_defaults();
     for (int i = 0; i < count; i++)
@@ -69,19 +70,21 @@ static int write_output(cvn_net *net, const cvn_onnx_port *port, int batch, cons
         dim[k] = port->dim[k] * (k ? 1 : batch);
         count *= (size_t)dim[k];
     }
-    if (port->type != CVN_ONNX_FLOAT && port->type != CVN_ONNX_FLOAT16 && port->type != CVN_ONNX_DOUBLE &&
-        port->type != CVN_ONNX_BFLOAT16) {
+    if (port->type != CVN_ONNX_FLOAT && port->type != CVN_ONNX_FLOAT16 &&
+        port->type != CVN_ONNX_DOUBLE && port->type != CVN_ONNX_BFLOAT16) {
         ints = (long long *)malloc((count + 1) * sizeof *ints);
         for (size_t i = 0; ints && i < count; i++) ints[i] = (long long)y[i];
     }
     output_path(path, sizeof path, folder, port->name);
-    a = cvn_array_make("", ints ? "i8" : "f4", ints ? (const void *)ints : (const void *)y, port->rank, dim);
+    a = cvn_array_make("", ints ? "i8" : "f4", ints ? (const void *)ints : (const void *)y,
+                       port->rank, dim);
     bad = cvn_save_npy(path, &a) != CVN_OK;
     free(ints);
     return bad ? fail(path, "cannot be written") : 0;
 }
 
-static int run(cvn_net *net, const cvn_onnx_model *model, const input *in, int count, const char *folder)
+static int run(cvn_net *net, const cvn_onnx_model *model, const input *in, int count,
+               const char *folder)
 {
     const int first = model->input_count ? model->inputs[0].place : count;
     const int batch = model->batched && first < count ? in[first].file.array->dim[0] : 1;
@@ -92,13 +95,15 @@ static int run(cvn_net *net, const cvn_onnx_model *model, const input *in, int c
         if (port->place >= count) return fail(port->name, "no file for this input");
         if (model->batched && in[port->place].file.array->dim[0] != batch)
             return fail(port->name, "has another number of samples than the first input");
-        if (cvn_set_input(net, port->node, in[port->place].values, batch) != CVN_OK) return fail(port->name, cvn_error(net));
+        if (cvn_set_input(net, port->node, in[port->place].values, batch) != CVN_OK)
+            return fail(port->name, cvn_error(net));
     }
     if (cvn_forward_eval(net) != CVN_OK) return fail("run", cvn_error(net));
     for (int i = 0; i < model->output_count; i++) {
         const cvn_onnx_port *port = &model->outputs[i];
         printf("%s [", port->name);
-        for (int k = 0; k < port->rank; k++) printf(k ? ", %d" : "%d", port->dim[k] * (k ? 1 : batch));
+        for (int k = 0; k < port->rank; k++)
+            printf(k ? ", %d" : "%d", port->dim[k] * (k ? 1 : batch));
         printf("]\n");
         if (write_output(net, port, batch, folder)) return 1;
     }
@@ -120,7 +125,8 @@ int main(int argc, char **argv)
     memset(in, 0, sizeof in);
     memset(sizes, 0, sizeof sizes);
     for (int i = 0; i < count && !bad; i++) bad = read_input(&in[i], argv[3 + i], &sizes[i]);
-    if (!bad && !load(&net, argv[1], in, sizes, count, 0, &model) && !load(&net, argv[1], in, sizes, count, 1, &model))
+    if (!bad && !load(&net, argv[1], in, sizes, count, 0, &model) &&
+        !load(&net, argv[1], in, sizes, count, 1, &model))
         bad = fail("load", cvn_error(net));
     if (!bad) bad = run(net, &model, in, count, argv[2]);
     cvn_destroy(net);

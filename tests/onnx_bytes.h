@@ -38,7 +38,10 @@ static inline void put_data(bytes *b, int field, const void *data, size_t n)
     put(b, data, n);
 }
 
-static inline void put_text(bytes *b, int field, const char *text) { put_data(b, field, text, strlen(text)); }
+static inline void put_text(bytes *b, int field, const char *text)
+{
+    put_data(b, field, text, strlen(text));
+}
 
 static inline void put_float(bytes *b, int field, float v)
 {
@@ -79,7 +82,8 @@ static inline int product(int rank, const int *dim)
 }
 
 /* raw: as raw_data, little-endian; else as float_data, not packed. */
-static inline void add_floats(onnx *m, const char *name, int rank, const int *dim, const float *values, int raw)
+static inline void add_floats(onnx *m, const char *name, int rank, const int *dim,
+                              const float *values, int raw)
 {
     bytes t = tensor(name, CVN_ONNX_FLOAT, rank, dim);
     bytes data = { NULL, 0, 0 };
@@ -106,7 +110,8 @@ static inline void add_ints(onnx *m, const char *name, int n, const long long *v
 }
 
 /* dims: 0 is an open one. */
-static inline void add_port(onnx *m, int field, const char *name, int type, int rank, const int *dim)
+static inline void add_port(onnx *m, int field, const char *name, int type, int rank,
+                            const int *dim)
 {
     bytes info = { NULL, 0, 0 }, kind = { NULL, 0, 0 }, t = { NULL, 0, 0 }, shape = { NULL, 0, 0 };
     for (int i = 0; i < rank; i++) {
@@ -128,7 +133,10 @@ static inline void add_input(onnx *m, const char *name, int rank, const int *dim
     add_port(m, 11, name, CVN_ONNX_FLOAT, rank, dim);
 }
 
-static inline void add_output(onnx *m, const char *name) { add_port(m, 12, name, CVN_ONNX_FLOAT, 0, NULL); }
+static inline void add_output(onnx *m, const char *name)
+{
+    add_port(m, 12, name, CVN_ONNX_FLOAT, 0, NULL);
+}
 
 /* in and out: names with blanks between them. */
 static inline bytes node(const char *type, const char *in, const char *out)
@@ -165,7 +173,10 @@ static inline void attribute_int(bytes *n, const char *name, long long value)
 
 static inline void add_node(onnx *m, bytes n) { put_message(&m->graph, 1, &n); }
 
-static inline void add(onnx *m, const char *type, const char *in, const char *out) { add_node(m, node(type, in, out)); }
+static inline void add(onnx *m, const char *type, const char *in, const char *out)
+{
+    add_node(m, node(type, in, out));
+}
 
 static inline bytes finish(onnx *m)
 {
@@ -178,7 +189,10 @@ static inline bytes finish(onnx *m)
     return b;
 }
 
-static inline int says(const cvn_net *net, const char *text) { return strstr(cvn_error(net), text) != NULL; }
+static inline int says(const cvn_net *net, const char *text)
+{
+    return strstr(cvn_error(net), text) != NULL;
+}
 
 static inline cvn_result load(cvn_net *net, const bytes *b, cvn_onnx_model *info)
 {

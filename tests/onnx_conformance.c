@@ -1,10 +1,13 @@
-/* The ONNX backend test data: DIR/<case>/model.onnx with test_data_set_<k>/input_<i>.pb and output_<i>.pb.
- *   cc -O2 tests/onnx_conformance.c -o onnx_conformance -lm
- *   onnx_conformance DIR [CASE...]    one line a case, "pass|fail|unsupported <case> <reason>", the counts last
+/* The ONNX backend test data: DIR/<case>/model.onnx with test_data_set_<k>/input_<i>.pb and
+ * output_<i>.pb.
+ *     cc -O2 tests/onnx_conformance.c -o onnx_conformance -lm
+ *     onnx_conformance DIR [CASE...]
+ * prints one line a case, "pass|fail|unsupported <case> <reason>", and the counts last.
  *
- * The engine's nets are static: an input that decides shapes (the target of a Reshape, axes, ...) is a constant of the
- * model. A case is tried with all inputs computed at run time, then with its integer inputs known when the model is read,
- * then with all but the first, then all; the first that loads is run. Tolerances are those of ONNX's own runner. */
+ * The engine's nets are static: an input that decides shapes (the target of a Reshape, axes, ...)
+ * is a constant of the model. A case is tried with all inputs computed at run time, then with its
+ * integer inputs known when the model is read, then with all but the first, then all; the first
+ * that loads is run. Tolerances are those of ONNX's own runner. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 
@@ -112,10 +115,12 @@ static int read_set(const char *folder, const char *kind, tensor *t, char *reaso
 /* Which inputs are known when the model is read: 0 none, 1 integers, 2 all but the first, 3 all. */
 static int is_known(const test_case *c, int i, int level)
 {
-    return level == 3 || (level == 2 && i > 0) || (level == 1 && !cvni_onnx_is_float(c->in[i].type));
+    return level == 3 || (level == 2 && i > 0) ||
+           (level == 1 && !cvni_onnx_is_float(c->in[i].type));
 }
 
-static cvn_result load(test_case *c, cvn_net *net, int level, const char *folder, cvn_onnx_model *model)
+static cvn_result load(test_case *c, cvn_net *net, int level, const char *folder,
+                       cvn_onnx_model *model)
 {
     cvn_onnx_input in[MOST];
     cvn_onnx_options options = cvn_onnx_defaults();
@@ -145,8 +150,8 @@ static void from_bits(tensor *t, int type)
 /* NonMaxSuppression has room for all boxes; rows that are not used are -1 and come last. */
 static int only_unused_rows(const tensor *t, const cvn_onnx_port *port, const float *y)
 {
-    if (t->type != CVN_ONNX_INT64 || t->rank != 2 || port->rank != 2 || t->dim[1] != 3 || port->dim[1] != 3 ||
-        port->dim[0] < t->dim[0])
+    if (t->type != CVN_ONNX_INT64 || t->rank != 2 || port->rank != 2 || t->dim[1] != 3 ||
+        port->dim[1] != 3 || port->dim[0] < t->dim[0])
         return 0;
     for (size_t i = t->count; i < 3 * (size_t)port->dim[0]; i++) if (y[i] != -1.0f) return 0;
     return 1;
@@ -162,15 +167,18 @@ static int compare(test_case *c, int o, const cvn_onnx_port *port, const float *
     if (!same && !only_unused_rows(t, port, y)) {
         int n = snprintf(c->reason, sizeof c->reason, "output %d has shape [", o);
         for (int k = 0; k < port->rank; k++)
-            n += snprintf(c->reason + n, sizeof c->reason - (size_t)n, k ? ", %d" : "%d", port->dim[k] * (k ? 1 : batch));
+            n += snprintf(c->reason + n, sizeof c->reason - (size_t)n, k ? ", %d" : "%d",
+                          port->dim[k] * (k ? 1 : batch));
         n += snprintf(c->reason + n, sizeof c->reason - (size_t)n, "], not [");
         for (int k = 0; k < t->rank; k++)
-            n += snprintf(c->reason + n, sizeof c->reason - (size_t)n, k ? ", %d" : "%d", t->dim[k]);
+            n +=
+                snprintf(c->reason + n, sizeof c->reason - (size_t)n, k ? ", %d" : "%d", t->dim[k]);
         snprintf(c->reason + n, sizeof c->reason - (size_t)n, "]");
         return 0;
     }
     if (port->type != t->type) {
-        snprintf(c->reason, sizeof c->reason, "output %d has type %d, not %d", o, port->type, t->type);
+        snprintf(c->reason, sizeof c->reason, "output %d has type %d, not %d", o, port->type,
+                 t->type);
         return 0;
     }
     for (size_t i = 0; i < t->count; i++) {
@@ -178,7 +186,8 @@ static int compare(test_case *c, int o, const cvn_onnx_port *port, const float *
         const double part = t->type == CVN_ONNX_BFLOAT16 ? 1.0 / 128 : 1e-3;
         const double bound = cvni_onnx_is_float(t->type) ? 1e-7 + part * fabs(want) : 0;
         if (want != want ? got != got : want == got || fabs(got - want) <= bound) continue;
-        snprintf(c->reason, sizeof c->reason, "output %d at %lu: %.9g, not %.9g", o, (unsigned long)i, got, want);
+        snprintf(c->reason, sizeof c->reason, "output %d at %lu: %.9g, not %.9g", o,
+                 (unsigned long)i, got, want);
         return 0;
     }
     return 1;
@@ -187,14 +196,16 @@ static int compare(test_case *c, int o, const cvn_onnx_port *port, const float *
 static int run(test_case *c, cvn_net *net, const cvn_onnx_model *model)
 {
     int batch = 1;
-    if (model->batched && model->inputs[0].place < c->ins) batch = c->in[model->inputs[0].place].dim[0];
+    if (model->batched && model->inputs[0].place < c->ins)
+        batch = c->in[model->inputs[0].place].dim[0];
     if (cvn_build_infer(net, batch) != CVN_OK) return 0;
     for (int i = 0; i < model->input_count; i++) {
         const int place = model->inputs[i].place;
         if (!model->inputs[i].node.id) continue;
         if (place >= c->ins) return 0;
         from_bits(&c->in[place], model->inputs[i].type);
-        if (cvn_set_input(net, model->inputs[i].node, c->in[place].floats, batch) != CVN_OK) return 0;
+        if (cvn_set_input(net, model->inputs[i].node, c->in[place].floats, batch) != CVN_OK)
+            return 0;
     }
     if (cvn_forward_eval(net) != CVN_OK) return 0;
     c->reason[0] = 0;
@@ -203,7 +214,8 @@ static int run(test_case *c, cvn_net *net, const cvn_onnx_model *model)
         return 0;
     }
     for (int o = 0; o < c->outs; o++)
-        if (!compare(c, o, &model->outputs[o], cvn_value(net, model->outputs[o].node), batch)) return 0;
+        if (!compare(c, o, &model->outputs[o], cvn_value(net, model->outputs[o].node), batch))
+            return 0;
     return 1;
 }
 
@@ -217,17 +229,20 @@ static int has_empty_input(const test_case *c, int level)
 /* 1 pass, 0 fail, -1 unsupported. */
 static int run_set(test_case *c, const char *folder)
 {
-    const char *const levels[] = { "", "integer inputs known", "all inputs but the first known", "all inputs known" };
+    const char *const levels[] = { "", "integer inputs known", "all inputs but the first known",
+                                   "all inputs known" };
     for (int level = 0; level < 4; level++) {
         cvn_net *net = has_empty_input(c, level) ? NULL : cvn_create(NULL);
         cvn_onnx_model model;
         const cvn_result r = !net ? CVN_ERROR_UNSUPPORTED : load(c, net, level, folder, &model);
         int good = 0;
         if (r == CVN_OK) good = run(c, net, &model);
-        if (r == CVN_OK && !good && !c->reason[0]) snprintf(c->reason, sizeof c->reason, "%s", cvn_error(net));
+        if (r == CVN_OK && !good && !c->reason[0])
+            snprintf(c->reason, sizeof c->reason, "%s", cvn_error(net));
         if (r == CVN_OK && good) snprintf(c->reason, sizeof c->reason, "%s", levels[level]);
         if (r != CVN_OK && !level)
-            snprintf(c->reason, sizeof c->reason, "%s", net ? cvn_error(net) : "an input without elements");
+            snprintf(c->reason, sizeof c->reason, "%s",
+                     net ? cvn_error(net) : "an input without elements");
         cvn_destroy(net);
         if (r == CVN_OK) return good;
         if (r != CVN_ERROR_UNSUPPORTED && r != CVN_ERROR_SHAPE && r != CVN_ERROR_ARGUMENT) return 0;
@@ -266,7 +281,10 @@ static int run_case(const char *dir, const char *name, char *reason, size_t room
     return result;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 int main(int argc, char **argv)
 {

@@ -1140,7 +1140,8 @@ static void back_to_the_image(void)
 
 static void refusals(void)
 {
-    static const struct { const char *text; cvn_result result; const char *says; } cases[] = {
+    static const struct { const char *text; cvn_result result; const char *says;
+    } cases[] = {
         { "", CVN_ERROR_FORMAT, "no [net]" },
         { "[net]\nwidth=8\nheight=8\nchannels=3\n", CVN_ERROR_FORMAT, "no [net] with layers" },
         { "hello\n", CVN_ERROR_FORMAT, "cfg:1: neither" },
@@ -1155,7 +1156,8 @@ static void refusals(void)
         { NET CONV "xnor=1\n", CVN_ERROR_UNSUPPORTED, "xnor = 1 is not available" },
         { NET CONV "binary = 1\n", CVN_ERROR_UNSUPPORTED, "binary" },
         { NET "[conv]\nactivation=stair\n", CVN_ERROR_UNSUPPORTED, "activation = stair" },
-        { NET "[conv]\nsize=x\n", CVN_ERROR_FORMAT, "size = x: up to 1 whole numbers from 1 to 32768" },
+        { NET "[conv]\nsize=x\n", CVN_ERROR_FORMAT,
+          "size = x: up to 1 whole numbers from 1 to 32768" },
         { NET "[conv]\nsize=\n", CVN_ERROR_FORMAT, "size" },
         { NET "[conv]\nsize=1.5\n", CVN_ERROR_FORMAT, "size = 1.5" },
         { NET "[conv]\nsize=99999999999999999999\n", CVN_ERROR_FORMAT, "size" },
@@ -1175,8 +1177,8 @@ static void refusals(void)
         { NET CONV "[route]\nlayers=0\ngroups=2\ngroup_id=2\n", CVN_ERROR_FORMAT, "group_id = 2" },
         { NET CONV "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n", CVN_ERROR_SHAPE,
           "[route]: " },
-        { NET CONV "[maxpool]\nsize=2\nstride=2\n[upsample]\n[shortcut]\nfrom=1\n",
-          CVN_ERROR_SHAPE, "other sizes" },
+        { NET CONV "[maxpool]\nsize=2\nstride=2\n[upsample]\n[shortcut]\nfrom=1\n", CVN_ERROR_SHAPE,
+          "other sizes" },
         { NET CONV "[connected]\noutput=4\n[shortcut]\nfrom=0\n", CVN_ERROR_SHAPE, "other sizes" },
         { NET CONV "[shortcut]\nfrom=-1\nweights_type=per_channel\n", CVN_ERROR_UNSUPPORTED,
           "weights_type" },

@@ -1,5 +1,6 @@
-/* test_gather.c - slices with steps, tiles, pads, lists, gather and scatter, interpolation, grid_sample, one-hot and
- * non-maximum suppression: against naive double references, differences, PyTorch's values. TEST_QUICK: fewer cases. */
+/* test_gather.c - slices with steps, tiles, pads, lists, gather and scatter, interpolation,
+ * grid_sample, one-hot and non-maximum suppression: against naive double references, differences,
+ * PyTorch's values. TEST_QUICK: fewer cases. */
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
@@ -27,7 +28,8 @@ static struct {
     int by_scales;
 } now;
 
-static void start_case(layer_case *c, cvn_shape x, cvn_node (*build)(cvn_net *, const cvn_node *, const layer_case *),
+static void start_case(layer_case *c, cvn_shape x,
+                       cvn_node (*build)(cvn_net *, const cvn_node *, const layer_case *),
                        ref_forward forward)
 {
     memset(c, 0, sizeof *c);
@@ -101,7 +103,8 @@ static int ref_border(int o, int n, int before, int behind)
     return at;
 }
 
-static void ref_select(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static void ref_select(const layer_case *c, int training, double *const *x, double *const *p,
+                       double *y)
 {
     int index[CVN_MAX_RANK];
     (void)training;
@@ -113,7 +116,8 @@ static void ref_select(const layer_case *c, int training, double *const *x, doub
             const int n = c->x[0].dim[k];
             if (c->kind == STEP && k == now.axis) index[k] = ref_step(index[k], n);
             if (c->kind == TILE) index[k] %= n;
-            if (c->kind == PAD) index[k] = ref_border(index[k], n, now.values[2 * k - 2], now.values[2 * k - 1]);
+            if (c->kind == PAD)
+                index[k] = ref_border(index[k], n, now.values[2 * k - 2], now.values[2 * k - 1]);
             if (c->kind == LIST && k == now.axis) index[k] = (now.values[index[k]] + n) % n;
             outside |= index[k] < 0;
         }
@@ -137,30 +141,36 @@ static void slices(void)
         now.step = cases[i].step;
         c.kind = STEP;
         c.y.dim[now.axis] = cases[i].size;
-        snprintf(c.text, sizeof c.text, "axis %d [%d:%d:%d]", now.axis, now.begin, now.end, now.step);
+        snprintf(c.text, sizeof c.text, "axis %d [%d:%d:%d]", now.axis, now.begin, now.end,
+                 now.step);
         layer_check(&c);
     }
 }
 
 static void tiles(void)
 {
-    static const int repeats[][3] = { { 1, 1, 3 }, { 2, 1, 1 }, { 1, 3, 1 }, { 2, 3, 2 }, { 1, 1, 1 } };
+    static const int repeats[][3] = {
+        { 1, 1, 3 }, { 2, 1, 1 }, { 1, 3, 1 }, { 2, 3, 2 }, { 1, 1, 1 }
+    };
     for (int i = 0; i < 5; i++) {
         layer_case c;
         start_case(&c, ref_shape(4, 2, 3, i == 2 ? 1 : 2, 4), build_select, ref_select);
         memcpy(now.values, repeats[i], sizeof repeats[i]);
         for (int k = 0; k < 3; k++) c.y.dim[k + 1] *= repeats[i][k];
         c.kind = TILE;
-        snprintf(c.text, sizeof c.text, "tile %d %d %d", repeats[i][0], repeats[i][1], repeats[i][2]);
+        snprintf(c.text, sizeof c.text, "tile %d %d %d", repeats[i][0], repeats[i][1],
+                 repeats[i][2]);
         layer_check(&c);
     }
 }
 
 static void pads(void)
 {
-    static const int sides[][6] = {
-        { 0, 0, 0, 0, 2, 1 }, { 0, 0, 1, 2, 0, 0 }, { 1, 0, -1, 2, 3, -2 }, { 0, -1, 0, 0, 0, 0 }, { 0, 0, 7, 5, 11, 9 }
-    };
+    static const int sides[][6] = { { 0, 0, 0, 0, 2, 1 },
+                                    { 0, 0, 1, 2, 0, 0 },
+                                    { 1, 0, -1, 2, 3, -2 },
+                                    { 0, -1, 0, 0, 0, 0 },
+                                    { 0, 0, 7, 5, 11, 9 } };
     for (int mode = CVN_PAD_ZERO; mode <= CVN_PAD_CIRCULAR; mode++)
         for (int i = 0; i < 5; i++) {
             layer_case c;
@@ -179,8 +189,8 @@ static void lists(void)
     static const int indices[9] = { 2, 3, 4, 0, -1, -1, 1, 2, -5 };
     for (int axis = 1; axis < 4; axis++) {
         layer_case c;
-        start_case(&c, ref_shape(4, 3, axis == 1 ? 5 : 2, axis == 2 ? 5 : 3, axis == 3 ? 5 : 4), build_select,
-                   ref_select);
+        start_case(&c, ref_shape(4, 3, axis == 1 ? 5 : 2, axis == 2 ? 5 : 3, axis == 3 ? 5 : 4),
+                   build_select, ref_select);
         memcpy(now.values, indices, sizeof indices);
         now.axis = axis;
         now.count = axis == 2 ? 3 : 9;
@@ -226,7 +236,8 @@ static int ref_place(const layer_case *c, cvn_shape y, int at, const double *ind
     } else if (c->kind == GATHER || c->kind == SCATTER) {
         place[now.axis] = (int)indices[ravel(s, index)];
     } else if (c->kind == REVERSE) {
-        const int length = (int)indices[now.axis ? index[0] * s.dim[1] + index[now.axis] : index[0]];
+        const int length =
+            (int)indices[now.axis ? index[0] * s.dim[1] + index[now.axis] : index[0]];
         if (index[now.time] < length) place[now.time] = length - 1 - index[now.time];
     } else {
         const int parts = s.dim[s.rank - 1];
@@ -235,12 +246,14 @@ static int ref_place(const layer_case *c, cvn_shape y, int at, const double *ind
             in_s[s.rank - 1] = k;
             place[now.shared + k] = (int)indices[ravel(s, in_s)];
         }
-        for (int k = now.shared + parts; k < x.rank; k++) place[k] = index[s.rank - 1 + k - now.shared - parts];
+        for (int k = now.shared + parts; k < x.rank; k++)
+            place[k] = index[s.rank - 1 + k - now.shared - parts];
     }
     return ravel(x, place);
 }
 
-static void ref_gather(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static void ref_gather(const layer_case *c, int training, double *const *x, double *const *p,
+                       double *y)
 {
     (void)training;
     (void)p;
@@ -255,7 +268,8 @@ static void ref_gather(const layer_case *c, int training, double *const *x, doub
     }
 }
 
-static void gather_case(const char *text, int kind, cvn_shape x, cvn_shape index, int classes, cvn_shape y)
+static void gather_case(const char *text, int kind, cvn_shape x, cvn_shape index, int classes,
+                        cvn_shape y)
 {
     layer_case c;
     start_case(&c, x, build_gather, ref_gather);
@@ -292,10 +306,13 @@ static void gathers(void)
     now.axis = 3;
     gather_case("gather last", GATHER, x, ref_shape(4, 3, 4, 5, 9), 2, ref_shape(4, 3, 4, 5, 9));
     now.shared = 1;
-    gather_case("gather_nd of two", GATHER_ND, x, ref_shape(3, 3, 6, 2, 0), 4, ref_shape(3, 3, 6, 2, 0));
-    gather_case("gather_nd of all", GATHER_ND, x, ref_shape(4, 3, 2, 3, 3), 2, ref_shape(3, 3, 2, 3, 0));
+    gather_case("gather_nd of two", GATHER_ND, x, ref_shape(3, 3, 6, 2, 0), 4,
+                ref_shape(3, 3, 6, 2, 0));
+    gather_case("gather_nd of all", GATHER_ND, x, ref_shape(4, 3, 2, 3, 3), 2,
+                ref_shape(3, 3, 2, 3, 0));
     now.shared = 2;
-    gather_case("gather_nd, two shared", GATHER_ND, x, ref_shape(4, 3, 4, 3, 1), 5, ref_shape(4, 3, 4, 3, 2));
+    gather_case("gather_nd, two shared", GATHER_ND, x, ref_shape(4, 3, 4, 3, 1), 5,
+                ref_shape(4, 3, 4, 3, 2));
     now.axis = 0;
     now.time = 2;
     gather_case("reverse", REVERSE, x, ref_shape(1, 3, 0, 0, 0), 6, x);
@@ -309,12 +326,14 @@ static void gathers(void)
     now.axis = 2;
     gather_case("scatter, add", SCATTER, x, ref_shape(4, 3, 4, 7, 2), 5, ref_shape(4, 3, 4, 7, 2));
     now.shared = 1;
-    gather_case("scatter_nd, add", SCATTER_ND, x, ref_shape(3, 3, 6, 1, 0), 4, ref_shape(4, 3, 6, 5, 2));
+    gather_case("scatter_nd, add", SCATTER_ND, x, ref_shape(3, 3, 6, 1, 0), 4,
+                ref_shape(4, 3, 6, 5, 2));
     now.reduce = CVN_SCATTER_REPLACE;         
     gather_case("scatter", SCATTER, x, ref_shape(4, 3, 4, 1, 2), 5, ref_shape(4, 3, 4, 1, 2));
 }
 
-/* Values of all reductions, equal places in order; fractions and negative indices; indices out of range. */
+/* Values of all reductions, equal places in order; fractions and negative indices; indices out of
+ * range. */
 static void scatter_values(void)
 {
     static const float x[6] = { 1, 2, 3, 4, 5, 6 };
@@ -329,7 +348,8 @@ static void scatter_values(void)
     float bad[8];
     for (int k = 0; k < 5; k++) {
         cvn_net *net = cvn_create(NULL);
-        const cvn_node a = cvn_input_vector(net, 3), i = cvn_input_tensor(net, &four, 1), b = cvn_input_vector(net, 4);
+        const cvn_node a = cvn_input_vector(net, 3), i = cvn_input_tensor(net, &four, 1),
+                       b = cvn_input_vector(net, 4);
         const cvn_node y = cvn_scatter(net, a, i, b, 1, (cvn_scatter_reduce)k);
         test_case("scatter reduction %d", k);
         if (CHECKF(cvn_build_infer(net, 2) == CVN_OK, "%s", cvn_error(net))) {
@@ -339,7 +359,8 @@ static void scatter_values(void)
             for (int wrong = 0; wrong < 3; wrong++) {
                 memcpy(bad, index, sizeof bad);
                 bad[6] = wrong == 0 ? 3.0f : wrong == 1 ? -3.5f : NAN;
-                CHECK(cvn_set_input(net, i, bad, 2) == CVN_OK && cvn_forward_eval(net) == CVN_ERROR_ARGUMENT);
+                CHECK(cvn_set_input(net, i, bad, 2) == CVN_OK &&
+                      cvn_forward_eval(net) == CVN_ERROR_ARGUMENT);
                 CHECKF(strstr(cvn_error(net), "-3..2") != NULL, "%s", cvn_error(net));
             }
         }
@@ -353,12 +374,14 @@ static void one_hot(void)
     const int three = 3;
     for (int axis = 1; axis <= 2; axis++) {
         cvn_net *net = cvn_create(NULL);
-        const cvn_node in = cvn_input_tensor(net, &three, 1), y = cvn_one_hot(net, in, axis, 4, 2, -1);
+        const cvn_node in = cvn_input_tensor(net, &three, 1),
+                       y = cvn_one_hot(net, in, axis, 4, 2, -1);
         test_case("one_hot, axis %d", axis);
         if (CHECKF(cvn_build_infer(net, 2) == CVN_OK, "%s", cvn_error(net))) {
             CHECK(cvn_set_input(net, in, x, 2) == CVN_OK && cvn_forward_eval(net) == CVN_OK);
             for (int i = 0; i < 24; i++) {
-                const int n = i / 12, k = axis == 1 ? i / 3 % 4 : i % 4, t = axis == 1 ? i % 3 : i / 4 % 3;
+                const int n = i / 12, k = axis == 1 ? i / 3 % 4 : i % 4,
+                          t = axis == 1 ? i % 3 : i / 4 % 3;
                 static const int hot[6] = { 0, 3, 3, -1, 2, -1 };
                 CHECK_NEAR(cvn_value(net, y)[i], hot[3 * n + t] == k ? 2 : -1, 0);
             }
@@ -386,7 +409,8 @@ static void embedding_of_floats(void)
         CHECK(cvn_forward(a) == CVN_OK && cvn_forward(b) == CVN_OK);
         CHECK(memcmp(cvn_value(a, one), cvn_value(b, two), 30 * sizeof(float)) == 0);
         CHECK(cvn_backward_from(a, one, g) == CVN_OK && cvn_backward_from(b, two, g) == CVN_OK);
-        CHECK(memcmp(cvn_param_at(a, 0).gradient, cvn_param_at(b, 0).gradient, 20 * sizeof(float)) == 0);
+        CHECK(memcmp(cvn_param_at(a, 0).gradient, cvn_param_at(b, 0).gradient,
+                     20 * sizeof(float)) == 0);
         CHECK(cvn_set_input(a, x, bad, 2) == CVN_OK && cvn_forward(a) == CVN_ERROR_ARGUMENT);
     }
     cvn_destroy(a);
@@ -407,7 +431,8 @@ static double ref_source(int axis, int o, int in, int out)
     case CVN_ASYMMETRIC: return o / s;
     case CVN_TF_HALF_PIXEL: return (o + 0.5) / s;
     case CVN_CROP_AND_RESIZE: {
-        const double a = (double)now.crop[2 * axis] * (in - 1), b = (double)now.crop[2 * axis + 1] * (in - 1);
+        const double a = (double)now.crop[2 * axis] * (in - 1),
+                     b = (double)now.crop[2 * axis + 1] * (in - 1);
         return out > 1 ? a + o * (b - a) / (out - 1) : (a + b) / 2;
     }
     default: return (o + 0.5) / s - 0.5;
@@ -440,8 +465,9 @@ static int ref_axis(int axis, int o, int in, int out, double *weight)
     }
     for (int i = -60; i < in + 60; i++) {
         const double d = (at - i) / stretch;
-        double w = now.d.mode == CVN_CUBIC ? ref_keys(d, now.d.cubic_a != 0 ? (double)now.d.cubic_a : -0.75)
-                                           : fmax(0, 1 - fabs(d));
+        double w = now.d.mode == CVN_CUBIC
+                       ? ref_keys(d, now.d.cubic_a != 0 ? (double)now.d.cubic_a : -0.75)
+                       : fmax(0, 1 - fabs(d));
         if (now.d.exclude_outside && (i < 0 || i >= in)) w = 0;
         weight[i < 0 ? 0 : i >= in ? in - 1 : i] += w;
         sum += w;
@@ -453,11 +479,12 @@ static int ref_axis(int axis, int o, int in, int out, double *weight)
 static cvn_node build_interpolate(cvn_net *net, const cvn_node *x, const layer_case *c)
 {
     (void)c;
-    return cvn_interpolate(net, x[0], now.by_scales ? NULL : now.values, now.by_scales ? now.scales : NULL, now.count,
-                           &now.d);
+    return cvn_interpolate(net, x[0], now.by_scales ? NULL : now.values,
+                           now.by_scales ? now.scales : NULL, now.count, &now.d);
 }
 
-static void ref_interpolate(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static void ref_interpolate(const layer_case *c, int training, double *const *x, double *const *p,
+                            double *y)
 {
     const int H = c->x[0].dim[2], W = c->x[0].dim[3];
     double rows[64], cols[64];
@@ -467,11 +494,13 @@ static void ref_interpolate(const layer_case *c, int training, double *const *x,
         int at[CVN_MAX_RANK];
         int inside;
         unravel(c->y, i, at);
-        inside = ref_axis(0, at[2], H, c->y.dim[2], rows) & ref_axis(1, at[3], W, c->y.dim[3], cols);
+        inside =
+            ref_axis(0, at[2], H, c->y.dim[2], rows) & ref_axis(1, at[3], W, c->y.dim[3], cols);
         y[i] = inside ? 0 : (double)now.d.extrapolation;
         for (int h = 0; inside && h < H; h++)
             for (int w = 0; w < W; w++)
-                y[i] += rows[h] * cols[w] * x[0][((at[0] * c->x[0].dim[1] + at[1]) * H + h) * W + w];
+                y[i] +=
+                    rows[h] * cols[w] * x[0][((at[0] * c->x[0].dim[1] + at[1]) * H + h) * W + w];
     }
 }
 
@@ -498,11 +527,13 @@ static void interpolations(void)
                 for (int k = 0; k < 2; k++) {
                     now.values[k] = sizes[i % 3][k];
                     now.scales[k] = scales[i & 1][k];
-                    c.y.dim[k + 2] = now.by_scales ? (int)floor((double)now.scales[k] * c.x[0].dim[k + 2])
-                                                   : now.values[k];
+                    c.y.dim[k + 2] = now.by_scales
+                                         ? (int)floor((double)now.scales[k] * c.x[0].dim[k + 2])
+                                         : now.values[k];
                 }
                 c.kind = mode;
-                snprintf(c.text, sizeof c.text, "interpolation %d, coordinates %d, row %d", mode, coordinates, i);
+                snprintf(c.text, sizeof c.text, "interpolation %d, coordinates %d, row %d", mode,
+                         coordinates, i);
                 layer_check(&c);
             }
 }
@@ -535,11 +566,11 @@ static cvn_node golden_grid(cvn_net *net, const char *name, cvn_node x, cvn_node
 
 static cvn_node golden_scaled(cvn_net *net, const char *name, cvn_node x)
 {
-    static const struct { const char *name; int size[3]; } rows[] = {
-        { "linear", { 7, 3, 0 } }, { "linear_corners", { 7, 3, 0 } }, { "cubic", { 9, 3, 0 } },
-        { "cubic_corners", { 3, 8, 0 } }, { "antialias", { 2, 7, 0 } }, { "antialias_cubic", { 3, 2, 0 } },
-        { "nearest", { 7, 3, 0 } }, { "trilinear", { 2, 5, 4 } }
-    };
+    static const struct { const char *name; int size[3];
+    } rows[] = { { "linear", { 7, 3, 0 } },    { "linear_corners", { 7, 3, 0 } },
+                 { "cubic", { 9, 3, 0 } },     { "cubic_corners", { 3, 8, 0 } },
+                 { "antialias", { 2, 7, 0 } }, { "antialias_cubic", { 3, 2, 0 } },
+                 { "nearest", { 7, 3, 0 } },   { "trilinear", { 2, 5, 4 } } };
     cvn_interpolate_desc d = cvn_interpolate_defaults();
     const cvn_node none = { 0 };
     d.mode = strstr(name, "cubic") ? CVN_CUBIC : strstr(name, "nearest") ? CVN_NEAREST : CVN_LINEAR;
@@ -554,14 +585,16 @@ static cvn_node golden_scaled(cvn_net *net, const char *name, cvn_node x)
 }
 
 /* The graph of a golden row; b, index: the other inputs where there are such. */
-static cvn_node golden_graph(cvn_net *net, const char *name, cvn_node *a, cvn_node *b, cvn_node *index)
+static cvn_node golden_graph(cvn_net *net, const char *name, cvn_node *a, cvn_node *b,
+                             cvn_node *index)
 {
     static const int repeats[3] = { 2, 1, 3 };
     static const int picked[4] = { 4, 0, -5, 2 };
     static const int sides[4][6] = {
         { 0, 0, -1, 3, 1, 2 }, { 0, 0, 3, 1, 4, 2 }, { 0, 0, 2, 1, 1, 6 }, { 0, 0, 1, 4, 5, 2 }
     };
-    static const char *const modes[4] = { "pad_constant", "pad_reflect", "pad_replicate", "pad_circular" };
+    static const char *const modes[4] = { "pad_constant", "pad_reflect", "pad_replicate",
+                                          "pad_circular" };
     if (!strcmp(name, "trilinear")) return golden_scaled(net, name, *a = tensor(net, 2, 3, 4, 3));
     if (!strcmp(name, "grid_volume")) {
         *a = tensor(net, 2, 3, 4, 3);
@@ -569,13 +602,15 @@ static cvn_node golden_graph(cvn_net *net, const char *name, cvn_node *a, cvn_no
         return cvn_grid_sample(net, *a, *b, CVN_LINEAR, CVN_PAD_ZERO, 0);
     }
     if (!strncmp(name, "grid", 4)) return golden_grid(net, name, *a = tensor(net, 2, 4, 5, 0), b);
-    if (!strncmp(name, "antialias", 9)) return golden_scaled(net, name, *a = tensor(net, 3, 7, 6, 0));
+    if (!strncmp(name, "antialias", 9))
+        return golden_scaled(net, name, *a = tensor(net, 3, 7, 6, 0));
     *a = tensor(net, 3, 4, 5, 0);
     if (!strcmp(name, "flip")) return cvn_flip(net, *a, 2);
     if (!strcmp(name, "tile")) return cvn_tile(net, *a, repeats, 3);
     if (!strcmp(name, "index_select")) return cvn_index_select(net, *a, 3, picked, 4);
     for (int i = 0; i < 4; i++)
-        if (!strcmp(name, modes[i])) return cvn_pad_axes(net, *a, sides[i], 3, (cvn_pad_mode)i, 0.75f);
+        if (!strcmp(name, modes[i]))
+            return cvn_pad_axes(net, *a, sides[i], 3, (cvn_pad_mode)i, 0.75f);
     if (!strcmp(name, "gather")) return cvn_gather(net, *a, *index = tensor(net, 2, 6, 5, 0), 2);
     if (!strcmp(name, "scatter")) {
         *index = tensor(net, 3, 2, 4, 0);
@@ -635,14 +670,16 @@ static double ref_sampled(const layer_case *c, const double *plane, const double
     double sum = 0;
     double at[2];
     for (int k = 0; k < 2; k++)
-        at[k] = c->axis ? (place[1 - k] + 1) / 2 * (size[k] - 1) : ((place[1 - k] + 1) * size[k] - 1) / 2;
+        at[k] = c->axis ? (place[1 - k] + 1) / 2 * (size[k] - 1)
+                        : ((place[1 - k] + 1) * size[k] - 1) / 2;
     for (int h = -20; h < 30; h++)
         for (int w = -20; w < 30; w++) {
             int p[2] = { h, w };
             double weight = 1;
             for (int k = 0; k < 2; k++) {
                 const int n = size[k];
-                weight *= c->kind == CVN_CUBIC ? ref_keys(at[k] - p[k], -0.75) : fmax(0, 1 - fabs(at[k] - p[k]));
+                weight *= c->kind == CVN_CUBIC ? ref_keys(at[k] - p[k], -0.75)
+                                               : fmax(0, 1 - fabs(at[k] - p[k]));
                 while (now.mode == CVN_PAD_REFLECT && (p[k] < 0 || p[k] >= n))
                     p[k] = p[k] < 0 ? -p[k] - !c->axis : 2 * n - 1 - c->axis - p[k];
                 if (now.mode == CVN_PAD_REPLICATE) p[k] = p[k] < 0 ? 0 : p[k] >= n ? n - 1 : p[k];
@@ -653,7 +690,8 @@ static double ref_sampled(const layer_case *c, const double *plane, const double
     return sum;
 }
 
-static void ref_grid(const layer_case *c, int training, double *const *x, double *const *p, double *y)
+static void ref_grid(const layer_case *c, int training, double *const *x, double *const *p,
+                     double *y)
 {
     const int points = c->y.dim[2] * c->y.dim[3], plane = c->x[0].dim[2] * c->x[0].dim[3];
     (void)training;
@@ -692,7 +730,8 @@ static void grid_of_nan(void)
     cvn_want_grad(net, y);
     if (CHECKF(cvn_build(net, 1) == CVN_OK, "%s", cvn_error(net))) {
         static const float ones[4] = { 1, 1, 1, 1 };
-        CHECK(cvn_set_input(net, x, image, 1) == CVN_OK && cvn_set_input(net, g, places, 1) == CVN_OK);
+        CHECK(cvn_set_input(net, x, image, 1) == CVN_OK &&
+              cvn_set_input(net, g, places, 1) == CVN_OK);
         CHECK(cvn_forward(net) == CVN_OK && cvn_backward_from(net, y, ones) == CVN_OK);
         CHECK(isnan(cvn_value(net, y)[0]) && isnan(cvn_value(net, y)[1]));
         CHECK(cvn_value(net, y)[2] >= 0 && cvn_value(net, y)[2] <= 8);
@@ -712,8 +751,10 @@ static double overlap(const float *a, const float *b)
 {
     double both = 1, one = 1, two = 1;
     for (int k = 0; k < 2; k++) {
-        const double al = fmin((double)a[k], (double)a[k + 2]), ah = fmax((double)a[k], (double)a[k + 2]);
-        const double bl = fmin((double)b[k], (double)b[k + 2]), bh = fmax((double)b[k], (double)b[k + 2]);
+        const double al = fmin((double)a[k], (double)a[k + 2]),
+                     ah = fmax((double)a[k], (double)a[k + 2]);
+        const double bl = fmin((double)b[k], (double)b[k + 2]),
+                     bh = fmax((double)b[k], (double)b[k + 2]);
         both *= fmax(0, fmin(ah, bh) - fmax(al, bl));
         one *= ah - al;
         two *= bh - bl;
@@ -721,7 +762,8 @@ static double overlap(const float *a, const float *b)
     return both > 0 ? both / (one + two - both) : 0;
 }
 
-static int ref_nms(const float *boxes, const float *scores, float iou, float least, float (*rows)[3])
+static int ref_nms(const float *boxes, const float *scores, float iou, float least,
+                   float (*rows)[3])
 {
     int count = 0;
     for (int b = 0; b < IMAGES; b++)
@@ -736,8 +778,8 @@ static int ref_nms(const float *boxes, const float *scores, float iou, float lea
                 if (best < 0) break;
                 gone[best] = 1;
                 for (int k = first; k < count; k++)
-                    apart &= overlap(boxes + (b * BOXES + best) * 4, boxes + (b * BOXES + (int)rows[k][2]) * 4) <=
-                             (double)iou;
+                    apart &= overlap(boxes + (b * BOXES + best) * 4,
+                                     boxes + (b * BOXES + (int)rows[k][2]) * 4) <= (double)iou;
                 if (!apart) continue;
                 rows[count][0] = (float)b;
                 rows[count][1] = (float)c;
@@ -749,11 +791,13 @@ static int ref_nms(const float *boxes, const float *scores, float iou, float lea
 
 static void nms(void)
 {
-    static float boxes[IMAGES * BOXES * 4], scores[IMAGES * CLASSES * BOXES], rows[IMAGES * CLASSES * MOST][3];
+    static float boxes[IMAGES * BOXES * 4], scores[IMAGES * CLASSES * BOXES],
+        rows[IMAGES * CLASSES * MOST][3];
     static const int box_dims[3] = { IMAGES, BOXES, 4 }, score_dims[3] = { IMAGES, CLASSES, BOXES };
     unsigned state = 5;
     for (int i = 0; i < IMAGES * BOXES * 4; i++) boxes[i] = (float)ref_below(&state, 20);
-    for (int i = 0; i < IMAGES * CLASSES * BOXES; i++) scores[i] = (float)ref_below(&state, 16) / 16;
+    for (int i = 0; i < IMAGES * CLASSES * BOXES; i++)
+        scores[i] = (float)ref_below(&state, 16) / 16;
     scores[7] = NAN;
     for (int i = 0; i < 6; i++) {
         cvn_net *net;
@@ -772,8 +816,10 @@ static void nms(void)
         test_case("iou %g, score %g", (double)d.iou, (double)d.score);
         count = ref_nms(boxes, scores, d.iou, d.score, rows);
         if (CHECKF(cvn_build_infer(net, 1) == CVN_OK, "%s", cvn_error(net))) {
-            CHECK(cvn_set_input(net, b, boxes, 1) == CVN_OK && cvn_set_input(net, s, scores, 1) == CVN_OK);
-            CHECK(cvn_forward_eval(net) == CVN_OK && cvn_node_shape(net, y).dim[1] == IMAGES * CLASSES * MOST);
+            CHECK(cvn_set_input(net, b, boxes, 1) == CVN_OK &&
+                  cvn_set_input(net, s, scores, 1) == CVN_OK);
+            CHECK(cvn_forward_eval(net) == CVN_OK &&
+                  cvn_node_shape(net, y).dim[1] == IMAGES * CLASSES * MOST);
             for (int r = 0; r < IMAGES * CLASSES * MOST; r++)
                 for (int k = 0; k < 3; k++)
                     CHECK_NEAR(cvn_value(net, y)[3 * r + k], r < count ? rows[r][k] : -1, 0);
@@ -891,7 +937,8 @@ static void meter_free(void *user, void *pointer)
 /* All layers in one net; whether it builds. */
 static int whole_life(const cvn_desc *desc)
 {
-    static const int sides[6] = { 0, 0, 1, -1, 2, 0 }, repeats[3] = { 1, 2, 1 }, list[3] = { 2, 0, -1 };
+    static const int sides[6] = { 0, 0, 1, -1, 2, 0 }, repeats[3] = { 1, 2, 1 },
+                     list[3] = { 2, 0, -1 };
     static const int sizes[2] = { 5, 3 }, two[2] = { 3, 2 };
     cvn_interpolate_desc d = cvn_interpolate_defaults();
     cvn_net *net = cvn_create(desc);
@@ -902,8 +949,8 @@ static int whole_life(const cvn_desc *desc)
     y = cvn_scatter_nd(net, y, cvn_slice_step(net, i, 2, 0, 1, 1), y, 1, CVN_SCATTER_ADD);
     y = cvn_interpolate(net, y, sizes, NULL, 2, &d);
     d.mode = CVN_CUBIC;
-    y = cvn_grid_sample(net, cvn_interpolate(net, y, sizes, NULL, 2, &d), cvn_one_hot(net, i, 3, 2, 1, 0), CVN_LINEAR,
-                        CVN_PAD_ZERO, 0);
+    y = cvn_grid_sample(net, cvn_interpolate(net, y, sizes, NULL, 2, &d),
+                        cvn_one_hot(net, i, 3, 2, 1, 0), CVN_LINEAR, CVN_PAD_ZERO, 0);
     cvn_mean_loss(net, cvn_take(net, y, cvn_slice_step(net, i, 1, 0, 1, 1), 1));
     ok = cvn_build(net, 2) == CVN_OK;
     cvn_destroy(net);

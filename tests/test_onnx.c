@@ -1,5 +1,6 @@
-/* >>protobuf >>onnx >>onnx-load: models written here byte by byte, read by the library; what it says of damaged and
- * hostile ones. Operators: tests/onnx_conformance.c, tests/test_math.c, tests/test_gather.c. */
+/* >>protobuf >>onnx >>onnx-load: models written here byte by byte, read by the library; what it
+ * says of damaged and hostile ones. Operators: tests/onnx_conformance.c, tests/test_math.c,
+ * tests/test_gather.c. */
 #include "../convnet.h"
 #include "test.h"
 #include "onnx_bytes.h"
@@ -8,13 +9,15 @@
 
 static const float conv_w[2 * 1 * 2 * 2] = { 1, -2, 3, 0.5f, -1, 1, 2, -0.25f };
 static const float conv_b[2] = { 0.5f, -1 };
-static const float fc_w[3 * 8] = { 1, 0, 2, -1, 0.5f, 3, -2, 1, 0, 1, 1, 0, -1, 2, 0.25f, -3, 2, 2, -1, 0, 1, -0.5f, 0, 1 };
+static const float fc_w[3 * 8] = { 1,  0, 2,     -1, 0.5f, 3, -2, 1, 0, 1,     1, 0,
+                                   -1, 2, 0.25f, -3, 2,    2, -1, 0, 1, -0.5f, 0, 1 };
 static const float fc_b[3] = { 0.125f, 0, -2 };
 
 /* x [batch, 1, 3, 3] -> Conv 2x2 -> Relu -> Flatten -> Gemm -> y [batch, 3] */
 static bytes small_net(int batch, int raw)
 {
-    const int x[] = { batch, 1, 3, 3 }, cw[] = { 2, 1, 2, 2 }, cb[] = { 2 }, fw[] = { 3, 8 }, fb[] = { 3 };
+    const int x[] = { batch, 1, 3, 3 }, cw[] = { 2, 1, 2, 2 }, cb[] = { 2 }, fw[] = { 3, 8 },
+              fb[] = { 3 };
     onnx m = { { NULL, 0, 0 }, 0 };
     bytes gemm = node("Gemm", "flat fc.weight fc.bias", "y");
     add_input(&m, "x", 4, x);
@@ -37,7 +40,8 @@ static void small_reference(const float *x, float *y)
     for (int f = 0; f < 2; f++)
         for (int i = 0; i < 4; i++) {
             double s = (double)conv_b[f];
-            for (int k = 0; k < 4; k++) s += (double)conv_w[f * 4 + k] * (double)x[(i / 2 + k / 2) * 3 + i % 2 + k % 2];
+            for (int k = 0; k < 4; k++)
+                s += (double)conv_w[f * 4 + k] * (double)x[(i / 2 + k / 2) * 3 + i % 2 + k % 2];
             r[f * 4 + i] = s > 0 ? s : 0;
         }
     for (int o = 0; o < 3; o++) {
@@ -55,7 +59,8 @@ static void a_small_net(void)
         bytes b = small_net(kind < 2 ? 0 : 1, kind & 1);
         cvn_net *net = cvn_create(NULL);
         cvn_onnx_model info;
-        test_case("batch %s, weights as %s", kind < 2 ? "open" : "1", kind & 1 ? "raw_data" : "float_data");
+        test_case("batch %s, weights as %s", kind < 2 ? "open" : "1",
+                  kind & 1 ? "raw_data" : "float_data");
         if (!CHECKF(load(net, &b, &info) == CVN_OK, "%s", cvn_error(net))) continue;
         CHECK(info.batched && info.input_count == 1 && info.output_count == 1 && info.opset == 17);
         CHECK(!strcmp(info.inputs[0].name, "x") && !strcmp(info.outputs[0].name, "y"));
@@ -63,7 +68,8 @@ static void a_small_net(void)
         CHECK(cvn_find(net, "x").id && cvn_find(net, "conv").id && cvn_find(net, "fc").id);
         CHECK(cvn_build_infer(net, 4) == CVN_OK);
         free(b.p);                                      /* values were copied by the build */
-        CHECK(cvn_param_find(net, "conv.weight").count == 8 && cvn_param_find(net, "fc.bias").count == 3);
+        CHECK(cvn_param_find(net, "conv.weight").count == 8 &&
+              cvn_param_find(net, "fc.bias").count == 3);
         CHECK(!memcmp(cvn_param_find(net, "fc.weight").value, fc_w, sizeof fc_w));
         CHECK(cvn_predict(net, x, 4, y) == CVN_OK);
         for (int n = 0; n < 4; n++) {
@@ -122,7 +128,8 @@ static void whole(void)
     add(&m, "Relu", "t", "y");
     b = finish(&m);
     CHECKF(load(net, &b, &info) == CVN_OK, "%s", cvn_error(net));
-    CHECK(!info.batched && info.outputs[0].rank == 2 && info.outputs[0].dim[0] == 3 && info.outputs[0].dim[1] == 1);
+    CHECK(!info.batched && info.outputs[0].rank == 2 && info.outputs[0].dim[0] == 3 &&
+          info.outputs[0].dim[1] == 1);
     CHECK(cvn_node_shape(net, info.inputs[0].node).rank == 3);
     CHECK(cvn_build_infer(net, 2) == CVN_OK && cvn_predict(net, in, 2, out) == CVN_OK);
     for (int i = 0; i < 6; i++) CHECK(out[i] == (in[i] > 0 ? in[i] : 0));
@@ -160,7 +167,8 @@ static void sizes_and_values(void)
         options.inputs = given;
         options.input_count = 2;
         test_case("%s", kind ? "open" : "fixed");
-        CHECKF(cvn_load_onnx_memory(net, b.p, b.n, &options, &info) == CVN_OK, "%s", cvn_error(net));
+        CHECKF(cvn_load_onnx_memory(net, b.p, b.n, &options, &info) == CVN_OK, "%s",
+               cvn_error(net));
         CHECK(info.batched == kind && info.input_count == 1 && info.inputs[0].place == 0);
         CHECK(cvn_build_infer(net, kind ? 2 : 1) == CVN_OK);
         CHECK(cvn_predict(net, in, kind ? 2 : 1, out) == CVN_OK);
@@ -177,7 +185,8 @@ static void sizes_and_values(void)
     }
 }
 
-/* Shape -> Gather -> Concat -> Reshape, as PyTorch writes x.view(x.size(0), -1): folded, and any batch. */
+/* Shape -> Gather -> Concat -> Reshape, as PyTorch writes x.view(x.size(0), -1): folded, and any
+ * batch. */
 static void folded_shapes(void)
 {
     const int x[] = { 0, 2, 3 };
@@ -236,8 +245,9 @@ static void shared_weights(void)
 
 static void element_types(void)
 {
-    static const struct { int type; size_t n; unsigned char raw[16]; } rows[] = {
-        { CVN_ONNX_FLOAT16, 4, { 0x00, 0x3E, 0x00, 0xC0 } },                                    /* 1.5, -2 */
+    static const struct { int type; size_t n; unsigned char raw[16];
+    } rows[] = {
+        { CVN_ONNX_FLOAT16, 4, { 0x00, 0x3E, 0x00, 0xC0 } }, /* 1.5, -2 */
         { CVN_ONNX_BFLOAT16, 4, { 0xC0, 0x3F, 0x00, 0xC0 } },
         { CVN_ONNX_DOUBLE, 16, { 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 0, 0, 0, 0, 0, 0, 0x00, 0xC0 } }
     };
@@ -340,8 +350,11 @@ static void refusals(void)
     const int x[] = { 0, 2 }, w[] = { 3 };
     const float values[3] = { 1, 2, 3 };
     for (int kind = 0; kind < 6; kind++) {
-        static const char *const wants[] = { "node 'y' (Quux): there is no such operator", "nothing before it makes",
-                                             "output 'z' is made by nothing", "node 'y' (Add)", "open along axis 1",
+        static const char *const wants[] = { "node 'y' (Quux): there is no such operator",
+                                             "nothing before it makes",
+                                             "output 'z' is made by nothing",
+                                             "node 'y' (Add)",
+                                             "open along axis 1",
                                              "graph without outputs" };
         const int open[] = { 0, 0 };
         onnx m = { { NULL, 0, 0 }, 0 };
@@ -369,8 +382,10 @@ static void refusals(void)
     }
     {
         cvn_net *net = cvn_create(NULL);
-        CHECK(cvn_load_onnx(NULL, "x") == CVN_ERROR_STATE && cvn_load_onnx(net, NULL) == CVN_ERROR_ARGUMENT);
-        CHECK(cvn_load_onnx(net, "build/no such file.onnx") == CVN_ERROR_FILE && says(net, "no such file.onnx"));
+        CHECK(cvn_load_onnx(NULL, "x") == CVN_ERROR_STATE &&
+              cvn_load_onnx(net, NULL) == CVN_ERROR_ARGUMENT);
+        CHECK(cvn_load_onnx(net, "build/no such file.onnx") == CVN_ERROR_FILE &&
+              says(net, "no such file.onnx"));
         CHECK(cvn_load_onnx_memory(net, "", 0, NULL, NULL) == CVN_ERROR_FORMAT);
         cvn_destroy(net);
     }
@@ -387,7 +402,8 @@ static void two_models(void)
     CHECK(load(net, &b, &two) == CVN_OK);
     CHECK(one.outputs[0].node.id != two.outputs[0].node.id && cvn_param_count(net) == 8);
     CHECK(cvn_build_infer(net, 1) == CVN_OK);
-    CHECK(cvn_set_input(net, one.inputs[0].node, x, 1) == CVN_OK && cvn_set_input(net, two.inputs[0].node, x, 1) == CVN_OK);
+    CHECK(cvn_set_input(net, one.inputs[0].node, x, 1) == CVN_OK &&
+          cvn_set_input(net, two.inputs[0].node, x, 1) == CVN_OK);
     CHECK(cvn_forward_eval(net) == CVN_OK);
     small_reference(x, want);
     for (int i = 0; i < 3; i++) {
@@ -403,7 +419,8 @@ static void two_models(void)
 /* Loaded or refused, never more; what loads is run when it is small. */
 static void try_bytes(const unsigned char *p, size_t n)
 {
-    unsigned char *copy = (unsigned char *)malloc(n ? n : 1);           /* its end is the sanitizer's to watch */
+    unsigned char *copy =
+        (unsigned char *)malloc(n ? n : 1); /* its end is the sanitizer's to watch */
     cvn_net *net = cvn_create(NULL);
     cvn_onnx_model info;
     if (n) memcpy(copy, p, n);

@@ -1,5 +1,6 @@
-/* >>onnx-layers >>onnx-patterns: models written here, against arithmetic in double; which layers operators become. ONNX's
- * own cases: tests/onnx_conformance.c; models of PyTorch's exporters: tests/onnx_torch.py. */
+/* >>onnx-layers >>onnx-patterns: models written here, against arithmetic in double; which layers
+ * operators become. ONNX's own cases: tests/onnx_conformance.c; models of PyTorch's exporters:
+ * tests/onnx_torch.py. */
 #include "../convnet.h"
 #include "test.h"
 #include "onnx_bytes.h"
@@ -8,7 +9,10 @@
 
 static float value_of(int i) { return (float)((i * 37 + 11) % 29) * 0.125f - 1.75f; }
 
-static void fill(float *v, int n, int seed) { for (int i = 0; i < n; i++) v[i] = value_of(i * 3 + seed); }
+static void fill(float *v, int n, int seed)
+{
+    for (int i = 0; i < n; i++) v[i] = value_of(i * 3 + seed);
+}
 
 /* The layers of a net as cvn_summary lists them. */
 static int has_layer(const cvn_net *net, const char *type)
@@ -20,17 +24,20 @@ static int has_layer(const cvn_net *net, const char *type)
     return strstr(text, word) != NULL;
 }
 
-/* Loads, runs, copies output 0; its count, or -1 with the error printed. x: inputs in the graph's order. */
+/* Loads, runs, copies output 0; its count, or -1 with the error printed. x: inputs in the graph's
+ * order. */
 static int run(const bytes *b, float *const *x, int batch, float *y, cvn_net **out)
 {
     cvn_net *net = cvn_create(NULL);
     cvn_onnx_model info;
     int n = -1;
-    if (CHECKF(load(net, b, &info) == CVN_OK && cvn_build_infer(net, info.batched ? batch : 1) == CVN_OK, "%s",
-               cvn_error(net))) {
+    if (CHECKF(load(net, b, &info) == CVN_OK &&
+                   cvn_build_infer(net, info.batched ? batch : 1) == CVN_OK,
+               "%s", cvn_error(net))) {
         const int samples = info.batched ? batch : 1;
         for (int i = 0; i < info.input_count; i++)
-            CHECKF(cvn_set_input(net, info.inputs[i].node, x[i], samples) == CVN_OK, "%s", cvn_error(net));
+            CHECKF(cvn_set_input(net, info.inputs[i].node, x[i], samples) == CVN_OK, "%s",
+                   cvn_error(net));
         if (CHECKF(cvn_forward_eval(net) == CVN_OK, "%s", cvn_error(net))) {
             const cvn_shape s = cvn_node_shape(net, info.outputs[0].node);
             n = 1;
@@ -52,7 +59,12 @@ static void check_values(const float *y, const double *want, int n, double bound
  * expressions: NAME(operand,...), x, numbers; written as operators, and evaluated
  * ============================================================================================== */
 
-typedef struct expression { onnx m; const char *t; int numbers, operators, swap; double x; } expression;
+typedef struct expression {
+    onnx m;
+    const char *t;
+    int numbers, operators, swap;
+    double x;
+} expression;
 
 static void scalar(onnx *m, const char *name, double v)
 {
@@ -136,7 +148,8 @@ static double evaluate(expression *e)
     }
 }
 
-/* kind 0: as it stands; 1: operands of Add and Mul swapped; 2: the value behind the first operator is an output too. */
+/* kind 0: as it stands; 1: operands of Add and Mul swapped; 2: the value behind the first operator
+ * is an output too. */
 static void check_expression(const char *text, const char *type, int kind)
 {
     static const int dim[2] = { 0, 24 };
@@ -175,8 +188,10 @@ static void activations(void)
         { "gelu", "Mul(Mul(x,Add(Erf(Div(x,1.4142135)),1)),0.5)" },
         { "gelu", "Mul(x,Mul(0.5,Add(Erf(Mul(x,0.70710678)),1)))" },
         { "gelu", "Mul(Mul(x,0.5),Add(Erf(Div(x,1.4142135)),1))" },
-        { "gelu_tanh", "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.7978845608,Add(x,Mul(0.044715,Mul(x,Mul(x,x)))))))))" },
-        { "gelu_tanh", "Mul(x,Mul(0.5,Add(Tanh(Mul(0.7978845608,Add(x,Mul(0.044715,Pow(x,3))))),1)))" },
+        { "gelu_tanh",
+          "Mul(0.5,Mul(x,Add(1,Tanh(Mul(0.7978845608,Add(x,Mul(0.044715,Mul(x,Mul(x,x)))))))))" },
+        { "gelu_tanh",
+          "Mul(x,Mul(0.5,Add(Tanh(Mul(0.7978845608,Add(x,Mul(0.044715,Pow(x,3))))),1)))" },
         { "hardswish", "Mul(x,HardSigmoid(x))" },
         { "hardswish", "Div(Mul(x,Clip(Add(x,3),0,6)),6)" },
         { "hardswish", "Mul(x,Div(Clip(Add(x,3),0,6),6))" },
@@ -232,13 +247,16 @@ static void layer_norm(void)
     for (int r = 0; r < 8; r++) {
         double mean = 0, var = 0;
         for (int i = 0; i < 6; i++) mean += (double)x[6 * r + i] / 6;
-        for (int i = 0; i < 6; i++) var += ((double)x[6 * r + i] - mean) * ((double)x[6 * r + i] - mean) / 6;
         for (int i = 0; i < 6; i++)
-            want[6 * r + i] = ((double)x[6 * r + i] - mean) / sqrt(var + 0.01) * (double)w[i] + (double)bias[i];
+            var += ((double)x[6 * r + i] - mean) * ((double)x[6 * r + i] - mean) / 6;
+        for (int i = 0; i < 6; i++)
+            want[6 * r + i] =
+                ((double)x[6 * r + i] - mean) / sqrt(var + 0.01) * (double)w[i] + (double)bias[i];
     }
     in[0] = x;
     CHECK(run(&b, in, 2, y, &net) == 48);
-    CHECK(has_layer(net, "layernorm") && !has_layer(net, "div") && cvn_param_find(net, "w").count == 6);
+    CHECK(has_layer(net, "layernorm") && !has_layer(net, "div") &&
+          cvn_param_find(net, "w").count == 6);
     check_values(y, want, 48, 1e-5);
     cvn_destroy(net);
     free(b.p);
@@ -254,7 +272,7 @@ static void biases(void)
     float *in[1];
     fill(x, 18, 3);
     in[0] = x;
-    for (int kind = 0; kind < 3; kind++) {              /* product, with one number for all, convolution */
+    for (int kind = 0; kind < 3; kind++) { /* product, with one number for all, convolution */
         onnx m = { { NULL, 0, 0 }, 0 };
         double want[MOST];
         cvn_net *net;
@@ -278,9 +296,11 @@ static void biases(void)
         for (int i = 0; i < n; i++) {
             const int f = kind < 2 ? i % 2 : i / 4 % 2;
             want[i] = (double)bias[kind == 1 ? 0 : f];
-            for (int k = 0; kind < 2 && k < 3; k++) want[i] += (double)x[i / 2 * 3 + k] * (double)w[k * 2 + f];
+            for (int k = 0; kind < 2 && k < 3; k++)
+                want[i] += (double)x[i / 2 * 3 + k] * (double)w[k * 2 + f];
             for (int k = 0; kind == 2 && k < 4; k++)
-                want[i] += (double)x[i / 8 * 9 + (i % 4 / 2 + k / 2) * 3 + i % 2 + k % 2] * (double)w[f * 4 + k];
+                want[i] += (double)x[i / 8 * 9 + (i % 4 / 2 + k / 2) * 3 + i % 2 + k % 2] *
+                           (double)w[f * 4 + k];
         }
         CHECK(run(&b, in, 2, y, &net) == n);
         CHECK(!has_layer(net, "add") && has_layer(net, "scale") == (kind == 1));
@@ -292,19 +312,22 @@ static void biases(void)
 
 enum { H = 2, T = 3, S = 4, D = 5 };
 
-static void attention_reference(const float *q, const float *k, const float *v, double scale, double *y)
+static void attention_reference(const float *q, const float *k, const float *v, double scale,
+                                double *y)
 {
     for (int i = 0; i < 2 * H * T; i++) {
         const int head = i / T;
         double p[S], sum = 0;
         for (int s = 0; s < S; s++) {
             p[s] = 0;
-            for (int d = 0; d < D; d++) p[s] += (double)q[i * D + d] * (double)k[(head * S + s) * D + d];
+            for (int d = 0; d < D; d++)
+                p[s] += (double)q[i * D + d] * (double)k[(head * S + s) * D + d];
             sum += p[s] = exp(scale * p[s]);
         }
         for (int d = 0; d < D; d++) {
             y[i * D + d] = 0;
-            for (int s = 0; s < S; s++) y[i * D + d] += p[s] / sum * (double)v[(head * S + s) * D + d];
+            for (int s = 0; s < S; s++)
+                y[i * D + d] += p[s] / sum * (double)v[(head * S + s) * D + d];
         }
     }
 }
@@ -416,7 +439,8 @@ static void add_operand(onnx *m, const operand *o, const char *name)
 }
 
 /* type Einsum or MatMul of a and b (b "": one operand). */
-static void check_labels(const char *type, const char *equation, const char *a, const char *b, const char *out, int known)
+static void check_labels(const char *type, const char *equation, const char *a, const char *b,
+                         const char *out, int known)
 {
     operand o[2];
     onnx m = { { NULL, 0, 0 }, 0 };
@@ -452,19 +476,30 @@ static void check_labels(const char *type, const char *equation, const char *a, 
 
 static void products(void)
 {
-    static const char *const rows[][5] = {
-        { "Einsum", "bij,bjk->bik", "bij", "bjk", "bik" },   { "Einsum", "bij,bkj->bik", "bij", "bkj", "bik" },
-        { "Einsum", "ij,jk", "ij", "jk", "ik" },             { "Einsum", "i,i->", "i", "i", "" },
-        { "Einsum", "i,j->ij", "i", "j", "ij" },             { "Einsum", "ij->ji", "ij", "", "ji" },
-        { "Einsum", "...ii->...i", "ebb", "", "eb" },        { "Einsum", "ab c, c d -> d a b", "abc", "cd", "dab" },
-        { "Einsum", "abcd,cdef->abef", "abcd", "cdef", "abef" }, { "Einsum", "bhqd,bhkd->bhqk", "bhqd", "bhkd", "bhqk" },
-        { "Einsum", "...ab,...bc->...ac", "dab", "dbc", "dac" }, { "Einsum", "ijk,ijk->j", "ijk", "ijk", "j" },
-        { "Einsum", "ijk->j", "ijk", "", "j" },              { "MatMul", "", "ab", "bc", "ac" },
-        { "MatMul", "", "dab", "bc", "dac" },                { "MatMul", "", "cdab", "cdbe", "cdae" },
-        { "MatMul", "", "cdab", "c*be", "cdae" },            { "MatMul", "", "dab", "dbc", "dac" },
-        { "MatMul", "", "b", "bc", "c" },                    { "MatMul", "", "ab", "b", "a" },
-        { "MatMul", "", "b", "b", "" },                      { "MatMul", "", "cab", "b", "ca" },
-        { "MatMul", "", "ab", "dbc", "dac" },                { "MatMul", "", "cdab", "be", "cdae" } };
+    static const char *const rows[][5] = { { "Einsum", "bij,bjk->bik", "bij", "bjk", "bik" },
+                                           { "Einsum", "bij,bkj->bik", "bij", "bkj", "bik" },
+                                           { "Einsum", "ij,jk", "ij", "jk", "ik" },
+                                           { "Einsum", "i,i->", "i", "i", "" },
+                                           { "Einsum", "i,j->ij", "i", "j", "ij" },
+                                           { "Einsum", "ij->ji", "ij", "", "ji" },
+                                           { "Einsum", "...ii->...i", "ebb", "", "eb" },
+                                           { "Einsum", "ab c, c d -> d a b", "abc", "cd", "dab" },
+                                           { "Einsum", "abcd,cdef->abef", "abcd", "cdef", "abef" },
+                                           { "Einsum", "bhqd,bhkd->bhqk", "bhqd", "bhkd", "bhqk" },
+                                           { "Einsum", "...ab,...bc->...ac", "dab", "dbc", "dac" },
+                                           { "Einsum", "ijk,ijk->j", "ijk", "ijk", "j" },
+                                           { "Einsum", "ijk->j", "ijk", "", "j" },
+                                           { "MatMul", "", "ab", "bc", "ac" },
+                                           { "MatMul", "", "dab", "bc", "dac" },
+                                           { "MatMul", "", "cdab", "cdbe", "cdae" },
+                                           { "MatMul", "", "cdab", "c*be", "cdae" },
+                                           { "MatMul", "", "dab", "dbc", "dac" },
+                                           { "MatMul", "", "b", "bc", "c" },
+                                           { "MatMul", "", "ab", "b", "a" },
+                                           { "MatMul", "", "b", "b", "" },
+                                           { "MatMul", "", "cab", "b", "ca" },
+                                           { "MatMul", "", "ab", "dbc", "dac" },
+                                           { "MatMul", "", "cdab", "be", "cdae" } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int known = 0; known < 2; known++)
             check_labels(rows[i][0], rows[i][1], rows[i][2], rows[i][3], rows[i][4], known);
@@ -474,7 +509,8 @@ static void gemm(void)
 {
     const float alpha = 0.5f, beta = -2;
     for (int i = 0; i < 48; i++) {
-        const int ta = i & 1, tb = i >> 1 & 1, known = i >> 2 & 1, c = i >> 3;      /* C: none, 1, [S], [M, 1], [M, S], [1, S] */
+        const int ta = i & 1, tb = i >> 1 & 1, known = i >> 2 & 1,
+                  c = i >> 3; /* C: none, 1, [S], [M, 1], [M, S], [1, S] */
         static const int cd[6][2] = { { 0, 0 }, { 1, 0 }, { 4, 0 }, { 3, 1 }, { 3, 4 }, { 1, 4 } };
         const int ad[2] = { ta ? 5 : 3, ta ? 3 : 5 }, bd[2] = { tb ? 4 : 5, tb ? 5 : 4 };
         float a[15], b[20], bias[12], y[MOST];
@@ -508,7 +544,8 @@ static void gemm(void)
                 const int at = c == 1 ? 0 : c == 2 || c == 5 ? s : c == 3 ? r : r * 4 + s;
                 double sum = 0;
                 for (int k = 0; k < 5; k++)
-                    sum += (double)a[ta ? k * 3 + r : r * 5 + k] * (double)b[tb ? s * 5 + k : k * 4 + s];
+                    sum += (double)a[ta ? k * 3 + r : r * 5 + k] *
+                           (double)b[tb ? s * 5 + k : k * 4 + s];
                 want[r * 4 + s] = (double)alpha * sum + (c ? (double)beta * (double)bias[at] : 0);
             }
         CHECK(run(&file, in, 1, y, NULL) == 12);
@@ -525,8 +562,10 @@ enum { RT = 3, RN = 2, RI = 2, RH = 3 };
 
 static double logistic(double x) { return 1 / (1 + exp(-x)); }
 
-/* One step of one sample: gates a (ONNX's order) from x and both biases, R, B_R of the last GRU gate, peepholes. */
-static void cell(int gates, int before, const double *a, const float *r, const float *rb, const float *p, double *h, double *c)
+/* One step of one sample: gates a (ONNX's order) from x and both biases, R, B_R of the last GRU
+ * gate, peepholes. */
+static void cell(int gates, int before, const double *a, const float *r, const float *rb,
+                 const float *p, double *h, double *c)
 {
     double u[4 * RH], old[RH], v[RH];
     memcpy(old, h, sizeof old);
@@ -537,7 +576,8 @@ static void cell(int gates, int before, const double *a, const float *r, const f
     for (int k = 0; k < RH; k++) {
         if (gates == 4) {
             const double i = logistic(a[k] + u[k] + (p ? (double)p[k] * c[k] : 0));
-            const double f = logistic(a[2 * RH + k] + u[2 * RH + k] + (p ? (double)p[2 * RH + k] * c[k] : 0));
+            const double f =
+                logistic(a[2 * RH + k] + u[2 * RH + k] + (p ? (double)p[2 * RH + k] * c[k] : 0));
             const double now = f * c[k] + i * tanh(a[3 * RH + k] + u[3 * RH + k]);
             h[k] = logistic(a[RH + k] + u[RH + k] + (p ? (double)p[RH + k] * now : 0)) * tanh(now);
             c[k] = now;
@@ -549,18 +589,22 @@ static void cell(int gates, int before, const double *a, const float *r, const f
     for (int k = 0; gates == 3 && k < RH; k++) {
         const double z = logistic(a[k] + u[k]);
         double m = (double)rb[k];
-        for (int j = 0; j < RH; j++) m += (double)r[(2 * RH + k) * RH + j] * (before ? v[j] : old[j]);
+        for (int j = 0; j < RH; j++)
+            m += (double)r[(2 * RH + k) * RH + j] * (before ? v[j] : old[j]);
         if (!before) m *= logistic(a[RH + k] + u[RH + k]);
         h[k] = (1 - z) * tanh(a[2 * RH + k] + m) + z * old[k];
     }
 }
 
-typedef struct rnn_case { const char *type; int gates, before, dirs, reverse, layout, bias, states, peep, lengths; } rnn_case;
+typedef struct rnn_case {
+    const char *type;
+    int gates, before, dirs, reverse, layout, bias, states, peep, lengths;
+} rnn_case;
 
 static const long long rnn_lengths[RN] = { 2, 3 };
 
-static void rnn_reference(const rnn_case *k, const float *x, const float *w, const float *r, const float *b, const float *p,
-                          const float *h0, double *y)
+static void rnn_reference(const rnn_case *k, const float *x, const float *w, const float *r,
+                          const float *b, const float *p, const float *h0, double *y)
 {
     const int rows = k->gates * RH;
     for (int n = 0; n < RN; n++)
@@ -568,13 +612,16 @@ static void rnn_reference(const rnn_case *k, const float *x, const float *w, con
             double h[RH], c[RH];
             const float *bias = b + 2 * dir * rows;
             for (int i = 0; i < RH; i++)
-                h[i] = c[i] = k->states ? (double)h0[(k->layout ? n * k->dirs + dir : dir * RN + n) * RH + i] : 0;
+                h[i] = c[i] =
+                    k->states ? (double)h0[(k->layout ? n * k->dirs + dir : dir * RN + n) * RH + i]
+                              : 0;
             for (int s = 0; s < RT; s++) {
                 const int length = k->lengths ? (int)rnn_lengths[n] : RT;
                 const int t = s < length && (dir || k->reverse) ? length - 1 - s : s;
                 double a[4 * RH];
                 for (int g = 0; g < rows; g++) {
-                    const int own = k->gates == 3 && g >= 2 * RH;       /* its hidden bias comes with R h */
+                    const int own =
+                        k->gates == 3 && g >= 2 * RH; /* its hidden bias comes with R h */
                     a[g] = k->bias ? (double)bias[g] + (own ? 0 : (double)bias[rows + g]) : 0;
                     for (int i = 0; i < RI; i++)
                         a[g] += (double)w[(dir * rows + g) * RI + i] *
@@ -582,12 +629,15 @@ static void rnn_reference(const rnn_case *k, const float *x, const float *w, con
                 }
                 {
                     const float none[RH] = { 0 };
-                    if (s < length) cell(k->gates, k->before, a, r + dir * rows * RH, k->bias ? bias + rows + 2 * RH : none,
-                         k->peep ? p + dir * 3 * RH : NULL, h, c);
+                    if (s < length)
+                        cell(k->gates, k->before, a, r + dir * rows * RH,
+                             k->bias ? bias + rows + 2 * RH : none,
+                             k->peep ? p + dir * 3 * RH : NULL, h, c);
                 }
                 for (int i = 0; i < RH; i++)
-                    y[(k->layout ? (n * RT + t) * k->dirs + dir : (t * k->dirs + dir) * RN + n) * RH + i] =
-                        s < length ? h[i] : 0;
+                    y[(k->layout ? (n * RT + t) * k->dirs + dir : (t * k->dirs + dir) * RN + n) *
+                          RH +
+                      i] = s < length ? h[i] : 0;
             }
         }
 }
@@ -595,8 +645,10 @@ static void rnn_reference(const rnn_case *k, const float *x, const float *w, con
 static void check_rnn(const rnn_case *k)
 {
     const int rows = k->gates * RH;
-    const int dx[3] = { k->layout ? RN : RT, k->layout ? RT : RN, RI }, dw[3] = { k->dirs, rows, RI };
-    const int dr[3] = { k->dirs, rows, RH }, db[2] = { k->dirs, 2 * rows }, dp[2] = { k->dirs, 3 * RH };
+    const int dx[3] = { k->layout ? RN : RT, k->layout ? RT : RN, RI },
+              dw[3] = { k->dirs, rows, RI };
+    const int dr[3] = { k->dirs, rows, RH }, db[2] = { k->dirs, 2 * rows },
+              dp[2] = { k->dirs, 3 * RH };
     const int dh[3] = { k->layout ? RN : k->dirs, k->layout ? k->dirs : RN, RH };
     const char *way = k->dirs == 2 ? "bidirectional" : k->reverse ? "reverse" : "forward";
     float x[RT * RN * RI], w[MOST], r[MOST], b[MOST], p[MOST], h[MOST], y[MOST];
@@ -612,8 +664,9 @@ static void check_rnn(const rnn_case *k)
     fill(b, MOST, 3);
     fill(p, MOST, 4);
     fill(h, MOST, 6);
-    snprintf(names, sizeof names, "x w r %s %s %s %s %s", k->bias ? "b" : "-", k->lengths ? "n" : "-", k->states ? "h" : "-",
-             k->states && k->gates == 4 ? "h" : "-", k->peep ? "p" : "-");
+    snprintf(names, sizeof names, "x w r %s %s %s %s %s", k->bias ? "b" : "-",
+             k->lengths ? "n" : "-", k->states ? "h" : "-", k->states && k->gates == 4 ? "h" : "-",
+             k->peep ? "p" : "-");
     if (k->gates < 4) names[strlen(names) - 4] = 0;
     n = node(k->type, names, "y");
     put_text(&text, 1, "direction");
@@ -632,8 +685,8 @@ static void check_rnn(const rnn_case *k)
     add_floats(&m, "h", 3, dh, h, 1);
     add_ints(&m, "n", RN, rnn_lengths);
     file = finish(&m);
-    test_case("%s %s, before %d, layout %d, bias %d, states %d, peepholes %d, lengths %d", k->type, way, k->before, k->layout,
-              k->bias, k->states, k->peep, k->lengths);
+    test_case("%s %s, before %d, layout %d, bias %d, states %d, peepholes %d, lengths %d", k->type,
+              way, k->before, k->layout, k->bias, k->states, k->peep, k->lengths);
     rnn_reference(k, x, w, r, b, p, h, want);
     CHECK(run(&file, in, RN, y, NULL) == RT * RN * k->dirs * RH);
     check_values(y, want, RT * RN * k->dirs * RH, 2e-6);
@@ -643,8 +696,10 @@ static void check_rnn(const rnn_case *k)
 static void recurrent(void)
 {
     for (int i = 0; i < 240; i++) {
-        static const rnn_case kinds[5] = { { "RNN", 1, 0, 1, 0, 0, 0, 0, 0, 0 }, { "LSTM", 4, 0, 1, 0, 0, 0, 0, 0, 0 },
-                                           { "LSTM", 4, 0, 1, 0, 0, 0, 0, 1, 0 }, { "GRU", 3, 0, 1, 0, 0, 0, 0, 0, 0 },
+        static const rnn_case kinds[5] = { { "RNN", 1, 0, 1, 0, 0, 0, 0, 0, 0 },
+                                           { "LSTM", 4, 0, 1, 0, 0, 0, 0, 0, 0 },
+                                           { "LSTM", 4, 0, 1, 0, 0, 0, 0, 1, 0 },
+                                           { "GRU", 3, 0, 1, 0, 0, 0, 0, 0, 0 },
                                            { "GRU", 3, 1, 1, 0, 0, 0, 0, 0, 0 } };
         rnn_case k = kinds[i % 5];
         k.dirs = i / 5 % 3 == 2 ? 2 : 1;
@@ -661,18 +716,21 @@ static void recurrent(void)
  * quantised products; pools of volumes; indices
  * ============================================================================================== */
 
-static void add_bytes(onnx *m, const char *name, int type, int rank, const int *dim, const int *values)
+static void add_bytes(onnx *m, const char *name, int type, int rank, const int *dim,
+                      const int *values)
 {
     bytes t = tensor(name, type, rank, dim);
     for (int i = 0; i < product(rank, dim); i++) put_int(&t, 5, values[i]);
     put_message(&m->graph, 5, &t);
 }
 
-/* Weights with a zero point and a scale for each filter; results round half to even and saturate. */
+/* Weights with a zero point and a scale for each filter; results round half to even and saturate.
+ */
 static void quantised(void)
 {
     static const int image[4] = { 1, 1, 3, 3 }, kernel[4] = { 2, 1, 2, 2 }, two[1] = { 2 };
-    static const int w[8] = { 3, -4, 100, 7, -128, 5, 9, 127 }, zw[2] = { 1, -2 }, zx[1] = { 120 }, zy[1] = { 10 };
+    static const int w[8] = { 3, -4, 100, 7, -128, 5, 9, 127 }, zw[2] = { 1, -2 }, zx[1] = { 120 },
+                     zy[1] = { 10 };
     static const int bias[2] = { 300, -70 };
     const float sx[1] = { 0.5f }, sw[2] = { 0.25f, 0.125f }, sy[1] = { 2 };
     float x[9], y[MOST];
@@ -698,7 +756,8 @@ static void quantised(void)
         const int f = i / 4;
         double sum = bias[f];
         for (int k = 0; k < 4; k++)
-            sum += ((double)x[(i % 4 / 2 + k / 2) * 3 + i % 2 + k % 2] - zx[0]) * (w[f * 4 + k] - zw[f]);
+            sum += ((double)x[(i % 4 / 2 + k / 2) * 3 + i % 2 + k % 2] - zx[0]) *
+                   (w[f * 4 + k] - zw[f]);
         want[i] = nearbyint(sum * (double)(sx[0] * sw[f] / sy[0])) + zy[0];
         want[i] = fmin(255, fmax(0, want[i]));
     }
@@ -712,7 +771,8 @@ static void volumes(void)
 {
     static const char *const types[3] = { "MaxPool", "AveragePool", "LpPool" };
     static const int dim[5] = { 0, 2, 5, 4, 6 };
-    static const long long kernel[3] = { 3, 2, 3 }, stride[3] = { 2, 1, 2 }, pads[6] = { 1, 0, 1, 1, 1, 0 };
+    static const long long kernel[3] = { 3, 2, 3 }, stride[3] = { 2, 1, 2 },
+                           pads[6] = { 1, 0, 1, 1, 1, 0 };
     float x[480], y[MOST];
     float *in[1];
     in[0] = x;
@@ -736,14 +796,18 @@ static void volumes(void)
                 double most = -HUGE_VAL, sum = 0, square = 0;
                 int inside = 0;
                 for (int k = 0; k < 18; k++) {
-                    const int d = o / 12 * 2 - 1 + k / 6, h = o / 3 % 4 + k / 3 % 2, w = o % 3 * 2 - 1 + k % 3;
+                    const int d = o / 12 * 2 - 1 + k / 6, h = o / 3 % 4 + k / 3 % 2,
+                              w = o % 3 * 2 - 1 + k % 3;
                     if (d < 0 || d >= 5 || h >= 4 || w < 0 || w >= 6) continue;
                     most = fmax(most, (double)x[((plane * 5 + d) * 4 + h) * 6 + w]);
                     sum += (double)x[((plane * 5 + d) * 4 + h) * 6 + w];
-                    square += (double)x[((plane * 5 + d) * 4 + h) * 6 + w] * (double)x[((plane * 5 + d) * 4 + h) * 6 + w];
+                    square += (double)x[((plane * 5 + d) * 4 + h) * 6 + w] *
+                              (double)x[((plane * 5 + d) * 4 + h) * 6 + w];
                     inside++;
                 }
-                want[count++] = !kind ? most : kind == 2 ? sqrt(square) : sum / (kind == 1 ? inside : 18);
+                want[count++] = !kind       ? most
+                                : kind == 2 ? sqrt(square)
+                                            : sum / (kind == 1 ? inside : 18);
             }
         CHECK(run(&b, in, 2, y, NULL) == count);
         check_values(y, want, count, 1e-5);
@@ -774,7 +838,8 @@ static void indices(void)
     CHECK(run(&b, in, 2, y, NULL) == 64);
     for (int i = 0; i < 64; i++) {
         const int corner = i / 16 * 16 + i % 16 / 8 * 8 + i % 4 / 2 * 2;
-        const float most = fmaxf(fmaxf(x[corner], x[corner + 1]), fmaxf(x[corner + 4], x[corner + 5]));
+        const float most =
+            fmaxf(fmaxf(x[corner], x[corner + 1]), fmaxf(x[corner + 4], x[corner + 5]));
         CHECK_NEAR(y[i], x[i] == most ? x[i] : 0, 0);
     }
     free(b.p);
@@ -868,7 +933,8 @@ static void count_free(void *user, void *pointer)
     free(pointer);
 }
 
-/* A GRU of single steps, a product by labels, an activation spelled out: each allocation fails once. */
+/* A GRU of single steps, a product by labels, an activation spelled out: each allocation fails
+ * once. */
 static void failing_allocator(void)
 {
     static const int dx[3] = { 2, 1, 2 }, dw[3] = { 1, 6, 2 }, square[2] = { 2, 2 };

@@ -152,8 +152,8 @@ static void line_pools(void)
 }
 
 /* ================================================================================================
- * windows in general: dilation, pads beyond half a kernel, p-norms; c->kind: 0 maximum, 1 mean, 2 and
- * more: the norm of p = kind - 1
+ * windows in general: dilation, pads beyond half a kernel, p-norms; c->kind: 0 maximum, 1 mean, 2
+ * and more: the norm of p = kind - 1
  * ============================================================================================== */
 
 static cvn_node build_windows(cvn_net *net, const cvn_node *x, const layer_case *c)
@@ -236,11 +236,13 @@ static void windows(void)
         c.kind = ref_below(&state, 5);
         c.y.dim[2] = ref_pool_size(h, reach_h, d.stride_h, d.pad_top, d.pad_bottom, d.ceil_mode);
         c.y.dim[3] = ref_pool_size(w, reach_w, d.stride_w, d.pad_left, d.pad_right, d.ceil_mode);
-        snprintf(c.text, sizeof c.text,
-                 "windows, kind %d, %d x %d, kernel %d %d, stride %d %d, dilation %d %d, pads %d %d "
-                 "%d %d%s%s", c.kind, h, w, d.kernel_h, d.kernel_w, d.stride_h, d.stride_w,
-                 d.dilation_h, d.dilation_w, d.pad_top, d.pad_left, d.pad_bottom, d.pad_right,
-                 d.ceil_mode ? ", ceil" : "", d.exclude_pad ? ", exclude pad" : "");
+        snprintf(
+            c.text, sizeof c.text,
+            "windows, kind %d, %d x %d, kernel %d %d, stride %d %d, dilation %d %d, pads %d %d "
+            "%d %d%s%s",
+            c.kind, h, w, d.kernel_h, d.kernel_w, d.stride_h, d.stride_w, d.dilation_h,
+            d.dilation_w, d.pad_top, d.pad_left, d.pad_bottom, d.pad_right,
+            d.ceil_mode ? ", ceil" : "", d.exclude_pad ? ", exclude pad" : "");
         if (windows_full(h, c.y.dim[2], d.kernel_h, d.stride_h, d.dilation_h, d.pad_top) &&
             windows_full(w, c.y.dim[3], d.kernel_w, d.stride_w, d.dilation_w, d.pad_left)) {
             layer_check(&c);

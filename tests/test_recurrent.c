@@ -285,7 +285,8 @@ static void cases_reverse(void)
     }
     d.hidden = 2;
     d.reverse = d.bidirectional = 1;
-    CHECK(!cvn_gru_ex(net, cvn_input_tensor(net, dims, 2), &d).id && strstr(cvn_error(net), "reverse"));
+    CHECK(!cvn_gru_ex(net, cvn_input_tensor(net, dims, 2), &d).id &&
+          strstr(cvn_error(net), "reverse"));
     cvn_destroy(net);
 }
 

@@ -1,6 +1,7 @@
 /* weights_torch.c - nets whose weights come from PyTorch.
  *     build/weights_torch mnist FILE.safetensors MNIST_FOLDER     prints the right ones of 10,000
- *     build/weights_torch resnet|sequential FILE IN.npy OUT.npy   what tests/weights_torch.py runs */
+ *     build/weights_torch resnet|sequential FILE IN.npy OUT.npy   what tests/weights_torch.py runs
+ */
 #include "../convnet.h"
 #include <stdio.h>
 #include <stdlib.h>

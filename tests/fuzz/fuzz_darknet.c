@@ -1,6 +1,7 @@
-/* fuzz_darknet.c - libFuzzer target: a cfg, and behind its first 0 byte, if there is one, weights. A
- * net that loads and is small is built, run, and asked for boxes.
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize=pointer-overflow tests/fuzz/fuzz_darknet.c -o fuzz_darknet -lm
+/* fuzz_darknet.c - libFuzzer target: a cfg, and behind its first 0 byte, if there is one, weights.
+ * A net that loads and is small is built, run, and asked for boxes.
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize=pointer-overflow \
+ *         tests/fuzz/fuzz_darknet.c -o fuzz_darknet -lm
  *     ./fuzz_darknet -rss_limit_mb=1024 SEEDS/      any .cfg is a seed */
 #define CONVNET_IMPLEMENTATION
 #include "../../convnet.h"
