@@ -8,8 +8,8 @@
  * first makes its trained net, a small one that reads digits, and writes it to build/digits.onnx;
  * any exporter's file does as well. MODEL takes [N, 1, 28, 28] with pixels from 0 to RANGE (1 or
  * 255); NODE is the layer whose value the new head reads; DIR holds the four unpacked files of
- * MNIST or one of its kin. Prints the accuracy of the new head on frozen features, and that of the same net
- * trained from nothing on the same samples. */
+ * MNIST or one of its kin. Prints the accuracy of the new head on frozen features, and that of the
+ * same net trained from nothing on the same samples. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"
