@@ -124,6 +124,27 @@ static inline int test_done(void)
     return test_total.failed ? 1 : 0;
 }
 
+/* An allocator whose memory runs out: for cvn_desc.allocator, with a counting as user. */
+typedef struct counting {
+    int left;                           /* allocations until they fail; -1: never */
+    int live;                           /* blocks not given back */
+} counting;
+
+static inline void *count_alloc(void *user, size_t size)
+{
+    counting *c = (counting *)user;
+    if (c->left == 0) return NULL;
+    if (c->left > 0) c->left--;
+    c->live++;
+    return malloc(size);
+}
+
+static inline void count_free(void *user, void *pointer)
+{
+    ((counting *)user)->live -= pointer != NULL;
+    free(pointer);
+}
+
 #define CHECK(condition) test_check(!!(condition), __FILE__, __LINE__, #condition, NULL)
 #define CHECKF(condition, ...)                                                                     \
     test_check(!!(condition), __FILE__, __LINE__, #condition, __VA_ARGS__)

@@ -1299,25 +1299,9 @@ static void mutations(void)
     }
 }
 
-typedef struct counting { int left; } counting;     /* allocations before one fails; -1: never */
-
-static void *count_alloc(void *user, size_t size)
-{
-    counting *c = (counting *)user;
-    if (c->left == 0) return NULL;
-    if (c->left > 0) c->left--;
-    return malloc(size);
-}
-
-static void count_free(void *user, void *pointer)
-{
-    (void)user;
-    free(pointer);
-}
-
 static void failing_allocator(void)
 {
-    counting c = { -1 };
+    counting c = { -1, 0 };
     cvn_desc desc = cvn_desc_defaults();
     cvn_net *net;
     cvn_result r = CVN_ERROR_MEMORY;

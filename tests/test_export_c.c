@@ -841,23 +841,6 @@ static void numbers(void)
 
 /* ---- memory ---- */
 
-typedef struct counting { int left, live; } counting;   /* left: allocations until they fail */
-
-static void *count_alloc(void *user, size_t size)
-{
-    counting *c = (counting *)user;
-    if (c->left == 0) return NULL;
-    if (c->left > 0) c->left--;
-    c->live++;
-    return malloc(size);
-}
-
-static void count_free(void *user, void *pointer)
-{
-    ((counting *)user)->live--;
-    free(pointer);
-}
-
 static void failing_memory(void)
 {
     counting c = { -1, 0 };

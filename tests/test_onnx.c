@@ -454,29 +454,13 @@ static void flipped(void)
     free(b.p);
 }
 
-typedef struct counting { int left; } counting;
-
-static void *count_alloc(void *user, size_t size)
-{
-    counting *c = (counting *)user;
-    if (c->left == 0) return NULL;
-    if (c->left > 0) c->left--;
-    return malloc(size);
-}
-
-static void count_free(void *user, void *pointer)
-{
-    (void)user;
-    free(pointer);
-}
-
 static void failing_allocator(void)
 {
     bytes b = small_net(0, 0);
     cvn_result r = CVN_ERROR_MEMORY;
     int n = 0;
     for (; r != CVN_OK && n < 2000; n++) {
-        counting c = { -1 };
+        counting c = { -1, 0 };
         cvn_desc desc = cvn_desc_defaults();
         cvn_net *net;
         desc.allocator.alloc = count_alloc;

@@ -917,22 +917,6 @@ static void misfits(void)
     }
 }
 
-typedef struct counting { int left; } counting;
-
-static void *count_alloc(void *user, size_t size)
-{
-    counting *c = (counting *)user;
-    if (c->left == 0) return NULL;
-    if (c->left > 0) c->left--;
-    return malloc(size);
-}
-
-static void count_free(void *user, void *pointer)
-{
-    (void)user;
-    free(pointer);
-}
-
 /* A GRU of single steps, a product by labels, an activation spelled out: each allocation fails
  * once. */
 static void failing_allocator(void)
@@ -957,7 +941,7 @@ static void failing_allocator(void)
     add(&m, "Mul", "e s", "y");
     b = finish(&m);
     for (; r != CVN_OK && calls < 5000; calls++) {
-        counting c = { -1 };
+        counting c = { -1, 0 };
         cvn_desc desc = cvn_desc_defaults();
         cvn_net *net;
         desc.allocator.alloc = count_alloc;

@@ -659,26 +659,9 @@ static void too_large(void)
     cvn_destroy(net);
 }
 
-typedef struct counting { int left; } counting;         /* allocations until they fail; < 0:
-                                                         * never */
-
-static void *count_alloc(void *user, size_t size)
-{
-    counting *c = (counting *)user;
-    if (c->left == 0) return NULL;
-    if (c->left > 0) c->left--;
-    return malloc(size);
-}
-
-static void count_free(void *user, void *pointer)
-{
-    (void)user;
-    free(pointer);
-}
-
 static void failing_allocator(void)
 {
-    counting c = { -1 };
+    counting c = { -1, 0 };
     cvn_desc desc = cvn_desc_defaults();
     cvn_result r = CVN_ERROR_MEMORY;
     cvn_net *net;

@@ -794,29 +794,12 @@ static void wrong_calls(void)
     cvn_destroy(net);
 }
 
-typedef struct counting { int left; } counting;         /* allocations until they fail; < 0:
-                                                         * never */
-
-static void *count_alloc(void *user, size_t size)
-{
-    counting *c = (counting *)user;
-    if (c->left == 0) return NULL;
-    if (c->left > 0) c->left--;
-    return malloc(size);
-}
-
-static void count_free(void *user, void *pointer)
-{
-    (void)user;
-    free(pointer);
-}
-
 static void failing_allocator(void)
 {
     static const cvn_rename rules[] = { { "*", "x.*" }, { "x.*", "*" }, { NULL, NULL } };
     const float zero = 0;
     const cvn_array array = cvn_array_make("x", "f4", &zero, 0, NULL);
-    counting c = { -1 };
+    counting c = { -1, 0 };
     cvn_load_options options = cvn_load_defaults();
     cvn_desc desc = cvn_desc_defaults();
     cvn_net *net;
