@@ -1,5 +1,6 @@
 /* The smallest training: a net of 49 weights learns exclusive or. Prints loss and answers; no time.
  * cc -O2 -o build/01_xor examples/01_xor.c -lm */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <stdio.h>

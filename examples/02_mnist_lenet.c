@@ -6,6 +6,7 @@
  * Prints progress and the test accuracy. DIR holds the four unpacked files train-images-idx3-ubyte,
  * train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte.
  * Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION

@@ -6,6 +6,7 @@
  * ... data_batch_5.bin as there are ("binary version"). Source: K. He et al., Deep Residual
  * Learning for Image Recognition, arXiv:1512.03385, section 4.2; shortcuts that change the shape
  * are 1x1 convolutions with batch norm (option B there): 272,474 parameters. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION

@@ -1,5 +1,6 @@
 /* Regression: a small net with a squared error fits a noisy curve, and draws it as an SVG; 2 s.
  *     cc -O2 -o build/04_regression examples/04_regression.c -lm */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <math.h>

@@ -4,6 +4,7 @@
  * Prints a table. A fifth of the pictures, drawn by chance, is kept for the test. stb_image reads
  * the pictures (Debian: libstb-dev), POSIX's dirent.h the folders. Writes
  * build/05_own_images.safetensors. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <dirent.h>

@@ -3,6 +3,7 @@
  *     build/06_game_loop [WEIGHTS]        build/lenet.safetensors: then it reads the digits too
  * The player draws a digit; the game reads it within the frame. 60 frames a second leave 16 ms for
  * everything. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"

@@ -10,6 +10,7 @@
  * 255); NODE is the layer whose value the new head reads; DIR holds the four unpacked files of
  * MNIST or one of its kin. Prints the accuracy of the new head on frozen features, and that of the
  * same net trained from nothing on the same samples. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"

@@ -10,6 +10,7 @@
  *     build/08_memory_budget [MEGABYTES ...]      without arguments: no budget, then two
  *
  * Prints a line a budget: what the arena takes, the losses of three steps, seconds. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <stdio.h>

@@ -3,6 +3,7 @@
  * Prints the table of the net, progress, test accuracy, confusion matrix and a few digits with
  * their predictions; writes build/lenet.safetensors, build/demo_curves.svg, build/demo_filters.png.
  * No data is needed. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "digits.h"

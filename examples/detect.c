@@ -7,6 +7,7 @@
  * [1, 4 + classes, boxes] (YOLOv8 and later). Names of the classes: MODEL with .names, or else
  * coco.names beside it. Prints a line a box: class, score, left, top, right, bottom. stb reads and
  * writes the pictures (Debian: libstb-dev). */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <stb/stb_easy_font.h>

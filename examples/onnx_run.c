@@ -6,6 +6,7 @@
  * becomes OUT_DIR/<name>.npy ('/' and ':' in a name become '_'), in the type that the file says.
  * Integer inputs that the graph must know when it is read, such as the target of a Reshape, are
  * taken from their files. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 

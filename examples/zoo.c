@@ -7,6 +7,7 @@
  *     build/zoo --train      that for all of them, ten seconds
  * Learnt: how the architectures are put together, from LeNet-5 to the Vision Transformer. Where
  * torchvision has the net its layers and names are those, so that its weights load by name. */
+#define CONVNET_STATIC              /* one file: what it does not use is left out */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include <stdarg.h>
