@@ -3733,7 +3733,7 @@ typedef struct cvni_crew {
     const cvni_spread *spread;  /* the job; valid for helpers that are inside */
     int door;                   /* 1: open; + 2 for each helper inside */
     unsigned jobs;              /* opened so far */
-    int sleeping;               /* helpers that wait for `work` and that nobody woke */
+    int sleeping;               /* a helper may wait for `work` that nobody called since */
     int quit;
     int helpers;                /* started */
     long process;               /* that started them, or 0: a fork of it has none */
@@ -3772,9 +3772,11 @@ static int cvni_await_job(cvni_crew *p, unsigned *seen)
     }
     if (__atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE) == *seen) {
         pthread_mutex_lock(&p->mutex);
-        __atomic_fetch_add(&p->sleeping, 1, __ATOMIC_SEQ_CST);      /* then jobs: cvni_open_job */
-        while (__atomic_load_n(&p->jobs, __ATOMIC_SEQ_CST) == *seen)
+        for (;;) {      /* each time anew: a late call for a job that is over takes it back */
+            __atomic_store_n(&p->sleeping, 1, __ATOMIC_SEQ_CST);    /* then jobs: cvni_open_job */
+            if (__atomic_load_n(&p->jobs, __ATOMIC_SEQ_CST) != *seen) break;
             pthread_cond_wait(&p->work, &p->mutex);
+        }
         pthread_mutex_unlock(&p->mutex);
     }
     *seen = __atomic_load_n(&p->jobs, __ATOMIC_ACQUIRE);
