@@ -35989,7 +35989,7 @@ static int cvni_onnx_slot(const cvni_onnx *g, const char *name, size_t length)
     uint32_t at = cvni_hash_text(name, length) % (uint32_t)g->slot_count;
     while (g->slots[at]) {
         const char *other = g->values[g->slots[at] - 1].name;
-        if (strlen(other) == length && !memcmp(other, name, length)) break;
+        if (strlen(other) == length && (!length || !memcmp(other, name, length))) break;
         at = (at + 1) % (uint32_t)g->slot_count;
     }
     return (int)at;

@@ -391,6 +391,32 @@ static void refusals(void)
     }
 }
 
+/* Two initializers without a name, which nobody can read. */
+static void nameless(void)
+{
+    const int x[] = { 0, 2 };
+    const float in[2] = { 1, -1 };
+    float out[2];
+    onnx m = { { NULL, 0, 0 }, 0 };
+    cvn_net *net = cvn_create(NULL);
+    bytes b;
+    for (int i = 0; i < 2; i++) {
+        bytes t = { NULL, 0, 0 };
+        put_int(&t, 2, CVN_ONNX_FLOAT);
+        put_float(&t, 4, 1);
+        put_message(&m.graph, 5, &t);
+    }
+    add_input(&m, "x", 2, x);
+    add_output(&m, "y");
+    add(&m, "Relu", "x", "y");
+    b = finish(&m);
+    CHECKF(load(net, &b, NULL) == CVN_OK, "%s", cvn_error(net));
+    CHECK(cvn_build_infer(net, 1) == CVN_OK && cvn_predict(net, in, 1, out) == CVN_OK);
+    CHECK(out[0] == 1 && out[1] == 0);
+    cvn_destroy(net);
+    free(b.p);
+}
+
 /* Beside layers that are there, twice: names that are taken are left alone. */
 static void two_models(void)
 {
@@ -488,6 +514,7 @@ int main(void)
     RUN(element_types);
     RUN(external_data);
     RUN(refusals);
+    RUN(nameless);
     RUN(two_models);
     RUN(truncated);
     RUN(flipped);
