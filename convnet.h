@@ -35894,7 +35894,7 @@ typedef struct cvni_onnx_node { /* an operator */
 typedef struct cvni_onnx {
     cvn_net *owner, *net;       /* the net to load into; the same, or one that folds an operator */
     const cvn_onnx_options *options;
-    const char *label, *folder;         /* of errors; of external data */
+    const char *folder;         /* of external data */
     int lead;                   /* engine axis = ONNX axis + lead */
     int opset;
     int folding;                /* net is not owner */
@@ -41065,7 +41065,6 @@ static cvn_result cvni_onnx_load(cvn_net *net, const char *label, const char *fo
     if (model) memset(model, 0, sizeof *model);
     g.net = g.owner = net;
     g.options = options ? options : &defaults;
-    g.label = label;
     g.folder = g.options->folder ? g.options->folder : folder;
     g.free_batch = 1;
     cvni_onnx_parse(&g, bytes);
