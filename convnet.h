@@ -1574,7 +1574,17 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  *   returns  how many boxes are left, the best one first; equal scores in an order that depends on
  *            the boxes alone
  * cvn_boxes_to_image - boxes in pixels of an input of input_height x input_width, which
- * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders. */
+ * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders.
+ * cvn_average_precision - how good a detector is on a set of images: found boxes, in the order of
+ * falling scores, each take the truth of their image and label that they cover best; a hit is a box
+ * that covers it by at least `iou`, and is the first one to. The area under precision over recall,
+ * where precision is the best one at that recall or above (all points, PASCAL VOC 2010 and later).
+ * Both arrays are sorted, and `hit` tells of each box and each truth whether they met.
+ *   label    a class; -1: the mean over the classes that have truths (mAP). COCO's measure is the
+ *            mean of that over iou = 0.5, 0.55, ..., 0.95
+ *   returns  0 to 1; 0 without truths
+ *   source   M. Everingham et al., IJCV 111, 2015, section 2.2; VOC 2012 development kit, 3.4.1
+ *                                                               tested: tests/test_yolo_loss.c */
 typedef struct cvn_box_table {
     int boxes, classes;
     const float *box, *score;
@@ -1585,12 +1595,20 @@ typedef struct cvn_box_table {
     int corners;
 } cvn_box_table;
 
+typedef struct cvn_found {
+    cvn_box box;
+    int image;                      /* number of the image it is in */
+    int hit;                        /* out */
+} cvn_found;
+
 CONVNET_API int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most);
 CONVNET_API int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes,
                                 int most);
 CONVNET_API int cvn_nms(cvn_box *boxes, int count, float iou, int any_label);
 CONVNET_API void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width,
                                     int height, int width, int letterbox);
+CONVNET_API float cvn_average_precision(cvn_found *found, int count, cvn_found *truth, int truths,
+                                        int label, float iou);
 
 /* ---- losses ---- */
 
@@ -20757,6 +20775,95 @@ int cvn_nms(cvn_box *boxes, int count, float iou, int any_label)
         if (!covered) boxes[kept++] = boxes[i];
     }
     return kept;
+}
+
+/* ---- precision and recall ---- */
+
+static int cvni_compare_found(const void *a, const void *b)
+{
+    const cvn_found *p = (const cvn_found *)a;
+    const cvn_found *q = (const cvn_found *)b;
+    if (p->box.label != q->box.label) return p->box.label < q->box.label ? -1 : 1;
+    return p->image != q->image ? (p->image < q->image ? -1 : 1)
+                                : cvni_compare_boxes(&p->box, &q->box);
+}
+
+/* The same with the scores of a label before its images. */
+static int cvni_compare_scores(const void *a, const void *b)
+{
+    const cvn_found *p = (const cvn_found *)a;
+    const cvn_found *q = (const cvn_found *)b;
+    if (p->box.label != q->box.label) return p->box.label < q->box.label ? -1 : 1;
+    return p->box.score != q->box.score ? cvni_falling(p->box.score, q->box.score)
+                                        : cvni_compare_found(a, b);
+}
+
+/* Marks a found box, and the truth that it meets: one of truth[0..truths), sorted. */
+static void cvni_meet(cvn_found *found, cvn_found *truth, int truths, float iou)
+{
+    int low = 0;
+    int best = -1;
+    double most = (double)iou;
+    for (int high = truths; low < high;) {
+        const int middle = low + (high - low) / 2;
+        if (truth[middle].image < found->image) low = middle + 1;
+        else high = middle;
+    }
+    for (; low < truths && truth[low].image == found->image; low++) {
+        const double cover = cvni_box_iou(&found->box, &truth[low].box);
+        if (cover < most || (best >= 0 && cover <= most)) continue;
+        most = cover;
+        best = low;
+    }
+    found->hit = best >= 0 && !truth[best].hit;
+    if (best >= 0) truth[best].hit = 1;
+}
+
+/* Of one label, in the order of falling scores. */
+static double cvni_precision_area(const cvn_found *found, int count, int truths)
+{
+    double sum = 0;
+    double best = 0;
+    int hits = 0;
+    for (int i = 0; i < count; i++) hits += found[i].hit;
+    for (int i = count - 1; i >= 0; i--) {
+        best = fmax(best, (double)hits / (i + 1));
+        if (found[i].hit) sum += best / truths;
+        hits -= found[i].hit;
+    }
+    return sum;
+}
+
+/* Entries of the label with which they begin. */
+static int cvni_label_run(const cvn_found *found, int count)
+{
+    int n = 0;
+    while (n < count && found[n].box.label == found[0].box.label) n++;
+    return n;
+}
+
+float cvn_average_precision(cvn_found *found, int count, cvn_found *truth, int truths, int label,
+                            float iou)
+{
+    double sum = 0;
+    int labels = 0;
+    if (!truth || truths < 1) return 0;
+    if (!found) count = 0;
+    qsort(truth, (size_t)truths, sizeof *truth, cvni_compare_found);
+    if (count > 0) qsort(found, (size_t)count, sizeof *found, cvni_compare_scores);
+    for (int i = 0; i < truths; i++) truth[i].hit = 0;
+    for (int i = 0; i < count; i++) found[i].hit = 0;
+    for (int t = 0, f = 0, run = 0, met = 0; t < truths; t += run, f += met) {
+        const int own = truth[t].box.label;
+        run = cvni_label_run(truth + t, truths - t);
+        while (f < count && found[f].box.label < own) f++;
+        met = f < count && found[f].box.label == own ? cvni_label_run(found + f, count - f) : 0;
+        if (label >= 0 && label != own) continue;
+        for (int i = f; i < f + met; i++) cvni_meet(&found[i], truth + t, run, iou);
+        sum += cvni_precision_area(found + f, met, run);
+        labels++;
+    }
+    return labels ? (float)(sum / labels) : 0;
 }
 
 /* ---- images that boxes are found in ---- */

@@ -1,6 +1,6 @@
 /* test_yolo_loss.c - room >>yolo-loss: value and gradient against a naive double reference that
  * decodes every box of every head, central differences of that reference, sample weights, threads,
- * errors; and a detector that learns where squares are. */
+ * errors; a detector that learns where squares are; and the average precision of >>boxes. */
 #include "../convnet.h"
 #include "test.h"
 
@@ -194,7 +194,7 @@ static cvn_net *make_net(const setup *s, int threads, cvn_node *x)
 
 static void run(const setup *s, cvn_net *net, const cvn_node *x, float *const *v)
 {
-    static const float image[SAMPLES * SIDE * SIDE];
+    static float image[SAMPLES * SIDE * SIDE];
     CHECK(cvn_set_input(net, cvn_find(net, "input1"), image, SAMPLES) == CVN_OK);
     CHECK(cvn_set_input(net, cvn_find(net, "target1"), &truths[0][0][0], SAMPLES) == CVN_OK);
     for (int h = 0; h < s->heads; h++) CHECK(cvn_set_input(net, x[h], v[h], SAMPLES) == CVN_OK);
@@ -205,8 +205,8 @@ static void run(const setup *s, cvn_net *net, const cvn_node *x, float *const *v
 static void compare(const setup *s, cvn_net *net, const cvn_node *x, double *const *z)
 {
     const double step = 1e-5;
-    CHECKF(fabs((double)cvn_loss(net) - reference(s, z)) <= 2e-6 * reference(s, z), "%.8g, not %.8g",
-           (double)cvn_loss(net), reference(s, z));
+    CHECKF(fabs((double)cvn_loss(net) - reference(s, z)) <= 2e-6 * reference(s, z),
+           "%.8g, not %.8g", (double)cvn_loss(net), reference(s, z));
     for (int h = 0; h < s->heads; h++) {
         const float *d = cvn_gradient(net, x[h]);
         for (int i = 0; CHECK(d != NULL) && i < SAMPLES * values_of(h); i++) {
@@ -443,10 +443,120 @@ static void learns(void)
     cvn_destroy(net);
 }
 
+/* ---- average precision ---- */
+
+static cvn_found found_box(int image, int label, float score, float left, float side)
+{
+    cvn_found f;
+    memset(&f, 0, sizeof f);
+    f.image = image;
+    f.hit = -1;
+    f.box.label = label;
+    f.box.score = score;
+    f.box.x1 = left;
+    f.box.x2 = left + side;
+    f.box.y2 = side;
+    return f;
+}
+
+/* Four truths of class 1; found in the order of scores: hit, a second on the same one, hit, beside
+ * one, hit. Precisions at the hits 1, 2/3, 3/5. */
+static void precision_by_hand(void)
+{
+    cvn_found truth[5], found[7];
+    int hits = 0;
+    truth[0] = found_box(3, 1, 0, 0, 10);
+    truth[1] = found_box(3, 1, 0, 20, 10);
+    truth[2] = found_box(1, 1, 0, 0, 10);
+    truth[3] = found_box(2, 1, 0, 50, 10);
+    truth[4] = found_box(1, 0, 0, 0, 10);
+    found[0] = found_box(1, 1, 0.5f, 1, 10);        /* 9/11 */
+    found[1] = found_box(3, 1, 0.9f, 20, 10);
+    found[2] = found_box(3, 1, 0.8f, 21, 10);
+    found[3] = found_box(2, 1, 0.6f, 55, 10);       /* 1/3 */
+    found[4] = found_box(3, 1, 0.7f, 0, 9);
+    found[5] = found_box(7, 2, 1, 0, 10);
+    found[6] = found_box(1, 0, 0.1f, 0, 10);
+    CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, 1, 0.5f), (1 + 2 / 3.0 + 3 / 5.0) / 4,
+               1e-6);
+    for (int i = 0; i < 5; i++) hits += truth[i].hit;
+    CHECK(hits == 3);
+    hits = 0;
+    for (int i = 0; i < 7; i++) hits += found[i].hit;
+    CHECK(hits == 3);
+    CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, -1, 0.5f),
+               (1 + (1 + 2 / 3.0 + 3 / 5.0) / 4) / 2, 1e-6);
+    CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, 1, 0.85f), 1 / 4.0, 1e-6);     /* the first */
+    CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, 0, 0.5f), 1, 1e-6);
+    CHECK(cvn_average_precision(found, 7, truth, 5, 2, 0.5f) == 0);
+    CHECK(cvn_average_precision(found, 0, truth, 5, -1, 0.5f) == 0);
+    CHECK(cvn_average_precision(NULL, 0, NULL, 0, -1, 0.5f) == 0);
+}
+
+/* Random boxes against the definition: for each recall the best precision at it or above. */
+enum { FOUND = 60, TRUE_BOXES = 30 };
+
+static double cover(const cvn_box *a, const cvn_box *b)
+{
+    const double both = fmax(0, fmin((double)a->x2, (double)b->x2) -
+                                    fmax((double)a->x1, (double)b->x1)) *
+                        fmin((double)a->y2, (double)b->y2);
+    const double area_a = ((double)a->x2 - (double)a->x1) * (double)a->y2;
+    const double area_b = ((double)b->x2 - (double)b->x1) * (double)b->y2;
+    return both / (area_a + area_b - both);
+}
+
+static double defined_precision(const cvn_found *found, const cvn_found *truth, double limit)
+{
+    int taken[TRUE_BOXES] = { 0 }, done[FOUND] = { 0 };
+    double precision[FOUND], recall[FOUND], sum = 0;
+    int hits = 0;
+    for (int rank = 0; rank < FOUND; rank++) {
+        int next = -1, met = -1;
+        for (int i = 0; i < FOUND; i++)
+            if (!done[i] && (next < 0 || found[i].box.score > found[next].box.score)) next = i;
+        done[next] = 1;
+        for (int t = 0; t < TRUE_BOXES; t++)
+            if (truth[t].image == found[next].image &&
+                (met < 0 || cover(&found[next].box, &truth[t].box) >
+                                cover(&found[next].box, &truth[met].box)))
+                met = t;
+        if (met >= 0 && cover(&found[next].box, &truth[met].box) >= limit && !taken[met]++) hits++;
+        precision[rank] = (double)hits / (rank + 1);
+        recall[rank] = (double)hits / TRUE_BOXES;
+    }
+    for (int rank = 0; rank < FOUND; rank++) {
+        const double before = rank ? recall[rank - 1] : 0;
+        double best = 0;
+        for (int k = rank; k < FOUND; k++) best = fmax(best, precision[k]);
+        sum += (recall[rank] - before) * best;
+    }
+    return sum;
+}
+
+static void precision_at_random(void)
+{
+    for (int round = 0; round < 50; round++) {
+        cvn_found found[FOUND], truth[TRUE_BOXES];
+        double expected;
+        for (int i = 0; i < FOUND; i++)
+            found[i] = found_box((int)uniform(0, 9.99), 0, (float)uniform(0, 1),
+                                 (float)uniform(0, 30), (float)uniform(5, 12));
+        for (int i = 0; i < TRUE_BOXES; i++)
+            truth[i] = found_box((int)uniform(0, 9.99), 0, 0, (float)uniform(0, 30),
+                                 (float)uniform(5, 12));
+        expected = defined_precision(found, truth, 0.4);
+        CHECK_NEAR(cvn_average_precision(found, FOUND, truth, TRUE_BOXES, -1, 0.4f), expected,
+                   1e-6);
+    }
+}
+
 int main(void)
 {
     RUN(reference_and_differences);
     RUN(errors);
     RUN(learns);
+    RUN(precision_by_hand);
+    RUN(precision_at_random);
     return test_done();
 }
