@@ -81,7 +81,7 @@ typedef struct gan {
 static cvn_result train_step(gan *g, const float *real, float *judge_loss, float *inventor_loss)
 {
     static float z[BATCH * NOISE];
-    float on_real, on_invented;
+    float on_real, on_invented = 0;
     cvn_result result;
     draw_noise(z, BATCH * NOISE);
     cvn_set_input(g->inventor, cvn_find(g->inventor, "input1"), z, BATCH);
