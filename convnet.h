@@ -2026,8 +2026,8 @@ struct cvn_data;
  * [N, T, C], [N, C, H, W]) against the labels of the loss of classes, a label a sample, step or
  * pixel (cvn_ctc_loss has none); of bce_with_logits the sides of 0 and of its targets.
  *   m->confusion  set by the caller before: int [classes*classes], row = true class, column =
- *                 predicted; or NULL (m->classes then too: 0). Start from cvn_metrics m = {0} (C++:
- *                 {}). */
+ *                 predicted; or NULL (m->classes then too: 0). The two sides of bce_with_logits are
+ *                 the classes 0 and 1. Start from cvn_metrics m = {0} (C++: {}). */
 typedef struct cvn_metrics {
     int count;                      /* samples */
     double loss;                    /* mean; NaN when the net has none */
@@ -6467,9 +6467,18 @@ static void cvni_backward(cvn_net *net, float share)
     cvni_run_backward(net);
 }
 
+static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+}
+
 cvn_result cvn_backward(cvn_net *net)
 {
-    cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
+    cvn_result result = cvni_needs_loss(net, "cvn_backward");
     if (result != CVN_OK) return result;
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
@@ -27707,13 +27716,10 @@ static cvn_result cvni_needs_own(cvn_net *net, const char *call)
 }
 
 /* The same, and there is something to minimise. */
-static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+static cvn_result cvni_needs_training(cvn_net *net, const char *call)
 {
     const cvn_result result = cvni_needs_own(net, call);
-    if (result != CVN_OK) return result;
-    for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].loss_weight != 0) return CVN_OK;
-    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+    return result == CVN_OK ? cvni_needs_loss(net, call) : result;
 }
 
 cvn_result cvn_step(cvn_net *net)
@@ -28105,6 +28111,7 @@ CVNI_COLD_BEGIN
  * >>train   a batch, an evaluation, a whole training
  * ============================================================================================== */
 
+#ifndef CONVNET_NO_TRAIN
 /* Copies x into the first input and the same labels (or targets) into all label inputs (or
  * targets). */
 static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labels,
@@ -28145,7 +28152,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
-    cvn_result result = cvni_needs_own(net, "cvn_train_batch");
+    cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -28249,13 +28256,17 @@ static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_sco
 }
 
 /* Binary targets behind a cross-entropy: an element is right when it lies on the target's side. */
-static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s)
+static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s,
+                              cvn_metrics *m)
 {
     const size_t n = cvni_elements(x->shape);
     for (size_t i = 0; i < n; i++) {
+        const int winner = x->y[i] > 0;
+        const int label = t->y[i] > 0.5f;
         s->counted++;
-        s->right += (x->y[i] > 0) == (t->y[i] > 0.5f);
+        s->right += winner == label;
         s->top5++;
+        if (m && m->confusion && m->classes > 1) m->confusion[label * m->classes + winner]++;
     }
 }
 
@@ -28295,7 +28306,7 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
             cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
             continue;
-        cvni_score_binary(out, cvni_in(net, l, 1), s);
+        cvni_score_binary(out, cvni_in(net, l, 1), s, m);
         return;
     }
     if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
@@ -28815,7 +28826,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    cvn_result result = cvni_needs_loss(net, "cvn_fit");
+    cvn_result result = cvni_needs_training(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -29086,7 +29097,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
     cvni_text t;
     cvni_snapshot s;
-    cvn_result result = cvni_needs_loss(net, "cvn_check");
+    cvn_result result = cvni_needs_training(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
@@ -29243,7 +29254,7 @@ cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_ra
     cvni_fit_run run;
     cvni_snapshot s;
     cvn_lr_range o;
-    cvn_result result = cvni_needs_loss(net, "cvn_lr_range_test");
+    cvn_result result = cvni_needs_training(net, "cvn_lr_range_test");
     if (result != CVN_OK) return result;
     memset(&o, 0, sizeof o);
     if (options) o = *options;

@@ -1112,6 +1112,53 @@ static void test_train_batch_target(void)
     cvn_destroy(net);
 }
 
+/* Who forgets the loss is told so, and does not train for nothing. */
+static void test_no_loss(void)
+{
+    clouds c;
+    float loss = 1;
+    const float seed[3] = { 1, 0, 0 };
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 2);
+    const cvn_node y = cvn_dense(net, x, 3);
+    make_sets(&c);
+    cvn_want_grad(net, y);
+    build(net, 4);
+    CHECK(cvn_train_batch(net, c.x, c.labels, 4, &loss) == CVN_ERROR_STATE);
+    CHECKF(strstr(cvn_error(net), "cvn_train_batch: the net has no loss") != NULL, "%s",
+           cvn_error(net));
+    CHECK(cvn_set_input(net, x, c.x, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_ERROR_STATE);
+    CHECK(cvn_backward_from(net, y, seed) == CVN_OK);
+    cvn_destroy(net);
+}
+
+/* A single output with a target: the two sides are the classes of the confusion matrix. */
+static void test_evaluate_binary(void)
+{
+    const float x[4] = { -2, -1, 1, 2 };
+    const float targets[4] = { 0, 1, 1, 1 };
+    int confusion[4] = { 9, 9, 9, 9 };
+    cvn_data d;
+    cvn_metrics m;
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node y = cvn_dense(net, cvn_input_vector(net, 1), 1);
+    cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
+    build(net, 3);
+    cvn_param_find(net, "fc1.weight").value[0] = 1;
+    cvn_touch(net);
+    memset(&d, 0, sizeof d);
+    memset(&m, 0, sizeof m);
+    d.count = 4;
+    d.images = x;
+    d.targets = targets;
+    m.classes = 2;
+    m.confusion = confusion;
+    CHECK(cvn_evaluate(net, &d, &m) == CVN_OK && m.accuracy == 0.75);
+    CHECK(confusion[0] == 1 && confusion[1] == 0 && confusion[2] == 1 && confusion[3] == 2);
+    cvn_destroy(net);
+}
+
 /* Two heads on one trunk: the sum of the losses, and the sum of what each alone sends back. */
 static void test_several_losses(void)
 {
@@ -1617,6 +1664,8 @@ int main(void)
     RUN(test_gradient_accumulation);
     RUN(test_train_batch_is_three_calls);
     RUN(test_train_batch_target);
+    RUN(test_no_loss);
+    RUN(test_evaluate_binary);
     RUN(test_several_losses);
     RUN(test_loss_weight_of_desc);
     RUN(test_weight_decay);
