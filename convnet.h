@@ -2110,12 +2110,12 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
 CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
                                const struct cvn_data *valid, const cvn_fit_options *options);
 
-/* cvn_check - looks at up to one batch before a long training and says in words what is wrong:
- * numbers that are not finite, inputs far from zero mean and unit variance, constant inputs, labels
- * out of range or all of one class, dead ReLUs, an initial loss far from chance, a learning rate
- * far too high or low (it trains a few steps on the batch and restores everything). One finding a
- * line; like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result)
- * when it could not look. */
+/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training and
+ * says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
+ * variance, constant inputs, labels out of range or all of one class, dead ReLUs, an initial loss
+ * far from chance, a learning rate far too high or low (it trains a few steps on the batch and
+ * restores everything). One finding a line; like snprintf it returns the length of the text, 0 when
+ * all is well, < 0 (a cvn_result; text in cvn_error) when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
 
 /* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
@@ -28923,7 +28923,7 @@ static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ign
                    (unsigned long)outside, (unsigned long)n, classes - 1, example);
     else if (same == n && n > 1)
         cvni_print(t,
-                   "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+                   "all %lu labels that were looked at are %d; is the loader right?\n",
                    (unsigned long)n, labels[0]);
     return outside == 0;
 }
@@ -29077,13 +29077,18 @@ static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
 
 static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
 {
-    int *work = data->fill
-                    ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
-                    : NULL;
-    cvn_result result = CVN_OK;
-    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
-    result = cvni_gather_range(net, data, 0, cvni_min(data->count, net->max_batch), work);
-    cvni_free(net, work);
+    cvni_batch b;
+    cvn_result result;
+    int *index;
+    memset(&b, 0, sizeof b);
+    b.n = cvni_min(data->count, net->max_batch);
+    index = (int *)cvni_alloc(net, cvni_mul_size((size_t)b.n, 2 * sizeof(int)));
+    if (!index) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
+    for (int i = 0; i < b.n; i++) index[i] = (int)((int64_t)i * data->count / b.n);
+    b.index = index;
+    b.work = index + b.n;
+    result = cvni_gather(net, data, &b);
+    cvni_free(net, index);
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++)
         if (net->layers[id].op == &cvni_op_input) cvni_check_input(&net->layers[id], t);
