@@ -290,7 +290,9 @@ CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
  *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
- *                                   parameters; 1. */
+ *                                   parameters; 1.
+ * An invalid node (a name that cvn_find does not know) is CVN_ERROR_ARGUMENT, before cvn_build an
+ * error of the graph that cvn_build returns. */
 CONVNET_API cvn_result cvn_freeze(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_freeze_to(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_unfreeze(cvn_net *net, cvn_node node);
@@ -3483,6 +3485,12 @@ static const char *cvni_float_text(float x, char *buffer)
  * ============================================================================================== */
 
 static int cvni_min(int a, int b) { return a < b ? a : b; }
+
+/* A 0 that a short call was given, where a 0 in a description means something else. */
+#define CVNI_NOUGHT INT_MIN
+
+static int cvni_noughted(int v) { return v ? v : CVNI_NOUGHT; }
+static int cvni_as_given(int v) { return v == CVNI_NOUGHT ? 0 : v; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
 static int cvni_ceil_div(int a, int b) { return a / b + (a % b > 0); }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
@@ -4142,6 +4150,13 @@ static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
                            (long)CONVNET_MAX_ELEMENTS);
 }
 
+/* What a node is that cvni_valid refuses. */
+static const char *cvni_no_node(cvn_node node)
+{
+    return node.id ? "no node of this net"
+                   : "no node of this net (but 0, what cvn_find gives for an unknown name)";
+}
+
 /* What a node is whose value is no tensor of floats. */
 static const char *cvni_not_floats(const cvni_layer *l)
 {
@@ -4164,8 +4179,8 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     }
     for (int i = 0; i < count; i++) {
         if (!cvni_valid(net, inputs[i])) {
-            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is no node of this net",
-                            op->type, i + 1);
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is %s", op->type, i + 1,
+                            cvni_no_node(inputs[i]));
             return none;
         }
         if (net->layers[inputs[i].id].per_batch ||
@@ -4372,7 +4387,7 @@ static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
         return NULL;
     }
     if (!cvni_valid(net, node)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", call);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", call, cvni_no_node(node));
         return NULL;
     }
     return &net->layers[node.id];
@@ -4478,7 +4493,7 @@ static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!cvni_valid(net, node))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: %s", cvni_no_node(node));
     if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params &&
         net->layers[node.id].left_out && !net->layers[node.id].place.grad)
         return cvni_fail(net, CVN_ERROR_STATE,
@@ -4497,7 +4512,7 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!cvni_valid(net, node))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: not a node of this net");
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: %s", cvni_no_node(node));
     reached = (char *)cvni_alloc(net, (size_t)net->layer_count);
     if (!reached) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_freeze_to: out of memory");
     memset(reached, 0, (size_t)net->layer_count);
@@ -4514,11 +4529,14 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
 
 static cvn_result cvni_set_scale(cvn_net *net, cvn_node node, float factor, int decay)
 {
+    const char *call = decay ? "cvn_decay_scale" : "cvn_lr_scale";
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!cvni_valid(net, node) || !(factor >= 0) || !(factor - factor == 0))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs a node and a factor of 0 or more",
-                         decay ? "cvn_decay_scale" : "cvn_lr_scale");
+    if (!cvni_valid(net, node))
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", call, cvni_no_node(node));
+    if (!(factor >= 0) || !(factor - factor == 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: a factor of %g; 0 or more is needed", call,
+                         (double)factor);
     for (int i = 0; i < net->layers[node.id].params; i++) {
         cvni_param *p = &net->params[net->layers[node.id].param[i]];
         if (decay) p->decay_scale = factor;
@@ -4686,11 +4704,14 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
 {
     cvni_text t;
     size_t bytes = 0;
+    int wide = 24;
     if (!net) return 0;
+    for (int id = 1; id < net->layer_count; id++)
+        wide = cvni_max(wide, (int)strlen(net->layers[id].name));
     t.text = text;
     t.size = size;
     t.length = 0;
-    cvni_print(&t, "%-24s %-18s %-20s %12s %14s %12s\n", "name", "type", "output", "parameters",
+    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output", "parameters",
                "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -4702,12 +4723,12 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
             if (net->params[l->param[i]].layer == id &&
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
-        cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, cvni_layer_macs(l),
-                   (unsigned long)value);
+        cvni_print(&t, "%-*s %-18s %-20s %12lu %14.0f %12lu\n", wide, l->name,
+                   l->op->type, cvni_shape_text(l->shape, shape), (unsigned long)own,
+                   cvni_layer_macs(l), (unsigned long)value);
         bytes += value;
     }
-    cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
+    cvni_print(&t, "%-*s %-18s %-20s %12lu %14.0f %12lu\n", wide, "total", "", "per sample",
                (unsigned long)cvn_parameters(net), cvn_macs(net), (unsigned long)bytes);
     return (int)t.length;
 }
@@ -4785,7 +4806,7 @@ static cvn_node cvni_add_source_like(cvn_net *net, const cvni_op *op, cvn_node l
     memset(&d, 0, sizeof d);
     if (!net || net->failed) return none;
     if (!cvni_valid(net, like)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", op->type, cvni_no_node(like));
         return none;
     }
     d.like = like.id;
@@ -6203,11 +6224,14 @@ static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *val
     cvni_layer *l;
     cvn_result result = cvni_needs_build(net, call, 0);
     if (result != CVN_OK) return result;
-    if (!cvni_valid(net, input) || !(net->layers[input.id].op->flags & CVNI_SOURCE) ||
-        net->layers[input.id].is_int != is_int || !values)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs %s and a pointer", call,
-                         is_int ? "a label input" : "an input or target");
+    if (!cvni_valid(net, input))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is %s", call,
+                         cvni_no_node(input));
     l = &net->layers[input.id];
+    if (!(l->op->flags & CVNI_SOURCE) || l->is_int != is_int)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: '%s' (%s) is no input of %s", call, l->name,
+                         l->op->type, is_int ? "ints" : "floats");
+    if (!values) return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: no values", call);
     if (!l->y)
         return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call,
                          l->name);
@@ -7595,7 +7619,8 @@ static const char *cvni_conv_text(const cvni_conv_desc *d, const int *v, char te
 {
     int at = 0;
     for (int i = 3 - d->axes; i < 3; i++)
-        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "", v[i]);
+        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "",
+                       cvni_as_given(v[i]));
     return text;
 }
 
@@ -7635,7 +7660,7 @@ static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "%d filters of %s, stride %s, dilation %s, %d groups: "
                                "out of range (1 or more; pads 0 or more)",
-                               d->filters, cvni_conv_text(d, d->kernel, kernel),
+                               cvni_as_given(d->filters), cvni_conv_text(d, d->kernel, kernel),
                                cvni_conv_text(d, d->stride, stride),
                                cvni_conv_text(d, d->dilation, dilation), d->groups);
     if (x.dim[1] % d->groups || d->filters % d->groups)
@@ -11104,7 +11129,7 @@ static cvni_conv_desc cvni_conv_begin(int axes, int filters, int groups, int no_
     cvni_conv_desc d;
     memset(&d, 0, sizeof d);
     d.axes = axes;
-    d.filters = filters ? filters : -1;         /* 0 stands for depthwise inside */
+    d.filters = cvni_noughted(filters);         /* 0 stands for depthwise inside */
     d.groups = groups;
     d.no_bias = no_bias;
     d.weight_init = weight_init;
@@ -11128,7 +11153,7 @@ static cvni_conv_desc cvni_conv_uniform(int axes, int filters, int kernel, int s
     const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
     cvni_conv_desc d = cvni_conv_begin(axes, filters, 1, 0, init, init);
     for (int i = 3 - axes; i < 3; i++)
-        cvni_conv_set_axis(&d, i, kernel, stride ? stride : -1, 1, pad, pad);
+        cvni_conv_set_axis(&d, i, kernel, cvni_noughted(stride), 1, pad, pad);
     return d;
 }
 
@@ -14951,8 +14976,8 @@ static cvn_result cvni_softmax_shape(cvn_net *net, cvni_layer *l)
     if (!d->axis) d->axis = cvni_class_axis(x);
     if (d->axis < 1 || d->axis >= x.rank)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
-                               x.rank - 1);
+                               "axis %d; an input of rank %d has 1 to %d",
+                               cvni_as_given(d->axis), x.rank, x.rank - 1);
     l->shape = x;
     return CVN_OK;
 }
@@ -15123,12 +15148,12 @@ static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 0); }
 cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1, 0);
+    return cvni_add_softmax(net, x, cvni_noughted(axis), 0);
 }
 cvn_node cvn_log_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 1); }
 cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1, 1);
+    return cvni_add_softmax(net, x, cvni_noughted(axis), 1);
 }
 
 /* ================================================================================================
@@ -15755,7 +15780,7 @@ static cvn_result cvni_batch_view_shape(cvn_net *net, cvni_layer *l)
             return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                    "%d entries of a sample, %d axes: cannot be split by %d, or "
                                    "there is no axis left",
-                                   x->samples, s.rank, count);
+                                   x->samples, s.rank, cvni_as_given(count));
         l->shape.rank = s.rank + 1;
         l->shape.dim[0] = s.dim[0] / count;
         l->shape.dim[1] = count;
@@ -15790,11 +15815,11 @@ cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_flatten_batch, &x, 1, &d, sizeof d);
 }
 
-/* A count of 0 would mean flatten: -1 is refused. */
+/* A count of 0 would mean flatten. */
 cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count)
 {
     cvni_batch_view_desc d;
-    d.count = count ? count : -1;
+    d.count = cvni_noughted(count);
     return cvni_add_layer(net, &cvni_op_unflatten_batch, &x, 1, &d, sizeof d);
 }
 
@@ -18607,7 +18632,7 @@ static cvn_result cvni_attention_inputs(cvn_net *net, cvni_layer *l)
     if (d->heads < 1 || q.dim[2] % d->heads)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "%d heads; a divisor of the %d columns of the query is needed",
-                               d->heads, q.dim[2]);
+                               cvni_as_given(d->heads), q.dim[2]);
     if (!(d->dropout >= 0) || !(d->dropout < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "dropout %g; 0 <= dropout < 1 is needed", (double)d->dropout);
@@ -18896,7 +18921,7 @@ cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key, cvn
                                  int heads)
 {
     cvn_attention_desc d = cvn_attention_defaults();
-    d.heads = heads > 0 ? heads : -1;
+    d.heads = cvni_noughted(heads);
     return cvni_add_attention(net, &cvni_op_mha, query, key, value, &d);
 }
 
@@ -20056,8 +20081,8 @@ static cvn_result cvni_resize_check(cvn_net *net, const cvni_layer *l, cvn_shape
     } else if (d->factor < 0 || (d->factor == 0 && (d->height < 1 || d->width < 1)) ||
                d->factor > INT_MAX / cvni_max(x.dim[2], x.dim[3])) {
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "factor %d, size %d x %d: out of range (1 or more)", d->factor,
-                               d->height, d->width);
+                               "factor %d, size %d x %d: out of range (1 or more)",
+                               cvni_as_given(d->factor), d->height, d->width);
     }
     return CVN_OK;
 }
@@ -20297,7 +20322,7 @@ static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int heig
 /* A factor of 0 is an error here: inside it means height x width. */
 cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor)
 {
-    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_NEAREST, 0);
+    return cvni_add_upsample(net, x, cvni_noughted(factor), 0, 0, CVNI_RESIZE_NEAREST, 0);
 }
 
 cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width)
@@ -20307,7 +20332,7 @@ cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width
 
 cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor, int align_corners)
 {
-    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_BILINEAR,
+    return cvni_add_upsample(net, x, cvni_noughted(factor), 0, 0, CVNI_RESIZE_BILINEAR,
                              align_corners);
 }
 
@@ -22570,7 +22595,7 @@ static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
         return 0;
     }
     if (!cvni_valid(net, x))
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is %s", call, cvni_no_node(x));
     else if (s.rank != 4)
         cvni_graph_fail(net, CVN_ERROR_SHAPE, "%s: '%s' has rank %d; [N, C, H, W] is needed", call,
                         net->layers[x.id].name, s.rank);
@@ -24998,7 +25023,7 @@ static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node,
     cvni_penalty_desc d;
     if (!net || net->failed) return none;
     if (!cvni_valid(net, node)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", op->type, cvni_no_node(node));
         return none;
     }
     memset(&d, 0, sizeof d);
@@ -25263,7 +25288,7 @@ static cvn_result cvni_feed_open(cvn_data *data, cvni_feed *f, const char *path)
     memset(f, 0, sizeof *f);
     f->name = cvni_path_tail(path);
     f->file = fopen(path, "rb");
-    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "cannot open %s", f->name);
+    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be opened", f->name);
     if (fseek(f->file, 0, SEEK_END) == 0) size = ftell(f->file);
     if (size < 0 || fseek(f->file, 0, SEEK_SET) != 0) {
         fclose(f->file);
@@ -25301,10 +25326,10 @@ static cvn_result cvni_feed_head(cvn_data *data, cvni_feed *f, unsigned char *he
     const char *packer;
     *got = f->size < n ? f->size : n;
     if (!cvni_feed_read(f, head, *got))
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", f->name);
     packer = cvni_packer(head, *got);
     if (!packer) return CVN_OK;
-    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is %s-compressed: unpack it first", f->name,
+    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: %s-compressed; unpack it first", f->name,
                           packer);
 }
 
@@ -25407,7 +25432,7 @@ static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *d
     const cvn_result r = cvni_feed_head(data, f, head, header, &got);
     if (r != CVN_OK) return r;
     if (got < 4 || head[0] || head[1] || head[2] < 8 || head[2] > 14)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is no IDX file", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: no IDX file", f->name);
     if (head[2] != 8)
         return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: IDX type 0x%02x, must be 0x08 (bytes)",
                               f->name, head[2]);
@@ -25451,14 +25476,14 @@ static cvn_result cvni_load_idx(cvn_data *data, cvni_feed *images, cvni_feed *la
     r = cvni_data_take(data, dim[0], 1, dim[1], dim[2], labels != NULL);
     if (r != CVN_OK) return r;
     if (!cvni_feed_read(images, cvni_data_bytes(data), (size_t)dim[0] * image))
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", images->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", images->name);
     if (labels) {
         /* Read into the last bytes of the ints, then spread from the front: int i ends before byte
          * i + 1 lies. */
         unsigned char *packed = (unsigned char *)data->memory + (sizeof(int) - 1) * (size_t)dim[0];
         int *label = (int *)data->memory;
         if (!cvni_feed_read(labels, packed, (size_t)dim[0]))
-            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", labels->name);
+            return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", labels->name);
         for (int i = 0; i < dim[0]; i++) {
             const int value = packed[i];
             label[i] = value;
@@ -25492,7 +25517,7 @@ static cvn_result cvni_cifar_read(cvn_data *data, cvni_feed *f, int first, int c
         unsigned char label;
         if (!cvni_feed_read(f, &label, 1) ||
             !cvni_feed_read(f, bytes + (size_t)(first + i) * CVNI_CIFAR_IMAGE, CVNI_CIFAR_IMAGE))
-            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+            return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", f->name);
         if (label > 9)
             return cvni_data_fail(data, CVN_ERROR_FORMAT,
                                   "%s: record %d has label %d, CIFAR-10's are 0 to 9", f->name, i,
@@ -28104,6 +28129,7 @@ static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
 }
 
 CVNI_QUICK_END
+#endif /* CONVNET_NO_TRAIN */
 
 CVNI_COLD_BEGIN
 
@@ -28135,8 +28161,11 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
         }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "cvn_train_batch: the net has an input '%s'; give it %s",
-                             net->layers[id].name, op->type);
+                             "cvn_train_batch: the net has an input '%s' of %s, which this call "
+                             "lacks: use %s, or cvn_set_input, cvn_set_labels, cvn_forward, "
+                             "cvn_backward, cvn_step",
+                             net->layers[id].name, labels ? "targets" : "labels",
+                             labels ? "cvn_train_batch_target" : "cvn_train_batch");
     }
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
