@@ -1945,8 +1945,16 @@ CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
 #endif /* CONVNET_NO_TRAIN */
 
+#ifndef CONVNET_NO_TRAIN
+struct cvn_data;                /* >>data-api */
+#endif
+
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
+ *   cvn_set_samples    the samples index[0], ..., index[n - 1] of a set, counted from 0, into all
+ *                      inputs, label inputs and targets, as cvn_fit does it: bytes are normalised,
+ *                      data->weights count, and where `training` is not 0 images are augmented,
+ *                      drawn from the seed, the number of training passes and the sample
  *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
  *                      forward pass until changed; n is that of the batches. NULL (or a new
  *                      cvn_build, or a call with a cvn_data): all 1. Definition: head of the
@@ -1971,6 +1979,8 @@ CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
 CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 #ifndef CONVNET_NO_TRAIN
+CONVNET_API cvn_result cvn_set_samples(cvn_net *net, const struct cvn_data *data, const int *index,
+                                       int n, int training);
 CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
@@ -2022,7 +2032,6 @@ CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *la
 
 #ifndef CONVNET_NO_TRAIN
 /* Level 3: a data set. */
-struct cvn_data;
 
 /* cvn_evaluate - loss and accuracy over a whole set: the largest of the output's classes ([N, C],
  * [N, T, C], [N, C, H, W]) against the labels of the loss of classes, a label a sample, step or
@@ -26229,9 +26238,9 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
     return CVN_OK;
 }
 
-/* Whether a set has what the inputs of a net need; once, before it is gathered from.
+/* Whether a set has what the inputs of a net need.
  * errors   CVN_ERROR_ARGUMENT: something is missing; CVN_ERROR_SHAPE: it does not fit */
-static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
 {
     const cvni_layer *image = NULL;
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
@@ -26239,18 +26248,6 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
                          data->count, data->first);
-    for (int i = 0; data->index && i < data->count; i++)
-        if (data->index[i] < 0 || data->index[i] > INT_MAX - data->first)
-            return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "the data set has the index %d for its sample %d, from number %d on",
-                             data->index[i], i, data->first);
-    for (int i = 0; data->weights && i < data->count; i++) {
-        const float weight = data->weights[cvni_data_number(data, i)];
-        if (!cvni_at_least(weight, 0))
-            return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "the weight of sample %d is %g; 0 or more is needed", i,
-                             (double)weight);
-    }
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -26279,6 +26276,60 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         elements[target] = cvni_batch_elements(l);
     }
     return CVN_OK;
+}
+
+/* The number and the weight of sample i. */
+static cvn_result cvni_check_sample(cvn_net *net, const cvn_data *data, int i)
+{
+    float weight;
+    if (data->index && (data->index[i] < 0 || data->index[i] > INT_MAX - data->first))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "the data set has the index %d for its sample %d, from number %d on",
+                         data->index[i], i, data->first);
+    weight = data->weights ? data->weights[cvni_data_number(data, i)] : 1;
+    if (cvni_at_least(weight, 0)) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_ARGUMENT, "the weight of sample %d is %g; 0 or more is needed",
+                     i, (double)weight);
+}
+
+/* All of a set, once, before it is gathered from. */
+static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+{
+    cvn_result result = cvni_check_fits(net, data);
+    for (int i = 0; result == CVN_OK && (data->index || data->weights) && i < data->count; i++)
+        result = cvni_check_sample(net, data, i);
+    return result;
+}
+
+/* data->fill is handed the numbers in net->partner, which only mixed samples need. */
+cvn_result cvn_set_samples(cvn_net *net, const cvn_data *data, const int *index, int n,
+                           int training)
+{
+    cvni_batch b;
+    cvn_result result = cvni_needs_build(net, "cvn_set_samples", 1);
+    if (result == CVN_OK) result = cvni_check_fits(net, data);
+    if (result != CVN_OK) return result;
+    if (!index || n < 1 || n > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_samples: %d samples%s; the net was built for 1 to %d", n,
+                         index ? "" : " without an index", net->max_batch);
+    for (int i = 0; i < n; i++) {
+        if (index[i] < 0 || index[i] >= data->count)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_set_samples: index[%d] is %d; the set has %d samples", i,
+                             index[i], data->count);
+        result = cvni_check_sample(net, data, index[i]);
+        if (result != CVN_OK) return result;
+    }
+    memset(&b, 0, sizeof b);
+    b.index = index;
+    b.n = n;
+    b.work = net->partner;
+    b.training = training != 0;
+    b.seed = net->desc.seed;
+    b.epoch = net->tick;
+    net->forward_done = 0;
+    return cvni_gather(net, data, &b);
 }
 
 #endif /* CONVNET_NO_TRAIN */

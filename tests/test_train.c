@@ -1135,6 +1135,119 @@ static void test_train_batch_target(void)
     cvn_destroy(net);
 }
 
+/* Bytes, weights, an index: batches by hand take the way of cvn_fit, to the last bit. */
+static void test_set_samples_is_fit(void)
+{
+    static unsigned char bytes[24 * 16];
+    int labels[24], index[20], order[20];
+    float weights[24];
+    uint32_t seed = 5;
+    cvn_data d;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *nets[2];
+    memset(&d, 0, sizeof d);
+    for (int i = 0; i < 24 * 16; i++) bytes[i] = (unsigned char)(int)(127 + 100 * noise(&seed));
+    for (int i = 0; i < 24; i++) {
+        labels[i] = i % 3;
+        weights[i] = 0.5f + (float)(i % 4);
+    }
+    for (int i = 0; i < 20; i++) {
+        index[i] = (7 * i) % 22;
+        order[i] = i;
+    }
+    d.count = 20;
+    d.first = 2;
+    d.index = index;
+    d.bytes = bytes;
+    d.labels = labels;
+    d.weights = weights;
+    d.channels = 1;
+    d.height = d.width = 4;
+    d.mean[0] = 0.5f;
+    d.std[0] = 0.25f;
+    for (int k = 0; k < 2; k++) {
+        nets[k] = cvn_create(NULL);
+        cvn_softmax_loss(nets[k], cvn_dense(nets[k], cvn_input(nets[k], 1, 4, 4), 3));
+        build(nets[k], 8);
+    }
+    o.epochs = 1;
+    o.no_shuffle = 1;
+    CHECK(cvn_fit(nets[0], &d, NULL, &o) == CVN_OK);
+    for (int i = 0; i < 20; i += 8) {
+        CHECKF(cvn_set_samples(nets[1], &d, order + i, i < 16 ? 8 : 4, 1) == CVN_OK, "%s",
+               cvn_error(nets[1]));
+        CHECK(cvn_forward(nets[1]) == CVN_OK && cvn_backward(nets[1]) == CVN_OK);
+        CHECK(cvn_step(nets[1]) == CVN_OK);
+    }
+    CHECK(memcmp(cvn_flat_parameters(nets[0], NULL), cvn_flat_parameters(nets[1], NULL),
+                 51 * sizeof(float)) == 0);
+    for (int k = 0; k < 2; k++) cvn_destroy(nets[k]);
+}
+
+/* Augmented for training alone, anew with each training pass; what is wrong is said. */
+static void test_set_samples(void)
+{
+    float x[3 * 16], seen[2][16];
+    int labels[3] = { 0, 1, 2 };
+    const int one[1] = { 2 }, outside[1] = { 3 };
+    cvn_augment augment;
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node in = cvn_input(net, 1, 4, 4);
+    memset(&augment, 0, sizeof augment);
+    for (int i = 0; i < 3 * 16; i++) x[i] = (float)i;
+    d = set_of(x, labels, 3);
+    augment.noise = 1;
+    d.augment = &augment;
+    cvn_softmax_loss(net, cvn_dense(net, in, 3));
+    CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_ERROR_STATE);
+    build(net, 2);
+    CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_OK);
+    CHECK(memcmp(cvn_value(net, in), x + 32, 16 * sizeof(float)) == 0);
+    for (int k = 0; k < 2; k++) {
+        CHECK(cvn_set_samples(net, &d, one, 1, 1) == CVN_OK);
+        memcpy(seen[k], cvn_value(net, in), sizeof seen[k]);
+        CHECK(cvn_forward(net) == CVN_OK);
+    }
+    CHECK(memcmp(seen[0], x + 32, sizeof seen[0]) != 0 &&
+          memcmp(seen[0], seen[1], sizeof seen[0]) != 0);
+    CHECK(cvn_set_samples(net, &d, outside, 1, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(net, &d, NULL, 1, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(net, &d, labels, 3, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(net, NULL, one, 1, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(NULL, &d, one, 1, 0) < 0);
+    d.labels = NULL;
+    CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_ERROR_ARGUMENT);
+    cvn_destroy(net);
+}
+
+/* A source of its own is asked for the numbers of the samples. */
+static void test_set_samples_of_a_source(void)
+{
+    clouds c;
+    source s;
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    cvn_softmax_loss_desc l = cvn_softmax_loss_defaults();
+    const int index[3] = { 5, 1, 4 };
+    make_sets(&c);
+    memset(&s, 0, sizeof s);
+    memset(&d, 0, sizeof d);
+    s.c = &c;
+    s.x = cvn_input_vector(net, 2);
+    s.labels = l.labels = cvn_input_labels(net, NULL, 0);
+    cvn_softmax_loss_ex(net, cvn_dense(net, s.x, 3), &l);
+    d.count = 6;
+    d.first = 10;
+    d.fill = fill;
+    d.user = &s;
+    build(net, 16);
+    CHECK(cvn_set_samples(net, &d, index, 3, 1) == CVN_OK && s.count == 3);
+    for (int i = 0; i < 3; i++) CHECK(s.asked[i] == 10 + index[i]);
+    CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+    cvn_destroy(net);
+}
+
 /* Who forgets the loss is told so, and does not train for nothing. */
 static void test_no_loss(void)
 {
@@ -1688,6 +1801,9 @@ int main(void)
     RUN(test_gradient_accumulation);
     RUN(test_train_batch_is_three_calls);
     RUN(test_train_batch_target);
+    RUN(test_set_samples_is_fit);
+    RUN(test_set_samples);
+    RUN(test_set_samples_of_a_source);
     RUN(test_no_loss);
     RUN(test_evaluate_binary);
     RUN(test_several_losses);
