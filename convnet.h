@@ -2716,6 +2716,11 @@ inline cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
 {
     return cvn_conv_transpose2d_ex(net, x, &d);
 }
+inline cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose3d_desc &d)
+{
+    return cvn_conv_transpose3d_ex(net, x, &d);
+}
 inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d)
 {
     return cvn_dense_ex(net, x, &d);
@@ -2727,6 +2732,10 @@ inline cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
     return cvn_avgpool_ex(net, x, &d);
+}
+inline cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc &d)
+{
+    return cvn_lppool(net, x, p, &d);
 }
 inline cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
@@ -2741,13 +2750,62 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+inline cvn_node cvn_layernorm_ex(cvn_net *net, cvn_node x, const cvn_layernorm_desc &d)
+{
+    return cvn_layernorm_ex(net, x, &d);
+}
+inline cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x, const cvn_instancenorm_desc &d)
+{
+    return cvn_instancenorm_ex(net, x, &d);
+}
+inline cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc &d)
+{
+    return cvn_groupnorm_ex(net, x, &d);
+}
+inline cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc &d)
+{
+    return cvn_lrn_ex(net, x, &d);
+}
+inline cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales,
+                                int count, const cvn_interpolate_desc &d)
+{
+    return cvn_interpolate(net, x, sizes, scales, count, &d);
+}
+inline cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                        const cvn_nms_desc &d)
+{
+    return cvn_non_max_suppression(net, boxes, scores, &d);
+}
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options &o,
+                                   cvn_onnx_model *model)
+{
+    return cvn_load_onnx_ex(net, path, &o, model);
+}
 inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
 {
     return cvn_save_onnx_ex(net, path, &o);
 }
 #endif
+#if !defined(CONVNET_NO_EXPORT_C) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_export_c_ex(cvn_net *net, const char *path, const cvn_export_c_options &o)
+{
+    return cvn_export_c_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
+inline cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_rnn_ex(net, x, &d);
+}
+inline cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_lstm_ex(net, x, &d);
+}
+inline cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_gru_ex(net, x, &d);
+}
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
 {
