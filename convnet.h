@@ -32,7 +32,7 @@
  *
  *     int main(void)
  *     {
- *         cvn_data train, test;
+ *         cvn_data train = { 0 }, test = { 0 };
  *         cvn_metrics m = { 0 };
  *         cvn_net *net = cvn_create(NULL);                     // all defaults
  *         cvn_node x = cvn_input(net, 1, 28, 28);              // [N,  1, 28, 28]
@@ -46,8 +46,10 @@
  *         if (cvn_build(net, 64) != CVN_OK) { puts(cvn_error(net)); return 1; }   // the one check
  *
  *         if (cvn_load_idx(&train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") < 0 ||
- *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0)
+ *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0) {
+ *             puts(train.error[0] ? train.error : test.error);
  *             return 1;
+ *         }
  *         cvn_data_normalize_as(&test, &train);
  *         cvn_fit_options options = cvn_fit_defaults();
  *         options.epochs = 3;
@@ -93,9 +95,9 @@
  *
  * Errors. Building a net never needs a check per call: on a failed net every builder returns node 0
  * and does nothing, cvn_build returns the first error and cvn_error() its text: which layer, which
- * shapes, what mends it. Functions called on a built net return a cvn_result and leave the net
- * usable. A NULL net is accepted everywhere. The library never exits, aborts, asserts or prints
- * (cvn_print_progress prints, when you pass it).
+ * shapes, what mends it. Functions that load a model or are called on a built net return a
+ * cvn_result and leave the net as usable as it was. A NULL net is accepted everywhere. The library
+ * never exits, aborts, asserts or prints (cvn_print_progress prints, when you pass it).
  *
  * Memory. The graph takes small records while it is built. Everything else - weights, gradients,
  * optimizer state, activations, workspace - lies in one arena whose size cvn_memory_needed() tells
@@ -247,7 +249,8 @@ CONVNET_API void cvn_destroy(cvn_net *net);
 
 /* cvn_name - names a node and, with it, its parameters ("conv1" -> "conv1.weight"); returns the
  * node. Before cvn_build. The name stands as given, without the scope. Without it layers are conv1,
- * conv2, fc1, bn1, relu1, ... inside their scope.
+ * conv2, fc1, bn1, relu1, labels1, loss1, ... inside their scope (cvn_summary lists them), numbered
+ * in the order of the calls: a layer that gets another name has used its number up.
  * errors   CVN_ERROR_ARGUMENT when the name is taken, empty or longer than CVN_MAX_NAME - 1 */
 CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
 
@@ -255,7 +258,7 @@ CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
  * numbering starts anew in each scope. "" or NULL ends it. */
 CONVNET_API void cvn_scope(cvn_net *net, const char *prefix);
 
-/* cvn_find - the node of that name, or node 0. */
+/* cvn_find - the node of that name, or node 0, which every function that takes a node refuses. */
 CONVNET_API cvn_node cvn_find(const cvn_net *net, const char *name);
 CONVNET_API const char *cvn_node_name(const cvn_net *net, cvn_node node);     /* never NULL */
 
@@ -266,8 +269,8 @@ CONVNET_API cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node);
 /* Marks, before cvn_build:
  *   cvn_output     what cvn_predict and cvn_evaluate read. Default: the first loss's prediction,
  *                  else the last node.
- *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass. Inputs, output
- *                  and losses always do.
+ *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass, until the next
+ *                  one. Inputs, output and losses always do.
  *   cvn_want_grad  the node has a gradient: readable after a backward pass (cvn_gradient) and a
  *                  place to push one in (cvn_backward_from). Needed for an input whose gradient you
  *                  want.
@@ -354,7 +357,7 @@ CONVNET_API cvn_result cvn_resize(cvn_net *net, int height, int width);
  * another thread. It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused
  * on it, layers cannot be added to it, and its training passes leave running statistics alone.
  * `net` must be built, must outlive it, and must not train, load or rebuild while the other one
- * runs. NULL when memory is out. */
+ * runs. NULL when memory is out or `net` is not built (text in its cvn_error). */
 CONVNET_API cvn_net *cvn_share(cvn_net *net);
 
 /* cvn_summary - a table with name, type, output shape, parameters, multiply-accumulates per sample,
@@ -1867,8 +1870,8 @@ CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
  *   EXPONENTIAL  lr * gamma^floor(t)
  *   COSINE       min_lr + (lr - min_lr)*(1 + cos(pi*t/T))/2              arXiv:1608.03983
  *   ONE_CYCLE    from lr/div to lr in the first `rise` of the run, then down to lr/div/final_div,
- *                both
- *                by a cosine, as PyTorch's OneCycleLR with max_lr = lr   L. Smith, arXiv:1708.07120
+ *                both by a cosine, as PyTorch's OneCycleLR with max_lr = lr
+ *                                                                 L. Smith, arXiv:1708.07120
  *   MULTI_STEP   lr * gamma^(milestones passed)
  *   POLYNOMIAL   min_lr + (lr - min_lr)*(1 - t/T)^power
  *   INVERSE      lr * sqrt(w/max(s + 1, w)), s batches done, w the warmup steps, at least 1: the
@@ -1882,9 +1885,9 @@ CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
  *                less than 0.9999 of the best, as PyTorch's ReduceLROnPlateau; cvn_schedule_lr
  *                alone gives lr
  * The rate changes with every batch; STEP, MULTI_STEP, EXPONENTIAL, PLATEAU: with every epoch.
- * warmup epochs at the start
- * raise any of them linearly: the rate is multiplied by (s + 1)/(warmup steps) while s < warmup
- * steps, s counting batches from 0. */
+ * warmup epochs at the start raise any of them linearly: the rate is multiplied by
+ * (s + 1)/(warmup steps) while s < warmup steps, s counting batches from 0. A schedule of your own:
+ * a loop with cvn_set_samples and cvn_set_lr. */
 typedef enum cvn_schedule_kind {
     CVN_SCHEDULE_CONSTANT = 0,
     CVN_SCHEDULE_STEP,
@@ -1968,13 +1971,16 @@ struct cvn_data;                /* >>data-api */
  *                      ones. Once for each forward pass: gradients reuse the memory of values
  *                      (with cvn_desc.keep_all as often as you like)
  *   cvn_backward_from  the same from one node with a given gradient [N, ...] instead of the losses;
- *                      the node was marked with cvn_want_grad
+ *                      the node was marked with cvn_want_grad. After cvn_forward_eval too: how a
+ *                      prediction depends on an image or a layer (saliency, Grad-CAM), without
+ *                      labels; cvn_zero_grad drops what it adds to the parameters' gradients
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
- * errors   CVN_ERROR_STATE (not built for training, no forward pass before, an input that holds
- *          another number of samples than the batch, or sample weights for another one),
- *          CVN_ERROR_ARGUMENT (n out of range, label out of range, a sample weight below 0 or not
- *          finite) */
+ * errors   CVN_ERROR_STATE (not built for training, no forward pass before, no loss for
+ *          cvn_backward, an input that holds another number of samples than the batch, or sample
+ *          weights for another one), CVN_ERROR_ARGUMENT (a node that is no such input; n, a label
+ *          or a number of a sample out of range; a sample weight below 0 or not finite);
+ *          of cvn_set_samples also CVN_ERROR_SHAPE for a set that does not fit */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
 CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
@@ -2013,13 +2019,15 @@ CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
  *                            inputs (CVN_ERROR_SHAPE where these differ in size); *loss may be NULL
  *   cvn_train_batch_target   the same with float targets
- *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the
- *                            logits)
+ *   cvn_predict              any n; x for the first input; out receives [n, output...] (for a
+ *                            softmax loss that is the logits). A net that predicts from several
+ *                            inputs: cvn_set_input for each, cvn_forward_eval, cvn_value
  *   cvn_classify             any n; labels[n] receives the class with the largest output,
  *                            probabilities[n] (may be NULL) its softmax. An output that is a
  *                            softmax or sigmoid layer is taken as it is; a single output means two
  *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
- * None of them takes memory. */
+ * None of them takes memory. A net without a loss is not trained: CVN_ERROR_STATE. A loss that is
+ * NaN is no error here (it is one of cvn_fit); the step has spoilt the parameters then. */
 #ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
                                        float *loss);
@@ -2091,7 +2099,8 @@ typedef struct cvn_fit_options {
                                      * unless patience is larger then */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
                                      * validation loss) */
-    int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands */
+    int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands; a net
+                                     * that was not trained yet begins */
     const char *checkpoint;         /* path; written after every epoch and when stopped; NULL:
                                      * none */
     cvn_fit_callback callback;      /* cvn_print_progress, or yours, or NULL */
@@ -2245,7 +2254,8 @@ typedef struct cvn_data {
                                      * behind another one */
     const int *index;               /* [count]: sample i is number first + index[i] of the arrays:
                                      * a view of some of them; NULL: first + i */
-    const float *images;            /* [count, ...] as the first input takes them; or */
+    const float *images;            /* [count, ...] as the first input takes them (behind cvn_resize
+                                     * another size: set channels, height, width); or */
     const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
@@ -2391,7 +2401,8 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
- *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
+ *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size (0: an error),
+ *                        also a way to keep the best weights of a loop by hand: cvn_load_memory
  *   cvn_load_safetensors   cvn_load (options NULL) with other names, by order, what fits, a report
  * Each loader of weights takes a .npz too: numpy.savez(path, **state_dict).
  * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
@@ -6037,8 +6048,10 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
         return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
                          "no plan for training: convnet.h was compiled with CONVNET_NO_TRAIN");
 #endif
-    if (net->layer_count < 2)
+    if (net->layer_count < 2) {
+        if (net->message[0]) return CVN_ERROR_STATE;        /* a model that was not loaded, say */
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
+    }
     if (net->parent && !net->parent->mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
     net->output = net->chosen_output;

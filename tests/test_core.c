@@ -1555,6 +1555,21 @@ static void messages_of_wrong_inputs(void)
     cvn_destroy(net);
 }
 
+/* Who looks at cvn_build alone is told why the net is empty. */
+static void message_of_an_empty_net(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    CHECK(cvn_build(net, 1) == CVN_ERROR_STATE && strstr(cvn_error(net), "empty"));
+    cvn_destroy(net);
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+    net = cvn_create(NULL);
+    cvn_load_onnx(net, "build/nobody.onnx");
+    CHECK(cvn_build(net, 1) == CVN_ERROR_STATE);
+    CHECKF(strstr(cvn_error(net), "nobody.onnx: cannot be opened") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+#endif
+}
+
 /* A name longer than the column moves the columns of all lines. */
 static void summary_is_aligned(void)
 {
@@ -1615,6 +1630,7 @@ int main(void)
     RUN(mistakes_on_a_built_net);
     RUN(messages_of_wrong_calls);
     RUN(messages_of_wrong_inputs);
+    RUN(message_of_an_empty_net);
     RUN(summary_is_aligned);
     return test_done();
 }
