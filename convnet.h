@@ -32,7 +32,7 @@
  *
  *     int main(void)
  *     {
- *         cvn_data train, test;
+ *         cvn_data train = { 0 }, test = { 0 };
  *         cvn_metrics m = { 0 };
  *         cvn_net *net = cvn_create(NULL);                     // all defaults
  *         cvn_node x = cvn_input(net, 1, 28, 28);              // [N,  1, 28, 28]
@@ -46,8 +46,10 @@
  *         if (cvn_build(net, 64) != CVN_OK) { puts(cvn_error(net)); return 1; }   // the one check
  *
  *         if (cvn_load_idx(&train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") < 0 ||
- *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0)
+ *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0) {
+ *             puts(train.error[0] ? train.error : test.error);
  *             return 1;
+ *         }
  *         cvn_data_normalize_as(&test, &train);
  *         cvn_fit_options options = cvn_fit_defaults();
  *         options.epochs = 3;
@@ -93,9 +95,9 @@
  *
  * Errors. Building a net never needs a check per call: on a failed net every builder returns node 0
  * and does nothing, cvn_build returns the first error and cvn_error() its text: which layer, which
- * shapes, what mends it. Functions called on a built net return a cvn_result and leave the net
- * usable. A NULL net is accepted everywhere. The library never exits, aborts, asserts or prints
- * (cvn_print_progress prints, when you pass it).
+ * shapes, what mends it. Functions that load a model or are called on a built net return a
+ * cvn_result and leave the net as usable as it was. A NULL net is accepted everywhere. The library
+ * never exits, aborts, asserts or prints (cvn_print_progress prints, when you pass it).
  *
  * Memory. The graph takes small records while it is built. Everything else - weights, gradients,
  * optimizer state, activations, workspace - lies in one arena whose size cvn_memory_needed() tells
@@ -247,7 +249,8 @@ CONVNET_API void cvn_destroy(cvn_net *net);
 
 /* cvn_name - names a node and, with it, its parameters ("conv1" -> "conv1.weight"); returns the
  * node. Before cvn_build. The name stands as given, without the scope. Without it layers are conv1,
- * conv2, fc1, bn1, relu1, ... inside their scope.
+ * conv2, fc1, bn1, relu1, labels1, loss1, ... inside their scope (cvn_summary lists them), numbered
+ * in the order of the calls: a layer that gets another name has used its number up.
  * errors   CVN_ERROR_ARGUMENT when the name is taken, empty or longer than CVN_MAX_NAME - 1 */
 CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
 
@@ -255,7 +258,7 @@ CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
  * numbering starts anew in each scope. "" or NULL ends it. */
 CONVNET_API void cvn_scope(cvn_net *net, const char *prefix);
 
-/* cvn_find - the node of that name, or node 0. */
+/* cvn_find - the node of that name, or node 0, which every function that takes a node refuses. */
 CONVNET_API cvn_node cvn_find(const cvn_net *net, const char *name);
 CONVNET_API const char *cvn_node_name(const cvn_net *net, cvn_node node);     /* never NULL */
 
@@ -266,8 +269,8 @@ CONVNET_API cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node);
 /* Marks, before cvn_build:
  *   cvn_output     what cvn_predict and cvn_evaluate read. Default: the first loss's prediction,
  *                  else the last node.
- *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass. Inputs, output
- *                  and losses always do.
+ *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass, until the next
+ *                  one. Inputs, output and losses always do.
  *   cvn_want_grad  the node has a gradient: readable after a backward pass (cvn_gradient) and a
  *                  place to push one in (cvn_backward_from). Needed for an input whose gradient you
  *                  want.
@@ -290,7 +293,9 @@ CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
  *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
- *                                   parameters; 1. */
+ *                                   parameters; 1.
+ * An invalid node (a name that cvn_find does not know) is CVN_ERROR_ARGUMENT, before cvn_build an
+ * error of the graph that cvn_build returns. */
 CONVNET_API cvn_result cvn_freeze(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_freeze_to(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_unfreeze(cvn_net *net, cvn_node node);
@@ -352,7 +357,7 @@ CONVNET_API cvn_result cvn_resize(cvn_net *net, int height, int width);
  * another thread. It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused
  * on it, layers cannot be added to it, and its training passes leave running statistics alone.
  * `net` must be built, must outlive it, and must not train, load or rebuild while the other one
- * runs. NULL when memory is out. */
+ * runs. NULL when memory is out or `net` is not built (text in its cvn_error). */
 CONVNET_API cvn_net *cvn_share(cvn_net *net);
 
 /* cvn_summary - a table with name, type, output shape, parameters, multiply-accumulates per sample,
@@ -1913,8 +1918,8 @@ CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
  *   EXPONENTIAL  lr * gamma^floor(t)
  *   COSINE       min_lr + (lr - min_lr)*(1 + cos(pi*t/T))/2              arXiv:1608.03983
  *   ONE_CYCLE    from lr/div to lr in the first `rise` of the run, then down to lr/div/final_div,
- *                both
- *                by a cosine, as PyTorch's OneCycleLR with max_lr = lr   L. Smith, arXiv:1708.07120
+ *                both by a cosine, as PyTorch's OneCycleLR with max_lr = lr
+ *                                                                 L. Smith, arXiv:1708.07120
  *   MULTI_STEP   lr * gamma^(milestones passed)
  *   POLYNOMIAL   min_lr + (lr - min_lr)*(1 - t/T)^power
  *   INVERSE      lr * sqrt(w/max(s + 1, w)), s batches done, w the warmup steps, at least 1: the
@@ -1928,9 +1933,9 @@ CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
  *                less than 0.9999 of the best, as PyTorch's ReduceLROnPlateau; cvn_schedule_lr
  *                alone gives lr
  * The rate changes with every batch; STEP, MULTI_STEP, EXPONENTIAL, PLATEAU: with every epoch.
- * warmup epochs at the start
- * raise any of them linearly: the rate is multiplied by (s + 1)/(warmup steps) while s < warmup
- * steps, s counting batches from 0. */
+ * warmup epochs at the start raise any of them linearly: the rate is multiplied by
+ * (s + 1)/(warmup steps) while s < warmup steps, s counting batches from 0. A schedule of your own:
+ * a loop with cvn_set_samples and cvn_set_lr. */
 typedef enum cvn_schedule_kind {
     CVN_SCHEDULE_CONSTANT = 0,
     CVN_SCHEDULE_STEP,
@@ -1991,8 +1996,16 @@ CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
 #endif /* CONVNET_NO_TRAIN */
 
+#ifndef CONVNET_NO_TRAIN
+struct cvn_data;                /* >>data-api */
+#endif
+
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
+ *   cvn_set_samples    the samples index[0], ..., index[n - 1] of a set, counted from 0, into all
+ *                      inputs, label inputs and targets, as cvn_fit does it: bytes are normalised,
+ *                      data->weights count, and where `training` is not 0 images are augmented,
+ *                      drawn from the seed, the number of training passes and the sample
  *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
  *                      forward pass until changed; n is that of the batches. NULL (or a new
  *                      cvn_build, or a call with a cvn_data): all 1. Definition: head of the
@@ -2006,17 +2019,22 @@ CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
  *                      ones. Once for each forward pass: gradients reuse the memory of values
  *                      (with cvn_desc.keep_all as often as you like)
  *   cvn_backward_from  the same from one node with a given gradient [N, ...] instead of the losses;
- *                      the node was marked with cvn_want_grad
+ *                      the node was marked with cvn_want_grad. After cvn_forward_eval too: how a
+ *                      prediction depends on an image or a layer (saliency, Grad-CAM), without
+ *                      labels; cvn_zero_grad drops what it adds to the parameters' gradients
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
- * errors   CVN_ERROR_STATE (not built for training, no forward pass before, an input that holds
- *          another number of samples than the batch, or sample weights for another one),
- *          CVN_ERROR_ARGUMENT (n out of range, label out of range, a sample weight below 0 or not
- *          finite) */
+ * errors   CVN_ERROR_STATE (not built for training, no forward pass before, no loss for
+ *          cvn_backward, an input that holds another number of samples than the batch, or sample
+ *          weights for another one), CVN_ERROR_ARGUMENT (a node that is no such input; n, a label
+ *          or a number of a sample out of range; a sample weight below 0 or not finite);
+ *          of cvn_set_samples also CVN_ERROR_SHAPE for a set that does not fit */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
 CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 #ifndef CONVNET_NO_TRAIN
+CONVNET_API cvn_result cvn_set_samples(cvn_net *net, const struct cvn_data *data, const int *index,
+                                       int n, int training);
 CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
@@ -2049,13 +2067,15 @@ CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
  *                            inputs (CVN_ERROR_SHAPE where these differ in size); *loss may be NULL
  *   cvn_train_batch_target   the same with float targets
- *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the
- *                            logits)
+ *   cvn_predict              any n; x for the first input; out receives [n, output...] (for a
+ *                            softmax loss that is the logits). A net that predicts from several
+ *                            inputs: cvn_set_input for each, cvn_forward_eval, cvn_value
  *   cvn_classify             any n; labels[n] receives the class with the largest output,
  *                            probabilities[n] (may be NULL) its softmax. An output that is a
  *                            softmax or sigmoid layer is taken as it is; a single output means two
  *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
- * None of them takes memory. */
+ * None of them takes memory. A net without a loss is not trained: CVN_ERROR_STATE. A loss that is
+ * NaN is no error here (it is one of cvn_fit); the step has spoilt the parameters then. */
 #ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
                                        float *loss);
@@ -2068,14 +2088,13 @@ CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *la
 
 #ifndef CONVNET_NO_TRAIN
 /* Level 3: a data set. */
-struct cvn_data;
 
 /* cvn_evaluate - loss and accuracy over a whole set: the largest of the output's classes ([N, C],
  * [N, T, C], [N, C, H, W]) against the labels of the loss of classes, a label a sample, step or
  * pixel (cvn_ctc_loss has none); of bce_with_logits the sides of 0 and of its targets.
  *   m->confusion  set by the caller before: int [classes*classes], row = true class, column =
- *                 predicted; or NULL (m->classes then too: 0). Start from cvn_metrics m = {0} (C++:
- *                 {}). */
+ *                 predicted; or NULL (m->classes then too: 0). The two sides of bce_with_logits are
+ *                 the classes 0 and 1. Start from cvn_metrics m = {0} (C++: {}). */
 typedef struct cvn_metrics {
     int count;                      /* samples */
     double loss;                    /* mean; NaN when the net has none */
@@ -2128,7 +2147,8 @@ typedef struct cvn_fit_options {
                                      * unless patience is larger then */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
                                      * validation loss) */
-    int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands */
+    int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands; a net
+                                     * that was not trained yet begins */
     const char *checkpoint;         /* path; written after every epoch and when stopped; NULL:
                                      * none */
     cvn_fit_callback callback;      /* cvn_print_progress, or yours, or NULL */
@@ -2158,12 +2178,12 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
 CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
                                const struct cvn_data *valid, const cvn_fit_options *options);
 
-/* cvn_check - looks at up to one batch before a long training and says in words what is wrong:
- * numbers that are not finite, inputs far from zero mean and unit variance, constant inputs, labels
- * out of range or all of one class, dead ReLUs, an initial loss far from chance, a learning rate
- * far too high or low (it trains a few steps on the batch and restores everything). One finding a
- * line; like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result)
- * when it could not look. */
+/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training and
+ * says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
+ * variance, constant inputs, labels out of range or all of one class, dead ReLUs, an initial loss
+ * far from chance, a learning rate far too high or low (it trains a few steps on the batch and
+ * restores everything). One finding a line; like snprintf it returns the length of the text, 0 when
+ * all is well, < 0 (a cvn_result; text in cvn_error) when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
 
 /* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
@@ -2282,7 +2302,8 @@ typedef struct cvn_data {
                                      * behind another one */
     const int *index;               /* [count]: sample i is number first + index[i] of the arrays:
                                      * a view of some of them; NULL: first + i */
-    const float *images;            /* [count, ...] as the first input takes them; or */
+    const float *images;            /* [count, ...] as the first input takes them (behind cvn_resize
+                                     * another size: set channels, height, width); or */
     const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
@@ -2428,7 +2449,8 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
- *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
+ *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size (0: an error),
+ *                        also a way to keep the best weights of a loop by hand: cvn_load_memory
  *   cvn_load_safetensors   cvn_load (options NULL) with other names, by order, what fits, a report
  * Each loader of weights takes a .npz too: numpy.savez(path, **state_dict).
  * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
@@ -2753,6 +2775,11 @@ inline cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
 {
     return cvn_conv_transpose2d_ex(net, x, &d);
 }
+inline cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose3d_desc &d)
+{
+    return cvn_conv_transpose3d_ex(net, x, &d);
+}
 inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d)
 {
     return cvn_dense_ex(net, x, &d);
@@ -2764,6 +2791,10 @@ inline cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
     return cvn_avgpool_ex(net, x, &d);
+}
+inline cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc &d)
+{
+    return cvn_lppool(net, x, p, &d);
 }
 inline cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
@@ -2778,13 +2809,62 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+inline cvn_node cvn_layernorm_ex(cvn_net *net, cvn_node x, const cvn_layernorm_desc &d)
+{
+    return cvn_layernorm_ex(net, x, &d);
+}
+inline cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x, const cvn_instancenorm_desc &d)
+{
+    return cvn_instancenorm_ex(net, x, &d);
+}
+inline cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc &d)
+{
+    return cvn_groupnorm_ex(net, x, &d);
+}
+inline cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc &d)
+{
+    return cvn_lrn_ex(net, x, &d);
+}
+inline cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales,
+                                int count, const cvn_interpolate_desc &d)
+{
+    return cvn_interpolate(net, x, sizes, scales, count, &d);
+}
+inline cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                        const cvn_nms_desc &d)
+{
+    return cvn_non_max_suppression(net, boxes, scores, &d);
+}
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options &o,
+                                   cvn_onnx_model *model)
+{
+    return cvn_load_onnx_ex(net, path, &o, model);
+}
 inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
 {
     return cvn_save_onnx_ex(net, path, &o);
 }
 #endif
+#if !defined(CONVNET_NO_EXPORT_C) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_export_c_ex(cvn_net *net, const char *path, const cvn_export_c_options &o)
+{
+    return cvn_export_c_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
+inline cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_rnn_ex(net, x, &d);
+}
+inline cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_lstm_ex(net, x, &d);
+}
+inline cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_gru_ex(net, x, &d);
+}
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
 {
@@ -3536,6 +3616,12 @@ static const char *cvni_float_text(float x, char *buffer)
  * ============================================================================================== */
 
 static int cvni_min(int a, int b) { return a < b ? a : b; }
+
+/* A 0 that a short call was given, where a 0 in a description means something else. */
+#define CVNI_NOUGHT INT_MIN
+
+static int cvni_noughted(int v) { return v ? v : CVNI_NOUGHT; }
+static int cvni_as_given(int v) { return v == CVNI_NOUGHT ? 0 : v; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
 static int cvni_ceil_div(int a, int b) { return a / b + (a % b > 0); }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
@@ -4195,6 +4281,13 @@ static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
                            (long)CONVNET_MAX_ELEMENTS);
 }
 
+/* What a node is that cvni_valid refuses. */
+static const char *cvni_no_node(cvn_node node)
+{
+    return node.id ? "no node of this net"
+                   : "no node of this net (but 0, what cvn_find gives for an unknown name)";
+}
+
 /* What a node is whose value is no tensor of floats. */
 static const char *cvni_not_floats(const cvni_layer *l)
 {
@@ -4217,8 +4310,8 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     }
     for (int i = 0; i < count; i++) {
         if (!cvni_valid(net, inputs[i])) {
-            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is no node of this net",
-                            op->type, i + 1);
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is %s", op->type, i + 1,
+                            cvni_no_node(inputs[i]));
             return none;
         }
         if (net->layers[inputs[i].id].per_batch ||
@@ -4425,7 +4518,7 @@ static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
         return NULL;
     }
     if (!cvni_valid(net, node)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", call);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", call, cvni_no_node(node));
         return NULL;
     }
     return &net->layers[node.id];
@@ -4531,7 +4624,7 @@ static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!cvni_valid(net, node))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: %s", cvni_no_node(node));
     if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params &&
         net->layers[node.id].left_out && !net->layers[node.id].place.grad)
         return cvni_fail(net, CVN_ERROR_STATE,
@@ -4550,7 +4643,7 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!cvni_valid(net, node))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: not a node of this net");
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: %s", cvni_no_node(node));
     reached = (char *)cvni_alloc(net, (size_t)net->layer_count);
     if (!reached) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_freeze_to: out of memory");
     memset(reached, 0, (size_t)net->layer_count);
@@ -4567,11 +4660,14 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
 
 static cvn_result cvni_set_scale(cvn_net *net, cvn_node node, float factor, int decay)
 {
+    const char *call = decay ? "cvn_decay_scale" : "cvn_lr_scale";
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!cvni_valid(net, node) || !(factor >= 0) || !(factor - factor == 0))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs a node and a factor of 0 or more",
-                         decay ? "cvn_decay_scale" : "cvn_lr_scale");
+    if (!cvni_valid(net, node))
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", call, cvni_no_node(node));
+    if (!(factor >= 0) || !(factor - factor == 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: a factor of %g; 0 or more is needed", call,
+                         (double)factor);
     for (int i = 0; i < net->layers[node.id].params; i++) {
         cvni_param *p = &net->params[net->layers[node.id].param[i]];
         if (decay) p->decay_scale = factor;
@@ -4739,11 +4835,14 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
 {
     cvni_text t;
     size_t bytes = 0;
+    int wide = 24;
     if (!net) return 0;
+    for (int id = 1; id < net->layer_count; id++)
+        wide = cvni_max(wide, (int)strlen(net->layers[id].name));
     t.text = text;
     t.size = size;
     t.length = 0;
-    cvni_print(&t, "%-24s %-18s %-20s %12s %14s %12s\n", "name", "type", "output", "parameters",
+    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output", "parameters",
                "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -4755,12 +4854,12 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
             if (net->params[l->param[i]].layer == id &&
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
-        cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, cvni_layer_macs(l),
-                   (unsigned long)value);
+        cvni_print(&t, "%-*s %-18s %-20s %12lu %14.0f %12lu\n", wide, l->name,
+                   l->op->type, cvni_shape_text(l->shape, shape), (unsigned long)own,
+                   cvni_layer_macs(l), (unsigned long)value);
         bytes += value;
     }
-    cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
+    cvni_print(&t, "%-*s %-18s %-20s %12lu %14.0f %12lu\n", wide, "total", "", "per sample",
                (unsigned long)cvn_parameters(net), cvn_macs(net), (unsigned long)bytes);
     return (int)t.length;
 }
@@ -4838,7 +4937,7 @@ static cvn_node cvni_add_source_like(cvn_net *net, const cvni_op *op, cvn_node l
     memset(&d, 0, sizeof d);
     if (!net || net->failed) return none;
     if (!cvni_valid(net, like)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", op->type, cvni_no_node(like));
         return none;
     }
     d.like = like.id;
@@ -6002,8 +6101,10 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
         return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
                          "no plan for training: convnet.h was compiled with CONVNET_NO_TRAIN");
 #endif
-    if (net->layer_count < 2)
+    if (net->layer_count < 2) {
+        if (net->message[0]) return CVN_ERROR_STATE;        /* a model that was not loaded, say */
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
+    }
     if (net->parent && !net->parent->mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
     net->output = net->chosen_output;
@@ -6256,11 +6357,14 @@ static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *val
     cvni_layer *l;
     cvn_result result = cvni_needs_build(net, call, 0);
     if (result != CVN_OK) return result;
-    if (!cvni_valid(net, input) || !(net->layers[input.id].op->flags & CVNI_SOURCE) ||
-        net->layers[input.id].is_int != is_int || !values)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs %s and a pointer", call,
-                         is_int ? "a label input" : "an input or target");
+    if (!cvni_valid(net, input))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is %s", call,
+                         cvni_no_node(input));
     l = &net->layers[input.id];
+    if (!(l->op->flags & CVNI_SOURCE) || l->is_int != is_int)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: '%s' (%s) is no input of %s", call, l->name,
+                         l->op->type, is_int ? "ints" : "floats");
+    if (!values) return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: no values", call);
     if (!l->y)
         return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call,
                          l->name);
@@ -6520,9 +6624,18 @@ static void cvni_backward(cvn_net *net, float share)
     cvni_run_backward(net);
 }
 
+static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+}
+
 cvn_result cvn_backward(cvn_net *net)
 {
-    cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
+    cvn_result result = cvni_needs_loss(net, "cvn_backward");
     if (result != CVN_OK) return result;
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
@@ -7639,7 +7752,8 @@ static const char *cvni_conv_text(const cvni_conv_desc *d, const int *v, char te
 {
     int at = 0;
     for (int i = 3 - d->axes; i < 3; i++)
-        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "", v[i]);
+        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "",
+                       cvni_as_given(v[i]));
     return text;
 }
 
@@ -7679,7 +7793,7 @@ static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "%d filters of %s, stride %s, dilation %s, %d groups: "
                                "out of range (1 or more; pads 0 or more)",
-                               d->filters, cvni_conv_text(d, d->kernel, kernel),
+                               cvni_as_given(d->filters), cvni_conv_text(d, d->kernel, kernel),
                                cvni_conv_text(d, d->stride, stride),
                                cvni_conv_text(d, d->dilation, dilation), d->groups);
     if (x.dim[1] % d->groups || d->filters % d->groups)
@@ -11148,7 +11262,7 @@ static cvni_conv_desc cvni_conv_begin(int axes, int filters, int groups, int no_
     cvni_conv_desc d;
     memset(&d, 0, sizeof d);
     d.axes = axes;
-    d.filters = filters ? filters : -1;         /* 0 stands for depthwise inside */
+    d.filters = cvni_noughted(filters);         /* 0 stands for depthwise inside */
     d.groups = groups;
     d.no_bias = no_bias;
     d.weight_init = weight_init;
@@ -11172,7 +11286,7 @@ static cvni_conv_desc cvni_conv_uniform(int axes, int filters, int kernel, int s
     const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
     cvni_conv_desc d = cvni_conv_begin(axes, filters, 1, 0, init, init);
     for (int i = 3 - axes; i < 3; i++)
-        cvni_conv_set_axis(&d, i, kernel, stride ? stride : -1, 1, pad, pad);
+        cvni_conv_set_axis(&d, i, kernel, cvni_noughted(stride), 1, pad, pad);
     return d;
 }
 
@@ -14995,8 +15109,8 @@ static cvn_result cvni_softmax_shape(cvn_net *net, cvni_layer *l)
     if (!d->axis) d->axis = cvni_class_axis(x);
     if (d->axis < 1 || d->axis >= x.rank)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
-                               x.rank - 1);
+                               "axis %d; an input of rank %d has 1 to %d",
+                               cvni_as_given(d->axis), x.rank, x.rank - 1);
     l->shape = x;
     return CVN_OK;
 }
@@ -15167,12 +15281,12 @@ static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 0); }
 cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1, 0);
+    return cvni_add_softmax(net, x, cvni_noughted(axis), 0);
 }
 cvn_node cvn_log_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 1); }
 cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1, 1);
+    return cvni_add_softmax(net, x, cvni_noughted(axis), 1);
 }
 
 /* ================================================================================================
@@ -15799,7 +15913,7 @@ static cvn_result cvni_batch_view_shape(cvn_net *net, cvni_layer *l)
             return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                    "%d entries of a sample, %d axes: cannot be split by %d, or "
                                    "there is no axis left",
-                                   x->samples, s.rank, count);
+                                   x->samples, s.rank, cvni_as_given(count));
         l->shape.rank = s.rank + 1;
         l->shape.dim[0] = s.dim[0] / count;
         l->shape.dim[1] = count;
@@ -15834,11 +15948,11 @@ cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_flatten_batch, &x, 1, &d, sizeof d);
 }
 
-/* A count of 0 would mean flatten: -1 is refused. */
+/* A count of 0 would mean flatten. */
 cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count)
 {
     cvni_batch_view_desc d;
-    d.count = count ? count : -1;
+    d.count = cvni_noughted(count);
     return cvni_add_layer(net, &cvni_op_unflatten_batch, &x, 1, &d, sizeof d);
 }
 
@@ -18651,7 +18765,7 @@ static cvn_result cvni_attention_inputs(cvn_net *net, cvni_layer *l)
     if (d->heads < 1 || q.dim[2] % d->heads)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "%d heads; a divisor of the %d columns of the query is needed",
-                               d->heads, q.dim[2]);
+                               cvni_as_given(d->heads), q.dim[2]);
     if (!(d->dropout >= 0) || !(d->dropout < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "dropout %g; 0 <= dropout < 1 is needed", (double)d->dropout);
@@ -18940,7 +19054,7 @@ cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key, cvn
                                  int heads)
 {
     cvn_attention_desc d = cvn_attention_defaults();
-    d.heads = heads > 0 ? heads : -1;
+    d.heads = cvni_noughted(heads);
     return cvni_add_attention(net, &cvni_op_mha, query, key, value, &d);
 }
 
@@ -20100,8 +20214,8 @@ static cvn_result cvni_resize_check(cvn_net *net, const cvni_layer *l, cvn_shape
     } else if (d->factor < 0 || (d->factor == 0 && (d->height < 1 || d->width < 1)) ||
                d->factor > INT_MAX / cvni_max(x.dim[2], x.dim[3])) {
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "factor %d, size %d x %d: out of range (1 or more)", d->factor,
-                               d->height, d->width);
+                               "factor %d, size %d x %d: out of range (1 or more)",
+                               cvni_as_given(d->factor), d->height, d->width);
     }
     return CVN_OK;
 }
@@ -20341,7 +20455,7 @@ static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int heig
 /* A factor of 0 is an error here: inside it means height x width. */
 cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor)
 {
-    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_NEAREST, 0);
+    return cvni_add_upsample(net, x, cvni_noughted(factor), 0, 0, CVNI_RESIZE_NEAREST, 0);
 }
 
 cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width)
@@ -20351,7 +20465,7 @@ cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width
 
 cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor, int align_corners)
 {
-    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_BILINEAR,
+    return cvni_add_upsample(net, x, cvni_noughted(factor), 0, 0, CVNI_RESIZE_BILINEAR,
                              align_corners);
 }
 
@@ -22703,7 +22817,7 @@ static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
         return 0;
     }
     if (!cvni_valid(net, x))
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is %s", call, cvni_no_node(x));
     else if (s.rank != 4)
         cvni_graph_fail(net, CVN_ERROR_SHAPE, "%s: '%s' has rank %d; [N, C, H, W] is needed", call,
                         net->layers[x.id].name, s.rank);
@@ -25578,7 +25692,7 @@ static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node,
     cvni_penalty_desc d;
     if (!net || net->failed) return none;
     if (!cvni_valid(net, node)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", op->type, cvni_no_node(node));
         return none;
     }
     memset(&d, 0, sizeof d);
@@ -25843,7 +25957,7 @@ static cvn_result cvni_feed_open(cvn_data *data, cvni_feed *f, const char *path)
     memset(f, 0, sizeof *f);
     f->name = cvni_path_tail(path);
     f->file = fopen(path, "rb");
-    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "cannot open %s", f->name);
+    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be opened", f->name);
     if (fseek(f->file, 0, SEEK_END) == 0) size = ftell(f->file);
     if (size < 0 || fseek(f->file, 0, SEEK_SET) != 0) {
         fclose(f->file);
@@ -25881,10 +25995,10 @@ static cvn_result cvni_feed_head(cvn_data *data, cvni_feed *f, unsigned char *he
     const char *packer;
     *got = f->size < n ? f->size : n;
     if (!cvni_feed_read(f, head, *got))
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", f->name);
     packer = cvni_packer(head, *got);
     if (!packer) return CVN_OK;
-    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is %s-compressed: unpack it first", f->name,
+    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: %s-compressed; unpack it first", f->name,
                           packer);
 }
 
@@ -25987,7 +26101,7 @@ static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *d
     const cvn_result r = cvni_feed_head(data, f, head, header, &got);
     if (r != CVN_OK) return r;
     if (got < 4 || head[0] || head[1] || head[2] < 8 || head[2] > 14)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is no IDX file", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: no IDX file", f->name);
     if (head[2] != 8)
         return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: IDX type 0x%02x, must be 0x08 (bytes)",
                               f->name, head[2]);
@@ -26031,14 +26145,14 @@ static cvn_result cvni_load_idx(cvn_data *data, cvni_feed *images, cvni_feed *la
     r = cvni_data_take(data, dim[0], 1, dim[1], dim[2], labels != NULL);
     if (r != CVN_OK) return r;
     if (!cvni_feed_read(images, cvni_data_bytes(data), (size_t)dim[0] * image))
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", images->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", images->name);
     if (labels) {
         /* Read into the last bytes of the ints, then spread from the front: int i ends before byte
          * i + 1 lies. */
         unsigned char *packed = (unsigned char *)data->memory + (sizeof(int) - 1) * (size_t)dim[0];
         int *label = (int *)data->memory;
         if (!cvni_feed_read(labels, packed, (size_t)dim[0]))
-            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", labels->name);
+            return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", labels->name);
         for (int i = 0; i < dim[0]; i++) {
             const int value = packed[i];
             label[i] = value;
@@ -26072,7 +26186,7 @@ static cvn_result cvni_cifar_read(cvn_data *data, cvni_feed *f, int first, int c
         unsigned char label;
         if (!cvni_feed_read(f, &label, 1) ||
             !cvni_feed_read(f, bytes + (size_t)(first + i) * CVNI_CIFAR_IMAGE, CVNI_CIFAR_IMAGE))
-            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+            return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", f->name);
         if (label > 9)
             return cvni_data_fail(data, CVN_ERROR_FORMAT,
                                   "%s: record %d has label %d, CIFAR-10's are 0 to 9", f->name, i,
@@ -26784,9 +26898,9 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
     return CVN_OK;
 }
 
-/* Whether a set has what the inputs of a net need; once, before it is gathered from.
+/* Whether a set has what the inputs of a net need.
  * errors   CVN_ERROR_ARGUMENT: something is missing; CVN_ERROR_SHAPE: it does not fit */
-static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
 {
     const cvni_layer *image = NULL;
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
@@ -26794,18 +26908,6 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
                          data->count, data->first);
-    for (int i = 0; data->index && i < data->count; i++)
-        if (data->index[i] < 0 || data->index[i] > INT_MAX - data->first)
-            return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "the data set has the index %d for its sample %d, from number %d on",
-                             data->index[i], i, data->first);
-    for (int i = 0; data->weights && i < data->count; i++) {
-        const float weight = data->weights[cvni_data_number(data, i)];
-        if (!cvni_at_least(weight, 0))
-            return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "the weight of sample %d is %g; 0 or more is needed", i,
-                             (double)weight);
-    }
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -26834,6 +26936,60 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         elements[target] = cvni_batch_elements(l);
     }
     return CVN_OK;
+}
+
+/* The number and the weight of sample i. */
+static cvn_result cvni_check_sample(cvn_net *net, const cvn_data *data, int i)
+{
+    float weight;
+    if (data->index && (data->index[i] < 0 || data->index[i] > INT_MAX - data->first))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "the data set has the index %d for its sample %d, from number %d on",
+                         data->index[i], i, data->first);
+    weight = data->weights ? data->weights[cvni_data_number(data, i)] : 1;
+    if (cvni_at_least(weight, 0)) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_ARGUMENT, "the weight of sample %d is %g; 0 or more is needed",
+                     i, (double)weight);
+}
+
+/* All of a set, once, before it is gathered from. */
+static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+{
+    cvn_result result = cvni_check_fits(net, data);
+    for (int i = 0; result == CVN_OK && (data->index || data->weights) && i < data->count; i++)
+        result = cvni_check_sample(net, data, i);
+    return result;
+}
+
+/* data->fill is handed the numbers in net->partner, which only mixed samples need. */
+cvn_result cvn_set_samples(cvn_net *net, const cvn_data *data, const int *index, int n,
+                           int training)
+{
+    cvni_batch b;
+    cvn_result result = cvni_needs_build(net, "cvn_set_samples", 1);
+    if (result == CVN_OK) result = cvni_check_fits(net, data);
+    if (result != CVN_OK) return result;
+    if (!index || n < 1 || n > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_samples: %d samples%s; the net was built for 1 to %d", n,
+                         index ? "" : " without an index", net->max_batch);
+    for (int i = 0; i < n; i++) {
+        if (index[i] < 0 || index[i] >= data->count)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_set_samples: index[%d] is %d; the set has %d samples", i,
+                             index[i], data->count);
+        result = cvni_check_sample(net, data, index[i]);
+        if (result != CVN_OK) return result;
+    }
+    memset(&b, 0, sizeof b);
+    b.index = index;
+    b.n = n;
+    b.work = net->partner;
+    b.training = training != 0;
+    b.seed = net->desc.seed;
+    b.epoch = net->tick;
+    net->forward_done = 0;
+    return cvni_gather(net, data, &b);
 }
 
 #endif /* CONVNET_NO_TRAIN */
@@ -28296,13 +28452,10 @@ static cvn_result cvni_needs_own(cvn_net *net, const char *call)
 }
 
 /* The same, and there is something to minimise. */
-static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+static cvn_result cvni_needs_training(cvn_net *net, const char *call)
 {
     const cvn_result result = cvni_needs_own(net, call);
-    if (result != CVN_OK) return result;
-    for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].loss_weight != 0) return CVN_OK;
-    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+    return result == CVN_OK ? cvni_needs_loss(net, call) : result;
 }
 
 cvn_result cvn_step(cvn_net *net)
@@ -28690,6 +28843,7 @@ static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
 }
 
 CVNI_QUICK_END
+#endif /* CONVNET_NO_TRAIN */
 
 CVNI_COLD_BEGIN
 
@@ -28697,6 +28851,7 @@ CVNI_COLD_BEGIN
  * >>train   a batch, an evaluation, a whole training
  * ============================================================================================== */
 
+#ifndef CONVNET_NO_TRAIN
 /* Copies x into the first input and the same labels (or targets) into all label inputs (or
  * targets). */
 static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labels,
@@ -28720,8 +28875,11 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
         }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "cvn_train_batch: the net has an input '%s'; give it %s",
-                             net->layers[id].name, op->type);
+                             "cvn_train_batch: the net has an input '%s' of %s, which this call "
+                             "lacks: use %s, or cvn_set_input, cvn_set_labels, cvn_forward, "
+                             "cvn_backward, cvn_step",
+                             net->layers[id].name, labels ? "targets" : "labels",
+                             labels ? "cvn_train_batch_target" : "cvn_train_batch");
     }
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
@@ -28737,7 +28895,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
-    cvn_result result = cvni_needs_own(net, "cvn_train_batch");
+    cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -28841,13 +28999,17 @@ static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_sco
 }
 
 /* Binary targets behind a cross-entropy: an element is right when it lies on the target's side. */
-static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s)
+static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s,
+                              cvn_metrics *m)
 {
     const size_t n = cvni_elements(x->shape);
     for (size_t i = 0; i < n; i++) {
+        const int winner = x->y[i] > 0;
+        const int label = t->y[i] > 0.5f;
         s->counted++;
-        s->right += (x->y[i] > 0) == (t->y[i] > 0.5f);
+        s->right += winner == label;
         s->top5++;
+        if (m && m->confusion && m->classes > 1) m->confusion[label * m->classes + winner]++;
     }
 }
 
@@ -28887,7 +29049,7 @@ static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn
         if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
             cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
             continue;
-        cvni_score_binary(out, cvni_in(net, l, 1), s);
+        cvni_score_binary(out, cvni_in(net, l, 1), s, m);
         return;
     }
     if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
@@ -29407,7 +29569,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    cvn_result result = cvni_needs_loss(net, "cvn_fit");
+    cvn_result result = cvni_needs_training(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -29504,7 +29666,7 @@ static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ign
                    (unsigned long)outside, (unsigned long)n, classes - 1, example);
     else if (same == n && n > 1)
         cvni_print(t,
-                   "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+                   "all %lu labels that were looked at are %d; is the loader right?\n",
                    (unsigned long)n, labels[0]);
     return outside == 0;
 }
@@ -29658,13 +29820,18 @@ static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
 
 static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
 {
-    int *work = data->fill
-                    ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
-                    : NULL;
-    cvn_result result = CVN_OK;
-    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
-    result = cvni_gather_range(net, data, 0, cvni_min(data->count, net->max_batch), work);
-    cvni_free(net, work);
+    cvni_batch b;
+    cvn_result result;
+    int *index;
+    memset(&b, 0, sizeof b);
+    b.n = cvni_min(data->count, net->max_batch);
+    index = (int *)cvni_alloc(net, cvni_mul_size((size_t)b.n, 2 * sizeof(int)));
+    if (!index) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
+    for (int i = 0; i < b.n; i++) index[i] = (int)((int64_t)i * data->count / b.n);
+    b.index = index;
+    b.work = index + b.n;
+    result = cvni_gather(net, data, &b);
+    cvni_free(net, index);
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++)
         if (net->layers[id].op == &cvni_op_input) cvni_check_input(&net->layers[id], t);
@@ -29678,7 +29845,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
     cvni_text t;
     cvni_snapshot s;
-    cvn_result result = cvni_needs_loss(net, "cvn_check");
+    cvn_result result = cvni_needs_training(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
@@ -29835,7 +30002,7 @@ cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_ra
     cvni_fit_run run;
     cvni_snapshot s;
     cvn_lr_range o;
-    cvn_result result = cvni_needs_loss(net, "cvn_lr_range_test");
+    cvn_result result = cvni_needs_training(net, "cvn_lr_range_test");
     if (result != CVN_OK) return result;
     memset(&o, 0, sizeof o);
     if (options) o = *options;
