@@ -2998,16 +2998,26 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
- * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. HOT names the passes
+ * that the rooms below leave out: inside of them "O2" alone would not bring these back. */
 #if defined(__GNUC__) && !defined(__clang__)
-    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", \
-                                             "vect-cost-model=dynamic", "unswitch-loops")))
+    #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
+        no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
+        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "guess-branch-probability"
+    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
+                                             "unswitch-loops", CVNI_PASSES(""))))
     #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
                                                   "vect-cost-model=dynamic", "unswitch-loops", \
-                                                  "no-math-errno")))
+                                                  "no-math-errno", CVNI_PASSES(""))))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) \
+        _Pragma("GCC push_options") CVNI_PRAGMA(GCC optimize options)
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
@@ -3019,11 +3029,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* Rooms compiled quickly rather than optimised. QUICK: they mostly move data or prepare a step.
  * COLD: they run once or wait for a disk; small, too (not QUICK, for Os makes every memcpy a "rep
- * movsb"), and without the passes that make Os slower than O1 to compile. */
+ * movsb"). Left out are the passes that cost time and change little; those of COLD's second line
+ * are no part of O1. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_QUICK_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O1,no-tree-ch\")")
-    #define CVNI_COLD_BEGIN _Pragma("GCC push_options") \
-        _Pragma("GCC optimize(\"Os,no-tree-ch,no-tree-vrp,no-expensive-optimizations\")")
+    #define CVNI_QUICK_BEGIN CVNI_OPTIMIZE(("O1", CVNI_PASSES("no-")))
+    #define CVNI_COLD_BEGIN CVNI_OPTIMIZE(("Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", \
+        "no-gcse", "no-code-hoisting", "no-expensive-optimizations", "no-schedule-insns2"))
     #define CVNI_QUICK_END _Pragma("GCC pop_options")
     #define CVNI_COLD_END _Pragma("GCC pop_options")
 #else
