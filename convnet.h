@@ -3342,6 +3342,18 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+/* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
+ * k < cols; l < lines, i < n; a NaN before numbers. */
+typedef struct cvni_windows {
+    int lines, n;
+    int rows, cols;
+    int stride, dilation;
+    const float *x;
+    ptrdiff_t step, x_line;
+    float *y;
+    ptrdiff_t y_line;
+} cvni_windows;
+
 #define CVNI_DOTS_ROWS 4
 #define CVNI_DOTS_COLS 6
 
@@ -3390,6 +3402,7 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
@@ -11904,74 +11917,61 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
            2 * a->out <= a->n;
 }
 
-/* y = the larger of both, a NaN before numbers; masks as in cvni_maxpool_tap. */
-CVNI_HOT
-static void cvni_take_larger(int n, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+/* The largest element under one window, a NaN before numbers. */
+static float cvni_maxpool_value(const cvni_pool_job *j, const float *plane, int oh, int ow)
 {
-    for (int i = 0; i < n; i++) {
-        const int take = -((x[i] > y[i]) | (x[i] != x[i]));
-        int32_t old, now;
-        memcpy(&old, &y[i], sizeof old);
-        memcpy(&now, &x[i], sizeof now);
-        old ^= (old ^ now) & take;
-        memcpy(&y[i], &old, sizeof old);
-    }
-}
-
-/* x[0], x[stride], ... */
-CVNI_HOT
-static void cvni_every(int n, int stride, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
-{
-    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
-    else for (int i = 0; i < n; i++) y[i] = x[i * stride];
-}
-
-#define CVNI_POOL_COLS 1024             /* columns that windows side by side cover */
-
-/* Windows that share a row of y, when their places are not wanted: the largest of each column,
- * then the largest of neighbouring columns. At stride 2 even and odd columns are parted first. */
-static void cvni_maxpool_values(const cvni_pool_job *j, const float *plane, int oh, int from,
-                                int to, float *y)
-{
-    const cvni_pool_axis *w = &j->w;
     const cvni_span rows = cvni_pool_span(&j->h, oh);
-    const int n = to - from;
-    const int first = from * w->stride - w->pad0;       /* column of the buffer's first one */
-    const int cols = (n - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
-    const int low = cvni_max(0, -first);
-    const int high = cvni_min(cols, w->n - first);
-    float column[CVNI_POOL_COLS], part[2][CVNI_POOL_COLS / 2 + 1];
-    for (int i = 0; i < cols; i++) if (i < low || i >= high) column[i] = -HUGE_VALF;
-    for (int h = rows.begin; low < high && h < rows.end; h += j->h.dilation) {
-        const float *x = plane + (ptrdiff_t)h * w->n + first;
-        if (h > rows.begin) cvni_take_larger(high - low, x + low, column + low);
-        else memcpy(column + low, x + low, (size_t)(high - low) * sizeof(float));
-    }
-    for (int i = 0; w->stride == 2 && i < 2; i++)
-        cvni_every((cols + 1 - i) / 2, 2, column + i, part[i]);
-    for (int k = 0; k < w->kernel; k++) {
-        const int at = k * w->dilation;
-        const float *x = w->stride == 2 ? part[at % 2] + at / 2 : column + at;
-        if (w->stride > 2) cvni_every(n, w->stride, column + at, part[0]);
-        if (w->stride > 2) x = part[0];
-        if (k) cvni_take_larger(n, x, y);
-        else memcpy(y, x, (size_t)n * sizeof(float));
-    }
+    const cvni_span cols = cvni_pool_span(&j->w, ow);
+    float best = -HUGE_VALF;
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+        for (int w = cols.begin; w < cols.end; w += j->w.dilation) {
+            const float v = plane[(ptrdiff_t)h * j->w.n + w];
+            if (best == best && !(v <= best)) best = v;
+        }
+    return best;
 }
 
-/* Planes of values alone; 0 where a window is too wide for that. */
-static int cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+/* Windows [0, *low) and from *high on lean over an end of the axis. */
+static void cvni_pool_inside(const cvni_pool_axis *a, int *low, int *high)
 {
-    const int spare = CVNI_POOL_COLS - 1 - (j->w.kernel - 1) * j->w.dilation;
-    const int block = spare / j->w.stride + 1;
-    if (j->winner || !j->y || spare < 0) return 0;
-    for (int t = begin; t < end; t++)
-        for (int oh = 0; oh < j->h.out; oh++)
-            for (int ow = 0; ow < j->w.out; ow += block)
-                cvni_maxpool_values(j, j->x + t * j->plane, oh, ow,
-                                    cvni_min(ow + block, j->w.out),
-                                    j->y + t * j->outputs + (ptrdiff_t)oh * j->w.out + ow);
-    return 1;
+    const int room = a->n + a->pad0 - cvni_pool_reach(a);
+    *high = room < 0 ? 0 : cvni_min(a->out, room / a->stride + 1);
+    *low = cvni_min(*high, cvni_ceil_div(a->pad0, a->stride));
+}
+
+/* Planes of values alone: the windows inside at once. */
+static void cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+{
+    const cvni_pool_axis *h = &j->h, *w = &j->w;
+    const int W = w->out;
+    int top, bottom, left, right;
+    cvni_windows s;
+    cvni_pool_inside(h, &top, &bottom);
+    cvni_pool_inside(w, &left, &right);
+    memset(&s, 0, sizeof s);
+    s.lines = bottom - top;
+    s.n = right - left;
+    s.rows = h->kernel;
+    s.cols = w->kernel;
+    s.stride = w->stride;
+    s.dilation = w->dilation;
+    s.step = (ptrdiff_t)h->dilation * w->n;
+    s.x_line = (ptrdiff_t)h->stride * w->n;
+    s.y_line = W;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        s.x = plane + (top * h->stride - h->pad0) * (ptrdiff_t)w->n + left * w->stride - w->pad0;
+        s.y = y + (ptrdiff_t)top * W + left;
+        if (s.lines > 0 && s.n > 0) j->net->k->maxpool(&s);
+        for (int r = 0; r < h->out; r++, y += W) {
+            const int inside = r >= top && r < bottom;
+            for (int i = 0; i < (inside ? left : W); i++)
+                y[i] = cvni_maxpool_value(j, plane, r, i);
+            for (int i = inside ? right : W; i < W; i++)
+                y[i] = cvni_maxpool_value(j, plane, r, i);
+        }
+    }
 }
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
@@ -11991,7 +11991,10 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
                                 j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
-    if (cvni_maxpool_planes(j, begin, end)) return;
+    if (j->y && !j->winner) {
+        cvni_maxpool_planes(j, begin, end);
+        return;
+    }
     for (int t = begin; t < end; t++)
         for (int oh = 0; oh < j->h.out; oh++)
             for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
@@ -12041,6 +12044,24 @@ static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, 
             dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
 }
 
+/* The elements under a window; rows of the whole width at once, as many as a sum of floats may
+ * have. */
+static double cvni_pool_sum(const cvni_pool_job *j, const float *plane, cvni_span rows,
+                            cvni_span cols)
+{
+    const int W = j->w.n;
+    const int n = cols.end - cols.begin;
+    const int whole = n == W && j->h.dilation == 1 && j->w.dilation == 1;
+    const int together = whole ? cvni_max(1, CVNI_POOL_BLOCK / W) : 1;
+    double sum = 0;
+    for (int h = rows.begin; h < rows.end; h += together * j->h.dilation) {
+        const float *x = plane + (ptrdiff_t)h * W + cols.begin;
+        if (j->w.dilation > 1) for (int i = 0; i < n; i += j->w.dilation) sum += (double)x[i];
+        else sum += (double)j->net->k->sum(cvni_min(together, rows.end - h) * n, x);
+    }
+    return sum;
+}
+
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -12058,14 +12079,7 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
             }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
-                double sum = 0;
-                for (int h = rows.begin; h < rows.end; h += j->h.dilation) {
-                    const float *row = plane + (ptrdiff_t)h * j->w.n;
-                    if (j->w.dilation == 1)
-                        sum += (double)j->net->k->sum(cols.end - cols.begin, row + cols.begin);
-                    else for (int i = cols.begin; i < cols.end; i += j->w.dilation)
-                            sum += (double)row[i];
-                }
+                const double sum = cvni_pool_sum(j, plane, rows, cols);
                 *y++ = (float)(sum / (rows.size * cols.size));
             }
         }
@@ -44795,6 +44809,37 @@ static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y,
     }
 }
 
+/* The element at x of n windows. Masks instead of branches, so that the loop becomes vectors. */
+CVNI_HOT
+static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
+                             float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < n; i++) {
+        const float v = x[(ptrdiff_t)i * stride];
+        const int take = -((v > y[i]) | (v != v));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &v, sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+    }
+}
+
+static void cvni_maxpool_c(const cvni_windows *s)
+{
+    for (int l = 0; l < s->lines; l++) {
+        const float *line = s->x + l * s->x_line;
+        float *y = s->y + l * s->y_line;
+        for (int i = 0; i < s->n; i++) y[i] = line[(ptrdiff_t)i * s->stride];
+        for (int t = 1; t < s->rows * s->cols; t++) {
+            const float *x = line + t / s->cols * s->step + t % s->cols * s->dilation;
+            if (s->stride == 1) cvni_take_larger(s->n, 1, x, y);
+            else if (s->stride == 2) cvni_take_larger(s->n, 2, x, y);
+            else cvni_take_larger(s->n, s->stride, x, y);
+        }
+    }
+}
+
 /* Does row h of the plane exist? */
 static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 {
@@ -44948,6 +44993,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             cvni_maxpool_c,
                                              5,
                                              5,
                                              cvni_stencil_c,
@@ -45775,6 +45821,41 @@ static void cvni_maxpool2_avx2(int rows, int cols, const float *x, int W, float 
         }
 }
 
+/* max_ps gives its second operand where one is a NaN. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_larger_avx2(__m256 best, __m256 v)
+{
+    return _mm256_blendv_ps(_mm256_max_ps(v, best), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_maxpool_avx2(const cvni_windows *s)
+{
+    if (s->stride > 2) {
+        cvni_maxpool_c(s);
+        return;
+    }
+    for (int i = 0; i < s->n; i += 8) {
+        const int n = cvni_min(8, s->n - i);
+        const int last = (n - 1) * s->stride + 1;
+        const __m256i m0 = cvni_tail_avx2(last), m1 = cvni_tail_avx2(last - 8);
+        const float *line = s->x + (ptrdiff_t)i * s->stride;
+        for (int l = 0; l < s->lines; l++, line += s->x_line) {
+            __m256 best = _mm256_set1_ps(-HUGE_VALF);
+            for (int r = 0; r < s->rows; r++) {
+                const float *x = line + r * s->step;
+                for (int k = 0; k < s->cols; k++, x += s->dilation) {
+                    __m256 v = _mm256_maskload_ps(x, m0);
+                    if (s->stride == 2)
+                        v = cvni_every2_avx2(v, _mm256_maskload_ps(x + 8, m1), 0);
+                    best = cvni_larger_avx2(best, v);
+                }
+            }
+            cvni_store_avx2(s->y + l * s->y_line + i, n, 0, best);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx2,fma")
@@ -46134,6 +46215,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
+                                                cvni_maxpool_avx2,
                                                 3,
                                                 0,
                                                 cvni_stencil_avx2,
@@ -47107,6 +47189,43 @@ static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, floa
     }
 }
 
+CVNI_TARGET("avx512f")
+static void cvni_maxpool_avx512(const cvni_windows *s)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const int n = (s->n - 1) % 16 + 1;                  /* of the last vector of a line */
+    const int last = (n - 1) * s->stride + 1;
+    const __mmask16 low = cvni_tail_avx512(cvni_min(16, last));
+    const __mmask16 high = cvni_tail_avx512(cvni_max(0, last - 16));
+    if (s->stride > 2) {
+        cvni_maxpool_c(s);
+        return;
+    }
+    for (int l = 0; l < s->lines; l++) {
+        for (int i = 0; i < s->n; i += 16) {
+            const int all = s->n - i >= 16;
+            const __mmask16 m0 = all ? 0xFFFF : low, m1 = all ? 0x7FFF : high;
+            const float *row = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
+            __m512 best = _mm512_set1_ps(-HUGE_VALF);
+            __mmask16 none = 0;         /* lanes that have met a NaN */
+            for (int r = 0; r < s->rows; r++, row += s->step) {
+                const float *x = row;
+                for (int k = 0; k < s->cols; k++, x += s->dilation) {
+                    __m512 v = _mm512_maskz_loadu_ps(m0, x);
+                    if (s->stride == 2)
+                        v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(m1, x + 16));
+                    best = _mm512_max_ps(v, best);
+                    none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+                }
+            }
+            best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
+            _mm512_mask_storeu_ps(s->y + l * s->y_line + i,
+                                  all ? 0xFFFF : cvni_tail_avx512(n), best);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx512f")
@@ -47758,6 +47877,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
+                                                  cvni_maxpool_avx512,
                                                   5,
                                                   3,
                                                   cvni_stencil_avx512,
@@ -48614,6 +48734,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
                                               cvni_maxpool2_c,
+                                              cvni_maxpool_c,
                                               0,
                                               0,
                                               cvni_stencil_f4,
