@@ -29150,7 +29150,7 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     m.count = data->count;
     m.loss = loss / data->count;
     m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : NAN;
+    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
     *metrics = m;
     return CVN_OK;
 }
