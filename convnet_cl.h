@@ -39,7 +39,9 @@
  *     batch's; permute, slice, split; upsampling, pad, crop, pixel_shuffle; glu, maxout; sum, mean,
  *     max, min over axes; stop_gradient, gradient_reversal; softmax, log_softmax; dropout of all
  *     three kinds
- *     softmax_loss; mse, mae, huber, smooth_l1, msle, hinge, kl_div losses, bce_with_logits
+ *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
+ *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
+ *     all losses and penalties but yolo
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
  * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
  * on the CPU in the midst of the others: copies there and back, a warning each.
@@ -317,11 +319,12 @@ enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_GEMM, CVNCL_PROGRAM_CONV, CVNCL_PROGRAM_POOL, CVNCL_PROGRAM_NORM,
     CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_SHAPE, CVNCL_PROGRAM_LOSS,
     CVNCL_PROGRAM_OPTIM,
-    CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE,       /* with their layers' products: GEMM, too */
+    /* whose layers need products, too: */
+    CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE, CVNCL_PROGRAM_LOSSES,
     CVNCL_PROGRAMS
 };
 
-enum { CVNCL_MAX_KERNELS = 128 };
+enum { CVNCL_MAX_KERNELS = 160 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -700,6 +703,9 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
     CVNCL_RNN_STEP, CVNCL_RNN_STEP_BACK, CVNCL_EMBEDDING, CVNCL_EMBEDDING_CHAIN,
     CVNCL_EMBEDDING_BACK, CVNCL_ADD_ROW, CVNCL_ROW_SUMS, CVNCL_NOISE, CVNCL_NOISE_BACK,
+    CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
+    CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
+    CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
     CVNCL_KERNELS
 };
 
@@ -746,7 +752,14 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "embedding", CVNCL_PROGRAM_SEQUENCE }, { "embedding_chain", CVNCL_PROGRAM_SEQUENCE },
     { "embedding_back", CVNCL_PROGRAM_SEQUENCE }, { "add_row", CVNCL_PROGRAM_SEQUENCE },
     { "row_sums", CVNCL_PROGRAM_SEQUENCE }, { "noise", CVNCL_PROGRAM_SEQUENCE },
-    { "noise_back", CVNCL_PROGRAM_SEQUENCE }
+    { "noise_back", CVNCL_PROGRAM_SEQUENCE },
+    { "label_loss", CVNCL_PROGRAM_LOSS }, { "label_loss_back", CVNCL_PROGRAM_LOSS },
+    { "row_loss", CVNCL_PROGRAM_LOSSES }, { "row_loss_back", CVNCL_PROGRAM_LOSSES },
+    { "dice", CVNCL_PROGRAM_LOSSES }, { "dice_back", CVNCL_PROGRAM_LOSSES },
+    { "variation", CVNCL_PROGRAM_LOSSES }, { "variation_back", CVNCL_PROGRAM_LOSSES },
+    { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
+    { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
+    { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES }
 };
 
 /* An OpenCL call that failed: what was done, where, the status. */
@@ -3072,7 +3085,8 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const char cvncl_text_batch_common[] =
     "/* c[z][m][n] (+)= sum over k of a[z][m][k] b[z][k][n]; z counts through four axes, of which\n"
-    " * d1, d2, d3 are the sizes of the last three; steps in elements; a or c in the work: wa, wc */\n"
+    " * d1, d2, d3 are the sizes of the last three; steps in elements; wa, wc: a or c in the\n"
+    " * work */\n"
     "#define STEPS(s) const int s##0, const int s##1, const int s##2, const int s##3\n"
     "#define BATCH_PARAMS \\\n"
     "    IN(pa), IN(wa), IN(pb), MEM(pc), MEM(wc), const int M, const int N, const int K, \\\n"
@@ -3082,7 +3096,8 @@ static const char cvncl_text_batch_common[] =
     "    ((size_t)i0 * s##0 + (size_t)i1 * s##1 + (size_t)i2 * s##2 + (size_t)i3 * s##3)\n"
     "#define BATCH_SETUP \\\n"
     "    const int first = 0, last = K; \\\n"
-    "    const int i3 = z % d3, i2 = z / d3 % d2, i1 = z / d3 / d2 % d1, i0 = z / d3 / d2 / d1; \\\n"
+    "    const int i3 = z % d3, i2 = z / d3 % d2; \\\n"
+    "    const int i1 = z / d3 / d2 % d1, i0 = z / d3 / d2 / d1; \\\n"
     "    AT(pa); AT(wa); AT(pb); AT(pc); AT(wc); \\\n"
     "    global const float *restrict a_z = (HAS(pa) ? pa : wa) + STEP(sa); \\\n"
     "    global float *c = (HAS(pc) ? pc : wc) + STEP(sc); \\\n"
@@ -3127,8 +3142,8 @@ static const char cvncl_text_attention[] =
     "\n"
     "#define HEAD_PARAMS \\\n"
     "    INTS(lengths), const int T, const int S, const int heads, const int sample, \\\n"
-    "    const int causal, const float scale, const int limit, const float keep, const uint id, \\\n"
-    "    const uint low, const uint high, const uint k0, const uint k1\n"
+    "    const int causal, const float scale, const int limit, const float keep, \\\n"
+    "    const uint id, const uint low, const uint high, const uint k0, const uint k1\n"
     "/* keys that query t of sample n sees */\n"
     "#define SEEN(n, t) \\\n"
     "    min(HAS(lengths) ? lengths[n] : S, causal ? (t) + 1 : S)\n"
@@ -4168,7 +4183,7 @@ static cvn_result cvncl_reparameterize_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-loss   softmax with cross-entropy; losses of prediction and target, element by element
+ * >>cl-loss   softmax with cross-entropy; losses element by element, of rows, of samples; CTC
  * ==============================================================================================
  *   Formulas: convnet.h, >>loss. Work: what each position or element adds, then one group sums. */
 
@@ -4273,19 +4288,87 @@ static const char cvncl_text_label_loss_back[] =
     "    else y[0] = sum / divisor;\n"
     "}\n";
 
+static const char cvncl_text_labels[] =
+    "/* How far class c comes too near to the label's. */\n"
+    "float margin(global const float *x, int inner, int label, int c)\n"
+    "{\n"
+    "    const float m = 1 - x[label * inner] + x[c * inner];\n"
+    "    return c == label || m <= 0 ? 0 : m;\n"
+    "}\n"
+    "\n"
+    "/* part [n, 2]: loss and weight of each position; kind 0: -x[label], 1: mean margin */\n"
+    "kernel void label_loss(IN(x), OUT(part), LABEL_PARAMS, const int kind)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(part); LABEL_AT;\n"
+    "    if (i >= n) return;\n"
+    "    const labels l = LABELS_AT(i);\n"
+    "    x += i / inner * classes * inner + i % inner;\n"
+    "    for (int k = 0; k < 2; k++) {\n"
+    "        float v = 0;\n"
+    "        if (!(l.share[k] > 0)) continue;\n"
+    "        for (int c = 0; kind && c < classes; c++) v += margin(x, inner, l.label[k], c);\n"
+    "        sum += l.weight[k] * (kind ? v / classes : -x[l.label[k] * inner]);\n"
+    "    }\n"
+    "    part[2 * i] = sum * (HAS(samples) ? samples[i / each] : 1);\n"
+    "    part[2 * i + 1] = l.weight[0] + l.weight[1];\n"
+    "}\n"
+    "\n"
+    "kernel void label_loss_back(IN(x), IN(dy), IN(total), MEM(dx), LABEL_PARAMS, const int kind,\n"
+    "                            const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    AT(x); AT(dy); AT(total); AT(dx); LABEL_AT;\n"
+    "    if (i >= n) return;\n"
+    "    const labels l = LABELS_AT(i);\n"
+    "    const float scale = (total[0] > 0 ? dy[0] / total[0] : 0) *\n"
+    "                        (HAS(samples) ? samples[i / each] : 1);\n"
+    "    float above[2] = { classes, classes };\n"
+    "    for (int k = 0; k < 2 && kind; k++) {\n"
+    "        above[k] = 0;\n"
+    "        for (int c = 0; l.share[k] > 0 && c < classes; c++)\n"
+    "            above[k] += margin(x + at, inner, l.label[k], c) > 0 ? 1 : 0;\n"
+    "    }\n"
+    "    for (int c = 0; c < classes; c++) {\n"
+    "        float g = 0;\n"
+    "        for (int k = 0; k < 2; k++) {\n"
+    "            if (!(l.share[k] > 0)) continue;\n"
+    "            if (c == l.label[k]) g -= l.weight[k] * above[k];\n"
+    "            else if (kind && margin(x + at, inner, l.label[k], c) > 0) g += l.weight[k];\n"
+    "        }\n"
+    "        g *= scale / classes;\n"
+    "        dx[at + c * inner] = add ? dx[at + c * inner] + g : g;\n"
+    "    }\n"
+    "}\n";
+
 static const char cvncl_text_pair_loss[] =
-    "/* Prediction x and target t, an element each; kinds: convnet_cl.h, cvncl_pairs. */\n"
+    "/* Prediction x and target t, an element each; kinds: convnet_cl.h, cvncl_pair_kind. */\n"
+    "float bce(float x, float t)\n"
+    "{\n"
+    "    return x != x ? x : (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));\n"
+    "}\n"
+    "\n"
     "float pair_value(int kind, float p, float q, float x, float t)\n"
     "{\n"
     "    const float d = x - t, a = fabs(d);\n"
     "    switch (kind) {\n"
     "    case 0: return d * d;\n"
-    "    case 1: return x != x ? x : (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));\n"
+    "    case 1: return bce(x, t);\n"
     "    case 2: return a;\n"
     "    case 3: return q * (a <= p ? a * a / 2 : p * (a - p / 2));\n"
     "    case 4: return (log1p(x) - log1p(t)) * (log1p(x) - log1p(t));\n"
     "    case 5: return 1 - t * x <= 0 ? 0 : 1 - t * x;\n"
-    "    default: return t == 0 ? 0 : t * (log(t) - x);\n"
+    "    case 6: return t == 0 ? 0 : t * (log(t) - x);\n"
+    "    case 7: {\n"
+    "        const float e = exp(-fabs(x)), s = (x > 0 ? 1 : e) / (1 + e);\n"
+    "        const float rest = (x > 0 ? e : 1) / (1 + e);\n"
+    "        const float share = q < 0 ? 1 : q * t + (1 - q) * (1 - t);\n"
+    "        return share * pow(s * (1 - t) + rest * t, p) * bce(x, t);\n"
+    "    }\n"
+    "    case 8: return x;\n"
+    "    case 9: return fabs(x);\n"
+    "    default: return x * x;\n"
     "    }\n"
     "}\n"
     "\n"
@@ -4300,7 +4383,20 @@ static const char cvncl_text_pair_loss[] =
     "    case 3: return sign * q * (d > p ? p : d < -p ? -p : d);\n"
     "    case 4: return sign * 2 * (log1p(x) - log1p(t)) / (1 + (side ? t : x));\n"
     "    case 5: return 1 - t * x <= 0 ? 0 : side ? -x : -t;\n"
-    "    default: return side ? (t == 0 ? 0 : log(t) + 1 - x) : -t;\n"
+    "    case 6: return side ? (t == 0 ? 0 : log(t) + 1 - x) : -t;\n"
+    "    case 7: {\n"
+    "        const float e = exp(-fabs(x)), s = (x > 0 ? 1 : e) / (1 + e);\n"
+    "        const float rest = (x > 0 ? e : 1) / (1 + e), missed = s * (1 - t) + rest * t;\n"
+    "        const float share = q < 0 ? 1 : q * t + (1 - q) * (1 - t);\n"
+    "        const float dshare = q < 0 || !side ? 0 : 2 * q - 1;\n"
+    "        const float inner = side ? rest - s : s * rest * (1 - 2 * t);\n"
+    "        const float outer = p > 0 && missed > 0 ? p * pow(missed, p - 1) : 0;\n"
+    "        return (dshare * bce(x, t) + share * (side ? -x : s - t)) * pow(missed, p) +\n"
+    "               share * bce(x, t) * outer * inner;\n"
+    "    }\n"
+    "    case 8: return 1;\n"
+    "    case 9: return (x > 0) - (x < 0);\n"
+    "    default: return 2 * x;\n"
     "    }\n"
     "}\n"
     "\n"
@@ -4311,7 +4407,7 @@ static const char cvncl_text_pair_loss[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(t); AT(samples); AT(part);\n"
     "    if (i < n)\n"
-    "        part[i] = pair_value(kind, p, q, x[i], t[i]) *\n"
+    "        part[i] = pair_value(kind, p, q, x[i], HAS(t) ? t[i] : 0) *\n"
     "                  (HAS(samples) ? samples[i / entry] : 1);\n"
     "}\n"
     "\n"
@@ -4323,7 +4419,7 @@ static const char cvncl_text_pair_loss[] =
     "    AT(x); AT(t); AT(samples); AT(dy); AT(dx);\n"
     "    if (i >= n) return;\n"
     "    const float g = dy[0] / divisor * (HAS(samples) ? samples[i / entry] : 1) *\n"
-    "                    pair_slope(kind, p, q, x[i], t[i], side);\n"
+    "                    pair_slope(kind, p, q, x[i], HAS(t) ? t[i] : 0, side);\n"
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
@@ -4389,7 +4485,8 @@ static int cvncl_pair_kind(const cvni_layer *l)
 {
     static const cvni_pair_loss *const rows[] = { &cvni_mse_loss, &cvni_bce_loss, &cvni_mae_loss,
                                                   &cvni_huber_loss, &cvni_msle_loss,
-                                                  &cvni_hinge_loss, &cvni_kl_loss };
+                                                  &cvni_hinge_loss, &cvni_kl_loss,
+                                                  &cvni_focal_loss };
     const cvni_pair_loss *row = cvni_pair_row(l);
     int kind = 0;
     if (row == &cvni_smooth_l1_loss) row = &cvni_huber_loss;
@@ -4436,6 +4533,655 @@ static cvn_result cvncl_pair_backward(cvn_net *net, cvni_layer *l)
                             (double)cvncl_pair_parameter(l, 1), cvni_pair_divisor(&j), side, add);
     }
     return result;
+}
+
+static const char cvncl_text_more_losses[] =
+    "/* ---- losses of rows: convnet.h, >>rowloss; kinds: convnet_cl.h, cvncl_row_kind ---- */\n"
+    "float row_distance(global const float *a, global const float *b, int size, float eps)\n"
+    "{\n"
+    "    float sum = 0;\n"
+    "    for (int i = 0; i < size; i++) sum += (a[i] - b[i] + eps) * (a[i] - b[i] + eps);\n"
+    "    return sqrt(sum);\n"
+    "}\n"
+    "\n"
+    "typedef struct { float side[2][2], both[2], around[2], I, U, C; } boxes;\n"
+    "\n"
+    "boxes boxes_of(global const float *a, global const float *b)\n"
+    "{\n"
+    "    boxes o;\n"
+    "    for (int k = 0; k < 2; k++) {\n"
+    "        o.both[k] = min(a[k + 2], b[k + 2]) - max(a[k], b[k]);\n"
+    "        o.around[k] = max(a[k + 2], b[k + 2]) - min(a[k], b[k]);\n"
+    "        o.side[0][k] = a[k + 2] - a[k];\n"
+    "        o.side[1][k] = b[k + 2] - b[k];\n"
+    "    }\n"
+    "    o.I = o.both[0] > 0 && o.both[1] > 0 ? o.both[0] * o.both[1] : 0;\n"
+    "    o.U = o.side[0][0] * o.side[0][1] + o.side[1][0] * o.side[1][1] - o.I;\n"
+    "    o.C = o.around[0] * o.around[1];\n"
+    "    return o;\n"
+    "}\n"
+    "\n"
+    "/* part [rows] */\n"
+    "kernel void row_loss(IN(a), IN(b), IN(c), IN(samples), OUT(part), const int rows,\n"
+    "                     const int entry, const int size, const int kind, const float p)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float v = 0;\n"
+    "    AT(a); AT(b); AT(c); AT(samples); AT(part);\n"
+    "    if (t >= rows) return;\n"
+    "    a += (size_t)t * size;\n"
+    "    b += (size_t)t * size;\n"
+    "    if (kind < 2) {\n"
+    "        const boxes o = boxes_of(a, b);\n"
+    "        v = 1 - o.I / (o.U + 1e-7f) + (kind ? (o.C - o.U) / (o.C + 1e-7f) : 0);\n"
+    "    } else if (kind == 2) {\n"
+    "        v = p + row_distance(a, b, size, 1e-6f) -\n"
+    "            row_distance(a, c + (size_t)t * size, size, 1e-6f);\n"
+    "        v = v < 0 ? 0 : v;\n"
+    "    } else if (kind == 3) {\n"
+    "        const float d = row_distance(a, b, size, 0), gap = d > p ? 0 : p - d;\n"
+    "        v = 0.5f * (c[t] * d * d + (1 - c[t]) * gap * gap);\n"
+    "    } else {\n"
+    "        for (int i = 0; i < size; i++) v -= 0.5f * (1 + b[i] - a[i] * a[i] - exp(b[i]));\n"
+    "    }\n"
+    "    part[t] = v * (HAS(samples) ? samples[t / entry] : 1);\n"
+    "}\n";
+
+static const char cvncl_text_more_losses_back[] =
+    "/* the derivative by edge k of the box `own` */\n"
+    "float box_slope(global const float *own, global const float *other, int k, int outer)\n"
+    "{\n"
+    "    const boxes o = boxes_of(own, other);\n"
+    "    const float U = o.U + 1e-7f, C = o.C + 1e-7f;\n"
+    "    const float by_union = o.I / (U * U) - (outer ? 1 / C : 0);\n"
+    "    const float by_both = o.I > 0 ? -1 / U - by_union : 0;\n"
+    "    const float by_around = outer ? U / (C * C) : 0;\n"
+    "    const int across = 1 - k % 2;\n"
+    "    const float larger = own[k] == other[k] ? 0.5f : own[k] > other[k] ? 1 : 0;\n"
+    "    const float inner = k < 2 ? larger : 1 - larger;\n"
+    "    const float g = by_union * o.side[0][across] + by_both * inner * o.both[across] +\n"
+    "                    by_around * (1 - inner) * o.around[across];\n"
+    "    return k < 2 ? -g : g;\n"
+    "}\n"
+    "\n"
+    "/* by input `side`, whose rows have `own` floats; an item each of them */\n"
+    "kernel void row_loss_back(IN(a), IN(b), IN(c), IN(samples), IN(dy), MEM(dx), const int rows,\n"
+    "                          const int entry, const int size, const int kind, const float p,\n"
+    "                          const int side, const int own, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), t = i / own, k = i % own;\n"
+    "    float g = 0;\n"
+    "    AT(a); AT(b); AT(c); AT(samples); AT(dy); AT(dx);\n"
+    "    if (i >= rows * own) return;\n"
+    "    a += (size_t)t * size;\n"
+    "    b += (size_t)t * size;\n"
+    "    if (kind < 2) {\n"
+    "        g = side ? box_slope(b, a, k, kind) : box_slope(a, b, k, kind);\n"
+    "    } else if (kind == 2) {\n"
+    "        c += (size_t)t * size;\n"
+    "        const float near_by = row_distance(a, b, size, 1e-6f);\n"
+    "        const float far_off = row_distance(a, c, size, 1e-6f);\n"
+    "        const float by_p = near_by > 0 ? (a[k] + 1e-6f - b[k]) / near_by : 0;\n"
+    "        const float by_n = far_off > 0 ? (a[k] + 1e-6f - c[k]) / far_off : 0;\n"
+    "        if (!(p + near_by - far_off < 0))\n"
+    "            g = side == 0 ? by_p - by_n : side == 1 ? -by_p : by_n;\n"
+    "    } else if (kind == 3) {\n"
+    "        const float d = row_distance(a, b, size, 0), gap = d > p ? 0 : p - d;\n"
+    "        const float away = d > 0 ? (1 - c[t]) * gap / d : 0;\n"
+    "        if (side == 2) g = 0.5f * (d * d - gap * gap);\n"
+    "        else g = (c[t] - away) * (side ? b[k] - a[k] : a[k] - b[k]);\n"
+    "    } else {\n"
+    "        g = side ? 0.5f * (exp(b[k]) - 1) : a[k];\n"
+    "    }\n"
+    "    g *= dy[0] / rows * (HAS(samples) ? samples[t / entry] : 1);\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_sample_losses[] =
+    "/* saved [N, 2]: 1 - loss and divisor of each sample; a group a sample */\n"
+    "kernel void dice(IN(x), IN(t), IN(samples), OUT(saved), OUT(part), const int size,\n"
+    "                 const int per, const float smooth)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    const int n = get_group_id(0);\n"
+    "    float both = 0, all = 0;\n"
+    "    AT(x); AT(t); AT(samples); AT(saved); AT(part);\n"
+    "    for (int k = get_local_id(0); k < size; k += WG) {\n"
+    "        const size_t i = (size_t)n * size + k;\n"
+    "        both += x[i] * t[i];\n"
+    "        all += x[i] * x[i] + t[i] * t[i];\n"
+    "    }\n"
+    "    both = group_sum(both, sums);\n"
+    "    all = group_sum(all, sums) + smooth;\n"
+    "    if (get_local_id(0) != 0) return;\n"
+    "    const float v = all == 0 ? 1 : (2 * both + smooth) / all;\n"
+    "    saved[2 * n] = v;\n"
+    "    saved[2 * n + 1] = all;\n"
+    "    part[n] = (1 - v) * (HAS(samples) ? samples[n / per] : 1);\n"
+    "}\n"
+    "\n"
+    "/* x: of the side whose gradient dx is */\n"
+    "kernel void dice_back(IN(x), IN(t), IN(samples), IN(saved), IN(dy), MEM(dx), const int n,\n"
+    "                      const int size, const int per, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / size;\n"
+    "    AT(x); AT(t); AT(samples); AT(saved); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float scale = 2 * dy[0] / N * (HAS(samples) ? samples[s / per] : 1);\n"
+    "    const float d = x[i] * saved[2 * s] - t[i];\n"
+    "    const float g = saved[2 * s + 1] == 0 ? 0 : scale * d / saved[2 * s + 1];\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n"
+    "\n"
+    "/* planes [H, W]; entry: elements of a sample */\n"
+    "kernel void variation(IN(x), IN(samples), OUT(part), const int n, const int entry,\n"
+    "                      const int H, const int W)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % (H * W);\n"
+    "    AT(x); AT(samples); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    float v = p % W < W - 1 ? fabs(x[i + 1] - x[i]) : 0;\n"
+    "    if (p < (H - 1) * W) v += fabs(x[i + W] - x[i]);\n"
+    "    part[i] = v * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "}\n"
+    "\n"
+    "float sign_of(float x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }\n"
+    "\n"
+    "kernel void variation_back(IN(x), IN(samples), IN(dy), MEM(dx), const int n,\n"
+    "                           const int entry, const int H, const int W, const int N,\n"
+    "                           const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % (H * W);\n"
+    "    float g = 0;\n"
+    "    AT(x); AT(samples); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    if (p % W > 0) g += sign_of(x[i] - x[i - 1]);\n"
+    "    if (p % W < W - 1) g += sign_of(x[i] - x[i + 1]);\n"
+    "    if (p >= W) g += sign_of(x[i] - x[i - W]);\n"
+    "    if (p < (H - 1) * W) g += sign_of(x[i] - x[i + W]);\n"
+    "    g *= dy[0] / N * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_soft_loss[] =
+    "/* log_sum, part [n]: of each position */\n"
+    "kernel void soft_loss(IN(x), IN(t), IN(samples), OUT(log_sum), OUT(part), const int n,\n"
+    "                      const int classes, const int inner, const int entry)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    AT(x); AT(t); AT(samples); AT(log_sum); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    float top = x[at], sum = 0, loss = 0;\n"
+    "    for (int c = 1; c < classes; c++) top = fmax(top, x[at + c * inner]);\n"
+    "    for (int c = 0; c < classes; c++) sum += exp(x[at + c * inner] - top);\n"
+    "    sum = top + log(sum);\n"
+    "    for (int c = 0; c < classes; c++) loss += t[at + c * inner] * (sum - x[at + c * inner]);\n"
+    "    log_sum[i] = sum;\n"
+    "    part[i] = loss * (HAS(samples) ? samples[at / entry] : 1);\n"
+    "}\n"
+    "\n"
+    "kernel void soft_loss_back(IN(x), IN(t), IN(samples), IN(log_sum), IN(dy), MEM(dx),\n"
+    "                           const int n, const int classes, const int inner, const int entry,\n"
+    "                           const int side, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    float all = 0;\n"
+    "    AT(x); AT(t); AT(samples); AT(log_sum); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float scale = dy[0] / n * (HAS(samples) ? samples[at / entry] : 1);\n"
+    "    for (int c = 0; c < classes; c++) all += t[at + c * inner];\n"
+    "    for (int k = at; k < at + classes * inner; k += inner) {\n"
+    "        const float below = log_sum[i] - x[k];\n"
+    "        const float g = scale * (side ? below : exp(-below) * all - t[k]);\n"
+    "        dx[k] = add ? dx[k] + g : g;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* g -= the identity, part = g^2; or, with dy, part = 4 f dy g */\n"
+    "kernel void orthogonality(MEM(g), IN(dy), OUT(part), const int rows, const float factor)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(g); AT(dy); AT(part);\n"
+    "    if (i >= rows * rows) return;\n"
+    "    if (HAS(dy)) {\n"
+    "        part[i] = 4 * factor * dy[0] * g[i];\n"
+    "        return;\n"
+    "    }\n"
+    "    const float v = g[i] - (i / rows == i % rows ? 1 : 0);\n"
+    "    g[i] = v;\n"
+    "    part[i] = v * v;\n"
+    "}\n";
+
+static const char cvncl_text_ctc[] =
+    "/* Connectionist temporal classification: convnet.h, >>ctc. a, b [N, T, 2*S + 1]; a group a\n"
+    " * sample, its items go through the states, step after step. */\n"
+    "#define CTC_PARAMS \\\n"
+    "    INTS(labels), INTS(lengths), INTS(counts), const int T, const int C, const int S, \\\n"
+    "    const int blank\n"
+    "#define CTC_STEPS(n) (HAS(lengths) ? lengths[n] : T)\n"
+    "#define CTC_CLASS(k) ((k) % 2 ? labels[(k) / 2] : blank)\n"
+    "#define CTC_SKIPS(k) ((k) % 2 && (k) > 1 && labels[(k) / 2] != labels[(k) / 2 - 1])\n"
+    "\n"
+    "float log_add(float a, float b)\n"
+    "{\n"
+    "    const float high = a > b ? a : b, low = a > b ? b : a;\n"
+    "    return low == -INFINITY ? high : high + log1p(exp(low - high));\n"
+    "}\n"
+    "\n"
+    "int ctc_count(global const int *labels, int S)\n"
+    "{\n"
+    "    int count = 0;\n"
+    "    while (count < S && labels[count] >= 0) count++;\n"
+    "    return count;\n"
+    "}\n"
+    "\n"
+    "kernel void ctc_alpha(IN(x), MEM(a), OUT(loss), IN(samples), OUT(part), CTC_PARAMS,\n"
+    "                      const int per, const int zero_infinity)\n"
+    "{\n"
+    "    const int n = get_group_id(0), i = get_local_id(0), width = 2 * S + 1;\n"
+    "    AT(x); AT(a); AT(loss); AT(samples); AT(part); AT(labels); AT(lengths); AT(counts);\n"
+    "    labels += n * S;\n"
+    "    x += (size_t)n * T * C;\n"
+    "    a += (size_t)n * T * width;\n"
+    "    const int steps = CTC_STEPS(n), count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const int K = 2 * count + 1;\n"
+    "    for (int t = 0; t < steps; t++) {\n"
+    "        global const float *before = a + (size_t)(t - 1) * width;\n"
+    "        for (int k = i; k < K; k += WG) {\n"
+    "            float v = t ? before[k] : k < 2 ? 0 : -INFINITY;\n"
+    "            if (t && k > 0) v = log_add(v, before[k - 1]);\n"
+    "            if (t && CTC_SKIPS(k)) v = log_add(v, before[k - 2]);\n"
+    "            a[(size_t)t * width + k] = v + x[(size_t)t * C + CTC_CLASS(k)];\n"
+    "        }\n"
+    "        barrier(CLK_GLOBAL_MEM_FENCE);\n"
+    "    }\n"
+    "    if (i != 0) return;\n"
+    "    float v = count ? INFINITY : 0;\n"
+    "    a += (size_t)(steps - 1) * width;\n"
+    "    if (steps) v = -log_add(a[K - 1], count ? a[K - 2] : -INFINITY);\n"
+    "    loss[n] = v;\n"
+    "    part[n] = zero_infinity && v == INFINITY\n"
+    "                  ? 0 : v / max(count, 1) * (HAS(samples) ? samples[n / per] : 1);\n"
+    "}\n"
+    "\n"
+    "kernel void ctc_beta(IN(x), MEM(b), CTC_PARAMS)\n"
+    "{\n"
+    "    const int n = get_group_id(0), width = 2 * S + 1;\n"
+    "    AT(x); AT(b); AT(labels); AT(lengths); AT(counts);\n"
+    "    labels += n * S;\n"
+    "    x += (size_t)n * T * C;\n"
+    "    b += (size_t)n * T * width;\n"
+    "    const int steps = CTC_STEPS(n), count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const int K = 2 * count + 1;\n"
+    "    for (int t = steps - 1; t >= 0; t--) {\n"
+    "        const bool more = t < steps - 1;\n"
+    "        global const float *after = b + (size_t)(t + 1) * width;\n"
+    "        for (int k = get_local_id(0); k < K; k += WG) {\n"
+    "            float v = more ? after[k] : k >= K - 2 ? 0 : -INFINITY;\n"
+    "            if (more && k + 1 < K) v = log_add(v, after[k + 1]);\n"
+    "            if (more && k + 2 < K && CTC_SKIPS(k + 2)) v = log_add(v, after[k + 2]);\n"
+    "            b[(size_t)t * width + k] = v + x[(size_t)t * C + CTC_CLASS(k)];\n"
+    "        }\n"
+    "        barrier(CLK_GLOBAL_MEM_FENCE);\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_ctc_back[] =
+    "/* an item each class of each step */\n"
+    "kernel void ctc_back(IN(x), IN(a), IN(b), IN(loss), IN(samples), IN(dy), MEM(dx),\n"
+    "                     CTC_PARAMS, const int N, const int per, const int zero_infinity,\n"
+    "                     const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, n = i / C / T, width = 2 * S + 1;\n"
+    "    AT(x); AT(a); AT(b); AT(loss); AT(samples); AT(dy); AT(dx);\n"
+    "    AT(labels); AT(lengths); AT(counts);\n"
+    "    if (i >= N * T * C) return;\n"
+    "    labels += n * S;\n"
+    "    a += (size_t)(i / C) * width;\n"
+    "    b += (size_t)(i / C) * width;\n"
+    "    const int count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const bool counts_not = zero_infinity && loss[n] == INFINITY;\n"
+    "    float sum = -INFINITY, g = 0;\n"
+    "    if (!counts_not && i / C % T < CTC_STEPS(n)) {\n"
+    "        for (int k = 0; k <= 2 * count; k++)\n"
+    "            if (CTC_CLASS(k) == c) sum = log_add(sum, a[k] + b[k]);\n"
+    "        const float seen = sum == -INFINITY && loss[n] != INFINITY\n"
+    "                               ? 0 : exp(sum + loss[n] - x[i]);\n"
+    "        g = dy[0] / ((float)max(count, 1) * N) * (HAS(samples) ? samples[n / per] : 1) *\n"
+    "            (exp(x[i]) - seen);\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+/* ---- labels: negative log-likelihood, margins ---- */
+
+static int cvncl_label_kind(const cvni_layer *l) { return l->op == &cvni_multi_margin_loss.op; }
+
+static cvn_result cvncl_label_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_label_job j = cvni_label_job_of(net, l);
+    cvn_result result = cvni_fetch(net, cvni_in(net, l, 1));
+    if (result == CVN_OK)
+        result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes, j.d->ignore_index);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_LABEL_LOSS, j.count, "pw" CVNCL_LABELS "i", j.x, 0, j.labels,
+                            net->mixed ? net->partner : NULL, cvncl_sample_weights(net),
+                            cvncl_class_weights(net, l), j.count, j.per_sample, j.classes, j.inner,
+                            j.d->ignore_index, (double)net->mix, 0.0, cvncl_label_kind(l));
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, l->saved, j.count, 2, 1.0);
+}
+
+static cvn_result cvncl_label_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_label_job j = cvni_label_job_of(net, l);
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_LABEL_LOSS_BACK, j.count, "pppp" CVNCL_LABELS "ii", j.x, l->dy,
+                      l->saved, dx, j.labels, net->mixed ? net->partner : NULL,
+                      cvncl_sample_weights(net), cvncl_class_weights(net, l), j.count,
+                      j.per_sample, j.classes, j.inner, j.d->ignore_index, (double)net->mix, 0.0,
+                      cvncl_label_kind(l), add);
+}
+
+/* ---- rows ---- */
+
+/* In the order of row_loss. */
+static int cvncl_row_kind(const cvni_layer *l)
+{
+    static const cvni_row_loss *const rows[] = { &cvni_iou_loss, &cvni_giou_loss,
+                                                 &cvni_triplet_loss, &cvni_contrastive_loss,
+                                                 &cvni_vae_loss };
+    int kind = 0;
+    while (rows[kind] != cvni_row_loss_of(l)) kind++;
+    return kind;
+}
+
+static size_t cvncl_row_work(cvn_net *net, const cvni_layer *l)
+{
+    return (size_t)cvni_row_count(net, l);
+}
+
+static cvn_result cvncl_row_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_job j = cvni_row_job_of(net, l);
+    const cvni_rows r = cvni_rows_at(&j, 0);
+    const cvn_result result =
+        cvncl_each(net, CVNCL_ROW_LOSS, j.rows, "ppppwiiiif", r.in[0], r.in[1], r.in[2],
+                   cvncl_sample_weights(net), 0, j.rows,
+                   j.per_entry * cvni_in(net, l, 0)->samples, r.size, cvncl_row_kind(l), r.p);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, j.rows, 1,
+                        (double)j.rows);
+}
+
+static cvn_result cvncl_row_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_job j = cvni_row_job_of(net, l);
+    const cvni_rows r = cvni_rows_at(&j, 0);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < l->inputs && result == CVN_OK; side++) {
+        const int own = cvni_row_size(&j, side);
+        int add;
+        float *dx = cvni_gradient_for(cvni_in(net, l, side), &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_ROW_LOSS_BACK, j.rows * own, "ppppppiiiifiii", r.in[0],
+                            r.in[1], r.in[2], cvncl_sample_weights(net), l->dy, dx, j.rows,
+                            j.per_entry * cvni_in(net, l, 0)->samples, r.size, cvncl_row_kind(l),
+                            r.p, side, own, add);
+    }
+    return result;
+}
+
+/* ---- Dice, total variation, distributions as targets ---- */
+
+static size_t cvncl_dice_work(cvn_net *net, const cvni_layer *l)
+{
+    return (size_t)cvni_in(net, l, 0)->shape.dim[0];
+}
+
+static cvn_result cvncl_dice_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int N = j.x->shape.dim[0];
+    const cvn_result result =
+        cvncl_groups(net, CVNCL_DICE, N, "ppppwiif", j.x->y, j.t->y, cvncl_sample_weights(net),
+                     l->saved, 0, (int)j.entry, j.x->samples, (double)((const float *)l->desc)[0]);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, N, 1, (double)N);
+}
+
+static cvn_result cvncl_dice_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < 2 && result == CVN_OK; side++) {
+        const cvni_layer *other = side ? j.x : j.t;
+        cvni_layer *own = side ? j.t : j.x;
+        int add;
+        float *dx = cvni_gradient_for(own, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_DICE_BACK, (int)j.count, "ppppppiiiii", own->y, other->y,
+                            cvncl_sample_weights(net), l->saved, l->dy, dx, (int)j.count,
+                            (int)j.entry, j.x->samples, j.x->shape.dim[0], add);
+    }
+    return result;
+}
+
+static cvn_result cvncl_variation_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const cvn_shape s = j.x->shape;
+    const int n = (int)j.count;
+    const cvn_result result =
+        cvncl_each(net, CVNCL_VARIATION, n, "ppwiiii", j.x->y, cvncl_sample_weights(net), 0, n,
+                   (int)j.entry * j.x->samples, s.dim[2], s.dim[3]);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1, (double)s.dim[0]);
+}
+
+static cvn_result cvncl_variation_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const cvn_shape s = j.x->shape;
+    int add;
+    float *dx = cvni_gradient_for(j.x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_VARIATION_BACK, (int)j.count, "ppppiiiiii", j.x->y,
+                      cvncl_sample_weights(net), l->dy, dx, (int)j.count,
+                      (int)j.entry * j.x->samples, s.dim[2], s.dim[3], s.dim[0], add);
+}
+
+static cvn_result cvncl_soft_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_soft_job s = cvni_soft_job_of(net, l);
+    const cvn_result result =
+        cvncl_each(net, CVNCL_SOFT_LOSS, s.count, "ppppwiiii", s.j.x->y, s.j.t->y,
+                   cvncl_sample_weights(net), l->saved, 0, s.count, s.classes, s.inner,
+                   (int)s.j.entry * s.j.x->samples);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, s.count, 1,
+                        (double)s.count);
+}
+
+static cvn_result cvncl_soft_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_soft_job s = cvni_soft_job_of(net, l);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < 2 && result == CVN_OK; side++) {
+        int add;
+        float *dx = cvni_gradient_for(side ? s.j.t : s.j.x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_SOFT_LOSS_BACK, s.count, "ppppppiiiiii", s.j.x->y, s.j.t->y,
+                            cvncl_sample_weights(net), l->saved, l->dy, dx, s.count, s.classes,
+                            s.inner, (int)s.j.entry * s.j.x->samples, side, add);
+    }
+    return result;
+}
+
+/* ---- of one tensor, element by element: its mean; penalties of a weight ---- */
+
+enum { CVNCL_PAIR_MEAN = 8, CVNCL_PAIR_L1, CVNCL_PAIR_L2 };      /* kinds of pair_value */
+
+static cvn_result cvncl_mean_loss_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = (int)j.count;
+    const cvn_result result = cvncl_each(net, CVNCL_PAIR_LOSS, n, "pppwiiiff", j.x->y, NULL,
+                                         cvncl_sample_weights(net), 0, n,
+                                         (int)j.entry * j.x->samples, CVNCL_PAIR_MEAN, 0.0, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1, (double)n);
+}
+
+static cvn_result cvncl_mean_loss_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = (int)j.count;
+    int add;
+    float *dx = cvni_gradient_for(j.x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_PAIR_LOSS_BACK, n, "pppppiiifffii", j.x->y, NULL,
+                      cvncl_sample_weights(net), l->dy, dx, n, (int)j.entry * j.x->samples,
+                      CVNCL_PAIR_MEAN, 0.0, 0.0, (double)n, 0, add);
+}
+
+static size_t cvncl_penalty_work(cvn_net *net, const cvni_layer *l)
+{
+    return cvni_penalty_param(net, l)->count;
+}
+
+static int cvncl_penalty_kind(const cvni_layer *l)
+{
+    return l->op == &cvni_op_l2_penalty ? CVNCL_PAIR_L2 : CVNCL_PAIR_L1;
+}
+
+static double cvncl_penalty_divisor(const cvni_layer *l)
+{
+    return 1 / (double)((const cvni_penalty_desc *)l->desc)->factor;
+}
+
+static cvn_result cvncl_penalty_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_penalty_param(net, l)->count;
+    const cvn_result result = cvncl_each(net, CVNCL_PAIR_LOSS, n, "pppwiiiff",
+                                         cvni_weights(net, l, 0), NULL, NULL, 0, n, n,
+                                         cvncl_penalty_kind(l), 0.0, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1,
+                        cvncl_penalty_divisor(l));
+}
+
+static cvn_result cvncl_penalty_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_penalty_param(net, l)->count;
+    float *dw = cvni_penalty_grad(net, l);
+    if (!dw) return CVN_OK;
+    return cvncl_each(net, CVNCL_PAIR_LOSS_BACK, n, "pppppiiifffii", cvni_weights(net, l, 0), NULL,
+                      NULL, l->dy, dw, n, n, cvncl_penalty_kind(l), 0.0, 0.0,
+                      cvncl_penalty_divisor(l), 0, 1);
+}
+
+static size_t cvncl_orthogonality_work(cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return l->saved_bytes / sizeof(float);
+}
+
+static cvn_result cvncl_orthogonality_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_param *p = cvni_penalty_param(net, l);
+    const int rows = p->shape.dim[0], n = rows * rows;
+    const float *w = cvni_weights(net, l, 0);
+    const int rest = (int)(p->count / (size_t)rows);
+    cvn_result result = cvncl_project(net, rows, rows, rest, w, w, NULL, (float *)l->saved, rows);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_ORTHOGONALITY, n, "ppwif", l->saved, NULL, 0, rows, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1,
+                        cvncl_penalty_divisor(l));
+}
+
+static cvn_result cvncl_orthogonality_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_param *p = cvni_penalty_param(net, l);
+    const int rows = p->shape.dim[0];
+    const int rest = (int)(p->count / (size_t)rows);
+    float *dw = cvni_penalty_grad(net, l);
+    cvn_result result;
+    if (!dw) return CVN_OK;
+    result = cvncl_each(net, CVNCL_ORTHOGONALITY, rows * rows, "pppif", l->saved, l->dy,
+                        l->work_backward, rows,
+                        (double)((const cvni_penalty_desc *)l->desc)->factor);
+    if (result != CVN_OK) return result;
+    return cvncl_project_back(net, rows, rows, rest, (const float *)l->work_backward, rows,
+                              cvni_weights(net, l, 0), dw, rest, 1);
+}
+
+/* ---- CTC ---- */
+
+static size_t cvncl_ctc_floats(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const size_t states = 2 * (size_t)cvni_in(net, l, 1)->shape.dim[1] + 1;
+    return cvni_mul_size(cvni_mul_size((size_t)x.dim[0], (size_t)x.dim[1]), states);
+}
+
+static size_t cvncl_ctc_work(cvn_net *net, const cvni_layer *l)
+{
+    return cvni_add_size(2 * cvncl_ctc_floats(net, l), (size_t)cvni_in(net, l, 0)->shape.dim[0]);
+}
+
+static const void *cvncl_ctc_input(const cvn_net *net, const cvni_layer *l, int i)
+{
+    return i ? cvni_in(net, l, i)->y : NULL;
+}
+
+static cvn_result cvncl_ctc_alpha(cvn_net *net, cvni_layer *l, const cvni_ctc_job *j)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    return cvncl_groups(net, CVNCL_CTC_ALPHA, x->shape.dim[0], "pwppwpppiiiiii", x->y, 0, l->saved,
+                        cvncl_sample_weights(net), 2 * (int)cvncl_ctc_floats(net, l),
+                        cvni_in(net, l, 1)->y, cvncl_ctc_input(net, l, j->d->input_lengths),
+                        cvncl_ctc_input(net, l, j->d->label_lengths), j->T, j->C, j->S,
+                        j->d->blank, x->samples, j->d->zero_infinity);
+}
+
+static cvn_result cvncl_ctc_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    const int N = cvni_in(net, l, 0)->shape.dim[0];
+    cvn_result result = CVN_OK;
+    for (int i = 1; i < l->inputs && result == CVN_OK; i++)
+        result = cvni_fetch(net, cvni_in(net, l, i));
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_ctc_check(net, l, &j, n);
+    if (result == CVN_OK) result = cvncl_ctc_alpha(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 2 * (int)cvncl_ctc_floats(net, l), l->y,
+                        NULL, N, 1, (double)N);
+}
+
+static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int N = x->shape.dim[0], b = (int)cvncl_ctc_floats(net, l);
+    const void *lengths = cvncl_ctc_input(net, l, j.d->input_lengths);
+    const void *counts = cvncl_ctc_input(net, l, j.d->label_lengths);
+    cvn_result result;
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    result = cvncl_ctc_alpha(net, l, &j);
+    if (result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_CTC_BETA, N, "pwpppiiii", x->y, b, cvni_in(net, l, 1)->y,
+                              lengths, counts, j.T, j.C, j.S, j.d->blank);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CTC_BACK, N * j.T * j.C, "pwwppppppp" "iiii" "iiii", x->y, 0, b,
+                      l->saved, cvncl_sample_weights(net), l->dy, dx, cvni_in(net, l, 1)->y,
+                      lengths, counts, j.T, j.C, j.S, j.d->blank, N, x->samples,
+                      j.d->zero_infinity, add);
 }
 
 /* ================================================================================================
@@ -4688,6 +5434,9 @@ struct cvncl_row {
                                  cvncl_reduce_forward, cvncl_reduce_backward, cvncl_reduce_can, \
                                  cvncl_reduce_table, NULL }
 
+#define CVNCL_ROW_LOSS_ROW(name) { &cvni_##name##_loss.op, CVNCL_PROGRAM_LOSSES, \
+                                   cvncl_row_forward, cvncl_row_backward, NULL, NULL, \
+                                   cvncl_row_work }
 #define CVNCL_ROW(op, program, forward, backward, table, work) \
     { &cvni_op_##op, CVNCL_PROGRAM_##program, cvncl_##forward##_forward, \
       cvncl_##backward##_backward, NULL, table, work }
@@ -4758,7 +5507,22 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(posenc, SEQUENCE, posenc, view, cvncl_posenc_table, NULL),
     CVNCL_ROW(posemb, SEQUENCE, posemb, posemb, NULL, NULL),
     CVNCL_ROW(gaussian_noise, SEQUENCE, noise, view, NULL, NULL),
-    CVNCL_ROW(reparameterize, SEQUENCE, noise, reparameterize, NULL, NULL)
+    CVNCL_ROW(reparameterize, SEQUENCE, noise, reparameterize, NULL, NULL),
+    CVNCL_PAIR_ROW(focal),
+    { &cvni_nll_loss.op, CVNCL_PROGRAM_LOSS, cvncl_label_forward, cvncl_label_backward, NULL,
+      cvncl_label_table, cvncl_label_work },
+    { &cvni_multi_margin_loss.op, CVNCL_PROGRAM_LOSS, cvncl_label_forward, cvncl_label_backward,
+      NULL, cvncl_label_table, cvncl_label_work },
+    CVNCL_ROW_LOSS_ROW(iou), CVNCL_ROW_LOSS_ROW(giou), CVNCL_ROW_LOSS_ROW(triplet),
+    CVNCL_ROW_LOSS_ROW(contrastive), CVNCL_ROW_LOSS_ROW(vae),
+    CVNCL_ROW(dice_loss, LOSSES, dice, dice, NULL, cvncl_dice_work),
+    CVNCL_ROW(total_variation, LOSSES, variation, variation, NULL, cvncl_pair_work),
+    CVNCL_ROW(soft_cross_entropy, LOSSES, soft, soft, NULL, cvncl_pair_work),
+    CVNCL_ROW(mean_loss, LOSS, mean_loss, mean_loss, NULL, cvncl_pair_work),
+    CVNCL_ROW(l1_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
+    CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
+    CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
+    CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work)
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
@@ -4782,7 +5546,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,
                     cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
-                   cvncl_text_pair_loss } },
+                   cvncl_text_labels, cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
                     cvncl_text_gemm_tiles, cvncl_text_batch_common,
@@ -4790,7 +5554,10 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                     cvncl_text_batch_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
                     cvncl_text_batch_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
     { "sequence", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_recurrent,
-                       cvncl_text_recurrent_back, cvncl_text_embed, cvncl_text_noise } }
+                       cvncl_text_recurrent_back, cvncl_text_embed, cvncl_text_noise } },
+    { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
+                     cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
+                     cvncl_text_ctc_back } }
 };
 
 static const cvncl_program *cvncl_program_at(int number) { return &cvncl_programs[number]; }

@@ -413,6 +413,13 @@ static void build_dropout(cvn_net *net)
     regress(net, cvn_drop_path(net, cvn_conv2d(net, x, 4, 1, 1, 0), 0.4f));
 }
 
+static cvn_node lengths_of(cvn_net *net)
+{
+    const cvn_node node = cvn_input_labels(net, NULL, 0);
+    cvn_name(net, node, "lengths");
+    return node;
+}
+
 static void build_losses(cvn_net *net)
 {
     cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
@@ -434,6 +441,60 @@ static void build_losses(cvn_net *net)
     cvn_msle_loss(net, p, cvn_target(net, p));
     cvn_hinge_loss(net, y, cvn_target(net, y));
     cvn_kl_div_loss(net, cvn_log_softmax(net, y), cvn_target(net, y));
+}
+
+static void build_row_losses(cvn_net *net)
+{
+    const int boxes[2] = { 3, 4 };
+    const cvn_node x = cvn_input_vector(net, 7);
+    const cvn_node box = cvn_reshape(net, cvn_dense(net, x, 12), boxes, 2);
+    const cvn_node other = cvn_reshape(net, cvn_dense(net, x, 12), boxes, 2);
+    const float far[4] = { 0, 0, 2, 2 };
+    const int corner[2] = { 1, 4 };
+    const cvn_node shift = cvn_constant(net, corner, 2, far);
+    const cvn_node a = cvn_dense(net, x, 5);
+    const cvn_node b = cvn_dense(net, x, 5);
+    const cvn_node same = cvn_sigmoid(net, cvn_dense(net, x, 1));
+    cvn_iou_loss(net, cvn_add(net, box, shift), cvn_add(net, other, shift));
+    cvn_giou_loss(net, cvn_add(net, box, shift), cvn_add(net, other, shift));
+    cvn_triplet_loss(net, a, b, cvn_dense(net, x, 5), 1);
+    cvn_contrastive_loss(net, a, b, same, 2);
+    cvn_vae_kl_loss(net, a, b);
+}
+
+static void build_more_losses(cvn_net *net)
+{
+    cvn_nll_loss_desc d = cvn_nll_loss_defaults();
+    const float weights[4] = { 1, 0.5f, 2, 3 };
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 4, 5), 4, 3, 1, 1);
+    const cvn_node y = cvn_dense(net, image, 4);
+    const cvn_node p = cvn_sigmoid(net, image);
+    d.class_weights = weights;
+    d.ignore_index = 2;
+    cvn_nll_loss_ex(net, cvn_log_softmax(net, y), &d);
+    cvn_nll_loss_ex(net, cvn_log_softmax_axis(net, image, 1), NULL);
+    cvn_multi_margin_loss(net, y, cvn_input_labels(net, NULL, 0));
+    cvn_focal_with_logits_loss(net, y, cvn_target(net, y), 2, 0.25f);
+    cvn_focal_with_logits_loss(net, y, cvn_target(net, y), 1.5f, -1);
+    cvn_dice_loss(net, p, cvn_target(net, p), 1);
+    cvn_soft_cross_entropy_loss(net, image, cvn_target(net, image));
+    cvn_total_variation_loss(net, image);
+    cvn_mean_loss(net, cvn_square(net, y));
+    cvn_l1_penalty(net, y, 0.1f);
+    cvn_l2_penalty(net, image, 0.3f);
+    cvn_orthogonality_penalty(net, y, 0.2f);
+}
+
+static void build_ctc(cvn_net *net)
+{
+    const int steps[2] = { 7, 5 };
+    cvn_ctc_desc d = cvn_ctc_defaults();
+    const int most[1] = { 3 };
+    const cvn_node labels = cvn_input_labels(net, most, 1);
+    const cvn_node x = cvn_log_softmax(net, cvn_dense(net, cvn_input_tensor(net, steps, 2), 4));
+    d.blank = 3;
+    d.label_lengths = lengths_of(net);
+    cvn_ctc_loss(net, x, labels, &d);
 }
 
 static void build_group_norms(cvn_net *net)
@@ -487,13 +548,6 @@ static void build_large(cvn_net *net)
 {
     cvn_node x = cvn_relu(net, cvn_conv2d(net, cvn_input(net, 5, 20, 20), 101, 3, 1, 1));
     regress(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 99, 3, 2, 1)));
-}
-
-static cvn_node lengths_of(cvn_net *net)
-{
-    const cvn_node node = cvn_input_labels(net, NULL, 0);
-    cvn_name(net, node, "lengths");
-    return node;
 }
 
 /* kind 0 to 3: RNN, LSTM, GRU, RNN with relu. */
@@ -628,7 +682,10 @@ static const layers_case layers_cases[] = {
     { "attention", build_attention },
     { "matmul", build_matmul },
     { "embedding, parameters, positions", build_embedding },
-    { "noise", build_noise }
+    { "noise", build_noise },
+    { "losses of rows", build_row_losses },
+    { "losses: labels, samples, penalties", build_more_losses },
+    { "CTC", build_ctc }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
