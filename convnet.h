@@ -3109,8 +3109,9 @@ struct cvn_backend {
     cvn_result (*clip)(cvn_net *net);
     cvn_result (*update)(cvn_net *net, const struct cvni_update *u);    /* and gradients to zero */
     cvn_result (*average)(cvn_net *net);        /* cvn_set_ema */
-    /* pull without waiting, of what is queued by now; then all such bytes are on the host */
-    cvn_result (*ask)(cvn_net *net, size_t at, void *to, size_t bytes);
+    /* the value of a layer, as it is by now, without waiting; then all such values are on the
+     * host */
+    cvn_result (*ask)(cvn_net *net, const cvni_layer *l);
     cvn_result (*answer)(cvn_net *net);
     /* a set of samples on the device, for training as it is augmented; NULL: it has no room, and
      * the host gathers */
@@ -3308,7 +3309,7 @@ struct cvn_net {
     int loaded_layers;          /* as long as no layer follows these */
 
     cvn_result failed;          /* first error of the graph; sticky */
-    char message[512];
+    char message[2048];         /* room for a compiler's log: convnet_cl.h */
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
     int segments;               /* recomputed ones that cvn_recompute named */
@@ -28620,8 +28621,7 @@ static cvn_result cvni_backward_on_device(cvn_net *net, float share)
         const cvni_layer *l = &net->layers[id];
         if (l->loss_weight == 0 && id != net->output && l != target) continue;
         if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
-        result = net->backend->ask(net, (size_t)((unsigned char *)l->y - net->arena), l->y,
-                                   cvni_elements(l->shape) * sizeof(float));
+        result = net->backend->ask(net, l);
     }
     if (result != CVN_OK) return result;
     cvni_backward(net, share);

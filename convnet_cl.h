@@ -23,8 +23,11 @@
  * Environment:  CONVNET_CL=0       no device;  =1: the first GPU;  =PLATFORM:DEVICE: numbers that
  *                                  cvncl_info prints, of any kind. It goes before cvncl_desc
  *               CONVNET_CL_LIB     path of the OpenCL library, or of a driver
+ *               CONVNET_CL_CACHE   folder where built programs are kept; =0: nowhere. Not set: one
+ *                                  in the user's cache folder, unless the driver has its own cache
  *
- * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-programs  >>cl-memory
+ * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
+ *     >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
  *     >>cl-layers  >>cl-shape  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
@@ -127,11 +130,14 @@ CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode
 
 #ifdef CONVNET_CL_LINK
     #include <CL/cl.h>
-#elif defined(_WIN32)
+#elif !defined(_WIN32)
+    #include <dlfcn.h>
+#endif
+#ifdef _WIN32
     #define WIN32_LEAN_AND_MEAN
     #include <windows.h>
 #else
-    #include <dlfcn.h>
+    #include <sys/stat.h>
 #endif
 #ifdef _WIN32
     #define CVNCL_CALL __stdcall
@@ -151,6 +157,7 @@ enum {
     CVNCL_DEVICE_MAX_ALLOC = 0x1010, CVNCL_DEVICE_MEMORY = 0x101F, CVNCL_DEVICE_LOCAL_TYPE = 0x1022,
     CVNCL_DEVICE_LOCAL = 0x1023, CVNCL_DEVICE_AVAILABLE = 0x1027, CVNCL_DEVICE_NAME = 0x102B,
     CVNCL_DRIVER_VERSION = 0x102D, CVNCL_BUILD_LOG = 0x1183,
+    CVNCL_BINARY_SIZES = 0x1165, CVNCL_BINARIES = 0x1166,
     CVNCL_GPU = 4,                      /* bit of the device type */
     CVNCL_READ_WRITE = 1, CVNCL_READ_ONLY = 4, CVNCL_HOST_MEMORY = 16,
     CVNCL_MAP_BOTH = 3
@@ -179,6 +186,12 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *ReleaseMemObject)(void *memory);
     void *(CVNCL_CALL *CreateProgramWithSource)(void *context, uint32_t count, const char **text,
                                                 const size_t *sizes, int32_t *status);
+    void *(CVNCL_CALL *CreateProgramWithBinary)(void *context, uint32_t count,
+                                                void *const *devices, const size_t *sizes,
+                                                const unsigned char **binaries,
+                                                int32_t *each_status, int32_t *status);
+    int32_t (CVNCL_CALL *GetProgramInfo)(void *program, uint32_t what, size_t room, void *value,
+                                         size_t *size);
     int32_t (CVNCL_CALL *ReleaseProgram)(void *program);
     int32_t (CVNCL_CALL *BuildProgram)(void *program, uint32_t count, void *const *devices,
                                        const char *options, cvncl_function notify, void *user);
@@ -230,8 +243,9 @@ static const cvncl_import cvncl_imports[] = {
     CVNCL_IMPORT(CreateContext, 4), CVNCL_IMPORT(ReleaseContext, 7),
     CVNCL_IMPORT(CreateCommandQueue, 9), CVNCL_IMPORT(ReleaseCommandQueue, 11),
     CVNCL_IMPORT(CreateBuffer, 14), CVNCL_IMPORT(ReleaseMemObject, 18),
-    CVNCL_IMPORT(CreateProgramWithSource, 26), CVNCL_IMPORT(ReleaseProgram, 29),
-    CVNCL_IMPORT(BuildProgram, 30), CVNCL_IMPORT(GetProgramBuildInfo, 33),
+    CVNCL_IMPORT(CreateProgramWithSource, 26), CVNCL_IMPORT(CreateProgramWithBinary, 27),
+    CVNCL_IMPORT(ReleaseProgram, 29), CVNCL_IMPORT(BuildProgram, 30),
+    CVNCL_IMPORT(GetProgramInfo, 32), CVNCL_IMPORT(GetProgramBuildInfo, 33),
     CVNCL_IMPORT(CreateKernel, 34), CVNCL_IMPORT(ReleaseKernel, 37),
     CVNCL_IMPORT(SetKernelArg, 38), CVNCL_IMPORT(WaitForEvents, 41),
     CVNCL_IMPORT(ReleaseEvent, 44), CVNCL_IMPORT(Finish, 47),
@@ -360,8 +374,11 @@ typedef struct cvncl_backend {
     cvncl_api api;
     void *library, *platform, *device, *context, *queue;
     const char *library_name;
-    char name[128], driver[128];
+    char name[128], driver[128], platform_name[128];
     char why[400];
+    char cache[512];            /* folder; "": none */
+    int cache_programs;         /* built programs are kept there */
+    int cache_hits;
     uint64_t max_alloc, memory, taken;
     int group;                  /* work items of a group that sums or goes through elements */
     int local;                  /* products go through local memory */
@@ -448,6 +465,7 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
     const int fits = group >= 256 && cvncl_number(b, b->device, CVNCL_DEVICE_LOCAL) >= 20480;
     cvncl_text(b, b->device, CVNCL_DEVICE_NAME, 1, b->name, sizeof b->name);
     cvncl_text(b, b->device, CVNCL_DRIVER_VERSION, 1, b->driver, sizeof b->driver);
+    cvncl_text(b, b->platform, CVNCL_PLATFORM_NAME, 0, b->platform_name, sizeof b->platform_name);
     b->max_alloc = cvncl_number(b, b->device, CVNCL_DEVICE_MAX_ALLOC);
     if (d->piece && d->piece < b->max_alloc) b->max_alloc = d->piece;
     b->base.piece = (size_t)cvni_max_size((size_t)(b->max_alloc < SIZE_MAX ? b->max_alloc
@@ -509,6 +527,7 @@ cvncl_desc cvncl_defaults(void)
 }
 
 static void cvncl_fill_backend(cvn_backend *base);      /* >>cl-table */
+static void cvncl_open_cache(cvncl_backend *b);         /* >>cl-cache */
 
 cvn_backend *cvncl_open(const cvncl_desc *desc)
 {
@@ -519,6 +538,7 @@ cvn_backend *cvncl_open(const cvncl_desc *desc)
     cvncl_fill_backend(&b->base);
     b->base.host_layers = d.host_layers;
     cvncl_start(b, &d);
+    if (!b->base.unusable) cvncl_open_cache(b);
     return &b->base;
 }
 
@@ -582,6 +602,198 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
     if (b != &own && b->base.unusable) cvni_print(&t, "%s\n", b->base.unusable);
     return (int)t.length;
 }
+
+/* ================================================================================================
+ * >>cl-cache   files that spare the next run work: built programs
+ * ==============================================================================================
+ *   A file is the key it belongs to, a line with the checksum of what follows, and what follows;
+ *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
+ *   written: as if there were no file, and nothing is said. The key of a program has all that its
+ *   binary depends on: version of this file, platform, device, driver, options, hash of the text.
+ *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does. */
+
+/* FNV-1a of 64 bits, going on from h. */
+static uint64_t cvncl_hash(uint64_t h, const void *bytes, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+    if (!h) h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < size; i++) h = (h ^ p[i]) * 0x100000001B3u;
+    return h;
+}
+
+static void cvncl_make_folder(const char *path)
+{
+#ifdef _WIN32
+    CreateDirectoryA(path, NULL);
+#else
+    mkdir(path, 0777);
+#endif
+}
+
+/* The user's cache folder is made too, should it be his first program that has one. */
+static void cvncl_open_cache(cvncl_backend *b)
+{
+    const char *chosen = getenv("CONVNET_CL_CACHE");
+    const int has_own = strstr(b->platform_name, "NVIDIA") != NULL ||
+                        strstr(b->platform_name, "Portable Computing Language") != NULL;
+    const char *home = getenv("XDG_CACHE_HOME");
+    const char *under = "";
+    int length;
+    b->cache_programs = (chosen && *chosen) || !has_own;
+    if (chosen && *chosen) {
+        length = snprintf(b->cache, sizeof b->cache, "%s", chosen);
+        if (!strcmp(chosen, "0") || length >= (int)sizeof b->cache) b->cache[0] = 0;
+        if (b->cache[0]) cvncl_make_folder(b->cache);
+        return;
+    }
+#if defined(_WIN32)
+    home = getenv("LOCALAPPDATA");
+#elif defined(__APPLE__)
+    home = getenv("HOME");
+    under = "/Library/Caches";
+#else
+    if (!home || !*home) {
+        home = getenv("HOME");
+        under = "/.cache";
+    }
+#endif
+    if (!home || !*home || strlen(home) > sizeof b->cache - 64) return;
+    snprintf(b->cache, sizeof b->cache, "%s%s", home, under);
+    cvncl_make_folder(b->cache);
+    snprintf(b->cache, sizeof b->cache, "%s%s/convnet.h", home, under);
+    cvncl_make_folder(b->cache);
+}
+
+#ifndef CONVNET_NO_STDIO
+enum { CVNCL_KEY = 1024, CVNCL_CHECKSUM = 18 };
+
+static void cvncl_cache_path(const cvncl_backend *b, const char *key, char *path, size_t room)
+{
+    const uint64_t h = cvncl_hash(0, key, strlen(key));
+    snprintf(path, room, "%s/%08lx%08lx.bin", b->cache, (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+static void cvncl_checksum(const void *bytes, size_t size, char text[CVNCL_CHECKSUM])
+{
+    const uint64_t h = cvncl_hash(0, bytes, size);
+    snprintf(text, CVNCL_CHECKSUM, "%08lx%08lx\n", (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+/* The bytes under a key, for CONVNET_FREE; NULL: there are none. */
+static unsigned char *cvncl_cache_read(const cvncl_backend *b, const char *key, size_t *size)
+{
+    const size_t head = strlen(key) + CVNCL_CHECKSUM - 1;
+    char path[600], sum[CVNCL_CHECKSUM];
+    unsigned char *bytes = NULL;
+    FILE *file;
+    long length;
+    *size = 0;
+    if (!b->cache[0]) return NULL;
+    cvncl_cache_path(b, key, path, sizeof path);
+    file = fopen(path, "rb");
+    if (!file) return NULL;
+    length = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    if (length > (long)head && length < LONG_MAX / 2 && fseek(file, 0, SEEK_SET) == 0)
+        bytes = (unsigned char *)CONVNET_MALLOC((size_t)length);
+    if (bytes && fread(bytes, 1, (size_t)length, file) == (size_t)length &&
+        !memcmp(bytes, key, strlen(key)))
+        *size = (size_t)length - head;
+    fclose(file);
+    if (*size) {
+        cvncl_checksum(bytes + head, *size, sum);
+        if (memcmp(bytes + strlen(key), sum, CVNCL_CHECKSUM - 1) != 0) *size = 0;
+    }
+    if (*size) memmove(bytes, bytes + head, *size);
+    else {
+        CONVNET_FREE(bytes);
+        bytes = NULL;
+    }
+    return bytes;
+}
+
+typedef struct cvncl_cached { const char *key; const void *bytes; size_t size; } cvncl_cached;
+
+static void cvncl_put_cached(cvni_sink *s, const void *context)
+{
+    const cvncl_cached *c = (const cvncl_cached *)context;
+    char sum[CVNCL_CHECKSUM];
+    cvncl_checksum(c->bytes, c->size, sum);
+    cvni_put(s, c->key, strlen(c->key));
+    cvni_put(s, sum, CVNCL_CHECKSUM - 1);
+    cvni_put(s, c->bytes, c->size);
+}
+
+static void cvncl_cache_write(const cvncl_backend *b, const char *key, const void *bytes,
+                              size_t size)
+{
+    cvn_allocator none;
+    cvncl_cached c;
+    char path[600];
+    const char *wrong;
+    if (!b->cache[0] || !size) return;
+    memset(&none, 0, sizeof none);
+    c.key = key;
+    c.bytes = bytes;
+    c.size = size;
+    cvncl_cache_path(b, key, path, sizeof path);
+    cvni_write_file(&none, path, cvncl_put_cached, &c, &wrong);
+}
+
+static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32_t count,
+                              const char *options, char key[CVNCL_KEY])
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < count; i++) h = cvncl_hash(h, texts[i], strlen(texts[i]));
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
+             b->platform_name, b->name, b->driver, options, (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+/* The program that was kept, built; NULL: none. */
+static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t count,
+                                const char *options)
+{
+    char key[CVNCL_KEY];
+    const unsigned char *bytes;
+    void *program = NULL;
+    unsigned char *memory;
+    size_t size;
+    int32_t status, each;
+    if (!b->cache_programs) return NULL;
+    cvncl_program_key(b, texts, count, options, key);
+    bytes = memory = cvncl_cache_read(b, key, &size);
+    if (!memory) return NULL;
+    program = b->api.CreateProgramWithBinary(b->context, 1, &b->device, &size, &bytes, &each,
+                                             &status);
+    CONVNET_FREE(memory);
+    if (program && b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL) != 0) {
+        b->api.ReleaseProgram(program);
+        program = NULL;
+    }
+    b->cache_hits += program != NULL;
+    return program;
+}
+
+/* After its kernels are made: some drivers compile only then. */
+static void cvncl_keep_program(const cvncl_backend *b, void *program, const char **texts,
+                               uint32_t count, const char *options)
+{
+    char key[CVNCL_KEY];
+    unsigned char *bytes;
+    size_t size = 0;
+    if (!b->cache_programs || !b->cache[0]) return;
+    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof size, &size, NULL) != 0 || !size)
+        return;
+    bytes = (unsigned char *)CONVNET_MALLOC(size);
+    if (!bytes) return;
+    cvncl_program_key(b, texts, count, options, key);
+    if (b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) == 0)
+        cvncl_cache_write(b, key, bytes, size);
+    CONVNET_FREE(bytes);
+}
+#endif
 
 /* ================================================================================================
  * >>cl-programs   what is built of the texts, and how kernels are called
@@ -787,10 +999,32 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
                      (int)status, name);
 }
 
+/* Macros and other options of a program. */
+static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t room)
+{
+    const cvncl_tile *t = &b->tile[size];
+    snprintf(text, room,
+             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
+             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+}
+
+/* The same of a kernel: with its program and macros. */
+static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int size, int32_t status)
+{
+    const cvncl_kernel *k = &cvncl_kernels[kernel];
+    char options[128], text[256];
+    cvncl_options(cvncl_of(net), size, options, sizeof options);
+    snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
+             cvncl_program_at(k->program)->name, options);
+    return cvncl_fail(net, text, status);
+}
+
+enum { CVNCL_LOG_LINES = 20 };
+
 /* The first lines of what the compiler says. */
 static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, size_t room)
 {
-    char *full;
+    char *full, *end;
     size_t size = 0;
     log[0] = 0;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, 0, NULL, &size) != 0)
@@ -799,6 +1033,12 @@ static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, si
     if (!full) return;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, size, full, NULL) == 0) {
         full[size] = 0;
+        end = full;
+        for (int i = 0; i < CVNCL_LOG_LINES && end; i++) {
+            end = strchr(end, '\n');
+            if (end) end++;
+        }
+        if (end) *end = 0;
         snprintf(log, room, "%s", full);
     }
     CONVNET_FREE(full);
@@ -808,45 +1048,72 @@ static cvn_result cvncl_build_failed(cvn_net *net, const cvncl_program *p, void 
                                      const char *options, int32_t status)
 {
     const cvncl_backend *b = cvncl_of(net);
-    char log[300];
+    char log[sizeof net->message];
     cvn_result result;
     cvncl_build_log(b, program, log, sizeof log);
     result = cvni_fail(net, CVN_ERROR_UNSUPPORTED,
-                       "OpenCL, %s, driver %s: program '%s' (%s) does not build (%d): %s", b->name,
+                       "OpenCL, %s, driver %s: program %s (%s) does not build (%d): %s", b->name,
                        b->driver, p->name, options, (int)status, log);
     b->api.ReleaseProgram(program);
     return result;
 }
 
-/* Builds program `number` for one size of tiles. */
+static void cvncl_forget_program(cvncl_backend *b, int number, int size)
+{
+    for (int i = 0; i < CVNCL_KERNELS; i++) {
+        if (cvncl_kernels[i].program != number || !b->kernel[i][size]) continue;
+        b->api.ReleaseKernel(b->kernel[i][size]);
+        b->kernel[i][size] = NULL;
+    }
+    b->api.ReleaseProgram(b->program[number][size]);
+    b->program[number][size] = NULL;
+}
+
+/* All kernels of a program that is built; on failure it is given back. */
+static cvn_result cvncl_make_kernels(cvn_net *net, int number, int size, void *program)
+{
+    cvncl_backend *b = cvncl_of(net);
+    int32_t status = 0;
+    b->program[number][size] = program;
+    for (int i = 0; i < CVNCL_KERNELS; i++) {
+        if (cvncl_kernels[i].program != number) continue;
+        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
+        if (b->kernel[i][size]) continue;
+        cvncl_forget_program(b, number, size);
+        return cvncl_kernel_failed(net, i, size, status);
+    }
+    return CVN_OK;
+}
+
+/* Builds program `number` for one size of tiles, or finds it built. */
 static cvn_result cvncl_build(cvn_net *net, int number, int size)
 {
     cvncl_backend *b = cvncl_of(net);
     const cvncl_program *p = cvncl_program_at(number);
-    const cvncl_tile *t = &b->tile[size];
     const char *texts[CVNCL_MAX_TEXTS];
     char options[128];
     uint32_t count = 0;
     int32_t status = 0;
+    cvn_result result;
     void *program;
     while (count < CVNCL_MAX_TEXTS && p->text[count]) {
         texts[count] = p->text[count];
         count++;
     }
-    snprintf(options, sizeof options,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+    cvncl_options(b, size, options, sizeof options);
+#ifndef CONVNET_NO_STDIO
+    program = cvncl_kept_program(b, texts, count, options);
+    if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
+#endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
     if (!program) return cvncl_fail(net, "clCreateProgramWithSource", status);
     status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
-    b->program[number][size] = program;
-    for (int i = 0; i < CVNCL_KERNELS; i++) {
-        if (cvncl_kernels[i].program != number) continue;
-        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
-        if (!b->kernel[i][size]) return cvncl_fail(net, cvncl_kernels[i].name, status);
-    }
-    return CVN_OK;
+    result = cvncl_make_kernels(net, number, size, program);
+#ifndef CONVNET_NO_STDIO
+    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
+#endif
+    return result;
 }
 
 static cvn_result cvncl_need(cvn_net *net, int program)
@@ -938,7 +1205,7 @@ static cvn_result cvncl_enqueue(cvn_net *net, int kernel, int size, int axes, co
     if (status == 0)
         status = b->api.EnqueueNDRangeKernel(b->queue, k, (uint32_t)axes, NULL, global, local, 0,
                                              NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_fail(net, cvncl_kernels[kernel].name, status);
+    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, size, status);
 }
 
 /* An item each of n elements. */
@@ -1271,14 +1538,16 @@ static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 }
 
 /* A tensor, which lies in one piece. What finds no room to land is pulled at once. */
-static cvn_result cvncl_ask(cvn_net *net, size_t at, void *to, size_t bytes)
+static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 {
+    const size_t at = (size_t)((unsigned char *)l->y - net->arena);
+    const size_t bytes = cvni_elements(l->shape) * sizeof(float);
     cvncl_net *d = cvncl_net_of(net);
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
     if (d->replies == CVNCL_REPLIES || bytes > d->pinned.bytes - d->landed)
-        return cvncl_pull(net, at, to, bytes);
-    r->to = to;
+        return cvncl_pull(net, at, l->y, bytes);
+    r->to = l->y;
     r->at = d->landed;
     r->bytes = bytes;
     if (d->event) d->b->api.ReleaseEvent(d->event);

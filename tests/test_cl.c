@@ -2,6 +2,12 @@
  * losses, optimizers, whole training steps; device memory full of NaN before; a net without any
  * OpenCL. The device is the one of the environment's CONVNET_CL, else the first of any kind; where
  * there is none, the tests of kernels are skipped. */
+#ifndef _WIN32
+    #define _POSIX_C_SOURCE 200809L     /* mkdtemp, setenv */
+    #include <dirent.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+#endif
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
@@ -1040,6 +1046,101 @@ static void memory_in_pieces(void)
     piece = 0;
 }
 
+/* ---- programs: kept in files, and that do not build ---- */
+
+#ifndef _WIN32
+/* Hits of a net's programs with the cache as it is. */
+static int cache_hits(const char *folder)
+{
+    cvn_backend *b;
+    cvn_net *net;
+    int hits;
+    setenv("CONVNET_CL_CACHE", folder, 1);
+    b = open_device(0);
+    net = make_net(build_small, b, NULL, 4, 0);
+    train(net, 1, 4);
+    hits = ((cvncl_backend *)b)->cache_hits;
+    cvn_destroy(net);
+    cvncl_close(b);
+    unsetenv("CONVNET_CL_CACHE");
+    return hits;
+}
+
+/* Every file of the folder: removed, or with its last byte changed. */
+static int change_files(const char *folder, int remove_them)
+{
+    int count = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        char path[600];
+        FILE *f;
+        int last;
+        if (!strstr(e->d_name, ".bin")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        count++;
+        if (remove_them) {
+            remove(path);
+            continue;
+        }
+        f = fopen(path, "r+b");
+        fseek(f, -1, SEEK_END);
+        last = fgetc(f);
+        fseek(f, -1, SEEK_END);
+        fputc(last ^ 1, f);
+        fclose(f);
+    }
+    if (d) closedir(d);
+    if (remove_them) rmdir(folder);
+    return count;
+}
+
+static void program_cache(void)
+{
+    char folder[] = "/tmp/convnet_cl_XXXXXX";
+    int programs;
+    if (!mkdtemp(folder)) SKIP("no folder for files");
+    CHECK(cache_hits(folder) == 0);
+    programs = cache_hits(folder);
+    CHECK(programs >= 4);
+    test_case("files that were damaged are as none, and are written anew");
+    CHECK(change_files(folder, 0) == programs);
+    CHECK(cache_hits(folder) == 0);
+    CHECK(cache_hits(folder) == programs);
+    test_case("no folder, a folder that cannot be made");
+    CHECK(cache_hits("0") == 0 && cache_hits("/nowhere/at/all") == 0);
+    CHECK(change_files(folder, 1) == programs);
+}
+#endif
+
+/* Device, driver, program, macros, and what the compiler says of it. */
+static void broken_programs(void)
+{
+    cvn_backend *base = open_device(0);
+    cvncl_backend *b = (cvncl_backend *)base;
+    const int group = b->group;
+    cvn_net *net = cvn_create(NULL);
+    const char *text;
+    cvn_use_backend(net, base);
+    build_small(net);
+    b->group = -3;              /* local memory of a negative size */
+    CHECK(cvn_build(net, 4) == CVN_ERROR_UNSUPPORTED);
+    text = cvn_error(net);
+    CHECK(strstr(text, b->name) && strstr(text, b->driver) && strstr(text, "program layers (") &&
+          strstr(text, "-DWG=-3"));
+    CHECKF(strstr(text, "does not build (-11): ") && strlen(strstr(text, "): ")) > 20, "%s", text);
+    b->group = group;
+    CHECKF(cvn_build(net, 4) == CVN_OK, "%s", cvn_error(net));
+    train(net, 1, 4);
+    test_case("a kernel that cannot be called");
+    b->group = 1 << 30;
+    CHECK(cvn_forward(net) != CVN_OK);
+    CHECKF(strstr(cvn_error(net), "kernel ") && strstr(cvn_error(net), " of program ") &&
+           strstr(cvn_error(net), "-DWG="), "%s", cvn_error(net));
+    b->group = group;
+    cvn_destroy(net);
+    cvncl_close(base);
+}
+
 /* ---- layers that the device lacks ---- */
 
 static void build_foreign(cvn_net *net)
@@ -1208,6 +1309,10 @@ static const test_row device_tests[] = {
     { "predictions", predictions }, { "by_hand", by_hand },
     { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
     { "sets", sets }, { "fits_of_sets", fits_of_sets }, { "memory_in_pieces", memory_in_pieces },
+#ifndef _WIN32
+    { "program_cache", program_cache },
+#endif
+    { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "failing_memory", failing_memory }, { "through_local_memory", through_local_memory }
 };
