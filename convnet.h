@@ -3103,6 +3103,9 @@ struct cvn_backend {
     void (*release)(void *device);
     cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
     cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
+    /* value or gradient x of l, of which the device may have another order */
+    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, const float *x);
+    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, float *x);
     cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
     cvn_result (*forward)(cvn_net *net, cvni_layer *l);
     cvn_result (*backward)(cvn_net *net, cvni_layer *l);
@@ -4956,7 +4959,7 @@ static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
 {
     if (!net->device || !l->y) return CVN_OK;
     if (l->op->flags & CVNI_SOURCE && (l->is_int || !l->gathered)) return CVN_OK;
-    return cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    return net->backend->pull_tensor(net, l, l->y);
 }
 
 /* Inputs, weights and partners of the samples, folded weights where they are new. */
@@ -4985,7 +4988,7 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
     for (int i = 0; result == CVN_OK && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
     if (result == CVN_OK) result = run(net, l);
-    if (result == CVN_OK) result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    if (result == CVN_OK) result = net->backend->push_tensor(net, l, l->y);
     for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
@@ -4995,44 +4998,37 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
 }
 
 /* Gradients of the parameters and of the inputs, as far as they stand: to or from the host. */
-static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l,
-                                      cvn_result (*move)(cvn_net *net, float *x, size_t floats))
+static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l, int to_host)
 {
     cvn_result result = CVN_OK;
     for (int i = 0; result == CVN_OK && i < l->params; i++) {
         const cvni_param *p = &net->params[l->param[i]];
-        if (p->role != CVNI_RUNNING) result = move(net, net->grads + p->offset, p->count);
+        float *const g = net->grads + p->offset;
+        if (p->role == CVNI_RUNNING) continue;
+        result = to_host ? cvni_pull(net, g, p->count * sizeof(float))
+                         : cvni_push(net, g, p->count * sizeof(float));
     }
     for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
         const cvni_layer *x = &net->layers[l->input[i]];
         if (x->place.grad && x->dy && x->grad_written)
-            result = move(net, x->dy, cvni_elements(x->shape));
+            result = to_host ? net->backend->pull_tensor(net, x, x->dy)
+                             : net->backend->push_tensor(net, x, x->dy);
     }
     return result;
-}
-
-static cvn_result cvni_pull_floats(cvn_net *net, float *x, size_t floats)
-{
-    return cvni_pull(net, x, floats * sizeof(float));
-}
-
-static cvn_result cvni_push_floats(cvn_net *net, float *x, size_t floats)
-{
-    return cvni_push(net, x, floats * sizeof(float));
 }
 
 static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
                                         void (*run)(cvn_net *net, cvni_layer *l))
 {
     cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
-    if (result == CVN_OK) result = cvni_pull_floats(net, l->dy, cvni_elements(l->shape));
+    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, l->dy);
     if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
     for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
-    if (result == CVN_OK) result = cvni_move_gradients(net, l, cvni_pull_floats);
+    if (result == CVN_OK) result = cvni_move_gradients(net, l, 1);
     if (result != CVN_OK) return result;
     run(net, l);
-    return cvni_move_gradients(net, l, cvni_push_floats);
+    return cvni_move_gradients(net, l, 0);
 }
 
 /* Sets of samples on the device. training 0: for validation. */
@@ -6179,8 +6175,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->dy && (l->want_grad || net->desc.keep_all)) {
-        if (net->device && cvni_pull_floats(net, l->dy, cvni_elements(l->shape)) != CVN_OK)
-            return NULL;
+        if (net->device && net->backend->pull_tensor(net, l, l->dy) != CVN_OK) return NULL;
         return l->dy;
     }
     cvni_fail(net, CVN_ERROR_STATE,
@@ -6551,7 +6546,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
     l->grad_written = 1;
     if (net->device && net->device_result == CVN_OK)
-        net->device_result = cvni_push_floats(net, l->dy, cvni_elements(l->shape));
+        net->device_result = net->backend->push_tensor(net, l, l->dy);
     cvni_run_backward(net);
     return net->device_result;
 }
@@ -25182,7 +25177,8 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         d->other->inputs_only = 0;
     }
     if (result == CVN_OK && d->other->device)
-        result = cvni_pull_floats(d->other, cvni_first_input(d->other)->dy, n);
+        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other),
+                                                cvni_first_input(d->other)->dy);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;
@@ -28484,7 +28480,9 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if ((l->op->forward && cvni_run_layer(net, l) != CVN_OK) || cvni_fetch(net, l) != CVN_OK)
+        if (l->op->forward && cvni_run_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (net->device && l->y && (l->op->forward || l->gathered) &&
+            cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float)) != CVN_OK)
             return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,

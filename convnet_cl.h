@@ -97,6 +97,7 @@ CONVNET_API int cvncl_info(const cvn_backend *backend, char *text, size_t size);
  *          there is gets its numbers, and CVN_ERROR_MEMORY from cvn_build */
 typedef struct cvncl_memory {
     size_t net;                 /* bytes of parameters, gradients, optimizer state and values; */
+    size_t copies;              /* of images and weights in another order; */
     size_t work, tables;        /* workspace of the kernels; constant data of the layers; */
     size_t total;               /* all of it */
     size_t piece;               /* bytes of a piece, at most */
@@ -363,6 +364,7 @@ enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAMS
 };
 
+enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
 enum { CVNCL_MAX_KERNELS = 96 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
@@ -468,9 +470,9 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
     cvncl_text(b, b->platform, CVNCL_PLATFORM_NAME, 0, b->platform_name, sizeof b->platform_name);
     b->max_alloc = cvncl_number(b, b->device, CVNCL_DEVICE_MAX_ALLOC);
     if (d->piece && d->piece < b->max_alloc) b->max_alloc = d->piece;
-    b->base.piece = (size_t)cvni_max_size((size_t)(b->max_alloc < SIZE_MAX ? b->max_alloc
-                                                                          : SIZE_MAX) / 4096, 1) *
-                    4096;
+    b->base.piece = (size_t)(b->max_alloc < SIZE_MAX ? b->max_alloc : SIZE_MAX);
+    b->base.piece = cvni_max_size((b->base.piece - cvni_min_size(b->base.piece, CVNCL_VECTOR)) /
+                                  4096, 1) * 4096;
     b->memory = cvncl_number(b, b->device, CVNCL_DEVICE_MEMORY);
     b->units = cvni_max(1, (int)cvncl_number(b, b->device, CVNCL_DEVICE_UNITS));
     b->group = is_gpu && group >= 256 ? 256 : group >= 64 ? 64 : 1;
@@ -927,13 +929,14 @@ static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
     CVNCL_GEMM_KK, CVNCL_GEMM_KN, CVNCL_GEMM_MN,
-    CVNCL_CONV_DOWN, CVNCL_CONV_UP, CVNCL_CONV_WEIGHTS, CVNCL_CONV_REDUCE,
-    CVNCL_DEPTHWISE_DOWN, CVNCL_DEPTHWISE_UP, CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE,
+    CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
-    CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS, CVNCL_NORM_DX,
+    CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
+    CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
-    CVNCL_COPY_LINES, CVNCL_CHANNEL_SUMS, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_TURN, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -951,14 +954,14 @@ typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "gemm_kk", CVNCL_PROGRAM_GEMM }, { "gemm_kn", CVNCL_PROGRAM_GEMM },
     { "gemm_mn", CVNCL_PROGRAM_GEMM },
-    { "conv_down", CVNCL_PROGRAM_CONV }, { "conv_up", CVNCL_PROGRAM_CONV },
-    { "conv_weights", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
-    { "depthwise_down", CVNCL_PROGRAM_CONV }, { "depthwise_up", CVNCL_PROGRAM_CONV },
-    { "depthwise_weights", CVNCL_PROGRAM_CONV },
+    { "conv_gather", CVNCL_PROGRAM_CONV }, { "conv_weights", CVNCL_PROGRAM_CONV },
+    { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
+    { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
-    { "norm_stats", CVNCL_PROGRAM_NORM }, { "norm_factors", CVNCL_PROGRAM_NORM },
-    { "norm_apply", CVNCL_PROGRAM_NORM }, { "norm_sums", CVNCL_PROGRAM_NORM },
+    { "norm_parts", CVNCL_PROGRAM_NORM }, { "norm_stats", CVNCL_PROGRAM_NORM },
+    { "norm_factors", CVNCL_PROGRAM_NORM }, { "norm_apply", CVNCL_PROGRAM_NORM },
+    { "norm_sums", CVNCL_PROGRAM_NORM }, { "norm_back", CVNCL_PROGRAM_NORM },
     { "norm_dx", CVNCL_PROGRAM_NORM },
     { "gnorm", CVNCL_PROGRAM_NORM }, { "gnorm_back", CVNCL_PROGRAM_NORM },
     { "gnorm_weights", CVNCL_PROGRAM_NORM }, { "l2norm", CVNCL_PROGRAM_NORM },
@@ -966,7 +969,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "map", CVNCL_PROGRAM_MAP }, { "map_back", CVNCL_PROGRAM_MAP },
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
-    { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
+    { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
+    { "column_sums", CVNCL_PROGRAM_LAYERS }, { "turn", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -1135,29 +1139,68 @@ typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
 typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
 enum { CVNCL_REPLIES = 16 };
 
-/* What a net has on the device: its arena in pieces of cvn_backend.piece bytes, tables of its
- * layers, work of the kernel that runs; on the host, pinned, where replies land. */
+/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
+typedef struct cvncl_order { int C, S; } cvncl_order;
+
+/* Weights in another order: where in `packed`, of which version of the parameters. */
+typedef struct cvncl_packed {
+    int at;
+    unsigned version;
+} cvncl_packed;
+
+/* An operand in another order while a layer runs, and what it has been before. */
+typedef struct cvncl_swap {
+    cvni_layer *x;
+    float *y, *dy;
+    int written;
+} cvncl_swap;
+
+/* What a net has on the device: its arena in pieces of cvn_backend.piece bytes, operands in another
+ * order, weights in another order, tables of its layers, work of the kernel that runs; on the host,
+ * pinned, where replies land. */
 typedef struct cvncl_net {
     cvncl_backend *b;
     cvn_net *net;
     cvncl_buffer arena[CVNCL_MAX_PIECES];
     int pieces;
-    cvncl_buffer tables, work, pinned;
+    cvncl_buffer spare, packed, tables, work, pinned;
+    size_t spare_bytes, packed_bytes;
     unsigned char *landing;
     size_t landed;              /* bytes of it in use */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
     void *event;                /* of the last one */
-    int *table_at;              /* by layer, in ints; then [layer_count]: all of them */
+    unsigned version;           /* of the parameters; moves when they change */
+    int *table_at;              /* by layer, in ints */
+    cvncl_order *order;         /* by layer: of value and gradient */
+    char *last;                 /* by layer: its kernels work channels last */
+    cvncl_packed *packed_at;    /* by layer, for both gathers of >>cl-conv */
+    cvncl_swap *swap;           /* as many as a layer has operands */
 } cvncl_net;
 
 static cvncl_net *cvncl_net_of(const cvn_net *net) { return (cvncl_net *)net->device; }
 
+/* A place in `spare`, as a pointer that no memory of the host has: behind the arena. */
+static float *cvncl_spare(const cvn_net *net, size_t at)
+{
+    return (float *)((uintptr_t)net->arena + net->plan.total + at);
+}
+
+/* Memory and place, in elements, of such a pointer or one into the arena. */
+static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
+    const int spare = bytes >= net->plan.total;
+    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
+    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
+}
+
 #define CVNCL_NOWHERE UINT64_MAX
 
-/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, t ints into the
- * tables (-1: none), i int, u unsigned, f float, b a buffer without an offset. The others go with
- * their offset in elements. */
+/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, k into the
+ * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float, b a buffer without
+ * an offset. The other memories go with their offset in elements. */
 static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *format, va_list args)
 {
     const cvncl_net *d = cvncl_net_of(net);
@@ -1178,13 +1221,14 @@ static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *for
             void *const memory = va_arg(args, void *);
             status = d->b->api.SetKernelArg(kernel, index++, sizeof memory, &memory);
         } else {
-            void *const *memory = letter == 'w' ? &d->work.memory : &d->tables.memory;
+            void *const *memory = letter == 'p'   ? &d->arena[0].memory
+                                  : letter == 'k' ? &d->packed.memory
+                                  : letter == 'w' ? &d->work.memory
+                                                  : &d->tables.memory;
             uint64_t at = CVNCL_NOWHERE;
             if (letter == 'p') {
-                const unsigned char *pointer = va_arg(args, const unsigned char *);
-                const size_t place = pointer ? (size_t)(pointer - net->arena) : 0;
-                memory = &d->arena[place / d->b->base.piece].memory;
-                if (pointer) at = place % d->b->base.piece / sizeof(float);
+                const void *pointer = va_arg(args, const void *);
+                if (pointer) memory = cvncl_memory_of(net, pointer, &at);
             } else {
                 const int place = va_arg(args, int);
                 if (place >= 0) at = (uint64_t)place;
@@ -1266,8 +1310,14 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
 }
 
 /* ================================================================================================
- * >>cl-memory   a net's memory on the device
- * ============================================================================================== */
+ * >>cl-memory   a net's memory on the device; the order of its tensors
+ * ==============================================================================================
+ *   Images are channels last where their layers can work so: [N, ..., C] in the place that the plan
+ *   has for [N, C, ...], value and gradient alike. Convolutions and batch norms make it so; pools,
+ *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
+ *   what the host sees, have the host's order. A view has its input's. A layer that finds an
+ *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
+ *   back the same way. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1276,6 +1326,10 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table);
 static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l);
 static int cvncl_find(const cvn_net *net, const cvni_layer *l);
 static int cvncl_program_of(int number);
+static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
+
+/* >>cl-conv */
+static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
 
 static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan *plan,
                              void **device);
@@ -1301,6 +1355,14 @@ static int32_t cvncl_take_buffer(cvncl_backend *b, size_t bytes, uint64_t flags,
     return status;
 }
 
+static void cvncl_free_orders(cvncl_net *d)
+{
+    cvni_free(d->net, d->order);
+    cvni_free(d->net, d->last);
+    cvni_free(d->net, d->packed_at);
+    cvni_free(d->net, d->swap);
+}
+
 static void cvncl_release(void *device)
 {
     cvncl_net *d = (cvncl_net *)device;
@@ -1313,15 +1375,20 @@ static void cvncl_release(void *device)
     cvncl_give_back(b, &d->tables);
     cvncl_give_back(b, &d->work);
     cvncl_give_back(b, &d->pinned);
+    cvncl_give_back(b, &d->spare);
+    cvncl_give_back(b, &d->packed);
     cvni_free(d->net, d->table_at);
+    cvncl_free_orders(d);
     cvni_free(d->net, d);
 }
 
-/* Memory of one piece; the drivers may take it only when it is used. */
+/* Memory of one piece, with room for a vector that begins on its last element; the drivers may take
+ * it only when it is used. */
 static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, cvncl_buffer *buffer)
 {
     cvncl_backend *b = cvncl_of(net);
     int32_t status;
+    bytes = cvni_add_size(bytes, CVNCL_VECTOR);
     if (bytes > b->max_alloc)
         return cvni_fail(net, CVN_ERROR_MEMORY,
                          "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
@@ -1404,10 +1471,139 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
-/* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
-static void cvncl_measure_net(cvn_net *net, const cvni_plan *plan, cvncl_memory *m)
+/* Channels last; one channel or one position: that is the host's order. */
+static cvncl_order cvncl_last_order(const cvni_layer *l)
 {
-    const cvncl_backend *b = cvncl_of(net);
+    const cvncl_order plain = { 1, 1 };
+    cvncl_order o;
+    if (l->shape.rank < 3) return plain;
+    o.C = l->shape.dim[1];
+    o.S = (int)(cvni_sample_elements(l->shape) / (size_t)o.C);
+    return o.C > 1 && o.S > 1 ? o : plain;
+}
+
+static int cvncl_same_order(cvncl_order a, cvncl_order b) { return a.C == b.C && a.S == b.S; }
+
+static int cvncl_is_plain(cvncl_order o) { return o.C == 1; }
+
+/* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
+static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
+{
+    return i < l->inputs ? l->input[i] : place->residual;
+}
+
+static int cvncl_operands(const cvni_layer *l, const cvni_place *place)
+{
+    return l->inputs + (place->residual != 0);
+}
+
+/* The order in which layer `id` wants its operand x. */
+static cvncl_order cvncl_wanted(const cvncl_net *d, int id, int x)
+{
+    const cvncl_order plain = { 1, 1 };
+    return d->last[id] ? cvncl_last_order(&d->net->layers[x]) : plain;
+}
+
+static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id)
+{
+    const cvni_layer *l = &d->net->layers[id];
+    const cvni_place *place = &plan->places[id];
+    const cvncl_order plain = { 1, 1 };
+    d->order[id] = plain;
+    d->last[id] = 0;
+    if (place->by || ((place->skip || l->op->flags & CVNI_VIEW) && l->inputs)) {
+        d->order[id] = d->order[place->by ? place->by : l->input[0]];
+        d->last[id] = (char)!cvncl_is_plain(d->order[id]);      /* its backward pass may run */
+        return;
+    }
+    if (!cvncl_find(d->net, l)) return;
+    d->last[id] = (char)(cvni_is_conv(l) || cvni_outputs_second(l) || cvni_is_batchnorm(l));
+    if (cvncl_follows(d->net, l)) {
+        for (int i = 0; i < cvncl_operands(l, place); i++) {
+            const int x = cvncl_operand(l, place, i);
+            if (!cvncl_is_plain(d->order[x]) &&
+                cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x])))
+                d->last[id] = 1;
+        }
+    }
+    if (d->last[id]) d->order[id] = cvncl_last_order(l);
+}
+
+/* Elements from one position of a plane to the next where layer `l` works: 1, or its channels. */
+static int cvncl_step(const cvn_net *net, const cvni_layer *l)
+{
+    return cvncl_net_of(net)->last[cvni_id(net, l)] ? l->shape.dim[1] : 1;
+}
+
+static size_t cvncl_spare_of(const cvni_layer *x)
+{
+    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float)));
+}
+
+/* Bytes of `spare`: of a layer's operands in the other order, each with its gradient, twice where
+ * they come from one such order and are wanted in another; of a tensor that the host asks for. */
+static size_t cvncl_spare_bytes(const cvncl_net *d, const cvni_plan *plan)
+{
+    const cvn_net *net = d->net;
+    size_t most = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_place *place = &plan->places[id];
+        size_t bytes = 0;
+        for (int i = 0; !(l->op->flags & CVNI_VIEW) && i < cvncl_operands(l, place); i++) {
+            const int x = cvncl_operand(l, place, i);
+            const cvncl_order wanted = cvncl_wanted(d, id, x);
+            const int times = 1 + (plan->places[x].grad != 0) +
+                              (!cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]));
+            if (!cvncl_same_order(wanted, d->order[x]))
+                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times,
+                                                           cvncl_spare_of(&net->layers[x])));
+        }
+        if (!cvncl_is_plain(d->order[id]) &&
+            (d->b->base.host_layers || l->want_grad || cvni_is_kept(net, id)))
+            bytes = cvni_max_size(bytes, cvncl_spare_of(l));
+        most = cvni_max_size(most, bytes);
+    }
+    return most;
+}
+
+/* Orders of all tensors, places of the packed weights; what they need. */
+static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t layers = (size_t)net->layer_count;
+    size_t packed = 0;
+    int most = 1;
+    for (int id = 1; id < net->layer_count; id++)
+        most = cvni_max(most, net->layers[id].inputs + 1);
+    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
+    d->last = (char *)cvni_alloc(net, layers);
+    d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
+    d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
+    if (!d->order || !d->last || !d->packed_at || !d->swap)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
+    memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
+    d->version = 1;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        cvncl_choose_order(d, plan, id);
+        for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
+            d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
+            packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
+        }
+    }
+    if (packed > INT_MAX)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu floats",
+                         (unsigned long)packed);
+    d->spare_bytes = cvncl_spare_bytes(d, plan);
+    d->packed_bytes = packed * sizeof(float);
+    return CVN_OK;
+}
+
+/* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
+static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
+{
+    const cvncl_backend *b = d->b;
+    cvn_net *net = d->net;
     size_t floats = 2 * CVNCL_SLICES, ints = 0;
     memset(m, 0, sizeof *m);
     for (int id = 1; id < net->layer_count; id++) {
@@ -1417,8 +1613,9 @@ static void cvncl_measure_net(cvn_net *net, const cvni_plan *plan, cvncl_memory 
     }
     m->net = plan->total;
     m->work = cvni_mul_size(floats, sizeof(float));
+    m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
     m->tables = cvni_mul_size(ints, sizeof(int));
-    m->total = cvni_add_size(cvni_add_size(m->net, m->work), m->tables);
+    m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
     m->piece = b->base.piece;
     m->pieces = (int)cvni_min_size((m->net - 1) / m->piece + 1, INT_MAX);
     m->device = b->memory;
@@ -1428,6 +1625,7 @@ static void cvncl_measure_net(cvn_net *net, const cvni_plan *plan, cvncl_memory 
 cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memory *memory)
 {
     cvni_plan plan;
+    cvncl_net d;
     cvn_result result;
     if (!net || !memory) return CVN_ERROR_ARGUMENT;
     memset(memory, 0, sizeof *memory);
@@ -1437,7 +1635,12 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     if (result != CVN_OK) return result;
     result = cvni_make_plan(net, max_batch, cvni_plan_mode(mode), &plan);
     if (result == CVN_OK) {
-        cvncl_measure_net(net, &plan, memory);
+        memset(&d, 0, sizeof d);
+        d.b = cvncl_of(net);
+        d.net = net;
+        result = cvncl_make_orders(net, &plan, &d);
+        if (result == CVN_OK) cvncl_measure_net(&d, &plan, memory);
+        cvncl_free_orders(&d);
         cvni_free_plan(net, &plan);
     }
     cvni_restore_shapes(net);
@@ -1472,7 +1675,9 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
         if (cvncl_runs(net, plan, id))
             result = cvncl_need(net, cvncl_program_of(cvncl_find(net, &net->layers[id])));
     if (result != CVN_OK) return result;
-    cvncl_measure_net(net, plan, &m);
+    result = cvncl_make_orders(net, plan, d);
+    if (result != CVN_OK) return result;
+    cvncl_measure_net(d, plan, &m);
     if (m.work / sizeof(float) > INT_MAX)
         return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %.4g MiB",
                          cvncl_mib(m.work));
@@ -1480,6 +1685,11 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     for (; d->pieces < m.pieces && result == CVN_OK; d->pieces++)
         result = cvncl_one_buffer(net, cvni_min_size(m.net - (size_t)d->pieces * m.piece, m.piece),
                                   "the net", &d->arena[d->pieces]);
+    if (result == CVN_OK)
+        result = cvncl_one_buffer(net, d->spare_bytes, "room for images in another order",
+                                  &d->spare);
+    if (result == CVN_OK)
+        result = cvncl_one_buffer(net, d->packed_bytes, "weights in another order", &d->packed);
     if (result == CVN_OK) result = cvncl_one_buffer(net, m.work, "the work", &d->work);
     if (result == CVN_OK) result = cvncl_take_landing(net, d);
     return result == CVN_OK ? cvncl_make_tables(net, d) : result;
@@ -1500,6 +1710,23 @@ static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan
     return result;
 }
 
+static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void *from,
+                              size_t bytes)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int32_t status = b->api.EnqueueWriteBuffer(b->queue, memory, 1, at, bytes, from, 0, NULL,
+                                                     NULL);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
+static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int32_t status = b->api.EnqueueReadBuffer(b->queue, memory, 1, at, bytes, to, 0, NULL,
+                                                    NULL);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueReadBuffer", status);
+}
+
 /* Bytes from `at` on that lie in the same piece, at most `bytes`. */
 static size_t cvncl_stretch(const cvncl_net *d, size_t at, size_t bytes)
 {
@@ -1511,33 +1738,146 @@ static void *cvncl_piece(const cvncl_net *d, size_t at)
     return d->arena[at / d->b->base.piece].memory;
 }
 
+/* Parameters come first in the arena. */
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
-    const cvncl_net *d = cvncl_net_of(net);
+    cvncl_net *d = cvncl_net_of(net);
     const unsigned char *p = (const unsigned char *)from;
-    int32_t status = 0;
-    for (size_t n; bytes && status == 0; at += n, p += n, bytes -= n) {
+    cvn_result result = CVN_OK;
+    if (at < net->plan.grads) d->version++;
+    for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        status = d->b->api.EnqueueWriteBuffer(d->b->queue, cvncl_piece(d, at), 1,
-                                              at % d->b->base.piece, n, p, 0, NULL, NULL);
+        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
     }
-    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+    return result;
 }
 
 static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 {
     const cvncl_net *d = cvncl_net_of(net);
     unsigned char *p = (unsigned char *)to;
-    int32_t status = 0;
-    for (size_t n; bytes && status == 0; at += n, p += n, bytes -= n) {
+    cvn_result result = CVN_OK;
+    for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        status = d->b->api.EnqueueReadBuffer(d->b->queue, cvncl_piece(d, at), 1,
-                                             at % d->b->base.piece, n, p, 0, NULL, NULL);
+        result = cvncl_read(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
     }
-    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueReadBuffer", status);
+    return result;
 }
 
-/* A tensor, which lies in one piece. What finds no room to land is pulled at once. */
+/* to (+)= from, n elements, from the order `o` to the host's, or, last, the other way round. */
+static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, cvncl_order o,
+                             int last, int add)
+{
+    return cvncl_each(net, CVNCL_TURN, n, "ppiiiii", from, to, n, o.C, o.S, last, add);
+}
+
+/* Value or gradient x of a layer, in the host's order on its side. */
+static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, float *x)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const cvncl_order o = d->order[cvni_id(net, l)];
+    const size_t n = cvni_elements(l->shape);
+    cvn_result result;
+    if (cvncl_is_plain(o))
+        return cvncl_pull(net, (size_t)((unsigned char *)x - net->arena), x, n * sizeof(float));
+    if (n * sizeof(float) > d->spare_bytes)
+        return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
+    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0);
+    return result == CVN_OK ? cvncl_read(net, d->spare.memory, 0, x, n * sizeof(float)) : result;
+}
+
+static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const float *x)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const cvncl_order o = d->order[cvni_id(net, l)];
+    const size_t n = cvni_elements(l->shape);
+    cvn_result result;
+    if (cvncl_is_plain(o))
+        return cvncl_push(net, (size_t)((const unsigned char *)x - net->arena), x,
+                          n * sizeof(float));
+    if (n * sizeof(float) > d->spare_bytes)
+        return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
+    result = cvncl_write(net, d->spare.memory, 0, x, n * sizeof(float));
+    if (result != CVN_OK) return result;
+    return cvncl_turn(net, cvncl_spare(net, 0), (float *)x, (int)n, o, 1, 0);
+}
+
+/* Between the orders a and b, one of which may be the host's; by way of the host's in `middle`. */
+static cvn_result cvncl_reorder(cvn_net *net, const float *from, cvncl_order a, float *to,
+                                cvncl_order b, int n, float *middle, int add)
+{
+    cvn_result result = CVN_OK;
+    if (!cvncl_is_plain(a) && !cvncl_is_plain(b)) {
+        result = cvncl_turn(net, from, middle, n, a, 0, 0);
+        from = middle;
+        a.C = 1;
+    }
+    if (result != CVN_OK) return result;
+    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add)
+                             : cvncl_turn(net, from, to, n, b, 1, add);
+}
+
+/* The operands of a layer that are not in the order in which it wants them: copies in their place,
+ * and for a backward pass room for their gradients. Returns how many, or -1 with `result` set. */
+static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_result *result)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const int id = cvni_id(net, l);
+    size_t at = 0;
+    int count = 0;
+    *result = CVN_OK;
+    if (l->op->flags & CVNI_VIEW) return 0;
+    for (int i = 0; i < cvncl_operands(l, &l->place) && *result == CVN_OK; i++) {
+        const int other = cvncl_operand(l, &l->place, i);
+        cvni_layer *x = &net->layers[other];
+        const cvncl_order order = d->order[other];
+        const cvncl_order wanted = cvncl_wanted(d, id, other);
+        const int n = (int)cvni_elements(x->shape);
+        const int reads = x->y && (!backward || (l->op->flags & CVNI_USES_X && i < l->inputs));
+        cvncl_swap *s = &d->swap[count];
+        float *const y = cvncl_spare(net, at);
+        float *const dy = cvncl_spare(net, at + cvncl_spare_of(x));
+        int again = cvncl_same_order(order, wanted);
+        for (int k = 0; k < count; k++) again = again || d->swap[k].x == x;
+        if (again) continue;
+        s->x = x;
+        s->y = x->y;
+        s->dy = x->dy;
+        s->written = x->grad_written;
+        count++;
+        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0);
+        x->y = y;
+        at += cvncl_spare_of(x);
+        if (!backward || !x->place.grad || !x->dy) continue;
+        x->dy = dy;
+        x->grad_written = 0;
+        at += cvncl_spare_of(x);
+    }
+    return count;
+}
+
+/* Everything back in its place; gradients in the order of their tensors. */
+static cvn_result cvncl_swap_out(cvn_net *net, const cvni_layer *l, int count, cvn_result result)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    for (int k = 0; k < count; k++) {
+        const cvncl_swap *s = &d->swap[k];
+        const int id = cvni_id(net, s->x);
+        float *const y = s->x->y;
+        float *const dy = s->x->dy;
+        const int written = s->x->grad_written && dy != s->dy;
+        s->x->y = s->y;
+        s->x->dy = s->dy;
+        if (dy != s->dy) s->x->grad_written = s->written || written;
+        if (written && result == CVN_OK)
+            result = cvncl_reorder(net, dy, cvncl_wanted(d, cvni_id(net, l), id), s->dy,
+                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written);
+    }
+    return result;
+}
+
+/* A tensor, which lies in one piece. What finds no room to land, or is in another order, is pulled
+ * at once. */
 static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 {
     const size_t at = (size_t)((unsigned char *)l->y - net->arena);
@@ -1545,8 +1885,9 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     cvncl_net *d = cvncl_net_of(net);
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
-    if (d->replies == CVNCL_REPLIES || bytes > d->pinned.bytes - d->landed)
-        return cvncl_pull(net, at, l->y, bytes);
+    if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
+        bytes > d->pinned.bytes - d->landed)
+        return cvncl_pull_tensor(net, l, l->y);
     r->to = l->y;
     r->at = d->landed;
     r->bytes = bytes;
@@ -1680,10 +2021,32 @@ static cvn_result cvncl_gemm(cvn_net *net, int kernel, const cvncl_product *p)
                        0, p->add, (double)slope, (double)most);
 }
 
-/* db += the sums of dy [N, C, S] over N and S */
-static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int N, int C, int S)
+/* Slices into which sums over the rows of a matrix [rows, C] are cut, an item each element of
+ * [slices, C]: enough items for the device, no short sums. */
+static int cvncl_column_slices(const cvncl_backend *b, int rows, int C)
 {
-    return cvncl_groups(net, CVNCL_CHANNEL_SUMS, C, "ppiii", dy, db, N, C, S);
+    return cvni_max(1, cvni_min(cvni_ceil_div(1024 * b->units, C), cvni_min(rows / 64, 1024)));
+}
+
+static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
+{
+    return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
+}
+
+/* db += the sums of dy [rows, C] over the rows */
+static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int rows, int C)
+{
+    const int slices = cvncl_column_slices(cvncl_of(net), rows, C);
+    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
+                                         slices * C, rows, C, cvni_ceil_div(rows, slices));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+}
+
+static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(net, l);
+    return cvncl_column_work(cvncl_of(net), d.rows, d.units);
 }
 
 static cvn_result cvncl_dense_forward(cvn_net *net, cvni_layer *l)
@@ -1711,7 +2074,7 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = CVN_OK;
     cvncl_product p;
     memset(&p, 0, sizeof p);
-    if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units, 1);
+    if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units);
     p.N = p.ldc = p.bk = d.in;
     p.bn = 1;
     p.a = l->dy;
@@ -1732,242 +2095,461 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
 /* ================================================================================================
  * >>cl-conv   convolution of 1, 2 and 3 axes, and transposed: implicit GEMM; depthwise
  * ==============================================================================================
- *   Geometry and the three products are those of convnet.h, >>conv. Columns are the positions of
- *   the whole batch, which lie side by side. "up" is a gather too, so nothing is added by atomics;
- *   the sums of the weights' gradient are cut into slices that a second kernel adds in order. */
+ *   Geometry: convnet.h, >>conv. All images are channels last here (>>cl-memory), [N, D, H, W, C].
+ *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
+ *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
+ *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
+ *   that reach it: no product by a hole. Weights lie in the order that this reads, made once for
+ *   each change of them: [group, tap, channel of the source, channel of the target padded to 16],
+ *   the taps of a phase side by side, and behind all as many zeros as the source has channels.
+ *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
+ *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
+ *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
-    "/* Geometry of a convolution (convnet.h, >>conv): channels of the big and the small image,\n"
-    " * of a group; sizes, strides; then for each tap what it adds to position*stride, on three\n"
-    " * axes. */\n"
-    "#define C g[0]\n"
-    "#define F g[1]\n"
-    "#define CG g[2]\n"
-    "#define FG g[3]\n"
-    "#define TAPS g[4]\n"
-    "#define BD g[6]\n"
-    "#define BH g[7]\n"
-    "#define BW g[8]\n"
-    "#define SD g[9]\n"
-    "#define SH g[10]\n"
-    "#define SW g[11]\n"
-    "#define STEP_D g[12]\n"
-    "#define STEP_H g[13]\n"
-    "#define STEP_W g[14]\n"
-    "#define TAP(t) (g + 16 + 3 * (t))\n"
+    "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions.\n"
+    " * Phase: its grid, where it begins in the target, its taps, the first of them. Tap: what it\n"
+    " * adds on three axes, its number in the parameter. */\n"
+    "#define X_ALL g[0]\n"
+    "#define Y_ALL g[1]\n"
+    "#define CI g[2]\n"
+    "#define CO g[3]\n"
+    "#define PITCH g[4]\n"
+    "#define TAPS g[5]\n"
+    "#define PHASES g[6]\n"
+    "#define GROUPS g[7]\n"
+    "#define XD g[8]\n"
+    "#define XH g[9]\n"
+    "#define XW g[10]\n"
+    "#define YD g[11]\n"
+    "#define YH g[12]\n"
+    "#define YW g[13]\n"
+    "#define X_STEP (g + 14)\n"
+    "#define Y_STEP (g + 17)\n"
+    "#define PHASE(p) (g + 20 + 8 * (p))\n"
+    "#define TAP(t) (g + 20 + 8 * PHASES + 4 * (t))\n"
     "\n"
-    "/* Position q of all small images: where its image begins in the big ones, for a group, and\n"
-    " * its place on the three axes of the padded big image. */\n"
-    "int4 small_point(global const int *g, int group, int q)\n"
+    "/* Grid position q of the batch: image, and its place on the three axes. */\n"
+    "int4 grid_point(global const int *f, int q)\n"
     "{\n"
-    "    const int small = SD * SH * SW, image = q / small, p = q - image * small;\n"
-    "    const int row = p / SW, d = row / SH;\n"
-    "    return (int4)((image * C + group * CG) * BD * BH * BW, d * STEP_D,\n"
-    "                  (row - d * SH) * STEP_H, (p - row * SW) * STEP_W);\n"
+    "    const int row = q / f[2], d = row / f[1], image = d / f[0];\n"
+    "    return (int4)(image, d - image * f[0], row - d * f[1], q - row * f[2]);\n"
     "}\n"
     "\n"
-    "/* k = (channel of the group, tap): what both add to that. */\n"
-    "int4 big_tap(global const int *g, int k)\n"
+    "int4 next_point(global const int *f, int4 p)\n"
     "{\n"
-    "    const int c = k / TAPS;\n"
-    "    global const int *tap = TAP(k - c * TAPS);\n"
-    "    return (int4)(c * BD * BH * BW, tap[0], tap[1], tap[2]);\n"
+    "    if (++p.w < f[2]) return p;\n"
+    "    p.w = 0;\n"
+    "    if (++p.z < f[1]) return p;\n"
+    "    p.z = 0;\n"
+    "    if (++p.y < f[0]) return p;\n"
+    "    p.y = 0;\n"
+    "    p.x++;\n"
+    "    return p;\n"
     "}\n"
     "\n"
-    "float big_at(global const float *x, global const int *g, int4 at)\n"
+    "/* The source position of a grid position by a tap; -1: outside. */\n"
+    "int source_of(global const int *g, int4 p, int4 tap)\n"
     "{\n"
-    "    if ((uint)at.y >= (uint)BD || (uint)at.z >= (uint)BH || (uint)at.w >= (uint)BW)\n"
-    "        return 0;\n"
-    "    return x[at.x + (at.y * BH + at.z) * BW + at.w];\n"
+    "    const int d = p.y * X_STEP[0] + tap.x, h = p.z * X_STEP[1] + tap.y;\n"
+    "    const int w = p.w * X_STEP[2] + tap.z;\n"
+    "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
+    "    return inside ? ((p.x * XD + d) * XH + h) * XW + w : -1;\n"
     "}\n"
     "\n"
-    "/* The same from position q of all big images, and k = (filter of the group, tap), back to\n"
-    " * the small ones. */\n"
-    "int4 big_point(global const int *g, int group, int q)\n"
+    "int target_of(global const int *g, global const int *f, int4 p)\n"
     "{\n"
-    "    const int big = BD * BH * BW, image = q / big, p = q - image * big;\n"
-    "    const int row = p / BW, d = row / BH;\n"
-    "    return (int4)((image * F + group * FG) * SD * SH * SW, d, row - d * BH, p - row * BW);\n"
+    "    const int d = f[3] + p.y * Y_STEP[0], h = f[4] + p.z * Y_STEP[1];\n"
+    "    return ((p.x * YD + d) * YH + h) * YW + f[5] + p.w * Y_STEP[2];\n"
     "}\n"
     "\n"
-    "int4 small_tap(global const int *g, int k)\n"
-    "{\n"
-    "    const int f = k / TAPS;\n"
-    "    global const int *tap = TAP(k - f * TAPS);\n"
-    "    return (int4)(f * SD * SH * SW, -tap[0], -tap[1], -tap[2]);\n"
-    "}\n"
-    "\n"
-    "float small_at(global const float *y, global const int *g, int4 at)\n"
-    "{\n"
-    "    if (at.y < 0 || at.z < 0 || at.w < 0) return 0;\n"
-    "    if (STEP_D * STEP_H * STEP_W > 1) {\n"
-    "        const int d = at.y / STEP_D, h = at.z / STEP_H, w = at.w / STEP_W;\n"
-    "        if (d * STEP_D != at.y || h * STEP_H != at.z || w * STEP_W != at.w) return 0;\n"
-    "        at.y = d;\n"
-    "        at.z = h;\n"
-    "        at.w = w;\n"
-    "    }\n"
-    "    if (at.y >= SD || at.z >= SH || at.w >= SW) return 0;\n"
-    "    return y[at.x + (at.y * SH + at.z) * SW + at.w];\n"
-    "}\n";
-
-static const char cvncl_text_conv_store[] =
     "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
     "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
     "}\n";
 
-static const char cvncl_text_conv_down[] =
-    "/* y[image][filter][position] of small images from big ones; M = FG, N: positions of the\n"
-    " * batch */\n"
-    "#define NAME conv_down\n"
-    "#define PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int M, const int N, const int K, \\\n"
-    "    const int add, const float slope, const float most\n"
-    "#define SETUP \\\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
-    "    const int first = 0, last = K, plane = SD * SH * SW;\n"
-    "#define A_FAST_K 1\n"
-    "#define B_FAST_K 0\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((z * M + (m)) * K)\n"
-    "#define A_DEEP(k) (k)\n"
-    "#define A_AT(row, deep) w[(row) + (deep)]\n"
-    "#define B_TYPE int4\n"
-    "#define B_COLUMN(n) small_point(g, z, n)\n"
-    "#define B_DEEP(k) big_tap(g, k)\n"
-    "#define B_AT(deep, column) big_at(x, g, (deep) + (column))\n"
-    "#define STORE(m, n, v) \\\n"
-    "    store(y + ((n) / plane * F + z * M + (m)) * plane + (n) % plane, v, \\\n"
-    "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
+static const char cvncl_text_conv_quads[] =
+    "/* Four of A at (row m of the tile, k): for a gather four channels of one source position,\n"
+    " * for the weights' gradient four channels of a tap at position k. Rows beyond the last one\n"
+    " * read what is not stored. */\n"
+    "#if LOCAL\n"
+    "float4 gather_quad(global const float *x, global const int *g, global const int *f, int4 p,\n"
+    "                   int k, int K)\n"
+    "{\n"
+    "    float v[4] = { 0, 0, 0, 0 };\n"
+    "    int t = k / CI, c = k - t * CI;\n"
+    "    if (CI % 4 == 0) {\n"
+    "        const int at = k < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
+    "        return at < 0 ? (float4)(0) : vload4(0, x + (size_t)at * X_ALL + c);\n"
+    "    }\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        const int at = k + i < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
+    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + c];\n"
+    "        if (++c == CI) {\n"
+    "            c = 0;\n"
+    "            t++;\n"
+    "        }\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "}\n"
+    "\n"
+    "/* tap.w: the channel of row m */\n"
+    "float4 weights_quad(global const float *x, global const int *g, int4 tap, int m, int M,\n"
+    "                    int k, int K)\n"
+    "{\n"
+    "    const int4 p = grid_point(PHASE(0), min(k, K - 1));\n"
+    "    float v[4] = { 0, 0, 0, 0 };\n"
+    "    if (CI % 4 == 0) {\n"
+    "        const int at = k < K ? source_of(g, p, tap) : -1;\n"
+    "        return at < 0 ? (float4)(0) : vload4(0, x + (size_t)at * X_ALL + tap.w);\n"
+    "    }\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        const int at = k < K && m + i < M ? source_of(g, p, tap) : -1;\n"
+    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + tap.w];\n"
+    "        if (++tap.w == CI) tap = (int4)(vload4(min((m + i + 1) / CI, TAPS - 1), TAP(0)).xyz,\n"
+    "                                        0);\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "}\n"
+    "\n"
+    "/* Four filters of small position k; n + 4 <= CO where CO has whole fours, as else. */\n"
+    "float4 small_quad(global const float *y, int n, int N, int all, int k, int K)\n"
+    "{\n"
+    "    float v[4] = { 0, 0, 0, 0 };\n"
+    "    if (k >= K || n >= N) return (float4)(0);\n"
+    "    y += (size_t)k * all + n;\n"
+    "    if (n + 4 <= N) return vload4(0, y);\n"
+    "    for (int i = 0; i < N - n; i++) v[i] = y[i];\n"
+    "    return vload4(0, v);\n"
+    "}\n"
+    "#endif\n";
 
-static const char cvncl_text_conv_up[] =
-    "/* x[image][channel][position] of big images from small ones, as a gather; M = CG */\n"
-    "#define NAME conv_up\n"
-    "#define PARAMS \\\n"
-    "    IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int M, const int N, const int K, \\\n"
-    "    const int add, const float slope, const float most\n"
-    "#define SETUP \\\n"
+static const char cvncl_text_conv_tile[] =
+    "/* A tile of a product through local memory, the next one read while this one is summed. */\n"
+    "#if LOCAL\n"
+    "kernel __attribute__((reqd_work_group_size(TN / WN, TM / WM, 1)))\n"
+    "void NAME(PARAMS)\n"
+    "{\n"
+    "    local float a[TK][TM + 4] __attribute__((aligned(16)));\n"
+    "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
+    "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
+    "    const int t = ly * (TN / WN) + lx;\n"
+    "    const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
+    "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
+    "    int4 spot[A_QUADS];\n"
+    "    float sum[WM][WN];\n"
+    "    SETUP\n"
+    "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
+    "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(min(m0 + A_ROW(l), M - 1));\n"
+    "    for (int l = 0; l < A_QUADS; l++) next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
+    "    for (int l = 0; l < B_QUADS; l++) next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        for (int l = 0; l < A_QUADS; l++) {\n"
+    "#if A_FAST_K\n"
+    "            a[A_K(l)][A_ROW(l)] = next_a[l].x;\n"
+    "            a[A_K(l) + 1][A_ROW(l)] = next_a[l].y;\n"
+    "            a[A_K(l) + 2][A_ROW(l)] = next_a[l].z;\n"
+    "            a[A_K(l) + 3][A_ROW(l)] = next_a[l].w;\n"
+    "#else\n"
+    "            vstore4(next_a[l], 0, &a[A_K(l)][A_ROW(l)]);\n"
+    "#endif\n"
+    "        }\n"
+    "        for (int l = 0; l < B_QUADS; l++) vstore4(next_b[l], 0, &b[B_K(l)][B_COLUMN(l)]);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (k0 + TK < last) {\n"
+    "            const int k = k0 + TK;\n"
+    "            for (int l = 0; l < A_QUADS; l++)\n"
+    "                next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), k + A_K(l));\n"
+    "            for (int l = 0; l < B_QUADS; l++)\n"
+    "                next_b[l] = B_QUAD(n0 + B_COLUMN(l), k + B_K(l));\n"
+    "        }\n"
+    "        for (int k = 0; k < TK; k++)\n"
+    "            for (int i = 0; i < WM; i++)\n"
+    "                for (int j = 0; j < WN; j++) sum[i][j] += a[k][ROW(i)] * b[k][COLUMN(j)];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    }\n"
+    "    for (int i = 0; i < WM; i++)\n"
+    "        if (m0 + ROW(i) < M) {\n"
+    "            global float *to = TARGET(m0 + ROW(i));\n"
+    "            for (int j = 0; j < WN; j++)\n"
+    "                if (n0 + COLUMN(j) < N) STORE(to, n0 + COLUMN(j), sum[i][j]);\n"
+    "        }\n"
+    "}\n"
+    "#endif\n"
+    "#undef NAME\n"
+    "#undef PARAMS\n"
+    "#undef SETUP\n"
+    "#undef A_FAST_K\n"
+    "#undef A_ROW\n"
+    "#undef A_K\n"
+    "#undef A_SPOT\n"
+    "#undef A_QUAD\n"
+    "#undef B_QUAD\n"
+    "#undef TARGET\n"
+    "#undef STORE\n";
+
+static const char cvncl_text_conv_gather[] =
+    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
+    " * z: group and phase */\n"
+    "#define GATHER_PARAMS \\\n"
+    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
+    "    const float slope, const float most\n"
+    "#define GATHER_SETUP \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
-    "    const int first = 0, last = K, plane = BD * BH * BW;\n"
+    "    const int group = z / PHASES, N = CO; \\\n"
+    "    global const int *f = PHASE(z % PHASES); \\\n"
+    "    const int M = images * f[0] * f[1] * f[2]; \\\n"
+    "    global const float *zeros = w + (size_t)GROUPS * TAPS * CI * PITCH; \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    bias += HAS(bias) ? group * CO : 0; \\\n"
+    "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
+    "#define A_QUADS ((TM * TK / 4 + THREADS - 1) / THREADS)\n"
+    "#define B_QUADS ((TN * TK / 4 + THREADS - 1) / THREADS)\n"
+    "#define B_COLUMN(l) ((t + (l) * THREADS) % (TN / 4) * 4)\n"
+    "#define B_K(l) ((t + (l) * THREADS) / (TN / 4))\n"
+    "#define NAME conv_gather\n"
+    "#define PARAMS GATHER_PARAMS\n"
+    "#define SETUP GATHER_SETUP const int first = 0, last = f[6] * CI; (void)zeros;\n"
     "#define A_FAST_K 1\n"
-    "#define B_FAST_K 0\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((z * FG * M + (m)) * TAPS)\n"
-    "#define A_DEEP(k) ((k) / TAPS * M * TAPS + (k) % TAPS)\n"
-    "#define A_AT(row, deep) w[(row) + (deep)]\n"
-    "#define B_TYPE int4\n"
-    "#define B_COLUMN(n) big_point(g, z, n)\n"
-    "#define B_DEEP(k) small_tap(g, k)\n"
-    "#define B_AT(deep, column) small_at(y, g, (deep) + (column))\n"
-    "#define STORE(m, n, v) \\\n"
-    "    store(x + ((n) / plane * C + z * M + (m)) * plane + (n) % plane, v, \\\n"
-    "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
+    "#define A_ROW(l) ((t + (l) * THREADS) / (TK / 4))\n"
+    "#define A_K(l) ((t + (l) * THREADS) % (TK / 4) * 4)\n"
+    "#define A_SPOT(m) grid_point(f, max(m, 0))\n"
+    "#define A_QUAD(spot, m, k) gather_quad(x, g, f, spot, k, last)\n"
+    "#define B_QUAD(n, k) \\\n"
+    "    ((n) < PITCH && (k) < last ? vload4(0, w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
+    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
+    "#define STORE(to, n, v) store(to + (n), v, HAS(bias) ? bias[n] : 0, add, slope, most)\n";
 
 static const char cvncl_text_conv_weights[] =
-    "/* part[slice][filter][channel, tap]: sums over `length` positions of the batch each;\n"
-    " * M = FG, N = CG*TAPS, K: positions of the batch */\n"
-    "#define NAME conv_weights\n"
-    "#define PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int M, const int N, const int K, \\\n"
-    "    const int slices, const int length\n"
-    "#define SETUP \\\n"
+    "/* part[slice][group][tap, channel][filter]: sums over `length` small positions; z: group and\n"
+    " * slice; big: the source of \"down\", whose table g is */\n"
+    "#define WEIGHTS_PARAMS \\\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, const int length\n"
+    "#define WEIGHTS_SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
-    "    const int group = z / slices, first = z % slices * length; \\\n"
-    "    const int last = min(first + length, K), plane = SD * SH * SW;\n"
-    "#define A_FAST_K 1\n"
-    "#define B_FAST_K 1\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((group * M + (m)) * plane)\n"
-    "#define A_DEEP(k) ((k) / plane * F * plane + (k) % plane)\n"
-    "#define A_AT(row, deep) y[(row) + (deep)]\n"
-    "#define B_TYPE int4\n"
-    "#define B_COLUMN(n) big_tap(g, n)\n"
-    "#define B_DEEP(k) small_point(g, group, k)\n"
-    "#define B_AT(deep, column) big_at(x, g, (deep) + (column))\n"
-    "#define STORE(m, n, v) part[(size_t)((z % slices * F + group * M + (m)) * N + (n))] = v\n";
+    "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
+    "    const int first = slice * length, last = min(first + length, positions); \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
+    "#define NAME conv_weights\n"
+    "#define PARAMS WEIGHTS_PARAMS\n"
+    "#define SETUP WEIGHTS_SETUP\n"
+    "#define A_FAST_K 0\n"
+    "#define A_ROW(l) ((t + (l) * THREADS) % (TM / 4) * 4)\n"
+    "#define A_K(l) ((t + (l) * THREADS) / (TM / 4))\n"
+    "#define A_SPOT(m) (int4)(vload4((m) / CI, TAP(0)).xyz, (m) % CI)\n"
+    "#define A_QUAD(spot, m, k) weights_quad(x, g, spot, m, M, k, last)\n"
+    "#define B_QUAD(n, k) small_quad(y, n, N, Y_ALL, k, last)\n"
+    "#define TARGET(m) (part + (size_t)(m) * N)\n"
+    "#define STORE(to, n, v) to[n] = v\n";
 
-static const char cvncl_text_conv_sums[] =
-    "/* dw += the parts, in their order */\n"
-    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices)\n"
+static const char cvncl_text_conv_plain[] =
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors. A\n"
+    " * vector of y may run into the next position, or behind the tensor: every memory has room. */\n"
+    "#if !LOCAL\n"
+    "#define GLUE_(a, b) a##b\n"
+    "#define GLUE(a, b) GLUE_(a, b)\n"
+    "#define WIDE GLUE(float, WN)\n"
+    "#define LOAD GLUE(vload, WN)\n"
+    "#define PUT GLUE(vstore, WN)\n"
+    "kernel void conv_gather(GATHER_PARAMS)\n"
+    "{\n"
+    "    const int n0 = get_global_id(0) * WN, m0 = get_global_id(1) * WM, z = get_global_id(2);\n"
+    "    GATHER_SETUP\n"
+    "    WIDE sum[WM];\n"
+    "    int4 at[WM];\n"
+    "    w += n0;\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        sum[i] = (WIDE)(0);\n"
+    "        at[i] = grid_point(f, m0 + i);\n"
+    "    }\n"
+    "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
+    "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
+    "        global const float *row[WM];\n"
+    "        for (int i = 0; i < WM; i++) {\n"
+    "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
+    "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
+    "        }\n"
+    "        for (int c = 0; c < CI; c++) {\n"
+    "            const WIDE b = LOAD(0, w + (size_t)c * PITCH);\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += row[i][c] * b;\n"
+    "        }\n"
+    "    }\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        global float *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
+    "        float line[WN];\n"
+    "        if (m0 + i >= M) continue;\n"
+    "        PUT(sum[i], 0, line);\n"
+    "        for (int j = 0; j < WN; j++)\n"
+    "            if (n0 + j < N)\n"
+    "                store(to + j, line[j], HAS(bias) ? bias[n0 + j] : 0, add, slope, most);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "kernel void conv_weights(WEIGHTS_PARAMS)\n"
+    "{\n"
+    "    const int n0 = get_global_id(0) * WN, z = get_global_id(2);\n"
+    "    WEIGHTS_SETUP\n"
+    "    const int blocks = (CI + WM - 1) / WM, t = (int)get_global_id(1) / blocks;\n"
+    "    const int c0 = (int)get_global_id(1) % blocks * WM;\n"
+    "    const int4 tap = vload4(t, TAP(0));\n"
+    "    WIDE sum[WM];\n"
+    "    int c[WM];\n"
+    "    int4 p = grid_point(PHASE(0), first);\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        sum[i] = (WIDE)(0);\n"
+    "        c[i] = min(c0 + i, CI - 1);\n"
+    "    }\n"
+    "    y += n0;\n"
+    "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
+    "        const int from = source_of(g, p, tap);\n"
+    "        if (from < 0) continue;\n"
+    "        const WIDE b = LOAD(0, y + (size_t)q * Y_ALL);\n"
+    "        for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "    }\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        float line[WN];\n"
+    "        PUT(sum[i], 0, line);\n"
+    "        for (int j = 0; j < WN; j++)\n"
+    "            if (c0 + i < CI && n0 + j < N) part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "    }\n"
+    "}\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_order[] =
+    "/* Weights into the order of a gather; the parameter is [filter, channel of the group, tap].\n"
+    " * n: with the zeros */\n"
+    "kernel void conv_pack(IN(w), OUT(p), INTS(g), const int n, const int up)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(w); AT(p); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int o = i % PITCH, row = i / PITCH, c = row % CI, slot = row / CI;\n"
+    "    const int group = slot / TAPS, t = TAP(slot % TAPS)[3];\n"
+    "    const int filter = group * (up ? CI : CO) + (up ? c : o), channel = up ? o : c;\n"
+    "    p[i] = group < GROUPS && o < CO ? w[(filter * (up ? CO : CI) + channel) * TAPS + t] : 0;\n"
+    "}\n"
+    "\n"
+    "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
+    " * in their order; `filters` of a group */\n"
+    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices, const int channels,\n"
+    "                        const int taps, const int filters)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(part); AT(dw);\n"
     "    if (i >= n) return;\n"
-    "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n + i];\n"
+    "    const int t = i % taps, c = i / taps % channels, f = i / taps / channels;\n"
+    "    part += (size_t)((f / filters * taps + t) * channels + c) * filters + f % filters;\n"
+    "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n];\n"
     "    dw[i] += sum;\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
-    "/* The same where a group has one channel: an item each element. */\n"
-    "kernel void depthwise_down(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n,\n"
-    "                           const int add, const float slope, const float most)\n"
+    "/* Where a group has one channel of the big image: an item each element of the target. */\n"
+    "kernel void depthwise(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n, const int add,\n"
+    "                      const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int small = SD * SH * SW, f = i / small % F;\n"
-    "    const int q = i / small / F * small + i % small;\n"
-    "    const int4 point = small_point(g, f / FG, q);\n"
-    "    for (int t = 0; t < TAPS; t++)\n"
-    "        sum += w[f * TAPS + t] *\n"
-    "               big_at(x, g, point + (int4)(0, TAP(t)[0], TAP(t)[1], TAP(t)[2]));\n"
-    "    store(y + i, sum, HAS(bias) ? bias[f] : 0, add, slope, most);\n"
+    "    const int o = i % Y_ALL, q = i / Y_ALL, row = q / YW, d = row / YH;\n"
+    "    const int4 at = (int4)(d / YD, d % YD, row % YH, q % YW);\n"
+    "    const int4 p = (int4)(at.x, at.y / Y_STEP[0], at.z / Y_STEP[1], at.w / Y_STEP[2]);\n"
+    "    const int phase = (at.y % Y_STEP[0] * Y_STEP[1] + at.z % Y_STEP[1]) * Y_STEP[2] +\n"
+    "                      at.w % Y_STEP[2];\n"
+    "    global const int *f = PHASE(phase);\n"
+    "    for (int t = f[7]; t < f[7] + f[6]; t++) {\n"
+    "        const int4 tap = vload4(t, TAP(0));\n"
+    "        const int from = source_of(g, p, tap);\n"
+    "        if (from < 0) continue;\n"
+    "        for (int c = 0; c < CI; c++)\n"
+    "            sum += w[(o * CI + c) * TAPS + tap.w] * x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "    }\n"
+    "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
     "\n"
-    "kernel void depthwise_up(IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int n,\n"
-    "                         const int add, const float slope, const float most)\n"
+    "/* part[slice][tap][filter], as conv_weights */\n"
+    "kernel void depthwise_weights(IN(x), IN(y), OUT(part), INTS(g), const int positions,\n"
+    "                              const int n, const int length)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
+    "    AT(x); AT(y); AT(part); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int big = BD * BH * BW, c = i / big % C, q = i / big / C * big + i % big;\n"
-    "    const int4 point = big_point(g, c, q);\n"
-    "    for (int f = 0; f < FG; f++)\n"
-    "        for (int t = 0; t < TAPS; t++)\n"
-    "            sum += w[(c * FG + f) * TAPS + t] *\n"
-    "                   small_at(y, g, point + (int4)(f * SD * SH * SW, -TAP(t)[0], -TAP(t)[1],\n"
-    "                                                 -TAP(t)[2]));\n"
-    "    store(x + i, sum, HAS(bias) ? bias[c] : 0, add, slope, most);\n"
-    "}\n"
-    "\n"
-    "/* dw[filter][tap] += sums over `positions` of the batch; a group each */\n"
-    "kernel void depthwise_weights(IN(x), IN(y), MEM(dw), INTS(g), const int positions)\n"
-    "{\n"
-    "    local float part[WG];\n"
-    "    const int id = get_group_id(0);\n"
-    "    float sum = 0;\n"
-    "    AT(x); AT(y); AT(dw); AT(g);\n"
-    "    const int small = SD * SH * SW, f = id / TAPS;\n"
-    "    const int4 tap = big_tap(g, id % TAPS);\n"
-    "    for (int q = get_local_id(0); q < positions; q += WG)\n"
-    "        sum += y[(q / small * F + f) * small + q % small] *\n"
-    "               big_at(x, g, small_point(g, f / FG, q) + tap);\n"
-    "    sum = group_sum(sum, part);\n"
-    "    if (get_local_id(0) == 0) dw[id] += sum;\n"
+    "    const int o = i % Y_ALL, t = i / Y_ALL % TAPS, first = i / Y_ALL / TAPS * length;\n"
+    "    const int last = min(first + length, positions);\n"
+    "    const int4 tap = vload4(t, TAP(0));\n"
+    "    int4 p = grid_point(PHASE(0), first);\n"
+    "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
+    "        const int from = source_of(g, p, tap);\n"
+    "        if (from >= 0) sum += y[(size_t)q * Y_ALL + o] * x[(size_t)from * X_ALL + o / CO];\n"
+    "    }\n"
+    "    part[i] = sum;\n"
     "}\n";
 
+/* Table of a gather, "down" or "up", as the kernels read it. */
+static int cvncl_gather_table(const cvni_conv *c, int up, int *g)
+{
+    const cvni_axis *a = c->axis;
+    int step[3], phases = 1;
+    for (int i = 0; i < 3; i++) {
+        step[i] = up ? cvni_min(a[i].stride, a[i].big) : 1;
+        phases *= step[i];
+    }
+    if (!g) return 20 + 8 * phases + 4 * c->taps;
+    g[0] = up ? c->M : c->C;
+    g[1] = up ? c->C : c->M;
+    g[2] = up ? c->MG : c->CG;
+    g[3] = up ? c->CG : c->MG;
+    g[4] = cvni_ceil_div(g[3], 16) * 16;
+    g[5] = c->taps;
+    g[6] = phases;
+    g[7] = c->G;
+    for (int i = 0; i < 3; i++) {
+        g[8 + i] = up ? a[i].small : a[i].big;
+        g[11 + i] = up ? a[i].big : a[i].small;
+        g[14 + i] = up ? 1 : a[i].stride;
+        g[17 + i] = step[i];
+    }
+    for (int p = 0, slot = 0; p < phases; p++) {
+        const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
+        int *f = g + 20 + 8 * p;
+        f[7] = slot;
+        for (int i = 0; i < 3; i++) {
+            f[i] = up ? cvni_ceil_div(a[i].big - origin[i], a[i].stride) : a[i].small;
+            f[3 + i] = origin[i];
+        }
+        for (int t = 0; t < c->taps; t++) {
+            int tap[4] = { 0, 0, 0, t };
+            int rest = t, hit = 1;
+            for (int i = 2; i >= 0; rest /= a[i].kernel, i--) {
+                const int r = rest % a[i].kernel * a[i].dilation - a[i].pad;
+                hit = hit && (!up || (origin[i] - r) % a[i].stride == 0);
+                tap[i] = up ? (origin[i] - r) / a[i].stride : r;
+            }
+            if (hit) memcpy(g + 20 + 8 * phases + 4 * slot++, tap, sizeof tap);
+        }
+        f[6] = slot - f[7];
+    }
+    return 20 + 8 * phases + 4 * c->taps;
+}
+
+/* Both gathers, "down" first. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const cvni_axis *a = c.axis;
-    const int head[16] = { c.C, c.M, c.CG, c.MG, c.taps, 0, a[0].big, a[1].big, a[2].big,
-                           a[0].small, a[1].small, a[2].small, a[0].stride, a[1].stride,
-                           a[2].stride, 0 };
-    const int count = 16 + 3 * c.taps;
-    if (!g) return count;
-    memcpy(g, head, sizeof head);
-    for (int t = 0; t < c.taps; t++) {
-        int rest = t;
-        for (int i = 2; i >= 0; i--) {
-            g[16 + 3 * t + i] = rest % a[i].kernel * a[i].dilation - a[i].pad;
-            rest /= a[i].kernel;
-        }
-    }
-    return count;
+    const int down = cvncl_gather_table(&c, 0, NULL);
+    const int both = down + cvncl_gather_table(&c, 1, NULL);
+    if (!g) return both;
+    memset(g, 0, (size_t)both * sizeof *g);
+    cvncl_gather_table(&c, 0, g);
+    cvncl_gather_table(&c, 1, g + down);
+    return both;
 }
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
@@ -1975,9 +2557,11 @@ static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 
 /* Slices of the sums for the weights' gradient: enough tiles for the device, no short ones. */
 static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 {
-    const int size = cvncl_tile_size(b, c->MG, c->K, c->G);
-    const double tiles = (double)cvni_ceil_div(c->MG, b->tile[size].m) *
-                         cvni_ceil_div(c->K, b->tile[size].n) * c->G;
+    const int size = cvncl_tile_size(b, c->K, c->MG, c->G);
+    const double tiles = cvncl_is_depthwise(c)
+                         ? (double)c->M * c->taps / 1024
+                         : (double)cvni_ceil_div(c->MG, b->tile[size].n) *
+                           cvni_ceil_div(c->K, b->tile[size].m) * c->G;
     const double positions = (double)c->N * c->OH * c->OW;
     double slices = ceil(4.0 * b->units / tiles);
     if (slices > ceil(positions / 512)) slices = ceil(positions / 512);
@@ -1986,10 +2570,27 @@ static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 
 static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
 {
+    const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
-    const size_t weights = cvni_mul_size((size_t)c.M, (size_t)c.K);
+    const int rows = (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]);
+    const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
+                                       cvni_mul_size((size_t)c.M, (size_t)c.K));
+    return cvni_max_size(parts, cvncl_column_work(b, rows, l->shape.dim[1]));
+}
+
+/* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
+static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up)
+{
+    cvni_conv c;
+    int from, to;
+    size_t rows;
+    if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
+    c = cvni_conv_of(net, l);
     if (cvncl_is_depthwise(&c)) return 0;
-    return cvni_mul_size((size_t)cvncl_conv_slices(cvncl_of(net), &c), weights);
+    from = up ? c.MG : c.CG;
+    to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
+    rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
+    return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
 }
 
 /* The gradient of a padded image would have to be folded back. */
@@ -2000,42 +2601,68 @@ static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
     return !l->spectral && d->pad_mode == CVN_PAD_ZERO;
 }
 
+/* The weights in the order of a gather, made anew where they have changed; `at`: where. */
+static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, const float *w,
+                                  int table, int *at)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
+    const int n = (int)cvncl_packed_floats(net, l, up);
+    *at = p->at;
+    if (p->version == d->version) return CVN_OK;
+    p->version = d->version;
+    return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
+}
+
 /* From one image to the other; act NULL: none. */
 static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
                                   const float *w, const float *bias, float *to, int add,
                                   const cvni_layer *act)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
-    const int positions = c.N * (up ? c.H * c.W : c.OH * c.OW);
-    const int M = up ? c.CG : c.MG;
-    const int K = up ? c.MG * c.taps : c.K;
+    const cvni_axis *a = c.axis;
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
+                      (up ? cvncl_gather_table(&c, 0, NULL) : 0);
+    int grid = c.N, phases = 1, packed;
     float slope, most;
+    cvn_result result;
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
-        const int n = positions * (up ? c.C : c.M);
-        return cvncl_each(net, up ? CVNCL_DEPTHWISE_UP : CVNCL_DEPTHWISE_DOWN, n, "pppptiiff", from,
-                          w, bias, to, table, n, add, (double)slope, (double)most);
+        const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
+        return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
+                          (double)slope, (double)most);
     }
-    return cvncl_tiles(net, up ? CVNCL_CONV_UP : CVNCL_CONV_DOWN, M, positions, c.G, "pppptiiiiff",
-                       from, w, bias, to, table, M, positions, K, add, (double)slope, (double)most);
+    for (int i = 0; i < 3; i++) {
+        grid *= up ? cvni_ceil_div(a[i].big, a[i].stride) : a[i].small;
+        phases *= up ? cvni_min(a[i].stride, a[i].big) : 1;
+    }
+    result = cvncl_conv_pack(net, l, up, w, table, &packed);
+    if (result != CVN_OK) return result;
+    return cvncl_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases, "pkpptiiff",
+                       from, packed, bias, to, table, c.N, add, (double)slope, (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
                                      const float *small, float *dw)
 {
+    const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
     const int positions = c.N * c.OH * c.OW;
-    const int slices = cvncl_conv_slices(cvncl_of(net), &c);
+    const int slices = cvncl_conv_slices(b, &c);
+    const int length = cvni_ceil_div(positions, slices);
+    const int n = c.M * c.K;
+    const int rows = b->local ? c.K : c.taps * cvni_ceil_div(c.CG, b->tile[0].m) * b->tile[0].m;
     cvn_result result;
     if (cvncl_is_depthwise(&c))
-        return cvncl_groups(net, CVNCL_DEPTHWISE_WEIGHTS, c.M * c.taps, "pppti", big, small, dw,
-                            table, positions);
-    result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, c.MG, c.K, c.G * slices, "ppwtiiiii", big, small,
-                         0, table, c.MG, c.K, positions, slices, cvni_ceil_div(positions, slices));
+        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
+                            table, positions, n * slices, length);
+    else
+        result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii", big,
+                             small, 0, table, positions, slices, length);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_CONV_REDUCE, c.M * c.K, "wpii", 0, dw, c.M * c.K, slices);
+    return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
+                      cvncl_is_depthwise(&c) ? c.M : c.MG);
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -2058,9 +2685,9 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
         result = cvncl_conv_weights(net, l, transposed ? l->dy : x->y, transposed ? x->y : l->dy,
                                     dw);
     if (db && result == CVN_OK)
-        result = cvncl_bias_gradient(net, l->dy, db, l->shape.dim[0], l->shape.dim[1],
-                                     (int)(cvni_sample_elements(l->shape) /
-                                           (size_t)l->shape.dim[1]));
+        result = cvncl_bias_gradient(net, l->dy, db,
+                                     (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]),
+                                     l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
     return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
@@ -2107,65 +2734,74 @@ static const char cvncl_text_pool[] =
     "    return s;\n"
     "}\n"
     "\n"
-    "/* Of equal values the first one wins, a NaN against all numbers. winner: offsets in the\n"
-    " * plane. */\n"
+    "/* Planes whose elements lie `step` apart: 1, or channels last the channels. Of equal values\n"
+    " * the first one wins, a NaN against all numbers. winner: position in the plane. */\n"
     "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a),\n"
-    "                    const int n)\n"
+    "                    const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(winner); AT(a);\n"
     "    if (i >= n) return;\n"
-    "    const int W = a[8], outs = a[1] * a[9], o = i % outs;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    int best = rows.begin * W + cols.begin;\n"
-    "    x += (size_t)(i / outs) * (a[0] * W);\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
+    "    float top = x[best * step];\n"
     "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++)\n"
-    "            if (x[k] > x[best] || (x[k] != x[k] && x[best] == x[best])) best = k;\n"
-    "    if (HAS(y)) y[i] = x[best];\n"
+    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++) {\n"
+    "            const float v = x[k * step];\n"
+    "            if (!(v > top || (v != v && top == top))) continue;\n"
+    "            best = k;\n"
+    "            top = v;\n"
+    "        }\n"
+    "    if (HAS(y)) y[i] = top;\n"
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n, const int add)\n"
+    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n, const int step,\n"
+    "                         const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(winner); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
-    "    const int p = i % plane, base = i / plane * outs;\n"
+    "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const span rows = windows_of(a, p / a[8]), cols = windows_of(a + 8, p % a[8]);\n"
     "    float sum = 0;\n"
     "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int w = cols.begin; w < cols.end; w++)\n"
-    "            if (winner[base + h * a[9] + w] == p) sum += dy[base + h * a[9] + w];\n"
+    "        for (int w = cols.begin; w < cols.end; w++) {\n"
+    "            const int at = base + (h * a[9] + w) * step;\n"
+    "            if (winner[at] == p) sum += dy[at];\n"
+    "        }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
 static const char cvncl_text_avgpool[] =
-    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n)\n"
+    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
     "    if (i >= n) return;\n"
-    "    const int W = a[8], outs = a[1] * a[9], o = i % outs;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    float sum = 0;\n"
-    "    x += (size_t)(i / outs) * (a[0] * W);\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h++) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w++) line += x[h * W + w];\n"
+    "        for (int w = cols.begin; w < cols.end; w++) line += x[(h * W + w) * step];\n"
     "        sum += line;\n"
     "    }\n"
     "    y[i] = sum / (rows.size * cols.size);\n"
     "}\n"
     "\n"
-    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int add)\n"
+    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int step,\n"
+    "                         const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
-    "    const int p = i % plane, base = i / plane * outs;\n"
+    "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const int h = p / a[8], w = p % a[8];\n"
     "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
     "    float sum = 0;\n"
@@ -2175,7 +2811,7 @@ static const char cvncl_text_avgpool[] =
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
     "            if (w < u.begin || w >= u.end) continue;\n"
-    "            sum += dy[base + r * a[9] + c] / (v.size * u.size);\n"
+    "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
@@ -2199,9 +2835,9 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
 static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_MAXPOOL, n, "pppti", cvni_in(net, l, 0)->y,
+    return cvncl_each(net, CVNCL_MAXPOOL, n, "ppptii", cvni_in(net, l, 0)->y,
                       l->is_int ? NULL : l->y, l->is_int ? (void *)l->y : l->saved,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
 static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
@@ -2211,15 +2847,15 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptii", l->dy, l->saved, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptiii", l->dy, l->saved, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
 static cvn_result cvncl_avgpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_AVGPOOL, n, "ppti", cvni_in(net, l, 0)->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+    return cvncl_each(net, CVNCL_AVGPOOL, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
 static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
@@ -2229,33 +2865,55 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptii", l->dy, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+    return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
 /* ================================================================================================
  * >>cl-norm   batch norm, with the sum and the activation that follow it; layer norm and its kin
  * ==============================================================================================
- *   Formulas: convnet.h, >>norm. Work: factors [4, C], then factors of dx [3, C]. */
+ *   Formulas: convnet.h, >>norm. Batch norm works channels last, on rows of channels. Work: factors
+ *   [4, C], factors of dx [3, C], parts of sums [2, slices, C]. */
 
 static const char cvncl_text_norm[] =
-    "/* x [N, C, S]; saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch; a group each\n"
-    " * channel */\n"
-    "kernel void norm_stats(IN(x), OUT(saved), MEM(mean), MEM(var), const int N, const int C,\n"
-    "                       const int S, const float eps, const float momentum, const int learn)\n"
+    "/* x [m, C]. part [2, slices, C]: means of `length` rows, sums of squares about them. The\n"
+    " * squares are taken about the mean of the first rows, which is near. */\n"
+    "kernel void norm_parts(IN(x), OUT(part), const int n, const int m, const int C,\n"
+    "                       const int length)\n"
     "{\n"
-    "    local float part[WG];\n"
-    "    const int c = get_group_id(0), m = N * S;\n"
-    "    float sum = 0, square = 0;\n"
-    "    AT(x); AT(saved); AT(mean); AT(var);\n"
-    "    for (int i = get_local_id(0); i < m; i += WG) sum += x[(i / S * C + c) * S + i % S];\n"
-    "    const float mu = group_sum(sum, part) / m;\n"
-    "    for (int i = get_local_id(0); i < m; i += WG) {\n"
-    "        const float d = x[(i / S * C + c) * S + i % S] - mu;\n"
+    "    const int i = get_global_id(0), first = i / C * length, last = min(first + length, m);\n"
+    "    float near = 0, sum = 0, square = 0;\n"
+    "    AT(x); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    for (int r = first; r < min(first + 8, last); r++) near += x[(size_t)r * C + i % C];\n"
+    "    near /= max(min(8, last - first), 1);\n"
+    "    for (int r = first; r < last; r++) {\n"
+    "        const float d = x[(size_t)r * C + i % C] - near;\n"
+    "        sum += d;\n"
     "        square += d * d;\n"
     "    }\n"
-    "    square = group_sum(square, part);\n"
-    "    if (get_local_id(0) != 0) return;\n"
+    "    const float mean = sum / max(last - first, 1);\n"
+    "    part[i] = near + mean;\n"
+    "    part[n + i] = square - sum * mean;\n"
+    "}\n"
+    "\n"
+    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts */\n"
+    "kernel void norm_stats(IN(part), OUT(saved), MEM(mean), MEM(var), const int m, const int C,\n"
+    "                       const int slices, const int length, const float eps,\n"
+    "                       const float momentum, const int learn)\n"
+    "{\n"
+    "    const int c = get_global_id(0), n = slices * C;\n"
+    "    float mu = 0, square = 0;\n"
+    "    AT(part); AT(saved); AT(mean); AT(var);\n"
+    "    if (c >= C) return;\n"
+    "    for (int s = 0; s < slices; s++)\n"
+    "        mu += part[s * C + c] * clamp(m - s * length, 0, length);\n"
+    "    mu /= m;\n"
+    "    for (int s = 0; s < slices; s++) {\n"
+    "        const float d = part[s * C + c] - mu;\n"
+    "        square += part[n + s * C + c] + d * d * clamp(m - s * length, 0, length);\n"
+    "    }\n"
+    "    square = max(square, 0.0f);\n"
     "    saved[c] = mu;\n"
     "    saved[C + c] = 1 / sqrt(square / m + eps);\n"
     "    if (!learn) return;\n"
@@ -2282,31 +2940,31 @@ static const char cvncl_text_norm[] =
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
     "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C,\n"
-    "                       const int S, const float slope, const float most)\n"
+    "                       const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(f); AT(more);\n"
     "    if (i >= n) return;\n"
-    "    const int c = i / S % C;\n"
+    "    const int c = i % C;\n"
     "    float v = f[c] * x[i] + f[C + c];\n"
     "    if (HAS(more)) v += more[i];\n"
     "    y[i] = clamped(v, slope, most);\n"
     "}\n";
 
 static const char cvncl_text_norm_back[] =
-    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. Gradients of\n"
-    " * weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
-    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(back),\n"
-    "                      MEM(dweight), MEM(dbias), const int N, const int C, const int S,\n"
-    "                      const float slope, const float most, const int batch)\n"
+    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part [2, slices,\n"
+    " * C]: sums of g, of g*(x - center), over `length` rows */\n"
+    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
+    "                      const int n, const int m, const int C, const int length,\n"
+    "                      const float slope, const float most)\n"
     "{\n"
-    "    local float part[WG];\n"
-    "    const int c = get_group_id(0), m = N * S;\n"
+    "    const int id = get_global_id(0), c = id % C, first = id / C * length;\n"
     "    float sum = 0, dot = 0;\n"
-    "    AT(x); AT(dy); AT(clamp_y); AT(g); AT(dmore); AT(f); AT(back); AT(dweight); AT(dbias);\n"
-    "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c], s = f[3 * C + c];\n"
-    "    for (int k = get_local_id(0); k < m; k += WG) {\n"
-    "        const int i = (k / S * C + c) * S + k % S;\n"
+    "    AT(x); AT(dy); AT(clamp_y); AT(g); AT(dmore); AT(f); AT(part);\n"
+    "    if (id >= n) return;\n"
+    "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c];\n"
+    "    for (int r = first; r < min(first + length, m); r++) {\n"
+    "        const size_t i = (size_t)r * C + c;\n"
     "        const float v = HAS(clamp_y) ? clamp_y[i] : scale * x[i] + shift;\n"
     "        const float d = v > 0 && v < most ? dy[i] : slope * dy[i];\n"
     "        sum += d;\n"
@@ -2314,9 +2972,24 @@ static const char cvncl_text_norm_back[] =
     "        if (HAS(g)) g[i] = d;\n"
     "        if (HAS(dmore)) dmore[i] += d;\n"
     "    }\n"
-    "    sum = group_sum(sum, part);\n"
-    "    dot = group_sum(dot, part) * s;\n"
-    "    if (get_local_id(0) != 0) return;\n"
+    "    part[id] = sum;\n"
+    "    part[n + id] = dot;\n"
+    "}\n"
+    "\n"
+    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx */\n"
+    "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
+    "                      const int C, const int slices, const int batch)\n"
+    "{\n"
+    "    const int c = get_global_id(0);\n"
+    "    float sum = 0, dot = 0;\n"
+    "    AT(part); AT(f); AT(back); AT(dweight); AT(dbias);\n"
+    "    if (c >= C) return;\n"
+    "    for (int s = 0; s < slices; s++) {\n"
+    "        sum += part[s * C + c];\n"
+    "        dot += part[(slices + s) * C + c];\n"
+    "    }\n"
+    "    const float scale = f[c], s = f[3 * C + c];\n"
+    "    dot *= s;\n"
     "    if (HAS(dweight)) dweight[c] += dot;\n"
     "    if (HAS(dbias)) dbias[c] += sum;\n"
     "    back[c] = scale;\n"
@@ -2325,12 +2998,12 @@ static const char cvncl_text_norm_back[] =
     "}\n"
     "\n"
     "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C,\n"
-    "                    const int S, const int add)\n"
+    "                    const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(g); AT(dx); AT(f); AT(back);\n"
     "    if (i >= n) return;\n"
-    "    const int c = i / S % C;\n"
+    "    const int c = i % C;\n"
     "    const float center = f[2 * C + c];\n"
     "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - center) + back[2 * C + c]);\n"
     "    dx[i] = add ? dx[i] + d : d;\n"
@@ -2338,8 +3011,9 @@ static const char cvncl_text_norm_back[] =
 
 static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
 {
-    (void)net;
-    return 7 * (size_t)l->shape.dim[1];
+    const int C = l->shape.dim[1];
+    const int rows = (int)(cvni_elements(l->shape) / (size_t)C);
+    return 7 * (size_t)C + 2 * cvncl_column_work(cvncl_of(net), rows, C);
 }
 
 /* Scale and shift of x into the work. */
@@ -2360,38 +3034,47 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
     const cvni_norm_job j = cvni_norm_job_of(net, l, NULL);
-    const int n = j.N * j.C * j.S;
+    const int m = j.N * j.S;
+    const int slices = cvncl_column_slices(cvncl_of(net), m, j.C);
+    const int length = cvni_ceil_div(m, slices);
     cvn_result result = CVN_OK;
     if (cvni_norm_uses_batch(net, l)) {
-        result = cvni_norm_enough(net, l, (double)j.N * j.S);
+        result = cvni_norm_enough(net, l, (double)m);
         if (result == CVN_OK)
-            result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "ppppiiiffi", j.x->y, l->saved,
-                                  cvni_norm_param(net, l, CVNI_NORM_MEAN),
-                                  cvni_norm_param(net, l, CVNI_NORM_VAR), j.N, j.C, j.S,
-                                  (double)d->eps, (double)d->momentum, !net->again);
+            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
+                                slices * j.C, m, j.C, length);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
+                                cvni_norm_param(net, l, CVNI_NORM_MEAN),
+                                cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
+                                (double)d->eps, (double)d->momentum, !net->again);
     }
     if (result == CVN_OK) result = cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_APPLY, n, "ppwpiiiff", j.x->y, l->y, 0, j.more, n, j.C, j.S,
-                      (double)j.slope, (double)j.most);
+    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "ppwpiiff", j.x->y, l->y, 0, j.more, m * j.C,
+                      j.C, (double)j.slope, (double)j.most);
 }
 
 static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
 {
     const int affine = !((const cvn_batchnorm_desc *)l->desc)->no_affine;
     cvni_norm_job j = cvni_norm_job_of(net, l, NULL);
-    const int n = j.N * j.C * j.S;
+    const int m = j.N * j.S;
+    const int slices = cvncl_column_slices(cvncl_of(net), m, j.C);
     cvn_result result = cvncl_norm_factors(net, l);
     cvni_norm_begin_backward(&j);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_SUMS, j.C, "pppppwwppiiiffi", j.x->y, l->dy, j.sign,
-                              j.g, j.dmore, 0, 4 * j.C,
-                              affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
-                              affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, j.N, j.C,
-                              j.S, (double)j.slope, (double)j.most, cvni_norm_uses_batch(net, l));
+        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "pppppwwiiiiff", j.x->y, l->dy,
+                            j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
+                            cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+                            affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
+                            affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
+                            slices, cvni_norm_uses_batch(net, l));
     if (!j.dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_DX, n, "pppwwiiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
-                      4 * j.C, n, j.C, j.S, j.add);
+    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
+                      4 * j.C, m * j.C, j.C, j.add);
 }
 
 static const char cvncl_text_gnorm[] =
@@ -2751,13 +3434,18 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
 
 typedef struct cvncl_channels { int N, C, S, n, step; } cvncl_channels;
 
-static cvncl_channels cvncl_prelu_of(const cvni_layer *l)
+/* Channels last: [N*S, C, 1]. */
+static cvncl_channels cvncl_prelu_of(const cvn_net *net, const cvni_layer *l)
 {
     cvncl_channels c;
     c.N = l->shape.dim[0];
     c.C = cvni_prelu_channels(l->shape);
     c.S = (int)(cvni_sample_elements(l->shape) / (size_t)c.C);
     c.n = c.N * c.C * c.S;
+    if (cvncl_step(net, l) > 1) {
+        c.N *= c.S;
+        c.S = 1;
+    }
     c.step = ((const cvni_prelu_desc *)l->desc)->parameters > 1;
     return c;
 }
@@ -2765,19 +3453,19 @@ static cvncl_channels cvncl_prelu_of(const cvni_layer *l)
 static size_t cvncl_prelu_work(cvn_net *net, const cvni_layer *l)
 {
     (void)net;
-    return (size_t)cvncl_prelu_of(l).C;
+    return (size_t)cvni_prelu_channels(l->shape);
 }
 
 static cvn_result cvncl_prelu_forward(cvn_net *net, cvni_layer *l)
 {
-    const cvncl_channels c = cvncl_prelu_of(l);
+    const cvncl_channels c = cvncl_prelu_of(net, l);
     return cvncl_each(net, CVNCL_PRELU, c.n, "pppiiii", cvni_in(net, l, 0)->y, l->y,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step);
 }
 
 static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
 {
-    const cvncl_channels c = cvncl_prelu_of(l);
+    const cvncl_channels c = cvncl_prelu_of(net, l);
     cvni_layer *x = cvni_in(net, l, 0);
     const int count = c.step ? c.C : 1;
     float *dw = cvni_weights_grad(net, l, 0);
@@ -2811,18 +3499,46 @@ static const char cvncl_text_copy[] =
     "    y[to] = add ? y[to] + v : v;\n"
     "}\n"
     "\n"
-    "/* out[c] += sum over n, i of x[n][c][i]; a group each channel */\n"
-    "kernel void channel_sums(IN(x), MEM(out), const int N, const int channels, const int S)\n"
+    "/* part[slice][c]: sums of `length` rows of x [rows, C] */\n"
+    "kernel void column_parts(IN(x), OUT(part), const int n, const int rows, const int C,\n"
+    "                         const int length)\n"
     "{\n"
-    "    local float part[WG];\n"
-    "    const int c = get_group_id(0);\n"
+    "    const int i = get_global_id(0), first = i / C * length;\n"
     "    float sum = 0;\n"
-    "    AT(x); AT(out);\n"
-    "    for (int i = get_local_id(0); i < N * S; i += WG)\n"
-    "        sum += x[(i / S * channels + c) * S + i % S];\n"
-    "    sum = group_sum(sum, part);\n"
-    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "    AT(x); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    for (int r = first; r < min(first + length, rows); r++) sum += x[(size_t)r * C + i % C];\n"
+    "    part[i] = sum;\n"
     "}\n"
+    "\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
+    "{\n"
+    "    const int c = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(part); AT(out);\n"
+    "    if (c >= C) return;\n"
+    "    for (int s = 0; s < slices; s++) sum += part[s * C + c];\n"
+    "    out[c] += sum;\n"
+    "}\n"
+    "\n"
+    "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
+    "int turned(int i, int C, int S)\n"
+    "{\n"
+    "    const int block = i / (C * S) * (C * S), p = i - block;\n"
+    "    return block + p % C * S + p / C;\n"
+    "}\n"
+    "\n"
+    "/* y (+)= x; channels last: where y has blocks [S, C], else where x has them */\n"
+    "kernel void turn(IN(x), MEM(y), const int n, const int C, const int S, const int last,\n"
+    "                 const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int other = turned(i, C, S), from = last ? other : i, to = last ? i : other;\n"
+    "    y[to] = add ? y[to] + x[from] : x[from];\n"
+    "}\n"
+    "\n"
     "kernel void fill(OUT(y), const int n, const float value)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -3019,6 +3735,10 @@ static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
     int at = 0;
     cvn_result result = CVN_OK;
     cvni_split_axis(l->shape, ((const cvni_concat_desc *)l->desc)->axis, &outer, &length, &inner);
+    if (cvncl_step(net, l) > 1) {       /* the channels lie together, innermost */
+        outer *= inner;
+        inner = 1;
+    }
     for (int i = 0; i < l->inputs && result == CVN_OK; i++) {
         cvni_layer *x = cvni_in(net, l, i);
         const int part = (int)(cvni_elements(x->shape) / (size_t)outer);
@@ -3169,39 +3889,41 @@ static const char cvncl_text_resize[] =
     " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
-    "kernel void resize(IN(x), OUT(y), INTS(g), const int n)\n"
+    "kernel void resize(IN(x), OUT(y), INTS(g), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], o = i % (OH * OW);\n"
+    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], o = i / step % (OH * OW);\n"
     "    global const int *row = g + 8 + 3 * (o / OW), *col = g + 8 + 3 * OH + 3 * (o % OW);\n"
     "    const float a = WEIGHT(row[2]), b = WEIGHT(col[2]);\n"
     "    float v = 0;\n"
-    "    x += (size_t)(i / (OH * OW)) * (H * W);\n"
+    "    x += (size_t)(i / step / (OH * OW)) * (H * W * step) + i % step;\n"
     "    if (row[0] >= 0 && col[0] >= 0) {\n"
-    "        v = x[row[0] * W + col[0]];\n"
-    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * W + col[1]];\n"
+    "        const int left = col[0] * step, right = col[1] * step, line = W * step;\n"
+    "        v = x[row[0] * line + left];\n"
+    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * line + right];\n"
     "        if (a != 0)\n"
     "            v = (1 - a) * v +\n"
-    "                a * ((1 - b) * x[row[1] * W + col[0]] + b * x[row[1] * W + col[1]]);\n"
+    "                a * ((1 - b) * x[row[1] * line + left] + b * x[row[1] * line + right]);\n"
     "    }\n"
     "    y[i] = v;\n"
     "}\n"
     "\n"
-    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int step,\n"
+    "                        const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(dy); AT(dx); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], p = i % (H * W);\n"
+    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], p = i / step % (H * W);\n"
     "    global const int *rows = g + g[4], *cols = g + g[5];\n"
-    "    dy += (size_t)(i / (H * W)) * (OH * OW);\n"
+    "    dy += (size_t)(i / step / (H * W)) * (OH * OW * step) + i % step;\n"
     "    for (int r = rows[p / W]; r < rows[p / W + 1]; r++)\n"
     "        for (int c = cols[p % W]; c < cols[p % W + 1]; c++)\n"
     "            sum += WEIGHT(g[2 * r + 1]) * WEIGHT(g[2 * c + 1]) *\n"
-    "                   dy[g[2 * r] * OW + g[2 * c]];\n"
+    "                   dy[(g[2 * r] * OW + g[2 * c]) * step];\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
@@ -3391,8 +4113,8 @@ static int cvncl_resize_table(const cvn_net *net, const cvni_layer *l, int *tabl
 static cvn_result cvncl_resize_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_RESIZE, n, "ppti", cvni_in(net, l, 0)->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+    return cvncl_each(net, CVNCL_RESIZE, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
 static cvn_result cvncl_resize_backward(cvn_net *net, cvni_layer *l)
@@ -3402,8 +4124,8 @@ static cvn_result cvncl_resize_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_RESIZE_BACK, n, "pptii", l->dy, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+    return cvncl_each(net, CVNCL_RESIZE_BACK, n, "pptiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
 /* Sizes of y and steps in x, 6 axes at most; the size of the first one is not read. */
@@ -4017,6 +4739,7 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
     double momentum = (double)o->momentum;
     double dampening = 0;
     int flag = o->amsgrad;
+    cvncl_net_of(net)->version++;
     if (o->kind == CVN_LAMB) return cvncl_lamb(net, u);
     if (o->kind == CVN_SGD) {           /* v begins as the gradient */
         c1 = momentum;
@@ -4411,7 +5134,7 @@ static int cvncl_fill_set(cvn_net *net, cvncl_set *s)
     return s->record == 1 || cvncl_send_room(net, s);
 }
 
-static cvn_result cvncl_order(cvn_net *net, void *set, const int *order, uint64_t seed,
+static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
                               uint64_t epoch);
 
 static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
@@ -4433,7 +5156,7 @@ static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
         cvncl_set_nodes(s);
     }
     if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
-        cvncl_order(net, s, NULL, 0, 0) == CVN_OK)
+        cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
         return s;
     cvncl_drop(s);
     snprintf(text, sizeof text, "the %d samples find no room on the device (%.0f of %.0f MiB are "
@@ -4513,7 +5236,7 @@ static void cvncl_records(void *context, int begin, int end, int worker)
     }
 }
 
-static cvn_result cvncl_order(cvn_net *net, void *set, const int *order, uint64_t seed,
+static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
                               uint64_t epoch)
 {
     cvncl_set *s = (cvncl_set *)set;
@@ -4655,7 +5378,7 @@ static int cvncl_plain(const cvn_net *net, const cvni_layer *l)
 static const cvncl_row cvncl_rows[] = {
     CVNCL_CONV_ROW(0), CVNCL_CONV_ROW(1), CVNCL_CONV_ROW(2), CVNCL_CONV_ROW(3), CVNCL_CONV_ROW(4),
     { &cvni_op_dense, CVNCL_PROGRAM_GEMM, cvncl_dense_forward, cvncl_dense_backward, cvncl_plain,
-      NULL, NULL },
+      NULL, cvncl_dense_work },
     CVNCL_POOL_ROW(maxpool, maxpool), CVNCL_POOL_ROW(global_maxpool, maxpool),
     CVNCL_POOL_ROW(adaptive_maxpool, maxpool), CVNCL_POOL_ROW(maxpool_indices, maxpool),
     CVNCL_POOL_ROW(avgpool, avgpool), CVNCL_POOL_ROW(global_avgpool, avgpool),
@@ -4700,17 +5423,28 @@ static const cvncl_row cvncl_rows[] = {
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
+/* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
+ * functions, prelu, resizing; arithmetic of equal shapes; concat of channels. */
+static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
+{
+    const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
+    if (l->is_int) return 0;
+    if (l->op == &cvni_op_concat) return ((const cvni_concat_desc *)l->desc)->axis == 1;
+    if (row->forward == cvncl_binary_forward)
+        return cvni_same_shape(cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
+    return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
+           row->forward == cvncl_resize_forward;
+}
+
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "gemm", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_gemm_common,
                    cvncl_text_gemm_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
                    cvncl_text_gemm_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
                    cvncl_text_gemm_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
-                   cvncl_text_conv_store,
-                   cvncl_text_conv_down, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_conv_up, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_conv_weights, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_conv_sums, cvncl_text_depthwise } },
+                   cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
+                   cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
+                   cvncl_text_conv_order, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
@@ -4753,12 +5487,18 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 
 static cvn_result cvncl_forward(cvn_net *net, cvni_layer *l)
 {
-    return cvncl_rows[l->device_op - 1].forward(net, l);
+    cvn_result result;
+    const int swapped = cvncl_swap_in(net, l, 0, &result);
+    if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].forward(net, l);
+    return cvncl_swap_out(net, l, swapped, result);
 }
 
 static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 {
-    return cvncl_rows[l->device_op - 1].backward(net, l);
+    cvn_result result;
+    const int swapped = cvncl_swap_in(net, l, 1, &result);
+    if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].backward(net, l);
+    return cvncl_swap_out(net, l, swapped, result);
 }
 
 static void cvncl_fill_backend(cvn_backend *base)
@@ -4772,8 +5512,10 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->answer = cvncl_answer;
     base->keep = cvncl_keep;
     base->drop = cvncl_drop;
-    base->order = cvncl_order;
+    base->order = cvncl_put_order;
     base->gather = cvncl_gather;
+    base->push_tensor = cvncl_push_tensor;
+    base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;
     base->forward = cvncl_forward;
     base->backward = cvncl_backward;

@@ -110,7 +110,7 @@ static void call_peak(cvn_net *net, const void *what)
     const size_t items = PEAK_ITEMS;
     void *kernel;
     memcpy(&kernel, what, sizeof kernel);
-    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena);
+    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena[0].memory);
     b->api.SetKernelArg(kernel, 1, sizeof steps, &steps);
     b->api.EnqueueNDRangeKernel(b->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL);
 }
@@ -158,6 +158,15 @@ static void call_forward(cvn_net *net, const void *what)
     cvni_layer *l = &net->layers[2];
     (void)what;
     net->backend->forward(net, l);
+}
+
+/* As between other layers on the device: x is channels last, whatever its numbers. */
+static void call_conv(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    (void)what;
+    cvncl_conv_pass(net, l, 0, net->layers[1].y, cvni_weights(net, l, 0), cvni_weights(net, l, 1),
+                    l->y, 0, NULL);
 }
 
 static void call_data(cvn_net *net, const void *what)
@@ -219,7 +228,7 @@ static void convolutions(cvn_backend *backend)
         snprintf(name, sizeof name, "%dx%dx%d^2 %d of %dx%d /%d", c->n, c->channels, c->size,
                  c->filters, c->kernel, c->kernel, c->stride);
         work = 2e-12 * cvn_macs(net) * c->n;
-        s = seconds_of(net, call_forward, NULL);
+        s = seconds_of(net, call_conv, NULL);
         row("forward", name, s, work / s, peak, 0);
         s = seconds_of(net, call_data, NULL);
         row("backward data", name, s, work / s, peak, 0);

@@ -926,7 +926,7 @@ static void sets(void)
     for (int small = 0; small < 2; small++) {
         cvn_backend *b;
         cvn_net *net[2];
-        piece = small ? 8192 : 0;       /* 3 rows of floats, 12 of bytes */
+        piece = small ? 8192 + CVNCL_VECTOR : 0;       /* 3 rows of floats, 12 of bytes */
         b = open_device(0);
         for (int i = 0; i < 2; i++) net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
         for (int k = 0; k < 2 * count && net[0] && net[1]; k++) {
@@ -1021,7 +1021,7 @@ static void memory_in_pieces(void)
     cvncl_memory m;
     cvn_backend *b;
     cvn_net *net;
-    piece = 16384;
+    piece = 16384 + CVNCL_VECTOR;
     b = open_device(0);
     check_steps(build_engine, b, &adam, 3, BATCH, 2e-4);
     net = make_net(build_engine, b, &adam, BATCH, 0);
