@@ -18028,17 +18028,24 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     }
 }
 
-static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_embedding_check(cvn_net *net, const cvni_layer *l,
+                                       const cvni_embedding_job *j)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
-    cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++) {
-        const double v = cvni_index_at(j.x, i);
+    for (int i = 0; i < j->positions; i++) {
+        const double v = cvni_index_at(j->x, i);
         if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                    "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
     }
+    return CVN_OK;
+}
+
+static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    if (cvni_embedding_check(net, l, &j) != CVN_OK) return CVN_ERROR_ARGUMENT;
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -18263,6 +18270,13 @@ static cvn_result cvni_posenc_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
+/* Column c of C at step t. */
+static float cvni_posenc_wave(int t, int c, int C)
+{
+    const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
+    return (float)(c % 2 ? cos(angle) : sin(angle));
+}
+
 static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
 {
     const int T = l->shape.dim[1];
@@ -18270,10 +18284,7 @@ static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
     float *p = (float *)l->table;
     (void)net;
     for (int t = 0; t < T; t++)
-        for (int c = 0; c < C; c++) {
-            const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
-            *p++ = (float)(c % 2 ? cos(angle) : sin(angle));
-        }
+        for (int c = 0; c < C; c++) *p++ = cvni_posenc_wave(t, c, C);
 }
 
 static cvn_result cvni_posemb_shape(cvn_net *net, cvni_layer *l)

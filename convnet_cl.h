@@ -29,7 +29,8 @@
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
- *     >>cl-layers  >>cl-shape  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
+ *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-loss  >>cl-optim
+ *     >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
@@ -361,11 +362,12 @@ enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_GEMM, CVNCL_PROGRAM_CONV, CVNCL_PROGRAM_POOL, CVNCL_PROGRAM_NORM,
     CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_SHAPE, CVNCL_PROGRAM_LOSS,
     CVNCL_PROGRAM_OPTIM, CVNCL_PROGRAM_DATA,
+    CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE,        /* with their layers' products: GEMM, too */
     CVNCL_PROGRAMS
 };
 
 enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
-enum { CVNCL_MAX_KERNELS = 96 };
+enum { CVNCL_MAX_KERNELS = 128 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -936,7 +938,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
-    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_TURN, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
+    CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -946,6 +949,9 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_CLIP_NORM, CVNCL_AVERAGE,
     CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT, CVNCL_IMAGE_MEANS,
     CVNCL_AUGMENT_END,
+    CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
+    CVNCL_RNN_STEP, CVNCL_RNN_STEP_BACK, CVNCL_EMBEDDING, CVNCL_EMBEDDING_CHAIN,
+    CVNCL_EMBEDDING_BACK, CVNCL_ADD_ROW, CVNCL_ROW_SUMS, CVNCL_NOISE, CVNCL_NOISE_BACK,
     CVNCL_KERNELS
 };
 
@@ -970,7 +976,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
-    { "column_sums", CVNCL_PROGRAM_LAYERS }, { "turn", CVNCL_PROGRAM_LAYERS },
+    { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
+    { "turn", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -988,7 +995,15 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "average", CVNCL_PROGRAM_OPTIM },
     { "gather_rows", CVNCL_PROGRAM_DATA }, { "gather_bytes", CVNCL_PROGRAM_DATA },
     { "elastic", CVNCL_PROGRAM_DATA }, { "augment", CVNCL_PROGRAM_DATA },
-    { "image_means", CVNCL_PROGRAM_DATA }, { "augment_end", CVNCL_PROGRAM_DATA }
+    { "image_means", CVNCL_PROGRAM_DATA }, { "augment_end", CVNCL_PROGRAM_DATA },
+    { "batch_kk", CVNCL_PROGRAM_BATCH }, { "batch_kn", CVNCL_PROGRAM_BATCH },
+    { "batch_mn", CVNCL_PROGRAM_BATCH }, { "attention", CVNCL_PROGRAM_BATCH },
+    { "attention_back", CVNCL_PROGRAM_BATCH },
+    { "rnn_step", CVNCL_PROGRAM_SEQUENCE }, { "rnn_step_back", CVNCL_PROGRAM_SEQUENCE },
+    { "embedding", CVNCL_PROGRAM_SEQUENCE }, { "embedding_chain", CVNCL_PROGRAM_SEQUENCE },
+    { "embedding_back", CVNCL_PROGRAM_SEQUENCE }, { "add_row", CVNCL_PROGRAM_SEQUENCE },
+    { "row_sums", CVNCL_PROGRAM_SEQUENCE }, { "noise", CVNCL_PROGRAM_SEQUENCE },
+    { "noise_back", CVNCL_PROGRAM_SEQUENCE }
 };
 
 /* An OpenCL call that failed: what was done, where, the status. */
@@ -1666,6 +1681,13 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
     return d->landing ? CVN_OK : cvncl_fail(net, "memory of the host for results", status);
 }
 
+static cvn_result cvncl_need_layer(cvn_net *net, int program)
+{
+    const cvn_result result = cvncl_need(net, program);
+    return result == CVN_OK && program >= CVNCL_PROGRAM_BATCH ? cvncl_need(net, CVNCL_PROGRAM_GEMM)
+                                                              : result;
+}
+
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     cvncl_memory m;
@@ -1673,7 +1695,7 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
         if (cvncl_runs(net, plan, id))
-            result = cvncl_need(net, cvncl_program_of(cvncl_find(net, &net->layers[id])));
+            result = cvncl_need_layer(net, cvncl_program_of(cvncl_find(net, &net->layers[id])));
     if (result != CVN_OK) return result;
     result = cvncl_make_orders(net, plan, d);
     if (result != CVN_OK) return result;
@@ -3511,6 +3533,17 @@ static const char cvncl_text_copy[] =
     "    part[i] = sum;\n"
     "}\n"
     "\n"
+    "kernel void channel_sums(IN(x), MEM(out), const int rows, const int step)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int c = get_group_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(out);\n"
+    "    for (int i = get_local_id(0); i < rows; i += WG) sum += x[i * step + c];\n"
+    "    sum = group_sum(sum, part);\n"
+    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "}\n"
+    "\n"
     "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
@@ -3685,17 +3718,17 @@ static const char cvncl_text_philox[] =
     "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
 
 static const char cvncl_text_dropout[] =
-    "/* Elements that share a draw lie `group` together; id, low and high: the counter behind the\n"
-    " * index. */\n"
+    "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
+    " * id, low and high: the counter behind that. */\n"
     "kernel void dropout(MEM(x), MEM(y), const int n, const int group, const int limit,\n"
-    "                    const float scale, const uint id, const uint low, const uint high,\n"
-    "                    const uint k0, const uint k1, const int add)\n"
+    "                    const float scale, const uint first, const uint id, const uint low,\n"
+    "                    const uint high, const uint k0, const uint k1, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
     "    const uint draw = i / group;\n"
-    "    const uint4 r = philox((uint4)(draw / 4, id, low, high), k0, k1);\n"
+    "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
     "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
     "    y[i] = add ? y[i] + v : v;\n"
     "}\n";
@@ -3850,20 +3883,40 @@ static cvn_result cvncl_softmax_backward(cvn_net *net, cvni_layer *l)
                       outer * inner, length, inner, d->log, add);
 }
 
-/* The draws are those of the CPU: of (seed, layer, pass, element). */
+/* The draws are those of the CPU, of (seed, layer, pass, element): the counter of a layer in this
+ * pass but for its first word, and the key. */
+typedef struct cvncl_key { unsigned id, low, high, k0, k1; } cvncl_key;
+
+static cvncl_key cvncl_key_of(const cvn_net *net, int id)
+{
+    uint32_t c[4];
+    cvncl_key k;
+    cvni_random_counter(CVNI_STREAM_DROPOUT, net->tick, (uint32_t)id, 0, c);
+    k.id = c[1];
+    k.low = c[2];
+    k.high = c[3];
+    k.k0 = (unsigned)(net->desc.seed & 0xFFFFFFFFu);
+    k.k1 = (unsigned)(net->desc.seed >> 32);
+    return k;
+}
+
+/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`. */
+static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int group, unsigned first,
+                             const float *in, float *out, int n, int add)
+{
+    const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
+    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuuui", in, out, n, group,
+                      (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
+                      k.high, k.k0, k.k1, add);
+}
+
 static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out,
                                     int add)
 {
-    const float p = ((const cvni_dropout_desc *)l->desc)->p;
     const int n = (int)cvni_elements(l->shape);
-    uint32_t c[4];
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
-    cvni_random_counter(CVNI_STREAM_DROPOUT, net->tick, (uint32_t)cvni_id(net, l), 0, c);
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuui", in, out, n,
-                      (int)cvni_dropout_group(l), (int)ceilf(p * 16777216.0f),
-                      (double)(1 / (1 - p)), c[1], c[2], c[3],
-                      (unsigned)(net->desc.seed & 0xFFFFFFFFu), (unsigned)(net->desc.seed >> 32),
-                      add);
+    return cvncl_drop(net, l, ((const cvni_dropout_desc *)l->desc)->p, (int)cvni_dropout_group(l),
+                      0, in, out, n, add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -4277,6 +4330,1109 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
                       (int)cvni_sample_elements(x->shape), (int)cvni_sample_elements(l->shape),
                       (int)j.kind, (double)j.scale, add);
+}
+
+/* ================================================================================================
+ * >>cl-batch   many products at once: matmul; attention
+ * ==============================================================================================
+ *   Attention: P = softmax(Q K^T/sqrt(d)) of all heads of some samples at a time lies in the work,
+ *   so that it is bounded, and is computed anew on the way back: convnet.h, >>attention. */
+
+static const char cvncl_text_batch_common[] =
+    "/* c[z][m][n] (+)= sum over k of a[z][m][k] b[z][k][n]; z counts through four axes, of which\n"
+    " * d1, d2, d3 are the sizes of the last three; steps in elements; a or c in the work: wa, wc */\n"
+    "#define STEPS(s) const int s##0, const int s##1, const int s##2, const int s##3\n"
+    "#define BATCH_PARAMS \\\n"
+    "    IN(pa), IN(wa), IN(pb), MEM(pc), MEM(wc), const int M, const int N, const int K, \\\n"
+    "    const int am, const int ak, const int bk, const int bn, const int ldc, const int add, \\\n"
+    "    const int d1, const int d2, const int d3, STEPS(sa), STEPS(sb), STEPS(sc)\n"
+    "#define STEP(s) \\\n"
+    "    ((size_t)i0 * s##0 + (size_t)i1 * s##1 + (size_t)i2 * s##2 + (size_t)i3 * s##3)\n"
+    "#define BATCH_SETUP \\\n"
+    "    const int first = 0, last = K; \\\n"
+    "    const int i3 = z % d3, i2 = z / d3 % d2, i1 = z / d3 / d2 % d1, i0 = z / d3 / d2 / d1; \\\n"
+    "    AT(pa); AT(wa); AT(pb); AT(pc); AT(wc); \\\n"
+    "    global const float *restrict a_z = (HAS(pa) ? pa : wa) + STEP(sa); \\\n"
+    "    global float *c = (HAS(pc) ? pc : wc) + STEP(sc); \\\n"
+    "    pb += STEP(sb);\n"
+    "#define BATCH_STORE(m, n, v) c[(m) * ldc + (n)] = add ? c[(m) * ldc + (n)] + v : v\n";
+
+#define CVNCL_BATCH_TEXT(name, a_fast, b_fast) \
+    "#define NAME " name "\n" \
+    "#define PARAMS BATCH_PARAMS\n" \
+    "#define SETUP BATCH_SETUP\n" \
+    "#define A_FAST_K " a_fast "\n" \
+    "#define B_FAST_K " b_fast "\n" \
+    "#define A_TYPE int\n" \
+    "#define A_ROW(m) ((m) * am)\n" \
+    "#define A_DEEP(k) ((k) * ak)\n" \
+    "#define A_AT(row, deep) a_z[(row) + (deep)]\n" \
+    "#define B_TYPE int\n" \
+    "#define B_COLUMN(n) ((n) * bn)\n" \
+    "#define B_DEEP(k) ((k) * bk)\n" \
+    "#define B_AT(deep, column) pb[(deep) + (column)]\n" \
+    "#define STORE BATCH_STORE\n"
+
+static const char cvncl_text_batch_kk[] = CVNCL_BATCH_TEXT("batch_kk", "1", "1");
+static const char cvncl_text_batch_kn[] = CVNCL_BATCH_TEXT("batch_kn", "1", "0");
+static const char cvncl_text_batch_mn[] = CVNCL_BATCH_TEXT("batch_mn", "0", "0");
+
+static const char cvncl_text_attention[] =
+    "/* Largest x of the WG items of a group. */\n"
+    "float group_top(float x, local float *part)\n"
+    "{\n"
+    "    const int t = get_local_id(0);\n"
+    "    part[t] = x;\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    }\n"
+    "    x = part[0];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    return x;\n"
+    "}\n"
+    "\n"
+    "#define HEAD_PARAMS \\\n"
+    "    INTS(lengths), const int T, const int S, const int heads, const int sample, \\\n"
+    "    const int causal, const float scale, const int limit, const float keep, const uint id, \\\n"
+    "    const uint low, const uint high, const uint k0, const uint k1\n"
+    "/* keys that query t of sample n sees */\n"
+    "#define SEEN(n, t) \\\n"
+    "    min(HAS(lengths) ? lengths[n] : S, causal ? (t) + 1 : S)\n"
+    "#define KEPT(row, s) \\\n"
+    "    (limit ? kept((row) * ((uint)(S + 3) / 4), s, limit, keep, id, low, high, k0, k1) : 1)\n"
+    "\n"
+    "/* mask/(1 - p) of key s: convnet.h, cvni_attention_mask */\n"
+    "float kept(uint first, int s, int limit, float keep, uint id, uint low, uint high, uint k0,\n"
+    "           uint k1)\n"
+    "{\n"
+    "    const uint4 r = philox((uint4)(first + s / 4, id, low, high), k0, k1);\n"
+    "    const int k = s % 4;\n"
+    "    const uint word = k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w;\n"
+    "    return (int)(word >> 8) < limit ? 0 : keep;\n"
+    "}\n"
+    "\n"
+    "/* p [samples*heads*T, S], Q K^T, becomes P' or, limit 0, P; a group a row; sample: of the\n"
+    " * batch, the first one */\n"
+    "kernel void attention(MEM(p), HEAD_PARAMS)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int row = get_group_id(0), t = row % T, i = get_local_id(0);\n"
+    "    float top = -INFINITY, sum = 0;\n"
+    "    AT(p); AT(lengths);\n"
+    "    p += (size_t)row * S;\n"
+    "    const int seen = SEEN(sample + row / T / heads, t);\n"
+    "    const uint all = (uint)sample * heads * T + row;\n"
+    "    for (int s = i; s < seen; s += WG) top = fmax(top, p[s]);\n"
+    "    top = scale * group_top(top, part);\n"
+    "    for (int s = i; s < seen; s += WG) sum += exp(scale * p[s] - top);\n"
+    "    sum = group_sum(sum, part);\n"
+    "    for (int s = i; s < S; s += WG)\n"
+    "        p[s] = s < seen ? exp(scale * p[s] - top) / sum * KEPT(all, s) : 0;\n"
+    "}\n"
+    "\n"
+    "/* g = dP' becomes dA, p = P becomes P' */\n"
+    "kernel void attention_back(MEM(p), MEM(g), HEAD_PARAMS)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int row = get_group_id(0), i = get_local_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(p); AT(g); AT(lengths);\n"
+    "    p += (size_t)row * S;\n"
+    "    g += (size_t)row * S;\n"
+    "    const int seen = SEEN(sample + row / T / heads, row % T);\n"
+    "    const uint all = (uint)sample * heads * T + row;\n"
+    "    for (int s = i; s < seen; s += WG) {\n"
+    "        g[s] *= KEPT(all, s);\n"
+    "        sum += p[s] * g[s];\n"
+    "    }\n"
+    "    sum = group_sum(sum, part);\n"
+    "    for (int s = i; s < S; s += WG) {\n"
+    "        g[s] = s < seen ? p[s] * (g[s] - sum) * scale : 0;\n"
+    "        if (s < seen) p[s] *= KEPT(all, s);\n"
+    "    }\n"
+    "}\n";
+
+/* dim, step: of the axes that count the products; the last ones are the fastest. a or c NULL: in
+ * the work, at a_work or c_work. */
+typedef struct cvncl_batch {
+    int M, N, K, am, ak, bk, bn, ldc, add;
+    int dim[4], step[3][4];                     /* step: of a, b, c */
+    const float *a, *b;
+    float *c;
+    int a_work, c_work;
+} cvncl_batch;
+
+static cvn_result cvncl_batch_run(cvn_net *net, const cvncl_batch *p)
+{
+    const int kernel = p->ak == 1 && p->bk == 1 ? CVNCL_BATCH_KK
+                       : p->ak == 1             ? CVNCL_BATCH_KN
+                                                : CVNCL_BATCH_MN;
+    const int *a = p->step[0], *b = p->step[1], *c = p->step[2];
+    return cvncl_tiles(net, kernel, p->M, p->N, p->dim[0] * p->dim[1] * p->dim[2] * p->dim[3],
+                       "pwppw" "iii" "iiiiii" "iii" "iiii" "iiii" "iiii", p->a,
+                       p->a ? -1 : p->a_work, p->b, p->c, p->c ? -1 : p->c_work, p->M, p->N, p->K,
+                       p->am, p->ak, p->bk, p->bn, p->ldc, p->add, p->dim[1], p->dim[2], p->dim[3],
+                       a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3]);
+}
+
+/* ---- matmul: cvni_matmul_run ---- */
+
+/* Axes on which c has one matrix for several products are walked here, in order. */
+static cvn_result cvncl_matmul_sums(cvn_net *net, const cvni_matmul *m, const int which[3],
+                                    cvncl_batch *p)
+{
+    const int size[3] = { p->M * p->K, p->N * p->K, p->M * p->N };
+    const float *a = p->a, *b = p->b;
+    int sums = 1;
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 4; i++) {
+        const int k = i - (4 - m->axes);        /* of the axes of m */
+        const int summed = k >= 0 && !m->step[which[2]][k];
+        p->dim[i] = k >= 0 && !summed ? m->dim[k] : 1;
+        if (summed) sums *= m->dim[k];
+        for (int o = 0; o < 3; o++)
+            p->step[o][i] = k >= 0 && !summed ? m->step[which[o]][k] * size[o] : 0;
+    }
+    for (int s = 0; s < sums && result == CVN_OK; s++) {
+        int rest = s;
+        p->a = a;
+        p->b = b;
+        for (int k = m->axes - 1; k >= 0; k--) {
+            if (m->step[which[2]][k]) continue;
+            p->a += (ptrdiff_t)(rest % m->dim[k]) * m->step[which[0]][k] * size[0];
+            p->b += (ptrdiff_t)(rest % m->dim[k]) * m->step[which[1]][k] * size[1];
+            rest /= m->dim[k];
+        }
+        result = cvncl_batch_run(net, p);
+        p->add = 1;
+    }
+    return result;
+}
+
+static cvn_result cvncl_matmul(cvn_net *net, const cvni_matmul *m, int M, int N, int K,
+                               cvni_factor a, cvni_factor b, float *c, int which, int add)
+{
+    const int of[3] = { a.which, b.which, which };
+    cvncl_batch p;
+    memset(&p, 0, sizeof p);
+    p.M = M;
+    p.N = p.ldc = N;
+    p.K = K;
+    p.am = a.turn ? 1 : K;
+    p.ak = a.turn ? M : 1;
+    p.bk = b.turn ? 1 : N;
+    p.bn = b.turn ? K : 1;
+    p.a = a.at;
+    p.b = b.at;
+    p.c = c;
+    p.add = add;
+    return cvncl_matmul_sums(net, m, of, &p);
+}
+
+static cvn_result cvncl_matmul_forward(cvn_net *net, cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(net, l);
+    return cvncl_matmul(net, &m, m.T, m.S, m.K, cvni_factor_of(cvni_in(net, l, 0)->y, 0, turn[0]),
+                        cvni_factor_of(cvni_in(net, l, 1)->y, 1, turn[1]), l->y, 2, 0);
+}
+
+static cvn_result cvncl_matmul_backward(cvn_net *net, cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(net, l);
+    cvni_layer *a = cvni_in(net, l, 0), *b = cvni_in(net, l, 1);
+    const cvni_factor fa = cvni_factor_of(a->y, 0, turn[0] ? 1 : 0);
+    const cvni_factor fb = cvni_factor_of(b->y, 1, turn[1] ? 1 : 0);
+    cvn_result result = CVN_OK;
+    int add = 0;
+    float *d = cvni_gradient_for(a, &add);
+    if (d && turn[0])
+        result = cvncl_matmul(net, &m, m.K, m.T, m.S, fb, cvni_factor_of(l->dy, 2, 1), d, 0, add);
+    else if (d)
+        result = cvncl_matmul(net, &m, m.T, m.K, m.S, cvni_factor_of(l->dy, 2, 0),
+                              cvni_factor_of(b->y, 1, !turn[1]), d, 0, add);
+    d = result == CVN_OK ? cvni_gradient_for(b, &add) : NULL;
+    if (d && turn[1])
+        result = cvncl_matmul(net, &m, m.S, m.K, m.T, cvni_factor_of(l->dy, 2, 1), fa, d, 1, add);
+    else if (d)
+        result = cvncl_matmul(net, &m, m.K, m.S, m.T, cvni_factor_of(a->y, 0, !turn[0]),
+                              cvni_factor_of(l->dy, 2, 0), d, 1, add);
+    return result;
+}
+
+/* ---- attention ---- */
+
+#ifndef CONVNET_NO_SEQUENCES
+
+enum { CVNCL_ATTENTION_FLOATS = 1 << 24 };      /* of P at a time, if a sample has no more */
+
+static int cvncl_attention_samples(const cvni_heads *a)
+{
+    const double one = (double)a->heads * a->T * a->S;
+    return (int)cvni_max_size(1, (size_t)fmin(a->N, CVNCL_ATTENTION_FLOATS / one));
+}
+
+static size_t cvncl_attention_floats(const cvni_heads *a)
+{
+    return cvni_mul_size(cvni_mul_size((size_t)cvncl_attention_samples(a), (size_t)a->heads),
+                         cvni_mul_size((size_t)a->T, (size_t)a->S));
+}
+
+/* P and its gradient. */
+static size_t cvncl_attention_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_heads a = cvni_heads_of(net, l);
+    return 2 * cvncl_attention_floats(&a);
+}
+
+/* Products of all heads of `count` samples. An operand of rows: `rows` a sample, `ld` apart; NULL:
+ * P or its gradient in the work. */
+static cvncl_batch cvncl_heads_product(const cvni_heads *a, int count)
+{
+    cvncl_batch p;
+    memset(&p, 0, sizeof p);
+    p.dim[0] = p.dim[1] = 1;
+    p.dim[2] = count;
+    p.dim[3] = a->heads;
+    return p;
+}
+
+static void cvncl_heads_steps(const cvni_heads *a, cvncl_batch *p, int which, int rows,
+                              ptrdiff_t ld)
+{
+    p->step[which][2] = ld ? rows * (int)ld : a->heads * a->T * a->S;
+    p->step[which][3] = ld ? a->E / a->heads : a->T * a->S;
+}
+
+/* c [T, S] in the work = x y^T: Q K^T, or dO V^T. */
+static cvn_result cvncl_heads_scores(const cvni_heads *a, int n, int count, const float *x,
+                                     ptrdiff_t x_ld, const float *y, ptrdiff_t y_ld, int work)
+{
+    cvncl_batch p = cvncl_heads_product(a, count);
+    p.M = a->T;
+    p.N = p.ldc = a->S;
+    p.K = a->E / a->heads;
+    p.am = (int)x_ld;
+    p.bn = (int)y_ld;
+    p.ak = p.bk = 1;
+    p.a = x + (ptrdiff_t)n * a->T * x_ld;
+    p.b = y + (ptrdiff_t)n * a->S * y_ld;
+    p.c_work = work;
+    cvncl_heads_steps(a, &p, 0, a->T, x_ld);
+    cvncl_heads_steps(a, &p, 1, a->S, y_ld);
+    cvncl_heads_steps(a, &p, 2, 0, 0);
+    return cvncl_batch_run(a->net, &p);
+}
+
+/* c (+)= w x of the weights w in the work: turn 0: [T, S] times x [S, d], 1: their transposed times
+ * x [T, d]. */
+static cvn_result cvncl_heads_mix(const cvni_heads *a, int n, int count, int work, int turn,
+                                  const float *x, ptrdiff_t x_ld, float *c, ptrdiff_t c_ld, int add)
+{
+    const int rows = turn ? a->S : a->T;
+    cvncl_batch p = cvncl_heads_product(a, count);
+    if (!c) return CVN_OK;
+    p.M = rows;
+    p.N = a->E / a->heads;
+    p.K = turn ? a->T : a->S;
+    p.am = turn ? 1 : a->S;
+    p.ak = turn ? a->S : 1;
+    p.bk = (int)x_ld;
+    p.bn = 1;
+    p.ldc = (int)c_ld;
+    p.add = add;
+    p.a_work = work;
+    p.b = x + (ptrdiff_t)n * p.K * x_ld;
+    p.c = c + (ptrdiff_t)n * rows * c_ld;
+    cvncl_heads_steps(a, &p, 0, 0, 0);
+    cvncl_heads_steps(a, &p, 1, p.K, x_ld);
+    cvncl_heads_steps(a, &p, 2, rows, c_ld);
+    return cvncl_batch_run(a->net, &p);
+}
+
+/* Softmax of the rows of P, or the way back through it; drops: P' is wanted. */
+static cvn_result cvncl_heads_rows(const cvni_heads *a, int n, int count, int grad, int drops)
+{
+    const int rows = count * a->heads * a->T;
+    const double scale = (double)(float)(1 / sqrt((double)a->E / a->heads));
+    const double keep = (double)(1 / (1 - a->dropout));
+    const int limit = drops ? (int)ceilf(a->dropout * 16777216.0f) : 0;
+    const cvncl_key k = cvncl_key_of(a->net, a->id);
+    if (!grad)
+        return cvncl_groups(a->net, CVNCL_ATTENTION, rows, "wpiiiiififuuuuu", 0, a->lengths, a->T,
+                            a->S, a->heads, n, a->causal, scale, limit, keep, k.id, k.low, k.high,
+                            k.k0, k.k1);
+    return cvncl_groups(a->net, CVNCL_ATTENTION_BACK, rows, "wwpiiiiififuuuuu", 0, grad,
+                        a->lengths, a->T, a->S, a->heads, n, a->causal, scale, limit, keep, k.id,
+                        k.low, k.high, k.k0, k.k1);
+}
+
+static cvn_result cvncl_heads_forward(const cvni_heads *a)
+{
+    const int all = cvncl_attention_samples(a);
+    cvn_result result = CVN_OK;
+    for (int n = 0; n < a->N && result == CVN_OK; n += all) {
+        const int count = cvni_min(all, a->N - n);
+        result = cvncl_heads_scores(a, n, count, a->x[0], a->ld[0], a->x[1], a->ld[1], 0);
+        if (result == CVN_OK) result = cvncl_heads_rows(a, n, count, 0, 1);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, 0, 0, a->x[2], a->ld[2], a->y, a->E, 0);
+    }
+    return result;
+}
+
+static cvn_result cvncl_heads_backward(const cvni_heads *a)
+{
+    const int all = cvncl_attention_samples(a);
+    const int grad = (int)cvncl_attention_floats(a);
+    cvn_result result = CVN_OK;
+    for (int n = 0; n < a->N && result == CVN_OK; n += all) {
+        const int count = cvni_min(all, a->N - n);
+        result = cvncl_heads_scores(a, n, count, a->x[0], a->ld[0], a->x[1], a->ld[1], 0);
+        if (result == CVN_OK) result = cvncl_heads_rows(a, n, count, 0, 0);
+        if (result == CVN_OK)
+            result = cvncl_heads_scores(a, n, count, a->dy, a->E, a->x[2], a->ld[2], grad);
+        if (result == CVN_OK) result = cvncl_heads_rows(a, n, count, grad, 1);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, grad, 0, a->x[1], a->ld[1], a->dx[0],
+                                     a->dx_ld[0], a->add[0]);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, grad, 1, a->x[0], a->ld[0], a->dx[1],
+                                     a->dx_ld[1], a->add[1]);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, 0, 1, a->dy, a->E, a->dx[2], a->dx_ld[2],
+                                     a->add[2]);
+    }
+    return result;
+}
+
+static cvn_result cvncl_check_lengths(cvn_net *net, const cvni_layer *l, const cvni_heads *a)
+{
+    const cvn_result result = l->inputs > 3 ? cvni_fetch(net, cvni_in(net, l, 3)) : CVN_OK;
+    return result == CVN_OK ? cvni_check_lengths(net, l, a) : result;
+}
+
+static cvn_result cvncl_attention_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    const cvn_result result = cvncl_check_lengths(net, l, &a);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.ld[i] = a.E;
+    }
+    a.y = l->y;
+    return result == CVN_OK ? cvncl_heads_forward(&a) : result;
+}
+
+static cvn_result cvncl_attention_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.dx[i] = cvni_gradient_for(cvni_in(net, l, i), &a.add[i]);
+        a.ld[i] = a.dx_ld[i] = a.E;
+    }
+    a.dy = l->dy;
+    return cvncl_heads_backward(&a);
+}
+
+/* y [rows, n] = x [rows, k] w^T + bias; w [n, k] */
+static cvn_result cvncl_project(cvn_net *net, int rows, int n, int k, const float *x,
+                                const float *w, const float *bias, float *y, int ldc)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = rows;
+    p.N = n;
+    p.K = p.am = p.bn = k;
+    p.ak = p.bk = 1;
+    p.ldc = ldc;
+    p.a = x;
+    p.b = w;
+    p.bias = bias;
+    p.c = y;
+    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
+}
+
+/* dw [n, k] += dy^T x; x_step: from row to row of x */
+static cvn_result cvncl_project_weights(cvn_net *net, int rows, int n, int k, const float *dy,
+                                        int dy_step, const float *x, int x_step, float *dw)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    if (!dw || rows < 1) return CVN_OK;
+    p.M = n;
+    p.N = p.ldc = k;
+    p.K = rows;
+    p.am = p.bn = p.add = 1;
+    p.ak = dy_step;
+    p.bk = x_step;
+    p.a = dy;
+    p.b = x;
+    p.c = dw;
+    return cvncl_gemm(net, CVNCL_GEMM_MN, &p);
+}
+
+/* dx [rows, k] (+)= dy w; dy_step, dx_step: from row to row */
+static cvn_result cvncl_project_back(cvn_net *net, int rows, int n, int k, const float *dy,
+                                     int dy_step, const float *w, float *dx, int dx_step, int add)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    if (!dx) return CVN_OK;
+    p.M = rows;
+    p.N = p.bk = k;
+    p.K = n;
+    p.am = dy_step;
+    p.ldc = dx_step;
+    p.ak = p.bn = 1;
+    p.a = dy;
+    p.b = w;
+    p.c = dx;
+    p.add = add;
+    return cvncl_gemm(net, CVNCL_GEMM_KN, &p);
+}
+
+/* db [width] += the sums of the columns of dy, rows of `step` floats */
+static cvn_result cvncl_project_bias(cvn_net *net, int rows, int width, const float *dy, int step,
+                                     float *db)
+{
+    if (!db) return CVN_OK;
+    return cvncl_groups(net, CVNCL_CHANNEL_SUMS, width, "ppii", dy, db, rows, step);
+}
+
+static cvn_result cvncl_mha_forward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const float *w = cvni_weights(net, l, 0);
+    const float *bias = no_bias ? NULL : cvni_weights(net, l, 1);
+    cvni_heads a = cvni_heads_of(net, l);
+    cvn_result result = cvncl_check_lengths(net, l, &a);
+    const int E = a.E;
+    float *qkv[3];
+    a.y = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    for (int i = 0; i < 3 && result == CVN_OK; i += cvni_same_inputs(l, i))
+        result = cvncl_project(net, cvni_mha_rows(&a, i), cvni_same_inputs(l, i) * E, E,
+                               cvni_in(net, l, i)->y, w + (ptrdiff_t)i * E * E,
+                               bias ? bias + (ptrdiff_t)i * E : NULL, qkv[i],
+                               cvni_same_inputs(l, i) * E);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    if (result == CVN_OK) result = cvncl_heads_forward(&a);
+    if (result != CVN_OK) return result;
+    return cvncl_project(net, a.N * a.T, E, E, a.y, cvni_weights(net, l, no_bias ? 1 : 2),
+                         no_bias ? NULL : cvni_weights(net, l, 3), l->y, E);
+}
+
+/* From dQ, dK, dV to in_proj and the inputs. */
+static cvn_result cvncl_mha_inputs_back(cvn_net *net, cvni_layer *l, const cvni_heads *a)
+{
+    const int E = a->E;
+    const float *w = cvni_weights(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
+    float *db = ((const cvni_attention_desc *)l->desc)->no_bias ? NULL
+                                                                : cvni_weights_grad(net, l, 1);
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 3 && result == CVN_OK; i += cvni_same_inputs(l, i)) {
+        cvni_layer *x = cvni_in(net, l, i);
+        const int rows = cvni_mha_rows(a, i), width = cvni_same_inputs(l, i) * E;
+        const ptrdiff_t at = (ptrdiff_t)i * E;
+        int add = 0;
+        float *dx = cvni_gradient_for(x, &add);
+        result = cvncl_project_weights(net, rows, width, E, a->dx[i], width, x->y, E,
+                                       dw ? dw + at * E : NULL);
+        if (result == CVN_OK)
+            result = cvncl_project_bias(net, rows, width, a->dx[i], width, db ? db + at : NULL);
+        if (result == CVN_OK)
+            result = cvncl_project_back(net, rows, width, E, a->dx[i], width, w + at * E, dx, E,
+                                        add);
+    }
+    return result;
+}
+
+static cvn_result cvncl_mha_backward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const int out = no_bias ? 1 : 2;
+    cvni_heads a = cvni_heads_of(net, l);
+    const int rows = a.N * a.T, E = a.E;
+    float *qkv[3];
+    float *const o = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    float *const dy = cvni_mha_places(&a, l, (float *)l->work_backward, a.dx, a.dx_ld);
+    cvn_result result = cvncl_project_weights(net, rows, E, E, l->dy, E, o, E,
+                                              cvni_weights_grad(net, l, out));
+    if (result == CVN_OK && !no_bias)
+        result = cvncl_project_bias(net, rows, E, l->dy, E, cvni_weights_grad(net, l, 3));
+    if (result == CVN_OK)
+        result = cvncl_project_back(net, rows, E, E, l->dy, E, cvni_weights(net, l, out), dy, E,
+                                    0);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    a.dy = dy;
+    if (result == CVN_OK) result = cvncl_heads_backward(&a);
+    return result == CVN_OK ? cvncl_mha_inputs_back(net, l, &a) : result;
+}
+
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ================================================================================================
+ * >>cl-recurrent   RNN, LSTM, GRU
+ * ==============================================================================================
+ *   As convnet.h, >>recurrent, has it, in the same places of the arena, but with all samples at
+ *   each step: a step forward is the product h' W_hh^T added to the step's slots, then a kernel for
+ *   the gates; a step back is a kernel for the gates, then the product that adds du W_hh to dh. */
+
+static const char cvncl_text_recurrent[] =
+    "#define STEP_PARAMS \\\n"
+    "    INTS(lengths), const int kind, const int N, const int H, const int T, const int t, \\\n"
+    "    const int slots, const int width, const int state\n"
+    "float sigmoid(float x) { return 1 / (1 + exp(-x)); }\n"
+    "\n"
+    "/* kind: 0 RNN, 1 LSTM, 2 GRU, 3 RNN with relu; width, state: floats from step to step of y,\n"
+    " * from sample to sample of h and c */\n"
+    "kernel void rnn_step(MEM(a), MEM(cells), MEM(y), MEM(h), MEM(c), STEP_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0), n = i / H, k = i % H;\n"
+    "    AT(a); AT(cells); AT(y); AT(h); AT(c); AT(lengths);\n"
+    "    if (i >= N * H) return;\n"
+    "    const size_t at = (size_t)n * T + t;\n"
+    "    float v = 0;\n"
+    "    y += at * width + k;\n"
+    "    if (HAS(lengths) && t >= lengths[n]) {\n"
+    "        y[0] = 0;\n"
+    "        return;\n"
+    "    }\n"
+    "    a += at * slots * H + k;\n"
+    "    h += (size_t)n * state + k;\n"
+    "    if (kind == 1) {\n"
+    "        const float in = sigmoid(a[0]), f = sigmoid(a[H]), g = tanh(a[2 * H]);\n"
+    "        const float o = sigmoid(a[3 * H]);\n"
+    "        c += (size_t)n * state + k;\n"
+    "        c[0] = f * c[0] + in * g;\n"
+    "        a[0] = in; a[H] = f; a[2 * H] = g; a[3 * H] = o;\n"
+    "        if (HAS(cells)) cells[at * H + k] = c[0];\n"
+    "        v = o * tanh(c[0]);\n"
+    "    } else if (kind == 2) {\n"
+    "        const float r = sigmoid(a[0]), z = sigmoid(a[H]);\n"
+    "        const float m = tanh(a[2 * H] + r * a[3 * H]);\n"
+    "        a[0] = r; a[H] = z; a[2 * H] = m;\n"
+    "        v = m + z * (h[0] - m);\n"
+    "    } else {\n"
+    "        v = kind == 0 ? tanh(a[0]) : a[0] < 0 ? 0 : a[0];\n"
+    "    }\n"
+    "    h[0] = y[0] = v;\n"
+    "}\n";
+
+static const char cvncl_text_recurrent_back[] =
+    "/* d: of what stands under s or tanh, as the slots; GRU's du of n in the last. first [N,\n"
+    " * gates*H]: du of the first steps, where there is h0 */\n"
+    "kernel void rnn_step_back(IN(a), IN(cells), IN(y), IN(h0), IN(c0), IN(dy), MEM(d), MEM(dh),\n"
+    "                          MEM(dc), MEM(first), STEP_PARAMS, const int reverse)\n"
+    "{\n"
+    "    const int i = get_global_id(0), n = i / H, k = i % H;\n"
+    "    AT(a); AT(cells); AT(y); AT(h0); AT(c0); AT(dy); AT(d); AT(dh); AT(dc); AT(first);\n"
+    "    AT(lengths);\n"
+    "    if (i >= N * H) return;\n"
+    "    const size_t at = (size_t)n * T + t, own = (size_t)n * state + k;\n"
+    "    const int last = (HAS(lengths) ? lengths[n] : T) - 1;\n"
+    "    const bool begins = t == (reverse ? last : 0);\n"
+    "    const size_t before = reverse ? at + 1 : at - 1;\n"
+    "    const int gates = kind == 1 ? 4 : kind == 2 ? 3 : 1;\n"
+    "    d += at * slots * H + k;\n"
+    "    if (t > last) {\n"
+    "        for (int s = 0; s < slots; s++) d[s * H] = 0;\n"
+    "        return;\n"
+    "    }\n"
+    "    a += at * slots * H + k;\n"
+    "    const float g = dh[own] + dy[at * width + k];\n"
+    "    float rest = 0;\n"
+    "    if (kind == 1) {\n"
+    "        const float c1 = begins ? (HAS(c0) ? c0[own] : 0) : cells[before * H + k];\n"
+    "        const float in = a[0], f = a[H], m = a[2 * H], o = a[3 * H];\n"
+    "        const float top = tanh(cells[at * H + k]);\n"
+    "        const float all = dc[own] + g * o * (1 - top * top);\n"
+    "        d[0] = all * m * in * (1 - in);\n"
+    "        d[H] = all * c1 * f * (1 - f);\n"
+    "        d[2 * H] = all * in * (1 - m * m);\n"
+    "        d[3 * H] = g * top * o * (1 - o);\n"
+    "        dc[own] = all * f;\n"
+    "    } else if (kind == 2) {\n"
+    "        const float h1 = begins ? (HAS(h0) ? h0[own] : 0) : y[before * width + k];\n"
+    "        const float r = a[0], z = a[H], m = a[2 * H];\n"
+    "        const float dn = g * (1 - z) * (1 - m * m);\n"
+    "        d[0] = dn * a[3 * H] * r * (1 - r);\n"
+    "        d[H] = g * (h1 - m) * z * (1 - z);\n"
+    "        d[2 * H] = dn;\n"
+    "        d[3 * H] = dn * r;\n"
+    "        rest = g * z;\n"
+    "    } else {\n"
+    "        const float v = y[at * width + k];\n"
+    "        d[0] = kind == 0 ? g * (1 - v * v) : v > 0 ? g : 0;\n"
+    "    }\n"
+    "    dh[own] = rest;\n"
+    "    for (int s = 0; HAS(first) && begins && s < gates; s++)\n"
+    "        first[((size_t)n * gates + s) * H + k] = d[(kind == 2 && s == 2 ? 3 : s) * H];\n"
+    "}\n";
+
+#ifndef CONVNET_NO_SEQUENCES
+
+/* Of the kernels above. */
+static int cvncl_rnn_kind(const cvni_rnn *r)
+{
+    return r->kind == CVNI_LSTM ? 1 : r->kind == CVNI_GRU ? 2 : r->desc->d.relu ? 3 : 0;
+}
+
+/* Gates whose product with h is added to their own slots; GRU's last one has a slot of its own. */
+static int cvncl_rnn_added(const cvni_rnn *r) { return r->kind == CVNI_GRU ? 2 : r->gates; }
+
+/* Slots of step t += h' W_hh^T; the last one of a GRU = that + b_hh. */
+static cvn_result cvncl_rnn_hidden(const cvni_rnn_job *j, int t)
+{
+    const cvni_rnn *r = &j->r;
+    const int added = cvncl_rnn_added(r) * r->h;
+    cvn_result result;
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = r->n;
+    p.N = added;
+    p.K = p.bn = r->h;
+    p.am = r->state;
+    p.ak = p.bk = p.add = 1;
+    p.ldc = r->t * r->slots * r->h;
+    p.a = j->h;
+    p.b = j->weight;
+    p.c = j->slots + (ptrdiff_t)t * r->slots * r->h;
+    result = cvncl_gemm(j->net, CVNCL_GEMM_KK, &p);
+    if (r->kind != CVNI_GRU || result != CVN_OK) return result;
+    p.N = r->h;
+    p.add = 0;
+    p.b += (ptrdiff_t)added * r->h;
+    p.bias = j->bias;
+    p.c += 3 * r->h;
+    return cvncl_gemm(j->net, CVNCL_GEMM_KK, &p);
+}
+
+/* dh += du of step t times W_hh. */
+static cvn_result cvncl_rnn_hidden_back(const cvni_rnn_job *j, int t)
+{
+    const cvni_rnn *r = &j->r;
+    const int added = cvncl_rnn_added(r) * r->h, step = r->t * r->slots * r->h;
+    const float *d = j->d + (ptrdiff_t)t * r->slots * r->h;
+    const cvn_result result =
+        cvncl_project_back(j->net, r->n, added, r->h, d, step, j->weight, j->dh, r->state, 1);
+    if (r->kind != CVNI_GRU || result != CVN_OK) return result;
+    return cvncl_project_back(j->net, r->n, r->h, r->h, d + 3 * r->h, step,
+                              j->weight + (ptrdiff_t)added * r->h, j->dh, r->state, 1);
+}
+
+/* a of all steps, then the steps. */
+static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    const int rows = r->gates * r->h, in = cvni_rnn_width(r, layer);
+    const float *x = layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y;
+    float *bias = NULL;
+    cvn_result result = CVN_OK;
+    if (!r->desc->d.no_bias) {
+        const float *hidden = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 3));
+        const int both = cvncl_rnn_added(r) * r->h;
+        bias = cvni_floats_at(l->work_forward, r->slot_bytes + cvni_rnn_inner_bytes(r) +
+                                                   cvni_rnn_packed_bytes(net, rows, r->h));
+        result = cvncl_copy(net, cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 2)), bias, rows,
+                            0, 1);
+        if (result == CVN_OK) result = cvncl_copy(net, hidden, bias, both, 1, 1);
+        if (r->kind == CVNI_GRU) j.bias = hidden + both;
+    }
+    if (result == CVN_OK)
+        result = cvncl_project(net, r->n * r->t, rows, in, x,
+                               cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 0)), bias,
+                               j.slots, r->slots * r->h);
+    for (int s = 0; s < r->t && result == CVN_OK; s++) {
+        const int t = j.reverse ? r->t - 1 - s : s;
+        result = cvncl_rnn_hidden(&j, t);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_RNN_STEP, r->n * r->h, "ppppppiiiiiiii", j.slots,
+                                j.cells, j.steps, j.h, j.c, j.lengths, cvncl_rnn_kind(r), r->n,
+                                r->h, r->t, t, r->slots, r->dirs * r->h, r->state);
+    }
+    return result;
+}
+
+/* What a layer hands to the next, or its gradient. */
+static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
+                                 const float *in, float *out)
+{
+    const int n = (int)cvni_elements(l->shape);
+    if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
+    return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
+                      out, n, 0);
+}
+
+static cvn_result cvncl_rnn_set_state(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
+                                      int slot, float *state)
+{
+    const int n = r->n * r->state;
+    return slot ? cvncl_copy(net, cvni_in(net, l, slot)->y, state, n, 0, 1)
+                : cvncl_each(net, CVNCL_FILL, n, "pif", state, n, 0.0);
+}
+
+static cvn_result cvncl_rnn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const int floats = (int)(l->table_bytes / sizeof(float));
+    cvn_result result = r.desc->lengths ? cvni_fetch(net, cvni_in(net, l, r.desc->lengths))
+                                        : CVN_OK;
+    if (result == CVN_OK) result = cvni_rnn_check_lengths(net, l, &r);
+    if (result == CVN_OK && !net->again)
+        result = cvncl_each(net, CVNCL_FILL, floats, "pif", l->table, floats, 0.0);
+    if (result == CVN_OK) result = cvncl_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
+    if (result == CVN_OK && r.kind == CVNI_LSTM)
+        result = cvncl_rnn_set_state(net, l, &r, r.desc->c0,
+                                     cvni_floats_at(l->table, 2 * r.state_bytes));
+    for (int layer = 0; layer < r.layers; layer++) {
+        for (int dir = 0; dir < r.dirs && result == CVN_OK; dir++)
+            result = cvncl_rnn_run(net, l, layer, dir);
+        if (layer < r.layers - 1 && result == CVN_OK)
+            result = cvncl_rnn_drop(net, l, &r, layer, cvni_rnn_steps_of(&r, l, layer),
+                                    cvni_rnn_dropped(net, &r, l, layer));
+    }
+    return result;
+}
+
+/* dW_hh: rows [row, row + rows) from the slots at column `from`: of the steps with one before them,
+ * whose d is 0 where it meets a step of another sample; then the first steps with h0. */
+static cvn_result cvncl_rnn_hidden_weights(const cvni_rnn_job *j, int row, int rows, int from,
+                                           float *dw)
+{
+    const cvni_rnn *r = &j->r;
+    const int d_step = r->slots * r->h, h_step = r->dirs * r->h;
+    float *to = dw + (ptrdiff_t)row * r->h;
+    const cvn_result result = cvncl_project_weights(
+        j->net, r->n * r->t - 1, rows, r->h, j->d + from + (j->reverse ? 0 : d_step), d_step,
+        j->steps + (j->reverse ? h_step : 0), h_step, to);
+    if (!j->h0 || result != CVN_OK) return result;
+    return cvncl_project_weights(j->net, r->n, rows, r->h, j->first + row, r->gates * r->h, j->h0,
+                                 r->state, to);
+}
+
+/* What is left when da and du of all steps are there. The steps without one before them in memory
+ * lose theirs here, behind all other products. */
+static cvn_result cvncl_rnn_weights_back(cvni_layer *l, const cvni_rnn_job *j, int layer, float *dx,
+                                         int add)
+{
+    cvn_net *net = j->net;
+    const cvni_rnn *r = &j->r;
+    const int in = cvni_rnn_width(r, layer), all = r->n * r->t, step = r->slots * r->h;
+    const int rows = r->gates * r->h, split = cvncl_rnn_added(r) * r->h;
+    const float *x = layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y;
+    float *grad[4];
+    float *edge = j->d + (j->reverse ? (ptrdiff_t)(r->t - 1) * step : 0);
+    cvn_result result;
+    for (int i = 0; i < 4; i++)
+        grad[i] = i < 2 || !r->desc->d.no_bias
+                      ? cvni_weights_grad(net, l, cvni_rnn_param(r, layer, j->dir, i)) : NULL;
+    result = cvncl_project_weights(net, all, rows, in, j->d, step, x, in, grad[0]);
+    if (result == CVN_OK) result = cvncl_project_bias(net, all, rows, j->d, step, grad[2]);
+    if (result == CVN_OK) result = cvncl_project_bias(net, all, split, j->d, step, grad[3]);
+    if (result == CVN_OK && grad[3] && r->kind == CVNI_GRU)
+        result = cvncl_project_bias(net, all, r->h, j->d + 3 * r->h, step, grad[3] + split);
+    if (result == CVN_OK)
+        result = cvncl_project_back(net, all, rows, in, j->d, step,
+                                    cvni_weights(net, l, cvni_rnn_param(r, layer, j->dir, 0)), dx,
+                                    in, add);
+    if (!grad[1] || result != CVN_OK) return result;
+    result = cvncl_each(net, CVNCL_COPY_LINES, r->n * step, "ppiiiiif", edge, edge, r->n, step,
+                        r->t * step, r->t * step, 0, 0.0);
+    if (result == CVN_OK) result = cvncl_rnn_hidden_weights(j, 0, split, 0, grad[1]);
+    if (result == CVN_OK && r->kind == CVNI_GRU)
+        result = cvncl_rnn_hidden_weights(j, split, r->h, 3 * r->h, grad[1]);
+    return result;
+}
+
+/* One layer and direction: dsteps [N, T, D*H] is the gradient of its steps. */
+static cvn_result cvncl_rnn_run_back(cvn_net *net, cvni_layer *l, int layer, int dir,
+                                     const float *dsteps, float *dx, int add)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    cvn_result result = CVN_OK;
+    j.d = (float *)l->work_backward;
+    j.dsteps = dsteps + (ptrdiff_t)dir * r->h;
+    if (j.h0)
+        j.first = cvni_floats_at(l->work_backward,
+                                 r->slot_bytes + cvni_rnn_inner_bytes(r) +
+                                     cvni_rnn_packed_bytes(net, r->h, r->gates * r->h));
+    for (int s = 0; s < r->t && result == CVN_OK; s++) {
+        const int t = j.reverse ? s : r->t - 1 - s;
+        result = cvncl_each(net, CVNCL_RNN_STEP_BACK, r->n * r->h, "pppppppppppiiiiiiiii", j.slots,
+                            j.cells, j.steps, j.h0, j.c0, j.dsteps, j.d, j.dh, j.dc, j.first,
+                            j.lengths, cvncl_rnn_kind(r), r->n, r->h, r->t, t, r->slots,
+                            r->dirs * r->h, r->state, j.reverse);
+        if (result == CVN_OK) result = cvncl_rnn_hidden_back(&j, t);
+    }
+    return result == CVN_OK ? cvncl_rnn_weights_back(l, &j, layer, dx, add) : result;
+}
+
+/* The gradient of an initial state, which is then zero again. */
+static cvn_result cvncl_rnn_state_back(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
+                                       int slot, float *d)
+{
+    const int n = r->n * r->state;
+    int add = 0;
+    float *to = slot ? cvni_gradient_for(cvni_in(net, l, slot), &add) : NULL;
+    const cvn_result result = to ? cvncl_copy(net, d, to, n, add, 1) : CVN_OK;
+    return result == CVN_OK ? cvncl_each(net, CVNCL_FILL, n, "pif", d, n, 0.0) : result;
+}
+
+static cvn_result cvncl_rnn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const float *dsteps = l->dy;
+    int add = 0;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    cvn_result result = CVN_OK;
+    for (int layer = r.layers - 1; layer >= 0; layer--) {
+        float *inner = layer ? cvni_rnn_inner_gradient(&r, l, layer - 1) : dx;
+        for (int dir = 0; dir < r.dirs && result == CVN_OK; dir++)
+            result = cvncl_rnn_run_back(net, l, layer, dir, dsteps, inner, dir || (!layer && add));
+        if (layer && result == CVN_OK) result = cvncl_rnn_drop(net, l, &r, layer - 1, inner, inner);
+        dsteps = inner;
+    }
+    if (result == CVN_OK)
+        result = cvncl_rnn_state_back(net, l, &r, r.desc->h0,
+                                      cvni_floats_at(l->table, r.state_bytes));
+    if (r.kind != CVNI_LSTM || result != CVN_OK) return result;
+    return cvncl_rnn_state_back(net, l, &r, r.desc->c0,
+                                cvni_floats_at(l->table, 3 * r.state_bytes));
+}
+
+static cvn_result cvncl_rnn_state_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_copy(net, cvni_rnn_state_at(net, l, 0), l->y, (int)cvni_elements(l->shape), 0, 1);
+}
+
+/* What it adds to: cvni_rnn_state_backward. */
+static cvn_result cvncl_rnn_state_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dy = cvni_gradient_for(x, &add);
+    cvn_result result = CVN_OK;
+    if (!dy) return CVN_OK;
+    if (!add) result = cvncl_each(net, CVNCL_FILL, n, "pif", dy, n, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_copy(net, l->dy, cvni_rnn_state_at(net, l, 1), (int)cvni_elements(l->shape), 1, 1);
+}
+
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ================================================================================================
+ * >>cl-embed   embedding, learned tensors, positions; normal noise
+ * ============================================================================================== */
+
+static const char cvncl_text_embed[] =
+    "/* Indices are ints or floats whose fractions are cut off. */\n"
+    "int index_at(global const float *x, int i, int is_int)\n"
+    "{\n"
+    "    return is_int ? as_int(x[i]) : (int)x[i];\n"
+    "}\n"
+    "\n"
+    "kernel void embedding(IN(x), IN(w), OUT(y), const int n, const int dim, const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(w); AT(y);\n"
+    "    if (i < n) y[i] = w[(size_t)index_at(x, i / dim, is_int) * dim + i % dim];\n"
+    "}\n"
+    "\n"
+    "/* next [n, 2]: whether a position is the first one of its index; the next one, -1: none */\n"
+    "kernel void embedding_chain(IN(x), global int *restrict next, const ulong next_at,\n"
+    "                            const int n, const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(next);\n"
+    "    if (i >= n) return;\n"
+    "    const int own = index_at(x, i, is_int);\n"
+    "    int before = i - 1, behind = i + 1;\n"
+    "    while (before >= 0 && index_at(x, before, is_int) != own) before--;\n"
+    "    while (behind < n && index_at(x, behind, is_int) != own) behind++;\n"
+    "    next[2 * i] = before < 0;\n"
+    "    next[2 * i + 1] = behind < n ? behind : -1;\n"
+    "}\n"
+    "\n"
+    "/* dw[x[i]] += the sum of dy over the positions of that index, in order; an item each column\n"
+    " * of each position, of which the first of an index does it */\n"
+    "kernel void embedding_back(IN(x), IN(dy), INTS(next), MEM(dw), const int n, const int dim,\n"
+    "                           const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0), column = i % dim;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(dy); AT(next); AT(dw);\n"
+    "    if (i >= n || !next[2 * (i / dim)]) return;\n"
+    "    for (int k = i / dim; k >= 0; k = next[2 * k + 1]) sum += dy[(size_t)k * dim + column];\n"
+    "    dw[(size_t)index_at(x, i / dim, is_int) * dim + column] += sum;\n"
+    "}\n"
+    "\n"
+    "/* y = p, or x + p, for each of the rows of `width` */\n"
+    "kernel void add_row(MEM(x), IN(p), MEM(y), const int n, const int width)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(p); AT(y);\n"
+    "    if (i < n) y[i] = (HAS(x) ? x[i] : 0) + p[i % width];\n"
+    "}\n"
+    "\n"
+    "/* out [width] += the sum of the rows of x */\n"
+    "kernel void row_sums(IN(x), MEM(out), const int rows, const int width)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(out);\n"
+    "    if (i >= width) return;\n"
+    "    for (int r = 0; r < rows; r++) sum += x[(size_t)r * width + i];\n"
+    "    out[i] += sum;\n"
+    "}\n";
+
+static const char cvncl_text_noise[] =
+    "/* Element i of the normals of convnet.h, cvni_gauss4. */\n"
+    "float normal_at(int i, uint id, uint low, uint high, uint k0, uint k1)\n"
+    "{\n"
+    "    const uint4 r = philox((uint4)(i / 4, id, low, high), k0, k1);\n"
+    "    const uint u = i % 4 < 2 ? r.x : r.z, v = i % 4 < 2 ? r.y : r.w;\n"
+    "    const float log_u = u < 0x80000000u ? log(((float)u + 1) / 4294967296.0f)\n"
+    "                                        : log1p(-(float)(0xFFFFFFFFu - u) / 4294967296.0f);\n"
+    "    const float radius = sqrt(-2 * log_u), turns = (float)v / 2147483648.0f;\n"
+    "    return radius * (i % 2 ? sinpi(turns) : cospi(turns));\n"
+    "}\n"
+    "\n"
+    "/* y = x + s e of normals e, s = exp(v/2) or std */\n"
+    "kernel void noise(MEM(x), IN(v), MEM(y), const int n, const float std, const uint id,\n"
+    "                  const uint low, const uint high, const uint k0, const uint k1)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(v); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const float s = HAS(v) ? exp(v[i] / 2) : std;\n"
+    "    y[i] = x[i] + s * normal_at(i, id, low, high, k0, k1);\n"
+    "}\n"
+    "\n"
+    "/* dv, of exp(v/2) e; zero of a pass without noise */\n"
+    "kernel void noise_back(IN(v), MEM(dy), MEM(dv), const int n, const int noisy, const int add,\n"
+    "                       const uint id, const uint low, const uint high, const uint k0,\n"
+    "                       const uint k1)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(v); AT(dy); AT(dv);\n"
+    "    if (i >= n) return;\n"
+    "    const float e = noisy ? normal_at(i, id, low, high, k0, k1) : 0;\n"
+    "    const float g = dy[i] * exp(v[i] / 2) * e / 2;\n"
+    "    dv[i] = add ? dv[i] + g : g;\n"
+    "}\n";
+
+static size_t cvncl_embedding_work(cvn_net *net, const cvni_layer *l)
+{
+    return 2 * cvni_elements(cvni_in(net, l, 0)->shape);
+}
+
+static cvn_result cvncl_embedding_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    cvn_result result = cvni_fetch(net, cvni_in(net, l, 0));
+    if (result == CVN_OK) result = cvni_embedding_check(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_EMBEDDING, n, "pppiii", j.x->y, cvni_weights(net, l, 0), l->y, n,
+                      j.dim, j.x->is_int);
+}
+
+static cvn_result cvncl_embedding_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    float *dw = cvni_weights_grad(net, l, 0);
+    cvn_result result;
+    if (!dw) return CVN_OK;
+    result = cvncl_each(net, CVNCL_EMBEDDING_CHAIN, j.positions, "pwii", j.x->y, 0, j.positions,
+                        j.x->is_int);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_EMBEDDING_BACK, n, "ppwpiii", j.x->y, l->dy, 0, dw, n, j.dim,
+                      j.x->is_int);
+}
+
+static cvn_result cvncl_parameter_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_ADD_ROW, n, "pppii", NULL, cvni_weights(net, l, 0), l->y, n,
+                      (int)cvni_sample_elements(l->shape));
+}
+
+static cvn_result cvncl_parameter_backward(cvn_net *net, cvni_layer *l)
+{
+    const int width = (int)cvni_sample_elements(l->shape);
+    float *dw = cvni_weights_grad(net, l, 0);
+    if (!dw) return CVN_OK;
+    return cvncl_each(net, CVNCL_ROW_SUMS, width, "ppii", l->dy, dw, l->shape.dim[0], width);
+}
+
+/* The bits of the waves. */
+static int cvncl_posenc_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const int T = l->shape.dim[1], C = l->shape.dim[2];
+    (void)net;
+    for (int i = 0; table && i < T * C; i++) {
+        const float wave = cvni_posenc_wave(i / C, i % C, C);
+        memcpy(&table[i], &wave, sizeof wave);
+    }
+    return T * C;
+}
+
+static cvn_result cvncl_posenc_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_ADD_ROW, n, "ptpii", cvni_in(net, l, 0)->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], l->y, n,
+                      (int)cvni_sample_elements(l->shape));
+}
+
+static cvn_result cvncl_posemb_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_ADD_ROW, n, "pppii", cvni_in(net, l, 0)->y,
+                      cvni_weights(net, l, 0), l->y, n, (int)cvni_sample_elements(l->shape));
+}
+
+static cvn_result cvncl_posemb_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvncl_parameter_backward(net, l);
+    return result == CVN_OK ? cvncl_view_backward(net, l) : result;
+}
+
+/* Normals of (seed, layer, pass, element), as on the CPU. v: log variance, or NULL: std. */
+static cvn_result cvncl_noise_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    const float *v = l->inputs > 1 ? cvni_in(net, l, 1)->y : NULL;
+    const double std = v ? 0 : (double)((const cvni_gauss_desc *)l->desc)->std;
+    const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
+    if (!net->training) return cvncl_view_forward(net, l);
+    return cvncl_each(net, CVNCL_NOISE, n, "pppifuuuuu", cvni_in(net, l, 0)->y, v, l->y, n, std,
+                      k.id, k.low, k.high, k.k0, k.k1);
+}
+
+/* dv before dm, which may lie where dy lies. */
+static cvn_result cvncl_reparameterize_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    cvni_layer *v = cvni_in(net, l, 1);
+    const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
+    cvn_result result = CVN_OK;
+    int add;
+    float *dv = cvni_gradient_for(v, &add);
+    if (dv)
+        result = cvncl_each(net, CVNCL_NOISE_BACK, n, "pppiiiuuuuu", v->y, l->dy, dv, n,
+                            net->training, add, k.id, k.low, k.high, k.k0, k.k1);
+    return result == CVN_OK ? cvncl_view_backward(net, l) : result;
 }
 
 /* ================================================================================================
@@ -5005,7 +6161,7 @@ typedef struct cvncl_set {
     uint64_t seed, epoch;
 } cvncl_set;
 
-static void cvncl_drop(void *set)
+static void cvncl_drop_set(void *set)
 {
     cvncl_set *s = (cvncl_set *)set;
     for (int i = 0; i < 4 * CVNCL_SET_PIECES; i++)
@@ -5158,7 +6314,7 @@ static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
     if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
         cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
         return s;
-    cvncl_drop(s);
+    cvncl_drop_set(s);
     snprintf(text, sizeof text, "the %d samples find no room on the device (%.0f of %.0f MiB are "
              "taken): batches are sent one by one", data->count, cvncl_mib(cvncl_of(net)->taken),
              cvncl_mib(cvncl_of(net)->memory));
@@ -5369,6 +6525,10 @@ struct cvncl_row {
                                  cvncl_reduce_forward, cvncl_reduce_backward, cvncl_reduce_can, \
                                  cvncl_reduce_table, NULL }
 
+#define CVNCL_ROW(op, program, forward, backward, table, work) \
+    { &cvni_op_##op, CVNCL_PROGRAM_##program, cvncl_##forward##_forward, \
+      cvncl_##backward##_backward, NULL, table, work }
+
 static int cvncl_plain(const cvn_net *net, const cvni_layer *l)
 {
     (void)net;
@@ -5419,7 +6579,23 @@ static const cvncl_row cvncl_rows[] = {
     { &cvni_op_softmax_loss, CVNCL_PROGRAM_LOSS, cvncl_softmax_loss_forward,
       cvncl_softmax_loss_backward, NULL, cvncl_label_table, cvncl_label_work },
     CVNCL_PAIR_ROW(mse), CVNCL_PAIR_ROW(bce), CVNCL_PAIR_ROW(mae), CVNCL_PAIR_ROW(huber),
-    CVNCL_PAIR_ROW(smooth_l1), CVNCL_PAIR_ROW(msle), CVNCL_PAIR_ROW(hinge), CVNCL_PAIR_ROW(kl)
+    CVNCL_PAIR_ROW(smooth_l1), CVNCL_PAIR_ROW(msle), CVNCL_PAIR_ROW(hinge), CVNCL_PAIR_ROW(kl),
+    CVNCL_ROW(matmul, BATCH, matmul, matmul, NULL, NULL),
+#ifndef CONVNET_NO_SEQUENCES
+    CVNCL_ROW(attention, BATCH, attention, attention, NULL, cvncl_attention_work),
+    CVNCL_ROW(mha, BATCH, mha, mha, NULL, cvncl_attention_work),
+    CVNCL_ROW(rnn, SEQUENCE, rnn, rnn, NULL, NULL),
+    CVNCL_ROW(lstm, SEQUENCE, rnn, rnn, NULL, NULL),
+    CVNCL_ROW(gru, SEQUENCE, rnn, rnn, NULL, NULL),
+    CVNCL_ROW(rnn_state, SEQUENCE, rnn_state, rnn_state, NULL, NULL),
+#endif
+    CVNCL_ROW(embedding, SEQUENCE, embedding, embedding, NULL, cvncl_embedding_work),
+    CVNCL_ROW(parameter, SEQUENCE, parameter, parameter, NULL, NULL),
+    CVNCL_ROW(constant, SEQUENCE, parameter, parameter, NULL, NULL),
+    CVNCL_ROW(posenc, SEQUENCE, posenc, view, cvncl_posenc_table, NULL),
+    CVNCL_ROW(posemb, SEQUENCE, posemb, posemb, NULL, NULL),
+    CVNCL_ROW(gaussian_noise, SEQUENCE, noise, view, NULL, NULL),
+    CVNCL_ROW(reparameterize, SEQUENCE, noise, reparameterize, NULL, NULL)
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
@@ -5457,7 +6633,14 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                    cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
     { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather, cvncl_text_augment,
-                   cvncl_text_warp, cvncl_text_augment_end } }
+                   cvncl_text_warp, cvncl_text_augment_end } },
+    { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
+                    cvncl_text_gemm_tiles, cvncl_text_batch_common,
+                    cvncl_text_batch_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                    cvncl_text_batch_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                    cvncl_text_batch_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
+    { "sequence", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_recurrent,
+                       cvncl_text_recurrent_back, cvncl_text_embed, cvncl_text_noise } }
 };
 
 static const cvncl_program *cvncl_program_at(int number) { return &cvncl_programs[number]; }
@@ -5511,7 +6694,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->ask = cvncl_ask;
     base->answer = cvncl_answer;
     base->keep = cvncl_keep;
-    base->drop = cvncl_drop;
+    base->drop = cvncl_drop_set;
     base->order = cvncl_put_order;
     base->gather = cvncl_gather;
     base->push_tensor = cvncl_push_tensor;

@@ -77,7 +77,8 @@ static float draw(uint32_t *state)
     return (float)(*state >> 8) / 8388608.0f - 1;
 }
 
-/* Labels run through 0, 1, 2; positive targets, as some losses need them. */
+/* Labels run through 0, 1, 2, lengths through 1, 2, 3; positive targets, as some losses need
+ * them. */
 static void fill_inputs(cvn_net *net, int n, uint32_t seed)
 {
     for (int id = 1; id < net->layer_count; id++) {
@@ -91,7 +92,7 @@ static void fill_inputs(cvn_net *net, int n, uint32_t seed)
         for (size_t i = 0; values && i < count; i++) {
             values[i] = draw(&seed);
             if (l->op == &cvni_op_target) values[i] = 0.5f + 0.4f * values[i];
-            if (l->is_int) ((int *)(void *)values)[i] = (int)(i % 3);
+            if (l->is_int) ((int *)(void *)values)[i] = (int)(i % 3) + !strcmp(l->name, "lengths");
         }
         if (l->is_int) cvn_set_labels(net, node, (const int *)(const void *)values, n);
         else cvn_set_input(net, node, values, n);
@@ -496,6 +497,121 @@ static void build_large(cvn_net *net)
     regress(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 99, 3, 2, 1)));
 }
 
+static cvn_node lengths_of(cvn_net *net)
+{
+    const cvn_node node = cvn_input_labels(net, NULL, 0);
+    cvn_name(net, node, "lengths");
+    return node;
+}
+
+/* kind 0 to 3: RNN, LSTM, GRU, RNN with relu. */
+static cvn_node recur(cvn_net *net, cvn_node x, int kind, cvn_rnn_desc d)
+{
+    d.relu = kind == 3;
+    return kind == 1 ? cvn_lstm_ex(net, x, &d) : kind == 2 ? cvn_gru_ex(net, x, &d)
+                                                           : cvn_rnn_ex(net, x, &d);
+}
+
+static void build_recurrent(cvn_net *net)
+{
+    const int steps[2] = { 4, 6 };
+    const int state[2] = { 1, 5 };
+    const cvn_node x = cvn_dense(net, cvn_input_tensor(net, steps, 2), 7);
+    const cvn_node h0 = cvn_tanh(net, cvn_dense(net, cvn_input_tensor(net, state, 2), 5));
+    for (int kind = 0; kind < 4; kind++) {
+        cvn_rnn_desc d = cvn_rnn_defaults();
+        cvn_node y;
+        d.hidden = 5;
+        regress(net, recur(net, x, kind, d));
+        d.h0 = h0;
+        if (kind == 1) d.c0 = cvn_scale(net, h0, 0.5f, 0.1f);
+        d.reverse = kind % 2;
+        y = recur(net, x, kind, d);
+        regress(net, cvn_last_step(net, y));
+        regress(net, cvn_rnn_state(net, y, kind == 1));
+    }
+}
+
+static void build_recurrent_layers(cvn_net *net)
+{
+    const int steps[2] = { 3, 6 };
+    const cvn_node x = cvn_dense(net, cvn_input_tensor(net, steps, 2), 7);
+    const cvn_node lengths = lengths_of(net);
+    for (int kind = 0; kind < 3; kind++) {
+        cvn_rnn_desc d = cvn_rnn_defaults();
+        d.hidden = 9;
+        d.layers = 3;
+        d.bidirectional = 1;
+        d.no_bias = kind == 0;
+        d.dropout = 0.3f;
+        d.lengths = lengths;
+        regress(net, recur(net, x, kind, d));
+    }
+}
+
+static void build_attention(cvn_net *net)
+{
+    const int queries[2] = { 5, 12 };
+    const int keys[2] = { 7, 12 };
+    cvn_attention_desc d = cvn_attention_defaults();
+    const cvn_node q = cvn_dense(net, cvn_input_tensor(net, queries, 2), 12);
+    const cvn_node k = cvn_dense(net, cvn_input_tensor(net, keys, 2), 12);
+    const cvn_node v = cvn_tanh(net, k);
+    d.heads = 3;
+    regress(net, cvn_scaled_dot_product_attention(net, q, k, v, &d));
+    regress(net, cvn_multihead_attention(net, q, k, v, 4));
+    regress(net, cvn_multihead_attention(net, q, k, k, 2));
+    d.causal = 1;
+    d.dropout = 0.3f;
+    regress(net, cvn_multihead_attention_ex(net, q, q, q, &d));
+    regress(net, cvn_scaled_dot_product_attention(net, q, q, q, &d));
+    d.no_bias = 1;
+    d.causal = 0;
+    d.lengths = lengths_of(net);
+    regress(net, cvn_multihead_attention_ex(net, q, k, v, &d));
+}
+
+static void build_matmul(cvn_net *net)
+{
+    const int a_dims[4] = { 2, 3, 5, 4 };
+    const int b_dims[4] = { 1, 3, 4, 5 };
+    const int c_dims[4] = { 2, 1, 5, 4 };
+    const int images[3] = { 6, 5, 4 };
+    const cvn_node x = cvn_input_vector(net, 6);
+    const cvn_node a = cvn_reshape(net, cvn_dense(net, x, 120), a_dims, 4);
+    const cvn_node b = cvn_reshape(net, cvn_dense(net, x, 60), b_dims, 4);
+    const cvn_node c = cvn_reshape(net, cvn_dense(net, x, 40), c_dims, 4);
+    regress(net, cvn_matmul(net, a, b, 0, 0));
+    regress(net, cvn_matmul(net, b, c, 0, 0));
+    regress(net, cvn_matmul(net, a, c, 0, 1));
+    regress(net, cvn_matmul(net, c, a, 1, 0));
+    regress(net, cvn_matmul(net, a, b, 1, 1));
+    regress(net, cvn_gram(net, cvn_slice(net, cvn_reshape(net, a, images, 3), 1, 0, 4)));
+}
+
+static void build_embedding(cvn_net *net)
+{
+    const int steps[1] = { 9 };
+    const int table[2] = { 9, 6 };
+    const int row[2] = { 1, 6 };
+    const float values[6] = { 1, -2, 3, 0.5f, 0, 2 };
+    cvn_init normal;
+    cvn_node x = cvn_embedding(net, cvn_input_labels(net, steps, 1), 7, 6);
+    normal.kind = CVN_INIT_NORMAL;
+    normal.a = 0;
+    normal.b = 1;
+    x = cvn_position_embedding(net, cvn_positional_encoding(net, x));
+    x = cvn_add(net, x, cvn_parameter(net, table, 2, normal));
+    regress(net, cvn_mul(net, x, cvn_constant(net, row, 2, values)));
+}
+
+static void build_noise(cvn_net *net)
+{
+    const cvn_node x = cvn_dense(net, cvn_input_vector(net, 5), 23);
+    regress(net, cvn_gaussian_noise(net, x, 0.7f));
+    regress(net, cvn_reparameterize(net, cvn_dense(net, x, 9), cvn_dense(net, x, 9)));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
@@ -514,7 +630,13 @@ static const layers_case layers_cases[] = {
     { "layer norm and its kin", build_group_norms },
     { "images of another size", build_images },
     { "axes: permute, slice, glu, maxout, reduce", build_axes },
-    { "large products", build_large }
+    { "large products", build_large },
+    { "recurrent layers", build_recurrent },
+    { "recurrent: layers, directions, lengths, dropout", build_recurrent_layers },
+    { "attention", build_attention },
+    { "matmul", build_matmul },
+    { "embedding, parameters, positions", build_embedding },
+    { "noise", build_noise }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
@@ -596,6 +718,30 @@ static void build_resnet(cvn_net *net)
     cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, x), 10));
 }
 
+static void build_lstm(cvn_net *net)
+{
+    const int steps[2] = { 6, 8 };
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    const cvn_node x = cvn_input_tensor(net, steps, 2);
+    d.hidden = 20;
+    d.layers = 2;
+    d.dropout = 0.1f;
+    cvn_softmax_loss(net, cvn_dense(net, cvn_last_step(net, cvn_lstm_ex(net, x, &d)), 3));
+}
+
+static void build_transformer(cvn_net *net)
+{
+    const int steps[1] = { 8 };
+    cvn_node x = cvn_embedding(net, cvn_input_labels(net, steps, 1), 5, 12);
+    x = cvn_positional_encoding(net, x);
+    for (int i = 0; i < 2; i++) {
+        x = cvn_layernorm(net, cvn_add(net, x, cvn_multihead_attention(net, x, x, x, 3)));
+        x = cvn_layernorm(net, cvn_add(net, x, cvn_dense(net, cvn_gelu(net, cvn_dense(net, x, 24)),
+                                                         12)));
+    }
+    cvn_softmax_loss(net, cvn_dense(net, cvn_last_step(net, x), 3));
+}
+
 static void nets(void)
 {
     cvn_backend *b = open_device(0);
@@ -609,6 +755,14 @@ static void nets(void)
     if (wanted("ResNet-20")) {
         test_case("ResNet-20, three steps");
         check_steps(build_resnet, b, &sgd, 3, 4, 2e-3);
+    }
+    if (wanted("LSTM")) {
+        test_case("LSTM, ten steps");
+        check_steps(build_lstm, b, NULL, 10, 8, 5e-4);
+    }
+    if (wanted("transformer")) {
+        test_case("transformer, ten steps");
+        check_steps(build_transformer, b, &sgd, 10, 8, 5e-4);
     }
     cvncl_close(b);
 }
